@@ -1,0 +1,23 @@
+//! The series that an evaluation reads.
+
+use tithon_chunks::{EncodedChunk, Samples};
+use tithon_index::Labels;
+
+/// One series of a selection: its labels, as the query is to see them, and its samples.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// The label set; unique within one selection, selections ascend by it.
+    pub labels: Labels,
+    /// The samples, encoded or not.
+    pub data: SeriesData,
+}
+
+/// Samples of one series, in time order.
+#[derive(Clone, Debug)]
+pub enum SeriesData {
+    /// Raw chunks (floats or histograms, never aggregates) that ascend and do not overlap. They may reach beyond
+    /// the range asked for: the evaluator cuts.
+    Chunks(Vec<EncodedChunk>),
+    /// Decoded samples: what merging or deduplication left.
+    Samples(Box<Samples>),
+}

@@ -1,0 +1,1 @@
+//! Prometheus blocks: select, merge, dedup, compact, downsample, plan, verify.

@@ -1,0 +1,1 @@
+//! Blocks in object storage: list, fetch ranges, cache, upload, mark.

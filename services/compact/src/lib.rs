@@ -1,0 +1,1 @@
+//! Compaction, downsampling and retention over a bucket.

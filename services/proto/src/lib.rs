@@ -1,0 +1,1 @@
+//! Thanos and Prometheus wire messages, generated, with conversions.

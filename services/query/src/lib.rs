@@ -1,0 +1,1 @@
+//! Fan-out, deduplication, PromQL over gRPC and HTTP.

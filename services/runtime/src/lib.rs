@@ -1,0 +1,1 @@
+//! CPU pool, servers, metrics, health, shutdown, error kinds to gRPC codes.

@@ -1,0 +1,1 @@
+//! StoreAPI over a bucket.

@@ -1,0 +1,3 @@
+//! The `tithon` program: flags, configuration and wiring; the only `main`.
+
+fn main() {}

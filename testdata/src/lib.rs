@@ -1,0 +1,27 @@
+//! Golden blocks and bytes for tests: finds them beside the project, makes synthetic ones, holds naive models.
+
+use std::path::PathBuf;
+
+/// The project's root folder.
+pub fn project_root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A path inside `shared/`, the folder of golden data beside the project. Panics, naming it, when it is missing: a
+/// test that cannot see its oracle must fail.
+pub fn shared(path: &str) -> PathBuf {
+    let full = project_root().join("../shared").join(path);
+    assert!(full.exists(), "golden data is missing: {} (expected beside the project)", full.display());
+    full
+}
+
+/// The lines of a `.jsonl.zst` file of `shared/`, parsed.
+pub fn json_lines(path: &str) -> Vec<serde_json::Value> {
+    let file = std::fs::File::open(shared(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let bytes = zstd::decode_all(file).unwrap_or_else(|e| panic!("{path}: {e}"));
+    bytes
+        .split(|b| *b == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap_or_else(|e| panic!("{path}: {e}")))
+        .collect()
+}
