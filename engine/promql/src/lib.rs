@@ -5,6 +5,7 @@
 pub mod ast;
 pub mod format;
 mod functions_table;
+pub mod math;
 mod parse;
 mod series;
 
