@@ -17,6 +17,7 @@ mod series;
 mod trim;
 
 pub mod digest;
+pub mod inspect;
 
 mod publish;
 mod writer;
