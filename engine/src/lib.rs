@@ -1,1 +1,45 @@
 //! Prometheus blocks: select, merge, dedup, compact, downsample, plan, verify.
+//!
+//! Everything here is computing: no clock, environment or network; time and options are arguments, and bytes come
+//! from a mapped directory or are asked for by range.
+
+mod error;
+mod file;
+mod id;
+mod meta;
+mod mmap;
+mod tombstones;
+
+mod block;
+mod record;
+mod select;
+mod series;
+mod trim;
+
+pub mod digest;
+pub mod inspect;
+
+mod publish;
+mod writer;
+
+mod heap;
+mod merge;
+
+pub mod compact;
+pub mod dedup;
+
+pub mod plan;
+
+pub use crate::block::{Block, BlockSelect};
+pub use crate::error::BlockError;
+pub use crate::file::{BlockFile, FileRange};
+pub use crate::id::{BlockId, BlockIdError};
+pub use crate::merge::{Merge, join_chunks, merge};
+pub use crate::meta::{
+    BlockDesc, BlockMeta, BlockStats, Compaction, DeletionRequest, Downsample, File, FileHash, IndexStats,
+    Interval, MatcherRecord, MetaError, RelabelRecord, Resolution, Rewrite, Source, ThanosMeta, UploadTime,
+};
+pub use crate::select::{LabelRequest, LabelSelect, LabelStep, Select, SelectRequest, Step};
+pub use crate::series::{SelectedSeries, SeriesBatch};
+pub use crate::tombstones::{Tombstones, TombstonesError};
+pub use crate::writer::{BlockWriter, MetaParts};

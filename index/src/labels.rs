@@ -128,10 +128,12 @@ impl fmt::Debug for Labels {
     }
 }
 
+type OwnedPair = (Box<[u8]>, Box<[u8]>);
+
 /// Collects labels in any order.
 #[derive(Clone, Debug, Default)]
 pub struct LabelsBuilder {
-    pairs: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pairs: Vec<OwnedPair>,
 }
 
 impl LabelsBuilder {

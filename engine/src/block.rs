@@ -1,0 +1,185 @@
+//! A block directory, mapped: `meta.json`, `index`, `chunks/NNNNNN` and perhaps `tombstones`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tithon_chunks::SegmentReader;
+use tithon_index::{IndexHeader, Labels};
+
+use crate::{
+    BlockError, BlockFile, BlockId, BlockMeta, FileRange, LabelRequest, LabelSelect, LabelStep, Select,
+    SelectRequest, SeriesBatch, Step, Tombstones, mmap,
+};
+
+/// A block on local disk, ready to be read. Its files are mapped, not read.
+#[derive(Debug)]
+pub struct Block {
+    dir: PathBuf,
+    meta: BlockMeta,
+    index: Bytes,
+    header: Arc<IndexHeader>,
+    segments: Vec<Bytes>,
+    tombstones: Arc<Tombstones>,
+}
+
+impl Block {
+    /// Opens a block: reads meta.json and tombstones, checks the index's table of contents, symbols and postings
+    /// offsets, and the header of every segment. Lists, entries and chunks are checked when they are read.
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Block, BlockError> {
+        let dir = dir.into();
+        let meta_path = dir.join("meta.json");
+        let bytes = std::fs::read(&meta_path).map_err(BlockError::io(&meta_path))?;
+        let meta = BlockMeta::parse(&bytes).map_err(|source| BlockError::Meta { path: meta_path, source })?;
+        let name = dir.file_name().and_then(|n| n.to_str()).and_then(|n| n.parse::<BlockId>().ok());
+        if let Some(expected) = name.filter(|id| *id != meta.ulid) {
+            return Err(BlockError::WrongId { path: dir, found: meta.ulid, expected });
+        }
+        let index_path = dir.join("index");
+        let index = mmap::map(&index_path).map_err(BlockError::io(&index_path))?;
+        let header = IndexHeader::from_index(&index).map_err(BlockError::index(meta.ulid))?;
+        let segments = open_segments(&dir.join("chunks"), meta.ulid)?;
+        let tombstones = read_tombstones(&dir.join("tombstones"), meta.ulid)?;
+        Ok(Block { dir, meta, index, header: Arc::new(header), segments, tombstones: Arc::new(tombstones) })
+    }
+
+    /// The block's id.
+    pub fn id(&self) -> BlockId {
+        self.meta.ulid
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The content of meta.json.
+    pub fn meta(&self) -> &BlockMeta {
+        &self.meta
+    }
+
+    /// Symbols and postings offsets of the index.
+    pub fn header(&self) -> &Arc<IndexHeader> {
+        &self.header
+    }
+
+    /// The whole index file.
+    pub fn index(&self) -> &Bytes {
+        &self.index
+    }
+
+    /// The segments, in the order that chunk references count them.
+    pub fn segments(&self) -> &[Bytes] {
+        &self.segments
+    }
+
+    /// What was deleted since the block was written.
+    pub fn tombstones(&self) -> &Arc<Tombstones> {
+        &self.tombstones
+    }
+
+    /// The labels that hold for every series; empty for a block that Prometheus wrote.
+    pub fn external_labels(&self) -> Labels {
+        self.meta.thanos.as_ref().map(|t| t.external_labels()).unwrap_or_default()
+    }
+
+    /// Slices of the mapped files. A range that reaches behind the end of its file gives what there is.
+    pub fn read(&self, ranges: &[FileRange]) -> Result<Vec<Bytes>, BlockError> {
+        ranges.iter().map(|range| self.read_one(range)).collect()
+    }
+
+    fn read_one(&self, range: &FileRange) -> Result<Bytes, BlockError> {
+        let file = match range.file {
+            BlockFile::Index => &self.index,
+            BlockFile::Segment(segment) => self
+                .segments
+                .get(segment as usize)
+                .ok_or(BlockError::NoSegment { block: self.id(), segment, segments: self.segments.len() })?,
+        };
+        let clamp = |at: u64| usize::try_from(at).map_or(file.len(), |at| at.min(file.len()));
+        Ok(file.slice(clamp(range.start)..clamp(range.end())))
+    }
+
+    /// Selects series in label order, batch by batch; deletions are applied.
+    pub fn select(&self, request: SelectRequest) -> BlockSelect<'_> {
+        let select = Select::new(&self.meta, Arc::clone(&self.header), Arc::clone(&self.tombstones), request);
+        BlockSelect { block: self, select, done: false }
+    }
+
+    /// Label names or values, ascending.
+    pub fn labels(&self, request: LabelRequest) -> Result<Vec<Vec<u8>>, BlockError> {
+        let mut select = LabelSelect::new(&self.meta, Arc::clone(&self.header), request);
+        let mut fetched = Vec::new();
+        loop {
+            match select.step(std::mem::take(&mut fetched))? {
+                LabelStep::Fetch(ranges) => fetched = self.read(&ranges)?,
+                LabelStep::Done(found) => return Ok(found),
+            }
+        }
+    }
+}
+
+/// Batches of a selection from a mapped block; made by [`Block::select`]. Ends after an error.
+pub struct BlockSelect<'b> {
+    block: &'b Block,
+    select: Select,
+    done: bool,
+}
+
+impl BlockSelect<'_> {
+    fn next_batch(&mut self) -> Result<Option<SeriesBatch>, BlockError> {
+        let mut fetched = Vec::new();
+        loop {
+            match self.select.step(std::mem::take(&mut fetched))? {
+                Step::Fetch(ranges) => fetched = self.block.read(&ranges)?,
+                Step::Batch(batch) => return Ok(Some(batch)),
+                Step::Done => return Ok(None),
+            }
+        }
+    }
+}
+
+impl Iterator for BlockSelect<'_> {
+    type Item = Result<SeriesBatch, BlockError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let next = self.next_batch().transpose();
+        self.done = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+/// Maps the files of `chunks/` whose names are numbers, sorted by name.
+fn open_segments(dir: &Path, block: BlockId) -> Result<Vec<Bytes>, BlockError> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(BlockError::io(dir))? {
+        let name = entry.map_err(BlockError::io(dir))?.file_name();
+        let is_number = name.to_str().is_some_and(|n| n.parse::<u64>().is_ok());
+        if is_number {
+            names.push(name);
+        }
+    }
+    names.sort();
+    let mut segments = Vec::with_capacity(names.len());
+    for name in names {
+        let path = dir.join(name);
+        let segment = mmap::map(&path).map_err(BlockError::io(&path))?;
+        SegmentReader::open(segment.clone()).map_err(|source| {
+            let file = BlockFile::Segment(segments.len() as u32);
+            BlockError::Chunk { block, file, offset: 0, source }
+        })?;
+        segments.push(segment);
+    }
+    Ok(segments)
+}
+
+fn read_tombstones(path: &Path, block: BlockId) -> Result<Tombstones, BlockError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Tombstones::parse(&bytes).map_err(|source| BlockError::Tombstones { block, source }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Tombstones::default()),
+        Err(error) => Err(BlockError::io(path)(error)),
+    }
+}

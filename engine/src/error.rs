@@ -1,0 +1,164 @@
+//! What can go wrong with a block, with the block and the file named.
+
+use std::path::PathBuf;
+
+use tithon_chunks::{ChunkError, ErrorKind};
+use tithon_index::{IndexError, Labels};
+
+use crate::compact::MergeError;
+use crate::{BlockFile, BlockId, MetaError, TombstonesError};
+
+/// Why a block could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum BlockError {
+    /// The file system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// meta.json is damaged or of another version.
+    #[error("{path}: {source}")]
+    Meta {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: MetaError,
+    },
+    /// The directory's name and the id in meta.json differ.
+    #[error("{path}: meta.json says {found}, the directory {expected}")]
+    WrongId {
+        /// The directory.
+        path: PathBuf,
+        /// The id in meta.json.
+        found: BlockId,
+        /// The directory's name.
+        expected: BlockId,
+    },
+    /// The tombstones file is damaged.
+    #[error("block {block}: {source}")]
+    Tombstones {
+        /// The block.
+        block: BlockId,
+        /// What is wrong.
+        source: TombstonesError,
+    },
+    /// The index is damaged or of another version.
+    #[error("block {block}: index: {source}")]
+    Index {
+        /// The block.
+        block: BlockId,
+        /// What is wrong.
+        source: IndexError,
+    },
+    /// A chunk or its segment is damaged.
+    #[error("block {block}: {file} at offset {offset}: {source}")]
+    Chunk {
+        /// The block.
+        block: BlockId,
+        /// The segment.
+        file: BlockFile,
+        /// Where the chunk begins.
+        offset: u64,
+        /// What is wrong.
+        source: ChunkError,
+    },
+    /// The index names a segment that is not there.
+    #[error("block {block}: segment {segment} is missing, there are {segments}")]
+    NoSegment {
+        /// The block.
+        block: BlockId,
+        /// Index of the segment, from 0.
+        segment: u32,
+        /// Number of segments there are.
+        segments: usize,
+    },
+    /// A file ends before the bytes that the index promises.
+    #[error(
+        "block {block}: {file} ends before {what} at offset {offset}: {needed} bytes needed, {left} there"
+    )]
+    Short {
+        /// The block.
+        block: BlockId,
+        /// The file.
+        file: BlockFile,
+        /// What was to be read.
+        what: &'static str,
+        /// Where it begins.
+        offset: u64,
+        /// Bytes it takes.
+        needed: u64,
+        /// Bytes there are.
+        left: u64,
+    },
+    /// Series or chunks were not given in order.
+    #[error("block {block}: {what}")]
+    Order {
+        /// The block.
+        block: BlockId,
+        /// What is out of order.
+        what: String,
+    },
+    /// A chunk to be written is damaged.
+    #[error("block {block}: a chunk to be written: {source}")]
+    Written {
+        /// The block under construction.
+        block: BlockId,
+        /// What is wrong.
+        source: ChunkError,
+    },
+    /// The chunks of a series could not be merged.
+    #[error("block {block}: merging {labels}: {source}")]
+    Merge {
+        /// The block under construction.
+        block: BlockId,
+        /// The series.
+        labels: Labels,
+        /// What is wrong.
+        source: MergeError,
+    },
+    /// The driver of a selection handed back something else than it was asked for: a fault of ours.
+    #[error("block {block}: {got} ranges were handed in, {expected} asked for")]
+    Fetched {
+        /// The block.
+        block: BlockId,
+        /// Ranges handed in.
+        got: usize,
+        /// Ranges asked for.
+        expected: usize,
+    },
+}
+
+impl BlockError {
+    /// What the caller should do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            BlockError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                ErrorKind::NotFound
+            }
+            BlockError::Io { .. } => ErrorKind::Unavailable,
+            BlockError::Meta { source, .. } => source.kind(),
+            BlockError::Tombstones { source, .. } => source.kind(),
+            BlockError::Index { source, .. } => source.kind(),
+            BlockError::Chunk { source, .. } => source.kind(),
+            BlockError::Written { source, .. } => source.kind(),
+            BlockError::Merge { source, .. } => source.kind(),
+            BlockError::WrongId { .. } | BlockError::NoSegment { .. } | BlockError::Short { .. } => {
+                ErrorKind::Corrupt
+            }
+            BlockError::Order { .. } => ErrorKind::Invalid,
+            BlockError::Fetched { .. } => ErrorKind::Internal,
+        }
+    }
+
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> BlockError {
+        let path = path.into();
+        move |source| BlockError::Io { path, source }
+    }
+
+    pub(crate) fn index(block: BlockId) -> impl FnOnce(IndexError) -> BlockError {
+        move |source| BlockError::Index { block, source }
+    }
+}

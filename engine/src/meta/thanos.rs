@@ -1,0 +1,301 @@
+//! The `thanos` section of meta.json. Thanos `pkg/block/metadata/meta.go`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use tithon_index::Labels;
+
+use super::{is_zero, null_is_default};
+use crate::BlockId;
+
+/// What Thanos adds to meta.json.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ThanosMeta {
+    /// 0 (absent) or 1.
+    #[serde(skip_serializing_if = "is_zero_i64")]
+    pub version: i64,
+    /// The labels that hold for every series of the block, by name.
+    #[serde(deserialize_with = "null_is_default")]
+    pub labels: BTreeMap<String, String>,
+    /// What one sample stands for.
+    pub downsample: Downsample,
+    /// Who made the block.
+    pub source: Source,
+    /// Base names in `chunks/`, ascending.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
+    pub segment_files: Vec<String>,
+    /// The block's files, ascending by path.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
+    pub files: Vec<File>,
+    /// Rewrites that were applied, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
+    pub rewrites: Vec<Rewrite>,
+    /// Sizes that save a reader from guessing.
+    pub index_stats: IndexStats,
+    /// Any JSON that somebody attached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extensions: Option<serde_json::Value>,
+    /// When the upload ended.
+    pub upload_time: UploadTime,
+}
+
+impl ThanosMeta {
+    /// The external labels as a label set.
+    pub fn external_labels(&self) -> Labels {
+        Labels::from_pairs(&self.labels)
+    }
+}
+
+/// The resolution of a block's samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Downsample {
+    /// Milliseconds: 0, 300,000 or 3,600,000 in blocks that can be used.
+    pub resolution: i64,
+}
+
+/// The three resolutions that exist.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Resolution {
+    /// Samples as they were scraped.
+    #[default]
+    Raw,
+    /// One aggregate for 5 minutes.
+    FiveMinutes,
+    /// One aggregate for an hour.
+    OneHour,
+}
+
+impl Resolution {
+    /// Milliseconds: 0, 300,000 or 3,600,000.
+    pub const fn ms(self) -> i64 {
+        match self {
+            Resolution::Raw => 0,
+            Resolution::FiveMinutes => 300_000,
+            Resolution::OneHour => 3_600_000,
+        }
+    }
+
+    /// The resolution of that many milliseconds, if it is one of the three.
+    pub const fn from_ms(ms: i64) -> Option<Resolution> {
+        match ms {
+            0 => Some(Resolution::Raw),
+            300_000 => Some(Resolution::FiveMinutes),
+            3_600_000 => Some(Resolution::OneHour),
+            _ => None,
+        }
+    }
+}
+
+/// Who made a block.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Source {
+    /// Not said.
+    #[default]
+    Unknown,
+    /// `sidecar`
+    Sidecar,
+    /// `receive`
+    Receive,
+    /// `ruler`
+    Ruler,
+    /// `compactor`; downsampled blocks too.
+    Compactor,
+    /// `compactor.repair`
+    CompactorRepair,
+    /// `bucket.repair`
+    BucketRepair,
+    /// `bucket.rewrite`
+    BucketRewrite,
+    /// `bucket.upload`
+    BucketUpload,
+    /// Anything else, kept as it is.
+    Other(String),
+}
+
+impl Source {
+    /// The text in the file.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Source::Unknown => "",
+            Source::Sidecar => "sidecar",
+            Source::Receive => "receive",
+            Source::Ruler => "ruler",
+            Source::Compactor => "compactor",
+            Source::CompactorRepair => "compactor.repair",
+            Source::BucketRepair => "bucket.repair",
+            Source::BucketRewrite => "bucket.rewrite",
+            Source::BucketUpload => "bucket.upload",
+            Source::Other(text) => text,
+        }
+    }
+}
+
+impl From<String> for Source {
+    fn from(text: String) -> Source {
+        match text.as_str() {
+            "" => Source::Unknown,
+            "sidecar" => Source::Sidecar,
+            "receive" => Source::Receive,
+            "ruler" => Source::Ruler,
+            "compactor" => Source::Compactor,
+            "compactor.repair" => Source::CompactorRepair,
+            "bucket.repair" => Source::BucketRepair,
+            "bucket.rewrite" => Source::BucketRewrite,
+            "bucket.upload" => Source::BucketUpload,
+            _ => Source::Other(text),
+        }
+    }
+}
+
+impl From<Source> for String {
+    fn from(source: Source) -> String {
+        source.as_str().to_owned()
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One file of a block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Path inside the block, with `/`.
+    #[serde(default)]
+    pub rel_path: String,
+    /// Bytes; 0 (absent) for meta.json.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub size_bytes: u64,
+    /// Hash of the content, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<FileHash>,
+}
+
+/// Hash of a file's content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+pub struct FileHash {
+    /// `SHA256` or nothing.
+    #[serde(rename = "hashFunc")]
+    pub function: String,
+    /// Lower-case hex.
+    pub value: String,
+}
+
+/// Upper bounds found when the block was made. Only positive numbers mean anything: absent is 0, and Thanos writes
+/// the smallest integer where it had nothing to measure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IndexStats {
+    /// Bytes of the longest series entry.
+    #[serde(skip_serializing_if = "is_zero_i64")]
+    pub series_max_size: i64,
+    /// Bytes of the longest chunk.
+    #[serde(skip_serializing_if = "is_zero_i64")]
+    pub chunk_max_size: i64,
+}
+
+/// One rewrite of the block.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rewrite {
+    /// The sources before it.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
+    pub sources: Vec<BlockId>,
+    /// What it deleted.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
+    pub deletions_applied: Vec<DeletionRequest>,
+    /// How it relabelled.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
+    pub relabels_applied: Vec<RelabelRecord>,
+}
+
+/// A deletion that a rewrite applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeletionRequest {
+    /// Series that match all of these.
+    #[serde(deserialize_with = "null_is_default")]
+    pub matchers: Vec<MatcherRecord>,
+    /// Closed intervals; none means all of time.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
+    pub intervals: Vec<Interval>,
+    /// Whatever the requester called it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub request_id: String,
+}
+
+/// A matcher as Go's encoder lays out the plain structure.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct MatcherRecord {
+    /// 0 `=`, 1 `!=`, 2 `=~`, 3 `!~`.
+    pub r#type: i64,
+    /// Label name.
+    pub name: String,
+    /// Value or pattern.
+    pub value: String,
+}
+
+/// A closed interval of milliseconds as Go's encoder lays it out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Interval {
+    /// The first millisecond inside.
+    pub mint: i64,
+    /// The last millisecond inside.
+    pub maxt: i64,
+}
+
+/// A relabelling step that a rewrite applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RelabelRecord {
+    /// Labels whose values are joined.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
+    pub source_labels: Vec<String>,
+    /// What joins them.
+    pub separator: String,
+    /// Pattern without the anchors that are added.
+    pub regex: String,
+    /// Modulus of `hashmod`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub modulus: u64,
+    /// The label written.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub target_label: String,
+    /// What is written.
+    pub replacement: String,
+    /// `replace`, `keep`, ...
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub action: String,
+}
+
+/// When the upload ended: RFC 3339 text, kept as it was read. Unset is the year 1.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UploadTime(pub String);
+
+impl Default for UploadTime {
+    fn default() -> UploadTime {
+        UploadTime("0001-01-01T00:00:00Z".to_owned())
+    }
+}
+
+impl UploadTime {
+    /// Whether no time is known.
+    pub fn is_unset(&self) -> bool {
+        self.0.starts_with("0001-01-01T00:00:00Z")
+    }
+}
+
+fn is_zero_i64(n: &i64) -> bool {
+    *n == 0
+}

@@ -1,0 +1,321 @@
+//! Which series match, and their chunks: a state machine without I/O.
+//!
+//! [`Select::step`] asks for byte ranges and is handed their bytes, until it yields batches of series in label order.
+//! A driver over a mapped block slices; one over object storage fetches. There are three rounds at the least:
+//! postings, series entries, chunks, the last two once a batch.
+
+mod labels;
+mod records;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tithon_chunks::{ChunkMeta, TimeRange};
+use tithon_index::{
+    IndexHeader, Labels, Matcher, Postings, PostingsPlan, SeriesDecoder, SeriesEntry, SeriesRef,
+};
+
+use self::records::{Kind, Place, Records};
+use crate::{
+    BlockError, BlockFile, BlockId, BlockMeta, FileRange, SelectedSeries, SeriesBatch, Tombstones, record,
+    trim,
+};
+
+pub use self::labels::{LabelRequest, LabelSelect, LabelStep};
+
+/// What to select.
+#[derive(Clone, Debug)]
+pub struct SelectRequest {
+    /// Conditions that a series must all satisfy; none selects every series.
+    pub matchers: Vec<Matcher>,
+    /// Chunks that share a millisecond with it are selected, and series that have such chunks.
+    pub range: TimeRange,
+    /// Yield labels only.
+    pub skip_chunks: bool,
+    /// The most series to yield; 0 is no limit.
+    pub limit: usize,
+}
+
+impl SelectRequest {
+    /// All series and chunks that share a millisecond with `range` and satisfy `matchers`.
+    pub fn new(matchers: Vec<Matcher>, range: TimeRange) -> SelectRequest {
+        SelectRequest { matchers, range, skip_chunks: false, limit: 0 }
+    }
+}
+
+/// What a selection needs next, or yields.
+#[derive(Debug)]
+pub enum Step {
+    /// Hand the bytes of these ranges to the next step, in this order.
+    Fetch(Vec<FileRange>),
+    /// The next series; hand nothing to the next step.
+    Batch(SeriesBatch),
+    /// There are no more.
+    Done,
+}
+
+/// Series entries decoded at once.
+const BATCH_SERIES: usize = 4096;
+/// Chunks fetched at once, unless one series alone has more.
+const BATCH_CHUNKS: usize = 16_384;
+/// Bytes that Thanos assumes of an entry and of a chunk where meta.json does not tell.
+const SERIES_BYTES: u64 = 65_536;
+const CHUNK_BYTES: u64 = 16_000;
+
+/// A selection from one block.
+pub struct Select {
+    block: BlockId,
+    header: Arc<IndexHeader>,
+    tombstones: Arc<Tombstones>,
+    request: SelectRequest,
+    entries: Kind,
+    chunks: Kind,
+    postings: Postings,
+    /// How many of the postings have been asked for.
+    asked: usize,
+    /// Series whose chunks are yet to be fetched.
+    pending: VecDeque<Pending>,
+    yielded: usize,
+    phase: Phase,
+}
+
+/// A series known from its entry.
+struct Pending {
+    id: SeriesRef,
+    labels: Labels,
+    chunks: Vec<ChunkMeta>,
+}
+
+/// What the next step is handed.
+enum Phase {
+    Begin,
+    Postings(PostingsPlan),
+    Entries {
+        ids: Vec<SeriesRef>,
+        records: Records,
+    },
+    Chunks {
+        series: Vec<Pending>,
+        records: Records,
+    },
+    /// Nothing is under way.
+    Between,
+    Done,
+}
+
+impl Select {
+    /// A selection from the block that `meta` and `header` describe.
+    pub fn new(
+        meta: &BlockMeta,
+        header: Arc<IndexHeader>,
+        tombstones: Arc<Tombstones>,
+        request: SelectRequest,
+    ) -> Select {
+        Select {
+            block: meta.ulid,
+            entries: entry_kind(meta),
+            chunks: chunk_kind(meta),
+            header,
+            tombstones,
+            request,
+            postings: Postings::default(),
+            asked: 0,
+            pending: VecDeque::new(),
+            yielded: 0,
+            phase: Phase::Begin,
+        }
+    }
+
+    /// Goes on. `fetched` are the bytes of the ranges that the last step asked for; a range that reaches behind the
+    /// end of its file is answered with what there is. After an error the selection is over.
+    pub fn step(&mut self, fetched: Vec<Bytes>) -> Result<Step, BlockError> {
+        let step = self.advance(fetched);
+        if step.is_err() {
+            self.phase = Phase::Done;
+        }
+        step
+    }
+
+    fn advance(&mut self, mut fetched: Vec<Bytes>) -> Result<Step, BlockError> {
+        loop {
+            let step = match std::mem::replace(&mut self.phase, Phase::Between) {
+                Phase::Begin => self.begin()?,
+                Phase::Postings(plan) => {
+                    let given = std::mem::take(&mut fetched);
+                    self.postings = plan.resolve(&given).map_err(BlockError::index(self.block))?;
+                    None
+                }
+                Phase::Entries { ids, mut records } => {
+                    let missing = records.accept(std::mem::take(&mut fetched))?;
+                    if missing.is_empty() {
+                        self.decode_entries(&ids, &records)?;
+                        None
+                    } else {
+                        self.phase = Phase::Entries { ids, records };
+                        Some(Step::Fetch(missing))
+                    }
+                }
+                Phase::Chunks { series, mut records } => {
+                    let missing = records.accept(std::mem::take(&mut fetched))?;
+                    if missing.is_empty() {
+                        self.batch(series, &records)?
+                    } else {
+                        self.phase = Phase::Chunks { series, records };
+                        Some(Step::Fetch(missing))
+                    }
+                }
+                Phase::Between => self.next_fetch()?,
+                Phase::Done => {
+                    self.phase = Phase::Done;
+                    Some(Step::Done)
+                }
+            };
+            if let Some(step) = step {
+                return Ok(step);
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Result<Option<Step>, BlockError> {
+        let plan = PostingsPlan::new(&self.header, &self.request.matchers, 0)
+            .map_err(BlockError::index(self.block))?;
+        let ranges: Vec<FileRange> = plan.ranges().iter().map(index_range).collect();
+        self.phase = Phase::Postings(plan);
+        Ok((!ranges.is_empty()).then_some(Step::Fetch(ranges)))
+    }
+
+    /// Between two rounds: the chunks of pending series, else the next entries, else the end.
+    fn next_fetch(&mut self) -> Result<Option<Step>, BlockError> {
+        let left = match self.request.limit {
+            0 => usize::MAX,
+            limit => limit - self.yielded,
+        };
+        if left == 0 || (self.pending.is_empty() && self.asked == self.postings.len()) {
+            self.phase = Phase::Done;
+            return Ok(None);
+        }
+        if self.pending.is_empty() {
+            let from = self.asked;
+            self.asked = self.postings.len().min(from + BATCH_SERIES);
+            let ids: Vec<SeriesRef> = self.postings.iter().skip(from).take(self.asked - from).collect();
+            let records = entry_records(self.block, self.entries, &self.header, &ids);
+            let ranges = records.ranges();
+            self.phase = Phase::Entries { ids, records };
+            return Ok(Some(Step::Fetch(ranges)));
+        }
+        let series = self.take_pending(left);
+        if self.request.skip_chunks {
+            let series = series.into_iter().map(|s| SelectedSeries { labels: s.labels, chunks: Vec::new() });
+            return Ok(Some(self.yield_batch(series.collect())));
+        }
+        let places = series.iter().flat_map(|s| &s.chunks).map(|c| Place {
+            file: BlockFile::Segment(c.chunk_ref.segment()),
+            offset: u64::from(c.chunk_ref.offset()),
+        });
+        let records = Records::new(self.block, self.chunks, places.collect());
+        let ranges = records.ranges();
+        self.phase = Phase::Chunks { series, records };
+        Ok(Some(Step::Fetch(ranges)))
+    }
+
+    /// The first pending series, as many as fit one fetch of chunks.
+    fn take_pending(&mut self, most: usize) -> Vec<Pending> {
+        let mut series: Vec<Pending> = Vec::new();
+        let mut n_chunks = 0;
+        while let Some(next) = self.pending.front() {
+            n_chunks += next.chunks.len();
+            if series.len() == most || (!series.is_empty() && n_chunks > BATCH_CHUNKS) {
+                break;
+            }
+            series.extend(self.pending.pop_front());
+        }
+        series
+    }
+
+    /// Queues the series that have a chunk in range which is not wholly deleted.
+    fn decode_entries(&mut self, ids: &[SeriesRef], records: &Records) -> Result<(), BlockError> {
+        let header = Arc::clone(&self.header);
+        let mut decoder = SeriesDecoder::new(&header);
+        let mut entry = SeriesEntry::default();
+        for (i, id) in ids.iter().enumerate() {
+            let bytes = records.record(i)?;
+            entry
+                .decode(&bytes, header.series_offset(*id), self.request.range)
+                .map_err(BlockError::index(self.block))?;
+            let deleted = self.tombstones.of(u64::from(id.0));
+            if !deleted.is_empty() {
+                entry.chunks.retain(|c| !deleted.iter().any(|d| d.covers(c.range())));
+            }
+            if entry.chunks.is_empty() {
+                continue;
+            }
+            entry.chunks.sort_by_key(|c| (c.min_time, c.max_time));
+            let labels = decoder.labels(&entry).map_err(BlockError::index(self.block))?;
+            self.pending.push_back(Pending { id: *id, labels, chunks: entry.chunks.clone() });
+        }
+        Ok(())
+    }
+
+    /// Cuts the chunks out of what was fetched; `None` when deletions left nothing of any series.
+    fn batch(&mut self, series: Vec<Pending>, records: &Records) -> Result<Option<Step>, BlockError> {
+        let mut selected = Vec::with_capacity(series.len());
+        let mut at = 0;
+        for pending in series {
+            let deleted = self.tombstones.of(u64::from(pending.id.0));
+            let mut chunks = Vec::with_capacity(pending.chunks.len());
+            for meta in &pending.chunks {
+                let bytes = records.record(at)?;
+                at += 1;
+                let at_fault = |source| BlockError::Chunk {
+                    block: self.block,
+                    file: BlockFile::Segment(meta.chunk_ref.segment()),
+                    offset: u64::from(meta.chunk_ref.offset()),
+                    source,
+                };
+                let chunk = record::chunk(&bytes, meta).map_err(at_fault)?;
+                chunks.extend(trim::without(chunk, deleted).map_err(at_fault)?);
+            }
+            if !chunks.is_empty() {
+                selected.push(SelectedSeries { labels: pending.labels, chunks });
+            }
+        }
+        Ok((!selected.is_empty()).then(|| self.yield_batch(selected)))
+    }
+
+    fn yield_batch(&mut self, series: Vec<SelectedSeries>) -> Step {
+        self.yielded += series.len();
+        Step::Batch(SeriesBatch { series })
+    }
+}
+
+fn index_range(range: &std::ops::Range<u64>) -> FileRange {
+    FileRange { file: BlockFile::Index, start: range.start, len: range.end.saturating_sub(range.start) }
+}
+
+fn entry_records(block: BlockId, kind: Kind, header: &IndexHeader, ids: &[SeriesRef]) -> Records {
+    let place = |id: &SeriesRef| Place { file: BlockFile::Index, offset: header.series_offset(*id) };
+    Records::new(block, kind, ids.iter().map(place).collect())
+}
+
+fn entry_kind(meta: &BlockMeta) -> Kind {
+    let told = meta.thanos.as_ref().map_or(0, |t| t.index_stats.series_max_size);
+    Kind {
+        what: "series entry",
+        estimate: estimate(told, SERIES_BYTES),
+        size: |bytes| match SeriesEntry::size_hint(bytes) {
+            Ok(size) => size.map(|n| n as u64),
+            // A length that is none: decoding says what is wrong with it.
+            Err(_) => Some(bytes.len() as u64),
+        },
+    }
+}
+
+fn chunk_kind(meta: &BlockMeta) -> Kind {
+    let told = meta.thanos.as_ref().map_or(0, |t| t.index_stats.chunk_max_size);
+    Kind { what: "chunk", estimate: estimate(told, CHUNK_BYTES), size: record::size }
+}
+
+fn estimate(told: i64, assumed: u64) -> u64 {
+    u64::try_from(told).ok().filter(|n| *n > 0).map_or(assumed, |n| n.min(assumed))
+}

@@ -1,0 +1,171 @@
+//! Label names and values: straight from the header, or of the series that match, as a state machine without I/O.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tithon_chunks::TimeRange;
+use tithon_index::{IndexHeader, Matcher, Postings, PostingsPlan, SeriesEntry, SeriesRef, SymbolRef};
+
+use super::records::{Kind, Records};
+use super::{BATCH_SERIES, entry_kind, entry_records, index_range};
+use crate::{BlockError, BlockId, BlockMeta, FileRange};
+
+/// Which names or values are wanted.
+#[derive(Clone, Debug)]
+pub struct LabelRequest {
+    /// The label whose values are wanted; `None` asks for the names of all labels.
+    pub values_of: Option<Vec<u8>>,
+    /// Conditions on the series that count; none counts every series of the block, whatever the range.
+    pub matchers: Vec<Matcher>,
+    /// Series count that have a chunk sharing a millisecond with it.
+    pub range: TimeRange,
+    /// The most to yield; 0 is no limit.
+    pub limit: usize,
+}
+
+/// What a query of labels needs next, or its result.
+#[derive(Debug)]
+pub enum LabelStep {
+    /// Hand the bytes of these ranges to the next step, in this order.
+    Fetch(Vec<FileRange>),
+    /// The names or values, ascending; the query is over.
+    Done(Vec<Vec<u8>>),
+}
+
+/// A query of labels of one block.
+pub struct LabelSelect {
+    block: BlockId,
+    header: Arc<IndexHeader>,
+    request: LabelRequest,
+    entries: Kind,
+    postings: Postings,
+    asked: usize,
+    found: BTreeSet<SymbolRef>,
+    phase: Phase,
+}
+
+enum Phase {
+    Begin,
+    Postings(PostingsPlan),
+    Entries { ids: Vec<SeriesRef>, records: Records },
+    Between,
+}
+
+impl LabelSelect {
+    /// A query of the block that `meta` and `header` describe.
+    pub fn new(meta: &BlockMeta, header: Arc<IndexHeader>, request: LabelRequest) -> LabelSelect {
+        LabelSelect {
+            block: meta.ulid,
+            header,
+            request,
+            entries: entry_kind(meta),
+            postings: Postings::default(),
+            asked: 0,
+            found: BTreeSet::new(),
+            phase: Phase::Begin,
+        }
+    }
+
+    /// Goes on as [`super::Select::step`] does.
+    pub fn step(&mut self, mut fetched: Vec<Bytes>) -> Result<LabelStep, BlockError> {
+        loop {
+            match std::mem::replace(&mut self.phase, Phase::Between) {
+                Phase::Begin if self.request.matchers.is_empty() => {
+                    return self.all_of_header().map(LabelStep::Done);
+                }
+                Phase::Begin => {
+                    let plan = PostingsPlan::new(&self.header, &self.request.matchers, 0)
+                        .map_err(BlockError::index(self.block))?;
+                    let ranges: Vec<FileRange> = plan.ranges().iter().map(index_range).collect();
+                    self.phase = Phase::Postings(plan);
+                    if !ranges.is_empty() {
+                        return Ok(LabelStep::Fetch(ranges));
+                    }
+                }
+                Phase::Postings(plan) => {
+                    let given = std::mem::take(&mut fetched);
+                    self.postings = plan.resolve(&given).map_err(BlockError::index(self.block))?;
+                }
+                Phase::Entries { ids, mut records } => {
+                    let missing = records.accept(std::mem::take(&mut fetched))?;
+                    if !missing.is_empty() {
+                        self.phase = Phase::Entries { ids, records };
+                        return Ok(LabelStep::Fetch(missing));
+                    }
+                    self.collect(&ids, &records)?;
+                }
+                Phase::Between if self.asked == self.postings.len() => {
+                    return self.found_texts().map(LabelStep::Done);
+                }
+                Phase::Between => {
+                    let from = self.asked;
+                    self.asked = self.postings.len().min(from + BATCH_SERIES);
+                    let ids: Vec<_> = self.postings.iter().skip(from).take(self.asked - from).collect();
+                    let records = entry_records(self.block, self.entries, &self.header, &ids);
+                    let ranges = records.ranges();
+                    self.phase = Phase::Entries { ids, records };
+                    return Ok(LabelStep::Fetch(ranges));
+                }
+            }
+        }
+    }
+
+    fn most(&self) -> usize {
+        if self.request.limit == 0 { usize::MAX } else { self.request.limit }
+    }
+
+    fn all_of_header(&self) -> Result<Vec<Vec<u8>>, BlockError> {
+        let failed = BlockError::index(self.block);
+        match &self.request.values_of {
+            None => {
+                let names = self.header.label_names().map_err(failed)?;
+                Ok(names.into_iter().take(self.most()).map(<[u8]>::to_vec).collect())
+            }
+            Some(name) => self
+                .header
+                .label_values(name)
+                .and_then(|values| values.take(self.most()).map(|v| Ok(v?.value.to_vec())).collect())
+                .map_err(failed),
+        }
+    }
+
+    fn collect(&mut self, ids: &[SeriesRef], records: &Records) -> Result<(), BlockError> {
+        let mut entry = SeriesEntry::default();
+        let mut name_symbol = None;
+        for (i, id) in ids.iter().enumerate() {
+            let bytes = records.record(i)?;
+            entry
+                .decode(&bytes, self.header.series_offset(*id), self.request.range)
+                .map_err(BlockError::index(self.block))?;
+            if entry.chunks.is_empty() {
+                continue;
+            }
+            let Some(wanted) = &self.request.values_of else {
+                self.found.extend(entry.labels.iter().map(|(name, _)| *name));
+                continue;
+            };
+            for (name, value) in &entry.labels {
+                if name_symbol != Some(*name) {
+                    let text = self.header.symbol(*name).map_err(BlockError::index(self.block))?;
+                    if text != wanted.as_slice() {
+                        continue;
+                    }
+                    name_symbol = Some(*name);
+                }
+                self.found.insert(*value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Symbols ascend as their strings do in every version but the first.
+    fn found_texts(&self) -> Result<Vec<Vec<u8>>, BlockError> {
+        let texts = self.found.iter().map(|symbol| self.header.symbol(*symbol).map(<[u8]>::to_vec));
+        let mut texts: Vec<Vec<u8>> =
+            texts.collect::<Result<_, _>>().map_err(BlockError::index(self.block))?;
+        texts.sort_unstable();
+        texts.truncate(self.most());
+        Ok(texts)
+    }
+}

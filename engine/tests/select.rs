@@ -1,0 +1,276 @@
+//! Selections against what upstream reads from the same blocks, and against damaged blocks.
+
+#![allow(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+use tithon_chunks::{ErrorKind, TimeRange};
+use tithon_engine::{Block, LabelRequest, Select, SelectRequest, SelectedSeries, Step, Tombstones};
+use tithon_index::{Labels, MatchOp, Matcher};
+use tithon_testdata::{json_lines, shared};
+
+const ALL: TimeRange = TimeRange::new(i64::MIN, i64::MAX);
+
+/// All series of a block, deletions not applied.
+fn everything(block: &Block) -> Vec<SelectedSeries> {
+    let request = SelectRequest::new(vec![], ALL);
+    let none = Arc::new(Tombstones::default());
+    drive(block, Select::new(block.meta(), Arc::clone(block.header()), none, request))
+}
+
+fn drive(block: &Block, mut select: Select) -> Vec<SelectedSeries> {
+    let (mut series, mut fetched) = (Vec::new(), Vec::new());
+    loop {
+        match select.step(std::mem::take(&mut fetched)).unwrap() {
+            Step::Fetch(ranges) => fetched = block.read(&ranges).unwrap(),
+            Step::Batch(batch) => series.extend(batch.series),
+            Step::Done => return series,
+        }
+    }
+}
+
+fn labels_of(line: &Value) -> Labels {
+    let pairs: Vec<(String, String)> = serde_json::from_value(line["labels"].clone()).unwrap();
+    Labels::from_pairs(pairs)
+}
+
+/// Paths below `testdata/` of blocks beside which an expected file lies.
+fn blocks_with_expectations(below: &str) -> Vec<String> {
+    fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.join("meta.json").exists() {
+                found.push(path);
+            } else if path.is_dir() {
+                walk(&path, found);
+            }
+        }
+    }
+    let root = shared("testdata");
+    let mut found = Vec::new();
+    walk(&root.join(below), &mut found);
+    let name = |p: &PathBuf| p.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+    let mut names: Vec<String> = found.iter().map(name).collect();
+    names.retain(|n| root.join(format!("{n}.expected.jsonl.zst")).exists());
+    names.sort();
+    names
+}
+
+fn check(block: &Block, expected: &str) {
+    let lines = json_lines(expected);
+    let series = everything(block);
+    assert_eq!(series.len(), lines.len(), "{expected}");
+    for (ours, line) in series.iter().zip(&lines) {
+        assert_eq!(ours.labels, labels_of(line), "{expected}");
+        let chunks: Vec<_> = ours
+            .chunks
+            .iter()
+            .map(|c| {
+                let crc = format!("{:08x}", crc32c::crc32c(&c.data));
+                (c.min_time.0, c.max_time.0, u64::from(c.encoding.byte()), c.data.len() as u64, crc)
+            })
+            .collect();
+        let theirs: Vec<_> = line["chunks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|c| {
+                let n = |k: &str| c[k].as_u64().unwrap();
+                (
+                    c["mint"].as_i64().unwrap(),
+                    c["maxt"].as_i64().unwrap(),
+                    n("encoding"),
+                    n("bytes"),
+                    c["crc32c"].as_str().unwrap().to_owned(),
+                )
+            })
+            .collect();
+        assert_eq!(chunks, theirs, "{expected} {}", ours.labels);
+    }
+}
+
+fn check_digests(block: &Block, expected: &str) {
+    let lines = json_lines(expected);
+    let ours: Vec<Value> = tithon_engine::digest::digests(block)
+        .unwrap()
+        .map(|series| serde_json::to_value(series.unwrap()).unwrap())
+        .collect();
+    assert_eq!(ours.len(), lines.len(), "{expected}");
+    for (ours, line) in ours.iter().zip(&lines) {
+        assert_eq!(ours, line, "{expected}");
+    }
+}
+
+#[test]
+fn every_chunk_of_every_golden_block() {
+    let mut n_blocks = 0;
+    for below in ["blocks", "compaction", "downsample"] {
+        for name in blocks_with_expectations(below) {
+            let block = Block::open(shared(&format!("testdata/{name}"))).unwrap();
+            check(&block, &format!("testdata/{name}.expected.jsonl.zst"));
+            check_digests(&block, &format!("testdata/{name}.expected.jsonl.zst"));
+            n_blocks += 1;
+        }
+    }
+    for entry in std::fs::read_dir(shared("testdata/bucket-expected")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let id = name.split('.').next().unwrap();
+        let dirs = ["bucket", "bucket-corrupt-meta"].map(|d| shared("testdata").join(d).join(id));
+        let Some(Ok(block)) = dirs.into_iter().find(|d| d.exists()).map(Block::open) else { continue };
+        check(&block, &format!("testdata/bucket-expected/{name}"));
+        check_digests(&block, &format!("testdata/bucket-expected/{name}"));
+        n_blocks += 1;
+    }
+    assert!(n_blocks >= 70, "{n_blocks}");
+}
+
+/// A driver that serves ranges as object storage does, and counts them.
+fn steps_of(block: &Block, request: SelectRequest) -> (usize, Vec<SelectedSeries>) {
+    let mut select =
+        Select::new(block.meta(), Arc::clone(block.header()), Arc::clone(block.tombstones()), request);
+    let (mut series, mut fetched, mut fetches) = (Vec::new(), Vec::new(), 0);
+    loop {
+        match select.step(std::mem::take(&mut fetched)).unwrap() {
+            Step::Fetch(ranges) => {
+                fetches += 1;
+                fetched = block.read(&ranges).unwrap();
+                for (range, bytes) in ranges.iter().zip(&mut fetched) {
+                    *bytes = Bytes::copy_from_slice(&bytes[..bytes.len().min(range.len as usize)]);
+                }
+            }
+            Step::Batch(batch) => series.extend(batch.series),
+            Step::Done => return (fetches, series),
+        }
+    }
+}
+
+#[test]
+fn matchers_range_and_limit() {
+    let block = Block::open(shared("testdata/blocks/wide")).unwrap();
+    let up = Matcher::new(MatchOp::Equal, "__name__", "up").unwrap();
+    let (fetches, series) = steps_of(&block, SelectRequest::new(vec![up.clone()], ALL));
+    assert_eq!(fetches, 3);
+    assert!(!series.is_empty());
+    assert!(series.iter().all(|s| s.labels.metric_name() == Some(b"up") && !s.chunks.is_empty()));
+    assert!(series.is_sorted_by(|a, b| a.labels < b.labels));
+
+    let limited = SelectRequest { limit: 2, ..SelectRequest::new(vec![up.clone()], ALL) };
+    assert_eq!(steps_of(&block, limited).1, series[..2]);
+    let labels_only = SelectRequest { skip_chunks: true, ..SelectRequest::new(vec![up.clone()], ALL) };
+    let (fetches, names) = steps_of(&block, labels_only);
+    assert_eq!(fetches, 2);
+    assert_eq!(names.len(), series.len());
+    assert!(names.iter().all(|s| s.chunks.is_empty()));
+    let before = TimeRange::new(0, block.meta().min_time - 1);
+    assert_eq!(steps_of(&block, SelectRequest::new(vec![up], before)).1, []);
+    let nobody = Matcher::new(MatchOp::Equal, "no_such_label", "x").unwrap();
+    assert_eq!(steps_of(&block, SelectRequest::new(vec![nobody], ALL)), (0, vec![]));
+}
+
+#[test]
+fn long_records_are_asked_for_again() {
+    // The value of one label has 64 KiB, more than is assumed of an entry.
+    let block = Block::open(shared("testdata/blocks/xor-shapes")).unwrap();
+    let (fetches, series) = steps_of(&block, SelectRequest::new(vec![], ALL));
+    assert!(fetches <= 5, "{fetches}");
+    assert_eq!(series, everything(&block));
+}
+
+#[test]
+fn labels_with_and_without_matchers() {
+    let block = Block::open(shared("testdata/blocks/wide")).unwrap();
+    let ask = |values_of: Option<&str>, matchers: Vec<Matcher>| {
+        let values_of = values_of.map(|n| n.as_bytes().to_vec());
+        block.labels(LabelRequest { values_of, matchers, range: ALL, limit: 0 }).unwrap()
+    };
+    let series = everything(&block);
+    let up = Matcher::new(MatchOp::Equal, "__name__", "up").unwrap();
+    for matchers in [vec![], vec![up]] {
+        let chosen = || {
+            series
+                .iter()
+                .filter(|s| matchers.iter().all(|m| m.matches(s.labels.get(m.name()).unwrap_or(b""))))
+        };
+        let names: std::collections::BTreeSet<Vec<u8>> =
+            chosen().flat_map(|s| s.labels.iter().map(|(n, _)| n.to_vec())).collect();
+        assert_eq!(ask(None, matchers.clone()), names.into_iter().collect::<Vec<_>>());
+        for label in ["__name__", "job", "instance", "no_such_label"] {
+            let values: std::collections::BTreeSet<Vec<u8>> =
+                chosen().filter_map(|s| s.labels.get(label).map(<[u8]>::to_vec)).collect();
+            assert_eq!(ask(Some(label), matchers.clone()), values.into_iter().collect::<Vec<_>>(), "{label}");
+        }
+    }
+}
+
+fn copy_block(name: &str, to: &Path) {
+    let from = shared(&format!("testdata/blocks/{name}"));
+    std::fs::create_dir_all(to.join("chunks")).unwrap();
+    for file in ["meta.json", "index", "tombstones"] {
+        std::fs::write(to.join(file), std::fs::read(from.join(file)).unwrap()).unwrap();
+    }
+    for entry in std::fs::read_dir(from.join("chunks")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::write(to.join("chunks").join(path.file_name().unwrap()), std::fs::read(&path).unwrap())
+            .unwrap();
+    }
+}
+
+/// Opens and reads everything; the error names the file.
+fn fails_with(dir: &Path, kind: ErrorKind, named: &str) {
+    let result = Block::open(dir)
+        .and_then(|block| block.select(SelectRequest::new(vec![], ALL)).collect::<Result<Vec<_>, _>>());
+    let error = result.expect_err("damage goes unnoticed");
+    assert_eq!(error.kind(), kind, "{error}");
+    assert!(error.to_string().contains(named), "{error}");
+}
+
+#[test]
+fn damage_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("block");
+    let good = |file: &str| std::fs::read(shared(&format!("testdata/blocks/multi-segment/{file}"))).unwrap();
+    copy_block("multi-segment", &dir);
+    let mut chunk = good("chunks/000002");
+    chunk[40] ^= 1;
+    std::fs::write(dir.join("chunks/000002"), &chunk).unwrap();
+    fails_with(&dir, ErrorKind::Corrupt, "chunks/000002");
+    std::fs::write(dir.join("chunks/000002"), &good("chunks/000002")[..1000]).unwrap();
+    fails_with(&dir, ErrorKind::Corrupt, "chunks/000002");
+    std::fs::write(dir.join("chunks/000002"), b"short").unwrap();
+    fails_with(&dir, ErrorKind::Corrupt, "chunks/000002");
+    std::fs::write(dir.join("chunks/000002"), good("chunks/000002")).unwrap();
+
+    let index = good("index");
+    std::fs::write(dir.join("index"), &index[..index.len() / 2]).unwrap();
+    fails_with(&dir, ErrorKind::Corrupt, "index");
+    std::fs::write(dir.join("index"), index).unwrap();
+    std::fs::write(dir.join("tombstones"), b"0").unwrap();
+    fails_with(&dir, ErrorKind::Corrupt, "tombstones");
+    std::fs::remove_file(dir.join("tombstones")).unwrap();
+    std::fs::write(dir.join("meta.json"), b"{").unwrap();
+    fails_with(&dir, ErrorKind::Corrupt, "meta.json");
+    std::fs::remove_file(dir.join("meta.json")).unwrap();
+    fails_with(&dir, ErrorKind::NotFound, "meta.json");
+}
+
+#[test]
+fn a_flipped_byte_of_the_index_never_panics() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("block");
+    copy_block("tombstones", &dir);
+    let index = std::fs::read(dir.join("index")).unwrap();
+    for at in (0..index.len()).step_by(7) {
+        let mut bad = index.clone();
+        bad[at] ^= 0xff;
+        std::fs::remove_file(dir.join("index")).unwrap();
+        std::fs::write(dir.join("index"), &bad).unwrap();
+        if let Ok(block) = Block::open(&dir) {
+            for batch in block.select(SelectRequest::new(vec![], ALL)) {
+                drop(batch);
+            }
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! The postings offset table: for each pair of label name and value, where its postings list begins.
+//!
+//! Entries are sorted by name, then value, and so are the lists they point to; kept in memory are a record a name and
+//! the position of every 32nd entry of a name. Tables that are not sorted (version 1 allows it) are sorted into a copy.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::IndexError;
+use crate::cursor::{Cursor, put_string, put_uvarint};
+use crate::u32s::U32s;
+
+/// How many values of a name lie between two whose positions are kept.
+const VALUES_PER_SAMPLE: u32 = 32;
+/// Numbers in the record of a name.
+const RECORD: usize = 4;
+
+/// The table, opened.
+#[derive(Clone, Debug)]
+pub(crate) struct PostingsOffsets {
+    /// The entries, behind the count.
+    entries: Bytes,
+    /// File offset of `entries`, for errors.
+    base: u64,
+    /// Of each name: position of its first entry, position behind its last, number of entries, number of its first sample.
+    names: U32s,
+    /// Positions of every 32nd entry of each name.
+    samples: U32s,
+    ends: ListEnds,
+}
+
+/// Where a postings list ends.
+#[derive(Clone, Debug)]
+enum ListEnds {
+    /// Where the next entry's list begins; the last one here.
+    NextEntry { last: u64 },
+    /// Where the next list in the file begins, whatever its entry; the last number is where the last list ends.
+    NextList(Box<[u64]>),
+}
+
+/// One name's part of the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NameEntries {
+    first: u32,
+    end: u32,
+    count: u32,
+    sample: u32,
+}
+
+/// An entry as stored.
+#[derive(Clone, Copy, Debug)]
+struct RawEntry<'a> {
+    name: &'a [u8],
+    value: &'a [u8],
+    list: u64,
+}
+
+/// A label value and where its postings list lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelValue<'a> {
+    /// The value.
+    pub value: &'a [u8],
+    /// Where the list lies in the index: its length, count, refs and checksum, and perhaps padding.
+    pub list: Range<u64>,
+}
+
+impl LabelValue<'_> {
+    /// How many series have the pair, as the length of the list tells.
+    pub fn series(&self) -> u64 {
+        list_len(&self.list)
+    }
+}
+
+/// Number of refs in a list that takes `range`.
+pub(crate) fn list_len(range: &Range<u64>) -> u64 {
+    (range.end - range.start).saturating_sub(12) / 4
+}
+
+impl PostingsOffsets {
+    /// Opens the section that begins `section`, which lies at `offset` in the index. `end_of` tells where the last list
+    /// ends, given where it begins. Verifies the checksum and walks all entries.
+    pub(crate) fn open(
+        section: &Bytes,
+        offset: u64,
+        end_of: impl Fn(u64) -> u64,
+    ) -> Result<PostingsOffsets, IndexError> {
+        let content = Cursor::new(section, offset).framed("postings offset table")?;
+        let mut cursor = Cursor::new(content, offset + 4);
+        let count = cursor.u32_be("postings offset count")?;
+        cursor.expect_items(u64::from(count), 4, "postings offsets")?;
+        let (entries, base) = (section.slice_ref(&content[4..]), offset + 8);
+        match Scan::run(&entries, base, count)? {
+            Scan::Sorted { names, samples, last_list } => {
+                let ends = ListEnds::NextEntry { last: end_of(last_list) };
+                Ok(PostingsOffsets { entries, base, names, samples, ends })
+            }
+            Scan::Unsorted => PostingsOffsets::sort(&entries, base, count, end_of),
+        }
+    }
+
+    /// A table without entries.
+    pub(crate) fn empty() -> PostingsOffsets {
+        let ends = ListEnds::NextEntry { last: 0 };
+        PostingsOffsets {
+            entries: Bytes::new(),
+            base: 0,
+            names: U32s::default(),
+            samples: U32s::default(),
+            ends,
+        }
+    }
+
+    /// Copies an unsorted table into a sorted one.
+    fn sort(
+        entries: &Bytes,
+        base: u64,
+        count: u32,
+        end_of: impl Fn(u64) -> u64,
+    ) -> Result<PostingsOffsets, IndexError> {
+        let mut cursor = Cursor::new(entries, base);
+        let mut all = (0..count).map(|_| read_entry(&mut cursor)).collect::<Result<Vec<_>, _>>()?;
+        let mut lists: Vec<u64> = all.iter().map(|e| e.list).collect();
+        lists.sort_unstable();
+        lists.dedup();
+        lists.push(lists.last().map_or(0, |last| end_of(*last)));
+        all.sort_by_key(|e| (e.name, e.value));
+        all.dedup_by_key(|e| (e.name, e.value));
+        let mut sorted = Vec::with_capacity(entries.len());
+        for entry in &all {
+            sorted.push(2);
+            put_string(&mut sorted, entry.name);
+            put_string(&mut sorted, entry.value);
+            put_uvarint(&mut sorted, entry.list);
+        }
+        let (names, samples) = sample_sorted(&sorted, all.len() as u32, base)?;
+        let ends = ListEnds::NextList(lists.into());
+        Ok(PostingsOffsets { entries: sorted.into(), base, names, samples, ends })
+    }
+
+    /// Number of names, the empty one of the all-postings list included.
+    fn n_names(&self) -> usize {
+        self.names.len() / RECORD
+    }
+
+    fn record(&self, i: usize) -> Result<NameEntries, IndexError> {
+        let field = |k| self.names.get(i * RECORD + k).ok_or_else(|| self.bad_position(i as u64));
+        Ok(NameEntries { first: field(0)?, end: field(1)?, count: field(2)?, sample: field(3)? })
+    }
+
+    fn bad_position(&self, found: u64) -> IndexError {
+        let what = "postings offset sample";
+        IndexError::Invalid { what, offset: self.base, found, expected: "a position inside the table" }
+    }
+
+    fn entry_at(&self, pos: u32) -> Result<RawEntry<'_>, IndexError> {
+        read_entry(&mut Cursor::at(&self.entries, pos as usize, self.base))
+    }
+
+    /// Label names in byte order, without the empty one.
+    pub(crate) fn names(&self) -> impl Iterator<Item = Result<(&[u8], NameEntries), IndexError>> {
+        (0..self.n_names())
+            .map(|i| {
+                let record = self.record(i)?;
+                Ok((self.entry_at(record.first)?.name, record))
+            })
+            .filter(|item| !matches!(item, Ok((b"", _))))
+    }
+
+    /// The part of `name`, if any series has it.
+    pub(crate) fn name(&self, name: &[u8]) -> Result<Option<NameEntries>, IndexError> {
+        let (mut low, mut high) = (0, self.n_names());
+        while low < high {
+            let mid = low + (high - low) / 2;
+            let record = self.record(mid)?;
+            match self.entry_at(record.first)?.name.cmp(name) {
+                Ordering::Less => low = mid + 1,
+                Ordering::Greater => high = mid,
+                Ordering::Equal => return Ok(Some(record)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// All values of a name's part, in byte order.
+    pub(crate) fn values(&self, part: NameEntries) -> LabelValues<'_> {
+        LabelValues::new(self, part.first, part.count)
+    }
+
+    /// The values of a name's part by 32, each with the bytes of its entries: a value whose text is not in them is none
+    /// of the 32.
+    pub(crate) fn blocks(
+        &self,
+        part: NameEntries,
+    ) -> impl Iterator<Item = Result<(&[u8], LabelValues<'_>), IndexError>> {
+        (0..part.count.div_ceil(VALUES_PER_SAMPLE)).map(move |k| {
+            let start = self.sample(part, k)?;
+            let left = part.count - k * VALUES_PER_SAMPLE;
+            let end = if left > VALUES_PER_SAMPLE { self.sample(part, k + 1)? } else { part.end };
+            let bytes = self.entries.get(start as usize..end as usize);
+            let bytes = bytes.ok_or_else(|| self.bad_position(u64::from(end)))?;
+            Ok((bytes, LabelValues::new(self, start, left.min(VALUES_PER_SAMPLE))))
+        })
+    }
+
+    /// Position of the `k`th sampled entry of a name's part.
+    fn sample(&self, part: NameEntries, k: u32) -> Result<u32, IndexError> {
+        let i = u64::from(part.sample) + u64::from(k);
+        self.samples.get(i as usize).ok_or_else(|| self.bad_position(i))
+    }
+
+    /// The values of a name's part from the first that is not less than `value`.
+    pub(crate) fn values_from(&self, part: NameEntries, value: &[u8]) -> Result<LabelValues<'_>, IndexError> {
+        // The last sample whose value is not greater than `value`: what is sought lies at or behind it.
+        let (mut low, mut high) = (0, part.count.div_ceil(VALUES_PER_SAMPLE));
+        while low + 1 < high {
+            let mid = low + (high - low) / 2;
+            if self.entry_at(self.sample(part, mid)?)?.value <= value { low = mid } else { high = mid }
+        }
+        if part.count == 0 {
+            return Ok(LabelValues::new(self, part.first, 0));
+        }
+        let mut values =
+            LabelValues::new(self, self.sample(part, low)?, part.count - low * VALUES_PER_SAMPLE);
+        values.skip_below(value)?;
+        Ok(values)
+    }
+
+    /// Where the list of the pair lies, if any series has it.
+    pub(crate) fn find(&self, name: &[u8], value: &[u8]) -> Result<Option<Range<u64>>, IndexError> {
+        let Some(part) = self.name(name)? else { return Ok(None) };
+        match self.values_from(part, value)?.next().transpose()? {
+            Some(found) if found.value == value => Ok(Some(found.list)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Where all lists of a name's part lie, if they lie one behind the other in the order of the values.
+    pub(crate) fn whole(&self, part: NameEntries) -> Result<Option<Range<u64>>, IndexError> {
+        if !matches!(self.ends, ListEnds::NextEntry { .. }) {
+            return Ok(None);
+        }
+        let start = self.entry_at(part.first)?.list;
+        let end = self.next_list(part.end)?;
+        Ok((start < end).then_some(start..end))
+    }
+
+    /// Where the list of the entry at `pos` begins; behind the last entry, where the last list ends.
+    fn next_list(&self, pos: u32) -> Result<u64, IndexError> {
+        match self.ends {
+            ListEnds::NextEntry { last } if pos as usize >= self.entries.len() => Ok(last),
+            _ => Ok(self.entry_at(pos)?.list),
+        }
+    }
+
+    /// Whether lists lie in the file in the order of their entries, without gaps.
+    pub(crate) fn contiguous(&self) -> bool {
+        matches!(self.ends, ListEnds::NextEntry { .. })
+    }
+
+    /// Bytes held besides the slice of the file.
+    pub(crate) fn resident_bytes(&self) -> usize {
+        let copied = match &self.ends {
+            ListEnds::NextEntry { .. } => 0,
+            ListEnds::NextList(lists) => lists.len() * 8 + self.entries.len(),
+        };
+        (self.names.len() + self.samples.len()) * 4 + copied
+    }
+}
+
+impl NameEntries {
+    /// Number of values.
+    pub(crate) fn count(self) -> usize {
+        self.count as usize
+    }
+}
+
+/// What one walk over the table finds.
+enum Scan {
+    Sorted { names: U32s, samples: U32s, last_list: u64 },
+    Unsorted,
+}
+
+impl Scan {
+    fn run(entries: &[u8], base: u64, count: u32) -> Result<Scan, IndexError> {
+        let mut cursor = Cursor::new(entries, base);
+        let (mut sorted, mut last) = (true, None::<RawEntry<'_>>);
+        for _ in 0..count {
+            let entry = read_entry(&mut cursor)?;
+            if let Some(last) = last {
+                sorted &= (last.name, last.value) < (entry.name, entry.value) && last.list < entry.list;
+            }
+            last = Some(entry);
+        }
+        if !sorted {
+            return Ok(Scan::Unsorted);
+        }
+        let (names, samples) = sample_sorted(entries, count, base)?;
+        Ok(Scan::Sorted { names, samples, last_list: last.map_or(0, |e| e.list) })
+    }
+}
+
+/// Walks sorted entries and keeps a record a name and the position of every 32nd entry of it.
+fn sample_sorted(entries: &[u8], count: u32, base: u64) -> Result<(U32s, U32s), IndexError> {
+    let mut cursor = Cursor::new(entries, base);
+    let (mut names, mut samples) = (Vec::new(), Vec::new());
+    let mut open: Option<(&[u8], NameEntries)> = None;
+    for _ in 0..count {
+        let pos = cursor.pos() as u32;
+        let entry = read_entry(&mut cursor)?;
+        let part = match &mut open {
+            Some((name, part)) if *name == entry.name => part,
+            _ => {
+                close(&mut names, open.take(), pos);
+                let part = NameEntries { first: pos, end: pos, count: 0, sample: samples.len() as u32 };
+                &mut open.insert((entry.name, part)).1
+            }
+        };
+        if part.count.is_multiple_of(VALUES_PER_SAMPLE) {
+            samples.push(pos);
+        }
+        part.count += 1;
+    }
+    close(&mut names, open, cursor.pos() as u32);
+    Ok((names.into_iter().collect(), samples.into_iter().collect()))
+}
+
+fn close(names: &mut Vec<u32>, open: Option<(&[u8], NameEntries)>, end: u32) {
+    if let Some((_, part)) = open {
+        names.extend([part.first, end, part.count, part.sample]);
+    }
+}
+
+fn read_entry<'a>(cursor: &mut Cursor<'a>) -> Result<RawEntry<'a>, IndexError> {
+    let offset = cursor.offset();
+    let keys = cursor.uvarint("postings offset key count")?;
+    if keys != 2 {
+        let what = "postings offset key count";
+        return Err(IndexError::Invalid { what, offset, found: keys, expected: "2" });
+    }
+    let name = cursor.string("label name")?;
+    let value = cursor.string("label value")?;
+    Ok(RawEntry { name, value, list: cursor.uvarint("postings offset")? })
+}
+
+/// Values of one label name in byte order, each with the place of its postings list.
+#[derive(Clone, Debug)]
+pub struct LabelValues<'a> {
+    table: &'a PostingsOffsets,
+    cursor: Cursor<'a>,
+    ahead: Option<RawEntry<'a>>,
+    /// Entries not yet read, the one in `ahead` not counted.
+    unread: u32,
+}
+
+impl<'a> LabelValues<'a> {
+    fn new(table: &'a PostingsOffsets, pos: u32, count: u32) -> LabelValues<'a> {
+        let cursor = Cursor::at(&table.entries, pos as usize, table.base);
+        LabelValues { table, cursor, ahead: None, unread: count }
+    }
+
+    /// No values.
+    pub(crate) fn none(table: &'a PostingsOffsets) -> LabelValues<'a> {
+        LabelValues::new(table, 0, 0)
+    }
+
+    /// Moves to the first value that is not less than `value`.
+    fn skip_below(&mut self, value: &[u8]) -> Result<(), IndexError> {
+        while self.ahead.is_some() || self.unread > 0 {
+            let entry = match self.ahead {
+                Some(entry) => entry,
+                None => self.read()?,
+            };
+            if entry.value >= value {
+                self.ahead = Some(entry);
+                break;
+            }
+            self.ahead = None;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<RawEntry<'a>, IndexError> {
+        self.unread -= 1;
+        read_entry(&mut self.cursor)
+    }
+
+    fn next_entry(&mut self) -> Result<Option<LabelValue<'a>>, IndexError> {
+        let entry = match self.ahead.take() {
+            Some(entry) => entry,
+            None if self.unread == 0 => return Ok(None),
+            None => self.read()?,
+        };
+        let end = match &self.table.ends {
+            ListEnds::NextEntry { .. } if self.unread > 0 => {
+                self.ahead.insert(read_entry(&mut self.cursor)?).list
+            }
+            ListEnds::NextEntry { .. } => self.table.next_list(self.cursor.pos() as u32)?,
+            ListEnds::NextList(lists) => {
+                let i = lists.partition_point(|list| *list <= entry.list);
+                lists.get(i).copied().unwrap_or(entry.list)
+            }
+        };
+        if self.ahead.is_some() {
+            self.unread -= 1;
+        }
+        if end <= entry.list {
+            let (what, offset) = ("end of a postings list", entry.list);
+            return Err(IndexError::Invalid {
+                what,
+                offset,
+                found: end,
+                expected: "an offset behind its start",
+            });
+        }
+        Ok(Some(LabelValue { value: entry.value, list: entry.list..end }))
+    }
+}
+
+impl<'a> Iterator for LabelValues<'a> {
+    type Item = Result<LabelValue<'a>, IndexError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = self.next_entry().transpose();
+        if matches!(item, Some(Err(_))) {
+            (self.unread, self.ahead) = (0, None);
+        }
+        item
+    }
+}

@@ -1,0 +1,160 @@
+//! From matchers to series without I/O: a plan says which postings lists it needs and is handed their bytes.
+//!
+//! A matcher that the empty string does not satisfy asks for series having one of the values it accepts; one that the
+//! empty string satisfies takes away the series having one of the values it refuses. So an absent label equals an
+//! empty one. Prometheus `tsdb/querier.go`, `PostingsForMatchers`; Thanos `pkg/store/bucket.go`, posting groups.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::lists::Lists;
+use crate::{IndexError, IndexHeader, Matcher, Postings, sets};
+
+/// Which postings lists decide which series match, and how.
+#[derive(Clone, Debug)]
+pub struct PostingsPlan {
+    ranges: Vec<Range<u64>>,
+    /// Series must be in each of these; the fewest first.
+    add: Vec<Lists>,
+    /// And in none of these.
+    remove: Vec<Lists>,
+    /// Matchers left to check on the labels of the series found.
+    residual: Vec<Matcher>,
+    limit: usize,
+    nothing: bool,
+}
+
+impl PostingsPlan {
+    /// Plans for the series that satisfy all matchers, all series when there is no matcher; `limit` cuts the result
+    /// (0: no limit).
+    pub fn new(header: &IndexHeader, matchers: &[Matcher], limit: usize) -> Result<PostingsPlan, IndexError> {
+        PostingsPlan::lazy(header, matchers, limit, 0)
+    }
+
+    /// As [`PostingsPlan::new`], but leaves out lists that cost more to fetch than the series entries they save, each
+    /// taken as `series_bytes` long (0: leaves out none). The caller checks [`PostingsPlan::residual`] on the labels of
+    /// the series found, and applies the limit where there is any. Thanos `pkg/store/lazy_postings.go` does the like.
+    pub fn lazy(
+        header: &IndexHeader,
+        matchers: &[Matcher],
+        limit: usize,
+        series_bytes: u64,
+    ) -> Result<PostingsPlan, IndexError> {
+        let mut plan = PostingsPlan {
+            ranges: vec![],
+            add: vec![],
+            remove: vec![],
+            residual: vec![],
+            limit,
+            nothing: false,
+        };
+        let (mut add, mut remove) = (vec![], vec![]);
+        for matcher in matchers {
+            let is_remove = matcher.matches_empty();
+            let lists = Lists::select(header.offsets(), matcher, !is_remove)?;
+            match (is_remove, lists.is_empty()) {
+                (false, true) => {
+                    plan.nothing = true;
+                    return Ok(plan);
+                }
+                (true, true) => {}
+                (false, false) => add.push((lists, matcher)),
+                (true, false) => remove.push((lists, matcher)),
+            }
+        }
+        if add.is_empty() {
+            match header.postings_range(b"", b"")? {
+                Some(range) => plan.add.push(Lists::whole(range, 1)),
+                None => plan.nothing = true,
+            }
+        }
+        add.sort_by_key(|(lists, _)| lists.refs());
+        remove.sort_by_key(|(lists, _)| lists.refs());
+        plan.choose(add, remove, series_bytes);
+        plan.collect_ranges();
+        Ok(plan)
+    }
+
+    /// Takes lists while they are worth it; the fewest refs first.
+    fn choose(&mut self, add: Vec<(Lists, &Matcher)>, remove: Vec<(Lists, &Matcher)>, series_bytes: u64) {
+        let mut matched = self.add.first().map(Lists::refs);
+        let groups =
+            add.into_iter().map(|group| (group, true)).chain(remove.into_iter().map(|group| (group, false)));
+        for ((lists, matcher), is_add) in groups {
+            // Half of the series are expected to fall to each further matcher, as Thanos assumes.
+            let saved = matched.map(|matched| matched.min(lists.refs()).div_ceil(2) * series_bytes);
+            if series_bytes > 0 && saved.is_some_and(|saved| 4 * lists.refs() > saved) {
+                self.residual.push(matcher.clone());
+                continue;
+            }
+            matched = Some(matched.map_or(lists.refs(), |matched| matched.div_ceil(2)));
+            if is_add { self.add.push(lists) } else { self.remove.push(lists) }
+        }
+    }
+
+    /// Gives each distinct range a slot, in the order of the file.
+    fn collect_ranges(&mut self) {
+        let runs = || self.add.iter().chain(&self.remove).flat_map(|group| group.runs());
+        let mut ranges: Vec<Range<u64>> = runs().map(|run| run.range.clone()).collect();
+        ranges.sort_by_key(|range| (range.start, range.end));
+        ranges.dedup();
+        for run in self.add.iter_mut().chain(&mut self.remove).flat_map(|group| group.runs_mut()) {
+            let key = (run.range.start, run.range.end);
+            run.slot = ranges.partition_point(|range| (range.start, range.end) < key);
+        }
+        self.ranges = ranges;
+    }
+
+    /// Byte ranges of the index to fetch, ascending by start, each at most once.
+    pub fn ranges(&self) -> &[Range<u64>] {
+        &self.ranges
+    }
+
+    /// Matchers that the lists do not decide: to be checked on the labels of each series found.
+    pub fn residual(&self) -> &[Matcher] {
+        &self.residual
+    }
+
+    /// The series that match, but for [`PostingsPlan::residual`], given the bytes of [`PostingsPlan::ranges`] in their order.
+    pub fn resolve(&self, fetched: &[Bytes]) -> Result<Postings, IndexError> {
+        self.check_fetched(fetched)?;
+        if self.nothing {
+            return Ok(Postings::default());
+        }
+        let mut found: Option<Vec<u32>> = None;
+        for group in &self.add {
+            let refs = group.union(fetched)?;
+            let both = match found {
+                Some(found) => sets::intersect(&found, &refs),
+                None => refs,
+            };
+            if both.is_empty() {
+                return Ok(Postings::default());
+            }
+            found = Some(both);
+        }
+        let mut found = found.unwrap_or_default();
+        for group in &self.remove {
+            found = sets::difference(&found, &group.union(fetched)?);
+        }
+        if self.limit > 0 && self.residual.is_empty() {
+            found.truncate(self.limit);
+        }
+        Ok(Postings::from_sorted(found))
+    }
+
+    fn check_fetched(&self, fetched: &[Bytes]) -> Result<(), IndexError> {
+        let (got, expected) = (fetched.len() as u64, self.ranges.len() as u64);
+        if got != expected {
+            return Err(IndexError::Fetched { what: "ranges", got, expected });
+        }
+        for (range, bytes) in self.ranges.iter().zip(fetched) {
+            let (got, expected) = (bytes.len() as u64, range.end - range.start);
+            if got != expected {
+                return Err(IndexError::Fetched { what: "bytes of a range", got, expected });
+            }
+        }
+        Ok(())
+    }
+}

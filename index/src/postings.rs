@@ -1,0 +1,69 @@
+//! Postings: sorted series refs, as stored in an index and as computed from those.
+
+use crate::IndexError;
+use crate::SeriesRef;
+use crate::cursor::Cursor;
+
+/// A set of series of one block, ascending.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Postings {
+    refs: Vec<u32>,
+}
+
+impl Postings {
+    /// Takes refs that ascend strictly.
+    pub(crate) fn from_sorted(refs: Vec<u32>) -> Postings {
+        Postings { refs }
+    }
+
+    /// Number of series.
+    pub fn len(&self) -> usize {
+        self.refs.len()
+    }
+
+    /// Whether there is no series.
+    pub fn is_empty(&self) -> bool {
+        self.refs.is_empty()
+    }
+
+    /// The refs in ascending order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = SeriesRef> + DoubleEndedIterator + Clone + '_ {
+        self.refs.iter().map(|r| SeriesRef(*r))
+    }
+
+    /// The refs as plain numbers.
+    pub fn as_u32s(&self) -> &[u32] {
+        &self.refs
+    }
+
+    /// The `i`th series.
+    pub fn get(&self, i: usize) -> Option<SeriesRef> {
+        self.refs.get(i).copied().map(SeriesRef)
+    }
+}
+
+/// Strictly ascending refs; others are sorted and freed of repetitions.
+impl FromIterator<SeriesRef> for Postings {
+    fn from_iter<I: IntoIterator<Item = SeriesRef>>(refs: I) -> Postings {
+        let mut refs: Vec<u32> = refs.into_iter().map(|r| r.0).collect();
+        if !refs.is_sorted_by(|a, b| a < b) {
+            refs.sort_unstable();
+            refs.dedup();
+        }
+        Postings { refs }
+    }
+}
+
+/// The big-endian refs of a list as stored: `be32 length | be32 count | refs | CRC32C`, checksum verified.
+pub(crate) fn stored_refs<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], IndexError> {
+    let offset = cursor.offset();
+    let content = cursor.framed("postings list")?;
+    let mut inner = Cursor::new(content, offset + 4);
+    let count = inner.u32_be("postings count")?;
+    let refs = inner.take(inner.left(), "postings")?;
+    if refs.len() as u64 != u64::from(count) * 4 {
+        let (what, found) = ("postings count", u64::from(count));
+        return Err(IndexError::Invalid { what, offset, found, expected: "the length of the list" });
+    }
+    Ok(refs)
+}

@@ -1,0 +1,177 @@
+//! Series entries: the labels of a series as symbols, and where its chunks lie.
+
+use tithon_chunks::{ChunkMeta, ChunkRef, TimeRange, Timestamp};
+
+use crate::cursor::Cursor;
+use crate::{IndexError, IndexHeader, Labels, SymbolRef};
+
+/// A series of one block: the offset of its entry divided by 16 (version 1: the offset), ascending as the labels do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesRef(pub u32);
+
+impl SeriesRef {
+    /// Where the entry lies in an index of this version, in bytes.
+    pub const fn offset(self, version: u8) -> u64 {
+        if version == 1 { self.0 as u64 } else { self.0 as u64 * 16 }
+    }
+}
+
+/// A series entry, decoded; made once and filled again and again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeriesEntry {
+    /// Name and value of each label, in the order stored.
+    pub labels: Vec<(SymbolRef, SymbolRef)>,
+    /// The chunks asked for, in the order stored.
+    pub chunks: Vec<ChunkMeta>,
+}
+
+impl SeriesEntry {
+    /// How many bytes the entry that begins `bytes` takes, its length and checksum included; `None` when `bytes` end
+    /// inside the length (five bytes are always enough).
+    pub fn size_hint(bytes: &[u8]) -> Result<Option<usize>, IndexError> {
+        let head = &bytes[..bytes.len().min(5)];
+        let mut cursor = Cursor::new(head, 0);
+        match cursor.uvarint32("series entry length") {
+            Ok(len) => Ok(Some(cursor.pos() + len as usize + 4)),
+            Err(IndexError::Truncated { .. }) if bytes.len() < 5 => Ok(None),
+            Err(IndexError::Truncated { needed, left, .. }) => {
+                Err(IndexError::Truncated { what: "series entry length", offset: 0, needed, left })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Fills this entry from `bytes`, which begin with its length and lie at `offset` in the index; of the chunks only
+    /// those are kept that share a millisecond with `range`. Returns how many bytes the entry takes. Verifies the
+    /// checksum. On failure the content is unspecified.
+    pub fn decode(&mut self, bytes: &[u8], offset: u64, range: TimeRange) -> Result<usize, IndexError> {
+        let (body, size) = entry_body(bytes, offset)?;
+        self.decode_body(body, offset, range)?;
+        Ok(size)
+    }
+
+    /// Fills this entry from its body alone: without length and checksum, as Thanos caches it.
+    pub fn decode_body(&mut self, body: &[u8], offset: u64, range: TimeRange) -> Result<(), IndexError> {
+        self.labels.clear();
+        self.chunks.clear();
+        let mut cursor = Cursor::new(body, offset);
+        let n_labels = cursor.uvarint("label count")?;
+        self.labels.reserve(cursor.expect_items(n_labels, 2, "labels")?);
+        for _ in 0..n_labels {
+            let name = SymbolRef(cursor.uvarint32("label name symbol")?);
+            let value = SymbolRef(cursor.uvarint32("label value symbol")?);
+            self.labels.push((name, value));
+        }
+        self.decode_chunks(&mut cursor, range)
+    }
+
+    fn decode_chunks(&mut self, cursor: &mut Cursor<'_>, range: TimeRange) -> Result<(), IndexError> {
+        let n_chunks = cursor.uvarint("chunk count")?;
+        let n_chunks = cursor.expect_items(n_chunks, 3, "chunks")?;
+        let (mut time, mut chunk_ref) = (0i64, 0u64);
+        for i in 0..n_chunks {
+            let min_time = match i {
+                0 => cursor.varint("chunk min time")?,
+                _ => time.wrapping_add(cursor.uvarint("chunk min time")? as i64),
+            };
+            let max_time = min_time.wrapping_add(cursor.uvarint("chunk max time")? as i64);
+            chunk_ref = match i {
+                0 => cursor.uvarint("chunk ref")?,
+                _ => chunk_ref.wrapping_add(cursor.varint("chunk ref")? as u64),
+            };
+            time = max_time;
+            if min_time <= range.max.0 && max_time >= range.min.0 {
+                self.chunks.push(ChunkMeta {
+                    min_time: Timestamp(min_time),
+                    max_time: Timestamp(max_time),
+                    chunk_ref: ChunkRef(chunk_ref),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The body of the entry that begins `bytes`, its checksum verified, and the size of the whole entry.
+fn entry_body(bytes: &[u8], offset: u64) -> Result<(&[u8], usize), IndexError> {
+    let mut cursor = Cursor::new(bytes, offset);
+    let len = cursor.uvarint32("series entry length")?;
+    let body = cursor.take(len as usize, "series entry")?;
+    let expected = cursor.u32_be("series entry checksum")?;
+    let got = crc32c::crc32c(body);
+    if got != expected {
+        return Err(IndexError::Checksum { what: "series entry", offset, got, expected });
+    }
+    Ok((body, cursor.pos()))
+}
+
+/// Name and value of a label, borrowed.
+pub type LabelPair<'a> = (&'a [u8], &'a [u8]);
+
+/// Slots of the memory of recently seen symbols.
+const SLOTS: usize = 4096;
+
+/// A symbol seen, and its string.
+type Slot<'h> = Option<(SymbolRef, &'h [u8])>;
+
+/// Turns series entries of one block into labels, remembering where recently seen symbols lie.
+#[derive(Debug)]
+pub struct SeriesDecoder<'h> {
+    header: &'h IndexHeader,
+    slots: Box<[Slot<'h>]>,
+    pairs: Vec<LabelPair<'h>>,
+}
+
+impl<'h> SeriesDecoder<'h> {
+    /// A decoder for the block that `header` belongs to.
+    pub fn new(header: &'h IndexHeader) -> SeriesDecoder<'h> {
+        SeriesDecoder { header, slots: vec![None; SLOTS].into(), pairs: Vec::new() }
+    }
+
+    /// The string of a symbol.
+    pub fn symbol(&mut self, symbol: SymbolRef) -> Result<&'h [u8], IndexError> {
+        let slot = &mut self.slots[symbol.0 as usize % SLOTS];
+        match slot {
+            Some((known, text)) if *known == symbol => Ok(text),
+            _ => {
+                let text = self.header.symbol(symbol)?;
+                *slot = Some((symbol, text));
+                Ok(text)
+            }
+        }
+    }
+
+    /// The labels of an entry: borrowed pairs of name and value in the order stored.
+    pub fn pairs(&mut self, entry: &SeriesEntry) -> Result<&[LabelPair<'h>], IndexError> {
+        self.pairs.clear();
+        for (name, value) in &entry.labels {
+            let pair = (self.symbol(*name)?, self.symbol(*value)?);
+            self.pairs.push(pair);
+        }
+        Ok(&self.pairs)
+    }
+
+    /// The label set of an entry, sorted by name even where a malformed index is not.
+    pub fn labels(&mut self, entry: &SeriesEntry) -> Result<Labels, IndexError> {
+        let pairs = self.pairs(entry)?;
+        if pairs.is_sorted_by(|a, b| a.0 < b.0) && pairs.iter().all(|(_, value)| !value.is_empty()) {
+            Ok(Labels::from_sorted(pairs.iter().copied()))
+        } else {
+            Ok(Labels::from_pairs(pairs.iter().copied()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_known_after_the_length() {
+        assert_eq!(SeriesEntry::size_hint(&[]).unwrap(), None);
+        assert_eq!(SeriesEntry::size_hint(&[0x80]).unwrap(), None);
+        assert_eq!(SeriesEntry::size_hint(&[0x10]).unwrap(), Some(21));
+        assert_eq!(SeriesEntry::size_hint(&[0x80, 1]).unwrap(), Some(134));
+        assert!(SeriesEntry::size_hint(&[0xff; 9]).is_err());
+    }
+}

@@ -1,1 +1,0 @@
-//! Compaction, downsampling and retention over a bucket.

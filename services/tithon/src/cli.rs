@@ -1,0 +1,265 @@
+//! The command line: subcommands and flags, named as Thanos names them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::flags::{BucketFlags, Duration, LogFlags, ServerFlags, parse_duration};
+
+/// Long-term storage for Prometheus: a drop-in for Thanos, one process at a time.
+///
+/// New here? `tithon standalone --demo` fills a bucket with two days of data and serves it on
+/// http://127.0.0.1:10902.
+#[derive(Parser, Debug)]
+#[command(name = "tithon", version, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    pub log: LogFlags,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The processes and tools.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Store and query in one process on one data directory: the quickest way to see blocks answered.
+    Standalone(Box<StandaloneFlags>),
+    /// Store gateway: serves the blocks of a bucket over the StoreAPI (gRPC).
+    Store(Box<StoreFlags>),
+    /// Querier: PromQL over any number of StoreAPI servers, ours or Thanos's, over HTTP.
+    Query(Box<QueryFlags>),
+    /// Tools that work offline.
+    Tools(ToolsFlags),
+}
+
+/// `tithon standalone`.
+#[derive(Args, Debug)]
+#[command(mut_arg("http_address", |a| a.default_value("127.0.0.1:10902")))]
+#[command(mut_arg("grpc_address", |a| a.default_value("127.0.0.1:10901")))]
+pub struct StandaloneFlags {
+    #[command(flatten)]
+    pub server: ServerFlags,
+    #[command(flatten)]
+    pub bucket: BucketFlags,
+    #[command(flatten)]
+    pub answers: AnswerFlags,
+    /// Where the process keeps what it needs; the bucket is the folder `bucket` inside.
+    #[arg(long = "data-dir", value_name = "DIR", default_value = "./tithon-data")]
+    pub data_dir: PathBuf,
+    /// Any folder of blocks to serve instead, a Prometheus data directory included; never written to.
+    #[arg(long = "bucket-dir", value_name = "DIR", conflicts_with = "demo")]
+    pub bucket_dir: Option<PathBuf>,
+    /// Fill the bucket, if it is empty, with two days of made-up data of some 10,000 series that end now.
+    #[arg(long = "demo")]
+    pub demo: bool,
+    /// Hours of demo data.
+    #[arg(long = "demo.hours", value_name = "HOURS", default_value_t = 48,
+          value_parser = clap::value_parser!(u32).range(1..=336))]
+    pub demo_hours: u32,
+    /// How often the bucket is looked through for new and gone blocks.
+    #[arg(long = "sync-block-duration", value_name = "DURATION", default_value = "15m", value_parser = parse_duration)]
+    pub sync_block_duration: Duration,
+}
+
+/// `tithon store`.
+#[derive(Args, Debug)]
+pub struct StoreFlags {
+    #[command(flatten)]
+    pub server: ServerFlags,
+    #[command(flatten)]
+    pub bucket: BucketFlags,
+    /// Local directory for what is derived from the bucket, such as index headers; safe to delete.
+    #[arg(long = "data-dir", value_name = "DIR", default_value = "./data")]
+    pub data_dir: PathBuf,
+    /// How often the bucket is looked through for new and gone blocks.
+    #[arg(long = "sync-block-duration", value_name = "DURATION", default_value = "15m", value_parser = parse_duration)]
+    pub sync_block_duration: Duration,
+    /// Blocks are dropped this long after they were marked for deletion.
+    #[arg(long = "ignore-deletion-marks-delay", value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
+    pub ignore_deletion_marks_delay: Duration,
+    /// Series calls answered at the same time; others wait.
+    #[arg(long = "store.grpc.series-max-concurrency", value_name = "N", default_value_t = 20)]
+    pub series_max_concurrency: usize,
+    /// Most series one call may touch; 0 is no limit.
+    #[arg(long = "store.limits.request-series", value_name = "N", default_value_t = 0)]
+    pub request_series: u64,
+    /// Most samples one call may touch, counted as 120 a chunk; 0 is no limit.
+    #[arg(long = "store.limits.request-samples", value_name = "N", default_value_t = 0)]
+    pub request_samples: u64,
+}
+
+/// `tithon query`.
+#[derive(Args, Debug)]
+pub struct QueryFlags {
+    #[command(flatten)]
+    pub server: ServerFlags,
+    #[command(flatten)]
+    pub answers: AnswerFlags,
+    /// Address of a StoreAPI server, host:port; may be given several times.
+    #[arg(long = "endpoint", value_name = "ADDR")]
+    pub endpoint: Vec<String>,
+    /// Like --endpoint, but a server whose failure fails the query unless partial responses are on.
+    #[arg(long = "endpoint-strict", value_name = "ADDR")]
+    pub endpoint_strict: Vec<String>,
+    /// How long a server may send nothing before it is given up; 0 is for ever.
+    #[arg(long = "store.response-timeout", value_name = "DURATION", default_value = "0ms", value_parser = parse_duration)]
+    pub response_timeout: Duration,
+    /// How long a server may take to say what it has.
+    #[arg(long = "endpoint.info-timeout", value_name = "DURATION", default_value = "5s", value_parser = parse_duration, hide = true)]
+    pub info_timeout: Duration,
+    /// A server that did not answer for this long is forgotten until it answers again.
+    #[arg(long = "store.unhealthy-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub unhealthy_timeout: Duration,
+}
+
+/// Flags of `query` that shape answers; `standalone` has them too.
+#[derive(Args, Clone, Debug)]
+pub struct AnswerFlags {
+    /// A label that tells replicas of one Prometheus apart: dropped when deduplicating; may be given several times.
+    #[arg(long = "query.replica-label", value_name = "LABEL")]
+    pub replica_label: Vec<String>,
+    /// How replicas are merged.
+    #[arg(long = "deduplication.func", value_enum, default_value_t = DedupFunc::Penalty)]
+    pub deduplication: DedupFunc,
+    /// PromQL features to switch on, as Prometheus names them, such as promql-experimental-functions; may be given
+    /// several times or with commas.
+    #[arg(long = "enable-feature", value_name = "FEATURE", value_delimiter = ',')]
+    pub enable_feature: Vec<String>,
+    /// How far back an instant selector looks for a sample; 5m unless given.
+    #[arg(long = "query.lookback-delta", value_name = "DURATION", value_parser = parse_duration)]
+    pub lookback_delta: Option<Duration>,
+    /// Longest time a query may take.
+    #[arg(long = "query.timeout", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
+    pub timeout: Duration,
+    /// Queries evaluated at the same time; others wait.
+    #[arg(long = "query.max-concurrent", value_name = "N", default_value_t = 20)]
+    pub max_concurrent: usize,
+    /// Most samples one query may hold in memory.
+    #[arg(long = "query.max-samples", value_name = "N", default_value_t = 50_000_000)]
+    pub max_samples: u64,
+    /// Most bytes one query may hold in memory.
+    #[arg(long = "query.max-bytes", value_name = "BYTES", default_value_t = 4 << 30)]
+    pub max_bytes: u64,
+    /// Answer with a warning instead of an error when a source fails.
+    #[arg(long = "query.partial-response", default_value_t = true, action = clap::ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub partial_response: bool,
+    /// Step of subqueries that give none.
+    #[arg(long = "query.default-evaluation-interval", value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
+    pub default_evaluation_interval: Duration,
+    /// Step of range queries that give none.
+    #[arg(long = "query.default-step", value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
+    pub default_step: Duration,
+    /// Choose downsampled data by the step, where a request does not say.
+    #[arg(long = "query.auto-downsampling", default_value_t = false, action = clap::ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub auto_downsampling: bool,
+    /// Range of label and series requests that give none; 0 is all of time.
+    #[arg(long = "query.metadata.default-time-range", value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
+    pub metadata_default_time_range: Duration,
+}
+
+/// `--deduplication.func`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DedupFunc {
+    /// One replica at a time, switching when it falls silent.
+    Penalty,
+    /// All samples of all replicas.
+    Chain,
+}
+
+/// `tithon tools`.
+#[derive(Args, Debug)]
+pub struct ToolsFlags {
+    #[command(subcommand)]
+    pub command: ToolsCommand,
+}
+
+/// The tools.
+#[derive(Subcommand, Debug)]
+pub enum ToolsCommand {
+    /// Look into one local block directory.
+    Block(BlockFlags),
+}
+
+/// `tithon tools block`.
+#[derive(Args, Debug)]
+pub struct BlockFlags {
+    #[command(subcommand)]
+    pub command: BlockCommand,
+}
+
+/// What to do with a block.
+#[derive(Subcommand, Debug)]
+pub enum BlockCommand {
+    /// What is in a block: range, series, chunks, samples, bytes, per encoding.
+    Inspect {
+        /// The block's directory.
+        dir: PathBuf,
+        /// A table for people or JSON for programs.
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// Every sample as text, one a line: labels, value, milliseconds (as `promtool tsdb dump` prints them).
+    Dump {
+        /// The block's directory.
+        dir: PathBuf,
+        /// One JSON line a series with digests of its samples instead: two blocks with the same lines hold the same.
+        #[arg(long)]
+        digest: bool,
+    },
+}
+
+/// Form of a tool's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::flags::expand_negations;
+
+    fn parse(line: &str) -> Cli {
+        let args = expand_negations(&Cli::command(), line.split(' ').map(str::to_string));
+        Cli::try_parse_from(args).unwrap()
+    }
+
+    #[test]
+    fn command_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn booleans_take_no_forms() {
+        let on = |line: &str| match parse(line).command {
+            Command::Query(flags) => flags.answers.partial_response,
+            other => panic!("{other:?}"),
+        };
+        assert!(on("tithon query"));
+        assert!(!on("tithon query --no-query.partial-response"));
+        assert!(!on("tithon query --query.partial-response=false"));
+        assert!(on("tithon query --query.partial-response --endpoint=127.0.0.1:10901"));
+    }
+
+    #[test]
+    fn standalone_listens_on_the_loopback_interface_only() {
+        match parse("tithon standalone").command {
+            Command::Standalone(flags) => {
+                assert!(flags.server.http_address.ip().is_loopback());
+                assert!(flags.server.grpc_address.ip().is_loopback());
+            }
+            other => panic!("{other:?}"),
+        }
+        match parse("tithon store").command {
+            Command::Store(flags) => assert!(flags.server.http_address.ip().is_unspecified()),
+            other => panic!("{other:?}"),
+        }
+    }
+}

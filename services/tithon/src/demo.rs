@@ -1,0 +1,4 @@
+//! Demo data: two days of realistic series in two-hour blocks that end now.
+
+mod catalogue;
+mod process;

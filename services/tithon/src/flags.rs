@@ -1,0 +1,85 @@
+//! Flags that several subcommands share, with the names, defaults and units that Thanos gives them.
+
+mod accepted;
+mod duration;
+mod negation;
+mod path_or_content;
+
+use std::net::SocketAddr;
+
+use clap::Args;
+
+pub use self::accepted::drop_without_effect;
+pub use self::duration::{Duration, parse_duration};
+pub use self::negation::expand_negations;
+pub use self::path_or_content::{PathOrContentError, path_or_content};
+
+/// `--log.*`: how the program speaks on standard error.
+#[derive(Args, Clone, Debug)]
+pub struct LogFlags {
+    /// Least severe level that is logged: error, warn, info or debug.
+    #[arg(long = "log.level", default_value = "info", global = true, value_name = "LEVEL",
+          value_parser = ["error", "warn", "info", "debug"])]
+    pub level: String,
+    /// Form of the lines: logfmt (readable text) or json.
+    #[arg(long = "log.format", default_value = "logfmt", global = true, value_name = "FORMAT",
+          value_parser = ["logfmt", "json"])]
+    pub format: String,
+}
+
+/// `--http-*` and `--grpc-*`: where a server listens.
+#[derive(Args, Clone, Debug)]
+pub struct ServerFlags {
+    /// Listen address of HTTP: API, probes, metrics. Without a host (":10902"), every interface.
+    #[arg(long = "http-address", value_name = "ADDR", default_value = "0.0.0.0:10902", value_parser = parse_address)]
+    pub http_address: SocketAddr,
+    /// How long requests under way may go on after a signal; 0 ends them at once.
+    #[arg(long = "http-grace-period", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
+    pub http_grace_period: Duration,
+    /// Listen address of gRPC: StoreAPI, Info, health, reflection.
+    #[arg(long = "grpc-address", value_name = "ADDR", default_value = "0.0.0.0:10901", value_parser = parse_address)]
+    pub grpc_address: SocketAddr,
+    /// How long calls under way may go on after a signal; 0 ends them at once.
+    #[arg(long = "grpc-grace-period", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
+    pub grpc_grace_period: Duration,
+}
+
+/// `--objstore.config` and `--objstore.config-file`: the bucket.
+#[derive(Args, Clone, Debug, Default)]
+pub struct BucketFlags {
+    /// Path of a YAML file that describes the bucket, as Thanos reads it; $(NAME) is replaced from the environment.
+    #[arg(long = "objstore.config-file", value_name = "FILE", default_value = "", hide_default_value = true)]
+    pub config_file: String,
+    /// The same YAML given inline, such as 'type: FILESYSTEM' with 'config: {directory: /var/blocks}'.
+    #[arg(long = "objstore.config", value_name = "YAML", default_value = "", hide_default_value = true)]
+    pub config: String,
+}
+
+impl BucketFlags {
+    /// The YAML, from whichever flag was given; `None` when neither was.
+    pub fn content(&self) -> Result<Option<String>, PathOrContentError> {
+        path_or_content("objstore.config", &self.config_file, &self.config, true)
+    }
+}
+
+/// An address to listen on: `host:port`, or `:port` for every interface, as Go writes it.
+pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let full = match text.strip_prefix(':') {
+        Some(port) => format!("0.0.0.0:{port}"),
+        None => text.replacen("localhost:", "127.0.0.1:", 1),
+    };
+    full.parse().map_err(|_| format!("expected HOST:PORT or :PORT with a numeric host, found {text:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_as_go_writes_them() {
+        assert_eq!(parse_address(":10902").unwrap().to_string(), "0.0.0.0:10902");
+        assert_eq!(parse_address("localhost:1").unwrap().to_string(), "127.0.0.1:1");
+        assert_eq!(parse_address("[::1]:1").unwrap().to_string(), "[::1]:1");
+        assert!(parse_address("10902").is_err());
+    }
+}

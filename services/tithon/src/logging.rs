@@ -1,0 +1,119 @@
+//! Log lines on standard error: logfmt or JSON, keys in the order Thanos writes them.
+
+use std::fmt::{self, Write as _};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::flags::LogFlags;
+
+/// Starts logging; everything of ours from the given level on, of libraries warnings and errors only.
+pub fn start(flags: &LogFlags) {
+    let filter = EnvFilter::new(format!("warn,tithon={level},tithon_={level}", level = flags.level));
+    let filter =
+        OUR_CRATES.iter().fold(filter, |filter, name| match format!("{name}={}", flags.level).parse() {
+            Ok(directive) => filter.add_directive(directive),
+            Err(_) => filter,
+        });
+    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
+    if flags.format == "json" {
+        builder.event_format(Lines { json: true }).init();
+    } else {
+        builder.event_format(Lines { json: false }).init();
+    }
+}
+
+const OUR_CRATES: [&str; 6] =
+    ["tithon_bucket", "tithon_compact", "tithon_engine", "tithon_query", "tithon_runtime", "tithon_store"];
+
+struct Lines {
+    json: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let level = match *event.metadata().level() {
+            Level::ERROR => "error",
+            Level::WARN => "warn",
+            Level::INFO => "info",
+            Level::DEBUG | Level::TRACE => "debug",
+        };
+        let ts = humantime::format_rfc3339_nanos(std::time::SystemTime::now()).to_string();
+        let caller = format!(
+            "{}:{}",
+            event.metadata().file().and_then(|f| f.rsplit('/').next()).unwrap_or("-"),
+            event.metadata().line().unwrap_or(0)
+        );
+        let head = [("ts", ts), ("caller", caller), ("level", level.to_string()), ("msg", fields.message)];
+        let pairs = head.into_iter().chain(fields.others.iter().map(|(k, v)| (*k, v.clone())));
+        if self.json {
+            let object: serde_json::Map<String, serde_json::Value> =
+                pairs.map(|(k, v)| (k.to_string(), v.into())).collect();
+            writeln!(out, "{}", serde_json::Value::Object(object))
+        } else {
+            for (i, (key, value)) in pairs.enumerate() {
+                if i > 0 {
+                    out.write_char(' ')?;
+                }
+                write_logfmt(&mut out, key, &value)?;
+            }
+            writeln!(out)
+        }
+    }
+}
+
+fn write_logfmt(out: &mut impl fmt::Write, key: &str, value: &str) -> fmt::Result {
+    let plain = !value.is_empty() && value.chars().all(|c| c > ' ' && c != '"' && c != '=' && c != '\u{7f}');
+    if plain { write!(out, "{key}={value}") } else { write!(out, "{key}={value:?}") }
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: Vec<(&'static str, String)>,
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{value:?}");
+        self.record_str(field, &text);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.message = value.to_string();
+        } else {
+            self.others.push((field.name(), value.to_string()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_quoted_only_where_needed() {
+        let line = |value: &str| {
+            let mut out = String::new();
+            write_logfmt(&mut out, "k", value).unwrap();
+            out
+        };
+        assert_eq!(line("plain/1.2"), "k=plain/1.2");
+        assert_eq!(line("two words"), r#"k="two words""#);
+        assert_eq!(line(""), r#"k="""#);
+        assert_eq!(line("a\"b\n"), r#"k="a\"b\n""#);
+    }
+}

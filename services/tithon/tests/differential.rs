@@ -1,0 +1,22 @@
+//! Our blocks and answers against the real programs: Debian's Prometheus and promtool, and recorded answers.
+//!
+//! Slow, so they run where `TITHON_DIFFERENTIAL` is set, as in CI; elsewhere each says that it was skipped.
+
+#[path = "differential/process.rs"]
+mod process;
+
+#[path = "differential/demo.rs"]
+mod demo;
+#[path = "differential/openmetrics.rs"]
+mod openmetrics;
+#[path = "differential/replay.rs"]
+mod replay;
+
+/// Whether the differential tests are to run.
+fn enabled() -> bool {
+    let on = std::env::var_os("TITHON_DIFFERENTIAL").is_some();
+    if !on {
+        eprintln!("skipped: TITHON_DIFFERENTIAL is not set");
+    }
+    on
+}

@@ -1,0 +1,123 @@
+//! Child processes under test: servers on free loopback ports, tools run to their end.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The program under test.
+pub const TITHON: &str = env!("CARGO_BIN_EXE_tithon");
+
+/// A server that is killed when this goes out of scope.
+pub struct Server {
+    child: Child,
+    /// `http://127.0.0.1:PORT`
+    pub url: String,
+}
+
+impl Server {
+    /// Starts `tithon standalone` with these arguments and waits until it is ready.
+    pub fn standalone(args: &[&str]) -> Server {
+        let (http, grpc) = (free_port(), free_port());
+        let mut command = Command::new(TITHON);
+        command.args(["standalone", "--log.level=warn"]);
+        command.arg(format!("--http-address=127.0.0.1:{http}"));
+        command.arg(format!("--grpc-address=127.0.0.1:{grpc}"));
+        command.args(args);
+        Server::start(command, http)
+    }
+
+    /// Starts `tithon store` over a FILESYSTEM bucket; returns it and the address of its StoreAPI.
+    pub fn store(bucket: &Path, data: &Path) -> (Server, String) {
+        let (http, grpc) = (free_port(), free_port());
+        let mut command = Command::new(TITHON);
+        command.args(["store", "--log.level=warn", &format!("--data-dir={}", data.display())]);
+        command.arg(format!("--objstore.config={{type: FILESYSTEM, config: {{directory: {}}}}}", bucket.display()));
+        command.arg(format!("--http-address=127.0.0.1:{http}"));
+        command.arg(format!("--grpc-address=127.0.0.1:{grpc}"));
+        (Server::start(command, http), format!("127.0.0.1:{grpc}"))
+    }
+
+    /// Starts `tithon query` over these StoreAPI servers.
+    pub fn query(endpoints: &[&str], args: &[&str]) -> Server {
+        let (http, grpc) = (free_port(), free_port());
+        let mut command = Command::new(TITHON);
+        command.args(["query", "--log.level=warn"]).args(args);
+        command.args(endpoints.iter().map(|address| format!("--endpoint={address}")));
+        command.arg(format!("--http-address=127.0.0.1:{http}"));
+        command.arg(format!("--grpc-address=127.0.0.1:{grpc}"));
+        Server::start(command, http)
+    }
+
+    /// Starts Debian's Prometheus over a copy of a data directory: it may delete or compact what it finds.
+    pub fn prometheus(data: &Path) -> Server {
+        let port = free_port();
+        let config = data.join("prometheus.yml");
+        std::fs::write(&config, "global: {scrape_interval: 1h}\n").unwrap();
+        let mut command = Command::new("prometheus");
+        command.arg(format!("--config.file={}", config.display()));
+        command.arg(format!("--storage.tsdb.path={}", data.display()));
+        command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        command.args(["--storage.tsdb.retention.time=100y", "--storage.tsdb.min-block-duration=2h"]);
+        command.args(["--storage.tsdb.max-block-duration=2h", "--log.level=error"]);
+        Server::start(command, port)
+    }
+
+    fn start(mut command: Command, port: u16) -> Server {
+        let child = command.stdout(Stdio::null()).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let mut server = Server { child, url: format!("http://127.0.0.1:{port}") };
+        let deadline = Instant::now() + Duration::from_secs(240);
+        while ureq::get(format!("{}/-/ready", server.url)).call().is_err() {
+            assert!(Instant::now() < deadline, "{command:?} is not ready after 240 s");
+            if let Some(status) = server.child.try_wait().unwrap() {
+                panic!("{command:?} ended with {status}");
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        server
+    }
+
+    /// GET of an API path with parameters; the parsed JSON, whatever the status.
+    pub fn get(&self, path: &str, params: &[(&str, &str)]) -> Value {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let request = agent.get(format!("{}{path}", self.url)).query_pairs(params.iter().copied());
+        let text = request.call().unwrap().body_mut().with_config().limit(1 << 30).read_to_string().unwrap();
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path} {params:?}: {e}: {text:.200}"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A process that has gone already needs no killing.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Standard output of a command that must succeed.
+pub fn output(program: &str, args: &[&str]) -> String {
+    let result = Command::new(program).args(args).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    let error = String::from_utf8_lossy(&result.stderr);
+    assert!(result.status.success(), "{program} {args:?}: {}: {error}", result.status);
+    String::from_utf8(result.stdout).unwrap()
+}
+
+/// Copies a folder with everything in it.
+pub fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

@@ -1,0 +1,156 @@
+//! The shape of the project, checked: edges between crates, file headers, where unsafe may stand.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tithon_testdata::project_root;
+
+/// Every edge that ARCHITECTURE.md allows. Development-only edges are free.
+const EDGES: &[(&str, &[&str])] = &[
+    ("tithon-chunks", &[]),
+    ("tithon-index", &["tithon-chunks"]),
+    ("tithon-engine", &["tithon-chunks", "tithon-index"]),
+    ("tithon-promql", &["tithon-chunks", "tithon-index"]),
+    ("tithon-proto", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql"]),
+    ("tithon-bucket", &["tithon-chunks", "tithon-index", "tithon-engine"]),
+    ("tithon-runtime", &["tithon-chunks"]),
+    (
+        "tithon-store",
+        &[
+            "tithon-chunks",
+            "tithon-index",
+            "tithon-engine",
+            "tithon-bucket",
+            "tithon-proto",
+            "tithon-runtime",
+        ],
+    ),
+    (
+        "tithon-query",
+        &[
+            "tithon-chunks",
+            "tithon-index",
+            "tithon-engine",
+            "tithon-promql",
+            "tithon-proto",
+            "tithon-runtime",
+        ],
+    ),
+    (
+        "tithon",
+        &[
+            "tithon-chunks",
+            "tithon-index",
+            "tithon-engine",
+            "tithon-promql",
+            "tithon-proto",
+            "tithon-bucket",
+            "tithon-runtime",
+            "tithon-store",
+            "tithon-query",
+        ],
+    ),
+    ("tithon-testdata", &[]),
+    (
+        "tithon-benches",
+        &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql", "tithon-testdata"],
+    ),
+    ("tithon-fuzz", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql"]),
+];
+
+/// Libraries that must not reach the crates below `services/`.
+const ENGINE_MUST_NOT: &[&str] = &["tokio", "tonic", "object_store", "axum"];
+
+#[test]
+fn edges_between_crates_are_those_of_the_table() {
+    let metadata = cargo_metadata::MetadataCommand::new()
+        .manifest_path(project_root().join("Cargo.toml"))
+        .no_deps()
+        .other_options(vec!["--offline".to_string()])
+        .exec()
+        .expect("cargo metadata");
+    let ours: BTreeSet<String> = metadata.packages.iter().map(|p| p.name.to_string()).collect();
+    let known: BTreeSet<String> = EDGES.iter().map(|(name, _)| name.to_string()).collect();
+    assert_eq!(ours, known, "crates of the workspace and of the table");
+    for package in &metadata.packages {
+        let allowed =
+            EDGES.iter().find(|(name, _)| *name == package.name.as_str()).expect("compared above").1;
+        for dependency in &package.dependencies {
+            if dependency.kind == cargo_metadata::DependencyKind::Development {
+                continue;
+            }
+            let name = dependency.name.as_str();
+            assert!(
+                !ours.contains(name) || allowed.contains(&name),
+                "{} must not depend on {name}",
+                package.name
+            );
+            if ["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql"]
+                .contains(&package.name.as_str())
+            {
+                assert!(!ENGINE_MUST_NOT.contains(&name), "{} must not depend on {name}", package.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_begins_with_a_header() {
+    for file in rust_files() {
+        let text = fs::read_to_string(&file).expect("source file");
+        assert!(text.starts_with("//!"), "{}: no //! header on the first line", file.display());
+    }
+}
+
+#[test]
+fn unsafe_stands_in_three_places_only() {
+    let lets = |path: &str| {
+        path.starts_with("chunks/src/kernel")
+            || path.starts_with("index/src/kernel")
+            || path == "engine/src/mmap.rs"
+    };
+    for file in rust_files() {
+        let path =
+            file.strip_prefix(project_root()).expect("below the root").to_string_lossy().replace('\\', "/");
+        if lets(&path) || path.contains("/tests/") || path == "testdata/tests/tidy.rs" {
+            continue;
+        }
+        let text = fs::read_to_string(&file).expect("source file");
+        assert!(!text.contains("allow(unsafe_code)"), "{path}: unsafe code is allowed elsewhere only");
+    }
+}
+
+#[test]
+fn no_path_of_a_machine_in_the_sources() {
+    for file in rust_files() {
+        let text = fs::read_to_string(&file).expect("source file");
+        for needle in [concat!("/wo", "rk/"), concat!("/ro", "ot/")] {
+            assert!(!text.contains(needle), "{}: holds {needle}", file.display());
+        }
+    }
+}
+
+fn rust_files() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for top in ["chunks", "index", "engine", "services", "testdata", "benches", "fuzz"] {
+        walk(&project_root().join(top), &mut found);
+    }
+    assert!(found.len() > 20, "the walk finds the sources");
+    found
+}
+
+fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).expect("readable folder") {
+        let path = entry.expect("entry").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            // Generated code has a header of its generator's.
+            if !["target", "gen", "corpus"].contains(&name.as_str()) {
+                walk(&path, found);
+            }
+        } else if name.ends_with(".rs") {
+            found.push(path);
+        }
+    }
+}
