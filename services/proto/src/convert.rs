@@ -1,0 +1,68 @@
+//! From wire messages to our own types and back.
+
+mod chunk;
+mod hints;
+mod labels;
+mod matcher;
+
+pub use chunk::{aggr_chunk, chunk_from_wire, chunk_to_wire, encoding_from_wire, encoding_to_wire};
+pub use hints::{Hint, hint_from_any, hint_to_any};
+pub use labels::{label_set, labels_from_wire, labels_to_wire};
+pub use matcher::{matcher_from_wire, matcher_to_wire, matchers_from_wire};
+
+use tithon_chunks::{ChunkError, Encoding, ErrorKind};
+use tithon_index::MatcherError;
+
+/// Why a message could not be converted. The texts are those that a Thanos store sends.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConvertError {
+    /// A matcher of no known type.
+    #[error("unrecognized label matcher type {0}")]
+    MatcherType(i32),
+    /// A matcher whose pattern is no regular expression.
+    #[error(transparent)]
+    Matcher(#[from] MatcherError),
+    /// An `Any` with another message in it.
+    #[error("mismatched message type: got {got:?} want {want:?}")]
+    MessageType {
+        /// Full name of the message that is there.
+        got: String,
+        /// Full name of the message that belongs there.
+        want: &'static str,
+    },
+    /// An `Any` whose type URL names no message.
+    #[error("message type url {0:?} is invalid")]
+    TypeUrl(String),
+    /// An `Any` whose bytes are not the message that it says.
+    #[error("decode {message}: {error}")]
+    Message {
+        /// Full name of the message.
+        message: &'static str,
+        /// What the decoder says.
+        error: String,
+    },
+    /// A chunk encoding that the wire has a number for and we do not know.
+    #[error("chunk type {0} is unknown")]
+    ChunkType(i32),
+    /// A chunk encoding that the wire has no number for.
+    #[error("unsupported chunk encoding {0:?}")]
+    Encoding(Encoding),
+    /// An aggregate was asked for that the chunk does not hold.
+    #[error("aggregate {0} does not exist")]
+    NoAggregate(&'static str),
+    /// A downsampled chunk that cannot be taken apart.
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
+}
+
+impl ConvertError {
+    /// What the caller should do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            ConvertError::Encoding(_) => ErrorKind::Unsupported,
+            ConvertError::NoAggregate(_) => ErrorKind::NotFound,
+            ConvertError::Chunk(error) => error.kind(),
+            _ => ErrorKind::Invalid,
+        }
+    }
+}
