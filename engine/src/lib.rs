@@ -18,6 +18,8 @@ mod trim;
 
 mod merge;
 
+pub mod plan;
+
 pub use crate::block::{Block, BlockSelect};
 pub use crate::error::BlockError;
 pub use crate::file::{BlockFile, FileRange};
