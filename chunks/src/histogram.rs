@@ -1,5 +1,12 @@
 //! Native histograms as values. Prometheus `model/histogram`.
 
+mod error;
+mod reduce;
+mod schema;
+
+pub use error::HistogramError;
+pub use schema::{CUSTOM_BUCKETS_SCHEMA, SCHEMA_MAX, SCHEMA_MIN, is_known_schema, is_valid_schema};
+
 /// A run of consecutive buckets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Span {

@@ -16,9 +16,11 @@ mod symbols;
 mod toc;
 mod u32s;
 
+pub mod kernel;
+mod lists;
 mod plan;
 mod postings;
-mod sets;
+pub mod sets;
 
 mod reader;
 mod writer;

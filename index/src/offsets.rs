@@ -188,22 +188,41 @@ impl PostingsOffsets {
         LabelValues::new(self, part.first, part.count)
     }
 
+    /// The values of a name's part by 32, each with the bytes of its entries: a value whose text is not in them is none
+    /// of the 32.
+    pub(crate) fn blocks(
+        &self,
+        part: NameEntries,
+    ) -> impl Iterator<Item = Result<(&[u8], LabelValues<'_>), IndexError>> {
+        (0..part.count.div_ceil(VALUES_PER_SAMPLE)).map(move |k| {
+            let start = self.sample(part, k)?;
+            let left = part.count - k * VALUES_PER_SAMPLE;
+            let end = if left > VALUES_PER_SAMPLE { self.sample(part, k + 1)? } else { part.end };
+            let bytes = self.entries.get(start as usize..end as usize);
+            let bytes = bytes.ok_or_else(|| self.bad_position(u64::from(end)))?;
+            Ok((bytes, LabelValues::new(self, start, left.min(VALUES_PER_SAMPLE))))
+        })
+    }
+
+    /// Position of the `k`th sampled entry of a name's part.
+    fn sample(&self, part: NameEntries, k: u32) -> Result<u32, IndexError> {
+        let i = u64::from(part.sample) + u64::from(k);
+        self.samples.get(i as usize).ok_or_else(|| self.bad_position(i))
+    }
+
     /// The values of a name's part from the first that is not less than `value`.
     pub(crate) fn values_from(&self, part: NameEntries, value: &[u8]) -> Result<LabelValues<'_>, IndexError> {
-        let sample = |k: u32| {
-            let i = u64::from(part.sample) + u64::from(k);
-            self.samples.get(i as usize).ok_or_else(|| self.bad_position(i))
-        };
         // The last sample whose value is not greater than `value`: what is sought lies at or behind it.
         let (mut low, mut high) = (0, part.count.div_ceil(VALUES_PER_SAMPLE));
         while low + 1 < high {
             let mid = low + (high - low) / 2;
-            if self.entry_at(sample(mid)?)?.value <= value { low = mid } else { high = mid }
+            if self.entry_at(self.sample(part, mid)?)?.value <= value { low = mid } else { high = mid }
         }
         if part.count == 0 {
             return Ok(LabelValues::new(self, part.first, 0));
         }
-        let mut values = LabelValues::new(self, sample(low)?, part.count - low * VALUES_PER_SAMPLE);
+        let mut values =
+            LabelValues::new(self, self.sample(part, low)?, part.count - low * VALUES_PER_SAMPLE);
         values.skip_below(value)?;
         Ok(values)
     }

@@ -8,37 +8,19 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::cursor::Cursor;
-use crate::postings::stored_refs;
-use crate::{IndexError, IndexHeader, LabelValue, MatchOp, Matcher, Postings, sets};
+use crate::lists::Lists;
+use crate::{IndexError, IndexHeader, Matcher, Postings, sets};
 
 /// Which postings lists decide which series match, and how.
 #[derive(Clone, Debug)]
 pub struct PostingsPlan {
     ranges: Vec<Range<u64>>,
     /// Series must be in each of these; the fewest first.
-    add: Vec<Group>,
+    add: Vec<Lists>,
     /// And in none of these.
-    remove: Vec<Group>,
+    remove: Vec<Lists>,
     limit: usize,
     nothing: bool,
-}
-
-/// Lists whose union one matcher asks for.
-#[derive(Clone, Debug, Default)]
-struct Group {
-    runs: Vec<Run>,
-    /// Refs in all lists together.
-    refs: u64,
-}
-
-/// Lists that lie one behind the other.
-#[derive(Clone, Debug)]
-struct Run {
-    range: Range<u64>,
-    lists: usize,
-    /// Where the range is in the plan's ranges.
-    slot: usize,
 }
 
 impl PostingsPlan {
@@ -48,13 +30,13 @@ impl PostingsPlan {
         let mut plan = PostingsPlan { ranges: vec![], add: vec![], remove: vec![], limit, nothing: false };
         for matcher in matchers {
             if matcher.matches_empty() {
-                let group = Group::select(header, matcher, false)?;
-                if !group.runs.is_empty() {
+                let group = Lists::select(header.offsets(), matcher, false)?;
+                if !group.is_empty() {
                     plan.remove.push(group);
                 }
             } else {
-                let group = Group::select(header, matcher, true)?;
-                if group.runs.is_empty() {
+                let group = Lists::select(header.offsets(), matcher, true)?;
+                if group.is_empty() {
                     plan.nothing = true;
                     (plan.add, plan.remove) = (vec![], vec![]);
                     return Ok(plan);
@@ -64,22 +46,22 @@ impl PostingsPlan {
         }
         if plan.add.is_empty() {
             match header.postings_range(b"", b"")? {
-                Some(range) => plan.add.push(Group::all(range)),
+                Some(range) => plan.add.push(Lists::whole(range, 1)),
                 None => plan.nothing = true,
             }
         }
-        plan.add.sort_by_key(|group| group.refs);
+        plan.add.sort_by_key(Lists::refs);
         plan.collect_ranges();
         Ok(plan)
     }
 
     /// Gives each distinct range a slot, in the order of the file.
     fn collect_ranges(&mut self) {
-        let runs = || self.add.iter().chain(&self.remove).flat_map(|group| &group.runs);
+        let runs = || self.add.iter().chain(&self.remove).flat_map(|group| group.runs());
         let mut ranges: Vec<Range<u64>> = runs().map(|run| run.range.clone()).collect();
         ranges.sort_by_key(|range| (range.start, range.end));
         ranges.dedup();
-        for run in self.add.iter_mut().chain(&mut self.remove).flat_map(|group| &mut group.runs) {
+        for run in self.add.iter_mut().chain(&mut self.remove).flat_map(|group| group.runs_mut()) {
             let key = (run.range.start, run.range.end);
             run.slot = ranges.partition_point(|range| (range.start, range.end) < key);
         }
@@ -131,71 +113,5 @@ impl PostingsPlan {
             }
         }
         Ok(())
-    }
-}
-
-impl Group {
-    /// The lists of the values that satisfy the matcher, or of those that do not.
-    fn select(header: &IndexHeader, matcher: &Matcher, satisfy: bool) -> Result<Group, IndexError> {
-        let mut group = Group::default();
-        let Some(part) = header.offsets().name(matcher.name())? else { return Ok(group) };
-        let contiguous = header.offsets().contiguous();
-        if matcher.value().is_empty()
-            && matches!(matcher.op(), MatchOp::Equal | MatchOp::NotEqual)
-            && let Some(range) = header.offsets().whole(part)?
-        {
-            return Ok(Group::whole(range, part.count()));
-        }
-        let single = matches!((matcher.op(), satisfy), (MatchOp::Equal, true) | (MatchOp::NotEqual, false));
-        if single {
-            if let Some(range) = header.offsets().find(matcher.name(), matcher.value())? {
-                group.push(&LabelValue { value: matcher.value(), list: range }, contiguous);
-            }
-            return Ok(group);
-        }
-        for value in header.offsets().values(part) {
-            let value = value?;
-            if matcher.matches(value.value) == satisfy {
-                group.push(&value, contiguous);
-            }
-        }
-        Ok(group)
-    }
-
-    /// The list of all series.
-    fn all(range: Range<u64>) -> Group {
-        Group::whole(range, 1)
-    }
-
-    /// All lists of a label, one behind the other.
-    fn whole(range: Range<u64>, lists: usize) -> Group {
-        let refs = (range.end - range.start).saturating_sub(12 * lists as u64) / 4;
-        Group { refs, runs: vec![Run { range, lists, slot: 0 }] }
-    }
-
-    fn push(&mut self, value: &LabelValue<'_>, contiguous: bool) {
-        self.refs += value.series();
-        match self.runs.last_mut() {
-            Some(run) if contiguous && run.range.end == value.list.start => {
-                run.range.end = value.list.end;
-                run.lists += 1;
-            }
-            _ => self.runs.push(Run { range: value.list.clone(), lists: 1, slot: 0 }),
-        }
-    }
-
-    /// The refs of all lists, ascending.
-    fn union(&self, fetched: &[Bytes]) -> Result<Vec<u32>, IndexError> {
-        let mut refs = Vec::new();
-        for run in &self.runs {
-            // Checked: every slot was given by `collect_ranges`, and `fetched` has as many.
-            let mut cursor = Cursor::new(&fetched[run.slot], run.range.start);
-            for _ in 0..run.lists {
-                sets::expand(stored_refs(&mut cursor)?, &mut refs);
-                let padding = cursor.offset().next_multiple_of(4) - cursor.offset();
-                cursor.take((padding as usize).min(cursor.left()), "padding")?;
-            }
-        }
-        Ok(sets::normalize(refs))
     }
 }

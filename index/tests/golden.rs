@@ -1,4 +1,5 @@
 //! Indexes written by Prometheus and Thanos: read, written again byte for byte, asked as upstream was asked.
+#![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 
