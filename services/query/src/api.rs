@@ -1,0 +1,8 @@
+//! The HTTP API of Prometheus and Thanos: parameters in, JSON out. One file an endpoint family.
+
+pub(crate) mod answer;
+mod page;
+mod router;
+mod status;
+
+pub use self::router::router;
