@@ -3,11 +3,14 @@
 //! Knows no block, file or network. Semantics: Prometheus `promql`, `promql/parser`.
 
 pub mod ast;
+pub mod format;
 mod functions_table;
 mod parse;
 mod series;
 
 pub use crate::ast::{Expr, Node, NodeId, NodeKind, PosRange, ValueType};
 pub use crate::functions_table::{FUNCTIONS, Function, function};
-pub use crate::parse::{ParseError, ParseErrors, ParseOptions, line_column};
+pub use crate::parse::{
+    ParseError, ParseErrors, ParseOptions, duration_ns, line_column, parse, parse_metric_selector,
+};
 pub use crate::series::{Series, SeriesData};

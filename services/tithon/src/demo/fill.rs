@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rayon::prelude::*;
 use tithon_chunks::{EncodedChunk, Timestamp, XorEncoder};
-use tithon_engine::{BlockError, BlockId, BlockOptions, BlockWriter, Source, ThanosMeta};
+use tithon_engine::{BlockError, BlockId, BlockWriter, Compaction, MetaParts, Source, ThanosMeta};
 use tracing::info;
 
 use super::catalogue::{DemoSeries, catalogue};
@@ -44,7 +44,7 @@ pub fn fill(bucket: &Path, now: i64, hours: u32) -> Result<(), BlockError> {
 
 /// The blocks of one replica, open at the same time.
 struct Blocks {
-    list: Vec<(i64, BlockWriter)>,
+    list: Vec<(BlockId, i64, BlockWriter)>,
     replica: Replica,
     now: i64,
 }
@@ -56,13 +56,13 @@ impl Blocks {
             // Ids tell the time at which a Prometheus would have written the block.
             let written = (min + BLOCK_MS).min(now) as u64;
             let id = BlockId::from_parts(written, (number + 1) << 64 | (min as u64 as u128));
-            list.push((min, BlockWriter::create(bucket, id)?));
+            list.push((id, min, BlockWriter::create(bucket, id)?));
         }
         Ok(Blocks { list, replica, now })
     }
 
     fn add(&mut self, series: &DemoSeries, chunks: &[(i64, EncodedChunk)]) -> Result<(), BlockError> {
-        for (min, writer) in &mut self.list {
+        for (_, min, writer) in &mut self.list {
             let of_block: Vec<EncodedChunk> =
                 chunks.iter().filter(|(block, _)| block == min).map(|(_, chunk)| chunk.clone()).collect();
             if !of_block.is_empty() {
@@ -77,7 +77,7 @@ impl Blocks {
             Replica::A => "a",
             Replica::B => "b",
         };
-        for (min, writer) in self.list {
+        for (id, min, writer) in self.list {
             let labels = [("cluster", "demo"), ("replica", name)];
             let thanos = ThanosMeta {
                 labels: labels.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
@@ -85,7 +85,8 @@ impl Blocks {
                 ..ThanosMeta::default()
             };
             let max = (min + BLOCK_MS).min(self.now + 1);
-            writer.finish(BlockOptions { min_time: min, max_time: max, thanos: Some(thanos) })?;
+            let compaction = Compaction { level: 1, sources: vec![id], ..Compaction::default() };
+            writer.finish(MetaParts { min_time: min, max_time: max, compaction, thanos: Some(thanos) })?;
         }
         Ok(())
     }
