@@ -100,6 +100,14 @@ pub enum BlockError {
         /// What is out of order.
         what: String,
     },
+    /// A chunk to be written is damaged.
+    #[error("block {block}: a chunk to be written: {source}")]
+    Written {
+        /// The block under construction.
+        block: BlockId,
+        /// What is wrong.
+        source: ChunkError,
+    },
     /// The driver of a selection handed back something else than it was asked for: a fault of ours.
     #[error("block {block}: {got} ranges were handed in, {expected} asked for")]
     Fetched {
@@ -124,6 +132,7 @@ impl BlockError {
             BlockError::Tombstones { source, .. } => source.kind(),
             BlockError::Index { source, .. } => source.kind(),
             BlockError::Chunk { source, .. } => source.kind(),
+            BlockError::Written { source, .. } => source.kind(),
             BlockError::WrongId { .. } | BlockError::NoSegment { .. } | BlockError::Short { .. } => {
                 ErrorKind::Corrupt
             }

@@ -16,20 +16,23 @@ mod select;
 mod series;
 mod trim;
 
+pub mod digest;
+pub mod inspect;
+
+mod publish;
+mod writer;
+
+mod heap;
 mod merge;
 
-mod digest;
-mod inspect;
-mod stored;
+pub mod dedup;
 
 pub mod plan;
 
 pub use crate::block::{Block, BlockSelect};
-pub use crate::digest::{AggregateDigest, ChunkDigest, SeriesDigest, digest_series};
 pub use crate::error::BlockError;
 pub use crate::file::{BlockFile, FileRange};
 pub use crate::id::{BlockId, BlockIdError};
-pub use crate::inspect::{EncodingCount, Inspection, inspect};
 pub use crate::merge::{Merge, join_chunks, merge};
 pub use crate::meta::{
     BlockDesc, BlockMeta, BlockStats, Compaction, DeletionRequest, Downsample, File, FileHash, IndexStats,
@@ -37,5 +40,5 @@ pub use crate::meta::{
 };
 pub use crate::select::{LabelRequest, LabelSelect, LabelStep, Select, SelectRequest, Step};
 pub use crate::series::{SelectedSeries, SeriesBatch};
-pub use crate::stored::{StoredChunk, StoredSeries, StoredSeriesIter};
 pub use crate::tombstones::{Tombstones, TombstonesError};
+pub use crate::writer::{BlockWriter, MetaParts};
