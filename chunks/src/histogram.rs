@@ -5,6 +5,7 @@ mod reduce;
 mod schema;
 
 pub use error::HistogramError;
+pub(crate) use reduce::deltas_of;
 pub use schema::{CUSTOM_BUCKETS_SCHEMA, SCHEMA_MAX, SCHEMA_MIN, is_known_schema, is_valid_schema};
 
 /// A run of consecutive buckets.
