@@ -5,7 +5,9 @@
 pub mod ast;
 pub mod format;
 mod functions_table;
+pub mod math;
 mod parse;
+mod print;
 mod series;
 
 pub use crate::ast::{Expr, Node, NodeId, NodeKind, PosRange, ValueType};
@@ -13,4 +15,5 @@ pub use crate::functions_table::{FUNCTIONS, Function, function};
 pub use crate::parse::{
     ParseError, ParseErrors, ParseOptions, duration_ns, line_column, parse, parse_metric_selector,
 };
+pub use crate::print::{prettify, to_json};
 pub use crate::series::{Series, SeriesData};
