@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tithon_promql::ParseOptions;
+
 /// Whose HTTP API is spoken where the two differ: texts of errors, place of PromQL notes, extra fields and endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
@@ -142,6 +144,18 @@ impl Default for QueryOptions {
             selector_labels: Vec::new(),
             build: BuildInfo::default(),
             flags: BTreeMap::new(),
+        }
+    }
+}
+
+impl QueryOptions {
+    /// Which parts of PromQL are accepted.
+    pub(crate) fn parse_options(&self) -> ParseOptions {
+        ParseOptions {
+            experimental_functions: self.experimental_functions,
+            duration_expr: self.dialect == Dialect::Prometheus,
+            extended_range_selectors: self.extended_range_selectors,
+            binop_fill: self.binop_fill_modifiers,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -13,9 +13,10 @@ use axum::routing::{MethodRouter, get};
 use tower_http::compression::CompressionLayer;
 
 use super::answer::{Answer, respond};
-use super::{page, status};
+use super::{metadata, page, query, status};
 use crate::QueryService;
 use crate::error::ApiError;
+use crate::options::Dialect;
 use crate::params::Params;
 
 /// Form bodies are read up to here, as Go does.
@@ -23,9 +24,15 @@ const FORM_BYTES_MAX: usize = 10 << 20;
 
 /// The HTTP API and the page at `/`. Probes and `/metrics` are not among it: every component has those.
 pub fn router(service: QueryService) -> Router {
-    Router::new()
+    let mut router = Router::new()
         .route("/", get(page::page))
         .route("/graph", get(page::page))
+        .route("/api/v1/query", get_or_post("query", query::instant))
+        .route("/api/v1/query_range", get_or_post("query_range", query::range))
+        .route("/api/v1/query_exemplars", get_or_post("exemplars", query::exemplars))
+        .route("/api/v1/series", get_or_post("series", metadata::series))
+        .route("/api/v1/labels", get_or_post("label_names", metadata::label_names))
+        .route("/api/v1/label/{name}/values", get(label_values))
         .route("/api/v1/stores", get_only("stores", status::stores))
         .route("/api/v1/rules", get_only("rules", status::rules))
         .route("/api/v1/alerts", get_only("alerts", status::alerts))
@@ -34,7 +41,15 @@ pub fn router(service: QueryService) -> Router {
         .route("/api/v1/status/buildinfo", get_only("status_build", status::build_info))
         .route("/api/v1/status/flags", get_only("status_flags", status::flags))
         .route("/api/v1/status/runtimeinfo", get_only("status_runtime", status::runtime_info))
-        .route("/api/v1/status/tsdb", get_only("status_tsdb", status::tsdb))
+        .route("/api/v1/status/tsdb", get_only("status_tsdb", status::tsdb));
+    if service.options().dialect == Dialect::Prometheus {
+        router = router
+            .route("/api/v1/parse_query", get_or_post("parse_query", query::parse))
+            .route("/api/v1/format_query", get_or_post("format_query", query::format))
+            .route("/api/v1/targets/metadata", get_only("targets_metadata", status::targets_metadata))
+            .route("/api/v1/alertmanagers", get_only("alertmanagers", status::alertmanagers));
+    }
+    router
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(service.clone(), cors))
         .layer(CompressionLayer::new())
@@ -57,6 +72,21 @@ where
     get(async move |State(service): State<QueryService>, request: Request| {
         run(service, handler, String::new(), request, answer).await
     })
+}
+
+fn get_or_post<F, Fut>(handler: &'static str, answer: F) -> MethodRouter<QueryService>
+where
+    F: Fn(QueryService, Call) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Answer, ApiError>> + Send,
+{
+    let post = answer.clone();
+    get_only(handler, answer).post(async move |State(service): State<QueryService>, request: Request| {
+        run(service, handler, String::new(), request, post).await
+    })
+}
+
+async fn label_values(State(service): State<QueryService>, Path(name): Path<String>, request: Request) -> Response {
+    run(service, "label_values", name, request, metadata::label_values).await
 }
 
 async fn run<Fut>(
@@ -85,8 +115,7 @@ where
 
 async fn read_params(request: Request) -> Result<Params, ApiError> {
     let query = request.uri().query().unwrap_or_default().to_owned();
-    let is_form = request.method() == Method::POST
-        && content_type(request.headers()).starts_with("application/x-www-form-urlencoded");
+    let is_form = request.method() == Method::POST && content_type(request.headers()).starts_with("application/x-www-form-urlencoded");
     let form = if is_form {
         Bytes::from_request(request, &())
             .await
@@ -130,10 +159,7 @@ async fn cors(State(service): State<QueryService>, request: Request, next: Next)
     if wanted {
         let headers = response.headers_mut();
         for (name, value) in [
-            (
-                header::ACCESS_CONTROL_ALLOW_HEADERS,
-                "Accept, Accept-Encoding, Authorization, Content-Type, Origin",
-            ),
+            (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Accept-Encoding, Authorization, Content-Type, Origin"),
             (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
             (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
             (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),

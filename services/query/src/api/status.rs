@@ -99,6 +99,21 @@ pub(crate) async fn targets(service: QueryService, call: Call) -> Result<Answer,
     Ok(data(&json!({"activeTargets": [], "droppedTargets": [], "droppedTargetCounts": counts})))
 }
 
+pub(crate) async fn targets_metadata(service: QueryService, call: Call) -> Result<Answer, ApiError> {
+    check_number(&call.params, "limit")?;
+    let selector = call.params.get("match_target");
+    if !selector.is_empty() {
+        let options = service.options();
+        tithon_promql::parse_metric_selector(selector, &options.parse_options())
+            .map_err(|e| ApiError::invalid_parameter(options.dialect, "match_target", e))?;
+    }
+    Ok(data(&json!([])))
+}
+
+pub(crate) async fn alertmanagers(_: QueryService, _: Call) -> Result<Answer, ApiError> {
+    Ok(data(&json!({"activeAlertmanagers": [], "droppedAlertmanagers": []})))
+}
+
 pub(crate) async fn metadata(_: QueryService, call: Call) -> Result<Answer, ApiError> {
     check_number(&call.params, "limit")?;
     check_number(&call.params, "limit_per_metric")?;

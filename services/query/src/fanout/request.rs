@@ -53,6 +53,8 @@ pub struct LabelsRequest {
     pub matchers: Vec<Matcher>,
     /// Blocks count that share time with it.
     pub range: TimeRange,
+    /// External labels to leave out; asked for one of them, a source has no values.
+    pub without_labels: Vec<String>,
     /// At most so many; 0 is no limit.
     pub limit: usize,
 }

@@ -35,6 +35,7 @@ pub(crate) fn label_names_request(request: &LabelsRequest, partial: bool) -> tha
         start: request.range.min.0,
         end: request.range.max.0,
         matchers: request.matchers.iter().map(matcher_to_wire).collect(),
+        without_replica_labels: request.without_labels.clone(),
         limit: wire_limit(request.limit),
         ..thanos::LabelNamesRequest::default()
     }
@@ -52,6 +53,7 @@ pub(crate) fn label_values_request(
         start: request.range.min.0,
         end: request.range.max.0,
         matchers: request.matchers.iter().map(matcher_to_wire).collect(),
+        without_replica_labels: request.without_labels.clone(),
         limit: wire_limit(request.limit),
         ..thanos::LabelValuesRequest::default()
     }

@@ -2,6 +2,8 @@
 //!
 //! Most values of real series are integers or have few decimals: those skip the search for the shortest digits.
 
+use tithon_promql::format::{positional, write_sample_value};
+
 /// Writes milliseconds as seconds: an integer, or with exactly three decimals.
 pub(crate) fn push_timestamp(out: &mut Vec<u8>, millis: i64) {
     if millis < 0 {
@@ -22,17 +24,15 @@ pub(crate) fn push_seconds(out: &mut Vec<u8>, millis: i64) {
 
 /// Writes a sample's value, without quotes: positional, with an exponent below 1e-6 and from 1e21 on.
 pub(crate) fn push_value(out: &mut Vec<u8>, v: f64) {
-    if push_plain(out, v) {
-        return;
+    if !push_plain(out, v) {
+        write_sample_value(out, v);
     }
-    let magnitude = v.abs();
-    push_shortest(out, v, magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude));
 }
 
 /// Writes a scalar result, without quotes: positional, however long.
 pub(crate) fn push_scalar_value(out: &mut Vec<u8>, v: f64) {
     if !push_plain(out, v) {
-        push_shortest(out, v, false);
+        out.extend_from_slice(positional(v).as_bytes());
     }
 }
 
@@ -76,67 +76,6 @@ fn push_decimals(out: &mut Vec<u8>, thousandths: u64) {
     out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
 }
 
-/// Writes a finite number from its shortest digits.
-fn push_shortest(out: &mut Vec<u8>, v: f64, exponent_form: bool) {
-    let mut buffer = zmij::Buffer::new();
-    let text = buffer.format_finite(v);
-    let (text, negative) = text.strip_prefix('-').map_or((text, false), |t| (t, true));
-    if negative {
-        out.push(b'-');
-    }
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
-    let exponent: i32 = exponent.parse().expect("zmij writes a decimal exponent");
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    // value = 0.digits * 10^point
-    let mut digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
-    let zeros = digits.iter().take_while(|d| **d == b'0').count();
-    digits.drain(..zeros);
-    while digits.last() == Some(&b'0') {
-        digits.pop();
-    }
-    let point = whole.len() as i32 + exponent - zeros as i32;
-    if digits.is_empty() {
-        out.push(b'0');
-    } else if exponent_form {
-        push_scientific(out, &digits, point - 1);
-    } else {
-        push_positional(out, &digits, point);
-    }
-}
-
-fn push_scientific(out: &mut Vec<u8>, digits: &[u8], exponent: i32) {
-    out.push(digits[0]);
-    if digits.len() > 1 {
-        out.push(b'.');
-        out.extend_from_slice(&digits[1..]);
-    }
-    out.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });
-    if exponent.abs() < 10 {
-        out.push(b'0');
-    }
-    out.extend_from_slice(itoa::Buffer::new().format(exponent.abs()).as_bytes());
-}
-
-fn push_positional(out: &mut Vec<u8>, digits: &[u8], point: i32) {
-    let n_zeros = |n: i32| std::iter::repeat_n(b'0', usize::try_from(n).unwrap_or(0));
-    match usize::try_from(point) {
-        Ok(0) | Err(_) => {
-            out.extend_from_slice(b"0.");
-            out.extend(n_zeros(-point));
-            out.extend_from_slice(digits);
-        }
-        Ok(p) if p >= digits.len() => {
-            out.extend_from_slice(digits);
-            out.extend(n_zeros(point - digits.len() as i32));
-        }
-        Ok(p) => {
-            out.extend_from_slice(&digits[..p]);
-            out.push(b'.');
-            out.extend_from_slice(&digits[p..]);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,7 +104,7 @@ mod tests {
             (5e-324, "5e-324"),
             (123456789012.345, "123456789012.345"),
             (1234567890123.456, "1234567890123.456"),
-            (852869336474185.25, "852869336474185.2"),
+            (852_869_336_474_185.2, "852869336474185.2"),
             (0.1 + 0.2, "0.30000000000000004"),
             (f64::NAN, "NaN"),
             (f64::INFINITY, "+Inf"),
