@@ -3,9 +3,9 @@
 //! Thanos `pkg/query/iter.go`, `pkg/dedup`; Prometheus `storage/merge.go`.
 
 mod average;
-mod chain;
-mod counter;
-mod penalty;
+pub(crate) mod chain;
+pub(crate) mod counter;
+pub(crate) mod penalty;
 mod read;
 mod rows;
 mod track;
@@ -13,7 +13,9 @@ mod wanted;
 
 use tithon_chunks::{ChunkError, EncodedChunk, ErrorKind, Samples, TimeRange};
 
-use self::track::{Pick, Sequence, Track};
+use self::track::Sequence;
+
+pub(crate) use self::track::{Pick, Track};
 
 pub use self::rows::split_overlaps;
 pub use self::wanted::Wanted;

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use tithon_chunks::{ChunkError, ErrorKind};
-use tithon_index::IndexError;
+use tithon_index::{IndexError, Labels};
 
+use crate::compact::MergeError;
 use crate::{BlockFile, BlockId, MetaError, TombstonesError};
 
 /// Why a block could not be read or written.
@@ -108,6 +109,16 @@ pub enum BlockError {
         /// What is wrong.
         source: ChunkError,
     },
+    /// The chunks of a series could not be merged.
+    #[error("block {block}: merging {labels}: {source}")]
+    Merge {
+        /// The block under construction.
+        block: BlockId,
+        /// The series.
+        labels: Labels,
+        /// What is wrong.
+        source: MergeError,
+    },
     /// The driver of a selection handed back something else than it was asked for: a fault of ours.
     #[error("block {block}: {got} ranges were handed in, {expected} asked for")]
     Fetched {
@@ -133,6 +144,7 @@ impl BlockError {
             BlockError::Index { source, .. } => source.kind(),
             BlockError::Chunk { source, .. } => source.kind(),
             BlockError::Written { source, .. } => source.kind(),
+            BlockError::Merge { source, .. } => source.kind(),
             BlockError::WrongId { .. } | BlockError::NoSegment { .. } | BlockError::Short { .. } => {
                 ErrorKind::Corrupt
             }

@@ -25,6 +25,7 @@ mod writer;
 mod heap;
 mod merge;
 
+pub mod compact;
 pub mod dedup;
 
 pub mod plan;

@@ -1,7 +1,8 @@
 //! Deletions applied to a chunk.
 
 use tithon_chunks::{
-    ChunkError, EncodedChunk, Encoding, Sample, SampleValue, TimeRange, Xor2Encoder, XorEncoder, decode_exact,
+    ChunkError, EncodedChunk, Encoding, FloatHistogramEncoder, HistogramEncoder, HistogramError, Sample,
+    SampleValue, TimeRange, Xor2Encoder, XorEncoder, decode_exact,
 };
 
 /// The chunk without the samples inside `deleted`: itself where none is touched, `None` where none is left, else one
@@ -40,7 +41,33 @@ fn encode_alike(encoding: Encoding, samples: &[Sample]) -> Result<Option<Encoded
             floats.for_each(|(s, value)| encoder.push(s.st.0, s.t.0, value));
             encoder.finish()
         }
+        Encoding::Histogram | Encoding::HistogramSt => {
+            let mut encoder = HistogramEncoder::new(encoding == Encoding::HistogramSt);
+            for sample in samples {
+                if let SampleValue::Histogram(h) = &sample.value {
+                    keep_in_one(encoding, encoder.push(None, sample.st.0, sample.t.0, h))?;
+                }
+            }
+            encoder.finish()
+        }
+        Encoding::FloatHistogram | Encoding::FloatHistogramSt => {
+            let mut encoder = FloatHistogramEncoder::new(encoding == Encoding::FloatHistogramSt);
+            for sample in samples {
+                if let SampleValue::FloatHistogram(h) = &sample.value {
+                    keep_in_one(encoding, encoder.push(None, sample.st.0, sample.t.0, h))?;
+                }
+            }
+            encoder.finish()
+        }
         other => return Err(ChunkError::UnsupportedEncoding(other)),
     };
     Ok(Some(EncodedChunk { encoding, min_time: first.t, max_time: last.t, data: data.into() }))
+}
+
+/// Histograms of one chunk fit one chunk again, also when some are gone.
+fn keep_in_one<E>(encoding: Encoding, pushed: Result<Option<E>, HistogramError>) -> Result<(), ChunkError> {
+    match pushed {
+        Ok(None) => Ok(()),
+        _ => Err(ChunkError::UnsupportedEncoding(encoding)),
+    }
 }
