@@ -17,3 +17,4 @@ pub use header::CounterResetHeader;
 pub(crate) use ints::IntDecoder;
 pub(crate) use layout::count_buckets;
 pub use rows::Kind as HistogramKind;
+pub(crate) use spans::spans_of;

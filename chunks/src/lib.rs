@@ -39,8 +39,8 @@ pub use crate::decode::{
 pub use crate::encoding::Encoding;
 pub use crate::error::{ChunkError, ErrorKind};
 pub use crate::histogram::{
-    CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Histogram, HistogramError, SCHEMA_MAX,
-    SCHEMA_MIN, Span, is_known_schema, is_valid_schema,
+    Bucket, CUSTOM_BUCKETS_SCHEMA, Combined, CounterResetHint, FloatHistogram, Histogram, HistogramError,
+    Keep, SCHEMA_MAX, SCHEMA_MIN, Span, is_known_schema, is_valid_schema, kahan_add,
 };
 pub use crate::histogram_chunk::{
     CounterResetHeader, Encoder, FloatHistogramEncoder, HistogramEncoder, HistogramKind,

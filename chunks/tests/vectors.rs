@@ -44,6 +44,9 @@ fn every_chunk_decodes_to_its_samples() {
             let mut got = Vec::new();
             decode_exact(encoding(&line), &data, &mut got).unwrap();
             check_same(line["name"].as_str().unwrap(), &got, &samples(&chunk["decoded"]));
+            for (sample, expected) in got.iter().zip(list(&chunk["decoded"])) {
+                check_text(sample, expected["text"].as_str());
+            }
             assert_eq!(
                 sample_count(encoding(&line), &data).unwrap() as u64,
                 chunk["samples"].as_u64().unwrap()
@@ -52,6 +55,16 @@ fn every_chunk_decodes_to_its_samples() {
         }
     }
     assert!(n_chunks > 727, "{n_chunks}");
+}
+
+/// The text of a histogram, and of an integer one after conversion, is upstream's.
+fn check_text(sample: &Sample, expected: Option<&str>) {
+    let text = match &sample.value {
+        SampleValue::Float(_) => return,
+        SampleValue::Histogram(histogram) => histogram.to_string(),
+        SampleValue::FloatHistogram(histogram) => histogram.to_string(),
+    };
+    assert_eq!(Some(text.as_str()), expected);
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! Writing one histogram after another: integers as changes of changes, floats as XORs.
 
-use super::layout::{Layout, count_buckets};
+use super::layout::Layout;
 use super::{FloatDecoder, IntDecoder};
 use crate::bits::BitWriter;
-use crate::histogram::deltas_of;
+use crate::histogram::{check_spans, deltas_of};
 use crate::varbit::{write_int, write_uint};
 use crate::xor_code::XorWriter;
 use crate::{
-    ChunkError, CounterResetHint, Encoding, FloatHistogram, Histogram, HistogramError, STALE_NAN_BITS, Span,
+    ChunkError, CounterResetHint, Encoding, FloatHistogram, Histogram, HistogramError, STALE_NAN_BITS,
 };
 
 /// A histogram apart from its layout, with absolute bucket counts.
@@ -196,17 +196,6 @@ impl Kind for Floats {
             out.push((decoder.t, decoder.start, layout, row));
         }
         Ok(out)
-    }
-}
-
-fn check_spans(spans: &[Span], have: usize) -> Result<(), HistogramError> {
-    let needed = count_buckets(spans);
-    if needed != have as u64 {
-        return Err(HistogramError::SpansBucketsMismatch { needed, have });
-    }
-    match spans.iter().skip(1).position(|span| span.offset < 0) {
-        Some(at) => Err(HistogramError::SpanNegativeOffset { number: at + 2, offset: spans[at + 1].offset }),
-        None => Ok(()),
     }
 }
 
