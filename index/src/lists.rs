@@ -5,9 +5,13 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use memchr::memmem::Finder;
+use regex_automata::Anchored;
+use regex_automata::dfa::{Automaton as _, dense};
+use regex_automata::util::primitives::StateID;
+use regex_automata::util::start;
 
 use crate::cursor::Cursor;
-use crate::matcher::TextTest;
+use crate::matcher::{Automaton, TextTest, fold_starts};
 use crate::offsets::{NameEntries, PostingsOffsets};
 use crate::postings::stored_refs;
 use crate::{IndexError, LabelValue, Matcher, sets};
@@ -146,16 +150,23 @@ impl Select<'_> {
             TextTest::Set(set) if set.len() * VALUES_PER_LOOKUP < self.part.count() => {
                 set.iter().try_for_each(|value| self.one(value))
             }
-            TextTest::Set(_) | TextTest::FoldSet(_) => self.all_but(|value| !accepts(value), false),
+            TextTest::Set(_) => self.all_but(|value| !accepts(value), false),
+            TextTest::FoldSet(set) => {
+                let starts = fold_starts(set);
+                if starts.len() * VALUES_PER_LOOKUP > self.part.count() {
+                    return self.all_but(|value| !accepts(value), false);
+                }
+                starts.iter().try_for_each(|start| self.prefixed(start, accepts))
+            }
             TextTest::Glob(glob) if !glob.prefix.is_empty() => self.prefixed(&glob.prefix, accepts),
             TextTest::Glob(glob) => match glob.longest() {
                 None => self.all_but(|value| !accepts(value), true),
                 Some(literal) => self.holding(&Finder::new(literal), accepts),
             },
-            TextTest::Automaton(automaton) => match &automaton.needle {
-                _ if !automaton.prefix.is_empty() => self.prefixed(&automaton.prefix, accepts),
-                Some(needle) => self.holding(needle, accepts),
-                None => self.all_but(|value| !accepts(value), false),
+            TextTest::Automaton(automaton) => match (&automaton.needle, automaton.dense()) {
+                (Some(needle), _) if automaton.prefix.is_empty() => self.holding(needle, accepts),
+                (_, Some(dense)) => self.walked(automaton, dense, accepts),
+                (_, None) => self.prefixed(&automaton.prefix, accepts),
             },
         }
     }
@@ -168,6 +179,55 @@ impl Select<'_> {
                 break;
             }
             if accepts(value.value) {
+                self.push(&value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Values that an automaton accepts, walked byte by byte: what a value shares with the one before is not walked
+    /// again, and values that share a dead start are skipped.
+    fn walked(
+        &mut self,
+        automaton: &Automaton,
+        dense: &dense::DFA<Vec<u32>>,
+        accepts: impl Fn(&[u8]) -> bool,
+    ) -> Result<(), IndexError> {
+        let Ok(start) = dense.start_state(&start::Config::new().anchored(Anchored::Yes)) else {
+            return self.prefixed(&automaton.prefix, accepts);
+        };
+        let mut values = self.offsets.values_from(self.part, &automaton.prefix)?;
+        // The state behind each byte of the value before, as far as it was walked.
+        let (mut states, mut before): (Vec<StateID>, &[u8]) = (vec![start], &[]);
+        let mut skipped = 0;
+        while let Some(value) = values.next() {
+            let value = value?;
+            let text = value.value;
+            if !text.starts_with(&automaton.prefix) {
+                break;
+            }
+            let shared = text.iter().zip(before).take_while(|(a, b)| a == b).count();
+            let walked = states.len() - 1;
+            if shared >= walked && dense.is_dead_state(states[walked]) {
+                skipped += 1;
+                if skipped == VALUES_PER_LOOKUP
+                    && let Some(next) = successor(&before[..walked])
+                {
+                    values = self.offsets.values_from(self.part, &next)?;
+                }
+                continue;
+            }
+            (skipped, before) = (0, text);
+            states.truncate(shared + 1);
+            // Bytes that are no UTF-8 read otherwise in Go: such values are asked one by one.
+            let accepted = if text.is_ascii() {
+                walk(dense, &mut states, text)
+            } else {
+                states.truncate(1);
+                before = &[];
+                accepts(text)
+            };
+            if accepted {
                 self.push(&value);
             }
         }
@@ -190,4 +250,25 @@ impl Select<'_> {
         }
         Ok(())
     }
+}
+
+/// Walks `text` from where `states` ends until a dead state; whether the text is accepted.
+fn walk(dense: &dense::DFA<Vec<u32>>, states: &mut Vec<StateID>, text: &[u8]) -> bool {
+    let mut state = states[states.len() - 1];
+    for byte in &text[states.len() - 1..] {
+        state = dense.next_state(state, *byte);
+        states.push(state);
+        if dense.is_dead_state(state) {
+            return false;
+        }
+    }
+    dense.is_match_state(dense.next_eoi_state(state))
+}
+
+/// The least text behind all texts that begin with `start`.
+fn successor(start: &[u8]) -> Option<Vec<u8>> {
+    let last = start.iter().rposition(|byte| *byte < 0xff)?;
+    let mut next = start[..=last].to_vec();
+    next[last] += 1;
+    Some(next)
 }

@@ -50,24 +50,27 @@ impl PostingsPlan {
             nothing: false,
         };
         let (mut add, mut remove) = (vec![], vec![]);
+        let all = header.postings_range(b"", b"")?.map(|range| Lists::whole(range, 1));
         for matcher in matchers {
             let is_remove = matcher.matches_empty();
             let lists = Lists::select(header.offsets(), matcher, !is_remove)?;
+            // The lists of a name share no series: as many refs as there are series are all series.
+            let every = all.as_ref().is_some_and(|all| all.refs() == lists.refs());
             match (is_remove, lists.is_empty()) {
-                (false, true) => {
-                    plan.nothing = true;
-                    return Ok(plan);
-                }
-                (true, true) => {}
-                (false, false) => add.push((lists, matcher)),
+                (false, true) => plan.nothing = true,
+                (true, false) if every => plan.nothing = true,
                 (true, false) => remove.push((lists, matcher)),
+                (false, false) if !every => add.push((lists, matcher)),
+                _ => {}
+            }
+            if plan.nothing {
+                return Ok(plan);
             }
         }
-        if add.is_empty() {
-            match header.postings_range(b"", b"")? {
-                Some(range) => plan.add.push(Lists::whole(range, 1)),
-                None => plan.nothing = true,
-            }
+        match all {
+            Some(all) if add.is_empty() => plan.add.push(all),
+            None => plan.nothing = true,
+            _ => {}
         }
         add.sort_by_key(|(lists, _)| lists.refs());
         remove.sort_by_key(|(lists, _)| lists.refs());

@@ -2,9 +2,12 @@
 //! them, and only then an automaton.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use memchr::memmem::Finder;
+use regex_automata::dfa::{StartKind, dense};
 use regex_automata::meta::Regex;
+use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::{Anchored, Input};
 use regex_syntax::hir::{Class, ClassUnicode, Hir, HirKind, Look};
 
@@ -39,6 +42,9 @@ pub(crate) struct Glob {
 #[derive(Clone, Debug)]
 pub(crate) struct Automaton {
     regex: Regex,
+    hir: Hir,
+    /// Made when a dictionary is first walked; `None` inside when it would be too large.
+    dense: OnceLock<Option<dense::DFA<Vec<u32>>>>,
     pub(crate) prefix: Box<[u8]>,
     pub(crate) needle: Option<Finder<'static>>,
 }
@@ -46,6 +52,8 @@ pub(crate) struct Automaton {
 /// Most texts a set may hold, and bytes in them, before an automaton is made instead.
 const SET_MAX: usize = 20_000;
 const SET_BYTES_MAX: usize = 1 << 20;
+/// Most bytes that a table of states may take, before the expression is called on each value instead.
+const DENSE_MAX: usize = 1 << 20;
 /// Most bytes a compiled expression may take.
 const AUTOMATON_MAX: usize = 64 << 20;
 
@@ -74,6 +82,7 @@ impl TextTest {
     pub(crate) fn accepts(&self, text: &[u8]) -> bool {
         match self {
             TextTest::Set(set) => contains(set, text),
+            TextTest::FoldSet(set) if set.len() == 1 && text.is_ascii() => set[0].eq_ignore_ascii_case(text),
             TextTest::FoldSet(set) => contains(set, &fold_ascii(text)),
             TextTest::Glob(glob) => glob.accepts(text),
             TextTest::Automaton(automaton) => automaton.accepts(text),
@@ -195,7 +204,12 @@ impl Automaton {
         let hir = Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]);
         let config = Regex::config().nfa_size_limit(Some(AUTOMATON_MAX));
         let regex = Regex::builder().configure(config).build_from_hir(&hir).ok()?;
-        Some(Automaton { regex, prefix, needle })
+        Some(Automaton { regex, hir, dense: OnceLock::new(), prefix, needle })
+    }
+
+    /// The same as a table of states, for walks byte by byte over ASCII; `None` when the table would be too large.
+    pub(crate) fn dense(&self) -> Option<&dense::DFA<Vec<u32>>> {
+        self.dense.get_or_init(|| dense_automaton(&self.hir)).as_ref()
     }
 
     fn accepts(&self, text: &[u8]) -> bool {
@@ -207,6 +221,18 @@ impl Automaton {
         }
         self.regex.is_match(Input::new(&*as_go_sees(text)).anchored(Anchored::Yes))
     }
+}
+
+fn dense_automaton(hir: &Hir) -> Option<dense::DFA<Vec<u32>>> {
+    let nfa_config =
+        thompson::Config::new().nfa_size_limit(Some(DENSE_MAX)).which_captures(WhichCaptures::None);
+    let nfa = thompson::Compiler::new().configure(nfa_config).build_from_hir(hir).ok()?;
+    let config = dense::Config::new()
+        .start_kind(StartKind::Anchored)
+        .accelerate(false)
+        .dfa_size_limit(Some(DENSE_MAX))
+        .determinize_size_limit(Some(DENSE_MAX));
+    dense::Builder::new().configure(config).build_from_nfa(&nfa).ok()
 }
 
 /// Go reads each byte that is no UTF-8 as U+FFFD.
@@ -239,6 +265,32 @@ fn fold_ascii(text: &[u8]) -> Vec<u8> {
         out.extend_from_slice(chunk.invalid());
     }
     out
+}
+
+/// How texts begin that equal one of `set` but for case, sorted; none is the start of another.
+pub(crate) fn fold_starts(set: &[Box<[u8]>]) -> Vec<Vec<u8>> {
+    let mut starts: Vec<Vec<u8>> =
+        set.iter().flat_map(|word| case_variants(&word[..word.len().min(3)])).collect();
+    starts.sort_unstable();
+    starts.dedup_by(|later, kept| later.starts_with(kept));
+    starts
+}
+
+fn case_variants(word: &[u8]) -> Vec<Vec<u8>> {
+    let mut variants = vec![vec![]];
+    for letter in word {
+        let mut cases = vec![vec![*letter]];
+        match letter {
+            b'k' => cases.extend([b"K".to_vec(), "\u{212a}".into()]),
+            b's' => cases.extend([b"S".to_vec(), "\u{17f}".into()]),
+            b'a'..=b'z' => cases.push(vec![letter.to_ascii_uppercase()]),
+            _ => {}
+        }
+        let with =
+            |start: &Vec<u8>| cases.iter().map(|case| [start.as_slice(), case].concat()).collect::<Vec<_>>();
+        variants = variants.iter().flat_map(with).collect();
+    }
+    variants
 }
 
 /// All texts that an expression accepts, when they are few.
