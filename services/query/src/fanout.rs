@@ -6,7 +6,6 @@ mod endpoint;
 mod labels;
 mod notes;
 mod request;
-mod resolve;
 mod select;
 mod wire;
 
@@ -20,7 +19,6 @@ pub(crate) use self::notes::Notes;
 pub use self::request::{
     Aggregate, LabelsRequest, LocalSource, SeriesRequest, SeriesStream, SourceError, SourceInfo,
 };
-pub(crate) use self::resolve::{Purpose, to_series};
 pub(crate) use self::select::{Scope, Selection};
 
 /// Where series come from.

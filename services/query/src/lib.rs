@@ -5,10 +5,8 @@
 
 mod api;
 mod error;
-mod evaluate;
 mod fanout;
 mod json;
-mod lookback;
 mod metrics;
 mod options;
 mod params;

@@ -75,7 +75,9 @@ fn success(dialect: Dialect, answer: Answer) -> Response {
         }
         Data::Pieces(pieces) => {
             let all = std::iter::once(HEAD.to_vec()).chain(pieces).chain(std::iter::once(tail));
-            Body::from_stream(futures::stream::iter(all.map(|piece| Ok::<_, std::convert::Infallible>(Bytes::from(piece)))))
+            Body::from_stream(futures::stream::iter(
+                all.map(|piece| Ok::<_, std::convert::Infallible>(Bytes::from(piece))),
+            ))
         }
     };
     json_response(StatusCode::OK, body, no_store)

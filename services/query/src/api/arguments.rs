@@ -26,9 +26,11 @@ impl Arguments<'_> {
             return Ok(default);
         }
         parse_time(text, self.dialect()).map_err(|e| match self.dialect() {
-            Dialect::Prometheus => {
-                ApiError::invalid_parameter(self.dialect(), name, format!("invalid time value for '{name}': {e}"))
-            }
+            Dialect::Prometheus => ApiError::invalid_parameter(
+                self.dialect(),
+                name,
+                format!("invalid time value for '{name}': {e}"),
+            ),
             Dialect::Thanos => ApiError::bad_data(format!("Invalid time value for '{name}': {e}")),
         })
     }
@@ -80,9 +82,10 @@ impl Arguments<'_> {
                 Err(ApiError::invalid_parameter(self.dialect(), "limit", "limit must be non-negative"))
             }
             (Dialect::Prometheus, Err(e)) => Err(ApiError::invalid_parameter(self.dialect(), "limit", e)),
-            (Dialect::Thanos, _) => {
-                Err(ApiError::bad_data(format!("cannot parse {} to a valid limit", crate::params::quote(text))))
-            }
+            (Dialect::Thanos, _) => Err(ApiError::bad_data(format!(
+                "cannot parse {} to a valid limit",
+                crate::params::quote(text)
+            ))),
         }
     }
 
@@ -93,7 +96,9 @@ impl Arguments<'_> {
             .all("match[]")
             .map(|text| parse_metric_selector(text, &self.options.parse_options()).map_err(|e| e.to_string()))
             .collect::<Result<_, _>>()?;
-        if self.dialect() == Dialect::Prometheus && sets.iter().any(|set| set.iter().all(Matcher::matches_empty)) {
+        if self.dialect() == Dialect::Prometheus
+            && sets.iter().any(|set| set.iter().all(Matcher::matches_empty))
+        {
             return Err("match[] must contain at least one non-empty matcher".into());
         }
         Ok(sets)
@@ -124,7 +129,8 @@ impl Arguments<'_> {
         self.params
             .all("storeMatch[]")
             .map(|text| {
-                parse_metric_selector(text, &self.options.parse_options()).map_err(|e| ApiError::bad_data(e.to_string()))
+                parse_metric_selector(text, &self.options.parse_options())
+                    .map_err(|e| ApiError::bad_data(e.to_string()))
             })
             .collect()
     }
@@ -139,7 +145,9 @@ impl Arguments<'_> {
                 .millis();
         }
         if window < 0 {
-            return Err(ApiError::bad_data("negative 'max_source_resolution' is not accepted. Try a positive integer"));
+            return Err(ApiError::bad_data(
+                "negative 'max_source_resolution' is not accepted. Try a positive integer",
+            ));
         }
         Ok(window)
     }

@@ -133,7 +133,8 @@ fn collect(selections: Vec<Selection>, window: Window, limit: usize) -> Result<(
     for selection in selections {
         for series in selection.into_stream()? {
             let series = series?;
-            let covers = |c: &tithon_chunks::EncodedChunk| c.min_time.0 <= window.end && c.max_time.0 >= window.start;
+            let covers =
+                |c: &tithon_chunks::EncodedChunk| c.min_time.0 <= window.end && c.max_time.0 >= window.start;
             if !window.is_inverted() || series.chunks.iter().any(covers) {
                 sets.push(series.labels);
             }

@@ -13,7 +13,7 @@ use axum::routing::{MethodRouter, get};
 use tower_http::compression::CompressionLayer;
 
 use super::answer::{Answer, respond};
-use super::{metadata, page, query, status};
+use super::{expression, metadata, page, status};
 use crate::QueryService;
 use crate::error::ApiError;
 use crate::options::Dialect;
@@ -27,9 +27,7 @@ pub fn router(service: QueryService) -> Router {
     let mut router = Router::new()
         .route("/", get(page::page))
         .route("/graph", get(page::page))
-        .route("/api/v1/query", get_or_post("query", query::instant))
-        .route("/api/v1/query_range", get_or_post("query_range", query::range))
-        .route("/api/v1/query_exemplars", get_or_post("exemplars", query::exemplars))
+        .route("/api/v1/query_exemplars", get_or_post("exemplars", expression::exemplars))
         .route("/api/v1/series", get_or_post("series", metadata::series))
         .route("/api/v1/labels", get_or_post("label_names", metadata::label_names))
         .route("/api/v1/label/{name}/values", get(label_values))
@@ -44,8 +42,8 @@ pub fn router(service: QueryService) -> Router {
         .route("/api/v1/status/tsdb", get_only("status_tsdb", status::tsdb));
     if service.options().dialect == Dialect::Prometheus {
         router = router
-            .route("/api/v1/parse_query", get_or_post("parse_query", query::parse))
-            .route("/api/v1/format_query", get_or_post("format_query", query::format))
+            .route("/api/v1/parse_query", get_or_post("parse_query", expression::parse))
+            .route("/api/v1/format_query", get_or_post("format_query", expression::format))
             .route("/api/v1/targets/metadata", get_only("targets_metadata", status::targets_metadata))
             .route("/api/v1/alertmanagers", get_only("alertmanagers", status::alertmanagers));
     }
@@ -85,7 +83,14 @@ where
     })
 }
 
-async fn label_values(State(service): State<QueryService>, Path(name): Path<String>, request: Request) -> Response {
+async fn label_values(
+    State(service): State<QueryService>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Response {
+    if name.is_empty() {
+        return redirect_to_clean(request.uri());
+    }
     run(service, "label_values", name, request, metadata::label_values).await
 }
 
@@ -115,7 +120,8 @@ where
 
 async fn read_params(request: Request) -> Result<Params, ApiError> {
     let query = request.uri().query().unwrap_or_default().to_owned();
-    let is_form = request.method() == Method::POST && content_type(request.headers()).starts_with("application/x-www-form-urlencoded");
+    let is_form = request.method() == Method::POST
+        && content_type(request.headers()).starts_with("application/x-www-form-urlencoded");
     let form = if is_form {
         Bytes::from_request(request, &())
             .await
@@ -159,7 +165,10 @@ async fn cors(State(service): State<QueryService>, request: Request, next: Next)
     if wanted {
         let headers = response.headers_mut();
         for (name, value) in [
-            (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Accept-Encoding, Authorization, Content-Type, Origin"),
+            (
+                header::ACCESS_CONTROL_ALLOW_HEADERS,
+                "Accept, Accept-Encoding, Authorization, Content-Type, Origin",
+            ),
             (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
             (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
             (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),

@@ -9,11 +9,11 @@ use tithon_index::{Labels, Matcher};
 use tithon_query::{LabelsRequest, LocalSource, SeriesRequest, SeriesStream, SourceError, SourceInfo};
 
 /// Blocks whose external labels belong to every series.
-pub struct Blocks(Vec<Arc<Block>>);
+pub(crate) struct Blocks(Vec<Arc<Block>>);
 
 impl Blocks {
     /// Opens the blocks in the directories, each a block or a folder of blocks.
-    pub fn open(dirs: &[&str]) -> Blocks {
+    pub(crate) fn open(dirs: &[&str]) -> Blocks {
         let mut blocks = Vec::new();
         for dir in dirs {
             let dir = tithon_testdata::shared(dir);
@@ -86,7 +86,8 @@ impl LocalSource for Blocks {
             if !touches(block, request.range) {
                 continue;
             }
-            let select = SelectRequest { matchers, range: request.range, skip_chunks: request.skip_chunks, limit: 0 };
+            let select =
+                SelectRequest { matchers, range: request.range, skip_chunks: request.skip_chunks, limit: 0 };
             let mut series = Vec::new();
             for batch in block.select(select) {
                 for one in batch?.series {

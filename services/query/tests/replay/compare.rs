@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// Whether `got` is what was recorded. Order of series counts only where the query sorts.
-pub fn same(record: &Value, status: u16, got: &Value) -> bool {
+pub(crate) fn same(record: &Value, status: u16, got: &Value) -> bool {
     let want = &record["body"];
     if record["status"].as_u64() != Some(u64::from(status)) {
         return false;
@@ -56,7 +56,7 @@ fn order_counts(record: &Value) -> bool {
 }
 
 /// The first value of a parameter of a record.
-pub fn param<'a>(record: &'a Value, name: &str) -> &'a str {
+pub(crate) fn param<'a>(record: &'a Value, name: &str) -> &'a str {
     let params = record["params"].as_array().map_or(&[][..], Vec::as_slice);
     params.iter().find(|p| p[0] == name).and_then(|p| p[1].as_str()).unwrap_or_default()
 }

@@ -69,7 +69,8 @@ async fn replay(set: &str, options: QueryOptions, dirs: &[&str], parts: &[Part])
     let shown = std::env::var("REPLAY_SHOW").ok().and_then(|n| n.parse().ok()).unwrap_or(0usize);
     let mut failed = Vec::new();
     for part in parts {
-        let asked: Vec<&Value> = records.iter().filter(|r| r["header"].is_null() && (part.takes)(r)).collect();
+        let asked: Vec<&Value> =
+            records.iter().filter(|r| r["header"].is_null() && (part.takes)(r)).collect();
         let mut equal = 0;
         let mut left = shown;
         for record in &asked {
@@ -79,7 +80,15 @@ async fn replay(set: &str, options: QueryOptions, dirs: &[&str], parts: &[Part])
             } else if left > 0 {
                 left -= 1;
                 let cut = |v: &Value| v.to_string().chars().take(500).collect::<String>();
-                println!("#{} {} {}\n  want {} {}\n  got  {status} {}", record["id"], path(record), record["params"], record["status"], cut(&record["body"]), cut(&got));
+                println!(
+                    "#{} {} {}\n  want {} {}\n  got  {status} {}",
+                    record["id"],
+                    path(record),
+                    record["params"],
+                    record["status"],
+                    cut(&record["body"]),
+                    cut(&got)
+                );
             }
         }
         println!("{set} {}: {equal} of {} equal", part.name, asked.len());
@@ -108,14 +117,30 @@ async fn http_api() {
     let parts = [
         Part { name: "labels and label values", takes: labels, equal_min: 0 },
         Part { name: "series", takes: |r| path(r).ends_with("/series"), equal_min: 0 },
-        Part { name: "parse_query and format_query", takes: |r| path(r).ends_with("e_query") || path(r).ends_with("t_query"), equal_min: 0 },
-        Part { name: "refused queries", takes: |r| path(r).contains("/query") && r["status"] != 200, equal_min: 0 },
-        Part { name: "answered queries", takes: |r| path(r).contains("/query") && r["status"] == 200, equal_min: 0 },
+        Part {
+            name: "parse_query and format_query",
+            takes: |r| path(r).ends_with("e_query") || path(r).ends_with("t_query"),
+            equal_min: 0,
+        },
+        Part {
+            name: "refused queries",
+            takes: |r| path(r).contains("/query") && r["status"] != 200,
+            equal_min: 0,
+        },
+        Part {
+            name: "answered queries",
+            takes: |r| path(r).contains("/query") && r["status"] == 200,
+            equal_min: 0,
+        },
         Part {
             name: "everything else",
             takes: |r| {
                 let p = path(r);
-                !p.contains("query") && !p.ends_with("/labels") && !p.ends_with("/values") && !p.ends_with("/series") && !p.starts_with("/-/")
+                !p.contains("query")
+                    && !p.ends_with("/labels")
+                    && !p.ends_with("/values")
+                    && !p.ends_with("/series")
+                    && !p.starts_with("/-/")
             },
             equal_min: 0,
         },
@@ -139,14 +164,31 @@ async fn thanos_query() {
         replica_labels: vec!["replica".into()],
         ..QueryOptions::default()
     };
-    let dirs = ["replica-a", "replica-b", "long-a", "long-b", "long-downsampled"].map(|d| format!("answers/data/{d}"));
+    let dirs = ["replica-a", "replica-b", "long-a", "long-b", "long-downsampled"]
+        .map(|d| format!("answers/data/{d}"));
     let dirs: Vec<&str> = dirs.iter().map(String::as_str).collect();
     let parts = [
-        Part { name: "labels and label values", takes: |r| path(r).ends_with("/labels") || path(r).ends_with("/values"), equal_min: 0 },
+        Part {
+            name: "labels and label values",
+            takes: |r| path(r).ends_with("/labels") || path(r).ends_with("/values"),
+            equal_min: 0,
+        },
         Part { name: "series", takes: |r| path(r).ends_with("/series"), equal_min: 0 },
-        Part { name: "refused requests", takes: |r| path(r).contains("/query") && r["status"] == 400, equal_min: 0 },
-        Part { name: "queries over raw data", takes: |r| path(r).contains("/query") && r["status"] != 400 && r["data"] == "own", equal_min: 0 },
-        Part { name: "queries over downsampled data", takes: |r| path(r).contains("/query") && r["status"] != 400 && r["data"] == "long", equal_min: 0 },
+        Part {
+            name: "refused requests",
+            takes: |r| path(r).contains("/query") && r["status"] == 400,
+            equal_min: 0,
+        },
+        Part {
+            name: "queries over raw data",
+            takes: |r| path(r).contains("/query") && r["status"] != 400 && r["data"] == "own",
+            equal_min: 0,
+        },
+        Part {
+            name: "queries over downsampled data",
+            takes: |r| path(r).contains("/query") && r["status"] != 400 && r["data"] == "long",
+            equal_min: 0,
+        },
     ];
     replay("thanos-query", options, &dirs, &parts).await;
 }
