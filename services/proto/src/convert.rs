@@ -5,7 +5,9 @@ mod hints;
 mod labels;
 mod matcher;
 
-pub use chunk::{aggr_chunk, chunk_from_wire, chunk_to_wire, encoding_from_wire, encoding_to_wire};
+pub use chunk::{
+    aggr_chunk, check_aggregates, chunk_from_wire, chunk_to_wire, encoding_from_wire, encoding_to_wire,
+};
 pub use hints::{Hint, hint_from_any, hint_to_any};
 pub use labels::{label_set, labels_from_wire, labels_to_wire};
 pub use matcher::{matcher_from_wire, matcher_to_wire, matchers_from_wire};
