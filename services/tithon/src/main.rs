@@ -6,6 +6,8 @@ mod cli;
 mod demo;
 mod flags;
 mod logging;
+mod process;
+mod store;
 mod tools_block;
 
 use std::error::Error;
@@ -56,6 +58,12 @@ fn run(command: &Command) -> Result<(), Box<dyn Error>> {
         Command::Tools(tools) => match &tools.command {
             ToolsCommand::Block(block) => Ok(tools_block::run(&block.command)?),
         },
+        Command::Store(flags) => Ok(runtime()?.block_on(store::run(flags))?),
         _ => Ok(()),
     }
+}
+
+/// Threads for waiting; computing has a pool of its own.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
