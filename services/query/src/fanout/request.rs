@@ -7,7 +7,8 @@ use tithon_index::{Labels, Matcher};
 /// Why a source failed; its text becomes a warning or the query's error.
 pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Series of one source, ascending by labels. An error ends the stream.
+/// Series of one source, ascending by labels. An error stands for a part that cannot be read, such as one block; the
+/// rest follows it, down to the end.
 pub type SeriesStream = Box<dyn Iterator<Item = Result<SelectedSeries, SourceError>> + Send>;
 
 /// One of the five values that stand for a window of a downsampled series.

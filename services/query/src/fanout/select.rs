@@ -75,9 +75,7 @@ impl Selection {
         }
         for local in self.locals {
             match local.series(&self.request) {
-                Ok(inner) => {
-                    streams.push(Box::new(Tolerant { inner, scope: self.scope.clone(), over: false }))
-                }
+                Ok(inner) => streams.push(Box::new(Tolerant { inner, scope: self.scope.clone() })),
                 Err(error) => self.scope.tolerate(error)?,
             }
         }
@@ -86,25 +84,24 @@ impl Selection {
     }
 }
 
-/// A stream whose error may be no more than a warning.
+/// A stream whose errors may be no more than warnings: what is behind one still counts.
 struct Tolerant {
     inner: SeriesStream,
     scope: Scope,
-    over: bool,
 }
 
 impl Iterator for Tolerant {
     type Item = Result<SelectedSeries, SourceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.over {
-            return None;
-        }
-        match self.inner.next()? {
-            Ok(series) => Some(Ok(series)),
-            Err(error) => {
-                self.over = true;
-                self.scope.tolerate(error).err().map(Err)
+        loop {
+            match self.inner.next()? {
+                Ok(series) => return Some(Ok(series)),
+                Err(error) => {
+                    if let Err(error) = self.scope.tolerate(error) {
+                        return Some(Err(error));
+                    }
+                }
             }
         }
     }
