@@ -3,11 +3,18 @@
 //! Knows no block, file or network. Semantics: Prometheus `promql`, `promql/parser`.
 
 pub mod ast;
+pub mod format;
 mod functions_table;
+pub mod math;
 mod parse;
+mod print;
 mod series;
 
 pub use crate::ast::{Expr, Node, NodeId, NodeKind, PosRange, ValueType};
 pub use crate::functions_table::{FUNCTIONS, Function, function};
-pub use crate::parse::{ParseError, ParseErrors, ParseOptions, line_column};
+pub use crate::parse::{
+    ParseError, ParseErrors, ParseOptions, SequenceValue, duration_ns, line_column, parse, parse_metric,
+    parse_metric_selector, parse_series_desc,
+};
+pub use crate::print::{prettify, to_json};
 pub use crate::series::{Series, SeriesData};

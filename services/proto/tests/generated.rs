@@ -1,5 +1,7 @@
 //! The committed code in `src/gen` is what the `.proto` files give. With `TITHON_REGENERATE=1` this writes it instead.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 
 use prost::Message as _;

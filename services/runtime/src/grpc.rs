@@ -1,0 +1,99 @@
+//! The gRPC server: a component's services, health and reflection.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::listener::listen;
+use crate::{Probes, RuntimeError, Shutdown};
+
+/// Bytes in one HTTP/2 frame, where the client allows it: bigger frames save system calls.
+const FRAME_BYTES: u32 = 1 << 20;
+/// How much a stream or connection may have under way before it waits for an acknowledgement.
+const WINDOW_BYTES: u32 = 8 << 20;
+
+/// A bound gRPC server.
+#[derive(Debug)]
+pub struct GrpcServer {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl GrpcServer {
+    /// Takes the port; fails when it is in use, naming the address.
+    pub async fn bind(address: &str) -> Result<GrpcServer, RuntimeError> {
+        let (listener, address) = listen(address).await?;
+        Ok(GrpcServer { listener, address })
+    }
+
+    /// Where it listens; of use when the port was given as 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves `routes`, besides them `grpc.health.v1` for the empty service name as `probes` say, and reflection (v1
+    /// and v1alpha) over `descriptors`, an encoded `FileDescriptorSet`. At the shutdown open calls have `grace` to end.
+    pub async fn serve(
+        self,
+        routes: Routes,
+        descriptors: &'static [u8],
+        probes: Probes,
+        shutdown: Shutdown,
+        grace: Duration,
+    ) -> Result<(), RuntimeError> {
+        let address = self.address;
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(descriptors)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let unreadable = |e: tonic_reflection::server::Error| RuntimeError::Descriptors(e.to_string());
+        let (v1, v1alpha) =
+            (reflection().build_v1().map_err(unreadable)?, reflection().build_v1alpha().map_err(unreadable)?);
+        let (reporter, health) = tonic_health::server::health_reporter();
+        reporter.set_service_status("", ServingStatus::NotServing).await;
+        let follow = follow_probes(reporter, probes);
+        let begun = shutdown.clone();
+        let server = Server::builder()
+            .max_frame_size(FRAME_BYTES)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
+            .add_routes(routes)
+            .add_service(health)
+            .add_service(v1)
+            .add_service(v1alpha)
+            .serve_with_incoming_shutdown(
+                TcpIncoming::from(self.listener).with_nodelay(Some(true)),
+                async move { begun.wait().await },
+            );
+        let deadline = async {
+            shutdown.wait().await;
+            tokio::time::sleep(grace).await;
+        };
+        tokio::select! {
+            result = server => result
+                .map_err(|e| RuntimeError::Serve { server: "grpc", address, message: e.to_string() }),
+            () = deadline => Ok(()),
+            () = follow => Ok(()),
+        }
+    }
+}
+
+/// Keeps the health service as the probes are; never ends, as the server itself holds the probes.
+async fn follow_probes(reporter: HealthReporter, probes: Probes) {
+    let mut watch = probes.watch();
+    loop {
+        let state = *watch.borrow_and_update();
+        let status = if state.ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        reporter.set_service_status("", status).await;
+        if watch.changed().await.is_err() {
+            return;
+        }
+    }
+}

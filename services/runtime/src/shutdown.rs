@@ -1,0 +1,66 @@
+//! One signal that every part of a process waits for.
+
+use tokio::sync::watch;
+
+/// Told once, heard by all clones, also by those that begin to listen later.
+#[derive(Clone, Debug)]
+pub struct Shutdown(watch::Sender<bool>);
+
+impl Default for Shutdown {
+    fn default() -> Shutdown {
+        Shutdown(watch::Sender::new(false))
+    }
+}
+
+impl Shutdown {
+    /// Begins the shutdown; later calls change nothing.
+    pub fn trigger(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whether the shutdown has begun.
+    pub fn is_triggered(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Ends when the shutdown begins.
+    pub async fn wait(&self) {
+        // The sender is a field of ours, so the channel cannot close while we wait.
+        let _ = self.0.subscribe().wait_for(|begun| *begun).await;
+    }
+
+    /// A shutdown that SIGINT or SIGTERM begins. Must be called inside a tokio runtime.
+    pub fn on_signals() -> std::io::Result<Shutdown> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let shutdown = Shutdown::default();
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let trigger = shutdown.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            trigger.trigger();
+        });
+        Ok(shutdown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn late_listeners_hear_it_too() {
+        let shutdown = Shutdown::default();
+        let early = tokio::spawn({
+            let shutdown = shutdown.clone();
+            async move { shutdown.wait().await }
+        });
+        shutdown.trigger();
+        early.await.unwrap();
+        shutdown.wait().await;
+        assert!(shutdown.is_triggered());
+    }
+}

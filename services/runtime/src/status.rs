@@ -1,0 +1,19 @@
+//! From the kind of an error to a gRPC code; nobody else knows those codes.
+
+use tithon_chunks::ErrorKind;
+use tonic::{Code, Status};
+
+/// The status of a failed call: the code by kind, the message as it is.
+pub fn to_status(kind: ErrorKind, message: impl Into<String>) -> Status {
+    let code = match kind {
+        ErrorKind::Invalid => Code::InvalidArgument,
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::Corrupt => Code::DataLoss,
+        ErrorKind::Unsupported => Code::Unimplemented,
+        ErrorKind::LimitExceeded => Code::ResourceExhausted,
+        ErrorKind::Unavailable => Code::Unavailable,
+        ErrorKind::Cancelled => Code::Cancelled,
+        ErrorKind::Internal => Code::Internal,
+    };
+    Status::new(code, message)
+}

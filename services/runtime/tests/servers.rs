@@ -1,0 +1,87 @@
+//! Both servers over real sockets: probes, metrics, health, reflection and shutdown.
+
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use tithon_runtime::{GrpcServer, HttpServer, Metrics, Probes, Shutdown, ops_router};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tonic::service::Routes;
+use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+async fn get(address: std::net::SocketAddr, path: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn http_probes_and_metrics() {
+    let (probes, metrics, shutdown) = (Probes::default(), Metrics::new("1"), Shutdown::default());
+    probes.register(&metrics, "store");
+    let server = HttpServer::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr();
+    let router = ops_router(probes.clone(), metrics);
+    let served = tokio::spawn(server.serve(router, shutdown.clone(), Duration::from_secs(5)));
+    assert!(get(address, "/-/ready").await.starts_with("HTTP/1.1 503"));
+    probes.set_ready(true);
+    probes.set_healthy(true);
+    let ready = get(address, "/-/ready").await;
+    assert!(ready.starts_with("HTTP/1.1 200") && ready.ends_with("OK"), "{ready}");
+    assert!(get(address, "/-/healthy").await.starts_with("HTTP/1.1 200"));
+    let metrics = get(address, "/metrics").await;
+    assert!(metrics.contains("thanos_status{component=\"store\",check=\"ready\"} 1"), "{metrics}");
+    let error = HttpServer::bind(&address.to_string()).await.unwrap_err().to_string();
+    assert!(error.contains(&address.to_string()), "{error}");
+    shutdown.trigger();
+    served.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn grpc_health_follows_the_probes_and_reflection_lists_services() {
+    let (probes, shutdown) = (Probes::default(), Shutdown::default());
+    let server = GrpcServer::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", server.local_addr());
+    let serve = server.serve(
+        Routes::default(),
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        probes.clone(),
+        shutdown.clone(),
+        Duration::from_secs(5),
+    );
+    let served = tokio::spawn(serve);
+    let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel.clone());
+    let mut status = async || {
+        let request = HealthCheckRequest { service: String::new() };
+        health.check(request).await.unwrap().into_inner().status()
+    };
+    assert_eq!(status().await, ServingStatus::NotServing);
+    probes.set_ready(true);
+    while status().await != ServingStatus::Serving {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut reflection = ServerReflectionClient::new(channel);
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut answers =
+        reflection.server_reflection_info(tokio_stream::iter([request])).await.unwrap().into_inner();
+    let answer = answers.message().await.unwrap().unwrap().message_response.unwrap();
+    let MessageResponse::ListServicesResponse(list) = answer else { panic!("{answer:?}") };
+    assert!(list.service.iter().any(|s| s.name == "grpc.health.v1.Health"), "{list:?}");
+    drop((answers, reflection, health));
+    shutdown.trigger();
+    served.await.unwrap().unwrap();
+}
