@@ -11,7 +11,7 @@ use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
 
 use crate::cursor::Cursor;
-use crate::matcher::{Automaton, TextTest, fold_starts};
+use crate::matcher::{Automaton, TextTest, begins, fold_starts};
 use crate::offsets::{NameEntries, PostingsOffsets};
 use crate::postings::stored_refs;
 use crate::{IndexError, LabelValue, Matcher, sets};
@@ -164,9 +164,11 @@ impl Select<'_> {
                 Some(literal) => self.holding(&Finder::new(literal), accepts),
             },
             TextTest::Automaton(automaton) => match (&automaton.needle, automaton.dense()) {
+                (_, Some(dense)) if automaton.needle.is_none() || is_picky(dense) => {
+                    self.walked(automaton, dense, accepts)
+                }
                 (Some(needle), _) if automaton.prefix.is_empty() => self.holding(needle, accepts),
-                (_, Some(dense)) => self.walked(automaton, dense, accepts),
-                (_, None) => self.prefixed(&automaton.prefix, accepts),
+                _ => self.prefixed(&automaton.prefix, accepts),
             },
         }
     }
@@ -175,7 +177,7 @@ impl Select<'_> {
     fn prefixed(&mut self, prefix: &[u8], accepts: impl Fn(&[u8]) -> bool) -> Result<(), IndexError> {
         for value in self.offsets.values_from(self.part, prefix)? {
             let value = value?;
-            if !value.value.starts_with(prefix) {
+            if !begins(value.value, prefix) {
                 break;
             }
             if accepts(value.value) {
@@ -193,9 +195,7 @@ impl Select<'_> {
         dense: &dense::DFA<Vec<u32>>,
         accepts: impl Fn(&[u8]) -> bool,
     ) -> Result<(), IndexError> {
-        let Ok(start) = dense.start_state(&start::Config::new().anchored(Anchored::Yes)) else {
-            return self.prefixed(&automaton.prefix, accepts);
-        };
+        let Some(start) = start_state(dense) else { return self.prefixed(&automaton.prefix, accepts) };
         let mut values = self.offsets.values_from(self.part, &automaton.prefix)?;
         // The state behind each byte of the value before, as far as it was walked.
         let (mut states, mut before): (Vec<StateID>, &[u8]) = (vec![start], &[]);
@@ -203,7 +203,7 @@ impl Select<'_> {
         while let Some(value) = values.next() {
             let value = value?;
             let text = value.value;
-            if !text.starts_with(&automaton.prefix) {
+            if !begins(text, &automaton.prefix) {
                 break;
             }
             let shared = text.iter().zip(before).take_while(|(a, b)| a == b).count();
@@ -250,6 +250,17 @@ impl Select<'_> {
         }
         Ok(())
     }
+}
+
+fn start_state(dense: &dense::DFA<Vec<u32>>) -> Option<StateID> {
+    dense.start_state(&start::Config::new().anchored(Anchored::Yes)).ok()
+}
+
+/// Whether most texts die at their first byte, so that walking skips them.
+fn is_picky(dense: &dense::DFA<Vec<u32>>) -> bool {
+    let Some(start) = start_state(dense) else { return false };
+    let dies = |byte: &u8| dense.is_dead_state(dense.next_state(start, *byte));
+    (b' '..=b'~').filter(dies).count() > 60
 }
 
 /// Walks `text` from where `states` ends until a dead state; whether the text is accepted.

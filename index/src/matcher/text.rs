@@ -97,6 +97,16 @@ fn contains(set: &[Box<[u8]>], text: &[u8]) -> bool {
     }
 }
 
+/// As `starts_with`, which asks `memcmp` even about nothing; with masked loads and the dangling pointer of an empty
+/// slice that takes 250 ns.
+pub(crate) fn begins(text: &[u8], prefix: &[u8]) -> bool {
+    prefix.is_empty() || text.starts_with(prefix)
+}
+
+fn ends(text: &[u8], suffix: &[u8]) -> bool {
+    suffix.is_empty() || text.ends_with(suffix)
+}
+
 /// Where Go stops at a byte that is no UTF-8, unless the pattern is wrong before that.
 fn invalid_utf8(pattern: &[u8], at: usize) -> String {
     let valid = std::str::from_utf8(&pattern[..at]).unwrap_or_default();
@@ -155,7 +165,7 @@ impl Glob {
         if text.len() < self.prefix.len() + self.suffix.len() + self.more {
             return false;
         }
-        if !text.starts_with(&self.prefix) || !text.ends_with(&self.suffix) {
+        if !begins(text, &self.prefix) || !ends(text, &self.suffix) {
             return false;
         }
         let mut rest = &text[self.prefix.len()..text.len() - self.suffix.len()];
@@ -213,7 +223,7 @@ impl Automaton {
     }
 
     fn accepts(&self, text: &[u8]) -> bool {
-        if !text.starts_with(&self.prefix) {
+        if !begins(text, &self.prefix) {
             return false;
         }
         if self.needle.as_ref().is_some_and(|needle| needle.find(&text[self.prefix.len()..]).is_none()) {

@@ -20,6 +20,7 @@ mod shape;
 mod shard;
 
 mod frames;
+mod rpc;
 mod service;
 
 pub use crate::advertise::{Advertised, Stretch};

@@ -10,18 +10,22 @@ use tithon_proto::hintspb::{
 };
 use tithon_proto::thanos::info::info_server::{Info, InfoServer};
 use tithon_proto::thanos::info::{InfoRequest, InfoResponse, StoreInfo, TsdbInfo};
-use tithon_proto::thanos::store_server::{Store as StoreRpc, StoreServer};
 use tithon_proto::thanos::{
     Aggr, LabelMatcher, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse,
-    PartialResponseStrategy, SeriesRequest, SeriesResponse, ShardInfo,
+    PartialResponseStrategy, SeriesRequest, ShardInfo,
 };
-use tithon_proto::{ConvertError, Hint, hint_from_any, hint_to_any, label_set, matchers_from_wire};
+use tithon_proto::{
+    ConvertError, Hint, SeriesFrame, hint_from_any, hint_to_any, label_set, matchers_from_wire,
+};
 use tithon_runtime::{Probes, to_status};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use crate::frames::Framer;
+use crate::rpc::StoreRpc;
 use crate::{LabelAnswer, LabelsRequest, SelectRequest, Shard, Store, StoreError};
+
+type Frames = Pin<Box<dyn Stream<Item = Result<SeriesFrame, Status>> + Send>>;
 
 /// The wire's face of a [`Store`].
 #[derive(Clone)]
@@ -36,29 +40,18 @@ impl StoreService {
         StoreService { store, probes }
     }
 
-    /// Both services, without limits on the size of messages, as in Thanos.
+    /// Both services; messages may be as big as Thanos allows.
     pub fn routes(self) -> Routes {
-        let store = StoreServer::new(self.clone())
-            .max_decoding_message_size(i32::MAX as usize)
-            .max_encoding_message_size(i32::MAX as usize);
-        Routes::new(store).add_service(InfoServer::new(self))
+        Routes::new(StoreRpc(self.clone())).add_service(InfoServer::new(self))
     }
-}
 
-type Frames = Pin<Box<dyn Stream<Item = Result<SeriesResponse, Status>> + Send>>;
-
-#[tonic::async_trait]
-impl StoreRpc for StoreService {
-    type SeriesStream = Frames;
-
-    async fn series(&self, request: Request<SeriesRequest>) -> Result<Response<Frames>, Status> {
-        let wire = request.into_inner();
+    pub(crate) fn series(&self, wire: SeriesRequest) -> Result<Response<Frames>, Status> {
         let batch = not_negative("response_batch_size", wire.response_batch_size).map_err(series_status)?;
         let request = select_request(wire).map_err(series_status)?;
         let framer = Framer::new(request.aggregates.clone(), usize::try_from(batch).unwrap_or(usize::MAX));
         let parts = self.store.select(request).map(Some).chain(stream::once(async { None }));
         let frames = parts.scan(framer, |framer, part| {
-            let frames: Vec<Result<SeriesResponse, Status>> = match part {
+            let frames: Vec<Result<SeriesFrame, Status>> = match part {
                 None => framer.finish().into_iter().map(Ok).collect(),
                 Some(Err(error)) => vec![Err(series_status(error))],
                 Some(Ok(part)) => match framer.push(part) {
@@ -71,11 +64,10 @@ impl StoreRpc for StoreService {
         Ok(Response::new(Box::pin(frames.flatten())))
     }
 
-    async fn label_names(
+    pub(crate) async fn label_names(
         &self,
-        request: Request<LabelNamesRequest>,
+        wire: LabelNamesRequest,
     ) -> Result<Response<LabelNamesResponse>, Status> {
-        let wire = request.into_inner();
         let place = "unmarshal label names request hints: ";
         let hints: LabelNamesRequestHints = hints(place, wire.hints).map_err(label_status)?;
         let request = LabelsRequest {
@@ -95,11 +87,10 @@ impl StoreRpc for StoreService {
         }))
     }
 
-    async fn label_values(
+    pub(crate) async fn label_values(
         &self,
-        request: Request<LabelValuesRequest>,
+        wire: LabelValuesRequest,
     ) -> Result<Response<LabelValuesResponse>, Status> {
-        let wire = request.into_inner();
         let place = "unmarshal label values request hints: ";
         let hints: LabelValuesRequestHints = hints(place, wire.hints).map_err(label_status)?;
         let request = LabelsRequest {
