@@ -69,24 +69,23 @@ impl Sink for FloatFold {
         true
     }
 
-    /// A run repeats the value before it, so only count, sum and the last time move.
+    /// A run repeats the value before it, so only count, sum and the last time move; the first sample of a run whose
+    /// start a range left out is added like any other.
     #[inline(always)]
     fn run(&mut self, t: i64, delta: i64, bits: u64, n: usize) -> bool {
-        if self.count == 0 || self.last.to_bits() != bits {
-            return self.run_one_by_one(t, delta, bits, n);
+        if bits == STALE_NAN_BITS {
+            return true;
         }
-        self.count += n as u64;
+        let value = f64::from_bits(bits);
+        let mut left = n;
+        if self.count == 0 || self.last.to_bits() != bits {
+            self.add(t.wrapping_add(delta), value);
+            left -= 1;
+        }
+        self.count += left as u64;
         self.last_t = Timestamp(t.wrapping_add(delta.wrapping_mul(n as i64)));
-        self.sum = add_times(self.sum, self.last, n);
+        self.sum = add_times(self.sum, value, left);
         true
-    }
-}
-
-impl FloatFold {
-    /// A run of stale markers, or one whose first samples were left out by a range.
-    #[cold]
-    fn run_one_by_one(&mut self, t: i64, delta: i64, bits: u64, n: usize) -> bool {
-        (1..=n as i64).all(|i| self.push(t.wrapping_add(delta.wrapping_mul(i)), bits, 0))
     }
 }
 
@@ -113,7 +112,11 @@ pub fn fold_floats(
     range: TimeRange,
     fold: &mut FloatFold,
 ) -> Result<(), ChunkError> {
-    decode::walk_floats(encoding, data, range, fold)
+    // A copy that nobody else can see stays in registers.
+    let mut local = *fold;
+    let result = decode::walk_floats(encoding, data, range, &mut local);
+    *fold = local;
+    result
 }
 
 /// Folds every float chunk of a list by itself: `folds` gets one entry a chunk.
