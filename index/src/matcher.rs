@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use self::text::TextTest;
+pub(crate) use self::text::{Automaton, TextTest, begins, fold_starts};
 use crate::labels::{write_name, write_quoted};
 
 mod go_class;

@@ -7,11 +7,14 @@ pub mod format;
 mod functions_table;
 pub mod math;
 mod parse;
+mod print;
 mod series;
 
 pub use crate::ast::{Expr, Node, NodeId, NodeKind, PosRange, ValueType};
 pub use crate::functions_table::{FUNCTIONS, Function, function};
 pub use crate::parse::{
-    ParseError, ParseErrors, ParseOptions, duration_ns, line_column, parse, parse_metric_selector,
+    ParseError, ParseErrors, ParseOptions, SequenceValue, duration_ns, line_column, parse, parse_metric,
+    parse_metric_selector, parse_series_desc,
 };
+pub use crate::print::{prettify, to_json};
 pub use crate::series::{Series, SeriesData};

@@ -2,6 +2,8 @@
 //!
 //! Slow, so they run where `TITHON_DIFFERENTIAL` is set, as in CI; elsewhere each says that it was skipped.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "differential/process.rs"]
 mod process;
 
