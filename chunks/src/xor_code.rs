@@ -36,6 +36,12 @@ impl XorWindow {
         self.renew(reader)
     }
 
+    /// Leading zeros and size of the window.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn parts(&self) -> (u32, u32) {
+        (self.lead, self.size)
+    }
+
     /// Reads significant bits in the last window.
     #[inline(always)]
     pub(crate) fn reuse(&mut self, reader: &mut BitReader<'_>) -> u64 {

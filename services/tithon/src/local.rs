@@ -54,7 +54,8 @@ impl LocalSource for LocalBlocks {
         let asked = tithon_store::LabelsRequest {
             matchers: request.matchers.clone(),
             range: request.range,
-            without_labels: Vec::new(),
+            whole_blocks: true,
+            without_labels: request.without_labels.clone(),
             limit: request.limit,
             block_matchers: Vec::new(),
             abort_on_fault: false,

@@ -5,8 +5,11 @@
 mod cli;
 mod demo;
 mod flags;
+mod local;
 mod logging;
 mod process;
+mod query;
+mod standalone;
 mod store;
 mod tools_block;
 
@@ -59,7 +62,8 @@ fn run(command: &Command) -> Result<(), Box<dyn Error>> {
             ToolsCommand::Block(block) => Ok(tools_block::run(&block.command)?),
         },
         Command::Store(flags) => Ok(runtime()?.block_on(store::run(flags))?),
-        _ => Ok(()),
+        Command::Query(flags) => Ok(runtime()?.block_on(query::run(flags))?),
+        Command::Standalone(flags) => Ok(runtime()?.block_on(standalone::run(flags))?),
     }
 }
 
