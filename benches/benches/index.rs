@@ -319,6 +319,19 @@ fn writer(report: &Rows) {
         }
         writer.finish().expect("a vector takes all").0.len()
     });
+    let mut decoder = SeriesDecoder::new(reader.header());
+    let labels: Vec<_> = entries.iter().map(|entry| decoder.labels(entry).expect("good")).collect();
+    let by_labels = fastest_ns(|| {
+        let mut writer = IndexWriter::new(Vec::with_capacity(index.len())).expect("a vector takes all");
+        for symbol in &symbols {
+            writer.add_symbol(symbol).expect("sorted");
+        }
+        for (labels, entry) in labels.iter().zip(&entries) {
+            writer.add_series(labels, &entry.chunks).expect("in order");
+        }
+        writer.finish().expect("a vector takes all").0.len()
+    });
+    report.row("writer/labels", "series/s", N as f64 / by_labels * 1e9, None);
     report.row("writer/symbols", "series/s", N as f64 / ns * 1e9, None);
     report.row("writer/bytes", "GB/s", index.len() as f64 / ns, None);
 }
@@ -342,6 +355,24 @@ fn header(report: &Rows, index: &Bytes) {
     report.row("header/thanos/open", "us", open / 1e3, None);
     let header = IndexHeader::from_index(index).expect("a good index");
     report.row("header/resident", "bytes", header.resident_bytes() as f64, None);
+    let mut sparse = Vec::with_capacity(index.len());
+    let build = fastest_ns(|| {
+        sparse.clear();
+        let parts = IndexHeader::from_sections(
+            2,
+            toc,
+            index.slice(toc.symbols as usize..toc.series as usize),
+            index.slice(toc.postings_offsets as usize..),
+        );
+        parts.expect("a good index").write_sparse(&mut sparse).expect("a vector takes all");
+    });
+    report.row("header/sparse/build", "GB/s", bytes / build, None);
+    report.row("header/sparse/build/whole-index", "GB/s", index.len() as f64 / build, None);
+    let sparse = Bytes::from(sparse);
+    let cold = fastest_ns(|| IndexHeader::from_sparse(&sparse).expect("a good header"));
+    report.row("header/sparse/open", "us", cold / 1e3, Some(open / 1e3));
+    let resident = IndexHeader::from_sparse(&sparse).expect("a good header").resident_bytes();
+    report.row("header/sparse/resident", "bytes", resident as f64, Some(header.resident_bytes() as f64));
     let values: Vec<&[u8]> =
         header.label_values(b"pod").expect("good").map(|v| v.expect("good").value).collect();
     let mut random = Random(5);
@@ -418,4 +449,12 @@ fn filter(report: &Rows, index: &Bytes) {
     });
     report.row("filter/1000-blocks/warm-headers", "us", asked, Some(warm));
     report.row("filter/1000-blocks/cold-headers", "us", asked, Some(cold));
+    let mut sparse = Vec::new();
+    header.write_sparse(&mut sparse).expect("a vector takes all");
+    let sparse = Bytes::from(sparse);
+    let cold = fastest_ns(|| {
+        let header = IndexHeader::from_sparse(&sparse).expect("a good header");
+        header.postings_range(b"pod", value()).expect("good")
+    });
+    report.row("filter/1000-blocks/cold-sparse-headers", "us", asked, Some(cold));
 }
