@@ -7,10 +7,24 @@ pub mod format;
 mod functions_table;
 mod parse;
 mod series;
+// Evaluation
+mod annotations;
+mod error;
+mod eval;
+mod frame;
+mod functions;
+mod ops;
+mod options;
+mod plan;
+mod result;
 
 pub use crate::ast::{Expr, Node, NodeId, NodeKind, PosRange, ValueType};
+pub use crate::error::{QueryError, SourceError};
 pub use crate::functions_table::{FUNCTIONS, Function, function};
+pub use crate::options::{EvalContext, Options, TimeParams};
 pub use crate::parse::{
     ParseError, ParseErrors, ParseOptions, duration_ns, line_column, parse, parse_metric_selector,
 };
+pub use crate::plan::{Prepared, SelectHints, SelectInput, SelectSpec};
+pub use crate::result::{MatrixSeries, QueryResult, QueryStats, Sample, Value, VectorSample};
 pub use crate::series::{Series, SeriesData};
