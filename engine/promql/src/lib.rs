@@ -5,9 +5,11 @@
 pub mod ast;
 pub mod format;
 mod functions_table;
+pub mod math;
 mod parse;
+mod print;
 mod series;
-// Evaluation
+// Planning and evaluation
 mod annotations;
 mod error;
 mod eval;
@@ -26,5 +28,6 @@ pub use crate::parse::{
     ParseError, ParseErrors, ParseOptions, duration_ns, line_column, parse, parse_metric_selector,
 };
 pub use crate::plan::{Prepared, SelectHints, SelectInput, SelectSpec};
+pub use crate::print::{prettify, to_json};
 pub use crate::result::{MatrixSeries, QueryResult, QueryStats, Sample, Value, VectorSample};
 pub use crate::series::{Series, SeriesData};
