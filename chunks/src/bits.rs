@@ -114,7 +114,7 @@ impl<'a> BitReader<'a> {
 
 /// Appends bit fields to bytes.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct BitWriter {
+pub struct BitWriter {
     bytes: Vec<u8>,
     /// Bits not in `bytes` yet, left-aligned.
     pending: u64,

@@ -3,8 +3,6 @@
 //! Knows samples; knows no label, file handle or thread. Formats: Prometheus `tsdb/chunkenc`, `tsdb/chunks`,
 //! Thanos `pkg/compact/downsample/aggr.go`.
 
-#![allow(dead_code)]
-
 // Values
 mod batch;
 mod chunk;
@@ -41,10 +39,12 @@ pub use crate::decode::{
 pub use crate::encoding::Encoding;
 pub use crate::error::{ChunkError, ErrorKind};
 pub use crate::histogram::{
-    CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Histogram, HistogramError, SCHEMA_MAX,
-    SCHEMA_MIN, Span, is_known_schema, is_valid_schema,
+    Bucket, CUSTOM_BUCKETS_SCHEMA, Combined, CounterResetHint, FloatHistogram, Histogram, HistogramError,
+    Keep, SCHEMA_MAX, SCHEMA_MIN, Span, is_known_schema, is_valid_schema, kahan_add,
 };
-pub use crate::histogram_chunk::CounterResetHeader;
+pub use crate::histogram_chunk::{
+    CounterResetHeader, Encoder, FloatHistogramEncoder, HistogramEncoder, HistogramKind,
+};
 pub use crate::reader::{Reader, put_uvarint, put_varint, unzigzag, uvarint_len, zigzag};
 pub use crate::sample::{Sample, SampleValue, canonical_bytes};
 pub use crate::segment::{

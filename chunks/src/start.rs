@@ -29,11 +29,6 @@ impl StartReader {
         }
     }
 
-    /// Whether no sample has a field, so that all have start timestamp 0.
-    pub(crate) fn is_absent(&self) -> bool {
-        !self.first_known && self.field_from == 0
-    }
-
     /// Sample 0 at `t`; `None` when its varint is malformed.
     pub(crate) fn first(&mut self, t: i64, reader: &mut BitReader<'_>) -> Option<i64> {
         if self.first_known {

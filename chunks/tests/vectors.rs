@@ -7,8 +7,9 @@ mod support;
 use serde_json::Value;
 use support::{hex, list, sample};
 use tithon_chunks::{
-    Aggregate, AggregateChunk, Encoding, Sample, SampleValue, Xor2Encoder, XorEncoder, canonical_bytes,
-    decode_exact, sample_count,
+    Aggregate, AggregateChunk, Encoder, Encoding, FloatHistogramEncoder, HistogramEncoder,
+    HistogramKind as Kind, Sample, SampleValue, Xor2Encoder, XorEncoder, canonical_bytes, decode_exact,
+    sample_count,
 };
 use tithon_testdata::json_lines;
 
@@ -43,6 +44,9 @@ fn every_chunk_decodes_to_its_samples() {
             let mut got = Vec::new();
             decode_exact(encoding(&line), &data, &mut got).unwrap();
             check_same(line["name"].as_str().unwrap(), &got, &samples(&chunk["decoded"]));
+            for (sample, expected) in got.iter().zip(list(&chunk["decoded"])) {
+                check_text(sample, expected["text"].as_str());
+            }
             assert_eq!(
                 sample_count(encoding(&line), &data).unwrap() as u64,
                 chunk["samples"].as_u64().unwrap()
@@ -51,6 +55,16 @@ fn every_chunk_decodes_to_its_samples() {
         }
     }
     assert!(n_chunks > 727, "{n_chunks}");
+}
+
+/// The text of a histogram, and of an integer one after conversion, is upstream's.
+fn check_text(sample: &Sample, expected: Option<&str>) {
+    let text = match &sample.value {
+        SampleValue::Float(_) => return,
+        SampleValue::Histogram(histogram) => histogram.to_string(),
+        SampleValue::FloatHistogram(histogram) => histogram.to_string(),
+    };
+    assert_eq!(Some(text.as_str()), expected);
 }
 
 #[test]
@@ -84,6 +98,65 @@ fn encode_floats(encoding: Encoding, samples: &[Sample]) -> Vec<u8> {
         }
     }
     if encoding == Encoding::Xor { xor.finish() } else { xor2.finish() }
+}
+
+#[test]
+fn histogram_appends_give_the_same_bytes() {
+    let mut n_chunks = 0;
+    for line in json_lines("testdata/vectors/chunks.jsonl.zst") {
+        let encoding = encoding(&line);
+        let expected: Vec<Vec<u8>> = list(&line["chunks"]).iter().map(|chunk| hex(&chunk["hex"])).collect();
+        let input = samples(&line["input"]);
+        let cut_every = line["cut_every"].as_u64().unwrap_or(u64::MAX) as usize;
+        let with_starts = matches!(encoding, Encoding::HistogramSt | Encoding::FloatHistogramSt);
+        let got = match encoding {
+            Encoding::Histogram | Encoding::HistogramSt => {
+                let each = input.iter().map(|sample| {
+                    let SampleValue::Histogram(histogram) = &sample.value else {
+                        panic!("not an integer histogram")
+                    };
+                    (sample, histogram)
+                });
+                encode_histograms(HistogramEncoder::new(with_starts), cut_every, each)
+            }
+            Encoding::FloatHistogram | Encoding::FloatHistogramSt => {
+                let each = input.iter().map(|sample| {
+                    let SampleValue::FloatHistogram(histogram) = &sample.value else {
+                        panic!("not a float histogram")
+                    };
+                    (sample, histogram)
+                });
+                encode_histograms(FloatHistogramEncoder::new(with_starts), cut_every, each)
+            }
+            _ => continue,
+        };
+        assert_eq!(got, expected, "{} {encoding:?}", line["name"]);
+        n_chunks += got.len();
+    }
+    assert!(n_chunks == 665, "{n_chunks}");
+}
+
+fn encode_histograms<'a, K: Kind>(
+    first: Encoder<K>,
+    cut_every: usize,
+    samples: impl Iterator<Item = (&'a Sample, &'a K::Histogram)>,
+) -> Vec<Vec<u8>>
+where
+    K::Histogram: 'a,
+{
+    let with_starts = matches!(first.encoding(), Encoding::HistogramSt | Encoding::FloatHistogramSt);
+    let mut done: Vec<Encoder<K>> = Vec::new();
+    let mut current = first;
+    for (sample, histogram) in samples {
+        if current.len() >= cut_every {
+            done.push(std::mem::replace(&mut current, Encoder::new(with_starts)));
+        }
+        if let Some(next) = current.push(done.last(), sample.st.0, sample.t.0, histogram).unwrap() {
+            done.push(std::mem::replace(&mut current, next));
+        }
+    }
+    done.push(current);
+    done.into_iter().map(Encoder::finish).collect()
 }
 
 #[test]

@@ -16,7 +16,17 @@ mod select;
 mod series;
 mod trim;
 
+pub mod digest;
+pub mod inspect;
+
+mod publish;
+mod writer;
+
+mod heap;
 mod merge;
+
+pub mod compact;
+pub mod dedup;
 
 pub mod plan;
 
@@ -32,3 +42,4 @@ pub use crate::meta::{
 pub use crate::select::{LabelRequest, LabelSelect, LabelStep, Select, SelectRequest, Step};
 pub use crate::series::{SelectedSeries, SeriesBatch};
 pub use crate::tombstones::{Tombstones, TombstonesError};
+pub use crate::writer::{BlockWriter, MetaParts};

@@ -22,11 +22,16 @@ mod plan;
 mod postings;
 pub mod sets;
 
+mod filter;
+mod health;
 mod reader;
+mod stats;
 mod writer;
 
 pub use crate::error::IndexError;
+pub use crate::filter::LabelFilter;
 pub use crate::header::{IndexHeader, write_thanos_header};
+pub use crate::health::IndexHealth;
 pub use crate::labels::{Labels, LabelsBuilder, LabelsIter, METRIC_NAME, write_name, write_quoted};
 pub use crate::matcher::{MatchOp, Matcher, MatcherError};
 pub use crate::offsets::{LabelValue, LabelValues};
@@ -34,6 +39,7 @@ pub use crate::plan::PostingsPlan;
 pub use crate::postings::Postings;
 pub use crate::reader::IndexReader;
 pub use crate::series::{LabelPair, SeriesDecoder, SeriesEntry, SeriesRef};
+pub use crate::stats::{Cardinality, NameCardinality, PairCardinality};
 pub use crate::symbols::{SymbolRef, SymbolTable};
 pub use crate::toc::{Toc, index_version};
 pub use crate::writer::IndexWriter;

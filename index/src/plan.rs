@@ -19,6 +19,8 @@ pub struct PostingsPlan {
     add: Vec<Lists>,
     /// And in none of these.
     remove: Vec<Lists>,
+    /// Matchers left to check on the labels of the series found.
+    residual: Vec<Matcher>,
     limit: usize,
     nothing: bool,
 }
@@ -27,32 +29,68 @@ impl PostingsPlan {
     /// Plans for the series that satisfy all matchers, all series when there is no matcher; `limit` cuts the result
     /// (0: no limit).
     pub fn new(header: &IndexHeader, matchers: &[Matcher], limit: usize) -> Result<PostingsPlan, IndexError> {
-        let mut plan = PostingsPlan { ranges: vec![], add: vec![], remove: vec![], limit, nothing: false };
+        PostingsPlan::lazy(header, matchers, limit, 0)
+    }
+
+    /// As [`PostingsPlan::new`], but leaves out lists that cost more to fetch than the series entries they save, each
+    /// taken as `series_bytes` long (0: leaves out none). The caller checks [`PostingsPlan::residual`] on the labels of
+    /// the series found, and applies the limit where there is any. Thanos `pkg/store/lazy_postings.go` does the like.
+    pub fn lazy(
+        header: &IndexHeader,
+        matchers: &[Matcher],
+        limit: usize,
+        series_bytes: u64,
+    ) -> Result<PostingsPlan, IndexError> {
+        let mut plan = PostingsPlan {
+            ranges: vec![],
+            add: vec![],
+            remove: vec![],
+            residual: vec![],
+            limit,
+            nothing: false,
+        };
+        let (mut add, mut remove) = (vec![], vec![]);
         for matcher in matchers {
-            if matcher.matches_empty() {
-                let group = Lists::select(header.offsets(), matcher, false)?;
-                if !group.is_empty() {
-                    plan.remove.push(group);
-                }
-            } else {
-                let group = Lists::select(header.offsets(), matcher, true)?;
-                if group.is_empty() {
+            let is_remove = matcher.matches_empty();
+            let lists = Lists::select(header.offsets(), matcher, !is_remove)?;
+            match (is_remove, lists.is_empty()) {
+                (false, true) => {
                     plan.nothing = true;
-                    (plan.add, plan.remove) = (vec![], vec![]);
                     return Ok(plan);
                 }
-                plan.add.push(group);
+                (true, true) => {}
+                (false, false) => add.push((lists, matcher)),
+                (true, false) => remove.push((lists, matcher)),
             }
         }
-        if plan.add.is_empty() {
+        if add.is_empty() {
             match header.postings_range(b"", b"")? {
                 Some(range) => plan.add.push(Lists::whole(range, 1)),
                 None => plan.nothing = true,
             }
         }
-        plan.add.sort_by_key(Lists::refs);
+        add.sort_by_key(|(lists, _)| lists.refs());
+        remove.sort_by_key(|(lists, _)| lists.refs());
+        plan.choose(add, remove, series_bytes);
         plan.collect_ranges();
         Ok(plan)
+    }
+
+    /// Takes lists while they are worth it; the fewest refs first.
+    fn choose(&mut self, add: Vec<(Lists, &Matcher)>, remove: Vec<(Lists, &Matcher)>, series_bytes: u64) {
+        let mut matched = self.add.first().map(Lists::refs);
+        let groups =
+            add.into_iter().map(|group| (group, true)).chain(remove.into_iter().map(|group| (group, false)));
+        for ((lists, matcher), is_add) in groups {
+            // Half of the series are expected to fall to each further matcher, as Thanos assumes.
+            let saved = matched.map(|matched| matched.min(lists.refs()).div_ceil(2) * series_bytes);
+            if series_bytes > 0 && saved.is_some_and(|saved| 4 * lists.refs() > saved) {
+                self.residual.push(matcher.clone());
+                continue;
+            }
+            matched = Some(matched.map_or(lists.refs(), |matched| matched.div_ceil(2)));
+            if is_add { self.add.push(lists) } else { self.remove.push(lists) }
+        }
     }
 
     /// Gives each distinct range a slot, in the order of the file.
@@ -73,7 +111,12 @@ impl PostingsPlan {
         &self.ranges
     }
 
-    /// The series that match, given the bytes of [`PostingsPlan::ranges`] in their order.
+    /// Matchers that the lists do not decide: to be checked on the labels of each series found.
+    pub fn residual(&self) -> &[Matcher] {
+        &self.residual
+    }
+
+    /// The series that match, but for [`PostingsPlan::residual`], given the bytes of [`PostingsPlan::ranges`] in their order.
     pub fn resolve(&self, fetched: &[Bytes]) -> Result<Postings, IndexError> {
         self.check_fetched(fetched)?;
         if self.nothing {
@@ -95,7 +138,7 @@ impl PostingsPlan {
         for group in &self.remove {
             found = sets::difference(&found, &group.union(fetched)?);
         }
-        if self.limit > 0 {
+        if self.limit > 0 && self.residual.is_empty() {
             found.truncate(self.limit);
         }
         Ok(Postings::from_sorted(found))

@@ -3,6 +3,7 @@
 use super::header::{HEADER_BYTES, Header};
 use super::layout::Layout;
 use crate::bits::BitReader;
+use crate::histogram::absolute;
 use crate::varbit::{read_int, read_uint};
 use crate::xor_code::XorWindow;
 use crate::{ChunkError, Encoding, FloatHistogram, Histogram, STALE_NAN_BITS};
@@ -168,15 +169,4 @@ impl<'a> IntDecoder<'a> {
             *bucket = bucket.wrapping_add(*change);
         }
     }
-}
-
-fn absolute(deltas: &[i64]) -> Vec<f64> {
-    let mut count = 0i64;
-    deltas
-        .iter()
-        .map(|delta| {
-            count = count.wrapping_add(*delta);
-            count as f64
-        })
-        .collect()
 }

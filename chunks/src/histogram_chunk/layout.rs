@@ -9,7 +9,7 @@ use crate::{ChunkError, Span};
 
 /// What all histograms of one chunk share.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Layout {
+pub struct Layout {
     pub(crate) schema: i32,
     pub(crate) zero_threshold: f64,
     pub(crate) positive_spans: Vec<Span>,
