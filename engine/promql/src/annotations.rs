@@ -32,33 +32,33 @@ enum Detail {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Monotonicity {
     /// First and last time, milliseconds.
-    pub times: (i64, i64),
+    pub(crate) times: (i64, i64),
     /// Lowest and highest bound touched.
-    pub bounds: (f64, f64),
+    pub(crate) bounds: (f64, f64),
     /// The largest difference.
-    pub max_diff: f64,
+    pub(crate) max_diff: f64,
     /// How many samples were touched.
-    pub count: u64,
+    pub(crate) count: u64,
 }
 
 impl Notes {
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.notes.is_empty()
     }
 
     /// Adds a warning.
-    pub fn warn(&mut self, text: impl AsRef<str>, pos: PosRange) {
+    pub(crate) fn warn(&mut self, text: impl AsRef<str>, pos: PosRange) {
         self.add(format!("PromQL warning: {}", text.as_ref()), Note { pos, detail: Detail::None });
     }
 
     /// Adds an info.
-    pub fn info(&mut self, text: impl AsRef<str>, pos: PosRange) {
+    pub(crate) fn info(&mut self, text: impl AsRef<str>, pos: PosRange) {
         self.add(format!("PromQL info: {}", text.as_ref()), Note { pos, detail: Detail::None });
     }
 
     /// Adds the info that a classic histogram was made monotonic.
-    pub fn monotonicity(&mut self, name: &[u8], detail: Monotonicity, pos: PosRange) {
+    pub(crate) fn monotonicity(&mut self, name: &[u8], detail: Monotonicity, pos: PosRange) {
         let text = format!(
             "PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){}",
             for_metric(name)
@@ -67,7 +67,7 @@ impl Notes {
     }
 
     /// Adds the warning that a sample's start time overlaps the sample before.
-    pub fn start_overlap(&mut self, name: &[u8], pos: PosRange) {
+    pub(crate) fn start_overlap(&mut self, name: &[u8], pos: PosRange) {
         let text = format!(
             "PromQL warning: sample has start time that overlaps with previous sample timestamp for metric {}",
             quoted(name)
@@ -97,14 +97,14 @@ impl Notes {
     }
 
     /// Takes all of `other` in.
-    pub fn merge(&mut self, other: Notes) {
+    pub(crate) fn merge(&mut self, other: Notes) {
         for (text, note) in other.notes {
             self.add(text, note);
         }
     }
 
     /// Warnings and infos as texts with positions in `query`.
-    pub fn texts(&self, query: &[u8]) -> (Vec<String>, Vec<String>) {
+    pub(crate) fn texts(&self, query: &[u8]) -> (Vec<String>, Vec<String>) {
         let (mut warnings, mut infos) = (Vec::new(), Vec::new());
         for (text, note) in &self.notes {
             let place = match line_column(query, note.pos.start) {
@@ -175,18 +175,18 @@ pub(crate) fn for_metric(name: &[u8]) -> String {
 
 impl Notes {
     /// A quantile outside of [0, 1].
-    pub fn invalid_quantile(&mut self, q: f64, pos: PosRange) {
+    pub(crate) fn invalid_quantile(&mut self, q: f64, pos: PosRange) {
         self.warn(format!("quantile value should be between 0 and 1, got {}", general(q)), pos);
     }
 
     /// Floats and histograms in one range.
-    pub fn mixed_range(&mut self, name: &[u8], pos: PosRange) {
+    pub(crate) fn mixed_range(&mut self, name: &[u8], pos: PosRange) {
         let name = quoted(name);
         self.warn(format!("encountered a mix of histograms and floats for metric name {name}"), pos);
     }
 
     /// Exponential and custom buckets meet.
-    pub fn mixed_schemas(&mut self, name: &[u8], pos: PosRange) {
+    pub(crate) fn mixed_schemas(&mut self, name: &[u8], pos: PosRange) {
         let name = quoted(name);
         self.warn(
             format!("vector contains a mix of histograms with exponential and custom buckets schemas for metric name {name}"),
@@ -195,36 +195,38 @@ impl Notes {
     }
 
     /// Histograms left out of a range that has floats too.
-    pub fn ignored_in_range(&mut self, name: &[u8], pos: PosRange) {
+    pub(crate) fn ignored_in_range(&mut self, name: &[u8], pos: PosRange) {
         let name = quoted(name);
         self.info(
-            format!("ignored histograms in a range containing both floats and histograms for metric name {name}"),
+            format!(
+                "ignored histograms in a range containing both floats and histograms for metric name {name}"
+            ),
             pos,
         );
     }
 
     /// A gauge where a counter belongs.
-    pub fn not_counter(&mut self, name: &[u8], pos: PosRange) {
+    pub(crate) fn not_counter(&mut self, name: &[u8], pos: PosRange) {
         self.warn(format!("this native histogram metric is not a counter: {}", quoted(name)), pos);
     }
 
     /// A counter where a gauge belongs.
-    pub fn not_gauge(&mut self, name: &[u8], pos: PosRange) {
+    pub(crate) fn not_gauge(&mut self, name: &[u8], pos: PosRange) {
         self.warn(format!("this native histogram metric is not a gauge: {}", quoted(name)), pos);
     }
 
     /// Reset hints contradict each other.
-    pub fn reset_collision(&mut self, operation: &str, pos: PosRange) {
+    pub(crate) fn reset_collision(&mut self, operation: &str, pos: PosRange) {
         self.warn(format!("conflicting counter resets during histogram {operation}"), pos);
     }
 
     /// Custom bounds differ and were reconciled.
-    pub fn bounds_reconciled(&mut self, operation: &str, pos: PosRange) {
+    pub(crate) fn bounds_reconciled(&mut self, operation: &str, pos: PosRange) {
         self.info(format!("mismatched custom buckets were reconciled during {operation}"), pos);
     }
 
     /// A histogram left out of an aggregation.
-    pub fn ignored_in_aggregation(&mut self, op: &str, pos: PosRange) {
+    pub(crate) fn ignored_in_aggregation(&mut self, op: &str, pos: PosRange) {
         self.info(format!("ignored histogram in {op} aggregation"), pos);
     }
 }

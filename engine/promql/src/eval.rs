@@ -38,11 +38,11 @@ pub(crate) enum Output {
 /// One evaluation of a query.
 pub(crate) struct Evaluator<'a> {
     /// The query.
-    pub prepared: &'a Prepared,
+    pub(crate) prepared: &'a Prepared,
     /// Where it runs.
-    pub ctx: EvalContext<'a>,
+    pub(crate) ctx: EvalContext<'a>,
     /// What is held in memory.
-    pub budget: Budget,
+    pub(crate) budget: Budget,
     notes: Mutex<Notes>,
     inputs: Vec<Mutex<Option<SelectInput>>>,
 }
@@ -91,44 +91,44 @@ fn run_here(
 
 impl Evaluator<'_> {
     /// The options.
-    pub fn options(&self) -> &Options {
+    pub(crate) fn options(&self) -> &Options {
         &self.prepared.options
     }
 
     /// The kind of a node.
-    pub fn kind(&self, id: NodeId) -> &NodeKind {
+    pub(crate) fn kind(&self, id: NodeId) -> &NodeKind {
         &self.prepared.expr[id].kind
     }
 
     /// The place of a node.
-    pub fn pos(&self, id: NodeId) -> PosRange {
+    pub(crate) fn pos(&self, id: NodeId) -> PosRange {
         self.prepared.expr[id].pos
     }
 
     /// The node without parentheses.
-    pub fn unparen(&self, id: NodeId) -> NodeId {
+    pub(crate) fn unparen(&self, id: NodeId) -> NodeId {
         self.prepared.expr.unparen(id)
     }
 
     /// The annotations so far.
-    pub fn notes(&self) -> std::sync::MutexGuard<'_, Notes> {
+    pub(crate) fn notes(&self) -> std::sync::MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The input of a selector or of `info`, which only the first caller gets, and the range that it was asked for.
-    pub fn take_input(&self, id: NodeId) -> (Option<SelectInput>, TimeRange) {
+    pub(crate) fn take_input(&self, id: NodeId) -> (Option<SelectInput>, TimeRange) {
         let Some(i) = self.prepared.select_of.get(&id) else { return (None, TimeRange::ALL) };
         let mut slot = self.inputs[*i].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         (slot.take(), self.prepared.selects[*i].range)
     }
 
     /// Fails when the caller has gone.
-    pub fn check_cancelled(&self) -> Result<(), QueryError> {
+    pub(crate) fn check_cancelled(&self) -> Result<(), QueryError> {
         if self.ctx.is_cancelled() { Err(QueryError::Cancelled) } else { Ok(()) }
     }
 
     /// Evaluates a node over steps.
-    pub fn eval(&self, id: NodeId, steps: &Steps) -> Result<Output, QueryError> {
+    pub(crate) fn eval(&self, id: NodeId, steps: &Steps) -> Result<Output, QueryError> {
         self.check_cancelled()?;
         let output = match self.kind(id) {
             NodeKind::Number { value, .. } => Output::Scalar(vec![*value; steps.len]),
@@ -148,7 +148,7 @@ impl Evaluator<'_> {
     }
 
     /// A node of vector type as a frame; a scalar becomes a row without labels.
-    pub fn frame(&self, id: NodeId, steps: &Steps) -> Result<Frame, QueryError> {
+    pub(crate) fn frame(&self, id: NodeId, steps: &Steps) -> Result<Frame, QueryError> {
         match self.eval(id, steps)? {
             Output::Frame(frame) => Ok(frame),
             Output::Scalar(values) => Ok(functions::scalar::vector(&values)),
@@ -157,7 +157,7 @@ impl Evaluator<'_> {
     }
 
     /// A node of scalar type as numbers, one a step.
-    pub fn scalar(&self, id: NodeId, steps: &Steps) -> Result<Vec<f64>, QueryError> {
+    pub(crate) fn scalar(&self, id: NodeId, steps: &Steps) -> Result<Vec<f64>, QueryError> {
         match self.eval(id, steps)? {
             Output::Scalar(values) => Ok(values),
             _ => Err(QueryError::Execution("a scalar was expected".to_owned())),
@@ -165,7 +165,7 @@ impl Evaluator<'_> {
     }
 
     /// A literal text, possibly in parentheses.
-    pub fn text(&self, id: NodeId) -> &[u8] {
+    pub(crate) fn text(&self, id: NodeId) -> &[u8] {
         match self.kind(id) {
             NodeKind::String(text) => text,
             NodeKind::Paren(inner) | NodeKind::StepInvariant(inner) => self.text(*inner),
@@ -180,19 +180,22 @@ impl Evaluator<'_> {
             return Ok(first);
         }
         Ok(match first {
-            Output::Scalar(values) => Output::Scalar(vec![values.first().copied().unwrap_or(f64::NAN); steps.len]),
+            Output::Scalar(values) => {
+                Output::Scalar(vec![values.first().copied().unwrap_or(f64::NAN); steps.len])
+            }
             Output::Text(text) => Output::Text(text),
             Output::Frame(frame) => {
                 let samples = frame.rows.len() as u64 * (steps.len as u64 - 1);
                 self.budget.add(samples, samples * 8)?;
-                let rows = frame.rows.into_iter().map(|row| Row { column: row.column.spread(steps.len), ..row });
+                let rows =
+                    frame.rows.into_iter().map(|row| Row { column: row.column.spread(steps.len), ..row });
                 Output::Frame(Frame { rows: rows.collect() })
             }
         })
     }
 
     /// The type of a node.
-    pub fn ty(&self, id: NodeId) -> ValueType {
+    pub(crate) fn ty(&self, id: NodeId) -> ValueType {
         self.prepared.expr[id].ty
     }
 }

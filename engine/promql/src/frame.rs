@@ -11,33 +11,33 @@ use crate::result::Sample;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Steps {
     /// The first step, milliseconds.
-    pub start: i64,
+    pub(crate) start: i64,
     /// The distance of the steps, milliseconds; at least 1.
-    pub interval: i64,
+    pub(crate) interval: i64,
     /// The number of steps.
-    pub len: usize,
+    pub(crate) len: usize,
 }
 
 impl Steps {
     /// The steps from `start` to at most `end`; none when `end < start`.
-    pub fn new(start: i64, end: i64, interval: i64) -> Steps {
+    pub(crate) fn new(start: i64, end: i64, interval: i64) -> Steps {
         let interval = interval.max(1);
         let len = if end < start { 0 } else { (end.abs_diff(start) / interval as u64) as usize + 1 };
         Steps { start, interval, len }
     }
 
     /// The first step alone.
-    pub fn first_only(&self) -> Steps {
+    pub(crate) fn first_only(&self) -> Steps {
         Steps { len: self.len.min(1), ..*self }
     }
 
     /// The time of a step.
-    pub fn time(&self, i: usize) -> i64 {
+    pub(crate) fn time(&self, i: usize) -> i64 {
         self.start.saturating_add((i as i64).saturating_mul(self.interval))
     }
 
     /// The time of the last step.
-    pub fn last(&self) -> i64 {
+    pub(crate) fn last(&self) -> i64 {
         self.time(self.len.saturating_sub(1))
     }
 }
@@ -61,23 +61,23 @@ pub(crate) enum Cell<'a> {
 
 impl Column {
     /// `len` steps without a sample.
-    pub fn new(len: usize) -> Column {
+    pub(crate) fn new(len: usize) -> Column {
         Column { floats: vec![0.0; len], present: vec![0; len.div_ceil(64)], histograms: Vec::new() }
     }
 
     /// The number of steps.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.floats.len()
     }
 
     /// Puts a float at a step that has no sample.
-    pub fn set_float(&mut self, step: usize, value: f64) {
+    pub(crate) fn set_float(&mut self, step: usize, value: f64) {
         self.floats[step] = value;
         self.present[step / 64] |= 1 << (step % 64);
     }
 
     /// Puts a histogram at a step that has no sample.
-    pub fn set_histogram(&mut self, step: usize, value: Arc<FloatHistogram>) {
+    pub(crate) fn set_histogram(&mut self, step: usize, value: Arc<FloatHistogram>) {
         let step = step as u32;
         match self.histograms.last() {
             Some((last, _)) if *last >= step => {
@@ -89,7 +89,7 @@ impl Column {
     }
 
     /// Puts a sample of either kind at a step that has none.
-    pub fn set(&mut self, step: usize, sample: Sample) {
+    pub(crate) fn set(&mut self, step: usize, sample: Sample) {
         match sample {
             Sample::Float(v) => self.set_float(step, v),
             Sample::Histogram(h) => self.set_histogram(step, h),
@@ -97,7 +97,7 @@ impl Column {
     }
 
     /// Copies a sample of another column to a step that has none.
-    pub fn copy(&mut self, step: usize, cell: Cell<'_>) {
+    pub(crate) fn copy(&mut self, step: usize, cell: Cell<'_>) {
         match cell {
             Cell::Float(v) => self.set_float(step, v),
             Cell::Histogram(h) => self.set_histogram(step, Arc::clone(h)),
@@ -105,12 +105,12 @@ impl Column {
     }
 
     /// The float at a step.
-    pub fn float(&self, step: usize) -> Option<f64> {
+    pub(crate) fn float(&self, step: usize) -> Option<f64> {
         (self.present[step / 64] >> (step % 64) & 1 == 1).then(|| self.floats[step])
     }
 
     /// The histogram at a step.
-    pub fn histogram(&self, step: usize) -> Option<&Arc<FloatHistogram>> {
+    pub(crate) fn histogram(&self, step: usize) -> Option<&Arc<FloatHistogram>> {
         if self.histograms.is_empty() {
             return None;
         }
@@ -119,7 +119,7 @@ impl Column {
     }
 
     /// The sample at a step.
-    pub fn get(&self, step: usize) -> Option<Cell<'_>> {
+    pub(crate) fn get(&self, step: usize) -> Option<Cell<'_>> {
         match self.float(step) {
             Some(v) => Some(Cell::Float(v)),
             None => self.histogram(step).map(Cell::Histogram),
@@ -127,27 +127,27 @@ impl Column {
     }
 
     /// Whether any step has a histogram.
-    pub fn has_histograms(&self) -> bool {
+    pub(crate) fn has_histograms(&self) -> bool {
         !self.histograms.is_empty()
     }
 
     /// Whether any step has a float.
-    pub fn has_floats(&self) -> bool {
+    pub(crate) fn has_floats(&self) -> bool {
         self.present.iter().any(|word| *word != 0)
     }
 
     /// Whether no step has a sample.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         !self.has_histograms() && !self.has_floats()
     }
 
     /// The number of samples.
-    pub fn n_samples(&self) -> usize {
+    pub(crate) fn n_samples(&self) -> usize {
         self.present.iter().map(|word| word.count_ones() as usize).sum::<usize>() + self.histograms.len()
     }
 
     /// The floats with their steps, ascending.
-    pub fn floats(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
+    pub(crate) fn floats(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
         self.present.iter().enumerate().flat_map(move |(w, word)| {
             let mut rest = *word;
             std::iter::from_fn(move || {
@@ -162,12 +162,31 @@ impl Column {
     }
 
     /// The histograms with their steps, ascending.
-    pub fn histograms(&self) -> &[(u32, Arc<FloatHistogram>)] {
+    pub(crate) fn histograms(&self) -> &[(u32, Arc<FloatHistogram>)] {
         &self.histograms
     }
 
+    /// A bitmap of the steps that have a sample.
+    pub(crate) fn presence(&self) -> Vec<u64> {
+        let mut bits = self.present.clone();
+        for (step, _) in &self.histograms {
+            bits[*step as usize / 64] |= 1 << (step % 64);
+        }
+        bits
+    }
+
+    /// Keeps the samples at the steps set in `bits` (`keep`) or at the others; an empty bitmap has none set.
+    pub(crate) fn mask(&mut self, bits: &[u64], keep: bool) {
+        let word = |w: usize| {
+            let word = bits.get(w).copied().unwrap_or(0);
+            if keep { word } else { !word }
+        };
+        self.present.iter_mut().enumerate().for_each(|(w, present)| *present &= word(w));
+        self.histograms.retain(|(step, _)| word(*step as usize / 64) >> (step % 64) & 1 == 1);
+    }
+
     /// Replaces each float by `f` of it and drops the histograms.
-    pub fn map_floats(&mut self, mut f: impl FnMut(usize, f64) -> Option<f64>) {
+    pub(crate) fn map_floats(&mut self, mut f: impl FnMut(usize, f64) -> Option<f64>) {
         self.histograms.clear();
         for w in 0..self.present.len() {
             let mut rest = self.present[w];
@@ -183,7 +202,7 @@ impl Column {
     }
 
     /// Takes the samples of `other` in; `false` when both have one at a step.
-    pub fn absorb(&mut self, other: &Column) -> bool {
+    pub(crate) fn absorb(&mut self, other: &Column) -> bool {
         if self.present.iter().zip(&other.present).any(|(a, b)| a & b != 0) {
             return false;
         }
@@ -202,7 +221,7 @@ impl Column {
     }
 
     /// The sample of the first step at each of `len` steps.
-    pub fn spread(&self, len: usize) -> Column {
+    pub(crate) fn spread(&self, len: usize) -> Column {
         let mut column = Column::new(len);
         if let Some(cell) = (self.len() > 0).then(|| self.get(0)).flatten() {
             (0..len).for_each(|step| column.copy(step, cell));
@@ -215,23 +234,23 @@ impl Column {
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     /// The labels.
-    pub labels: Labels,
+    pub(crate) labels: Labels,
     /// Whether the name is to be removed at the end; only set with delayed name removal.
-    pub drop_name: bool,
+    pub(crate) drop_name: bool,
     /// The samples.
-    pub column: Column,
+    pub(crate) column: Column,
 }
 
 /// An intermediate result: rows in the order of evaluation. Rows without a sample may be left out.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Frame {
     /// The series.
-    pub rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
 }
 
 impl Frame {
     /// The number of samples.
-    pub fn n_samples(&self) -> u64 {
+    pub(crate) fn n_samples(&self) -> u64 {
         self.rows.iter().map(|row| row.column.n_samples() as u64).sum()
     }
 }

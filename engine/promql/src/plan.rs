@@ -3,7 +3,7 @@
 mod depth;
 mod durations;
 mod fold;
-mod hints;
+pub(crate) mod hints;
 mod invariant;
 
 use std::collections::HashMap;
@@ -17,6 +17,8 @@ use crate::eval;
 use crate::options::{EvalContext, Options, TimeParams};
 use crate::result::QueryResult;
 use crate::series::Series;
+
+pub(crate) use hints::info_matchers;
 
 /// The series of one selection, ascending by labels.
 pub type SelectInput = Box<dyn Iterator<Item = Result<Series, SourceError>> + Send>;

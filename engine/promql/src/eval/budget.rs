@@ -20,7 +20,7 @@ pub(crate) struct Budget {
 
 impl Budget {
     /// Nothing is held yet.
-    pub fn new(options: &Options) -> Budget {
+    pub(crate) fn new(options: &Options) -> Budget {
         Budget {
             samples_max: options.max_samples,
             bytes_max: options.max_bytes,
@@ -33,7 +33,7 @@ impl Budget {
     }
 
     /// Refuses more steps than samples are allowed: each series would exceed the limit.
-    pub fn check_steps(&self, n_steps: usize) -> Result<(), QueryError> {
+    pub(crate) fn check_steps(&self, n_steps: usize) -> Result<(), QueryError> {
         if n_steps as u64 > self.samples_max {
             return Err(QueryError::TooManySamples { limit: self.samples_max });
         }
@@ -41,7 +41,7 @@ impl Budget {
     }
 
     /// Samples and bytes are held from now on.
-    pub fn add(&self, samples: u64, bytes: u64) -> Result<(), QueryError> {
+    pub(crate) fn add(&self, samples: u64, bytes: u64) -> Result<(), QueryError> {
         let held = self.samples.fetch_add(samples, Ordering::Relaxed) + samples;
         self.peak.fetch_max(held, Ordering::Relaxed);
         if held > self.samples_max {
@@ -54,7 +54,7 @@ impl Budget {
     }
 
     /// Samples and bytes are no longer held.
-    pub fn release(&self, samples: u64, bytes: u64) {
+    pub(crate) fn release(&self, samples: u64, bytes: u64) {
         let less = |held: u64, n: u64| Some(held.saturating_sub(n));
         // `fetch_update` with a function that always answers cannot fail.
         let _ = self.samples.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| less(held, samples));
@@ -62,13 +62,13 @@ impl Budget {
     }
 
     /// Samples were touched (`total`), and read for the first time (`read`).
-    pub fn touch(&self, total: u64, read: u64) {
+    pub(crate) fn touch(&self, total: u64, read: u64) {
         self.total.fetch_add(total, Ordering::Relaxed);
         self.read.fetch_add(read, Ordering::Relaxed);
     }
 
     /// The counts so far.
-    pub fn stats(&self) -> QueryStats {
+    pub(crate) fn stats(&self) -> QueryStats {
         QueryStats {
             total_samples: self.total.load(Ordering::Relaxed),
             samples_read: self.read.load(Ordering::Relaxed),

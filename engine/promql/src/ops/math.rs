@@ -1,5 +1,7 @@
 //! Small arithmetic that Go does in its own way, and compensated sums.
 
+pub(crate) use tithon_chunks::kahan_add as kahan_inc;
+
 use crate::math;
 
 /// Go's `math.Max`: a NaN wins, and +0 is above -0.
@@ -30,19 +32,6 @@ pub(crate) fn go_pow(a: f64, b: f64) -> f64 {
     math::pow(a, b)
 }
 
-/// One step of Neumaier's compensated sum: `(sum, compensation)` after adding `x`.
-#[inline]
-pub(crate) fn kahan_inc(x: f64, sum: f64, c: f64) -> (f64, f64) {
-    let t = sum + x;
-    if t.is_infinite() {
-        (t, 0.0)
-    } else if sum.abs() >= x.abs() {
-        (t, c + ((sum - t) + x))
-    } else {
-        (t, c + ((x - t) + sum))
-    }
-}
-
 /// The mean of values added one by one: a compensated sum until it would overflow, then an incremental mean.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mean {
@@ -55,12 +44,12 @@ pub(crate) struct Mean {
 
 impl Mean {
     /// The mean of one value.
-    pub fn of(first: f64) -> Mean {
+    pub(crate) fn of(first: f64) -> Mean {
         Mean { sum: first, mean: first, c: 0.0, n: 1.0, incremental: false }
     }
 
     /// Adds a value.
-    pub fn add(&mut self, x: f64) {
+    pub(crate) fn add(&mut self, x: f64) {
         self.n += 1.0;
         if !self.incremental {
             let (sum, c) = kahan_inc(x, self.sum, self.c);
@@ -77,7 +66,7 @@ impl Mean {
     }
 
     /// The mean so far.
-    pub fn value(&self) -> f64 {
+    pub(crate) fn value(&self) -> f64 {
         if self.incremental { self.mean + self.c } else { self.sum / self.n + self.c / self.n }
     }
 }

@@ -37,7 +37,9 @@ pub(crate) fn eval(
                     match picker.pick(reference.at(steps.time(step)), lookback) {
                         None => {}
                         Some(Picked { sample: PickedSample::Float(v), .. }) => column.set_float(step, v),
-                        Some(Picked { sample: PickedSample::Histogram(h), .. }) => column.set_histogram(step, h),
+                        Some(Picked { sample: PickedSample::Histogram(h), .. }) => {
+                            column.set_histogram(step, h)
+                        }
                     }
                 }
                 column
@@ -66,7 +68,7 @@ pub(crate) struct Reference {
 
 impl Reference {
     /// Of a selector or subquery with these modifiers.
-    pub fn new(at: AtModifier, offset_ms: i64) -> Reference {
+    pub(crate) fn new(at: AtModifier, offset_ms: i64) -> Reference {
         let at = match at {
             AtModifier::At(t) => Some(t),
             _ => None,
@@ -75,17 +77,17 @@ impl Reference {
     }
 
     /// The time read at step time `t`.
-    pub fn at(&self, t: i64) -> i64 {
+    pub(crate) fn at(&self, t: i64) -> i64 {
         self.at.unwrap_or(t).saturating_sub(self.offset_ms)
     }
 
     /// Whether all steps read the same time.
-    pub fn is_fixed(&self) -> bool {
+    pub(crate) fn is_fixed(&self) -> bool {
         self.at.is_some()
     }
 
     /// The same without offset when the time is fixed: what `timestamp` does.
-    pub fn without_offset_if_fixed(self) -> Reference {
+    pub(crate) fn without_offset_if_fixed(self) -> Reference {
         Reference { offset_ms: if self.is_fixed() { 0 } else { self.offset_ms }, ..self }
     }
 }
@@ -94,11 +96,11 @@ impl Reference {
 #[derive(Clone, Debug)]
 pub(crate) struct Picked {
     /// Its own time, milliseconds.
-    pub t: i64,
+    pub(crate) t: i64,
     /// Its start timestamp; 0 is none.
-    pub start: i64,
+    pub(crate) start: i64,
     /// Its value.
-    pub sample: PickedSample,
+    pub(crate) sample: PickedSample,
 }
 
 /// The value of a [`Picked`] sample.
@@ -120,12 +122,12 @@ pub(crate) struct Picker<'a> {
 
 impl<'a> Picker<'a> {
     /// Before the first sample.
-    pub fn new(samples: &'a Samples) -> Picker<'a> {
+    pub(crate) fn new(samples: &'a Samples) -> Picker<'a> {
         Picker { samples, floats: 0, histograms: 0, shared: None }
     }
 
     /// The newest sample at or before `t`, unless it is stale or `lookback` old.
-    pub fn pick(&mut self, t: i64, lookback: i64) -> Option<Picked> {
+    pub(crate) fn pick(&mut self, t: i64, lookback: i64) -> Option<Picked> {
         self.floats = advance(&self.samples.floats.timestamps, self.floats, t);
         self.histograms = advance(&self.samples.histograms.timestamps, self.histograms, t);
         let float = self.floats.checked_sub(1);

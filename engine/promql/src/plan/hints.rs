@@ -114,8 +114,7 @@ pub(crate) fn info_matchers(expr: &Expr, selector: Option<NodeId>) -> Vec<Matche
     if let Some(NodeKind::Vector(s)) = selector.map(|id| &expr[expr.unparen(strip(expr, id))].kind) {
         matchers.clone_from(&s.matchers);
     }
-    let names: Vec<MatchOp> =
-        matchers.iter().filter(|m| m.name() == b"__name__").map(Matcher::op).collect();
+    let names: Vec<MatchOp> = matchers.iter().filter(|m| m.name() == b"__name__").map(Matcher::op).collect();
     let positive = names.iter().any(|op| matches!(op, MatchOp::Equal | MatchOp::Regex));
     if !positive {
         let (op, value) =

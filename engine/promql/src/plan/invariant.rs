@@ -8,8 +8,21 @@ use crate::options::TimeParams;
 
 /// Functions whose result depends on the step even when their arguments do not.
 const UNSAFE: [&str; 15] = [
-    "days_in_month", "day_of_month", "day_of_week", "day_of_year", "hour", "minute", "month", "year",
-    "predict_linear", "time", "timestamp", "start", "end", "range", "step",
+    "days_in_month",
+    "day_of_month",
+    "day_of_week",
+    "day_of_year",
+    "hour",
+    "minute",
+    "month",
+    "year",
+    "predict_linear",
+    "time",
+    "timestamp",
+    "start",
+    "end",
+    "range",
+    "step",
 ];
 
 /// Resolves `@ start()` and `@ end()` and wraps the highest invariant nodes.
