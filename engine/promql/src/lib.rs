@@ -25,7 +25,8 @@ pub use crate::error::{QueryError, SourceError};
 pub use crate::functions_table::{FUNCTIONS, Function, function};
 pub use crate::options::{EvalContext, Options, TimeParams};
 pub use crate::parse::{
-    ParseError, ParseErrors, ParseOptions, duration_ns, line_column, parse, parse_metric_selector,
+    ParseError, ParseErrors, ParseOptions, SequenceValue, duration_ns, line_column, parse, parse_metric,
+    parse_metric_selector, parse_series_desc,
 };
 pub use crate::plan::{Prepared, SelectHints, SelectInput, SelectSpec};
 pub use crate::print::{prettify, to_json};
