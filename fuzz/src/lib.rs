@@ -1,1 +1,3 @@
 //! Fuzz target bodies as plain functions, replayed by ordinary tests.
+
+pub mod promql;

@@ -1,7 +1,7 @@
 //! The parser against recorded answers of Prometheus 3.14: what it refused, with which text, and what it accepted.
 
 use serde_json::Value;
-use tithon_promql::{ParseOptions, parse, parse_metric_selector, prettify, to_json};
+use tithon_promql::{NodeId, ParseOptions, parse, parse_metric_selector, prettify, to_json};
 
 const PARSE_ERROR: &str = ": parse error: ";
 
@@ -109,4 +109,29 @@ fn printed_queries_parse_to_the_same_text() {
             assert_eq!(again.to_string(), expr.to_string());
         }
     }
+}
+
+/// 1,800 random expressions, half of them spoilt, with what Prometheus 3.14's parser says of each: the text that it
+/// prints and the places of all nodes, depth first, or its error.
+#[test]
+fn random_expressions() {
+    let (mut compared, mut wrong) = (0, Vec::new());
+    for line in include_str!("fixtures/parse.jsonl").lines() {
+        let row: Value = serde_json::from_str(line).unwrap();
+        let input = row["input"].as_str().unwrap();
+        let got = match parse(input, &ParseOptions::ALL) {
+            Err(error) => serde_json::json!({ "input": input, "error": error.to_string() }),
+            Ok(expr) => {
+                let pos = |id: &NodeId| [expr[*id].pos.start, expr[*id].pos.end];
+                let pos: Vec<_> = expr.preorder().iter().map(pos).collect();
+                serde_json::json!({ "input": input, "text": expr.to_string(), "pos": pos })
+            }
+        };
+        compared += 1;
+        if got != row {
+            wrong.push(format!("{got}\nrecorded\n{row}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!(compared, 1_800);
 }

@@ -1,7 +1,7 @@
 //! Go's regular expression syntax (RE2, Perl flags) translated to the syntax tree of `regex-syntax`, with Go's error
 //! texts. Source: Go 1.26, `regexp/syntax/parse.go`.
 
-use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, Look, Repetition};
+use regex_syntax::hir::{Capture, Class, ClassUnicode, ClassUnicodeRange, Hir, Look, Repetition};
 
 use super::go_class::{self, fold};
 
@@ -25,8 +25,13 @@ const HEIGHT_MAX: u32 = 1000;
 /// Parses a pattern as Prometheus does for matchers: `.` matches newlines.
 pub(super) fn parse(pattern: &str) -> Result<Hir, SyntaxError> {
     let flags = Flags { fold: false, multi_line: false, dot_newline: true, lazy: false };
-    let mut parser = Parser { whole: pattern, rest: pattern, flags, stack: vec![] };
-    parser.run()
+    Parser { whole: pattern, rest: pattern, flags, stack: vec![], n_groups: 0, keep_groups: false }.run()
+}
+
+/// The same, with capture groups kept.
+pub(super) fn parse_with_groups(pattern: &str) -> Result<Hir, SyntaxError> {
+    let flags = Flags { fold: false, multi_line: false, dot_newline: true, lazy: false };
+    Parser { whole: pattern, rest: pattern, flags, stack: vec![], n_groups: 0, keep_groups: true }.run()
 }
 
 pub(super) fn error(code: &str, at: &str) -> SyntaxError {
@@ -38,14 +43,25 @@ struct Parser<'p> {
     rest: &'p str,
     flags: Flags,
     stack: Vec<Item>,
+    /// Capture groups opened so far.
+    n_groups: u32,
+    /// Whether capture groups stay in the tree: tests of whole texts need none.
+    keep_groups: bool,
+}
+
+/// A capture group: its number from 1, and its name.
+#[derive(Clone)]
+struct Group {
+    index: u32,
+    name: Option<Box<str>>,
 }
 
 /// What lies on the stack: parts not yet joined, and marks.
 enum Item {
     Part(Part),
     Bar,
-    /// Flags at the time; whether it captures.
-    Paren(Flags, bool),
+    /// Flags at the time; the group if it captures.
+    Paren(Flags, Option<Group>),
 }
 
 /// A parsed part with what Go's limits are about.
@@ -99,7 +115,7 @@ impl<'p> Parser<'p> {
         match c {
             '(' if self.rest.starts_with("(?") => return self.perl_flags(),
             '(' => {
-                self.stack.push(Item::Paren(self.flags, true));
+                self.open_group(None);
                 self.rest = &self.rest[1..];
             }
             ')' => {
@@ -262,7 +278,7 @@ impl<'p> Parser<'p> {
             if name.is_empty() || !name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()) {
                 return Err(invalid(&start[..=end]));
             }
-            self.stack.push(Item::Paren(self.flags, true));
+            self.open_group(Some(name));
             self.rest = &start[end + 1..];
             return Ok(());
         }
@@ -280,7 +296,7 @@ impl<'p> Parser<'p> {
                 }
                 ':' | ')' if set || saw_flag => {
                     if c == ':' {
-                        self.stack.push(Item::Paren(self.flags, false));
+                        self.stack.push(Item::Paren(self.flags, None));
                     }
                     self.flags = flags;
                     self.rest = &start[2 + at + 1..];
@@ -293,6 +309,12 @@ impl<'p> Parser<'p> {
         Err(error("invalid or unsupported Perl syntax", upto(start, chars.as_str())))
     }
 
+    fn open_group(&mut self, name: Option<&str>) {
+        self.n_groups += 1;
+        let group = Group { index: self.n_groups, name: name.map(Into::into) };
+        self.stack.push(Item::Paren(self.flags, Some(group)));
+    }
+
     fn close_paren(&mut self) -> Result<(), SyntaxError> {
         self.join_alternatives();
         let inner = self.stack.pop();
@@ -301,7 +323,11 @@ impl<'p> Parser<'p> {
             return Err(error("unexpected )", self.whole));
         };
         self.flags = flags;
-        part.height += u32::from(captures);
+        part.height += u32::from(captures.is_some());
+        if let Some(group) = captures.filter(|_| self.keep_groups) {
+            let inner = std::mem::replace(&mut part.hir, Hir::empty());
+            part.hir = Hir::capture(Capture { index: group.index, name: group.name, sub: Box::new(inner) });
+        }
         let part = self.check(part)?;
         self.stack.push(Item::Part(part));
         Ok(())
