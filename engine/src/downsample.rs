@@ -4,6 +4,7 @@
 //! Output bytes equal upstream's. Thanos `pkg/compact/downsample/downsample.go`.
 
 mod floats;
+mod histograms;
 mod series;
 mod window;
 

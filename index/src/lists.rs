@@ -92,17 +92,54 @@ impl Lists {
     pub(crate) fn union(&self, fetched: &[Bytes]) -> Result<Vec<u32>, IndexError> {
         let bytes: usize = self.runs.iter().map(|run| fetched[run.slot].len()).sum();
         let mut refs = Vec::with_capacity(bytes.saturating_sub(12 * self.lists) / 4);
+        self.each(fetched, |stored| sets::expand(stored, &mut refs))?;
+        Ok(sets::normalize(refs))
+    }
+
+    /// Those of `found` that are in a list, or those that are in none.
+    pub(crate) fn restrict(
+        &self,
+        found: Vec<u32>,
+        fetched: &[Bytes],
+        wanted: bool,
+    ) -> Result<Vec<u32>, IndexError> {
+        let few_lists = self.lists <= FEW_LISTS;
+        let among = if few_lists && (found.len() as u64).saturating_mul(UNION_RATIO) < self.refs {
+            let (mut hits, mut list) = (vec![], vec![]);
+            self.each(fetched, |stored| {
+                list.clear();
+                sets::expand(stored, &mut list);
+                hits.append(&mut sets::intersect(&found, &list));
+            })?;
+            let hits = sets::normalize(hits);
+            if wanted {
+                return Ok(hits);
+            }
+            hits
+        } else {
+            self.union(fetched)?
+        };
+        Ok(if wanted { sets::intersect(&found, &among) } else { sets::difference(&found, &among) })
+    }
+
+    /// Hands over the stored refs of each list.
+    fn each(&self, fetched: &[Bytes], mut list: impl FnMut(&[u8])) -> Result<(), IndexError> {
         for run in &self.runs {
             let mut cursor = Cursor::new(&fetched[run.slot], run.range.start);
             for _ in 0..run.lists {
-                sets::expand(stored_refs(&mut cursor)?, &mut refs);
+                list(stored_refs(&mut cursor)?);
                 let padding = cursor.offset().next_multiple_of(4) - cursor.offset();
                 cursor.take((padding as usize).min(cursor.left()), "padding")?;
             }
         }
-        Ok(sets::normalize(refs))
+        Ok(())
     }
 }
+
+/// Up to this many lists are each compared with what was found, when that is
+/// [this much](UNION_RATIO) smaller than they are, instead of being united first.
+const FEW_LISTS: usize = 64;
+const UNION_RATIO: u64 = 4;
 
 /// Finds values in one label's part of the dictionary.
 struct Select<'a> {

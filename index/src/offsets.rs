@@ -112,6 +112,29 @@ impl PostingsOffsets {
         }
     }
 
+    /// The entries, the records of names, the samples and where the last list ends, as
+    /// [`PostingsOffsets::from_parts`] takes them; `None` for a table that had to be sorted.
+    pub(crate) fn parts(&self) -> Option<(&Bytes, &Bytes, &Bytes, u64)> {
+        match self.ends {
+            ListEnds::NextEntry { last } => {
+                Some((&self.entries, self.names.as_bytes(), self.samples.as_bytes(), last))
+            }
+            ListEnds::NextList(_) => None,
+        }
+    }
+
+    /// A table whose section lies at `offset`, without a look at the entries.
+    pub(crate) fn from_parts(
+        entries: Bytes,
+        names: Bytes,
+        samples: Bytes,
+        last: u64,
+        offset: u64,
+    ) -> PostingsOffsets {
+        let (names, samples) = (U32s::from_bytes(names), U32s::from_bytes(samples));
+        PostingsOffsets { entries, base: offset + 8, names, samples, ends: ListEnds::NextEntry { last } }
+    }
+
     /// Copies an unsorted table into a sorted one.
     fn sort(
         entries: &Bytes,
@@ -265,7 +288,7 @@ impl PostingsOffsets {
             ListEnds::NextEntry { .. } => 0,
             ListEnds::NextList(lists) => lists.len() * 8 + self.entries.len(),
         };
-        (self.names.len() + self.samples.len()) * 4 + copied
+        self.names.resident_bytes() + self.samples.resident_bytes() + copied
     }
 }
 

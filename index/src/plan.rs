@@ -9,7 +9,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::lists::Lists;
-use crate::{IndexError, IndexHeader, Matcher, Postings, sets};
+use crate::{IndexError, IndexHeader, Matcher, Postings};
 
 /// Which postings lists decide which series match, and how.
 #[derive(Clone, Debug)]
@@ -125,21 +125,14 @@ impl PostingsPlan {
         if self.nothing {
             return Ok(Postings::default());
         }
-        let mut found: Option<Vec<u32>> = None;
-        for group in &self.add {
-            let refs = group.union(fetched)?;
-            let both = match found {
-                Some(found) => sets::intersect(&found, &refs),
-                None => refs,
-            };
-            if both.is_empty() {
-                return Ok(Postings::default());
+        let Some((first, others)) = self.add.split_first() else { return Ok(Postings::default()) };
+        let mut found = first.union(fetched)?;
+        for (lists, wanted) in others.iter().map(|l| (l, true)).chain(self.remove.iter().map(|l| (l, false)))
+        {
+            if found.is_empty() {
+                break;
             }
-            found = Some(both);
-        }
-        let mut found = found.unwrap_or_default();
-        for group in &self.remove {
-            found = sets::difference(&found, &group.union(fetched)?);
+            found = lists.restrict(found, fetched, wanted)?;
         }
         if self.limit > 0 && self.residual.is_empty() {
             found.truncate(self.limit);

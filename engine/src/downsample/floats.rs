@@ -9,7 +9,7 @@ use super::window::{FloatParts, chunk_target, each_window, fit_a_chunk, window_e
 use crate::dedup::{Track, counter};
 
 /// The scrape interval that upstream assumes of raw samples.
-const RAW_INTERVAL_MS: i64 = 60_000;
+pub(super) const RAW_INTERVAL_MS: i64 = 60_000;
 
 /// Aggregates raw samples (no stale markers, in order of time) into chunks whose borders are borders of windows.
 pub(super) fn from_raw(samples: &SampleBatch, resolution: i64) -> Result<Vec<EncodedChunk>, ChunkError> {
@@ -120,7 +120,7 @@ fn counter_column(
 }
 
 /// Only chunks that no writer makes have more windows together than one chunk can hold.
-fn check_fit(times: &[i64], resolution: i64) -> Result<(), ChunkError> {
+pub(super) fn check_fit(times: &[i64], resolution: i64) -> Result<(), ChunkError> {
     if fit_a_chunk(times, resolution) {
         return Ok(());
     }

@@ -1,11 +1,12 @@
 //! The chunks of one series, level by level.
 
 use tithon_chunks::{
-    AggregateChunk, ChunkError, EncodedChunk, Encoding, ErrorKind, HistogramError, SampleBatch, sample_count,
+    AggregateChunk, ChunkError, EncodedChunk, Encoding, ErrorKind, HistogramError, HistogramSamples,
+    SampleBatch, sample_count,
 };
 
 use super::window::chunk_target;
-use super::{Target, floats};
+use super::{Target, floats, histograms};
 use crate::Resolution;
 
 /// Why a series could not be downsampled.
@@ -76,7 +77,12 @@ fn raw(chunks: &[EncodedChunk], resolution: i64) -> Result<Vec<EncodedChunk>, Do
     let mut out = Vec::new();
     for run in chunks.chunk_by(|a, b| a.encoding.is_histogram() == b.encoding.is_histogram()) {
         if run[0].encoding.is_histogram() {
-            return Err(ChunkError::UnsupportedEncoding(run[0].encoding).into());
+            let mut samples = HistogramSamples::default();
+            for chunk in run {
+                histograms::expand(chunk.encoding, &chunk.data, &mut samples)?;
+            }
+            out.extend(histograms::from_raw(&samples, resolution)?);
+            continue;
         }
         let mut samples = SampleBatch::default();
         for chunk in run {
@@ -115,9 +121,10 @@ fn aggregates(
         let target = chunk_target(min, max, from, resolution, samples);
         for batch in run.chunks((run.len() / target).max(1)) {
             if run[0].is_histogram() {
-                return Err(ChunkError::UnsupportedEncoding(Encoding::FloatHistogram).into());
+                out.extend(histograms::from_aggregates(batch, resolution)?);
+            } else {
+                out.push(floats::from_aggregates(batch, resolution)?);
             }
-            out.push(floats::from_aggregates(batch, resolution)?);
         }
     }
     Ok(out)

@@ -88,6 +88,13 @@ fn blocks_of_floats() {
 }
 
 #[test]
+fn blocks_of_histograms() {
+    for case in ["histograms", "histograms-fast", "penalty"] {
+        check(case);
+    }
+}
+
+#[test]
 fn other_resolutions_are_refused() {
     let five = open("short", "5m");
     let parent = tempfile::tempdir().unwrap();

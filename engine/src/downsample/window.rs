@@ -1,5 +1,7 @@
 //! Windows in time, and what is aggregated in each.
 
+use std::ops::Range;
+
 use tithon_chunks::XorEncoder;
 
 /// The last millisecond of the window that holds `t`; windows begin at multiples of `resolution`. Division truncates,
@@ -77,30 +79,35 @@ impl Aggregator {
     }
 }
 
-/// Goes over samples window by window and calls `emit` with each window's time: its end, or the last sample's time if
-/// that is earlier. Returns the time of the last window. There is at least one sample.
+/// Cuts samples into windows: the time of each, which is its end or the last sample's time if that is earlier, and
+/// the positions of its samples.
+pub(super) fn windows(times: &[i64], resolution: i64) -> impl Iterator<Item = (i64, Range<usize>)> {
+    let last = times.last().copied().unwrap_or(0);
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let end = window_end(*times.get(at)?, resolution).min(last);
+        let n = 1 + times[at + 1..].iter().take_while(|t| **t <= end).count();
+        at += n;
+        Some((end, at - n..at))
+    })
+}
+
+/// Aggregates floats window by window and calls `emit` with each window's time. Returns the time of the last window.
 pub(super) fn each_window(
     times: &[i64],
     values: &[f64],
     resolution: i64,
     mut emit: impl FnMut(i64, &Aggregator),
 ) -> i64 {
-    let last = times.last().copied().unwrap_or(0);
-    let mut end: Option<i64> = None;
     let mut aggregator = Aggregator::new();
-    for (&t, &value) in times.iter().zip(values) {
-        if t > end.unwrap_or(-1) {
-            if let Some(end) = end {
-                emit(end, &aggregator);
-            }
-            aggregator.next_window();
-            end = Some(window_end(t, resolution).min(last));
-        }
-        aggregator.add(value);
+    let mut last = -1;
+    for (end, samples) in windows(times, resolution) {
+        aggregator.next_window();
+        values[samples].iter().for_each(|value| aggregator.add(*value));
+        emit(end, &aggregator);
+        last = end;
     }
-    let end = end.unwrap_or(-1);
-    emit(end, &aggregator);
-    end
+    last
 }
 
 /// Four columns of windows and the counter's, being encoded.
