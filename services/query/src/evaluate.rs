@@ -38,7 +38,9 @@ impl QueryService {
         let prepared = Prepared::new(&query.text, query.times, &options)
             .map_err(|e| ApiError::invalid_parameter(self.inner.options.dialect, "query", e))?;
         let timed_out = || ApiError::timeout("query timed out in expression evaluation");
-        tokio::time::timeout(query.timeout, self.run(prepared, query)).await.unwrap_or_else(|_| Err(timed_out()))
+        tokio::time::timeout(query.timeout, self.run(prepared, query))
+            .await
+            .unwrap_or_else(|_| Err(timed_out()))
     }
 
     async fn run(&self, prepared: Prepared, query: Query) -> Result<QueryResult, ApiError> {
@@ -83,7 +85,8 @@ impl Drop for StopOnDrop {
 fn engine_options(options: &QueryOptions, query: &Query) -> Options {
     Options {
         lookback_delta_ms: query.lookback_ms.unwrap_or_else(|| lookback_ms(options, query.max_resolution_ms)),
-        default_subquery_step_ms: i64::try_from(options.default_evaluation_interval.as_millis()).unwrap_or(i64::MAX),
+        default_subquery_step_ms: i64::try_from(options.default_evaluation_interval.as_millis())
+            .unwrap_or(i64::MAX),
         max_samples: options.max_samples,
         parse: options.parse_options(),
         delayed_name_removal: options.delayed_name_removal,
@@ -146,7 +149,11 @@ fn failure(error: &QueryError) -> ApiError {
 }
 
 /// Notes as the API of either dialect shows them: warnings and infos.
-pub(crate) fn notes(dialect: Dialect, result: &mut QueryResult, from_sources: Vec<String>) -> (Vec<String>, Vec<String>) {
+pub(crate) fn notes(
+    dialect: Dialect,
+    result: &mut QueryResult,
+    from_sources: Vec<String>,
+) -> (Vec<String>, Vec<String>) {
     /// Prometheus shows so many of a kind.
     const SHOWN_MAX: usize = 10;
     let mut warnings = from_sources;

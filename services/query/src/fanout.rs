@@ -6,6 +6,7 @@ mod endpoint;
 mod labels;
 mod notes;
 mod request;
+mod resolve;
 mod select;
 pub(crate) mod wire;
 
@@ -20,6 +21,7 @@ pub(crate) use self::request::SeriesStream;
 pub use self::request::{
     Aggregate, LabelsRequest, LocalPart, LocalSource, SeriesRequest, SourceError, SourceInfo, SourceLabels,
 };
+pub(crate) use self::resolve::{Purpose, to_series};
 pub(crate) use self::select::{Scope, Selection};
 
 /// Where series come from.

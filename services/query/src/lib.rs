@@ -3,13 +3,13 @@
 //! [`QueryService`] asks its [`Source`]s for series, joins them, makes one series of replicas and evaluates PromQL on
 //! the CPU pool; [`router`] is its HTTP API, that of Prometheus or of Thanos by [`Dialect`], [`grpc_routes`] its StoreAPI.
 
-#![allow(dead_code, unused_imports)]
-
 mod api;
 mod error;
+mod evaluate;
 mod fanout;
 mod grpc;
 mod json;
+mod lookback;
 mod metrics;
 mod options;
 mod params;

@@ -45,13 +45,23 @@ fn get(path: &str, params: Value) -> Value {
 
 /// What is asked of two servers that must agree.
 fn requests() -> Vec<Value> {
+    let time = ["time", "1710040000"];
     let range = json!([["start", "1710030000"], ["end", "1710060000"]]);
-    vec![
+    let mut requests = vec![
         get("/api/v1/labels", range.clone()),
         get("/api/v1/label/job/values", range.clone()),
         get("/api/v1/series", json!([["match[]", "node_load1"], range[0], range[1]])),
         get("/api/v1/series", json!([["match[]", "up"], ["dedup", "false"], range[0], range[1]])),
-    ]
+    ];
+    for query in [
+        "up",
+        "sum by (job) (rate(http_requests_total[5m]))",
+        "request_latency_seconds",
+        "count({__name__=~\"node_.*\"})",
+    ] {
+        requests.push(get("/api/v1/query", json!([["query", query], time])));
+    }
+    requests
 }
 
 #[tokio::test(flavor = "multi_thread")]
