@@ -2,4 +2,4 @@
 
 mod report;
 
-pub use crate::report::{Report, medians};
+pub use crate::report::{Report, median_ns, medians};

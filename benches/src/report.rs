@@ -66,3 +66,16 @@ pub fn medians(n_rounds: usize, variants: &mut [&mut dyn FnMut()]) -> Vec<f64> {
         })
         .collect()
 }
+
+/// Median nanoseconds of one variant alone: at least five runs, for about a third of a second. For variants whose
+/// twin is so slow that rounds would take minutes.
+pub fn median_ns<T>(mut run: impl FnMut() -> T) -> f64 {
+    let (began, mut times) = (Instant::now(), Vec::new());
+    while times.len() < 5 || (began.elapsed().as_secs_f64() < 0.3 && times.len() < 100_000) {
+        let start = Instant::now();
+        std::hint::black_box(run());
+        times.push(start.elapsed().as_secs_f64() * 1e9);
+    }
+    times.sort_unstable_by(f64::total_cmp);
+    times[times.len() / 2]
+}

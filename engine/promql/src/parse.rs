@@ -8,7 +8,7 @@ mod options;
 mod parser;
 mod token;
 
-use tithon_index::Matcher;
+use tithon_index::{Labels, Matcher};
 
 use crate::ast::{Expr, PosRange};
 use parser::Parser;
@@ -16,6 +16,7 @@ use parser::Parser;
 pub use error::{ParseError, ParseErrors, line_column};
 pub use literal::duration_ns;
 pub use options::ParseOptions;
+pub use parser::SequenceValue;
 
 /// Parses and type-checks an expression.
 pub fn parse(input: impl AsRef<[u8]>, options: &ParseOptions) -> Result<Expr, ParseErrors> {
@@ -36,6 +37,20 @@ pub fn parse_metric_selector(
     let mut parser = Parser::new(checked(input.as_ref())?, *options, false);
     let matchers = parser.whole_selector();
     parser.finish(matchers)
+}
+
+/// Parses a metric: a name, labels in braces, or both.
+pub fn parse_metric(input: impl AsRef<[u8]>) -> Result<Labels, ParseErrors> {
+    let mut parser = Parser::new(checked(input.as_ref())?, ParseOptions::default(), false);
+    let labels = parser.whole_metric();
+    parser.finish(labels)
+}
+
+/// Parses a series description of the test language: a metric and its values.
+pub fn parse_series_desc(input: impl AsRef<[u8]>) -> Result<(Labels, Vec<SequenceValue>), ParseErrors> {
+    let mut parser = Parser::new(checked(input.as_ref())?, ParseOptions::default(), true);
+    let series = parser.whole_series();
+    parser.finish(series)
 }
 
 /// Refuses inputs whose places do not fit the tree.

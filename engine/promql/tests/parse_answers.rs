@@ -1,7 +1,7 @@
 //! The parser against recorded answers of Prometheus 3.14: what it refused, with which text, and what it accepted.
 
 use serde_json::Value;
-use tithon_promql::{ParseOptions, parse, parse_metric_selector};
+use tithon_promql::{NodeId, ParseOptions, parse, parse_metric_selector, prettify, to_json};
 
 const PARSE_ERROR: &str = ": parse error: ";
 
@@ -60,4 +60,78 @@ fn http_answers() {
 fn query_answers() {
     let (compared, _) = check("answers/prometheus-3.14.jsonl.zst");
     assert!(compared > 7_000, "{compared} compared");
+}
+
+/// Compares what an endpoint made of each query that it accepted.
+fn check_printed(path: &str, print: impl Fn(&str) -> Value) -> usize {
+    let (mut compared, mut wrong) = (0, Vec::new());
+    for record in tithon_testdata::json_lines("answers/http-api.jsonl.zst") {
+        if record["path"] != path || record["body"]["status"] != "success" {
+            continue;
+        }
+        let query = params(&record, "query")[0];
+        let printed = print(query);
+        compared += 1;
+        if printed != record["body"]["data"] {
+            wrong.push(format!("{query:?}:\n{printed}\nrecorded\n{}", record["body"]["data"]));
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    compared
+}
+
+#[test]
+fn formatted_queries() {
+    let format = |query: &str| parse(query, &ParseOptions::ALL).map(|expr| prettify(&expr).into()).unwrap();
+    let compared = check_printed("/api/v1/format_query", format);
+    assert!(compared > 100, "{compared} compared");
+}
+
+#[test]
+fn parsed_queries() {
+    let json = |query: &str| to_json(&parse(query, &ParseOptions::ALL).unwrap()).unwrap();
+    let compared = check_printed("/api/v1/parse_query", json);
+    assert!(compared > 150, "{compared} compared");
+}
+
+#[test]
+fn printed_queries_parse_to_the_same_text() {
+    for record in tithon_testdata::json_lines("answers/prometheus-3.14.jsonl.zst") {
+        let Some(query) = params(&record, "query").first().copied() else { continue };
+        let Ok(expr) = parse(query, &ParseOptions::ALL) else { continue };
+        // An infinite literal prints with its sign, which is an operator of its own before a power.
+        if expr.to_string().contains("+Inf ^") {
+            continue;
+        }
+        for text in [expr.to_string(), prettify(&expr)] {
+            let again =
+                parse(&text, &ParseOptions::ALL).unwrap_or_else(|e| panic!("{query:?} as {text:?}: {e}"));
+            assert_eq!(again.to_string(), expr.to_string());
+        }
+    }
+}
+
+/// 1,800 random expressions, half of them spoilt, with what Prometheus 3.14's parser says of each: the text that it
+/// prints and the places of all nodes, depth first, or its error.
+#[test]
+fn random_expressions() {
+    let (mut compared, mut wrong) = (0, Vec::new());
+    for line in include_str!("fixtures/parse.jsonl").lines() {
+        let row: Value = serde_json::from_str(line).unwrap();
+        let input = row["input"].as_str().unwrap();
+        let got = match parse(input, &ParseOptions::ALL) {
+            Err(error) => serde_json::json!({ "input": input, "error": error.to_string() }),
+            Ok(expr) => {
+                let pos = |id: &NodeId| [expr[*id].pos.start, expr[*id].pos.end];
+                let pos: Vec<_> = expr.preorder().iter().map(pos).collect();
+                serde_json::json!({ "input": input, "text": expr.to_string(), "pos": pos })
+            }
+        };
+        compared += 1;
+        if got != row {
+            wrong.push(format!("{got}\nrecorded\n{row}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!(compared, 1_800);
 }

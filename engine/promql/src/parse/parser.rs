@@ -8,6 +8,9 @@ mod call;
 mod duration;
 mod modifiers;
 mod selector;
+mod series;
+
+pub use series::SequenceValue;
 
 use super::error::{ParseError, ParseErrors};
 use super::lexer::Lexer;
@@ -331,7 +334,8 @@ impl<'a> Parser<'a> {
                 } else {
                     Cardinality::OneToMany
                 };
-                if self.peek()? == TokenKind::LeftParen {
+                // The labels may be left out, but then the right operand must follow.
+                if !starts_expr(self.peek()?) || self.peek()? == TokenKind::LeftParen {
                     matching.include = self.grouping_labels()?;
                 }
             }
