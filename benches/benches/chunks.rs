@@ -7,7 +7,7 @@ use tithon_benches::{Report, medians};
 use tithon_chunks::{
     ChunkRecord, DecodePath, EncodedChunk, Encoding, FloatFold, Histogram, HistogramEncoder,
     SEGMENT_HEADER_BYTES, SampleBatch, Samples, Span, TimeRange, Timestamp, Xor2Encoder, XorEncoder,
-    decode_float_chunks_by, decode_floats, decode_samples, fold_floats,
+    decode_float_chunks_by, decode_floats, decode_samples, fold_float_chunks,
 };
 
 const N_ROUNDS: usize = 9;
@@ -69,7 +69,9 @@ fn decode(report: &mut Report, name: &str, chunks: &[Bytes]) {
 
 fn fold(report: &mut Report, name: &str, chunks: &[Bytes]) {
     let n_samples = count(chunks);
+    let tiles = tiles_of(chunks);
     let mut batch = SampleBatch::default();
+    let mut folds: Vec<FloatFold> = Vec::new();
     let mut decoded = || {
         for data in chunks {
             batch.clear();
@@ -78,10 +80,10 @@ fn fold(report: &mut Report, name: &str, chunks: &[Bytes]) {
         }
     };
     let mut fused = || {
-        for data in chunks {
-            let mut fold = FloatFold::default();
-            fold_floats(Encoding::Xor, data, TimeRange::ALL, &mut fold).expect("the chunks are sound");
-            black_box(fold);
+        for tile in &tiles {
+            folds.clear();
+            fold_float_chunks(tile, &mut folds).expect("the chunks are sound");
+            black_box(&folds);
         }
     };
     let seconds = medians(N_ROUNDS, &mut [&mut decoded, &mut fused]);
@@ -90,7 +92,8 @@ fn fold(report: &mut Report, name: &str, chunks: &[Bytes]) {
 }
 
 fn encode(report: &mut Report) {
-    let kinds: [(&str, fn(&mut Noise, usize) -> f64); 2] = [("counter", noisy_int), ("gauge", gauge)];
+    type Next = fn(&mut Noise, usize) -> f64;
+    let kinds: [(&str, Next); 2] = [("counter", noisy_int), ("gauge", gauge)];
     for (name, value) in kinds {
         let mut noise = Noise(11);
         let samples: Vec<(i64, f64)> = (0..120 * 2_000)

@@ -64,6 +64,12 @@ pub fn decode_float_chunks_by(
 /// Bytes a sample from which on lanes beat a scalar decoder that skips runs of unchanged samples.
 const LANES_FROM_BYTES_PER_SAMPLE: f64 = 1.3;
 
+/// Whether a chunk compresses so badly that lanes decode it faster.
+pub(crate) fn pays_in_lanes(encoding: Encoding, data: &[u8]) -> bool {
+    let n = decode::sample_count(encoding, data).unwrap_or(0);
+    encoding == Encoding::Xor && n > 2 && data.len() as f64 > LANES_FROM_BYTES_PER_SAMPLE * n as f64
+}
+
 /// Decodes all chunks, in lanes where that pays; `false`, leaving `out` and `ends` alone, when something is damaged
 /// or not an XOR chunk.
 fn decode_in_lanes(
@@ -86,10 +92,7 @@ fn decode_in_lanes(
         datas.push(*data);
     }
     let before = out.len();
-    let for_lanes = |i: usize| {
-        let n = starts[i + 1] - starts[i];
-        path == DecodePath::Lanes || datas[i].len() as f64 > LANES_FROM_BYTES_PER_SAMPLE * n as f64
-    };
+    let for_lanes = |i: usize| path == DecodePath::Lanes || pays_in_lanes(Encoding::Xor, datas[i]);
     if !kernel::decode_batch(&datas, &starts, for_lanes, out) {
         return false;
     }

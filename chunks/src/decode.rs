@@ -127,6 +127,7 @@ pub(crate) fn float_count_max(encoding: Encoding, data: &[u8]) -> Result<usize, 
     Ok(sample_count(encoding, data)?.min(possible))
 }
 
+#[inline(always)]
 pub(crate) fn walk_floats(
     encoding: Encoding,
     data: &[u8],

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use tithon_chunks::{
     DecodePath, Encoding, FloatFold, SampleBatch, TimeRange, XorEncoder, decode_float_chunks,
-    decode_float_chunks_by, decode_floats, fold_floats,
+    decode_float_chunks_by, decode_floats, fold_float_chunks, fold_floats,
 };
 
 const PATHS: [DecodePath; 4] =
@@ -167,6 +167,28 @@ proptest! {
         for path in PATHS {
             prop_assert!(decode_by(path, &chunks) == expected, "{path:?}");
         }
+    }
+}
+
+#[test]
+fn folds_of_many_chunks_are_those_of_each() {
+    let chunks: Vec<Vec<u8>> = (0..60).map(|k| chunk(k / 12, 100 + k as usize % 2)).collect();
+    let mut list: Vec<(Encoding, &[u8])> = chunks.iter().map(|data| (Encoding::Xor, &data[..])).collect();
+    let mut folds = Vec::new();
+    fold_float_chunks(&list, &mut folds).unwrap();
+    assert_eq!(folds.len(), 60);
+    for (fold, data) in folds.iter().zip(&chunks) {
+        let mut batch = SampleBatch::default();
+        decode_floats(Encoding::Xor, data, TimeRange::ALL, &mut batch).unwrap();
+        check_fold(fold, &batch);
+    }
+    for damaged in [0, 17, 59] {
+        let sound = list[damaged];
+        list[damaged].1 = &sound.1[..sound.1.len() / 2];
+        folds.clear();
+        assert!(fold_float_chunks(&list, &mut folds).is_err());
+        assert_eq!(folds.len(), damaged);
+        list[damaged] = sound;
     }
 }
 

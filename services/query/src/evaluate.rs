@@ -58,7 +58,7 @@ impl QueryService {
         let result = inner
             .cpu
             .run(Priority::Query, move || {
-                let inputs = selections.into_iter().map(|(s, p)| input(s, p)).collect::<Result<Vec<_>, _>>()?;
+                let inputs = selections.into_iter().map(|(s, p)| input(s, p)).collect();
                 prepared.eval(inputs, &EvalContext { pool: Some(cpu.pool()), cancelled: &cancelled })
             })
             .await;
@@ -132,9 +132,8 @@ fn resolution_for(spec: &SelectSpec, allowed: i64) -> i64 {
     }
 }
 
-fn input(selection: Selection, purpose: Purpose) -> Result<SelectInput, QueryError> {
-    let stream = selection.into_stream().map_err(QueryError::Storage)?;
-    Ok(Box::new(stream.map(move |series| to_series(series?, &purpose).map_err(Into::into))))
+fn input(selection: Selection, purpose: Purpose) -> SelectInput {
+    Box::new(selection.into_stream().map(move |series| to_series(series?, &purpose).map_err(Into::into)))
 }
 
 fn failure(error: &QueryError) -> ApiError {

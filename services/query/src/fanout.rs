@@ -7,7 +7,7 @@ mod labels;
 mod notes;
 mod request;
 mod select;
-mod wire;
+pub(crate) mod wire;
 
 use std::sync::Arc;
 
@@ -16,8 +16,9 @@ use tithon_index::{Labels, Matcher};
 
 pub use self::endpoint::{Endpoint, EndpointError};
 pub(crate) use self::notes::Notes;
+pub(crate) use self::request::SeriesStream;
 pub use self::request::{
-    Aggregate, LabelsRequest, LocalSource, SeriesRequest, SeriesStream, SourceError, SourceInfo,
+    Aggregate, LabelsRequest, LocalPart, LocalSource, SeriesRequest, SourceError, SourceInfo, SourceLabels,
 };
 pub(crate) use self::select::{Scope, Selection};
 
@@ -95,11 +96,10 @@ fn may_match(matchers: &[Matcher], label_sets: &[Labels]) -> bool {
             .any(|set| matchers.iter().all(|m| set.get(m.name()).is_none_or(|value| m.matches(value))))
 }
 
-/// Whether a set of matchers accepts an endpoint: only `__address__` counts, and a local source has none.
+/// Whether a set of matchers accepts an endpoint: only `__address__` counts, which is empty for a local source.
 fn accepts(set: &[Matcher], address: Option<&str>) -> bool {
-    address.is_some_and(|address| {
-        set.iter().filter(|m| m.name() == b"__address__").all(|m| m.matches(address.as_bytes()))
-    })
+    let address = address.unwrap_or_default().as_bytes();
+    set.iter().filter(|m| m.name() == b"__address__").all(|m| m.matches(address))
 }
 
 #[cfg(test)]

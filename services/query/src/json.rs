@@ -5,7 +5,6 @@
 mod number;
 mod text;
 
-#[expect(unused_imports)]
 pub(crate) use self::number::{push_scalar_value, push_seconds, push_timestamp, push_value};
 pub(crate) use self::text::{push_label_text, push_text};
 
