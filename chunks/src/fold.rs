@@ -95,9 +95,13 @@ fn add_times(sum: f64, value: f64, n: usize) -> f64 {
     // Adding and taking away 1.5 * 2^52 rounds numbers below 2^51 to integers.
     const LIMIT: f64 = 2_251_799_813_685_248.0;
     const ROUND: f64 = 6_755_399_441_055_744.0;
+    if value == 0.0 || !value.is_finite() {
+        // Once or often, the result is the same.
+        return if n == 0 { sum } else { sum + value };
+    }
     let all = value * n as f64;
     let is_integer = |x: f64| (x + ROUND) - ROUND == x;
-    if (sum.abs() + all.abs() < LIMIT) & is_integer(value) & is_integer(sum) & (sum != 0.0) {
+    if (sum.abs() + all.abs() < LIMIT) & is_integer(value) & is_integer(sum) {
         return sum + all;
     }
     (0..n).fold(sum, |sum, _| sum + value)
