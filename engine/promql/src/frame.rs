@@ -225,7 +225,7 @@ impl Column {
     /// The sample of the first step at each of `len` steps.
     pub(crate) fn spread(&self, len: usize) -> Column {
         let mut column = Column::new(len);
-        if let Some(cell) = (self.len() > 0).then(|| self.get(0)).flatten() {
+        if let Some(cell) = (!self.is_empty()).then(|| self.get(0)).flatten() {
             (0..len).for_each(|step| column.copy(step, cell));
         }
         column
