@@ -68,7 +68,7 @@ fn check_list(blocks: &Path, metas: &[Value]) {
 fn check_block(dir: &Path, blocks: &Path, meta: &Value) {
     let id = meta["ulid"].as_str().unwrap();
     let analysis = output("promtool", &["tsdb", "analyze", blocks.to_str().unwrap(), id]);
-    let series = format!("Total Series: {}", meta["stats"]["numSeries"]);
+    let series = format!("\nSeries: {}\n", meta["stats"]["numSeries"]);
     assert!(analysis.contains(&series), "{series} is not in {analysis:.600}");
 
     let alone = dir.join("alone");
