@@ -92,7 +92,8 @@ fn fold(report: &mut Report, name: &str, chunks: &[Bytes]) {
 }
 
 fn encode(report: &mut Report) {
-    let kinds: [(&str, fn(&mut Noise, usize) -> f64); 2] = [("counter", noisy_int), ("gauge", gauge)];
+    type Next = fn(&mut Noise, usize) -> f64;
+    let kinds: [(&str, Next); 2] = [("counter", noisy_int), ("gauge", gauge)];
     for (name, value) in kinds {
         let mut noise = Noise(11);
         let samples: Vec<(i64, f64)> = (0..120 * 2_000)

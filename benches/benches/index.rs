@@ -1,7 +1,7 @@
 //! Postings, matchers, writer, header and filter of `tithon-index`, each against its scalar twin or a naive loop.
 
 use bytes::Bytes;
-use tithon_benches::{Report, fastest_ns};
+use tithon_benches::{Report, median_ns};
 use tithon_chunks::{ChunkMeta, ChunkRef, TimeRange, Timestamp};
 use tithon_index::kernel::{self, Isa};
 use tithon_index::{
@@ -10,17 +10,29 @@ use tithon_index::{
 };
 
 fn main() {
-    let report = Report::from_args();
-    intersect(&report);
-    expand(&report);
-    union(&report);
+    let mut rows = Rows(Report::from_args());
+    let report = &mut rows;
+    intersect(report);
+    expand(report);
+    union(report);
     let index = synthetic_index(400_000);
-    regex(&report, &index);
-    plans(&report, &index);
-    writer(&report);
-    header(&report, &index);
-    series(&report, &index);
-    filter(&report, &index);
+    regex(report, &index);
+    plans(report, &index);
+    writer(report);
+    header(report, &index);
+    series(report, &index);
+    filter(report, &index);
+    rows.0.finish();
+}
+
+/// Rows that are compared with the value of something named, lower being better.
+struct Rows(Report);
+
+impl Rows {
+    fn row(&mut self, bench: &str, unit: &str, value: f64, against: Option<(&str, f64)>) {
+        let (name, ratio) = against.map_or(("", 0.0), |(name, against)| (name, against / value));
+        self.0.row(bench, unit, value, name, ratio);
+    }
 }
 
 /// A generator of numbers that is the same everywhere (splitmix64).
@@ -45,7 +57,7 @@ fn refs(random: &mut Random, n: u64, span: u64) -> Vec<u32> {
     (0..span).filter(|_| random.below(span) < n).map(|r| r as u32).collect()
 }
 
-fn intersect(report: &Report) {
+fn intersect(report: &mut Rows) {
     let mut random = Random(1);
     for (name, n, m, span) in [
         ("half", 500_000, 500_000, 1_000_000),
@@ -58,7 +70,7 @@ fn intersect(report: &Report) {
         let (a, b) = (refs(&mut random, n, span), refs(&mut random, m, span));
         let inputs = (a.len() + b.len()) as f64;
         let run = |isa| {
-            fastest_ns(|| {
+            median_ns(|| {
                 let mut out = Vec::new();
                 kernel::intersect(isa, &a, &b, &mut out);
                 out
@@ -66,21 +78,26 @@ fn intersect(report: &Report) {
         };
         let scalar = run(Isa::SCALAR);
         for isa in Isa::available() {
-            report.row(&format!("intersect/{name}/{}", isa.name()), "ns/input", run(isa), Some(scalar));
+            report.row(
+                &format!("intersect/{name}/{}", isa.name()),
+                "ns/input",
+                run(isa),
+                Some(("scalar", scalar)),
+            );
         }
-        let chosen = fastest_ns(|| sets::intersect(&a, &b)) / inputs;
-        report.row(&format!("intersect/{name}/chosen"), "ns/input", chosen, Some(scalar));
-        let difference = fastest_ns(|| sets::difference(&a, &b)) / inputs;
+        let chosen = median_ns(|| sets::intersect(&a, &b)) / inputs;
+        report.row(&format!("intersect/{name}/chosen"), "ns/input", chosen, Some(("scalar", scalar)));
+        let difference = median_ns(|| sets::difference(&a, &b)) / inputs;
         report.row(&format!("difference/{name}/chosen"), "ns/input", difference, None);
     }
 }
 
-fn expand(report: &Report) {
+fn expand(report: &mut Rows) {
     for n in [1_000u32, 100_000, 4_000_000] {
         let stored: Vec<u8> = (0..n).flat_map(|r| (r * 3).to_be_bytes()).collect();
         let mut out = Vec::new();
         let mut run = |isa| {
-            fastest_ns(|| {
+            median_ns(|| {
                 out.clear();
                 kernel::expand(isa, &stored, &mut out);
                 out.len()
@@ -88,25 +105,30 @@ fn expand(report: &Report) {
         };
         let scalar = run(Isa::SCALAR);
         for isa in Isa::available() {
-            report.row(&format!("expand/{n}/{}", isa.name()), "ns/posting", run(isa), Some(scalar));
+            report.row(
+                &format!("expand/{n}/{}", isa.name()),
+                "ns/posting",
+                run(isa),
+                Some(("scalar", scalar)),
+            );
         }
     }
 }
 
-fn union(report: &Report) {
+fn union(report: &mut Rows) {
     for (name, lists, each, span) in
         [("10000x100", 10_000, 100, 3_000_000), ("1000x10", 1000, 10, 60_000_000)]
     {
         let mut random = Random(2);
         let all: Vec<u32> = (0..lists * each).map(|_| random.below(span) as u32).collect();
-        let value = fastest_ns(|| sets::normalize(all.clone())) / all.len() as f64;
-        let sorted = fastest_ns(|| {
+        let value = median_ns(|| sets::normalize(all.clone())) / all.len() as f64;
+        let sorted = median_ns(|| {
             let mut all = all.clone();
             all.sort_unstable();
             all.dedup();
             all
         }) / all.len() as f64;
-        report.row(&format!("union/{name}"), "ns/posting", value, Some(sorted));
+        report.row(&format!("union/{name}"), "ns/posting", value, Some(("sort", sorted)));
     }
 }
 
@@ -212,11 +234,11 @@ fn chunks(series: u64) -> [ChunkMeta; 2] {
 fn naive(values: &[&[u8]], pattern: &str) -> (f64, usize) {
     let regex = regex_automata::meta::Regex::new(&format!("^(?s:{pattern})$")).expect("a pattern");
     let mut n = 0;
-    let ns = fastest_ns(|| n = values.iter().filter(|value| regex.is_match(**value)).count());
+    let ns = median_ns(|| n = values.iter().filter(|value| regex.is_match(**value)).count());
     (ns, n)
 }
 
-fn regex(report: &Report, index: &Bytes) {
+fn regex(report: &mut Rows, index: &Bytes) {
     let header = IndexHeader::from_index(index).expect("a good index");
     let values: Vec<&[u8]> =
         header.label_values(b"pod").expect("a good index").map(|v| v.expect("good").value).collect();
@@ -248,11 +270,16 @@ fn regex(report: &Report, index: &Bytes) {
         let got = IndexReader::open(index.clone()).expect("good").postings(std::slice::from_ref(&matcher), 0);
         assert_eq!(got.expect("good").len(), expected, "{kind}");
         let plan = || PostingsPlan::new(&header, std::slice::from_ref(&matcher), 0).expect("a good index");
-        report.row(&format!("regex/{kind}/400000"), "us", fastest_ns(plan) / 1e3, Some(against / 1e3));
+        report.row(
+            &format!("regex/{kind}/400000"),
+            "us",
+            median_ns(plan) / 1e3,
+            Some(("regex on every value", against / 1e3)),
+        );
     }
 }
 
-fn plans(report: &Report, index: &Bytes) {
+fn plans(report: &mut Rows, index: &Bytes) {
     let reader = IndexReader::open(index.clone()).expect("a good index");
     let matcher = |op, name, value| Matcher::new(op, name, value).expect("a pattern");
     let cases = [
@@ -273,13 +300,13 @@ fn plans(report: &Report, index: &Bytes) {
     ];
     for (name, matchers) in cases {
         let n = reader.postings(&matchers, 0).expect("a good index").len();
-        let ns = fastest_ns(|| reader.postings(&matchers, 0).expect("a good index"));
+        let ns = median_ns(|| reader.postings(&matchers, 0).expect("a good index"));
         report.row(&format!("postings/{name}"), "us", ns / 1e3, None);
         report.row(&format!("postings/{name}/series"), "ns/series", ns / n as f64, None);
     }
 }
 
-fn writer(report: &Report) {
+fn writer(report: &mut Rows) {
     const N: usize = 100_000;
     let index = synthetic_index(N);
     let reader = IndexReader::open(index.clone()).expect("a good index");
@@ -290,7 +317,7 @@ fn writer(report: &Report) {
         reader.series(series, TimeRange::ALL, &mut entry).expect("a good index");
         entries.push(entry);
     }
-    let ns = fastest_ns(|| {
+    let ns = median_ns(|| {
         let mut writer = IndexWriter::new(Vec::with_capacity(index.len())).expect("a vector takes all");
         for symbol in &symbols {
             writer.add_symbol(symbol).expect("sorted");
@@ -300,50 +327,86 @@ fn writer(report: &Report) {
         }
         writer.finish().expect("a vector takes all").0.len()
     });
+    let mut decoder = SeriesDecoder::new(reader.header());
+    let labels: Vec<_> = entries.iter().map(|entry| decoder.labels(entry).expect("good")).collect();
+    let by_labels = median_ns(|| {
+        let mut writer = IndexWriter::new(Vec::with_capacity(index.len())).expect("a vector takes all");
+        for symbol in &symbols {
+            writer.add_symbol(symbol).expect("sorted");
+        }
+        for (labels, entry) in labels.iter().zip(&entries) {
+            writer.add_series(labels, &entry.chunks).expect("in order");
+        }
+        writer.finish().expect("a vector takes all").0.len()
+    });
+    report.row("writer/labels", "series/s", N as f64 / by_labels * 1e9, None);
     report.row("writer/symbols", "series/s", N as f64 / ns * 1e9, None);
     report.row("writer/bytes", "GB/s", index.len() as f64 / ns, None);
 }
 
-fn header(report: &Report, index: &Bytes) {
+fn header(report: &mut Rows, index: &Bytes) {
     let toc = Toc::parse(index, index.len() as u64).expect("a good index");
     let part = |r: std::ops::Range<u64>| &index[r.start as usize..r.end as usize];
     let (symbols, offsets) = (part(toc.symbols_range()), part(toc.offsets_range(index.len() as u64)));
     let bytes = (symbols.len() + offsets.len()) as f64;
-    let open = fastest_ns(|| IndexHeader::from_index(index).expect("a good index"));
+    let open = median_ns(|| IndexHeader::from_index(index).expect("a good index"));
     report.row("header/open", "GB/s", bytes / open, None);
     report.row("header/open/whole-index", "GB/s", index.len() as f64 / open, None);
     let mut file = Vec::with_capacity(index.len());
-    let write = fastest_ns(|| {
+    let write = median_ns(|| {
         file.clear();
         write_thanos_header(2, &toc, symbols, offsets, &mut file).expect("a vector takes all");
     });
     report.row("header/thanos/write", "GB/s", bytes / write, None);
     let file = Bytes::from(file);
-    let open = fastest_ns(|| IndexHeader::from_thanos(&file).expect("a good header"));
+    let open = median_ns(|| IndexHeader::from_thanos(&file).expect("a good header"));
     report.row("header/thanos/open", "us", open / 1e3, None);
     let header = IndexHeader::from_index(index).expect("a good index");
     report.row("header/resident", "bytes", header.resident_bytes() as f64, None);
+    let mut sparse = Vec::with_capacity(index.len());
+    let build = median_ns(|| {
+        sparse.clear();
+        let parts = IndexHeader::from_sections(
+            2,
+            toc,
+            index.slice(toc.symbols as usize..toc.series as usize),
+            index.slice(toc.postings_offsets as usize..),
+        );
+        parts.expect("a good index").write_sparse(&mut sparse).expect("a vector takes all");
+    });
+    report.row("header/sparse/build", "GB/s", bytes / build, None);
+    report.row("header/sparse/build/whole-index", "GB/s", index.len() as f64 / build, None);
+    let sparse = Bytes::from(sparse);
+    let cold = median_ns(|| IndexHeader::from_sparse(&sparse).expect("a good header"));
+    report.row("header/sparse/open", "us", cold / 1e3, Some(("index-header of Thanos", open / 1e3)));
+    let resident = IndexHeader::from_sparse(&sparse).expect("a good header").resident_bytes();
+    report.row(
+        "header/sparse/resident",
+        "bytes",
+        resident as f64,
+        Some(("opened index", header.resident_bytes() as f64)),
+    );
     let values: Vec<&[u8]> =
         header.label_values(b"pod").expect("good").map(|v| v.expect("good").value).collect();
     let mut random = Random(5);
-    let lookup = fastest_ns(|| {
+    let lookup = median_ns(|| {
         for _ in 0..1000 {
             let value = values[random.below(values.len() as u64) as usize];
             std::hint::black_box(header.postings_range(b"pod", value).expect("good"));
         }
     });
     report.row("header/lookup", "ns", lookup / 1e3, None);
-    let values = fastest_ns(|| {
+    let values = median_ns(|| {
         header.label_values(b"pod").expect("good").map(|v| v.expect("good").value.len()).sum::<usize>()
     });
     report.row("header/label-values", "ns/value", values / 400_000.0, None);
 }
 
-fn series(report: &Report, index: &Bytes) {
+fn series(report: &mut Rows, index: &Bytes) {
     let reader = IndexReader::open(index.clone()).expect("a good index");
     let all = reader.postings(&[], 0).expect("a good index");
     let mut entry = SeriesEntry::default();
-    let entries = fastest_ns(|| {
+    let entries = median_ns(|| {
         let mut n = 0;
         for series in all.iter() {
             reader.series(series, TimeRange::ALL, &mut entry).expect("a good index");
@@ -353,7 +416,7 @@ fn series(report: &Report, index: &Bytes) {
     });
     report.row("series/entry", "ns/series", entries / all.len() as f64, None);
     let mut decoder = SeriesDecoder::new(reader.header());
-    let labels = fastest_ns(|| {
+    let labels = median_ns(|| {
         let mut n = 0;
         for series in all.iter() {
             reader.series(series, TimeRange::ALL, &mut entry).expect("a good index");
@@ -364,7 +427,7 @@ fn series(report: &Report, index: &Bytes) {
     report.row("series/labels", "ns/series", labels / all.len() as f64, None);
     let symbols = reader.header().symbols();
     let mut random = Random(6);
-    let symbol = fastest_ns(|| {
+    let symbol = median_ns(|| {
         (0..1000)
             .map(|_| symbols.get(SymbolRef(random.below(symbols.len() as u64) as u32)).expect("good").len())
             .sum::<usize>()
@@ -372,9 +435,9 @@ fn series(report: &Report, index: &Bytes) {
     report.row("series/symbol", "ns", symbol / 1e3, None);
 }
 
-fn filter(report: &Report, index: &Bytes) {
+fn filter(report: &mut Rows, index: &Bytes) {
     let header = IndexHeader::from_index(index).expect("a good index");
-    let build = fastest_ns(|| LabelFilter::build(&header).expect("a good index"));
+    let build = median_ns(|| LabelFilter::build(&header).expect("a good index"));
     let filter = LabelFilter::build(&header).expect("a good index");
     let pairs = 400_044.0;
     report.row("filter/build", "ns/pair", build / pairs, None);
@@ -389,14 +452,22 @@ fn filter(report: &Report, index: &Bytes) {
         next = (next + 1) % absent.len();
         absent[next].as_bytes()
     };
-    let asked = fastest_ns(|| (0..1000).filter(|_| filter.may_contain(b"pod", value())).count()) / 1e3;
-    let warm = fastest_ns(|| {
+    let asked = median_ns(|| (0..1000).filter(|_| filter.may_contain(b"pod", value())).count()) / 1e3;
+    let warm = median_ns(|| {
         (0..1000).filter(|_| header.postings_range(b"pod", value()).expect("good").is_some()).count()
     }) / 1e3;
-    let cold = fastest_ns(|| {
+    let cold = median_ns(|| {
         let header = IndexHeader::from_index(index).expect("a good index");
         header.postings_range(b"pod", value()).expect("good")
     });
-    report.row("filter/1000-blocks/warm-headers", "us", asked, Some(warm));
-    report.row("filter/1000-blocks/cold-headers", "us", asked, Some(cold));
+    report.row("filter/1000-blocks/warm-headers", "us", asked, Some(("lookups in open headers", warm)));
+    report.row("filter/1000-blocks/cold-headers", "us", asked, Some(("opening headers", cold)));
+    let mut sparse = Vec::new();
+    header.write_sparse(&mut sparse).expect("a vector takes all");
+    let sparse = Bytes::from(sparse);
+    let cold = median_ns(|| {
+        let header = IndexHeader::from_sparse(&sparse).expect("a good header");
+        header.postings_range(b"pod", value()).expect("good")
+    });
+    report.row("filter/1000-blocks/cold-sparse-headers", "us", asked, Some(("opening sparse headers", cold)));
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use regex_automata::meta::Regex;
+
 pub(crate) use self::text::{Automaton, TextTest, begins, fold_starts};
 use crate::labels::{write_name, write_quoted};
 
@@ -112,6 +114,12 @@ impl Matcher {
     pub fn matches_empty(&self) -> bool {
         self.matches(b"")
     }
+}
+
+/// Compiles a pattern by Go's rules, as Prometheus does for `label_replace`: anchored at both ends, `.` matches
+/// newlines, groups captured.
+pub fn anchored_regex(pattern: impl AsRef<[u8]>) -> Result<Regex, MatcherError> {
+    text::anchored(pattern.as_ref()).map_err(MatcherError::Regex)
 }
 
 /// Two matchers are equal when name, operator and value are.

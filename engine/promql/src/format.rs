@@ -14,10 +14,9 @@ pub fn positional(value: f64) -> String {
     if let Some(text) = special(value) {
         return text.to_owned();
     }
-    let digits = Digits::of(value);
-    let mut out = String::with_capacity(24);
-    digits.write_positional(&mut out);
-    out
+    let mut out = Vec::with_capacity(24);
+    Digits::of(value).write_positional(&mut out);
+    ascii(out)
 }
 
 /// Shortest digits, with an exponent below -4 and from 6 on: Go's `%g` and `%v`.
@@ -26,20 +25,20 @@ pub fn general(value: f64) -> String {
         return text.to_owned();
     }
     let digits = Digits::of(value);
-    let mut out = String::with_capacity(24);
+    let mut out = Vec::with_capacity(24);
     if (-4..6).contains(&(digits.point - 1)) {
         digits.write_positional(&mut out);
     } else {
         digits.write_exponent(&mut out);
     }
-    out
+    ascii(out)
 }
 
 /// A sample value in JSON answers, without its quotes.
 pub fn sample_value(value: f64) -> String {
     let mut out = Vec::with_capacity(24);
     write_sample_value(&mut out, value);
-    String::from_utf8(out).expect("numbers are ASCII")
+    ascii(out)
 }
 
 /// Appends a sample value as JSON answers have it: positional, but with an exponent below 1e-6 and from 1e21 on.
@@ -49,14 +48,16 @@ pub fn write_sample_value(out: &mut Vec<u8>, value: f64) {
         return;
     }
     let digits = Digits::of(value);
-    let mut text = String::with_capacity(24);
     let magnitude = value.abs();
     if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
-        digits.write_exponent(&mut text);
+        digits.write_exponent(out);
     } else {
-        digits.write_positional(&mut text);
+        digits.write_positional(out);
     }
-    out.extend_from_slice(text.as_bytes());
+}
+
+fn ascii(text: Vec<u8>) -> String {
+    String::from_utf8(text).expect("numbers are ASCII")
 }
 
 /// A duration in its canonical text (`1h30m`), from milliseconds; signs are the caller's.
@@ -133,53 +134,66 @@ impl Digits {
         digits
     }
 
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.digits[..self.len]).expect("digits are ASCII")
-    }
-
-    fn write_positional(&self, out: &mut String) {
+    fn write_positional(&self, out: &mut Vec<u8>) {
         if self.negative {
-            out.push('-');
+            out.push(b'-');
         }
-        let text = self.text();
-        let zeros = |out: &mut String, n: usize| out.extend(std::iter::repeat_n('0', n));
+        let digits = &self.digits[..self.len];
+        let zeros = |out: &mut Vec<u8>, n: usize| out.resize(out.len() + n, b'0');
         match usize::try_from(self.point) {
-            Ok(point) if point >= text.len() => {
-                out.push_str(text);
-                zeros(out, point - text.len());
+            Ok(point) if point >= digits.len() => {
+                out.extend_from_slice(digits);
+                zeros(out, point - digits.len());
             }
             Ok(point) if point > 0 => {
-                out.push_str(&text[..point]);
-                out.push('.');
-                out.push_str(&text[point..]);
+                out.extend_from_slice(&digits[..point]);
+                out.push(b'.');
+                out.extend_from_slice(&digits[point..]);
             }
             _ => {
-                out.push_str("0.");
+                out.extend_from_slice(b"0.");
                 zeros(out, self.point.unsigned_abs() as usize);
-                out.push_str(text);
+                out.extend_from_slice(digits);
             }
         }
     }
 
-    fn write_exponent(&self, out: &mut String) {
+    fn write_exponent(&self, out: &mut Vec<u8>) {
         if self.negative {
-            out.push('-');
+            out.push(b'-');
         }
-        let text = self.text();
-        out.push_str(&text[..1]);
-        if text.len() > 1 {
-            out.push('.');
-            out.push_str(&text[1..]);
+        out.push(self.digits[0]);
+        if self.len > 1 {
+            out.push(b'.');
+            out.extend_from_slice(&self.digits[1..self.len]);
         }
         let exponent = self.point - 1;
-        let sign = if exponent < 0 { '-' } else { '+' };
-        write!(out, "e{sign}{:02}", exponent.unsigned_abs()).expect("writing to a string succeeds");
+        let magnitude = exponent.unsigned_abs();
+        out.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });
+        for place in [100, 10, 1] {
+            if place < 100 || magnitude >= 100 {
+                out.push(b'0' + (magnitude / place % 10) as u8);
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn texts_parse_to_the_same_bits(bits: u64) {
+            let value = f64::from_bits(bits);
+            prop_assume!(value.is_finite());
+            for text in [sample_value(value), positional(value), general(value)] {
+                prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), bits, "{}", text);
+            }
+        }
+    }
 
     #[test]
     fn sample_values() {

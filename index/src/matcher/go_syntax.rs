@@ -1,7 +1,7 @@
 //! Go's regular expression syntax (RE2, Perl flags) translated to the syntax tree of `regex-syntax`, with Go's error
 //! texts. Source: Go 1.26, `regexp/syntax/parse.go`.
 
-use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, Look, Repetition};
+use regex_syntax::hir::{Capture, Class, ClassUnicode, ClassUnicodeRange, Hir, Look, Repetition};
 
 use super::go_class::{self, fold};
 
@@ -22,11 +22,14 @@ const SIZE_MAX: u64 = (128 << 20) / 40;
 /// How deeply Go lets expressions nest.
 const HEIGHT_MAX: u32 = 1000;
 
-/// Parses a pattern as Prometheus does for matchers: `.` matches newlines.
+/// Parses a pattern as Prometheus does for matchers: `.` matches newlines. Groups are not kept.
 pub(super) fn parse(pattern: &str) -> Result<Hir, SyntaxError> {
-    let flags = Flags { fold: false, multi_line: false, dot_newline: true, lazy: false };
-    let mut parser = Parser { whole: pattern, rest: pattern, flags, stack: vec![] };
-    parser.run()
+    Parser::new(pattern, false).run()
+}
+
+/// The same with groups kept, as captures.
+pub(super) fn parse_captures(pattern: &str) -> Result<Hir, SyntaxError> {
+    Parser::new(pattern, true).run()
 }
 
 pub(super) fn error(code: &str, at: &str) -> SyntaxError {
@@ -38,14 +41,25 @@ struct Parser<'p> {
     rest: &'p str,
     flags: Flags,
     stack: Vec<Item>,
+    keep_groups: bool,
+    /// Groups opened so far.
+    groups: u32,
+    /// Their names; of groups named alike the first keeps the name.
+    names: Vec<&'p str>,
 }
 
 /// What lies on the stack: parts not yet joined, and marks.
 enum Item {
     Part(Part),
     Bar,
-    /// Flags at the time; whether it captures.
-    Paren(Flags, bool),
+    /// Flags at the time; the group that it opens, if it captures.
+    Paren(Flags, Option<Group>),
+}
+
+/// A capturing group.
+struct Group {
+    index: u32,
+    name: Option<Box<str>>,
 }
 
 /// A parsed part with what Go's limits are about.
@@ -63,6 +77,19 @@ struct Counted {
 }
 
 impl<'p> Parser<'p> {
+    fn new(pattern: &'p str, keep_groups: bool) -> Parser<'p> {
+        let flags = Flags { fold: false, multi_line: false, dot_newline: true, lazy: false };
+        Parser { whole: pattern, rest: pattern, flags, stack: vec![], keep_groups, groups: 0, names: vec![] }
+    }
+
+    fn open_group(&mut self, name: Option<&'p str>) {
+        self.groups += 1;
+        let name = name.filter(|name| !self.names.contains(name));
+        self.names.extend(name);
+        let group = Group { index: self.groups, name: name.map(Into::into) };
+        self.stack.push(Item::Paren(self.flags, Some(group)));
+    }
+
     fn run(&mut self) -> Result<Hir, SyntaxError> {
         // Where the last token began if it was a repetition: two in a row are refused.
         let mut repeat: Option<&'p str> = None;
@@ -99,7 +126,7 @@ impl<'p> Parser<'p> {
         match c {
             '(' if self.rest.starts_with("(?") => return self.perl_flags(),
             '(' => {
-                self.stack.push(Item::Paren(self.flags, true));
+                self.open_group(None);
                 self.rest = &self.rest[1..];
             }
             ')' => {
@@ -262,7 +289,7 @@ impl<'p> Parser<'p> {
             if name.is_empty() || !name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()) {
                 return Err(invalid(&start[..=end]));
             }
-            self.stack.push(Item::Paren(self.flags, true));
+            self.open_group(Some(name));
             self.rest = &start[end + 1..];
             return Ok(());
         }
@@ -280,7 +307,7 @@ impl<'p> Parser<'p> {
                 }
                 ':' | ')' if set || saw_flag => {
                     if c == ':' {
-                        self.stack.push(Item::Paren(self.flags, false));
+                        self.stack.push(Item::Paren(self.flags, None));
                     }
                     self.flags = flags;
                     self.rest = &start[2 + at + 1..];
@@ -296,12 +323,16 @@ impl<'p> Parser<'p> {
     fn close_paren(&mut self) -> Result<(), SyntaxError> {
         self.join_alternatives();
         let inner = self.stack.pop();
-        let (Some(Item::Part(mut part)), Some(Item::Paren(flags, captures))) = (inner, self.stack.pop())
-        else {
+        let (Some(Item::Part(mut part)), Some(Item::Paren(flags, group))) = (inner, self.stack.pop()) else {
             return Err(error("unexpected )", self.whole));
         };
         self.flags = flags;
-        part.height += u32::from(captures);
+        if let Some(Group { index, name }) = group {
+            part.height += 1;
+            if self.keep_groups {
+                part.hir = Hir::capture(Capture { index, name, sub: Box::new(part.hir) });
+            }
+        }
         let part = self.check(part)?;
         self.stack.push(Item::Part(part));
         Ok(())

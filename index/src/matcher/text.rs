@@ -211,9 +211,8 @@ impl Automaton {
         }
         let (prefix, needle) =
             (prefix.into(), (!needle.is_empty()).then(|| Finder::new(needle).into_owned()));
-        let hir = Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]);
-        let config = Regex::config().nfa_size_limit(Some(AUTOMATON_MAX));
-        let regex = Regex::builder().configure(config).build_from_hir(&hir).ok()?;
+        let hir = anchor(hir);
+        let regex = build(&hir)?;
         Some(Automaton { regex, hir, dense: OnceLock::new(), prefix, needle })
     }
 
@@ -231,6 +230,22 @@ impl Automaton {
         }
         self.regex.is_match(Input::new(&*as_go_sees(text)).anchored(Anchored::Yes))
     }
+}
+
+fn anchor(hir: Hir) -> Hir {
+    Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)])
+}
+
+fn build(hir: &Hir) -> Option<Regex> {
+    let config = Regex::config().nfa_size_limit(Some(AUTOMATON_MAX));
+    Regex::builder().configure(config).build_from_hir(hir).ok()
+}
+
+/// The expression anchored at both ends, groups kept; the error is Go's text.
+pub(super) fn anchored(pattern: &[u8]) -> Result<Regex, String> {
+    let text = std::str::from_utf8(pattern).map_err(|error| invalid_utf8(pattern, error.valid_up_to()))?;
+    build(&anchor(go_syntax::parse_captures(text)?))
+        .ok_or_else(|| go_syntax::error("expression too large", text))
 }
 
 fn dense_automaton(hir: &Hir) -> Option<dense::DFA<Vec<u32>>> {

@@ -5,6 +5,7 @@ mod arguments;
 mod expression;
 mod metadata;
 mod page;
+mod query;
 mod router;
 mod status;
 

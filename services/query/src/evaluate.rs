@@ -38,7 +38,9 @@ impl QueryService {
         let prepared = Prepared::new(&query.text, query.times, &options)
             .map_err(|e| ApiError::invalid_parameter(self.inner.options.dialect, "query", e))?;
         let timed_out = || ApiError::timeout("query timed out in expression evaluation");
-        tokio::time::timeout(query.timeout, self.run(prepared, query)).await.unwrap_or_else(|_| Err(timed_out()))
+        tokio::time::timeout(query.timeout, self.run(prepared, query))
+            .await
+            .unwrap_or_else(|_| Err(timed_out()))
     }
 
     async fn run(&self, prepared: Prepared, query: Query) -> Result<QueryResult, ApiError> {
@@ -58,7 +60,7 @@ impl QueryService {
         let result = inner
             .cpu
             .run(Priority::Query, move || {
-                let inputs = selections.into_iter().map(|(s, p)| input(s, p)).collect::<Result<Vec<_>, _>>()?;
+                let inputs = selections.into_iter().map(|(s, p)| input(s, p)).collect();
                 prepared.eval(inputs, &EvalContext { pool: Some(cpu.pool()), cancelled: &cancelled })
             })
             .await;
@@ -83,7 +85,8 @@ impl Drop for StopOnDrop {
 fn engine_options(options: &QueryOptions, query: &Query) -> Options {
     Options {
         lookback_delta_ms: query.lookback_ms.unwrap_or_else(|| lookback_ms(options, query.max_resolution_ms)),
-        default_subquery_step_ms: i64::try_from(options.default_evaluation_interval.as_millis()).unwrap_or(i64::MAX),
+        default_subquery_step_ms: i64::try_from(options.default_evaluation_interval.as_millis())
+            .unwrap_or(i64::MAX),
         max_samples: options.max_samples,
         parse: options.parse_options(),
         delayed_name_removal: options.delayed_name_removal,
@@ -132,9 +135,8 @@ fn resolution_for(spec: &SelectSpec, allowed: i64) -> i64 {
     }
 }
 
-fn input(selection: Selection, purpose: Purpose) -> Result<SelectInput, QueryError> {
-    let stream = selection.into_stream().map_err(QueryError::Storage)?;
-    Ok(Box::new(stream.map(move |series| to_series(series?, &purpose).map_err(Into::into))))
+fn input(selection: Selection, purpose: Purpose) -> SelectInput {
+    Box::new(selection.into_stream().map(move |series| to_series(series?, &purpose).map_err(Into::into)))
 }
 
 fn failure(error: &QueryError) -> ApiError {
@@ -147,7 +149,11 @@ fn failure(error: &QueryError) -> ApiError {
 }
 
 /// Notes as the API of either dialect shows them: warnings and infos.
-pub(crate) fn notes(dialect: Dialect, result: &mut QueryResult, from_sources: Vec<String>) -> (Vec<String>, Vec<String>) {
+pub(crate) fn notes(
+    dialect: Dialect,
+    result: &mut QueryResult,
+    from_sources: Vec<String>,
+) -> (Vec<String>, Vec<String>) {
     /// Prometheus shows so many of a kind.
     const SHOWN_MAX: usize = 10;
     let mut warnings = from_sources;

@@ -6,8 +6,9 @@ mod endpoint;
 mod labels;
 mod notes;
 mod request;
+mod resolve;
 mod select;
-mod wire;
+pub(crate) mod wire;
 
 use std::sync::Arc;
 
@@ -16,9 +17,11 @@ use tithon_index::{Labels, Matcher};
 
 pub use self::endpoint::{Endpoint, EndpointError};
 pub(crate) use self::notes::Notes;
+pub(crate) use self::request::SeriesStream;
 pub use self::request::{
-    Aggregate, LabelsRequest, LocalSource, SeriesRequest, SeriesStream, SourceError, SourceInfo,
+    Aggregate, LabelsRequest, LocalPart, LocalSource, SeriesRequest, SourceError, SourceInfo, SourceLabels,
 };
+pub(crate) use self::resolve::{Purpose, to_series};
 pub(crate) use self::select::{Scope, Selection};
 
 /// Where series come from.
@@ -95,11 +98,10 @@ fn may_match(matchers: &[Matcher], label_sets: &[Labels]) -> bool {
             .any(|set| matchers.iter().all(|m| set.get(m.name()).is_none_or(|value| m.matches(value))))
 }
 
-/// Whether a set of matchers accepts an endpoint: only `__address__` counts, and a local source has none.
+/// Whether a set of matchers accepts an endpoint: only `__address__` counts, which is empty for a local source.
 fn accepts(set: &[Matcher], address: Option<&str>) -> bool {
-    address.is_some_and(|address| {
-        set.iter().filter(|m| m.name() == b"__address__").all(|m| m.matches(address.as_bytes()))
-    })
+    let address = address.unwrap_or_default().as_bytes();
+    set.iter().filter(|m| m.name() == b"__address__").all(|m| m.matches(address))
 }
 
 #[cfg(test)]

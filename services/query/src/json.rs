@@ -2,11 +2,13 @@
 //!
 //! Numbers of samples are strings, so no general serializer fits; `web/api/v1/json_codec.go` is the model.
 
+mod histogram;
 mod number;
+mod result;
 mod text;
 
-#[expect(unused_imports)]
 pub(crate) use self::number::{push_scalar_value, push_seconds, push_timestamp, push_value};
+pub(crate) use self::result::ResultEncoder;
 pub(crate) use self::text::{push_label_text, push_text};
 
 use tithon_index::Labels;

@@ -9,8 +9,7 @@ const LEVELS_MS: [i64; 3] = [0, 300_000, 3_600_000];
 
 /// The lookback for a query that may be answered from data of up to `max_resolution_ms`.
 pub(crate) fn lookback_ms(options: &QueryOptions, max_resolution_ms: i64) -> i64 {
-    let configured =
-        options.lookback_delta.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+    let configured = options.lookback_delta.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
     let levels = if options.dynamic_lookback_delta { &LEVELS_MS[..] } else { &LEVELS_MS[..1] };
     let chosen = (1..levels.len())
         .rev()

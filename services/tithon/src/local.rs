@@ -1,25 +1,22 @@
 //! The blocks of a store in this process as a source of the querier: no gRPC between them.
 
-use futures::StreamExt;
-use tithon_engine::SelectedSeries;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{BoxStream, StreamExt};
 use tithon_proto::thanos::Aggr;
 use tithon_query::{
-    Aggregate, LabelsRequest, LocalSource, SeriesRequest, SeriesStream, SourceError, SourceInfo,
+    Aggregate, LabelsRequest, LocalPart, LocalSource, SeriesRequest, SourceError, SourceInfo, SourceLabels,
 };
-use tithon_store::{SelectRequest, SelectStream, Selected, Store};
-use tokio::runtime::Handle;
+use tithon_store::{SelectRequest, Selected, Store};
 
-/// A store behind the querier's interface. Its calls wait, so they must not come from an async thread, nor from the
-/// pool that the store itself computes on.
+/// A store behind the querier's interface.
 pub struct LocalBlocks {
     store: Store,
-    runtime: Handle,
 }
 
 impl LocalBlocks {
-    /// Must be called inside a tokio runtime.
+    /// The blocks of `store`.
     pub fn new(store: Store) -> LocalBlocks {
-        LocalBlocks { store, runtime: Handle::current() }
+        LocalBlocks { store }
     }
 }
 
@@ -36,35 +33,51 @@ impl LocalSource for LocalBlocks {
         }
     }
 
-    fn series(&self, request: &SeriesRequest) -> Result<SeriesStream, SourceError> {
+    fn series(
+        &self,
+        request: SeriesRequest,
+        partial: bool,
+    ) -> BoxStream<'static, Result<LocalPart, SourceError>> {
         let select = SelectRequest {
             max_resolution_ms: request.max_resolution_ms,
             aggregates: request.aggregates.iter().map(|a| aggregate(*a)).collect(),
             skip_chunks: request.skip_chunks,
-            without_labels: request.without_labels.clone(),
+            without_labels: request.without_labels,
             limit: request.limit,
-            ..SelectRequest::new(request.matchers.clone(), request.range)
+            abort_on_fault: !partial,
+            ..SelectRequest::new(request.matchers, request.range)
         };
-        let _inside = self.runtime.enter();
-        let parts = self.store.select(select);
-        Ok(Box::new(Series { runtime: self.runtime.clone(), parts, batch: Vec::new().into_iter() }))
+        let parts = self.store.select(select).map(|part| match part {
+            Ok(Selected::Series(batch)) => Ok(LocalPart::Series(batch)),
+            Ok(Selected::Warning(text)) => Ok(LocalPart::Warning(text)),
+            Err(error) => Err(error.into()),
+        });
+        parts.boxed()
     }
 
-    fn labels(&self, request: &LabelsRequest) -> Result<Vec<Vec<u8>>, SourceError> {
-        let asked = tithon_store::LabelsRequest {
-            matchers: request.matchers.clone(),
-            range: request.range,
-            whole_blocks: true,
-            without_labels: request.without_labels.clone(),
-            limit: request.limit,
-            block_matchers: Vec::new(),
-            abort_on_fault: false,
+    fn labels(
+        &self,
+        request: LabelsRequest,
+        partial: bool,
+    ) -> BoxFuture<'static, Result<SourceLabels, SourceError>> {
+        let store = self.store.clone();
+        let ask = async move {
+            let asked = tithon_store::LabelsRequest {
+                matchers: request.matchers,
+                range: request.range,
+                whole_blocks: true,
+                without_labels: request.without_labels,
+                limit: request.limit,
+                block_matchers: Vec::new(),
+                abort_on_fault: !partial,
+            };
+            let answer = match &request.values_of {
+                None => store.label_names(asked).await?,
+                Some(label) => store.label_values(label.as_bytes(), asked).await?,
+            };
+            Ok(SourceLabels { found: answer.found, warnings: answer.warnings })
         };
-        let answer = match &request.values_of {
-            None => self.runtime.block_on(self.store.label_names(asked)),
-            Some(label) => self.runtime.block_on(self.store.label_values(label.as_bytes(), asked)),
-        };
-        Ok(answer?.found)
+        ask.boxed()
     }
 }
 
@@ -75,29 +88,5 @@ fn aggregate(aggregate: Aggregate) -> Aggr {
         Aggregate::Min => Aggr::Min,
         Aggregate::Max => Aggr::Max,
         Aggregate::Counter => Aggr::Counter,
-    }
-}
-
-/// Series of an answer, one at a time. A block that cannot be read is an error in its place; the others go on.
-struct Series {
-    runtime: Handle,
-    parts: SelectStream,
-    batch: std::vec::IntoIter<SelectedSeries>,
-}
-
-impl Iterator for Series {
-    type Item = Result<SelectedSeries, SourceError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(series) = self.batch.next() {
-                return Some(Ok(series));
-            }
-            match self.runtime.block_on(self.parts.next())? {
-                Ok(Selected::Series(batch)) => self.batch = batch.series.into_iter(),
-                Ok(Selected::Warning(text)) => return Some(Err(text.into())),
-                Err(error) => return Some(Err(error.into())),
-            }
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Parameters that several endpoints share, with the error texts of either dialect.
 
 use tithon_index::Matcher;
-use tithon_promql::parse_metric_selector;
+use tithon_promql::{Expr, NodeKind, parse, parse_metric_selector};
 
 use crate::error::ApiError;
 use crate::options::{Dialect, QueryOptions};
@@ -91,17 +91,29 @@ impl Arguments<'_> {
 
     /// The matcher sets of `match[]`. The error has no prefix: endpoints differ in it.
     pub(crate) fn matcher_sets(&self) -> Result<Vec<Vec<Matcher>>, String> {
-        let sets: Vec<Vec<Matcher>> = self
-            .params
-            .all("match[]")
-            .map(|text| parse_metric_selector(text, &self.options.parse_options()).map_err(|e| e.to_string()))
-            .collect::<Result<_, _>>()?;
+        let sets: Vec<Vec<Matcher>> =
+            self.params.all("match[]").map(|text| self.selector(text)).collect::<Result<_, _>>()?;
         if self.dialect() == Dialect::Prometheus
             && sets.iter().any(|set| set.iter().all(Matcher::matches_empty))
         {
             return Err("match[] must contain at least one non-empty matcher".into());
         }
         Ok(sets)
+    }
+
+    /// One selector. Thanos reads any expression and then finds that it is no selector.
+    fn selector(&self, text: &str) -> Result<Vec<Matcher>, String> {
+        let options = self.options.parse_options();
+        let error = match (parse_metric_selector(text, &options), self.dialect()) {
+            (Ok(matchers), _) => return Ok(matchers),
+            (Err(error), Dialect::Prometheus) => return Err(error.to_string()),
+            (Err(error), Dialect::Thanos) => error,
+        };
+        let expr = parse(text, &options).map_err(|e| e.to_string())?;
+        Err(match go_type(&expr) {
+            Some(found) => format!("expected type *parser.VectorSelector, got *parser.{found}"),
+            None => error.to_string(),
+        })
     }
 
     /// A boolean of Thanos's.
@@ -126,13 +138,7 @@ impl Arguments<'_> {
 
     /// `storeMatch[]`: sets of matchers on the address of an endpoint.
     pub(crate) fn store_matchers(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
-        self.params
-            .all("storeMatch[]")
-            .map(|text| {
-                parse_metric_selector(text, &self.options.parse_options())
-                    .map_err(|e| ApiError::bad_data(e.to_string()))
-            })
-            .collect()
+        self.params.all("storeMatch[]").map(|text| self.selector(text).map_err(ApiError::bad_data)).collect()
     }
 
     /// `max_source_resolution` in milliseconds; `automatic` is what `auto` stands for.
@@ -150,5 +156,21 @@ impl Arguments<'_> {
             ));
         }
         Ok(window)
+    }
+}
+
+/// What Go's parser calls the root of an expression.
+fn go_type(expr: &Expr) -> Option<&'static str> {
+    match expr[expr.root()].kind {
+        NodeKind::Number { .. } => Some("NumberLiteral"),
+        NodeKind::String(_) => Some("StringLiteral"),
+        NodeKind::Matrix(_) => Some("MatrixSelector"),
+        NodeKind::Subquery(_) => Some("SubqueryExpr"),
+        NodeKind::Unary { .. } => Some("UnaryExpr"),
+        NodeKind::Binary(_) => Some("BinaryExpr"),
+        NodeKind::Aggregate(_) => Some("AggregateExpr"),
+        NodeKind::Call(_) => Some("Call"),
+        NodeKind::Paren(_) => Some("ParenExpr"),
+        NodeKind::Vector(_) | NodeKind::Duration(_) | NodeKind::StepInvariant(_) => None,
     }
 }

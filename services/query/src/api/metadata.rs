@@ -56,7 +56,7 @@ async fn labels(service: QueryService, call: &Call, values_of: Option<String>) -
             without_labels: without_labels.clone(),
             limit,
         };
-        let some = service.inner.fanout.labels(&request, &scope, &service.inner.cpu).await;
+        let some = service.inner.fanout.labels(&request, &scope).await;
         found.append(&mut some.map_err(|e| ApiError::execution(e.to_string()))?);
     }
     let truncated = limit > 0 && found.len() > limit;
@@ -83,6 +83,11 @@ pub(crate) async fn series(service: QueryService, call: Call) -> Result<Answer, 
     let window = Window { start, end };
     let mut selections = Vec::with_capacity(sets.len());
     for matchers in sets {
+        if dialect == Dialect::Thanos && matchers.is_empty() {
+            let status =
+                "rpc error: code = InvalidArgument desc = no matchers specified (excluding selector labels)";
+            return Err(ApiError::execution(format!("proxy Series(): {status}")));
+        }
         let request = window.request(matchers, &replica_labels, limit);
         let selection = service.inner.fanout.select(request, &scope).await;
         selections.push(selection.map_err(|e| ApiError::execution(e.to_string()))?);
@@ -131,7 +136,7 @@ impl Window {
 fn collect(selections: Vec<Selection>, window: Window, limit: usize) -> Result<(Vec<u8>, bool), SourceError> {
     let mut sets: Vec<Labels> = Vec::new();
     for selection in selections {
-        for series in selection.into_stream()? {
+        for series in selection.into_stream() {
             let series = series?;
             let covers =
                 |c: &tithon_chunks::EncodedChunk| c.min_time.0 <= window.end && c.max_time.0 >= window.start;

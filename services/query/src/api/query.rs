@@ -24,7 +24,8 @@ pub(crate) async fn instant(service: QueryService, call: Call) -> Result<Answer,
     let arguments = Arguments { params: &call.params, options: service.options() };
     let limit = arguments.result_limit()?;
     let time = arguments.time_or("time", GoTime::now())?;
-    let automatic = i64::try_from(arguments.options.instant_max_source_resolution.as_millis()).unwrap_or(i64::MAX);
+    let automatic =
+        i64::try_from(arguments.options.instant_max_source_resolution.as_millis()).unwrap_or(i64::MAX);
     let times = TimeParams::instant(Timestamp(time.engine_millis()));
     let query = arguments.query(times, automatic)?;
     answer(service, &call, query, limit).await
@@ -41,7 +42,8 @@ pub(crate) async fn range(service: QueryService, call: Call) -> Result<Answer, A
     }
     let step = arguments.step(start, end)?;
     if step.0 <= 0 {
-        let message = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        let message =
+            "zero or negative query resolution step widths are not accepted. Try a positive integer";
         return Err(ApiError::invalid_parameter(dialect, "step", message));
     }
     if end.since(start) / step.0 > POINTS_MAX {
@@ -50,7 +52,11 @@ pub(crate) async fn range(service: QueryService, call: Call) -> Result<Answer, A
         ));
     }
     if step.millis() == 0 {
-        return Err(ApiError::invalid_parameter(dialect, "step", "steps shorter than a millisecond are not accepted"));
+        return Err(ApiError::invalid_parameter(
+            dialect,
+            "step",
+            "steps shorter than a millisecond are not accepted",
+        ));
     }
     let times = TimeParams {
         start: Timestamp(start.engine_millis()),
@@ -106,12 +112,13 @@ impl Arguments<'_> {
         let text = self.params.get("step");
         match self.options.dialect {
             Dialect::Thanos if text.is_empty() => {
-                let seconds = (end.since(start) / 1_000_000_000 / 250).max(
-                    i64::try_from(self.options.default_step.as_secs()).unwrap_or(i64::MAX),
-                );
+                let seconds = (end.since(start) / 1_000_000_000 / 250)
+                    .max(i64::try_from(self.options.default_step.as_secs()).unwrap_or(i64::MAX));
                 Ok(GoDuration(seconds.saturating_mul(1_000_000_000)))
             }
-            Dialect::Thanos => parse_duration(text).map_err(|e| ApiError::bad_data(format!("'step' parameter: {e}"))),
+            Dialect::Thanos => {
+                parse_duration(text).map_err(|e| ApiError::bad_data(format!("'step' parameter: {e}")))
+            }
             Dialect::Prometheus => {
                 parse_duration(text).map_err(|e| ApiError::invalid_parameter(Dialect::Prometheus, "step", e))
             }
@@ -121,7 +128,9 @@ impl Arguments<'_> {
     /// What instant and range queries have in common. `automatic` is the resolution that `auto` allows, milliseconds.
     fn query(&self, times: TimeParams, automatic: i64) -> Result<Query, ApiError> {
         let timeout = self.timeout()?;
-        if let Some(engine) = Some(self.params.get("engine")).filter(|e| !matches!(*e, "" | "prometheus" | "thanos")) {
+        if let Some(engine) =
+            Some(self.params.get("engine")).filter(|e| !matches!(*e, "" | "prometheus" | "thanos"))
+        {
             return Err(ApiError::bad_data(format!("'{engine}' bad engine")));
         }
         let query = Query {
@@ -175,8 +184,10 @@ impl Arguments<'_> {
         if text.is_empty() {
             return Ok(());
         }
-        let refuse = |why: String| ApiError::bad_data(format!("could not unmarshal parameter shard_info: {why}"));
-        let info: serde_json::Value = serde_json::from_str(text).map_err(|e| refuse(go_json_error(text, &e)))?;
+        let refuse =
+            |why: String| ApiError::bad_data(format!("could not unmarshal parameter shard_info: {why}"));
+        let info: serde_json::Value =
+            serde_json::from_str(text).map_err(|e| refuse(go_json_error(text, &e)))?;
         match info.get("total_shards").and_then(serde_json::Value::as_i64) {
             None | Some(0 | 1) => Ok(()),
             Some(n) => Err(refuse(format!("vertical sharding over {n} shards is not supported"))),

@@ -13,7 +13,7 @@ use axum::routing::{MethodRouter, get};
 use tower_http::compression::CompressionLayer;
 
 use super::answer::{Answer, respond};
-use super::{expression, metadata, page, status};
+use super::{expression, metadata, page, query, status};
 use crate::QueryService;
 use crate::error::ApiError;
 use crate::options::Dialect;
@@ -27,6 +27,8 @@ pub fn router(service: QueryService) -> Router {
     let mut router = Router::new()
         .route("/", get(page::page))
         .route("/graph", get(page::page))
+        .route("/api/v1/query", get_or_post("query", query::instant))
+        .route("/api/v1/query_range", get_or_post("query_range", query::range))
         .route("/api/v1/query_exemplars", get_or_post("exemplars", expression::exemplars))
         .route("/api/v1/series", get_or_post("series", metadata::series))
         .route("/api/v1/labels", get_or_post("label_names", metadata::label_names))

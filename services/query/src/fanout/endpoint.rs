@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tithon_chunks::{ErrorKind, TimeRange};
 use tithon_engine::SelectedSeries;
-use tithon_proto::thanos;
 use tithon_proto::thanos::info::{InfoRequest, info_client::InfoClient};
 use tithon_proto::thanos::store_client::StoreClient;
 use tonic::metadata::MetadataValue;
@@ -13,7 +12,7 @@ use tonic::transport::{Channel, Endpoint as Dial};
 use tonic::{Request, Status};
 
 use super::wire;
-use super::{LabelsRequest, SeriesRequest, SourceInfo};
+use super::{LabelsRequest, SeriesRequest, SourceInfo, SourceLabels};
 
 /// A StoreAPI server by its address. Connects by itself, again and again if need be.
 pub struct Endpoint {
@@ -224,7 +223,7 @@ impl Endpoint {
         &self,
         request: &LabelsRequest,
         partial: bool,
-    ) -> Result<(Vec<Vec<u8>>, Vec<String>), EndpointError> {
+    ) -> Result<SourceLabels, EndpointError> {
         self.check_seen()?;
         let mut client = self.store_client();
         let (values, warnings) = match &request.values_of {
@@ -243,9 +242,7 @@ impl Endpoint {
                 (answer.values, answer.warnings)
             }
         };
-        let mut values: Vec<Vec<u8>> = values.into_iter().map(|v| v.to_vec()).collect();
-        values.sort_unstable();
-        Ok((values, warnings.iter().map(|w| String::from_utf8_lossy(w.as_ref()).into_owned()).collect()))
+        Ok(SourceLabels { found: values.into_iter().map(|v| v.to_vec()).collect(), warnings })
     }
 
     fn store_client(&self) -> StoreClient<Channel> {
@@ -291,17 +288,5 @@ fn go_status(status: &Status) -> String {
 impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Endpoint").field("address", &self.address).finish_non_exhaustive()
-    }
-}
-
-impl From<thanos::Aggr> for super::Aggregate {
-    fn from(wire: thanos::Aggr) -> super::Aggregate {
-        match wire {
-            thanos::Aggr::Count | thanos::Aggr::Raw => super::Aggregate::Count,
-            thanos::Aggr::Sum => super::Aggregate::Sum,
-            thanos::Aggr::Min => super::Aggregate::Min,
-            thanos::Aggr::Max => super::Aggregate::Max,
-            thanos::Aggr::Counter => super::Aggregate::Counter,
-        }
     }
 }

@@ -1,15 +1,34 @@
 //! What a source is asked, and what it has to offer.
 
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use tithon_chunks::TimeRange;
-use tithon_engine::SelectedSeries;
+use tithon_engine::{SelectedSeries, SeriesBatch};
 use tithon_index::{Labels, Matcher};
 
 /// Why a source failed; its text becomes a warning or the query's error.
 pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Series of one source, ascending by labels. An error stands for a part that cannot be read, such as one block; the
-/// rest follows it, down to the end.
-pub type SeriesStream = Box<dyn Iterator<Item = Result<SelectedSeries, SourceError>> + Send>;
+/// Series ascending by labels. An error ends the stream.
+pub(crate) type SeriesStream = Box<dyn Iterator<Item = Result<SelectedSeries, SourceError>> + Send>;
+
+/// A part of a local source's answer.
+#[derive(Debug)]
+pub enum LocalPart {
+    /// The next series; batches follow each other in label order.
+    Series(SeriesBatch),
+    /// A block could not be read: the answer goes on without it.
+    Warning(String),
+}
+
+/// A source's answer to a question for labels.
+#[derive(Debug, Default)]
+pub struct SourceLabels {
+    /// Names or values.
+    pub found: Vec<Vec<u8>>,
+    /// Blocks that could not be read.
+    pub warnings: Vec<String>,
+}
 
 /// One of the five values that stand for a window of a downsampled series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,14 +96,24 @@ pub struct SourceInfo {
     pub last_error: Option<String>,
 }
 
-/// Blocks in this process. Called on threads of the CPU pool, never on the async ones, so it may compute and read maps.
+/// Blocks in this process. Its own heavy work goes to the CPU pool; the querier drains a selection before it evaluates, so
+/// that no thread of the pool ever waits for another.
 pub trait LocalSource: Send + Sync {
     /// What it holds now.
     fn info(&self) -> SourceInfo;
 
     /// Selects series: external labels are in their label sets, `without_labels` are not, equal label sets are one.
-    fn series(&self, request: &SeriesRequest) -> Result<SeriesStream, SourceError>;
+    /// With `partial` a block that cannot be read costs a warning, else the answer ends with an error.
+    fn series(
+        &self,
+        request: SeriesRequest,
+        partial: bool,
+    ) -> BoxStream<'static, Result<LocalPart, SourceError>>;
 
-    /// Label names or values, ascending.
-    fn labels(&self, request: &LabelsRequest) -> Result<Vec<Vec<u8>>, SourceError>;
+    /// Label names or values; `partial` as above.
+    fn labels(
+        &self,
+        request: LabelsRequest,
+        partial: bool,
+    ) -> BoxFuture<'static, Result<SourceLabels, SourceError>>;
 }

@@ -1,11 +1,15 @@
-//! One selection from all sources: endpoints are read before evaluation starts, local blocks while it runs.
+//! One selection from all sources, read to its end before evaluation starts: chunks stay encoded, and those of local
+//! blocks stay where they are mapped.
 
 use std::sync::Arc;
 
+use futures::StreamExt;
+use futures::future::{BoxFuture, FutureExt};
 use tithon_engine::{SelectedSeries, merge};
 use tithon_index::Matcher;
 
-use super::{Fanout, LocalSource, Notes, SeriesRequest, SeriesStream, Source, SourceError};
+use super::endpoint::Endpoint;
+use super::{Fanout, LocalPart, LocalSource, Notes, SeriesRequest, SeriesStream, Source, SourceError};
 
 /// How a request treats its sources.
 #[derive(Clone)]
@@ -29,80 +33,71 @@ impl Scope {
     }
 }
 
-/// A selection under way: what endpoints sent, and local sources still to be asked.
+/// What the sources have, each in label order.
 pub(crate) struct Selection {
-    received: Vec<Vec<SelectedSeries>>,
-    locals: Vec<Arc<dyn LocalSource>>,
-    request: SeriesRequest,
-    scope: Scope,
+    parts: Vec<Vec<SelectedSeries>>,
+    limit: usize,
 }
 
 impl Fanout {
-    /// Asks the endpoints that may hold what is wanted, all at once, and waits for all they have.
+    /// Asks the sources that may hold what is wanted, all at once, and waits for all they have. What a source sent
+    /// before it failed counts, if the failure is tolerated.
     pub(crate) async fn select(
         &self,
         request: SeriesRequest,
         scope: &Scope,
     ) -> Result<Selection, SourceError> {
-        let mut locals = Vec::new();
-        let mut calls = Vec::new();
-        for source in self.candidates(&request.matchers, request.range, &scope.store_matchers) {
-            match source {
-                Source::Local(local) => locals.push(Arc::clone(local)),
-                Source::Remote(endpoint) => calls.push(endpoint.series(&request, scope.partial)),
-            }
-        }
-        let mut received = Vec::with_capacity(calls.len());
-        for answer in futures::future::join_all(calls).await {
-            for warning in answer.warnings {
-                scope.tolerate(warning.into())?;
-            }
-            if let Some(error) = answer.error {
-                scope.tolerate(error.into())?;
-            }
-            received.push(answer.series);
-        }
-        Ok(Selection { received, locals, request, scope: scope.clone() })
+        let limit = request.limit;
+        let calls = self.candidates(&request.matchers, request.range, &scope.store_matchers).into_iter().map(
+            |source| {
+                let call: BoxFuture<'_, Result<Vec<SelectedSeries>, SourceError>> = match source {
+                    Source::Local(local) => drain(Arc::clone(local), request.clone(), scope).boxed(),
+                    Source::Remote(endpoint) => receive(endpoint, &request, scope).boxed(),
+                };
+                call
+            },
+        );
+        let parts = futures::future::try_join_all(calls).await?;
+        Ok(Selection { parts, limit })
     }
+}
+
+async fn drain(
+    local: Arc<dyn LocalSource>,
+    request: SeriesRequest,
+    scope: &Scope,
+) -> Result<Vec<SelectedSeries>, SourceError> {
+    let mut parts = local.series(request, scope.partial);
+    let mut series = Vec::new();
+    while let Some(part) = parts.next().await {
+        match part {
+            Ok(LocalPart::Series(batch)) => series.extend(batch.series),
+            Ok(LocalPart::Warning(warning)) => scope.tolerate(warning.into())?,
+            Err(error) => scope.tolerate(error)?,
+        }
+    }
+    Ok(series)
+}
+
+async fn receive(
+    endpoint: &Endpoint,
+    request: &SeriesRequest,
+    scope: &Scope,
+) -> Result<Vec<SelectedSeries>, SourceError> {
+    let answer = endpoint.series(request, scope.partial).await;
+    for warning in answer.warnings {
+        scope.tolerate(warning.into())?;
+    }
+    if let Some(error) = answer.error {
+        scope.tolerate(error.into())?;
+    }
+    Ok(answer.series)
 }
 
 impl Selection {
-    /// The series of all sources in label order, equal label sets joined. To be called and read on the CPU pool.
-    pub(crate) fn into_stream(self) -> Result<SeriesStream, SourceError> {
-        let mut streams: Vec<SeriesStream> = Vec::with_capacity(self.received.len() + self.locals.len());
-        for series in self.received {
-            streams.push(Box::new(series.into_iter().map(Ok)));
-        }
-        for local in self.locals {
-            match local.series(&self.request) {
-                Ok(inner) => streams.push(Box::new(Tolerant { inner, scope: self.scope.clone() })),
-                Err(error) => self.scope.tolerate(error)?,
-            }
-        }
-        let limit = if self.request.limit == 0 { usize::MAX } else { self.request.limit };
-        Ok(Box::new(merge(streams).take(limit)))
-    }
-}
-
-/// A stream whose errors may be no more than warnings: what is behind one still counts.
-struct Tolerant {
-    inner: SeriesStream,
-    scope: Scope,
-}
-
-impl Iterator for Tolerant {
-    type Item = Result<SelectedSeries, SourceError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.inner.next()? {
-                Ok(series) => return Some(Ok(series)),
-                Err(error) => {
-                    if let Err(error) = self.scope.tolerate(error) {
-                        return Some(Err(error));
-                    }
-                }
-            }
-        }
+    /// The series of all sources in label order, equal label sets joined. To be read on the CPU pool.
+    pub(crate) fn into_stream(self) -> SeriesStream {
+        let limit = if self.limit == 0 { usize::MAX } else { self.limit };
+        Box::new(merge(self.parts.into_iter().map(|part| part.into_iter().map(Ok))).take(limit))
     }
 }

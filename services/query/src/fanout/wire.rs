@@ -1,12 +1,15 @@
 //! Between StoreAPI's messages and what the fan-out works with.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tithon_chunks::{EncodedChunk, Encoding, Timestamp};
+use tithon_chunks::{EncodedChunk, Encoding, TimeRange, Timestamp};
 use tithon_engine::SelectedSeries;
 use tithon_proto::thanos::{self, series_response::Result as Frame};
-use tithon_proto::{ConvertError, chunk_from_wire, encoding_from_wire, labels_from_wire, matcher_to_wire};
+use tithon_proto::{
+    ConvertError, aggr_chunk, chunk_from_wire, encoding_from_wire, labels_from_wire, labels_to_wire,
+    matcher_to_wire, matchers_from_wire,
+};
 
-use super::{Aggregate, LabelsRequest, SeriesRequest};
+use super::{Aggregate, LabelsRequest, SeriesRequest, SeriesStream, SourceError};
 
 /// Series that we like to have in one frame.
 const BATCH_SERIES: i64 = 64;
@@ -77,6 +80,67 @@ fn to_wire(aggregate: Aggregate) -> thanos::Aggr {
         Aggregate::Max => thanos::Aggr::Max,
         Aggregate::Counter => thanos::Aggr::Counter,
     }
+}
+
+/// What a caller asks of us.
+pub(crate) fn series_request_from(message: thanos::SeriesRequest) -> Result<SeriesRequest, ConvertError> {
+    let aggregates = message.aggregates.iter().filter_map(|a| match thanos::Aggr::try_from(*a) {
+        Ok(thanos::Aggr::Count) => Some(Aggregate::Count),
+        Ok(thanos::Aggr::Sum) => Some(Aggregate::Sum),
+        Ok(thanos::Aggr::Min) => Some(Aggregate::Min),
+        Ok(thanos::Aggr::Max) => Some(Aggregate::Max),
+        Ok(thanos::Aggr::Counter) => Some(Aggregate::Counter),
+        Ok(thanos::Aggr::Raw) | Err(_) => None,
+    });
+    Ok(SeriesRequest {
+        matchers: matchers_from_wire(&message.matchers)?,
+        range: TimeRange::new(message.min_time, message.max_time),
+        skip_chunks: message.skip_chunks,
+        max_resolution_ms: message.max_resolution_window,
+        aggregates: aggregates.collect(),
+        without_labels: message.without_replica_labels,
+        limit: usize::try_from(message.limit).unwrap_or(0),
+    })
+}
+
+/// Series as frames: of up to `batch` series each, or of one where the caller asks for no batches.
+pub(crate) fn frames(
+    series: SeriesStream,
+    aggregates: &[i32],
+    batch: i64,
+) -> Result<Vec<thanos::SeriesResponse>, SourceError> {
+    let aggregates: Vec<thanos::Aggr> =
+        aggregates.iter().filter_map(|a| thanos::Aggr::try_from(*a).ok()).collect();
+    let batch = usize::try_from(batch).unwrap_or(0).max(1);
+    let mut frames = Vec::new();
+    let mut pending = Vec::new();
+    let frame = |mut series: Vec<thanos::Series>| thanos::SeriesResponse {
+        result: match (batch, series.pop()) {
+            (1, Some(one)) => Some(Frame::Series(one)),
+            (_, Some(last)) => {
+                series.push(last);
+                Some(Frame::Batch(thanos::SeriesBatch { series }))
+            }
+            (_, None) => None,
+        },
+    };
+    for one in series {
+        let SelectedSeries { labels, chunks } = one?;
+        let chunks = chunks.iter().map(|chunk| aggr_chunk(chunk, &aggregates)).collect::<Result<_, _>>()?;
+        pending.push(thanos::Series { labels: labels_to_wire(&labels), chunks });
+        if pending.len() == batch {
+            frames.push(frame(std::mem::take(&mut pending)));
+        }
+    }
+    if !pending.is_empty() {
+        frames.push(frame(pending));
+    }
+    Ok(frames)
+}
+
+/// A warning as a frame.
+pub(crate) fn warning(text: String) -> thanos::SeriesResponse {
+    thanos::SeriesResponse { result: Some(Frame::Warning(text)) }
 }
 
 /// Takes the content of a frame over.

@@ -3,10 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{BoxStream, StreamExt};
 use tithon_chunks::{EncodedChunk, TimeRange};
 use tithon_engine::{Block, LabelRequest, SelectRequest, SelectedSeries};
 use tithon_index::{Labels, Matcher};
-use tithon_query::{LabelsRequest, LocalSource, SeriesRequest, SeriesStream, SourceError, SourceInfo};
+use tithon_query::{
+    LabelsRequest, LocalPart, LocalSource, SeriesRequest, SourceError, SourceInfo, SourceLabels,
+};
 
 /// Blocks whose external labels belong to every series.
 pub(crate) struct Blocks(Vec<Arc<Block>>);
@@ -66,20 +70,9 @@ impl Blocks {
     }
 }
 
-impl LocalSource for Blocks {
-    fn info(&self) -> SourceInfo {
-        SourceInfo {
-            name: "blocks".into(),
-            component: "store".into(),
-            label_sets: Vec::new(),
-            range: TimeRange::ALL,
-            last_check_ms: 0,
-            last_error: None,
-        }
-    }
-
-    fn series(&self, request: &SeriesRequest) -> Result<SeriesStream, SourceError> {
-        let mut streams: Vec<SeriesStream> = Vec::new();
+impl Blocks {
+    fn select(&self, request: &SeriesRequest) -> Result<Vec<SelectedSeries>, SourceError> {
+        let mut streams = Vec::new();
         for block in self.of_resolution(request.max_resolution_ms) {
             let external = block.external_labels();
             let Some(matchers) = inner_matchers(&external, &request.matchers) else { continue };
@@ -101,12 +94,12 @@ impl LocalSource for Blocks {
                 }
             }
             series.sort_by(|a, b| a.labels.cmp(&b.labels));
-            streams.push(Box::new(series.into_iter().map(Ok)));
+            streams.push(series.into_iter().map(Ok::<_, SourceError>));
         }
-        Ok(Box::new(tithon_engine::merge(streams)))
+        tithon_engine::merge(streams).collect()
     }
 
-    fn labels(&self, request: &LabelsRequest) -> Result<Vec<Vec<u8>>, SourceError> {
+    fn find(&self, request: &LabelsRequest) -> Result<Vec<Vec<u8>>, SourceError> {
         let mut found = std::collections::BTreeSet::new();
         for block in &self.0 {
             let external = block.external_labels();
@@ -140,5 +133,33 @@ impl LocalSource for Blocks {
             }
         }
         Ok(found.into_iter().collect())
+    }
+}
+
+impl LocalSource for Blocks {
+    fn info(&self) -> SourceInfo {
+        SourceInfo {
+            name: "blocks".into(),
+            component: "store".into(),
+            label_sets: Vec::new(),
+            range: TimeRange::ALL,
+            last_check_ms: 0,
+            last_error: None,
+        }
+    }
+
+    fn series(&self, request: SeriesRequest, _: bool) -> BoxStream<'static, Result<LocalPart, SourceError>> {
+        let series =
+            self.select(&request).map(|series| LocalPart::Series(tithon_engine::SeriesBatch { series }));
+        futures::stream::iter([series]).boxed()
+    }
+
+    fn labels(
+        &self,
+        request: LabelsRequest,
+        _: bool,
+    ) -> BoxFuture<'static, Result<SourceLabels, SourceError>> {
+        let found = self.find(&request).map(|found| SourceLabels { found, warnings: Vec::new() });
+        std::future::ready(found).boxed()
     }
 }
