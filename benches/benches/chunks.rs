@@ -160,7 +160,7 @@ fn real_block() -> Vec<Bytes> {
     out
 }
 
-fn synthetic(value: fn(&mut Noise, usize) -> f64) -> Vec<Bytes> {
+fn synthetic(value: Value) -> Vec<Bytes> {
     let mut noise = Noise(7);
     (0..8_000)
         .map(|chunk| {
@@ -234,6 +234,9 @@ fn samples_in(data: &[u8]) -> usize {
 fn count(chunks: &[Bytes]) -> f64 {
     chunks.iter().map(|data| samples_in(data)).sum::<usize>() as f64
 }
+
+/// Makes the value of a chunk's sample with this index.
+type Value = fn(&mut Noise, usize) -> f64;
 
 /// A counter that rises by a different integer each time.
 fn noisy_int(noise: &mut Noise, i: usize) -> f64 {

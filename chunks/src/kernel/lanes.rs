@@ -35,7 +35,7 @@ struct Lanes {
 /// end on. Answers `false` when one is damaged.
 ///
 /// # Safety
-/// The CPU must have AVX-512 F, BW, CD and DQ.
+/// The CPU must have AVX-512 F, BW, CD and DQ, LZCNT, BMI1 and BMI2.
 #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,lzcnt,bmi1,bmi2")]
 pub(super) unsafe fn decode(
     chunks: &[&[u8]],
