@@ -2,6 +2,9 @@
 
 use crate::{FloatHistogram, Timestamp};
 
+/// The bits of the value that marks a series stale; a histogram is stale when its sum has them.
+pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
+
 /// Float samples in columns of equal length, in the order of the chunk.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SampleBatch {
@@ -55,4 +58,16 @@ pub struct Samples {
     pub float_start_timestamps: Vec<i64>,
     /// Start timestamp of each histogram sample (0 is none), or empty when no sample has one.
     pub histogram_start_timestamps: Vec<i64>,
+}
+
+impl Samples {
+    /// Number of samples of both kinds.
+    pub fn len(&self) -> usize {
+        self.floats.len() + self.histograms.timestamps.len()
+    }
+
+    /// Whether there is no sample of either kind.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong with chunk bytes, and the one classification of errors that every crate maps to.
 
-use crate::Encoding;
+use crate::{Encoding, HistogramError};
 
 /// What a caller should do about an error; each crate's error has a `kind()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,7 +24,7 @@ pub enum ErrorKind {
 }
 
 /// Why chunk bytes could not be read or written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ChunkError {
     /// The bytes end before `what`.
     #[error("{what}: needs {needed} bytes at offset {offset}, {left} left")]
@@ -72,6 +72,9 @@ pub enum ChunkError {
         /// Stored beside them.
         expected: u32,
     },
+    /// A decoded histogram that makes no sense.
+    #[error("histogram in chunk: {0}")]
+    Histogram(#[from] HistogramError),
     /// An encoding that this call cannot decode.
     #[error("chunk encoding {0:?} is not supported here")]
     UnsupportedEncoding(Encoding),

@@ -1,5 +1,32 @@
 //! Native histograms as values. Prometheus `model/histogram`.
 
+mod arithmetic;
+mod bounds;
+mod buckets;
+mod compact;
+mod convert;
+mod custom;
+mod equal;
+mod error;
+mod kahan;
+mod reduce;
+mod reset;
+mod schema;
+mod text;
+mod trim;
+mod validate;
+mod zero;
+
+pub use arithmetic::Combined;
+pub use buckets::Bucket;
+pub(crate) use convert::absolute;
+pub use error::HistogramError;
+pub use kahan::kahan_add;
+pub(crate) use reduce::deltas_of;
+pub use schema::{CUSTOM_BUCKETS_SCHEMA, SCHEMA_MAX, SCHEMA_MIN, is_known_schema, is_valid_schema};
+pub use trim::Keep;
+pub(crate) use validate::check_spans;
+
 /// A run of consecutive buckets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Span {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tithon_chunks::ChunkError;
+use tithon_chunks::SegmentReader;
 use tithon_index::{IndexHeader, Labels};
 
 use crate::{
@@ -22,9 +22,6 @@ pub struct Block {
     segments: Vec<Bytes>,
     tombstones: Arc<Tombstones>,
 }
-
-const SEGMENT_MAGIC: u32 = 0x85bd_40dd;
-const SEGMENT_VERSION: u8 = 1;
 
 impl Block {
     /// Opens a block: reads meta.json and tombstones, checks the index's table of contents, symbols and postings
@@ -170,31 +167,13 @@ fn open_segments(dir: &Path, block: BlockId) -> Result<Vec<Bytes>, BlockError> {
     for name in names {
         let path = dir.join(name);
         let segment = mmap::map(&path).map_err(BlockError::io(&path))?;
-        check_segment(&segment).map_err(|source| {
+        SegmentReader::open(segment.clone()).map_err(|source| {
             let file = BlockFile::Segment(segments.len() as u32);
             BlockError::Chunk { block, file, offset: 0, source }
         })?;
         segments.push(segment);
     }
     Ok(segments)
-}
-
-fn check_segment(segment: &[u8]) -> Result<(), ChunkError> {
-    let Some(&[m0, m1, m2, m3, version, _, _, _]) = segment.first_chunk::<8>() else {
-        return Err(ChunkError::Truncated {
-            what: "segment header",
-            offset: 0,
-            needed: 8,
-            left: segment.len(),
-        });
-    };
-    let magic = u32::from_be_bytes([m0, m1, m2, m3]);
-    let (what, found, expected) = match (magic, version) {
-        (SEGMENT_MAGIC, SEGMENT_VERSION) => return Ok(()),
-        (SEGMENT_MAGIC, version) => ("segment version", u64::from(version), "1"),
-        (magic, _) => ("segment magic", u64::from(magic), "0x85bd40dd"),
-    };
-    Err(ChunkError::Invalid { what, offset: 0, found, expected })
 }
 
 fn read_tombstones(path: &Path, block: BlockId) -> Result<Tombstones, BlockError> {

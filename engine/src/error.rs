@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use tithon_chunks::{ChunkError, ErrorKind};
-use tithon_index::IndexError;
+use tithon_index::{IndexError, Labels};
 
+use crate::compact::MergeError;
+use crate::downsample::DownsampleError;
 use crate::{BlockFile, BlockId, MetaError, TombstonesError};
 
 /// Why a block could not be read or written.
@@ -100,6 +102,42 @@ pub enum BlockError {
         /// What is out of order.
         what: String,
     },
+    /// A chunk to be written is damaged.
+    #[error("block {block}: a chunk to be written: {source}")]
+    Written {
+        /// The block under construction.
+        block: BlockId,
+        /// What is wrong.
+        source: ChunkError,
+    },
+    /// A chunk of a series cannot be decoded.
+    #[error("series {labels}: {source}")]
+    Series {
+        /// The series.
+        labels: Labels,
+        /// What is wrong.
+        source: ChunkError,
+    },
+    /// The chunks of a series could not be merged.
+    #[error("block {block}: merging {labels}: {source}")]
+    Merge {
+        /// The block under construction.
+        block: BlockId,
+        /// The series.
+        labels: Labels,
+        /// What is wrong.
+        source: MergeError,
+    },
+    /// A series could not be downsampled.
+    #[error("block {block}: downsampling {labels}: {source}")]
+    Downsample {
+        /// The source.
+        block: BlockId,
+        /// The series.
+        labels: Labels,
+        /// What is wrong.
+        source: DownsampleError,
+    },
     /// The driver of a selection handed back something else than it was asked for: a fault of ours.
     #[error("block {block}: {got} ranges were handed in, {expected} asked for")]
     Fetched {
@@ -124,6 +162,9 @@ impl BlockError {
             BlockError::Tombstones { source, .. } => source.kind(),
             BlockError::Index { source, .. } => source.kind(),
             BlockError::Chunk { source, .. } => source.kind(),
+            BlockError::Series { source, .. } | BlockError::Written { source, .. } => source.kind(),
+            BlockError::Merge { source, .. } => source.kind(),
+            BlockError::Downsample { source, .. } => source.kind(),
             BlockError::WrongId { .. } | BlockError::NoSegment { .. } | BlockError::Short { .. } => {
                 ErrorKind::Corrupt
             }

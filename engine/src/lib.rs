@@ -16,7 +16,22 @@ mod select;
 mod series;
 mod trim;
 
+pub mod diff;
+pub mod digest;
+pub mod inspect;
+pub mod verify;
+
+mod publish;
+mod writer;
+
+mod heap;
 mod merge;
+
+pub mod compact;
+pub mod dedup;
+pub mod downsample;
+
+pub mod plan;
 
 pub use crate::block::{Block, BlockSelect};
 pub use crate::error::BlockError;
@@ -30,3 +45,4 @@ pub use crate::meta::{
 pub use crate::select::{LabelRequest, LabelSelect, LabelStep, Select, SelectRequest, Step};
 pub use crate::series::{SelectedSeries, SeriesBatch};
 pub use crate::tombstones::{Tombstones, TombstonesError};
+pub use crate::writer::{BlockWriter, MetaParts};

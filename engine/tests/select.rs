@@ -92,6 +92,18 @@ fn check(block: &Block, expected: &str) {
     }
 }
 
+fn check_digests(block: &Block, expected: &str) {
+    let lines = json_lines(expected);
+    let ours: Vec<Value> = tithon_engine::digest::digests(block)
+        .unwrap()
+        .map(|series| serde_json::to_value(series.unwrap()).unwrap())
+        .collect();
+    assert_eq!(ours.len(), lines.len(), "{expected}");
+    for (ours, line) in ours.iter().zip(&lines) {
+        assert_eq!(ours, line, "{expected}");
+    }
+}
+
 #[test]
 fn every_chunk_of_every_golden_block() {
     let mut n_blocks = 0;
@@ -99,6 +111,7 @@ fn every_chunk_of_every_golden_block() {
         for name in blocks_with_expectations(below) {
             let block = Block::open(shared(&format!("testdata/{name}"))).unwrap();
             check(&block, &format!("testdata/{name}.expected.jsonl.zst"));
+            check_digests(&block, &format!("testdata/{name}.expected.jsonl.zst"));
             n_blocks += 1;
         }
     }
@@ -108,6 +121,7 @@ fn every_chunk_of_every_golden_block() {
         let dirs = ["bucket", "bucket-corrupt-meta"].map(|d| shared("testdata").join(d).join(id));
         let Some(Ok(block)) = dirs.into_iter().find(|d| d.exists()).map(Block::open) else { continue };
         check(&block, &format!("testdata/bucket-expected/{name}"));
+        check_digests(&block, &format!("testdata/bucket-expected/{name}"));
         n_blocks += 1;
     }
     assert!(n_blocks >= 70, "{n_blocks}");

@@ -16,22 +16,30 @@ mod symbols;
 mod toc;
 mod u32s;
 
+pub mod kernel;
+mod lists;
 mod plan;
 mod postings;
-mod sets;
+pub mod sets;
 
+mod filter;
+mod health;
 mod reader;
+mod stats;
 mod writer;
 
 pub use crate::error::IndexError;
+pub use crate::filter::LabelFilter;
 pub use crate::header::{IndexHeader, write_thanos_header};
+pub use crate::health::IndexHealth;
 pub use crate::labels::{Labels, LabelsBuilder, LabelsIter, METRIC_NAME, write_name, write_quoted};
-pub use crate::matcher::{MatchOp, Matcher, MatcherError};
+pub use crate::matcher::{MatchOp, Matcher, MatcherError, anchored_regex};
 pub use crate::offsets::{LabelValue, LabelValues};
 pub use crate::plan::PostingsPlan;
 pub use crate::postings::Postings;
 pub use crate::reader::IndexReader;
 pub use crate::series::{LabelPair, SeriesDecoder, SeriesEntry, SeriesRef};
+pub use crate::stats::{Cardinality, NameCardinality, PairCardinality};
 pub use crate::symbols::{SymbolRef, SymbolTable};
 pub use crate::toc::{Toc, index_version};
 pub use crate::writer::IndexWriter;

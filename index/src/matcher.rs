@@ -1,10 +1,16 @@
 //! Label matchers: `=`, `!=`, `=~`, `!~`. Prometheus `model/labels/matcher.go`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use regex_automata::meta::Regex;
 
+pub(crate) use self::text::{Automaton, TextTest, begins, fold_starts};
 use crate::labels::{write_name, write_quoted};
+
+mod go_class;
+mod go_syntax;
+mod text;
 
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,7 +51,8 @@ pub struct Matcher {
     name: Box<[u8]>,
     op: MatchOp,
     value: Box<[u8]>,
-    regex: Option<Regex>,
+    /// Of the operators with a pattern.
+    pattern: Option<Arc<TextTest>>,
 }
 
 impl Matcher {
@@ -56,11 +63,13 @@ impl Matcher {
         value: impl AsRef<[u8]>,
     ) -> Result<Matcher, MatcherError> {
         let (name, value) = (name.as_ref(), value.as_ref());
-        let regex = match op {
+        let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(compile(value)?),
+            MatchOp::Regex | MatchOp::NotRegex => {
+                Some(Arc::new(TextTest::compile(value).map_err(MatcherError::Regex)?))
+            }
         };
-        Ok(Matcher { name: name.into(), op, value: value.into(), regex })
+        Ok(Matcher { name: name.into(), op, value: value.into(), pattern })
     }
 
     /// The label's name.
@@ -80,13 +89,25 @@ impl Matcher {
 
     /// Whether a label with this value matches.
     pub fn matches(&self, value: &[u8]) -> bool {
-        match (self.op, &self.regex) {
-            (MatchOp::Equal, _) => *value == *self.value,
-            (MatchOp::NotEqual, _) => *value != *self.value,
-            (MatchOp::Regex, Some(re)) => re.is_match(value),
-            (MatchOp::NotRegex, Some(re)) => !re.is_match(value),
-            (MatchOp::Regex | MatchOp::NotRegex, None) => false,
+        self.accepts(value) != self.negated()
+    }
+
+    /// Whether the value satisfies the operator without its negation.
+    fn accepts(&self, value: &[u8]) -> bool {
+        match &self.pattern {
+            Some(pattern) => pattern.accepts(value),
+            None => *value == *self.value,
         }
+    }
+
+    /// Whether the operator is `!=` or `!~`.
+    pub(crate) fn negated(&self) -> bool {
+        matches!(self.op, MatchOp::NotEqual | MatchOp::NotRegex)
+    }
+
+    /// The compiled pattern of the operators that have one.
+    pub(crate) fn pattern(&self) -> Option<&TextTest> {
+        self.pattern.as_deref()
     }
 
     /// Whether a series without the label matches.
@@ -95,9 +116,10 @@ impl Matcher {
     }
 }
 
-fn compile(pattern: &[u8]) -> Result<Regex, MatcherError> {
-    let text = std::str::from_utf8(pattern).map_err(|_| MatcherError::Regex("invalid UTF-8".into()))?;
-    Regex::new(&format!("^(?s:{text})$")).map_err(|e| MatcherError::Regex(e.to_string()))
+/// Compiles a pattern by Go's rules, as Prometheus does for `label_replace`: anchored at both ends, `.` matches
+/// newlines, groups captured.
+pub fn anchored_regex(pattern: impl AsRef<[u8]>) -> Result<Regex, MatcherError> {
+    text::anchored(pattern.as_ref()).map_err(MatcherError::Regex)
 }
 
 /// Two matchers are equal when name, operator and value are.
@@ -122,3 +144,6 @@ impl fmt::Debug for Matcher {
         fmt::Display::fmt(self, f)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,78 +8,101 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::cursor::Cursor;
-use crate::postings::stored_refs;
-use crate::{IndexError, IndexHeader, LabelValue, MatchOp, Matcher, Postings, sets};
+use crate::lists::Lists;
+use crate::{IndexError, IndexHeader, Matcher, Postings};
 
 /// Which postings lists decide which series match, and how.
 #[derive(Clone, Debug)]
 pub struct PostingsPlan {
     ranges: Vec<Range<u64>>,
     /// Series must be in each of these; the fewest first.
-    add: Vec<Group>,
+    add: Vec<Lists>,
     /// And in none of these.
-    remove: Vec<Group>,
+    remove: Vec<Lists>,
+    /// Matchers left to check on the labels of the series found.
+    residual: Vec<Matcher>,
     limit: usize,
     nothing: bool,
-}
-
-/// Lists whose union one matcher asks for.
-#[derive(Clone, Debug, Default)]
-struct Group {
-    runs: Vec<Run>,
-    /// Refs in all lists together.
-    refs: u64,
-}
-
-/// Lists that lie one behind the other.
-#[derive(Clone, Debug)]
-struct Run {
-    range: Range<u64>,
-    lists: usize,
-    /// Where the range is in the plan's ranges.
-    slot: usize,
 }
 
 impl PostingsPlan {
     /// Plans for the series that satisfy all matchers, all series when there is no matcher; `limit` cuts the result
     /// (0: no limit).
     pub fn new(header: &IndexHeader, matchers: &[Matcher], limit: usize) -> Result<PostingsPlan, IndexError> {
-        let mut plan = PostingsPlan { ranges: vec![], add: vec![], remove: vec![], limit, nothing: false };
+        PostingsPlan::lazy(header, matchers, limit, 0)
+    }
+
+    /// As [`PostingsPlan::new`], but leaves out lists that cost more to fetch than the series entries they save, each
+    /// taken as `series_bytes` long (0: leaves out none). The caller checks [`PostingsPlan::residual`] on the labels of
+    /// the series found, and applies the limit where there is any. Thanos `pkg/store/lazy_postings.go` does the like.
+    pub fn lazy(
+        header: &IndexHeader,
+        matchers: &[Matcher],
+        limit: usize,
+        series_bytes: u64,
+    ) -> Result<PostingsPlan, IndexError> {
+        let mut plan = PostingsPlan {
+            ranges: vec![],
+            add: vec![],
+            remove: vec![],
+            residual: vec![],
+            limit,
+            nothing: false,
+        };
+        let (mut add, mut remove) = (vec![], vec![]);
+        let all = header.postings_range(b"", b"")?.map(|range| Lists::whole(range, 1));
         for matcher in matchers {
-            if matcher.matches_empty() {
-                let group = Group::select(header, matcher, false)?;
-                if !group.runs.is_empty() {
-                    plan.remove.push(group);
-                }
-            } else {
-                let group = Group::select(header, matcher, true)?;
-                if group.runs.is_empty() {
-                    plan.nothing = true;
-                    (plan.add, plan.remove) = (vec![], vec![]);
-                    return Ok(plan);
-                }
-                plan.add.push(group);
+            let is_remove = matcher.matches_empty();
+            let lists = Lists::select(header.offsets(), matcher, !is_remove)?;
+            // The lists of a name share no series: as many refs as there are series are all series.
+            let every = all.as_ref().is_some_and(|all| all.refs() == lists.refs());
+            match (is_remove, lists.is_empty()) {
+                (false, true) => plan.nothing = true,
+                (true, false) if every => plan.nothing = true,
+                (true, false) => remove.push((lists, matcher)),
+                (false, false) if !every => add.push((lists, matcher)),
+                _ => {}
+            }
+            if plan.nothing {
+                return Ok(plan);
             }
         }
-        if plan.add.is_empty() {
-            match header.postings_range(b"", b"")? {
-                Some(range) => plan.add.push(Group::all(range)),
-                None => plan.nothing = true,
-            }
+        match all {
+            Some(all) if add.is_empty() => plan.add.push(all),
+            None => plan.nothing = true,
+            _ => {}
         }
-        plan.add.sort_by_key(|group| group.refs);
+        add.sort_by_key(|(lists, _)| lists.refs());
+        remove.sort_by_key(|(lists, _)| lists.refs());
+        plan.choose(add, remove, series_bytes);
         plan.collect_ranges();
         Ok(plan)
     }
 
+    /// Takes lists while they are worth it; the fewest refs first.
+    fn choose(&mut self, add: Vec<(Lists, &Matcher)>, remove: Vec<(Lists, &Matcher)>, series_bytes: u64) {
+        let mut matched = self.add.first().map(Lists::refs);
+        let groups =
+            add.into_iter().map(|group| (group, true)).chain(remove.into_iter().map(|group| (group, false)));
+        for ((lists, matcher), is_add) in groups {
+            // Half of the series are expected to fall to each further matcher, as Thanos assumes.
+            let saved = matched.map(|matched| matched.min(lists.refs()).div_ceil(2) * series_bytes);
+            if series_bytes > 0 && saved.is_some_and(|saved| 4 * lists.refs() > saved) {
+                self.residual.push(matcher.clone());
+                continue;
+            }
+            matched = Some(matched.map_or(lists.refs(), |matched| matched.div_ceil(2)));
+            if is_add { self.add.push(lists) } else { self.remove.push(lists) }
+        }
+    }
+
     /// Gives each distinct range a slot, in the order of the file.
     fn collect_ranges(&mut self) {
-        let runs = || self.add.iter().chain(&self.remove).flat_map(|group| &group.runs);
+        let runs = || self.add.iter().chain(&self.remove).flat_map(|group| group.runs());
         let mut ranges: Vec<Range<u64>> = runs().map(|run| run.range.clone()).collect();
         ranges.sort_by_key(|range| (range.start, range.end));
         ranges.dedup();
-        for run in self.add.iter_mut().chain(&mut self.remove).flat_map(|group| &mut group.runs) {
+        for run in self.add.iter_mut().chain(&mut self.remove).flat_map(|group| group.runs_mut()) {
             let key = (run.range.start, run.range.end);
             run.slot = ranges.partition_point(|range| (range.start, range.end) < key);
         }
@@ -91,29 +114,27 @@ impl PostingsPlan {
         &self.ranges
     }
 
-    /// The series that match, given the bytes of [`PostingsPlan::ranges`] in their order.
+    /// Matchers that the lists do not decide: to be checked on the labels of each series found.
+    pub fn residual(&self) -> &[Matcher] {
+        &self.residual
+    }
+
+    /// The series that match, but for [`PostingsPlan::residual`], given the bytes of [`PostingsPlan::ranges`] in their order.
     pub fn resolve(&self, fetched: &[Bytes]) -> Result<Postings, IndexError> {
         self.check_fetched(fetched)?;
         if self.nothing {
             return Ok(Postings::default());
         }
-        let mut found: Option<Vec<u32>> = None;
-        for group in &self.add {
-            let refs = group.union(fetched)?;
-            let both = match found {
-                Some(found) => sets::intersect(&found, &refs),
-                None => refs,
-            };
-            if both.is_empty() {
-                return Ok(Postings::default());
+        let Some((first, others)) = self.add.split_first() else { return Ok(Postings::default()) };
+        let mut found = first.union(fetched)?;
+        for (lists, wanted) in others.iter().map(|l| (l, true)).chain(self.remove.iter().map(|l| (l, false)))
+        {
+            if found.is_empty() {
+                break;
             }
-            found = Some(both);
+            found = lists.restrict(found, fetched, wanted)?;
         }
-        let mut found = found.unwrap_or_default();
-        for group in &self.remove {
-            found = sets::difference(&found, &group.union(fetched)?);
-        }
-        if self.limit > 0 {
+        if self.limit > 0 && self.residual.is_empty() {
             found.truncate(self.limit);
         }
         Ok(Postings::from_sorted(found))
@@ -131,71 +152,5 @@ impl PostingsPlan {
             }
         }
         Ok(())
-    }
-}
-
-impl Group {
-    /// The lists of the values that satisfy the matcher, or of those that do not.
-    fn select(header: &IndexHeader, matcher: &Matcher, satisfy: bool) -> Result<Group, IndexError> {
-        let mut group = Group::default();
-        let Some(part) = header.offsets().name(matcher.name())? else { return Ok(group) };
-        let contiguous = header.offsets().contiguous();
-        if matcher.value().is_empty()
-            && matches!(matcher.op(), MatchOp::Equal | MatchOp::NotEqual)
-            && let Some(range) = header.offsets().whole(part)?
-        {
-            return Ok(Group::whole(range, part.count()));
-        }
-        let single = matches!((matcher.op(), satisfy), (MatchOp::Equal, true) | (MatchOp::NotEqual, false));
-        if single {
-            if let Some(range) = header.offsets().find(matcher.name(), matcher.value())? {
-                group.push(&LabelValue { value: matcher.value(), list: range }, contiguous);
-            }
-            return Ok(group);
-        }
-        for value in header.offsets().values(part) {
-            let value = value?;
-            if matcher.matches(value.value) == satisfy {
-                group.push(&value, contiguous);
-            }
-        }
-        Ok(group)
-    }
-
-    /// The list of all series.
-    fn all(range: Range<u64>) -> Group {
-        Group::whole(range, 1)
-    }
-
-    /// All lists of a label, one behind the other.
-    fn whole(range: Range<u64>, lists: usize) -> Group {
-        let refs = (range.end - range.start).saturating_sub(12 * lists as u64) / 4;
-        Group { refs, runs: vec![Run { range, lists, slot: 0 }] }
-    }
-
-    fn push(&mut self, value: &LabelValue<'_>, contiguous: bool) {
-        self.refs += value.series();
-        match self.runs.last_mut() {
-            Some(run) if contiguous && run.range.end == value.list.start => {
-                run.range.end = value.list.end;
-                run.lists += 1;
-            }
-            _ => self.runs.push(Run { range: value.list.clone(), lists: 1, slot: 0 }),
-        }
-    }
-
-    /// The refs of all lists, ascending.
-    fn union(&self, fetched: &[Bytes]) -> Result<Vec<u32>, IndexError> {
-        let mut refs = Vec::new();
-        for run in &self.runs {
-            // Checked: every slot was given by `collect_ranges`, and `fetched` has as many.
-            let mut cursor = Cursor::new(&fetched[run.slot], run.range.start);
-            for _ in 0..run.lists {
-                sets::expand(stored_refs(&mut cursor)?, &mut refs);
-                let padding = cursor.offset().next_multiple_of(4) - cursor.offset();
-                cursor.take((padding as usize).min(cursor.left()), "padding")?;
-            }
-        }
-        Ok(sets::normalize(refs))
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use tithon_chunks::ChunkMeta;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cursor::{Cursor, put_string, put_uvarint, put_varint};
 use crate::toc::{INDEX_MAGIC, Toc};
@@ -67,6 +68,10 @@ impl<W: Write> IndexWriter<W> {
 
     /// Adds a series whose strings are all symbols.
     pub fn add_series(&mut self, labels: &Labels, chunks: &[ChunkMeta]) -> Result<SeriesRef, IndexError> {
+        self.end_symbols()?;
+        if self.symbols.slots.is_empty() {
+            self.symbols.hash();
+        }
         let find = |text: &[u8]| {
             let missing = || IndexError::MissingSymbol(String::from_utf8_lossy(text).into_owned());
             self.symbols.find(text).ok_or_else(missing)
@@ -253,13 +258,15 @@ impl<W: Write> Sink<W> {
     }
 }
 
-/// The strings added, found by binary search.
+/// The strings added, found by binary search until [`Symbols::hash`] is called, by hash then.
 #[derive(Debug, Default)]
 struct Symbols {
     /// As in the file: each behind its length.
     strings: Vec<u8>,
     /// Where each string's length begins.
     starts: Vec<u32>,
+    /// Open addressing: at the place of a string's hash, or behind it, its number plus one; 0 is free. At most half full.
+    slots: Vec<u32>,
 }
 
 impl Symbols {
@@ -281,9 +288,34 @@ impl Symbols {
         Ok(SymbolRef(item as u32))
     }
 
+    /// Makes finding fast once all strings are there.
+    fn hash(&mut self) {
+        self.slots = vec![0; (self.starts.len() * 2 + 1).next_power_of_two()];
+        for i in 0..self.starts.len() {
+            let (Ok(slot) | Err(slot)) = self.slot(self.text(self.starts[i]));
+            self.slots[slot] = i as u32 + 1;
+        }
+    }
+
+    /// The slot that holds a string, or else the free one where it belongs. There are slots.
+    fn slot(&self, text: &[u8]) -> Result<usize, usize> {
+        let mask = self.slots.len() - 1;
+        let mut slot = xxh3_64(text) as usize & mask;
+        loop {
+            match self.slots[slot] {
+                0 => return Err(slot),
+                i if self.text(self.starts[i as usize - 1]) == text => return Ok(slot),
+                _ => slot = (slot + 1) & mask,
+            }
+        }
+    }
+
     fn find(&self, text: &[u8]) -> Option<SymbolRef> {
-        let i = self.starts.binary_search_by(|start| self.text(*start).cmp(text)).ok()?;
-        Some(SymbolRef(i as u32))
+        if self.slots.is_empty() {
+            let i = self.starts.binary_search_by(|start| self.text(*start).cmp(text)).ok()?;
+            return Some(SymbolRef(i as u32));
+        }
+        Some(SymbolRef(self.slots[self.slot(text).ok()?] - 1))
     }
 
     fn get(&self, symbol: SymbolRef) -> &[u8] {

@@ -1,4 +1,5 @@
 //! Indexes written by Prometheus and Thanos: read, written again byte for byte, asked as upstream was asked.
+#![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +8,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tithon_chunks::TimeRange;
 use tithon_index::{
-    IndexHeader, IndexReader, IndexWriter, Labels, MatchOp, Matcher, Postings, SeriesDecoder, SeriesEntry,
-    Toc, write_thanos_header,
+    Cardinality, IndexHeader, IndexHealth, IndexReader, IndexWriter, LabelFilter, Labels, MatchOp, Matcher,
+    Postings, PostingsPlan, SeriesDecoder, SeriesEntry, Toc, write_thanos_header,
 };
 use tithon_testdata::{json_lines, shared};
 
@@ -153,6 +154,146 @@ fn matchers_select_what_upstream_selects() {
     assert!(checked > 900, "only {checked} matcher lists");
 }
 
+#[test]
+fn lazy_plans_find_the_same_series_once_the_rest_is_checked() {
+    let reader = IndexReader::open(read(shared("testdata/blocks/wide/index"))).unwrap();
+    let (mut entry, mut decoder) = (SeriesEntry::default(), SeriesDecoder::new(reader.header()));
+    let (mut lazy, mut fewer) = (0, 0);
+    for line in json_lines("testdata/blocks/wide.matchers.jsonl.zst").iter().step_by(3) {
+        let matchers: Vec<Matcher> = line["matchers"].as_array().unwrap().iter().map(matcher).collect();
+        let exact = PostingsPlan::new(reader.header(), &matchers, 0).unwrap();
+        let plan = PostingsPlan::lazy(reader.header(), &matchers, 0, 8).unwrap();
+        let fetched = |plan: &PostingsPlan| -> Vec<Bytes> {
+            plan.ranges().iter().map(|r| reader.bytes().slice(r.start as usize..r.end as usize)).collect()
+        };
+        let found: Postings = plan
+            .resolve(&fetched(&plan))
+            .unwrap()
+            .iter()
+            .filter(|series| {
+                reader.series(*series, TimeRange::ALL, &mut entry).unwrap();
+                let labels = decoder.labels(&entry).unwrap();
+                plan.residual().iter().all(|m| m.matches(labels.get(m.name()).unwrap_or_default()))
+            })
+            .collect();
+        assert_eq!(line["ids_sha256"], ids_sha256(&found), "{matchers:?}");
+        lazy += usize::from(!plan.residual().is_empty());
+        let bytes = |plan: &PostingsPlan| -> usize { fetched(plan).iter().map(Bytes::len).sum() };
+        fewer += usize::from(bytes(&plan) < bytes(&exact));
+    }
+    assert!(lazy > 20 && fewer > 20, "{lazy} lazy, {fewer} with fewer bytes");
+}
+
+#[test]
+fn limits_cut_what_is_found() {
+    let reader = IndexReader::open(read(shared("testdata/blocks/wide/index"))).unwrap();
+    let matchers = [Matcher::new(MatchOp::NotEqual, "__name__", "").unwrap()];
+    let all = reader.postings(&matchers, 0).unwrap();
+    let some = reader.postings(&matchers, 10).unwrap();
+    assert_eq!(some.as_u32s(), &all.as_u32s()[..10]);
+    assert_eq!(reader.postings(&matchers, all.len() + 1).unwrap(), all);
+}
+
+#[test]
+fn a_filter_knows_every_pair_and_few_others() {
+    let mut checked = 0;
+    for set in ["wide", "xor-shapes", "real-2022"] {
+        let header = IndexHeader::from_index(&read(shared(&format!("testdata/blocks/{set}/index")))).unwrap();
+        let filter = LabelFilter::build(&header).unwrap();
+        let filter = LabelFilter::open(filter.as_bytes().clone()).unwrap();
+        let (mut pairs, mut false_hits) = (0usize, 0);
+        for name in header.label_names().unwrap() {
+            for value in header.label_values(name).unwrap() {
+                let value = value.unwrap().value;
+                assert!(filter.may_contain(name, value));
+                false_hits += usize::from(filter.may_contain(name, &[value, b"?"].concat()));
+                pairs += 1;
+            }
+        }
+        assert!(false_hits * 100 < pairs + 400, "{false_hits} of {pairs}");
+        let equal = |value: &str| [Matcher::new(MatchOp::Equal, "__name__", value).unwrap()];
+        assert!(filter.may_match(&equal("")));
+        let set = Matcher::new(MatchOp::Regex, "job", "no such job|nor this one").unwrap();
+        assert!(!filter.may_match(&[set]));
+        checked += pairs;
+    }
+    assert!(checked > 10_000, "{checked} pairs");
+}
+
+#[test]
+fn damaged_filters_are_refused() {
+    let header = IndexHeader::from_index(&read(shared("testdata/blocks/xor-shapes/index"))).unwrap();
+    let file = LabelFilter::build(&header).unwrap().as_bytes().to_vec();
+    for len in 0..file.len() {
+        assert!(LabelFilter::open(Bytes::copy_from_slice(&file[..len])).is_err());
+    }
+    for at in 0..file.len() {
+        let mut damaged = file.clone();
+        damaged[at] ^= 0x10;
+        assert!(LabelFilter::open(damaged.into()).is_err());
+    }
+}
+
+#[test]
+fn cardinality_is_that_of_the_series() {
+    for set in ["wide", "histograms", "index-format-v1"] {
+        let reader = IndexReader::open(read(shared(&format!("testdata/blocks/{set}/index")))).unwrap();
+        let mut pairs = std::collections::BTreeMap::<(Vec<u8>, Vec<u8>), u64>::new();
+        let all = dump(&reader);
+        for (labels, _) in &all {
+            for (name, value) in labels.iter() {
+                *pairs.entry((name.to_vec(), value.to_vec())).or_default() += 1;
+            }
+        }
+        let found = Cardinality::of(reader.header(), 5).unwrap();
+        assert_eq!(found.series, all.len() as u64);
+        assert_eq!(found.pairs, pairs.len() as u64);
+        let mut top: Vec<_> = pairs.iter().collect();
+        top.sort_by_key(|((name, value), series)| (std::cmp::Reverse(**series), name.clone(), value.clone()));
+        let expected: Vec<_> = top.iter().take(5).map(|((n, v), s)| (&**n, &**v, **s)).collect();
+        let got: Vec<_> = found.top_pairs.iter().map(|p| (&*p.name, &*p.value, p.series)).collect();
+        assert_eq!(got, expected);
+        for name in &found.names {
+            let of_name = pairs.iter().filter(|((n, _), _)| **n == *name.name);
+            let (values, series) = of_name.fold((0, 0), |(v, s), (_, n)| (v + 1, s + n));
+            assert_eq!((name.values, name.series), (values, series));
+        }
+    }
+}
+
+#[test]
+fn healthy_blocks_are_found_healthy_and_sizes_are_those_of_thanos() {
+    let (mut blocks, mut with_stats) = (0, 0);
+    for path in files_named(&shared("testdata"), "meta.json") {
+        let index = path.with_file_name("index");
+        let Ok(meta) = serde_json::from_slice::<Value>(&std::fs::read(&path).unwrap()) else { continue };
+        if !index.exists() {
+            continue;
+        }
+        let reader = IndexReader::open(read(&index)).unwrap();
+        let time = |key: &str| meta[key].as_i64().unwrap();
+        let health = IndexHealth::check(&reader, time("minTime"), time("maxTime")).unwrap();
+        assert!(!health.is_faulty(), "{}: {health:?}", path.display());
+        assert_eq!(meta["stats"]["numSeries"].as_u64().unwrap_or(0), health.series, "{}", path.display());
+        assert_eq!(meta["stats"]["numChunks"].as_u64().unwrap_or(0), health.chunks, "{}", path.display());
+        // Thanos writes the least number there is where it could measure nothing.
+        let sizes = &meta["thanos"]["index_stats"];
+        if let Some(size) = sizes["chunk_max_size"].as_i64() {
+            assert_eq!(size, health.chunk_max_size.map_or(i64::MIN, |n| n as i64), "{}", path.display());
+            let series = sizes["series_max_size"].as_i64();
+            assert_eq!(
+                series,
+                Some(health.series_max_size.map_or(i64::MIN, |n| n as i64)),
+                "{}",
+                path.display()
+            );
+            with_stats += 1;
+        }
+        blocks += 1;
+    }
+    assert!(blocks > 60 && with_stats > 20, "{blocks} blocks, {with_stats} with sizes");
+}
+
 fn names_of(reader: &IndexReader, found: &Postings) -> Vec<Value> {
     let (mut entry, mut names) = (SeriesEntry::default(), std::collections::BTreeSet::new());
     for series in found.iter() {
@@ -209,7 +350,20 @@ fn check_header(index: &Bytes, file: &Bytes) {
     write_thanos_header(index[4], &toc, symbols, offsets, &mut written).unwrap();
     assert!(written == *file);
 
-    let (a, b) = (IndexHeader::from_index(index).unwrap(), IndexHeader::from_thanos(file).unwrap());
+    let header = IndexHeader::from_index(index).unwrap();
+    check_same(&header, &IndexHeader::from_thanos(file).unwrap());
+    let mut sparse = vec![];
+    match header.write_sparse(&mut sparse) {
+        Ok(()) => {
+            let sparse = IndexHeader::from_sparse(&sparse.into()).unwrap();
+            check_same(&header, &sparse);
+            assert!(sparse.resident_bytes() < 1024);
+        }
+        Err(error) => assert!(header.version() == 1, "{error}"),
+    }
+}
+
+fn check_same(a: &IndexHeader, b: &IndexHeader) {
     assert_eq!(a.version(), b.version());
     assert_eq!(a.series_bounds(), b.series_bounds());
     assert!(a.symbols().iter().eq(b.symbols().iter()));
@@ -218,6 +372,6 @@ fn check_header(index: &Bytes, file: &Bytes) {
         let values = |h: &IndexHeader| -> Vec<(Vec<u8>, std::ops::Range<u64>)> {
             h.label_values(name).unwrap().map(|v| v.unwrap()).map(|v| (v.value.to_vec(), v.list)).collect()
         };
-        assert_eq!(values(&a), values(&b));
+        assert_eq!(values(a), values(b));
     }
 }

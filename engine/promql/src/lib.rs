@@ -3,11 +3,32 @@
 //! Knows no block, file or network. Semantics: Prometheus `promql`, `promql/parser`.
 
 pub mod ast;
+pub mod format;
 mod functions_table;
+pub mod math;
 mod parse;
+mod print;
 mod series;
+// Planning and evaluation
+mod annotations;
+mod error;
+mod eval;
+mod frame;
+mod functions;
+mod ops;
+mod options;
+mod plan;
+mod result;
 
 pub use crate::ast::{Expr, Node, NodeId, NodeKind, PosRange, ValueType};
+pub use crate::error::{QueryError, SourceError};
 pub use crate::functions_table::{FUNCTIONS, Function, function};
-pub use crate::parse::{ParseError, ParseErrors, ParseOptions, line_column};
+pub use crate::options::{EvalContext, Options, TimeParams};
+pub use crate::parse::{
+    ParseError, ParseErrors, ParseOptions, SequenceValue, duration_ns, line_column, parse, parse_metric,
+    parse_metric_selector, parse_series_desc,
+};
+pub use crate::plan::{Prepared, SelectHints, SelectInput, SelectSpec};
+pub use crate::print::{prettify, to_json};
+pub use crate::result::{MatrixSeries, QueryResult, QueryStats, Sample, Value, VectorSample};
 pub use crate::series::{Series, SeriesData};

@@ -18,7 +18,7 @@ use tithon_chunks::{ChunkError, Encoding, ErrorKind};
 use tithon_index::MatcherError;
 
 /// Why a message could not be converted. The texts are those that a Thanos store sends.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ConvertError {
     /// A matcher of no known type.
     #[error("unrecognized label matcher type {0}")]

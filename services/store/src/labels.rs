@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use tithon_bucket::BucketBlock;
+use tithon_chunks::TimeRange;
 use tithon_engine::{BlockId, LabelRequest, LabelStep};
 use tithon_index::{Labels, METRIC_NAME, MatchOp, Matcher};
 use tithon_runtime::Priority;
@@ -154,5 +155,6 @@ impl Store {
 }
 
 fn request_of(request: &LabelsRequest, limit: usize) -> LabelRequest {
-    LabelRequest { values_of: None, matchers: Vec::new(), range: request.range, limit }
+    let range = if request.whole_blocks { TimeRange::ALL } else { request.range };
+    LabelRequest { values_of: None, matchers: Vec::new(), range, limit }
 }

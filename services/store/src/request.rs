@@ -73,6 +73,8 @@ pub struct LabelsRequest {
     pub matchers: Vec<Matcher>,
     /// Blocks that share a millisecond with it are asked.
     pub range: TimeRange,
+    /// Count every series of a block that is asked, as Prometheus does, not only those with a chunk in the range.
+    pub whole_blocks: bool,
     /// Labels that are taken for absent.
     pub without_labels: Vec<String>,
     /// The most to give; 0 is no limit.
@@ -89,6 +91,7 @@ impl LabelsRequest {
         LabelsRequest {
             matchers,
             range,
+            whole_blocks: false,
             without_labels: Vec::new(),
             limit: 0,
             block_matchers: Vec::new(),

@@ -80,6 +80,7 @@ impl StoreService {
         let request = LabelsRequest {
             matchers: label_matchers(&wire.matchers).map_err(label_status)?,
             range: TimeRange::new(wire.start, wire.end),
+            whole_blocks: false,
             without_labels: wire.without_replica_labels,
             limit: limit(wire.limit),
             block_matchers: block_matchers(&hints.block_matchers).map_err(label_status)?,
@@ -103,6 +104,7 @@ impl StoreService {
         let request = LabelsRequest {
             matchers: label_matchers(&wire.matchers).map_err(label_status)?,
             range: TimeRange::new(wire.start, wire.end),
+            whole_blocks: false,
             without_labels: wire.without_replica_labels,
             limit: limit(wire.limit),
             block_matchers: block_matchers(&hints.block_matchers).map_err(label_status)?,

@@ -9,7 +9,7 @@ use crate::ast::PosRange;
 pub struct ParseError {
     /// The place in the input.
     pub range: PosRange,
-    /// Line and column (in bytes) of the start, both from 1; absent if the start lies beyond the input.
+    /// Line and column (in bytes) of the start, both from 1; absent if the input is empty.
     pub line_column: Option<(u32, u32)>,
     /// What is wrong; the text is upstream's.
     pub message: String,
@@ -26,14 +26,14 @@ impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line_column {
             Some((line, column)) => write!(f, "{line}:{column}: parse error: {}", self.message),
-            None => write!(f, "invalid position: parse error: {}", self.message),
+            None => write!(f, "unknown position: parse error: {}", self.message),
         }
     }
 }
 
-/// Line and column of a byte offset, both from 1; `None` if it lies beyond the input's end.
+/// Line and column of a byte offset, both from 1; `None` if it lies beyond the input's end or the input is empty.
 pub fn line_column(input: &[u8], offset: u32) -> Option<(u32, u32)> {
-    let before = input.get(..offset as usize)?;
+    let before = input.get(..offset as usize).filter(|_| !input.is_empty())?;
     let line = before.iter().filter(|c| **c == b'\n').count() as u32 + 1;
     let column = before.iter().rev().take_while(|c| **c != b'\n').count() as u32 + 1;
     Some((line, column))

@@ -29,6 +29,31 @@ impl Server {
         Server::start(command, http)
     }
 
+    /// Starts `tithon store` over a FILESYSTEM bucket; returns it and the address of its StoreAPI.
+    pub fn store(bucket: &Path, data: &Path) -> (Server, String) {
+        let (http, grpc) = (free_port(), free_port());
+        let mut command = Command::new(TITHON);
+        command.args(["store", "--log.level=warn", &format!("--data-dir={}", data.display())]);
+        command.arg(format!(
+            "--objstore.config={{type: FILESYSTEM, config: {{directory: {}}}}}",
+            bucket.display()
+        ));
+        command.arg(format!("--http-address=127.0.0.1:{http}"));
+        command.arg(format!("--grpc-address=127.0.0.1:{grpc}"));
+        (Server::start(command, http), format!("127.0.0.1:{grpc}"))
+    }
+
+    /// Starts `tithon query` over these StoreAPI servers.
+    pub fn query(endpoints: &[&str], args: &[&str]) -> Server {
+        let (http, grpc) = (free_port(), free_port());
+        let mut command = Command::new(TITHON);
+        command.args(["query", "--log.level=warn"]).args(args);
+        command.args(endpoints.iter().map(|address| format!("--endpoint={address}")));
+        command.arg(format!("--http-address=127.0.0.1:{http}"));
+        command.arg(format!("--grpc-address=127.0.0.1:{grpc}"));
+        Server::start(command, http)
+    }
+
     /// Starts Debian's Prometheus over a copy of a data directory: it may delete or compact what it finds.
     pub fn prometheus(data: &Path) -> Server {
         let port = free_port();

@@ -1,4 +1,5 @@
-//! The recorded answers of Prometheus 3.14 and Thanos, replayed over HTTP against `tithon standalone`.
+//! The recorded answers of Prometheus 3.14 and Thanos, replayed over HTTP: Prometheus's
+//! against `tithon standalone`, Thanos's against `tithon query` over `tithon store`.
 
 use std::path::Path;
 use std::process::Command;
@@ -81,7 +82,8 @@ fn thanos_answers() {
     }
     let bucket = tempfile::tempdir().unwrap();
     thanos_blocks(bucket.path());
-    let dir = format!("--bucket-dir={}", bucket.path().display());
-    let server = Server::standalone(&[&dir, "--query.replica-label=replica"]);
+    let data = tempfile::tempdir().unwrap();
+    let (_store, address) = Server::store(bucket.path(), data.path());
+    let server = Server::query(&[&address], &["--query.replica-label=replica"]);
     check(&server, "thanos-query.jsonl.zst", &[], 1);
 }

@@ -1,0 +1,343 @@
+//! Adding, subtracting and scaling histograms, as Prometheus's `model/histogram/float_histogram.go`.
+//!
+//! One difference: in a sum that was not compacted, buckets next to each other always share a span.
+
+use super::bounds::exponential_bound;
+use super::buckets::placed;
+use super::custom::{bounds_match, intersect_bounds, merge_into_bounds};
+use super::kahan::{Compensated, kahan_add};
+use super::reduce::reduce;
+use super::schema::{CUSTOM_BUCKETS_SCHEMA, SCHEMA_MAX, SCHEMA_MIN};
+use super::zero::{pair, reconcile_zero_buckets, unpair};
+use super::{CounterResetHint, FloatHistogram, HistogramError, Span};
+
+/// What a caller may want to warn about after an addition or a subtraction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Combined {
+    /// One histogram's hint says reset, the other's not reset.
+    pub counter_reset_collision: bool,
+    /// Custom bounds differed and only the common ones are left.
+    pub bounds_reconciled: bool,
+}
+
+impl FloatHistogram {
+    /// Whether the bucket bounds are custom ones.
+    pub fn uses_custom_buckets(&self) -> bool {
+        self.schema == CUSTOM_BUCKETS_SCHEMA
+    }
+
+    /// Multiplies all counts and the sum; a negative factor makes a gauge of it.
+    pub fn mul(&mut self, factor: f64) {
+        self.scale(|count| count * factor);
+        if factor < 0.0 {
+            self.counter_reset_hint = CounterResetHint::Gauge;
+        }
+    }
+
+    /// Divides all counts and the sum; a negative divisor makes a gauge of it, zero removes the buckets.
+    pub fn div(&mut self, divisor: f64) {
+        if divisor == 0.0 {
+            self.positive_spans.clear();
+            self.negative_spans.clear();
+            self.positive_buckets.clear();
+            self.negative_buckets.clear();
+        }
+        self.scale(|count| count / divisor);
+        if divisor < 0.0 {
+            self.counter_reset_hint = CounterResetHint::Gauge;
+        }
+    }
+
+    fn scale(&mut self, by: impl Fn(f64) -> f64) {
+        for count in [&mut self.zero_count, &mut self.count, &mut self.sum] {
+            *count = by(*count);
+        }
+        for count in self.positive_buckets.iter_mut().chain(&mut self.negative_buckets) {
+            *count = by(*count);
+        }
+    }
+
+    /// Adds `other`. The coarser schema, the wider zero bucket and the common custom bounds win.
+    ///
+    /// Fails when one has custom buckets and the other has not, or spans and buckets disagree.
+    pub fn add(&mut self, other: &FloatHistogram) -> Result<Combined, HistogramError> {
+        self.combine(other, false)
+    }
+
+    /// Subtracts `other`; like [`FloatHistogram::add`] in all else.
+    pub fn sub(&mut self, other: &FloatHistogram) -> Result<Combined, HistogramError> {
+        self.combine(other, true)
+    }
+
+    fn combine(&mut self, other: &FloatHistogram, negate: bool) -> Result<Combined, HistogramError> {
+        let mut combined = self.start_combining(other)?;
+        let signed = |count: f64| if negate { -count } else { count };
+        if self.uses_custom_buckets() {
+            self.combine_totals(other, negate);
+            combined.bounds_reconciled = self.combine_custom(other, signed);
+            return Ok(combined);
+        }
+        let (zero_count, _) = reconcile_zero_buckets(self, other, None);
+        self.zero_count += signed(zero_count);
+        self.combine_totals(other, negate);
+        let schema = self.schema.min(other.schema);
+        let threshold = self.zero_threshold;
+        let side = |a: (&[Span], &[f64]), b: (&[Span], &[f64])| {
+            let a = reduce_to(a, self.schema, schema)?;
+            let b = reduce_to(b, other.schema, schema)?;
+            let merged = merge((&a.0, &a.1), (&b.0, &b.1), schema, threshold, signed, |a, b| *a += b);
+            Ok::<_, HistogramError>(merged)
+        };
+        let positive = side(
+            (&self.positive_spans, &self.positive_buckets),
+            (&other.positive_spans, &other.positive_buckets),
+        )?;
+        let negative = side(
+            (&self.negative_spans, &self.negative_buckets),
+            (&other.negative_spans, &other.negative_buckets),
+        )?;
+        (self.positive_spans, self.positive_buckets) = positive;
+        (self.negative_spans, self.negative_buckets) = negative;
+        self.schema = schema;
+        Ok(combined)
+    }
+
+    /// A true subtraction: adding the negative would flip the sign of a NaN.
+    fn combine_totals(&mut self, other: &FloatHistogram, negate: bool) {
+        if negate {
+            self.count -= other.count;
+            self.sum -= other.sum;
+        } else {
+            self.count += other.count;
+            self.sum += other.sum;
+        }
+    }
+
+    fn combine_custom(&mut self, other: &FloatHistogram, signed: impl Fn(f64) -> f64) -> bool {
+        let a = (&self.positive_spans[..], &self.positive_buckets[..]);
+        let b = (&other.positive_spans[..], &other.positive_buckets[..]);
+        if bounds_match(&self.custom_values, &other.custom_values) {
+            let merged = merge(a, b, self.schema, self.zero_threshold, signed, |a, b| *a += b);
+            (self.positive_spans, self.positive_buckets) = merged;
+            return false;
+        }
+        let bounds = intersect_bounds(&self.custom_values, &other.custom_values);
+        let (spans, merged) = merge_into_bounds(
+            &bounds,
+            placed(a.0, a.1).map(|(i, count)| (i, [count, 0.0])),
+            &self.custom_values,
+            placed(b.0, b.1).map(|(i, count)| (i, signed(count))),
+            &other.custom_values,
+        );
+        self.positive_spans = spans;
+        self.positive_buckets = unpair(&merged).0;
+        self.custom_values = bounds;
+        true
+    }
+
+    /// Adds `other` with compensation for rounding, which is kept in `lost`, a histogram of the same layout made at
+    /// the first call. Add it to the sum at the end.
+    pub fn kahan_add(
+        &mut self,
+        other: &FloatHistogram,
+        lost: &mut Option<FloatHistogram>,
+    ) -> Result<Combined, HistogramError> {
+        let mut combined = self.start_combining(other)?;
+        let c = lost.get_or_insert_with(|| self.new_compensation());
+        let inc = |sum: &mut f64, c: &mut f64, by: f64| (*sum, *c) = kahan_add(by, *sum, *c);
+        if self.uses_custom_buckets() {
+            inc(&mut self.count, &mut c.count, other.count);
+            inc(&mut self.sum, &mut c.sum, other.sum);
+            combined.bounds_reconciled = self.kahan_add_custom(other, c);
+            return Ok(combined);
+        }
+        let (zero_count, zero_lost) = reconcile_zero_buckets(self, other, Some(c));
+        inc(&mut self.zero_count, &mut c.zero_count, zero_count);
+        inc(&mut self.zero_count, &mut c.zero_count, zero_lost);
+        inc(&mut self.count, &mut c.count, other.count);
+        inc(&mut self.sum, &mut c.sum, other.sum);
+        let schema = self.schema.min(other.schema);
+        let threshold = self.zero_threshold;
+        let side = |a: (&[Span], &[f64]), lost: &[f64], b: (&[Span], &[f64])| {
+            let (a_spans, a) = reduce_to((a.0, &pair(a.1, lost)), self.schema, schema)?;
+            let none = vec![0.0; b.1.len()];
+            let (b_spans, b) = reduce_to((b.0, &pair(b.1, &none)), other.schema, schema)?;
+            Ok::<_, HistogramError>(merge((&a_spans, &a), (&b_spans, &b), schema, threshold, |b| b, add_pair))
+        };
+        let (positive_spans, positive) = side(
+            (&self.positive_spans, &self.positive_buckets),
+            &c.positive_buckets,
+            (&other.positive_spans, &other.positive_buckets),
+        )?;
+        let (negative_spans, negative) = side(
+            (&self.negative_spans, &self.negative_buckets),
+            &c.negative_buckets,
+            (&other.negative_spans, &other.negative_buckets),
+        )?;
+        (self.positive_buckets, c.positive_buckets) = unpair(&positive);
+        (self.negative_buckets, c.negative_buckets) = unpair(&negative);
+        (self.positive_spans, self.negative_spans, self.schema) = (positive_spans, negative_spans, schema);
+        c.positive_spans.clone_from(&self.positive_spans);
+        c.negative_spans.clone_from(&self.negative_spans);
+        (c.schema, c.zero_threshold) = (schema, self.zero_threshold);
+        Ok(combined)
+    }
+
+    fn kahan_add_custom(&mut self, other: &FloatHistogram, c: &mut FloatHistogram) -> bool {
+        let pairs = pair(&self.positive_buckets, &c.positive_buckets);
+        let reconciled = !bounds_match(&self.custom_values, &other.custom_values);
+        let (spans, merged) = if reconciled {
+            let bounds = intersect_bounds(&self.custom_values, &other.custom_values);
+            let out = merge_into_bounds(
+                &bounds,
+                placed(&self.positive_spans, &pairs).map(|(i, pair)| (i, [pair.sum, pair.lost])),
+                &self.custom_values,
+                placed(&other.positive_spans, &other.positive_buckets),
+                &other.custom_values,
+            );
+            c.custom_values.clone_from(&bounds);
+            self.custom_values = bounds;
+            out
+        } else {
+            let b: Vec<_> =
+                other.positive_buckets.iter().map(|sum| Compensated { sum: *sum, lost: 0.0 }).collect();
+            let b = (&other.positive_spans[..], &b[..]);
+            merge((&self.positive_spans, &pairs), b, self.schema, self.zero_threshold, |b| b, add_pair)
+        };
+        (self.positive_buckets, c.positive_buckets) = unpair(&merged);
+        c.positive_spans.clone_from(&spans);
+        self.positive_spans = spans;
+        reconciled
+    }
+
+    fn new_compensation(&self) -> FloatHistogram {
+        FloatHistogram {
+            zero_count: 0.0,
+            count: 0.0,
+            sum: 0.0,
+            positive_buckets: vec![0.0; self.positive_buckets.len()],
+            negative_buckets: vec![0.0; self.negative_buckets.len()],
+            ..self.clone()
+        }
+    }
+
+    /// Checks that the two may be combined, and sets the hint of the result.
+    fn start_combining(&mut self, other: &FloatHistogram) -> Result<Combined, HistogramError> {
+        if self.uses_custom_buckets() != other.uses_custom_buckets() {
+            return Err(HistogramError::IncompatibleSchema);
+        }
+        use CounterResetHint::{Gauge, NotReset, Reset, Unknown};
+        let pair = (self.counter_reset_hint, other.counter_reset_hint);
+        let counter_reset_collision = matches!(pair, (Reset, NotReset) | (NotReset, Reset));
+        self.counter_reset_hint = match pair {
+            (a, b) if a == b => a,
+            (Gauge, _) | (_, Gauge) => Gauge,
+            _ => Unknown,
+        };
+        Ok(Combined { counter_reset_collision, bounds_reconciled: false })
+    }
+
+    /// A copy with the coarser (or same) schema `to`. The reset hint of a reduced copy is unknown.
+    pub fn copy_to_schema(&self, to: i32) -> Result<FloatHistogram, HistogramError> {
+        let mut copy = self.clone();
+        if to != self.schema {
+            copy.reduce_resolution(to)?;
+            copy.counter_reset_hint = CounterResetHint::Unknown;
+        }
+        Ok(copy)
+    }
+
+    /// Whether a count, the sum or a bound is infinite.
+    pub fn has_overflow(&self) -> bool {
+        let fields = [self.zero_count, self.count, self.sum];
+        let buckets = self.positive_buckets.iter().chain(&self.negative_buckets);
+        fields.iter().chain(buckets).chain(&self.custom_values).any(|value| value.is_infinite())
+    }
+
+    /// Size in memory as Prometheus counts it for its sample limits, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        let lists = self.positive_spans.len() + self.negative_spans.len() + self.positive_buckets.len();
+        168 + 8 * (lists + self.negative_buckets.len() + self.custom_values.len())
+    }
+}
+
+fn add_pair(a: &mut Compensated, b: Compensated) {
+    a.add(b.sum);
+    if b.lost != 0.0 {
+        a.add(b.lost);
+    }
+}
+
+fn reduce_to<T: Copy + std::ops::AddAssign>(
+    (spans, buckets): (&[Span], &[T]),
+    from: i32,
+    to: i32,
+) -> Result<(Vec<Span>, Vec<T>), HistogramError> {
+    if from == to {
+        return Ok((spans.to_vec(), buckets.to_vec()));
+    }
+    reduce(spans, buckets, from, to)
+}
+
+/// Merges the buckets of `b`, each through `signed`, into those of `a`. Leading buckets of `b` inside the zero
+/// threshold are left out: they are in its zero count.
+fn merge<T: Copy>(
+    a: (&[Span], &[T]),
+    b: (&[Span], &[T]),
+    schema: i32,
+    threshold: f64,
+    signed: impl Fn(T) -> T,
+    add: impl Fn(&mut T, T),
+) -> (Vec<Span>, Vec<T>) {
+    let exponential = (SCHEMA_MIN..=SCHEMA_MAX).contains(&schema);
+    let mut b = placed(b.0, b.1)
+        .skip_while(|(index, _)| exponential && exponential_bound(*index, schema) <= threshold)
+        .peekable();
+    let mut added = Vec::new();
+    let mut buckets = Vec::with_capacity(a.1.len());
+    for (index, mut count) in placed(a.0, a.1) {
+        while let Some((new_index, new)) = b.next_if(|(new_index, _)| *new_index < index) {
+            added.push(new_index);
+            buckets.push(signed(new));
+        }
+        if let Some((_, other)) = b.next_if(|(other_index, _)| *other_index == index) {
+            add(&mut count, signed(other));
+        }
+        buckets.push(count);
+    }
+    for (index, count) in b {
+        added.push(index);
+        buckets.push(signed(count));
+    }
+    (extend_spans(a.0, &added), buckets)
+}
+
+/// The spans with further buckets, given ascending. As upstream, a bucket extends the span before it, else the one
+/// behind it, and spans that come to touch stay two: chunks tell the layout.
+fn extend_spans(spans: &[Span], added: &[i64]) -> Vec<Span> {
+    let mut end = 0;
+    let mut places: Vec<(i64, i64)> = Vec::with_capacity(spans.len() + added.len());
+    for span in spans {
+        let start = end + i64::from(span.offset);
+        end = start + i64::from(span.length);
+        places.push((start, end));
+    }
+    let mut behind = 0;
+    for &index in added {
+        behind += places[behind..].iter().take_while(|(start, _)| *start <= index).count();
+        if behind > 0 && places[behind - 1].1 == index {
+            places[behind - 1].1 += 1;
+        } else if places.get(behind).is_some_and(|(start, _)| *start == index + 1) {
+            places[behind].0 -= 1;
+        } else {
+            places.insert(behind, (index, index + 1));
+        }
+    }
+    let mut last = 0;
+    let relative = |(start, end): (i64, i64)| {
+        let span = Span { offset: (start - last) as i32, length: (end - start) as u32 };
+        last = end;
+        span
+    };
+    places.into_iter().map(relative).collect()
+}

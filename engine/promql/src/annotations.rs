@@ -1,0 +1,232 @@
+//! Warnings and infos that an evaluation collects. Upstream: `util/annotations/annotations.go`.
+//!
+//! Equal texts collapse to one, whatever their positions; the position of the later one stays.
+
+use std::collections::BTreeMap;
+
+use crate::ast::PosRange;
+use crate::format::{general, positional};
+use crate::line_column;
+
+/// A set of annotations.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Notes {
+    notes: BTreeMap<String, Note>,
+}
+
+#[derive(Clone, Debug)]
+struct Note {
+    pos: PosRange,
+    detail: Detail,
+}
+
+/// What annotations of some kinds gather when they collapse.
+#[derive(Clone, Debug)]
+enum Detail {
+    None,
+    Monotonicity(Monotonicity),
+    Occurrences(u64),
+}
+
+/// Where and how far a classic histogram had to be made monotonic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Monotonicity {
+    /// First and last time, milliseconds.
+    pub(crate) times: (i64, i64),
+    /// Lowest and highest bound touched.
+    pub(crate) bounds: (f64, f64),
+    /// The largest difference.
+    pub(crate) max_diff: f64,
+    /// How many samples were touched.
+    pub(crate) count: u64,
+}
+
+impl Notes {
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.notes.is_empty()
+    }
+
+    /// Adds a warning.
+    pub(crate) fn warn(&mut self, text: impl AsRef<str>, pos: PosRange) {
+        self.add(format!("PromQL warning: {}", text.as_ref()), Note { pos, detail: Detail::None });
+    }
+
+    /// Adds an info.
+    pub(crate) fn info(&mut self, text: impl AsRef<str>, pos: PosRange) {
+        self.add(format!("PromQL info: {}", text.as_ref()), Note { pos, detail: Detail::None });
+    }
+
+    /// Adds the info that a classic histogram was made monotonic.
+    pub(crate) fn monotonicity(&mut self, name: &[u8], detail: Monotonicity, pos: PosRange) {
+        let text = format!(
+            "PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){}",
+            for_metric(name)
+        );
+        self.add(text, Note { pos, detail: Detail::Monotonicity(detail) });
+    }
+
+    /// Adds the warning that a sample's start time overlaps the sample before.
+    pub(crate) fn start_overlap(&mut self, name: &[u8], pos: PosRange) {
+        let text = format!(
+            "PromQL warning: sample has start time that overlaps with previous sample timestamp for metric {}",
+            quoted(name)
+        );
+        self.add(text, Note { pos, detail: Detail::Occurrences(1) });
+    }
+
+    fn add(&mut self, text: String, note: Note) {
+        match self.notes.entry(text) {
+            std::collections::btree_map::Entry::Vacant(e) => {
+                e.insert(note);
+            }
+            std::collections::btree_map::Entry::Occupied(mut e) => {
+                let old = e.get_mut();
+                match (&mut old.detail, note.detail) {
+                    (Detail::Monotonicity(a), Detail::Monotonicity(b)) => {
+                        a.times = (a.times.0.min(b.times.0), a.times.1.max(b.times.1));
+                        a.bounds = (a.bounds.0.min(b.bounds.0), a.bounds.1.max(b.bounds.1));
+                        a.max_diff = a.max_diff.max(b.max_diff);
+                        a.count += b.count;
+                    }
+                    (Detail::Occurrences(a), Detail::Occurrences(b)) => *a += b,
+                    _ => old.pos = note.pos,
+                }
+            }
+        }
+    }
+
+    /// Takes all of `other` in.
+    pub(crate) fn merge(&mut self, other: Notes) {
+        for (text, note) in other.notes {
+            self.add(text, note);
+        }
+    }
+
+    /// Warnings and infos as texts with positions in `query`.
+    pub(crate) fn texts(&self, query: &[u8]) -> (Vec<String>, Vec<String>) {
+        let (mut warnings, mut infos) = (Vec::new(), Vec::new());
+        for (text, note) in &self.notes {
+            let place = match line_column(query, note.pos.start) {
+                Some((line, column)) => format!(" ({line}:{column})"),
+                None => " (unknown position)".to_owned(),
+            };
+            let full = match &note.detail {
+                Detail::Monotonicity(m) => format!("{text}{}{place}", monotonicity_text(m)),
+                Detail::Occurrences(n) if *n > 1 => format!("{text} ({n} occurrences){place}"),
+                _ => format!("{text}{place}"),
+            };
+            if text.starts_with("PromQL info") { infos.push(full) } else { warnings.push(full) }
+        }
+        (warnings, infos)
+    }
+}
+
+fn monotonicity_text(m: &Monotonicity) -> String {
+    format!(
+        ", from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
+        general(m.bounds.0),
+        general(m.bounds.1),
+        two_digits(m.max_diff),
+        m.count,
+        rfc3339(m.times.0),
+        rfc3339(m.times.1)
+    )
+}
+
+/// Go's `%.2g`: two significant digits, trailing zeros removed.
+fn two_digits(value: f64) -> String {
+    if !value.is_finite() || value == 0.0 {
+        return general(value);
+    }
+    let rounded = format!("{value:.1e}");
+    let (mantissa, exponent) = rounded.split_once('e').unwrap_or((&rounded, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
+    if exponent < -4 || exponent >= 2 {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{mantissa}e{sign}{:02}", exponent.abs());
+    }
+    positional(rounded.parse().unwrap_or(value))
+}
+
+/// A time in whole seconds as RFC 3339 in UTC.
+fn rfc3339(ms: i64) -> String {
+    let seconds = ms / 1000;
+    let date = crate::functions::time::Date::from_seconds(seconds);
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+        date.year, date.month, date.day, date.hour, date.minute, date.second
+    )
+}
+
+/// The text in Go's quotes.
+pub(crate) fn quoted(text: &[u8]) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = tithon_index::write_quoted(&mut out, text);
+    out
+}
+
+/// ` for metric name "x"`, or nothing when the name is empty.
+pub(crate) fn for_metric(name: &[u8]) -> String {
+    if name.is_empty() { String::new() } else { format!(" for metric name {}", quoted(name)) }
+}
+
+impl Notes {
+    /// A quantile outside of [0, 1].
+    pub(crate) fn invalid_quantile(&mut self, q: f64, pos: PosRange) {
+        self.warn(format!("quantile value should be between 0 and 1, got {}", general(q)), pos);
+    }
+
+    /// Floats and histograms in one range.
+    pub(crate) fn mixed_range(&mut self, name: &[u8], pos: PosRange) {
+        let name = quoted(name);
+        self.warn(format!("encountered a mix of histograms and floats for metric name {name}"), pos);
+    }
+
+    /// Exponential and custom buckets meet.
+    pub(crate) fn mixed_schemas(&mut self, name: &[u8], pos: PosRange) {
+        let name = quoted(name);
+        self.warn(
+            format!("vector contains a mix of histograms with exponential and custom buckets schemas for metric name {name}"),
+            pos,
+        );
+    }
+
+    /// Histograms left out of a range that has floats too.
+    pub(crate) fn ignored_in_range(&mut self, name: &[u8], pos: PosRange) {
+        let name = quoted(name);
+        self.info(
+            format!(
+                "ignored histograms in a range containing both floats and histograms for metric name {name}"
+            ),
+            pos,
+        );
+    }
+
+    /// A gauge where a counter belongs.
+    pub(crate) fn not_counter(&mut self, name: &[u8], pos: PosRange) {
+        self.warn(format!("this native histogram metric is not a counter: {}", quoted(name)), pos);
+    }
+
+    /// A counter where a gauge belongs.
+    pub(crate) fn not_gauge(&mut self, name: &[u8], pos: PosRange) {
+        self.warn(format!("this native histogram metric is not a gauge: {}", quoted(name)), pos);
+    }
+
+    /// Reset hints contradict each other.
+    pub(crate) fn reset_collision(&mut self, operation: &str, pos: PosRange) {
+        self.warn(format!("conflicting counter resets during histogram {operation}"), pos);
+    }
+
+    /// Custom bounds differ and were reconciled.
+    pub(crate) fn bounds_reconciled(&mut self, operation: &str, pos: PosRange) {
+        self.info(format!("mismatched custom buckets were reconciled during {operation}"), pos);
+    }
+
+    /// A histogram left out of an aggregation.
+    pub(crate) fn ignored_in_aggregation(&mut self, op: &str, pos: PosRange) {
+        self.info(format!("ignored histogram in {op} aggregation"), pos);
+    }
+}

@@ -1,0 +1,61 @@
+//! Why a query fails. The texts are those of Prometheus: clients match on them.
+
+use tithon_chunks::{ChunkError, ErrorKind};
+
+use crate::ParseErrors;
+
+/// What the source of series may fail with.
+pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a query failed.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The text is no query.
+    #[error("{0}")]
+    Parse(ParseErrors),
+    /// The query makes no sense at these times, or nests too deep.
+    #[error("{0}")]
+    BadData(String),
+    /// Evaluation met values that have no result.
+    #[error("{0}")]
+    Execution(String),
+    /// More samples than [`crate::Options::max_samples`] would be held.
+    #[error("query processing would load too many samples into memory in query execution")]
+    TooManySamples {
+        /// The limit.
+        limit: u64,
+    },
+    /// More bytes than [`crate::Options::max_bytes`] would be held.
+    #[error("query processing would hold more than {limit} bytes in memory in query execution")]
+    TooManyBytes {
+        /// The limit.
+        limit: u64,
+    },
+    /// The caller has gone.
+    #[error("query was canceled in expression evaluation")]
+    Cancelled,
+    /// The source of a selection failed.
+    #[error("expanding series: {0}")]
+    Storage(SourceError),
+    /// A chunk could not be decoded.
+    #[error("expanding series: {0}")]
+    Chunk(#[from] ChunkError),
+}
+
+impl QueryError {
+    /// What a caller may do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            QueryError::Parse(_) | QueryError::BadData(_) | QueryError::Execution(_) => ErrorKind::Invalid,
+            QueryError::TooManySamples { .. } | QueryError::TooManyBytes { .. } => ErrorKind::LimitExceeded,
+            QueryError::Cancelled => ErrorKind::Cancelled,
+            QueryError::Storage(_) => ErrorKind::Unavailable,
+            QueryError::Chunk(e) => e.kind(),
+        }
+    }
+
+    /// Two elements of one step have equal labels.
+    pub(crate) fn same_labelset() -> QueryError {
+        QueryError::Execution("vector cannot contain metrics with the same labelset".to_owned())
+    }
+}

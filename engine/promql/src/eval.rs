@@ -1,0 +1,201 @@
+//! Evaluation: each node over all its steps at once, children before parents.
+
+mod budget;
+mod finish;
+
+use std::sync::Mutex;
+
+use tithon_chunks::TimeRange;
+
+use crate::annotations::Notes;
+use crate::ast::{NodeId, NodeKind, PosRange, ValueType};
+use crate::error::QueryError;
+use crate::frame::{Frame, Row, Steps};
+use crate::functions;
+use crate::ops;
+use crate::options::{EvalContext, Options};
+use crate::plan::{Prepared, SelectInput};
+use crate::result::QueryResult;
+
+pub(crate) use budget::Budget;
+
+/// Stack that one level of a deep tree may need, with room to spare in unoptimised builds.
+const STACK_BYTES_PER_LEVEL: usize = 32 * 1024;
+/// Trees up to this depth are evaluated on the caller's stack.
+const DEPTH_ON_CALLER: usize = 32;
+
+/// What a node evaluates to.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// A number a step.
+    Scalar(Vec<f64>),
+    /// A text.
+    Text(Box<[u8]>),
+    /// Series.
+    Frame(Frame),
+}
+
+/// One evaluation of a query.
+pub(crate) struct Evaluator<'a> {
+    /// The query.
+    pub(crate) prepared: &'a Prepared,
+    /// Where it runs.
+    pub(crate) ctx: EvalContext<'a>,
+    /// What is held in memory.
+    pub(crate) budget: Budget,
+    notes: Mutex<Notes>,
+    inputs: Vec<Mutex<Option<SelectInput>>>,
+}
+
+/// Evaluates the query over its inputs.
+pub(crate) fn run(
+    prepared: &Prepared,
+    inputs: Vec<SelectInput>,
+    ctx: &EvalContext<'_>,
+) -> Result<QueryResult, QueryError> {
+    if prepared.depth <= DEPTH_ON_CALLER {
+        return run_here(prepared, inputs, ctx);
+    }
+    let stack = prepared.depth * STACK_BYTES_PER_LEVEL;
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .stack_size(stack)
+            .spawn_scoped(scope, || run_here(prepared, inputs, ctx))
+            .map_err(|e| QueryError::Storage(Box::new(e)))?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn run_here(
+    prepared: &Prepared,
+    inputs: Vec<SelectInput>,
+    ctx: &EvalContext<'_>,
+) -> Result<QueryResult, QueryError> {
+    let mut inputs: Vec<_> = inputs.into_iter().map(|input| Mutex::new(Some(input))).collect();
+    inputs.resize_with(prepared.selects.len().max(inputs.len()), || Mutex::new(None));
+    let evaluator = Evaluator {
+        prepared,
+        ctx: *ctx,
+        budget: Budget::new(&prepared.options),
+        notes: Mutex::default(),
+        inputs,
+    };
+    let params = &prepared.params;
+    let steps = Steps::new(params.start.0, params.end.0, params.step_ms.max(1));
+    evaluator.budget.check_steps(steps.len)?;
+    let value = finish::value(&evaluator, steps)?;
+    let notes = std::mem::take(&mut *evaluator.notes());
+    let (warnings, infos) = notes.texts(&prepared.query);
+    Ok(QueryResult { value, warnings, infos, stats: evaluator.budget.stats() })
+}
+
+impl Evaluator<'_> {
+    /// The options.
+    pub(crate) fn options(&self) -> &Options {
+        &self.prepared.options
+    }
+
+    /// The kind of a node.
+    pub(crate) fn kind(&self, id: NodeId) -> &NodeKind {
+        &self.prepared.expr[id].kind
+    }
+
+    /// The place of a node.
+    pub(crate) fn pos(&self, id: NodeId) -> PosRange {
+        self.prepared.expr[id].pos
+    }
+
+    /// The node without parentheses.
+    pub(crate) fn unparen(&self, id: NodeId) -> NodeId {
+        self.prepared.expr.unparen(id)
+    }
+
+    /// The annotations so far.
+    pub(crate) fn notes(&self) -> std::sync::MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The input of a selector or of `info`, which only the first caller gets, and the range that it was asked for.
+    pub(crate) fn take_input(&self, id: NodeId) -> (Option<SelectInput>, TimeRange) {
+        let Some(i) = self.prepared.select_of.get(&id) else { return (None, TimeRange::ALL) };
+        let mut slot = self.inputs[*i].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        (slot.take(), self.prepared.selects[*i].range)
+    }
+
+    /// Fails when the caller has gone.
+    pub(crate) fn check_cancelled(&self) -> Result<(), QueryError> {
+        if self.ctx.is_cancelled() { Err(QueryError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Evaluates a node over steps.
+    pub(crate) fn eval(&self, id: NodeId, steps: &Steps) -> Result<Output, QueryError> {
+        self.check_cancelled()?;
+        let output = match self.kind(id) {
+            NodeKind::Number { value, .. } => Output::Scalar(vec![*value; steps.len]),
+            NodeKind::String(text) => Output::Text(text.clone()),
+            NodeKind::Paren(inner) => return self.eval(*inner, steps),
+            NodeKind::StepInvariant(inner) => return self.eval_invariant(*inner, steps),
+            NodeKind::Vector(s) => Output::Frame(ops::selector::eval(self, id, s, steps)?),
+            NodeKind::Unary { negate, expr } => ops::unary::eval(self, *negate, *expr, steps)?,
+            NodeKind::Binary(b) => ops::binary::eval(self, id, b, steps)?,
+            NodeKind::Aggregate(a) => Output::Frame(ops::aggregate::eval(self, id, a, steps)?),
+            NodeKind::Call(call) => functions::eval(self, id, call, steps)?,
+            NodeKind::Matrix(_) | NodeKind::Subquery(_) | NodeKind::Duration(_) => {
+                return Err(QueryError::Execution("range vectors only stand in function calls".to_owned()));
+            }
+        };
+        Ok(output)
+    }
+
+    /// A node of vector type as a frame; a scalar becomes a row without labels.
+    pub(crate) fn frame(&self, id: NodeId, steps: &Steps) -> Result<Frame, QueryError> {
+        match self.eval(id, steps)? {
+            Output::Frame(frame) => Ok(frame),
+            Output::Scalar(values) => Ok(functions::scalar::vector(&values)),
+            Output::Text(_) => Ok(Frame::default()),
+        }
+    }
+
+    /// A node of scalar type as numbers, one a step.
+    pub(crate) fn scalar(&self, id: NodeId, steps: &Steps) -> Result<Vec<f64>, QueryError> {
+        match self.eval(id, steps)? {
+            Output::Scalar(values) => Ok(values),
+            _ => Err(QueryError::Execution("a scalar was expected".to_owned())),
+        }
+    }
+
+    /// A literal text, possibly in parentheses.
+    pub(crate) fn text(&self, id: NodeId) -> &[u8] {
+        match self.kind(id) {
+            NodeKind::String(text) => text,
+            NodeKind::Paren(inner) | NodeKind::StepInvariant(inner) => self.text(*inner),
+            _ => b"",
+        }
+    }
+
+    /// Evaluates once, at the first step, and repeats the result.
+    fn eval_invariant(&self, inner: NodeId, steps: &Steps) -> Result<Output, QueryError> {
+        let first = self.eval(inner, &steps.first_only())?;
+        if steps.len <= 1 {
+            return Ok(first);
+        }
+        Ok(match first {
+            Output::Scalar(values) => {
+                Output::Scalar(vec![values.first().copied().unwrap_or(f64::NAN); steps.len])
+            }
+            Output::Text(text) => Output::Text(text),
+            Output::Frame(frame) => {
+                let samples = frame.rows.len() as u64 * (steps.len as u64 - 1);
+                self.budget.add(samples, samples * 8)?;
+                let rows =
+                    frame.rows.into_iter().map(|row| Row { column: row.column.spread(steps.len), ..row });
+                Output::Frame(Frame { rows: rows.collect() })
+            }
+        })
+    }
+
+    /// The type of a node.
+    pub(crate) fn ty(&self, id: NodeId) -> ValueType {
+        self.prepared.expr[id].ty
+    }
+}

@@ -1,0 +1,78 @@
+//! What an evaluation holds in memory, and the limits on it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::QueryError;
+use crate::options::Options;
+use crate::result::QueryStats;
+
+/// Counts samples and bytes held; shared by the threads of one evaluation.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    samples_max: u64,
+    bytes_max: u64,
+    samples: AtomicU64,
+    bytes: AtomicU64,
+    peak: AtomicU64,
+    total: AtomicU64,
+    read: AtomicU64,
+}
+
+impl Budget {
+    /// Nothing is held yet.
+    pub(crate) fn new(options: &Options) -> Budget {
+        Budget {
+            samples_max: options.max_samples,
+            bytes_max: options.max_bytes,
+            samples: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            read: AtomicU64::new(0),
+        }
+    }
+
+    /// Refuses more steps than samples are allowed: each series would exceed the limit.
+    pub(crate) fn check_steps(&self, n_steps: usize) -> Result<(), QueryError> {
+        if n_steps as u64 > self.samples_max {
+            return Err(QueryError::TooManySamples { limit: self.samples_max });
+        }
+        Ok(())
+    }
+
+    /// Samples and bytes are held from now on.
+    pub(crate) fn add(&self, samples: u64, bytes: u64) -> Result<(), QueryError> {
+        let held = self.samples.fetch_add(samples, Ordering::Relaxed) + samples;
+        self.peak.fetch_max(held, Ordering::Relaxed);
+        if held > self.samples_max {
+            return Err(QueryError::TooManySamples { limit: self.samples_max });
+        }
+        if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.bytes_max {
+            return Err(QueryError::TooManyBytes { limit: self.bytes_max });
+        }
+        Ok(())
+    }
+
+    /// Samples and bytes are no longer held.
+    pub(crate) fn release(&self, samples: u64, bytes: u64) {
+        let less = |held: u64, n: u64| Some(held.saturating_sub(n));
+        // `fetch_update` with a function that always answers cannot fail.
+        let _ = self.samples.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| less(held, samples));
+        let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| less(held, bytes));
+    }
+
+    /// Samples were touched (`total`), and read for the first time (`read`).
+    pub(crate) fn touch(&self, total: u64, read: u64) {
+        self.total.fetch_add(total, Ordering::Relaxed);
+        self.read.fetch_add(read, Ordering::Relaxed);
+    }
+
+    /// The counts so far.
+    pub(crate) fn stats(&self) -> QueryStats {
+        QueryStats {
+            total_samples: self.total.load(Ordering::Relaxed),
+            samples_read: self.read.load(Ordering::Relaxed),
+            peak_samples: self.peak.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Intermediate results: series in rows, steps in columns.
+
+use std::sync::Arc;
+
+use tithon_chunks::FloatHistogram;
+use tithon_index::Labels;
+
+use crate::result::Sample;
+
+/// The steps of one evaluation: `start`, `start + interval`, … up to `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Steps {
+    /// The first step, milliseconds.
+    pub(crate) start: i64,
+    /// The distance of the steps, milliseconds; at least 1.
+    pub(crate) interval: i64,
+    /// The number of steps.
+    pub(crate) len: usize,
+    /// Whether the end lies after the start, even if there is one step only.
+    pub(crate) is_range: bool,
+}
+
+impl Steps {
+    /// The steps from `start` to at most `end`; none when `end < start`.
+    pub(crate) fn new(start: i64, end: i64, interval: i64) -> Steps {
+        let interval = interval.max(1);
+        let len = if end < start { 0 } else { (end.abs_diff(start) / interval as u64) as usize + 1 };
+        Steps { start, interval, len, is_range: end > start }
+    }
+
+    /// The first step alone.
+    pub(crate) fn first_only(&self) -> Steps {
+        Steps { len: self.len.min(1), is_range: false, ..*self }
+    }
+
+    /// The time of a step.
+    pub(crate) fn time(&self, i: usize) -> i64 {
+        self.start.saturating_add((i as i64).saturating_mul(self.interval))
+    }
+
+    /// The time of the last step.
+    pub(crate) fn last(&self) -> i64 {
+        self.time(self.len.saturating_sub(1))
+    }
+}
+
+/// One value per step, or none: floats dense with a bitmap, histograms sparse.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Column {
+    floats: Vec<f64>,
+    present: Vec<u64>,
+    histograms: Vec<(u32, Arc<FloatHistogram>)>,
+}
+
+/// A sample in a [`Column`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cell<'a> {
+    /// A number.
+    Float(f64),
+    /// A native histogram.
+    Histogram(&'a Arc<FloatHistogram>),
+}
+
+impl Column {
+    /// `len` steps without a sample.
+    pub(crate) fn new(len: usize) -> Column {
+        Column { floats: vec![0.0; len], present: vec![0; len.div_ceil(64)], histograms: Vec::new() }
+    }
+
+    /// The number of steps.
+    pub(crate) fn len(&self) -> usize {
+        self.floats.len()
+    }
+
+    /// Puts a float at a step that has no sample.
+    pub(crate) fn set_float(&mut self, step: usize, value: f64) {
+        self.floats[step] = value;
+        self.present[step / 64] |= 1 << (step % 64);
+    }
+
+    /// Puts a histogram at a step that has no sample.
+    pub(crate) fn set_histogram(&mut self, step: usize, value: Arc<FloatHistogram>) {
+        let step = step as u32;
+        match self.histograms.last() {
+            Some((last, _)) if *last >= step => {
+                let at = self.histograms.partition_point(|(s, _)| *s < step);
+                self.histograms.insert(at, (step, value));
+            }
+            _ => self.histograms.push((step, value)),
+        }
+    }
+
+    /// Puts a sample of either kind at a step that has none.
+    pub(crate) fn set(&mut self, step: usize, sample: Sample) {
+        match sample {
+            Sample::Float(v) => self.set_float(step, v),
+            Sample::Histogram(h) => self.set_histogram(step, h),
+        }
+    }
+
+    /// Copies a sample of another column to a step that has none.
+    pub(crate) fn copy(&mut self, step: usize, cell: Cell<'_>) {
+        match cell {
+            Cell::Float(v) => self.set_float(step, v),
+            Cell::Histogram(h) => self.set_histogram(step, Arc::clone(h)),
+        }
+    }
+
+    /// The float at a step.
+    pub(crate) fn float(&self, step: usize) -> Option<f64> {
+        (self.present[step / 64] >> (step % 64) & 1 == 1).then(|| self.floats[step])
+    }
+
+    /// The histogram at a step.
+    pub(crate) fn histogram(&self, step: usize) -> Option<&Arc<FloatHistogram>> {
+        if self.histograms.is_empty() {
+            return None;
+        }
+        let at = self.histograms.binary_search_by_key(&(step as u32), |(s, _)| *s).ok()?;
+        Some(&self.histograms[at].1)
+    }
+
+    /// The sample at a step.
+    pub(crate) fn get(&self, step: usize) -> Option<Cell<'_>> {
+        match self.float(step) {
+            Some(v) => Some(Cell::Float(v)),
+            None => self.histogram(step).map(Cell::Histogram),
+        }
+    }
+
+    /// Whether any step has a histogram.
+    pub(crate) fn has_histograms(&self) -> bool {
+        !self.histograms.is_empty()
+    }
+
+    /// Whether any step has a float.
+    pub(crate) fn has_floats(&self) -> bool {
+        self.present.iter().any(|word| *word != 0)
+    }
+
+    /// Whether no step has a sample.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.has_histograms() && !self.has_floats()
+    }
+
+    /// The number of samples.
+    pub(crate) fn n_samples(&self) -> usize {
+        self.present.iter().map(|word| word.count_ones() as usize).sum::<usize>() + self.histograms.len()
+    }
+
+    /// The floats with their steps, ascending.
+    pub(crate) fn floats(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
+        self.present.iter().enumerate().flat_map(move |(w, word)| {
+            let mut rest = *word;
+            std::iter::from_fn(move || {
+                if rest == 0 {
+                    return None;
+                }
+                let bit = rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                Some((w * 64 + bit, self.floats[w * 64 + bit]))
+            })
+        })
+    }
+
+    /// The histograms with their steps, ascending.
+    pub(crate) fn histograms(&self) -> &[(u32, Arc<FloatHistogram>)] {
+        &self.histograms
+    }
+
+    /// A bitmap of the steps that have a sample.
+    pub(crate) fn presence(&self) -> Vec<u64> {
+        let mut bits = self.present.clone();
+        for (step, _) in &self.histograms {
+            bits[*step as usize / 64] |= 1 << (step % 64);
+        }
+        bits
+    }
+
+    /// Keeps the samples at the steps set in `bits` (`keep`) or at the others; an empty bitmap has none set.
+    pub(crate) fn mask(&mut self, bits: &[u64], keep: bool) {
+        let word = |w: usize| {
+            let word = bits.get(w).copied().unwrap_or(0);
+            if keep { word } else { !word }
+        };
+        self.present.iter_mut().enumerate().for_each(|(w, present)| *present &= word(w));
+        self.histograms.retain(|(step, _)| word(*step as usize / 64) >> (step % 64) & 1 == 1);
+    }
+
+    /// Replaces each float by `f` of it and drops the histograms.
+    pub(crate) fn map_floats(&mut self, mut f: impl FnMut(usize, f64) -> Option<f64>) {
+        self.histograms.clear();
+        for w in 0..self.present.len() {
+            let mut rest = self.present[w];
+            while rest != 0 {
+                let step = w * 64 + rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                match f(step, self.floats[step]) {
+                    Some(v) => self.floats[step] = v,
+                    None => self.present[w] &= !(1 << (step % 64)),
+                }
+            }
+        }
+    }
+
+    /// Takes the samples of `other` in; `false` when both have one at a step.
+    pub(crate) fn absorb(&mut self, other: &Column) -> bool {
+        if self.present.iter().zip(&other.present).any(|(a, b)| a & b != 0) {
+            return false;
+        }
+        if other.histograms.iter().any(|(s, _)| self.get(*s as usize).is_some())
+            || self.histograms.iter().any(|(s, _)| other.float(*s as usize).is_some())
+        {
+            return false;
+        }
+        for (step, v) in other.floats() {
+            self.set_float(step, v);
+        }
+        for (step, h) in &other.histograms {
+            self.set_histogram(*step as usize, Arc::clone(h));
+        }
+        true
+    }
+
+    /// The sample of the first step at each of `len` steps.
+    pub(crate) fn spread(&self, len: usize) -> Column {
+        let mut column = Column::new(len);
+        if let Some(cell) = (self.len() > 0).then(|| self.get(0)).flatten() {
+            (0..len).for_each(|step| column.copy(step, cell));
+        }
+        column
+    }
+}
+
+/// A series of an intermediate result.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// The labels.
+    pub(crate) labels: Labels,
+    /// Whether the name is to be removed at the end; only set with delayed name removal.
+    pub(crate) drop_name: bool,
+    /// The samples.
+    pub(crate) column: Column,
+}
+
+/// An intermediate result: rows in the order of evaluation. Rows without a sample may be left out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Frame {
+    /// The series.
+    pub(crate) rows: Vec<Row>,
+}
+
+impl Frame {
+    /// The number of samples.
+    pub(crate) fn n_samples(&self) -> u64 {
+        self.rows.iter().map(|row| row.column.n_samples() as u64).sum()
+    }
+}
+
+/// The labels without the ones that describe a metric: `__name__`, `__type__`, `__unit__`.
+pub(crate) fn without_metadata(labels: &Labels) -> Labels {
+    if !labels.iter().any(|(name, _)| is_metadata(name)) {
+        return labels.clone();
+    }
+    Labels::from_sorted(labels.iter().filter(|(name, _)| !is_metadata(name)))
+}
+
+/// The labels without `__name__`.
+pub(crate) fn without_name(labels: &Labels) -> Labels {
+    Labels::from_sorted(labels.iter().filter(|(name, _)| *name != b"__name__"))
+}
+
+/// Whether a label describes the metric rather than the series.
+pub(crate) fn is_metadata(name: &[u8]) -> bool {
+    matches!(name, b"__name__" | b"__type__" | b"__unit__")
+}

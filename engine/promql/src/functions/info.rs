@@ -1,0 +1,235 @@
+//! `info`: adds the labels of info series to the series that they describe. Upstream: `promql/info.go`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tithon_chunks::{STALE_NAN_BITS, Samples};
+use tithon_index::{Labels, LabelsBuilder, Matcher};
+
+use crate::ast::{Call, NodeId};
+use crate::error::QueryError;
+use crate::eval::Evaluator;
+use crate::frame::{Cell, Column, Frame, Row, Steps};
+use crate::ops::decode::for_each_series;
+use crate::ops::selector::{PickedSample, Picker, Reference};
+use crate::plan::{info_matchers, info_modifiers};
+
+/// The labels that say which series an info series describes.
+const IDENTIFYING: [&[u8]; 2] = [b"instance", b"job"];
+
+/// An info series: its labels and, at each step, the time of its sample.
+struct InfoSeries {
+    labels: Labels,
+    times: Vec<Option<i64>>,
+}
+
+/// Evaluates `info(v, {matchers})`.
+pub(super) fn eval(ev: &Evaluator<'_>, id: NodeId, call: &Call, steps: &Steps) -> Result<Frame, QueryError> {
+    let base = ev.frame(call.args[0], steps)?;
+    let matchers = info_matchers(&ev.prepared.expr, call.args.get(1).copied());
+    let names: Vec<&Matcher> = matchers.iter().filter(|m| m.name() == b"__name__").collect();
+    let data: Vec<&Matcher> = matchers.iter().filter(|m| m.name() != b"__name__").collect();
+    let is_info: Vec<bool> = base
+        .rows
+        .iter()
+        .map(|row| {
+            let name = row.labels.metric_name().unwrap_or_default();
+            names.iter().all(|m| m.matches(name))
+        })
+        .collect();
+    let series = fetch(ev, id, call, &base, &is_info, steps)?;
+    combine(&base, &is_info, &series, &data, steps)
+}
+
+/// The info series that may describe a series of the vector.
+fn fetch(
+    ev: &Evaluator<'_>,
+    id: NodeId,
+    call: &Call,
+    base: &Frame,
+    is_info: &[bool],
+    steps: &Steps,
+) -> Result<Vec<InfoSeries>, QueryError> {
+    let mut values: BTreeMap<&[u8], std::collections::HashSet<&[u8]>> = BTreeMap::new();
+    for (row, _) in base.rows.iter().zip(is_info).filter(|(_, is_info)| !**is_info) {
+        for name in IDENTIFYING {
+            if let Some(value) = row.labels.get(name) {
+                values.entry(name).or_default().insert(value);
+            }
+        }
+    }
+    if values.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (at, offset) = info_modifiers(&ev.prepared.expr, call.args[0]).unwrap_or_default();
+    let reference = Reference::new(at, offset);
+    let lookback = ev.options().lookback_delta_ms;
+    let mut series = Vec::new();
+    for_each_series(
+        ev,
+        id,
+        |labels, samples, _| {
+            let described = values
+                .iter()
+                .all(|(name, values)| labels.get(name).is_some_and(|value| values.contains(value)));
+            if !described {
+                return Ok(None);
+            }
+            times(samples, reference, lookback, steps).map(Some)
+        },
+        |labels, times| {
+            let times = times.filter(|times| times.iter().any(Option::is_some));
+            series.extend(times.map(|times| InfoSeries { labels, times }));
+            Ok(())
+        },
+    )?;
+    Ok(series)
+}
+
+fn times(
+    samples: &Samples,
+    reference: Reference,
+    lookback: i64,
+    steps: &Steps,
+) -> Result<Vec<Option<i64>>, QueryError> {
+    let mut picker = Picker::new(samples);
+    (0..steps.len)
+        .map(|step| match picker.pick(reference.at(steps.time(step)), lookback) {
+            None => Ok(None),
+            Some(picked) => match picked.sample {
+                PickedSample::Float(v) => Ok((v.to_bits() != STALE_NAN_BITS).then_some(picked.t)),
+                PickedSample::Histogram(_) => {
+                    Err(QueryError::Execution("info sample should be float".to_owned()))
+                }
+            },
+        })
+        .collect()
+}
+
+/// What joins a series and an info series: the info metric's name and the identifying labels.
+fn signature(name: &[u8], labels: &Labels) -> Labels {
+    let mut builder = LabelsBuilder::default();
+    builder.set(b"__name__", name);
+    for label in IDENTIFYING {
+        builder.set(label, labels.get(label).unwrap_or_default());
+    }
+    builder.finish()
+}
+
+fn combine(
+    base: &Frame,
+    is_info: &[bool],
+    series: &[InfoSeries],
+    data: &[&Matcher],
+    steps: &Steps,
+) -> Result<Frame, QueryError> {
+    let names: std::collections::BTreeSet<&[u8]> =
+        series.iter().map(|s| s.labels.metric_name().unwrap_or_default()).collect();
+    let signatures: Vec<Labels> =
+        series.iter().map(|s| signature(s.labels.metric_name().unwrap_or_default(), &s.labels)).collect();
+    let wanted: Vec<Vec<Labels>> =
+        base.rows.iter().map(|row| names.iter().map(|name| signature(name, &row.labels)).collect()).collect();
+    let keep_alone = data.iter().all(|m| m.matches_empty());
+    let mut out = Outputs { at: HashMap::new(), rows: Vec::new(), len: steps.len };
+    for step in 0..steps.len {
+        if base.rows.iter().all(|row| row.column.get(step).is_none()) {
+            continue;
+        }
+        let newest = newest(series, &signatures, step)?;
+        for (i, row) in base.rows.iter().enumerate() {
+            let Some(cell) = row.column.get(step) else { continue };
+            if is_info[i] {
+                out.put(step, row.labels.clone(), row.drop_name, cell)?;
+                continue;
+            }
+            let partners: Vec<&Labels> =
+                wanted[i].iter().filter_map(|sig| newest.get(sig)).map(|s| &s.labels).collect();
+            if partners.is_empty() && !keep_alone {
+                continue;
+            }
+            out.put(step, enriched(&row.labels, &partners, data)?, row.drop_name, cell)?;
+        }
+    }
+    Ok(Frame { rows: out.rows })
+}
+
+/// The newest info series of each signature at a step.
+fn newest<'a>(
+    series: &'a [InfoSeries],
+    signatures: &'a [Labels],
+    step: usize,
+) -> Result<HashMap<&'a Labels, &'a InfoSeries>, QueryError> {
+    let mut newest: HashMap<&Labels, &InfoSeries> = HashMap::new();
+    for (s, sig) in series.iter().zip(signatures) {
+        let Some(t) = s.times[step] else { continue };
+        if let Some(held) = newest.get(sig) {
+            let held_t = held.times[step].unwrap_or(i64::MIN);
+            if held_t == t {
+                return Err(QueryError::Execution(format!(
+                    "found duplicate series for info metric: existing {} @ {held_t}, new {} @ {t}",
+                    held.labels, s.labels
+                )));
+            }
+            if held_t > t {
+                continue;
+            }
+        }
+        newest.insert(sig, s);
+    }
+    Ok(newest)
+}
+
+/// The labels with those of the info series added.
+fn enriched(labels: &Labels, partners: &[&Labels], data: &[&Matcher]) -> Result<Labels, QueryError> {
+    let mut added = LabelsBuilder::default();
+    for partner in partners {
+        for (name, value) in partner.iter().filter(|(name, _)| *name != b"__name__") {
+            if !data.is_empty() && !data.iter().any(|m| m.name() == name) {
+                continue;
+            }
+            if added.get(name).is_some_and(|held| held != value) {
+                let name = String::from_utf8_lossy(name);
+                return Err(QueryError::Execution(format!("conflicting label: {name}")));
+            }
+            if labels.get(name).is_none() {
+                added.set(name, value);
+            }
+        }
+    }
+    let mut builder = labels.to_builder();
+    for (name, value) in added.finish().iter() {
+        builder.set(name, value);
+    }
+    Ok(builder.finish())
+}
+
+/// Rows by their labels: a series may change its labels over time.
+struct Outputs {
+    at: HashMap<Labels, usize>,
+    rows: Vec<Row>,
+    len: usize,
+}
+
+impl Outputs {
+    fn put(
+        &mut self,
+        step: usize,
+        labels: Labels,
+        drop_name: bool,
+        cell: Cell<'_>,
+    ) -> Result<(), QueryError> {
+        let at = match self.at.get(&labels) {
+            Some(at) => *at,
+            None => {
+                self.at.insert(labels.clone(), self.rows.len());
+                self.rows.push(Row { labels, drop_name, column: Column::new(self.len) });
+                self.rows.len() - 1
+            }
+        };
+        let column = &mut self.rows[at].column;
+        if column.get(step).is_some() {
+            return Err(QueryError::same_labelset());
+        }
+        column.copy(step, cell);
+        Ok(())
+    }
+}

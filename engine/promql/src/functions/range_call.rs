@@ -1,0 +1,215 @@
+//! Calls of functions over range vectors: series by series, window by window.
+
+use std::sync::Arc;
+
+use tithon_chunks::{FloatHistogram, Samples};
+
+use super::{extended, over_time, rate, regression};
+use crate::annotations::{Notes, quoted};
+use crate::ast::{Call, NodeId, NodeKind, PosRange};
+use crate::error::QueryError;
+use crate::eval::Evaluator;
+use crate::frame::{Column, Frame, Row, Steps, without_metadata};
+use crate::ops::merge;
+use crate::ops::range::{RangeArg, Window};
+use crate::result::Sample;
+
+/// What a function gives for a window.
+pub(super) type Outcome = Option<Sample>;
+
+/// A call of a range function, apart from the windows.
+pub(super) struct Site {
+    /// The function's name.
+    pub(crate) name: &'static str,
+    /// The place of the first argument.
+    pub(crate) pos: PosRange,
+    /// The range in seconds.
+    pub(crate) range_seconds: f64,
+    /// Whether start timestamps count.
+    pub(crate) use_starts: bool,
+    /// The modifier `anchored`.
+    pub(crate) anchored: bool,
+    /// The modifier `smoothed`.
+    pub(crate) smoothed: bool,
+    /// The scalar arguments in order, each with one value a step.
+    pub(crate) scalars: Vec<Vec<f64>>,
+}
+
+/// A histogram as a result.
+pub(super) fn histogram(h: FloatHistogram) -> Outcome {
+    Some(Sample::Histogram(Arc::new(h)))
+}
+
+/// A float as a result.
+pub(super) fn float(v: f64) -> Outcome {
+    Some(Sample::Float(v))
+}
+
+const ANCHORED: [&str; 5] = ["changes", "delta", "increase", "rate", "resets"];
+const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
+
+/// Evaluates a call with a range vector among its arguments.
+pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Frame, QueryError> {
+    let (arg, site) = prepare(ev, call, steps)?;
+    let keeps_name = matches!(site.name, "first_over_time" | "last_over_time");
+    let delayed = ev.options().delayed_name_removal;
+    let mut frame = Frame::default();
+    arg.for_each(
+        ev,
+        |arg, labels, samples, notes| {
+            let column = series(ev, arg, &site, labels, samples, steps, notes)?;
+            if matches!(site.name, "rate" | "increase") && column.has_floats() {
+                note_name(ev, labels, site.pos, notes);
+            }
+            Ok(column)
+        },
+        |labels, drop_name, column| {
+            if !column.is_empty() {
+                let drop_name = drop_name || !keeps_name;
+                let labels = if drop_name && !delayed { without_metadata(&labels) } else { labels };
+                frame.rows.push(Row { labels, drop_name, column });
+            }
+            Ok(())
+        },
+    )?;
+    if !delayed {
+        merge::refuse_equal_labels(&frame)?;
+    }
+    Ok(frame)
+}
+
+/// Evaluates the arguments: a subquery first, then the scalars.
+fn prepare(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<(RangeArg, Site), QueryError> {
+    let args: Vec<NodeId> = call.args.iter().map(|arg| ev.unparen(*arg)).collect();
+    let is_range = |id: NodeId| matches!(ev.kind(id), NodeKind::Matrix(_) | NodeKind::Subquery(_));
+    let at = args.iter().position(|id| is_range(*id)).unwrap_or(0);
+    let range = RangeArg::new(ev, args[at], steps)?;
+    let name = call.func.name;
+    let refuse = |modifier: &str, list: &[&str]| {
+        let list = list.join(", ");
+        Err(QueryError::Execution(format!(
+            "{modifier} modifier can only be used with: {list} - not with {name}"
+        )))
+    };
+    let mut scalars = Vec::new();
+    for (i, id) in args.iter().enumerate() {
+        if i != at {
+            scalars.push(ev.scalar(*id, steps)?);
+        }
+    }
+    if range.anchored && !ANCHORED.contains(&name) {
+        return refuse("anchored", &ANCHORED);
+    }
+    if range.smoothed && !SMOOTHED.contains(&name) {
+        return refuse("smoothed", &SMOOTHED);
+    }
+    // Upstream replaces a subquery by a selector without a place.
+    let from_subquery = at == 0 && matches!(ev.kind(args[0]), NodeKind::Subquery(_));
+    let site = Site {
+        name,
+        pos: if from_subquery { PosRange::default() } else { ev.pos(args[0]) },
+        range_seconds: range.range_ms as f64 / 1000.0,
+        use_starts: ev.options().use_start_timestamps
+            && matches!(name, "rate" | "irate" | "increase" | "resets"),
+        anchored: range.anchored,
+        smoothed: range.smoothed,
+        scalars,
+    };
+    Ok((range, site))
+}
+
+/// Evaluates the function over the windows of one series.
+fn series(
+    ev: &Evaluator<'_>,
+    arg: &RangeArg,
+    site: &Site,
+    labels: &tithon_index::Labels,
+    samples: &mut Samples,
+    steps: &Steps,
+    notes: &mut Notes,
+) -> Result<Column, QueryError> {
+    if !site.use_starts {
+        samples.float_start_timestamps.clear();
+        samples.histogram_start_timestamps.clear();
+    }
+    let falls = match site.name {
+        "rate" | "increase" if !site.anchored && !site.smoothed => rate::falls(samples),
+        _ => Vec::new(),
+    };
+    let mut column = Column::new(steps.len);
+    let mut scratch = Vec::new();
+    let (mut touched, mut largest) = (0u64, 0u64);
+    arg.each_window(labels, samples, steps, ev.options().lookback_delta_ms, |window| {
+        touched += window.len() as u64;
+        largest = largest.max(window.len() as u64);
+        if let Some(sample) = apply(site, window, &falls, &mut scratch, notes)? {
+            column.set(window.step, sample);
+        }
+        Ok(())
+    })?;
+    ev.budget.touch(touched, samples.len() as u64);
+    let n = column.n_samples() as u64;
+    ev.budget.add(n + largest, steps.len as u64 * 8)?;
+    ev.budget.release(largest, 0);
+    Ok(column)
+}
+
+fn apply(
+    site: &Site,
+    window: &Window<'_>,
+    falls: &[usize],
+    scratch: &mut Vec<f64>,
+    notes: &mut Notes,
+) -> Result<Outcome, QueryError> {
+    Ok(match site.name {
+        "rate" | "increase" | "delta" if site.anchored || site.smoothed => {
+            extended::rate(site, window, notes)
+        }
+        "rate" | "increase" | "delta" => rate::extrapolated(site, window, falls, notes),
+        "irate" | "idelta" => rate::instant(site, window, notes),
+        "resets" | "changes" => over_time::transitions(site, window),
+        "sum_over_time" => over_time::sum(site, window, notes),
+        "avg_over_time" => over_time::avg(site, window, notes),
+        "count_over_time" => float(window.len() as f64),
+        "present_over_time" => float(1.0),
+        "first_over_time" => over_time::first(window),
+        "last_over_time" => over_time::last(window),
+        "ts_of_first_over_time" => over_time::time_of_first(window),
+        "ts_of_last_over_time" => over_time::time_of_last(window),
+        "max_over_time" | "min_over_time" | "ts_of_max_over_time" | "ts_of_min_over_time" => {
+            over_time::extreme(site, window, notes)
+        }
+        "stddev_over_time" | "stdvar_over_time" => over_time::variance(site, window, notes),
+        "mad_over_time" => over_time::mad(site, window, scratch, notes),
+        "quantile_over_time" => over_time::quantile(site, window, scratch, notes),
+        "deriv" | "predict_linear" => regression::linear(site, window, notes),
+        "double_exponential_smoothing" => regression::smoothing(site, window, notes)?,
+        other => return Err(QueryError::Execution(format!("function {other} takes no range vector"))),
+    })
+}
+
+/// The info that a metric may be no counter.
+fn note_name(ev: &Evaluator<'_>, labels: &tithon_index::Labels, pos: PosRange, notes: &mut Notes) {
+    let Some(name) = labels.metric_name() else { return };
+    if ev.options().type_and_unit_labels {
+        let kind = labels.get("__type__").unwrap_or_default();
+        if kind != b"counter" && kind != b"histogram" {
+            notes.info(
+                format!(
+                    "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got {}: {}",
+                    quoted(kind),
+                    quoted(name)
+                ),
+                pos,
+            );
+        }
+    } else if ![&b"_total"[..], b"_sum", b"_count", b"_bucket"].iter().any(|end| name.ends_with(end)) {
+        notes.info(
+            format!(
+                "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
+                quoted(name)
+            ),
+            pos,
+        );
+    }
+}

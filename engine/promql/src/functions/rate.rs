@@ -1,0 +1,337 @@
+//! `rate`, `increase`, `delta`, `irate`, `idelta`.
+//!
+//! Upstream: `extrapolatedRate`, `histogramRate`, `instantValue` in `promql/functions.go`. The order of the arithmetic
+//! is part of the result.
+
+use tithon_chunks::{CounterResetHint, FloatHistogram, HistogramError, Samples};
+
+use super::range_call::{Outcome, Site, float, histogram};
+use super::starts::{is_reset, overlaps, started};
+use crate::annotations::Notes;
+use crate::ops::range::Window;
+
+/// Indexes of the floats of a series before which its counter was reset, ascending.
+pub(super) fn falls(samples: &Samples) -> Vec<usize> {
+    let values = &samples.floats.values;
+    let (starts, times) = (&samples.float_start_timestamps, &samples.floats.timestamps);
+    (1..values.len())
+        .filter(|&i| {
+            values[i] < values[i - 1]
+                || (!starts.is_empty() && is_reset(started(starts, times, i - 1), started(starts, times, i)))
+        })
+        .collect()
+}
+
+/// `rate`, `increase` and `delta`: the change over the window, extended to its ends.
+pub(super) fn extrapolated(site: &Site, window: &Window<'_>, falls: &[usize], notes: &mut Notes) -> Outcome {
+    let is_counter = site.name != "delta";
+    if !window.floats.is_empty() && !window.histograms.is_empty() {
+        notes.mixed_range(window.name(), site.pos);
+        return None;
+    }
+    if window.histograms.is_empty() {
+        let values = window.floats;
+        let mut change = values[values.len() - 1] - values[0];
+        if is_counter {
+            change = with_resets(change, window, falls);
+            note_overlap(window.float_starts, window.float_times, site, window, notes);
+        }
+        let start = is_counter.then(|| window.float_starts.first().copied().unwrap_or(0)).unwrap_or(0);
+        let span = Span::new(window, window.float_times, start);
+        if span.starts_inside {
+            change += values[0];
+        } else if values.len() == 1 {
+            return None;
+        }
+        let zero = (is_counter && change > 0.0 && values[0] >= 0.0).then(|| values[0] / change);
+        return float(change * span.factor(site, is_counter, zero));
+    }
+    let (values, times) = (window.histograms, window.histogram_times);
+    let mut change = match values.len() {
+        1 => None,
+        _ => Some(histogram_change(site, window, is_counter, notes)?),
+    };
+    let start = is_counter.then(|| window.histogram_starts.first().copied().unwrap_or(0)).unwrap_or(0);
+    let span = Span::new(window, times, start);
+    if span.starts_inside {
+        match &mut change {
+            None => change = Some(values[0].clone()),
+            Some(change) => {
+                if !add(change, &values[0], site, window, notes) {
+                    return None;
+                }
+            }
+        }
+    }
+    let mut change = change?;
+    let zero =
+        (is_counter && change.count > 0.0 && values[0].count >= 0.0).then(|| values[0].count / change.count);
+    change.mul(span.factor(site, is_counter, zero));
+    histogram(change)
+}
+
+/// Adds the value before each reset inside the window.
+fn with_resets(mut change: f64, window: &Window<'_>, falls: &[usize]) -> f64 {
+    let from = window.floats_before;
+    let first = falls.partition_point(|i| *i <= from);
+    for i in falls[first..].iter().take_while(|i| **i < from + window.floats.len()) {
+        change += window.floats[*i - from - 1];
+    }
+    change
+}
+
+fn note_overlap(starts: &[i64], times: &[i64], site: &Site, window: &Window<'_>, notes: &mut Notes) {
+    if (1..starts.len()).any(|i| overlaps(started(starts, times, i - 1), starts[i])) {
+        notes.start_overlap(window.name(), site.pos);
+    }
+}
+
+/// How the samples lie in the window, in seconds.
+struct Span {
+    starts_inside: bool,
+    to_start: f64,
+    to_end: f64,
+    sampled: f64,
+    average: f64,
+}
+
+impl Span {
+    fn new(window: &Window<'_>, times: &[i64], first_start: i64) -> Span {
+        let (first, last) = (times[0], times[times.len() - 1]);
+        let gaps = times.len() - 1;
+        let sampled = (last - first) as f64 / 1000.0;
+        let average = if gaps > 0 { sampled / gaps as f64 } else { 0.0 };
+        let starts_inside = first_start != 0 && first_start > window.start && first_start < first;
+        Span {
+            starts_inside,
+            to_start: if starts_inside { 0.0 } else { (first - window.start) as f64 / 1000.0 },
+            to_end: (window.end - last) as f64 / 1000.0,
+            sampled: if starts_inside { (last - first_start) as f64 / 1000.0 } else { sampled },
+            average,
+        }
+    }
+
+    /// What the change is multiplied by. `zero` is the share of the change by which the first value is above zero.
+    fn factor(&self, site: &Site, is_counter: bool, zero: Option<f64>) -> f64 {
+        let threshold = self.average * 1.1;
+        let (mut to_start, mut to_end) = (self.to_start, self.to_end);
+        if !self.starts_inside {
+            if to_start >= threshold {
+                to_start = self.average / 2.0;
+            }
+            if let Some(share) = zero.filter(|_| is_counter) {
+                let to_zero = self.sampled * share;
+                if to_zero < to_start {
+                    to_start = to_zero;
+                }
+            }
+        }
+        if to_end >= threshold {
+            to_end = self.average / 2.0;
+        }
+        let mut factor = 1.0;
+        if self.sampled != 0.0 {
+            factor = (self.sampled + to_start + to_end) / self.sampled;
+        }
+        if site.name == "rate" { factor / site.range_seconds } else { factor }
+    }
+}
+
+fn is_gauge(h: &FloatHistogram) -> bool {
+    h.counter_reset_hint == CounterResetHint::Gauge
+}
+
+/// The change over at least two histograms, resets undone; `None` when they do not go together.
+fn histogram_change(
+    site: &Site,
+    window: &Window<'_>,
+    is_counter: bool,
+    notes: &mut Notes,
+) -> Option<FloatHistogram> {
+    let (values, times, starts) = (window.histograms, window.histogram_times, window.histogram_starts);
+    let last = &values[values.len() - 1];
+    let nothing;
+    let mut previous = &values[0];
+    let mut seen = Notes::default();
+    if is_counter && (is_gauge(previous) || is_gauge(last)) {
+        seen.not_counter(window.name(), site.pos);
+    }
+    let reset_at = |i: usize, previous: &FloatHistogram| {
+        (i < starts.len() && is_reset(started(starts, times, i - 1), started(starts, times, i)))
+            || values[i].detect_reset(previous)
+    };
+    if is_counter && reset_at(1, previous) {
+        nothing = FloatHistogram {
+            schema: values[1].schema,
+            custom_values: values[1].custom_values.clone(),
+            ..FloatHistogram::default()
+        };
+        previous = &nothing;
+    }
+    let custom = previous.uses_custom_buckets();
+    let mut schema = last.schema.min(previous.schema);
+    let mut fits = last.uses_custom_buckets() == custom;
+    if !fits {
+        notes.merge(seen);
+        notes.mixed_schemas(window.name(), site.pos);
+        return None;
+    }
+    if is_counter {
+        for h in &values[1..values.len() - 1] {
+            if is_gauge(h) {
+                seen.not_counter(window.name(), site.pos);
+            }
+            schema = schema.min(h.schema);
+            fits &= h.uses_custom_buckets() == custom;
+        }
+    }
+    if !fits {
+        notes.mixed_schemas(window.name(), site.pos);
+        return None;
+    }
+    let mut change = last.copy_to_schema(schema).ok()?;
+    if !subtract(&mut change, previous, site, window, &mut seen) {
+        notes.mixed_schemas(window.name(), site.pos);
+        return None;
+    }
+    if is_counter {
+        for (i, h) in values.iter().enumerate().skip(1) {
+            if reset_at(i, previous) && !add(&mut change, previous, site, window, &mut seen) {
+                notes.mixed_schemas(window.name(), site.pos);
+                return None;
+            }
+            previous = h;
+        }
+        note_overlap(starts, times, site, window, &mut seen);
+    } else if !is_gauge(&values[0]) || !is_gauge(last) {
+        seen.not_gauge(window.name(), site.pos);
+    }
+    notes.merge(seen);
+    change.counter_reset_hint = CounterResetHint::Gauge;
+    change.compact(0);
+    Some(change)
+}
+
+/// Adds; `false` with a warning when the schemas do not go together.
+pub(super) fn add(
+    to: &mut FloatHistogram,
+    other: &FloatHistogram,
+    site: &Site,
+    window: &Window<'_>,
+    notes: &mut Notes,
+) -> bool {
+    match to.add(other) {
+        Ok(combined) => {
+            if combined.bounds_reconciled {
+                notes.bounds_reconciled("addition", site.pos);
+            }
+            true
+        }
+        Err(e) => refuse(&e, site, window, notes),
+    }
+}
+
+/// Subtracts; `false` with a warning when the schemas do not go together.
+pub(super) fn subtract(
+    from: &mut FloatHistogram,
+    other: &FloatHistogram,
+    site: &Site,
+    window: &Window<'_>,
+    notes: &mut Notes,
+) -> bool {
+    match from.sub(other) {
+        Ok(combined) => {
+            if combined.bounds_reconciled {
+                notes.bounds_reconciled("subtraction", site.pos);
+            }
+            true
+        }
+        Err(e) => refuse(&e, site, window, notes),
+    }
+}
+
+fn refuse(e: &HistogramError, site: &Site, window: &Window<'_>, notes: &mut Notes) -> bool {
+    if *e == HistogramError::IncompatibleSchema {
+        notes.mixed_schemas(window.name(), site.pos);
+    }
+    false
+}
+
+/// One of the last two samples of a window.
+#[derive(Clone, Copy)]
+struct Last<'a> {
+    t: i64,
+    start: i64,
+    float: f64,
+    histogram: Option<&'a FloatHistogram>,
+}
+
+/// `irate` and `idelta`: from the last two samples.
+pub(super) fn instant(site: &Site, window: &Window<'_>, notes: &mut Notes) -> Outcome {
+    let is_rate = site.name == "irate";
+    let (a, b) = last_two(window)?;
+    let interval = b.t - a.t;
+    if interval == 0 {
+        return None;
+    }
+    let seconds = interval as f64 / 1000.0;
+    let restarted = is_reset((a.start, a.t), (b.start, b.t));
+    match (a.histogram, b.histogram) {
+        (None, None) => {
+            let keep = is_rate && (b.float < a.float || restarted);
+            let change = if keep { b.float } else { b.float - a.float };
+            float(if is_rate { change / seconds } else { change })
+        }
+        (Some(first), Some(second)) => {
+            if is_rate && (is_gauge(first) || is_gauge(second)) {
+                notes.not_counter(window.name(), site.pos);
+            }
+            if !is_rate && (!is_gauge(first) || !is_gauge(second)) {
+                notes.not_gauge(window.name(), site.pos);
+            }
+            let mut change = second.clone();
+            let keep = is_rate && (restarted || second.detect_reset(first));
+            if !keep && !subtract(&mut change, first, site, window, notes) {
+                return None;
+            }
+            change.counter_reset_hint = CounterResetHint::Gauge;
+            change.compact(0);
+            if is_rate {
+                change.div(seconds);
+            }
+            histogram(change)
+        }
+        _ => {
+            notes.mixed_range(window.name(), site.pos);
+            None
+        }
+    }
+}
+
+/// The last two samples of both kinds; of equal times the histogram is the earlier.
+fn last_two<'a>(window: &Window<'a>) -> Option<(Last<'a>, Last<'a>)> {
+    if window.len() < 2 {
+        return None;
+    }
+    let mut last: Vec<Last<'a>> = Vec::with_capacity(2);
+    for i in window.floats.len().saturating_sub(2)..window.floats.len() {
+        let (start, t) = started(window.float_starts, window.float_times, i);
+        last.push(Last { t, start, float: window.floats[i], histogram: None });
+    }
+    for i in window.histograms.len().saturating_sub(2)..window.histograms.len() {
+        let (start, t) = started(window.histogram_starts, window.histogram_times, i);
+        let next = Last { t, start, float: 0.0, histogram: Some(&window.histograms[i]) };
+        match last.len() {
+            0 => last.push(next),
+            1 if t < last[0].t => last.insert(0, next),
+            1 => last.push(next),
+            _ if t < last[0].t => {}
+            _ if t > last[1].t => {
+                last[0] = last[1];
+                last[1] = next;
+            }
+            _ => last[0] = next,
+        }
+    }
+    Some((last[0], last[1]))
+}

@@ -1,0 +1,74 @@
+//! Aggregations: rows are folded into groups, all steps of a row at a time.
+//!
+//! Upstream: `rangeEvalAgg`, `aggregation` in `promql/engine.go`. Rows are folded in input order, which fixes the
+//! rounding of sums.
+
+mod count_values;
+mod fold;
+mod grouping;
+mod histogram_fold;
+
+use crate::annotations::Notes;
+use crate::ast::{Aggregate, AggregateOp, NodeId};
+use crate::error::QueryError;
+use crate::eval::Evaluator;
+use crate::frame::{Frame, Row, Steps};
+
+use super::topk;
+use fold::Group;
+pub(crate) use grouping::{Grouper, Param};
+
+/// Evaluates an aggregation.
+pub(crate) fn eval(
+    ev: &Evaluator<'_>,
+    id: NodeId,
+    a: &Aggregate,
+    steps: &Steps,
+) -> Result<Frame, QueryError> {
+    match a.op {
+        AggregateOp::CountValues => return count_values::eval(ev, a, steps),
+        AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk | AggregateOp::LimitRatio => {
+            return topk::eval(ev, id, a, steps);
+        }
+        _ => {}
+    }
+    let param = Param::new(ev, a.param, steps)?;
+    let frame = ev.frame(a.expr, steps)?;
+    let pos = ev.pos(ev.unparen(a.expr));
+    let mut notes = Notes::default();
+    if let (AggregateOp::Quantile, Some(id)) = (a.op, a.param) {
+        let param_pos = ev.pos(ev.unparen(id));
+        if param.has_nan {
+            notes.invalid_quantile(f64::NAN, param_pos);
+        }
+        if param.max > 1.0 {
+            notes.invalid_quantile(param.max, param_pos);
+        }
+        if param.min < 0.0 {
+            notes.invalid_quantile(param.min, param_pos);
+        }
+    }
+    let held = frame.n_samples();
+    let mut grouper = Grouper::new(&a.grouping, a.without);
+    let mut groups: Vec<Group> = Vec::new();
+    for row in &frame.rows {
+        let at = grouper.index(&row.labels);
+        if at == groups.len() {
+            groups.push(Group::new(a.op, steps.len));
+        }
+        groups[at].fold(row, pos, &mut notes);
+    }
+    let mut rows = Vec::with_capacity(groups.len());
+    for (group, labels) in groups.into_iter().zip(grouper.into_labels()) {
+        let (column, drop_name) = group.finish(&param, pos, &mut notes);
+        if !column.is_empty() {
+            rows.push(Row { labels, drop_name, column });
+        }
+    }
+    ev.notes().merge(notes);
+    ev.budget.release(held, held * 8);
+    let frame = Frame { rows };
+    let samples = frame.n_samples();
+    ev.budget.add(samples, samples * 8)?;
+    Ok(frame)
+}

@@ -1,0 +1,178 @@
+//! One group of `sum`, `avg`, `min`, `max`, `count`, `group`, `stddev`, `stdvar` or `quantile`: its state at all steps.
+
+use super::grouping::Param;
+use super::histogram_fold::HistogramFold;
+use crate::annotations::Notes;
+use crate::ast::{AggregateOp, PosRange};
+use crate::frame::{Column, Row};
+use crate::ops::math::{Mean, kahan_inc, quantile};
+
+/// A group. Memory is one state a step, whatever the number of rows.
+#[derive(Debug)]
+pub(super) struct Group {
+    op: AggregateOp,
+    states: States,
+    histograms: Vec<Option<Box<HistogramFold>>>,
+    seen: Vec<u64>,
+    drop_name: bool,
+}
+
+/// The state of floats at each step; meaningless where nothing was seen.
+#[derive(Debug)]
+enum States {
+    /// Sum and compensation.
+    Sum(Vec<(f64, f64)>),
+    Avg(Vec<Mean>),
+    /// One number: minimum, maximum, count or 1.
+    One(Vec<f64>),
+    Variance(Vec<Variance>),
+    Values(Vec<Vec<f64>>),
+}
+
+/// Welford's running variance.
+#[derive(Clone, Copy, Debug, Default)]
+struct Variance {
+    n: f64,
+    mean: f64,
+    m2: f64,
+}
+
+impl Group {
+    /// A group that has seen nothing.
+    pub(crate) fn new(op: AggregateOp, len: usize) -> Group {
+        let states = match op {
+            AggregateOp::Sum => States::Sum(vec![(0.0, 0.0); len]),
+            AggregateOp::Avg => States::Avg(vec![Mean::of(0.0); len]),
+            AggregateOp::Stddev | AggregateOp::Stdvar => States::Variance(vec![Variance::default(); len]),
+            AggregateOp::Quantile => States::Values(vec![Vec::new(); len]),
+            _ => States::One(vec![0.0; len]),
+        };
+        Group { op, states, histograms: Vec::new(), seen: vec![0; len.div_ceil(64)], drop_name: false }
+    }
+
+    /// Folds the samples of a row in.
+    pub(crate) fn fold(&mut self, row: &Row, pos: PosRange, notes: &mut Notes) {
+        let mut contributed = false;
+        for (step, v) in row.column.floats() {
+            contributed = true;
+            let first = self.seen[step / 64] >> (step % 64) & 1 == 0;
+            self.seen[step / 64] |= 1 << (step % 64);
+            self.add(step, v, first);
+        }
+        if row.column.has_histograms() {
+            contributed |= self.fold_histograms(row, pos, notes);
+        }
+        self.drop_name |= contributed && row.drop_name;
+    }
+
+    #[inline]
+    fn add(&mut self, step: usize, v: f64, first: bool) {
+        match &mut self.states {
+            States::Sum(sums) => {
+                let (sum, c) = sums[step];
+                sums[step] = if first { (v, 0.0) } else { kahan_inc(v, sum, c) };
+            }
+            States::Avg(means) if first => means[step] = Mean::of(v),
+            States::Avg(means) => means[step].add(v),
+            States::Values(values) => values[step].push(v),
+            States::Variance(states) => states[step].add(v, first),
+            States::One(ones) => {
+                let held = &mut ones[step];
+                match self.op {
+                    AggregateOp::Count => *held += 1.0,
+                    AggregateOp::Group => *held = 1.0,
+                    AggregateOp::Min if first || *held > v || held.is_nan() => *held = v,
+                    AggregateOp::Max if first || *held < v || held.is_nan() => *held = v,
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Folds histograms in, where the operator takes them; whether it does.
+    fn fold_histograms(&mut self, row: &Row, pos: PosRange, notes: &mut Notes) -> bool {
+        match self.op {
+            AggregateOp::Count | AggregateOp::Group => {
+                for (step, _) in row.column.histograms() {
+                    let step = *step as usize;
+                    let first = self.seen[step / 64] >> (step % 64) & 1 == 0;
+                    self.seen[step / 64] |= 1 << (step % 64);
+                    self.add(step, 0.0, first);
+                }
+                true
+            }
+            AggregateOp::Sum | AggregateOp::Avg => {
+                if self.histograms.is_empty() {
+                    self.histograms.resize_with(row.column.len(), || None);
+                }
+                let name = row.labels.metric_name().unwrap_or_default();
+                for (step, h) in row.column.histograms() {
+                    let step = *step as usize;
+                    if self.seen[step / 64] >> (step % 64) & 1 == 1 && self.histograms[step].is_none() {
+                        // The step has floats already and will be left out: only remember that it is mixed.
+                        self.histograms[step] = Some(Box::new(HistogramFold::mixed()));
+                        continue;
+                    }
+                    match &mut self.histograms[step] {
+                        Some(fold) => fold.add(h, name, pos, notes),
+                        none => *none = Some(Box::new(HistogramFold::new(self.op, h))),
+                    }
+                }
+                true
+            }
+            op => {
+                notes.ignored_in_aggregation(op.as_str(), pos);
+                false
+            }
+        }
+    }
+
+    /// The result at all steps, and whether its name is to be dropped.
+    pub(crate) fn finish(mut self, param: &Param, pos: PosRange, notes: &mut Notes) -> (Column, bool) {
+        let len = param.values.len();
+        let mut column = Column::new(len);
+        for step in 0..len {
+            let has_float = self.seen[step / 64] >> (step % 64) & 1 == 1;
+            let fold = self.histograms.get_mut(step).and_then(Option::take);
+            match (has_float, fold) {
+                (false, None) => {}
+                (true, None) => column.set_float(step, self.value(step, param.values[step])),
+                (true, Some(_)) => {
+                    notes.warn("encountered a mix of histograms and floats for aggregation", pos);
+                }
+                (false, Some(fold)) => {
+                    if let Some(h) = fold.finish(pos, notes) {
+                        column.set_histogram(step, h);
+                    }
+                }
+            }
+        }
+        (column, self.drop_name)
+    }
+
+    fn value(&mut self, step: usize, param: f64) -> f64 {
+        match &mut self.states {
+            States::Sum(sums) => sums[step].0 + sums[step].1,
+            States::Avg(means) => means[step].value(),
+            States::One(ones) => ones[step],
+            States::Values(values) => quantile(param, &mut values[step]),
+            States::Variance(states) => {
+                let variance = states[step].m2 / states[step].n;
+                if self.op == AggregateOp::Stddev { variance.sqrt() } else { variance }
+            }
+        }
+    }
+}
+
+impl Variance {
+    fn add(&mut self, v: f64, first: bool) {
+        if first {
+            *self = Variance { n: 1.0, mean: v, m2: if v.is_finite() { 0.0 } else { f64::NAN } };
+            return;
+        }
+        self.n += 1.0;
+        let delta = v - self.mean;
+        self.mean += delta / self.n;
+        self.m2 += delta * (v - self.mean);
+    }
+}

@@ -1,0 +1,235 @@
+//! Arithmetic and comparison of two vectors, with matching, grouping and filling.
+//!
+//! Upstream: `VectorBinop`, `resultMetric` in `promql/engine.go`. Errors arise only where both series have a sample at
+//! the same step; of the annotations of a step the last one survives.
+
+use std::collections::{HashMap, HashSet};
+
+use tithon_index::Labels;
+
+use super::element::{self, Trouble};
+use super::matching::{Signatures, matching_labels};
+use super::{changes_schema, note};
+use crate::annotations::Notes;
+use crate::ast::{Binary, BinaryOp, Cardinality, PosRange, VectorMatching};
+use crate::error::QueryError;
+use crate::eval::Evaluator;
+use crate::frame::{Cell, Column, Frame, Row, Steps, is_metadata};
+use crate::result::Sample;
+
+/// No row: the value is filled in.
+const FILLED: usize = usize::MAX;
+
+/// Evaluates the operator. With `group_right` the sides are swapped for matching, and back for computing.
+pub(super) fn eval(
+    ev: &Evaluator<'_>,
+    b: &Binary,
+    pos: PosRange,
+    lhs: Frame,
+    rhs: Frame,
+    steps: &Steps,
+) -> Result<Frame, QueryError> {
+    let matching = b.matching.clone().unwrap_or_default();
+    let swapped = matching.cardinality == Cardinality::OneToMany;
+    let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
+    let mut signatures = Signatures::default();
+    let many_sigs = signatures.of(&matching, &many.rows);
+    let one_sigs = signatures.of(&matching, &one.rows);
+    let delayed = ev.options().delayed_name_removal;
+    let mut join = Join {
+        op: b.op,
+        return_bool: b.return_bool,
+        matching: &matching,
+        swapped,
+        drop_name: b.return_bool && !delayed,
+        many: &many.rows,
+        one: &one.rows,
+        many_sigs: &many_sigs,
+        one_sigs: &one_sigs,
+        partner: vec![FILLED; signatures.len()],
+        matched: vec![false; signatures.len()],
+        inserted: vec![HashSet::new(); signatures.len()],
+        out: Out { pairs: HashMap::new(), at: HashMap::new(), rows: Vec::new(), len: steps.len },
+    };
+    let mut notes = Notes::default();
+    for step in 0..steps.len {
+        ev.check_cancelled()?;
+        if let Some(trouble) = join.step(step)? {
+            note(&trouble, b.op, pos, &mut notes);
+        }
+    }
+    ev.notes().merge(notes);
+    let rows = join.out.rows.into_iter().filter(|row| !row.column.is_empty()).collect();
+    Ok(Frame { rows })
+}
+
+struct Join<'a> {
+    op: BinaryOp,
+    return_bool: bool,
+    matching: &'a VectorMatching,
+    swapped: bool,
+    drop_name: bool,
+    many: &'a [Row],
+    one: &'a [Row],
+    many_sigs: &'a [usize],
+    one_sigs: &'a [usize],
+    /// By signature: the row of the "one" side at this step.
+    partner: Vec<usize>,
+    /// By signature: whether a pair was computed at this step.
+    matched: Vec<bool>,
+    /// By signature: the outputs of this step, where several series may match one.
+    inserted: Vec<HashSet<usize>>,
+    out: Out,
+}
+
+/// The output series.
+struct Out {
+    pairs: HashMap<(usize, usize), usize>,
+    at: HashMap<Labels, usize>,
+    rows: Vec<Row>,
+    len: usize,
+}
+
+impl Join<'_> {
+    /// Computes one step; what is to be noted about it.
+    fn step(&mut self, step: usize) -> Result<Option<Trouble>, QueryError> {
+        let is_present = |row: &Row| row.column.get(step).is_some();
+        let no_fill = self.matching.fill_left.is_none() && self.matching.fill_right.is_none();
+        let (any_many, any_one) = (self.many.iter().any(is_present), self.one.iter().any(is_present));
+        if (!any_many && !any_one) || (no_fill && !(any_many && any_one)) {
+            return Ok(None);
+        }
+        self.partner.fill(FILLED);
+        self.matched.fill(false);
+        let one_to_one = self.matching.cardinality == Cardinality::OneToOne;
+        if !one_to_one {
+            self.inserted.iter_mut().for_each(HashSet::clear);
+        }
+        for (i, row) in self.one.iter().enumerate().filter(|(_, row)| is_present(row)) {
+            let held = &mut self.partner[self.one_sigs[i]];
+            if *held != FILLED {
+                return Err(duplicate(self.matching, self.swapped, row, &self.one[*held]));
+            }
+            *held = i;
+        }
+        let mut last = None;
+        for (i, row) in self.many.iter().enumerate() {
+            let Some(left) = row.column.get(step) else { continue };
+            let signature = self.many_sigs[i];
+            let partner = self.partner[signature];
+            let right = match (partner, self.matching.fill_right) {
+                (FILLED, None) => continue,
+                (FILLED, Some(fill)) => Cell::Float(fill),
+                (j, _) => match self.one[j].column.get(step) {
+                    Some(cell) => cell,
+                    None => continue,
+                },
+            };
+            self.pair(step, (i, left), (partner, right), signature, &mut last)?;
+        }
+        if let Some(fill) = self.matching.fill_left {
+            for (j, row) in self.one.iter().enumerate() {
+                let Some(right) = row.column.get(step) else { continue };
+                let signature = self.one_sigs[j];
+                if !self.matched[signature] {
+                    self.pair(step, (FILLED, Cell::Float(fill)), (j, right), signature, &mut last)?;
+                }
+            }
+        }
+        Ok(last)
+    }
+
+    /// Computes one pair.
+    fn pair(
+        &mut self,
+        step: usize,
+        (i, left): (usize, Cell<'_>),
+        (j, right): (usize, Cell<'_>),
+        signature: usize,
+        last: &mut Option<Trouble>,
+    ) -> Result<(), QueryError> {
+        let (l, r) = if self.swapped { (right, left) } else { (left, right) };
+        let done = match element::combine(self.op, l, r) {
+            Ok(done) => done,
+            Err(trouble) => {
+                *last = Some(trouble);
+                return Ok(());
+            }
+        };
+        *last = done.remark.or(*last);
+        let one_to_one = self.matching.cardinality == Cardinality::OneToOne;
+        if one_to_one && self.matched[signature] {
+            return Err(QueryError::Execution(
+                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+                    .to_owned(),
+            ));
+        }
+        self.matched[signature] = true;
+        let at = self.output(i, j);
+        if !one_to_one && !self.inserted[signature].insert(at) {
+            return Err(QueryError::Execution(
+                "multiple matches for labels: grouping labels must ensure unique matches".to_owned(),
+            ));
+        }
+        let value = match self.return_bool {
+            true => Sample::Float(f64::from(u8::from(done.keep))),
+            false if !done.keep => return Ok(()),
+            false => done.value,
+        };
+        let column = &mut self.out.rows[at].column;
+        if column.get(step).is_some() {
+            return Err(QueryError::same_labelset());
+        }
+        column.set(step, value);
+        Ok(())
+    }
+
+    /// The output series of a pair of rows.
+    fn output(&mut self, i: usize, j: usize) -> usize {
+        if let Some(at) = self.out.pairs.get(&(i, j)) {
+            return *at;
+        }
+        let labels = |rows: &[Row], i: usize| rows.get(i).map(|row| row.labels.clone());
+        let (many, one) = (labels(self.many, i), labels(self.one, j));
+        let filled = |other: &Option<Labels>| {
+            other.as_ref().map(|labels| matching_labels(self.matching, labels)).unwrap_or_default()
+        };
+        let left = many.clone().unwrap_or_else(|| filled(&one));
+        let right = one.unwrap_or_else(|| filled(&many));
+        let labels = self.result_labels(&left, &right);
+        let out = &mut self.out;
+        let at = *out.at.entry(labels.clone()).or_insert_with(|| {
+            let column = Column::new(out.len);
+            out.rows.push(Row { labels, drop_name: self.return_bool, column });
+            out.rows.len() - 1
+        });
+        out.pairs.insert((i, j), at);
+        at
+    }
+
+    fn result_labels(&self, left: &Labels, right: &Labels) -> Labels {
+        let mut builder = left.to_builder();
+        if self.drop_name || changes_schema(self.op) {
+            builder.retain(|name| !is_metadata(name));
+        }
+        if self.matching.cardinality == Cardinality::OneToOne {
+            let listed = |name: &[u8]| self.matching.labels.iter().any(|n| n.as_ref() == name);
+            builder.retain(|name| listed(name) == self.matching.on);
+        }
+        for name in &self.matching.include {
+            builder.set(name, right.get(name).unwrap_or_default());
+        }
+        builder.finish()
+    }
+}
+
+/// Two series of the "one" side match the same labels.
+fn duplicate(matching: &VectorMatching, swapped: bool, row: &Row, held: &Row) -> QueryError {
+    let side = if swapped { "left" } else { "right" };
+    let group = matching_labels(matching, &row.labels);
+    let (a, b) = (row.labels.to_string(), held.labels.to_string());
+    let (a, b) = if a > b { (b, a) } else { (a, b) };
+    QueryError::Execution(format!(
+        "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{a}, {b}];many-to-many matching not allowed: matching labels must be unique on one side"
+    ))
+}

@@ -1,0 +1,159 @@
+//! From what storage hands in to decoded samples, in batches of series spread over threads.
+
+use rayon::prelude::*;
+use tithon_chunks::{CounterResetHint, FloatHistogram, STALE_NAN_BITS, Samples, TimeRange, decode_chunks};
+use tithon_index::Labels;
+
+use crate::annotations::Notes;
+use crate::ast::NodeId;
+use crate::error::QueryError;
+use crate::eval::Evaluator;
+use crate::series::{Series, SeriesData};
+
+/// How many series are worked on at a time: enough to keep threads busy, few enough to bound memory.
+const SERIES_PER_BATCH: usize = 512;
+
+/// Runs `work` on each series of a selection and hands the results to `sink` in the order of the input.
+///
+/// `work` sees the labels and the decoded samples in the range of the selection; it runs on the pool, if there is
+/// one. Annotations are merged in input order.
+pub(crate) fn for_each_series<T: Send>(
+    ev: &Evaluator<'_>,
+    id: NodeId,
+    work: impl Fn(&Labels, &mut Samples, &mut Notes) -> Result<T, QueryError> + Sync,
+    mut sink: impl FnMut(Labels, T) -> Result<(), QueryError>,
+) -> Result<(), QueryError> {
+    let (Some(mut input), range) = ev.take_input(id) else { return Ok(()) };
+    let stats_only = ev.prepared.stats_only.contains(&id);
+    let mut batch = Vec::with_capacity(SERIES_PER_BATCH);
+    loop {
+        ev.check_cancelled()?;
+        batch.clear();
+        for series in input.by_ref().take(SERIES_PER_BATCH) {
+            batch.push(series.map_err(QueryError::Storage)?);
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let one = |scratch: &mut Samples, series: Series| {
+            ev.check_cancelled()?;
+            let mut notes = Notes::default();
+            decode(series.data, range, scratch)?;
+            if stats_only {
+                keep_stats(&mut scratch.histograms.values);
+            }
+            let result = work(&series.labels, scratch, &mut notes)?;
+            Ok((series.labels, result, notes))
+        };
+        let results: Vec<Result<_, QueryError>> = match ev.ctx.pool.filter(|_| batch.len() > 1) {
+            Some(pool) => pool.install(|| batch.par_drain(..).map_init(Samples::default, one).collect()),
+            None => {
+                let mut scratch = Samples::default();
+                batch.drain(..).map(|series| one(&mut scratch, series)).collect()
+            }
+        };
+        for result in results {
+            let (labels, result, notes) = result?;
+            if !notes.is_empty() {
+                ev.notes().merge(notes);
+            }
+            sink(labels, result)?;
+        }
+    }
+}
+
+/// Replaces the content of `out` by the samples of a series that lie in the range.
+fn decode(data: SeriesData, range: TimeRange, out: &mut Samples) -> Result<(), QueryError> {
+    clear(out);
+    match data {
+        SeriesData::Chunks(chunks) => decode_chunks(&chunks, range, out)?,
+        SeriesData::Samples(samples) => {
+            *out = *samples;
+            trim(out, range);
+        }
+    }
+    Ok(())
+}
+
+/// Leaves count, sum and reset hint of histograms, the hint as it follows from the buckets.
+///
+/// Upstream: `promql/histogram_stats_iterator.go`.
+fn keep_stats(histograms: &mut [FloatHistogram]) {
+    let mut last: Option<FloatHistogram> = None;
+    for h in histograms {
+        let is_stale = h.sum.to_bits() == STALE_NAN_BITS;
+        let mut hint = h.counter_reset_hint;
+        if let Some(last) = last.as_ref().filter(|_| !is_stale && hint == CounterResetHint::Unknown) {
+            let reset = h.detect_reset(last);
+            hint = if reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
+        }
+        let stats = FloatHistogram {
+            counter_reset_hint: hint,
+            schema: h.schema,
+            count: h.count,
+            sum: h.sum,
+            ..FloatHistogram::default()
+        };
+        let full = std::mem::replace(h, stats);
+        if !is_stale {
+            last = Some(full);
+        }
+    }
+}
+
+fn clear(samples: &mut Samples) {
+    samples.floats.clear();
+    samples.histograms.timestamps.clear();
+    samples.histograms.values.clear();
+    samples.float_start_timestamps.clear();
+    samples.histogram_start_timestamps.clear();
+}
+
+/// Removes samples outside of the range.
+fn trim(samples: &mut Samples, range: TimeRange) {
+    let cut = |times: &[i64]| {
+        let from = times.partition_point(|t| *t < range.min.0);
+        from..times.partition_point(|t| *t <= range.max.0).max(from)
+    };
+    let keep = cut(&samples.floats.timestamps);
+    if keep.len() < samples.floats.timestamps.len() {
+        retain(&mut samples.floats.timestamps, &keep);
+        retain(&mut samples.floats.values, &keep);
+        retain(&mut samples.float_start_timestamps, &keep);
+    }
+    let keep = cut(&samples.histograms.timestamps);
+    if keep.len() < samples.histograms.timestamps.len() {
+        retain(&mut samples.histograms.timestamps, &keep);
+        retain(&mut samples.histograms.values, &keep);
+        retain(&mut samples.histogram_start_timestamps, &keep);
+    }
+}
+
+fn retain<T>(column: &mut Vec<T>, keep: &std::ops::Range<usize>) {
+    if !column.is_empty() {
+        column.truncate(keep.end);
+        column.drain(..keep.start);
+    }
+}
+
+/// Removes stale markers.
+pub(crate) fn remove_stale(samples: &mut Samples) {
+    if samples.floats.values.iter().any(|v| v.to_bits() == STALE_NAN_BITS) {
+        let keep: Vec<bool> = samples.floats.values.iter().map(|v| v.to_bits() != STALE_NAN_BITS).collect();
+        filter(&mut samples.floats.timestamps, &keep);
+        filter(&mut samples.floats.values, &keep);
+        filter(&mut samples.float_start_timestamps, &keep);
+    }
+    if samples.histograms.values.iter().any(|h| h.sum.to_bits() == STALE_NAN_BITS) {
+        let keep: Vec<bool> =
+            samples.histograms.values.iter().map(|h| h.sum.to_bits() != STALE_NAN_BITS).collect();
+        filter(&mut samples.histograms.timestamps, &keep);
+        filter(&mut samples.histograms.values, &keep);
+        filter(&mut samples.histogram_start_timestamps, &keep);
+    }
+}
+
+fn filter<T>(column: &mut Vec<T>, keep: &[bool]) {
+    let mut keep = keep.iter();
+    column.retain(|_| keep.next().copied().unwrap_or(true));
+}

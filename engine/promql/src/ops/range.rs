@@ -1,0 +1,266 @@
+//! Range vectors: the samples of each series in the window of each step.
+//!
+//! Upstream: the matrix part of the `Call` case in `promql/engine.go`. A window is open on the left.
+
+use tithon_chunks::{FloatHistogram, Samples};
+use tithon_index::Labels;
+
+use super::decode::{for_each_series, remove_stale};
+use super::selector::Reference;
+use super::{smooth, subquery};
+use crate::annotations::Notes;
+use crate::ast::{NodeId, NodeKind};
+use crate::error::QueryError;
+use crate::eval::Evaluator;
+use crate::frame::{Frame, Steps};
+
+/// Where a range vector comes from and how far its windows reach.
+#[derive(Debug)]
+pub(crate) struct RangeArg {
+    source: Source,
+    /// Range in milliseconds.
+    pub(crate) range_ms: i64,
+    /// When it is read.
+    pub(crate) reference: Reference,
+    /// Whether the modifier `anchored` was given.
+    pub(crate) anchored: bool,
+    /// Whether the modifier `smoothed` was given.
+    pub(crate) smoothed: bool,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// A vector selector.
+    Selector(NodeId),
+    /// The result of a subquery and the steps it was evaluated at.
+    Subquery(Frame, Steps),
+}
+
+/// A series of a range vector.
+pub(crate) struct RangeSeries {
+    /// The labels, name included.
+    pub(crate) labels: Labels,
+    /// Whether a subquery's result wants its name dropped.
+    pub(crate) drop_name: bool,
+    /// The samples.
+    pub(crate) samples: Samples,
+}
+
+/// The samples of one series in the window of one step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window<'a> {
+    /// The labels of the series.
+    pub(crate) labels: &'a Labels,
+    /// The step.
+    pub(crate) step: usize,
+    /// The time of the step, milliseconds.
+    pub(crate) time: i64,
+    /// The window without the reach of `anchored` and `smoothed`: its left, open, end.
+    pub(crate) start: i64,
+    /// Its right, closed, end.
+    pub(crate) end: i64,
+    /// Times of the floats.
+    pub(crate) float_times: &'a [i64],
+    /// The floats.
+    pub(crate) floats: &'a [f64],
+    /// Start timestamps of the floats, or empty.
+    pub(crate) float_starts: &'a [i64],
+    /// How many floats of the series lie before the window.
+    pub(crate) floats_before: usize,
+    /// Times of the histograms.
+    pub(crate) histogram_times: &'a [i64],
+    /// The histograms.
+    pub(crate) histograms: &'a [FloatHistogram],
+    /// Start timestamps of the histograms, or empty.
+    pub(crate) histogram_starts: &'a [i64],
+}
+
+impl Window<'_> {
+    /// The metric name of the series, or nothing.
+    pub(crate) fn name(&self) -> &[u8] {
+        self.labels.metric_name().unwrap_or_default()
+    }
+
+    /// The number of samples of both kinds.
+    pub(crate) fn len(&self) -> usize {
+        self.floats.len() + self.histograms.len()
+    }
+}
+
+impl RangeArg {
+    /// Prepares an argument; a subquery is evaluated.
+    pub(crate) fn new(ev: &Evaluator<'_>, id: NodeId, steps: &Steps) -> Result<RangeArg, QueryError> {
+        match ev.kind(id) {
+            NodeKind::Matrix(m) => {
+                let NodeKind::Vector(s) = ev.kind(m.selector) else {
+                    return Err(QueryError::Execution("a range belongs to a selector".to_owned()));
+                };
+                Ok(RangeArg {
+                    source: Source::Selector(m.selector),
+                    range_ms: m.range_ms,
+                    reference: Reference::new(s.at, s.offset_ms),
+                    anchored: s.anchored,
+                    smoothed: s.smoothed,
+                })
+            }
+            NodeKind::Subquery(s) => {
+                let (frame, inner) = subquery::eval(ev, s, steps)?;
+                Ok(RangeArg {
+                    source: Source::Subquery(frame, inner),
+                    range_ms: s.range_ms,
+                    reference: Reference::new(s.at, s.offset_ms),
+                    anchored: false,
+                    smoothed: false,
+                })
+            }
+            NodeKind::Paren(inner) | NodeKind::StepInvariant(inner) => RangeArg::new(ev, *inner, steps),
+            _ => Err(QueryError::Execution("a range vector was expected".to_owned())),
+        }
+    }
+
+    /// Runs `work` on each series, stale markers removed, and hands the results to `sink` in order.
+    ///
+    /// `work` is told the labels and whether a subquery's result wants its name dropped.
+    pub(crate) fn for_each<T: Send>(
+        self,
+        ev: &Evaluator<'_>,
+        work: impl Fn(&RangeArg, &Labels, &mut Samples, &mut Notes) -> Result<T, QueryError> + Sync,
+        mut sink: impl FnMut(Labels, bool, T) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
+        let mut arg = self;
+        match std::mem::replace(&mut arg.source, Source::Selector(NodeId(0))) {
+            Source::Selector(id) => for_each_series(
+                ev,
+                id,
+                |labels, samples, notes| {
+                    remove_stale(samples);
+                    work(&arg, labels, samples, notes)
+                },
+                |labels, result| sink(labels, false, result),
+            ),
+            Source::Subquery(frame, steps) => {
+                let held = frame.n_samples();
+                for row in frame.rows {
+                    ev.check_cancelled()?;
+                    let mut samples = subquery::samples(&row.column, &steps);
+                    remove_stale(&mut samples);
+                    let mut notes = Notes::default();
+                    let result = work(&arg, &row.labels, &mut samples, &mut notes)?;
+                    if !notes.is_empty() {
+                        ev.notes().merge(notes);
+                    }
+                    sink(row.labels, row.drop_name, result)?;
+                }
+                ev.budget.release(held, held * 8);
+                Ok(())
+            }
+        }
+    }
+
+    /// Calls `visit` with each window of a series that has samples.
+    pub(crate) fn each_window(
+        &self,
+        labels: &Labels,
+        samples: &Samples,
+        steps: &Steps,
+        lookback: i64,
+        mut visit: impl FnMut(&Window<'_>) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
+        let before = if self.anchored || self.smoothed { lookback } else { 0 };
+        let after = if self.smoothed { lookback } else { 0 };
+        let (mut floats, mut histograms) = (Bounds::default(), Bounds::default());
+        for step in 0..steps.len {
+            let time = steps.time(step);
+            let end = self.reference.at(time);
+            let start = end.saturating_sub(self.range_ms);
+            let (from, to) = (start.saturating_sub(before), end.saturating_add(after));
+            floats.advance(&samples.floats.timestamps, from, to);
+            histograms.advance(&samples.histograms.timestamps, from, to);
+            let (f, h) = (floats.from..floats.to, histograms.from..histograms.to);
+            if f.is_empty() && h.is_empty() {
+                continue;
+            }
+            visit(&Window {
+                labels,
+                step,
+                time,
+                start,
+                end,
+                float_times: &samples.floats.timestamps[f.clone()],
+                floats: &samples.floats.values[f.clone()],
+                float_starts: samples.float_start_timestamps.get(f.clone()).unwrap_or_default(),
+                floats_before: f.start,
+                histogram_times: &samples.histograms.timestamps[h.clone()],
+                histograms: &samples.histograms.values[h.clone()],
+                histogram_starts: samples.histogram_start_timestamps.get(h).unwrap_or_default(),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The indexes of a sliding window.
+#[derive(Default)]
+struct Bounds {
+    from: usize,
+    to: usize,
+}
+
+impl Bounds {
+    /// Moves to the samples in `(from, to]`; both only ever grow.
+    fn advance(&mut self, times: &[i64], from: i64, to: i64) {
+        while self.to < times.len() && times[self.to] <= to {
+            self.to += 1;
+        }
+        while self.from < self.to && times[self.from] <= from {
+            self.from += 1;
+        }
+    }
+}
+
+/// The series of a range vector at the root of an instant query.
+pub(crate) fn for_each_root_series(
+    ev: &Evaluator<'_>,
+    root: NodeId,
+    steps: &Steps,
+    mut sink: impl FnMut(RangeSeries) -> Result<(), QueryError>,
+) -> Result<(), QueryError> {
+    if let NodeKind::Subquery(s) = ev.kind(root) {
+        // At the root the whole result is returned: there is no window.
+        let (frame, inner) = subquery::eval(ev, s, steps)?;
+        for row in frame.rows {
+            let samples = subquery::samples(&row.column, &inner);
+            sink(RangeSeries { labels: row.labels, drop_name: row.drop_name, samples })?;
+        }
+        return Ok(());
+    }
+    let arg = RangeArg::new(ev, root, steps)?;
+    let lookback = ev.options().lookback_delta_ms;
+    arg.for_each(
+        ev,
+        |arg, labels, samples, _| {
+            let mut out = Samples::default();
+            arg.each_window(labels, samples, steps, lookback, |window| {
+                out = if arg.anchored || arg.smoothed {
+                    smooth::extended(window, arg.smoothed)?
+                } else {
+                    copied(window)
+                };
+                Ok(())
+            })?;
+            ev.budget.touch(out.len() as u64, samples.len() as u64);
+            ev.budget.add(out.len() as u64, out.len() as u64 * 16)?;
+            Ok(out)
+        },
+        |labels, drop_name, samples| sink(RangeSeries { labels, drop_name, samples }),
+    )
+}
+
+fn copied(window: &Window<'_>) -> Samples {
+    let mut out = Samples::default();
+    out.floats.timestamps.extend_from_slice(window.float_times);
+    out.floats.values.extend_from_slice(window.floats);
+    out.histograms.timestamps.extend_from_slice(window.histogram_times);
+    out.histograms.values.extend_from_slice(window.histograms);
+    out
+}

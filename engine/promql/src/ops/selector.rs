@@ -1,0 +1,177 @@
+//! Instant vector selectors: the newest sample not older than the lookback, at each step.
+//!
+//! Upstream: `vectorSelectorSingle` in `promql/engine.go`.
+
+use std::sync::Arc;
+
+use tithon_chunks::{FloatHistogram, STALE_NAN_BITS, Samples};
+
+use super::decode::for_each_series;
+use super::smooth;
+use crate::ast::{AtModifier, NodeId, VectorSelector};
+use crate::error::QueryError;
+use crate::eval::Evaluator;
+use crate::frame::{Column, Frame, Row, Steps};
+
+/// Evaluates a selector.
+pub(crate) fn eval(
+    ev: &Evaluator<'_>,
+    id: NodeId,
+    selector: &VectorSelector,
+    steps: &Steps,
+) -> Result<Frame, QueryError> {
+    let lookback = ev.options().lookback_delta_ms;
+    let pos = ev.pos(id);
+    let reference = Reference::new(selector.at, selector.offset_ms);
+    let mut frame = Frame::default();
+    for_each_series(
+        ev,
+        id,
+        |labels, samples, notes| {
+            let column = if selector.smoothed {
+                smooth::instant(samples, steps, reference, lookback, labels, pos, notes)
+            } else {
+                let mut picker = Picker::new(samples);
+                let mut column = Column::new(steps.len);
+                for step in 0..steps.len {
+                    match picker.pick(reference.at(steps.time(step)), lookback) {
+                        None => {}
+                        Some(Picked { sample: PickedSample::Float(v), .. }) => column.set_float(step, v),
+                        Some(Picked { sample: PickedSample::Histogram(h), .. }) => {
+                            column.set_histogram(step, h)
+                        }
+                    }
+                }
+                column
+            };
+            let n = column.n_samples() as u64;
+            ev.budget.touch(n, samples.len() as u64);
+            ev.budget.add(n, steps.len as u64 * 8)?;
+            Ok(column)
+        },
+        |labels, column| {
+            if !column.is_empty() {
+                frame.rows.push(Row { labels, drop_name: false, column });
+            }
+            Ok(())
+        },
+    )?;
+    Ok(frame)
+}
+
+/// Turns step times into the times at which a selector is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reference {
+    at: Option<i64>,
+    offset_ms: i64,
+}
+
+impl Reference {
+    /// Of a selector or subquery with these modifiers.
+    pub(crate) fn new(at: AtModifier, offset_ms: i64) -> Reference {
+        let at = match at {
+            AtModifier::At(t) => Some(t),
+            _ => None,
+        };
+        Reference { at, offset_ms }
+    }
+
+    /// The time read at step time `t`.
+    pub(crate) fn at(&self, t: i64) -> i64 {
+        self.at.unwrap_or(t).saturating_sub(self.offset_ms)
+    }
+
+    /// Whether all steps read the same time.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.at.is_some()
+    }
+
+    /// The same without offset when the time is fixed: what `timestamp` does.
+    pub(crate) fn without_offset_if_fixed(self) -> Reference {
+        Reference { offset_ms: if self.is_fixed() { 0 } else { self.offset_ms }, ..self }
+    }
+}
+
+/// The sample that a selector picks.
+#[derive(Clone, Debug)]
+pub(crate) struct Picked {
+    /// Its own time, milliseconds.
+    pub(crate) t: i64,
+    /// Its start timestamp; 0 is none.
+    pub(crate) start: i64,
+    /// Its value.
+    pub(crate) sample: PickedSample,
+}
+
+/// The value of a [`Picked`] sample.
+#[derive(Clone, Debug)]
+pub(crate) enum PickedSample {
+    /// A number.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Arc<FloatHistogram>),
+}
+
+/// Finds samples at times that mostly ascend; the samples are walked once.
+pub(crate) struct Picker<'a> {
+    samples: &'a Samples,
+    floats: usize,
+    histograms: usize,
+    shared: Option<(usize, Arc<FloatHistogram>)>,
+}
+
+impl<'a> Picker<'a> {
+    /// Before the first sample.
+    pub(crate) fn new(samples: &'a Samples) -> Picker<'a> {
+        Picker { samples, floats: 0, histograms: 0, shared: None }
+    }
+
+    /// The newest sample at or before `t`, unless it is stale or `lookback` old.
+    pub(crate) fn pick(&mut self, t: i64, lookback: i64) -> Option<Picked> {
+        self.floats = advance(&self.samples.floats.timestamps, self.floats, t);
+        self.histograms = advance(&self.samples.histograms.timestamps, self.histograms, t);
+        let float = self.floats.checked_sub(1);
+        let histogram = self.histograms.checked_sub(1);
+        let float_t = float.map(|i| self.samples.floats.timestamps[i]);
+        let histogram_t = histogram.map(|i| self.samples.histograms.timestamps[i]);
+        let newest = float_t.max(histogram_t)?;
+        if newest <= t.saturating_sub(lookback) {
+            return None;
+        }
+        if histogram_t == Some(newest) {
+            let i = histogram?;
+            let value = &self.samples.histograms.values[i];
+            if value.sum.to_bits() == STALE_NAN_BITS {
+                return None;
+            }
+            let shared = match &self.shared {
+                Some((at, shared)) if *at == i => Arc::clone(shared),
+                _ => {
+                    let shared = Arc::new(value.clone());
+                    self.shared = Some((i, Arc::clone(&shared)));
+                    shared
+                }
+            };
+            let start = self.samples.histogram_start_timestamps.get(i).copied().unwrap_or(0);
+            return Some(Picked { t: newest, start, sample: PickedSample::Histogram(shared) });
+        }
+        let i = float?;
+        let value = self.samples.floats.values[i];
+        if value.to_bits() == STALE_NAN_BITS {
+            return None;
+        }
+        let start = self.samples.float_start_timestamps.get(i).copied().unwrap_or(0);
+        Some(Picked { t: newest, start, sample: PickedSample::Float(value) })
+    }
+}
+
+/// The number of `times` at or before `t`, looking from `from` on.
+fn advance(times: &[i64], mut from: usize, t: i64) -> usize {
+    if from > 0 && times[from - 1] > t {
+        return times.partition_point(|at| *at <= t);
+    }
+    while from < times.len() && times[from] <= t {
+        from += 1;
+    }
+    from
+}

@@ -1,0 +1,217 @@
+//! `topk`, `bottomk`, `limitk` and `limit_ratio`: some elements of each group, unchanged.
+//!
+//! Upstream: `aggregationK` in `promql/engine.go`. The best k are kept in a binary heap whose root is the worst: which
+//! of equal elements stay follows from the order of its operations.
+
+use crate::annotations::Notes;
+use crate::ast::{Aggregate, AggregateOp, NodeId};
+use crate::error::QueryError;
+use crate::eval::Evaluator;
+use crate::format::{general, sample_value};
+use crate::frame::{Cell, Column, Frame, Row, Steps};
+
+use super::aggregate::{Grouper, Param};
+
+/// Evaluates the aggregation.
+pub(crate) fn eval(
+    ev: &Evaluator<'_>,
+    id: NodeId,
+    a: &Aggregate,
+    steps: &Steps,
+) -> Result<Frame, QueryError> {
+    let param = Param::new(ev, a.param, steps)?;
+    let frame = ev.frame(a.expr, steps)?;
+    if !check(ev, a, &param)? {
+        return Ok(Frame::default());
+    }
+    let mut grouper = Grouper::new(&a.grouping, a.without);
+    let group_of: Vec<usize> = frame.rows.iter().map(|row| grouper.index(&row.labels)).collect();
+    let n_groups = grouper.into_labels().len();
+    let mut notes = Notes::default();
+    let offsets: Vec<f64> = match a.op {
+        AggregateOp::LimitRatio => frame.rows.iter().map(|row| offset(row)).collect(),
+        _ => Vec::new(),
+    };
+    let mut kept = Kept::new(frame.rows.len(), steps);
+    let mut heaps: Vec<Vec<(usize, f64)>> = vec![Vec::new(); n_groups];
+    for step in 0..steps.len {
+        ev.check_cancelled()?;
+        heaps.iter_mut().for_each(Vec::clear);
+        let k = whole(param.values[step]).min(frame.rows.len() as i64);
+        if (a.op != AggregateOp::LimitRatio && k < 1) || param.values[step] == 0.0 {
+            continue;
+        }
+        for (i, row) in frame.rows.iter().enumerate() {
+            let Some(cell) = row.column.get(step) else { continue };
+            let heap = &mut heaps[group_of[i]];
+            match (a.op, cell) {
+                (AggregateOp::LimitRatio, _) => {
+                    if is_sampled(param.values[step].clamp(-1.0, 1.0), offsets[i]) {
+                        heap.push((i, 0.0));
+                    }
+                }
+                (AggregateOp::Limitk, _) => {
+                    if (heap.len() as i64) < k {
+                        heap.push((i, 0.0));
+                    }
+                }
+                (op, Cell::Histogram(_)) => notes.ignored_in_aggregation(op.as_str(), ev.pos(id)),
+                (op, Cell::Float(v)) => offer(heap, (i, v), k as usize, op == AggregateOp::Topk),
+            }
+        }
+        for heap in &mut heaps {
+            if matches!(a.op, AggregateOp::Topk | AggregateOp::Bottomk) {
+                let topk = a.op == AggregateOp::Topk;
+                heap.sort_by(|x, y| {
+                    if less(y.1, x.1, topk) && !less(x.1, y.1, topk) {
+                        std::cmp::Ordering::Less
+                    } else if less(x.1, y.1, topk) && !less(y.1, x.1, topk) {
+                        std::cmp::Ordering::Greater
+                    } else {
+                        std::cmp::Ordering::Equal
+                    }
+                });
+            }
+            heap.iter().for_each(|(i, _)| kept.keep(*i, step, &frame.rows[*i]));
+        }
+    }
+    ev.notes().merge(notes);
+    Ok(kept.into_frame(frame))
+}
+
+/// Checks the parameter; `false` when the result is empty at all steps.
+fn check(ev: &Evaluator<'_>, a: &Aggregate, param: &Param) -> Result<bool, QueryError> {
+    let fail = |text: String| Err(QueryError::Execution(text));
+    if a.op == AggregateOp::LimitRatio {
+        if param.max == 0.0 && param.min == 0.0 {
+            return Ok(false);
+        }
+        if param.has_nan {
+            return fail("Ratio value is NaN".to_owned());
+        }
+        let pos = a.param.map(|id| ev.pos(ev.unparen(id))).unwrap_or_default();
+        for (value, cap) in [(param.max, 1.0), (param.min, -1.0)] {
+            if value.abs() > 1.0 && (value > 0.0) == (cap > 0.0) {
+                let (value, cap) = (general(value), general(cap));
+                ev.notes().warn(
+                    format!("ratio value should be between -1 and 1, got {value}, capping to {cap}"),
+                    pos,
+                );
+            }
+        }
+        return Ok(true);
+    }
+    if param.max < 1.0 {
+        return Ok(false);
+    }
+    if param.has_nan {
+        return fail("Parameter value is NaN".to_owned());
+    }
+    if param.min <= -9_223_372_036_854_775_808.0 {
+        return fail(format!("Scalar value {} underflows int64", plain(param.min)));
+    }
+    if param.max >= 9_223_372_036_854_774_784.0 {
+        return fail(format!("Scalar value {} overflows int64", plain(param.max)));
+    }
+    Ok(true)
+}
+
+/// Go's `%v` of a large number.
+fn plain(v: f64) -> String {
+    if v.abs() < 1e21 { general(v) } else { sample_value(v) }
+}
+
+fn whole(k: f64) -> i64 {
+    k as i64
+}
+
+/// Whether `a` is worse than `b`: it leaves the heap first. NaN is the worst.
+fn less(a: f64, b: f64, topk: bool) -> bool {
+    a.is_nan() || if topk { a < b } else { a > b }
+}
+
+/// Puts an element on a heap of at most `k`, or in the place of the worst if it is better.
+fn offer(heap: &mut Vec<(usize, f64)>, element: (usize, f64), k: usize, topk: bool) {
+    if heap.len() < k {
+        heap.push(element);
+        sift_up(heap, topk);
+        return;
+    }
+    let (worst, v) = (heap[0].1, element.1);
+    let better = if topk { worst < v } else { worst > v };
+    if better || (worst.is_nan() && !v.is_nan()) {
+        heap[0] = element;
+        sift_down(heap, topk);
+    }
+}
+
+fn sift_up(heap: &mut [(usize, f64)], topk: bool) {
+    let mut at = heap.len() - 1;
+    while at > 0 {
+        let parent = (at - 1) / 2;
+        if !less(heap[at].1, heap[parent].1, topk) {
+            break;
+        }
+        heap.swap(at, parent);
+        at = parent;
+    }
+}
+
+fn sift_down(heap: &mut [(usize, f64)], topk: bool) {
+    let mut at = 0;
+    loop {
+        let left = 2 * at + 1;
+        if left >= heap.len() {
+            break;
+        }
+        let right = left + 1;
+        let child = if right < heap.len() && less(heap[right].1, heap[left].1, topk) { right } else { left };
+        if !less(heap[child].1, heap[at].1, topk) {
+            break;
+        }
+        heap.swap(at, child);
+        at = child;
+    }
+}
+
+/// Where a series lies in [0, 1] by the hash of its labels.
+fn offset(row: &Row) -> f64 {
+    row.labels.hash64() as f64 / u64::MAX as f64
+}
+
+fn is_sampled(ratio: f64, offset: f64) -> bool {
+    (ratio >= 0.0 && offset < ratio) || (ratio < 0.0 && offset >= 1.0 + ratio)
+}
+
+/// The elements kept, as columns of the input rows in order of first keeping.
+struct Kept {
+    columns: Vec<Option<Column>>,
+    order: Vec<usize>,
+    len: usize,
+}
+
+impl Kept {
+    fn new(n_rows: usize, steps: &Steps) -> Kept {
+        Kept { columns: vec![None; n_rows], order: Vec::new(), len: steps.len }
+    }
+
+    fn keep(&mut self, i: usize, step: usize, row: &Row) {
+        let len = self.len;
+        let column = self.columns[i].get_or_insert_with(|| {
+            self.order.push(i);
+            Column::new(len)
+        });
+        if let Some(cell) = row.column.get(step) {
+            column.copy(step, cell);
+        }
+    }
+
+    fn into_frame(mut self, frame: Frame) -> Frame {
+        let row = |i: usize| {
+            let column = self.columns[i].take()?;
+            let Row { labels, drop_name, .. } = &frame.rows[i];
+            Some(Row { labels: labels.clone(), drop_name: *drop_name, column })
+        };
+        Frame { rows: self.order.into_iter().filter_map(row).collect() }
+    }
+}

@@ -1,0 +1,82 @@
+//! What a query is evaluated with: options, times, and the context of one evaluation.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tithon_chunks::Timestamp;
+
+use crate::ParseOptions;
+
+/// Options of an engine. The default is that of a Prometheus server without feature flags.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// How far an instant selector looks back for a sample, in milliseconds; exactly this old is too old.
+    pub lookback_delta_ms: i64,
+    /// The step of subqueries that name none, in milliseconds.
+    pub default_subquery_step_ms: i64,
+    /// The most samples held in memory at once; a query that exceeds it fails.
+    pub max_samples: u64,
+    /// The most bytes held in memory for intermediate results; a query that exceeds it fails.
+    pub max_bytes: u64,
+    /// What the parser accepts.
+    pub parse: ParseOptions,
+    /// Whether metric names are removed at the very end (`promql-delayed-name-removal`).
+    pub delayed_name_removal: bool,
+    /// Whether start timestamps of samples count (`use-start-timestamps`).
+    pub use_start_timestamps: bool,
+    /// Whether `__type__` and `__unit__` are known to describe a series (`type-and-unit-labels`).
+    pub type_and_unit_labels: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            lookback_delta_ms: 5 * 60 * 1000,
+            default_subquery_step_ms: 60 * 1000,
+            max_samples: 50_000_000,
+            max_bytes: u64::MAX,
+            parse: ParseOptions::default(),
+            delayed_name_removal: false,
+            use_start_timestamps: false,
+            type_and_unit_labels: false,
+        }
+    }
+}
+
+/// The times at which a query is evaluated. An instant query has `start == end` and `step_ms == 0`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeParams {
+    /// The first step.
+    pub start: Timestamp,
+    /// The end: the last step is not after it.
+    pub end: Timestamp,
+    /// The distance of the steps in milliseconds; 0 for an instant query.
+    pub step_ms: i64,
+}
+
+impl TimeParams {
+    /// An instant query at `t`.
+    pub const fn instant(t: Timestamp) -> TimeParams {
+        TimeParams { start: t, end: t, step_ms: 0 }
+    }
+
+    /// Whether it is an instant query.
+    pub const fn is_instant(&self) -> bool {
+        self.step_ms == 0
+    }
+}
+
+/// Where an evaluation runs and how it is stopped.
+#[derive(Clone, Copy, Debug)]
+pub struct EvalContext<'a> {
+    /// Threads for the work on series; without them all runs on the caller's.
+    pub pool: Option<&'a rayon::ThreadPool>,
+    /// Set by the caller when nobody waits for the answer any more.
+    pub cancelled: &'a AtomicBool,
+}
+
+impl EvalContext<'_> {
+    /// Whether the caller has gone.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}

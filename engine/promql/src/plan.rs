@@ -1,0 +1,123 @@
+//! A query made ready for evaluation: parsed, folded, with what must be selected.
+
+mod depth;
+mod durations;
+mod fold;
+mod hints;
+mod invariant;
+
+use std::collections::{HashMap, HashSet};
+
+use tithon_chunks::TimeRange;
+use tithon_index::Matcher;
+
+use crate::ast::{Expr, NodeId, ValueType};
+use crate::error::{QueryError, SourceError};
+use crate::eval;
+use crate::options::{EvalContext, Options, TimeParams};
+use crate::result::QueryResult;
+use crate::series::Series;
+
+pub(crate) use hints::{info_matchers, info_modifiers};
+
+/// The series of one selection, ascending by labels.
+pub type SelectInput = Box<dyn Iterator<Item = Result<Series, SourceError>> + Send>;
+
+/// One selection that an evaluation reads.
+#[derive(Clone, Debug)]
+pub struct SelectSpec {
+    /// The conditions on labels.
+    pub matchers: Vec<Matcher>,
+    /// The samples needed, both ends inside.
+    pub range: TimeRange,
+    /// What the selection is for.
+    pub hints: SelectHints,
+}
+
+/// What a selection is for. Upstream: `storage.SelectHints`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SelectHints {
+    /// The first millisecond needed.
+    pub start_ms: i64,
+    /// The last millisecond needed.
+    pub end_ms: i64,
+    /// The step in milliseconds; 0 for an instant query.
+    pub step_ms: i64,
+    /// The nearest function or aggregation around the selector; empty behind a binary operator.
+    pub func: String,
+    /// The range in milliseconds; 0 for an instant selector.
+    pub range_ms: i64,
+    /// Whether `grouping` are the labels kept (`by`).
+    pub by: bool,
+    /// The grouping labels of an aggregation directly around the selector.
+    pub grouping: Vec<Box<[u8]>>,
+    /// The most series wanted; 0 is all.
+    pub limit: u64,
+}
+
+/// A query ready to be evaluated.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    pub(crate) query: Vec<u8>,
+    pub(crate) expr: Expr,
+    pub(crate) params: TimeParams,
+    pub(crate) options: Options,
+    pub(crate) selects: Vec<SelectSpec>,
+    /// Which selection a selector, or a call of `info`, reads.
+    pub(crate) select_of: HashMap<NodeId, usize>,
+    /// The selectors of whose histograms only count, sum and reset hint matter.
+    pub(crate) stats_only: HashSet<NodeId>,
+    pub(crate) depth: usize,
+}
+
+impl Prepared {
+    /// Parses and plans a query.
+    ///
+    /// Errors: [`QueryError::Parse`]; [`QueryError::BadData`] when the type does not suit a range query, or a
+    /// duration expression has no valid value at these times.
+    pub fn new(
+        query: impl AsRef<[u8]>,
+        params: TimeParams,
+        options: &Options,
+    ) -> Result<Prepared, QueryError> {
+        let query = query.as_ref();
+        let mut expr = crate::parse(query, &options.parse).map_err(QueryError::Parse)?;
+        if !params.is_instant() && !matches!(expr.ty(), ValueType::Scalar | ValueType::Vector) {
+            return Err(QueryError::BadData(format!(
+                "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
+                expr.ty().documented()
+            )));
+        }
+        let depth = depth::checked(&expr)?;
+        durations::resolve(&mut expr, &params)?;
+        fold::fold_context_calls(&mut expr, &params);
+        invariant::wrap(&mut expr, &params);
+        let mut prepared = Prepared {
+            query: query.to_vec(),
+            expr,
+            params,
+            options: options.clone(),
+            selects: Vec::new(),
+            select_of: HashMap::new(),
+            stats_only: HashSet::new(),
+            depth,
+        };
+        hints::collect(&mut prepared);
+        Ok(prepared)
+    }
+
+    /// What must be selected, in the order in which [`Prepared::eval`] takes the inputs.
+    pub fn selects(&self) -> &[SelectSpec] {
+        &self.selects
+    }
+
+    /// The expression as it will be evaluated.
+    pub fn expr(&self) -> &Expr {
+        &self.expr
+    }
+
+    /// Evaluates the query over one input for each of [`Prepared::selects`].
+    pub fn eval(&self, inputs: Vec<SelectInput>, ctx: &EvalContext<'_>) -> Result<QueryResult, QueryError> {
+        eval::run(self, inputs, ctx)
+    }
+}

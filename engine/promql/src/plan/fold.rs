@@ -1,0 +1,22 @@
+//! `start()`, `end()`, `range()` and `step()` become numbers: those of the outer query, everywhere.
+
+use crate::ast::{Expr, NodeId, NodeKind};
+use crate::options::TimeParams;
+
+/// Replaces the calls in place.
+pub(super) fn fold_context_calls(expr: &mut Expr, params: &TimeParams) {
+    let (start, end) = (params.start.0, params.end.0);
+    for i in 0..expr.nodes().len() {
+        let id = NodeId(i as u32);
+        let NodeKind::Call(call) = &expr[id].kind else { continue };
+        let value = match call.func.name {
+            "start" => start as f64 / 1000.0,
+            "end" => end as f64 / 1000.0,
+            "range" => end.saturating_sub(start) as f64 / 1000.0,
+            "step" if start == end => 0.0,
+            "step" => params.step_ms as f64 / 1000.0,
+            _ => continue,
+        };
+        expr[id].kind = NodeKind::Number { value, is_duration: false };
+    }
+}

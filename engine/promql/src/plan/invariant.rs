@@ -1,0 +1,117 @@
+//! Subtrees whose value is the same at every step are wrapped, to be evaluated once.
+//!
+//! Upstream: `preprocessExprHelper` in `promql/engine.go`. The parameter of an aggregation is not looked at, so an
+//! `@ start()` inside it stays unresolved and is ignored.
+
+use crate::ast::{AtModifier, Expr, Node, NodeId, NodeKind};
+use crate::options::TimeParams;
+
+/// Functions whose result depends on the step even when their arguments do not.
+const UNSAFE: [&str; 15] = [
+    "days_in_month",
+    "day_of_month",
+    "day_of_week",
+    "day_of_year",
+    "hour",
+    "minute",
+    "month",
+    "year",
+    "predict_linear",
+    "time",
+    "timestamp",
+    "start",
+    "end",
+    "range",
+    "step",
+];
+
+/// Resolves `@ start()` and `@ end()` and wraps the highest invariant nodes.
+pub(super) fn wrap(expr: &mut Expr, params: &TimeParams) {
+    let root = expr.root();
+    if visit(expr, root, params) {
+        let wrapped = wrapped(expr, root);
+        expr.set_root(wrapped);
+    }
+}
+
+/// Whether the node is invariant; wraps invariant parts of those that are not.
+fn visit(expr: &mut Expr, id: NodeId, params: &TimeParams) -> bool {
+    match &expr[id].kind {
+        NodeKind::Number { .. } | NodeKind::String(_) | NodeKind::Duration(_) => true,
+        NodeKind::Vector(_) => {
+            let NodeKind::Vector(s) = &mut expr[id].kind else { unreachable!("matched above") };
+            s.at = resolved(s.at, params);
+            s.at != AtModifier::None
+        }
+        NodeKind::Matrix(m) => visit(expr, m.selector, params),
+        NodeKind::Paren(inner) | NodeKind::Unary { expr: inner, .. } | NodeKind::StepInvariant(inner) => {
+            visit(expr, *inner, params)
+        }
+        NodeKind::Aggregate(a) => visit(expr, a.expr, params),
+        NodeKind::Subquery(s) => {
+            let inner = s.expr;
+            if visit(expr, inner, params) {
+                let wrapped = wrapped(expr, inner);
+                let NodeKind::Subquery(s) = &mut expr[id].kind else { unreachable!("matched above") };
+                s.expr = wrapped;
+            }
+            let NodeKind::Subquery(s) = &mut expr[id].kind else { unreachable!("matched above") };
+            s.at = resolved(s.at, params);
+            s.at != AtModifier::None
+        }
+        NodeKind::Binary(b) => {
+            let (lhs, rhs) = (b.lhs, b.rhs);
+            let (left, right) = (visit(expr, lhs, params), visit(expr, rhs, params));
+            if left && right {
+                return true;
+            }
+            let new_lhs = if left { wrapped(expr, lhs) } else { lhs };
+            let new_rhs = if right { wrapped(expr, rhs) } else { rhs };
+            let NodeKind::Binary(b) = &mut expr[id].kind else { unreachable!("matched above") };
+            (b.lhs, b.rhs) = (new_lhs, new_rhs);
+            false
+        }
+        NodeKind::Call(_) => visit_call(expr, id, params),
+    }
+}
+
+fn visit_call(expr: &mut Expr, id: NodeId, params: &TimeParams) -> bool {
+    let NodeKind::Call(call) = &expr[id].kind else { unreachable!("called for calls") };
+    let (name, args) = (call.func.name, call.args.clone());
+    let invariant: Vec<bool> = args.iter().map(|arg| visit(expr, *arg, params)).collect();
+    let all = invariant.iter().all(|is| *is);
+    let fixed_timestamp = name == "timestamp"
+        && args.first().is_some_and(|arg| matches!(expr[expr.unparen(*arg)].kind, NodeKind::Vector(_)));
+    if all && (fixed_timestamp || !UNSAFE.contains(&name)) {
+        return true;
+    }
+    for (i, arg) in args.into_iter().enumerate() {
+        if invariant[i] {
+            let wrapped = wrapped(expr, arg);
+            let NodeKind::Call(call) = &mut expr[id].kind else { unreachable!("called for calls") };
+            call.args[i] = wrapped;
+        }
+    }
+    false
+}
+
+/// The node wrapped, unless it is a literal, a range selector or a subquery.
+fn wrapped(expr: &mut Expr, id: NodeId) -> NodeId {
+    let inner = expr.unparen(id);
+    if matches!(
+        expr[inner].kind,
+        NodeKind::Number { .. } | NodeKind::String(_) | NodeKind::Matrix(_) | NodeKind::Subquery(_)
+    ) {
+        return id;
+    }
+    let Node { pos, ty, .. } = expr[id];
+    expr.push(Node { kind: NodeKind::StepInvariant(id), pos, ty })
+}
+
+fn resolved(at: AtModifier, params: &TimeParams) -> AtModifier {
+    match at {
+        AtModifier::Start => AtModifier::At(params.start.0),
+        AtModifier::End => AtModifier::At(params.end.0),
+        at => at,
+    }
+}

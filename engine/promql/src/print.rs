@@ -1,0 +1,11 @@
+//! Expressions as text and as JSON. Upstream: `promql/parser/printer.go`, `prettier.go`,
+//! `web/api/v1/translate_ast.go`.
+//!
+//! Printing keeps a stack of its own, so that chains of thousands of operators need no more of the thread's.
+
+mod json;
+mod pretty;
+mod text;
+
+pub use json::to_json;
+pub use pretty::prettify;

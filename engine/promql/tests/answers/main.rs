@@ -1,0 +1,141 @@
+//! Recorded answers of Prometheus 3.14: each query is evaluated over the same blocks and must give the same.
+//!
+//! Series are compared as sets, values as the text of an answer, errors by their text.
+
+mod data;
+mod render;
+
+use std::sync::atomic::AtomicBool;
+
+use serde_json::Value as Json;
+use tithon_chunks::Timestamp;
+use tithon_promql::{EvalContext, Options, ParseOptions, Prepared, QueryError, QueryResult, TimeParams};
+
+use data::Data;
+
+/// What became of a set of records.
+#[derive(Default)]
+struct Tally {
+    total: usize,
+    equal: usize,
+    notes_equal: usize,
+    different: Vec<String>,
+}
+
+fn check(file: &str, delayed_name_removal: bool) {
+    let data = Data::open();
+    let mut tally = Tally::default();
+    for record in tithon_testdata::json_lines(file).iter().filter(|r| r["path"].is_string()) {
+        let Some(params) = query_params(record) else { continue };
+        tally.total += 1;
+        let expected = render::expected(record);
+        let (actual, notes) = match run(&params, &data, delayed_name_removal) {
+            Ok(result) => {
+                let notes = (result.warnings.clone(), result.infos.clone());
+                (render::result(&result.value), notes)
+            }
+            Err(error) => (render::error(&error), Default::default()),
+        };
+        if render::same_notes(record, &notes) {
+            tally.notes_equal += 1;
+        } else if std::env::var_os("SHOW_NOTES").is_some() {
+            println!(
+                "#{} {}\n  {} {}\n  {notes:?}",
+                record["id"], params.query, record["body"]["warnings"], record["body"]["infos"]
+            );
+        }
+        if actual == expected {
+            tally.equal += 1;
+        } else {
+            tally.different.push(format!(
+                "#{} {} {:?}\n  expected {}\n  actual   {}",
+                record["id"],
+                params.query,
+                params.times,
+                cut(&render::difference(&expected, &actual)),
+                cut(&render::difference(&actual, &expected)),
+            ));
+        }
+    }
+    let show = std::env::var("SHOW").ok().and_then(|n| n.parse().ok()).unwrap_or(5);
+    tally.different.iter().take(show).for_each(|text| println!("{text}"));
+    println!("{file}: {} of {} equal, notes {}", tally.equal, tally.total, tally.notes_equal);
+    assert_eq!((tally.equal, tally.notes_equal), (tally.total, tally.total), "{file}");
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(600).collect()
+}
+
+struct Params {
+    query: String,
+    times: TimeParams,
+}
+
+fn query_params(record: &Json) -> Option<Params> {
+    let get = |name: &str| {
+        record["params"]
+            .as_array()?
+            .iter()
+            .find(|p| p[0] == name)
+            .and_then(|p| p[1].as_str())
+            .map(str::to_owned)
+    };
+    let query = get("query")?;
+    let times = match record["path"].as_str()? {
+        "/api/v1/query" => TimeParams::instant(Timestamp(time(&get("time")?)?)),
+        "/api/v1/query_range" => TimeParams {
+            start: Timestamp(time(&get("start")?)?),
+            end: Timestamp(time(&get("end")?)?),
+            step_ms: step(&get("step")?)?,
+        },
+        _ => return None,
+    };
+    Some(Params { query, times })
+}
+
+/// Seconds as a number, or RFC 3339 in UTC.
+fn time(text: &str) -> Option<i64> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Some((seconds.trunc() as i64) * 1000 + (seconds.fract() * 1000.0).round() as i64);
+    }
+    let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i64>().ok();
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let y = if month <= 2 { year - 1 } else { year };
+    let (era, shifted) = (y.div_euclid(400), if month > 2 { month - 3 } else { month + 9 });
+    let year_of_era = y - era * 400;
+    let day_of_era =
+        year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + (153 * shifted + 2) / 5 + day - 1;
+    let days = era * 146_097 + day_of_era - 719_468;
+    let seconds = days * 86_400 + number(11..13)? * 3600 + number(14..16)? * 60 + number(17..19)?;
+    let fraction: f64 = text
+        .get(19..text.len() - 1)
+        .filter(|f| !f.is_empty())
+        .map_or(Some(0.0), |f| format!("0{f}").parse().ok())?;
+    Some(seconds * 1000 + (fraction * 1000.0) as i64)
+}
+
+fn step(text: &str) -> Option<i64> {
+    match text.parse::<f64>() {
+        Ok(seconds) => Some((seconds * 1e9) as i64 / 1_000_000),
+        Err(_) => tithon_promql::duration_ns(text.as_bytes()).ok().map(|ns| ns / 1_000_000),
+    }
+}
+
+fn run(params: &Params, data: &Data, delayed_name_removal: bool) -> Result<QueryResult, QueryError> {
+    let options = Options { parse: ParseOptions::ALL, delayed_name_removal, ..Options::default() };
+    let prepared = Prepared::new(&params.query, params.times, &options)?;
+    let inputs = prepared.selects().iter().map(|spec| data.select(spec)).collect();
+    let cancelled = AtomicBool::new(false);
+    prepared.eval(inputs, &EvalContext { pool: None, cancelled: &cancelled })
+}
+
+#[test]
+fn as_prometheus_answers() {
+    check("answers/prometheus-3.14.jsonl.zst", false);
+}
+
+#[test]
+fn as_prometheus_answers_with_delayed_name_removal() {
+    check("answers/prometheus-3.14-delayed-name-removal.jsonl.zst", true);
+}

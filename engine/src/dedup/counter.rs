@@ -1,0 +1,72 @@
+//! Counters without resets: chunks of one series, raw or counter aggregates, become one sequence that never falls.
+//!
+//! A counter aggregate ends with its last time given twice: the second value is the raw one, from which the next
+//! chunk goes on. Thanos `pkg/compact/downsample/downsample.go`, `ApplyCounterResetsSeriesIterator`.
+
+use super::track::{Pick, Track};
+
+/// Goes over the chunks' samples in turn: NaNs (stale markers too) and samples not after the last one are left
+/// out, histograms pass through.
+pub(crate) fn apply_resets(chunks: &[Track<'_>]) -> Vec<Pick> {
+    walk(chunks).0
+}
+
+/// Also gives the last raw value, which a duplicated time may have told after the last pick.
+pub(crate) fn walk(chunks: &[Track<'_>]) -> (Vec<Pick>, f64) {
+    let mut picks = Vec::with_capacity(chunks.iter().map(|c| c.times().len()).sum());
+    let mut counter = Counter::default();
+    // What a pick has to reach since a border of chunks was crossed.
+    let mut floor = i64::MIN;
+    for (track, chunk) in chunks.iter().enumerate() {
+        if track > 0 {
+            floor = floor.max(counter.last_time.saturating_add(1));
+        }
+        for (index, &time) in chunk.times().iter().enumerate() {
+            let float = match chunk.float(index) {
+                Some(value) => match counter.add(time, value) {
+                    Some(total) => Some(total),
+                    None => continue,
+                },
+                None => {
+                    counter.last_time = time;
+                    None
+                }
+            };
+            if time >= floor {
+                picks.push(Pick { track, index, float, consecutive: true });
+                floor = i64::MIN;
+            }
+        }
+    }
+    (picks, counter.last_value)
+}
+
+/// The running state; upstream's begins at time 0, so that after an empty chunk earlier samples are lost.
+#[derive(Default)]
+struct Counter {
+    seen: bool,
+    last_time: i64,
+    last_value: f64,
+    total: f64,
+}
+
+impl Counter {
+    /// The total at `time`, if the sample moves time on.
+    fn add(&mut self, time: i64, value: f64) -> Option<f64> {
+        if value.is_nan() {
+            return None;
+        }
+        if !self.seen {
+            self.total = value;
+        } else if time > self.last_time {
+            self.total += if value >= self.last_value { value - self.last_value } else { value };
+        } else {
+            if time == self.last_time {
+                self.last_value = value;
+            }
+            return None;
+        }
+        (self.seen, self.last_time, self.last_value) = (true, time, value);
+        Some(self.total)
+    }
+}

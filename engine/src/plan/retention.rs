@@ -1,0 +1,44 @@
+//! Blocks whose samples are all older than they are to be kept.
+
+use crate::{BlockId, BlockMeta, Resolution};
+
+/// How long blocks are kept, milliseconds; 0 keeps them for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Blocks as they were scraped.
+    pub raw_ms: i64,
+    /// Blocks of 5 minutes.
+    pub five_minutes_ms: i64,
+    /// Blocks of an hour.
+    pub one_hour_ms: i64,
+}
+
+/// The blocks that end before their retention at `now_ms`; as upstream, ends count in whole seconds.
+pub fn expired(blocks: &[BlockMeta], retention: Retention, now_ms: i64) -> Vec<BlockId> {
+    let is_expired = |block: &&BlockMeta| {
+        let kept_ms = match Resolution::from_ms(block.resolution_ms()) {
+            Some(Resolution::Raw) => retention.raw_ms,
+            Some(Resolution::FiveMinutes) => retention.five_minutes_ms,
+            Some(Resolution::OneHour) => retention.one_hour_ms,
+            None => 0,
+        };
+        let end_ms = block.max_time / 1000 * 1000;
+        kept_ms > 0 && now_ms > end_ms.saturating_add(kept_ms)
+    };
+    blocks.iter().filter(is_expired).map(|block| block.ulid).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::duplicates::tests::meta;
+
+    #[test]
+    fn whole_blocks_after_their_time() {
+        let retention = Retention { raw_ms: 10_000, ..Retention::default() };
+        let blocks = [meta(1, 0, 5_999, &[]), meta(2, 0, 6_000, &[])];
+        assert_eq!(expired(&blocks, retention, 15_000), []);
+        assert_eq!(expired(&blocks, retention, 15_001), [blocks[0].ulid]);
+        assert_eq!(expired(&blocks, Retention::default(), i64::MAX), []);
+    }
+}

@@ -1,0 +1,221 @@
+//! Writes a block: chunks and index as series come in label order, then meta.json, then the name.
+
+mod chunks;
+mod index;
+
+use std::path::Path;
+
+use tithon_chunks::{AggregateChunk, ChunkMeta, EncodedChunk, Encoding, SEGMENT_BYTES_MAX, sample_count};
+use tithon_index::Labels;
+
+use self::chunks::ChunkFiles;
+use self::index::IndexFile;
+use crate::publish::{Unpublished, write_atomically};
+use crate::{BlockError, BlockId, BlockMeta, BlockStats, Compaction, ThanosMeta, Tombstones};
+
+/// What a writer cannot know of the block's meta.json.
+#[derive(Clone, Debug, Default)]
+pub struct MetaParts {
+    /// The first millisecond that may hold a sample.
+    pub min_time: i64,
+    /// The first millisecond after the block.
+    pub max_time: i64,
+    /// Where the block comes from.
+    pub compaction: Compaction,
+    /// The `thanos` section, if there is to be one; its segment files and index stats are filled in.
+    pub thanos: Option<ThanosMeta>,
+}
+
+/// A block under construction. Dropped before [`BlockWriter::finish`], it leaves nothing behind.
+#[derive(Debug)]
+pub struct BlockWriter {
+    id: BlockId,
+    dir: Unpublished,
+    chunks: ChunkFiles,
+    index: IndexFile,
+    stats: BlockStats,
+    metas: Vec<ChunkMeta>,
+}
+
+impl BlockWriter {
+    /// A writer that learns its strings from the series: index entries wait in a scratch file until the end.
+    pub fn create(parent: &Path, id: BlockId) -> Result<BlockWriter, BlockError> {
+        let dir = Unpublished::create(parent, id)?;
+        let index = IndexFile::spooled(dir.dir(), id)?;
+        Ok(BlockWriter::with_index(dir, id, index, SEGMENT_BYTES_MAX))
+    }
+
+    /// A writer that is told all strings, ascending, before the first series; they need not all be used.
+    pub fn with_symbols<'s>(
+        parent: &Path,
+        id: BlockId,
+        symbols: impl IntoIterator<Item = &'s [u8]>,
+    ) -> Result<BlockWriter, BlockError> {
+        let dir = Unpublished::create(parent, id)?;
+        let index = IndexFile::direct(dir.dir(), id, symbols)?;
+        Ok(BlockWriter::with_index(dir, id, index, SEGMENT_BYTES_MAX))
+    }
+
+    fn with_index(dir: Unpublished, id: BlockId, index: IndexFile, segment_bytes_max: u64) -> BlockWriter {
+        BlockWriter {
+            id,
+            chunks: ChunkFiles::new(dir.dir().join("chunks"), segment_bytes_max),
+            dir,
+            index,
+            stats: BlockStats::default(),
+            metas: Vec::new(),
+        }
+    }
+
+    /// Cuts segments at this many bytes instead of 512 MiB; for what comes after.
+    #[must_use]
+    pub fn segment_bytes_max(mut self, bytes: u64) -> BlockWriter {
+        self.chunks = ChunkFiles::new(self.dir.dir().join("chunks"), bytes);
+        self
+    }
+
+    /// Adds a series behind all before it in label order; its chunks ascend and do not overlap. A series without
+    /// chunks is left out.
+    pub fn add_series(&mut self, labels: &Labels, chunks: &[EncodedChunk]) -> Result<(), BlockError> {
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        self.metas.clear();
+        self.chunks.write(chunks, &mut self.metas)?;
+        self.index.add(labels, &self.metas)?;
+        self.stats.num_series += 1;
+        self.stats.num_chunks += chunks.len() as u64;
+        for chunk in chunks {
+            count_samples(&mut self.stats, self.id, chunk)?;
+        }
+        Ok(())
+    }
+
+    /// What has been written so far.
+    pub fn stats(&self) -> BlockStats {
+        self.stats
+    }
+
+    /// Makes everything durable and publishes the directory; `None`, and no directory, if no sample was written.
+    pub fn finish(self, parts: MetaParts) -> Result<Option<BlockMeta>, BlockError> {
+        let meta = BlockMeta {
+            ulid: self.id,
+            min_time: parts.min_time,
+            max_time: parts.max_time,
+            stats: self.stats,
+            compaction: parts.compaction,
+            version: 1,
+            thanos: parts.thanos,
+        };
+        self.publish(meta)
+    }
+
+    /// Like [`BlockWriter::finish`] with a whole meta, of which only id, counts of series, chunks and samples, segment
+    /// files and index stats are replaced.
+    pub fn finish_like(self, mut meta: BlockMeta) -> Result<Option<BlockMeta>, BlockError> {
+        meta.ulid = self.id;
+        meta.stats.num_series = self.stats.num_series;
+        meta.stats.num_chunks = self.stats.num_chunks;
+        meta.stats.num_samples = self.stats.num_samples;
+        self.publish(meta)
+    }
+
+    fn publish(self, mut meta: BlockMeta) -> Result<Option<BlockMeta>, BlockError> {
+        let segment_files = self.chunks.finish()?;
+        let index_stats = self.index.finish()?;
+        if meta.stats.num_samples == 0 {
+            return Ok(None);
+        }
+        if let Some(thanos) = &mut meta.thanos {
+            (thanos.segment_files, thanos.index_stats) = (segment_files, index_stats);
+        } else {
+            write_atomically(&self.dir.dir().join("tombstones"), &Tombstones::default().to_bytes())?;
+        }
+        write_atomically(&self.dir.dir().join("meta.json"), &meta.to_json())?;
+        self.dir.publish()?;
+        Ok(Some(meta))
+    }
+}
+
+/// Adds what a chunk's header says to the counts; an encoding that is not known counts as a chunk without samples.
+fn count_samples(stats: &mut BlockStats, block: BlockId, chunk: &EncodedChunk) -> Result<(), BlockError> {
+    let count = match chunk.encoding {
+        Encoding::Unknown(_) => return Ok(()),
+        Encoding::Aggregate => AggregateChunk::parse(&chunk.data).and_then(|c| c.sample_count()),
+        encoding => sample_count(encoding, &chunk.data),
+    };
+    let count = count.map_err(|source| BlockError::Written { block, source })? as u64;
+    stats.num_samples += count;
+    if chunk.encoding.is_float() {
+        stats.num_float_samples += count;
+    } else if chunk.encoding.is_histogram() {
+        stats.num_histogram_samples += count;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tithon_chunks::{TimeRange, Timestamp, XorEncoder};
+
+    use super::*;
+    use crate::{Block, SelectRequest};
+
+    fn chunk(times: std::ops::Range<i64>) -> EncodedChunk {
+        let mut encoder = XorEncoder::new();
+        for t in times.clone() {
+            encoder.push(t, t as f64);
+        }
+        EncodedChunk {
+            encoding: Encoding::Xor,
+            min_time: Timestamp(times.start),
+            max_time: Timestamp(times.end - 1),
+            data: encoder.finish().into(),
+        }
+    }
+
+    fn parts() -> MetaParts {
+        MetaParts { max_time: 1000, ..MetaParts::default() }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = BlockId::from_parts(1, 1);
+        let mut writer = BlockWriter::create(dir.path(), id).unwrap().segment_bytes_max(100);
+        let names: Vec<Labels> =
+            (0..9).map(|i| Labels::from_pairs([("__name__", "a"), ("i", &i.to_string())])).collect();
+        for labels in &names {
+            writer.add_series(labels, &[chunk(0..20), chunk(20..40)]).unwrap();
+        }
+        writer.add_series(&Labels::from_pairs([("z", "no chunks")]), &[]).unwrap();
+        assert!(matches!(writer.add_series(&names[0], &[chunk(0..2)]), Err(BlockError::Order { .. })));
+        let meta = writer.finish(parts()).unwrap().unwrap();
+        assert_eq!((meta.stats.num_series, meta.stats.num_chunks, meta.stats.num_samples), (9, 18, 360));
+
+        let block = Block::open(dir.path().join(id.to_string())).unwrap();
+        assert_eq!(block.meta(), &meta);
+        assert!(block.segments().len() > 5);
+        let all = SelectRequest::new(vec![], TimeRange::ALL);
+        let series: Vec<_> = block.select(all).flat_map(|batch| batch.unwrap().series).collect();
+        assert_eq!(series.iter().map(|s| s.labels.clone()).collect::<Vec<_>>(), names);
+        assert!(series.iter().all(|s| s.chunks == [chunk(0..20), chunk(20..40)]));
+        assert!(block.header().symbols().iter().all(|s| s != b"no chunks"));
+        let mut files: Vec<_> =
+            std::fs::read_dir(block.dir()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        files.sort();
+        assert_eq!(files, ["chunks", "index", "meta.json", "tombstones"]);
+    }
+
+    #[test]
+    fn nothing_is_left_of_an_empty_or_dropped_block() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = BlockId::from_parts(1, 1);
+        let writer = BlockWriter::with_symbols(dir.path(), id, [b"a".as_slice()]).unwrap();
+        assert_eq!(writer.finish(parts()).unwrap(), None);
+        let mut writer = BlockWriter::create(dir.path(), id).unwrap();
+        writer.add_series(&Labels::from_pairs([("a", "b")]), &[chunk(0..2)]).unwrap();
+        drop(writer);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,120 @@
+//! Everything that can be wrong with the series of an index, counted in one pass.
+//!
+//! Source: thanos `pkg/block/index.go`, which decides on these counts what may be compacted.
+
+use tithon_chunks::{ChunkMeta, TimeRange};
+
+use crate::{IndexError, IndexReader, SeriesDecoder, SeriesEntry};
+
+/// Counts of an index's series, its faults, and estimates of sizes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IndexHealth {
+    /// Series.
+    pub series: u64,
+    /// Chunks.
+    pub chunks: u64,
+    /// Chunks not wholly inside the block's range.
+    pub outside_chunks: u64,
+    /// Chunks wholly outside of it.
+    pub complete_outside_chunks: u64,
+    /// Chunks that begin where the block ends: Prometheus made them once (tsdb issue 347).
+    pub issue_347_outside_chunks: u64,
+    /// Chunks with the range of the chunk before them.
+    pub duplicated_chunks: u64,
+    /// Other chunks that begin before the chunk before them ends.
+    pub out_of_order_chunks: u64,
+    /// Series with such chunks.
+    pub out_of_order_series: u64,
+    /// Series whose label names do not ascend.
+    pub out_of_order_labels: u64,
+    /// Largest distance between two entries, in bytes; the last entry is not measured. `None` when
+    /// there was nothing to measure, and for version 1.
+    pub series_max_size: Option<u64>,
+    /// Largest distance between two chunks of a series in one segment, in bytes, but for its last two;
+    /// `None` when there was nothing to measure.
+    pub chunk_max_size: Option<u64>,
+}
+
+impl IndexHealth {
+    /// Walks all series of an index. `min_time` and `max_time` are those of the block's meta.json, in milliseconds.
+    ///
+    /// Fails at once on an empty label set, on series that do not ascend, on a series without chunks.
+    pub fn check(index: &IndexReader, min_time: i64, max_time: i64) -> Result<IndexHealth, IndexError> {
+        let mut health = IndexHealth::default();
+        let (mut entry, mut decoder) = (SeriesEntry::default(), SeriesDecoder::new(index.header()));
+        let mut last = None;
+        let mut last_offset = None;
+        for series in index.postings(&[], 0)?.iter() {
+            index.series(series, TimeRange::ALL, &mut entry)?;
+            let offset = index.header().series_offset(series);
+            let invalid = |what, found, expected| IndexError::Invalid { what, offset, found, expected };
+            let labels: Vec<_> = decoder.pairs(&entry)?.to_vec();
+            if labels.is_empty() {
+                return Err(invalid("label count", 0, "at least one label"));
+            }
+            if last.as_ref().is_some_and(|last| *last >= labels) {
+                return Err(invalid("order of series", health.series, "label sets that ascend"));
+            }
+            if entry.chunks.is_empty() {
+                return Err(invalid("chunk count", 0, "at least one chunk"));
+            }
+            health.series += 1;
+            health.out_of_order_labels += u64::from(!labels.is_sorted_by(|a, b| a.0 < b.0));
+            health.count_chunks(&entry.chunks, min_time, max_time);
+            if let Some(last_offset) = last_offset
+                && index.header().version() > 1
+            {
+                health.series_max_size = health.series_max_size.max(Some(offset - last_offset));
+            }
+            (last, last_offset) = (Some(labels), Some(offset));
+        }
+        Ok(health)
+    }
+
+    fn count_chunks(&mut self, chunks: &[ChunkMeta], min_time: i64, max_time: i64) {
+        self.chunks += chunks.len() as u64;
+        let mut out_of_order = 0;
+        for (i, chunk) in chunks.iter().enumerate() {
+            let (min, max) = (chunk.min_time.0, chunk.max_time.0);
+            if min < min_time || max > max_time {
+                self.outside_chunks += 1;
+                if min > max_time || max < min_time {
+                    self.complete_outside_chunks += 1;
+                } else if min == max_time {
+                    self.issue_347_outside_chunks += 1;
+                }
+            }
+            let Some(before) = i.checked_sub(1).and_then(|i| chunks.get(i)) else { continue };
+            if chunk.min_time <= before.max_time {
+                if chunk.range() == before.range() {
+                    self.duplicated_chunks += 1;
+                } else {
+                    out_of_order += 1;
+                }
+            }
+        }
+        self.out_of_order_chunks += out_of_order;
+        self.out_of_order_series += u64::from(out_of_order > 0);
+        for pair in chunks[..chunks.len().saturating_sub(1)].windows(2) {
+            if pair[0].chunk_ref.segment() == pair[1].chunk_ref.segment() {
+                let size = pair[1].chunk_ref.offset().saturating_sub(pair[0].chunk_ref.offset());
+                self.chunk_max_size = self.chunk_max_size.max(Some(u64::from(size)));
+            }
+        }
+    }
+
+    /// Whether chunks lie outside the block in a way that no known fault of a writer explains: nothing may be made from
+    /// such a block.
+    pub fn is_critical(&self) -> bool {
+        let explained = self.complete_outside_chunks + self.issue_347_outside_chunks;
+        self.outside_chunks > explained || self.complete_outside_chunks > 0
+    }
+
+    /// Whether anything is wrong but duplicated chunks.
+    pub fn is_faulty(&self) -> bool {
+        self.is_critical()
+            || self.issue_347_outside_chunks > 0
+            || self.out_of_order_labels > 0
+            || self.out_of_order_chunks > 0
+    }
+}
