@@ -5,10 +5,15 @@ use std::sync::atomic::AtomicU64;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Metric;
 use tithon_runtime::Metrics;
 
+/// A histogram for each tenant.
+type ByTenant = Family<[(&'static str, String); 1], Histogram, fn() -> Histogram>;
+
 /// Counters of one store; clones share them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct StoreMetrics {
     pub(crate) block_loads: Counter,
     pub(crate) block_load_failures: Counter,
@@ -18,45 +23,78 @@ pub(crate) struct StoreMetrics {
     pub(crate) metas_synced: Family<[(&'static str, &'static str); 1], Gauge>,
     pub(crate) syncs: Counter,
     pub(crate) sync_failures: Counter,
-    pub(crate) queries_dropped: Family<[(&'static str, &'static str); 1], Counter>,
-    pub(crate) blocks_queried: Counter,
-    pub(crate) result_series: Counter,
+    pub(crate) queries_dropped: Family<[(&'static str, String); 2], Counter>,
+    pub(crate) blocks_queried: ByTenant,
+    pub(crate) result_series: ByTenant,
+    pub(crate) gate_max: Gauge,
+    pub(crate) gate_in_flight: Gauge,
+    pub(crate) gate_total: Counter,
+    pub(crate) gate_seconds: Histogram,
+}
+
+const GATE_SECONDS: [f64; 14] =
+    [0.01, 0.1, 0.3, 0.6, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 30.0, 60.0, 90.0, 120.0];
+
+impl Default for StoreMetrics {
+    fn default() -> StoreMetrics {
+        StoreMetrics {
+            block_loads: Counter::default(),
+            block_load_failures: Counter::default(),
+            block_drops: Counter::default(),
+            blocks_loaded: Gauge::default(),
+            last_loaded_seconds: Gauge::default(),
+            metas_synced: Family::default(),
+            syncs: Counter::default(),
+            sync_failures: Counter::default(),
+            queries_dropped: Family::default(),
+            blocks_queried: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(1.0, 2.0, 10))
+            }),
+            result_series: Family::new_with_constructor(|| Histogram::new(exponential_buckets(1.0, 2.0, 15))),
+            gate_max: Gauge::default(),
+            gate_in_flight: Gauge::default(),
+            gate_total: Counter::default(),
+            gate_seconds: Histogram::new(GATE_SECONDS),
+        }
+    }
 }
 
 impl StoreMetrics {
     pub(crate) fn register(&self, metrics: &Metrics) {
-        metrics.register(|r| {
-            let mut counter =
-                |name: &str, help: &str, counter: &Counter| r.register(name, help, counter.clone());
-            counter(
-                "thanos_bucket_store_block_loads",
-                "Blocks that were opened or tried to",
-                &self.block_loads,
-            );
-            let help = "Blocks that could not be opened";
-            counter("thanos_bucket_store_block_load_failures", help, &self.block_load_failures);
-            counter("thanos_bucket_store_block_drops", "Blocks that are no longer served", &self.block_drops);
-            counter("thanos_blocks_meta_syncs", "Looks at the bucket", &self.syncs);
-            counter(
-                "thanos_blocks_meta_sync_failures",
-                "Looks at the bucket that failed",
-                &self.sync_failures,
-            );
-            let help = "Blocks read to answer Series calls";
-            counter("thanos_bucket_store_series_blocks_queried", help, &self.blocks_queried);
-            let help = "Series sent to answer Series calls";
-            counter("thanos_bucket_store_series_result_series", help, &self.result_series);
-            r.register(
-                "thanos_bucket_store_blocks_loaded",
-                "Blocks that are served",
-                self.blocks_loaded.clone(),
-            );
-            let help = "When a block was last opened";
-            let gauge = self.last_loaded_seconds.clone();
-            r.register("thanos_bucket_store_blocks_last_loaded_timestamp_seconds", help, gauge);
-            r.register("thanos_blocks_meta_synced", "Blocks by state", self.metas_synced.clone());
-            let help = "Requests that went over a limit";
-            r.register("thanos_bucket_store_queries_dropped", help, self.queries_dropped.clone());
-        });
+        self.register_blocks(metrics);
+        self.register_series(metrics);
     }
+
+    fn register_blocks(&self, metrics: &Metrics) {
+        add(metrics, "bucket_store_block_loads", "Blocks that were opened or tried to", &self.block_loads);
+        let help = "Blocks that could not be opened";
+        add(metrics, "bucket_store_block_load_failures", help, &self.block_load_failures);
+        add(metrics, "bucket_store_block_drops", "Blocks that are no longer served", &self.block_drops);
+        add(metrics, "bucket_store_blocks_loaded", "Blocks that are served", &self.blocks_loaded);
+        let help = "When a block was last opened";
+        add(metrics, "bucket_store_blocks_last_loaded_timestamp_seconds", help, &self.last_loaded_seconds);
+        add(metrics, "blocks_meta_syncs", "Looks at the bucket", &self.syncs);
+        add(metrics, "blocks_meta_sync_failures", "Looks at the bucket that failed", &self.sync_failures);
+        add(metrics, "blocks_meta_synced", "Blocks by state", &self.metas_synced);
+    }
+
+    fn register_series(&self, metrics: &Metrics) {
+        let help = "Requests that went over a limit";
+        add(metrics, "bucket_store_queries_dropped", help, &self.queries_dropped);
+        let help = "Blocks read to answer a Series call";
+        add(metrics, "bucket_store_series_blocks_queried", help, &self.blocks_queried);
+        let help = "Series sent to answer a Series call";
+        add(metrics, "bucket_store_series_result_series", help, &self.result_series);
+        let help = "Series calls that may be answered at once; 0 is no limit";
+        add(metrics, "bucket_store_series_gate_queries_max", help, &self.gate_max);
+        let help = "Series calls that are being answered";
+        add(metrics, "bucket_store_series_gate_queries_in_flight", help, &self.gate_in_flight);
+        add(metrics, "bucket_store_series_gate_queries", "Series calls that were let in", &self.gate_total);
+        let help = "How long Series calls waited to be let in";
+        add(metrics, "bucket_store_series_gate_queries_duration_seconds", help, &self.gate_seconds);
+    }
+}
+
+fn add(metrics: &Metrics, name: &str, help: &str, metric: &(impl Metric + Clone)) {
+    metrics.register(|registry| registry.register(format!("thanos_{name}"), help, metric.clone()));
 }

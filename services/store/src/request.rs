@@ -27,7 +27,12 @@ pub struct SelectRequest {
     pub block_matchers: Vec<Matcher>,
     /// Fail when a block cannot be read; else answer from the others and warn.
     pub abort_on_fault: bool,
+    /// Who asks; for metrics only.
+    pub tenant: String,
 }
+
+/// The tenant of those who name none.
+pub(crate) const DEFAULT_TENANT: &str = "default-tenant";
 
 impl SelectRequest {
     /// Raw series that satisfy `matchers`, with chunks that overlap `range`.
@@ -43,6 +48,7 @@ impl SelectRequest {
             limit: 0,
             block_matchers: Vec::new(),
             abort_on_fault: false,
+            tenant: DEFAULT_TENANT.to_owned(),
         }
     }
 }

@@ -3,11 +3,14 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Instant;
 use std::vec::IntoIter;
 
 use futures::Stream;
+use prometheus_client::metrics::gauge::Gauge;
 use tithon_engine::{SelectedSeries, SeriesBatch, merge};
 use tithon_runtime::RuntimeError;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinSet;
 
@@ -72,10 +75,7 @@ async fn run(
     mut request: SelectRequest,
     out: Sender<Result<Selected, StoreError>>,
 ) -> Result<(), StoreError> {
-    let _permit = match &inner.gate {
-        Some(gate) => Arc::clone(gate).acquire_owned().await.ok(),
-        None => None,
-    };
+    let _turn = Turn::wait(&inner).await;
     request.range.min = request.range.min.max(inner.options.time.min);
     request.range.max = request.range.max.min(inner.options.time.max);
     let blocks = inner.blocks.load_full();
@@ -86,7 +86,8 @@ async fn run(
         let _ = out.send(Ok(Selected::Warning(fault.to_string()))).await;
     }
     let jobs = jobs(&inner, &blocks, &request);
-    inner.metrics.blocks_queried.inc_by(jobs.len() as u64);
+    let tenant = [("tenant", request.tenant.clone())];
+    inner.metrics.blocks_queried.get_or_create(&tenant).observe(jobs.len() as f64);
     let mut drivers = JoinSet::new();
     let warnings = Arc::new(Mutex::new(Vec::new()));
     let mut streams = Vec::with_capacity(jobs.len());
@@ -104,14 +105,42 @@ async fn run(
     let metrics = inner.metrics.clone();
     let merging = tokio::task::spawn_blocking(move || {
         let sent = send_merged(streams, limit, &warnings, &out)?;
-        metrics.result_series.inc_by(sent as u64);
+        metrics.result_series.get_or_create(&tenant).observe(sent as f64);
         Ok(())
     });
     merging.await.unwrap_or_else(|e| Err(RuntimeError::Panic(e.to_string()).into())).inspect_err(|error| {
         if let StoreError::Limit { what, .. } = error {
-            inner.metrics.queries_dropped.get_or_create(&[("reason", what)]).inc();
+            let labels = [("reason", (*what).to_owned()), ("tenant", request.tenant.clone())];
+            inner.metrics.queries_dropped.get_or_create(&labels).inc();
         }
     })
+}
+
+/// A place among the calls that are answered at once, given back when it is dropped.
+struct Turn {
+    _permit: Option<OwnedSemaphorePermit>,
+    in_flight: Gauge,
+}
+
+impl Turn {
+    async fn wait(inner: &Inner) -> Turn {
+        let begun = Instant::now();
+        let permit = match &inner.gate {
+            // Nobody closes the gate.
+            Some(gate) => Arc::clone(gate).acquire_owned().await.ok(),
+            None => None,
+        };
+        inner.metrics.gate_seconds.observe(begun.elapsed().as_secs_f64());
+        inner.metrics.gate_total.inc();
+        inner.metrics.gate_in_flight.inc();
+        Turn { _permit: permit, in_flight: inner.metrics.gate_in_flight.clone() }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.in_flight.dec();
+    }
 }
 
 /// Blocks that would have to be read and cannot be.

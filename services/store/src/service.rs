@@ -22,6 +22,7 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use crate::frames::Framer;
+use crate::request::DEFAULT_TENANT;
 use crate::rpc::StoreRpc;
 use crate::{LabelAnswer, LabelsRequest, SelectRequest, Shard, Store, StoreError};
 
@@ -48,9 +49,12 @@ impl StoreService {
         Routes::new(StoreRpc(self.clone())).add_service(InfoServer::new(self))
     }
 
-    pub(crate) fn series(&self, wire: SeriesRequest) -> Result<Response<Frames>, Status> {
+    pub(crate) fn series(&self, request: Request<SeriesRequest>) -> Result<Response<Frames>, Status> {
+        let tenant = request.metadata().get("thanos-tenant").and_then(|value| value.to_str().ok());
+        let tenant = tenant.unwrap_or(DEFAULT_TENANT).to_owned();
+        let wire = request.into_inner();
         let batch = not_negative("response_batch_size", wire.response_batch_size).map_err(series_status)?;
-        let request = select_request(wire).map_err(series_status)?;
+        let request = select_request(wire, tenant).map_err(series_status)?;
         let framer = Framer::new(request.aggregates.clone(), usize::try_from(batch).unwrap_or(usize::MAX));
         let parts = self.store.select(request).map(Some).chain(stream::once(async { None }));
         let frames = parts.scan(framer, |framer, part| {
@@ -146,7 +150,7 @@ impl Info for StoreService {
     }
 }
 
-fn select_request(wire: SeriesRequest) -> Result<SelectRequest, StoreError> {
+fn select_request(wire: SeriesRequest, tenant: String) -> Result<SelectRequest, StoreError> {
     let request = |place| move |source| StoreError::Request { place, source };
     not_negative("max_resolution_window", wire.max_resolution_window)?;
     let hints: SeriesRequestHints = hints("unmarshal series request hints: ", wire.hints)?;
@@ -162,6 +166,7 @@ fn select_request(wire: SeriesRequest) -> Result<SelectRequest, StoreError> {
         limit: limit(wire.limit),
         block_matchers: block_matchers(&hints.block_matchers)?,
         abort_on_fault: aborts(wire.partial_response_disabled, wire.partial_response_strategy),
+        tenant,
     })
 }
 

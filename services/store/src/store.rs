@@ -52,6 +52,7 @@ impl Store {
             gate,
         };
         inner.metrics.register(metrics);
+        inner.metrics.gate_max.set(i64::try_from(inner.options.series_max_concurrency).unwrap_or(i64::MAX));
         let store = Store { inner: Arc::new(inner) };
         store.sync().await?;
         Ok(store)

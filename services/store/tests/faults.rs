@@ -7,6 +7,7 @@ mod bed;
 use std::path::PathBuf;
 
 use futures::StreamExt;
+use tithon_bucket::{Bucket, BucketConfig};
 use tithon_chunks::TimeRange;
 use tithon_engine::BlockId;
 use tithon_index::{MatchOp, Matcher};
@@ -14,7 +15,7 @@ use tithon_proto::thanos::info::InfoRequest;
 use tithon_proto::thanos::info::info_client::InfoClient;
 use tithon_proto::thanos::store_client::StoreClient;
 use tithon_proto::thanos::{LabelMatcher, SeriesRequest};
-use tithon_runtime::Probes;
+use tithon_runtime::{Cpu, Metrics, Probes};
 use tithon_store::{LabelsRequest, SelectRequest, Selected, Store, StoreError, StoreOptions};
 use tonic::Code;
 
@@ -122,7 +123,9 @@ async fn blocks_come_and_go() {
 async fn limits_and_wrong_requests_have_their_codes() {
     let dir = bed::bucket_of(&["replica-a"]);
     let options = StoreOptions { request_series_max: 10, ..StoreOptions::default() };
-    let store = bed::store_over(dir.path(), options).await;
+    let metrics = Metrics::new("0");
+    let bucket = Bucket::open(&BucketConfig::filesystem(dir.path())).unwrap();
+    let store = Store::open(bucket, options, Cpu::new(1).unwrap(), &metrics).await.unwrap();
     let probes = Probes::default();
     let channel = bed::serve(store, probes.clone()).await;
     let status = InfoClient::new(channel.clone()).info(InfoRequest {}).await.unwrap_err();
@@ -143,6 +146,17 @@ async fn limits_and_wrong_requests_have_their_codes() {
     let (code, text) = code_of(all.clone()).await;
     assert_eq!(code, Code::ResourceExhausted);
     assert!(text.starts_with("exceeded series limit: limit 10 violated (got "), "{text}");
+    let text = metrics.text();
+    for want in [
+        "thanos_bucket_store_queries_dropped_total{reason=\"series\",tenant=\"default-tenant\"} 1",
+        "thanos_bucket_store_series_blocks_queried_count{tenant=\"default-tenant\"} 1",
+        "thanos_bucket_store_blocks_loaded 6",
+        "thanos_bucket_store_series_gate_queries_total 1",
+        "thanos_bucket_store_series_gate_queries_max 20",
+        "thanos_blocks_meta_synced{state=\"loaded\"} 6",
+    ] {
+        assert!(text.contains(want), "{want} in {text}");
+    }
     let (code, _) = code_of(SeriesRequest { max_resolution_window: -1, ..all.clone() }).await;
     assert_eq!(code, Code::InvalidArgument);
     let (code, _) = code_of(SeriesRequest { response_batch_size: -1, ..all }).await;
