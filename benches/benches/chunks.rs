@@ -101,7 +101,7 @@ fn encode(report: &mut Report) {
             .collect();
         let mut run = || {
             for part in samples.chunks(120) {
-                let mut encoder = XorEncoder::new();
+                let mut encoder = XorEncoder::with_capacity(512);
                 part.iter().for_each(|(t, value)| encoder.push(*t, *value));
                 black_box(encoder.finish());
             }

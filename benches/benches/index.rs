@@ -1,8 +1,6 @@
 //! Postings, matchers, writer, header and filter of `tithon-index`, each against its scalar twin or a naive loop.
 
 use bytes::Bytes;
-use std::cell::RefCell;
-
 use tithon_benches::{Report, median_ns};
 use tithon_chunks::{ChunkMeta, ChunkRef, TimeRange, Timestamp};
 use tithon_index::kernel::{self, Isa};
@@ -11,35 +9,30 @@ use tithon_index::{
     SeriesEntry, SymbolRef, Toc, sets, write_thanos_header,
 };
 
-/// Rows whose twin is given as a value: the scalar kernel, the naive loop or the way it would be done otherwise.
-struct Rows(RefCell<Report>);
-
-impl Rows {
-    fn row(&self, bench: &str, unit: &str, value: f64, twin: Option<f64>) {
-        let ratio = twin.map_or(0.0, |twin| if unit.ends_with("/s") { value / twin } else { twin / value });
-        let against = match (twin, bench.split('/').next()) {
-            (None, _) => "",
-            (_, Some("regex")) => "naive loop",
-            (_, Some("union")) => "sorting all",
-            (_, Some("filter")) => "header lookups",
-            _ => "scalar",
-        };
-        self.0.borrow_mut().row(bench, unit, value, against, ratio);
-    }
+fn main() {
+    let mut rows = Rows(Report::from_args());
+    let report = &mut rows;
+    intersect(report);
+    expand(report);
+    union(report);
+    let index = synthetic_index(400_000);
+    regex(report, &index);
+    plans(report, &index);
+    writer(report);
+    header(report, &index);
+    series(report, &index);
+    filter(report, &index);
+    rows.0.finish();
 }
 
-fn main() {
-    let report = Rows(RefCell::new(Report::from_args()));
-    intersect(&report);
-    expand(&report);
-    union(&report);
-    let index = synthetic_index(400_000);
-    regex(&report, &index);
-    plans(&report, &index);
-    writer(&report);
-    header(&report, &index);
-    series(&report, &index);
-    filter(&report, &index);
+/// Rows that are compared with the value of something named, lower being better.
+struct Rows(Report);
+
+impl Rows {
+    fn row(&mut self, bench: &str, unit: &str, value: f64, against: Option<(&str, f64)>) {
+        let (name, ratio) = against.map_or(("", 0.0), |(name, against)| (name, against / value));
+        self.0.row(bench, unit, value, name, ratio);
+    }
 }
 
 /// A generator of numbers that is the same everywhere (splitmix64).
@@ -64,7 +57,7 @@ fn refs(random: &mut Random, n: u64, span: u64) -> Vec<u32> {
     (0..span).filter(|_| random.below(span) < n).map(|r| r as u32).collect()
 }
 
-fn intersect(report: &Rows) {
+fn intersect(report: &mut Rows) {
     let mut random = Random(1);
     for (name, n, m, span) in [
         ("half", 500_000, 500_000, 1_000_000),
@@ -85,16 +78,21 @@ fn intersect(report: &Rows) {
         };
         let scalar = run(Isa::SCALAR);
         for isa in Isa::available() {
-            report.row(&format!("intersect/{name}/{}", isa.name()), "ns/input", run(isa), Some(scalar));
+            report.row(
+                &format!("intersect/{name}/{}", isa.name()),
+                "ns/input",
+                run(isa),
+                Some(("scalar", scalar)),
+            );
         }
         let chosen = median_ns(|| sets::intersect(&a, &b)) / inputs;
-        report.row(&format!("intersect/{name}/chosen"), "ns/input", chosen, Some(scalar));
+        report.row(&format!("intersect/{name}/chosen"), "ns/input", chosen, Some(("scalar", scalar)));
         let difference = median_ns(|| sets::difference(&a, &b)) / inputs;
         report.row(&format!("difference/{name}/chosen"), "ns/input", difference, None);
     }
 }
 
-fn expand(report: &Rows) {
+fn expand(report: &mut Rows) {
     for n in [1_000u32, 100_000, 4_000_000] {
         let stored: Vec<u8> = (0..n).flat_map(|r| (r * 3).to_be_bytes()).collect();
         let mut out = Vec::new();
@@ -107,12 +105,17 @@ fn expand(report: &Rows) {
         };
         let scalar = run(Isa::SCALAR);
         for isa in Isa::available() {
-            report.row(&format!("expand/{n}/{}", isa.name()), "ns/posting", run(isa), Some(scalar));
+            report.row(
+                &format!("expand/{n}/{}", isa.name()),
+                "ns/posting",
+                run(isa),
+                Some(("scalar", scalar)),
+            );
         }
     }
 }
 
-fn union(report: &Rows) {
+fn union(report: &mut Rows) {
     for (name, lists, each, span) in
         [("10000x100", 10_000, 100, 3_000_000), ("1000x10", 1000, 10, 60_000_000)]
     {
@@ -125,7 +128,7 @@ fn union(report: &Rows) {
             all.dedup();
             all
         }) / all.len() as f64;
-        report.row(&format!("union/{name}"), "ns/posting", value, Some(sorted));
+        report.row(&format!("union/{name}"), "ns/posting", value, Some(("sort", sorted)));
     }
 }
 
@@ -235,7 +238,7 @@ fn naive(values: &[&[u8]], pattern: &str) -> (f64, usize) {
     (ns, n)
 }
 
-fn regex(report: &Rows, index: &Bytes) {
+fn regex(report: &mut Rows, index: &Bytes) {
     let header = IndexHeader::from_index(index).expect("a good index");
     let values: Vec<&[u8]> =
         header.label_values(b"pod").expect("a good index").map(|v| v.expect("good").value).collect();
@@ -267,11 +270,16 @@ fn regex(report: &Rows, index: &Bytes) {
         let got = IndexReader::open(index.clone()).expect("good").postings(std::slice::from_ref(&matcher), 0);
         assert_eq!(got.expect("good").len(), expected, "{kind}");
         let plan = || PostingsPlan::new(&header, std::slice::from_ref(&matcher), 0).expect("a good index");
-        report.row(&format!("regex/{kind}/400000"), "us", median_ns(plan) / 1e3, Some(against / 1e3));
+        report.row(
+            &format!("regex/{kind}/400000"),
+            "us",
+            median_ns(plan) / 1e3,
+            Some(("regex on every value", against / 1e3)),
+        );
     }
 }
 
-fn plans(report: &Rows, index: &Bytes) {
+fn plans(report: &mut Rows, index: &Bytes) {
     let reader = IndexReader::open(index.clone()).expect("a good index");
     let matcher = |op, name, value| Matcher::new(op, name, value).expect("a pattern");
     let cases = [
@@ -298,7 +306,7 @@ fn plans(report: &Rows, index: &Bytes) {
     }
 }
 
-fn writer(report: &Rows) {
+fn writer(report: &mut Rows) {
     const N: usize = 100_000;
     let index = synthetic_index(N);
     let reader = IndexReader::open(index.clone()).expect("a good index");
@@ -321,7 +329,7 @@ fn writer(report: &Rows) {
     });
     let mut decoder = SeriesDecoder::new(reader.header());
     let labels: Vec<_> = entries.iter().map(|entry| decoder.labels(entry).expect("good")).collect();
-    let by_labels = fastest_ns(|| {
+    let by_labels = median_ns(|| {
         let mut writer = IndexWriter::new(Vec::with_capacity(index.len())).expect("a vector takes all");
         for symbol in &symbols {
             writer.add_symbol(symbol).expect("sorted");
@@ -336,7 +344,7 @@ fn writer(report: &Rows) {
     report.row("writer/bytes", "GB/s", index.len() as f64 / ns, None);
 }
 
-fn header(report: &Rows, index: &Bytes) {
+fn header(report: &mut Rows, index: &Bytes) {
     let toc = Toc::parse(index, index.len() as u64).expect("a good index");
     let part = |r: std::ops::Range<u64>| &index[r.start as usize..r.end as usize];
     let (symbols, offsets) = (part(toc.symbols_range()), part(toc.offsets_range(index.len() as u64)));
@@ -356,7 +364,7 @@ fn header(report: &Rows, index: &Bytes) {
     let header = IndexHeader::from_index(index).expect("a good index");
     report.row("header/resident", "bytes", header.resident_bytes() as f64, None);
     let mut sparse = Vec::with_capacity(index.len());
-    let build = fastest_ns(|| {
+    let build = median_ns(|| {
         sparse.clear();
         let parts = IndexHeader::from_sections(
             2,
@@ -369,10 +377,15 @@ fn header(report: &Rows, index: &Bytes) {
     report.row("header/sparse/build", "GB/s", bytes / build, None);
     report.row("header/sparse/build/whole-index", "GB/s", index.len() as f64 / build, None);
     let sparse = Bytes::from(sparse);
-    let cold = fastest_ns(|| IndexHeader::from_sparse(&sparse).expect("a good header"));
-    report.row("header/sparse/open", "us", cold / 1e3, Some(open / 1e3));
+    let cold = median_ns(|| IndexHeader::from_sparse(&sparse).expect("a good header"));
+    report.row("header/sparse/open", "us", cold / 1e3, Some(("index-header of Thanos", open / 1e3)));
     let resident = IndexHeader::from_sparse(&sparse).expect("a good header").resident_bytes();
-    report.row("header/sparse/resident", "bytes", resident as f64, Some(header.resident_bytes() as f64));
+    report.row(
+        "header/sparse/resident",
+        "bytes",
+        resident as f64,
+        Some(("opened index", header.resident_bytes() as f64)),
+    );
     let values: Vec<&[u8]> =
         header.label_values(b"pod").expect("good").map(|v| v.expect("good").value).collect();
     let mut random = Random(5);
@@ -389,7 +402,7 @@ fn header(report: &Rows, index: &Bytes) {
     report.row("header/label-values", "ns/value", values / 400_000.0, None);
 }
 
-fn series(report: &Rows, index: &Bytes) {
+fn series(report: &mut Rows, index: &Bytes) {
     let reader = IndexReader::open(index.clone()).expect("a good index");
     let all = reader.postings(&[], 0).expect("a good index");
     let mut entry = SeriesEntry::default();
@@ -422,7 +435,7 @@ fn series(report: &Rows, index: &Bytes) {
     report.row("series/symbol", "ns", symbol / 1e3, None);
 }
 
-fn filter(report: &Rows, index: &Bytes) {
+fn filter(report: &mut Rows, index: &Bytes) {
     let header = IndexHeader::from_index(index).expect("a good index");
     let build = median_ns(|| LabelFilter::build(&header).expect("a good index"));
     let filter = LabelFilter::build(&header).expect("a good index");
@@ -447,14 +460,14 @@ fn filter(report: &Rows, index: &Bytes) {
         let header = IndexHeader::from_index(index).expect("a good index");
         header.postings_range(b"pod", value()).expect("good")
     });
-    report.row("filter/1000-blocks/warm-headers", "us", asked, Some(warm));
-    report.row("filter/1000-blocks/cold-headers", "us", asked, Some(cold));
+    report.row("filter/1000-blocks/warm-headers", "us", asked, Some(("lookups in open headers", warm)));
+    report.row("filter/1000-blocks/cold-headers", "us", asked, Some(("opening headers", cold)));
     let mut sparse = Vec::new();
     header.write_sparse(&mut sparse).expect("a vector takes all");
     let sparse = Bytes::from(sparse);
-    let cold = fastest_ns(|| {
+    let cold = median_ns(|| {
         let header = IndexHeader::from_sparse(&sparse).expect("a good header");
         header.postings_range(b"pod", value()).expect("good")
     });
-    report.row("filter/1000-blocks/cold-sparse-headers", "us", asked, Some(cold));
+    report.row("filter/1000-blocks/cold-sparse-headers", "us", asked, Some(("opening sparse headers", cold)));
 }

@@ -125,9 +125,14 @@ pub struct BitWriter {
 impl BitWriter {
     /// A writer that continues after `header`.
     pub(crate) fn after(header: &[u8]) -> BitWriter {
-        let mut bytes = Vec::with_capacity(128);
-        bytes.extend_from_slice(header);
-        BitWriter { bytes, pending: 0, n_pending: 0 }
+        BitWriter::with_capacity(header, 128)
+    }
+
+    /// A writer that continues after `header` and has room for `bytes` in all.
+    pub(crate) fn with_capacity(header: &[u8], bytes: usize) -> BitWriter {
+        let mut out = Vec::with_capacity(bytes);
+        out.extend_from_slice(header);
+        BitWriter { bytes: out, pending: 0, n_pending: 0 }
     }
 
     /// Appends the low `n` bits of `bits`, `n` from 0 to 64; the bits above must be zero.

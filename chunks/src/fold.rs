@@ -95,9 +95,13 @@ fn add_times(sum: f64, value: f64, n: usize) -> f64 {
     // Adding and taking away 1.5 * 2^52 rounds numbers below 2^51 to integers.
     const LIMIT: f64 = 2_251_799_813_685_248.0;
     const ROUND: f64 = 6_755_399_441_055_744.0;
+    if value == 0.0 || !value.is_finite() {
+        // Once or often, the result is the same.
+        return if n == 0 { sum } else { sum + value };
+    }
     let all = value * n as f64;
     let is_integer = |x: f64| (x + ROUND) - ROUND == x;
-    if (sum.abs() + all.abs() < LIMIT) & is_integer(value) & is_integer(sum) & (sum != 0.0) {
+    if (sum.abs() + all.abs() < LIMIT) & is_integer(value) & is_integer(sum) {
         return sum + all;
     }
     (0..n).fold(sum, |sum, _| sum + value)
@@ -124,36 +128,100 @@ pub fn fold_floats(
 /// Chunks that compress badly are decoded side by side into a buffer that stays in the first-level cache; the others
 /// are folded from their bits. On an error `folds` holds the chunks before the damaged one.
 pub fn fold_float_chunks(chunks: &[(Encoding, &[u8])], folds: &mut Vec<FloatFold>) -> Result<(), ChunkError> {
-    let mut batch = SampleBatch::default();
-    let mut ends = Vec::new();
-    let mut rest = chunks;
-    while let Some((encoding, data)) = rest.first() {
-        let n_lanes =
-            rest.iter().take(GROUP).take_while(|(encoding, data)| pays_in_lanes(*encoding, data)).count();
-        if n_lanes < GROUP {
-            let mut fold = FloatFold::default();
-            fold_floats(*encoding, data, TimeRange::ALL, &mut fold)?;
-            folds.push(fold);
-            rest = &rest[1..];
-            continue;
-        }
-        batch.clear();
-        ends.clear();
-        let result = decode_float_chunks(&rest[..GROUP], &mut batch, &mut ends);
-        let mut start = 0;
-        for end in &ends {
-            let mut fold = FloatFold::default();
-            for (t, value) in batch.timestamps[start..*end].iter().zip(&batch.values[start..*end]) {
-                fold.push(*t, value.to_bits(), 0);
-            }
-            folds.push(fold);
-            start = *end;
-        }
-        result?;
-        rest = &rest[GROUP..];
+    let start = folds.len();
+    folds.resize(start + chunks.len(), FloatFold::default());
+    if fold_in_lanes(chunks, &mut folds[start..]).is_ok() {
+        return Ok(());
+    }
+    // One after the other, so that the caller gets all that lies before the damage.
+    folds.truncate(start);
+    for (encoding, data) in chunks {
+        let mut fold = FloatFold::default();
+        fold_floats(*encoding, data, TimeRange::ALL, &mut fold)?;
+        folds.push(fold);
     }
     Ok(())
 }
 
 /// Chunks decoded side by side.
 const GROUP: usize = 8;
+
+fn fold_in_lanes(chunks: &[(Encoding, &[u8])], folds: &mut [FloatFold]) -> Result<(), ChunkError> {
+    let (mut in_lanes, alone): (Vec<usize>, Vec<usize>) =
+        (0..chunks.len()).partition(|i| pays_in_lanes(chunks[*i].0, chunks[*i].1));
+    // The first bytes are the sample counts: chunks of one length share a group.
+    in_lanes.sort_unstable_by_key(|i| chunks[*i].1.first_chunk::<2>());
+    let mut batch = SampleBatch::default();
+    let mut ends = Vec::new();
+    let mut groups = in_lanes.chunks_exact(GROUP);
+    for group in groups.by_ref() {
+        batch.clear();
+        ends.clear();
+        let picked: [(Encoding, &[u8]); GROUP] = std::array::from_fn(|k| chunks[group[k]]);
+        decode_float_chunks(&picked, &mut batch, &mut ends)?;
+        let mut start = 0;
+        for (i, end) in group.iter().zip(&ends) {
+            folds[*i].add_columns(&batch.timestamps[start..*end], &batch.values[start..*end]);
+            start = *end;
+        }
+    }
+    for i in alone.iter().chain(groups.remainder()) {
+        let (encoding, data) = chunks[*i];
+        fold_floats(encoding, data, TimeRange::ALL, &mut folds[*i])?;
+    }
+    Ok(())
+}
+
+impl FloatFold {
+    /// Adds all samples of two columns.
+    fn add_columns(&mut self, timestamps: &[i64], values: &[f64]) {
+        let any_nan = values.iter().fold(false, |any, value| any | value.is_nan());
+        let mut rest = timestamps.iter().zip(values);
+        if self.count == 0
+            && let Some((t, value)) = rest.next()
+        {
+            self.push(*t, value.to_bits(), 0);
+        }
+        if any_nan || self.count == 0 {
+            rest.for_each(|(t, value)| _ = self.push(*t, value.to_bits(), 0));
+            return;
+        }
+        let (mut sum, mut lost, mut last) = (self.sum, self.lost_at_resets, self.last);
+        for (t, value) in rest.clone() {
+            sum += value;
+            lost += if *value < last { last } else { 0.0 };
+            last = *value;
+            self.count += 1;
+            self.last_t = Timestamp(*t);
+        }
+        (self.sum, self.lost_at_resets, self.last) = (sum, lost, last);
+        let (low, high) = extremes(values);
+        // Of zeros with different signs the first one stays, which the lanes of `extremes` cannot tell.
+        let ordered = low != 0.0 && high != 0.0;
+        if ordered {
+            self.min = if low < self.min || self.min.is_nan() { low } else { self.min };
+            self.max = if high > self.max || self.max.is_nan() { high } else { self.max };
+        } else {
+            for (_, value) in rest {
+                self.min = if (*value < self.min) | self.min.is_nan() { *value } else { self.min };
+                self.max = if (*value > self.max) | self.max.is_nan() { *value } else { self.max };
+            }
+        }
+    }
+}
+
+/// Smallest and largest of some values without NaN.
+fn extremes(values: &[f64]) -> (f64, f64) {
+    let mut low = [f64::INFINITY; 8];
+    let mut high = [f64::NEG_INFINITY; 8];
+    let mut each = |k: usize, value: f64| {
+        low[k] = if value < low[k] { value } else { low[k] };
+        high[k] = if value > high[k] { value } else { high[k] };
+    };
+    let (eights, rest) = values.as_chunks::<8>();
+    for eight in eights {
+        eight.iter().enumerate().for_each(|(k, value)| each(k, *value));
+    }
+    rest.iter().for_each(|value| each(0, *value));
+    (low.into_iter().fold(f64::INFINITY, f64::min), high.into_iter().fold(f64::NEG_INFINITY, f64::max))
+}

@@ -4,6 +4,8 @@
 #![allow(unsafe_code)]
 
 mod columns;
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+mod guard;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 

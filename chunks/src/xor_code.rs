@@ -83,10 +83,17 @@ impl XorWriter {
     /// Writes the whole code for `xor`.
     #[inline(always)]
     pub(crate) fn write(&mut self, xor: u64, out: &mut BitWriter) {
+        self.write_after((0, 0), xor, out);
+    }
+
+    /// Writes `prefix`, a field of at most 24 bits, and the whole code for `xor`.
+    #[inline(always)]
+    pub(crate) fn write_after(&mut self, prefix: (u64, u32), xor: u64, out: &mut BitWriter) {
         if xor == 0 {
-            out.write(0, 1);
+            out.write(prefix.0 << 1, prefix.1 + 1);
         } else {
-            self.write_nonzero(xor, (0b10, 2), (0b11, 2), out);
+            let extend = |mark: u64| (prefix.0 << 2 | mark, prefix.1 + 2);
+            self.write_nonzero(xor, extend(0b10), extend(0b11), out);
         }
     }
 

@@ -110,6 +110,14 @@ pub enum BlockError {
         /// What is wrong.
         source: ChunkError,
     },
+    /// A chunk of a series cannot be decoded.
+    #[error("series {labels}: {source}")]
+    Series {
+        /// The series.
+        labels: Labels,
+        /// What is wrong.
+        source: ChunkError,
+    },
     /// The chunks of a series could not be merged.
     #[error("block {block}: merging {labels}: {source}")]
     Merge {
@@ -154,7 +162,7 @@ impl BlockError {
             BlockError::Tombstones { source, .. } => source.kind(),
             BlockError::Index { source, .. } => source.kind(),
             BlockError::Chunk { source, .. } => source.kind(),
-            BlockError::Written { source, .. } => source.kind(),
+            BlockError::Series { source, .. } | BlockError::Written { source, .. } => source.kind(),
             BlockError::Merge { source, .. } => source.kind(),
             BlockError::Downsample { source, .. } => source.kind(),
             BlockError::WrongId { .. } | BlockError::NoSegment { .. } | BlockError::Short { .. } => {

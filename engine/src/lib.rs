@@ -16,8 +16,10 @@ mod select;
 mod series;
 mod trim;
 
+pub mod diff;
 pub mod digest;
 pub mod inspect;
+pub mod verify;
 
 mod publish;
 mod writer;

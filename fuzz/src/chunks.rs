@@ -3,8 +3,8 @@
 use arbitrary::Arbitrary;
 use bytes::Bytes;
 use tithon_chunks::{
-    AggregateChunk, ChunkRecord, DecodePath, Encoding, FloatFold, SampleBatch, SegmentReader, TimeRange, Xor2Encoder,
-    XorEncoder, decode_exact, decode_float_chunks_by, fold_floats, sample_count,
+    AggregateChunk, ChunkRecord, DecodePath, Encoding, FloatFold, SampleBatch, SegmentReader, TimeRange,
+    Xor2Encoder, XorEncoder, decode_exact, decode_float_chunks_by, fold_floats, sample_count,
 };
 
 /// The first byte is the encoding, the rest the chunk: any bytes decode or fail, on all paths alike.

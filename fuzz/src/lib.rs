@@ -1,4 +1,5 @@
 //! Fuzz target bodies as plain functions, replayed by ordinary tests.
 
+pub mod chunks;
 pub mod index;
 pub mod promql;

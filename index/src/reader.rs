@@ -50,8 +50,8 @@ impl IndexReader {
         entry: &mut SeriesEntry,
     ) -> Result<(), IndexError> {
         let offset = self.header.series_offset(series);
-        let bytes = slice(&self.index, offset..self.index.len() as u64, "series entry")?;
-        entry.decode(&bytes, offset, range)?;
+        let bytes = usize::try_from(offset).ok().and_then(|offset| self.index.get(offset..));
+        entry.decode(bytes.unwrap_or_default(), offset, range)?;
         Ok(())
     }
 }

@@ -68,6 +68,10 @@ impl<W: Write> IndexWriter<W> {
 
     /// Adds a series whose strings are all symbols.
     pub fn add_series(&mut self, labels: &Labels, chunks: &[ChunkMeta]) -> Result<SeriesRef, IndexError> {
+        self.end_symbols()?;
+        if self.symbols.slots.is_empty() {
+            self.symbols.hash();
+        }
         let find = |text: &[u8]| {
             let missing = || IndexError::MissingSymbol(String::from_utf8_lossy(text).into_owned());
             self.symbols.find(text).ok_or_else(missing)
@@ -254,7 +258,7 @@ impl<W: Write> Sink<W> {
     }
 }
 
-/// The strings added, found by hash.
+/// The strings added, found by binary search until [`Symbols::hash`] is called, by hash then.
 #[derive(Debug, Default)]
 struct Symbols {
     /// As in the file: each behind its length.
@@ -281,20 +285,16 @@ impl Symbols {
         }
         self.starts.push(self.strings.len() as u32);
         put_string(&mut self.strings, text);
-        if self.slots.len() < self.starts.len() * 2 {
-            self.slots = vec![0; (self.starts.len() * 4).next_power_of_two()];
-            (0..self.starts.len()).for_each(|i| self.occupy(i));
-        } else {
-            self.occupy(self.starts.len() - 1);
-        }
         Ok(SymbolRef(item as u32))
     }
 
-    fn occupy(&mut self, i: usize) {
-        let slot = match self.slot(self.text(self.starts[i])) {
-            Ok(slot) | Err(slot) => slot,
-        };
-        self.slots[slot] = i as u32 + 1;
+    /// Makes finding fast once all strings are there.
+    fn hash(&mut self) {
+        self.slots = vec![0; (self.starts.len() * 2 + 1).next_power_of_two()];
+        for i in 0..self.starts.len() {
+            let (Ok(slot) | Err(slot)) = self.slot(self.text(self.starts[i]));
+            self.slots[slot] = i as u32 + 1;
+        }
     }
 
     /// The slot that holds a string, or else the free one where it belongs. There are slots.
@@ -312,7 +312,8 @@ impl Symbols {
 
     fn find(&self, text: &[u8]) -> Option<SymbolRef> {
         if self.slots.is_empty() {
-            return None;
+            let i = self.starts.binary_search_by(|start| self.text(*start).cmp(text)).ok()?;
+            return Some(SymbolRef(i as u32));
         }
         Some(SymbolRef(self.slots[self.slot(text).ok()?] - 1))
     }

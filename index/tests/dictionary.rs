@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use tithon_chunks::{ChunkMeta, ChunkRef, Timestamp};
-use tithon_index::{IndexReader, IndexWriter, Labels, MatchOp, Matcher};
+use tithon_chunks::{ChunkMeta, ChunkRef, TimeRange, Timestamp};
+use tithon_index::{IndexReader, IndexWriter, Labels, MatchOp, Matcher, SeriesDecoder, SeriesEntry};
 
 /// An index of series that have label `v` with each of the values, and one without it.
 fn index(values: &BTreeSet<Vec<u8>>) -> (IndexReader, Vec<(u32, Vec<u8>)>) {
@@ -124,6 +124,60 @@ proptest! {
     fn any_pattern_over_any_values(values in values(), pattern in pattern()) {
         let (reader, series) = index(&values);
         check(&reader, &series, &pattern);
+    }
+
+    #[test]
+    fn what_is_written_is_read(
+        series in proptest::collection::btree_map(
+            proptest::collection::btree_map("[a-e]{1,2}", "[a-z\u{e9}]{1,3}", 1..5),
+            proptest::collection::vec((0i64..1000, 0i64..1000), 0..6),
+            0..80,
+        ),
+    ) {
+        let mut expected: Vec<(Labels, Vec<ChunkMeta>)> = vec![];
+        for (labels, steps) in &series {
+            let mut time = -5000;
+            let chunks = steps.iter().map(|(gap, length)| {
+                let min_time = time + 1 + gap;
+                time = min_time + length;
+                ChunkMeta { min_time: Timestamp(min_time), max_time: Timestamp(time), chunk_ref: ChunkRef(0) }
+            });
+            expected.push((Labels::from_pairs(labels.iter().map(|(n, v)| (n.as_str(), v.as_str()))), chunks.collect()));
+        }
+        expected.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut chunk_ref = 8;
+        for chunk in expected.iter_mut().flat_map(|(_, chunks)| chunks) {
+            chunk.chunk_ref = ChunkRef(chunk_ref);
+            chunk_ref += 100 + (chunk_ref % 7) * 1_000_000_007;
+        }
+        let pairs = || expected.iter().flat_map(|(labels, _)| labels.iter());
+        let symbols: BTreeSet<&[u8]> = pairs().flat_map(|(n, v)| [n, v]).collect();
+        let mut writer = IndexWriter::new(Vec::new()).unwrap();
+        for symbol in symbols {
+            writer.add_symbol(symbol).unwrap();
+        }
+        let mut lists = BTreeMap::<(Vec<u8>, Vec<u8>), Vec<u32>>::new();
+        for (labels, chunks) in &expected {
+            let id = writer.add_series(labels, chunks).unwrap();
+            labels.iter().for_each(|(n, v)| lists.entry((n.to_vec(), v.to_vec())).or_default().push(id.0));
+        }
+        let reader = IndexReader::open(writer.finish().unwrap().0.into()).unwrap();
+        for ((name, value), ids) in &lists {
+            let found = reader.postings(&[Matcher::new(MatchOp::Equal, name, value).unwrap()], 0).unwrap();
+            prop_assert_eq!(found.as_u32s(), ids);
+        }
+        let (mut entry, mut decoder) = (SeriesEntry::default(), SeriesDecoder::new(reader.header()));
+        let range = TimeRange::new(-4000, -3000);
+        let all = reader.postings(&[], 0).unwrap();
+        prop_assert_eq!(all.len(), expected.len());
+        for (id, (labels, chunks)) in all.iter().zip(&expected) {
+            reader.series(id, TimeRange::ALL, &mut entry).unwrap();
+            prop_assert_eq!(&decoder.labels(&entry).unwrap(), labels);
+            prop_assert_eq!(&entry.chunks, chunks);
+            reader.series(id, range, &mut entry).unwrap();
+            let inside: Vec<_> = chunks.iter().filter(|chunk| chunk.range().overlaps(range)).copied().collect();
+            prop_assert_eq!(&entry.chunks, &inside);
+        }
     }
 
     #[test]

@@ -24,8 +24,13 @@ impl Default for XorEncoder {
 impl XorEncoder {
     /// An empty chunk.
     pub fn new() -> XorEncoder {
+        XorEncoder::with_capacity(128)
+    }
+
+    /// An empty chunk that can grow to `bytes` without moving.
+    pub fn with_capacity(bytes: usize) -> XorEncoder {
         XorEncoder {
-            out: BitWriter::after(&[0, 0]),
+            out: BitWriter::with_capacity(&[0, 0], bytes),
             n: 0,
             t: 0,
             delta: 0,
@@ -52,9 +57,9 @@ impl XorEncoder {
             }
             _ => {
                 let delta = t.wrapping_sub(self.t);
-                self.write_dod(delta.wrapping_sub(self.delta));
+                let prefix = dod_code(delta.wrapping_sub(self.delta), &mut self.out);
                 self.delta = delta;
-                self.window.write(bits ^ self.bits, &mut self.out);
+                self.window.write_after(prefix, bits ^ self.bits, &mut self.out);
             }
         }
         self.t = t;
@@ -81,22 +86,22 @@ impl XorEncoder {
     pub fn finish(self) -> Vec<u8> {
         self.out.finish(&self.n.to_be_bytes())
     }
+}
 
-    #[inline(always)]
-    fn write_dod(&mut self, dod: i64) {
-        if dod == 0 {
-            self.out.write(0, 1);
-            return;
-        }
-        for ones in 1..=3u32 {
-            let (prefix, size) = DOD[ones as usize];
-            if fits_shifted(dod, size) {
-                let mark = ((1u64 << ones) - 1) << 1;
-                self.out.write(mark << size | dod as u64 & ((1 << size) - 1), prefix + size);
-                return;
-            }
-        }
-        self.out.write(0b1111, 4);
-        self.out.write(dod as u64, 64);
+/// The code for a change of the time distance, as a field to be written next; a 64-bit one is written at once.
+#[inline(always)]
+fn dod_code(dod: i64, out: &mut BitWriter) -> (u64, u32) {
+    if dod == 0 {
+        return (0, 1);
     }
+    for ones in 1..=3u32 {
+        let (prefix, size) = DOD[ones as usize];
+        if fits_shifted(dod, size) {
+            let mark = ((1u64 << ones) - 1) << 1;
+            return (mark << size | dod as u64 & ((1 << size) - 1), prefix + size);
+        }
+    }
+    out.write(0b1111, 4);
+    out.write(dod as u64, 64);
+    (0, 0)
 }

@@ -16,6 +16,8 @@ pub(crate) struct Steps {
     pub(crate) interval: i64,
     /// The number of steps.
     pub(crate) len: usize,
+    /// Whether the end lies after the start, even if there is one step only.
+    pub(crate) is_range: bool,
 }
 
 impl Steps {
@@ -23,12 +25,12 @@ impl Steps {
     pub(crate) fn new(start: i64, end: i64, interval: i64) -> Steps {
         let interval = interval.max(1);
         let len = if end < start { 0 } else { (end.abs_diff(start) / interval as u64) as usize + 1 };
-        Steps { start, interval, len }
+        Steps { start, interval, len, is_range: end > start }
     }
 
     /// The first step alone.
     pub(crate) fn first_only(&self) -> Steps {
-        Steps { len: self.len.min(1), ..*self }
+        Steps { len: self.len.min(1), is_range: false, ..*self }
     }
 
     /// The time of a step.

@@ -3,10 +3,10 @@
 mod depth;
 mod durations;
 mod fold;
-pub(crate) mod hints;
+mod hints;
 mod invariant;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tithon_chunks::TimeRange;
 use tithon_index::Matcher;
@@ -18,7 +18,7 @@ use crate::options::{EvalContext, Options, TimeParams};
 use crate::result::QueryResult;
 use crate::series::Series;
 
-pub(crate) use hints::info_matchers;
+pub(crate) use hints::{info_matchers, info_modifiers};
 
 /// The series of one selection, ascending by labels.
 pub type SelectInput = Box<dyn Iterator<Item = Result<Series, SourceError>> + Send>;
@@ -65,6 +65,8 @@ pub struct Prepared {
     pub(crate) selects: Vec<SelectSpec>,
     /// Which selection a selector, or a call of `info`, reads.
     pub(crate) select_of: HashMap<NodeId, usize>,
+    /// The selectors of whose histograms only count, sum and reset hint matter.
+    pub(crate) stats_only: HashSet<NodeId>,
     pub(crate) depth: usize,
 }
 
@@ -97,6 +99,7 @@ impl Prepared {
             options: options.clone(),
             selects: Vec::new(),
             select_of: HashMap::new(),
+            stats_only: HashSet::new(),
             depth,
         };
         hints::collect(&mut prepared);

@@ -125,10 +125,18 @@ fn merge_floats(chunks: &[EncodedChunk], options: CompactOptions) -> Result<Vec<
     }
     let tracks: Vec<_> = columns.iter().map(|(b, _)| Track::floats(&b.timestamps, &b.values)).collect();
     let mut builder = ChunkBuilder::new(options.float_encoding);
-    for pick in merge_tracks(&tracks, options.overlap) {
-        let (batch, starts) = &columns[pick.track];
-        let start = starts.get(pick.index).copied().unwrap_or(0);
-        builder.push_float(start, batch.timestamps[pick.index], batch.values[pick.index]);
+    let mut take = |track: usize, index: usize| {
+        let (batch, starts) = &columns[track];
+        let start = starts.get(index).copied().unwrap_or(0);
+        builder.push_float(start, batch.timestamps[index], batch.values[index]);
+    };
+    match options.overlap {
+        Overlap::Chain => chain::merge_each(&tracks, |pick| take(pick.track, pick.index)),
+        Overlap::Penalty => {
+            penalty::places(&tracks)
+                .iter()
+                .for_each(|place| take(place.track as usize, place.index as usize));
+        }
     }
     Ok(builder.finish())
 }

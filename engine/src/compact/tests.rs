@@ -103,3 +103,118 @@ fn tombstones() {
     assert_eq!(compact(&blocks, parent.path(), id, None, CompactOptions::default()).unwrap(), None);
     assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
 }
+
+/// Samples of one block by series and time.
+type Model = std::collections::BTreeMap<u8, std::collections::BTreeMap<i64, u32>>;
+
+fn write(parent: &std::path::Path, number: u64, model: &Model) -> Block {
+    let id = BlockId::from_parts(number, 7);
+    let mut writer = BlockWriter::create(parent, id).unwrap();
+    for (name, samples) in model {
+        let mut builder = ChunkBuilder::new(FloatEncoding::Xor);
+        for (t, value) in samples {
+            builder.push_float(0, *t, f64::from(*value));
+        }
+        writer.add_series(&Labels::from_pairs([("a", [b'a' + name])]), &builder.finish()).unwrap();
+    }
+    let times = || model.values().flat_map(|s| s.keys());
+    let (min_time, max_time) = (*times().min().unwrap(), times().max().unwrap() + 1);
+    let compaction = Compaction { level: 1, sources: vec![id], ..Compaction::default() };
+    writer.finish(MetaParts { min_time, max_time, compaction, thanos: None }).unwrap();
+    Block::open(parent.join(id.to_string())).unwrap()
+}
+
+fn read(block: &Block) -> Model {
+    let mut model = Model::new();
+    let all = crate::SelectRequest::new(vec![], TimeRange::ALL);
+    for series in block.select(all).flat_map(|batch| batch.unwrap().series) {
+        assert!(series.chunks.windows(2).all(|pair| pair[0].max_time < pair[1].min_time));
+        let mut samples = tithon_chunks::Samples::default();
+        tithon_chunks::decode_chunks(&series.chunks, TimeRange::ALL, &mut samples).unwrap();
+        let values = samples.floats.values.iter().map(|v| *v as u32);
+        let name = series.labels.get("a").unwrap()[0] - b'a';
+        model.insert(name, samples.floats.timestamps.iter().copied().zip(values).collect());
+    }
+    model
+}
+
+fn merge_blocks(parent: &std::path::Path, number: u64, blocks: &[Block]) -> Block {
+    let id = BlockId::from_parts(number, 8);
+    compact(blocks, parent, id, None, CompactOptions::default()).unwrap().unwrap();
+    Block::open(parent.join(id.to_string())).unwrap()
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+    /// Blocks merged at once, or two by two, hold what a map of their samples holds.
+    #[test]
+    fn compaction_is_a_merge_of_maps(
+        blocks in proptest::collection::vec(
+            proptest::collection::btree_map(0u8..5, proptest::collection::btree_set(0i64..2000, 1..300), 1..5), 1..5),
+    ) {
+        let parent = tempfile::tempdir().unwrap();
+        let mut expected = Model::new();
+        let mut written = Vec::new();
+        for (i, series) in blocks.into_iter().enumerate() {
+            // A sample is told by its time, so that it does not matter which copy stays.
+            let model: Model = series
+                .into_iter()
+                .map(|(name, times)| (name, times.into_iter().map(|t| (t, t as u32 * 3)).collect()))
+                .collect();
+            for (name, samples) in &model {
+                expected.entry(*name).or_default().extend(samples);
+            }
+            written.push(write(parent.path(), i as u64 + 1, &model));
+        }
+        proptest::prop_assert_eq!(&read(&merge_blocks(parent.path(), 100, &written)), &expected);
+        let mut rest = written.into_iter();
+        let mut merged = rest.next().unwrap();
+        for (i, block) in rest.enumerate() {
+            merged = merge_blocks(parent.path(), 200 + i as u64, &[block, merged]);
+        }
+        proptest::prop_assert_eq!(&read(&merged), &expected);
+    }
+}
+
+/// Every damaged input is an error that names a block, or harmless; nothing panics and nothing is left behind.
+#[test]
+fn damage_ends_in_an_error() {
+    let from = shared("testdata/compaction/vertical/in");
+    let dirs: Vec<PathBuf> =
+        std::fs::read_dir(from).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
+    let work = tempfile::tempdir().unwrap();
+    let (mut seed, mut failed) = (1u64, 0);
+    for round in 0..100 {
+        let copy = work.path().join("copy").join(dirs[0].file_name().unwrap());
+        let _ = std::fs::remove_dir_all(&copy);
+        std::fs::create_dir_all(copy.join("chunks")).unwrap();
+        for file in ["meta.json", "index", "chunks/000001"] {
+            let mut bytes = std::fs::read(dirs[0].join(file)).unwrap();
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let at = (seed >> 33) as usize % bytes.len();
+            match round % 4 {
+                0 if file == "index" => bytes[at] ^= 0x40,
+                1 if file == "chunks/000001" => bytes[at] ^= 0x40,
+                2 if file == "chunks/000001" => bytes.truncate(at),
+                3 if file == "index" => bytes.truncate(at),
+                _ => {}
+            }
+            std::fs::write(copy.join(file), bytes).unwrap();
+        }
+        let out = work.path().join("out");
+        std::fs::create_dir_all(&out).unwrap();
+        let result = Block::open(&copy).and_then(|damaged| {
+            let blocks = [damaged, Block::open(&dirs[1])?];
+            compact(&blocks, &out, BlockId::from_parts(1, 1), None, CompactOptions::default())
+        });
+        match result {
+            Err(error) => {
+                failed += 1;
+                assert!(error.to_string().contains("block "), "{error}");
+                assert_eq!(std::fs::read_dir(&out).unwrap().count(), 0);
+            }
+            Ok(_) => std::fs::remove_dir_all(&out).unwrap(),
+        }
+    }
+    assert!(failed > 80, "{failed}");
+}

@@ -8,12 +8,17 @@ use crate::heap::Heap;
 
 /// Merges the tracks. A pick is `consecutive` when no other track was looked at to find it.
 pub(crate) fn merge(tracks: &[Track<'_>]) -> Vec<Pick> {
-    let mut chain = Chain::new(tracks);
     let mut picks = Vec::with_capacity(tracks.iter().map(|t| t.times().len()).sum());
-    while let Some(pick) = chain.next() {
-        picks.push(pick);
-    }
+    merge_each(tracks, |pick| picks.push(pick));
     picks
+}
+
+/// Like [`merge`], handing over one pick after the other.
+pub(crate) fn merge_each(tracks: &[Track<'_>], mut take: impl FnMut(Pick)) {
+    let mut chain = Chain::new(tracks);
+    while let Some(pick) = chain.next() {
+        take(pick);
+    }
 }
 
 struct Chain<'a> {

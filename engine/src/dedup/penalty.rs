@@ -12,10 +12,101 @@ const INITIAL_PENALTY_MS: i64 = 5000;
 /// Merges the tracks. With `counters`, floats of a replica whose counter stands lower at a switch are lifted, so
 /// that no switch looks like a reset.
 pub(crate) fn merge(tracks: &[Track<'_>], counters: bool) -> Vec<Pick> {
+    if counters {
+        return merge_counters(tracks);
+    }
+    let pick = |place: &Place| {
+        let (track, index) = (place.track as usize, place.index as usize);
+        Pick { track, index, float: tracks[track].float(index), consecutive: true }
+    };
+    places(tracks).iter().map(pick).collect()
+}
+
+/// Where a sample of the result is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) track: u32,
+    pub(crate) index: u32,
+}
+
+/// Merges tracks by times alone. As values play no part, the fold goes pair by pair over whole sequences.
+pub(crate) fn places(tracks: &[Track<'_>]) -> Vec<Place> {
+    let all = |track: usize| {
+        let place = move |index| Place { track: track as u32, index };
+        (0..tracks[track].times().len() as u32).map(place).collect::<Vec<Place>>()
+    };
+    if tracks.is_empty() {
+        return Vec::new();
+    }
+    let mut merged = all(0);
+    let mut times: Vec<i64> = Vec::new();
+    for (track, with) in tracks.iter().enumerate().skip(1) {
+        let before = if track == 1 { tracks[0].times() } else { times.as_slice() };
+        let mut next = Vec::with_capacity(merged.len().max(with.times().len()));
+        let mut next_times = Vec::with_capacity(next.capacity());
+        merge_two(before, with.times(), |time, from_second, index| {
+            next_times.push(time);
+            next.push(if from_second {
+                Place { track: track as u32, index: index as u32 }
+            } else {
+                merged[index]
+            });
+        });
+        (merged, times) = (next, next_times);
+    }
+    merged
+}
+
+/// The rule for two: calls `take` with each sample's time, whether it is of the second track, and its position.
+fn merge_two(a: &[i64], b: &[i64], mut take: impl FnMut(i64, bool, usize)) {
+    let (mut i, mut j) = (0, 0);
+    let (mut penalty_a, mut penalty_b) = (0i64, 0i64);
+    let mut last: Option<i64> = None;
+    loop {
+        if let Some(last) = last {
+            let behind = last.saturating_add(1);
+            let (from_a, from_b) = (behind.saturating_add(penalty_a), behind.saturating_add(penalty_b));
+            while i < a.len() && a[i] < from_a {
+                i += 1;
+            }
+            while j < b.len() && b[j] < from_b {
+                j += 1;
+            }
+        }
+        let (ours, theirs) = (a.get(i).copied(), b.get(j).copied());
+        let distance = |time: i64| match last {
+            Some(last) => time.saturating_sub(last).saturating_mul(2),
+            None => INITIAL_PENALTY_MS,
+        };
+        let time = match (ours, theirs) {
+            (None, None) => return,
+            (Some(time), other) if other.is_none_or(|other| time <= other) => {
+                if other.is_some() {
+                    penalty_b = distance(time);
+                }
+                penalty_a = 0;
+                take(time, false, i);
+                time
+            }
+            (other, Some(time)) => {
+                if other.is_some() {
+                    penalty_a = distance(time);
+                }
+                penalty_b = 0;
+                take(time, true, j);
+                time
+            }
+            (Some(_), None) => unreachable!("the first arm takes it"),
+        };
+        last = Some(time);
+    }
+}
+
+fn merge_counters(tracks: &[Track<'_>]) -> Vec<Pick> {
     let Some((first, rest)) = tracks.split_first() else { return Vec::new() };
-    let mut node = Node::Leaf(Leaf::new(0, *first, counters));
+    let mut node = Node::Leaf(Leaf::new(0, *first));
     for (i, track) in rest.iter().enumerate() {
-        node = Node::Pair(Box::new(Pair::new(node, Node::Leaf(Leaf::new(i + 1, *track, counters)))));
+        node = Node::Pair(Box::new(Pair::new(node, Node::Leaf(Leaf::new(i + 1, *track)))));
     }
     let mut picks = Vec::with_capacity(tracks.iter().map(|t| t.times().len()).max().unwrap_or(0));
     while node.next() != State::Ended {
@@ -77,7 +168,6 @@ impl Node<'_> {
 struct Leaf<'a> {
     id: usize,
     track: Track<'a>,
-    counters: bool,
     /// The sample it stands on; meaningless before the first `next`.
     at: usize,
     started: bool,
@@ -86,8 +176,8 @@ struct Leaf<'a> {
 }
 
 impl<'a> Leaf<'a> {
-    fn new(id: usize, track: Track<'a>, counters: bool) -> Leaf<'a> {
-        Leaf { id, track, counters, at: 0, started: false, offset: 0.0 }
+    fn new(id: usize, track: Track<'a>) -> Leaf<'a> {
+        Leaf { id, track, at: 0, started: false, offset: 0.0 }
     }
 
     fn state(&self) -> State {
@@ -116,16 +206,11 @@ impl<'a> Leaf<'a> {
     }
 
     fn pick(&self) -> Pick {
-        let float = self.track.float(self.at);
-        // An offset of zero is not added: it would turn -0 into 0.
-        let float = if self.counters { float.map(|v| v + self.offset) } else { float };
+        let float = self.track.float(self.at).map(|value| value + self.offset);
         Pick { track: self.id, index: self.at, float, consecutive: true }
     }
 
     fn lift_to(&mut self, previous: f64) {
-        if !self.counters {
-            return;
-        }
         if let Some(value) = self.pick().float
             && previous > value
         {
@@ -203,6 +288,36 @@ impl<'a> Pair<'a> {
             if self.states[side] == State::OnFloat {
                 self.sides[side].lift_to(previous);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The fold over whole sequences picks what the tree that goes sample by sample picks.
+        #[test]
+        fn both_ways_agree(
+            gaps in prop::collection::vec(prop::collection::vec(1i64..40_000, 0..40), 0..5),
+            starts in prop::collection::vec(0i64..20_000, 5),
+        ) {
+            let times: Vec<Vec<i64>> = gaps
+                .iter()
+                .zip(&starts)
+                .map(|(gaps, start)| {
+                    gaps.iter().scan(*start, |time, gap| { *time += gap; Some(*time) }).collect()
+                })
+                .collect();
+            let values: Vec<Vec<f64>> = times.iter().map(|t| t.iter().map(|t| *t as f64).collect()).collect();
+            let tracks: Vec<Track<'_>> =
+                times.iter().zip(&values).map(|(t, v)| Track::floats(t, v)).collect();
+            let by_tree: Vec<_> = merge_counters(&tracks).iter().map(|p| (p.track, p.index)).collect();
+            let by_fold: Vec<_> = places(&tracks).iter().map(|p| (p.track as usize, p.index as usize)).collect();
+            prop_assert_eq!(by_tree, by_fold);
         }
     }
 }

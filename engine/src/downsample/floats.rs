@@ -31,13 +31,16 @@ pub(super) fn from_raw(samples: &SampleBatch, resolution: i64) -> Result<Vec<Enc
 
 /// One chunk; `None` if all samples are NaN.
 fn raw_batch(times: &[i64], values: &[f64], resolution: i64) -> Option<EncodedChunk> {
-    let kept = times.iter().copied().zip(values.iter().copied()).filter(|(_, v)| !v.is_nan());
-    let (times, values): (Vec<i64>, Vec<f64>) = kept.unzip();
+    if values.iter().any(|v| v.is_nan()) {
+        let kept = times.iter().copied().zip(values.iter().copied()).filter(|(_, v)| !v.is_nan());
+        let (times, values): (Vec<i64>, Vec<f64>) = kept.unzip();
+        return raw_batch(&times, &values, resolution);
+    }
     let (first, last_value) = (*times.first()?, *values.last()?);
     let mut parts = FloatParts::default();
     let mut range = Emitted::default();
     parts.counter.push(first, values[0]);
-    let end = each_window(&times, &values, resolution, |t, window| {
+    let end = each_window(times, values, resolution, |t, window| {
         range.add(t);
         parts.count.push(t, window.count);
         parts.sum.push(t, window.sum);
@@ -131,10 +134,18 @@ pub(super) fn check_fit(times: &[i64], resolution: i64) -> Result<(), ChunkError
 /// Decodes a chunk for aggregating: without stale markers and samples earlier than one before them in the chunk;
 /// upstream counts time 0 as before every chunk, so that negative times are lost.
 pub(super) fn expand(encoding: Encoding, data: &[u8], out: &mut SampleBatch) -> Result<(), ChunkError> {
-    let mut decoded = SampleBatch::default();
-    decode_floats(encoding, data, TimeRange::ALL, &mut decoded)?;
+    let start = out.len();
+    decode_floats(encoding, data, TimeRange::ALL, out)?;
+    let (times, values) = (&out.timestamps[start..], &out.values[start..]);
+    let sound = times.first().is_none_or(|t| *t >= 0)
+        && times.is_sorted()
+        && values.iter().all(|v| v.to_bits() != STALE_NAN_BITS);
+    if sound {
+        return Ok(());
+    }
+    let (times, values) = (out.timestamps.split_off(start), out.values.split_off(start));
     let mut last = None;
-    for (&t, &value) in decoded.timestamps.iter().zip(&decoded.values) {
+    for (t, value) in times.into_iter().zip(values) {
         if push_expanded(t, value, last, out) {
             last = Some(t);
         }

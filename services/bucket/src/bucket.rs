@@ -38,6 +38,12 @@ impl Bucket {
         Bucket { store, local: None }
     }
 
+    /// The same bucket, its blocks read by ranges and never mapped: for a directory on a network, where a failed read of
+    /// mapped memory would end the process.
+    pub fn by_ranges(self) -> Bucket {
+        Bucket { local: None, ..self }
+    }
+
     /// The directory of a block that can be mapped.
     pub(crate) fn local_dir(&self, block: BlockId) -> Option<PathBuf> {
         self.local.as_ref().map(|root| root.join(block.to_string()))

@@ -5,7 +5,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use object_store::local::LocalFileSystem;
+use object_store::ObjectStoreExt;
+use object_store::memory::InMemory;
 use tithon_bucket::{Bucket, BucketBlock, BucketConfig};
 use tithon_chunks::TimeRange;
 use tithon_engine::{SelectRequest, SelectedSeries, Step};
@@ -35,7 +36,11 @@ fn mapped(dir: &Path) -> Bucket {
 }
 
 fn by_ranges(dir: &Path) -> Bucket {
-    Bucket::from_store(Arc::new(LocalFileSystem::new_with_prefix(dir).unwrap()), "")
+    mapped(dir).by_ranges()
+}
+
+fn from_memory(objects: Arc<InMemory>) -> Bucket {
+    Bucket::from_store(objects, "deep/down")
 }
 
 async fn series(block: &BucketBlock) -> Vec<SelectedSeries> {
@@ -112,6 +117,25 @@ async fn a_damaged_index_is_an_error_that_names_block_and_file() {
             assert!(error.contains(&meta.ulid.to_string()) && error.contains("index"), "{len}: {error}");
         }
     }
+}
+
+#[tokio::test]
+async fn any_store_below_a_prefix() {
+    let dir = bucket_dir();
+    let found = mapped(dir.path()).discover(|_| false).await.unwrap();
+    let meta = &found.new[2];
+    let objects = Arc::new(InMemory::new());
+    for file in ["meta.json", "index", "chunks/000001"] {
+        let bytes = std::fs::read(dir.path().join(meta.ulid.to_string()).join(file)).unwrap();
+        let path = format!("deep/down/{}/{file}", meta.ulid);
+        objects.put(&path.as_str().into(), bytes.into()).await.unwrap();
+    }
+    let bucket = from_memory(Arc::clone(&objects));
+    let seen = bucket.discover(|_| false).await.unwrap();
+    assert_eq!(seen.new, std::slice::from_ref(meta));
+    let ours = bucket.open_block(Arc::clone(meta)).await.unwrap();
+    let theirs = mapped(dir.path()).open_block(Arc::clone(meta)).await.unwrap();
+    assert_eq!(series(&ours).await, series(&theirs).await);
 }
 
 #[test]

@@ -24,18 +24,25 @@ pub struct GrpcServer {
     listener: TcpListener,
     address: SocketAddr,
     metrics: Option<Metrics>,
+    services: &'static [&'static str],
 }
 
 impl GrpcServer {
     /// Takes the port; fails when it is in use, naming the address.
     pub async fn bind(address: &str) -> Result<GrpcServer, RuntimeError> {
         let (listener, address) = listen(address).await?;
-        Ok(GrpcServer { listener, address, metrics: None })
+        Ok(GrpcServer { listener, address, metrics: None, services: &[] })
     }
 
     /// Counts calls under `grpc_server_*`.
     pub fn with_metrics(self, metrics: &Metrics) -> GrpcServer {
         GrpcServer { metrics: Some(metrics.clone()), ..self }
+    }
+
+    /// Full names of the services that reflection lists besides health and its own; without this all that the
+    /// descriptors hold, served or not.
+    pub fn with_services(self, services: &'static [&'static str]) -> GrpcServer {
+        GrpcServer { services, ..self }
     }
 
     /// Where it listens; of use when the port was given as 0.
@@ -55,9 +62,14 @@ impl GrpcServer {
     ) -> Result<(), RuntimeError> {
         let address = self.address;
         let reflection = || {
-            tonic_reflection::server::Builder::configure()
+            let mut builder = tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(descriptors)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+            let health = (!self.services.is_empty()).then_some("grpc.health.v1.Health");
+            for name in self.services.iter().copied().chain(health) {
+                builder = builder.with_service_name(name);
+            }
+            builder
         };
         let unreadable = |e: tonic_reflection::server::Error| RuntimeError::Descriptors(e.to_string());
         let (v1, v1alpha) =

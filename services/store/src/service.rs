@@ -40,6 +40,9 @@ impl StoreService {
         StoreService { store, probes }
     }
 
+    /// The names of both services, for reflection.
+    pub const SERVICES: &'static [&'static str] = &["thanos.Store", "thanos.info.Info"];
+
     /// Both services; messages may be as big as Thanos allows.
     pub fn routes(self) -> Routes {
         Routes::new(StoreRpc(self.clone())).add_service(InfoServer::new(self))

@@ -7,6 +7,7 @@ mod bed;
 use prost::Message;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use tithon_bucket::{Bucket, BucketConfig};
 use tithon_proto::thanos::info::InfoRequest;
 use tithon_proto::thanos::info::info_client::InfoClient;
 use tithon_proto::thanos::series_response::Result as Arm;
@@ -252,10 +253,20 @@ async fn ask_info(channel: Channel) -> Result<Value, Status> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_recorded_answer_is_given_again() {
+    replay(|bucket| bucket).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_recorded_answer_is_given_again_by_ranges() {
+    replay(Bucket::by_ranges).await;
+}
+
+async fn replay(how: impl FnOnce(Bucket) -> Bucket) {
     let dir = bed::bucket_of(&["replica-a", "replica-b", "long-a", "long-b", "long-downsampled"]);
     let probes = Probes::default();
     probes.set_ready(true);
-    let store = bed::store_over(dir.path(), StoreOptions::default()).await;
+    let bucket = how(Bucket::open(&BucketConfig::filesystem(dir.path())).unwrap());
+    let store = bed::store_of(bucket, StoreOptions::default()).await;
     let channel = bed::serve(store, probes).await;
     let (mut total, mut equal, mut different) = (0, 0, Vec::new());
     for record in tithon_testdata::json_lines("answers/storeapi.jsonl.zst") {

@@ -24,7 +24,10 @@ pub(super) struct Forced {
 const SMALL_DELTA: f64 = 1e-12;
 
 /// The φ-quantile, and what had to be forced to be monotonic.
-pub(super) fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Forced>) {
+///
+/// The buckets are sorted, joined and corrected in place, as upstream does: another quantile of the same buckets sees
+/// what this one left, which shows where bounds are equal.
+pub(super) fn quantile(q: f64, buckets: &mut [Bucket]) -> (f64, Option<Forced>) {
     if q.is_nan() {
         return (f64::NAN, None);
     }
@@ -34,9 +37,7 @@ pub(super) fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Forced
     if q > 1.0 {
         return (f64::INFINITY, None);
     }
-    if !sort_and_join(buckets) {
-        return (f64::NAN, None);
-    }
+    let Some(buckets) = sort_and_join(buckets) else { return (f64::NAN, None) };
     let forced = make_monotonic(buckets);
     let last = buckets.len() - 1;
     if buckets.len() < 2 || buckets[last].count == 0.0 {
@@ -61,10 +62,9 @@ pub(super) fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Forced
 }
 
 /// The share of observations between `lower` and `upper`.
-pub(super) fn fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
-    if !sort_and_join(buckets) {
-        return f64::NAN;
-    }
+pub(super) fn fraction(lower: f64, upper: f64, buckets: &mut [Bucket]) -> f64 {
+    let Some(buckets) = sort_and_join(buckets) else { return f64::NAN };
+    let buckets = &*buckets;
     let count = buckets[buckets.len() - 1].count;
     if count == 0.0 || lower.is_nan() || upper.is_nan() {
         return f64::NAN;
@@ -98,20 +98,22 @@ fn rank_below(bound: f64, buckets: &[Bucket]) -> Option<f64> {
     None
 }
 
-/// Sorts by bound and adds up equal bounds; `false` when the last bound is not +Inf.
-fn sort_and_join(buckets: &mut Vec<Bucket>) -> bool {
+/// Sorts by bound and adds up equal bounds; `None` when the last bound is not +Inf.
+fn sort_and_join(buckets: &mut [Bucket]) -> Option<&mut [Bucket]> {
     buckets.sort_by(|a, b| a.upper.partial_cmp(&b.upper).unwrap_or(std::cmp::Ordering::Equal));
     if buckets.last().is_none_or(|b| b.upper != f64::INFINITY) {
-        return false;
+        return None;
     }
-    buckets.dedup_by(|next, kept| {
-        let same = next.upper == kept.upper;
-        if same {
-            kept.count += next.count;
+    let mut last = 0;
+    for i in 1..buckets.len() {
+        if buckets[i].upper == buckets[last].upper {
+            buckets[last].count += buckets[i].count;
+        } else {
+            last += 1;
+            buckets[last] = buckets[i];
         }
-        same
-    });
-    true
+    }
+    Some(&mut buckets[..=last])
 }
 
 fn make_monotonic(buckets: &mut [Bucket]) -> Option<Forced> {

@@ -2,7 +2,7 @@
 //!
 //! Upstream: `promql/functions.go`. Which series make up a classic histogram is found once, not at every step.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tithon_index::{Labels, LabelsBuilder};
 
@@ -62,8 +62,9 @@ pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Fra
     let conflicts = work.conflicts(&mut notes);
     let mut rows = Vec::new();
     for measure in &measures {
-        work.measure(measure, &conflicts, &mut rows, &mut notes);
+        work.native(measure, &conflicts, &mut rows, &mut notes);
     }
+    work.classic(&measures, &conflicts, &mut rows, &mut notes);
     ev.notes().merge(notes);
     rows.retain(|row| !row.column.is_empty());
     merge::equal_labels(Frame { rows })
@@ -158,7 +159,8 @@ impl Work<'_> {
         self.groups[group].buckets.iter().any(|(_, row)| self.frame.rows[*row].column.float(step).is_some())
     }
 
-    fn measure(
+    /// One measure of all native histograms.
+    fn native(
         &self,
         measure: &Measure,
         conflicts: &HashMap<usize, usize>,
@@ -170,7 +172,6 @@ impl Work<'_> {
                 notes.invalid_quantile(*q, *pos);
             }
         }
-        let clashing: Vec<(usize, usize)> = conflicts.iter().map(|(row, group)| (*group, *row)).collect();
         for (i, row) in self.frame.rows.iter().enumerate().filter(|(_, row)| row.column.has_histograms()) {
             let mut out = Outputs::new(measure, self.steps);
             let kept = self.kept_labels(&row.labels);
@@ -188,46 +189,75 @@ impl Work<'_> {
             }
             out.into_rows(&kept, rows);
         }
+    }
+
+    /// All measures of all classic histograms; at each step the measures share the buckets.
+    fn classic(
+        &self,
+        measures: &[Measure],
+        conflicts: &HashMap<usize, usize>,
+        rows: &mut Vec<Row>,
+        notes: &mut Notes,
+    ) {
+        let mut clashing: Vec<Vec<usize>> = vec![Vec::new(); self.groups.len()];
+        conflicts.iter().for_each(|(row, group)| clashing[*group].push(*row));
         let mut buckets = Vec::new();
-        for (g, group) in self.groups.iter().enumerate() {
-            let mut out = Outputs::new(measure, self.steps);
+        let mut forced = Forcings::new();
+        for (group, clashing) in self.groups.iter().zip(&clashing) {
+            let mut outs: Vec<Outputs<'_>> =
+                measures.iter().map(|measure| Outputs::new(measure, self.steps)).collect();
             for step in 0..self.steps.len {
-                let with_float = |(upper, row): &(f64, usize)| {
+                buckets.clear();
+                buckets.extend(group.buckets.iter().filter_map(|(upper, row)| {
                     let count = self.frame.rows[*row].column.float(step)?;
                     Some(Bucket { upper: *upper, count })
-                };
-                buckets.clear();
-                buckets.extend(group.buckets.iter().filter_map(with_float));
-                let clashes = |(at, row): &(usize, usize)| {
-                    *at == g && self.frame.rows[*row].column.histogram(step).is_some()
-                };
+                }));
+                let clashes = |row: &usize| self.frame.rows[*row].column.histogram(step).is_some();
                 if buckets.is_empty() || clashing.iter().any(clashes) {
                     continue;
                 }
-                let value = match measure {
-                    Measure::Fraction { lower, upper } => {
-                        classic::fraction(lower[step], upper[step], &mut buckets)
-                    }
-                    Measure::Quantile { q, .. } => {
-                        let (value, forced) = classic::quantile(q[step], &mut buckets);
-                        if let Some(f) = forced {
-                            let name = group.labels.metric_name().filter(|_| self.delayed);
-                            let t = self.steps.time(step);
-                            let detail = Monotonicity {
-                                times: (t, t),
-                                bounds: (f.min_bound, f.max_bound),
-                                max_diff: f.max_diff,
-                                count: 1,
-                            };
-                            notes.monotonicity(name.unwrap_or_default(), detail, self.pos);
-                        }
-                        value
-                    }
-                };
-                out.set(step, value);
+                for (measure, out) in measures.iter().zip(&mut outs) {
+                    out.set(step, self.classic_value(measure, group, &mut buckets, step, &mut forced));
+                }
             }
-            out.into_rows(&self.kept_labels(&group.labels), rows);
+            let kept = self.kept_labels(&group.labels);
+            outs.into_iter().for_each(|out| out.into_rows(&kept, rows));
         }
+        for (name, (detail, counts)) in forced {
+            let count = merged_count(&counts);
+            notes.monotonicity(&name, Monotonicity { count, ..detail }, self.pos);
+        }
+    }
+
+    fn classic_value(
+        &self,
+        measure: &Measure,
+        group: &Group,
+        buckets: &mut [Bucket],
+        step: usize,
+        forcings: &mut Forcings,
+    ) -> f64 {
+        let q = match measure {
+            Measure::Fraction { lower, upper } => {
+                return classic::fraction(lower[step], upper[step], buckets);
+            }
+            Measure::Quantile { q, .. } => q[step],
+        };
+        let (value, forced) = classic::quantile(q, buckets);
+        if let Some(f) = forced {
+            let name = group.labels.metric_name().filter(|_| self.delayed).unwrap_or_default();
+            let t = self.steps.time(step);
+            let (detail, counts) = forcings.entry(name.into()).or_insert_with(|| {
+                let bounds = (f.min_bound, f.max_bound);
+                let detail = Monotonicity { times: (t, t), bounds, max_diff: f.max_diff, count: 0 };
+                (detail, vec![0; self.steps.len])
+            });
+            counts[step] += 1;
+            detail.times = (detail.times.0.min(t), detail.times.1.max(t));
+            detail.bounds = (detail.bounds.0.min(f.min_bound), detail.bounds.1.max(f.max_bound));
+            detail.max_diff = detail.max_diff.max(f.max_diff);
+        }
+        value
     }
 
     fn kept_labels(&self, labels: &Labels) -> Labels {
@@ -245,6 +275,19 @@ impl Work<'_> {
         };
         notes.info(format!("{text}{}", for_metric(name)), self.pos);
     }
+}
+
+/// By metric name: what was forced to be monotonic, and how many histograms at each step.
+type Forcings = BTreeMap<Box<[u8]>, (Monotonicity, Vec<u64>)>;
+
+/// The number of samples as upstream tells it: from the second step on it merges what it has gathered with itself at
+/// each step, which doubles the count.
+fn merged_count(counts: &[u64]) -> u64 {
+    let mut merged = 0u64;
+    for count in counts {
+        merged = if merged == 0 { *count } else { merged.wrapping_add(*count).wrapping_mul(2) };
+    }
+    merged
 }
 
 /// The results of one measure of one histogram: one column, or one for each value of the quantile label.

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use tithon_chunks::{STALE_NAN_BITS, Samples};
 use tithon_index::{Labels, LabelsBuilder, Matcher};
 
-use crate::ast::{AtModifier, Call, NodeId, NodeKind};
+use crate::ast::{Call, NodeId};
 use crate::error::QueryError;
 use crate::eval::Evaluator;
 use crate::frame::{Cell, Column, Frame, Row, Steps};
 use crate::ops::decode::for_each_series;
 use crate::ops::selector::{PickedSample, Picker, Reference};
-use crate::plan::info_matchers;
+use crate::plan::{info_matchers, info_modifiers};
 
 /// The labels that say which series an info series describes.
 const IDENTIFYING: [&[u8]; 2] = [b"instance", b"job"];
@@ -40,22 +40,6 @@ pub(super) fn eval(ev: &Evaluator<'_>, id: NodeId, call: &Call, steps: &Steps) -
     combine(&base, &is_info, &series, &data, steps)
 }
 
-/// When info series are read: as the first selector of the vector, with the subqueries around it.
-fn reference(ev: &Evaluator<'_>, id: NodeId) -> Reference {
-    fn find(ev: &Evaluator<'_>, id: NodeId) -> Option<(AtModifier, i64)> {
-        match ev.kind(id) {
-            NodeKind::Vector(s) => Some((s.at, s.offset_ms)),
-            NodeKind::Subquery(s) => find(ev, s.expr).map(|(at, offset)| match at {
-                AtModifier::None => (s.at, offset.saturating_add(s.offset_ms)),
-                at => (at, offset),
-            }),
-            _ => ev.prepared.expr.children(id).into_iter().find_map(|child| find(ev, child)),
-        }
-    }
-    let (at, offset) = find(ev, id).unwrap_or_default();
-    Reference::new(at, offset)
-}
-
 /// The info series that may describe a series of the vector.
 fn fetch(
     ev: &Evaluator<'_>,
@@ -76,7 +60,8 @@ fn fetch(
     if values.is_empty() {
         return Ok(Vec::new());
     }
-    let reference = reference(ev, call.args[0]);
+    let (at, offset) = info_modifiers(&ev.prepared.expr, call.args[0]).unwrap_or_default();
+    let reference = Reference::new(at, offset);
     let lookback = ev.options().lookback_delta_ms;
     let mut series = Vec::new();
     for_each_series(

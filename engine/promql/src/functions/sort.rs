@@ -11,7 +11,7 @@ use crate::frame::{Frame, Row, Steps};
 pub(super) fn eval(ev: &Evaluator<'_>, id: NodeId, call: &Call, steps: &Steps) -> Result<Frame, QueryError> {
     let mut frame = ev.frame(call.args[0], steps)?;
     let name = call.func.name;
-    if steps.len > 1 {
+    if steps.is_range {
         ev.notes().warn(
             "sort is ineffective for range queries since results are always ordered by labels",
             ev.pos(id),

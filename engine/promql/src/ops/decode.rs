@@ -1,7 +1,7 @@
 //! From what storage hands in to decoded samples, in batches of series spread over threads.
 
 use rayon::prelude::*;
-use tithon_chunks::{STALE_NAN_BITS, Samples, TimeRange, decode_chunks};
+use tithon_chunks::{CounterResetHint, FloatHistogram, STALE_NAN_BITS, Samples, TimeRange, decode_chunks};
 use tithon_index::Labels;
 
 use crate::annotations::Notes;
@@ -24,6 +24,7 @@ pub(crate) fn for_each_series<T: Send>(
     mut sink: impl FnMut(Labels, T) -> Result<(), QueryError>,
 ) -> Result<(), QueryError> {
     let (Some(mut input), range) = ev.take_input(id) else { return Ok(()) };
+    let stats_only = ev.prepared.stats_only.contains(&id);
     let mut batch = Vec::with_capacity(SERIES_PER_BATCH);
     loop {
         ev.check_cancelled()?;
@@ -38,6 +39,9 @@ pub(crate) fn for_each_series<T: Send>(
             ev.check_cancelled()?;
             let mut notes = Notes::default();
             decode(series.data, range, scratch)?;
+            if stats_only {
+                keep_stats(&mut scratch.histograms.values);
+            }
             let result = work(&series.labels, scratch, &mut notes)?;
             Ok((series.labels, result, notes))
         };
@@ -69,6 +73,32 @@ fn decode(data: SeriesData, range: TimeRange, out: &mut Samples) -> Result<(), Q
         }
     }
     Ok(())
+}
+
+/// Leaves count, sum and reset hint of histograms, the hint as it follows from the buckets.
+///
+/// Upstream: `promql/histogram_stats_iterator.go`.
+fn keep_stats(histograms: &mut [FloatHistogram]) {
+    let mut last: Option<FloatHistogram> = None;
+    for h in histograms {
+        let is_stale = h.sum.to_bits() == STALE_NAN_BITS;
+        let mut hint = h.counter_reset_hint;
+        if let Some(last) = last.as_ref().filter(|_| !is_stale && hint == CounterResetHint::Unknown) {
+            let reset = h.detect_reset(last);
+            hint = if reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
+        }
+        let stats = FloatHistogram {
+            counter_reset_hint: hint,
+            schema: h.schema,
+            count: h.count,
+            sum: h.sum,
+            ..FloatHistogram::default()
+        };
+        let full = std::mem::replace(h, stats);
+        if !is_stale {
+            last = Some(full);
+        }
+    }
 }
 
 fn clear(samples: &mut Samples) {

@@ -6,7 +6,7 @@ use tithon_chunks::TimeRange;
 use tithon_index::{MatchOp, Matcher};
 
 use super::{Prepared, SelectHints, SelectSpec};
-use crate::ast::{AtModifier, Expr, NodeId, NodeKind, VectorSelector};
+use crate::ast::{AtModifier, BinaryOp, Expr, NodeId, NodeKind, VectorSelector};
 
 /// Fills in the selections in the order in which upstream makes them: depth first.
 pub(super) fn collect(prepared: &mut Prepared) {
@@ -19,6 +19,9 @@ fn visit(prepared: &mut Prepared, id: NodeId, path: &mut Vec<NodeId>) {
     match &prepared.expr[id].kind {
         NodeKind::Vector(s) => {
             let spec = selector_spec(prepared, s, path);
+            if stats_only(&prepared.expr, path) {
+                prepared.stats_only.insert(id);
+            }
             prepared.select_of.insert(id, prepared.selects.len());
             prepared.selects.push(spec);
         }
@@ -82,9 +85,8 @@ fn selector_spec(prepared: &Prepared, s: &VectorSelector, path: &[NodeId]) -> Se
 /// The selection of info series. The values of identifying labels are not known yet, so it is not bound to them.
 fn info_spec(prepared: &Prepared, args: &[NodeId], path: &[NodeId]) -> SelectSpec {
     let expr = &prepared.expr;
-    let first = first_selector(expr, args[0]);
-    let (offset, at) = first.map_or((0, None), |s| (s.offset_ms, fixed(s.at)));
-    let (start, end) = base_range(prepared, path, at);
+    let (at, offset) = info_modifiers(expr, args[0]).unwrap_or_default();
+    let (start, end) = base_range(prepared, path, fixed(at));
     let start = start.saturating_sub(prepared.options.lookback_delta_ms.saturating_sub(1));
     let (start, end) = (start.saturating_sub(offset), end.saturating_sub(offset));
     SelectSpec {
@@ -100,12 +102,17 @@ fn info_spec(prepared: &Prepared, args: &[NodeId], path: &[NodeId]) -> SelectSpe
     }
 }
 
-/// The first vector selector below a node, depth first.
-pub(crate) fn first_selector(expr: &Expr, id: NodeId) -> Option<&VectorSelector> {
-    if let NodeKind::Vector(s) = &expr[id].kind {
-        return Some(s);
+/// The modifiers with which info series are read: those of the first vector selector below a node, with the offsets of
+/// the subqueries around it up to the first `@`.
+pub(crate) fn info_modifiers(expr: &Expr, id: NodeId) -> Option<(AtModifier, i64)> {
+    match &expr[id].kind {
+        NodeKind::Vector(s) => Some((s.at, s.offset_ms)),
+        NodeKind::Subquery(s) => info_modifiers(expr, s.expr).map(|(at, offset)| match at {
+            AtModifier::None => (s.at, offset.saturating_add(s.offset_ms)),
+            at => (at, offset),
+        }),
+        _ => expr.children(id).into_iter().find_map(|child| info_modifiers(expr, child)),
     }
-    expr.children(id).into_iter().find_map(|child| first_selector(expr, child))
 }
 
 /// The matchers of info series: those given, with a name matcher that selects something.
@@ -176,6 +183,25 @@ fn func(expr: &Expr, path: &[NodeId]) -> String {
         }
     }
     String::new()
+}
+
+/// Whether a function around the selector asks for count, sum or average of histograms, and nothing in between or
+/// further out needs their buckets. Upstream: `detectHistogramStatsDecoding`.
+fn stats_only(expr: &Expr, path: &[NodeId]) -> bool {
+    let mut found = false;
+    for id in path.iter().rev() {
+        match &expr[*id].kind {
+            NodeKind::Subquery(_) => return false,
+            NodeKind::Call(c) => match c.func.name {
+                "histogram_count" | "histogram_sum" | "histogram_avg" => found = true,
+                "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => return false,
+                _ => {}
+            },
+            NodeKind::Binary(b) if matches!(b.op, BinaryOp::TrimUpper | BinaryOp::TrimLower) => return false,
+            _ => {}
+        }
+    }
+    found
 }
 
 fn grouping(expr: &Expr, path: &[NodeId]) -> (bool, Vec<Box<[u8]>>) {

@@ -86,7 +86,8 @@ pub(crate) fn result(value: &Value) -> Answer {
                     .zip(&f.values)
                     .map(|(t, v)| format!("{t} {}", sample_value(*v)))
                     .collect();
-                points.extend(h.timestamps.iter().zip(&h.values).map(|(t, h)| format!("{t} {}", histogram(h))));
+                points
+                    .extend(h.timestamps.iter().zip(&h.values).map(|(t, h)| format!("{t} {}", histogram(h))));
                 series.insert(metric(&s.labels), points);
             }
             "matrix"

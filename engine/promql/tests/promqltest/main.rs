@@ -9,7 +9,7 @@ use script::Command;
 use storage::Storage;
 
 /// Evaluations that must pass, of 2,214. Raised as more do.
-const PASSED_MIN: usize = 2195;
+const PASSED_MIN: usize = 2202;
 const TOTAL: usize = 2214;
 
 /// How many failures of a file are shown.

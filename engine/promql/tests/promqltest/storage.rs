@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use tithon_chunks::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Samples, Span, TimeRange};
+use tithon_chunks::{
+    CUSTOM_BUCKETS_SCHEMA, EncodedChunk, FloatHistogram, FloatHistogramEncoder, STALE_NAN_BITS, Samples,
+    Span, TimeRange, Timestamp, decode_samples,
+};
 use tithon_index::{Labels, METRIC_NAME, Matcher};
 use tithon_promql::{SelectInput, SelectSpec, SequenceValue, Series, SeriesData};
 
@@ -72,20 +75,33 @@ impl Storage {
     }
 }
 
+/// The samples in the range. Histograms go through chunks, which decide on their counter reset hints.
 fn columns(samples: &BTreeMap<i64, Sample>, range: TimeRange) -> Samples {
-    let mut out = Samples::default();
-    for (t, sample) in samples.iter().filter(|(t, _)| (range.min.0..=range.max.0).contains(*t)) {
+    let (mut out, mut histograms) = (Samples::default(), Samples::default());
+    let mut chunk = Chunk::default();
+    for (t, sample) in samples {
         match &sample.value {
+            Value::Histogram(histogram) => chunk.push(*t, histogram, &mut histograms),
+            // The marker takes the kind of the series that it ends.
+            Value::Float(value) if value.to_bits() == STALE_NAN_BITS && !chunk.encoder.is_empty() => {
+                let stale = FloatHistogram { sum: *value, ..FloatHistogram::default() };
+                chunk.push(*t, &stale, &mut histograms);
+            }
             Value::Float(value) => {
-                out.floats.timestamps.push(*t);
-                out.floats.values.push(*value);
-                out.float_start_timestamps.push(sample.start);
+                std::mem::take(&mut chunk).finish(&mut histograms);
+                if range.contains(Timestamp(*t)) {
+                    out.floats.push(Timestamp(*t), *value);
+                    out.float_start_timestamps.push(sample.start);
+                }
             }
-            Value::Histogram(histogram) => {
-                out.histograms.timestamps.push(*t);
-                out.histograms.values.push((**histogram).clone());
-                out.histogram_start_timestamps.push(sample.start);
-            }
+        }
+    }
+    chunk.finish(&mut histograms);
+    for (t, histogram) in histograms.histograms.timestamps.iter().zip(histograms.histograms.values) {
+        if range.contains(Timestamp(*t)) {
+            out.histograms.timestamps.push(*t);
+            out.histograms.values.push(histogram);
+            out.histogram_start_timestamps.push(samples[t].start);
         }
     }
     for starts in [&mut out.float_start_timestamps, &mut out.histogram_start_timestamps] {
@@ -94,6 +110,40 @@ fn columns(samples: &BTreeMap<i64, Sample>, range: TimeRange) -> Samples {
         }
     }
     out
+}
+
+/// A chunk of histograms being written.
+struct Chunk {
+    encoder: FloatHistogramEncoder,
+    min_time: i64,
+    max_time: i64,
+}
+
+impl Default for Chunk {
+    fn default() -> Chunk {
+        Chunk { encoder: FloatHistogramEncoder::new(false), min_time: i64::MAX, max_time: i64::MIN }
+    }
+}
+
+impl Chunk {
+    /// Appends a histogram; a chunk that it completes is decoded into `out`.
+    fn push(&mut self, t: i64, histogram: &FloatHistogram, out: &mut Samples) {
+        if let Some(encoder) = self.encoder.push(None, 0, t, histogram).expect("a valid histogram") {
+            let next = Chunk { encoder, ..Chunk::default() };
+            std::mem::replace(self, next).finish(out);
+        }
+        (self.min_time, self.max_time) = (self.min_time.min(t), t);
+    }
+
+    fn finish(self, out: &mut Samples) {
+        if self.encoder.is_empty() {
+            return;
+        }
+        let encoding = self.encoder.encoding();
+        let (min_time, max_time) = (Timestamp(self.min_time), Timestamp(self.max_time));
+        let chunk = EncodedChunk { encoding, min_time, max_time, data: self.encoder.finish().into() };
+        decode_samples(&chunk, TimeRange::ALL, out).expect("a chunk of our own");
+    }
 }
 
 /// A classic histogram at one time.

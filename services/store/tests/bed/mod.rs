@@ -34,12 +34,16 @@ fn copy_dir(from: &Path, to: &Path) {
 
 pub(crate) async fn store_over(dir: &Path, options: StoreOptions) -> Store {
     let bucket = Bucket::open(&BucketConfig::filesystem(dir)).unwrap();
+    store_of(bucket, options).await
+}
+
+pub(crate) async fn store_of(bucket: Bucket, options: StoreOptions) -> Store {
     Store::open(bucket, options, Cpu::new(0).unwrap(), &Metrics::new("0")).await.unwrap()
 }
 
 /// Serves until the test ends.
 pub(crate) async fn serve(store: Store, probes: Probes) -> Channel {
-    let server = GrpcServer::bind("127.0.0.1:0").await.unwrap();
+    let server = GrpcServer::bind("127.0.0.1:0").await.unwrap().with_services(StoreService::SERVICES);
     let url = format!("http://{}", server.local_addr());
     let routes = StoreService::new(store, probes.clone()).routes();
     let descriptors = tithon_proto::FILE_DESCRIPTOR_SET;
