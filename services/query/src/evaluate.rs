@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tithon_chunks::ErrorKind;
+use tithon_chunks::{ErrorKind, TimeRange, Timestamp};
 use tithon_promql::{
     EvalContext, Options, Prepared, QueryError, QueryResult, SelectInput, SelectSpec, TimeParams,
 };
@@ -48,8 +48,9 @@ impl QueryService {
         let permit = inner.gate.acquire().await.map_err(|e| ApiError::execution(e.to_string()))?;
         let evaluating = inner.metrics.evaluating();
         let mut selections = Vec::with_capacity(prepared.selects().len());
+        let range = whole_range(prepared.selects());
         for spec in prepared.selects() {
-            let purpose = purpose(spec, &query, &inner.options);
+            let purpose = purpose(spec, range, &query, &inner.options);
             let request = series_request(spec, &query, &purpose);
             let selection = inner.fanout.select(request, &query.scope).await;
             selections.push((selection.map_err(|e| failure(&QueryError::Storage(e)))?, purpose));
@@ -94,10 +95,17 @@ fn engine_options(options: &QueryOptions, query: &Query) -> Options {
     }
 }
 
-fn purpose(spec: &SelectSpec, query: &Query, options: &QueryOptions) -> Purpose {
+/// The time that all selectors of a query read. Replicas are followed from its start on, whichever selector reads them.
+fn whole_range(selects: &[SelectSpec]) -> TimeRange {
+    let min = selects.iter().map(|s| s.range.min).min().unwrap_or(Timestamp::MIN);
+    let max = selects.iter().map(|s| s.range.max).max().unwrap_or(Timestamp::MAX);
+    TimeRange { min, max }
+}
+
+fn purpose(spec: &SelectSpec, range: TimeRange, query: &Query, options: &QueryOptions) -> Purpose {
     Purpose {
         function: spec.hints.func.clone(),
-        range: spec.range,
+        range,
         dedup: (!query.replica_labels.is_empty()).then_some(options.dedup_function),
         dialect: options.dialect,
     }

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use tithon_query::{
-    DedupFunction, Dialect, Endpoint, EndpointError, QueryOptions, QueryService, Source, router,
+    DedupFunction, Dialect, Endpoint, EndpointError, QueryOptions, QueryService, Source, grpc_routes, router,
 };
 use tithon_runtime::{Cpu, RuntimeError};
-use tonic::service::Routes;
 use tracing::warn;
 
 use crate::cli::{AnswerFlags, DedupFunc, QueryFlags};
@@ -49,7 +48,8 @@ pub async fn run(flags: &QueryFlags) -> Result<(), QueryError> {
         let (service, shutdown) = (service.clone(), process.shutdown.clone());
         async move { service.keep_refreshed(shutdown).await }
     });
-    Ok(process.serve(router(service), Routes::default()).await?)
+    let routes = grpc_routes(service.clone());
+    Ok(process.serve(router(service), routes).await?)
 }
 
 /// The options that the flags of answers give; the rest stays as it is by default.

@@ -110,6 +110,9 @@ impl Arguments<'_> {
             (Err(error), Dialect::Thanos) => error,
         };
         let expr = parse(text, &options).map_err(|e| e.to_string())?;
+        if let NodeKind::Vector(selector) = &expr[expr.root()].kind {
+            return Ok(selector.matchers.clone());
+        }
         Err(match go_type(&expr) {
             Some(found) => format!("expected type *parser.VectorSelector, got *parser.{found}"),
             None => error.to_string(),

@@ -121,9 +121,9 @@ async fn thanos_query() {
         Part {
             name: "labels and label values",
             takes: |r| path(r).ends_with("/labels") || path(r).ends_with("/values"),
-            equal_min: 295,
+            equal_min: 297,
         },
-        Part { name: "series", takes: |r| path(r).ends_with("/series"), equal_min: 214 },
+        Part { name: "series", takes: |r| path(r).ends_with("/series"), equal_min: 215 },
         Part {
             name: "refused requests",
             takes: |r| path(r).contains("/query") && r["status"] == 400,
@@ -132,12 +132,12 @@ async fn thanos_query() {
         Part {
             name: "queries over raw data",
             takes: |r| path(r).contains("/query") && r["status"] != 400 && r["data"] == "own",
-            equal_min: 1033,
+            equal_min: 1042,
         },
         Part {
             name: "queries over downsampled data",
             takes: |r| path(r).contains("/query") && r["status"] != 400 && r["data"] == "long",
-            equal_min: 524,
+            equal_min: 530,
         },
     ];
     replay("thanos-query", options, &dirs, &parts).await;
