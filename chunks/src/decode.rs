@@ -118,7 +118,7 @@ pub fn sample_count(encoding: Encoding, data: &[u8]) -> Result<usize, ChunkError
 }
 
 /// The header's count, or fewer when the bytes cannot hold as many.
-fn float_count_max(encoding: Encoding, data: &[u8]) -> Result<usize, ChunkError> {
+pub(crate) fn float_count_max(encoding: Encoding, data: &[u8]) -> Result<usize, ChunkError> {
     let possible = match encoding {
         Encoding::Xor => xor::samples_max(data.len()),
         Encoding::Xor2 => xor2::samples_max(data.len()),
@@ -127,7 +127,8 @@ fn float_count_max(encoding: Encoding, data: &[u8]) -> Result<usize, ChunkError>
     Ok(sample_count(encoding, data)?.min(possible))
 }
 
-fn walk_floats(
+#[inline(always)]
+pub(crate) fn walk_floats(
     encoding: Encoding,
     data: &[u8],
     range: TimeRange,

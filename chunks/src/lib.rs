@@ -20,7 +20,9 @@ mod varbit;
 mod xor_code;
 // Encodings
 mod aggregate;
+mod batches;
 mod decode;
+mod fold;
 mod histogram_chunk;
 mod kernel;
 mod sink;
@@ -31,6 +33,7 @@ mod segment;
 
 pub use crate::aggregate::{Aggregate, AggregateChunk};
 pub use crate::batch::{HistogramSamples, STALE_NAN_BITS, SampleBatch, Samples};
+pub use crate::batches::{DecodePath, decode_float_chunks, decode_float_chunks_by};
 pub use crate::checksum::{crc32c, crc32c_append};
 pub use crate::chunk::{ChunkMeta, ChunkRef, EncodedChunk};
 pub use crate::decode::{
@@ -38,6 +41,7 @@ pub use crate::decode::{
 };
 pub use crate::encoding::Encoding;
 pub use crate::error::{ChunkError, ErrorKind};
+pub use crate::fold::{FloatFold, fold_float_chunks, fold_floats};
 pub use crate::histogram::{
     Bucket, CUSTOM_BUCKETS_SCHEMA, Combined, CounterResetHint, FloatHistogram, Histogram, HistogramError,
     Keep, SCHEMA_MAX, SCHEMA_MIN, Span, is_known_schema, is_valid_schema, kahan_add,

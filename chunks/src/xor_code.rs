@@ -36,6 +36,12 @@ impl XorWindow {
         self.renew(reader)
     }
 
+    /// Leading zeros and size of the window.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn parts(&self) -> (u32, u32) {
+        (self.lead, self.size)
+    }
+
     /// Reads significant bits in the last window.
     #[inline(always)]
     pub(crate) fn reuse(&mut self, reader: &mut BitReader<'_>) -> u64 {
@@ -91,13 +97,23 @@ impl XorWriter {
         let trail = xor.trailing_zeros();
         if lead >= self.lead && trail >= self.trail {
             let size = 64 - self.lead - self.trail;
-            out.write(kept.0, kept.1);
-            out.write(xor >> self.trail, size);
+            write_pair(kept, (xor >> self.trail, size), out);
             return;
         }
         *self = XorWriter { lead, trail };
         let size = 64 - lead - trail;
-        out.write(new.0 << 11 | u64::from(lead) << 6 | u64::from(size & 63), new.1 + 11);
-        out.write(xor >> trail, size);
+        let head = (new.0 << 11 | u64::from(lead) << 6 | u64::from(size & 63), new.1 + 11);
+        write_pair(head, (xor >> trail, size), out);
+    }
+}
+
+/// Writes two fields, in one go where they fit 64 bits.
+#[inline(always)]
+fn write_pair(a: (u64, u32), b: (u64, u32), out: &mut BitWriter) {
+    if a.1 + b.1 <= 64 && b.1 < 64 {
+        out.write(a.0 << b.1 | b.0, a.1 + b.1);
+    } else {
+        out.write(a.0, a.1);
+        out.write(b.0, b.1);
     }
 }

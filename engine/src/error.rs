@@ -6,6 +6,7 @@ use tithon_chunks::{ChunkError, ErrorKind};
 use tithon_index::{IndexError, Labels};
 
 use crate::compact::MergeError;
+use crate::downsample::DownsampleError;
 use crate::{BlockFile, BlockId, MetaError, TombstonesError};
 
 /// Why a block could not be read or written.
@@ -119,6 +120,16 @@ pub enum BlockError {
         /// What is wrong.
         source: MergeError,
     },
+    /// A series could not be downsampled.
+    #[error("block {block}: downsampling {labels}: {source}")]
+    Downsample {
+        /// The source.
+        block: BlockId,
+        /// The series.
+        labels: Labels,
+        /// What is wrong.
+        source: DownsampleError,
+    },
     /// The driver of a selection handed back something else than it was asked for: a fault of ours.
     #[error("block {block}: {got} ranges were handed in, {expected} asked for")]
     Fetched {
@@ -145,6 +156,7 @@ impl BlockError {
             BlockError::Chunk { source, .. } => source.kind(),
             BlockError::Written { source, .. } => source.kind(),
             BlockError::Merge { source, .. } => source.kind(),
+            BlockError::Downsample { source, .. } => source.kind(),
             BlockError::WrongId { .. } | BlockError::NoSegment { .. } | BlockError::Short { .. } => {
                 ErrorKind::Corrupt
             }

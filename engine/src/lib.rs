@@ -27,6 +27,7 @@ mod merge;
 
 pub mod compact;
 pub mod dedup;
+pub mod downsample;
 
 pub mod plan;
 

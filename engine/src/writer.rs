@@ -98,12 +98,6 @@ impl BlockWriter {
 
     /// Makes everything durable and publishes the directory; `None`, and no directory, if no sample was written.
     pub fn finish(self, parts: MetaParts) -> Result<Option<BlockMeta>, BlockError> {
-        let segment_files = self.chunks.finish()?;
-        let index_stats = self.index.finish()?;
-        if self.stats.num_samples == 0 {
-            return Ok(None);
-        }
-        let thanos = parts.thanos.map(|t| ThanosMeta { segment_files, index_stats, ..t });
         let meta = BlockMeta {
             ulid: self.id,
             min_time: parts.min_time,
@@ -111,12 +105,33 @@ impl BlockWriter {
             stats: self.stats,
             compaction: parts.compaction,
             version: 1,
-            thanos,
+            thanos: parts.thanos,
         };
-        write_atomically(&self.dir.dir().join("meta.json"), &meta.to_json())?;
-        if meta.thanos.is_none() {
+        self.publish(meta)
+    }
+
+    /// Like [`BlockWriter::finish`] with a whole meta, of which only id, counts of series, chunks and samples, segment
+    /// files and index stats are replaced.
+    pub fn finish_like(self, mut meta: BlockMeta) -> Result<Option<BlockMeta>, BlockError> {
+        meta.ulid = self.id;
+        meta.stats.num_series = self.stats.num_series;
+        meta.stats.num_chunks = self.stats.num_chunks;
+        meta.stats.num_samples = self.stats.num_samples;
+        self.publish(meta)
+    }
+
+    fn publish(self, mut meta: BlockMeta) -> Result<Option<BlockMeta>, BlockError> {
+        let segment_files = self.chunks.finish()?;
+        let index_stats = self.index.finish()?;
+        if meta.stats.num_samples == 0 {
+            return Ok(None);
+        }
+        if let Some(thanos) = &mut meta.thanos {
+            (thanos.segment_files, thanos.index_stats) = (segment_files, index_stats);
+        } else {
             write_atomically(&self.dir.dir().join("tombstones"), &Tombstones::default().to_bytes())?;
         }
+        write_atomically(&self.dir.dir().join("meta.json"), &meta.to_json())?;
         self.dir.publish()?;
         Ok(Some(meta))
     }

@@ -78,19 +78,27 @@ impl<'a> Cursor<'a> {
     }
 
     fn uvarint_long(&mut self, what: &'static str) -> Result<u64, IndexError> {
-        let start = self.offset();
+        let bytes = self.data.get(self.pos..).unwrap_or_default();
         let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.u8(what)?;
-            if shift == 63 && byte > 1 {
+        for (i, byte) in bytes.iter().take(10).enumerate() {
+            if i == 9 && *byte > 1 {
                 break;
             }
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
+            value |= u64::from(byte & 0x7f) << (7 * i);
+            if *byte < 0x80 {
+                self.pos += i + 1;
                 return Ok(value);
             }
         }
-        Err(IndexError::Invalid { what, offset: start, found: value, expected: "a varint of 64 bits" })
+        if bytes.len() < 10 {
+            return Err(self.truncated(bytes.len() as u64 + 1, what));
+        }
+        Err(IndexError::Invalid {
+            what,
+            offset: self.offset(),
+            found: value,
+            expected: "a varint of 64 bits",
+        })
     }
 
     /// A varint that must fit in 32 bits.
@@ -120,6 +128,19 @@ impl<'a> Cursor<'a> {
             Ok(len) => self.take(len, what),
             Err(_) => Err(self.truncated(len, what)),
         }
+    }
+
+    /// Skips `prefix` if the data goes on with it.
+    #[inline]
+    pub(crate) fn skip(&mut self, prefix: &[u8]) -> bool {
+        let found = self.data.get(self.pos..).is_some_and(|rest| rest.starts_with(prefix));
+        self.pos += if found { prefix.len() } else { 0 };
+        found
+    }
+
+    /// What has been read since `start`.
+    pub(crate) fn since(&self, start: usize) -> &'a [u8] {
+        self.data.get(start..self.pos).unwrap_or_default()
     }
 
     /// Checks that what is about to be read, `n` items of at least `size` bytes, can be there at all.

@@ -1,5 +1,7 @@
-//! The resident part of an index: symbols and postings offsets. Made from a whole index or from the binary
-//! index-header that Thanos keeps of a remote one.
+//! The resident part of an index: symbols and postings offsets. Made from a whole index, from the binary index-header
+//! that Thanos keeps of a remote one, or from our own sparse form of that.
+
+mod sparse;
 
 use std::io::Write;
 use std::ops::Range;

@@ -36,12 +36,20 @@ impl Labels {
 
     /// Takes pairs that already ascend strictly by name and have no empty value, as an index stores them.
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Labels {
-        let mut data = Vec::with_capacity(256);
+        Labels::from_sorted_in(&mut Vec::with_capacity(256), pairs)
+    }
+
+    /// The same, putting the pairs together in a buffer that can be used again.
+    pub(crate) fn from_sorted_in<'a>(
+        buffer: &mut Vec<u8>,
+        pairs: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Labels {
+        buffer.clear();
         for (name, value) in pairs {
-            push_sized(&mut data, name);
-            push_sized(&mut data, value);
+            push_sized(buffer, name);
+            push_sized(buffer, value);
         }
-        Labels { data: data.into() }
+        Labels { data: buffer.as_slice().into() }
     }
 
     /// The value of `name`, if the label is there.

@@ -5,9 +5,13 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use memchr::memmem::Finder;
+use regex_automata::Anchored;
+use regex_automata::dfa::{Automaton as _, dense};
+use regex_automata::util::primitives::StateID;
+use regex_automata::util::start;
 
 use crate::cursor::Cursor;
-use crate::matcher::TextTest;
+use crate::matcher::{Automaton, TextTest, begins, fold_starts};
 use crate::offsets::{NameEntries, PostingsOffsets};
 use crate::postings::stored_refs;
 use crate::{IndexError, LabelValue, Matcher, sets};
@@ -88,17 +92,54 @@ impl Lists {
     pub(crate) fn union(&self, fetched: &[Bytes]) -> Result<Vec<u32>, IndexError> {
         let bytes: usize = self.runs.iter().map(|run| fetched[run.slot].len()).sum();
         let mut refs = Vec::with_capacity(bytes.saturating_sub(12 * self.lists) / 4);
+        self.each(fetched, |stored| sets::expand(stored, &mut refs))?;
+        Ok(sets::normalize(refs))
+    }
+
+    /// Those of `found` that are in a list, or those that are in none.
+    pub(crate) fn restrict(
+        &self,
+        found: Vec<u32>,
+        fetched: &[Bytes],
+        wanted: bool,
+    ) -> Result<Vec<u32>, IndexError> {
+        let few_lists = self.lists <= FEW_LISTS;
+        let among = if few_lists && (found.len() as u64).saturating_mul(UNION_RATIO) < self.refs {
+            let (mut hits, mut list) = (vec![], vec![]);
+            self.each(fetched, |stored| {
+                list.clear();
+                sets::expand(stored, &mut list);
+                hits.append(&mut sets::intersect(&found, &list));
+            })?;
+            let hits = sets::normalize(hits);
+            if wanted {
+                return Ok(hits);
+            }
+            hits
+        } else {
+            self.union(fetched)?
+        };
+        Ok(if wanted { sets::intersect(&found, &among) } else { sets::difference(&found, &among) })
+    }
+
+    /// Hands over the stored refs of each list.
+    fn each(&self, fetched: &[Bytes], mut list: impl FnMut(&[u8])) -> Result<(), IndexError> {
         for run in &self.runs {
             let mut cursor = Cursor::new(&fetched[run.slot], run.range.start);
             for _ in 0..run.lists {
-                sets::expand(stored_refs(&mut cursor)?, &mut refs);
+                list(stored_refs(&mut cursor)?);
                 let padding = cursor.offset().next_multiple_of(4) - cursor.offset();
                 cursor.take((padding as usize).min(cursor.left()), "padding")?;
             }
         }
-        Ok(sets::normalize(refs))
+        Ok(())
     }
 }
+
+/// Up to this many lists are each compared with what was found, when that is
+/// [this much](UNION_RATIO) smaller than they are, instead of being united first.
+const FEW_LISTS: usize = 64;
+const UNION_RATIO: u64 = 4;
 
 /// Finds values in one label's part of the dictionary.
 struct Select<'a> {
@@ -146,16 +187,25 @@ impl Select<'_> {
             TextTest::Set(set) if set.len() * VALUES_PER_LOOKUP < self.part.count() => {
                 set.iter().try_for_each(|value| self.one(value))
             }
-            TextTest::Set(_) | TextTest::FoldSet(_) => self.all_but(|value| !accepts(value), false),
+            TextTest::Set(_) => self.all_but(|value| !accepts(value), false),
+            TextTest::FoldSet(set) => {
+                let starts = fold_starts(set);
+                if starts.len() * VALUES_PER_LOOKUP > self.part.count() {
+                    return self.all_but(|value| !accepts(value), false);
+                }
+                starts.iter().try_for_each(|start| self.prefixed(start, accepts))
+            }
             TextTest::Glob(glob) if !glob.prefix.is_empty() => self.prefixed(&glob.prefix, accepts),
             TextTest::Glob(glob) => match glob.longest() {
                 None => self.all_but(|value| !accepts(value), true),
                 Some(literal) => self.holding(&Finder::new(literal), accepts),
             },
-            TextTest::Automaton(automaton) => match &automaton.needle {
-                _ if !automaton.prefix.is_empty() => self.prefixed(&automaton.prefix, accepts),
-                Some(needle) => self.holding(needle, accepts),
-                None => self.all_but(|value| !accepts(value), false),
+            TextTest::Automaton(automaton) => match (&automaton.needle, automaton.dense()) {
+                (_, Some(dense)) if automaton.needle.is_none() || is_picky(dense) => {
+                    self.walked(automaton, dense, accepts)
+                }
+                (Some(needle), _) if automaton.prefix.is_empty() => self.holding(needle, accepts),
+                _ => self.prefixed(&automaton.prefix, accepts),
             },
         }
     }
@@ -164,10 +214,57 @@ impl Select<'_> {
     fn prefixed(&mut self, prefix: &[u8], accepts: impl Fn(&[u8]) -> bool) -> Result<(), IndexError> {
         for value in self.offsets.values_from(self.part, prefix)? {
             let value = value?;
-            if !value.value.starts_with(prefix) {
+            if !begins(value.value, prefix) {
                 break;
             }
             if accepts(value.value) {
+                self.push(&value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Values that an automaton accepts, walked byte by byte: what a value shares with the one before is not walked
+    /// again, and values that share a dead start are skipped.
+    fn walked(
+        &mut self,
+        automaton: &Automaton,
+        dense: &dense::DFA<Vec<u32>>,
+        accepts: impl Fn(&[u8]) -> bool,
+    ) -> Result<(), IndexError> {
+        let Some(start) = start_state(dense) else { return self.prefixed(&automaton.prefix, accepts) };
+        let mut values = self.offsets.values_from(self.part, &automaton.prefix)?;
+        // The state behind each byte of the value before, as far as it was walked.
+        let (mut states, mut before): (Vec<StateID>, &[u8]) = (vec![start], &[]);
+        let mut skipped = 0;
+        while let Some(value) = values.next() {
+            let value = value?;
+            let text = value.value;
+            if !begins(text, &automaton.prefix) {
+                break;
+            }
+            let shared = text.iter().zip(before).take_while(|(a, b)| a == b).count();
+            let walked = states.len() - 1;
+            if shared >= walked && dense.is_dead_state(states[walked]) {
+                skipped += 1;
+                if skipped == VALUES_PER_LOOKUP
+                    && let Some(next) = successor(&before[..walked])
+                {
+                    values = self.offsets.values_from(self.part, &next)?;
+                }
+                continue;
+            }
+            (skipped, before) = (0, text);
+            states.truncate(shared + 1);
+            // Bytes that are no UTF-8 read otherwise in Go: such values are asked one by one.
+            let accepted = if text.is_ascii() {
+                walk(dense, &mut states, text)
+            } else {
+                states.truncate(1);
+                before = &[];
+                accepts(text)
+            };
+            if accepted {
                 self.push(&value);
             }
         }
@@ -190,4 +287,36 @@ impl Select<'_> {
         }
         Ok(())
     }
+}
+
+fn start_state(dense: &dense::DFA<Vec<u32>>) -> Option<StateID> {
+    dense.start_state(&start::Config::new().anchored(Anchored::Yes)).ok()
+}
+
+/// Whether most texts die at their first byte, so that walking skips them.
+fn is_picky(dense: &dense::DFA<Vec<u32>>) -> bool {
+    let Some(start) = start_state(dense) else { return false };
+    let dies = |byte: &u8| dense.is_dead_state(dense.next_state(start, *byte));
+    (b' '..=b'~').filter(dies).count() > 60
+}
+
+/// Walks `text` from where `states` ends until a dead state; whether the text is accepted.
+fn walk(dense: &dense::DFA<Vec<u32>>, states: &mut Vec<StateID>, text: &[u8]) -> bool {
+    let mut state = states[states.len() - 1];
+    for byte in &text[states.len() - 1..] {
+        state = dense.next_state(state, *byte);
+        states.push(state);
+        if dense.is_dead_state(state) {
+            return false;
+        }
+    }
+    dense.is_match_state(dense.next_eoi_state(state))
+}
+
+/// The least text behind all texts that begin with `start`.
+fn successor(start: &[u8]) -> Option<Vec<u8>> {
+    let last = start.iter().rposition(|byte| *byte < 0xff)?;
+    let mut next = start[..=last].to_vec();
+    next[last] += 1;
+    Some(next)
 }

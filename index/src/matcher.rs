@@ -4,9 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use regex_automata::meta::Regex;
-use regex_syntax::hir::{Hir, Look};
 
-pub(crate) use self::text::TextTest;
+pub(crate) use self::text::{Automaton, TextTest, begins, fold_starts};
 use crate::labels::{write_name, write_quoted};
 
 mod go_class;
@@ -44,15 +43,6 @@ pub enum MatcherError {
     /// The pattern is no regular expression; the text is Go's.
     #[error("error parsing regexp: {0}")]
     Regex(String),
-}
-
-/// Compiles a pattern in Go's syntax, anchored at both ends, `.` matching newlines, with its capture groups.
-pub fn anchored_regex(pattern: impl AsRef<[u8]>) -> Result<Regex, MatcherError> {
-    let invalid = |text: &str| MatcherError::Regex(text.to_owned());
-    let text = std::str::from_utf8(pattern.as_ref()).map_err(|_| invalid("invalid UTF-8"))?;
-    let hir = go_syntax::parse_with_groups(text).map_err(MatcherError::Regex)?;
-    let hir = Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]);
-    Regex::builder().build_from_hir(&hir).map_err(|_| invalid("expression too large"))
 }
 
 /// A condition on one label; an absent label counts as the empty string.
@@ -124,6 +114,12 @@ impl Matcher {
     pub fn matches_empty(&self) -> bool {
         self.matches(b"")
     }
+}
+
+/// Compiles a pattern by Go's rules, as Prometheus does for `label_replace`: anchored at both ends, `.` matches
+/// newlines, groups captured.
+pub fn anchored_regex(pattern: impl AsRef<[u8]>) -> Result<Regex, MatcherError> {
+    text::anchored(pattern.as_ref()).map_err(MatcherError::Regex)
 }
 
 /// Two matchers are equal when name, operator and value are.

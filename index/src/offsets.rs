@@ -112,6 +112,29 @@ impl PostingsOffsets {
         }
     }
 
+    /// The entries, the records of names, the samples and where the last list ends, as
+    /// [`PostingsOffsets::from_parts`] takes them; `None` for a table that had to be sorted.
+    pub(crate) fn parts(&self) -> Option<(&Bytes, &Bytes, &Bytes, u64)> {
+        match self.ends {
+            ListEnds::NextEntry { last } => {
+                Some((&self.entries, self.names.as_bytes(), self.samples.as_bytes(), last))
+            }
+            ListEnds::NextList(_) => None,
+        }
+    }
+
+    /// A table whose section lies at `offset`, without a look at the entries.
+    pub(crate) fn from_parts(
+        entries: Bytes,
+        names: Bytes,
+        samples: Bytes,
+        last: u64,
+        offset: u64,
+    ) -> PostingsOffsets {
+        let (names, samples) = (U32s::from_bytes(names), U32s::from_bytes(samples));
+        PostingsOffsets { entries, base: offset + 8, names, samples, ends: ListEnds::NextEntry { last } }
+    }
+
     /// Copies an unsorted table into a sorted one.
     fn sort(
         entries: &Bytes,
@@ -265,7 +288,7 @@ impl PostingsOffsets {
             ListEnds::NextEntry { .. } => 0,
             ListEnds::NextList(lists) => lists.len() * 8 + self.entries.len(),
         };
-        (self.names.len() + self.samples.len()) * 4 + copied
+        self.names.resident_bytes() + self.samples.resident_bytes() + copied
     }
 }
 
@@ -285,9 +308,10 @@ enum Scan {
 impl Scan {
     fn run(entries: &[u8], base: u64, count: u32) -> Result<Scan, IndexError> {
         let mut cursor = Cursor::new(entries, base);
-        let (mut sorted, mut last) = (true, None::<RawEntry<'_>>);
+        let (mut sorted, mut last, mut head) = (true, None::<RawEntry<'_>>, Head::default());
         for _ in 0..count {
-            let entry = read_entry(&mut cursor)?;
+            head = head.next(&mut cursor)?;
+            let entry = head.entry(&mut cursor)?;
             if let Some(last) = last {
                 sorted &= (last.name, last.value) < (entry.name, entry.value) && last.list < entry.list;
             }
@@ -332,16 +356,40 @@ fn close(names: &mut Vec<u32>, open: Option<(&[u8], NameEntries)>, end: u32) {
     }
 }
 
-fn read_entry<'a>(cursor: &mut Cursor<'a>) -> Result<RawEntry<'a>, IndexError> {
-    let offset = cursor.offset();
-    let keys = cursor.uvarint("postings offset key count")?;
-    if keys != 2 {
-        let what = "postings offset key count";
-        return Err(IndexError::Invalid { what, offset, found: keys, expected: "2" });
+/// The head of an entry, count of keys and name: the same for all values of a name.
+#[derive(Clone, Copy, Debug, Default)]
+struct Head<'a> {
+    bytes: &'a [u8],
+    name: &'a [u8],
+}
+
+impl<'a> Head<'a> {
+    /// Reads a head; cheap when it is the same as `self`.
+    #[inline]
+    fn next(self, cursor: &mut Cursor<'a>) -> Result<Head<'a>, IndexError> {
+        if !self.bytes.is_empty() && cursor.skip(self.bytes) {
+            return Ok(self);
+        }
+        let (start, offset) = (cursor.pos(), cursor.offset());
+        let keys = cursor.uvarint("postings offset key count")?;
+        if keys != 2 {
+            let what = "postings offset key count";
+            return Err(IndexError::Invalid { what, offset, found: keys, expected: "2" });
+        }
+        let name = cursor.string("label name")?;
+        Ok(Head { bytes: cursor.since(start), name })
     }
-    let name = cursor.string("label name")?;
-    let value = cursor.string("label value")?;
-    Ok(RawEntry { name, value, list: cursor.uvarint("postings offset")? })
+
+    /// Reads what follows the head.
+    #[inline]
+    fn entry(self, cursor: &mut Cursor<'a>) -> Result<RawEntry<'a>, IndexError> {
+        let value = cursor.string("label value")?;
+        Ok(RawEntry { name: self.name, value, list: cursor.uvarint("postings offset")? })
+    }
+}
+
+fn read_entry<'a>(cursor: &mut Cursor<'a>) -> Result<RawEntry<'a>, IndexError> {
+    Head::default().next(cursor)?.entry(cursor)
 }
 
 /// Values of one label name in byte order, each with the place of its postings list.
@@ -349,6 +397,7 @@ fn read_entry<'a>(cursor: &mut Cursor<'a>) -> Result<RawEntry<'a>, IndexError> {
 pub struct LabelValues<'a> {
     table: &'a PostingsOffsets,
     cursor: Cursor<'a>,
+    head: Head<'a>,
     ahead: Option<RawEntry<'a>>,
     /// Entries not yet read, the one in `ahead` not counted.
     unread: u32,
@@ -357,7 +406,7 @@ pub struct LabelValues<'a> {
 impl<'a> LabelValues<'a> {
     fn new(table: &'a PostingsOffsets, pos: u32, count: u32) -> LabelValues<'a> {
         let cursor = Cursor::at(&table.entries, pos as usize, table.base);
-        LabelValues { table, cursor, ahead: None, unread: count }
+        LabelValues { table, cursor, head: Head::default(), ahead: None, unread: count }
     }
 
     /// No values.
@@ -365,9 +414,14 @@ impl<'a> LabelValues<'a> {
         LabelValues::new(table, 0, 0)
     }
 
+    /// Whether more values follow.
+    pub(crate) fn is_done(&self) -> bool {
+        self.ahead.is_none() && self.unread == 0
+    }
+
     /// Moves to the first value that is not less than `value`.
     fn skip_below(&mut self, value: &[u8]) -> Result<(), IndexError> {
-        while self.ahead.is_some() || self.unread > 0 {
+        while !self.is_done() {
             let entry = match self.ahead {
                 Some(entry) => entry,
                 None => self.read()?,
@@ -383,7 +437,8 @@ impl<'a> LabelValues<'a> {
 
     fn read(&mut self) -> Result<RawEntry<'a>, IndexError> {
         self.unread -= 1;
-        read_entry(&mut self.cursor)
+        self.head = self.head.next(&mut self.cursor)?;
+        self.head.entry(&mut self.cursor)
     }
 
     fn next_entry(&mut self) -> Result<Option<LabelValue<'a>>, IndexError> {
@@ -394,7 +449,8 @@ impl<'a> LabelValues<'a> {
         };
         let end = match &self.table.ends {
             ListEnds::NextEntry { .. } if self.unread > 0 => {
-                self.ahead.insert(read_entry(&mut self.cursor)?).list
+                let next = self.read()?;
+                self.ahead.insert(next).list
             }
             ListEnds::NextEntry { .. } => self.table.next_list(self.cursor.pos() as u32)?,
             ListEnds::NextList(lists) => {
@@ -402,9 +458,6 @@ impl<'a> LabelValues<'a> {
                 lists.get(i).copied().unwrap_or(entry.list)
             }
         };
-        if self.ahead.is_some() {
-            self.unread -= 1;
-        }
         if end <= entry.list {
             let (what, offset) = ("end of a postings list", entry.list);
             return Err(IndexError::Invalid {

@@ -9,7 +9,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::lists::Lists;
-use crate::{IndexError, IndexHeader, Matcher, Postings, sets};
+use crate::{IndexError, IndexHeader, Matcher, Postings};
 
 /// Which postings lists decide which series match, and how.
 #[derive(Clone, Debug)]
@@ -50,24 +50,27 @@ impl PostingsPlan {
             nothing: false,
         };
         let (mut add, mut remove) = (vec![], vec![]);
+        let all = header.postings_range(b"", b"")?.map(|range| Lists::whole(range, 1));
         for matcher in matchers {
             let is_remove = matcher.matches_empty();
             let lists = Lists::select(header.offsets(), matcher, !is_remove)?;
+            // The lists of a name share no series: as many refs as there are series are all series.
+            let every = all.as_ref().is_some_and(|all| all.refs() == lists.refs());
             match (is_remove, lists.is_empty()) {
-                (false, true) => {
-                    plan.nothing = true;
-                    return Ok(plan);
-                }
-                (true, true) => {}
-                (false, false) => add.push((lists, matcher)),
+                (false, true) => plan.nothing = true,
+                (true, false) if every => plan.nothing = true,
                 (true, false) => remove.push((lists, matcher)),
+                (false, false) if !every => add.push((lists, matcher)),
+                _ => {}
+            }
+            if plan.nothing {
+                return Ok(plan);
             }
         }
-        if add.is_empty() {
-            match header.postings_range(b"", b"")? {
-                Some(range) => plan.add.push(Lists::whole(range, 1)),
-                None => plan.nothing = true,
-            }
+        match all {
+            Some(all) if add.is_empty() => plan.add.push(all),
+            None => plan.nothing = true,
+            _ => {}
         }
         add.sort_by_key(|(lists, _)| lists.refs());
         remove.sort_by_key(|(lists, _)| lists.refs());
@@ -122,21 +125,14 @@ impl PostingsPlan {
         if self.nothing {
             return Ok(Postings::default());
         }
-        let mut found: Option<Vec<u32>> = None;
-        for group in &self.add {
-            let refs = group.union(fetched)?;
-            let both = match found {
-                Some(found) => sets::intersect(&found, &refs),
-                None => refs,
-            };
-            if both.is_empty() {
-                return Ok(Postings::default());
+        let Some((first, others)) = self.add.split_first() else { return Ok(Postings::default()) };
+        let mut found = first.union(fetched)?;
+        for (lists, wanted) in others.iter().map(|l| (l, true)).chain(self.remove.iter().map(|l| (l, false)))
+        {
+            if found.is_empty() {
+                break;
             }
-            found = Some(both);
-        }
-        let mut found = found.unwrap_or_default();
-        for group in &self.remove {
-            found = sets::difference(&found, &group.union(fetched)?);
+            found = lists.restrict(found, fetched, wanted)?;
         }
         if self.limit > 0 && self.residual.is_empty() {
             found.truncate(self.limit);

@@ -120,12 +120,13 @@ pub struct SeriesDecoder<'h> {
     header: &'h IndexHeader,
     slots: Box<[Slot<'h>]>,
     pairs: Vec<LabelPair<'h>>,
+    buffer: Vec<u8>,
 }
 
 impl<'h> SeriesDecoder<'h> {
     /// A decoder for the block that `header` belongs to.
     pub fn new(header: &'h IndexHeader) -> SeriesDecoder<'h> {
-        SeriesDecoder { header, slots: vec![None; SLOTS].into(), pairs: Vec::new() }
+        SeriesDecoder { header, slots: vec![None; SLOTS].into(), pairs: Vec::new(), buffer: Vec::new() }
     }
 
     /// The string of a symbol.
@@ -153,9 +154,10 @@ impl<'h> SeriesDecoder<'h> {
 
     /// The label set of an entry, sorted by name even where a malformed index is not.
     pub fn labels(&mut self, entry: &SeriesEntry) -> Result<Labels, IndexError> {
-        let pairs = self.pairs(entry)?;
+        self.pairs(entry)?;
+        let pairs = &self.pairs;
         if pairs.is_sorted_by(|a, b| a.0 < b.0) && pairs.iter().all(|(_, value)| !value.is_empty()) {
-            Ok(Labels::from_sorted(pairs.iter().copied()))
+            Ok(Labels::from_sorted_in(&mut self.buffer, pairs.iter().copied()))
         } else {
             Ok(Labels::from_pairs(pairs.iter().copied()))
         }

@@ -46,6 +46,17 @@ impl SymbolTable {
         Ok(SymbolTable { strings, count, samples, base: offset + 8, by_offset: version == 1 })
     }
 
+    /// The strings, their number, and the column of samples, as [`SymbolTable::from_parts`] takes them.
+    pub(crate) fn parts(&self) -> (&Bytes, u32, &Bytes) {
+        (&self.strings, self.count, self.samples.as_bytes())
+    }
+
+    /// The table of an index of version 2 or later whose section lies at `offset`, without a look at the strings.
+    pub(crate) fn from_parts(strings: Bytes, count: u32, samples: Bytes, offset: u64) -> SymbolTable {
+        let samples = U32s::from_bytes(samples);
+        SymbolTable { strings, count, samples, base: offset + 8, by_offset: false }
+    }
+
     /// Number of strings, used or not.
     pub fn len(&self) -> usize {
         self.count as usize
@@ -88,6 +99,6 @@ impl SymbolTable {
 
     /// Bytes held besides the slice of the file.
     pub(crate) fn resident_bytes(&self) -> usize {
-        self.samples.len() * 4
+        self.samples.resident_bytes()
     }
 }

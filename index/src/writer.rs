@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use tithon_chunks::ChunkMeta;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cursor::{Cursor, put_string, put_uvarint, put_varint};
 use crate::toc::{INDEX_MAGIC, Toc};
@@ -253,13 +254,15 @@ impl<W: Write> Sink<W> {
     }
 }
 
-/// The strings added, found by binary search.
+/// The strings added, found by hash.
 #[derive(Debug, Default)]
 struct Symbols {
     /// As in the file: each behind its length.
     strings: Vec<u8>,
     /// Where each string's length begins.
     starts: Vec<u32>,
+    /// Open addressing: at the place of a string's hash, or behind it, its number plus one; 0 is free. At most half full.
+    slots: Vec<u32>,
 }
 
 impl Symbols {
@@ -278,12 +281,40 @@ impl Symbols {
         }
         self.starts.push(self.strings.len() as u32);
         put_string(&mut self.strings, text);
+        if self.slots.len() < self.starts.len() * 2 {
+            self.slots = vec![0; (self.starts.len() * 4).next_power_of_two()];
+            (0..self.starts.len()).for_each(|i| self.occupy(i));
+        } else {
+            self.occupy(self.starts.len() - 1);
+        }
         Ok(SymbolRef(item as u32))
     }
 
+    fn occupy(&mut self, i: usize) {
+        let slot = match self.slot(self.text(self.starts[i])) {
+            Ok(slot) | Err(slot) => slot,
+        };
+        self.slots[slot] = i as u32 + 1;
+    }
+
+    /// The slot that holds a string, or else the free one where it belongs. There are slots.
+    fn slot(&self, text: &[u8]) -> Result<usize, usize> {
+        let mask = self.slots.len() - 1;
+        let mut slot = xxh3_64(text) as usize & mask;
+        loop {
+            match self.slots[slot] {
+                0 => return Err(slot),
+                i if self.text(self.starts[i as usize - 1]) == text => return Ok(slot),
+                _ => slot = (slot + 1) & mask,
+            }
+        }
+    }
+
     fn find(&self, text: &[u8]) -> Option<SymbolRef> {
-        let i = self.starts.binary_search_by(|start| self.text(*start).cmp(text)).ok()?;
-        Some(SymbolRef(i as u32))
+        if self.slots.is_empty() {
+            return None;
+        }
+        Some(SymbolRef(self.slots[self.slot(text).ok()?] - 1))
     }
 
     fn get(&self, symbol: SymbolRef) -> &[u8] {

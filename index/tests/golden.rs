@@ -350,7 +350,20 @@ fn check_header(index: &Bytes, file: &Bytes) {
     write_thanos_header(index[4], &toc, symbols, offsets, &mut written).unwrap();
     assert!(written == *file);
 
-    let (a, b) = (IndexHeader::from_index(index).unwrap(), IndexHeader::from_thanos(file).unwrap());
+    let header = IndexHeader::from_index(index).unwrap();
+    check_same(&header, &IndexHeader::from_thanos(file).unwrap());
+    let mut sparse = vec![];
+    match header.write_sparse(&mut sparse) {
+        Ok(()) => {
+            let sparse = IndexHeader::from_sparse(&sparse.into()).unwrap();
+            check_same(&header, &sparse);
+            assert!(sparse.resident_bytes() < 1024);
+        }
+        Err(error) => assert!(header.version() == 1, "{error}"),
+    }
+}
+
+fn check_same(a: &IndexHeader, b: &IndexHeader) {
     assert_eq!(a.version(), b.version());
     assert_eq!(a.series_bounds(), b.series_bounds());
     assert!(a.symbols().iter().eq(b.symbols().iter()));
@@ -359,6 +372,6 @@ fn check_header(index: &Bytes, file: &Bytes) {
         let values = |h: &IndexHeader| -> Vec<(Vec<u8>, std::ops::Range<u64>)> {
             h.label_values(name).unwrap().map(|v| v.unwrap()).map(|v| (v.value.to_vec(), v.list)).collect()
         };
-        assert_eq!(values(&a), values(&b));
+        assert_eq!(values(a), values(b));
     }
 }

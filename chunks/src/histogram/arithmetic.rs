@@ -10,7 +10,6 @@ use super::reduce::reduce;
 use super::schema::{CUSTOM_BUCKETS_SCHEMA, SCHEMA_MAX, SCHEMA_MIN};
 use super::zero::{pair, reconcile_zero_buckets, unpair};
 use super::{CounterResetHint, FloatHistogram, HistogramError, Span};
-use crate::histogram_chunk::spans_of;
 
 /// What a caller may want to warn about after an addition or a subtraction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,15 +73,13 @@ impl FloatHistogram {
         let mut combined = self.start_combining(other)?;
         let signed = |count: f64| if negate { -count } else { count };
         if self.uses_custom_buckets() {
-            self.count += signed(other.count);
-            self.sum += signed(other.sum);
+            self.combine_totals(other, negate);
             combined.bounds_reconciled = self.combine_custom(other, signed);
             return Ok(combined);
         }
         let (zero_count, _) = reconcile_zero_buckets(self, other, None);
         self.zero_count += signed(zero_count);
-        self.count += signed(other.count);
-        self.sum += signed(other.sum);
+        self.combine_totals(other, negate);
         let schema = self.schema.min(other.schema);
         let threshold = self.zero_threshold;
         let side = |a: (&[Span], &[f64]), b: (&[Span], &[f64])| {
@@ -103,6 +100,17 @@ impl FloatHistogram {
         (self.negative_spans, self.negative_buckets) = negative;
         self.schema = schema;
         Ok(combined)
+    }
+
+    /// A true subtraction: adding the negative would flip the sign of a NaN.
+    fn combine_totals(&mut self, other: &FloatHistogram, negate: bool) {
+        if negate {
+            self.count -= other.count;
+            self.sum -= other.sum;
+        } else {
+            self.count += other.count;
+            self.sum += other.sum;
+        }
     }
 
     fn combine_custom(&mut self, other: &FloatHistogram, signed: impl Fn(f64) -> f64) -> bool {
@@ -285,22 +293,51 @@ fn merge<T: Copy>(
     let mut b = placed(b.0, b.1)
         .skip_while(|(index, _)| exponential && exponential_bound(*index, schema) <= threshold)
         .peekable();
-    let mut indexes = Vec::with_capacity(a.1.len());
+    let mut added = Vec::new();
     let mut buckets = Vec::with_capacity(a.1.len());
     for (index, mut count) in placed(a.0, a.1) {
         while let Some((new_index, new)) = b.next_if(|(new_index, _)| *new_index < index) {
-            indexes.push(new_index);
+            added.push(new_index);
             buckets.push(signed(new));
         }
         if let Some((_, other)) = b.next_if(|(other_index, _)| *other_index == index) {
             add(&mut count, signed(other));
         }
-        indexes.push(index);
         buckets.push(count);
     }
     for (index, count) in b {
-        indexes.push(index);
+        added.push(index);
         buckets.push(signed(count));
     }
-    (spans_of(&indexes), buckets)
+    (extend_spans(a.0, &added), buckets)
+}
+
+/// The spans with further buckets, given ascending. As upstream, a bucket extends the span before it, else the one
+/// behind it, and spans that come to touch stay two: chunks tell the layout.
+fn extend_spans(spans: &[Span], added: &[i64]) -> Vec<Span> {
+    let mut end = 0;
+    let mut places: Vec<(i64, i64)> = Vec::with_capacity(spans.len() + added.len());
+    for span in spans {
+        let start = end + i64::from(span.offset);
+        end = start + i64::from(span.length);
+        places.push((start, end));
+    }
+    let mut behind = 0;
+    for &index in added {
+        behind += places[behind..].iter().take_while(|(start, _)| *start <= index).count();
+        if behind > 0 && places[behind - 1].1 == index {
+            places[behind - 1].1 += 1;
+        } else if places.get(behind).is_some_and(|(start, _)| *start == index + 1) {
+            places[behind].0 -= 1;
+        } else {
+            places.insert(behind, (index, index + 1));
+        }
+    }
+    let mut last = 0;
+    let relative = |(start, end): (i64, i64)| {
+        let span = Span { offset: (start - last) as i32, length: (end - start) as u32 };
+        last = end;
+        span
+    };
+    places.into_iter().map(relative).collect()
 }

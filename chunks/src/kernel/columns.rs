@@ -8,6 +8,8 @@ use crate::sink::Sink;
 /// Appends samples to a [`SampleBatch`]; the batch grows when the sink is dropped, also after an error.
 pub(crate) struct Columns<'a> {
     batch: &'a mut SampleBatch,
+    /// Where in the spare capacity the samples begin: 0, or some place for a caller that fills it all by itself.
+    start: usize,
     n_max: usize,
     n: usize,
 }
@@ -17,15 +19,26 @@ impl<'a> Columns<'a> {
     pub(crate) fn new(batch: &'a mut SampleBatch, n_max: usize) -> Columns<'a> {
         batch.timestamps.reserve(n_max);
         batch.values.reserve(n_max);
-        Columns { batch, n_max, n: 0 }
+        Columns { batch, start: 0, n_max, n: 0 }
+    }
+
+    /// A sink for at most `n_max` samples, `start` samples behind the end of a batch that has the room. End it with
+    /// [`Columns::forget`].
+    pub(crate) fn at(batch: &'a mut SampleBatch, start: usize, n_max: usize) -> Columns<'a> {
+        Columns { batch, start, n_max, n: 0 }
+    }
+
+    /// Leaves the samples in the spare capacity and tells how many there are.
+    pub(crate) fn forget(mut self) -> usize {
+        std::mem::take(&mut self.n)
     }
 
     #[inline(always)]
     fn spare(&mut self) -> (&mut [MaybeUninit<i64>], &mut [MaybeUninit<f64>]) {
-        let n_max = self.n_max;
+        let range = self.start..self.start + self.n_max;
         (
-            &mut self.batch.timestamps.spare_capacity_mut()[..n_max],
-            &mut self.batch.values.spare_capacity_mut()[..n_max],
+            &mut self.batch.timestamps.spare_capacity_mut()[range.clone()],
+            &mut self.batch.values.spare_capacity_mut()[range],
         )
     }
 }
@@ -60,7 +73,10 @@ impl Sink for Columns<'_> {
 
 impl Drop for Columns<'_> {
     fn drop(&mut self) {
-        // SAFETY: `push` and `run` wrote the first `n` slots of the spare capacity of both columns, in order.
+        if self.start != 0 {
+            return;
+        }
+        // SAFETY: `push` and `run` wrote the first `n` slots of the spare capacity of both columns, in order, as `start` is 0.
         unsafe {
             let len = self.batch.timestamps.len() + self.n;
             self.batch.timestamps.set_len(len);

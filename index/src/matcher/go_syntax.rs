@@ -22,16 +22,14 @@ const SIZE_MAX: u64 = (128 << 20) / 40;
 /// How deeply Go lets expressions nest.
 const HEIGHT_MAX: u32 = 1000;
 
-/// Parses a pattern as Prometheus does for matchers: `.` matches newlines.
+/// Parses a pattern as Prometheus does for matchers: `.` matches newlines. Groups are not kept.
 pub(super) fn parse(pattern: &str) -> Result<Hir, SyntaxError> {
-    let flags = Flags { fold: false, multi_line: false, dot_newline: true, lazy: false };
-    Parser { whole: pattern, rest: pattern, flags, stack: vec![], n_groups: 0, keep_groups: false }.run()
+    Parser::new(pattern, false).run()
 }
 
-/// The same, with capture groups kept.
-pub(super) fn parse_with_groups(pattern: &str) -> Result<Hir, SyntaxError> {
-    let flags = Flags { fold: false, multi_line: false, dot_newline: true, lazy: false };
-    Parser { whole: pattern, rest: pattern, flags, stack: vec![], n_groups: 0, keep_groups: true }.run()
+/// The same with groups kept, as captures.
+pub(super) fn parse_captures(pattern: &str) -> Result<Hir, SyntaxError> {
+    Parser::new(pattern, true).run()
 }
 
 pub(super) fn error(code: &str, at: &str) -> SyntaxError {
@@ -43,25 +41,25 @@ struct Parser<'p> {
     rest: &'p str,
     flags: Flags,
     stack: Vec<Item>,
-    /// Capture groups opened so far.
-    n_groups: u32,
-    /// Whether capture groups stay in the tree: tests of whole texts need none.
     keep_groups: bool,
-}
-
-/// A capture group: its number from 1, and its name.
-#[derive(Clone)]
-struct Group {
-    index: u32,
-    name: Option<Box<str>>,
+    /// Groups opened so far.
+    groups: u32,
+    /// Their names; of groups named alike the first keeps the name.
+    names: Vec<&'p str>,
 }
 
 /// What lies on the stack: parts not yet joined, and marks.
 enum Item {
     Part(Part),
     Bar,
-    /// Flags at the time; the group if it captures.
+    /// Flags at the time; the group that it opens, if it captures.
     Paren(Flags, Option<Group>),
+}
+
+/// A capturing group.
+struct Group {
+    index: u32,
+    name: Option<Box<str>>,
 }
 
 /// A parsed part with what Go's limits are about.
@@ -79,6 +77,19 @@ struct Counted {
 }
 
 impl<'p> Parser<'p> {
+    fn new(pattern: &'p str, keep_groups: bool) -> Parser<'p> {
+        let flags = Flags { fold: false, multi_line: false, dot_newline: true, lazy: false };
+        Parser { whole: pattern, rest: pattern, flags, stack: vec![], keep_groups, groups: 0, names: vec![] }
+    }
+
+    fn open_group(&mut self, name: Option<&'p str>) {
+        self.groups += 1;
+        let name = name.filter(|name| !self.names.contains(name));
+        self.names.extend(name);
+        let group = Group { index: self.groups, name: name.map(Into::into) };
+        self.stack.push(Item::Paren(self.flags, Some(group)));
+    }
+
     fn run(&mut self) -> Result<Hir, SyntaxError> {
         // Where the last token began if it was a repetition: two in a row are refused.
         let mut repeat: Option<&'p str> = None;
@@ -309,24 +320,18 @@ impl<'p> Parser<'p> {
         Err(error("invalid or unsupported Perl syntax", upto(start, chars.as_str())))
     }
 
-    fn open_group(&mut self, name: Option<&str>) {
-        self.n_groups += 1;
-        let group = Group { index: self.n_groups, name: name.map(Into::into) };
-        self.stack.push(Item::Paren(self.flags, Some(group)));
-    }
-
     fn close_paren(&mut self) -> Result<(), SyntaxError> {
         self.join_alternatives();
         let inner = self.stack.pop();
-        let (Some(Item::Part(mut part)), Some(Item::Paren(flags, captures))) = (inner, self.stack.pop())
-        else {
+        let (Some(Item::Part(mut part)), Some(Item::Paren(flags, group))) = (inner, self.stack.pop()) else {
             return Err(error("unexpected )", self.whole));
         };
         self.flags = flags;
-        part.height += u32::from(captures.is_some());
-        if let Some(group) = captures.filter(|_| self.keep_groups) {
-            let inner = std::mem::replace(&mut part.hir, Hir::empty());
-            part.hir = Hir::capture(Capture { index: group.index, name: group.name, sub: Box::new(inner) });
+        if let Some(Group { index, name }) = group {
+            part.height += 1;
+            if self.keep_groups {
+                part.hir = Hir::capture(Capture { index, name, sub: Box::new(part.hir) });
+            }
         }
         let part = self.check(part)?;
         self.stack.push(Item::Part(part));

@@ -108,6 +108,23 @@ fn errors_are_those_of_go() {
     assert_eq!(error.to_string(), "error parsing regexp: invalid UTF-8: `\u{fffd}b`");
 }
 
+#[test]
+fn groups_are_captured_for_replacement() {
+    let regex = anchored_regex(r"(\w+)-(?P<zone>[a-z]+(?:x|(y)))?(?i:(z))?").unwrap();
+    let mut captures = regex.create_captures();
+    regex.captures("é-ay", &mut captures);
+    assert!(!captures.is_match(), "\\w is ASCII");
+    regex.captures("ab-ayZ", &mut captures);
+    let group = |i: usize| captures.get_group(i).map(|span| (span.start, span.end));
+    assert_eq!(
+        [group(0), group(1), group(2), group(3), group(4)],
+        [(0, 6), (0, 2), (3, 5), (4, 5), (5, 6)].map(Some)
+    );
+    assert_eq!(captures.get_group_by_name("zone").map(|span| span.start), Some(3));
+    assert!(anchored_regex("(?P<n>a)(?P<n>b)").is_ok());
+    assert!(anchored_regex("(").is_err());
+}
+
 /// Patterns whose meaning Go and the `regex-syntax` parser agree on.
 fn patterns() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![

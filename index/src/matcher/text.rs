@@ -2,9 +2,12 @@
 //! them, and only then an automaton.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use memchr::memmem::Finder;
+use regex_automata::dfa::{StartKind, dense};
 use regex_automata::meta::Regex;
+use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::{Anchored, Input};
 use regex_syntax::hir::{Class, ClassUnicode, Hir, HirKind, Look};
 
@@ -39,6 +42,9 @@ pub(crate) struct Glob {
 #[derive(Clone, Debug)]
 pub(crate) struct Automaton {
     regex: Regex,
+    hir: Hir,
+    /// Made when a dictionary is first walked; `None` inside when it would be too large.
+    dense: OnceLock<Option<dense::DFA<Vec<u32>>>>,
     pub(crate) prefix: Box<[u8]>,
     pub(crate) needle: Option<Finder<'static>>,
 }
@@ -46,6 +52,8 @@ pub(crate) struct Automaton {
 /// Most texts a set may hold, and bytes in them, before an automaton is made instead.
 const SET_MAX: usize = 20_000;
 const SET_BYTES_MAX: usize = 1 << 20;
+/// Most bytes that a table of states may take, before the expression is called on each value instead.
+const DENSE_MAX: usize = 1 << 20;
 /// Most bytes a compiled expression may take.
 const AUTOMATON_MAX: usize = 64 << 20;
 
@@ -74,6 +82,7 @@ impl TextTest {
     pub(crate) fn accepts(&self, text: &[u8]) -> bool {
         match self {
             TextTest::Set(set) => contains(set, text),
+            TextTest::FoldSet(set) if set.len() == 1 && text.is_ascii() => set[0].eq_ignore_ascii_case(text),
             TextTest::FoldSet(set) => contains(set, &fold_ascii(text)),
             TextTest::Glob(glob) => glob.accepts(text),
             TextTest::Automaton(automaton) => automaton.accepts(text),
@@ -86,6 +95,16 @@ fn contains(set: &[Box<[u8]>], text: &[u8]) -> bool {
         [one] => **one == *text,
         set => set.binary_search_by(|member| (**member).cmp(text)).is_ok(),
     }
+}
+
+/// As `starts_with`, which asks `memcmp` even about nothing; with masked loads and the dangling pointer of an empty
+/// slice that takes 250 ns.
+pub(crate) fn begins(text: &[u8], prefix: &[u8]) -> bool {
+    prefix.is_empty() || text.starts_with(prefix)
+}
+
+fn ends(text: &[u8], suffix: &[u8]) -> bool {
+    suffix.is_empty() || text.ends_with(suffix)
 }
 
 /// Where Go stops at a byte that is no UTF-8, unless the pattern is wrong before that.
@@ -146,7 +165,7 @@ impl Glob {
         if text.len() < self.prefix.len() + self.suffix.len() + self.more {
             return false;
         }
-        if !text.starts_with(&self.prefix) || !text.ends_with(&self.suffix) {
+        if !begins(text, &self.prefix) || !ends(text, &self.suffix) {
             return false;
         }
         let mut rest = &text[self.prefix.len()..text.len() - self.suffix.len()];
@@ -192,14 +211,18 @@ impl Automaton {
         }
         let (prefix, needle) =
             (prefix.into(), (!needle.is_empty()).then(|| Finder::new(needle).into_owned()));
-        let hir = Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]);
-        let config = Regex::config().nfa_size_limit(Some(AUTOMATON_MAX));
-        let regex = Regex::builder().configure(config).build_from_hir(&hir).ok()?;
-        Some(Automaton { regex, prefix, needle })
+        let hir = anchor(hir);
+        let regex = build(&hir)?;
+        Some(Automaton { regex, hir, dense: OnceLock::new(), prefix, needle })
+    }
+
+    /// The same as a table of states, for walks byte by byte over ASCII; `None` when the table would be too large.
+    pub(crate) fn dense(&self) -> Option<&dense::DFA<Vec<u32>>> {
+        self.dense.get_or_init(|| dense_automaton(&self.hir)).as_ref()
     }
 
     fn accepts(&self, text: &[u8]) -> bool {
-        if !text.starts_with(&self.prefix) {
+        if !begins(text, &self.prefix) {
             return false;
         }
         if self.needle.as_ref().is_some_and(|needle| needle.find(&text[self.prefix.len()..]).is_none()) {
@@ -207,6 +230,34 @@ impl Automaton {
         }
         self.regex.is_match(Input::new(&*as_go_sees(text)).anchored(Anchored::Yes))
     }
+}
+
+fn anchor(hir: Hir) -> Hir {
+    Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)])
+}
+
+fn build(hir: &Hir) -> Option<Regex> {
+    let config = Regex::config().nfa_size_limit(Some(AUTOMATON_MAX));
+    Regex::builder().configure(config).build_from_hir(hir).ok()
+}
+
+/// The expression anchored at both ends, groups kept; the error is Go's text.
+pub(super) fn anchored(pattern: &[u8]) -> Result<Regex, String> {
+    let text = std::str::from_utf8(pattern).map_err(|error| invalid_utf8(pattern, error.valid_up_to()))?;
+    build(&anchor(go_syntax::parse_captures(text)?))
+        .ok_or_else(|| go_syntax::error("expression too large", text))
+}
+
+fn dense_automaton(hir: &Hir) -> Option<dense::DFA<Vec<u32>>> {
+    let nfa_config =
+        thompson::Config::new().nfa_size_limit(Some(DENSE_MAX)).which_captures(WhichCaptures::None);
+    let nfa = thompson::Compiler::new().configure(nfa_config).build_from_hir(hir).ok()?;
+    let config = dense::Config::new()
+        .start_kind(StartKind::Anchored)
+        .accelerate(false)
+        .dfa_size_limit(Some(DENSE_MAX))
+        .determinize_size_limit(Some(DENSE_MAX));
+    dense::Builder::new().configure(config).build_from_nfa(&nfa).ok()
 }
 
 /// Go reads each byte that is no UTF-8 as U+FFFD.
@@ -239,6 +290,32 @@ fn fold_ascii(text: &[u8]) -> Vec<u8> {
         out.extend_from_slice(chunk.invalid());
     }
     out
+}
+
+/// How texts begin that equal one of `set` but for case, sorted; none is the start of another.
+pub(crate) fn fold_starts(set: &[Box<[u8]>]) -> Vec<Vec<u8>> {
+    let mut starts: Vec<Vec<u8>> =
+        set.iter().flat_map(|word| case_variants(&word[..word.len().min(3)])).collect();
+    starts.sort_unstable();
+    starts.dedup_by(|later, kept| later.starts_with(kept));
+    starts
+}
+
+fn case_variants(word: &[u8]) -> Vec<Vec<u8>> {
+    let mut variants = vec![vec![]];
+    for letter in word {
+        let mut cases = vec![vec![*letter]];
+        match letter {
+            b'k' => cases.extend([b"K".to_vec(), "\u{212a}".into()]),
+            b's' => cases.extend([b"S".to_vec(), "\u{17f}".into()]),
+            b'a'..=b'z' => cases.push(vec![letter.to_ascii_uppercase()]),
+            _ => {}
+        }
+        let with =
+            |start: &Vec<u8>| cases.iter().map(|case| [start.as_slice(), case].concat()).collect::<Vec<_>>();
+        variants = variants.iter().flat_map(with).collect();
+    }
+    variants
 }
 
 /// All texts that an expression accepts, when they are few.

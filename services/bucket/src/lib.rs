@@ -1,1 +1,17 @@
-//! Blocks in object storage: list, fetch ranges, cache, upload, mark.
+//! Blocks in object storage: list, open, read ranges, marks.
+//!
+//! Object paths stop here. A bucket on local disk has its blocks mapped; any other is read by ranges.
+
+mod block;
+mod bucket;
+mod config;
+mod discover;
+mod error;
+mod marks;
+
+pub use crate::block::BucketBlock;
+pub use crate::bucket::Bucket;
+pub use crate::config::{BucketConfig, ConfigError};
+pub use crate::discover::{Discovery, Faulty};
+pub use crate::error::BucketError;
+pub use crate::marks::DeletionMark;

@@ -4,17 +4,21 @@ mod chunk;
 mod hints;
 mod labels;
 mod matcher;
+mod series;
 
-pub use chunk::{aggr_chunk, chunk_from_wire, chunk_to_wire, encoding_from_wire, encoding_to_wire};
+pub use chunk::{
+    aggr_chunk, check_aggregates, chunk_from_wire, chunk_to_wire, encoding_from_wire, encoding_to_wire,
+};
 pub use hints::{Hint, hint_from_any, hint_to_any};
 pub use labels::{label_set, labels_from_wire, labels_to_wire};
 pub use matcher::{matcher_from_wire, matcher_to_wire, matchers_from_wire};
+pub use series::series_to_wire;
 
 use tithon_chunks::{ChunkError, Encoding, ErrorKind};
 use tithon_index::MatcherError;
 
 /// Why a message could not be converted. The texts are those that a Thanos store sends.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ConvertError {
     /// A matcher of no known type.
     #[error("unrecognized label matcher type {0}")]

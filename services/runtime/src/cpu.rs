@@ -54,6 +54,11 @@ impl Cpu {
         self.pool.current_num_threads()
     }
 
+    /// The threads, for work that is given them as an argument.
+    pub fn pool(&self) -> &ThreadPool {
+        &self.pool
+    }
+
     /// Runs `work` on the pool inside the current span. When the returned future is dropped before the work has begun,
     /// the work is dropped too. A panic of the work is an error here.
     pub async fn run<T: Send + 'static>(

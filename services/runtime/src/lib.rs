@@ -1,6 +1,7 @@
 //! What every server process stands on: CPU pool, HTTP and gRPC servers, metrics, probes, shutdown, and the one place
 //! that knows which gRPC code an error gets. Knows no block.
 
+mod calls;
 mod cpu;
 mod error;
 mod grpc;

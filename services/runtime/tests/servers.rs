@@ -50,7 +50,8 @@ async fn http_probes_and_metrics() {
 #[tokio::test]
 async fn grpc_health_follows_the_probes_and_reflection_lists_services() {
     let (probes, shutdown) = (Probes::default(), Shutdown::default());
-    let server = GrpcServer::bind("127.0.0.1:0").await.unwrap();
+    let metrics = Metrics::new("1");
+    let server = GrpcServer::bind("127.0.0.1:0").await.unwrap().with_metrics(&metrics);
     let url = format!("http://{}", server.local_addr());
     let serve = server.serve(
         Routes::default(),
@@ -82,6 +83,11 @@ async fn grpc_health_follows_the_probes_and_reflection_lists_services() {
     let MessageResponse::ListServicesResponse(list) = answer else { panic!("{answer:?}") };
     assert!(list.service.iter().any(|s| s.name == "grpc.health.v1.Health"), "{list:?}");
     drop((answers, reflection, health));
+    let text = metrics.text();
+    let check = "grpc_type=\"unary\",grpc_service=\"grpc.health.v1.Health\",grpc_method=\"Check\"";
+    let handled = format!("grpc_server_handled_total{{{check},grpc_code=\"OK\"}} ");
+    assert!(text.contains(&handled), "{text}");
+    assert!(text.contains(&format!("grpc_server_msg_sent_total{{{check}}} ")), "{text}");
     shutdown.trigger();
     served.await.unwrap().unwrap();
 }

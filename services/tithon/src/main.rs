@@ -5,9 +5,69 @@
 mod cli;
 mod demo;
 mod flags;
+mod local;
 mod logging;
+mod process;
+mod query;
+mod standalone;
+mod store;
+mod tools_block;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
+use tracing::{error, warn};
+
+use crate::cli::{Cli, Command, ToolsCommand};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+fn main() -> ExitCode {
+    let (args, without_effect) = flags::drop_without_effect(std::env::args().collect());
+    let command = Cli::command();
+    let args = flags::expand_negations(&command, args);
+    let cli = match command.try_get_matches_from(args).and_then(|m| Cli::from_arg_matches(&m)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing can be done where the terminal is gone.
+            let _ = error.print();
+            let asked = matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp
+                    | ErrorKind::DisplayVersion
+                    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            );
+            return if asked { ExitCode::SUCCESS } else { ExitCode::from(2) };
+        }
+    };
+    logging::start(&cli.log);
+    for flag in without_effect {
+        warn!(flag, "this flag of Thanos is accepted and has no effect here");
+    }
+    match run(&cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(error, "tithon stops");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<(), Box<dyn Error>> {
+    match command {
+        Command::Tools(tools) => match &tools.command {
+            ToolsCommand::Block(block) => Ok(tools_block::run(&block.command)?),
+        },
+        Command::Store(flags) => Ok(runtime()?.block_on(store::run(flags))?),
+        Command::Query(flags) => Ok(runtime()?.block_on(query::run(flags))?),
+        Command::Standalone(flags) => Ok(runtime()?.block_on(standalone::run(flags))?),
+    }
+}
+
+/// Threads for waiting; computing has a pool of its own.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

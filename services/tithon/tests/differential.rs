@@ -2,6 +2,9 @@
 //!
 //! Slow, so they run where `TITHON_DIFFERENTIAL` is set, as in CI; elsewhere each says that it was skipped.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(unreachable_pub, reason = "a test has no public items; pub says what a module offers")]
+
 #[path = "differential/process.rs"]
 mod process;
 

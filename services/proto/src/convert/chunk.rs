@@ -6,7 +6,7 @@ use tithon_chunks::{ChunkError, EncodedChunk, Encoding, Timestamp};
 use xxhash_rust::xxh64::xxh64;
 
 use crate::ConvertError;
-use crate::thanos::{Aggr, AggrChunk, Chunk, chunk};
+use crate::thanos::{Aggr, AggrChunk, Chunk};
 
 /// A stored chunk as a store sends it: a raw one whole, of a downsampled one the aggregates that are asked for.
 /// Fails on an encoding that the wire has no number for, and when an aggregate is asked for that is not there.
@@ -18,24 +18,50 @@ pub fn aggr_chunk(stored: &EncodedChunk, aggregates: &[Aggr]) -> Result<AggrChun
         return Ok(out);
     }
     for &aggregate in aggregates {
-        let (slot, index, name) = match aggregate {
+        let Some((encoding, data)) = wanted(&stored.data, aggregate)? else { continue };
+        let slot = match aggregate {
             Aggr::Raw => continue,
-            Aggr::Count => (&mut out.count, 0, "count"),
-            Aggr::Sum => (&mut out.sum, 1, "sum"),
-            Aggr::Min => (&mut out.min, 2, "min"),
-            Aggr::Max => (&mut out.max, 3, "max"),
-            Aggr::Counter => (&mut out.counter, 4, "counter"),
+            Aggr::Count => &mut out.count,
+            Aggr::Sum => &mut out.sum,
+            Aggr::Min => &mut out.min,
+            Aggr::Max => &mut out.max,
+            Aggr::Counter => &mut out.counter,
         };
-        let (encoding, data) = aggregate_at(&stored.data, index)?.ok_or(ConvertError::NoAggregate(name))?;
         *slot = Some(chunk_to_wire(encoding, data)?);
     }
     Ok(out)
 }
 
+/// Whether [`aggr_chunk`] can give what is asked for, without the work of doing it.
+pub fn check_aggregates(stored: &EncodedChunk, aggregates: &[Aggr]) -> Result<(), ConvertError> {
+    if stored.encoding != Encoding::Aggregate {
+        return encoding_to_wire(stored.encoding).map(drop);
+    }
+    for &aggregate in aggregates {
+        if let Some((encoding, _)) = wanted(&stored.data, aggregate)? {
+            encoding_to_wire(encoding)?;
+        }
+    }
+    Ok(())
+}
+
+/// The sub-chunk of an aggregate; none of `RAW`, which a downsampled chunk does not have.
+fn wanted(data: &Bytes, aggregate: Aggr) -> Result<Option<(Encoding, Bytes)>, ConvertError> {
+    let (index, name) = match aggregate {
+        Aggr::Raw => return Ok(None),
+        Aggr::Count => (0, "count"),
+        Aggr::Sum => (1, "sum"),
+        Aggr::Min => (2, "min"),
+        Aggr::Max => (3, "max"),
+        Aggr::Counter => (4, "counter"),
+    };
+    aggregate_at(data, index)?.map(Some).ok_or(ConvertError::NoAggregate(name))
+}
+
 /// One chunk with its hash.
 pub fn chunk_to_wire(encoding: Encoding, data: Bytes) -> Result<Chunk, ConvertError> {
     let hash = xxh64(&data, 0);
-    Ok(Chunk { r#type: encoding_to_wire(encoding)?.into(), data, hash })
+    Ok(Chunk { r#type: encoding_to_wire(encoding)?, data, hash })
 }
 
 /// One chunk of a message, with the times of the message around it.
@@ -45,13 +71,12 @@ pub fn chunk_from_wire(wire: &Chunk, min_time: i64, max_time: i64) -> Result<Enc
     Ok(EncodedChunk { encoding, min_time, max_time, data: wire.data.clone() })
 }
 
-/// The wire's number of an encoding: our byte minus one, for the three that StoreAPI knows.
-pub fn encoding_to_wire(encoding: Encoding) -> Result<chunk::Encoding, ConvertError> {
+/// The wire's number of an encoding: our byte minus one. The enum of StoreAPI ends with the third; the others of
+/// Prometheus are carried all the same, as a sidecar does. Fails on a downsampled chunk and on an unknown byte.
+pub fn encoding_to_wire(encoding: Encoding) -> Result<i32, ConvertError> {
     match encoding {
-        Encoding::Xor => Ok(chunk::Encoding::Xor),
-        Encoding::Histogram => Ok(chunk::Encoding::Histogram),
-        Encoding::FloatHistogram => Ok(chunk::Encoding::FloatHistogram),
-        other => Err(ConvertError::Encoding(other)),
+        Encoding::Aggregate | Encoding::Unknown(_) => Err(ConvertError::Encoding(encoding)),
+        known => Ok(i32::from(known.byte()) - 1),
     }
 }
 
@@ -154,9 +179,10 @@ mod tests {
 
     #[test]
     fn encodings_without_a_number_are_refused() {
-        assert!(aggr_chunk(&stored(Encoding::Xor2, b"abc"), &[]).is_err());
-        for encoding in [Encoding::Xor, Encoding::Histogram, Encoding::FloatHistogram] {
-            assert_eq!(encoding_from_wire(encoding_to_wire(encoding).unwrap().into()), Ok(encoding));
+        assert!(aggr_chunk(&stored(Encoding::Unknown(9), b"abc"), &[]).is_err());
+        for byte in 1..=6 {
+            let encoding = Encoding::from_byte(byte);
+            assert_eq!(encoding_from_wire(encoding_to_wire(encoding).unwrap()), Ok(encoding));
         }
         assert_eq!(encoding_from_wire(-1), Err(ConvertError::ChunkType(-1)));
     }

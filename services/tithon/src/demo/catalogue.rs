@@ -129,9 +129,7 @@ fn api(target: &mut Target<'_>) {
         }
         target.histogram("http_request_duration_seconds", &[("handler", handler)], rate, median);
     }
-    for version in ["1.4.2"] {
-        target.add("build_info", &[("version", version), ("goversion", "go1.26")], Shape::Constant(1.0));
-    }
+    target.add("build_info", &[("version", "1.4.2"), ("goversion", "go1.26")], Shape::Constant(1.0));
     target.add(
         "http_requests_in_flight",
         &[],

@@ -50,7 +50,13 @@ struct Blocks {
 }
 
 impl Blocks {
-    fn create(bucket: &Path, replica: Replica, number: u128, start: i64, now: i64) -> Result<Blocks, BlockError> {
+    fn create(
+        bucket: &Path,
+        replica: Replica,
+        number: u128,
+        start: i64,
+        now: i64,
+    ) -> Result<Blocks, BlockError> {
         let mut list = Vec::new();
         for min in (start..now).step_by(BLOCK_MS as usize) {
             // Ids tell the time at which a Prometheus would have written the block.
@@ -100,13 +106,13 @@ fn cut(samples: Vec<(i64, f64)>, start: i64) -> Vec<(i64, EncodedChunk)> {
         for part in of_block.chunks(SAMPLES_PER_CHUNK) {
             let mut encoder = XorEncoder::new();
             for (t, value) in part {
-                encoder.push(Timestamp(*t), *value);
+                encoder.push(*t, *value);
             }
             let chunk = EncodedChunk {
                 encoding: tithon_chunks::Encoding::Xor,
                 min_time: Timestamp(part[0].0),
                 max_time: Timestamp(part[part.len() - 1].0),
-                data: encoder.finish(),
+                data: encoder.finish().into(),
             };
             chunks.push((block_of(part[0].0), chunk));
         }
@@ -116,12 +122,45 @@ fn cut(samples: Vec<(i64, f64)>, start: i64) -> Vec<(i64, EncodedChunk)> {
 
 /// A bar on a terminal; elsewhere nothing, as the log says when it begins and ends.
 fn progress(n_series: usize) -> ProgressBar {
-    let target =
-        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target = if std::io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
     let bar = ProgressBar::with_draw_target(Some(n_series as u64), target);
     if let Ok(style) = ProgressStyle::with_template("demo data {bar:40} {pos}/{len} series, {eta} left") {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use tithon_chunks::TimeRange;
+    use tithon_engine::{Block, SelectRequest};
+    use tithon_index::{MatchOp, Matcher};
+
+    use super::*;
+
+    #[test]
+    fn blocks_cover_the_time_until_now() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = 1_700_003_700_000;
+        fill(dir.path(), now, 3).unwrap();
+        let mut blocks: Vec<Block> =
+            std::fs::read_dir(dir.path()).unwrap().map(|e| Block::open(e.unwrap().path()).unwrap()).collect();
+        blocks.sort_by_key(|b| (b.external_labels(), b.meta().min_time));
+        let (a, b) = blocks.split_at(blocks.len() / 2);
+        assert_eq!(a.len(), b.len());
+        for replica in [a, b] {
+            assert!(replica.windows(2).all(|w| w[0].meta().max_time == w[1].meta().min_time));
+            assert_eq!(replica[replica.len() - 1].meta().max_time, now + 1);
+        }
+        assert!(a[0].meta().stats.num_series > 9_000);
+        let up = Matcher::new(MatchOp::Equal, "__name__", "up").unwrap();
+        let request = SelectRequest::new(vec![up], TimeRange::new(now - 60_000, now));
+        let found = b[b.len() - 1].select(request).map(|batch| batch.unwrap().series.len()).sum::<usize>();
+        assert_eq!(found, 8, "the targets of the replicated job");
+    }
 }

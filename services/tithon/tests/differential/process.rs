@@ -34,7 +34,10 @@ impl Server {
         let (http, grpc) = (free_port(), free_port());
         let mut command = Command::new(TITHON);
         command.args(["store", "--log.level=warn", &format!("--data-dir={}", data.display())]);
-        command.arg(format!("--objstore.config={{type: FILESYSTEM, config: {{directory: {}}}}}", bucket.display()));
+        command.arg(format!(
+            "--objstore.config={{type: FILESYSTEM, config: {{directory: {}}}}}",
+            bucket.display()
+        ));
         command.arg(format!("--http-address=127.0.0.1:{http}"));
         command.arg(format!("--grpc-address=127.0.0.1:{grpc}"));
         (Server::start(command, http), format!("127.0.0.1:{grpc}"))

@@ -1,0 +1,101 @@
+//! Many float chunks a call, so that a kernel can fill its lanes; and the choice of the way to decode each.
+
+use crate::kernel::{self, Columns};
+use crate::{ChunkError, Encoding, SampleBatch, TimeRange, decode, xor};
+
+/// A way to decode XOR chunks. All give the same samples; they differ in speed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecodePath {
+    /// Sample by sample.
+    Scalar,
+    /// Sample by sample, stretches of unchanged samples at once.
+    ZeroRuns,
+    /// Eight chunks side by side, where the CPU has AVX-512; else like `ZeroRuns`.
+    Lanes,
+    /// The fastest for each chunk, told by its bytes a sample.
+    Hybrid,
+}
+
+/// Appends all samples of `chunks` to `out`, chunk after chunk, and the length of `out` after each to `ends`.
+///
+/// On an error `out` and `ends` hold the chunks before the damaged one.
+pub fn decode_float_chunks(
+    chunks: &[(Encoding, &[u8])],
+    out: &mut SampleBatch,
+    ends: &mut Vec<usize>,
+) -> Result<(), ChunkError> {
+    decode_float_chunks_by(DecodePath::Hybrid, chunks, out, ends)
+}
+
+/// [`decode_float_chunks`] by a given path, for comparing them.
+pub fn decode_float_chunks_by(
+    path: DecodePath,
+    chunks: &[(Encoding, &[u8])],
+    out: &mut SampleBatch,
+    ends: &mut Vec<usize>,
+) -> Result<(), ChunkError> {
+    let lanes = match path {
+        DecodePath::Lanes => kernel::lanes_available(),
+        DecodePath::Hybrid => kernel::lanes_available() && chunks.len() > 1,
+        _ => false,
+    };
+    if lanes && decode_in_lanes(path, chunks, out, ends) {
+        return Ok(());
+    }
+    for (encoding, data) in chunks {
+        let start = out.len();
+        let result = match (encoding, path) {
+            (Encoding::Xor, DecodePath::Scalar) => {
+                let n_max = decode::float_count_max(*encoding, data)?;
+                xor::walk::<false>(data, &mut Columns::new(out, n_max))
+            }
+            _ => decode::decode_floats(*encoding, data, TimeRange::ALL, out),
+        };
+        if let Err(error) = result {
+            out.timestamps.truncate(start);
+            out.values.truncate(start);
+            return Err(error);
+        }
+        ends.push(out.len());
+    }
+    Ok(())
+}
+
+/// Bytes a sample from which on lanes beat a scalar decoder that skips runs of unchanged samples.
+const LANES_FROM_BYTES_PER_SAMPLE: f64 = 1.3;
+
+/// Whether a chunk compresses so badly that lanes decode it faster.
+pub(crate) fn pays_in_lanes(encoding: Encoding, data: &[u8]) -> bool {
+    let n = decode::sample_count(encoding, data).unwrap_or(0);
+    encoding == Encoding::Xor && n > 2 && data.len() as f64 > LANES_FROM_BYTES_PER_SAMPLE * n as f64
+}
+
+/// Decodes all chunks, in lanes where that pays; `false`, leaving `out` and `ends` alone, when something is damaged
+/// or not an XOR chunk.
+fn decode_in_lanes(
+    path: DecodePath,
+    chunks: &[(Encoding, &[u8])],
+    out: &mut SampleBatch,
+    ends: &mut Vec<usize>,
+) -> bool {
+    let mut starts = Vec::with_capacity(chunks.len() + 1);
+    let mut datas = Vec::with_capacity(chunks.len());
+    let mut total = 0;
+    starts.push(0);
+    for (encoding, data) in chunks {
+        let Ok(n) = decode::sample_count(*encoding, data) else { return false };
+        if *encoding != Encoding::Xor || n > xor::samples_max(data.len()) {
+            return false;
+        }
+        total += n;
+        starts.push(total);
+        datas.push(*data);
+    }
+    let before = out.len();
+    let for_lanes = |i: usize| path == DecodePath::Lanes || pays_in_lanes(Encoding::Xor, datas[i]);
+    if !kernel::decode_batch(&datas, &starts, for_lanes, out) {
+        return false;
+    }
+    ends.extend(starts[1..].iter().map(|end| before + end));
+    true
+}

@@ -1,0 +1,229 @@
+//! Native histograms by window: counts, sums (as gauges) and the counter. There is no least and greatest histogram.
+
+use tithon_chunks::{
+    Aggregate, AggregateChunk, ChunkError, CounterResetHint, EncodedChunk, Encoding, FloatHistogram,
+    FloatHistogramEncoder, HistogramError, HistogramSamples, STALE_NAN_BITS, SampleBatch, Samples, TimeRange,
+    Timestamp, XorEncoder, decode_samples,
+};
+
+use super::DownsampleError;
+use super::floats::{self, Emitted, RAW_INTERVAL_MS, check_fit};
+use super::window::{chunk_target, each_window, window_end, windows};
+
+/// Aggregates raw histograms (none stale, in order of time) into chunks whose borders are borders of windows.
+pub(super) fn from_raw(
+    samples: &HistogramSamples,
+    resolution: i64,
+) -> Result<Vec<EncodedChunk>, DownsampleError> {
+    let times = samples.timestamps.as_slice();
+    let (Some(&first), Some(&last)) = (times.first(), times.last()) else { return Ok(Vec::new()) };
+    let target = chunk_target(first, last, RAW_INTERVAL_MS, resolution, times.len());
+    let batch = times.len() / target + 1;
+    let (mut out, mut at) = (Vec::with_capacity(target), 0);
+    while at < times.len() {
+        let mut end = (at + batch).min(times.len());
+        let window = window_end(times[end - 1], resolution);
+        end += times[end..].iter().take_while(|t| **t <= window).count();
+        let kept: Vec<usize> = (at..end).filter(|i| !samples.values[*i].sum.is_nan()).collect();
+        if !kept.is_empty() {
+            let times: Vec<i64> = kept.iter().map(|i| times[*i]).collect();
+            let values: Vec<&FloatHistogram> = kept.iter().map(|i| &samples.values[*i]).collect();
+            check_fit(&times, resolution)?;
+            out.push(raw_batch(&times, &values, resolution)?);
+        }
+        at = end;
+    }
+    Ok(out)
+}
+
+fn raw_batch(
+    times: &[i64],
+    values: &[&FloatHistogram],
+    resolution: i64,
+) -> Result<EncodedChunk, DownsampleError> {
+    let is_gauge = values[0].counter_reset_hint == CounterResetHint::Gauge;
+    let mut aggregator = Aggregator::new(values);
+    let (mut counter, mut sum, mut count) = (Column::default(), Column::default(), XorEncoder::new());
+    let mut range = Emitted::default();
+    for (end, samples) in windows(times, resolution) {
+        aggregator.sum = None;
+        let n = samples.len();
+        for histogram in &values[samples] {
+            aggregator.add(histogram)?;
+        }
+        range.add(end);
+        if let Some(total) = &mut aggregator.counter {
+            if is_gauge {
+                total.counter_reset_hint = CounterResetHint::Gauge;
+            }
+            counter.push(end, total)?;
+        }
+        if let Some(total) = &aggregator.sum {
+            sum.push(end, total)?;
+        }
+        count.push(end, n as f64);
+    }
+    Ok(chunk(count, sum, counter, range))
+}
+
+/// Aggregates chunks of histograms that were aggregated more finely; `None` if there is nothing in them.
+pub(super) fn from_aggregates(
+    chunks: &[AggregateChunk<'_>],
+    resolution: i64,
+) -> Result<Option<EncodedChunk>, DownsampleError> {
+    let mut range = Emitted::default();
+    let counters = expanded(chunks, Aggregate::Counter)?;
+    let values: Vec<&FloatHistogram> = counters.values.iter().collect();
+    check_fit(&counters.timestamps, resolution)?;
+    let mut aggregator = Aggregator::new(&values);
+    let mut counter = Column::default();
+    for (end, samples) in windows(&counters.timestamps, resolution) {
+        for histogram in &values[samples] {
+            aggregator.add(histogram)?;
+        }
+        range.add(end);
+        if let Some(total) = &aggregator.counter {
+            counter.push(end, total)?;
+        }
+    }
+    let sums = expanded(chunks, Aggregate::Sum)?;
+    if sums.timestamps.is_empty() {
+        return Ok(None);
+    }
+    let values: Vec<&FloatHistogram> = sums.values.iter().collect();
+    check_fit(&sums.timestamps, resolution)?;
+    let mut aggregator = Aggregator::new(&values);
+    let mut sum = Column::default();
+    for (end, samples) in windows(&sums.timestamps, resolution) {
+        aggregator.sum = None;
+        for histogram in &values[samples] {
+            aggregator.add(histogram)?;
+        }
+        range.add(end);
+        if let Some(total) = &aggregator.sum {
+            sum.push(end, total)?;
+        }
+    }
+    let mut counts = SampleBatch::default();
+    for chunk in chunks {
+        if let Some((encoding, data)) = chunk.get(Aggregate::Count) {
+            floats::expand(encoding, data, &mut counts)?;
+        }
+    }
+    check_fit(&counts.timestamps, resolution)?;
+    let mut count = XorEncoder::new();
+    if !counts.is_empty() {
+        each_window(&counts.timestamps, &counts.values, resolution, |t, window| {
+            range.add(t);
+            count.push(t, window.sum);
+        });
+    }
+    Ok(Some(chunk(count, sum, counter, range)))
+}
+
+fn expanded(chunks: &[AggregateChunk<'_>], aggregate: Aggregate) -> Result<HistogramSamples, ChunkError> {
+    let mut samples = HistogramSamples::default();
+    for chunk in chunks {
+        if let Some((encoding, data)) = chunk.get(aggregate) {
+            expand(encoding, data, &mut samples)?;
+        }
+    }
+    Ok(samples)
+}
+
+/// Decodes a chunk for aggregating: without stale markers and samples earlier than one before them in the chunk, before
+/// which upstream puts time 0.
+pub(super) fn expand(encoding: Encoding, data: &[u8], out: &mut HistogramSamples) -> Result<(), ChunkError> {
+    let data = bytes::Bytes::copy_from_slice(data);
+    let chunk = EncodedChunk { encoding, min_time: Timestamp::MIN, max_time: Timestamp::MAX, data };
+    let mut decoded = Samples::default();
+    decode_samples(&chunk, TimeRange::ALL, &mut decoded)?;
+    let mut last = 0;
+    for (t, histogram) in decoded.histograms.timestamps.into_iter().zip(decoded.histograms.values) {
+        if histogram.sum.to_bits() != STALE_NAN_BITS && t >= last {
+            out.timestamps.push(t);
+            out.values.push(histogram);
+            last = t;
+        }
+    }
+    Ok(())
+}
+
+/// Sums of a window, and a counter that runs on from window to window. All at the coarsest schema of the batch, as a
+/// chunk cannot change its schema.
+struct Aggregator {
+    schema: i32,
+    sum: Option<FloatHistogram>,
+    counter: Option<FloatHistogram>,
+    previous: Option<FloatHistogram>,
+}
+
+impl Aggregator {
+    fn new(values: &[&FloatHistogram]) -> Aggregator {
+        let schema = values.iter().map(|h| h.schema).min().unwrap_or(0);
+        Aggregator { schema, sum: None, counter: None, previous: None }
+    }
+
+    fn add(&mut self, histogram: &FloatHistogram) -> Result<(), HistogramError> {
+        let reduced = histogram.copy_to_schema(self.schema)?;
+        match (&mut self.counter, &self.previous) {
+            (Some(counter), Some(previous)) => {
+                // The unreduced histogram tells: a finer schema than before counts as a reset.
+                let is_gauge = reduced.counter_reset_hint == CounterResetHint::Gauge;
+                if !is_gauge && histogram.detect_reset(previous) {
+                    counter.add(&reduced)?;
+                } else {
+                    let mut delta = reduced.clone();
+                    delta.sub(previous)?;
+                    counter.add(&delta)?;
+                }
+            }
+            _ => self.counter = Some(reduced.clone()),
+        }
+        match &mut self.sum {
+            Some(sum) => drop(sum.add(&reduced)?),
+            None => self.sum = Some(reduced.clone()),
+        }
+        if let Some(sum) = &mut self.sum {
+            // A sum may fall from window to window; only a gauge may in one chunk.
+            sum.counter_reset_hint = CounterResetHint::Gauge;
+        }
+        self.previous = Some(reduced);
+        Ok(())
+    }
+}
+
+/// One sub-chunk of histograms. Upstream keeps the last where the encoder begins a new one, which a counter without
+/// resets never makes it do.
+#[derive(Default)]
+struct Column {
+    encoder: Option<FloatHistogramEncoder>,
+}
+
+impl Column {
+    fn push(&mut self, t: i64, histogram: &FloatHistogram) -> Result<(), HistogramError> {
+        let Some(encoder) = &mut self.encoder else {
+            // Upstream compares the first histogram with itself, and so tells that there is no reset before it.
+            let mut itself = FloatHistogramEncoder::new(false);
+            itself.push(None, 0, t, histogram)?;
+            let mut encoder = FloatHistogramEncoder::new(false);
+            encoder.push(Some(&itself), 0, t, histogram)?;
+            self.encoder = Some(encoder);
+            return Ok(());
+        };
+        if let Some(next) = encoder.push(None, 0, t, histogram)? {
+            self.encoder = Some(next);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> (Encoding, Vec<u8>) {
+        let encoder = self.encoder.unwrap_or_else(|| FloatHistogramEncoder::new(false));
+        (Encoding::FloatHistogram, encoder.finish())
+    }
+}
+
+fn chunk(count: XorEncoder, sum: Column, counter: Column, range: Emitted) -> EncodedChunk {
+    let count = (Encoding::Xor, count.finish());
+    floats::chunk(&[Some(count), Some(sum.finish()), None, None, Some(counter.finish())], range)
+}

@@ -1,0 +1,158 @@
+//! A block of a bucket, ready to be selected from: mapped where the bucket is a directory, else read by ranges.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use tithon_engine::{
+    Block, BlockFile, BlockId, BlockMeta, FileRange, LabelRequest, LabelSelect, Select, SelectRequest,
+    Tombstones,
+};
+use tithon_index::{IndexHeader, Toc, index_version};
+
+use crate::bucket::key;
+use crate::{Bucket, BucketError};
+
+/// An open block. What it holds in memory are the symbols and postings offsets of its index.
+#[derive(Debug)]
+pub struct BucketBlock {
+    meta: Arc<BlockMeta>,
+    header: Arc<IndexHeader>,
+    tombstones: Arc<Tombstones>,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Mapped(Box<Block>),
+    Remote { bucket: Bucket, index: Object, segments: Vec<Object> },
+}
+
+#[derive(Debug)]
+struct Object {
+    path: Path,
+    size: u64,
+}
+
+impl Bucket {
+    /// Opens a block: maps it, or reads the parts of its index that stay in memory.
+    pub async fn open_block(&self, meta: Arc<BlockMeta>) -> Result<BucketBlock, BucketError> {
+        let Some(dir) = self.local_dir(meta.ulid) else { return self.open_remote(meta).await };
+        let opened = tokio::task::spawn_blocking(move || Block::open(dir)).await;
+        let block =
+            opened.map_err(|e| BucketError::Object { path: meta.ulid.to_string(), source: e.into() })??;
+        let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
+        Ok(BucketBlock { meta, header, tombstones, source: Source::Mapped(Box::new(block)) })
+    }
+
+    async fn open_remote(&self, meta: Arc<BlockMeta>) -> Result<BucketBlock, BucketError> {
+        let block = meta.ulid;
+        let failed = |source| BucketError::Index { block, source };
+        let path = key(block, "index");
+        let size = self.store().head(&path).await.map_err(BucketError::object(&path))?.size;
+        let index = Object { path, size };
+        let ends = self.ranges(&index, &[0..5, size.saturating_sub(Toc::SIZE as u64)..size]).await?;
+        let version = index_version(&ends[0]).map_err(failed)?;
+        let toc = Toc::parse(&ends[1], size).map_err(failed)?;
+        let parts = self.ranges(&index, &[toc.symbols_range(), toc.offsets_range(size)]).await?;
+        let [symbols, offsets] = <[Bytes; 2]>::try_from(parts).expect("as many parts as ranges");
+        let header = IndexHeader::from_sections(version, toc, symbols, offsets).map_err(failed)?;
+        let tombstones = match self.get(&key(block, "tombstones")).await? {
+            Some(bytes) => {
+                Tombstones::parse(&bytes).map_err(|source| BucketError::Tombstones { block, source })?
+            }
+            None => Tombstones::default(),
+        };
+        let segments = self.segments(block).await?;
+        let source = Source::Remote { bucket: self.clone(), index, segments };
+        Ok(BucketBlock { meta, header: Arc::new(header), tombstones: Arc::new(tombstones), source })
+    }
+
+    /// The objects of `chunks/` whose names are numbers, by name.
+    async fn segments(&self, block: BlockId) -> Result<Vec<Object>, BucketError> {
+        let dir = key(block, "chunks");
+        let listed = self.store().list(Some(&dir)).try_collect::<Vec<_>>().await;
+        let mut listed = listed.map_err(BucketError::object(&dir))?;
+        listed.retain(|object| object.location.filename().is_some_and(|name| name.parse::<u64>().is_ok()));
+        listed.sort_by(|a, b| a.location.cmp(&b.location));
+        Ok(listed.into_iter().map(|object| Object { path: object.location, size: object.size }).collect())
+    }
+
+    /// Parts of an object, cut to its size. The store merges neighbours into one request.
+    async fn ranges(&self, object: &Object, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, BucketError> {
+        let clamp = |r: &Range<u64>| r.start.min(object.size)..r.end.min(object.size);
+        let mut out = vec![Bytes::new(); ranges.len()];
+        let (slots, asked): (Vec<usize>, Vec<Range<u64>>) =
+            ranges.iter().map(clamp).enumerate().filter(|(_, range)| range.start < range.end).unzip();
+        if !asked.is_empty() {
+            let fetched = self.store().get_ranges(&object.path, &asked).await;
+            let fetched = fetched.map_err(BucketError::object(&object.path))?;
+            for (slot, bytes) in slots.into_iter().zip(fetched) {
+                out[slot] = bytes;
+            }
+        }
+        Ok(out)
+    }
+}
+
+impl BucketBlock {
+    /// The block's id.
+    pub fn id(&self) -> BlockId {
+        self.meta.ulid
+    }
+
+    /// The content of meta.json.
+    pub fn meta(&self) -> &Arc<BlockMeta> {
+        &self.meta
+    }
+
+    /// Symbols and postings offsets of the index.
+    pub fn header(&self) -> &Arc<IndexHeader> {
+        &self.header
+    }
+
+    /// The block as a mapped directory, where it is one: then no read of it needs to be awaited.
+    pub fn mapped(&self) -> Option<&Block> {
+        match &self.source {
+            Source::Mapped(block) => Some(block),
+            Source::Remote { .. } => None,
+        }
+    }
+
+    /// A selection of series; whoever drives it hands in what [`BucketBlock::fetch`] gives.
+    pub fn select(&self, request: SelectRequest) -> Select {
+        Select::new(&self.meta, Arc::clone(&self.header), Arc::clone(&self.tombstones), request)
+    }
+
+    /// A query of label names or values, driven likewise.
+    pub fn select_labels(&self, request: LabelRequest) -> LabelSelect {
+        LabelSelect::new(&self.meta, Arc::clone(&self.header), request)
+    }
+
+    /// The bytes of ranges, in their order; fewer where a file ends before a range does.
+    pub async fn fetch(&self, ranges: &[FileRange]) -> Result<Vec<Bytes>, BucketError> {
+        let (bucket, index, segments) = match &self.source {
+            Source::Mapped(block) => return Ok(block.read(ranges)?),
+            Source::Remote { bucket, index, segments } => (bucket, index, segments),
+        };
+        let mut out = vec![Bytes::new(); ranges.len()];
+        let mut order: Vec<usize> = (0..ranges.len()).collect();
+        order.sort_by_key(|i| ranges[*i].file);
+        for group in order.chunk_by(|a, b| ranges[*a].file == ranges[*b].file) {
+            let object = match ranges[group[0]].file {
+                BlockFile::Index => index,
+                BlockFile::Segment(segment) => segments
+                    .get(segment as usize)
+                    .ok_or(BucketError::NoSegment { block: self.id(), segment, segments: segments.len() })?,
+            };
+            let asked: Vec<Range<u64>> = group.iter().map(|i| ranges[*i].start..ranges[*i].end()).collect();
+            for (slot, bytes) in group.iter().zip(bucket.ranges(object, &asked).await?) {
+                out[*slot] = bytes;
+            }
+        }
+        Ok(out)
+    }
+}

@@ -1,0 +1,79 @@
+//! A bucket: objects by key.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt};
+use tithon_engine::BlockId;
+
+use crate::{BucketConfig, BucketError};
+
+/// Blocks in an object store. Clones share the connection.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    store: Arc<dyn ObjectStore>,
+    /// Where the blocks can be mapped.
+    local: Option<PathBuf>,
+}
+
+impl Bucket {
+    /// Opens a bucket. A directory must exist and be readable.
+    pub fn open(config: &BucketConfig) -> Result<Bucket, BucketError> {
+        let path = config.directory.join(&config.prefix);
+        let directory = |source| BucketError::Directory { path: path.clone(), source };
+        std::fs::read_dir(&path).map_err(directory)?;
+        let store = LocalFileSystem::new_with_prefix(&path)
+            .map_err(|source| BucketError::Object { path: path.display().to_string(), source })?;
+        Ok(Bucket { store: Arc::new(store), local: Some(path) })
+    }
+
+    /// A bucket in any store, below `prefix`; its blocks are read by ranges, never mapped.
+    pub fn from_store(store: Arc<dyn ObjectStore>, prefix: &str) -> Bucket {
+        let store: Arc<dyn ObjectStore> =
+            if prefix.is_empty() { store } else { Arc::new(PrefixStore::new(store, Path::from(prefix))) };
+        Bucket { store, local: None }
+    }
+
+    /// The same bucket, its blocks read by ranges and never mapped: for a directory on a network, where a failed read of
+    /// mapped memory would end the process.
+    pub fn by_ranges(self) -> Bucket {
+        Bucket { local: None, ..self }
+    }
+
+    /// The directory of a block that can be mapped.
+    pub(crate) fn local_dir(&self, block: BlockId) -> Option<PathBuf> {
+        self.local.as_ref().map(|root| root.join(block.to_string()))
+    }
+
+    pub(crate) fn store(&self) -> &dyn ObjectStore {
+        &self.store
+    }
+
+    /// An object's bytes; `None` when there is no such object.
+    pub(crate) async fn get(&self, path: &Path) -> Result<Option<Bytes>, BucketError> {
+        let answer = async { self.store.get(path).await?.bytes().await };
+        match answer.await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(BucketError::object(path)(error)),
+        }
+    }
+
+    /// Whether there is such an object.
+    pub(crate) async fn exists(&self, path: &Path) -> Result<bool, BucketError> {
+        match self.store.head(path).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(BucketError::object(path)(error)),
+        }
+    }
+}
+
+/// The key of a file of a block.
+pub(crate) fn key(block: BlockId, file: &str) -> Path {
+    Path::from(format!("{block}/{file}"))
+}

@@ -1,0 +1,108 @@
+//! What can go wrong with a bucket, with the object named.
+
+use std::path::PathBuf;
+
+use tithon_chunks::ErrorKind;
+use tithon_engine::{BlockError, BlockId, MetaError, TombstonesError};
+use tithon_index::IndexError;
+
+use crate::ConfigError;
+
+/// Why a bucket could not be opened or read.
+#[derive(Debug, thiserror::Error)]
+pub enum BucketError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The directory of a FILESYSTEM bucket cannot be read.
+    #[error("bucket directory {path}: {source}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The store failed to answer for an object.
+    #[error("{path}: {source}")]
+    Object {
+        /// The object's key, or the prefix that was listed.
+        path: String,
+        /// What the store says.
+        source: object_store::Error,
+    },
+    /// A meta.json is damaged or of another version.
+    #[error("{block}/meta.json: {source}")]
+    Meta {
+        /// The block.
+        block: BlockId,
+        /// What is wrong.
+        source: MetaError,
+    },
+    /// A meta.json names another block than the one that it lies in.
+    #[error("{block}/meta.json: found ulid {found}, expected {block}")]
+    WrongId {
+        /// The block that it lies in.
+        block: BlockId,
+        /// The block that it names.
+        found: BlockId,
+    },
+    /// A marker is of a version that this build lacks.
+    #[error("{path}: marker version {found} is not supported, expected 1")]
+    MarkVersion {
+        /// The object's key.
+        path: String,
+        /// The version in it.
+        found: i64,
+    },
+    /// An index is damaged.
+    #[error("{block}/index: {source}")]
+    Index {
+        /// The block.
+        block: BlockId,
+        /// What is wrong.
+        source: IndexError,
+    },
+    /// The tombstones are damaged.
+    #[error("{block}/tombstones: {source}")]
+    Tombstones {
+        /// The block.
+        block: BlockId,
+        /// What is wrong.
+        source: TombstonesError,
+    },
+    /// A block on local disk cannot be opened.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// The index of a block names a segment that is not there.
+    #[error("{block}/chunks: segment {segment} is missing, there are {segments}")]
+    NoSegment {
+        /// The block.
+        block: BlockId,
+        /// Its position in the listing, from 0.
+        segment: u32,
+        /// How many there are.
+        segments: usize,
+    },
+}
+
+impl BucketError {
+    /// What the caller should do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            BucketError::Config(error) => error.kind(),
+            BucketError::Object { source: object_store::Error::NotFound { .. }, .. } => ErrorKind::NotFound,
+            BucketError::Directory { .. } | BucketError::Object { .. } => ErrorKind::Unavailable,
+            BucketError::Meta { source, .. } => source.kind(),
+            BucketError::MarkVersion { .. } => ErrorKind::Unsupported,
+            BucketError::WrongId { .. } | BucketError::NoSegment { .. } => ErrorKind::Corrupt,
+            BucketError::Index { source, .. } => source.kind(),
+            BucketError::Tombstones { source, .. } => source.kind(),
+            BucketError::Block(error) => error.kind(),
+        }
+    }
+
+    pub(crate) fn object(path: &object_store::path::Path) -> impl FnOnce(object_store::Error) -> BucketError {
+        let path = path.to_string();
+        move |source| BucketError::Object { path, source }
+    }
+}

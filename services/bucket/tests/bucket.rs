@@ -1,0 +1,145 @@
+//! A bucket of golden blocks, mapped and by ranges: both give the same series, and damage stays where it is.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use object_store::ObjectStoreExt;
+use object_store::memory::InMemory;
+use tithon_bucket::{Bucket, BucketBlock, BucketConfig};
+use tithon_chunks::TimeRange;
+use tithon_engine::{SelectRequest, SelectedSeries, Step};
+use tithon_index::{MatchOp, Matcher};
+
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn bucket_dir() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    copy_dir(&tithon_testdata::shared("answers/data/replica-a"), dir.path());
+    dir
+}
+
+fn mapped(dir: &Path) -> Bucket {
+    Bucket::open(&BucketConfig::filesystem(dir)).unwrap()
+}
+
+fn by_ranges(dir: &Path) -> Bucket {
+    mapped(dir).by_ranges()
+}
+
+fn from_memory(objects: Arc<InMemory>) -> Bucket {
+    Bucket::from_store(objects, "deep/down")
+}
+
+async fn series(block: &BucketBlock) -> Vec<SelectedSeries> {
+    let matchers = vec![Matcher::new(MatchOp::Regex, "job", "a.*|lab").unwrap()];
+    let mut select = block.select(SelectRequest::new(matchers, TimeRange::ALL));
+    let (mut out, mut fetched) = (Vec::new(), Vec::new());
+    loop {
+        match select.step(std::mem::take(&mut fetched)).unwrap() {
+            Step::Fetch(ranges) => fetched = block.fetch(&ranges).await.unwrap(),
+            Step::Batch(batch) => out.extend(batch.series),
+            Step::Done => return out,
+        }
+    }
+}
+
+#[tokio::test]
+async fn mapped_and_remote_blocks_read_the_same() {
+    let dir = bucket_dir();
+    let (mapped, remote) = (mapped(dir.path()), by_ranges(dir.path()));
+    let found = mapped.discover(|_| false).await.unwrap();
+    assert_eq!((found.new.len(), found.complete.len(), found.partial.len()), (6, 6, 0));
+    let mut n_series = 0;
+    for meta in found.new {
+        let a = mapped.open_block(Arc::clone(&meta)).await.unwrap();
+        let b = remote.open_block(meta).await.unwrap();
+        assert!(a.mapped().is_some() && b.mapped().is_none());
+        let (a, b) = (series(&a).await, series(&b).await);
+        assert_eq!(a, b);
+        n_series += a.len();
+    }
+    assert!(n_series > 1_000, "{n_series}");
+}
+
+#[tokio::test]
+async fn partial_corrupt_and_foreign_entries_are_told_apart() {
+    let dir = bucket_dir();
+    let ids: Vec<_> = mapped(dir.path()).discover(|_| false).await.unwrap().complete.into_iter().collect();
+    let block = |i: usize| dir.path().join(ids[i].to_string());
+    std::fs::remove_file(block(0).join("meta.json")).unwrap();
+    std::fs::write(block(1).join("meta.json"), b"{\"ulid\":").unwrap();
+    std::fs::copy(block(3).join("meta.json"), block(2).join("meta.json")).unwrap();
+    std::fs::create_dir(dir.path().join("debug")).unwrap();
+    std::fs::write(dir.path().join("thanos.shipper.json"), b"{}").unwrap();
+    let mark = format!("{{\"id\":\"{}\",\"version\":1,\"deletion_time\":1700000000}}", ids[4]);
+    std::fs::write(block(4).join("deletion-mark.json"), mark).unwrap();
+    std::fs::write(block(5).join("deletion-mark.json"), b"{").unwrap();
+    for bucket in [mapped(dir.path()), by_ranges(dir.path())] {
+        let found = bucket.discover(|id| id == ids[3]).await.unwrap();
+        assert_eq!(found.partial, [ids[0]]);
+        assert_eq!(found.complete.iter().copied().collect::<Vec<_>>(), &ids[3..]);
+        assert_eq!(found.new.iter().map(|m| m.ulid).collect::<Vec<_>>(), &ids[4..]);
+        let mut corrupt: Vec<_> = found.corrupt.iter().map(|f| (f.block, f.error.to_string())).collect();
+        corrupt.sort();
+        assert_eq!(corrupt.len(), 2);
+        assert!(corrupt[0].1.starts_with(&format!("{}/meta.json: ", ids[1])), "{corrupt:?}");
+        assert!(corrupt[1].1.contains(&format!("found ulid {}", ids[3])), "{corrupt:?}");
+        assert_eq!(bucket.deletion_mark(ids[4]).await.unwrap().unwrap().deletion_time, 1_700_000_000);
+        assert_eq!(bucket.deletion_mark(ids[5]).await.unwrap(), None);
+        assert_eq!(bucket.deletion_mark(ids[3]).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_index_is_an_error_that_names_block_and_file() {
+    let dir = bucket_dir();
+    let found = mapped(dir.path()).discover(|_| false).await.unwrap();
+    let meta = &found.new[0];
+    let index = dir.path().join(meta.ulid.to_string()).join("index");
+    let bytes = std::fs::read(&index).unwrap();
+    for len in [0, 4, 51, 60, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&index, &bytes[..len]).unwrap();
+        for bucket in [mapped(dir.path()), by_ranges(dir.path())] {
+            let error = bucket.open_block(Arc::clone(meta)).await.unwrap_err().to_string();
+            assert!(error.contains(&meta.ulid.to_string()) && error.contains("index"), "{len}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn any_store_below_a_prefix() {
+    let dir = bucket_dir();
+    let found = mapped(dir.path()).discover(|_| false).await.unwrap();
+    let meta = &found.new[2];
+    let objects = Arc::new(InMemory::new());
+    for file in ["meta.json", "index", "chunks/000001"] {
+        let bytes = std::fs::read(dir.path().join(meta.ulid.to_string()).join(file)).unwrap();
+        let path = format!("deep/down/{}/{file}", meta.ulid);
+        objects.put(&path.as_str().into(), bytes.into()).await.unwrap();
+    }
+    let bucket = from_memory(Arc::clone(&objects));
+    let seen = bucket.discover(|_| false).await.unwrap();
+    assert_eq!(seen.new, std::slice::from_ref(meta));
+    let ours = bucket.open_block(Arc::clone(meta)).await.unwrap();
+    let theirs = mapped(dir.path()).open_block(Arc::clone(meta)).await.unwrap();
+    assert_eq!(series(&ours).await, series(&theirs).await);
+}
+
+#[test]
+fn a_missing_directory_is_named() {
+    let error = Bucket::open(&BucketConfig::filesystem("/nowhere/at/all")).unwrap_err().to_string();
+    assert!(error.starts_with("bucket directory /nowhere/at/all"), "{error}");
+}

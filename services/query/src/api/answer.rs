@@ -1,0 +1,103 @@
+//! The envelope of every answer: status, data or error, notes.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+
+use crate::error::ApiError;
+use crate::json::{push_list, push_text};
+use crate::options::Dialect;
+
+/// Data of an answer, as JSON, and the notes that go with it.
+pub(crate) struct Answer {
+    pub(crate) data: Data,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) infos: Vec<String>,
+}
+
+/// The JSON of an answer's `data`.
+pub(crate) enum Data {
+    /// No content at all: status 204.
+    Empty,
+    /// All of it.
+    Whole(Vec<u8>),
+    /// Piece by piece, made while it is sent.
+    Pieces(Box<dyn Iterator<Item = Vec<u8>> + Send>),
+}
+
+impl Answer {
+    /// An answer without notes.
+    pub(crate) fn new(data: Vec<u8>) -> Answer {
+        Answer { data: Data::Whole(data), warnings: Vec::new(), infos: Vec::new() }
+    }
+
+    /// An answer whose data is a list of strings.
+    pub(crate) fn strings<S: AsRef<[u8]>>(items: impl IntoIterator<Item = S>) -> Answer {
+        let mut data = Vec::new();
+        push_list(&mut data, items, |out, s| push_text(out, s.as_ref()));
+        Answer::new(data)
+    }
+}
+
+/// Makes the HTTP response.
+pub(crate) fn respond(dialect: Dialect, result: Result<Answer, ApiError>) -> Response {
+    match result {
+        Ok(answer) => success(dialect, answer),
+        Err(error) => failure(dialect, &error),
+    }
+}
+
+fn success(dialect: Dialect, answer: Answer) -> Response {
+    const HEAD: &[u8] = br#"{"status":"success","data":"#;
+    let no_store = dialect == Dialect::Thanos
+        && answer.warnings.iter().any(|w| !w.starts_with("PromQL info") && !w.starts_with("PromQL warning"));
+    let mut tail = Vec::new();
+    for (name, notes) in [("warnings", &answer.warnings), ("infos", &answer.infos)] {
+        if !notes.is_empty() {
+            tail.extend_from_slice(format!(",\"{name}\":").as_bytes());
+            push_list(&mut tail, notes, |out, note| push_text(out, note.as_bytes()));
+        }
+    }
+    tail.push(b'}');
+    let body = match answer.data {
+        Data::Empty => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            return response;
+        }
+        Data::Whole(data) => {
+            let mut whole = Vec::with_capacity(HEAD.len() + data.len() + tail.len());
+            whole.extend_from_slice(HEAD);
+            whole.extend_from_slice(&data);
+            whole.extend_from_slice(&tail);
+            Body::from(whole)
+        }
+        Data::Pieces(pieces) => {
+            let all = std::iter::once(HEAD.to_vec()).chain(pieces).chain(std::iter::once(tail));
+            Body::from_stream(futures::stream::iter(
+                all.map(|piece| Ok::<_, std::convert::Infallible>(Bytes::from(piece))),
+            ))
+        }
+    };
+    json_response(StatusCode::OK, body, no_store)
+}
+
+fn failure(dialect: Dialect, error: &ApiError) -> Response {
+    let mut body = br#"{"status":"error","errorType":"#.to_vec();
+    push_text(&mut body, error.error_type.as_str().as_bytes());
+    body.extend_from_slice(br#","error":"#);
+    push_text(&mut body, error.message.as_bytes());
+    body.push(b'}');
+    json_response(error.error_type.status(dialect), Body::from(body), dialect == Dialect::Thanos)
+}
+
+fn json_response(status: StatusCode, body: Body, no_store: bool) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if no_store {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}

@@ -1,0 +1,207 @@
+//! Queries, instant and over a range.
+
+use std::time::Duration;
+
+use tithon_chunks::Timestamp;
+use tithon_promql::{QueryResult, TimeParams, Value};
+
+use super::answer::{Answer, Data};
+use super::arguments::Arguments;
+use super::router::Call;
+use crate::QueryService;
+use crate::error::ApiError;
+use crate::evaluate::{Query, notes};
+use crate::fanout::{Notes, Scope};
+use crate::json::ResultEncoder;
+use crate::options::Dialect;
+use crate::params::{GoDuration, GoTime, parse_duration};
+
+/// Points of one series in a range query.
+const POINTS_MAX: i64 = 11_000;
+const TRUNCATED: &str = "results truncated due to limit";
+
+pub(crate) async fn instant(service: QueryService, call: Call) -> Result<Answer, ApiError> {
+    let arguments = Arguments { params: &call.params, options: service.options() };
+    let limit = arguments.result_limit()?;
+    let time = arguments.time_or("time", GoTime::now())?;
+    let automatic =
+        i64::try_from(arguments.options.instant_max_source_resolution.as_millis()).unwrap_or(i64::MAX);
+    let times = TimeParams::instant(Timestamp(time.engine_millis()));
+    let query = arguments.query(times, automatic)?;
+    answer(service, &call, query, limit).await
+}
+
+pub(crate) async fn range(service: QueryService, call: Call) -> Result<Answer, ApiError> {
+    let arguments = Arguments { params: &call.params, options: service.options() };
+    let dialect = arguments.options.dialect;
+    let limit = arguments.result_limit()?;
+    let (start, end) = (arguments.time("start")?, arguments.time("end")?);
+    if end.before(start) {
+        let message = "end timestamp must not be before start time";
+        return Err(ApiError::invalid_parameter(dialect, "end", message));
+    }
+    let step = arguments.step(start, end)?;
+    if step.0 <= 0 {
+        let message =
+            "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(ApiError::invalid_parameter(dialect, "step", message));
+    }
+    if end.since(start) / step.0 > POINTS_MAX {
+        return Err(ApiError::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+        ));
+    }
+    if step.millis() == 0 {
+        return Err(ApiError::invalid_parameter(
+            dialect,
+            "step",
+            "steps shorter than a millisecond are not accepted",
+        ));
+    }
+    let times = TimeParams {
+        start: Timestamp(start.engine_millis()),
+        end: Timestamp(end.engine_millis()),
+        step_ms: step.millis(),
+    };
+    let query = arguments.query(times, step.millis() / 5)?;
+    answer(service, &call, query, limit).await
+}
+
+async fn answer(service: QueryService, call: &Call, query: Query, limit: usize) -> Result<Answer, ApiError> {
+    let dialect = service.options().dialect;
+    let from_sources = query.scope.notes.clone();
+    let mut result = service.evaluate(query).await?;
+    let (mut warnings, infos) = notes(dialect, &mut result, from_sources.take());
+    if truncate(&mut result, limit) {
+        warnings.push(TRUNCATED.to_owned());
+    }
+    let stats = (!call.params.get("stats").is_empty()).then_some(&result.stats);
+    let encoder = ResultEncoder::new(result.value, stats, dialect);
+    Ok(Answer { data: Data::Pieces(Box::new(encoder)), warnings, infos })
+}
+
+/// Cuts the value to `limit` series; says whether there were more.
+fn truncate(result: &mut QueryResult, limit: usize) -> bool {
+    let len = match &result.value {
+        Value::Vector(samples) => samples.len(),
+        Value::Matrix(series) => series.len(),
+        Value::Scalar { .. } | Value::String { .. } => 0,
+    };
+    if limit == 0 || len <= limit {
+        return false;
+    }
+    match &mut result.value {
+        Value::Vector(samples) => samples.truncate(limit),
+        Value::Matrix(series) => series.truncate(limit),
+        Value::Scalar { .. } | Value::String { .. } => {}
+    }
+    true
+}
+
+impl Arguments<'_> {
+    /// `limit` of a query, which Thanos does not have.
+    fn result_limit(&self) -> Result<usize, ApiError> {
+        match self.options.dialect {
+            Dialect::Prometheus => self.limit(),
+            Dialect::Thanos => Ok(0),
+        }
+    }
+
+    /// `step`, which Thanos computes where it is missing.
+    fn step(&self, start: GoTime, end: GoTime) -> Result<GoDuration, ApiError> {
+        let text = self.params.get("step");
+        match self.options.dialect {
+            Dialect::Thanos if text.is_empty() => {
+                let seconds = (end.since(start) / 1_000_000_000 / 250)
+                    .max(i64::try_from(self.options.default_step.as_secs()).unwrap_or(i64::MAX));
+                Ok(GoDuration(seconds.saturating_mul(1_000_000_000)))
+            }
+            Dialect::Thanos => {
+                parse_duration(text).map_err(|e| ApiError::bad_data(format!("'step' parameter: {e}")))
+            }
+            Dialect::Prometheus => {
+                parse_duration(text).map_err(|e| ApiError::invalid_parameter(Dialect::Prometheus, "step", e))
+            }
+        }
+    }
+
+    /// What instant and range queries have in common. `automatic` is the resolution that `auto` allows, milliseconds.
+    fn query(&self, times: TimeParams, automatic: i64) -> Result<Query, ApiError> {
+        let timeout = self.timeout()?;
+        if let Some(engine) =
+            Some(self.params.get("engine")).filter(|e| !matches!(*e, "" | "prometheus" | "thanos"))
+        {
+            return Err(ApiError::bad_data(format!("'{engine}' bad engine")));
+        }
+        let query = Query {
+            text: self.params.get("query").to_owned(),
+            times,
+            timeout: timeout.unwrap_or(self.options.timeout).min(self.options.timeout),
+            lookback_ms: self.lookback()?,
+            replica_labels: self.replica_labels()?,
+            max_resolution_ms: self.max_resolution(automatic)?,
+            scope: Scope {
+                partial: self.flag("partial_response", self.options.partial_response)?,
+                store_matchers: self.store_matchers()?,
+                notes: Notes::default(),
+            },
+        };
+        self.check_shard_info()?;
+        if timeout.is_some_and(|t| t < Duration::from_micros(1)) {
+            let message = "context deadline exceeded";
+            return Err(ApiError::invalid_parameter(self.options.dialect, "query", message));
+        }
+        Ok(query)
+    }
+
+    fn timeout(&self) -> Result<Option<Duration>, ApiError> {
+        match self.params.get("timeout") {
+            "" => Ok(None),
+            text => parse_duration(text)
+                .map(|d| Some(Duration::from_nanos(u64::try_from(d.0).unwrap_or(0))))
+                .map_err(|e| ApiError::invalid_parameter(self.options.dialect, "timeout", e)),
+        }
+    }
+
+    /// `lookback_delta` in milliseconds; nothing and numbers that are not positive leave the default.
+    fn lookback(&self) -> Result<Option<i64>, ApiError> {
+        let text = self.params.get("lookback_delta");
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let prefix = match self.options.dialect {
+            Dialect::Prometheus => "error parsing lookback delta duration",
+            Dialect::Thanos => "'lookback_delta' parameter",
+        };
+        let lookback = parse_duration(text).map_err(|e| ApiError::bad_data(format!("{prefix}: {e}")))?;
+        Ok((lookback.0 > 0).then_some(lookback.millis()))
+    }
+
+    /// Sharding is what a query frontend of Thanos asks for; we have none of it, and may ignore it only if it is one
+    /// shard of one.
+    fn check_shard_info(&self) -> Result<(), ApiError> {
+        let text = self.params.get("shard_info");
+        if text.is_empty() {
+            return Ok(());
+        }
+        let refuse =
+            |why: String| ApiError::bad_data(format!("could not unmarshal parameter shard_info: {why}"));
+        let info: serde_json::Value =
+            serde_json::from_str(text).map_err(|e| refuse(go_json_error(text, &e)))?;
+        match info.get("total_shards").and_then(serde_json::Value::as_i64) {
+            None | Some(0 | 1) => Ok(()),
+            Some(n) => Err(refuse(format!("vertical sharding over {n} shards is not supported"))),
+        }
+    }
+}
+
+/// Go's text for the commonest mistake, serde's for the rest.
+fn go_json_error(text: &str, error: &serde_json::Error) -> String {
+    match text.trim_start().chars().next() {
+        Some(c) if !matches!(c, '{' | '[' | '"' | '-' | '0'..='9' | 't' | 'f' | 'n') => {
+            format!("invalid character '{c}' looking for beginning of value")
+        }
+        None => "unexpected end of JSON input".to_owned(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,207 @@
+//! Endpoints about the querier itself, and those of Prometheus for which a querier without rules and targets has
+//! nothing to say.
+
+use serde_json::{Map, Value, json};
+
+use super::answer::Answer;
+use super::router::Call;
+use crate::QueryService;
+use crate::error::ApiError;
+use crate::options::Dialect;
+use crate::params::{Params, parse_bool, parse_int, quote};
+
+pub(crate) async fn stores(service: QueryService, _: Call) -> Result<Answer, ApiError> {
+    let mut by_component: Map<String, Value> = Map::new();
+    let mut infos = service.sources();
+    infos.sort_by(|a, b| a.name.cmp(&b.name));
+    for info in infos {
+        let label_sets: Vec<Value> = info
+            .label_sets
+            .iter()
+            .map(|set| {
+                let pairs = set.iter().map(|(n, v)| (text(n), Value::String(text(v))));
+                Value::Object(pairs.collect())
+            })
+            .collect();
+        let entry = json!({
+            "name": info.name,
+            "lastCheck": rfc3339(info.last_check_ms),
+            "lastError": info.last_error,
+            "labelSets": label_sets,
+            "minTime": info.range.min.0,
+            "maxTime": info.range.max.0,
+        });
+        let list = by_component.entry(info.component).or_insert_with(|| Value::Array(Vec::new()));
+        if let Value::Array(list) = list {
+            list.push(entry);
+        }
+    }
+    Ok(data(&Value::Object(by_component)))
+}
+
+pub(crate) async fn rules(service: QueryService, call: Call) -> Result<Answer, ApiError> {
+    let dialect = service.options().dialect;
+    let kind = call.params.get("type");
+    let known = matches!(kind.to_ascii_lowercase().as_str(), "" | "alert" | "record")
+        || (dialect == Dialect::Thanos && kind.eq_ignore_ascii_case("all"));
+    if !known {
+        let message = match dialect {
+            Dialect::Prometheus => format!("not supported value {}", quote(kind)),
+            Dialect::Thanos => format!("invalid rules parameter type='{kind}'"),
+        };
+        return Err(ApiError::invalid_parameter(dialect, "type", message));
+    }
+    if dialect == Dialect::Prometheus {
+        check_rule_paging(&call.params)?;
+    }
+    Ok(data(&json!({"groups": []})))
+}
+
+fn check_rule_paging(params: &Params) -> Result<(), ApiError> {
+    let invalid = |name, message| ApiError::invalid_parameter(Dialect::Prometheus, name, message);
+    let exclude = params.get("exclude_alerts");
+    if !exclude.is_empty() {
+        parse_bool(exclude)
+            .map_err(|e| invalid("exclude_alerts", format!("error converting exclude_alerts: {e}")))?;
+    }
+    let limit = params.get("group_limit");
+    if !limit.is_empty() {
+        let n = parse_int(limit, "ParseInt")
+            .map_err(|e| invalid("group_limit", format!("group_limit needs to be a valid number: {e}")))?;
+        if n <= 0 {
+            return Err(invalid("group_limit", "group_limit needs to be greater than 0".into()));
+        }
+    } else if !params.get("group_next_token").is_empty() {
+        let message = "group_limit needs to be present in order to paginate over the groups";
+        return Err(invalid("group_next_token", message.into()));
+    }
+    Ok(())
+}
+
+pub(crate) async fn alerts(service: QueryService, _: Call) -> Result<Answer, ApiError> {
+    Ok(data(&match service.options().dialect {
+        Dialect::Prometheus => json!({"alerts": []}),
+        Dialect::Thanos => json!({"alerts": null}),
+    }))
+}
+
+pub(crate) async fn targets(service: QueryService, call: Call) -> Result<Answer, ApiError> {
+    let state = call.params.get("state");
+    let everything = state.is_empty() || state.eq_ignore_ascii_case("any");
+    if service.options().dialect == Dialect::Thanos {
+        if !everything && !state.eq_ignore_ascii_case("active") && !state.eq_ignore_ascii_case("dropped") {
+            return Err(ApiError::bad_data(format!("invalid targets parameter state='{state}'")));
+        }
+        return Ok(data(&json!({"activeTargets": [], "droppedTargets": []})));
+    }
+    let dropped = everything || state.eq_ignore_ascii_case("dropped");
+    let counts = if dropped { json!({}) } else { Value::Null };
+    Ok(data(&json!({"activeTargets": [], "droppedTargets": [], "droppedTargetCounts": counts})))
+}
+
+pub(crate) async fn targets_metadata(service: QueryService, call: Call) -> Result<Answer, ApiError> {
+    check_number(&call.params, "limit")?;
+    let selector = call.params.get("match_target");
+    if !selector.is_empty() {
+        let options = service.options();
+        tithon_promql::parse_metric_selector(selector, &options.parse_options())
+            .map_err(|e| ApiError::invalid_parameter(options.dialect, "match_target", e))?;
+    }
+    Ok(data(&json!([])))
+}
+
+pub(crate) async fn alertmanagers(_: QueryService, _: Call) -> Result<Answer, ApiError> {
+    Ok(data(&json!({"activeAlertmanagers": [], "droppedAlertmanagers": []})))
+}
+
+pub(crate) async fn metadata(_: QueryService, call: Call) -> Result<Answer, ApiError> {
+    check_number(&call.params, "limit")?;
+    check_number(&call.params, "limit_per_metric")?;
+    Ok(data(&json!({})))
+}
+
+fn check_number(params: &Params, name: &str) -> Result<(), ApiError> {
+    match params.get(name) {
+        "" => Ok(()),
+        value => match parse_int(value, "Atoi") {
+            Ok(_) => Ok(()),
+            Err(_) => Err(ApiError::bad_data(format!("{name} must be a number"))),
+        },
+    }
+}
+
+pub(crate) async fn build_info(service: QueryService, _: Call) -> Result<Answer, ApiError> {
+    let build = &service.options().build;
+    Ok(data(&json!({
+        "version": build.version,
+        "revision": build.revision,
+        "branch": build.branch,
+        "buildUser": build.build_user,
+        "buildDate": build.build_date,
+        "goVersion": build.go_version,
+    })))
+}
+
+pub(crate) async fn flags(service: QueryService, _: Call) -> Result<Answer, ApiError> {
+    Ok(data(&json!(service.options().flags)))
+}
+
+pub(crate) async fn runtime_info(service: QueryService, _: Call) -> Result<Answer, ApiError> {
+    let started = service.inner.started.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let directory = std::env::current_dir().map(|dir| dir.display().to_string()).unwrap_or_default();
+    Ok(data(&json!({
+        "startTime": rfc3339(i64::try_from(started.as_millis()).unwrap_or(i64::MAX)),
+        "CWD": directory,
+        "goroutineCount": 0,
+        "GOMAXPROCS": service.inner.cpu.threads(),
+        "GOGC": "",
+        "GODEBUG": "",
+        "GOMEMLIMIT": 0,
+    })))
+}
+
+pub(crate) async fn tsdb(_: QueryService, _: Call) -> Result<Answer, ApiError> {
+    Ok(data(&json!({
+        "headStats": {"numSeries": 0, "numLabelPairs": 0, "chunkCount": 0, "minTime": 0, "maxTime": 0},
+        "seriesCountByMetricName": [],
+        "labelValueCountByLabelName": [],
+        "memoryInBytesByLabelName": [],
+        "seriesCountByLabelValuePair": [],
+    })))
+}
+
+fn data(value: &Value) -> Answer {
+    Answer::new(value.to_string().into_bytes())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Milliseconds since 1970 as RFC 3339 in UTC.
+fn rfc3339(millis: i64) -> String {
+    let (days, rest) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
+    // H. Hinnant, "chrono-compatible low-level date algorithms": civil from days
+    let z = days + 719_468;
+    let (era, day_of_era) = (z.div_euclid(146_097), z.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second, milli) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60, rest % 1000);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        assert_eq!(rfc3339(1_710_032_523_123), "2024-03-10T01:02:03.123Z");
+        assert_eq!(rfc3339(-1), "1969-12-31T23:59:59.999Z");
+        assert_eq!(rfc3339(951_782_400_000), "2000-02-29T00:00:00.000Z");
+    }
+}

@@ -1,0 +1,97 @@
+//! What the HTTP API answers when it cannot: a type, which decides the status, and a text for people.
+
+use axum::http::StatusCode;
+use tithon_chunks::ErrorKind;
+
+use crate::options::Dialect;
+
+/// `errorType` of an answer. Prometheus `web/api/v1/api.go`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorType {
+    /// The request is wrong: 400.
+    BadData,
+    /// The query failed while it ran: 422.
+    Execution,
+    /// The caller gave up: 499, or 503 in Thanos's dialect.
+    Canceled,
+    /// The query took too long: 503.
+    Timeout,
+    /// A source or we failed: 500.
+    Internal,
+}
+
+impl ErrorType {
+    /// The word in the answer.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ErrorType::BadData => "bad_data",
+            ErrorType::Execution => "execution",
+            ErrorType::Canceled => "canceled",
+            ErrorType::Timeout => "timeout",
+            ErrorType::Internal => "internal",
+        }
+    }
+
+    pub(crate) fn status(self, dialect: Dialect) -> StatusCode {
+        match self {
+            ErrorType::BadData => StatusCode::BAD_REQUEST,
+            ErrorType::Execution => StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorType::Canceled if dialect == Dialect::Prometheus => {
+                StatusCode::from_u16(499).expect("499 is a legal status")
+            }
+            ErrorType::Canceled | ErrorType::Timeout => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorType::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// What kind of failure it is.
+    pub error_type: ErrorType,
+    /// The text, in the words of Prometheus or Thanos.
+    pub message: String,
+}
+
+impl ApiError {
+    pub(crate) fn bad_data(message: impl Into<String>) -> ApiError {
+        ApiError { error_type: ErrorType::BadData, message: message.into() }
+    }
+
+    pub(crate) fn execution(message: impl Into<String>) -> ApiError {
+        ApiError { error_type: ErrorType::Execution, message: message.into() }
+    }
+
+    pub(crate) fn timeout(message: impl Into<String>) -> ApiError {
+        ApiError { error_type: ErrorType::Timeout, message: message.into() }
+    }
+
+    pub(crate) fn internal(message: impl Into<String>) -> ApiError {
+        ApiError { error_type: ErrorType::Internal, message: message.into() }
+    }
+
+    /// A wrong value of the parameter `name`: Prometheus names it, Thanos does not.
+    pub(crate) fn invalid_parameter(
+        dialect: Dialect,
+        name: &str,
+        message: impl std::fmt::Display,
+    ) -> ApiError {
+        ApiError::bad_data(match dialect {
+            Dialect::Prometheus => format!("invalid parameter \"{name}\": {message}"),
+            Dialect::Thanos => message.to_string(),
+        })
+    }
+
+    /// What the caller should do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self.error_type {
+            ErrorType::BadData => ErrorKind::Invalid,
+            ErrorType::Execution => ErrorKind::Invalid,
+            ErrorType::Canceled => ErrorKind::Cancelled,
+            ErrorType::Timeout => ErrorKind::LimitExceeded,
+            ErrorType::Internal => ErrorKind::Internal,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What an operator may set: the `query.*` flags of Thanos that shape answers, as data.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tithon_promql::ParseOptions;
+
+/// Whose HTTP API is spoken where the two differ: texts of errors, place of PromQL notes, extra fields and endpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Prometheus 3: `invalid parameter "query": ..`, `infos` beside `warnings`, positions in notes, `limit` on queries.
+    #[default]
+    Prometheus,
+    /// `thanos query`: parser texts as they are, every note in `warnings`, `analysis` in query data.
+    Thanos,
+}
+
+/// How the samples of replicas become one series (`--deduplication.func`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DedupFunction {
+    /// Stay with one replica until it falls behind by twice its interval.
+    #[default]
+    Penalty,
+    /// Merge by timestamp.
+    Chain,
+}
+
+/// Settings of a querier; every default is Thanos's.
+#[derive(Clone, Debug)]
+pub struct QueryOptions {
+    /// Whose HTTP API is spoken.
+    pub dialect: Dialect,
+    /// `--query.timeout`: the longest time a query may take, waiting included.
+    pub timeout: Duration,
+    /// `--query.max-concurrent`: queries evaluated at the same time; 0 is no limit.
+    pub max_concurrent: usize,
+    /// Samples one query may hold in memory.
+    pub max_samples: u64,
+    /// `--query.lookback-delta`; unset is 5 minutes.
+    pub lookback_delta: Option<Duration>,
+    /// `--query.dynamic-lookback-delta`: look back further when coarser data may answer.
+    pub dynamic_lookback_delta: bool,
+    /// `--query.replica-label`: labels that tell replicas apart.
+    pub replica_labels: Vec<String>,
+    /// `--deduplication.func`.
+    pub dedup_function: DedupFunction,
+    /// `--query.default-evaluation-interval`: step of subqueries that name none.
+    pub default_evaluation_interval: Duration,
+    /// `--query.default-step`: least step of range queries that name none (Thanos dialect).
+    pub default_step: Duration,
+    /// `--query.auto-downsampling`: allow resolutions of up to a fifth of the step.
+    pub auto_downsampling: bool,
+    /// `--query.instant.default.max_source_resolution`, for instant queries under auto-downsampling.
+    pub instant_max_source_resolution: Duration,
+    /// `--query.partial-response`: a failing source costs a warning instead of the query.
+    pub partial_response: bool,
+    /// `--query.metadata.default-time-range`: how far back label calls look by default; zero is for ever.
+    pub metadata_default_time_range: Duration,
+    /// `--store.response-timeout`: the longest silence of one endpoint; zero is no limit.
+    pub store_response_timeout: Duration,
+    /// `--endpoint.info-timeout`.
+    pub info_timeout: Duration,
+    /// `--store.unhealthy-timeout`: how long a silent endpoint stays listed.
+    pub unhealthy_timeout: Duration,
+    /// `--enable-feature=promql-experimental-functions`.
+    pub experimental_functions: bool,
+    /// `--enable-feature=promql-extended-range-selectors`.
+    pub extended_range_selectors: bool,
+    /// `--enable-feature=promql-binop-fill-modifiers`.
+    pub binop_fill_modifiers: bool,
+    /// `--enable-feature=promql-delayed-name-removal`.
+    pub delayed_name_removal: bool,
+    /// `--web.disable-cors`.
+    pub disable_cors: bool,
+    /// `--query.tenant-header`.
+    pub tenant_header: String,
+    /// `--query.default-tenant-id`, forwarded to the stores.
+    pub default_tenant: String,
+    /// External labels of this querier itself (`--selector-label`).
+    pub selector_labels: Vec<(String, String)>,
+    /// What `/api/v1/status/buildinfo` says.
+    pub build: BuildInfo,
+    /// What `/api/v1/status/flags` says.
+    pub flags: BTreeMap<String, String>,
+}
+
+/// Identity of the program, as in `/api/v1/status/buildinfo`.
+#[derive(Clone, Debug)]
+pub struct BuildInfo {
+    /// Version of Prometheus whose API is spoken; Grafana chooses features by it.
+    pub version: String,
+    /// Commit built from.
+    pub revision: String,
+    /// Branch built from.
+    pub branch: String,
+    /// Who built it.
+    pub build_user: String,
+    /// When it was built.
+    pub build_date: String,
+    /// Name of the program and its own version; in the place where others name their compiler.
+    pub go_version: String,
+}
+
+impl Default for BuildInfo {
+    fn default() -> BuildInfo {
+        BuildInfo {
+            version: "3.14.0".into(),
+            revision: String::new(),
+            branch: String::new(),
+            build_user: String::new(),
+            build_date: String::new(),
+            go_version: concat!("tithon ", env!("CARGO_PKG_VERSION")).into(),
+        }
+    }
+}
+
+impl Default for QueryOptions {
+    fn default() -> QueryOptions {
+        QueryOptions {
+            dialect: Dialect::default(),
+            timeout: Duration::from_secs(120),
+            max_concurrent: 20,
+            max_samples: 50_000_000,
+            lookback_delta: None,
+            dynamic_lookback_delta: true,
+            replica_labels: Vec::new(),
+            dedup_function: DedupFunction::default(),
+            default_evaluation_interval: Duration::from_secs(60),
+            default_step: Duration::from_secs(1),
+            auto_downsampling: false,
+            instant_max_source_resolution: Duration::ZERO,
+            partial_response: true,
+            metadata_default_time_range: Duration::ZERO,
+            store_response_timeout: Duration::ZERO,
+            info_timeout: Duration::from_secs(5),
+            unhealthy_timeout: Duration::from_secs(300),
+            experimental_functions: false,
+            extended_range_selectors: false,
+            binop_fill_modifiers: false,
+            delayed_name_removal: false,
+            disable_cors: false,
+            tenant_header: "THANOS-TENANT".into(),
+            default_tenant: "default-tenant".into(),
+            selector_labels: Vec::new(),
+            build: BuildInfo::default(),
+            flags: BTreeMap::new(),
+        }
+    }
+}
+
+impl QueryOptions {
+    /// Which parts of PromQL are accepted.
+    pub(crate) fn parse_options(&self) -> ParseOptions {
+        ParseOptions {
+            experimental_functions: self.experimental_functions,
+            duration_expr: self.dialect == Dialect::Prometheus,
+            extended_range_selectors: self.extended_range_selectors,
+            binop_fill: self.binop_fill_modifiers,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Request parameters: the URL's query and the form body, read as Go's `net/http` and `strconv` read them.
+
+mod duration;
+mod number;
+mod time;
+
+use std::borrow::Cow;
+
+pub(crate) use self::duration::{GoDuration, parse_duration};
+pub(crate) use self::number::{parse_bool, parse_int};
+pub(crate) use self::time::{GoTime, parse_time};
+
+/// The parameters of one request; those of a form body come before those of the URL.
+#[derive(Debug, Default)]
+pub(crate) struct Params {
+    pairs: Vec<(String, String)>,
+}
+
+impl Params {
+    /// Reads `form` and `url_query`, both URL-encoded.
+    pub(crate) fn parse(form: &[u8], url_query: &str) -> Params {
+        let pairs = form_urlencoded::parse(form).chain(form_urlencoded::parse(url_query.as_bytes()));
+        Params { pairs: pairs.map(|(k, v)| (k.into_owned(), v.into_owned())).collect() }
+    }
+
+    /// The first value of `name`, or the empty string.
+    pub(crate) fn get(&self, name: &str) -> &str {
+        self.pairs.iter().find(|(k, _)| k == name).map_or("", |(_, v)| v)
+    }
+
+    /// All values of `name`, in order.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.pairs.iter().filter(move |(k, _)| k == name).map(|(_, v)| v.as_str())
+    }
+
+    /// Whether `name` is given, even if empty.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.pairs.iter().any(|(k, _)| k == name)
+    }
+}
+
+/// `s` in double quotes, as Go's `%q`.
+pub(crate) fn quote(s: &str) -> String {
+    let mut out = String::with_capacity(s.len() + 2);
+    tithon_index::write_quoted(&mut out, s.as_bytes()).expect("writing to a String cannot fail");
+    out
+}
+
+/// Removes underscores where Go allows them in numbers: between digits, or between a base prefix and a digit.
+/// `None` where one stands elsewhere.
+fn without_underscores(s: &str) -> Option<Cow<'_, str>> {
+    if !s.contains('_') {
+        return Some(Cow::Borrowed(s));
+    }
+    let unsigned = s.strip_prefix(['+', '-']).unwrap_or(s);
+    let lower = unsigned.to_ascii_lowercase();
+    let hex = lower.starts_with("0x");
+    let (mut before, rest) =
+        match lower.strip_prefix("0x").or(lower.strip_prefix("0b")).or(lower.strip_prefix("0o")) {
+            Some(rest) => ('0', rest),
+            None => ('^', lower.as_str()),
+        };
+    for c in rest.chars() {
+        let class = match c {
+            '0'..='9' => '0',
+            'a'..='f' if hex => '0',
+            '_' if before == '0' => '_',
+            '_' => return None,
+            _ if before == '_' => return None,
+            _ => '!',
+        };
+        before = class;
+    }
+    (before != '_').then(|| Cow::Owned(s.replace('_', "")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn form_comes_before_url() {
+        let params = Params::parse(b"a=1&m=x", "a=2&m=y+z&m=%7B%7D&e=");
+        assert_eq!(params.get("a"), "1");
+        assert_eq!(params.all("m").collect::<Vec<_>>(), ["x", "y z", "{}"]);
+        assert!(params.has("e") && !params.has("f"));
+    }
+
+    #[test]
+    fn underscores_as_in_go() {
+        assert_eq!(without_underscores("1_000").as_deref(), Some("1000"));
+        assert_eq!(without_underscores("0x_1p2").as_deref(), Some("0x1p2"));
+        for bad in ["_1", "1_", "1__0", "1_.5", "1._5"] {
+            assert_eq!(without_underscores(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Durations of requests: seconds as a float, or `1h30m`.
+
+use super::number::parse_float;
+use super::quote;
+
+/// Nanoseconds, as Go's `time.Duration`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct GoDuration(pub(crate) i64);
+
+impl GoDuration {
+    /// Whole milliseconds, rounded toward zero.
+    pub(crate) fn millis(self) -> i64 {
+        self.0 / 1_000_000
+    }
+}
+
+impl From<std::time::Duration> for GoDuration {
+    fn from(d: std::time::Duration) -> GoDuration {
+        GoDuration(i64::try_from(d.as_nanos()).unwrap_or(i64::MAX))
+    }
+}
+
+/// Reads a duration as Prometheus's API does; the error is its text.
+pub(crate) fn parse_duration(s: &str) -> Result<GoDuration, String> {
+    if let Some(seconds) = parse_float(s) {
+        let nanos = seconds * 1e9;
+        if nanos > i64::MAX as f64 || nanos < i64::MIN as f64 {
+            return Err(format!("cannot parse {} to a valid duration. It overflows int64", quote(s)));
+        }
+        return Ok(GoDuration(super::time::go_int64(nanos)));
+    }
+    parse_units(s).ok_or_else(|| format!("cannot parse {} to a valid duration", quote(s)))
+}
+
+/// `1y2w3d4h5m6s7ms`: each unit at most once, in this order. Prometheus `common/model.ParseDuration`.
+fn parse_units(s: &str) -> Option<GoDuration> {
+    const UNITS: [(&str, i64); 7] = [
+        ("y", 365 * 86_400_000),
+        ("w", 7 * 86_400_000),
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1000),
+        ("ms", 1),
+    ];
+    let (mut rest, mut millis, mut next) = (s, 0i64, 0);
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: i64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let letters = rest.bytes().take_while(u8::is_ascii_lowercase).count();
+        let place = UNITS[next..].iter().position(|(unit, _)| *unit == &rest[..letters])? + next;
+        millis = millis.checked_add(number.checked_mul(UNITS[place].1)?)?;
+        rest = &rest[letters..];
+        next = place + 1;
+    }
+    millis.checked_mul(1_000_000).map(GoDuration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, millis) in [
+            ("60", 60_000),
+            ("1.5", 1500),
+            ("5m", 300_000),
+            ("1h30m", 5_400_000),
+            ("1y", 31_536_000_000),
+            ("500ms", 500),
+            ("-1", -1000),
+        ] {
+            assert_eq!(parse_duration(text).map(GoDuration::millis), Ok(millis), "{text}");
+        }
+        for text in ["", "1m1m", "5mm", "1.5m", "-5m", "1e400", "m", "1s1h", "300y"] {
+            assert_eq!(
+                parse_duration(text),
+                Err(format!("cannot parse \"{text}\" to a valid duration")),
+                "{text}"
+            );
+        }
+        let big = "99999999999999999999";
+        assert_eq!(
+            parse_duration(big),
+            Err(format!("cannot parse \"{big}\" to a valid duration. It overflows int64"))
+        );
+    }
+}

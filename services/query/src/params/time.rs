@@ -1,0 +1,203 @@
+//! Points in time of requests: seconds as a float or RFC 3339, kept as Go's `time.Time` keeps them, overflow included.
+
+use super::number::parse_float;
+use super::quote;
+use crate::options::Dialect;
+
+/// Seconds from year 1 to 1970.
+const UNIX_TO_INTERNAL: i64 = 62_135_596_800;
+
+/// Go's `time.Time`: seconds since 1970 and nanoseconds. Seconds wrap as they do there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GoTime {
+    seconds: i64,
+    nanos: i64,
+}
+
+impl GoTime {
+    /// The earliest time that Prometheus's API takes for "from the beginning".
+    pub(crate) const MIN: GoTime = GoTime { seconds: i64::MIN / 1000 + 62_135_596_801, nanos: 0 };
+    /// The latest.
+    pub(crate) const MAX: GoTime = GoTime { seconds: i64::MAX / 1000 - 62_135_596_801, nanos: 999_999_999 };
+
+    /// Go's `time.Unix`, which carries nanoseconds outside of a second over.
+    pub(crate) fn new(seconds: i64, nanos: i64) -> GoTime {
+        let seconds = seconds.wrapping_add(nanos.div_euclid(1_000_000_000));
+        GoTime { seconds, nanos: nanos.rem_euclid(1_000_000_000) }
+    }
+
+    /// The time `millis` milliseconds after 1970.
+    pub(crate) fn from_millis(millis: i64) -> GoTime {
+        GoTime::new(millis.div_euclid(1000), millis.rem_euclid(1000) * 1_000_000)
+    }
+
+    /// Now, by the machine's clock.
+    pub(crate) fn now() -> GoTime {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        GoTime::new(i64::try_from(since.as_secs()).unwrap_or(i64::MAX), i64::from(since.subsec_nanos()))
+    }
+
+    /// Milliseconds as the storage sees them (`timestamp.FromTime`): wraps beyond the range.
+    pub(crate) fn storage_millis(self) -> i64 {
+        self.seconds.wrapping_mul(1000).wrapping_add(self.nanos / 1_000_000)
+    }
+
+    /// Milliseconds as the PromQL engine sees them: computed from wrapping nanoseconds.
+    pub(crate) fn engine_millis(self) -> i64 {
+        self.seconds.wrapping_mul(1_000_000_000).wrapping_add(self.nanos) / 1_000_000
+    }
+
+    /// Whether it is before `other`.
+    pub(crate) fn before(self, other: GoTime) -> bool {
+        let key = |t: GoTime| (t.seconds.wrapping_add(UNIX_TO_INTERNAL), t.nanos);
+        key(self) < key(other)
+    }
+
+    /// Nanoseconds since `earlier`, at the ends of the range where they do not fit.
+    pub(crate) fn since(self, earlier: GoTime) -> i64 {
+        let internal = |t: GoTime| {
+            i128::from(t.seconds.wrapping_add(UNIX_TO_INTERNAL)) * 1_000_000_000 + i128::from(t.nanos)
+        };
+        let nanos = internal(self) - internal(earlier);
+        i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
+    }
+}
+
+/// Go's `int64(f)` on amd64: the least number for NaN and everything out of range.
+pub(crate) fn go_int64(f: f64) -> i64 {
+    if f >= i64::MIN as f64 && f < i64::MAX as f64 { f as i64 } else { i64::MIN }
+}
+
+/// Reads a time; the error is Prometheus's text. Its own texts for the ends of time count only in its dialect.
+pub(crate) fn parse_time(s: &str, dialect: Dialect) -> Result<GoTime, String> {
+    if let Some(t) = parse_float(s) {
+        let whole = t.trunc();
+        let fraction = if t.is_finite() { t - whole } else { f64::NAN };
+        let nanos = (fraction * 1000.0).round() / 1000.0 * 1e9;
+        return Ok(GoTime::new(go_int64(whole), go_int64(nanos)));
+    }
+    if let Some(t) = parse_rfc3339(s) {
+        return Ok(t);
+    }
+    match s {
+        "-292273086-05-16T16:47:06Z" if dialect == Dialect::Prometheus => Ok(GoTime::MIN),
+        "292277025-08-18T07:12:54.999999999Z" if dialect == Dialect::Prometheus => Ok(GoTime::MAX),
+        _ => Err(format!("cannot parse {} to a valid timestamp", quote(s))),
+    }
+}
+
+/// `2006-01-02T15:04:05[.fraction](Z|+01:00)`, as Go's `time.Parse(time.RFC3339Nano, s)`.
+fn parse_rfc3339(s: &str) -> Option<GoTime> {
+    let bytes = s.as_bytes();
+    let number = |from: usize, to: usize| -> Option<i64> {
+        let digits = bytes.get(from..to)?;
+        digits
+            .iter()
+            .all(u8::is_ascii_digit)
+            .then(|| digits.iter().fold(0, |n, d| n * 10 + i64::from(d - b'0')))
+    };
+    let is = |at: usize, c: u8| (bytes.get(at) == Some(&c)).then_some(());
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    for (at, c) in [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')] {
+        is(at, c)?;
+    }
+    if !(1..=12).contains(&month)
+        || !(1..=days_of(year, month)).contains(&day)
+        || hour > 23
+        || minute > 59
+        || second > 59
+    {
+        return None;
+    }
+    let mut at = 19;
+    let mut nanos = 0;
+    if matches!(bytes.get(at), Some(b'.' | b',')) {
+        let digits = bytes[at + 1..].iter().take_while(|b| b.is_ascii_digit()).count();
+        if digits == 0 {
+            return None;
+        }
+        let mut unit = 100_000_000;
+        for d in &bytes[at + 1..at + 1 + digits] {
+            nanos += i64::from(d - b'0') * unit;
+            unit /= 10;
+        }
+        at += 1 + digits;
+    }
+    let offset = match bytes.get(at)? {
+        b'Z' if bytes.len() == at + 1 => 0,
+        sign @ (b'+' | b'-') if bytes.len() == at + 6 => {
+            is(at + 3, b':')?;
+            let (h, m) = (number(at + 1, at + 3)?, number(at + 4, at + 6)?);
+            if h > 24 || m > 60 {
+                return None;
+            }
+            (h * 3600 + m * 60) * if *sign == b'-' { -1 } else { 1 }
+        }
+        _ => return None,
+    };
+    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
+    Some(GoTime::new(seconds, nanos))
+}
+
+fn days_of(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days from 1970-01-01 in the Gregorian calendar (H. Hinnant, "chrono-compatible low-level date algorithms").
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let y = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (y.div_euclid(400), y.rem_euclid(400));
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(s: &str) -> Option<i64> {
+        parse_time(s, Dialect::Prometheus).ok().map(GoTime::storage_millis)
+    }
+
+    #[test]
+    fn floats_and_dates() {
+        assert_eq!(millis("1710040000"), Some(1_710_040_000_000));
+        assert_eq!(millis("1710040000.1234"), Some(1_710_040_000_123));
+        assert_eq!(millis("-1.5"), Some(-1500));
+        assert_eq!(millis("2024-03-10T01:02:03Z"), Some(1_710_032_523_000));
+        assert_eq!(millis("2024-03-10T01:02:03.123456789Z"), Some(1_710_032_523_123));
+        assert_eq!(millis("2024-03-10T01:02:03+02:00"), Some(1_710_025_323_000));
+        assert_eq!(millis("0001-01-01T00:00:00Z"), Some(-62_135_596_800_000));
+        for bad in [
+            "2024-13-01T00:00:00Z",
+            "2024-03-10",
+            "2024-03-10T01:02:03",
+            "2024-02-30T00:00:00Z",
+            "now",
+            "é024-03-10T01:02:03Z",
+        ] {
+            assert_eq!(millis(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn ends_of_time_have_their_own_texts() {
+        assert_eq!(parse_time("-292273086-05-16T16:47:06Z", Dialect::Prometheus), Ok(GoTime::MIN));
+        assert!(parse_time("-292273086-05-16T16:47:06Z", Dialect::Thanos).is_err());
+        assert_eq!(GoTime::MIN.storage_millis(), -9_223_309_901_257_974_000);
+        assert_eq!(GoTime::MAX.storage_millis(), 9_223_309_901_257_974_999);
+    }
+
+    #[test]
+    fn overflow_wraps_as_in_go() {
+        let nan = parse_time("NaN", Dialect::Prometheus).expect("a float");
+        assert!(nan.since(GoTime::MIN) > 0 || nan.before(GoTime::MAX));
+        assert_eq!(parse_time("1e20", Dialect::Prometheus).map(GoTime::storage_millis), Ok(0));
+    }
+}

@@ -1,0 +1,73 @@
+//! A querier: options, sources and the means to work, shared by its HTTP and gRPC faces.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tithon_runtime::{Cpu, Metrics, Shutdown};
+use tokio::sync::Semaphore;
+
+use crate::fanout::{Fanout, Source, SourceInfo};
+use crate::metrics::QueryMetrics;
+use crate::options::QueryOptions;
+
+/// How often endpoints are asked what they hold, as Thanos does.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A querier. Clones share everything.
+#[derive(Clone)]
+pub struct QueryService {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) options: QueryOptions,
+    pub(crate) fanout: Fanout,
+    pub(crate) cpu: Cpu,
+    pub(crate) gate: Semaphore,
+    pub(crate) metrics: QueryMetrics,
+    pub(crate) started: SystemTime,
+}
+
+impl QueryService {
+    /// A querier over `sources`; evaluation runs on `cpu`, metrics are registered in `registry`.
+    pub fn new(options: QueryOptions, sources: Vec<Source>, cpu: Cpu, registry: &Metrics) -> QueryService {
+        let concurrent =
+            if options.max_concurrent == 0 { Semaphore::MAX_PERMITS } else { options.max_concurrent };
+        let metrics = QueryMetrics::new(registry, options.max_concurrent);
+        QueryService {
+            inner: Arc::new(Inner {
+                options,
+                fanout: Fanout::new(sources),
+                cpu,
+                gate: Semaphore::new(concurrent),
+                metrics,
+                started: SystemTime::now(),
+            }),
+        }
+    }
+
+    /// Asks every endpoint once what it holds. A querier is ready when this has ended.
+    pub async fn refresh(&self) {
+        self.inner.fanout.refresh().await;
+    }
+
+    /// Goes on asking until the shutdown.
+    pub async fn keep_refreshed(&self, shutdown: Shutdown) {
+        loop {
+            tokio::select! {
+                () = shutdown.wait() => return,
+                () = tokio::time::sleep(REFRESH_INTERVAL) => self.refresh().await,
+            }
+        }
+    }
+
+    /// What the sources hold, as far as they have answered.
+    pub fn sources(&self) -> Vec<SourceInfo> {
+        self.inner.fanout.infos()
+    }
+
+    /// The settings it was made with.
+    pub fn options(&self) -> &QueryOptions {
+        &self.inner.options
+    }
+}

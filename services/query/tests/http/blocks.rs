@@ -1,0 +1,165 @@
+//! A local source over block directories: what the program hands to a querier, in small.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{BoxStream, StreamExt};
+use tithon_chunks::{EncodedChunk, TimeRange};
+use tithon_engine::{Block, LabelRequest, SelectRequest, SelectedSeries};
+use tithon_index::{Labels, Matcher};
+use tithon_query::{
+    LabelsRequest, LocalPart, LocalSource, SeriesRequest, SourceError, SourceInfo, SourceLabels,
+};
+
+/// Blocks whose external labels belong to every series.
+pub(crate) struct Blocks(Vec<Arc<Block>>);
+
+impl Blocks {
+    /// Opens the blocks in the directories, each a block or a folder of blocks.
+    pub(crate) fn open(dirs: &[&str]) -> Blocks {
+        let mut blocks = Vec::new();
+        for dir in dirs {
+            let dir = tithon_testdata::shared(dir);
+            if dir.join("meta.json").exists() {
+                blocks.push(open(&dir));
+                continue;
+            }
+            for entry in std::fs::read_dir(&dir).expect("a folder of blocks") {
+                blocks.push(open(&entry.expect("an entry").path()));
+            }
+        }
+        Blocks(blocks)
+    }
+}
+
+fn open(dir: &Path) -> Arc<Block> {
+    Arc::new(Block::open(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())))
+}
+
+/// The matchers that the block's own labels are left with, or nothing if its external labels contradict one.
+fn inner_matchers(external: &Labels, matchers: &[Matcher]) -> Option<Vec<Matcher>> {
+    let mut inner = Vec::new();
+    for matcher in matchers {
+        match external.get(matcher.name()) {
+            Some(value) if matcher.matches(value) => {}
+            Some(_) => return None,
+            None => inner.push(matcher.clone()),
+        }
+    }
+    Some(inner)
+}
+
+/// The closed range of a block.
+fn range(block: &Block) -> TimeRange {
+    TimeRange::new(block.meta().min_time, block.meta().max_time - 1)
+}
+
+fn touches(block: &Block, asked: TimeRange) -> bool {
+    range(block).min <= asked.max && asked.min <= range(block).max
+}
+
+impl Blocks {
+    /// Per external label set, of the resolutions allowed the coarsest that is there.
+    fn of_resolution(&self, window: i64) -> Vec<&Arc<Block>> {
+        let best = |block: &Block| {
+            let same = self.0.iter().filter(|b| b.external_labels() == block.external_labels());
+            same.map(|b| b.meta().resolution_ms()).filter(|r| *r <= window).max().unwrap_or(0)
+        };
+        self.0.iter().filter(|block| block.meta().resolution_ms() == best(block)).collect()
+    }
+}
+
+impl Blocks {
+    fn select(&self, request: &SeriesRequest) -> Result<Vec<SelectedSeries>, SourceError> {
+        let mut streams = Vec::new();
+        for block in self.of_resolution(request.max_resolution_ms) {
+            let external = block.external_labels();
+            let Some(matchers) = inner_matchers(&external, &request.matchers) else { continue };
+            if !touches(block, request.range) {
+                continue;
+            }
+            let select =
+                SelectRequest { matchers, range: request.range, skip_chunks: request.skip_chunks, limit: 0 };
+            let mut series = Vec::new();
+            for batch in block.select(select) {
+                for one in batch?.series {
+                    let mut builder = one.labels.to_builder();
+                    for (name, value) in external.iter() {
+                        builder.set(name, value);
+                    }
+                    builder.retain(|n| !request.without_labels.iter().any(|w| w.as_bytes() == n));
+                    let chunks: Vec<EncodedChunk> = one.chunks;
+                    series.push(SelectedSeries { labels: builder.finish(), chunks });
+                }
+            }
+            series.sort_by(|a, b| a.labels.cmp(&b.labels));
+            streams.push(series.into_iter().map(Ok::<_, SourceError>));
+        }
+        tithon_engine::merge(streams).collect()
+    }
+
+    fn find(&self, request: &LabelsRequest) -> Result<Vec<Vec<u8>>, SourceError> {
+        let mut found = std::collections::BTreeSet::new();
+        for block in &self.0 {
+            let external = block.external_labels();
+            let Some(matchers) = inner_matchers(&external, &request.matchers) else { continue };
+            if !touches(block, request.range) {
+                continue;
+            }
+            let hidden = |name: &[u8]| request.without_labels.iter().any(|w| w.as_bytes() == name);
+            let own = LabelRequest {
+                values_of: request.values_of.clone().map(String::into_bytes),
+                matchers,
+                range: range(block),
+                limit: 0,
+            };
+            match &request.values_of {
+                Some(name) if external.get(name).is_some() => {
+                    // any series that matches carries the external value
+                    let any = LabelRequest { values_of: None, limit: 1, ..own };
+                    if !hidden(name.as_bytes()) && !block.labels(any)?.is_empty() {
+                        found.extend(external.get(name).map(<[u8]>::to_vec));
+                    }
+                }
+                Some(_) => found.extend(block.labels(own)?),
+                None => {
+                    let names = block.labels(own)?;
+                    if !names.is_empty() {
+                        found.extend(external.iter().map(|(n, _)| n.to_vec()).filter(|n| !hidden(n)));
+                    }
+                    found.extend(names);
+                }
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+}
+
+impl LocalSource for Blocks {
+    fn info(&self) -> SourceInfo {
+        SourceInfo {
+            name: "blocks".into(),
+            component: "store".into(),
+            label_sets: Vec::new(),
+            range: TimeRange::ALL,
+            last_check_ms: 0,
+            last_error: None,
+        }
+    }
+
+    fn series(&self, request: SeriesRequest, _: bool) -> BoxStream<'static, Result<LocalPart, SourceError>> {
+        let series =
+            self.select(&request).map(|series| LocalPart::Series(tithon_engine::SeriesBatch { series }));
+        futures::stream::iter([series]).boxed()
+    }
+
+    fn labels(
+        &self,
+        request: LabelsRequest,
+        _: bool,
+    ) -> BoxFuture<'static, Result<SourceLabels, SourceError>> {
+        let found = self.find(&request).map(|found| SourceLabels { found, warnings: Vec::new() });
+        std::future::ready(found).boxed()
+    }
+}

@@ -1,0 +1,186 @@
+//! Endpoints over gRPC: a querier under a querier, and servers that are down, slow or die in the middle of a stream.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use serde_json::{Value, json};
+use tithon_proto::thanos::info::info_server::{Info, InfoServer};
+use tithon_proto::thanos::info::{InfoRequest, InfoResponse, StoreInfo};
+use tithon_proto::thanos::store_server::{Store, StoreServer};
+use tithon_proto::thanos::{
+    Label, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse, Series,
+    SeriesRequest, SeriesResponse, series_response,
+};
+use tithon_query::{Endpoint, QueryOptions, Source, grpc_routes};
+use tithon_runtime::{GrpcServer, Probes, Shutdown};
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+
+use crate::{ask, serve, service, sources};
+
+const REPLICAS: [&str; 2] = ["answers/data/replica-a", "answers/data/replica-b"];
+
+async fn serve_grpc(routes: Routes) -> SocketAddr {
+    let server = GrpcServer::bind("127.0.0.1:0").await.expect("a free port");
+    let address = server.local_addr();
+    let probes = Probes::default();
+    tokio::spawn(async move {
+        server
+            .serve(routes, tithon_proto::FILE_DESCRIPTOR_SET, probes, Shutdown::default(), Duration::ZERO)
+            .await
+    });
+    address
+}
+
+fn endpoint(address: SocketAddr, options: &QueryOptions) -> Source {
+    Source::Remote(Arc::new(Endpoint::new(&address.to_string(), options).expect("an address")))
+}
+
+fn get(path: &str, params: Value) -> Value {
+    json!({"method": "GET", "path": path, "params": params})
+}
+
+/// What is asked of two servers that must agree.
+fn requests() -> Vec<Value> {
+    let time = ["time", "1710040000"];
+    let range = json!([["start", "1710030000"], ["end", "1710060000"]]);
+    let mut requests = vec![
+        get("/api/v1/labels", range.clone()),
+        get("/api/v1/label/job/values", range.clone()),
+        get("/api/v1/series", json!([["match[]", "node_load1"], range[0], range[1]])),
+        get("/api/v1/series", json!([["match[]", "up"], ["dedup", "false"], range[0], range[1]])),
+    ];
+    for query in [
+        "up",
+        "sum by (job) (rate(http_requests_total[5m]))",
+        "request_latency_seconds",
+        "count({__name__=~\"node_.*\"})",
+    ] {
+        requests.push(get("/api/v1/query", json!([["query", query], time])));
+    }
+    requests
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_querier_under_a_querier_gives_the_same_answers() {
+    let options = QueryOptions { replica_labels: vec!["replica".into()], ..QueryOptions::default() };
+    let below = serve_grpc(grpc_routes(service(options.clone(), sources(&REPLICAS)))).await;
+    let above = serve(options.clone(), vec![endpoint(below, &options)]).await;
+    let direct = serve(options, sources(&REPLICAS)).await;
+    for request in requests() {
+        let (got, want) = (ask(above, &request).await, ask(direct, &request).await);
+        assert_eq!(want.0, 200, "{request}: {}", want.1);
+        assert!(want.1["data"] != json!([]), "{request}");
+        assert_eq!(got, want, "{request}");
+    }
+}
+
+/// How a server misbehaves when it is asked for series.
+#[derive(Clone, Copy)]
+enum Fault {
+    DiesInTheMiddle,
+    NeverAnswers,
+}
+
+#[tonic::async_trait]
+impl Store for Fault {
+    type SeriesStream = BoxStream<'static, Result<SeriesResponse, Status>>;
+
+    async fn series(&self, _: Request<SeriesRequest>) -> Result<Response<Self::SeriesStream>, Status> {
+        let label =
+            |name: &'static str, value: &'static str| Label { name: name.into(), value: value.into() };
+        let series =
+            Series { labels: vec![label("__name__", "half"), label("job", "x")], chunks: Vec::new() };
+        let first = Ok(SeriesResponse { result: Some(series_response::Result::Series(series)) });
+        let rest: Self::SeriesStream = match self {
+            Fault::DiesInTheMiddle => futures::stream::iter([Err(Status::unavailable("gone"))]).boxed(),
+            Fault::NeverAnswers => futures::stream::pending().boxed(),
+        };
+        Ok(Response::new(futures::stream::iter([first]).chain(rest).boxed()))
+    }
+
+    async fn label_names(
+        &self,
+        _: Request<LabelNamesRequest>,
+    ) -> Result<Response<LabelNamesResponse>, Status> {
+        Err(Status::internal("no names"))
+    }
+
+    async fn label_values(
+        &self,
+        _: Request<LabelValuesRequest>,
+    ) -> Result<Response<LabelValuesResponse>, Status> {
+        Err(Status::internal("no values"))
+    }
+}
+
+#[tonic::async_trait]
+impl Info for Fault {
+    async fn info(&self, _: Request<InfoRequest>) -> Result<Response<InfoResponse>, Status> {
+        let store = StoreInfo { min_time: 0, max_time: i64::MAX, ..StoreInfo::default() };
+        let component_type = "store".to_owned();
+        Ok(Response::new(InfoResponse { store: Some(store), component_type, ..InfoResponse::default() }))
+    }
+}
+
+async fn faulty(fault: Fault) -> SocketAddr {
+    serve_grpc(Routes::new(StoreServer::new(fault)).add_service(InfoServer::new(fault))).await
+}
+
+/// Asks for series with and without partial responses: `warning` must be in the warnings, or in the error.
+async fn check_fault(source: Source, options: QueryOptions, warning: &str) {
+    let mut all = sources(&REPLICAS[..1]);
+    all.push(source);
+    let address = serve(options, all).await;
+    let params = |partial| {
+        json!([
+            ["match[]", "{__name__=~\"half|node_load1\"}"],
+            ["start", "1710030000"],
+            ["end", "1710060000"],
+            ["partial_response", partial]
+        ])
+    };
+    let (status, answer) = ask(address, &get("/api/v1/series", params("true"))).await;
+    assert_eq!(status, 200, "{answer}");
+    let names: Vec<&str> =
+        answer["data"].as_array().into_iter().flatten().filter_map(|s| s["__name__"].as_str()).collect();
+    assert_eq!(
+        names.iter().filter(|n| **n == "node_load1").count(),
+        6,
+        "other sources still answer: {answer}"
+    );
+    assert!(answer["warnings"][0].as_str().is_some_and(|w| w.contains(warning)), "{}", answer["warnings"]);
+    let (status, answer) = ask(address, &get("/api/v1/series", params("false"))).await;
+    assert_eq!((status, &answer["status"]), (422, &json!("error")), "{answer}");
+    assert!(answer["error"].as_str().is_some_and(|e| e.contains(warning)), "{answer}");
+}
+
+fn quick() -> QueryOptions {
+    QueryOptions { store_response_timeout: Duration::from_millis(200), ..QueryOptions::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_dies_costs_a_warning_or_the_request() {
+    let address = faulty(Fault::DiesInTheMiddle).await;
+    let options = QueryOptions::default();
+    check_fault(endpoint(address, &options), options, "rpc error: code = Unavailable desc = gone").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_endpoint_costs_a_warning_or_the_request() {
+    let address = faulty(Fault::NeverAnswers).await;
+    check_fault(endpoint(address, &quick()), quick(), "failed to receive any data in 200ms").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_down_costs_a_warning_or_the_request() {
+    // a port that was free a moment ago
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    drop(listener);
+    let options = QueryOptions::default();
+    check_fault(endpoint(address, &options), options, &address.to_string()).await;
+}

@@ -1,0 +1,68 @@
+//! The querier over real HTTP and gRPC, over real blocks.
+
+mod blocks;
+mod compare;
+mod endpoints;
+mod replay;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tithon_query::{QueryOptions, QueryService, Source, router};
+use tithon_runtime::{Cpu, HttpServer, Metrics, Shutdown};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use self::blocks::Blocks;
+
+fn path(record: &Value) -> &str {
+    record["path"].as_str().unwrap_or_default()
+}
+
+/// Local blocks in the directories.
+fn sources(dirs: &[&str]) -> Vec<Source> {
+    vec![Source::Local(Arc::new(Blocks::open(dirs)))]
+}
+
+fn service(options: QueryOptions, sources: Vec<Source>) -> QueryService {
+    QueryService::new(options, sources, Cpu::new(0).expect("a pool"), &Metrics::new("test"))
+}
+
+/// Serves a querier's HTTP API on a free port.
+async fn serve(options: QueryOptions, sources: Vec<Source>) -> SocketAddr {
+    let service = service(options, sources);
+    service.refresh().await;
+    let server = HttpServer::bind("127.0.0.1:0").await.expect("a free port");
+    let address = server.local_addr();
+    tokio::spawn(server.serve(router(service), Shutdown::default(), Duration::ZERO));
+    address
+}
+
+/// One request over a connection of its own: status and body.
+async fn ask(address: SocketAddr, record: &Value) -> (u16, Value) {
+    let params = record["params"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    for pair in params {
+        form.append_pair(pair[0].as_str().unwrap_or_default(), pair[1].as_str().unwrap_or_default());
+    }
+    let form = form.finish();
+    let path = path(record).replace(' ', "%20");
+    let request = if record["method"] == "POST" {
+        format!(
+            "POST {path} HTTP/1.0\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+            form.len()
+        )
+    } else {
+        format!("GET {path}?{form} HTTP/1.0\r\n\r\n")
+    };
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("an answer");
+    let answer = String::from_utf8(answer).expect("UTF-8");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
+    (status, serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned())))
+}

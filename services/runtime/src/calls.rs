@@ -1,0 +1,287 @@
+//! Metrics of gRPC calls, under the names of go-grpc-middleware as Thanos uses them: a layer around all services.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prost::Message;
+use prost_types::FileDescriptorSet;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::{HeaderMap, Request, Response};
+use tonic::{Code, Status};
+use tower::Layer;
+
+use crate::Metrics;
+
+/// `grpc_type`, `grpc_service`, `grpc_method`.
+type CallLabels = [(&'static str, String); 3];
+/// The same and `grpc_code`.
+type CodeLabels = [(&'static str, String); 4];
+
+const SECONDS: [f64; 14] = [0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0];
+
+/// Counts calls of the methods that the descriptors name; others are not counted, as callers could invent them.
+#[derive(Clone)]
+pub(crate) struct CallMetrics(Arc<Inner>);
+
+struct Inner {
+    /// By path, `/package.Service/Method`.
+    methods: BTreeMap<String, CallLabels>,
+    started: Family<CallLabels, Counter>,
+    handled: Family<CodeLabels, Counter>,
+    received: Family<CallLabels, Counter>,
+    sent: Family<CallLabels, Counter>,
+    seconds: Family<CallLabels, Histogram, fn() -> Histogram>,
+}
+
+impl CallMetrics {
+    /// Registers the metrics. `descriptors` are encoded `FileDescriptorSet`s; one that cannot be read names no method.
+    pub(crate) fn new(metrics: &Metrics, descriptors: &[&[u8]]) -> CallMetrics {
+        let decoded = descriptors.iter().map(|bytes| FileDescriptorSet::decode(*bytes).unwrap_or_default());
+        let inner = Inner {
+            methods: decoded.flat_map(|files| methods(&files)).collect(),
+            started: Family::default(),
+            handled: Family::default(),
+            received: Family::default(),
+            sent: Family::default(),
+            seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+        };
+        metrics.register(|r| {
+            r.register("grpc_server_started", "RPCs started on the server", inner.started.clone());
+            let help = "RPCs completed on the server, regardless of success or failure";
+            r.register("grpc_server_handled", help, inner.handled.clone());
+            let help = "RPC stream messages received on the server";
+            r.register("grpc_server_msg_received", help, inner.received.clone());
+            r.register("grpc_server_msg_sent", "RPC stream messages sent by the server", inner.sent.clone());
+            let help = "Time from the start of an RPC to its end on the server";
+            r.register("grpc_server_handling_seconds", help, inner.seconds.clone());
+        });
+        CallMetrics(Arc::new(inner))
+    }
+}
+
+fn methods(descriptors: &FileDescriptorSet) -> BTreeMap<String, CallLabels> {
+    let mut out = BTreeMap::new();
+    for file in &descriptors.file {
+        for service in &file.service {
+            let name = format!("{}.{}", file.package(), service.name());
+            for method in &service.method {
+                let kind = match (method.client_streaming(), method.server_streaming()) {
+                    (false, false) => "unary",
+                    (false, true) => "server_stream",
+                    (true, false) => "client_stream",
+                    (true, true) => "bidi_stream",
+                };
+                let labels = [
+                    ("grpc_type", kind.to_owned()),
+                    ("grpc_service", name.clone()),
+                    ("grpc_method", method.name().to_owned()),
+                ];
+                out.insert(format!("/{name}/{}", method.name()), labels);
+            }
+        }
+    }
+    out
+}
+
+impl<S> Layer<S> for CallMetrics {
+    type Service = Counted<S>;
+
+    fn layer(&self, service: S) -> Counted<S> {
+        Counted { service, metrics: self.clone() }
+    }
+}
+
+/// A service whose calls are counted.
+#[derive(Clone)]
+pub(crate) struct Counted<S> {
+    service: S,
+    metrics: CallMetrics,
+}
+
+impl<S> Service<Request<Body>> for Counted<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let inner = &self.metrics.0;
+        let Some(labels) = inner.methods.get(request.uri().path()).cloned() else {
+            return Box::pin(self.service.call(request));
+        };
+        inner.started.get_or_create(&labels).inc();
+        let received = inner.received.get_or_create(&labels).clone();
+        let request = request.map(|body| Body::new(Messages::new(body, received)));
+        let mut call =
+            Call { metrics: self.metrics.clone(), labels: labels.clone(), begun: Instant::now(), code: None };
+        let sent = inner.sent.get_or_create(&labels).clone();
+        let answering = self.service.call(request);
+        Box::pin(async move {
+            let response = answering.await?;
+            call.saw(response.headers());
+            Ok(response.map(|body| Body::new(Answer { messages: Messages::new(body, sent), call })))
+        })
+    }
+}
+
+/// A call under way; counted as handled when it is dropped, as cancelled where no status was seen.
+struct Call {
+    metrics: CallMetrics,
+    labels: CallLabels,
+    begun: Instant,
+    code: Option<Code>,
+}
+
+impl Call {
+    fn saw(&mut self, headers: &HeaderMap) {
+        if let Some(status) = Status::from_header_map(headers) {
+            self.code = Some(status.code());
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let inner = &self.metrics.0;
+        let code = match self.code.unwrap_or(Code::Cancelled) {
+            Code::Ok => "OK".to_owned(),
+            Code::Cancelled => "Canceled".to_owned(),
+            code => format!("{code:?}"),
+        };
+        let [kind, service, method] = self.labels.clone();
+        inner.handled.get_or_create(&[kind, service, method, ("grpc_code", code)]).inc();
+        inner.seconds.get_or_create(&self.labels).observe(self.begun.elapsed().as_secs_f64());
+    }
+}
+
+/// A body whose messages are counted.
+struct Messages {
+    body: Body,
+    counter: Counter,
+    heads: Heads,
+}
+
+impl Messages {
+    fn new(body: Body, counter: Counter) -> Messages {
+        Messages { body, counter, heads: Heads::default() }
+    }
+}
+
+/// Finds messages in a stream of bytes: each begins with five, whether it is compressed and its length.
+#[derive(Debug, Default)]
+struct Heads {
+    /// How many bytes of a head were seen, and the length as far as it is known.
+    seen: usize,
+    len: u32,
+    /// Bytes of the message that are yet to come.
+    left: usize,
+}
+
+impl Heads {
+    /// How many messages begin in `bytes`, which follow those of the call before.
+    fn count(&mut self, mut bytes: &[u8]) -> u64 {
+        let mut found = 0;
+        while !bytes.is_empty() {
+            let skipped = self.left.min(bytes.len());
+            self.left -= skipped;
+            bytes = &bytes[skipped..];
+            let Some((byte, rest)) = bytes.split_first() else { break };
+            bytes = rest;
+            if self.seen > 0 {
+                self.len = self.len << 8 | u32::from(*byte);
+            }
+            self.seen += 1;
+            if self.seen == 5 {
+                found += 1;
+                *self = Heads { left: self.len as usize, ..Heads::default() };
+            }
+        }
+        found
+    }
+}
+
+type Polled = Poll<Option<Result<Frame<Bytes>, Status>>>;
+
+impl HttpBody for Messages {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
+            let found = self.heads.count(data);
+            self.counter.inc_by(found);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of an answer; the status comes behind it.
+struct Answer {
+    messages: Messages,
+    call: Call,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
+        let frame = ready!(Pin::new(&mut self.messages).poll_frame(context));
+        if let Some(trailers) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.trailers_ref()) {
+            self.call.saw(trailers);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.messages.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.messages.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_counted_however_the_bytes_are_cut() {
+        let mut stream = Vec::new();
+        for len in [0_u32, 3, 300, 0, 1] {
+            stream.push(0);
+            stream.extend_from_slice(&len.to_be_bytes());
+            stream.extend(std::iter::repeat_n(7, len as usize));
+        }
+        for cut in 1..stream.len() {
+            let mut heads = Heads::default();
+            assert_eq!(stream.chunks(cut).map(|part| heads.count(part)).sum::<u64>(), 5, "cut {cut}");
+        }
+    }
+}

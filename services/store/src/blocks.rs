@@ -1,0 +1,95 @@
+//! The blocks that are served, by external labels and resolution, and which of them answer a request.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tithon_bucket::BucketBlock;
+use tithon_chunks::TimeRange;
+use tithon_engine::{BlockId, BlockMeta, Resolution};
+use tithon_index::Labels;
+
+/// Blocks that are served, and those that should be and are damaged. Never changed: a sync makes a new one.
+#[derive(Debug, Default)]
+pub(crate) struct Blocks {
+    pub(crate) open: BTreeMap<BlockId, Arc<BucketBlock>>,
+    pub(crate) groups: BTreeMap<Labels, Group>,
+    pub(crate) faulty: BTreeMap<BlockId, FaultyBlock>,
+}
+
+/// Blocks of one external label set, coarsest resolution first, each list ascending by time.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    by_resolution: [Vec<Arc<BucketBlock>>; 3],
+}
+
+/// A block that could not be opened.
+#[derive(Clone, Debug)]
+pub(crate) struct FaultyBlock {
+    pub(crate) meta: Arc<BlockMeta>,
+    pub(crate) reason: String,
+}
+
+/// Resolutions in the order of [`Group`]'s lists.
+const RESOLUTIONS: [Resolution; 3] = [Resolution::OneHour, Resolution::FiveMinutes, Resolution::Raw];
+
+/// The external labels of a block; none where Prometheus wrote it.
+pub(crate) fn external_labels(meta: &BlockMeta) -> Labels {
+    meta.thanos.as_ref().map(|thanos| thanos.external_labels()).unwrap_or_default()
+}
+
+impl Blocks {
+    /// Sorts open blocks into groups.
+    pub(crate) fn new(
+        open: BTreeMap<BlockId, Arc<BucketBlock>>,
+        faulty: BTreeMap<BlockId, FaultyBlock>,
+    ) -> Blocks {
+        let mut groups: BTreeMap<Labels, Group> = BTreeMap::new();
+        for block in open.values() {
+            let resolution = block.meta().resolution_ms();
+            if let Some(list) = RESOLUTIONS.iter().position(|r| r.ms() == resolution) {
+                let group = groups.entry(external_labels(block.meta())).or_default();
+                group.by_resolution[list].push(Arc::clone(block));
+            }
+        }
+        for list in groups.values_mut().flat_map(|group| &mut group.by_resolution) {
+            list.sort_by_key(|block| (block.meta().min_time, block.meta().max_time, block.id()));
+        }
+        Blocks { open, groups, faulty }
+    }
+}
+
+impl Group {
+    /// All blocks of the group.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<BucketBlock>> {
+        self.by_resolution.iter().flatten()
+    }
+
+    /// The blocks that answer for `range`: those of the coarsest resolution that is allowed, and finer ones where these
+    /// leave gaps; never coarser ones. Thanos `pkg/store/bucket.go`, `getFor`.
+    pub(crate) fn choose(&self, range: TimeRange, max_resolution_ms: i64) -> Vec<Arc<BucketBlock>> {
+        let coarsest = RESOLUTIONS.iter().position(|r| r.ms() <= max_resolution_ms);
+        let mut out = Vec::new();
+        if let Some(coarsest) = coarsest {
+            self.fill(range.min.0, range.max.0, coarsest, &mut out);
+        }
+        out
+    }
+
+    fn fill(&self, min: i64, max: i64, resolution: usize, out: &mut Vec<Arc<BucketBlock>>) {
+        let Some(blocks) = self.by_resolution.get(resolution).filter(|_| min <= max) else { return };
+        let mut cursor = min;
+        for block in blocks {
+            let meta = block.meta();
+            if meta.max_time <= min {
+                continue;
+            }
+            if meta.min_time > max {
+                break;
+            }
+            self.fill(cursor, meta.min_time.saturating_sub(1), resolution + 1, out);
+            out.push(Arc::clone(block));
+            cursor = meta.max_time;
+        }
+        self.fill(cursor, max, resolution + 1, out);
+    }
+}

@@ -1,0 +1,35 @@
+//! What an operator may set.
+
+use std::time::Duration;
+
+use tithon_chunks::TimeRange;
+
+/// Options of a [`crate::Store`]; the defaults are those of `thanos store`.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Only blocks that overlap it are served, and requests are cut to it.
+    pub time: TimeRange,
+    /// A block that was marked for deletion so long ago is no longer served.
+    pub ignore_deletion_marks_delay: Duration,
+    /// Looks at the bucket are so far apart.
+    pub sync_interval: Duration,
+    /// Calls of `Series` that are answered at once; 0 is no limit.
+    pub series_max_concurrency: usize,
+    /// The most series one request may select over all blocks; 0 is no limit.
+    pub request_series_max: u64,
+    /// The most samples one request may select, counted as 120 a chunk; 0 is no limit.
+    pub request_samples_max: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> StoreOptions {
+        StoreOptions {
+            time: TimeRange::ALL,
+            ignore_deletion_marks_delay: Duration::from_secs(24 * 3600),
+            sync_interval: Duration::from_secs(15 * 60),
+            series_max_concurrency: 20,
+            request_series_max: 0,
+            request_samples_max: 0,
+        }
+    }
+}

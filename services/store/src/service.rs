@@ -1,0 +1,219 @@
+//! The gRPC services `thanos.Store` and `thanos.info.Info` over a [`Store`].
+
+use std::pin::Pin;
+
+use futures::{Stream, StreamExt, stream};
+use tithon_chunks::{ErrorKind, TimeRange};
+use tithon_proto::hintspb::{
+    Block, LabelNamesRequestHints, LabelNamesResponseHints, LabelValuesRequestHints,
+    LabelValuesResponseHints, SeriesRequestHints,
+};
+use tithon_proto::thanos::info::info_server::{Info, InfoServer};
+use tithon_proto::thanos::info::{InfoRequest, InfoResponse, StoreInfo, TsdbInfo};
+use tithon_proto::thanos::{
+    Aggr, LabelMatcher, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse,
+    PartialResponseStrategy, SeriesRequest, ShardInfo,
+};
+use tithon_proto::{
+    ConvertError, Hint, SeriesFrame, hint_from_any, hint_to_any, label_set, matchers_from_wire,
+};
+use tithon_runtime::{Probes, to_status};
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+
+use crate::frames::Framer;
+use crate::rpc::StoreRpc;
+use crate::{LabelAnswer, LabelsRequest, SelectRequest, Shard, Store, StoreError};
+
+type Frames = Pin<Box<dyn Stream<Item = Result<SeriesFrame, Status>> + Send>>;
+
+/// The wire's face of a [`Store`].
+#[derive(Clone)]
+pub struct StoreService {
+    store: Store,
+    probes: Probes,
+}
+
+impl StoreService {
+    /// `Info` fails as long as `probes` say that the process is not ready.
+    pub fn new(store: Store, probes: Probes) -> StoreService {
+        StoreService { store, probes }
+    }
+
+    /// The names of both services, for reflection.
+    pub const SERVICES: &'static [&'static str] = &["thanos.Store", "thanos.info.Info"];
+
+    /// Both services; messages may be as big as Thanos allows.
+    pub fn routes(self) -> Routes {
+        Routes::new(StoreRpc(self.clone())).add_service(InfoServer::new(self))
+    }
+
+    pub(crate) fn series(&self, wire: SeriesRequest) -> Result<Response<Frames>, Status> {
+        let batch = not_negative("response_batch_size", wire.response_batch_size).map_err(series_status)?;
+        let request = select_request(wire).map_err(series_status)?;
+        let framer = Framer::new(request.aggregates.clone(), usize::try_from(batch).unwrap_or(usize::MAX));
+        let parts = self.store.select(request).map(Some).chain(stream::once(async { None }));
+        let frames = parts.scan(framer, |framer, part| {
+            let frames: Vec<Result<SeriesFrame, Status>> = match part {
+                None => framer.finish().into_iter().map(Ok).collect(),
+                Some(Err(error)) => vec![Err(series_status(error))],
+                Some(Ok(part)) => match framer.push(part) {
+                    Ok(frames) => frames.into_iter().map(Ok).collect(),
+                    Err(error) => vec![Err(to_status(error.kind(), error.to_string()))],
+                },
+            };
+            std::future::ready(Some(stream::iter(frames)))
+        });
+        Ok(Response::new(Box::pin(frames.flatten())))
+    }
+
+    pub(crate) async fn label_names(
+        &self,
+        wire: LabelNamesRequest,
+    ) -> Result<Response<LabelNamesResponse>, Status> {
+        let place = "unmarshal label names request hints: ";
+        let hints: LabelNamesRequestHints = hints(place, wire.hints).map_err(label_status)?;
+        let request = LabelsRequest {
+            matchers: label_matchers(&wire.matchers).map_err(label_status)?,
+            range: TimeRange::new(wire.start, wire.end),
+            whole_blocks: false,
+            without_labels: wire.without_replica_labels,
+            limit: limit(wire.limit),
+            block_matchers: block_matchers(&hints.block_matchers).map_err(label_status)?,
+            abort_on_fault: aborts(wire.partial_response_disabled, wire.partial_response_strategy),
+        };
+        let answer = self.store.label_names(request).await.map_err(label_status)?;
+        let hints = LabelNamesResponseHints { queried_blocks: queried(&answer) };
+        Ok(Response::new(LabelNamesResponse {
+            names: answer.found.into_iter().map(Into::into).collect(),
+            warnings: answer.warnings,
+            hints: Some(hint_to_any(&hints)),
+        }))
+    }
+
+    pub(crate) async fn label_values(
+        &self,
+        wire: LabelValuesRequest,
+    ) -> Result<Response<LabelValuesResponse>, Status> {
+        let place = "unmarshal label values request hints: ";
+        let hints: LabelValuesRequestHints = hints(place, wire.hints).map_err(label_status)?;
+        let request = LabelsRequest {
+            matchers: label_matchers(&wire.matchers).map_err(label_status)?,
+            range: TimeRange::new(wire.start, wire.end),
+            whole_blocks: false,
+            without_labels: wire.without_replica_labels,
+            limit: limit(wire.limit),
+            block_matchers: block_matchers(&hints.block_matchers).map_err(label_status)?,
+            abort_on_fault: aborts(wire.partial_response_disabled, wire.partial_response_strategy),
+        };
+        let dropped = request.without_labels.iter().any(|w| w.as_bytes() == wire.label);
+        let answer = self.store.label_values(&wire.label, request).await.map_err(label_status)?;
+        let hints = LabelValuesResponseHints { queried_blocks: queried(&answer) };
+        Ok(Response::new(LabelValuesResponse {
+            values: answer.found.into_iter().map(Into::into).collect(),
+            warnings: answer.warnings,
+            hints: (!dropped).then(|| hint_to_any(&hints)),
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl Info for StoreService {
+    async fn info(&self, _: Request<InfoRequest>) -> Result<Response<InfoResponse>, Status> {
+        if !self.probes.is_ready() {
+            return Err(Status::unknown("Not ready"));
+        }
+        let advertised = self.store.advertised();
+        let tsdb_infos = advertised.stretches.iter().map(|stretch| TsdbInfo {
+            labels: Some(label_set(&stretch.labels)),
+            min_time: stretch.min_time,
+            max_time: stretch.max_time,
+        });
+        let store = StoreInfo {
+            min_time: advertised.range.min.0,
+            max_time: advertised.range.max.0,
+            supports_sharding: true,
+            supports_without_replica_labels: true,
+            tsdb_infos: tsdb_infos.collect(),
+            supports_projections: false,
+        };
+        Ok(Response::new(InfoResponse {
+            label_sets: advertised.label_sets.iter().map(label_set).collect(),
+            component_type: "store".to_owned(),
+            store: Some(store),
+            ..InfoResponse::default()
+        }))
+    }
+}
+
+fn select_request(wire: SeriesRequest) -> Result<SelectRequest, StoreError> {
+    let request = |place| move |source| StoreError::Request { place, source };
+    not_negative("max_resolution_window", wire.max_resolution_window)?;
+    let hints: SeriesRequestHints = hints("unmarshal series request hints: ", wire.hints)?;
+    Ok(SelectRequest {
+        matchers: matchers_from_wire(&wire.matchers).map_err(request(""))?,
+        range: TimeRange::new(wire.min_time, wire.max_time),
+        max_resolution_ms: wire.max_resolution_window,
+        // Upstream selects nothing for an aggregate that it does not know.
+        aggregates: wire.aggregates.iter().filter_map(|a| Aggr::try_from(*a).ok()).collect(),
+        skip_chunks: wire.skip_chunks,
+        without_labels: wire.without_replica_labels,
+        shard: wire.shard_info.and_then(shard),
+        limit: limit(wire.limit),
+        block_matchers: block_matchers(&hints.block_matchers)?,
+        abort_on_fault: aborts(wire.partial_response_disabled, wire.partial_response_strategy),
+    })
+}
+
+/// No shard is asked for when there is less than one; an index that is negative is as big as upstream's cast makes it.
+fn shard(wire: ShardInfo) -> Option<Shard> {
+    let total = u64::try_from(wire.total_shards).ok().filter(|total| *total > 0)?;
+    Some(Shard { index: wire.shard_index.cast_unsigned(), total, by: wire.by, labels: wire.labels })
+}
+
+fn limit(wire: i64) -> usize {
+    usize::try_from(wire).unwrap_or(0)
+}
+
+fn aborts(disabled: bool, strategy: i32) -> bool {
+    disabled || strategy == i32::from(PartialResponseStrategy::Abort)
+}
+
+fn not_negative(field: &'static str, value: i64) -> Result<u64, StoreError> {
+    u64::try_from(value).map_err(|_| StoreError::Negative { field, value })
+}
+
+fn hints<H: Hint>(place: &'static str, any: Option<prost_types::Any>) -> Result<H, StoreError> {
+    let Some(any) = any else { return Ok(H::default()) };
+    hint_from_any(&any).map_err(|source| StoreError::Request { place, source })
+}
+
+fn label_matchers(wire: &[LabelMatcher]) -> Result<Vec<tithon_index::Matcher>, StoreError> {
+    let failed = |source| StoreError::Request { place: "translate request labels matchers: ", source };
+    matchers_from_wire(wire).map_err(failed)
+}
+
+fn block_matchers(wire: &[LabelMatcher]) -> Result<Vec<tithon_index::Matcher>, StoreError> {
+    let failed = |source| StoreError::Request { place: "translate request hints labels matchers: ", source };
+    matchers_from_wire(wire).map_err(failed)
+}
+
+fn queried(answer: &LabelAnswer) -> Vec<Block> {
+    answer.queried.iter().map(|id| Block { id: id.to_string() }).collect()
+}
+
+/// As Thanos: a block that cannot be read aborts, one without a wanted aggregate is `Unknown`, the rest goes by kind.
+fn series_status(error: StoreError) -> Status {
+    let message = error.to_string();
+    match &error {
+        StoreError::Chunk { source: ConvertError::NoAggregate(_), .. } => Status::unknown(message),
+        error if error.spares_other_blocks() => Status::aborted(message),
+        error => to_status(error.kind(), message),
+    }
+}
+
+/// As Thanos: a block that cannot be read is `Internal`, the rest goes by kind.
+fn label_status(error: StoreError) -> Status {
+    let kind = if error.spares_other_blocks() { ErrorKind::Internal } else { error.kind() };
+    to_status(kind, error.to_string())
+}

@@ -1,0 +1,45 @@
+//! Whether a series belongs to a shard. Thanos `pkg/store/storepb/shard_info.go`.
+
+use tithon_index::Labels;
+use xxhash_rust::xxh64::xxh64;
+
+use crate::Shard;
+
+impl Shard {
+    /// By XXH64 over names and values, each followed by 0xff, of the labels that count. `buffer` is scratch space.
+    pub(crate) fn holds(&self, labels: &Labels, buffer: &mut Vec<u8>) -> bool {
+        buffer.clear();
+        for (name, value) in labels.iter() {
+            if self.by == self.labels.iter().any(|l| l.as_bytes() == name) {
+                for part in [name, value] {
+                    buffer.extend_from_slice(part);
+                    buffer.push(0xff);
+                }
+            }
+        }
+        xxh64(buffer, 0) % self.total == self.index
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_is_in_one_shard_and_only_listed_labels_count() {
+        for by in [false, true] {
+            let shard = |index| Shard { index, total: 3, by, labels: vec!["job".into()] };
+            let shard_of = |job: &str, pod: &str| {
+                let labels = Labels::from_pairs([("job", job), ("pod", pod)]);
+                let all: Vec<u64> = (0..3).filter(|i| shard(*i).holds(&labels, &mut Vec::new())).collect();
+                assert_eq!(all.len(), 1);
+                all[0]
+            };
+            let same = |a: (&str, &str), b: (&str, &str)| assert_eq!(shard_of(a.0, a.1), shard_of(b.0, b.1));
+            for i in 0..20 {
+                let text = i.to_string();
+                if by { same(("a", &text), ("a", "x")) } else { same((&text, "a"), ("x", "a")) }
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! A store: the blocks of a bucket that are served, and what answers from them.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tithon_bucket::Bucket;
+use tithon_runtime::{Cpu, Metrics};
+use tokio::sync::Semaphore;
+
+use crate::blocks::Blocks;
+use crate::metrics::StoreMetrics;
+use crate::sync::SyncState;
+use crate::{StoreError, StoreOptions};
+
+/// Answers for the blocks of one bucket. Clones share them.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) bucket: Bucket,
+    pub(crate) options: StoreOptions,
+    pub(crate) cpu: Cpu,
+    pub(crate) metrics: StoreMetrics,
+    pub(crate) blocks: ArcSwap<Blocks>,
+    pub(crate) sync: tokio::sync::Mutex<SyncState>,
+    /// Calls of `Series` that may begin.
+    pub(crate) gate: Option<Arc<Semaphore>>,
+}
+
+impl Store {
+    /// Looks at the bucket once and opens its blocks. Damaged blocks are skipped with a warning; a bucket that cannot
+    /// be listed is an error.
+    pub async fn open(
+        bucket: Bucket,
+        options: StoreOptions,
+        cpu: Cpu,
+        metrics: &Metrics,
+    ) -> Result<Store, StoreError> {
+        let gate = match options.series_max_concurrency {
+            0 => None,
+            most => Some(Arc::new(Semaphore::new(most))),
+        };
+        let inner = Inner {
+            bucket,
+            options,
+            cpu,
+            metrics: StoreMetrics::default(),
+            blocks: ArcSwap::default(),
+            sync: tokio::sync::Mutex::default(),
+            gate,
+        };
+        inner.metrics.register(metrics);
+        let store = Store { inner: Arc::new(inner) };
+        store.sync().await?;
+        Ok(store)
+    }
+
+    /// Number of blocks that are served.
+    pub fn n_blocks(&self) -> usize {
+        self.inner.blocks.load().open.len()
+    }
+}

@@ -1,0 +1,76 @@
+//! The frame of every server process: metrics, probes, signals, the HTTP and the gRPC server.
+
+use axum::Router;
+use tithon_runtime::{GrpcServer, HttpServer, Metrics, Probes, RuntimeError, Shutdown, ops_router};
+use tonic::service::Routes;
+use tracing::info;
+
+use crate::flags::ServerFlags;
+
+/// What a component needs while it starts; its ports are taken, so that a port in use is found first.
+pub struct Process {
+    pub metrics: Metrics,
+    pub probes: Probes,
+    pub shutdown: Shutdown,
+    http: HttpServer,
+    grpc: GrpcServer,
+    flags: ServerFlags,
+    component: &'static str,
+}
+
+impl Process {
+    /// Takes both ports and begins to listen for SIGINT and SIGTERM.
+    pub async fn start(component: &'static str, flags: &ServerFlags) -> Result<Process, ProcessError> {
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        let probes = Probes::default();
+        probes.register(&metrics, component);
+        Ok(Process {
+            http: HttpServer::bind(&flags.http_address.to_string()).await?,
+            grpc: GrpcServer::bind(&flags.grpc_address.to_string()).await?,
+            shutdown: Shutdown::on_signals().map_err(ProcessError::Signals)?,
+            metrics,
+            probes,
+            flags: flags.clone(),
+            component,
+        })
+    }
+
+    /// Serves until a signal comes: `router` besides probes and metrics, `routes` besides health and reflection.
+    pub async fn serve(self, router: Router, routes: Routes) -> Result<(), ProcessError> {
+        let (http, grpc) = (self.http.local_addr(), self.grpc.local_addr());
+        let router = router.merge(ops_router(self.probes.clone(), self.metrics.clone()));
+        self.probes.set_healthy(true);
+        self.probes.set_ready(true);
+        info!(component = self.component, http = %http, grpc = %grpc, "ready");
+        let probes = self.probes.clone();
+        let (shutdown, unready) = (self.shutdown.clone(), self.shutdown.clone());
+        let announce = async move {
+            unready.wait().await;
+            info!("stopping");
+            probes.set_ready(false);
+            Ok(())
+        };
+        let http = self.http.serve(router, shutdown.clone(), self.flags.http_grace_period);
+        let grpc = self.grpc.serve(
+            routes,
+            tithon_proto::FILE_DESCRIPTOR_SET,
+            self.probes.clone(),
+            shutdown,
+            self.flags.grpc_grace_period,
+        );
+        let result = tokio::try_join!(http, grpc, announce);
+        self.probes.set_healthy(false);
+        Ok(result.map(|_| ())?)
+    }
+}
+
+/// Why a process ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// A server could not start or broke.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// Signals cannot be listened for.
+    #[error("signals: {0}")]
+    Signals(std::io::Error),
+}

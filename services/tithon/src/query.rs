@@ -1,0 +1,86 @@
+//! `tithon query`: PromQL over StoreAPI servers.
+
+use std::sync::Arc;
+
+use tithon_query::{
+    DedupFunction, Dialect, Endpoint, EndpointError, QueryOptions, QueryService, Source, router,
+};
+use tithon_runtime::{Cpu, RuntimeError};
+use tonic::service::Routes;
+use tracing::warn;
+
+use crate::cli::{AnswerFlags, DedupFunc, QueryFlags};
+use crate::process::{Process, ProcessError};
+
+/// Why the querier ended.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The process could not start or its servers broke.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The CPU pool could not start.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// An address is none.
+    #[error("--endpoint: {0}")]
+    Endpoint(#[from] EndpointError),
+}
+
+/// Runs until a signal comes.
+pub async fn run(flags: &QueryFlags) -> Result<(), QueryError> {
+    let process = Process::start("query", &flags.server).await?;
+    let options = QueryOptions {
+        dialect: Dialect::Thanos,
+        store_response_timeout: flags.response_timeout,
+        info_timeout: flags.info_timeout,
+        unhealthy_timeout: flags.unhealthy_timeout,
+        ..answer_options(&flags.answers)
+    };
+    let mut sources = Vec::new();
+    for address in flags.endpoint.iter().chain(&flags.endpoint_strict) {
+        sources.push(Source::Remote(Arc::new(Endpoint::new(address, &options)?)));
+    }
+    if sources.is_empty() {
+        warn!("no --endpoint is given: every query will find nothing");
+    }
+    let service = QueryService::new(options, sources, Cpu::new(0)?, &process.metrics);
+    service.refresh().await;
+    tokio::spawn({
+        let (service, shutdown) = (service.clone(), process.shutdown.clone());
+        async move { service.keep_refreshed(shutdown).await }
+    });
+    Ok(process.serve(router(service), Routes::default()).await?)
+}
+
+/// The options that the flags of answers give; the rest stays as it is by default.
+pub fn answer_options(flags: &AnswerFlags) -> QueryOptions {
+    let mut options = QueryOptions {
+        timeout: flags.timeout,
+        max_concurrent: flags.max_concurrent,
+        max_samples: flags.max_samples,
+        lookback_delta: flags.lookback_delta,
+        replica_labels: flags.replica_label.clone(),
+        dedup_function: match flags.deduplication {
+            DedupFunc::Penalty => DedupFunction::Penalty,
+            DedupFunc::Chain => DedupFunction::Chain,
+        },
+        default_evaluation_interval: flags.default_evaluation_interval,
+        default_step: flags.default_step,
+        auto_downsampling: flags.auto_downsampling,
+        partial_response: flags.partial_response,
+        metadata_default_time_range: flags.metadata_default_time_range,
+        ..QueryOptions::default()
+    };
+    for feature in &flags.enable_feature {
+        match feature.as_str() {
+            "promql-experimental-functions" => options.experimental_functions = true,
+            "promql-extended-range-selectors" => options.extended_range_selectors = true,
+            "promql-binop-fill-modifiers" => options.binop_fill_modifiers = true,
+            "promql-delayed-name-removal" => options.delayed_name_removal = true,
+            // Always on, as upstream has them by now.
+            "promql-at-modifier" | "promql-negative-offset" | "promql-duration-expr" | "query-pushdown" => {}
+            other => warn!(feature = other, "unknown feature in --enable-feature is ignored"),
+        }
+    }
+    options
+}
