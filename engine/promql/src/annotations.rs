@@ -143,7 +143,7 @@ fn two_digits(value: f64) -> String {
     let (mantissa, exponent) = rounded.split_once('e').unwrap_or((&rounded, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
-    if exponent < -4 || exponent >= 2 {
+    if !(-4..2).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{mantissa}e{sign}{:02}", exponent.abs());
     }

@@ -127,9 +127,21 @@ impl Evaluator<'_> {
         if self.ctx.is_cancelled() { Err(QueryError::Cancelled) } else { Ok(()) }
     }
 
-    /// Evaluates a node over steps.
+    /// Evaluates a node over steps. Afterwards nothing more is held than before, but for the result.
     pub(crate) fn eval(&self, id: NodeId, steps: &Steps) -> Result<Output, QueryError> {
         self.check_cancelled()?;
+        let before = self.budget.held();
+        let output = self.eval_kind(id, steps)?;
+        let (samples, columns) = match &output {
+            Output::Scalar(values) => (values.len() as u64, 1),
+            Output::Text(_) => (0, 0),
+            Output::Frame(frame) => (frame.n_samples(), frame.rows.len() as u64),
+        };
+        self.budget.settle(before, samples, columns * steps.len as u64 * 8)?;
+        Ok(output)
+    }
+
+    fn eval_kind(&self, id: NodeId, steps: &Steps) -> Result<Output, QueryError> {
         let output = match self.kind(id) {
             NodeKind::Number { value, .. } => Output::Scalar(vec![*value; steps.len]),
             NodeKind::String(text) => Output::Text(text.clone()),
@@ -145,6 +157,29 @@ impl Evaluator<'_> {
             }
         };
         Ok(output)
+    }
+
+    /// Hands the rows of a node of vector type to `sink`, one by one where the node allows it: then they are not held.
+    pub(crate) fn for_each_row(
+        &self,
+        id: NodeId,
+        steps: &Steps,
+        mut sink: impl FnMut(Row),
+    ) -> Result<(), QueryError> {
+        let id = self.unparen(id);
+        let mut fold = |row: Row| {
+            let samples = row.column.n_samples() as u64;
+            sink(row);
+            self.budget.release(samples, steps.len as u64 * 8);
+            Ok(())
+        };
+        match self.kind(id) {
+            NodeKind::Vector(s) => ops::selector::for_each(self, id, s, steps, fold),
+            NodeKind::Call(call) if functions::is_over_selector(self, call) => {
+                functions::for_each(self, call, steps, fold)
+            }
+            _ => self.frame(id, steps)?.rows.into_iter().try_for_each(&mut fold),
+        }
     }
 
     /// A node of vector type as a frame; a scalar becomes a row without labels.
@@ -185,8 +220,6 @@ impl Evaluator<'_> {
             }
             Output::Text(text) => Output::Text(text),
             Output::Frame(frame) => {
-                let samples = frame.rows.len() as u64 * (steps.len as u64 - 1);
-                self.budget.add(samples, samples * 8)?;
                 let rows =
                     frame.rows.into_iter().map(|row| Row { column: row.column.spread(steps.len), ..row });
                 Output::Frame(Frame { rows: rows.collect() })

@@ -24,7 +24,11 @@ impl Steps {
     /// The steps from `start` to at most `end`; none when `end < start`.
     pub(crate) fn new(start: i64, end: i64, interval: i64) -> Steps {
         let interval = interval.max(1);
-        let len = if end < start { 0 } else { (end.abs_diff(start) / interval as u64) as usize + 1 };
+        let len = if end < start {
+            0
+        } else {
+            ((end.abs_diff(start) / interval as u64) as usize).saturating_add(1)
+        };
         Steps { start, interval, len, is_range: end > start }
     }
 
@@ -225,7 +229,7 @@ impl Column {
     /// The sample of the first step at each of `len` steps.
     pub(crate) fn spread(&self, len: usize) -> Column {
         let mut column = Column::new(len);
-        if let Some(cell) = (self.len() > 0).then(|| self.get(0)).flatten() {
+        if let Some(cell) = (!self.is_empty()).then(|| self.get(0)).flatten() {
             (0..len).for_each(|step| column.copy(step, cell));
         }
         column

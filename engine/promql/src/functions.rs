@@ -25,6 +25,7 @@ use crate::frame::Steps;
 
 pub(crate) use labels::is_label_name;
 pub(crate) use over_time::HistogramMean;
+pub(crate) use range_call::{for_each, is_over_selector};
 
 /// Evaluates a call.
 pub(crate) fn eval(ev: &Evaluator<'_>, id: NodeId, call: &Call, steps: &Steps) -> Result<Output, QueryError> {

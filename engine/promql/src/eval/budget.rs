@@ -61,6 +61,18 @@ impl Budget {
         let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| less(held, bytes));
     }
 
+    /// The samples and bytes held now.
+    pub(crate) fn held(&self) -> (u64, u64) {
+        (self.samples.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+
+    /// A node is done: what was held before it is held, and its result.
+    pub(crate) fn settle(&self, before: (u64, u64), samples: u64, bytes: u64) -> Result<(), QueryError> {
+        self.samples.store(before.0, Ordering::Relaxed);
+        self.bytes.store(before.1, Ordering::Relaxed);
+        self.add(samples, bytes)
+    }
+
     /// Samples were touched (`total`), and read for the first time (`read`).
     pub(crate) fn touch(&self, total: u64, read: u64) {
         self.total.fetch_add(total, Ordering::Relaxed);

@@ -60,7 +60,7 @@ fn vector(frame: Frame, t: Timestamp) -> Vec<VectorSample> {
         };
         Some(VectorSample { labels: row.labels, t, sample })
     };
-    frame.rows.into_iter().filter(|row| row.column.len() > 0).filter_map(sample).collect()
+    frame.rows.into_iter().filter(|row| !row.column.is_empty()).filter_map(sample).collect()
 }
 
 fn matrix(frame: Frame, steps: &Steps) -> Vec<MatrixSeries> {

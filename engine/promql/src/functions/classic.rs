@@ -45,7 +45,7 @@ pub(super) fn quantile(q: f64, buckets: &mut [Bucket]) -> (f64, Option<Forced>) 
     }
     let mut rank = q * buckets[last].count;
     // A binary search and not a scan: with NaN counts they differ.
-    let at = buckets[..last].partition_point(|b| !(b.count >= rank));
+    let at = buckets[..last].partition_point(|b| b.count < rank || b.count.is_nan() || rank.is_nan());
     if at == last {
         return (buckets[last - 1].upper, forced);
     }

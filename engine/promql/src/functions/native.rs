@@ -138,7 +138,7 @@ pub(super) fn fraction(lower: f64, upper: f64, h: &FloatHistogram) -> (f64, NanN
     } else {
         count = h.count;
     }
-    let capped = |rank: Option<f64>| rank.filter(|rank| !(*rank > count)).unwrap_or(count);
+    let capped = |rank: Option<f64>| rank.map_or(count, |rank| if rank > count { count } else { rank });
     ((capped(upper_rank) - capped(lower_rank)) / h.count, note)
 }
 

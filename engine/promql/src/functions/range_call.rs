@@ -1,5 +1,6 @@
 //! Calls of functions over range vectors: series by series, window by window.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tithon_chunks::{FloatHistogram, Samples};
@@ -10,7 +11,6 @@ use crate::ast::{Call, NodeId, NodeKind, PosRange};
 use crate::error::QueryError;
 use crate::eval::Evaluator;
 use crate::frame::{Column, Frame, Row, Steps, without_metadata};
-use crate::ops::merge;
 use crate::ops::range::{RangeArg, Window};
 use crate::result::Sample;
 
@@ -50,10 +50,32 @@ const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
 
 /// Evaluates a call with a range vector among its arguments.
 pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Frame, QueryError> {
+    let mut frame = Frame::default();
+    for_each(ev, call, steps, |row| {
+        frame.rows.push(row);
+        Ok(())
+    })?;
+    Ok(frame)
+}
+
+/// Whether the call is one of this file's, over the series of a selector: its rows can be had one by one.
+pub(crate) fn is_over_selector(ev: &Evaluator<'_>, call: &Call) -> bool {
+    let is_matrix = |arg: &NodeId| matches!(ev.kind(ev.unparen(*arg)), NodeKind::Matrix(_));
+    call.func.name != "absent_over_time" && call.args.iter().any(is_matrix)
+}
+
+/// Hands the rows of a call to `sink`, those without a sample left out. Without delayed name removal it is an error
+/// when two have equal labels, whenever their samples are; labels count as equal when their hashes are.
+pub(crate) fn for_each(
+    ev: &Evaluator<'_>,
+    call: &Call,
+    steps: &Steps,
+    mut sink: impl FnMut(Row) -> Result<(), QueryError>,
+) -> Result<(), QueryError> {
     let (arg, site) = prepare(ev, call, steps)?;
     let keeps_name = matches!(site.name, "first_over_time" | "last_over_time");
     let delayed = ev.options().delayed_name_removal;
-    let mut frame = Frame::default();
+    let mut seen = HashSet::new();
     arg.for_each(
         ev,
         |arg, labels, samples, notes| {
@@ -64,18 +86,17 @@ pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Fra
             Ok(column)
         },
         |labels, drop_name, column| {
-            if !column.is_empty() {
-                let drop_name = drop_name || !keeps_name;
-                let labels = if drop_name && !delayed { without_metadata(&labels) } else { labels };
-                frame.rows.push(Row { labels, drop_name, column });
+            if column.is_empty() {
+                return Ok(());
             }
-            Ok(())
+            let drop_name = drop_name || !keeps_name;
+            let labels = if drop_name && !delayed { without_metadata(&labels) } else { labels };
+            if !delayed && !seen.insert(labels.hash64()) {
+                return Err(QueryError::same_labelset());
+            }
+            sink(Row { labels, drop_name, column })
         },
-    )?;
-    if !delayed {
-        merge::refuse_equal_labels(&frame)?;
-    }
-    Ok(frame)
+    )
 }
 
 /// Evaluates the arguments: a subquery first, then the scalars.

@@ -36,7 +36,7 @@ pub(super) fn extrapolated(site: &Site, window: &Window<'_>, falls: &[usize], no
             change = with_resets(change, window, falls);
             note_overlap(window.float_starts, window.float_times, site, window, notes);
         }
-        let start = is_counter.then(|| window.float_starts.first().copied().unwrap_or(0)).unwrap_or(0);
+        let start = first_start(is_counter, window.float_starts);
         let span = Span::new(window, window.float_times, start);
         if span.starts_inside {
             change += values[0];
@@ -51,7 +51,7 @@ pub(super) fn extrapolated(site: &Site, window: &Window<'_>, falls: &[usize], no
         1 => None,
         _ => Some(histogram_change(site, window, is_counter, notes)?),
     };
-    let start = is_counter.then(|| window.histogram_starts.first().copied().unwrap_or(0)).unwrap_or(0);
+    let start = first_start(is_counter, window.histogram_starts);
     let span = Span::new(window, times, start);
     if span.starts_inside {
         match &mut change {
@@ -68,6 +68,11 @@ pub(super) fn extrapolated(site: &Site, window: &Window<'_>, falls: &[usize], no
         (is_counter && change.count > 0.0 && values[0].count >= 0.0).then(|| values[0].count / change.count);
     change.mul(span.factor(site, is_counter, zero));
     histogram(change)
+}
+
+/// The start timestamp of the first sample, where it counts; 0 is none.
+fn first_start(is_counter: bool, starts: &[i64]) -> i64 {
+    starts.first().copied().filter(|_| is_counter).unwrap_or(0)
 }
 
 /// Adds the value before each reset inside the window.

@@ -33,7 +33,6 @@ pub(crate) fn eval(
         _ => {}
     }
     let param = Param::new(ev, a.param, steps)?;
-    let frame = ev.frame(a.expr, steps)?;
     let pos = ev.pos(ev.unparen(a.expr));
     let mut notes = Notes::default();
     if let (AggregateOp::Quantile, Some(id)) = (a.op, a.param) {
@@ -48,16 +47,15 @@ pub(crate) fn eval(
             notes.invalid_quantile(param.min, param_pos);
         }
     }
-    let held = frame.n_samples();
     let mut grouper = Grouper::new(&a.grouping, a.without);
     let mut groups: Vec<Group> = Vec::new();
-    for row in &frame.rows {
+    ev.for_each_row(a.expr, steps, |row| {
         let at = grouper.index(&row.labels);
         if at == groups.len() {
             groups.push(Group::new(a.op, steps.len));
         }
-        groups[at].fold(row, pos, &mut notes);
-    }
+        groups[at].fold(&row, pos, &mut notes);
+    })?;
     let mut rows = Vec::with_capacity(groups.len());
     for (group, labels) in groups.into_iter().zip(grouper.into_labels()) {
         let (column, drop_name) = group.finish(&param, pos, &mut notes);
@@ -66,9 +64,5 @@ pub(crate) fn eval(
         }
     }
     ev.notes().merge(notes);
-    ev.budget.release(held, held * 8);
-    let frame = Frame { rows };
-    let samples = frame.n_samples();
-    ev.budget.add(samples, samples * 8)?;
-    Ok(frame)
+    Ok(Frame { rows })
 }

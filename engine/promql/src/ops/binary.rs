@@ -30,15 +30,11 @@ pub(crate) fn eval(ev: &Evaluator<'_>, id: NodeId, b: &Binary, steps: &Steps) ->
         }
         (false, false) => {
             let (lhs, rhs) = (ev.frame(b.lhs, steps)?, ev.frame(b.rhs, steps)?);
-            let held = lhs.n_samples() + rhs.n_samples();
             let frame = if b.op.is_set() {
                 sets::eval(b, lhs, rhs)?
             } else {
                 vectors::eval(ev, b, pos, lhs, rhs, steps)?
             };
-            ev.budget.release(held, held * 8);
-            let samples = frame.n_samples();
-            ev.budget.add(samples, samples * 8)?;
             Ok(Output::Frame(frame))
         }
         (true, false) => {

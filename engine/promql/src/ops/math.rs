@@ -97,7 +97,7 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
 
 /// Go's conversion of a float to a 64-bit integer on amd64: what does not fit becomes the smallest one.
 pub(crate) fn go_int(x: f64) -> i64 {
-    if x.is_nan() || !(-9.223_372_036_854_775_8e18..9.223_372_036_854_775_8e18).contains(&x) {
+    if x.is_nan() || !(i64::MIN as f64..-(i64::MIN as f64)).contains(&x) {
         return i64::MIN;
     }
     x as i64

@@ -32,11 +32,6 @@ pub(crate) fn equal_labels(frame: Frame) -> Result<Frame, QueryError> {
     Ok(Frame { rows })
 }
 
-/// Fails when two rows with samples have equal labels, whenever their samples are.
-pub(crate) fn refuse_equal_labels(frame: &Frame) -> Result<(), QueryError> {
-    if has_equal_labels(frame) { Err(QueryError::same_labelset()) } else { Ok(()) }
-}
-
 fn has_equal_labels(frame: &Frame) -> bool {
     if frame.rows.len() < 2 || frame.rows.is_sorted_by(|a, b| a.labels < b.labels) {
         return false;

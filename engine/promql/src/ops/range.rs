@@ -139,7 +139,6 @@ impl RangeArg {
                 |labels, result| sink(labels, false, result),
             ),
             Source::Subquery(frame, steps) => {
-                let held = frame.n_samples();
                 for row in frame.rows {
                     ev.check_cancelled()?;
                     let mut samples = subquery::samples(&row.column, &steps);
@@ -151,7 +150,6 @@ impl RangeArg {
                     }
                     sink(row.labels, row.drop_name, result)?;
                 }
-                ev.budget.release(held, held * 8);
                 Ok(())
             }
         }

@@ -20,10 +20,25 @@ pub(crate) fn eval(
     selector: &VectorSelector,
     steps: &Steps,
 ) -> Result<Frame, QueryError> {
+    let mut frame = Frame::default();
+    for_each(ev, id, selector, steps, |row| {
+        frame.rows.push(row);
+        Ok(())
+    })?;
+    Ok(frame)
+}
+
+/// Hands the rows of a selector to `sink`, those without a sample left out.
+pub(crate) fn for_each(
+    ev: &Evaluator<'_>,
+    id: NodeId,
+    selector: &VectorSelector,
+    steps: &Steps,
+    mut sink: impl FnMut(Row) -> Result<(), QueryError>,
+) -> Result<(), QueryError> {
     let lookback = ev.options().lookback_delta_ms;
     let pos = ev.pos(id);
     let reference = Reference::new(selector.at, selector.offset_ms);
-    let mut frame = Frame::default();
     for_each_series(
         ev,
         id,
@@ -50,13 +65,9 @@ pub(crate) fn eval(
             Ok(column)
         },
         |labels, column| {
-            if !column.is_empty() {
-                frame.rows.push(Row { labels, drop_name: false, column });
-            }
-            Ok(())
+            if column.is_empty() { Ok(()) } else { sink(Row { labels, drop_name: false, column }) }
         },
-    )?;
-    Ok(frame)
+    )
 }
 
 /// Turns step times into the times at which a selector is read.

@@ -183,9 +183,9 @@ pub(crate) fn extended(window: &Window<'_>, smoothed: bool) -> Result<Samples, Q
         return Ok(out);
     }
     out.floats.push(Timestamp(window.start), left(window, first, smoothed, false));
-    for i in first..=last {
-        if times[i] > window.start && times[i] < window.end {
-            out.floats.push(Timestamp(times[i]), window.floats[i]);
+    for (t, v) in times.iter().zip(window.floats).take(last + 1).skip(first) {
+        if *t > window.start && *t < window.end {
+            out.floats.push(Timestamp(*t), *v);
         }
     }
     out.floats.push(Timestamp(window.end), right(window, last, smoothed, false));

@@ -29,7 +29,7 @@ pub(crate) fn eval(
     let n_groups = grouper.into_labels().len();
     let mut notes = Notes::default();
     let offsets: Vec<f64> = match a.op {
-        AggregateOp::LimitRatio => frame.rows.iter().map(|row| offset(row)).collect(),
+        AggregateOp::LimitRatio => frame.rows.iter().map(offset).collect(),
         _ => Vec::new(),
     };
     let mut kept = Kept::new(frame.rows.len(), steps);

@@ -16,14 +16,17 @@ impl Data {
     /// Reads the blocks that the recorded server had.
     pub(crate) fn open() -> Data {
         let replica = tithon_testdata::shared("answers/data/replica-a");
-        let mut dirs: Vec<_> = std::fs::read_dir(replica).unwrap().map(|e| e.unwrap().path()).collect();
+        let mut dirs: Vec<_> = std::fs::read_dir(replica)
+            .expect("the blocks are listed")
+            .map(|e| e.expect("an entry").path())
+            .collect();
         dirs.sort();
         dirs.push(tithon_testdata::shared("testdata/blocks/real-2022"));
         let mut series: BTreeMap<Labels, Vec<EncodedChunk>> = BTreeMap::new();
         for dir in dirs {
-            let block = Block::open(dir).unwrap();
+            let block = Block::open(dir).expect("the block opens");
             for batch in block.select(SelectRequest::new(Vec::new(), TimeRange::ALL)) {
-                for one in batch.unwrap().series {
+                for one in batch.expect("the block is whole").series {
                     series.entry(one.labels).or_default().extend(one.chunks);
                 }
             }
