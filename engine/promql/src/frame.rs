@@ -24,7 +24,11 @@ impl Steps {
     /// The steps from `start` to at most `end`; none when `end < start`.
     pub(crate) fn new(start: i64, end: i64, interval: i64) -> Steps {
         let interval = interval.max(1);
-        let len = if end < start { 0 } else { (end.abs_diff(start) / interval as u64) as usize + 1 };
+        let len = if end < start {
+            0
+        } else {
+            ((end.abs_diff(start) / interval as u64) as usize).saturating_add(1)
+        };
         Steps { start, interval, len, is_range: end > start }
     }
 

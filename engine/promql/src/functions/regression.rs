@@ -36,7 +36,7 @@ fn least_squares(window: &Window<'_>, origin: i64) -> (f64, f64) {
     }
     let (mut x, mut y, mut xy, mut xx) = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0));
     for (t, v) in window.float_times.iter().zip(window.floats) {
-        let at = (t - origin) as f64 / 1e3;
+        let at = t.wrapping_sub(origin) as f64 / 1e3;
         x = kahan_inc(at, x.0, x.1);
         y = kahan_inc(*v, y.0, y.1);
         xy = kahan_inc(at * v, xy.0, xy.1);

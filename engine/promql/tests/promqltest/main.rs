@@ -8,9 +8,10 @@ mod storage;
 use script::Command;
 use storage::Storage;
 
-/// Evaluations that must pass, of 2,214. Raised as more do.
-const PASSED_MIN: usize = 2202;
+/// Evaluations in all files.
 const TOTAL: usize = 2214;
+/// Evaluations that must pass: all do.
+const PASSED_MIN: usize = TOTAL;
 
 /// How many failures of a file are shown.
 const SHOWN: usize = 12;

@@ -1,0 +1,105 @@
+//! What ends an evaluation early: limits, cancellation, a failing source.
+
+use std::sync::atomic::AtomicBool;
+
+use tithon_chunks::{ErrorKind, Samples, Timestamp};
+use tithon_index::Labels;
+use tithon_promql::{
+    EvalContext, Options, Prepared, QueryError, SelectInput, Series, SeriesData, TimeParams, Value,
+};
+
+fn series(n: usize) -> Vec<Series> {
+    let one = |i: usize| {
+        let mut samples = Samples::default();
+        (0..100).for_each(|t| samples.floats.push(Timestamp(t * 15_000), (t * i as i64) as f64));
+        let i = format!("{i:04}");
+        let labels = Labels::from_pairs([("__name__", "m_total"), ("i", i.as_str())]);
+        Series { labels, data: SeriesData::Samples(Box::new(samples)) }
+    };
+    (0..n).map(one).collect()
+}
+
+fn run(query: &str, n: usize, options: &Options, cancelled: bool) -> Result<Value, QueryError> {
+    let params = TimeParams { start: Timestamp(600_000), end: Timestamp(1_200_000), step_ms: 60_000 };
+    let prepared = Prepared::new(query, params, options)?;
+    let input = || -> SelectInput { Box::new(series(n).into_iter().map(Ok)) };
+    let inputs = prepared.selects().iter().map(|_| input()).collect();
+    let cancelled = AtomicBool::new(cancelled);
+    let result = prepared.eval(inputs, &EvalContext { pool: None, cancelled: &cancelled })?;
+    Ok(result.value)
+}
+
+#[test]
+fn samples_held_are_limited() {
+    let options = Options { max_samples: 1_000, ..Options::default() };
+    assert!(run("m_total", 90, &options, false).is_ok());
+    let error = run("m_total", 91, &options, false).expect_err("91 series at 11 steps are too many");
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    let text = "query processing would load too many samples into memory in query execution";
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn an_aggregation_holds_a_batch_and_not_its_input() {
+    let options = Options { max_samples: 25_000, ..Options::default() };
+    assert!(run("sum(rate(m_total[5m]))", 20_000, &options, false).is_ok());
+    assert!(run("rate(m_total[5m])", 20_000, &options, false).is_err());
+}
+
+#[test]
+fn inputs_of_finished_nodes_do_not_count() {
+    let options = Options { max_samples: 2_300, ..Options::default() };
+    let query = "abs(abs(abs(m_total))) + 0 * abs(abs(m_total))";
+    assert!(run(query, 90, &options, false).is_ok());
+}
+
+#[test]
+fn bytes_held_are_limited() {
+    let options = Options { max_bytes: 8_000, ..Options::default() };
+    let error = run("m_total", 100, &options, false).expect_err("100 columns of 88 bytes are too many");
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+}
+
+#[test]
+fn a_cancelled_query_stops() {
+    let error = run("m_total", 1, &Options::default(), true).expect_err("the caller has gone");
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+}
+
+#[test]
+fn a_failing_source_is_told() {
+    let params = TimeParams::instant(Timestamp(0));
+    let prepared = Prepared::new("sum(m_total)", params, &Options::default()).expect("a query");
+    let input: SelectInput = Box::new(std::iter::once(Err("the disk is gone".into())));
+    let cancelled = AtomicBool::new(false);
+    let error = prepared
+        .eval(vec![input], &EvalContext { pool: None, cancelled: &cancelled })
+        .expect_err("the source fails");
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::Unavailable, "expanding series: the disk is gone")
+    );
+}
+
+#[test]
+fn extreme_times_are_refused_or_empty() {
+    for (start, end, step_ms) in [(i64::MIN, i64::MAX, 1), (0, i64::MAX, i64::MAX), (i64::MIN, i64::MIN, 0)] {
+        let params = TimeParams { start: Timestamp(start), end: Timestamp(end), step_ms };
+        for query in ["m_total", "rate(m_total[5m])", "predict_linear(m_total[5m] @ 9e15, 1)", "hour()"] {
+            let Ok(prepared) = Prepared::new(query, params, &Options::default()) else { continue };
+            let inputs =
+                prepared.selects().iter().map(|_| Box::new(series(2).into_iter().map(Ok)) as SelectInput);
+            let cancelled = AtomicBool::new(false);
+            // Any answer will do, as long as there is one.
+            let _ = prepared.eval(inputs.collect(), &EvalContext { pool: None, cancelled: &cancelled });
+        }
+    }
+}
+
+#[test]
+fn deep_queries_are_evaluated_or_refused() {
+    let deep = |n: usize| format!("{}1{}", "-(".repeat(n), ")".repeat(n));
+    run(&deep(100), 0, &Options::default(), false).expect("100 levels are fine");
+    let error = run(&deep(3_000), 0, &Options::default(), false).expect_err("too deep");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+}
