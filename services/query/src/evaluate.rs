@@ -89,6 +89,7 @@ fn engine_options(options: &QueryOptions, query: &Query) -> Options {
         default_subquery_step_ms: i64::try_from(options.default_evaluation_interval.as_millis())
             .unwrap_or(i64::MAX),
         max_samples: options.max_samples,
+        max_bytes: options.max_bytes,
         parse: options.parse_options(),
         delayed_name_removal: options.delayed_name_removal,
         ..Options::default()

@@ -36,6 +36,8 @@ pub struct QueryOptions {
     pub max_concurrent: usize,
     /// Samples one query may hold in memory.
     pub max_samples: u64,
+    /// Bytes one query may hold in memory for its intermediate results.
+    pub max_bytes: u64,
     /// `--query.lookback-delta`; unset is 5 minutes.
     pub lookback_delta: Option<Duration>,
     /// `--query.dynamic-lookback-delta`: look back further when coarser data may answer.
@@ -121,6 +123,7 @@ impl Default for QueryOptions {
             timeout: Duration::from_secs(120),
             max_concurrent: 20,
             max_samples: 50_000_000,
+            max_bytes: 4 << 30,
             lookback_delta: None,
             dynamic_lookback_delta: true,
             replica_labels: Vec::new(),

@@ -2,6 +2,7 @@
 
 use axum::Router;
 use tithon_runtime::{GrpcServer, HttpServer, Metrics, Probes, RuntimeError, Shutdown, ops_router};
+use tithon_store::StoreService;
 use tonic::service::Routes;
 use tracing::info;
 
@@ -26,7 +27,11 @@ impl Process {
         probes.register(&metrics, component);
         Ok(Process {
             http: HttpServer::bind(&flags.http_address.to_string()).await?,
-            grpc: GrpcServer::bind(&flags.grpc_address.to_string()).await?,
+            // Every component serves the same two services so far.
+            grpc: GrpcServer::bind(&flags.grpc_address.to_string())
+                .await?
+                .with_metrics(&metrics)
+                .with_services(StoreService::SERVICES),
             shutdown: Shutdown::on_signals().map_err(ProcessError::Signals)?,
             metrics,
             probes,

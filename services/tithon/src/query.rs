@@ -58,6 +58,7 @@ pub fn answer_options(flags: &AnswerFlags) -> QueryOptions {
         timeout: flags.timeout,
         max_concurrent: flags.max_concurrent,
         max_samples: flags.max_samples,
+        max_bytes: flags.max_bytes,
         lookback_delta: flags.lookback_delta,
         replica_labels: flags.replica_label.clone(),
         dedup_function: match flags.deduplication {

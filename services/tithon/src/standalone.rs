@@ -53,9 +53,8 @@ pub async fn run(flags: &StandaloneFlags) -> Result<(), StandaloneError> {
         sync_interval: flags.sync_block_duration,
         ..StoreOptions::default()
     };
-    // Two pools: a query that waits for its series must not hold the thread that would read them.
-    let pool = || Cpu::new(0).map_err(StoreProcessError::from);
-    let store = Store::open(bucket, store_options, pool()?, &process.metrics)
+    let cpu = Cpu::new(0).map_err(StoreProcessError::from)?;
+    let store = Store::open(bucket, store_options, cpu.clone(), &process.metrics)
         .await
         .map_err(StoreProcessError::from)?;
     tokio::spawn({
@@ -63,7 +62,7 @@ pub async fn run(flags: &StandaloneFlags) -> Result<(), StandaloneError> {
         async move { store.keep_synced(shutdown).await }
     });
     let source = Source::Local(Arc::new(LocalBlocks::new(store.clone())));
-    let service = QueryService::new(options(flags), vec![source], pool()?, &process.metrics);
+    let service = QueryService::new(options(flags), vec![source], cpu, &process.metrics);
     info!(blocks = store.n_blocks(), url = format!("http://{}", flags.server.http_address), "serving");
     let routes = StoreService::new(store, process.probes.clone()).routes();
     process.serve(router(service), routes).await.map_err(StoreProcessError::from)?;

@@ -66,13 +66,13 @@ fn prometheus_answers() {
     let dir = format!("--bucket-dir={}", bucket.path().display());
     let common = [dir.as_str(), FEATURES, "--query.replica-label=replica", "--query.replica-label=cluster"];
     let server = Server::standalone(&common);
-    check(&server, "prometheus-3.14.jsonl.zst", &[], 7_495);
+    check(&server, "prometheus-3.14.jsonl.zst", &[], 7_498);
     check(&server, "http-api.jsonl.zst", &[], 2_348);
     drop(server);
     let mut args = common.to_vec();
     args.push("--enable-feature=promql-delayed-name-removal");
     let server = Server::standalone(&args);
-    check(&server, "prometheus-3.14-delayed-name-removal.jsonl.zst", &[], 599);
+    check(&server, "prometheus-3.14-delayed-name-removal.jsonl.zst", &[], 600);
 }
 
 #[test]
