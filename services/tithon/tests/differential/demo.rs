@@ -73,6 +73,8 @@ fn check_block(dir: &Path, blocks: &Path, meta: &Value) {
 
     let alone = dir.join("alone");
     copy_dir(&blocks.join(id), &alone.join(id));
+    // promtool wants to see a data directory.
+    std::fs::create_dir(alone.join("wal")).unwrap();
     let matcher = "--match={job=\"db\"}";
     let theirs = output("promtool", &["tsdb", "dump", matcher, alone.to_str().unwrap()]);
     let ours = output(TITHON, &["tools", "block", "dump", alone.join(id).to_str().unwrap()]);
