@@ -85,5 +85,5 @@ fn thanos_answers() {
     let data = tempfile::tempdir().unwrap();
     let (_store, address) = Server::store(bucket.path(), data.path());
     let server = Server::query(&[&address], &["--query.replica-label=replica"]);
-    check(&server, "thanos-query.jsonl.zst", &[], 2_136);
+    check(&server, "thanos-query.jsonl.zst", &[], 2_154);
 }
