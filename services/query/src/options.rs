@@ -62,8 +62,6 @@ pub struct QueryOptions {
     pub store_response_timeout: Duration,
     /// `--endpoint.info-timeout`.
     pub info_timeout: Duration,
-    /// `--store.unhealthy-timeout`: how long a silent endpoint stays listed.
-    pub unhealthy_timeout: Duration,
     /// `--enable-feature=promql-experimental-functions`.
     pub experimental_functions: bool,
     /// `--enable-feature=promql-extended-range-selectors`.
@@ -74,8 +72,6 @@ pub struct QueryOptions {
     pub delayed_name_removal: bool,
     /// `--web.disable-cors`.
     pub disable_cors: bool,
-    /// `--query.tenant-header`.
-    pub tenant_header: String,
     /// `--query.default-tenant-id`, forwarded to the stores.
     pub default_tenant: String,
     /// External labels of this querier itself (`--selector-label`).
@@ -136,13 +132,11 @@ impl Default for QueryOptions {
             metadata_default_time_range: Duration::ZERO,
             store_response_timeout: Duration::ZERO,
             info_timeout: Duration::from_secs(5),
-            unhealthy_timeout: Duration::from_secs(300),
             experimental_functions: false,
             extended_range_selectors: false,
             binop_fill_modifiers: false,
             delayed_name_removal: false,
             disable_cors: false,
-            tenant_header: "THANOS-TENANT".into(),
             default_tenant: "default-tenant".into(),
             selector_labels: Vec::new(),
             build: BuildInfo::default(),

@@ -68,9 +68,6 @@ pub struct StoreFlags {
     pub server: ServerFlags,
     #[command(flatten)]
     pub bucket: BucketFlags,
-    /// Local directory for what is derived from the bucket, such as index headers; safe to delete.
-    #[arg(long = "data-dir", value_name = "DIR", default_value = "./data")]
-    pub data_dir: PathBuf,
     /// How often the bucket is looked through for new and gone blocks.
     #[arg(long = "sync-block-duration", value_name = "DURATION", default_value = "15m", value_parser = parse_duration)]
     pub sync_block_duration: Duration,
@@ -98,7 +95,7 @@ pub struct QueryFlags {
     /// Address of a StoreAPI server, host:port; may be given several times.
     #[arg(long = "endpoint", value_name = "ADDR")]
     pub endpoint: Vec<String>,
-    /// Like --endpoint, but a server whose failure fails the query unless partial responses are on.
+    /// Like --endpoint: a server that does not answer costs a warning, or the query without partial responses.
     #[arg(long = "endpoint-strict", value_name = "ADDR")]
     pub endpoint_strict: Vec<String>,
     /// How long a server may send nothing before it is given up; 0 is for ever.
@@ -107,9 +104,6 @@ pub struct QueryFlags {
     /// How long a server may take to say what it has.
     #[arg(long = "endpoint.info-timeout", value_name = "DURATION", default_value = "5s", value_parser = parse_duration, hide = true)]
     pub info_timeout: Duration,
-    /// A server that did not answer for this long is forgotten until it answers again.
-    #[arg(long = "store.unhealthy-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
-    pub unhealthy_timeout: Duration,
 }
 
 /// Flags of `query` that shape answers; `standalone` has them too.

@@ -32,7 +32,6 @@ pub async fn run(flags: &QueryFlags) -> Result<(), QueryError> {
         dialect: Dialect::Thanos,
         store_response_timeout: flags.response_timeout,
         info_timeout: flags.info_timeout,
-        unhealthy_timeout: flags.unhealthy_timeout,
         ..answer_options(&flags.answers)
     };
     let mut sources = Vec::new();

@@ -9,6 +9,7 @@ const NO_EFFECT: &[(&str, &[&str])] = &[
             "block-discovery-strategy",
             "cache-index-header",
             "chunk-pool-size",
+            "data-dir",
             "debug.estimated-max-chunk-size",
             "debug.estimated-max-series-size",
             "debug.series-batch-size",
@@ -34,6 +35,7 @@ const NO_EFFECT: &[(&str, &[&str])] = &[
             "query.lazy-retrieval-max-buffered-responses",
             "query.max-concurrent-select",
             "store.sd-dns-resolver",
+            "store.unhealthy-timeout",
         ],
     ),
 ];
@@ -71,10 +73,13 @@ mod tests {
     fn only_flags_of_the_subcommand_go() {
         let args = |text: &str| text.split(' ').map(str::to_string).collect::<Vec<_>>();
         let (kept, dropped) = drop_without_effect(args(
-            "tithon store --chunk-pool-size=1GB --no-cache-index-header --index-cache-size 2GB --data-dir=x",
+            "tithon store --chunk-pool-size=1GB --no-cache-index-header --index-cache-size 2GB --data-dir ./d --http-address=:1",
         ));
-        assert_eq!(kept, args("tithon store --data-dir=x"));
-        assert_eq!(dropped, ["--chunk-pool-size", "--cache-index-header", "--index-cache-size"]);
+        assert_eq!(kept, args("tithon store --http-address=:1"));
+        assert_eq!(
+            dropped,
+            ["--chunk-pool-size", "--cache-index-header", "--index-cache-size", "--data-dir"]
+        );
         let (kept, dropped) = drop_without_effect(args("tithon query --chunk-pool-size=1GB"));
         assert_eq!((kept.len(), dropped.len()), (3, 0));
     }
