@@ -1,7 +1,10 @@
 //! From what storage hands in to decoded samples, in batches of series spread over threads.
 
 use rayon::prelude::*;
-use tithon_chunks::{CounterResetHint, FloatHistogram, STALE_NAN_BITS, Samples, TimeRange, decode_chunks};
+use tithon_chunks::{
+    CounterResetHint, EncodedChunk, FloatHistogram, HistogramBatch, HistogramRow, STALE_NAN_BITS, Samples,
+    TimeRange, decode_chunks, decode_histograms, decode_samples,
+};
 use tithon_index::Labels;
 
 use crate::annotations::Notes;
@@ -38,10 +41,7 @@ pub(crate) fn for_each_series<T: Send>(
         let one = |scratch: &mut Samples, series: Series| {
             ev.check_cancelled()?;
             let mut notes = Notes::default();
-            decode(series.data, range, scratch)?;
-            if stats_only {
-                keep_stats(&mut scratch.histograms.values);
-            }
+            decode(series.data, range, stats_only, scratch)?;
             let result = work(&series.labels, scratch, &mut notes)?;
             Ok((series.labels, result, notes))
         };
@@ -62,43 +62,68 @@ pub(crate) fn for_each_series<T: Send>(
     }
 }
 
-/// Replaces the content of `out` by the samples of a series that lie in the range.
-fn decode(data: SeriesData, range: TimeRange, out: &mut Samples) -> Result<(), QueryError> {
+/// Replaces the content of `out` by the samples of a series that lie in the range; of histograms only count, sum and
+/// reset hint when `stats_only`.
+fn decode(data: SeriesData, range: TimeRange, stats_only: bool, out: &mut Samples) -> Result<(), QueryError> {
     clear(out);
     match data {
+        SeriesData::Chunks(chunks) if stats_only => decode_stats(&chunks, range, out)?,
         SeriesData::Chunks(chunks) => decode_chunks(&chunks, range, out)?,
         SeriesData::Samples(samples) => {
             *out = *samples;
             trim(out, range);
+            if stats_only {
+                let mut batch = HistogramBatch::default();
+                for (t, h) in out.histograms.timestamps.iter().zip(&out.histograms.values) {
+                    batch.push(*t, 0, h);
+                }
+                out.histograms.values = stats_of(&batch).collect();
+            }
         }
     }
     Ok(())
 }
 
-/// Leaves count, sum and reset hint of histograms, the hint as it follows from the buckets.
-///
-/// Upstream: `promql/histogram_stats_iterator.go`.
-fn keep_stats(histograms: &mut [FloatHistogram]) {
-    let mut last: Option<FloatHistogram> = None;
-    for h in histograms {
-        let is_stale = h.sum.to_bits() == STALE_NAN_BITS;
-        let mut hint = h.counter_reset_hint;
-        if let Some(last) = last.as_ref().filter(|_| !is_stale && hint == CounterResetHint::Unknown) {
-            let reset = h.detect_reset(last);
-            hint = if reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
-        }
-        let stats = FloatHistogram {
-            counter_reset_hint: hint,
-            schema: h.schema,
-            count: h.count,
-            sum: h.sum,
-            ..FloatHistogram::default()
-        };
-        let full = std::mem::replace(h, stats);
-        if !is_stale {
-            last = Some(full);
+/// Decodes chunks, of histograms into columns that no histogram is made from.
+fn decode_stats(chunks: &[EncodedChunk], range: TimeRange, out: &mut Samples) -> Result<(), QueryError> {
+    let mut batch = HistogramBatch::default();
+    for chunk in chunks {
+        if chunk.encoding.is_histogram() {
+            decode_histograms(chunk.encoding, &chunk.data, range, &mut batch)?;
+        } else {
+            decode_samples(chunk, range, out)?;
         }
     }
+    out.histograms.timestamps.extend_from_slice(batch.timestamps());
+    out.histograms.values.extend(stats_of(&batch));
+    if batch.start_timestamps().iter().any(|start| *start != 0) {
+        out.histogram_start_timestamps.extend_from_slice(batch.start_timestamps());
+    }
+    Ok(())
+}
+
+/// Histograms with schema, count, sum and reset hint only, the hint as it follows from the buckets.
+///
+/// Upstream: `promql/histogram_stats_iterator.go`.
+fn stats_of(batch: &HistogramBatch) -> impl Iterator<Item = FloatHistogram> {
+    let mut last: Option<HistogramRow<'_>> = None;
+    batch.rows().map(move |row| {
+        let mut hint = row.counter_reset_hint;
+        if let Some(last) = last.filter(|_| !row.is_stale() && hint == CounterResetHint::Unknown) {
+            let reset = row.detect_reset(&last);
+            hint = if reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
+        }
+        if !row.is_stale() {
+            last = Some(row);
+        }
+        FloatHistogram {
+            counter_reset_hint: hint,
+            schema: row.layout.schema,
+            count: row.count,
+            sum: row.sum,
+            ..FloatHistogram::default()
+        }
+    })
 }
 
 fn clear(samples: &mut Samples) {
