@@ -1,9 +1,13 @@
 //! From what storage hands in to decoded samples, in batches of series spread over threads.
 
 use rayon::prelude::*;
-use tithon_chunks::{CounterResetHint, FloatHistogram, STALE_NAN_BITS, Samples, TimeRange, decode_chunks};
+use tithon_chunks::{
+    ChunkError, CounterResetHint, EncodedChunk, Encoding, FloatHistogram, STALE_NAN_BITS, Samples, TimeRange,
+    decode_float_chunks, decode_samples,
+};
 use tithon_index::Labels;
 
+use super::reach::Reach;
 use crate::annotations::Notes;
 use crate::ast::NodeId;
 use crate::error::QueryError;
@@ -15,11 +19,12 @@ const SERIES_PER_BATCH: usize = 512;
 
 /// Runs `work` on each series of a selection and hands the results to `sink` in the order of the input.
 ///
-/// `work` sees the labels and the decoded samples in the range of the selection; it runs on the pool, if there is
-/// one. Annotations are merged in input order.
+/// `work` sees the labels and the decoded samples in the range of the selection, floats that `reach` leaves out
+/// perhaps missing; it runs on the pool, if there is one. Annotations are merged in input order.
 pub(crate) fn for_each_series<T: Send>(
     ev: &Evaluator<'_>,
     id: NodeId,
+    reach: &Reach,
     work: impl Fn(&Labels, &mut Samples, &mut Notes) -> Result<T, QueryError> + Sync,
     mut sink: impl FnMut(Labels, T) -> Result<(), QueryError>,
 ) -> Result<(), QueryError> {
@@ -38,7 +43,7 @@ pub(crate) fn for_each_series<T: Send>(
         let one = |scratch: &mut Samples, series: Series| {
             ev.check_cancelled()?;
             let mut notes = Notes::default();
-            decode(series.data, range, scratch)?;
+            decode(series.data, range, reach, scratch)?;
             if stats_only {
                 keep_stats(&mut scratch.histograms.values);
             }
@@ -62,17 +67,70 @@ pub(crate) fn for_each_series<T: Send>(
     }
 }
 
-/// Replaces the content of `out` by the samples of a series that lie in the range.
-fn decode(data: SeriesData, range: TimeRange, out: &mut Samples) -> Result<(), QueryError> {
+/// Replaces the content of `out` by the samples of a series that lie in the range, but for floats out of reach.
+fn decode(data: SeriesData, range: TimeRange, reach: &Reach, out: &mut Samples) -> Result<(), QueryError> {
     clear(out);
     match data {
-        SeriesData::Chunks(chunks) => decode_chunks(&chunks, range, out)?,
+        SeriesData::Chunks(chunks) => decode_chunks(&chunks, range, reach, out)?,
         SeriesData::Samples(samples) => {
             *out = *samples;
             trim(out, range);
         }
     }
     Ok(())
+}
+
+/// Decodes chunks one after the other, stretches of whole XOR chunks side by side.
+fn decode_chunks(
+    chunks: &[EncodedChunk],
+    range: TimeRange,
+    reach: &Reach,
+    out: &mut Samples,
+) -> Result<(), ChunkError> {
+    let mut whole: Vec<(Encoding, &[u8])> = Vec::new();
+    let mut ends = Vec::new();
+    for chunk in chunks {
+        let is_float = matches!(chunk.encoding, Encoding::Xor | Encoding::Xor2);
+        let (needed, is_whole) = match is_float {
+            true => match part(chunk.range(), range).and_then(|part| reach.within(part)) {
+                // Nothing of it is needed.
+                None => continue,
+                Some(part) => (TimeRange { min: range.min, max: part.max }, part == chunk.range()),
+            },
+            false => (range, false),
+        };
+        if is_whole && chunk.encoding == Encoding::Xor {
+            whole.push((chunk.encoding, &chunk.data));
+            continue;
+        }
+        decode_whole(&mut whole, &mut ends, out)?;
+        decode_samples(chunk, needed, out)?;
+    }
+    decode_whole(&mut whole, &mut ends, out)
+}
+
+/// Appends all samples of float chunks without start timestamps, and empties the list.
+fn decode_whole(
+    chunks: &mut Vec<(Encoding, &[u8])>,
+    ends: &mut Vec<usize>,
+    out: &mut Samples,
+) -> Result<(), ChunkError> {
+    if chunks.is_empty() {
+        return Ok(());
+    }
+    decode_float_chunks(chunks, &mut out.floats, ends)?;
+    if !out.float_start_timestamps.is_empty() {
+        out.float_start_timestamps.resize(out.floats.len(), 0);
+    }
+    chunks.clear();
+    ends.clear();
+    Ok(())
+}
+
+/// What two ranges share; `None` when that is nothing.
+fn part(a: TimeRange, b: TimeRange) -> Option<TimeRange> {
+    let (min, max) = (a.min.max(b.min), a.max.min(b.max));
+    (min <= max).then_some(TimeRange { min, max })
 }
 
 /// Leaves count, sum and reset hint of histograms, the hint as it follows from the buckets.
