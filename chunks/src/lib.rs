@@ -43,7 +43,10 @@ pub use crate::decode::{
 };
 pub use crate::encoding::Encoding;
 pub use crate::error::{ChunkError, ErrorKind};
-pub use crate::fold::{FloatFold, fold_float_chunks, fold_floats};
+pub use crate::fold::{
+    CountFold, FloatFold, Fold, KahanFold, MaxFold, MinFold, RiseFold, SumFold, fold_float_chunks,
+    fold_floats,
+};
 pub use crate::histogram::{
     Bucket, CUSTOM_BUCKETS_SCHEMA, Combined, CounterResetHint, FloatHistogram, Histogram, HistogramError,
     Keep, SCHEMA_MAX, SCHEMA_MIN, Span, is_known_schema, is_valid_schema, kahan_add,
