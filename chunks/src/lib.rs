@@ -27,6 +27,7 @@ mod fold;
 mod histogram_chunk;
 mod kernel;
 mod sink;
+mod window;
 mod xor;
 mod xor2;
 // Files
@@ -62,5 +63,6 @@ pub use crate::segment::{
     SegmentReader, put_record,
 };
 pub use crate::time::{TimeRange, Timestamp};
+pub use crate::window::{Windows, fold_windows, fold_windows_in_turn};
 pub use crate::xor::XorEncoder;
 pub use crate::xor2::Xor2Encoder;
