@@ -73,7 +73,7 @@ pub(crate) fn decode_batch(
 }
 
 /// As many chunks as pay for all lanes, the others running along for nothing.
-const LANES_WORTHWHILE: usize = 4;
+pub(crate) const LANES_WORTHWHILE: usize = 4;
 
 /// Divides `in_lanes` into groups of eight. Too few for the last one go to `alone`; else its last one is repeated,
 /// which does the same work twice over.

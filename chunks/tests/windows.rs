@@ -134,6 +134,37 @@ proptest! {
     }
 }
 
+/// Chunks that are decoded side by side, whole and with a damaged one among them.
+#[test]
+fn chunks_that_go_through_lanes() {
+    let samples: Vec<(i64, f64)> =
+        (0..2000i64).map(|i| (i * 15_000 + i * i % 700, (i as f64).sqrt())).collect();
+    let mut chunks: Vec<(Encoding, Vec<u8>)> = samples
+        .chunks(100)
+        .map(|part| {
+            let mut xor = XorEncoder::new();
+            part.iter().for_each(|(t, value)| xor.push(*t, *value));
+            (Encoding::Xor, xor.finish())
+        })
+        .collect();
+    for damaged in [None, Some(11)] {
+        let mut n_sound = samples.len();
+        if let Some(i) = damaged {
+            chunks[i].1.truncate(300);
+            let mut batch = Default::default();
+            decode_floats(Encoding::Xor, &chunks[i].1, TimeRange::ALL, &mut batch).unwrap_err();
+            n_sound = i * 100 + batch.len();
+        }
+        let windows = Windows::sliding(Timestamp(1_000_000), 60_000, 300_000, 600);
+        let mut folds = vec![All::default(); 600];
+        assert_eq!(fold_windows(slices(&chunks), windows, &mut folds).is_err(), damaged.is_some());
+        for (i, fold) in folds.iter().enumerate() {
+            let end = windows.end(i).0;
+            assert_eq!(text(fold), text(&naive(&samples[..n_sound], end - 300_000, end)));
+        }
+    }
+}
+
 #[test]
 #[should_panic(expected = "overlap")]
 fn windows_in_turn_must_not_overlap() {
