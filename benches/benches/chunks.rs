@@ -7,7 +7,7 @@ use tithon_benches::{Report, medians};
 use tithon_chunks::{
     ChunkRecord, DecodePath, EncodedChunk, Encoding, FloatFold, Fold, Histogram, HistogramBatch,
     HistogramEncoder, RiseFold, SEGMENT_HEADER_BYTES, SampleBatch, Samples, Span, SumFold, TimeRange,
-    Timestamp, Windows, Xor2Encoder, XorEncoder, decode_chunks, decode_float_chunks_by, decode_floats,
+    Timestamp, Windows, Xor2Encoder, XorEncoder, decode_float_chunks, decode_float_chunks_by, decode_floats,
     decode_samples, fold_float_chunks, fold_windows,
 };
 
@@ -107,14 +107,15 @@ fn windows<F: Fold + Default + Clone>(
         let (first, last) = (chunks[0].min_time, chunks[chunks.len() - 1].max_time);
         Windows::sliding(first, step, WIDTH, ((last.0 - first.0) / step + 1) as usize)
     };
-    let mut samples = Samples::default();
+    let (mut batch, mut ends) = (SampleBatch::default(), Vec::new());
     let (mut folds, mut others) = (Vec::<F>::new(), Vec::<F>::new());
     let mut decoded = || {
         for chunks in series {
-            samples.floats.clear();
+            batch.clear();
             others.clear();
-            decode_chunks(chunks, TimeRange::ALL, &mut samples).expect("the chunks are sound");
-            let (times, values) = (&samples.floats.timestamps, &samples.floats.values);
+            let list: Vec<_> = chunks.iter().map(|chunk| (chunk.encoding, &chunk.data[..])).collect();
+            decode_float_chunks(&list, &mut batch, &mut ends).expect("the chunks are sound");
+            let (times, values) = (&batch.timestamps, &batch.values);
             let (mut from, mut to) = (0, 0);
             let windows = each(chunks);
             for i in 0..windows.len() {

@@ -1,11 +1,11 @@
 //! Decoding whole chunks into columns: the entry points that other crates call.
 
 use crate::histogram_chunk::{Counts, Decoder, FloatDecoder, IntDecoder};
-use crate::kernel::{Columns, LANES_WORTHWHILE, StartColumns};
+use crate::kernel::{Columns, StartColumns};
 use crate::sink::{InRange, Sink};
 use crate::{
     AggregateChunk, ChunkError, EncodedChunk, Encoding, FloatHistogram, HistogramBatch, Reader, Sample,
-    SampleBatch, SampleValue, Samples, TimeRange, Timestamp, decode_float_chunks, xor, xor2,
+    SampleBatch, SampleValue, Samples, TimeRange, Timestamp, xor, xor2,
 };
 
 /// Appends the samples of a float chunk that lie in `range` to `out`; start timestamps are left out.
@@ -92,40 +92,10 @@ pub fn decode_histograms(
     }
 }
 
-/// [`decode_samples`] of the chunks of one series, one after the other; XOR chunks that lie in the range as a whole by
-/// [`crate::decode_float_chunks`], which is faster.
+/// [`decode_samples`] of the chunks of one series, one after the other. Float chunks that are wanted as a whole decode
+/// faster by [`crate::decode_float_chunks`].
 pub fn decode_chunks(chunks: &[EncodedChunk], range: TimeRange, out: &mut Samples) -> Result<(), ChunkError> {
-    let mut rest = chunks;
-    while !rest.is_empty() {
-        let is_inside = |chunk: &&EncodedChunk| {
-            chunk.encoding == Encoding::Xor && range.min <= chunk.min_time && chunk.max_time <= range.max
-        };
-        let n = rest.iter().take_while(is_inside).count();
-        let (head, tail) = rest.split_at(n.max(1));
-        if n < LANES_WORTHWHILE || !decode_together(head, range, out) {
-            head.iter().try_for_each(|chunk| decode_samples(chunk, range, out))?;
-        }
-        rest = tail;
-    }
-    Ok(())
-}
-
-/// Appends all samples of XOR chunks; `false`, leaving `out` alone, when one is damaged or has samples out of range,
-/// whatever its description says.
-fn decode_together(chunks: &[EncodedChunk], range: TimeRange, out: &mut Samples) -> bool {
-    let list: Vec<(Encoding, &[u8])> = chunks.iter().map(|chunk| (chunk.encoding, &chunk.data[..])).collect();
-    let start = out.floats.len();
-    let decoded = decode_float_chunks(&list, &mut out.floats, &mut Vec::with_capacity(list.len())).is_ok();
-    let in_range = |t: &i64| (range.min.0 <= *t) & (*t <= range.max.0);
-    // Not `all`: without an early end it takes many at once.
-    let sound = decoded && out.floats.timestamps[start..].iter().fold(true, |sound, t| sound & in_range(t));
-    if !sound {
-        out.floats.timestamps.truncate(start);
-        out.floats.values.truncate(start);
-    } else if !out.float_start_timestamps.is_empty() {
-        out.float_start_timestamps.resize(out.floats.len(), 0);
-    }
-    sound
+    chunks.iter().try_for_each(|chunk| decode_samples(chunk, range, out))
 }
 
 /// Appends all samples of a chunk exactly as stored: integer histograms stay integers, start timestamps are kept.

@@ -4,9 +4,8 @@
 
 use proptest::prelude::*;
 use tithon_chunks::{
-    DecodePath, EncodedChunk, Encoding, FloatFold, SampleBatch, Samples, TimeRange, Timestamp, XorEncoder,
-    decode_chunks, decode_float_chunks, decode_float_chunks_by, decode_floats, decode_samples,
-    fold_float_chunks, fold_floats,
+    DecodePath, Encoding, FloatFold, SampleBatch, TimeRange, XorEncoder, decode_float_chunks,
+    decode_float_chunks_by, decode_floats, fold_float_chunks, fold_floats,
 };
 
 const PATHS: [DecodePath; 4] =
@@ -190,37 +189,6 @@ fn folds_of_many_chunks_are_those_of_each() {
         assert!(fold_float_chunks(&list, &mut folds).is_err());
         assert_eq!(folds.len(), damaged);
         list[damaged] = sound;
-    }
-}
-
-/// Chunks of a series in one call give what each gives by itself, also when their descriptions lie or one is damaged.
-#[test]
-fn chunks_of_a_series_give_what_each_gives() {
-    let data: Vec<Vec<u8>> = (0..20).map(|k| chunk(k, 30 + k as usize % 2)).collect();
-    let describe = |data: &[u8], shrink: i64| {
-        let mut batch = SampleBatch::default();
-        let _ = decode_floats(Encoding::Xor, data, TimeRange::ALL, &mut batch);
-        let times = || batch.timestamps.iter().copied();
-        EncodedChunk {
-            encoding: Encoding::Xor,
-            min_time: Timestamp(times().min().unwrap_or(0) + shrink),
-            max_time: Timestamp(times().max().unwrap_or(0) - shrink),
-            data: data.to_vec().into(),
-        }
-    };
-    for (shrink, damaged) in [(0, 99), (40_000, 99), (0, 9)] {
-        let mut chunks: Vec<EncodedChunk> = data.iter().map(|data| describe(data, shrink)).collect();
-        if let Some(chunk) = chunks.get_mut(damaged) {
-            chunk.data = chunk.data.slice(..60);
-        }
-        let (min, max) = (chunks[3].min_time.0, chunks[15].max_time.0);
-        for range in [TimeRange::ALL, TimeRange::new(min, max), TimeRange::new(min + 50_000, max - 50_000)] {
-            let (mut together, mut each) = (Samples::default(), Samples::default());
-            let first = decode_chunks(&chunks, range, &mut together);
-            let second = chunks.iter().try_for_each(|chunk| decode_samples(chunk, range, &mut each));
-            assert_eq!(first, second);
-            assert!(bits(&together.floats) == bits(&each.floats), "{shrink} {damaged} {range:?}");
-        }
     }
 }
 
