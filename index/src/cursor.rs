@@ -133,7 +133,7 @@ impl<'a> Cursor<'a> {
     /// Skips `prefix` if the data goes on with it.
     #[inline]
     pub(crate) fn skip(&mut self, prefix: &[u8]) -> bool {
-        let found = self.data.get(self.pos..).is_some_and(|rest| rest.starts_with(prefix));
+        let found = self.data.get(self.pos..).is_some_and(|rest| begins(rest, prefix));
         self.pos += if found { prefix.len() } else { 0 };
         found
     }
@@ -161,6 +161,19 @@ impl<'a> Cursor<'a> {
 
     fn truncated(&self, needed: u64, what: &'static str) -> IndexError {
         IndexError::Truncated { what, offset: self.offset(), needed, left: self.left() as u64 }
+    }
+}
+
+/// As `starts_with`, but short prefixes are compared in place.
+#[inline]
+fn begins(bytes: &[u8], prefix: &[u8]) -> bool {
+    let word = |bytes: &[u8]| bytes.first_chunk().map(|word| u64::from_le_bytes(*word));
+    match (word(bytes), prefix.len()) {
+        (Some(bytes), len @ 1..8) => {
+            let padded = prefix.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            (bytes ^ padded) << (64 - 8 * len) == 0
+        }
+        _ => bytes.starts_with(prefix),
     }
 }
 

@@ -171,7 +171,7 @@ fn analyze(dir: &Path, block: &str) -> HashMap<String, Vec<String>> {
             None => sections.entry(title.to_owned()).or_default().push(line.to_owned()),
         }
     }
-    sections.values_mut().for_each(|lines| sort_lines(lines));
+    sections.values_mut().for_each(sort_lines);
     sections
 }
 
