@@ -15,18 +15,20 @@ fn main() {
     let report = &mut rows;
     let named: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let wanted = |group: &str| named.is_empty() || named.iter().any(|name| name == group);
-    let without_index: [(&str, fn(&mut Rows)); 5] = [
+    type Alone = fn(&mut Rows);
+    type OverIndex = fn(&mut Rows, &Bytes);
+    let alone: [(&str, Alone); 5] = [
         ("intersect", intersect),
         ("expand", expand),
         ("union", union),
         ("writer", writer),
         ("large-header", large_header),
     ];
-    let with_index: [(&str, fn(&mut Rows, &Bytes)); 5] =
+    let over_index: [(&str, OverIndex); 5] =
         [("regex", regex), ("postings", plans), ("header", header), ("series", series), ("filter", filter)];
-    without_index.iter().filter(|(group, _)| wanted(group)).for_each(|(_, run)| run(report));
+    alone.iter().filter(|(group, _)| wanted(group)).for_each(|(_, run)| run(report));
     let index = synthetic_index(400_000);
-    with_index.iter().filter(|(group, _)| wanted(group)).for_each(|(_, run)| run(report, &index));
+    over_index.iter().filter(|(group, _)| wanted(group)).for_each(|(_, run)| run(report, &index));
     rows.0.finish();
 }
 
@@ -266,7 +268,7 @@ fn regex(report: &mut Rows, index: &Bytes) {
     let suffix = format!(".*{}", &one[one.len() - 5..]);
     let cases = [
         ("prefix", "checkout-v1.*".to_owned()),
-        ("suffix", suffix),
+        ("suffix", suffix.clone()),
         ("contains", ".*-v27-.*".to_owned()),
         ("contains-rare", ".*zzzz.*".to_owned()),
         ("contains-two", ".*cart.*v9.*".to_owned()),

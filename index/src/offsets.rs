@@ -298,8 +298,7 @@ impl Scan {
         let mut cursor = Cursor::new(entries, base);
         let (mut sorted, mut last, mut head) = (true, None::<RawEntry<'_>>, Head::default());
         for _ in 0..count {
-            head = head.next(&mut cursor)?;
-            let entry = head.entry(&mut cursor)?;
+            let entry = head.next_entry(&mut cursor)?;
             if let Some(last) = last {
                 sorted &= (last.name, last.value) < (entry.name, entry.value) && last.list < entry.list;
             }
@@ -347,35 +346,45 @@ fn close(names: &mut Vec<u32>, open: Option<(&[u8], NameEntries)>, end: u32) {
 /// The head of an entry, count of keys and name: the same for all values of a name.
 #[derive(Clone, Copy, Debug, Default)]
 struct Head<'a> {
-    bytes: &'a [u8],
     name: &'a [u8],
+    /// The bytes of a head of at most sixteen, and where they are in a word; longer ones are read again each time.
+    word: u128,
+    mask: u128,
+    len: usize,
 }
 
 impl<'a> Head<'a> {
-    /// Reads a head; cheap when it is the same as `self`.
+    /// Reads an entry; the head is only compared when it is short and the same as the last one.
     #[inline]
-    fn next(self, cursor: &mut Cursor<'a>) -> Result<Head<'a>, IndexError> {
-        if !self.bytes.is_empty() && cursor.skip(self.bytes) {
-            return Ok(self);
+    fn next_entry(&mut self, cursor: &mut Cursor<'a>) -> Result<RawEntry<'a>, IndexError> {
+        if self.len > 0 && cursor.peek_word().is_some_and(|word| word & self.mask == self.word) {
+            cursor.skip_peeked(self.len);
+        } else {
+            *self = Head::read(cursor)?;
         }
-        let (start, offset) = (cursor.pos(), cursor.offset());
+        let value = cursor.string("label value")?;
+        Ok(RawEntry { name: self.name, value, list: cursor.uvarint("postings offset")? })
+    }
+
+    fn read(cursor: &mut Cursor<'a>) -> Result<Head<'a>, IndexError> {
+        let (start, offset) = (cursor.clone(), cursor.offset());
         let keys = cursor.uvarint("postings offset key count")?;
         if keys != 2 {
             let what = "postings offset key count";
             return Err(IndexError::Invalid { what, offset, found: keys, expected: "2" });
         }
         let name = cursor.string("label name")?;
-        Ok(Head { bytes: cursor.since(start), name })
-    }
-
-    /// Reads what follows the head.
-    #[inline]
-    fn entry(self, cursor: &mut Cursor<'a>) -> Result<RawEntry<'a>, IndexError> {
-        let value = cursor.string("label value")?;
-        Ok(RawEntry { name: self.name, value, list: cursor.uvarint("postings offset")? })
+        let len = cursor.pos() - start.pos();
+        Ok(match start.peek_word() {
+            Some(word) if len <= 16 => {
+                let mask = u128::MAX >> (128 - 8 * len);
+                Head { name, word: word & mask, mask, len }
+            }
+            _ => Head { name, word: 0, mask: 0, len: 0 },
+        })
     }
 }
 
 fn read_entry<'a>(cursor: &mut Cursor<'a>) -> Result<RawEntry<'a>, IndexError> {
-    Head::default().next(cursor)?.entry(cursor)
+    Head::default().next_entry(cursor)
 }

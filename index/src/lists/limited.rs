@@ -1,9 +1,12 @@
 //! The first series only: all lists are evaluated window by window, each window some times as wide as the one before,
 //! until there are as many series as are wanted.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::Lists;
+use crate::cursor::Cursor;
 use crate::postings::{stored_refs, unverified_refs};
 use crate::{IndexError, sets};
 
@@ -20,16 +23,15 @@ pub(crate) fn first_series(
     let mut remove = remove.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let Some((first, others)) = add.split_first_mut() else { return Ok(vec![]) };
     let mut found = Vec::new();
-    let mut windows = Windows::over(first, limit);
-    while let Some(end) = windows.next_end() {
-        let mut some = first.take_below(end);
+    for window in Windows::over(first, limit) {
+        let mut some = first.take(&window);
         for (parts, wanted) in
             others.iter_mut().map(|p| (p, true)).chain(remove.iter_mut().map(|p| (p, false)))
         {
             if some.is_empty() {
                 break;
             }
-            let these = parts.take_below(end);
+            let these = parts.take(&window);
             some = if wanted { sets::intersect(&some, &these) } else { sets::difference(&some, &these) };
         }
         found.append(&mut some);
@@ -52,7 +54,7 @@ struct Parts<'f> {
 impl<'f> Parts<'f> {
     fn open(group: &Lists, fetched: &'f [Bytes]) -> Result<Parts<'f>, IndexError> {
         let mut lists = Vec::with_capacity(group.lists);
-        let read = |cursor: &mut crate::cursor::Cursor<'f>| {
+        let read = |cursor: &mut Cursor<'f>| {
             let list = unverified_refs(&mut cursor.clone())?;
             if list.len() > VERIFIED_BYTES { unverified_refs(cursor) } else { stored_refs(cursor) }
         };
@@ -61,25 +63,26 @@ impl<'f> Parts<'f> {
         Ok(Parts { lists })
     }
 
-    /// Takes all refs below `end` out of the lists.
-    fn take_below(&mut self, end: u64) -> Vec<u32> {
+    /// Takes the refs of a window out of the lists, and drops those before it.
+    fn take(&mut self, window: &Range<u64>) -> Vec<u32> {
+        let number = |stored: &[u8; 4]| u64::from(u32::from_be_bytes(*stored));
         let mut refs = Vec::new();
-        let is_below = |stored: &[u8; 4]| u64::from(u32::from_be_bytes(*stored)) < end;
         for list in &mut self.lists {
-            let (below, rest) = list.split_at(sets::seek(list, is_below));
-            sets::expand(below.as_flattened(), &mut refs);
-            *list = rest;
+            let (_, list_left) = list.split_at(sets::seek(list, |stored| number(stored) < window.start));
+            let (inside, behind) =
+                list_left.split_at(sets::seek(list_left, |stored| number(stored) < window.end));
+            sets::expand(inside.as_flattened(), &mut refs);
+            *list = behind;
         }
         self.lists.retain(|list| !list.is_empty());
         sets::normalize(refs)
     }
 }
 
-/// Ends of windows.
+/// Windows over all refs, each some times as wide as the one before.
 struct Windows {
-    next: u64,
+    left: Range<u64>,
     width: u64,
-    end: u64,
 }
 
 /// The first window should hold so many times the refs wanted, each further one is so many times as wide.
@@ -93,17 +96,20 @@ impl Windows {
         let refs: u64 = parts.lists.iter().map(|list| list.len() as u64).sum();
         let span = u128::from(end.saturating_sub(start)) * u128::from(GROWTH) * limit as u128;
         let width = u64::try_from(span / u128::from(refs.max(1))).unwrap_or(u64::MAX).max(1);
-        Windows { next: start.saturating_add(width), width, end }
+        Windows { left: start..end, width }
     }
+}
 
-    /// Where the next window ends; `None` when nothing is left behind the last one.
-    fn next_end(&mut self) -> Option<u64> {
-        if self.width == 0 {
+impl Iterator for Windows {
+    type Item = Range<u64>;
+
+    fn next(&mut self) -> Option<Range<u64>> {
+        if self.left.is_empty() {
             return None;
         }
-        let end = self.next.min(self.end);
-        self.width = if end == self.end { 0 } else { self.width.saturating_mul(GROWTH) };
-        self.next = end.saturating_add(self.width);
-        Some(end)
+        let end = self.left.start.saturating_add(self.width).min(self.left.end);
+        let window = self.left.start..end;
+        (self.left.start, self.width) = (end, self.width.saturating_mul(GROWTH));
+        Some(window)
     }
 }

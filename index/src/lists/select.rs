@@ -1,8 +1,6 @@
 //! Finds the values that a matcher accepts in one label's part of the dictionary, each kind of matcher in the cheapest
 //! way.
 
-use std::borrow::Cow;
-
 use memchr::memmem::{self, Finder};
 
 use super::Lists;
@@ -52,7 +50,7 @@ impl<'a> Select<'a> {
             },
             TextTest::FoldGlob(glob) => match glob.longest() {
                 Some(literal) if glob.prefix.is_empty() => self.holding(&Finder::new(literal), true, accepts),
-                _ => self.walked(&FoldGlob(glob), &[], accepts),
+                _ => self.walked(&FoldGlob(glob, pattern), &[], accepts),
             },
             TextTest::Automaton(automaton) => match (&automaton.needle, Dense::of(automaton)) {
                 (needle, Some(dense)) if needle.is_none() || dense.is_picky() => {
@@ -150,10 +148,16 @@ impl<'a> Select<'a> {
         accepts: impl Fn(&[u8]) -> bool,
     ) -> Result<(), IndexError> {
         let others = if fold { other_cases(literal.needle()) } else { vec![] };
+        let mut lower = Vec::new();
         for block in self.offsets.blocks(self.part) {
             let (bytes, values) = block?;
-            let text = if fold { Cow::Owned(bytes.to_ascii_lowercase()) } else { Cow::Borrowed(bytes) };
-            if literal.find(&text).is_some() || others.iter().any(|other| other.find(bytes).is_some()) {
+            let mut text = bytes;
+            if fold {
+                lower.clear();
+                lower.extend(bytes.iter().map(u8::to_ascii_lowercase));
+                text = &lower;
+            }
+            if literal.find(text).is_some() || others.iter().any(|other| other.find(bytes).is_some()) {
                 self.filtered(values, &accepts)?;
             }
         }

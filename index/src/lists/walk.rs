@@ -6,7 +6,7 @@ use regex_automata::dfa::{Automaton as _, dense};
 use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
 
-use crate::matcher::{Automaton, Glob};
+use crate::matcher::{Automaton, Glob, TextTest};
 use crate::{IndexError, LabelValue, LabelValues};
 
 /// Reads ASCII texts byte by byte.
@@ -222,8 +222,9 @@ impl Machine for FoldWords<'_> {
     }
 }
 
-/// Literals in lower case, to be found in any case, with any text between them. Leads on where the first one does.
-pub(super) struct FoldGlob<'a>(pub(super) &'a Glob);
+/// Literals in lower case, to be found in any case, with any text between them. Leads on where the first one does; about
+/// the rest the test of the whole text is asked.
+pub(super) struct FoldGlob<'a>(pub(super) &'a Glob, pub(super) &'a TextTest);
 
 impl Machine for FoldGlob<'_> {
     type State = ();
@@ -236,6 +237,6 @@ impl Machine for FoldGlob<'_> {
     }
 
     fn accepts(&self, (): (), text: &[u8]) -> bool {
-        self.0.accepts(&text.to_ascii_lowercase())
+        if self.0.is_prefix() { text.len() >= self.0.prefix.len() } else { self.1.accepts(text) }
     }
 }

@@ -90,9 +90,9 @@ impl TextTest {
         match self {
             TextTest::Set(set) => contains(set, text),
             TextTest::FoldSet(set) if set.len() == 1 && text.is_ascii() => set[0].eq_ignore_ascii_case(text),
-            TextTest::FoldSet(set) => contains(set, &fold_ascii(text)),
+            TextTest::FoldSet(set) => folded(text, |text| contains(set, text)),
             TextTest::Glob(glob) => glob.accepts(text),
-            TextTest::FoldGlob(glob) => glob.accepts(&fold_ascii(text)),
+            TextTest::FoldGlob(glob) => folded(text, |text| glob.accepts(text)),
             TextTest::Automaton(automaton) => automaton.accepts(text),
         }
     }
@@ -318,11 +318,21 @@ fn as_go_sees(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out.into_bytes())
 }
 
+/// Asks about a text in lower case; short ones are not allocated.
+fn folded(text: &[u8], ask: impl Fn(&[u8]) -> bool) -> bool {
+    let mut buffer = [0; 128];
+    match buffer.get_mut(..text.len()) {
+        Some(lower) if text.is_ascii() => {
+            lower.copy_from_slice(text);
+            lower.make_ascii_lowercase();
+            ask(lower)
+        }
+        _ => ask(&fold_ascii(text)),
+    }
+}
+
 /// Lower case for ASCII letters and for the two others that fold to one.
 fn fold_ascii(text: &[u8]) -> Vec<u8> {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase();
-    }
     let mut out = Vec::with_capacity(text.len());
     for chunk in text.utf8_chunks() {
         for c in chunk.valid().chars() {

@@ -104,7 +104,7 @@ impl<'a> LabelValues<'a> {
         let at = self.table.sample(self.part, sample)?;
         behind.cursor = Cursor::at(&self.table.entries, at as usize, self.table.base);
         for _ in sample * VALUES_PER_SAMPLE..=last {
-            behind.read_any()?;
+            behind.head.next_entry(&mut behind.cursor)?;
         }
         let end = self.table.next_list(behind.cursor.pos() as u32)?;
         Ok((start < end).then_some(start..end))
@@ -112,13 +112,7 @@ impl<'a> LabelValues<'a> {
 
     fn read(&mut self) -> Result<RawEntry<'a>, IndexError> {
         self.unread -= 1;
-        self.read_any()
-    }
-
-    #[inline]
-    fn read_any(&mut self) -> Result<RawEntry<'a>, IndexError> {
-        self.head = self.head.next(&mut self.cursor)?;
-        self.head.entry(&mut self.cursor)
+        self.head.next_entry(&mut self.cursor)
     }
 
     fn next_entry(&mut self) -> Result<Option<LabelValue<'a>>, IndexError> {
