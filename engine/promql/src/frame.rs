@@ -71,6 +71,32 @@ impl Column {
         Column { floats: vec![0.0; len], present: vec![0; len.div_ceil(64)], histograms: Vec::new() }
     }
 
+    /// `len` steps with the floats that `f` gives; it is asked step by step.
+    #[inline(always)]
+    pub(crate) fn from_floats(len: usize, mut f: impl FnMut(usize) -> Option<f64>) -> Column {
+        let mut floats = vec![0.0; len];
+        let mut present = Vec::with_capacity(len.div_ceil(64));
+        let mut step = 0;
+        for slots in floats.chunks_mut(64) {
+            let mut word = 0;
+            for (bit, slot) in slots.iter_mut().enumerate() {
+                if let Some(v) = f(step) {
+                    *slot = v;
+                    word |= 1 << bit;
+                }
+                step += 1;
+            }
+            present.push(word);
+        }
+        Column { floats, present, histograms: Vec::new() }
+    }
+
+    /// The floats of all steps, if each step has one; else the column itself.
+    pub(crate) fn into_full_floats(self) -> Result<Vec<f64>, Column> {
+        let n: usize = self.present.iter().map(|word| word.count_ones() as usize).sum();
+        if n == self.floats.len() && self.histograms.is_empty() { Ok(self.floats) } else { Err(self) }
+    }
+
     /// The number of steps.
     pub(crate) fn len(&self) -> usize {
         self.floats.len()
@@ -170,6 +196,11 @@ impl Column {
     /// The histograms with their steps, ascending.
     pub(crate) fn histograms(&self) -> &[(u32, Arc<FloatHistogram>)] {
         &self.histograms
+    }
+
+    /// The histograms with their steps, ascending.
+    pub(crate) fn into_histograms(self) -> Vec<(u32, Arc<FloatHistogram>)> {
+        self.histograms
     }
 
     /// A bitmap of the steps that have a sample.

@@ -39,6 +39,7 @@ pub(super) fn over_time(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Resul
     let mut present = vec![false; steps.len];
     arg.for_each(
         ev,
+        steps,
         |arg, labels, samples, _| {
             let mut found = Vec::new();
             arg.each_window(labels, samples, steps, 0, |window| {

@@ -10,6 +10,7 @@ use crate::error::QueryError;
 use crate::eval::Evaluator;
 use crate::frame::{Cell, Column, Frame, Row, Steps};
 use crate::ops::decode::for_each_series;
+use crate::ops::reach::Reach;
 use crate::ops::selector::{PickedSample, Picker, Reference};
 use crate::plan::{info_matchers, info_modifiers};
 
@@ -67,6 +68,7 @@ fn fetch(
     for_each_series(
         ev,
         id,
+        &Reach::new(reference, steps, lookback, 0),
         |labels, samples, _| {
             let described = values
                 .iter()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tithon_chunks::{FloatHistogram, Samples};
 
+use super::sliding::Sliding;
 use super::{extended, over_time, rate, regression};
 use crate::annotations::{Notes, quoted};
 use crate::ast::{Call, NodeId, NodeKind, PosRange};
@@ -78,6 +79,7 @@ pub(crate) fn for_each(
     let mut seen = HashSet::new();
     arg.for_each(
         ev,
+        steps,
         |arg, labels, samples, notes| {
             let column = series(ev, arg, &site, labels, samples, steps, notes)?;
             if matches!(site.name, "rate" | "increase") && column.has_floats() {
@@ -153,6 +155,13 @@ fn series(
         samples.float_start_timestamps.clear();
         samples.histogram_start_timestamps.clear();
     }
+    if let Some(mut sliding) = Sliding::new(arg, samples, steps)
+        && let Some(column) = sliding.apply(site, notes)
+    {
+        let (touched, largest) = (sliding.touched, sliding.largest);
+        count(ev, &column, touched, largest, samples.len() as u64)?;
+        return Ok(column);
+    }
     let falls = match site.name {
         "rate" | "increase" if !site.anchored && !site.smoothed => rate::falls(samples),
         _ => Vec::new(),
@@ -168,14 +177,26 @@ fn series(
         }
         Ok(())
     })?;
-    ev.budget.touch(touched, samples.len() as u64);
-    let n = column.n_samples() as u64;
-    ev.budget.add(n + largest, steps.len as u64 * 8)?;
-    ev.budget.release(largest, 0);
+    count(ev, &column, touched, largest, samples.len() as u64)?;
     Ok(column)
 }
 
-fn apply(
+/// Counts the samples of a column, of all its windows and of the largest one, and the samples read for it.
+fn count(
+    ev: &Evaluator<'_>,
+    column: &Column,
+    touched: u64,
+    largest: u64,
+    read: u64,
+) -> Result<(), QueryError> {
+    ev.budget.touch(touched, read);
+    ev.budget.add(column.n_samples() as u64 + largest, column.len() as u64 * 8)?;
+    ev.budget.release(largest, 0);
+    Ok(())
+}
+
+/// What the function makes of one window. `falls` are [`rate::falls`] of the series.
+pub(super) fn apply(
     site: &Site,
     window: &Window<'_>,
     falls: &[usize],

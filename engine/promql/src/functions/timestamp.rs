@@ -6,6 +6,7 @@ use crate::eval::Evaluator;
 use crate::frame::{Column, Frame, Row, Steps, without_metadata};
 use crate::ops::decode::for_each_series;
 use crate::ops::merge;
+use crate::ops::reach::Reach;
 use crate::ops::selector::{Picker, Reference};
 
 /// Evaluates one of the two. Directly on a selector they see the samples' own times, else the step's.
@@ -20,6 +21,7 @@ pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Fra
         for_each_series(
             ev,
             id,
+            &Reach::new(reference, steps, lookback, 0),
             |_, samples, _| {
                 let mut picker = Picker::new(samples);
                 let mut column = Column::new(steps.len);
