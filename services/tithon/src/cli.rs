@@ -71,6 +71,13 @@ pub struct StoreFlags {
     pub server: ServerFlags,
     #[command(flatten)]
     pub bucket: BucketFlags,
+    /// Where index-headers and filters of labels are kept between starts.
+    #[arg(long = "data-dir", value_name = "DIR", default_value = "./data")]
+    pub data_dir: PathBuf,
+    /// Keep them; without them every start reads the indexes of all blocks.
+    #[arg(long = "cache-index-header", default_value_t = true, action = clap::ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub cache_index_header: bool,
     /// How often the bucket is looked through for new and gone blocks.
     #[arg(long = "sync-block-duration", value_name = "DURATION", default_value = "15m", value_parser = parse_duration)]
     pub sync_block_duration: Duration,
