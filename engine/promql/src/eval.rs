@@ -164,7 +164,7 @@ impl Evaluator<'_> {
         &self,
         id: NodeId,
         steps: &Steps,
-        mut sink: impl FnMut(Row),
+        mut sink: impl FnMut(Row) + Send,
     ) -> Result<(), QueryError> {
         let id = self.unparen(id);
         let mut fold = |row: Row| {

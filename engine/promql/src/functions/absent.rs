@@ -12,13 +12,11 @@ use crate::ops::range::RangeArg;
 
 /// `absent`: 1 at the steps where the vector is empty.
 pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Frame, QueryError> {
-    let frame = ev.frame(call.args[0], steps)?;
-    let mut present = vec![false; steps.len];
-    for row in &frame.rows {
-        for (step, present) in present.iter_mut().enumerate() {
-            *present |= row.column.get(step).is_some();
-        }
-    }
+    let mut bits = vec![0u64; steps.len.div_ceil(64)];
+    ev.for_each_row(call.args[0], steps, |row| {
+        bits.iter_mut().zip(row.column.presence()).for_each(|(all, row)| *all |= row);
+    })?;
+    let present: Vec<bool> = (0..steps.len).map(|step| bits[step / 64] >> (step % 64) & 1 == 1).collect();
     Ok(ones(&present, labels(ev, call.args[0])))
 }
 

@@ -71,7 +71,7 @@ pub(crate) fn for_each(
     ev: &Evaluator<'_>,
     call: &Call,
     steps: &Steps,
-    mut sink: impl FnMut(Row) -> Result<(), QueryError>,
+    mut sink: impl FnMut(Row) -> Result<(), QueryError> + Send,
 ) -> Result<(), QueryError> {
     let (arg, site) = prepare(ev, call, steps)?;
     let keeps_name = matches!(site.name, "first_over_time" | "last_over_time");

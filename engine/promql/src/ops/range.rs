@@ -147,7 +147,7 @@ impl RangeArg {
         ev: &Evaluator<'_>,
         steps: &Steps,
         work: impl Fn(&RangeArg, &Labels, &mut Samples, &mut Notes) -> Result<T, QueryError> + Sync,
-        mut sink: impl FnMut(Labels, bool, T) -> Result<(), QueryError>,
+        mut sink: impl FnMut(Labels, bool, T) -> Result<(), QueryError> + Send,
     ) -> Result<(), QueryError> {
         let mut arg = self;
         match std::mem::replace(&mut arg.source, Source::Selector(NodeId(0))) {
@@ -244,7 +244,7 @@ pub(crate) fn for_each_root_series(
     ev: &Evaluator<'_>,
     root: NodeId,
     steps: &Steps,
-    mut sink: impl FnMut(RangeSeries) -> Result<(), QueryError>,
+    mut sink: impl FnMut(RangeSeries) -> Result<(), QueryError> + Send,
 ) -> Result<(), QueryError> {
     if let NodeKind::Subquery(s) = ev.kind(root) {
         // At the root the whole result is returned: there is no window.

@@ -35,7 +35,7 @@ pub(crate) fn for_each(
     id: NodeId,
     selector: &VectorSelector,
     steps: &Steps,
-    mut sink: impl FnMut(Row) -> Result<(), QueryError>,
+    mut sink: impl FnMut(Row) -> Result<(), QueryError> + Send,
 ) -> Result<(), QueryError> {
     let lookback = ev.options().lookback_delta_ms;
     let pos = ev.pos(id);
