@@ -79,7 +79,7 @@ macro_rules! for_operator {
 use for_operator;
 
 /// Two numbers; comparisons give 1 or 0.
-fn scalars(op: BinaryOp, l: f64, r: f64) -> f64 {
+pub(crate) fn scalars(op: BinaryOp, l: f64, r: f64) -> f64 {
     match arithmetic(op, l, r) {
         Some(v) => v,
         None => f64::from(u8::from(compare(op, l, r))),

@@ -1,5 +1,7 @@
 //! From what storage hands in to decoded samples, in batches of series spread over threads.
 
+use std::ops::ControlFlow;
+
 use rayon::prelude::*;
 use tithon_chunks::{
     ChunkError, CounterResetHint, EncodedChunk, Encoding, FloatHistogram, STALE_NAN_BITS, Samples, TimeRange,
@@ -21,6 +23,9 @@ const SERIES_PER_BATCH_MIN: usize = 16;
 /// How many results of a step a batch holds where there are many steps.
 const STEPS_PER_BATCH: usize = 1 << 20;
 
+/// Whether more series are wanted.
+pub(crate) type Flow = Result<ControlFlow<()>, QueryError>;
+
 /// What the work on one series left: its labels, the result, the annotations.
 type Worked<T> = Result<(Labels, T, Notes), QueryError>;
 
@@ -28,13 +33,13 @@ type Worked<T> = Result<(Labels, T, Notes), QueryError>;
 ///
 /// `work` sees the labels and the decoded samples in the range of the selection, floats that `reach` leaves out
 /// perhaps missing; it runs on the pool, if there is one, while `sink` takes in the series before. Annotations are
-/// merged in input order.
+/// merged in input order. A sink that breaks off gets no more.
 pub(crate) fn for_each_series<T: Send>(
     ev: &Evaluator<'_>,
     id: NodeId,
     reach: &Reach,
     work: impl Fn(&Labels, &mut Samples, &mut Notes) -> Result<T, QueryError> + Sync,
-    mut sink: impl FnMut(Labels, T) -> Result<(), QueryError> + Send,
+    mut sink: impl FnMut(Labels, T) -> Flow + Send,
 ) -> Result<(), QueryError> {
     let (Some(mut input), range) = ev.take_input(id) else { return Ok(()) };
     let stats_only = ev.prepared.stats_only.contains(&id);
@@ -49,15 +54,17 @@ pub(crate) fn for_each_series<T: Send>(
         let result = work(&series.labels, scratch, &mut notes)?;
         Ok((series.labels, result, notes))
     };
-    let mut finish = |worked: Vec<Worked<T>>| {
+    let mut finish = |worked: Vec<Worked<T>>| -> Flow {
         for worked in worked {
             let (labels, result, notes) = worked?;
             if !notes.is_empty() {
                 ev.notes().merge(notes);
             }
-            sink(labels, result)?;
+            if sink(labels, result)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     };
     let mut fetch = || {
         ev.check_cancelled()?;
@@ -70,7 +77,9 @@ pub(crate) fn for_each_series<T: Send>(
             if batch.is_empty() {
                 return Ok(());
             }
-            finish(batch.into_iter().map(|series| one(&mut scratch, series)).collect())?;
+            if finish(batch.into_iter().map(|series| one(&mut scratch, series)).collect())?.is_break() {
+                return Ok(());
+            }
         }
     };
     let mut done = Vec::new();
@@ -81,7 +90,9 @@ pub(crate) fn for_each_series<T: Send>(
         };
         let decode = || batch.into_par_iter().map_init(Samples::default, one).collect();
         let (next, finished) = pool.install(|| rayon::join(decode, || finish(std::mem::take(&mut done))));
-        finished?;
+        if finished?.is_break() {
+            return Ok(());
+        }
         done = next;
     }
 }

@@ -3,6 +3,8 @@
 //! Upstream: `aggregationK` in `promql/engine.go`. The best k are kept in a binary heap whose root is the worst: which
 //! of equal elements stay follows from the order of its operations.
 
+use std::ops::ControlFlow;
+
 use tithon_index::Labels;
 
 use crate::annotations::Notes;
@@ -25,6 +27,7 @@ pub(crate) fn eval(
     let is_empty = || param.max < 1.0 || param.has_nan;
     match a.op {
         AggregateOp::Topk | AggregateOp::Bottomk if !is_empty() => best(ev, id, a, &param, steps),
+        AggregateOp::Limitk if !is_empty() => first(ev, a, &param, steps),
         _ => chosen(ev, a, &param, steps),
     }
 }
@@ -58,6 +61,7 @@ fn best(
             notes.ignored_in_aggregation(a.op.as_str(), ev.pos(id));
         }
         rows.push(is_kept.then(|| (row.labels.clone(), row.drop_name)));
+        ControlFlow::Continue(())
     })?;
     check(ev, a, param)?;
     let n_groups = heaps.len() / steps.len.max(1);
@@ -83,48 +87,81 @@ fn by_rank(x: f64, y: f64, topk: bool) -> std::cmp::Ordering {
     }
 }
 
-/// `limitk` and `limit_ratio`, and the errors and empty results of the other two.
+/// `limitk`: one row at a time, no further than needed.
+fn first(ev: &Evaluator<'_>, a: &Aggregate, param: &Param, steps: &Steps) -> Result<Frame, QueryError> {
+    if let Err(error) = check(ev, a, param) {
+        ev.frame(a.expr, steps)?;
+        return Err(error);
+    }
+    let k_of: Vec<i64> = param.values.iter().map(|k| whole(*k)).collect();
+    let stops = a.grouping.is_empty() && !a.without && ev.may_stop_early(a.expr);
+    let mut grouper = Grouper::new(&a.grouping, a.without);
+    // By group and step: how many more are wanted.
+    let mut wanted: Vec<i64> = Vec::new();
+    let mut kept: Vec<Row> = Vec::new();
+    ev.for_each_row(a.expr, steps, |mut row| {
+        let group = grouper.index(&row.labels);
+        if wanted.len() == group * steps.len {
+            wanted.extend_from_slice(&k_of);
+        }
+        let wanted = &mut wanted[group * steps.len..][..steps.len];
+        let mut bits = row.column.presence();
+        for (step, wanted) in wanted.iter_mut().enumerate() {
+            let bit = 1 << (step % 64);
+            if bits[step / 64] & bit != 0 {
+                if *wanted < 1 {
+                    bits[step / 64] &= !bit;
+                }
+                *wanted -= 1;
+            }
+        }
+        row.column.mask(&bits, true);
+        if !row.column.is_empty() {
+            kept.push(row);
+        }
+        let is_settled = stops && wanted.iter().all(|wanted| *wanted < 1);
+        if is_settled { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    // Upstream's order: step by step, each row where it is first kept.
+    let first_step = |row: &Row| {
+        row.column
+            .presence()
+            .iter()
+            .position(|word| *word != 0)
+            .map(|w| (w, row.column.presence()[w].trailing_zeros()))
+    };
+    let mut keyed: Vec<_> =
+        kept.into_iter().map(|row| (first_step(&row), grouper.index(&row.labels), row)).collect();
+    keyed.sort_by_key(|(step, group, _)| (*step, *group));
+    Ok(Frame { rows: keyed.into_iter().map(|(_, _, row)| row).collect() })
+}
+
+/// `limit_ratio`, and the errors and empty results of the others.
 fn chosen(ev: &Evaluator<'_>, a: &Aggregate, param: &Param, steps: &Steps) -> Result<Frame, QueryError> {
-    let frame = ev.frame(a.expr, steps)?;
+    let mut frame = ev.frame(a.expr, steps)?;
     if !check(ev, a, param)? {
         return Ok(Frame::default());
     }
     let mut grouper = Grouper::new(&a.grouping, a.without);
     let group_of: Vec<usize> = frame.rows.iter().map(|row| grouper.index(&row.labels)).collect();
-    let n_groups = grouper.into_labels().len();
-    let offsets: Vec<f64> = match a.op {
-        AggregateOp::LimitRatio => frame.rows.iter().map(offset).collect(),
-        _ => Vec::new(),
-    };
     let mut kept = Kept::new(frame.rows.len(), steps);
-    let mut chosen: Vec<Vec<usize>> = vec![Vec::new(); n_groups];
+    let mut order: Vec<usize> = (0..frame.rows.len()).collect();
+    order.sort_by_key(|i| group_of[*i]);
+    let offsets: Vec<f64> = frame.rows.iter().map(offset).collect();
     for step in 0..steps.len {
         ev.check_cancelled()?;
-        chosen.iter_mut().for_each(Vec::clear);
-        let k = whole(param.values[step]).min(frame.rows.len() as i64);
-        if (a.op != AggregateOp::LimitRatio && k < 1) || param.values[step] == 0.0 {
+        let ratio = param.values[step];
+        if ratio == 0.0 {
             continue;
         }
-        for (i, row) in frame.rows.iter().enumerate() {
-            if row.column.get(step).is_none() {
-                continue;
-            }
-            let chosen = &mut chosen[group_of[i]];
-            let is_chosen = match a.op {
-                AggregateOp::LimitRatio => is_sampled(param.values[step].clamp(-1.0, 1.0), offsets[i]),
-                _ => (chosen.len() as i64) < k,
-            };
-            if is_chosen {
-                chosen.push(i);
-            }
-        }
-        for i in chosen.iter().flatten() {
-            if let Some(cell) = frame.rows[*i].column.get(step) {
+        for i in &order {
+            let Some(cell) = frame.rows[*i].column.get(step) else { continue };
+            if is_sampled(ratio.clamp(-1.0, 1.0), offsets[*i]) {
                 kept.keep(*i, step, cell);
             }
         }
     }
-    Ok(kept.into_frame(|i| Some((frame.rows[i].labels.clone(), frame.rows[i].drop_name))))
+    Ok(kept.into_frame(|i| Some((std::mem::take(&mut frame.rows[i].labels), frame.rows[i].drop_name))))
 }
 
 /// Checks the parameter; `false` when the result is empty at all steps.

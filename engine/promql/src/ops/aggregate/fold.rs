@@ -163,6 +163,12 @@ impl Group {
         }
     }
 
+    /// Whether each step has seen a sample.
+    pub(crate) fn is_seen_everywhere(&self) -> bool {
+        let n: usize = self.seen.iter().map(|word| word.count_ones() as usize).sum();
+        matches!(&self.states, States::One(ones) if ones.len() == n)
+    }
+
     /// The result at all steps, and whether its name is to be dropped.
     pub(crate) fn finish(mut self, param: &Param, pos: PosRange, notes: &mut Notes) -> (Column, bool) {
         let len = param.values.len();
