@@ -2,6 +2,7 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use tithon_fuzz::chunks::{Append, decode_chunk, open_segment, round_trip};
+use tithon_fuzz::histograms;
 
 /// Bytes that are the same everywhere (splitmix64).
 fn made_up(seed: u64, len: usize) -> Vec<u8> {
@@ -81,5 +82,7 @@ fn made_up_bytes_are_taken_or_refused() {
         open_segment(&[&header, &data[..]].concat());
         let appends = Vec::<Append>::arbitrary(&mut Unstructured::new(&made_up(seed, 600)));
         round_trip(&appends.expect("enough bytes"));
+        let appends = Vec::<_>::arbitrary(&mut Unstructured::new(&made_up(seed, 900)));
+        histograms::round_trip(&appends.expect("enough bytes"));
     }
 }
