@@ -9,10 +9,11 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use bytes::Bytes;
+use tithon_chunks::put_uvarint;
 
 pub use self::values::LabelValues;
 use crate::IndexError;
-use crate::cursor::{Cursor, put_string, put_uvarint};
+use crate::cursor::{Cursor, put_string};
 use crate::u32s::U32s;
 
 /// How many values of a name lie between two whose positions are kept.
@@ -158,7 +159,7 @@ impl PostingsOffsets {
             sorted.push(2);
             put_string(&mut sorted, entry.name);
             put_string(&mut sorted, entry.value);
-            put_uvarint(&mut sorted, entry.list);
+            put_uvarint(entry.list, &mut sorted);
         }
         let (names, samples) = sample_sorted(&sorted, all.len() as u32, base)?;
         let ends = ListEnds::NextList(lists.into());
