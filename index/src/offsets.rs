@@ -228,7 +228,7 @@ impl PostingsOffsets {
             let bytes = self.entries.get(start as usize..end as usize);
             let bytes = bytes.ok_or_else(|| self.bad_position(u64::from(end)))?;
             let count = left.min(VALUES_PER_SAMPLE);
-            let sample = part.sample + k;
+            let sample = part.sample.saturating_add(k);
             Ok((bytes, LabelValues::new(self, NameEntries { first: start, end, count, sample })))
         })
     }
