@@ -1,5 +1,7 @@
 //! `tithon tools block` as a user runs it: what Prometheus and Thanos made of the same blocks comes out.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
