@@ -193,6 +193,73 @@ impl Column {
         })
     }
 
+    /// The floats 64 steps at a time: the first step, which of the steps have a float, and the floats of all of them,
+    /// meaningless where there is none.
+    pub(crate) fn float_words(&self) -> impl Iterator<Item = (usize, u64, &[f64])> + '_ {
+        let words = self.present.iter().zip(self.floats.chunks(64)).enumerate();
+        words.map(|(w, (word, floats))| (w * 64, *word, floats)).filter(|(_, word, _)| *word != 0)
+    }
+
+    /// Replaces each float by `f` of it and the float of `other` at the same step; those without a partner go.
+    #[inline(always)]
+    pub(crate) fn zip_floats(&mut self, other: &Column, f: impl Fn(f64, f64) -> f64) {
+        self.pair_words(other, |mine, theirs| {
+            mine.iter_mut().zip(theirs).for_each(|(a, b)| *a = f(*a, *b));
+            !0
+        });
+    }
+
+    /// Keeps those floats whose pair with the float of `other` at the same step `keep` holds of.
+    #[inline(always)]
+    pub(crate) fn filter_floats(&mut self, other: &Column, keep: impl Fn(f64, f64) -> bool) {
+        self.pair_words(other, |mine, theirs| {
+            let bits = mine.iter().zip(theirs).enumerate();
+            bits.fold(0, |word, (i, (a, b))| word | u64::from(keep(*a, *b)) << i)
+        });
+    }
+
+    /// Shows `f` the floats of both columns 64 steps at a time, where both have any; keeps those of the steps at which
+    /// both have one and `f` answers a set bit.
+    #[inline(always)]
+    fn pair_words(&mut self, other: &Column, f: impl Fn(&mut [f64], &[f64]) -> u64) {
+        let mine = self.present.iter_mut().zip(self.floats.chunks_mut(64));
+        let theirs = other.present.iter().zip(other.floats.chunks(64));
+        for ((word, floats), (other_word, other_floats)) in mine.zip(theirs) {
+            *word &= *other_word;
+            if *word != 0 {
+                *word &= f(floats, other_floats);
+            }
+        }
+    }
+
+    /// Replaces each float by `f` of it and the number at the same step. Histograms stay.
+    #[inline(always)]
+    pub(crate) fn zip_numbers(&mut self, numbers: &[f64], f: impl Fn(f64, f64) -> f64) {
+        for ((word, floats), numbers) in
+            self.present.iter().zip(self.floats.chunks_mut(64)).zip(numbers.chunks(64))
+        {
+            if *word != 0 {
+                floats.iter_mut().zip(numbers).for_each(|(v, n)| *v = f(*v, *n));
+            }
+        }
+    }
+
+    /// Keeps those floats for which `keep` holds of them and the number at the same step. Histograms stay.
+    #[inline(always)]
+    pub(crate) fn filter_numbers(&mut self, numbers: &[f64], keep: impl Fn(f64, f64) -> bool) {
+        for ((word, floats), numbers) in
+            self.present.iter_mut().zip(self.floats.chunks(64)).zip(numbers.chunks(64))
+        {
+            let bits = floats.iter().zip(numbers).enumerate();
+            *word &= bits.fold(0, |bits, (i, (v, n))| bits | u64::from(keep(*v, *n)) << i);
+        }
+    }
+
+    /// Takes the histograms out.
+    pub(crate) fn take_histograms(&mut self) -> Vec<(u32, Arc<FloatHistogram>)> {
+        std::mem::take(&mut self.histograms)
+    }
+
     /// The histograms with their steps, ascending.
     pub(crate) fn histograms(&self) -> &[(u32, Arc<FloatHistogram>)] {
         &self.histograms

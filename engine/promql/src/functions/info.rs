@@ -1,6 +1,7 @@
 //! `info`: adds the labels of info series to the series that they describe. Upstream: `promql/info.go`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 
 use tithon_chunks::{STALE_NAN_BITS, Samples};
 use tithon_index::{Labels, LabelsBuilder, Matcher};
@@ -81,7 +82,7 @@ fn fetch(
         |labels, times| {
             let times = times.filter(|times| times.iter().any(Option::is_some));
             series.extend(times.map(|times| InfoSeries { labels, times }));
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         },
     )?;
     Ok(series)

@@ -1,6 +1,7 @@
 //! Calls of functions over range vectors: series by series, window by window.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use tithon_chunks::{FloatHistogram, Samples};
@@ -12,6 +13,7 @@ use crate::ast::{Call, NodeId, NodeKind, PosRange};
 use crate::error::QueryError;
 use crate::eval::Evaluator;
 use crate::frame::{Column, Frame, Row, Steps, without_metadata};
+use crate::ops::decode::Flow;
 use crate::ops::range::{RangeArg, Window};
 use crate::result::Sample;
 
@@ -54,7 +56,7 @@ pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Fra
     let mut frame = Frame::default();
     for_each(ev, call, steps, |row| {
         frame.rows.push(row);
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     Ok(frame)
 }
@@ -71,7 +73,7 @@ pub(crate) fn for_each(
     ev: &Evaluator<'_>,
     call: &Call,
     steps: &Steps,
-    mut sink: impl FnMut(Row) -> Result<(), QueryError>,
+    mut sink: impl FnMut(Row) -> Flow + Send,
 ) -> Result<(), QueryError> {
     let (arg, site) = prepare(ev, call, steps)?;
     let keeps_name = matches!(site.name, "first_over_time" | "last_over_time");
@@ -89,7 +91,7 @@ pub(crate) fn for_each(
         },
         |labels, drop_name, column| {
             if column.is_empty() {
-                return Ok(());
+                return Ok(ControlFlow::Continue(()));
             }
             let drop_name = drop_name || !keeps_name;
             let labels = if drop_name && !delayed { without_metadata(&labels) } else { labels };

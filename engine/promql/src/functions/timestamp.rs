@@ -1,5 +1,7 @@
 //! `timestamp` and `start_timestamp`.
 
+use std::ops::ControlFlow;
+
 use crate::ast::{Call, NodeKind};
 use crate::error::QueryError;
 use crate::eval::Evaluator;
@@ -38,7 +40,7 @@ pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Fra
                 if !nothing && !column.is_empty() {
                     frame.rows.push(Row { labels, drop_name: true, column });
                 }
-                Ok(())
+                Ok(ControlFlow::Continue(()))
             },
         )?;
     } else {

@@ -1,5 +1,7 @@
 //! From what storage hands in to decoded samples, in batches of series spread over threads.
 
+use std::ops::ControlFlow;
+
 use rayon::prelude::*;
 use tithon_chunks::{
     ChunkError, CounterResetHint, EncodedChunk, Encoding, FloatHistogram, HistogramBatch, HistogramRow,
@@ -16,51 +18,79 @@ use crate::series::{Series, SeriesData};
 
 /// How many series are worked on at a time: enough to keep threads busy, few enough to bound memory.
 const SERIES_PER_BATCH: usize = 512;
+/// No fewer than so many, however many steps there are.
+const SERIES_PER_BATCH_MIN: usize = 16;
+/// How many results of a step a batch holds where there are many steps.
+const STEPS_PER_BATCH: usize = 1 << 20;
+
+/// Whether more series are wanted.
+pub(crate) type Flow = Result<ControlFlow<()>, QueryError>;
+
+/// What the work on one series left: its labels, the result, the annotations.
+type Worked<T> = Result<(Labels, T, Notes), QueryError>;
 
 /// Runs `work` on each series of a selection and hands the results to `sink` in the order of the input.
 ///
 /// `work` sees the labels and the decoded samples in the range of the selection, floats that `reach` leaves out
-/// perhaps missing; it runs on the pool, if there is one. Annotations are merged in input order.
+/// perhaps missing; it runs on the pool, if there is one, while `sink` takes in the series before. Annotations are
+/// merged in input order. A sink that breaks off gets no more.
 pub(crate) fn for_each_series<T: Send>(
     ev: &Evaluator<'_>,
     id: NodeId,
     reach: &Reach,
     work: impl Fn(&Labels, &mut Samples, &mut Notes) -> Result<T, QueryError> + Sync,
-    mut sink: impl FnMut(Labels, T) -> Result<(), QueryError>,
+    mut sink: impl FnMut(Labels, T) -> Flow + Send,
 ) -> Result<(), QueryError> {
     let (Some(mut input), range) = ev.take_input(id) else { return Ok(()) };
     let stats_only = ev.prepared.stats_only.contains(&id);
-    let mut batch = Vec::with_capacity(SERIES_PER_BATCH);
-    loop {
+    let n_max = (STEPS_PER_BATCH / reach.n_steps().max(1)).clamp(SERIES_PER_BATCH_MIN, SERIES_PER_BATCH);
+    let one = |scratch: &mut Samples, series: Series| -> Worked<T> {
         ev.check_cancelled()?;
-        batch.clear();
-        for series in input.by_ref().take(SERIES_PER_BATCH) {
-            batch.push(series.map_err(QueryError::Storage)?);
-        }
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let one = |scratch: &mut Samples, series: Series| {
-            ev.check_cancelled()?;
-            let mut notes = Notes::default();
-            decode(series.data, range, reach, stats_only, scratch)?;
-            let result = work(&series.labels, scratch, &mut notes)?;
-            Ok((series.labels, result, notes))
-        };
-        let results: Vec<Result<_, QueryError>> = match ev.ctx.pool.filter(|_| batch.len() > 1) {
-            Some(pool) => pool.install(|| batch.par_drain(..).map_init(Samples::default, one).collect()),
-            None => {
-                let mut scratch = Samples::default();
-                batch.drain(..).map(|series| one(&mut scratch, series)).collect()
-            }
-        };
-        for result in results {
-            let (labels, result, notes) = result?;
+        let mut notes = Notes::default();
+        decode(series.data, range, reach, stats_only, scratch)?;
+        let result = work(&series.labels, scratch, &mut notes)?;
+        Ok((series.labels, result, notes))
+    };
+    let mut finish = |worked: Vec<Worked<T>>| -> Flow {
+        for worked in worked {
+            let (labels, result, notes) = worked?;
             if !notes.is_empty() {
                 ev.notes().merge(notes);
             }
-            sink(labels, result)?;
+            if sink(labels, result)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
+        Ok(ControlFlow::Continue(()))
+    };
+    let mut fetch = || {
+        ev.check_cancelled()?;
+        input.by_ref().take(n_max).collect::<Result<Vec<Series>, _>>().map_err(QueryError::Storage)
+    };
+    let Some(pool) = ev.ctx.pool else {
+        let mut scratch = Samples::default();
+        loop {
+            let batch = fetch()?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            if finish(batch.into_iter().map(|series| one(&mut scratch, series)).collect())?.is_break() {
+                return Ok(());
+            }
+        }
+    };
+    let mut done = Vec::new();
+    loop {
+        let batch = match fetch() {
+            Ok(batch) if !batch.is_empty() => batch,
+            end => return finish(done).and(end.map(drop)),
+        };
+        let decode = || batch.into_par_iter().map_init(Samples::default, one).collect();
+        let (next, finished) = pool.install(|| rayon::join(decode, || finish(std::mem::take(&mut done))));
+        if finished?.is_break() {
+            return Ok(());
+        }
+        done = next;
     }
 }
 

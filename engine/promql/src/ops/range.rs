@@ -2,10 +2,12 @@
 //!
 //! Upstream: the matrix part of the `Call` case in `promql/engine.go`. A window is open on the left.
 
+use std::ops::ControlFlow;
+
 use tithon_chunks::{FloatHistogram, Samples};
 use tithon_index::Labels;
 
-use super::decode::{for_each_series, remove_stale};
+use super::decode::{Flow, for_each_series, remove_stale};
 use super::reach::Reach;
 use super::selector::Reference;
 use super::{smooth, subquery};
@@ -147,7 +149,7 @@ impl RangeArg {
         ev: &Evaluator<'_>,
         steps: &Steps,
         work: impl Fn(&RangeArg, &Labels, &mut Samples, &mut Notes) -> Result<T, QueryError> + Sync,
-        mut sink: impl FnMut(Labels, bool, T) -> Result<(), QueryError>,
+        mut sink: impl FnMut(Labels, bool, T) -> Flow + Send,
     ) -> Result<(), QueryError> {
         let mut arg = self;
         match std::mem::replace(&mut arg.source, Source::Selector(NodeId(0))) {
@@ -171,7 +173,9 @@ impl RangeArg {
                     if !notes.is_empty() {
                         ev.notes().merge(notes);
                     }
-                    sink(row.labels, row.drop_name, result)?;
+                    if sink(row.labels, row.drop_name, result)?.is_break() {
+                        break;
+                    }
                 }
                 Ok(())
             }
@@ -244,7 +248,7 @@ pub(crate) fn for_each_root_series(
     ev: &Evaluator<'_>,
     root: NodeId,
     steps: &Steps,
-    mut sink: impl FnMut(RangeSeries) -> Result<(), QueryError>,
+    mut sink: impl FnMut(RangeSeries) -> Result<(), QueryError> + Send,
 ) -> Result<(), QueryError> {
     if let NodeKind::Subquery(s) = ev.kind(root) {
         // At the root the whole result is returned: there is no window.
@@ -274,7 +278,9 @@ pub(crate) fn for_each_root_series(
             ev.budget.add(out.len() as u64, out.len() as u64 * 16)?;
             Ok(out)
         },
-        |labels, drop_name, samples| sink(RangeSeries { labels, drop_name, samples }),
+        |labels, drop_name, samples| {
+            sink(RangeSeries { labels, drop_name, samples }).map(ControlFlow::Continue)
+        },
     )
 }
 

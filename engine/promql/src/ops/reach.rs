@@ -28,6 +28,11 @@ impl Reach {
         Reach { first: reference.at(steps.start), interval: steps.interval.max(1), n, before, after }
     }
 
+    /// How many different times are read.
+    pub(crate) fn n_steps(&self) -> usize {
+        usize::try_from(self.n).unwrap_or(usize::MAX)
+    }
+
     /// The part of a range of samples from the first to the last that a window may hold; `None` when none does.
     pub(crate) fn within(&self, range: TimeRange) -> Option<TimeRange> {
         let (min, max) = (range.min.0, range.max.0);

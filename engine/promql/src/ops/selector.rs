@@ -2,11 +2,12 @@
 //!
 //! Upstream: `vectorSelectorSingle` in `promql/engine.go`.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use tithon_chunks::{FloatHistogram, STALE_NAN_BITS, SampleBatch, Samples};
 
-use super::decode::for_each_series;
+use super::decode::{Flow, for_each_series};
 use super::reach::Reach;
 use super::smooth;
 use crate::ast::{AtModifier, NodeId, VectorSelector};
@@ -24,7 +25,7 @@ pub(crate) fn eval(
     let mut frame = Frame::default();
     for_each(ev, id, selector, steps, |row| {
         frame.rows.push(row);
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     Ok(frame)
 }
@@ -35,7 +36,7 @@ pub(crate) fn for_each(
     id: NodeId,
     selector: &VectorSelector,
     steps: &Steps,
-    mut sink: impl FnMut(Row) -> Result<(), QueryError>,
+    mut sink: impl FnMut(Row) -> Flow + Send,
 ) -> Result<(), QueryError> {
     let lookback = ev.options().lookback_delta_ms;
     let pos = ev.pos(id);
@@ -59,7 +60,11 @@ pub(crate) fn for_each(
             Ok(column)
         },
         |labels, column| {
-            if column.is_empty() { Ok(()) } else { sink(Row { labels, drop_name: false, column }) }
+            if column.is_empty() {
+                Ok(ControlFlow::Continue(()))
+            } else {
+                sink(Row { labels, drop_name: false, column })
+            }
         },
     )
 }
