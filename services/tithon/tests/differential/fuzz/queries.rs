@@ -194,7 +194,7 @@ impl<'a> Queries<'a> {
     fn metric_of(&mut self, kind: Kind) -> &'a Metric {
         let catalog = self.catalog;
         let list = catalog.of(kind);
-        if list.is_empty() { self.dice.pick(&catalog.metrics) } else { self.dice.pick(&list) }
+        if list.is_empty() { self.dice.pick(&catalog.metrics) } else { list[self.dice.below(list.len())] }
     }
 
     /// A selector without modifiers.
@@ -221,13 +221,13 @@ impl<'a> Queries<'a> {
         }
         let label = *self.dice.pick(&labels);
         let values = &metric.labels[label];
-        let value = quoted(self.dice.pick(values));
+        let value = quoted(self.dice.pick::<String>(values));
         let cut = |text: &str| text.chars().take(3).filter(|c| c.is_ascii_alphanumeric()).collect::<String>();
         match self.dice.weighted(&[6, 2, 2, 2, 1]) {
             0 => format!("{label}=\"{value}\""),
             1 => format!("{label}!=\"{value}\""),
             2 => format!("{label}=~\"{}.*\"", cut(&value)),
-            3 => format!("{label}=~\"{}|{}\"", cut(&value), cut(self.dice.pick(values))),
+            3 => format!("{label}=~\"{}|{}\"", cut(&value), cut(self.dice.pick::<String>(values))),
             _ => format!("{label}!~\".*{}.*\"", cut(&value)),
         }
     }
