@@ -4,6 +4,7 @@ mod arithmetic;
 mod bounds;
 mod buckets;
 mod compact;
+mod contained;
 mod convert;
 mod custom;
 mod equal;
@@ -18,8 +19,8 @@ mod validate;
 mod zero;
 
 pub use arithmetic::Combined;
+pub(crate) use bounds::exponential_bound;
 pub use buckets::Bucket;
-pub(crate) use convert::absolute;
 pub use error::HistogramError;
 pub use kahan::kahan_add;
 pub(crate) use reduce::deltas_of;

@@ -9,6 +9,7 @@ mod chunk;
 mod encoding;
 mod error;
 mod histogram;
+mod histogram_batch;
 mod sample;
 mod time;
 // Bytes and bits
@@ -37,7 +38,8 @@ pub use crate::batches::{DecodePath, decode_float_chunks, decode_float_chunks_by
 pub use crate::checksum::{crc32c, crc32c_append};
 pub use crate::chunk::{ChunkMeta, ChunkRef, EncodedChunk};
 pub use crate::decode::{
-    decode_chunks, decode_exact, decode_floats, decode_floats_with_starts, decode_samples, sample_count,
+    decode_chunks, decode_exact, decode_floats, decode_floats_with_starts, decode_histograms, decode_samples,
+    sample_count,
 };
 pub use crate::encoding::Encoding;
 pub use crate::error::{ChunkError, ErrorKind};
@@ -46,8 +48,9 @@ pub use crate::histogram::{
     Bucket, CUSTOM_BUCKETS_SCHEMA, Combined, CounterResetHint, FloatHistogram, Histogram, HistogramError,
     Keep, SCHEMA_MAX, SCHEMA_MIN, Span, is_known_schema, is_valid_schema, kahan_add,
 };
+pub use crate::histogram_batch::{HistogramBatch, HistogramRow};
 pub use crate::histogram_chunk::{
-    CounterResetHeader, Encoder, FloatHistogramEncoder, HistogramEncoder, HistogramKind,
+    CounterResetHeader, Encoder, FloatHistogramEncoder, HistogramEncoder, HistogramKind, HistogramLayout,
 };
 pub use crate::reader::{Reader, put_uvarint, put_varint, unzigzag, uvarint_len, zigzag};
 pub use crate::sample::{Sample, SampleValue, canonical_bytes};

@@ -51,10 +51,12 @@ impl Slot {
         match Arc::try_unwrap(series) {
             Ok(series) => Some(filtered(Box::new(series.into_iter().map(Ok)), filter)),
             Err(series) => {
-                let filter = filter.to_vec();
-                let picked = (0..series.len())
-                    .filter_map(move |i| fulfils(&series[i], &filter).then(|| Ok(series[i].clone())));
-                Some(Box::new(picked))
+                let (filter, n) = (filter.to_vec(), series.len());
+                let picked = move |i: usize| {
+                    let series = &series[i];
+                    if fulfils(series, &filter) { Some(Ok(series.clone())) } else { None }
+                };
+                Some(Box::new((0..n).filter_map(picked)))
             }
         }
     }

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 use tithon_chunks::{
-    ChunkError, CounterResetHint, EncodedChunk, Encoding, FloatHistogram, STALE_NAN_BITS, Samples, TimeRange,
-    decode_float_chunks, decode_samples,
+    ChunkError, CounterResetHint, EncodedChunk, Encoding, FloatHistogram, HistogramBatch, HistogramRow,
+    STALE_NAN_BITS, Samples, TimeRange, decode_float_chunks, decode_histograms, decode_samples,
 };
 use tithon_index::Labels;
 
@@ -47,10 +47,7 @@ pub(crate) fn for_each_series<T: Send>(
     let one = |scratch: &mut Samples, series: Series| -> Worked<T> {
         ev.check_cancelled()?;
         let mut notes = Notes::default();
-        decode(series.data, range, reach, scratch)?;
-        if stats_only {
-            keep_stats(&mut scratch.histograms.values);
-        }
+        decode(series.data, range, reach, stats_only, scratch)?;
         let result = work(&series.labels, scratch, &mut notes)?;
         Ok((series.labels, result, notes))
     };
@@ -97,29 +94,50 @@ pub(crate) fn for_each_series<T: Send>(
     }
 }
 
-/// Replaces the content of `out` by the samples of a series that lie in the range, but for floats out of reach.
-fn decode(data: SeriesData, range: TimeRange, reach: &Reach, out: &mut Samples) -> Result<(), QueryError> {
+/// Replaces the content of `out` by the samples of a series that lie in the range, but for floats out of reach; of
+/// histograms only count, sum and reset hint when `stats_only`.
+fn decode(
+    data: SeriesData,
+    range: TimeRange,
+    reach: &Reach,
+    stats_only: bool,
+    out: &mut Samples,
+) -> Result<(), QueryError> {
     clear(out);
     match data {
-        SeriesData::Chunks(chunks) => decode_chunks(&chunks, range, reach, out)?,
+        SeriesData::Chunks(chunks) => decode_chunks(&chunks, range, reach, stats_only, out)?,
         SeriesData::Samples(samples) => {
             *out = *samples;
             trim(out, range);
+            if stats_only {
+                let mut batch = HistogramBatch::default();
+                for (t, h) in out.histograms.timestamps.iter().zip(&out.histograms.values) {
+                    batch.push(*t, 0, h);
+                }
+                out.histograms.values = stats_of(&batch).collect();
+            }
         }
     }
     Ok(())
 }
 
-/// Decodes chunks one after the other, stretches of whole XOR chunks side by side.
+/// Decodes chunks one after the other, stretches of whole XOR chunks side by side, histograms when `stats_only` into
+/// columns that no histogram is made from.
 fn decode_chunks(
     chunks: &[EncodedChunk],
     range: TimeRange,
     reach: &Reach,
+    stats_only: bool,
     out: &mut Samples,
 ) -> Result<(), ChunkError> {
     let mut whole: Vec<(Encoding, &[u8])> = Vec::new();
     let mut ends = Vec::new();
+    let mut stats = HistogramBatch::default();
     for chunk in chunks {
+        if stats_only && chunk.encoding.is_histogram() {
+            decode_histograms(chunk.encoding, &chunk.data, range, &mut stats)?;
+            continue;
+        }
         let is_float = matches!(chunk.encoding, Encoding::Xor | Encoding::Xor2);
         let (needed, is_whole) = match is_float {
             true => match part(chunk.range(), range).and_then(|part| reach.within(part)) {
@@ -136,6 +154,7 @@ fn decode_chunks(
         decode_whole(&mut whole, &mut ends, out)?;
         decode_samples(chunk, needed, out)?;
     }
+    push_stats(&stats, out);
     decode_whole(&mut whole, &mut ends, out)
 }
 
@@ -163,30 +182,37 @@ fn part(a: TimeRange, b: TimeRange) -> Option<TimeRange> {
     (min <= max).then_some(TimeRange { min, max })
 }
 
-/// Leaves count, sum and reset hint of histograms, the hint as it follows from the buckets.
+/// Appends the samples of a batch with their statistics only.
+fn push_stats(batch: &HistogramBatch, out: &mut Samples) {
+    out.histograms.timestamps.extend_from_slice(batch.timestamps());
+    out.histograms.values.extend(stats_of(batch));
+    if batch.start_timestamps().iter().any(|start| *start != 0) {
+        out.histogram_start_timestamps.extend_from_slice(batch.start_timestamps());
+    }
+}
+
+/// Histograms with schema, count, sum and reset hint only, the hint as it follows from the buckets.
 ///
 /// Upstream: `promql/histogram_stats_iterator.go`.
-fn keep_stats(histograms: &mut [FloatHistogram]) {
-    let mut last: Option<FloatHistogram> = None;
-    for h in histograms {
-        let is_stale = h.sum.to_bits() == STALE_NAN_BITS;
-        let mut hint = h.counter_reset_hint;
-        if let Some(last) = last.as_ref().filter(|_| !is_stale && hint == CounterResetHint::Unknown) {
-            let reset = h.detect_reset(last);
+fn stats_of(batch: &HistogramBatch) -> impl Iterator<Item = FloatHistogram> {
+    let mut last: Option<HistogramRow<'_>> = None;
+    batch.rows().map(move |row| {
+        let mut hint = row.counter_reset_hint;
+        if let Some(last) = last.filter(|_| !row.is_stale() && hint == CounterResetHint::Unknown) {
+            let reset = row.detect_reset(&last);
             hint = if reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
         }
-        let stats = FloatHistogram {
-            counter_reset_hint: hint,
-            schema: h.schema,
-            count: h.count,
-            sum: h.sum,
-            ..FloatHistogram::default()
-        };
-        let full = std::mem::replace(h, stats);
-        if !is_stale {
-            last = Some(full);
+        if !row.is_stale() {
+            last = Some(row);
         }
-    }
+        FloatHistogram {
+            counter_reset_hint: hint,
+            schema: row.layout.schema,
+            count: row.count,
+            sum: row.sum,
+            ..FloatHistogram::default()
+        }
+    })
 }
 
 fn clear(samples: &mut Samples) {
