@@ -38,7 +38,9 @@ pub(crate) fn for_each(
     steps: &Steps,
     mut sink: impl FnMut(Row) -> Flow + Send,
 ) -> Result<(), QueryError> {
-    let lookback = ev.options().lookback_delta_ms;
+    // The answers of other engines are samples at the steps.
+    let is_answer = ev.prepared.fragments.contains_key(&id);
+    let lookback = if is_answer { 1 } else { ev.options().lookback_delta_ms };
     let pos = ev.pos(id);
     let reference = Reference::new(selector.at, selector.offset_ms);
     let reach = Reach::new(reference, steps, lookback, if selector.smoothed { lookback } else { 0 });
