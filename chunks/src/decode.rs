@@ -92,7 +92,8 @@ pub fn decode_histograms(
     }
 }
 
-/// [`decode_samples`] of the chunks of one series, one after the other.
+/// [`decode_samples`] of the chunks of one series, one after the other. Float chunks that are wanted as a whole decode
+/// faster by [`crate::decode_float_chunks`].
 pub fn decode_chunks(chunks: &[EncodedChunk], range: TimeRange, out: &mut Samples) -> Result<(), ChunkError> {
     chunks.iter().try_for_each(|chunk| decode_samples(chunk, range, out))
 }

@@ -27,6 +27,7 @@ mod fold;
 mod histogram_chunk;
 mod kernel;
 mod sink;
+mod window;
 mod xor;
 mod xor2;
 // Files
@@ -43,7 +44,10 @@ pub use crate::decode::{
 };
 pub use crate::encoding::Encoding;
 pub use crate::error::{ChunkError, ErrorKind};
-pub use crate::fold::{FloatFold, fold_float_chunks, fold_floats};
+pub use crate::fold::{
+    CountFold, FloatFold, Fold, KahanFold, MaxFold, MinFold, RiseFold, SumFold, fold_float_chunks,
+    fold_floats,
+};
 pub use crate::histogram::{
     Bucket, CUSTOM_BUCKETS_SCHEMA, Combined, CounterResetHint, FloatHistogram, Histogram, HistogramError,
     Keep, SCHEMA_MAX, SCHEMA_MIN, Span, is_known_schema, is_valid_schema, kahan_add,
@@ -59,5 +63,6 @@ pub use crate::segment::{
     SegmentReader, put_record,
 };
 pub use crate::time::{TimeRange, Timestamp};
+pub use crate::window::{Windows, fold_windows, fold_windows_in_turn};
 pub use crate::xor::XorEncoder;
 pub use crate::xor2::Xor2Encoder;

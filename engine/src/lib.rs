@@ -42,7 +42,8 @@ pub use crate::meta::{
     BlockDesc, BlockMeta, BlockStats, Compaction, DeletionRequest, Downsample, File, FileHash, IndexStats,
     Interval, MatcherRecord, MetaError, RelabelRecord, Resolution, Rewrite, Source, ThanosMeta, UploadTime,
 };
+pub use crate::mmap::map as map_file;
 pub use crate::select::{LabelRequest, LabelSelect, LabelStep, Select, SelectRequest, Step};
 pub use crate::series::{SelectedSeries, SeriesBatch};
 pub use crate::tombstones::{Tombstones, TombstonesError};
-pub use crate::writer::{BlockWriter, MetaParts};
+pub use crate::writer::{BlockFiles, BlockSink, BlockWriter, MetaParts};

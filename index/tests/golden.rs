@@ -145,6 +145,8 @@ fn matchers_select_what_upstream_selects() {
             let found = reader.postings(&matchers, 0).unwrap();
             assert_eq!(line["count"], found.len(), "{matchers:?}");
             assert_eq!(line["ids_sha256"], ids_sha256(&found), "{matchers:?}");
+            let first = reader.postings(&matchers, 7).unwrap();
+            assert_eq!(first.as_u32s(), &found.as_u32s()[..found.len().min(7)], "{matchers:?}");
             if let Some(names) = line["label_names"].as_array() {
                 assert_eq!(names_of(&reader, &found), *names, "{matchers:?}");
             }
@@ -200,6 +202,7 @@ fn a_filter_knows_every_pair_and_few_others() {
     for set in ["wide", "xor-shapes", "real-2022"] {
         let header = IndexHeader::from_index(&read(shared(&format!("testdata/blocks/{set}/index")))).unwrap();
         let filter = LabelFilter::build(&header).unwrap();
+        assert_eq!(filter.as_bytes(), LabelFilter::build(&header).unwrap().as_bytes());
         let filter = LabelFilter::open(filter.as_bytes().clone()).unwrap();
         let (mut pairs, mut false_hits) = (0usize, 0);
         for name in header.label_names().unwrap() {

@@ -1,5 +1,6 @@
 //! A bucket: objects by key.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tithon_engine::BlockId;
 
+use crate::headers::HeaderCache;
 use crate::{BucketConfig, BucketError};
 
 /// Blocks in an object store. Clones share the connection.
@@ -18,6 +20,7 @@ pub struct Bucket {
     store: Arc<dyn ObjectStore>,
     /// Where the blocks can be mapped.
     local: Option<PathBuf>,
+    headers: Option<HeaderCache>,
 }
 
 impl Bucket {
@@ -28,20 +31,47 @@ impl Bucket {
         std::fs::read_dir(&path).map_err(directory)?;
         let store = LocalFileSystem::new_with_prefix(&path)
             .map_err(|source| BucketError::Object { path: path.display().to_string(), source })?;
-        Ok(Bucket { store: Arc::new(store), local: Some(path) })
+        Ok(Bucket { store: Arc::new(store), local: Some(path), headers: None })
     }
 
     /// A bucket in any store, below `prefix`; its blocks are read by ranges, never mapped.
     pub fn from_store(store: Arc<dyn ObjectStore>, prefix: &str) -> Bucket {
         let store: Arc<dyn ObjectStore> =
             if prefix.is_empty() { store } else { Arc::new(PrefixStore::new(store, Path::from(prefix))) };
-        Bucket { store, local: None }
+        Bucket { store, local: None, headers: None }
     }
 
     /// The same bucket, its blocks read by ranges and never mapped: for a directory on a network, where a failed read of
     /// mapped memory would end the process.
     pub fn by_ranges(self) -> Bucket {
         Bucket { local: None, ..self }
+    }
+
+    /// The same bucket, keeping index-headers of blocks that are read by ranges, and filters of the labels of all, in a
+    /// directory of its own, which is made.
+    pub fn with_headers(self, dir: PathBuf) -> Result<Bucket, BucketError> {
+        let headers = HeaderCache::open(dir.clone());
+        let headers = headers.map_err(|source| BucketError::Directory { path: dir, source })?;
+        Ok(Bucket { headers: Some(headers), ..self })
+    }
+
+    /// Deletes what is kept of other blocks than these.
+    pub async fn forget_other_headers(&self, blocks: &BTreeSet<BlockId>) {
+        let blocks = blocks.clone();
+        let deleted = self.with_cache(move |cache| cache.retain(&blocks)).await;
+        if let Some(Err(error)) = deleted {
+            tracing::warn!(error = %error, "cached headers of blocks that have gone are not deleted");
+        }
+    }
+
+    /// Works on what is kept, off the asynchronous threads; `None` when nothing is kept.
+    pub(crate) async fn with_cache<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&HeaderCache) -> T + Send + 'static,
+    ) -> Option<T> {
+        let cache = self.headers.clone()?;
+        // The work ends early only by a panic, which the program's own handler reports.
+        tokio::task::spawn_blocking(move || work(&cache)).await.ok()
     }
 
     /// The directory of a block that can be mapped.

@@ -7,6 +7,7 @@ mod bucket;
 mod config;
 mod discover;
 mod error;
+mod headers;
 mod marks;
 
 pub use crate::block::BucketBlock;

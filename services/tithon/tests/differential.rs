@@ -10,6 +10,8 @@ mod process;
 
 #[path = "differential/demo.rs"]
 mod demo;
+#[path = "differential/fuzz.rs"]
+mod fuzz;
 #[path = "differential/openmetrics.rs"]
 mod openmetrics;
 #[path = "differential/postings.rs"]

@@ -51,12 +51,12 @@ impl Slot {
         match Arc::try_unwrap(series) {
             Ok(series) => Some(filtered(Box::new(series.into_iter().map(Ok)), filter)),
             Err(series) => {
-                let (filter, n) = (filter.to_vec(), series.len());
-                let picked = move |i: usize| {
-                    let series = &series[i];
-                    if fulfils(series, &filter) { Some(Ok(series.clone())) } else { None }
-                };
-                Some(Box::new((0..n).filter_map(picked)))
+                let filter = filter.to_vec();
+                let mut indexes = 0..series.len();
+                let picked = std::iter::from_fn(move || {
+                    indexes.find(|&i| fulfils(&series[i], &filter)).map(|i| Ok(series[i].clone()))
+                });
+                Some(Box::new(picked))
             }
         }
     }
