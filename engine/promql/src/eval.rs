@@ -133,7 +133,7 @@ impl Evaluator<'_> {
     pub(crate) fn take_input(&self, id: NodeId) -> (Option<SelectInput>, TimeRange) {
         let Some(reading) = self.prepared.reads.get(&id) else { return (None, TimeRange::ALL) };
         let range = self.prepared.selects[reading.select].range;
-        (self.inputs[reading.select].take(&reading.filter), range)
+        (self.inputs[reading.select].take(&reading.filter, &self.ctx), range)
     }
 
     /// Fails when the caller has gone.
@@ -150,12 +150,12 @@ impl Evaluator<'_> {
         self.check_cancelled()?;
         let before = self.budget.held();
         let output = self.eval_kind(id, steps)?;
-        let (samples, columns) = match &output {
-            Output::Scalar(values) => (values.len() as u64, 1),
+        let (samples, bytes) = match &output {
+            Output::Scalar(values) => (values.len() as u64, values.len() as u64 * 8),
             Output::Text(_) => (0, 0),
-            Output::Frame(frame) => (frame.n_samples(), frame.rows.len() as u64),
+            Output::Frame(frame) => frame.held(),
         };
-        self.budget.settle(before, samples, columns * steps.len as u64 * 8)?;
+        self.budget.settle(before, samples, bytes)?;
         Ok(output)
     }
 
@@ -188,9 +188,9 @@ impl Evaluator<'_> {
         let id = self.unparen(id);
         if !self.is_streamed(id) {
             for row in self.frame(id, steps)?.rows {
-                let samples = row.column.n_samples() as u64;
+                let (samples, bytes) = (row.column.n_points(), row.column.bytes());
                 let flow = sink(row);
-                self.budget.release(samples, steps.len as u64 * 8);
+                self.budget.release(samples, bytes);
                 if flow.is_break() {
                     break;
                 }
@@ -218,13 +218,13 @@ impl Evaluator<'_> {
         mut sink: impl FnMut(Row) -> ControlFlow<()> + Send,
     ) -> Result<(), QueryError> {
         let fold = |row: Row| {
-            let samples = row.column.n_samples() as u64;
+            let (samples, bytes) = (row.column.n_points(), row.column.bytes());
             let begun = self.profile.as_ref().map(profile::Profile::now);
             let flow = sink(row);
             if let Some((profile, begun)) = self.profile.as_ref().zip(begun) {
                 *foreign += profile.now().saturating_sub(begun);
             }
-            self.budget.release(samples, steps.len as u64 * 8);
+            self.budget.release(samples, bytes);
             Ok(flow)
         };
         match self.kind(id) {
@@ -279,7 +279,11 @@ impl Evaluator<'_> {
 
     /// Evaluates once, at the first step, and repeats the result.
     fn eval_invariant(&self, inner: NodeId, steps: &Steps) -> Result<Output, QueryError> {
+        let touched = self.budget.stats().total_samples;
         let first = self.eval(inner, &steps.first_only())?;
+        // What one step touched counts at each.
+        let touched = self.budget.stats().total_samples.saturating_sub(touched);
+        self.budget.touch(touched.saturating_mul(steps.len.saturating_sub(1) as u64), 0);
         if steps.len <= 1 {
             return Ok(first);
         }

@@ -13,7 +13,7 @@ use super::smooth;
 use crate::ast::{AtModifier, NodeId, VectorSelector};
 use crate::error::QueryError;
 use crate::eval::Evaluator;
-use crate::frame::{Column, Frame, Row, Steps};
+use crate::frame::{Column, Frame, Row, Steps, points_of};
 
 /// Evaluates a selector.
 pub(crate) fn eval(
@@ -56,9 +56,9 @@ pub(crate) fn for_each(
             } else {
                 column(samples, steps, reference, lookback)
             };
-            let n = column.n_samples() as u64;
-            ev.budget.touch(n, samples.len() as u64);
-            ev.budget.add(n, steps.len as u64 * 8)?;
+            let n = column.n_points();
+            ev.budget.touch(n, points_of(samples));
+            ev.budget.add(n, column.bytes())?;
             Ok(column)
         },
         |labels, column| {
