@@ -26,7 +26,7 @@ use self::batch::{Columns, Record};
 /// Entries decoded at once.
 const ENTRIES: usize = 4096;
 /// Bytes of chunks fetched at once, unless one series alone has more.
-const CHUNK_BYTES: u64 = 2 << 20;
+const CHUNK_BYTES: u64 = 3 << 20;
 
 /// A source being read.
 pub(crate) struct Scan<'a> {
