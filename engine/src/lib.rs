@@ -26,6 +26,7 @@ mod writer;
 
 mod heap;
 mod merge;
+mod scan;
 
 pub mod compact;
 pub mod dedup;
