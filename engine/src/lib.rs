@@ -41,6 +41,7 @@ pub use crate::merge::{Merge, join_chunks, merge};
 pub use crate::meta::{
     BlockDesc, BlockMeta, BlockStats, Compaction, DeletionRequest, Downsample, File, FileHash, IndexStats,
     Interval, MatcherRecord, MetaError, RelabelRecord, Resolution, Rewrite, Source, ThanosMeta, UploadTime,
+    parse_rfc3339_ms,
 };
 pub use crate::select::{LabelRequest, LabelSelect, LabelStep, Select, SelectRequest, Step};
 pub use crate::series::{SelectedSeries, SeriesBatch};

@@ -14,6 +14,7 @@ use tithon_engine::{
 use tithon_index::{IndexHeader, Toc, index_version};
 
 use crate::bucket::key;
+use crate::retry::Operation;
 use crate::{Bucket, BucketError};
 
 /// An open block. What it holds in memory are the symbols and postings offsets of its index.
@@ -88,7 +89,8 @@ impl Bucket {
         let (slots, asked): (Vec<usize>, Vec<Range<u64>>) =
             ranges.iter().map(clamp).enumerate().filter(|(_, range)| range.start < range.end).unzip();
         if !asked.is_empty() {
-            let fetched = self.store().get_ranges(&object.path, &asked).await;
+            let get = || self.store().get_ranges(&object.path, &asked);
+            let fetched = self.retrying(Operation::GetRange, get).await;
             let fetched = fetched.map_err(BucketError::object(&object.path))?;
             for (slot, bytes) in slots.into_iter().zip(fetched) {
                 out[slot] = bytes;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::compact::CompactFlags;
 use crate::flags::{BucketFlags, Duration, LogFlags, ServerFlags, parse_duration};
 
 /// Long-term storage for Prometheus: a drop-in for Thanos, one process at a time.
@@ -28,6 +29,8 @@ pub enum Command {
     Store(Box<StoreFlags>),
     /// Querier: PromQL over any number of StoreAPI servers, ours or Thanos's, over HTTP.
     Query(Box<QueryFlags>),
+    /// Compactor: merges, downsamples, expires and deletes the blocks of a bucket. One for each bucket or shard.
+    Compact(Box<CompactFlags>),
     /// Tools that work offline.
     Tools(ToolsFlags),
 }
