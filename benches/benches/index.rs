@@ -9,19 +9,26 @@ use tithon_index::{
     SeriesEntry, SymbolRef, Toc, sets, write_thanos_header,
 };
 
+/// Runs the groups that are named on the command line, all where none is.
 fn main() {
     let mut rows = Rows(Report::from_args());
     let report = &mut rows;
-    intersect(report);
-    expand(report);
-    union(report);
+    let named: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let wanted = |group: &str| named.is_empty() || named.iter().any(|name| name == group);
+    type Alone = fn(&mut Rows);
+    type OverIndex = fn(&mut Rows, &Bytes);
+    let alone: [(&str, Alone); 5] = [
+        ("intersect", intersect),
+        ("expand", expand),
+        ("union", union),
+        ("writer", writer),
+        ("large-header", large_header),
+    ];
+    let over_index: [(&str, OverIndex); 5] =
+        [("regex", regex), ("postings", plans), ("header", header), ("series", series), ("filter", filter)];
+    alone.iter().filter(|(group, _)| wanted(group)).for_each(|(_, run)| run(report));
     let index = synthetic_index(400_000);
-    regex(report, &index);
-    plans(report, &index);
-    writer(report);
-    header(report, &index);
-    series(report, &index);
-    filter(report, &index);
+    over_index.iter().filter(|(group, _)| wanted(group)).for_each(|(_, run)| run(report, &index));
     rows.0.finish();
 }
 
@@ -116,11 +123,19 @@ fn expand(report: &mut Rows) {
 }
 
 fn union(report: &mut Rows) {
-    for (name, lists, each, span) in
-        [("10000x100", 10_000, 100, 3_000_000), ("1000x10", 1000, 10, 60_000_000)]
-    {
+    for (name, lists, each, span) in [
+        ("10000x100", 10_000, 100, 3_000_000),
+        ("1000x10", 1000, 10, 60_000_000),
+        ("10000x100-sparse", 10_000, 100, 4_000_000_000),
+        ("3x130000", 3, 130_000, 400_000),
+    ] {
         let mut random = Random(2);
-        let all: Vec<u32> = (0..lists * each).map(|_| random.below(span) as u32).collect();
+        let mut all = Vec::with_capacity(lists * each);
+        for _ in 0..lists {
+            let mut list: Vec<u32> = (0..each).map(|_| random.below(span) as u32).collect();
+            list.sort_unstable();
+            all.append(&mut list);
+        }
         let value = median_ns(|| sets::normalize(all.clone())) / all.len() as f64;
         let sorted = median_ns(|| {
             let mut all = all.clone();
@@ -249,17 +264,21 @@ fn regex(report: &mut Rows, index: &Bytes) {
             .collect();
         some.join("|")
     };
-    let (one, ten, thousand) = (pick(1), pick(10), pick(1000));
+    let (one, ten, hundred, thousand) = (pick(1), pick(10), pick(100), pick(1000));
     let suffix = format!(".*{}", &one[one.len() - 5..]);
     let cases = [
         ("prefix", "checkout-v1.*".to_owned()),
-        ("suffix", suffix),
+        ("suffix", suffix.clone()),
         ("contains", ".*-v27-.*".to_owned()),
         ("contains-rare", ".*zzzz.*".to_owned()),
         ("contains-two", ".*cart.*v9.*".to_owned()),
         ("alternatives-10", ten),
         ("alternatives-1000", thousand),
         ("ignore-case", format!("(?i){one}")),
+        ("ignore-case-alternatives-100", format!("(?i){hundred}")),
+        ("ignore-case-prefix", "(?i)CHECKOUT-v1.*".to_owned()),
+        ("ignore-case-suffix", format!("(?i){suffix}")),
+        ("ignore-case-contains", "(?i).*-V27-.*".to_owned()),
         ("classes", "checkout-v[0-9]+-[b-d]+.*".to_owned()),
         ("classes-anywhere", "[a-c].*-v1[0-9]-.*[2-4]{2}".to_owned()),
         ("any", ".+".to_owned()),
@@ -303,6 +322,13 @@ fn plans(report: &mut Rows, index: &Bytes) {
         let ns = median_ns(|| reader.postings(&matchers, 0).expect("a good index"));
         report.row(&format!("postings/{name}"), "us", ns / 1e3, None);
         report.row(&format!("postings/{name}/series"), "ns/series", ns / n as f64, None);
+        let ten = median_ns(|| reader.postings(&matchers, 10).expect("a good index"));
+        report.row(
+            &format!("postings/{name}/limit-10"),
+            "us",
+            ten / 1e3,
+            Some(("without a limit", ns / 1e3)),
+        );
     }
 }
 
@@ -400,6 +426,62 @@ fn header(report: &mut Rows, index: &Bytes) {
         header.label_values(b"pod").expect("good").map(|v| v.expect("good").value.len()).sum::<usize>()
     });
     report.row("header/label-values", "ns/value", values / 400_000.0, None);
+}
+
+/// An index of about a gigabyte: its header built from ranges, opened, asked.
+fn large_header(report: &mut Rows) {
+    let index = wide_index(4_000_000);
+    let toc = Toc::parse(&index, index.len() as u64).expect("a good index");
+    let mut sparse = Vec::new();
+    let build = median_ns(|| {
+        sparse.clear();
+        let symbols = index.slice(toc.symbols as usize..toc.series as usize);
+        let offsets = index.slice(toc.postings_offsets as usize..);
+        let header = IndexHeader::from_sections(2, toc, symbols, offsets).expect("a good index");
+        header.write_sparse(&mut sparse).expect("a vector takes all");
+    });
+    let ranges = (toc.series - toc.symbols) + (index.len() as u64 - toc.postings_offsets);
+    report.row("header/build", "GB/s", ranges as f64 / build, None);
+    report.row("header/build/whole-index", "GB/s", index.len() as f64 / build, None);
+    let file = std::env::temp_dir().join(format!("tithon-bench-{}", std::process::id()));
+    std::fs::write(&file, &sparse).expect("a writable temporary directory");
+    drop(sparse);
+    let map = || tithon_engine::map_file(&file).expect("written above");
+    let open = median_ns(|| IndexHeader::from_sparse(&map()).expect("a good header"));
+    let name = format!("header/open-{:.1}GB", index.len() as f64 / 1e9);
+    report.row(&name, "us", open / 1e3, None);
+    let value = "container-00000000000001234567";
+    let first = median_ns(|| {
+        let header = IndexHeader::from_sparse(&map()).expect("a good header");
+        header.postings_range(b"id", value.as_bytes()).expect("good")
+    });
+    report.row("header/open-and-first-lookup", "us", first / 1e3, None);
+    let resident = IndexHeader::from_sparse(&map()).expect("a good header").resident_bytes();
+    report.row("header/resident-cold", "bytes", resident as f64, None);
+    std::fs::remove_file(&file).expect("written above");
+}
+
+/// An index with a unique label and chunks of many hours for each series: about 250 bytes a series.
+fn wide_index(n: u32) -> Bytes {
+    let mut writer = IndexWriter::new(Vec::with_capacity(n as usize * 260)).expect("a vector takes all");
+    let mut add = |text: &str| writer.add_symbol(text.as_bytes()).expect("sorted");
+    let name = add("__name__");
+    let ids: Vec<SymbolRef> = (0..n).map(|i| add(&format!("container-{i:020}"))).collect();
+    let (metric, id, image) = (add("container_cpu_usage_seconds_total"), add("id"), add("image"));
+    let images: Vec<SymbolRef> = (0..100).map(|i| add(&format!("registry/image-{i:03}"))).collect();
+    for (i, own) in ids.iter().enumerate() {
+        let chunks: Vec<ChunkMeta> = (0..14u64)
+            .map(|k| ChunkMeta {
+                min_time: Timestamp(1_714_521_600_000 + k as i64 * 7_200_000),
+                max_time: Timestamp(1_714_521_600_000 + k as i64 * 7_200_000 + 7_185_000),
+                chunk_ref: ChunkRef(8 + (i as u64 * 14 + k) * 200),
+            })
+            .collect();
+        writer
+            .add_series_symbols(&[(name, metric), (id, *own), (image, images[i % 100])], &chunks)
+            .expect("in order");
+    }
+    writer.finish().expect("a vector takes all").0.into()
 }
 
 fn series(report: &mut Rows, index: &Bytes) {

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use serde::Serialize;
+
 /// Collects rows and prints them: as a table for people or, with `--json` on the command line, one JSON object a line.
 #[derive(Debug)]
 pub struct Report {
@@ -19,19 +21,22 @@ impl Report {
     /// (`against` is empty where there is nothing to compare).
     pub fn row(&mut self, bench: &str, unit: &str, value: f64, against: &str, ratio: f64) {
         if self.json {
-            let mut row = serde_json::json!({ "bench": bench, "unit": unit, "value": value });
-            if !against.is_empty() {
-                row["against"] = against.into();
-                row["ratio"] = ratio.into();
-            }
-            println!("{row}");
+            let compared = !against.is_empty();
+            let row = Row {
+                bench,
+                unit,
+                value,
+                against: compared.then_some(against),
+                ratio: compared.then_some(ratio),
+            };
+            println!("{}", serde_json::to_string(&row).expect("strings and numbers"));
             return;
         }
         let ratio = if against.is_empty() { String::new() } else { format!("{ratio:.2}x") };
         self.rows.push([bench.to_owned(), format!("{value:.3}"), unit.to_owned(), ratio, against.to_owned()]);
     }
 
-    /// Prints the table.
+    /// Prints the table; after JSON there is nothing left to print.
     pub fn finish(self) {
         let width = |column: usize| self.rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
         let widths = [0, 1, 2, 3, 4].map(width);
@@ -41,6 +46,16 @@ impl Report {
             println!("{bench:<w0$}  {value:>w1$} {unit:<w2$}  {ratio:>w3$} {against}");
         }
     }
+}
+
+/// One JSON line; what is not compared has nulls.
+#[derive(Serialize)]
+struct Row<'a> {
+    bench: &'a str,
+    unit: &'a str,
+    value: f64,
+    against: Option<&'a str>,
+    ratio: Option<f64>,
 }
 
 /// Median seconds of each variant over `n_rounds` rounds; every round runs all variants, so that a change of the

@@ -1,11 +1,11 @@
 //! Decoding whole chunks into columns: the entry points that other crates call.
 
-use crate::histogram_chunk::{FloatDecoder, IntDecoder};
+use crate::histogram_chunk::{Counts, Decoder, FloatDecoder, IntDecoder};
 use crate::kernel::{Columns, StartColumns};
 use crate::sink::{InRange, Sink};
 use crate::{
-    AggregateChunk, ChunkError, EncodedChunk, Encoding, FloatHistogram, Reader, Sample, SampleBatch,
-    SampleValue, Samples, TimeRange, Timestamp, xor, xor2,
+    AggregateChunk, ChunkError, EncodedChunk, Encoding, FloatHistogram, HistogramBatch, Reader, Sample,
+    SampleBatch, SampleValue, Samples, TimeRange, Timestamp, xor, xor2,
 };
 
 /// Appends the samples of a float chunk that lie in `range` to `out`; start timestamps are left out.
@@ -71,7 +71,29 @@ pub fn decode_samples(chunk: &EncodedChunk, range: TimeRange, out: &mut Samples)
     }
 }
 
-/// [`decode_samples`] of the chunks of one series, one after the other.
+/// Appends the samples of a histogram chunk that lie in `range` to the columns of `out`; integer counts become floats.
+///
+/// Gives what [`decode_samples`] gives, without an allocation a sample. Float, AGGR and unknown encodings are
+/// [`ChunkError::UnsupportedEncoding`]. On an error `out` holds the samples before the damage.
+pub fn decode_histograms(
+    encoding: Encoding,
+    data: &[u8],
+    range: TimeRange,
+    out: &mut HistogramBatch,
+) -> Result<(), ChunkError> {
+    match encoding {
+        Encoding::Histogram | Encoding::HistogramSt => {
+            append_all(IntDecoder::new(encoding, data)?, range, out)
+        }
+        Encoding::FloatHistogram | Encoding::FloatHistogramSt => {
+            append_all(FloatDecoder::new(encoding, data)?, range, out)
+        }
+        other => Err(ChunkError::UnsupportedEncoding(other)),
+    }
+}
+
+/// [`decode_samples`] of the chunks of one series, one after the other. Float chunks that are wanted as a whole decode
+/// faster by [`crate::decode_float_chunks`].
 pub fn decode_chunks(chunks: &[EncodedChunk], range: TimeRange, out: &mut Samples) -> Result<(), ChunkError> {
     chunks.iter().try_for_each(|chunk| decode_samples(chunk, range, out))
 }
@@ -150,21 +172,44 @@ fn each_float_histogram(
     range: TimeRange,
     mut each: impl FnMut(i64, i64, FloatHistogram),
 ) -> Result<(), ChunkError> {
-    macro_rules! each_of {
-        ($decoder:expr) => {{
-            let mut decoder = $decoder;
-            while decoder.advance()? && decoder.t <= range.max.0 {
-                if decoder.t >= range.min.0 {
-                    each(decoder.t, decoder.start, decoder.float_histogram()?);
-                }
-            }
-        }};
-    }
     match encoding {
-        Encoding::Histogram | Encoding::HistogramSt => each_of!(IntDecoder::new(encoding, data)?),
-        _ => each_of!(FloatDecoder::new(encoding, data)?),
+        Encoding::Histogram | Encoding::HistogramSt => {
+            let mut decoder = IntDecoder::new(encoding, data)?;
+            while next_in(&mut decoder, range)? {
+                each(decoder.t, decoder.start, decoder.float_histogram()?);
+            }
+        }
+        _ => {
+            let mut decoder = FloatDecoder::new(encoding, data)?;
+            while next_in(&mut decoder, range)? {
+                each(decoder.t, decoder.start, decoder.float_histogram()?);
+            }
+        }
     }
     Ok(())
+}
+
+/// Appends the samples of a histogram chunk that lie in `range`.
+fn append_all<C: Counts>(
+    mut decoder: Decoder<'_, C>,
+    range: TimeRange,
+    out: &mut HistogramBatch,
+) -> Result<(), ChunkError> {
+    let mut layout = None;
+    while next_in(&mut decoder, range)? {
+        decoder.append_to(&mut layout, out)?;
+    }
+    Ok(())
+}
+
+/// Moves to the next sample in `range`; `false` at its end.
+fn next_in<C: Counts>(decoder: &mut Decoder<'_, C>, range: TimeRange) -> Result<bool, ChunkError> {
+    while decoder.advance()? && decoder.t <= range.max.0 {
+        if decoder.t >= range.min.0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn clear_if_all_zero(starts: &mut Vec<i64>) {

@@ -18,8 +18,8 @@ mod validate;
 mod zero;
 
 pub use arithmetic::Combined;
+pub(crate) use bounds::exponential_bound;
 pub use buckets::Bucket;
-pub(crate) use convert::absolute;
 pub use error::HistogramError;
 pub use kahan::kahan_add;
 pub(crate) use reduce::deltas_of;

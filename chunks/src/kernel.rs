@@ -9,12 +9,12 @@ mod guard;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 
-use crate::SampleBatch;
+use crate::{FloatFold, SampleBatch};
 
 pub(crate) use columns::{Columns, StartColumns};
 
 /// Chunks that are decoded side by side.
-const N_LANES: usize = 8;
+pub(crate) const N_LANES: usize = 8;
 
 /// Whether the CPU can decode in lanes.
 pub(crate) fn lanes_available() -> bool {
@@ -52,14 +52,11 @@ pub(crate) fn decode_batch(
     // Chunks of one length keep their lanes busy to the end.
     in_lanes.sort_unstable_by_key(|i| n_of(*i));
     let mut scratch = Vec::new();
-    let mut groups = in_lanes.chunks_exact(N_LANES);
-    for group in groups.by_ref() {
-        let group: &[usize; N_LANES] = group.try_into().expect("chunks_exact gives full groups");
-        if !decode_lanes(chunks, group, starts, out, &mut scratch) {
+    for group in groups(&in_lanes, &mut alone) {
+        if !decode_lanes(chunks, &group, starts, out, &mut scratch) {
             return false;
         }
     }
-    alone.extend_from_slice(groups.remainder());
     if !alone.iter().all(|i| decode_at(chunks[*i], starts[*i], n_of(*i), out)) {
         return false;
     }
@@ -73,6 +70,45 @@ pub(crate) fn decode_batch(
         out.values.set_len(out.values.len() + total);
     }
     true
+}
+
+/// As many chunks as pay for all lanes, the others running along for nothing.
+pub(crate) const LANES_WORTHWHILE: usize = 4;
+
+/// Divides `in_lanes` into groups of eight. Too few for the last one go to `alone`; else its last one is repeated,
+/// which does the same work twice over.
+pub(crate) fn groups(in_lanes: &[usize], alone: &mut Vec<usize>) -> Vec<[usize; N_LANES]> {
+    let (groups, rest) = in_lanes.as_chunks::<N_LANES>();
+    let mut out = groups.to_vec();
+    match rest {
+        [.., last] if rest.len() >= LANES_WORTHWHILE => {
+            let mut group = [*last; N_LANES];
+            group[..rest.len()].copy_from_slice(rest);
+            out.push(group);
+        }
+        _ => alone.extend_from_slice(rest),
+    }
+    out
+}
+
+/// Folds eight chunks of more than 2 samples each side by side; `false` when one is damaged. Only where
+/// [`lanes_available`].
+pub(crate) fn fold_lanes(
+    chunks: &[&[u8]; N_LANES],
+    folds: &mut [FloatFold; N_LANES],
+    scratch: &mut Vec<u8>,
+) -> bool {
+    assert!(lanes_available());
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: `lanes_available` found the features that `fold` is compiled for.
+        unsafe { lanes::fold(chunks, folds, scratch) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = (chunks, folds, scratch);
+        false
+    }
 }
 
 /// Decodes eight chunks side by side.

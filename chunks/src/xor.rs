@@ -74,7 +74,7 @@ pub(crate) fn walk<const RUNS: bool>(data: &[u8], sink: &mut impl Sink) -> Resul
     Ok(())
 }
 
-const fn truncated(sample: usize, expected: usize) -> ChunkError {
+pub(crate) const fn truncated(sample: usize, expected: usize) -> ChunkError {
     ChunkError::TruncatedSamples { encoding: Encoding::Xor, sample, expected }
 }
 

@@ -7,8 +7,9 @@ mod support;
 use serde_json::Value;
 use support::{hex, list, sample};
 use tithon_chunks::{
-    Aggregate, AggregateChunk, Encoder, Encoding, FloatHistogramEncoder, HistogramEncoder,
-    HistogramKind as Kind, Sample, SampleValue, Xor2Encoder, XorEncoder, canonical_bytes, decode_exact,
+    Aggregate, AggregateChunk, EncodedChunk, Encoder, Encoding, FloatHistogram, FloatHistogramEncoder,
+    HistogramBatch, HistogramEncoder, HistogramKind as Kind, Sample, SampleValue, Samples, TimeRange,
+    Timestamp, Xor2Encoder, XorEncoder, canonical_bytes, decode_exact, decode_histograms, decode_samples,
     sample_count,
 };
 use tithon_testdata::json_lines;
@@ -55,6 +56,45 @@ fn every_chunk_decodes_to_its_samples() {
         }
     }
     assert!(n_chunks > 727, "{n_chunks}");
+}
+
+/// Columns of histograms hold what one value a sample holds, also of damaged chunks and parts of a range.
+#[test]
+fn histogram_columns_hold_the_same_samples() {
+    let mut n_samples = 0;
+    let mut check = |encoding: Encoding, data: &[u8], range: TimeRange| {
+        let chunk =
+            EncodedChunk { encoding, min_time: range.min, max_time: range.max, data: data.to_vec().into() };
+        let (mut rows, mut columns) = (Samples::default(), HistogramBatch::default());
+        let first = decode_samples(&chunk, range, &mut rows);
+        assert_eq!(decode_histograms(encoding, data, range, &mut columns), first);
+        let exact = |t: i64, st: i64, h: FloatHistogram| {
+            let value = SampleValue::FloatHistogram(h);
+            bytes_of(&[Sample { t: Timestamp(t), st: Timestamp(st), value }])
+        };
+        let starts = rows.histogram_start_timestamps.iter().copied().chain(std::iter::repeat(0));
+        let times = rows.histograms.timestamps.iter().zip(starts);
+        let one_each: Vec<_> =
+            times.zip(&rows.histograms.values).map(|((t, st), h)| exact(*t, st, h.clone())).collect();
+        let flat: Vec<_> =
+            columns.rows().map(|row| exact(row.t.0, row.st.0, row.to_float_histogram())).collect();
+        assert!(one_each == flat, "{encoding:?}");
+        n_samples += flat.len();
+    };
+    for line in json_lines("testdata/vectors/chunks.jsonl.zst") {
+        for chunk in list(&line["chunks"]).iter().filter(|_| encoding(&line).is_histogram()) {
+            let data = hex(&chunk["hex"]);
+            let times: Vec<i64> = samples(&chunk["decoded"]).iter().map(|sample| sample.t.0).collect();
+            check(encoding(&line), &data, TimeRange::ALL);
+            check(encoding(&line), &data, TimeRange::new(times[times.len() / 3], times[times.len() / 2]));
+        }
+    }
+    for line in json_lines("testdata/vectors/damaged-chunks.jsonl.zst") {
+        if encoding(&line).is_histogram() {
+            check(encoding(&line), &hex(&line["hex"]), TimeRange::ALL);
+        }
+    }
+    assert!(n_samples > 5_000, "{n_samples}");
 }
 
 /// The text of a histogram, and of an integer one after conversion, is upstream's.

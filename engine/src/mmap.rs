@@ -7,10 +7,11 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-/// Maps a whole file of a published block; slices of the result keep the map alive.
+/// Maps a whole file of a published block, or another that is never written again; slices of the result keep the map
+/// alive.
 ///
 /// Fails as opening does, and with `InvalidInput` on something that is no plain file.
-pub(crate) fn map(path: &Path) -> io::Result<Bytes> {
+pub fn map(path: &Path) -> io::Result<Bytes> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
@@ -20,7 +21,8 @@ pub(crate) fn map(path: &Path) -> io::Result<Bytes> {
         return Ok(Bytes::new());
     }
     // SAFETY: files of a published block are never written again, neither by us nor by Prometheus or Thanos: a
-    // block is published by renaming its directory and removed by unlinking, which leaves the mapped pages be.
+    // block is published by renaming its directory and removed by unlinking, which leaves the mapped pages be. Other
+    // files that are mapped, cached headers, are published by renaming them.
     let map = unsafe { memmap2::Mmap::map(&file) }?;
     Ok(Bytes::from_owner(map))
 }

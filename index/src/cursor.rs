@@ -79,6 +79,11 @@ impl<'a> Cursor<'a> {
 
     fn uvarint_long(&mut self, what: &'static str) -> Result<u64, IndexError> {
         let bytes = self.data.get(self.pos..).unwrap_or_default();
+        let word = bytes.first_chunk().map(|word| u64::from_le_bytes(*word));
+        if let Some((value, len)) = word.and_then(short_uvarint) {
+            self.pos += len;
+            return Ok(value);
+        }
         let mut value = 0u64;
         for (i, byte) in bytes.iter().take(10).enumerate() {
             if i == 9 && *byte > 1 {
@@ -130,17 +135,16 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Skips `prefix` if the data goes on with it.
+    /// The next sixteen bytes as a little-endian number, if so many are left.
     #[inline]
-    pub(crate) fn skip(&mut self, prefix: &[u8]) -> bool {
-        let found = self.data.get(self.pos..).is_some_and(|rest| rest.starts_with(prefix));
-        self.pos += if found { prefix.len() } else { 0 };
-        found
+    pub(crate) fn peek_word(&self) -> Option<u128> {
+        Some(u128::from_le_bytes(*self.data.get(self.pos..)?.first_chunk()?))
     }
 
-    /// What has been read since `start`.
-    pub(crate) fn since(&self, start: usize) -> &'a [u8] {
-        self.data.get(start..self.pos).unwrap_or_default()
+    /// Skips `n` bytes that were peeked at.
+    #[inline]
+    pub(crate) fn skip_peeked(&mut self, n: usize) {
+        self.pos += n;
     }
 
     /// Checks that what is about to be read, `n` items of at least `size` bytes, can be there at all.
@@ -162,6 +166,21 @@ impl<'a> Cursor<'a> {
     fn truncated(&self, needed: u64, what: &'static str) -> IndexError {
         IndexError::Truncated { what, offset: self.offset(), needed, left: self.left() as u64 }
     }
+}
+
+/// The varint that the low bytes of `word` are, and how many of them; `None` when it does not end in the word.
+#[inline]
+fn short_uvarint(word: u64) -> Option<(u64, usize)> {
+    let ends = !word & 0x8080_8080_8080_8080;
+    if ends == 0 {
+        return None;
+    }
+    let bits = ends.trailing_zeros() + 1;
+    let groups = word & 0x7f7f_7f7f_7f7f_7f7f & (u64::MAX >> (64 - bits));
+    let pairs = (groups & 0x007f_007f_007f_007f) | (groups & 0x7f00_7f00_7f00_7f00) >> 1;
+    let quads = (pairs & 0x0000_3fff_0000_3fff) | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+    let value = (quads & 0x0fff_ffff) | (quads & 0x0fff_ffff_0000_0000) >> 4;
+    Some((value, bits as usize / 8))
 }
 
 /// Appends `value` as LEB128 of minimal length.
@@ -193,13 +212,17 @@ mod tests {
     proptest! {
         #[test]
         fn varints_come_back(u: u64, i: i64) {
-            let mut out = Vec::new();
-            put_uvarint(&mut out, u);
-            put_varint(&mut out, i);
-            let mut cursor = Cursor::new(&out, 0);
-            prop_assert_eq!(cursor.uvarint("u").unwrap(), u);
-            prop_assert_eq!(cursor.varint("i").unwrap(), i);
-            prop_assert_eq!(cursor.left(), 0);
+            for (u, i) in [(u, i), (u >> 20, i >> 20), (u >> 40, i >> 40)] {
+                let mut out = Vec::new();
+                put_uvarint(&mut out, u);
+                put_varint(&mut out, i);
+                put_uvarint(&mut out, u);
+                let mut cursor = Cursor::new(&out, 0);
+                prop_assert_eq!(cursor.uvarint("u").unwrap(), u);
+                prop_assert_eq!(cursor.varint("i").unwrap(), i);
+                prop_assert_eq!(cursor.uvarint("u").unwrap(), u);
+                prop_assert_eq!(cursor.left(), 0);
+            }
         }
     }
 

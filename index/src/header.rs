@@ -9,7 +9,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::cursor::Cursor;
-use crate::offsets::PostingsOffsets;
+use crate::offsets::{NameEntries, PostingsOffsets};
 use crate::toc::{Toc, index_version};
 use crate::{IndexError, LabelValues, SeriesRef, SymbolRef, SymbolTable};
 
@@ -116,7 +116,7 @@ impl IndexHeader {
     pub fn label_values(&self, name: &[u8]) -> Result<LabelValues<'_>, IndexError> {
         Ok(match self.offsets.name(name)? {
             Some(part) => self.offsets.values(part),
-            None => LabelValues::none(&self.offsets),
+            None => self.offsets.values(NameEntries::NONE),
         })
     }
 

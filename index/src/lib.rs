@@ -20,6 +20,7 @@ pub mod kernel;
 mod lists;
 mod plan;
 mod postings;
+mod ranges;
 pub mod sets;
 
 mod filter;
@@ -37,6 +38,7 @@ pub use crate::matcher::{MatchOp, Matcher, MatcherError, anchored_regex};
 pub use crate::offsets::{LabelValue, LabelValues};
 pub use crate::plan::PostingsPlan;
 pub use crate::postings::Postings;
+pub use crate::ranges::coalesce;
 pub use crate::reader::IndexReader;
 pub use crate::series::{LabelPair, SeriesDecoder, SeriesEntry, SeriesRef};
 pub use crate::stats::{Cardinality, NameCardinality, PairCardinality};

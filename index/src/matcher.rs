@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use regex_automata::meta::Regex;
 
-pub(crate) use self::text::{Automaton, TextTest, begins, fold_starts};
+pub(crate) use self::text::{Automaton, Glob, TextTest};
 use crate::labels::{write_name, write_quoted};
 
 mod go_class;

@@ -3,11 +3,14 @@
 //! Entries are sorted by name, then value, and so are the lists they point to; kept in memory are a record a name and
 //! the position of every 32nd entry of a name. Tables that are not sorted (version 1 allows it) are sorted into a copy.
 
+mod values;
+
 use std::cmp::Ordering;
 use std::ops::Range;
 
 use bytes::Bytes;
 
+pub use self::values::LabelValues;
 use crate::IndexError;
 use crate::cursor::{Cursor, put_string, put_uvarint};
 use crate::u32s::U32s;
@@ -208,7 +211,7 @@ impl PostingsOffsets {
 
     /// All values of a name's part, in byte order.
     pub(crate) fn values(&self, part: NameEntries) -> LabelValues<'_> {
-        LabelValues::new(self, part.first, part.count)
+        LabelValues::new(self, part)
     }
 
     /// The values of a name's part by 32, each with the bytes of its entries: a value whose text is not in them is none
@@ -223,7 +226,9 @@ impl PostingsOffsets {
             let end = if left > VALUES_PER_SAMPLE { self.sample(part, k + 1)? } else { part.end };
             let bytes = self.entries.get(start as usize..end as usize);
             let bytes = bytes.ok_or_else(|| self.bad_position(u64::from(end)))?;
-            Ok((bytes, LabelValues::new(self, start, left.min(VALUES_PER_SAMPLE))))
+            let count = left.min(VALUES_PER_SAMPLE);
+            let sample = part.sample + k;
+            Ok((bytes, LabelValues::new(self, NameEntries { first: start, end, count, sample })))
         })
     }
 
@@ -235,18 +240,8 @@ impl PostingsOffsets {
 
     /// The values of a name's part from the first that is not less than `value`.
     pub(crate) fn values_from(&self, part: NameEntries, value: &[u8]) -> Result<LabelValues<'_>, IndexError> {
-        // The last sample whose value is not greater than `value`: what is sought lies at or behind it.
-        let (mut low, mut high) = (0, part.count.div_ceil(VALUES_PER_SAMPLE));
-        while low + 1 < high {
-            let mid = low + (high - low) / 2;
-            if self.entry_at(self.sample(part, mid)?)?.value <= value { low = mid } else { high = mid }
-        }
-        if part.count == 0 {
-            return Ok(LabelValues::new(self, part.first, 0));
-        }
-        let mut values =
-            LabelValues::new(self, self.sample(part, low)?, part.count - low * VALUES_PER_SAMPLE);
-        values.skip_below(value)?;
+        let mut values = self.values(part);
+        values.seek(value)?;
         Ok(values)
     }
 
@@ -257,16 +252,6 @@ impl PostingsOffsets {
             Some(found) if found.value == value => Ok(Some(found.list)),
             _ => Ok(None),
         }
-    }
-
-    /// Where all lists of a name's part lie, if they lie one behind the other in the order of the values.
-    pub(crate) fn whole(&self, part: NameEntries) -> Result<Option<Range<u64>>, IndexError> {
-        if !matches!(self.ends, ListEnds::NextEntry { .. }) {
-            return Ok(None);
-        }
-        let start = self.entry_at(part.first)?.list;
-        let end = self.next_list(part.end)?;
-        Ok((start < end).then_some(start..end))
     }
 
     /// Where the list of the entry at `pos` begins; behind the last entry, where the last list ends.
@@ -293,6 +278,9 @@ impl PostingsOffsets {
 }
 
 impl NameEntries {
+    /// The part of a name that no series has.
+    pub(crate) const NONE: NameEntries = NameEntries { first: 0, end: 0, count: 0, sample: 0 };
+
     /// Number of values.
     pub(crate) fn count(self) -> usize {
         self.count as usize
@@ -310,8 +298,7 @@ impl Scan {
         let mut cursor = Cursor::new(entries, base);
         let (mut sorted, mut last, mut head) = (true, None::<RawEntry<'_>>, Head::default());
         for _ in 0..count {
-            head = head.next(&mut cursor)?;
-            let entry = head.entry(&mut cursor)?;
+            let entry = head.next_entry(&mut cursor)?;
             if let Some(last) = last {
                 sorted &= (last.name, last.value) < (entry.name, entry.value) && last.list < entry.list;
             }
@@ -359,126 +346,45 @@ fn close(names: &mut Vec<u32>, open: Option<(&[u8], NameEntries)>, end: u32) {
 /// The head of an entry, count of keys and name: the same for all values of a name.
 #[derive(Clone, Copy, Debug, Default)]
 struct Head<'a> {
-    bytes: &'a [u8],
     name: &'a [u8],
+    /// The bytes of a head of at most sixteen, and where they are in a word; longer ones are read again each time.
+    word: u128,
+    mask: u128,
+    len: usize,
 }
 
 impl<'a> Head<'a> {
-    /// Reads a head; cheap when it is the same as `self`.
+    /// Reads an entry; the head is only compared when it is short and the same as the last one.
     #[inline]
-    fn next(self, cursor: &mut Cursor<'a>) -> Result<Head<'a>, IndexError> {
-        if !self.bytes.is_empty() && cursor.skip(self.bytes) {
-            return Ok(self);
+    fn next_entry(&mut self, cursor: &mut Cursor<'a>) -> Result<RawEntry<'a>, IndexError> {
+        if self.len > 0 && cursor.peek_word().is_some_and(|word| word & self.mask == self.word) {
+            cursor.skip_peeked(self.len);
+        } else {
+            *self = Head::read(cursor)?;
         }
-        let (start, offset) = (cursor.pos(), cursor.offset());
+        let value = cursor.string("label value")?;
+        Ok(RawEntry { name: self.name, value, list: cursor.uvarint("postings offset")? })
+    }
+
+    fn read(cursor: &mut Cursor<'a>) -> Result<Head<'a>, IndexError> {
+        let (start, offset) = (cursor.clone(), cursor.offset());
         let keys = cursor.uvarint("postings offset key count")?;
         if keys != 2 {
             let what = "postings offset key count";
             return Err(IndexError::Invalid { what, offset, found: keys, expected: "2" });
         }
         let name = cursor.string("label name")?;
-        Ok(Head { bytes: cursor.since(start), name })
-    }
-
-    /// Reads what follows the head.
-    #[inline]
-    fn entry(self, cursor: &mut Cursor<'a>) -> Result<RawEntry<'a>, IndexError> {
-        let value = cursor.string("label value")?;
-        Ok(RawEntry { name: self.name, value, list: cursor.uvarint("postings offset")? })
+        let len = cursor.pos() - start.pos();
+        Ok(match start.peek_word() {
+            Some(word) if len <= 16 => {
+                let mask = u128::MAX >> (128 - 8 * len);
+                Head { name, word: word & mask, mask, len }
+            }
+            _ => Head { name, word: 0, mask: 0, len: 0 },
+        })
     }
 }
 
 fn read_entry<'a>(cursor: &mut Cursor<'a>) -> Result<RawEntry<'a>, IndexError> {
-    Head::default().next(cursor)?.entry(cursor)
-}
-
-/// Values of one label name in byte order, each with the place of its postings list.
-#[derive(Clone, Debug)]
-pub struct LabelValues<'a> {
-    table: &'a PostingsOffsets,
-    cursor: Cursor<'a>,
-    head: Head<'a>,
-    ahead: Option<RawEntry<'a>>,
-    /// Entries not yet read, the one in `ahead` not counted.
-    unread: u32,
-}
-
-impl<'a> LabelValues<'a> {
-    fn new(table: &'a PostingsOffsets, pos: u32, count: u32) -> LabelValues<'a> {
-        let cursor = Cursor::at(&table.entries, pos as usize, table.base);
-        LabelValues { table, cursor, head: Head::default(), ahead: None, unread: count }
-    }
-
-    /// No values.
-    pub(crate) fn none(table: &'a PostingsOffsets) -> LabelValues<'a> {
-        LabelValues::new(table, 0, 0)
-    }
-
-    /// Whether more values follow.
-    pub(crate) fn is_done(&self) -> bool {
-        self.ahead.is_none() && self.unread == 0
-    }
-
-    /// Moves to the first value that is not less than `value`.
-    fn skip_below(&mut self, value: &[u8]) -> Result<(), IndexError> {
-        while !self.is_done() {
-            let entry = match self.ahead {
-                Some(entry) => entry,
-                None => self.read()?,
-            };
-            if entry.value >= value {
-                self.ahead = Some(entry);
-                break;
-            }
-            self.ahead = None;
-        }
-        Ok(())
-    }
-
-    fn read(&mut self) -> Result<RawEntry<'a>, IndexError> {
-        self.unread -= 1;
-        self.head = self.head.next(&mut self.cursor)?;
-        self.head.entry(&mut self.cursor)
-    }
-
-    fn next_entry(&mut self) -> Result<Option<LabelValue<'a>>, IndexError> {
-        let entry = match self.ahead.take() {
-            Some(entry) => entry,
-            None if self.unread == 0 => return Ok(None),
-            None => self.read()?,
-        };
-        let end = match &self.table.ends {
-            ListEnds::NextEntry { .. } if self.unread > 0 => {
-                let next = self.read()?;
-                self.ahead.insert(next).list
-            }
-            ListEnds::NextEntry { .. } => self.table.next_list(self.cursor.pos() as u32)?,
-            ListEnds::NextList(lists) => {
-                let i = lists.partition_point(|list| *list <= entry.list);
-                lists.get(i).copied().unwrap_or(entry.list)
-            }
-        };
-        if end <= entry.list {
-            let (what, offset) = ("end of a postings list", entry.list);
-            return Err(IndexError::Invalid {
-                what,
-                offset,
-                found: end,
-                expected: "an offset behind its start",
-            });
-        }
-        Ok(Some(LabelValue { value: entry.value, list: entry.list..end }))
-    }
-}
-
-impl<'a> Iterator for LabelValues<'a> {
-    type Item = Result<LabelValue<'a>, IndexError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let item = self.next_entry().transpose();
-        if matches!(item, Some(Err(_))) {
-            (self.unread, self.ahead) = (0, None);
-        }
-        item
-    }
+    Head::default().next_entry(cursor)
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::lists::Lists;
+use crate::lists::{Lists, first_series};
 use crate::{IndexError, IndexHeader, Matcher, Postings};
 
 /// Which postings lists decide which series match, and how.
@@ -27,7 +27,7 @@ pub struct PostingsPlan {
 
 impl PostingsPlan {
     /// Plans for the series that satisfy all matchers, all series when there is no matcher; `limit` cuts the result
-    /// (0: no limit).
+    /// (0: no limit), and what lies behind the last series wanted is not looked at.
     pub fn new(header: &IndexHeader, matchers: &[Matcher], limit: usize) -> Result<PostingsPlan, IndexError> {
         PostingsPlan::lazy(header, matchers, limit, 0)
     }
@@ -125,6 +125,9 @@ impl PostingsPlan {
         if self.nothing {
             return Ok(Postings::default());
         }
+        if self.limit > 0 && self.residual.is_empty() {
+            return first_series(&self.add, &self.remove, fetched, self.limit).map(Postings::from_sorted);
+        }
         let Some((first, others)) = self.add.split_first() else { return Ok(Postings::default()) };
         let mut found = first.union(fetched)?;
         for (lists, wanted) in others.iter().map(|l| (l, true)).chain(self.remove.iter().map(|l| (l, false)))
@@ -133,9 +136,6 @@ impl PostingsPlan {
                 break;
             }
             found = lists.restrict(found, fetched, wanted)?;
-        }
-        if self.limit > 0 && self.residual.is_empty() {
-            found.truncate(self.limit);
         }
         Ok(Postings::from_sorted(found))
     }

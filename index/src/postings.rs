@@ -57,7 +57,19 @@ impl FromIterator<SeriesRef> for Postings {
 /// The big-endian refs of a list as stored: `be32 length | be32 count | refs | CRC32C`, checksum verified.
 pub(crate) fn stored_refs<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], IndexError> {
     let offset = cursor.offset();
-    let content = cursor.framed("postings list")?;
+    counted_refs(cursor.framed("postings list")?, offset)
+}
+
+/// As [`stored_refs`], the checksum not verified: for lists of which only a part is read.
+pub(crate) fn unverified_refs<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], IndexError> {
+    let offset = cursor.offset();
+    let len = cursor.u32_be("postings list")?;
+    let content = cursor.take(len as usize, "postings list")?;
+    cursor.u32_be("postings list")?;
+    counted_refs(content, offset)
+}
+
+fn counted_refs(content: &[u8], offset: u64) -> Result<&[u8], IndexError> {
     let mut inner = Cursor::new(content, offset + 4);
     let count = inner.u32_be("postings count")?;
     let refs = inner.take(inner.left(), "postings")?;

@@ -87,6 +87,18 @@ fn kinds_of_patterns_over_many_values() {
         "nothing",
         "nothing|",
         "(?i)api|web|kafka",
+        "(?i).*KAF.*",
+        "(?i).*k.*",
+        "(?i).*s.*",
+        "(?i)K.*",
+        "(?i)wO.*-V1.*7",
+        "(?i)set.*",
+        "(?i)kafka-v1-.*|SET",
+        "(?i)[k-s].*-v[0-3]-.*[0-9]",
+        "(?i).*A.+",
+        ".*[a-f][0-9]",
+        ".*(1|[2-4]|fa)",
+        "(api|kafka)-v[0-9]-[0-3].*[^0-9]",
     ] {
         check(&reader, &series, pattern);
     }
@@ -98,7 +110,8 @@ fn kinds_of_patterns_over_many_values() {
 }
 
 fn values() -> impl Strategy<Value = BTreeSet<Vec<u8>>> {
-    let value = prop_oneof!["[abAk]{1,6}", "[a-c]{1,3}-[0-9]{1,3}", ".{1,4}"].prop_map(String::into_bytes);
+    let value = prop_oneof!["[abAkKs\u{17f}\u{212a}]{1,6}", "[a-c]{1,3}-[0-9]{1,3}", ".{1,4}"]
+        .prop_map(String::into_bytes);
     let raw = proptest::collection::vec(any::<u8>(), 1..4);
     proptest::collection::btree_set(prop_oneof![9 => value, 1 => raw], 0..200)
 }
@@ -115,6 +128,8 @@ fn pattern() -> impl Strategy<Value = String> {
         Just("-".to_owned()),
         Just("|".to_owned()),
         Just("(a|b-1)".to_owned()),
+        Just("(?i:ks)".to_owned()),
+        Just("[k-s]{2}".to_owned()),
     ];
     proptest::collection::vec(part, 0..5).prop_map(|parts| parts.concat())
 }
@@ -206,6 +221,10 @@ proptest! {
         let matches = |labels: &Labels| matchers.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or_default()));
         let expected: Vec<u32> = ids.iter().filter(|(_, labels)| matches(labels)).map(|(id, _)| *id).collect();
         let found = reader.postings(&matchers, 0).unwrap();
-        prop_assert_eq!(found.as_u32s(), expected);
+        prop_assert_eq!(found.as_u32s(), &expected);
+        for limit in [1, 2, 3, 10, 59, 1000] {
+            let found = reader.postings(&matchers, limit).unwrap();
+            prop_assert_eq!(found.as_u32s(), &expected[..limit.min(expected.len())], "limit {}", limit);
+        }
     }
 }

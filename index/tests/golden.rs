@@ -145,6 +145,8 @@ fn matchers_select_what_upstream_selects() {
             let found = reader.postings(&matchers, 0).unwrap();
             assert_eq!(line["count"], found.len(), "{matchers:?}");
             assert_eq!(line["ids_sha256"], ids_sha256(&found), "{matchers:?}");
+            let first = reader.postings(&matchers, 7).unwrap();
+            assert_eq!(first.as_u32s(), &found.as_u32s()[..found.len().min(7)], "{matchers:?}");
             if let Some(names) = line["label_names"].as_array() {
                 assert_eq!(names_of(&reader, &found), *names, "{matchers:?}");
             }

@@ -35,7 +35,7 @@ impl FloatHistogram {
 }
 
 /// Absolute float counts of buckets stored as differences.
-pub(crate) fn absolute(deltas: &[i64]) -> Vec<f64> {
+fn absolute(deltas: &[i64]) -> Vec<f64> {
     let mut count = 0i64;
     deltas
         .iter()

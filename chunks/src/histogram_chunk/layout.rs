@@ -3,21 +3,61 @@
 //! Prometheus `tsdb/chunkenc/histogram_meta.go`.
 
 use crate::bits::{BitReader, BitWriter};
-use crate::histogram::{CUSTOM_BUCKETS_SCHEMA, is_known_schema};
+use crate::histogram::{CUSTOM_BUCKETS_SCHEMA, exponential_bound, is_known_schema};
 use crate::varbit::{read_int, read_uint, write_int, write_uint};
-use crate::{ChunkError, Span};
+use crate::{ChunkError, FloatHistogram, Span};
 
 /// What all histograms of one chunk share.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layout {
-    pub(crate) schema: i32,
-    pub(crate) zero_threshold: f64,
-    pub(crate) positive_spans: Vec<Span>,
-    pub(crate) negative_spans: Vec<Span>,
-    pub(crate) custom_values: Vec<f64>,
+    /// Resolution, or -53 for custom bucket bounds.
+    pub schema: i32,
+    /// Half width of the zero bucket.
+    pub zero_threshold: f64,
+    /// Runs of buckets above zero (or of custom buckets).
+    pub positive_spans: Vec<Span>,
+    /// Runs of buckets below zero.
+    pub negative_spans: Vec<Span>,
+    /// Upper bounds of custom buckets, ascending, without +Inf; empty unless `schema` is -53.
+    pub custom_values: Vec<f64>,
 }
 
 impl Layout {
+    /// The layout of a histogram.
+    pub fn of(histogram: &FloatHistogram) -> Layout {
+        Layout {
+            schema: histogram.schema,
+            zero_threshold: histogram.zero_threshold,
+            positive_spans: histogram.positive_spans.clone(),
+            negative_spans: histogram.negative_spans.clone(),
+            custom_values: histogram.custom_values.clone(),
+        }
+    }
+
+    /// Equal to the bit.
+    pub(crate) fn same_bits(&self, other: &Layout) -> bool {
+        let bits = |values: &[f64], others: &[f64]| {
+            values.len() == others.len() && values.iter().zip(others).all(|(a, b)| a.to_bits() == b.to_bits())
+        };
+        self.schema == other.schema
+            && self.zero_threshold.to_bits() == other.zero_threshold.to_bits()
+            && self.positive_spans == other.positive_spans
+            && self.negative_spans == other.negative_spans
+            && bits(&self.custom_values, &other.custom_values)
+    }
+
+    /// Whether the buckets ascend and lie outside of the zero bucket, as those of every sound writer do.
+    pub(crate) fn is_plain(&self) -> bool {
+        let outside = |spans: &[Span]| {
+            let ascending = spans.iter().skip(1).all(|span| span.offset >= 0);
+            let inside =
+                |span: &Span| exponential_bound(i64::from(span.offset), self.schema) <= self.zero_threshold;
+            let is_custom = self.schema == CUSTOM_BUCKETS_SCHEMA;
+            ascending && (is_custom || self.zero_threshold == 0.0 || !spans.first().is_some_and(inside))
+        };
+        outside(&self.positive_spans) && outside(&self.negative_spans)
+    }
+
     /// Reads a layout; `truncated` is the error for bits that end too early.
     pub(crate) fn read(reader: &mut BitReader<'_>, truncated: &ChunkError) -> Result<Layout, ChunkError> {
         let zero_threshold = read_zero_threshold(reader);

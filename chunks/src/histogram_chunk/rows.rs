@@ -164,14 +164,7 @@ impl Kind for Floats {
             positive: h.positive_buckets.clone(),
             negative: h.negative_buckets.clone(),
         };
-        let layout = Layout {
-            schema: h.schema,
-            zero_threshold: h.zero_threshold,
-            positive_spans: h.positive_spans.clone(),
-            negative_spans: h.negative_spans.clone(),
-            custom_values: h.custom_values.clone(),
-        };
-        Ok((layout, row))
+        Ok((Layout::of(h), row))
     }
 
     fn write_first(&mut self, row: &Row<f64, f64>, out: &mut BitWriter) {

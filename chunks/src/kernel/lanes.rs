@@ -3,6 +3,8 @@
 //! Every step decodes one sample of each chunk without a branch on the data (but for rare long fields); eight steps
 //! are turned over together, so that each chunk's samples are stored with one instruction.
 
+mod fold;
+
 use std::arch::x86_64::*;
 
 use super::N_LANES;
@@ -10,6 +12,8 @@ use crate::SampleBatch;
 use crate::bits::BitReader;
 use crate::reader::Reader;
 use crate::xor_code::XorWindow;
+
+pub(super) use fold::fold;
 
 /// Zero bytes behind each chunk's copy: a step reads at most 145 bits past the end before it notices.
 const PADDING: usize = 64;
@@ -46,7 +50,12 @@ pub(super) unsafe fn decode(
 ) -> bool {
     let counts = group.map(|chunk| starts[chunk + 1] - starts[chunk]);
     let n_max = counts.iter().copied().max().unwrap_or(0);
-    let Some(mut lanes) = load(chunks, group, starts, out, scratch) else { return false };
+    let first = |lane: usize, i: usize, t: i64, bits: u64| {
+        let at = starts[group[lane]] + i;
+        out.timestamps.spare_capacity_mut()[at].write(t);
+        out.values.spare_capacity_mut()[at].write(f64::from_bits(bits));
+    };
+    let Some(mut lanes) = load(&group.map(|chunk| chunks[chunk]), first, scratch) else { return false };
     let timestamps = out.timestamps.spare_capacity_mut();
     let values = out.values.spare_capacity_mut();
     for (lane, chunk) in group.iter().enumerate() {
@@ -85,36 +94,30 @@ pub(super) unsafe fn decode(
     true
 }
 
-/// Copies the chunks into `scratch`, decodes their first two samples and sets up the lanes.
+/// Copies the chunks into `scratch`, hands the first two samples of each to `first` (lane, index, time and bits) and
+/// sets up the lanes; `None` when a chunk ends too early.
 #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq")]
 fn load(
-    chunks: &[&[u8]],
-    group: &[usize; N_LANES],
-    starts: &[usize],
-    out: &mut SampleBatch,
+    chunks: &[&[u8]; N_LANES],
+    mut first: impl FnMut(usize, usize, i64, u64),
     scratch: &mut Vec<u8>,
 ) -> Option<Lanes> {
     scratch.clear();
     let mut state = [[0i64; N_LANES]; 7];
-    for (lane, chunk) in group.iter().enumerate() {
-        let data = chunks[*chunk];
+    for (lane, data) in chunks.iter().enumerate() {
         let mut head = Reader::new(data);
         head.u16_be("sample count").ok()?;
         let t = head.varint("first timestamp").ok()?;
-        let first = head.u64_be("first value").ok()?;
+        let value = head.u64_be("first value").ok()?;
         let delta = head.uvarint("first time delta").ok()? as i64;
         let mut reader = BitReader::new(data, head.offset());
         let mut window = XorWindow::default();
-        let bits = first ^ window.read(&mut reader);
+        let bits = value ^ window.read(&mut reader);
         if reader.overrun() {
             return None;
         }
-        let at = starts[*chunk];
-        let pairs = [(t, first), (t.wrapping_add(delta), bits)];
-        for (k, (t, bits)) in pairs.into_iter().enumerate() {
-            out.timestamps.spare_capacity_mut()[at + k].write(t);
-            out.values.spare_capacity_mut()[at + k].write(f64::from_bits(bits));
-        }
+        first(lane, 0, t, value);
+        first(lane, 1, t.wrapping_add(delta), bits);
         let base = (scratch.len() * 8) as i64;
         scratch.extend_from_slice(data);
         scratch.resize(scratch.len() + PADDING, 0);

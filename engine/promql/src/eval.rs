@@ -2,7 +2,9 @@
 
 mod budget;
 mod finish;
+mod input;
 
+use std::ops::ControlFlow;
 use std::sync::Mutex;
 
 use tithon_chunks::TimeRange;
@@ -14,7 +16,7 @@ use crate::frame::{Frame, Row, Steps};
 use crate::functions;
 use crate::ops;
 use crate::options::{EvalContext, Options};
-use crate::plan::{Prepared, SelectInput};
+use crate::plan::{Prepared, Rule, SelectInput};
 use crate::result::QueryResult;
 
 pub(crate) use budget::Budget;
@@ -44,7 +46,7 @@ pub(crate) struct Evaluator<'a> {
     /// What is held in memory.
     pub(crate) budget: Budget,
     notes: Mutex<Notes>,
-    inputs: Vec<Mutex<Option<SelectInput>>>,
+    inputs: Vec<input::Slot>,
 }
 
 /// Evaluates the query over its inputs.
@@ -71,8 +73,7 @@ fn run_here(
     inputs: Vec<SelectInput>,
     ctx: &EvalContext<'_>,
 ) -> Result<QueryResult, QueryError> {
-    let mut inputs: Vec<_> = inputs.into_iter().map(|input| Mutex::new(Some(input))).collect();
-    inputs.resize_with(prepared.selects.len().max(inputs.len()), || Mutex::new(None));
+    let inputs = input::slots(prepared, inputs);
     let evaluator = Evaluator {
         prepared,
         ctx: *ctx,
@@ -117,9 +118,9 @@ impl Evaluator<'_> {
 
     /// The input of a selector or of `info`, which only the first caller gets, and the range that it was asked for.
     pub(crate) fn take_input(&self, id: NodeId) -> (Option<SelectInput>, TimeRange) {
-        let Some(i) = self.prepared.select_of.get(&id) else { return (None, TimeRange::ALL) };
-        let mut slot = self.inputs[*i].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        (slot.take(), self.prepared.selects[*i].range)
+        let Some(reading) = self.prepared.reads.get(&id) else { return (None, TimeRange::ALL) };
+        let range = self.prepared.selects[reading.select].range;
+        (self.inputs[reading.select].take(&reading.filter), range)
     }
 
     /// Fails when the caller has gone.
@@ -159,27 +160,41 @@ impl Evaluator<'_> {
         Ok(output)
     }
 
-    /// Hands the rows of a node of vector type to `sink`, one by one where the node allows it: then they are not held.
+    /// Hands the rows of a node of vector type to `sink`, one by one where the node allows it: then they are
+    /// not held. A sink that breaks off gets no more.
     pub(crate) fn for_each_row(
         &self,
         id: NodeId,
         steps: &Steps,
-        mut sink: impl FnMut(Row),
+        mut sink: impl FnMut(Row) -> ControlFlow<()> + Send,
     ) -> Result<(), QueryError> {
         let id = self.unparen(id);
         let mut fold = |row: Row| {
             let samples = row.column.n_samples() as u64;
-            sink(row);
+            let flow = sink(row);
             self.budget.release(samples, steps.len as u64 * 8);
-            Ok(())
+            Ok(flow)
         };
         match self.kind(id) {
             NodeKind::Vector(s) => ops::selector::for_each(self, id, s, steps, fold),
             NodeKind::Call(call) if functions::is_over_selector(self, call) => {
                 functions::for_each(self, call, steps, fold)
             }
-            _ => self.frame(id, steps)?.rows.into_iter().try_for_each(&mut fold),
+            _ => {
+                for row in self.frame(id, steps)?.rows {
+                    if fold(row)?.is_break() {
+                        break;
+                    }
+                }
+                Ok(())
+            }
         }
+    }
+
+    /// Whether a node is a selector whose input need not be read further than the result of its consumer asks for.
+    pub(crate) fn may_stop_early(&self, id: NodeId) -> bool {
+        self.options().rules.has(Rule::StopEarly)
+            && matches!(self.kind(self.unparen(id)), NodeKind::Vector(s) if !s.smoothed)
     }
 
     /// A node of vector type as a frame; a scalar becomes a row without labels.

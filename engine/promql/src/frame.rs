@@ -71,6 +71,32 @@ impl Column {
         Column { floats: vec![0.0; len], present: vec![0; len.div_ceil(64)], histograms: Vec::new() }
     }
 
+    /// `len` steps with the floats that `f` gives; it is asked step by step.
+    #[inline(always)]
+    pub(crate) fn from_floats(len: usize, mut f: impl FnMut(usize) -> Option<f64>) -> Column {
+        let mut floats = vec![0.0; len];
+        let mut present = Vec::with_capacity(len.div_ceil(64));
+        let mut step = 0;
+        for slots in floats.chunks_mut(64) {
+            let mut word = 0;
+            for (bit, slot) in slots.iter_mut().enumerate() {
+                if let Some(v) = f(step) {
+                    *slot = v;
+                    word |= 1 << bit;
+                }
+                step += 1;
+            }
+            present.push(word);
+        }
+        Column { floats, present, histograms: Vec::new() }
+    }
+
+    /// The floats of all steps, if each step has one; else the column itself.
+    pub(crate) fn into_full_floats(self) -> Result<Vec<f64>, Column> {
+        let n: usize = self.present.iter().map(|word| word.count_ones() as usize).sum();
+        if n == self.floats.len() && self.histograms.is_empty() { Ok(self.floats) } else { Err(self) }
+    }
+
     /// The number of steps.
     pub(crate) fn len(&self) -> usize {
         self.floats.len()
@@ -167,9 +193,81 @@ impl Column {
         })
     }
 
+    /// The floats 64 steps at a time: the first step, which of the steps have a float, and the floats of all of them,
+    /// meaningless where there is none.
+    pub(crate) fn float_words(&self) -> impl Iterator<Item = (usize, u64, &[f64])> + '_ {
+        let words = self.present.iter().zip(self.floats.chunks(64)).enumerate();
+        words.map(|(w, (word, floats))| (w * 64, *word, floats)).filter(|(_, word, _)| *word != 0)
+    }
+
+    /// Replaces each float by `f` of it and the float of `other` at the same step; those without a partner go.
+    #[inline(always)]
+    pub(crate) fn zip_floats(&mut self, other: &Column, f: impl Fn(f64, f64) -> f64) {
+        self.pair_words(other, |mine, theirs| {
+            mine.iter_mut().zip(theirs).for_each(|(a, b)| *a = f(*a, *b));
+            !0
+        });
+    }
+
+    /// Keeps those floats whose pair with the float of `other` at the same step `keep` holds of.
+    #[inline(always)]
+    pub(crate) fn filter_floats(&mut self, other: &Column, keep: impl Fn(f64, f64) -> bool) {
+        self.pair_words(other, |mine, theirs| {
+            let bits = mine.iter().zip(theirs).enumerate();
+            bits.fold(0, |word, (i, (a, b))| word | u64::from(keep(*a, *b)) << i)
+        });
+    }
+
+    /// Shows `f` the floats of both columns 64 steps at a time, where both have any; keeps those of the steps at which
+    /// both have one and `f` answers a set bit.
+    #[inline(always)]
+    fn pair_words(&mut self, other: &Column, f: impl Fn(&mut [f64], &[f64]) -> u64) {
+        let mine = self.present.iter_mut().zip(self.floats.chunks_mut(64));
+        let theirs = other.present.iter().zip(other.floats.chunks(64));
+        for ((word, floats), (other_word, other_floats)) in mine.zip(theirs) {
+            *word &= *other_word;
+            if *word != 0 {
+                *word &= f(floats, other_floats);
+            }
+        }
+    }
+
+    /// Replaces each float by `f` of it and the number at the same step. Histograms stay.
+    #[inline(always)]
+    pub(crate) fn zip_numbers(&mut self, numbers: &[f64], f: impl Fn(f64, f64) -> f64) {
+        for ((word, floats), numbers) in
+            self.present.iter().zip(self.floats.chunks_mut(64)).zip(numbers.chunks(64))
+        {
+            if *word != 0 {
+                floats.iter_mut().zip(numbers).for_each(|(v, n)| *v = f(*v, *n));
+            }
+        }
+    }
+
+    /// Keeps those floats for which `keep` holds of them and the number at the same step. Histograms stay.
+    #[inline(always)]
+    pub(crate) fn filter_numbers(&mut self, numbers: &[f64], keep: impl Fn(f64, f64) -> bool) {
+        for ((word, floats), numbers) in
+            self.present.iter_mut().zip(self.floats.chunks(64)).zip(numbers.chunks(64))
+        {
+            let bits = floats.iter().zip(numbers).enumerate();
+            *word &= bits.fold(0, |bits, (i, (v, n))| bits | u64::from(keep(*v, *n)) << i);
+        }
+    }
+
+    /// Takes the histograms out.
+    pub(crate) fn take_histograms(&mut self) -> Vec<(u32, Arc<FloatHistogram>)> {
+        std::mem::take(&mut self.histograms)
+    }
+
     /// The histograms with their steps, ascending.
     pub(crate) fn histograms(&self) -> &[(u32, Arc<FloatHistogram>)] {
         &self.histograms
+    }
+
+    /// The histograms with their steps, ascending.
+    pub(crate) fn into_histograms(self) -> Vec<(u32, Arc<FloatHistogram>)> {
+        self.histograms
     }
 
     /// A bitmap of the steps that have a sample.

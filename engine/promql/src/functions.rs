@@ -13,6 +13,7 @@ mod range_call;
 mod rate;
 mod regression;
 pub(crate) mod scalar;
+mod sliding;
 mod sort;
 mod starts;
 pub(crate) mod time;

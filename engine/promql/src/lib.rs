@@ -28,7 +28,7 @@ pub use crate::parse::{
     ParseError, ParseErrors, ParseOptions, SequenceValue, duration_ns, line_column, parse, parse_metric,
     parse_metric_selector, parse_series_desc,
 };
-pub use crate::plan::{Prepared, SelectHints, SelectInput, SelectSpec};
+pub use crate::plan::{Prepared, Rule, Rules, SelectHints, SelectInput, SelectSpec};
 pub use crate::print::{prettify, to_json};
 pub use crate::result::{MatrixSeries, QueryResult, QueryStats, Sample, Value, VectorSample};
 pub use crate::series::{Series, SeriesData};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tithon_chunks::Timestamp;
 
 use crate::ParseOptions;
+use crate::plan::Rules;
 
 /// Options of an engine. The default is that of a Prometheus server without feature flags.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,8 @@ pub struct Options {
     pub use_start_timestamps: bool,
     /// Whether `__type__` and `__unit__` are known to describe a series (`type-and-unit-labels`).
     pub type_and_unit_labels: bool,
+    /// Which rewritings of the plan are on.
+    pub rules: Rules,
 }
 
 impl Default for Options {
@@ -38,6 +41,7 @@ impl Default for Options {
             delayed_name_removal: false,
             use_start_timestamps: false,
             type_and_unit_labels: false,
+            rules: Rules::default(),
         }
     }
 }

@@ -1,10 +1,15 @@
 //! A query made ready for evaluation: parsed, folded, with what must be selected.
 
+mod constants;
 mod depth;
 mod durations;
 mod fold;
 mod hints;
 mod invariant;
+mod merge;
+mod propagate;
+mod rules;
+mod sorts;
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,6 +24,7 @@ use crate::result::QueryResult;
 use crate::series::Series;
 
 pub(crate) use hints::{info_matchers, info_modifiers};
+pub use rules::{Rule, Rules};
 
 /// The series of one selection, ascending by labels.
 pub type SelectInput = Box<dyn Iterator<Item = Result<Series, SourceError>> + Send>;
@@ -63,11 +69,22 @@ pub struct Prepared {
     pub(crate) params: TimeParams,
     pub(crate) options: Options,
     pub(crate) selects: Vec<SelectSpec>,
-    /// Which selection a selector, or a call of `info`, reads.
-    pub(crate) select_of: HashMap<NodeId, usize>,
+    /// What a selector, or a call of `info`, reads.
+    pub(crate) reads: HashMap<NodeId, Reading>,
     /// The selectors of whose histograms only count, sum and reset hint matter.
     pub(crate) stats_only: HashSet<NodeId>,
+    /// The sorting calls whose order nobody sees.
+    pub(crate) unsorted: HashSet<NodeId>,
     pub(crate) depth: usize,
+}
+
+/// What a selector reads: a selection, of which it may have to leave series out.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    /// Index of the selection.
+    pub(crate) select: usize,
+    /// Conditions that the selection does not make.
+    pub(crate) filter: Vec<Matcher>,
 }
 
 impl Prepared {
@@ -91,18 +108,30 @@ impl Prepared {
         let depth = depth::checked(&expr)?;
         durations::resolve(&mut expr, &params)?;
         fold::fold_context_calls(&mut expr, &params);
-        invariant::wrap(&mut expr, &params);
+        let rules = options.rules;
+        if rules.has(Rule::ConstantFolding) {
+            constants::fold(&mut expr);
+        }
+        invariant::wrap(&mut expr, &params, rules.has(Rule::StepInvariants));
+        propagate::matchers(&mut expr, rules);
         let mut prepared = Prepared {
             query: query.to_vec(),
             expr,
             params,
             options: options.clone(),
             selects: Vec::new(),
-            select_of: HashMap::new(),
+            reads: HashMap::new(),
             stats_only: HashSet::new(),
+            unsorted: HashSet::new(),
             depth,
         };
         hints::collect(&mut prepared);
+        if rules.has(Rule::MergeSelects) {
+            merge::selects(&mut prepared);
+        }
+        if rules.has(Rule::TrimSorts) {
+            prepared.unsorted = sorts::unseen(&prepared.expr);
+        }
         Ok(prepared)
     }
 

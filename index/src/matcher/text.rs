@@ -24,6 +24,8 @@ pub(crate) enum TextTest {
     FoldSet(Box<[Box<[u8]>]>),
     /// Literals with any text between them.
     Glob(Glob),
+    /// The same in lower case, but for the case of letters as in a [`TextTest::FoldSet`].
+    FoldGlob(Glob),
     /// Anything else.
     Automaton(Box<Automaton>),
 }
@@ -47,6 +49,8 @@ pub(crate) struct Automaton {
     dense: OnceLock<Option<dense::DFA<Vec<u32>>>>,
     pub(crate) prefix: Box<[u8]>,
     pub(crate) needle: Option<Finder<'static>>,
+    /// The ASCII bytes one of which ends every match, where it is so.
+    last: Option<u128>,
 }
 
 /// Most texts a set may hold, and bytes in them, before an automaton is made instead.
@@ -65,7 +69,7 @@ impl TextTest {
             Err(error) => return Err(invalid_utf8(pattern, error.valid_up_to())),
         };
         let hir = unanchor(go_syntax::parse(text)?);
-        if let Some(glob) = Glob::of(&hir) {
+        if let Some(glob) = Glob::of(&hir, false) {
             return Ok(if glob.is_literal() {
                 TextTest::Set([glob.prefix].into())
             } else {
@@ -75,6 +79,9 @@ impl TextTest {
         if let Some(set) = Words::of(&hir).and_then(Words::into_set) {
             return Ok(set);
         }
+        if let Some(glob) = Glob::of(&hir, true) {
+            return Ok(TextTest::FoldGlob(glob));
+        }
         let automaton = Automaton::new(hir).ok_or_else(|| go_syntax::error("expression too large", text))?;
         Ok(TextTest::Automaton(Box::new(automaton)))
     }
@@ -83,8 +90,9 @@ impl TextTest {
         match self {
             TextTest::Set(set) => contains(set, text),
             TextTest::FoldSet(set) if set.len() == 1 && text.is_ascii() => set[0].eq_ignore_ascii_case(text),
-            TextTest::FoldSet(set) => contains(set, &fold_ascii(text)),
+            TextTest::FoldSet(set) => folded(text, |text| contains(set, text)),
             TextTest::Glob(glob) => glob.accepts(text),
+            TextTest::FoldGlob(glob) => folded(text, |text| glob.accepts(text)),
             TextTest::Automaton(automaton) => automaton.accepts(text),
         }
     }
@@ -126,7 +134,8 @@ fn unanchor(hir: Hir) -> Hir {
 }
 
 impl Glob {
-    fn of(hir: &Hir) -> Option<Glob> {
+    /// The literals and gaps that an expression is made of; with `fold`, literals in which no letter has a case.
+    fn of(hir: &Hir, fold: bool) -> Option<Glob> {
         let parts = match hir.kind() {
             HirKind::Concat(parts) => parts.as_slice(),
             HirKind::Empty => &[],
@@ -136,7 +145,11 @@ impl Glob {
         let (mut literals, mut more) = (vec![vec![]], 0);
         for part in parts {
             match part.kind() {
+                HirKind::Literal(literal) if fold && Words::one(&literal.0).exact => return None,
                 HirKind::Literal(literal) => literals.last_mut()?.extend_from_slice(&literal.0),
+                HirKind::Class(Class::Unicode(class)) if fold => {
+                    literals.last_mut()?.push(folded_letter(class)?);
+                }
                 HirKind::Repetition(gap) if gap.max.is_none() && gap.min <= 1 && is_any(&gap.sub) => {
                     more += gap.min as usize;
                     literals.push(vec![]);
@@ -161,7 +174,12 @@ impl Glob {
         self.more == usize::MAX
     }
 
-    fn accepts(&self, text: &[u8]) -> bool {
+    /// Whether it is a prefix and anything behind.
+    pub(crate) fn is_prefix(&self) -> bool {
+        self.more == 0 && self.middle.is_empty() && self.suffix.is_empty()
+    }
+
+    pub(crate) fn accepts(&self, text: &[u8]) -> bool {
         if text.len() < self.prefix.len() + self.suffix.len() + self.more {
             return false;
         }
@@ -211,9 +229,10 @@ impl Automaton {
         }
         let (prefix, needle) =
             (prefix.into(), (!needle.is_empty()).then(|| Finder::new(needle).into_owned()));
+        let last = last_bytes(&hir);
         let hir = anchor(hir);
         let regex = build(&hir)?;
-        Some(Automaton { regex, hir, dense: OnceLock::new(), prefix, needle })
+        Some(Automaton { regex, hir, dense: OnceLock::new(), prefix, needle, last })
     }
 
     /// The same as a table of states, for walks byte by byte over ASCII; `None` when the table would be too large.
@@ -221,14 +240,40 @@ impl Automaton {
         self.dense.get_or_init(|| dense_automaton(&self.hir)).as_ref()
     }
 
+    /// Whether a match can end with the last byte of `text`.
+    pub(crate) fn may_end_as(&self, text: &[u8]) -> bool {
+        let is_last = |byte: &u8, set: u128| byte.is_ascii() && set >> byte & 1 == 1;
+        self.last.is_none_or(|set| text.last().is_some_and(|byte| is_last(byte, set)))
+    }
+
     fn accepts(&self, text: &[u8]) -> bool {
-        if !begins(text, &self.prefix) {
+        if !begins(text, &self.prefix) || !self.may_end_as(text) {
             return false;
         }
         if self.needle.as_ref().is_some_and(|needle| needle.find(&text[self.prefix.len()..]).is_none()) {
             return false;
         }
         self.regex.is_match(Input::new(&*as_go_sees(text)).anchored(Anchored::Yes))
+    }
+}
+
+/// The ASCII bytes one of which ends every text that an expression accepts; `None` when there are others, or the empty
+/// text is accepted.
+fn last_bytes(hir: &Hir) -> Option<u128> {
+    if hir.properties().minimum_len().is_none_or(|len| len == 0) {
+        return None;
+    }
+    match hir.kind() {
+        HirKind::Literal(literal) => literal.0.last().filter(|byte| byte.is_ascii()).map(|byte| 1 << byte),
+        HirKind::Class(Class::Unicode(class)) => class.iter().try_fold(0, |set, range| {
+            let bytes = range.start()..=range.end();
+            range.end().is_ascii().then(|| bytes.fold(set, |set, byte| set | 1 << u32::from(byte)))
+        }),
+        HirKind::Repetition(repetition) => last_bytes(&repetition.sub),
+        HirKind::Capture(capture) => last_bytes(&capture.sub),
+        HirKind::Concat(parts) => last_bytes(parts.last()?),
+        HirKind::Alternation(parts) => parts.iter().try_fold(0, |set, part| Some(set | last_bytes(part)?)),
+        _ => None,
     }
 }
 
@@ -273,11 +318,21 @@ fn as_go_sees(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out.into_bytes())
 }
 
+/// Asks about a text in lower case; short ones are not allocated.
+fn folded(text: &[u8], ask: impl Fn(&[u8]) -> bool) -> bool {
+    let mut buffer = [0; 128];
+    match buffer.get_mut(..text.len()) {
+        Some(lower) if text.is_ascii() => {
+            lower.copy_from_slice(text);
+            lower.make_ascii_lowercase();
+            ask(lower)
+        }
+        _ => ask(&fold_ascii(text)),
+    }
+}
+
 /// Lower case for ASCII letters and for the two others that fold to one.
 fn fold_ascii(text: &[u8]) -> Vec<u8> {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase();
-    }
     let mut out = Vec::with_capacity(text.len());
     for chunk in text.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -290,32 +345,6 @@ fn fold_ascii(text: &[u8]) -> Vec<u8> {
         out.extend_from_slice(chunk.invalid());
     }
     out
-}
-
-/// How texts begin that equal one of `set` but for case, sorted; none is the start of another.
-pub(crate) fn fold_starts(set: &[Box<[u8]>]) -> Vec<Vec<u8>> {
-    let mut starts: Vec<Vec<u8>> =
-        set.iter().flat_map(|word| case_variants(&word[..word.len().min(3)])).collect();
-    starts.sort_unstable();
-    starts.dedup_by(|later, kept| later.starts_with(kept));
-    starts
-}
-
-fn case_variants(word: &[u8]) -> Vec<Vec<u8>> {
-    let mut variants = vec![vec![]];
-    for letter in word {
-        let mut cases = vec![vec![*letter]];
-        match letter {
-            b'k' => cases.extend([b"K".to_vec(), "\u{212a}".into()]),
-            b's' => cases.extend([b"S".to_vec(), "\u{17f}".into()]),
-            b'a'..=b'z' => cases.push(vec![letter.to_ascii_uppercase()]),
-            _ => {}
-        }
-        let with =
-            |start: &Vec<u8>| cases.iter().map(|case| [start.as_slice(), case].concat()).collect::<Vec<_>>();
-        variants = variants.iter().flat_map(with).collect();
-    }
-    variants
 }
 
 /// All texts that an expression accepts, when they are few.

@@ -1,6 +1,7 @@
 //! A block of a bucket, ready to be selected from: mapped where the bucket is a directory, else read by ranges.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,17 +12,19 @@ use tithon_engine::{
     Block, BlockFile, BlockId, BlockMeta, FileRange, LabelRequest, LabelSelect, Select, SelectRequest,
     Tombstones,
 };
-use tithon_index::{IndexHeader, Toc, index_version};
+use tithon_index::{IndexHeader, LabelFilter, Matcher, Toc, coalesce, index_version};
 
 use crate::bucket::key;
 use crate::retry::Operation;
 use crate::{Bucket, BucketError};
 
-/// An open block. What it holds in memory are the symbols and postings offsets of its index.
+/// An open block. What it holds in memory are the symbols and postings offsets of its index, or nothing of them where
+/// they are kept on local disk.
 #[derive(Debug)]
 pub struct BucketBlock {
     meta: Arc<BlockMeta>,
     header: Arc<IndexHeader>,
+    filter: Option<LabelFilter>,
     tombstones: Arc<Tombstones>,
     source: Source,
 }
@@ -41,26 +44,37 @@ struct Object {
 impl Bucket {
     /// Opens a block: maps it, or reads the parts of its index that stay in memory.
     pub async fn open_block(&self, meta: Arc<BlockMeta>) -> Result<BucketBlock, BucketError> {
-        let Some(dir) = self.local_dir(meta.ulid) else { return self.open_remote(meta).await };
+        let mut block = match self.local_dir(meta.ulid) {
+            Some(dir) => self.open_mapped(meta, dir).await?,
+            None => self.open_remote(meta).await?,
+        };
+        let (id, header) = (block.id(), Arc::clone(&block.header));
+        block.filter = self.with_cache(move |cache| cache.filter(id, &header)).await.flatten();
+        Ok(block)
+    }
+
+    async fn open_mapped(&self, meta: Arc<BlockMeta>, dir: PathBuf) -> Result<BucketBlock, BucketError> {
         let opened = tokio::task::spawn_blocking(move || Block::open(dir)).await;
         let block =
             opened.map_err(|e| BucketError::Object { path: meta.ulid.to_string(), source: e.into() })??;
         let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
-        Ok(BucketBlock { meta, header, tombstones, source: Source::Mapped(Box::new(block)) })
+        let source = Source::Mapped(Box::new(block));
+        Ok(BucketBlock { meta, header, filter: None, tombstones, source })
     }
 
     async fn open_remote(&self, meta: Arc<BlockMeta>) -> Result<BucketBlock, BucketError> {
         let block = meta.ulid;
-        let failed = |source| BucketError::Index { block, source };
         let path = key(block, "index");
         let size = self.store().head(&path).await.map_err(BucketError::object(&path))?.size;
         let index = Object { path, size };
-        let ends = self.ranges(&index, &[0..5, size.saturating_sub(Toc::SIZE as u64)..size]).await?;
-        let version = index_version(&ends[0]).map_err(failed)?;
-        let toc = Toc::parse(&ends[1], size).map_err(failed)?;
-        let parts = self.ranges(&index, &[toc.symbols_range(), toc.offsets_range(size)]).await?;
-        let [symbols, offsets] = <[Bytes; 2]>::try_from(parts).expect("as many parts as ranges");
-        let header = IndexHeader::from_sections(version, toc, symbols, offsets).map_err(failed)?;
+        let header = match self.with_cache(move |cache| cache.header(block)).await.flatten() {
+            Some(header) => header,
+            None => {
+                let header = self.fetch_header(block, &index).await?;
+                let given = header.clone();
+                self.with_cache(move |cache| cache.keep_header(block, given)).await.unwrap_or(header)
+            }
+        };
         let tombstones = match self.get(&key(block, "tombstones")).await? {
             Some(bytes) => {
                 Tombstones::parse(&bytes).map_err(|source| BucketError::Tombstones { block, source })?
@@ -69,7 +83,19 @@ impl Bucket {
         };
         let segments = self.segments(block).await?;
         let source = Source::Remote { bucket: self.clone(), index, segments };
-        Ok(BucketBlock { meta, header: Arc::new(header), tombstones: Arc::new(tombstones), source })
+        let (header, tombstones) = (Arc::new(header), Arc::new(tombstones));
+        Ok(BucketBlock { meta, header, filter: None, tombstones, source })
+    }
+
+    /// The header of an index, out of the parts of it that it is made of.
+    async fn fetch_header(&self, block: BlockId, index: &Object) -> Result<IndexHeader, BucketError> {
+        let (size, failed) = (index.size, |source| BucketError::Index { block, source });
+        let ends = self.ranges(index, &[0..5, size.saturating_sub(Toc::SIZE as u64)..size]).await?;
+        let version = index_version(&ends[0]).map_err(failed)?;
+        let toc = Toc::parse(&ends[1], size).map_err(failed)?;
+        let parts = self.ranges(index, &[toc.symbols_range(), toc.offsets_range(size)]).await?;
+        let [symbols, offsets] = <[Bytes; 2]>::try_from(parts).expect("as many parts as ranges");
+        IndexHeader::from_sections(version, toc, symbols, offsets).map_err(failed)
     }
 
     /// The objects of `chunks/` whose names are numbers, by name.
@@ -82,23 +108,34 @@ impl Bucket {
         Ok(listed.into_iter().map(|object| Object { path: object.location, size: object.size }).collect())
     }
 
-    /// Parts of an object, cut to its size. The store merges neighbours into one request.
+    /// Parts of an object, cut to its size; those that lie close together are read at once.
     async fn ranges(&self, object: &Object, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, BucketError> {
-        let clamp = |r: &Range<u64>| r.start.min(object.size)..r.end.min(object.size);
-        let mut out = vec![Bytes::new(); ranges.len()];
-        let (slots, asked): (Vec<usize>, Vec<Range<u64>>) =
-            ranges.iter().map(clamp).enumerate().filter(|(_, range)| range.start < range.end).unzip();
-        if !asked.is_empty() {
-            let get = || self.store().get_ranges(&object.path, &asked);
-            let fetched = self.retrying(Operation::GetRange, get).await;
-            let fetched = fetched.map_err(BucketError::object(&object.path))?;
-            for (slot, bytes) in slots.into_iter().zip(fetched) {
-                out[slot] = bytes;
-            }
+        let cut = |r: &Range<u64>| r.start.min(object.size)..r.end.min(object.size);
+        let ranges: Vec<Range<u64>> = ranges.iter().map(cut).collect();
+        let merged = coalesce(&ranges, GAP_MAX);
+        if merged.is_empty() {
+            return Ok(vec![Bytes::new(); ranges.len()]);
         }
-        Ok(out)
+        let get = || self.store().get_ranges(&object.path, &merged);
+        let fetched = self.retrying(Operation::GetRange, get).await;
+        let fetched = fetched.map_err(BucketError::object(&object.path))?;
+        let part = |range: &Range<u64>| {
+            let i = merged.partition_point(|read| read.end < range.end);
+            match (merged.get(i), fetched.get(i)) {
+                (Some(read), Some(bytes)) if !range.is_empty() => {
+                    let from = ((range.start - read.start) as usize).min(bytes.len());
+                    let to = ((range.end - read.start) as usize).min(bytes.len());
+                    bytes.slice(from..to)
+                }
+                _ => Bytes::new(),
+            }
+        };
+        Ok(ranges.iter().map(part).collect())
     }
 }
+
+/// Bytes that are read although nobody asked, to save a request; as Thanos has it.
+const GAP_MAX: u64 = 512 << 10;
 
 impl BucketBlock {
     /// The block's id.
@@ -114,6 +151,11 @@ impl BucketBlock {
     /// Symbols and postings offsets of the index.
     pub fn header(&self) -> &Arc<IndexHeader> {
         &self.header
+    }
+
+    /// False when it is certain that no series satisfies all matchers; costs no look at the index.
+    pub fn may_match(&self, matchers: &[Matcher]) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.may_match(matchers))
     }
 
     /// The block as a mapped directory, where it is one: then no read of it needs to be awaited.

@@ -1,5 +1,6 @@
 //! A bucket: objects by key.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tithon_engine::BlockId;
 
+use crate::headers::HeaderCache;
 use crate::metrics::BucketMetrics;
 use crate::retry::Operation;
 use crate::{BucketConfig, BucketError, Retry};
@@ -20,6 +22,7 @@ pub struct Bucket {
     store: Arc<dyn ObjectStore>,
     /// Where the blocks can be mapped.
     local: Option<PathBuf>,
+    headers: Option<HeaderCache>,
     pub(crate) retry: Retry,
     pub(crate) metrics: BucketMetrics,
 }
@@ -35,14 +38,15 @@ impl Bucket {
         // A directory without objects is no block.
         let store = store.with_automatic_cleanup(true);
         let metrics = BucketMetrics::new(&config.directory.display().to_string());
-        Ok(Bucket { store: Arc::new(store), local: Some(path), retry: Retry::NEVER, metrics })
+        Ok(Bucket { store: Arc::new(store), local: Some(path), headers: None, retry: Retry::NEVER, metrics })
     }
 
     /// A bucket in any store, below `prefix`; its blocks are read by ranges, never mapped.
     pub fn from_store(store: Arc<dyn ObjectStore>, prefix: &str) -> Bucket {
         let store: Arc<dyn ObjectStore> =
             if prefix.is_empty() { store } else { Arc::new(PrefixStore::new(store, Path::from(prefix))) };
-        Bucket { store, local: None, retry: Retry::NEVER, metrics: BucketMetrics::new(prefix) }
+        let metrics = BucketMetrics::new(prefix);
+        Bucket { store, local: None, headers: None, retry: Retry::NEVER, metrics }
     }
 
     /// The same bucket; requests that fail in a way that may pass are repeated.
@@ -54,6 +58,33 @@ impl Bucket {
     /// mapped memory would end the process.
     pub fn by_ranges(self) -> Bucket {
         Bucket { local: None, ..self }
+    }
+
+    /// The same bucket, keeping index-headers of blocks that are read by ranges, and filters of the labels of all, in a
+    /// directory of its own, which is made.
+    pub fn with_headers(self, dir: PathBuf) -> Result<Bucket, BucketError> {
+        let headers = HeaderCache::open(dir.clone());
+        let headers = headers.map_err(|source| BucketError::Directory { path: dir, source })?;
+        Ok(Bucket { headers: Some(headers), ..self })
+    }
+
+    /// Deletes what is kept of other blocks than these.
+    pub async fn forget_other_headers(&self, blocks: &BTreeSet<BlockId>) {
+        let blocks = blocks.clone();
+        let deleted = self.with_cache(move |cache| cache.retain(&blocks)).await;
+        if let Some(Err(error)) = deleted {
+            tracing::warn!(error = %error, "cached headers of blocks that have gone are not deleted");
+        }
+    }
+
+    /// Works on what is kept, off the asynchronous threads; `None` when nothing is kept.
+    pub(crate) async fn with_cache<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&HeaderCache) -> T + Send + 'static,
+    ) -> Option<T> {
+        let cache = self.headers.clone()?;
+        // The work ends early only by a panic, which the program's own handler reports.
+        tokio::task::spawn_blocking(move || work(&cache)).await.ok()
     }
 
     /// The directory of a block that can be mapped.

@@ -8,6 +8,7 @@ mod config;
 mod delete;
 mod discover;
 mod error;
+mod headers;
 mod marks;
 mod metrics;
 mod retry;

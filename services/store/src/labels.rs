@@ -105,6 +105,10 @@ impl Store {
                 let overlaps = meta.min_time <= range.max.0 && range.min.0 < meta.max_time;
                 if overlaps && block_matches(&request.block_matchers, external, block.id()) {
                     answer.queried.push(block.id());
+                    if !block.may_match(&matchers) {
+                        self.inner.metrics.blocks_filtered.inc();
+                        continue;
+                    }
                     let (block, external) = (Arc::clone(block), external.clone());
                     asking.push(ask(Asked { block, external, matchers: matchers.clone() }));
                 }

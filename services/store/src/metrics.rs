@@ -25,6 +25,8 @@ pub(crate) struct StoreMetrics {
     pub(crate) sync_failures: Counter,
     pub(crate) queries_dropped: Family<[(&'static str, String); 2], Counter>,
     pub(crate) blocks_queried: ByTenant,
+    /// Blocks that were not read because the filters of their labels exclude what was asked for.
+    pub(crate) blocks_filtered: Counter,
     pub(crate) result_series: ByTenant,
     pub(crate) gate_max: Gauge,
     pub(crate) gate_in_flight: Gauge,
@@ -50,6 +52,7 @@ impl Default for StoreMetrics {
             blocks_queried: Family::new_with_constructor(|| {
                 Histogram::new(exponential_buckets(1.0, 2.0, 10))
             }),
+            blocks_filtered: Counter::default(),
             result_series: Family::new_with_constructor(|| Histogram::new(exponential_buckets(1.0, 2.0, 15))),
             gate_max: Gauge::default(),
             gate_in_flight: Gauge::default(),
@@ -83,6 +86,11 @@ impl StoreMetrics {
         add(metrics, "bucket_store_queries_dropped", help, &self.queries_dropped);
         let help = "Blocks read to answer a Series call";
         add(metrics, "bucket_store_series_blocks_queried", help, &self.blocks_queried);
+        metrics.register(|registry| {
+            let help =
+                "Blocks left out of an answer because the filters of their labels exclude what was asked for";
+            registry.register("tithon_store_label_filter_skipped_blocks", help, self.blocks_filtered.clone());
+        });
         let help = "Series sent to answer a Series call";
         add(metrics, "bucket_store_series_result_series", help, &self.result_series);
         let help = "Series calls that may be answered at once; 0 is no limit";

@@ -172,6 +172,10 @@ fn jobs(inner: &Inner, blocks: &Blocks, request: &SelectRequest) -> Vec<BlockJob
             if !block_matches(&request.block_matchers, external, block.id()) {
                 continue;
             }
+            if !block.may_match(&matchers) {
+                inner.metrics.blocks_filtered.inc();
+                continue;
+            }
             // A header whose names cannot be read fails in the selection too, and is reported there.
             let names = block.header().label_names().unwrap_or_default();
             let disorder = relabel.disorder(names.into_iter());

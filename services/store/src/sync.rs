@@ -57,6 +57,7 @@ impl Store {
         let unsure = !found.failed.is_empty();
         if !unsure {
             state.metas.retain(|id, _| found.complete.contains(id));
+            inner.bucket.forget_other_headers(&found.complete).await;
         }
         state.metas.extend(found.new.into_iter().map(|meta| (meta.ulid, meta)));
         let wanted = self.wanted(&state.metas).await;

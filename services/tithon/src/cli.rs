@@ -1,10 +1,13 @@
 //! The command line: subcommands and flags, named as Thanos names them.
 
+mod block;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::compact::CompactFlags;
+pub use self::block::*;
 use crate::flags::{BucketFlags, Duration, LogFlags, ServerFlags, parse_duration};
 
 /// Long-term storage for Prometheus: a drop-in for Thanos, one process at a time.
@@ -71,6 +74,13 @@ pub struct StoreFlags {
     pub server: ServerFlags,
     #[command(flatten)]
     pub bucket: BucketFlags,
+    /// Where index-headers and filters of labels are kept between starts.
+    #[arg(long = "data-dir", value_name = "DIR", default_value = "./data")]
+    pub data_dir: PathBuf,
+    /// Keep them; without them every start reads the indexes of all blocks.
+    #[arg(long = "cache-index-header", default_value_t = true, action = clap::ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub cache_index_header: bool,
     /// How often the bucket is looked through for new and gone blocks.
     #[arg(long = "sync-block-duration", value_name = "DURATION", default_value = "15m", value_parser = parse_duration)]
     pub sync_block_duration: Duration,
@@ -175,45 +185,8 @@ pub struct ToolsFlags {
 /// The tools.
 #[derive(Subcommand, Debug)]
 pub enum ToolsCommand {
-    /// Look into one local block directory.
+    /// Work on local block directories: inspect, dump, compact, downsample, verify, compare.
     Block(BlockFlags),
-}
-
-/// `tithon tools block`.
-#[derive(Args, Debug)]
-pub struct BlockFlags {
-    #[command(subcommand)]
-    pub command: BlockCommand,
-}
-
-/// What to do with a block.
-#[derive(Subcommand, Debug)]
-pub enum BlockCommand {
-    /// What is in a block: range, series, chunks, samples, bytes, per encoding.
-    Inspect {
-        /// The block's directory.
-        dir: PathBuf,
-        /// A table for people or JSON for programs.
-        #[arg(long, value_enum, default_value_t = Output::Table)]
-        output: Output,
-    },
-    /// Every sample as text, one a line: labels, value, milliseconds (as `promtool tsdb dump` prints them).
-    Dump {
-        /// The block's directory.
-        dir: PathBuf,
-        /// One JSON line a series with digests of its samples instead: two blocks with the same lines hold the same.
-        #[arg(long)]
-        digest: bool,
-    },
-}
-
-/// Form of a tool's answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
 }
 
 #[cfg(test)]

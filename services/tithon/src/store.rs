@@ -38,7 +38,10 @@ pub enum StoreProcessError {
 /// Runs until a signal comes.
 pub async fn run(flags: &StoreFlags) -> Result<(), StoreProcessError> {
     let process = Process::start("store", &flags.server).await?;
-    let bucket = open_bucket(&flags.bucket)?.ok_or(StoreProcessError::NoBucket)?;
+    let mut bucket = open_bucket(&flags.bucket)?.ok_or(StoreProcessError::NoBucket)?;
+    if flags.cache_index_header {
+        bucket = bucket.with_headers(flags.data_dir.clone())?;
+    }
     let options = StoreOptions {
         time: TimeRange::ALL,
         ignore_deletion_marks_delay: flags.ignore_deletion_marks_delay,

@@ -1,135 +1,131 @@
-//! `tithon tools block`: looks into one local block directory.
+//! `tithon tools block`: work on local block directories.
+
+mod compact;
+mod diff;
+mod downsample;
+mod inputs;
+mod look;
+mod progress;
+mod verify;
 
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::PathBuf;
 
-use comfy_table::{CellAlignment, Table, presets};
-use tithon_chunks::{EncodedChunk, Samples, TimeRange, decode_samples};
-use tithon_engine::digest::digests;
-use tithon_engine::inspect::{Inspection, inspect};
-use tithon_engine::{Block, BlockError, SelectRequest};
-use tithon_index::Labels;
-use tithon_promql::format;
+use rayon::ThreadPool;
+use serde::Serialize;
+use tithon_engine::BlockError;
 
-use crate::cli::{BlockCommand, Output};
+use crate::cli::{BlockCommand, JobFlags};
 
 /// Why a tool stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
-    /// The block cannot be read.
+    /// A block cannot be read or written.
     #[error(transparent)]
     Block(#[from] BlockError),
     /// Standard output is closed or full.
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
+    /// The threads cannot be started.
+    #[error("{threads} threads cannot be started: {reason}")]
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// What the system says.
+        reason: String,
+    },
+    /// A path is no block and no folder of blocks.
+    #[error(
+        "{path}: found no block: expected a block directory (with meta.json inside) or a folder of block directories"
+    )]
+    NoBlock {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A folder cannot be looked into.
+    #[error("{path}: {source}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The same block was given twice.
+    #[error("block {id} is given twice, as {first} and {second}: a block can go into a result once")]
+    Twice {
+        /// Its id.
+        id: String,
+        /// Where.
+        first: PathBuf,
+        /// And where again.
+        second: PathBuf,
+    },
+    /// Blocks of different streams.
+    #[error(
+        "{first} is of stream {found_first}, {second} of {found_second}: only blocks with equal resolution and external labels can be merged{advice}"
+    )]
+    Streams {
+        /// One block.
+        first: String,
+        /// Its resolution and labels.
+        found_first: String,
+        /// Another block.
+        second: String,
+        /// Its resolution and labels.
+        found_second: String,
+        /// What may help.
+        advice: &'static str,
+    },
+    /// Flags that contradict each other.
+    #[error("{0}")]
+    Flags(&'static str),
+    /// A block has a resolution that nothing coarser is made from.
+    #[error("block {id} has resolution {found}; {wanted}")]
+    Resolution {
+        /// Its id.
+        id: String,
+        /// Its resolution.
+        found: &'static str,
+        /// What the target needs.
+        wanted: &'static str,
+    },
+    /// Blocks were found at fault.
+    #[error("{bad} of {all} blocks are not sound")]
+    Unsound {
+        /// How many.
+        bad: usize,
+        /// Of how many.
+        all: usize,
+    },
+    /// Two sets of blocks differ.
+    #[error("the two sets of blocks differ: {0} differences are listed")]
+    Differ(usize),
 }
 
 /// Runs the tool.
 pub fn run(command: &BlockCommand) -> Result<(), ToolError> {
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    match command {
-        BlockCommand::Inspect { dir, output } => {
-            let found = inspect(&Block::open(dir)?)?;
-            match output {
-                Output::Table => writeln!(out, "{}", table(&found))?,
-                Output::Json => {
-                    writeln!(out, "{}", serde_json::to_string_pretty(&found).map_err(io::Error::from)?)?
-                }
-            }
-        }
-        BlockCommand::Dump { dir, digest: true } => dump_digests(dir, &mut out)?,
-        BlockCommand::Dump { dir, digest: false } => dump(dir, &mut out)?,
-    }
-    Ok(out.flush()?)
-}
-
-fn dump_digests(dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
-    let block = Block::open(dir)?;
-    for digest in digests(&block)? {
-        serde_json::to_writer(&mut *out, &digest?).map_err(io::Error::from)?;
-        out.write_all(b"\n")?;
-    }
-    Ok(())
-}
-
-/// Every sample that a query would see: deletions are applied. Chunks of unknown encoding are named and left out.
-fn dump(dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
-    let block = Block::open(dir)?;
-    for batch in block.select(SelectRequest::new(Vec::new(), TimeRange::ALL)) {
-        for series in batch?.series {
-            for chunk in &series.chunks {
-                dump_chunk(&series.labels, chunk, out)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn dump_chunk(labels: &Labels, chunk: &EncodedChunk, out: &mut impl Write) -> Result<(), ToolError> {
-    let mut samples = Samples::default();
-    if let Err(error) = decode_samples(chunk, TimeRange::ALL, &mut samples) {
-        tracing::warn!(series = %labels, %error, "left out a chunk that has no plain samples");
-        return Ok(());
-    }
-    for (t, value) in samples.floats.timestamps.iter().zip(&samples.floats.values) {
-        writeln!(out, "{labels} {} {t}", format::general(*value))?;
-    }
-    for (t, histogram) in samples.histograms.timestamps.iter().zip(&samples.histograms.values) {
-        writeln!(out, "{labels} {} {t}", histogram)?;
-    }
-    Ok(())
-}
-
-fn table(found: &Inspection) -> String {
-    let mut head = Table::new();
-    head.load_style(presets::NOTHING);
-    let time = |ms: i64| match u64::try_from(ms).map(std::time::Duration::from_millis) {
-        Ok(since) => humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + since).to_string(),
-        Err(_) => format!("{ms} ms"),
+    let done = match command {
+        BlockCommand::Inspect { dir, output } => look::print_inspection(dir, *output, &mut out),
+        BlockCommand::Dump { dir, digest: true } => look::dump_digests(dir, &mut out),
+        BlockCommand::Dump { dir, digest: false } => look::dump(dir, &mut out),
+        BlockCommand::Compact(flags) => compact::run(flags, &mut out),
+        BlockCommand::Downsample(flags) => downsample::run(flags, &mut out),
+        BlockCommand::Verify { blocks, job } => verify::run(blocks, job, &mut out),
+        BlockCommand::Diff(flags) => diff::run(flags, &mut out),
     };
-    let labels = Labels::from_pairs(&found.labels);
-    let resolution = match found.resolution_ms {
-        0 => "raw".to_string(),
-        ms => format!("{} m", ms / 60_000),
-    };
-    for (key, value) in [
-        ("block", found.ulid.clone()),
-        ("from", time(found.min_time)),
-        ("to (excluded)", time(found.max_time)),
-        ("level", found.level.to_string()),
-        ("resolution", resolution),
-        ("external labels", labels.to_string()),
-        ("series", found.series.to_string()),
-        ("label names", found.label_names.to_string()),
-        ("symbols", found.symbols.to_string()),
-        ("chunks", found.chunks.to_string()),
-        ("samples", found.samples.to_string()),
-        ("deletions", found.tombstones.to_string()),
-        ("index", format!("{} bytes", found.index_bytes)),
-        ("segments", format!("{} with {} bytes", found.segments, found.segment_bytes)),
-    ] {
-        head.add_row([key, value.as_str()]);
-    }
-    let mut encodings = Table::new();
-    encodings.load_style(presets::ASCII_HORIZONTAL_ONLY);
-    encodings.set_header(["encoding", "chunks", "samples", "bytes", "bytes/sample"]);
-    for (name, count) in &found.encodings {
-        let per_sample = match count.samples {
-            0 => "-".to_string(),
-            n => format!("{:.2}", count.bytes as f64 / n as f64),
-        };
-        let numbers = [count.chunks, count.samples, count.bytes].map(|n| n.to_string());
-        let [chunks, samples, bytes] = numbers;
-        encodings.add_row([name.clone(), chunks, samples, bytes, per_sample]);
-    }
-    for column in encodings.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    let mut widest = Table::new();
-    widest.load_style(presets::ASCII_HORIZONTAL_ONLY);
-    widest.set_header(["label", "values"]);
-    for (name, values) in &found.widest_labels {
-        widest.add_row([name.clone(), values.to_string()]);
-    }
-    format!("{head}\n\n{encodings}\n\n{widest}")
+    out.flush()?;
+    done
+}
+
+/// The pool that a job works on.
+fn pool(job: &JobFlags) -> Result<ThreadPool, ToolError> {
+    let threads = job.threads.map_or(0, usize::from);
+    let built =
+        rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("block-{i}")).build();
+    built.map_err(|error| ToolError::Threads { threads, reason: error.to_string() })
+}
+
+fn print_json(value: &impl Serialize, out: &mut impl Write) -> Result<(), ToolError> {
+    Ok(writeln!(out, "{}", serde_json::to_string_pretty(value).map_err(io::Error::from)?)?)
 }

@@ -12,6 +12,8 @@ mod process;
 mod demo;
 #[path = "differential/openmetrics.rs"]
 mod openmetrics;
+#[path = "differential/postings.rs"]
+mod postings;
 #[path = "differential/replay.rs"]
 mod replay;
 

@@ -1,11 +1,13 @@
 //! The root of a query: its value in the form that the caller gets.
 
-use tithon_chunks::{Samples, Timestamp};
+use std::sync::Arc;
+
+use tithon_chunks::{SampleBatch, Samples, Timestamp};
 
 use super::{Evaluator, Output};
 use crate::ast::{NodeKind, ValueType};
 use crate::error::QueryError;
-use crate::frame::{Cell, Frame, Row, Steps, without_metadata};
+use crate::frame::{Cell, Column, Frame, Row, Steps, without_metadata};
 use crate::ops::{merge, range};
 use crate::result::{MatrixSeries, Sample, Value, VectorSample};
 
@@ -64,24 +66,33 @@ fn vector(frame: Frame, t: Timestamp) -> Vec<VectorSample> {
 }
 
 fn matrix(frame: Frame, steps: &Steps) -> Vec<MatrixSeries> {
+    let times: Vec<i64> = (0..steps.len).map(|step| steps.time(step)).collect();
     let mut series: Vec<MatrixSeries> = frame
         .rows
         .into_iter()
         .filter(|row| !row.column.is_empty())
-        .map(|row| {
-            let mut samples = Samples::default();
-            for (step, v) in row.column.floats() {
-                samples.floats.push(Timestamp(steps.time(step)), v);
-            }
-            for (step, h) in row.column.histograms() {
-                samples.histograms.timestamps.push(steps.time(*step as usize));
-                samples.histograms.values.push(h.as_ref().clone());
-            }
-            MatrixSeries { labels: row.labels, samples }
-        })
+        .map(|row| MatrixSeries { labels: row.labels, samples: samples(row.column, &times) })
         .collect();
     series.sort_by(|a, b| a.labels.cmp(&b.labels));
     series
+}
+
+/// A column as samples at the times of its steps.
+fn samples(column: Column, times: &[i64]) -> Samples {
+    let mut samples = Samples::default();
+    match column.into_full_floats() {
+        Ok(values) => samples.floats = SampleBatch { timestamps: times.to_vec(), values },
+        Err(column) => {
+            for (step, v) in column.floats() {
+                samples.floats.push(Timestamp(times[step]), v);
+            }
+            for (step, h) in column.into_histograms() {
+                samples.histograms.timestamps.push(times[step as usize]);
+                samples.histograms.values.push(Arc::unwrap_or_clone(h));
+            }
+        }
+    }
+    samples
 }
 
 /// A range vector as the result of an instant query: original times, sorted by labels.

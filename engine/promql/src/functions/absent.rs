@@ -1,6 +1,7 @@
 //! `absent` and `absent_over_time`.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 
 use tithon_index::{Labels, LabelsBuilder, MatchOp};
 
@@ -12,13 +13,14 @@ use crate::ops::range::RangeArg;
 
 /// `absent`: 1 at the steps where the vector is empty.
 pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Frame, QueryError> {
-    let frame = ev.frame(call.args[0], steps)?;
-    let mut present = vec![false; steps.len];
-    for row in &frame.rows {
-        for (step, present) in present.iter_mut().enumerate() {
-            *present |= row.column.get(step).is_some();
-        }
-    }
+    let mut bits = vec![0u64; steps.len.div_ceil(64)];
+    let stops = ev.may_stop_early(call.args[0]);
+    ev.for_each_row(call.args[0], steps, |row| {
+        bits.iter_mut().zip(row.column.presence()).for_each(|(all, row)| *all |= row);
+        let n: usize = bits.iter().map(|word| word.count_ones() as usize).sum();
+        if stops && n == steps.len { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    let present: Vec<bool> = (0..steps.len).map(|step| bits[step / 64] >> (step % 64) & 1 == 1).collect();
     Ok(ones(&present, labels(ev, call.args[0])))
 }
 
@@ -39,6 +41,7 @@ pub(super) fn over_time(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Resul
     let mut present = vec![false; steps.len];
     arg.for_each(
         ev,
+        steps,
         |arg, labels, samples, _| {
             let mut found = Vec::new();
             arg.each_window(labels, samples, steps, 0, |window| {
@@ -49,7 +52,7 @@ pub(super) fn over_time(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Resul
         },
         |_, _, found| {
             found.into_iter().for_each(|step| present[step] = true);
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         },
     )?;
     Ok(ones(&present, labels(ev, id)))

@@ -1,6 +1,7 @@
 //! `info`: adds the labels of info series to the series that they describe. Upstream: `promql/info.go`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 
 use tithon_chunks::{STALE_NAN_BITS, Samples};
 use tithon_index::{Labels, LabelsBuilder, Matcher};
@@ -10,6 +11,7 @@ use crate::error::QueryError;
 use crate::eval::Evaluator;
 use crate::frame::{Cell, Column, Frame, Row, Steps};
 use crate::ops::decode::for_each_series;
+use crate::ops::reach::Reach;
 use crate::ops::selector::{PickedSample, Picker, Reference};
 use crate::plan::{info_matchers, info_modifiers};
 
@@ -67,6 +69,7 @@ fn fetch(
     for_each_series(
         ev,
         id,
+        &Reach::new(reference, steps, lookback, 0),
         |labels, samples, _| {
             let described = values
                 .iter()
@@ -79,7 +82,7 @@ fn fetch(
         |labels, times| {
             let times = times.filter(|times| times.iter().any(Option::is_some));
             series.extend(times.map(|times| InfoSeries { labels, times }));
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         },
     )?;
     Ok(series)

@@ -1,16 +1,19 @@
 //! Calls of functions over range vectors: series by series, window by window.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use tithon_chunks::{FloatHistogram, Samples};
 
+use super::sliding::Sliding;
 use super::{extended, over_time, rate, regression};
 use crate::annotations::{Notes, quoted};
 use crate::ast::{Call, NodeId, NodeKind, PosRange};
 use crate::error::QueryError;
 use crate::eval::Evaluator;
 use crate::frame::{Column, Frame, Row, Steps, without_metadata};
+use crate::ops::decode::Flow;
 use crate::ops::range::{RangeArg, Window};
 use crate::result::Sample;
 
@@ -53,7 +56,7 @@ pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Fra
     let mut frame = Frame::default();
     for_each(ev, call, steps, |row| {
         frame.rows.push(row);
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     Ok(frame)
 }
@@ -70,7 +73,7 @@ pub(crate) fn for_each(
     ev: &Evaluator<'_>,
     call: &Call,
     steps: &Steps,
-    mut sink: impl FnMut(Row) -> Result<(), QueryError>,
+    mut sink: impl FnMut(Row) -> Flow + Send,
 ) -> Result<(), QueryError> {
     let (arg, site) = prepare(ev, call, steps)?;
     let keeps_name = matches!(site.name, "first_over_time" | "last_over_time");
@@ -78,6 +81,7 @@ pub(crate) fn for_each(
     let mut seen = HashSet::new();
     arg.for_each(
         ev,
+        steps,
         |arg, labels, samples, notes| {
             let column = series(ev, arg, &site, labels, samples, steps, notes)?;
             if matches!(site.name, "rate" | "increase") && column.has_floats() {
@@ -87,7 +91,7 @@ pub(crate) fn for_each(
         },
         |labels, drop_name, column| {
             if column.is_empty() {
-                return Ok(());
+                return Ok(ControlFlow::Continue(()));
             }
             let drop_name = drop_name || !keeps_name;
             let labels = if drop_name && !delayed { without_metadata(&labels) } else { labels };
@@ -153,6 +157,13 @@ fn series(
         samples.float_start_timestamps.clear();
         samples.histogram_start_timestamps.clear();
     }
+    if let Some(mut sliding) = Sliding::new(arg, samples, steps)
+        && let Some(column) = sliding.apply(site, notes)
+    {
+        let (touched, largest) = (sliding.touched, sliding.largest);
+        count(ev, &column, touched, largest, samples.len() as u64)?;
+        return Ok(column);
+    }
     let falls = match site.name {
         "rate" | "increase" if !site.anchored && !site.smoothed => rate::falls(samples),
         _ => Vec::new(),
@@ -168,14 +179,26 @@ fn series(
         }
         Ok(())
     })?;
-    ev.budget.touch(touched, samples.len() as u64);
-    let n = column.n_samples() as u64;
-    ev.budget.add(n + largest, steps.len as u64 * 8)?;
-    ev.budget.release(largest, 0);
+    count(ev, &column, touched, largest, samples.len() as u64)?;
     Ok(column)
 }
 
-fn apply(
+/// Counts the samples of a column, of all its windows and of the largest one, and the samples read for it.
+fn count(
+    ev: &Evaluator<'_>,
+    column: &Column,
+    touched: u64,
+    largest: u64,
+    read: u64,
+) -> Result<(), QueryError> {
+    ev.budget.touch(touched, read);
+    ev.budget.add(column.n_samples() as u64 + largest, column.len() as u64 * 8)?;
+    ev.budget.release(largest, 0);
+    Ok(())
+}
+
+/// What the function makes of one window. `falls` are [`rate::falls`] of the series.
+pub(super) fn apply(
     site: &Site,
     window: &Window<'_>,
     falls: &[usize],

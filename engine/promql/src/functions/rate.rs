@@ -37,14 +37,14 @@ pub(super) fn extrapolated(site: &Site, window: &Window<'_>, falls: &[usize], no
             note_overlap(window.float_starts, window.float_times, site, window, notes);
         }
         let start = first_start(is_counter, window.float_starts);
-        let span = Span::new(window, window.float_times, start);
+        let span = span(window, window.float_times, start);
         if span.starts_inside {
             change += values[0];
         } else if values.len() == 1 {
             return None;
         }
         let zero = (is_counter && change > 0.0 && values[0] >= 0.0).then(|| values[0] / change);
-        return float(change * span.factor(site, is_counter, zero));
+        return float(change * scaled(site, span.factor(zero)));
     }
     let (values, times) = (window.histograms, window.histogram_times);
     let mut change = match values.len() {
@@ -52,7 +52,7 @@ pub(super) fn extrapolated(site: &Site, window: &Window<'_>, falls: &[usize], no
         _ => Some(histogram_change(site, window, is_counter, notes)?),
     };
     let start = first_start(is_counter, window.histogram_starts);
-    let span = Span::new(window, times, start);
+    let span = span(window, times, start);
     if span.starts_inside {
         match &mut change {
             None => change = Some(values[0].clone()),
@@ -66,8 +66,13 @@ pub(super) fn extrapolated(site: &Site, window: &Window<'_>, falls: &[usize], no
     let mut change = change?;
     let zero =
         (is_counter && change.count > 0.0 && values[0].count >= 0.0).then(|| values[0].count / change.count);
-    change.mul(span.factor(site, is_counter, zero));
+    change.mul(scaled(site, span.factor(zero)));
     histogram(change)
+}
+
+/// How the samples at these times lie in the window.
+fn span(window: &Window<'_>, times: &[i64], first_start: i64) -> Span {
+    Span::new((times[0], times[times.len() - 1]), times.len() - 1, (window.start, window.end), first_start)
 }
 
 /// The start timestamp of the first sample, where it counts; 0 is none.
@@ -92,7 +97,7 @@ fn note_overlap(starts: &[i64], times: &[i64], site: &Site, window: &Window<'_>,
 }
 
 /// How the samples lie in the window, in seconds.
-struct Span {
+pub(super) struct Span {
     starts_inside: bool,
     to_start: f64,
     to_end: f64,
@@ -101,30 +106,39 @@ struct Span {
 }
 
 impl Span {
-    fn new(window: &Window<'_>, times: &[i64], first_start: i64) -> Span {
-        let (first, last) = (times[0], times[times.len() - 1]);
-        let gaps = times.len() - 1;
-        let sampled = (last - first) as f64 / 1000.0;
+    /// Of samples from the first to the last time, with so many gaps between them, in the window from its open left
+    /// end to its right end; all times in milliseconds. `first_start` is the first sample's start timestamp or 0.
+    #[inline(always)]
+    pub(crate) fn new(
+        (first, last): (i64, i64),
+        gaps: usize,
+        (start, end): (i64, i64),
+        first_start: i64,
+    ) -> Span {
+        let seconds = |from: i64, to: i64| to.wrapping_sub(from) as f64 / 1000.0;
+        let sampled = seconds(first, last);
         let average = if gaps > 0 { sampled / gaps as f64 } else { 0.0 };
-        let starts_inside = first_start != 0 && first_start > window.start && first_start < first;
+        let starts_inside = first_start != 0 && first_start > start && first_start < first;
         Span {
             starts_inside,
-            to_start: if starts_inside { 0.0 } else { (first - window.start) as f64 / 1000.0 },
-            to_end: (window.end - last) as f64 / 1000.0,
-            sampled: if starts_inside { (last - first_start) as f64 / 1000.0 } else { sampled },
+            to_start: if starts_inside { 0.0 } else { seconds(start, first) },
+            to_end: seconds(last, end),
+            sampled: if starts_inside { seconds(first_start, last) } else { sampled },
             average,
         }
     }
 
-    /// What the change is multiplied by. `zero` is the share of the change by which the first value is above zero.
-    fn factor(&self, site: &Site, is_counter: bool, zero: Option<f64>) -> f64 {
+    /// What the change is multiplied by. `zero` is the share of the change by which the first value of a counter is
+    /// above zero.
+    #[inline(always)]
+    pub(crate) fn factor(&self, zero: Option<f64>) -> f64 {
         let threshold = self.average * 1.1;
         let (mut to_start, mut to_end) = (self.to_start, self.to_end);
         if !self.starts_inside {
             if to_start >= threshold {
                 to_start = self.average / 2.0;
             }
-            if let Some(share) = zero.filter(|_| is_counter) {
+            if let Some(share) = zero {
                 let to_zero = self.sampled * share;
                 if to_zero < to_start {
                     to_start = to_zero;
@@ -134,12 +148,16 @@ impl Span {
         if to_end >= threshold {
             to_end = self.average / 2.0;
         }
-        let mut factor = 1.0;
-        if self.sampled != 0.0 {
-            factor = (self.sampled + to_start + to_end) / self.sampled;
+        if self.sampled == 0.0 {
+            return 1.0;
         }
-        if site.name == "rate" { factor / site.range_seconds } else { factor }
+        (self.sampled + to_start + to_end) / self.sampled
     }
+}
+
+/// A factor per second for `rate`.
+fn scaled(site: &Site, factor: f64) -> f64 {
+    if site.name == "rate" { factor / site.range_seconds } else { factor }
 }
 
 fn is_gauge(h: &FloatHistogram) -> bool {

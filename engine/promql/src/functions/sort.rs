@@ -17,16 +17,17 @@ pub(super) fn eval(ev: &Evaluator<'_>, id: NodeId, call: &Call, steps: &Steps) -
             ev.pos(id),
         );
     }
+    let is_seen = !ev.prepared.unsorted.contains(&id);
     if name == "sort" || name == "sort_desc" {
         for row in &mut frame.rows {
             row.column.map_floats(|_, v| Some(v));
         }
         frame.rows.retain(|row| !row.column.is_empty());
-        if steps.len == 1 {
+        if steps.len == 1 && is_seen {
             let value = |row: &Row| row.column.float(0).unwrap_or(f64::NAN);
             frame.rows.sort_by(|a, b| by_value(value(a), value(b), name == "sort_desc"));
         }
-    } else if steps.len == 1 {
+    } else if steps.len == 1 && is_seen {
         let labels: Vec<&[u8]> = call.args[1..].iter().map(|arg| ev.text(*arg)).collect();
         frame.rows.sort_by(|a, b| {
             let order = by_labels(a, b, &labels);

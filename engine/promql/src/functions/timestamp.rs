@@ -1,11 +1,14 @@
 //! `timestamp` and `start_timestamp`.
 
+use std::ops::ControlFlow;
+
 use crate::ast::{Call, NodeKind};
 use crate::error::QueryError;
 use crate::eval::Evaluator;
 use crate::frame::{Column, Frame, Row, Steps, without_metadata};
 use crate::ops::decode::for_each_series;
 use crate::ops::merge;
+use crate::ops::reach::Reach;
 use crate::ops::selector::{Picker, Reference};
 
 /// Evaluates one of the two. Directly on a selector they see the samples' own times, else the step's.
@@ -20,6 +23,7 @@ pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Fra
         for_each_series(
             ev,
             id,
+            &Reach::new(reference, steps, lookback, 0),
             |_, samples, _| {
                 let mut picker = Picker::new(samples);
                 let mut column = Column::new(steps.len);
@@ -36,7 +40,7 @@ pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Fra
                 if !nothing && !column.is_empty() {
                     frame.rows.push(Row { labels, drop_name: true, column });
                 }
-                Ok(())
+                Ok(ControlFlow::Continue(()))
             },
         )?;
     } else {

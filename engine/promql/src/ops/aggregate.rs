@@ -8,6 +8,8 @@ mod fold;
 mod grouping;
 mod histogram_fold;
 
+use std::ops::ControlFlow;
+
 use crate::annotations::Notes;
 use crate::ast::{Aggregate, AggregateOp, NodeId};
 use crate::error::QueryError;
@@ -49,12 +51,19 @@ pub(crate) fn eval(
     }
     let mut grouper = Grouper::new(&a.grouping, a.without);
     let mut groups: Vec<Group> = Vec::new();
+    let is_settled_by_presence = a.op == AggregateOp::Group && a.grouping.is_empty() && !a.without;
+    let stops = is_settled_by_presence && ev.may_stop_early(a.expr);
     ev.for_each_row(a.expr, steps, |row| {
         let at = grouper.index(&row.labels);
         if at == groups.len() {
             groups.push(Group::new(a.op, steps.len));
         }
         groups[at].fold(&row, pos, &mut notes);
+        if stops && groups[at].is_seen_everywhere() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     })?;
     let mut rows = Vec::with_capacity(groups.len());
     for (group, labels) in groups.into_iter().zip(grouper.into_labels()) {

@@ -2,6 +2,7 @@
 //!
 //! Upstream: the `BinaryExpr` case of `eval`, `VectorBinop`, `VectorscalarBinop` in `promql/engine.go`.
 
+mod columns;
 mod element;
 mod matching;
 mod sets;
@@ -33,7 +34,10 @@ pub(crate) fn eval(ev: &Evaluator<'_>, id: NodeId, b: &Binary, steps: &Steps) ->
             let frame = if b.op.is_set() {
                 sets::eval(b, lhs, rhs)?
             } else {
-                vectors::eval(ev, b, pos, lhs, rhs, steps)?
+                match columns::eval(ev, b, lhs, rhs)? {
+                    Ok(frame) => frame,
+                    Err((lhs, rhs)) => vectors::eval(ev, b, pos, lhs, rhs, steps)?,
+                }
             };
             Ok(Output::Frame(frame))
         }
@@ -50,8 +54,32 @@ pub(crate) fn eval(ev: &Evaluator<'_>, id: NodeId, b: &Binary, steps: &Steps) ->
     }
 }
 
+/// Calls a macro for the operator, as `apply!(arithmetic, f)` or `apply!(comparison, f)`: each with a function of two
+/// floats that the compiler knows, so that loops over columns are made for it.
+macro_rules! for_operator {
+    ($op:expr, $apply:ident, $other:expr) => {
+        match $op {
+            BinaryOp::Add => $apply!(arithmetic, |l, r| l + r),
+            BinaryOp::Sub => $apply!(arithmetic, |l, r| l - r),
+            BinaryOp::Mul => $apply!(arithmetic, |l, r| l * r),
+            BinaryOp::Div => $apply!(arithmetic, |l, r| l / r),
+            BinaryOp::Mod => $apply!(arithmetic, math::modulo),
+            BinaryOp::Pow => $apply!(arithmetic, math::pow),
+            BinaryOp::Atan2 => $apply!(arithmetic, math::atan2),
+            BinaryOp::Equal => $apply!(comparison, |l, r| l == r),
+            BinaryOp::NotEqual => $apply!(comparison, |l, r| l != r),
+            BinaryOp::Greater => $apply!(comparison, |l, r| l > r),
+            BinaryOp::Less => $apply!(comparison, |l, r| l < r),
+            BinaryOp::GreaterOrEqual => $apply!(comparison, |l, r| l >= r),
+            BinaryOp::LessOrEqual => $apply!(comparison, |l, r| l <= r),
+            _ => $other,
+        }
+    };
+}
+use for_operator;
+
 /// Two numbers; comparisons give 1 or 0.
-fn scalars(op: BinaryOp, l: f64, r: f64) -> f64 {
+pub(crate) fn scalars(op: BinaryOp, l: f64, r: f64) -> f64 {
     match arithmetic(op, l, r) {
         Some(v) => v,
         None => f64::from(u8::from(compare(op, l, r))),
@@ -112,37 +140,24 @@ fn with_scalar(
     let mut notes = Notes::default();
     let drops_name = changes_schema(b.op) || b.return_bool;
     for row in &mut frame.rows {
-        let mut column = Column::new(row.column.len());
-        for (step, v) in row.column.floats() {
-            let s = scalar[step];
-            let (l, r) = if swapped { (s, v) } else { (v, s) };
-            match arithmetic(b.op, l, r) {
-                Some(result) => column.set_float(step, result),
-                None if b.op.is_comparison() => {
-                    let keep = compare(b.op, l, r);
-                    if b.return_bool {
-                        column.set_float(step, f64::from(u8::from(keep)));
-                    } else if keep {
-                        column.set_float(step, v);
-                    }
-                }
-                None => note(&Trouble::Types("float", "float"), b.op, pos, &mut notes),
-            }
+        let histograms = row.column.take_histograms();
+        if !columns::with_numbers(b, &mut row.column, scalar, swapped) && row.column.has_floats() {
+            note(&Trouble::Types("float", "float"), b.op, pos, &mut notes);
+            row.column = Column::new(row.column.len());
         }
-        for (step, h) in row.column.histograms() {
+        for (step, h) in &histograms {
             let step = *step as usize;
             let (l, r) = (Cell::Histogram(h), Cell::Float(scalar[step]));
             let (l, r) = if swapped { (r, l) } else { (l, r) };
             match element::combine(b.op, l, r) {
                 Ok(done) => {
                     if let Sample::Histogram(h) = done.value {
-                        column.set_histogram(step, h);
+                        row.column.set_histogram(step, h);
                     }
                 }
                 Err(trouble) => note(&trouble, b.op, pos, &mut notes),
             }
         }
-        row.column = column;
         if drops_name {
             row.drop_name = true;
             if !ev.options().delayed_name_removal {

@@ -1,9 +1,15 @@
 //! From what storage hands in to decoded samples, in batches of series spread over threads.
 
+use std::ops::ControlFlow;
+
 use rayon::prelude::*;
-use tithon_chunks::{CounterResetHint, FloatHistogram, STALE_NAN_BITS, Samples, TimeRange, decode_chunks};
+use tithon_chunks::{
+    ChunkError, CounterResetHint, EncodedChunk, Encoding, FloatHistogram, HistogramBatch, HistogramRow,
+    STALE_NAN_BITS, Samples, TimeRange, decode_float_chunks, decode_histograms, decode_samples,
+};
 use tithon_index::Labels;
 
+use super::reach::Reach;
 use crate::annotations::Notes;
 use crate::ast::NodeId;
 use crate::error::QueryError;
@@ -12,93 +18,201 @@ use crate::series::{Series, SeriesData};
 
 /// How many series are worked on at a time: enough to keep threads busy, few enough to bound memory.
 const SERIES_PER_BATCH: usize = 512;
+/// No fewer than so many, however many steps there are.
+const SERIES_PER_BATCH_MIN: usize = 16;
+/// How many results of a step a batch holds where there are many steps.
+const STEPS_PER_BATCH: usize = 1 << 20;
+
+/// Whether more series are wanted.
+pub(crate) type Flow = Result<ControlFlow<()>, QueryError>;
+
+/// What the work on one series left: its labels, the result, the annotations.
+type Worked<T> = Result<(Labels, T, Notes), QueryError>;
 
 /// Runs `work` on each series of a selection and hands the results to `sink` in the order of the input.
 ///
-/// `work` sees the labels and the decoded samples in the range of the selection; it runs on the pool, if there is
-/// one. Annotations are merged in input order.
+/// `work` sees the labels and the decoded samples in the range of the selection, floats that `reach` leaves out
+/// perhaps missing; it runs on the pool, if there is one, while `sink` takes in the series before. Annotations are
+/// merged in input order. A sink that breaks off gets no more.
 pub(crate) fn for_each_series<T: Send>(
     ev: &Evaluator<'_>,
     id: NodeId,
+    reach: &Reach,
     work: impl Fn(&Labels, &mut Samples, &mut Notes) -> Result<T, QueryError> + Sync,
-    mut sink: impl FnMut(Labels, T) -> Result<(), QueryError>,
+    mut sink: impl FnMut(Labels, T) -> Flow + Send,
 ) -> Result<(), QueryError> {
     let (Some(mut input), range) = ev.take_input(id) else { return Ok(()) };
     let stats_only = ev.prepared.stats_only.contains(&id);
-    let mut batch = Vec::with_capacity(SERIES_PER_BATCH);
-    loop {
+    let n_max = (STEPS_PER_BATCH / reach.n_steps().max(1)).clamp(SERIES_PER_BATCH_MIN, SERIES_PER_BATCH);
+    let one = |scratch: &mut Samples, series: Series| -> Worked<T> {
         ev.check_cancelled()?;
-        batch.clear();
-        for series in input.by_ref().take(SERIES_PER_BATCH) {
-            batch.push(series.map_err(QueryError::Storage)?);
-        }
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let one = |scratch: &mut Samples, series: Series| {
-            ev.check_cancelled()?;
-            let mut notes = Notes::default();
-            decode(series.data, range, scratch)?;
-            if stats_only {
-                keep_stats(&mut scratch.histograms.values);
-            }
-            let result = work(&series.labels, scratch, &mut notes)?;
-            Ok((series.labels, result, notes))
-        };
-        let results: Vec<Result<_, QueryError>> = match ev.ctx.pool.filter(|_| batch.len() > 1) {
-            Some(pool) => pool.install(|| batch.par_drain(..).map_init(Samples::default, one).collect()),
-            None => {
-                let mut scratch = Samples::default();
-                batch.drain(..).map(|series| one(&mut scratch, series)).collect()
-            }
-        };
-        for result in results {
-            let (labels, result, notes) = result?;
+        let mut notes = Notes::default();
+        decode(series.data, range, reach, stats_only, scratch)?;
+        let result = work(&series.labels, scratch, &mut notes)?;
+        Ok((series.labels, result, notes))
+    };
+    let mut finish = |worked: Vec<Worked<T>>| -> Flow {
+        for worked in worked {
+            let (labels, result, notes) = worked?;
             if !notes.is_empty() {
                 ev.notes().merge(notes);
             }
-            sink(labels, result)?;
+            if sink(labels, result)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
+        Ok(ControlFlow::Continue(()))
+    };
+    let mut fetch = || {
+        ev.check_cancelled()?;
+        input.by_ref().take(n_max).collect::<Result<Vec<Series>, _>>().map_err(QueryError::Storage)
+    };
+    let Some(pool) = ev.ctx.pool else {
+        let mut scratch = Samples::default();
+        loop {
+            let batch = fetch()?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            if finish(batch.into_iter().map(|series| one(&mut scratch, series)).collect())?.is_break() {
+                return Ok(());
+            }
+        }
+    };
+    let mut done = Vec::new();
+    loop {
+        let batch = match fetch() {
+            Ok(batch) if !batch.is_empty() => batch,
+            end => return finish(done).and(end.map(drop)),
+        };
+        let decode = || batch.into_par_iter().map_init(Samples::default, one).collect();
+        let (next, finished) = pool.install(|| rayon::join(decode, || finish(std::mem::take(&mut done))));
+        if finished?.is_break() {
+            return Ok(());
+        }
+        done = next;
     }
 }
 
-/// Replaces the content of `out` by the samples of a series that lie in the range.
-fn decode(data: SeriesData, range: TimeRange, out: &mut Samples) -> Result<(), QueryError> {
+/// Replaces the content of `out` by the samples of a series that lie in the range, but for floats out of reach; of
+/// histograms only count, sum and reset hint when `stats_only`.
+fn decode(
+    data: SeriesData,
+    range: TimeRange,
+    reach: &Reach,
+    stats_only: bool,
+    out: &mut Samples,
+) -> Result<(), QueryError> {
     clear(out);
     match data {
-        SeriesData::Chunks(chunks) => decode_chunks(&chunks, range, out)?,
+        SeriesData::Chunks(chunks) => decode_chunks(&chunks, range, reach, stats_only, out)?,
         SeriesData::Samples(samples) => {
             *out = *samples;
             trim(out, range);
+            if stats_only {
+                let mut batch = HistogramBatch::default();
+                for (t, h) in out.histograms.timestamps.iter().zip(&out.histograms.values) {
+                    batch.push(*t, 0, h);
+                }
+                out.histograms.values = stats_of(&batch).collect();
+            }
         }
     }
     Ok(())
 }
 
-/// Leaves count, sum and reset hint of histograms, the hint as it follows from the buckets.
+/// Decodes chunks one after the other, stretches of whole XOR chunks side by side, histograms when `stats_only` into
+/// columns that no histogram is made from.
+fn decode_chunks(
+    chunks: &[EncodedChunk],
+    range: TimeRange,
+    reach: &Reach,
+    stats_only: bool,
+    out: &mut Samples,
+) -> Result<(), ChunkError> {
+    let mut whole: Vec<(Encoding, &[u8])> = Vec::new();
+    let mut ends = Vec::new();
+    let mut stats = HistogramBatch::default();
+    for chunk in chunks {
+        if stats_only && chunk.encoding.is_histogram() {
+            decode_histograms(chunk.encoding, &chunk.data, range, &mut stats)?;
+            continue;
+        }
+        let is_float = matches!(chunk.encoding, Encoding::Xor | Encoding::Xor2);
+        let (needed, is_whole) = match is_float {
+            true => match part(chunk.range(), range).and_then(|part| reach.within(part)) {
+                // Nothing of it is needed.
+                None => continue,
+                Some(part) => (TimeRange { min: range.min, max: part.max }, part == chunk.range()),
+            },
+            false => (range, false),
+        };
+        if is_whole && chunk.encoding == Encoding::Xor {
+            whole.push((chunk.encoding, &chunk.data));
+            continue;
+        }
+        decode_whole(&mut whole, &mut ends, out)?;
+        decode_samples(chunk, needed, out)?;
+    }
+    push_stats(&stats, out);
+    decode_whole(&mut whole, &mut ends, out)
+}
+
+/// Appends all samples of float chunks without start timestamps, and empties the list.
+fn decode_whole(
+    chunks: &mut Vec<(Encoding, &[u8])>,
+    ends: &mut Vec<usize>,
+    out: &mut Samples,
+) -> Result<(), ChunkError> {
+    if chunks.is_empty() {
+        return Ok(());
+    }
+    decode_float_chunks(chunks, &mut out.floats, ends)?;
+    if !out.float_start_timestamps.is_empty() {
+        out.float_start_timestamps.resize(out.floats.len(), 0);
+    }
+    chunks.clear();
+    ends.clear();
+    Ok(())
+}
+
+/// What two ranges share; `None` when that is nothing.
+fn part(a: TimeRange, b: TimeRange) -> Option<TimeRange> {
+    let (min, max) = (a.min.max(b.min), a.max.min(b.max));
+    (min <= max).then_some(TimeRange { min, max })
+}
+
+/// Appends the samples of a batch with their statistics only.
+fn push_stats(batch: &HistogramBatch, out: &mut Samples) {
+    out.histograms.timestamps.extend_from_slice(batch.timestamps());
+    out.histograms.values.extend(stats_of(batch));
+    if batch.start_timestamps().iter().any(|start| *start != 0) {
+        out.histogram_start_timestamps.extend_from_slice(batch.start_timestamps());
+    }
+}
+
+/// Histograms with schema, count, sum and reset hint only, the hint as it follows from the buckets.
 ///
 /// Upstream: `promql/histogram_stats_iterator.go`.
-fn keep_stats(histograms: &mut [FloatHistogram]) {
-    let mut last: Option<FloatHistogram> = None;
-    for h in histograms {
-        let is_stale = h.sum.to_bits() == STALE_NAN_BITS;
-        let mut hint = h.counter_reset_hint;
-        if let Some(last) = last.as_ref().filter(|_| !is_stale && hint == CounterResetHint::Unknown) {
-            let reset = h.detect_reset(last);
+fn stats_of(batch: &HistogramBatch) -> impl Iterator<Item = FloatHistogram> {
+    let mut last: Option<HistogramRow<'_>> = None;
+    batch.rows().map(move |row| {
+        let mut hint = row.counter_reset_hint;
+        if let Some(last) = last.filter(|_| !row.is_stale() && hint == CounterResetHint::Unknown) {
+            let reset = row.detect_reset(&last);
             hint = if reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
         }
-        let stats = FloatHistogram {
-            counter_reset_hint: hint,
-            schema: h.schema,
-            count: h.count,
-            sum: h.sum,
-            ..FloatHistogram::default()
-        };
-        let full = std::mem::replace(h, stats);
-        if !is_stale {
-            last = Some(full);
+        if !row.is_stale() {
+            last = Some(row);
         }
-    }
+        FloatHistogram {
+            counter_reset_hint: hint,
+            schema: row.layout.schema,
+            count: row.count,
+            sum: row.sum,
+            ..FloatHistogram::default()
+        }
+    })
 }
 
 fn clear(samples: &mut Samples) {

@@ -71,16 +71,10 @@ impl Mean {
     }
 }
 
-/// The φ-quantile of values, which get sorted; NaN is the smallest. Upstream: `quantile` in `promql/quantile.go`.
+/// The φ-quantile of values, whose order changes; NaN is the smallest. Upstream: `quantile` in `promql/quantile.go`.
 pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
-    if values.is_empty() || q.is_nan() {
-        return f64::NAN;
-    }
-    if q < 0.0 {
-        return f64::NEG_INFINITY;
-    }
-    if q > 1.0 {
-        return f64::INFINITY;
+    if has_plain_order(values) {
+        return quantile_by_selection(q, values);
     }
     values.sort_by(|a, b| match (a.is_nan(), b.is_nan()) {
         (true, true) => std::cmp::Ordering::Equal,
@@ -88,11 +82,63 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
         (false, true) => std::cmp::Ordering::Greater,
         (false, false) => a.partial_cmp(b).expect("neither is NaN"),
     });
-    let rank = q * (values.len() as f64 - 1.0);
-    let lower = rank.floor().max(0.0);
-    let upper = (values.len() as f64 - 1.0).min(lower + 1.0);
-    let weight = rank - rank.floor();
-    values[lower as usize] * (1.0 - weight) + values[upper as usize] * weight
+    quantile_of_sorted(q, values)
+}
+
+/// Whether equal values are equal to the bit: there is no NaN and no -0.
+pub(crate) fn has_plain_order(values: &[f64]) -> bool {
+    values.iter().fold(true, |plain, v| plain & !v.is_nan() & (v.to_bits() != 1 << 63))
+}
+
+/// The φ-quantile of sorted values.
+pub(crate) fn quantile_of_sorted(q: f64, values: &[f64]) -> f64 {
+    Rank::of(q, values.len())
+        .map_or_else(|odd| odd, |rank| rank.between(values[rank.lower], values[rank.upper]))
+}
+
+/// The φ-quantile of values in plain order: only the two that matter are brought to their places.
+fn quantile_by_selection(q: f64, values: &mut [f64]) -> f64 {
+    let rank = match Rank::of(q, values.len()) {
+        Ok(rank) => rank,
+        Err(odd) => return odd,
+    };
+    let (_, lower, above) = values.select_nth_unstable_by(rank.lower, f64::total_cmp);
+    let lower = *lower;
+    let upper = match rank.upper == rank.lower {
+        true => lower,
+        false => above.iter().copied().fold(f64::INFINITY, f64::min),
+    };
+    rank.between(lower, upper)
+}
+
+/// Where a quantile lies among sorted values.
+struct Rank {
+    lower: usize,
+    upper: usize,
+    weight: f64,
+}
+
+impl Rank {
+    /// The rank of the φ-quantile of `n` values, or the quantile itself where it does not depend on them.
+    fn of(q: f64, n: usize) -> Result<Rank, f64> {
+        if n == 0 || q.is_nan() {
+            return Err(f64::NAN);
+        }
+        if q < 0.0 {
+            return Err(f64::NEG_INFINITY);
+        }
+        if q > 1.0 {
+            return Err(f64::INFINITY);
+        }
+        let rank = q * (n as f64 - 1.0);
+        let lower = rank.floor().max(0.0);
+        let upper = (n as f64 - 1.0).min(lower + 1.0);
+        Ok(Rank { lower: lower as usize, upper: upper as usize, weight: rank - rank.floor() })
+    }
+
+    fn between(&self, lower: f64, upper: f64) -> f64 {
+        lower * (1.0 - self.weight) + upper * self.weight
+    }
 }
 
 /// Go's conversion of a float to a 64-bit integer on amd64: what does not fit becomes the smallest one.

@@ -2,10 +2,13 @@
 //!
 //! Upstream: the matrix part of the `Call` case in `promql/engine.go`. A window is open on the left.
 
+use std::ops::ControlFlow;
+
 use tithon_chunks::{FloatHistogram, Samples};
 use tithon_index::Labels;
 
-use super::decode::{for_each_series, remove_stale};
+use super::decode::{Flow, for_each_series, remove_stale};
+use super::reach::Reach;
 use super::selector::Reference;
 use super::{smooth, subquery};
 use crate::annotations::Notes;
@@ -118,37 +121,61 @@ impl RangeArg {
         }
     }
 
+    /// An argument without a source, for series at hand.
+    #[cfg(test)]
+    pub(crate) fn of_series(range_ms: i64, reference: Reference) -> RangeArg {
+        RangeArg {
+            source: Source::Selector(NodeId(0)),
+            range_ms,
+            reference,
+            anchored: false,
+            smoothed: false,
+        }
+    }
+
+    /// What the windows of `steps` reach.
+    fn reach(&self, ev: &Evaluator<'_>, steps: &Steps) -> Reach {
+        let lookback = ev.options().lookback_delta_ms;
+        let before = if self.anchored || self.smoothed { lookback } else { 0 };
+        let after = if self.smoothed { lookback } else { 0 };
+        Reach::new(self.reference, steps, self.range_ms.saturating_add(before), after)
+    }
+
     /// Runs `work` on each series, stale markers removed, and hands the results to `sink` in order.
     ///
     /// `work` is told the labels and whether a subquery's result wants its name dropped.
     pub(crate) fn for_each<T: Send>(
         self,
         ev: &Evaluator<'_>,
+        steps: &Steps,
         work: impl Fn(&RangeArg, &Labels, &mut Samples, &mut Notes) -> Result<T, QueryError> + Sync,
-        mut sink: impl FnMut(Labels, bool, T) -> Result<(), QueryError>,
+        mut sink: impl FnMut(Labels, bool, T) -> Flow + Send,
     ) -> Result<(), QueryError> {
         let mut arg = self;
         match std::mem::replace(&mut arg.source, Source::Selector(NodeId(0))) {
             Source::Selector(id) => for_each_series(
                 ev,
                 id,
+                &arg.reach(ev, steps),
                 |labels, samples, notes| {
                     remove_stale(samples);
                     work(&arg, labels, samples, notes)
                 },
                 |labels, result| sink(labels, false, result),
             ),
-            Source::Subquery(frame, steps) => {
+            Source::Subquery(frame, inner) => {
                 for row in frame.rows {
                     ev.check_cancelled()?;
-                    let mut samples = subquery::samples(&row.column, &steps);
+                    let mut samples = subquery::samples(&row.column, &inner);
                     remove_stale(&mut samples);
                     let mut notes = Notes::default();
                     let result = work(&arg, &row.labels, &mut samples, &mut notes)?;
                     if !notes.is_empty() {
                         ev.notes().merge(notes);
                     }
-                    sink(row.labels, row.drop_name, result)?;
+                    if sink(row.labels, row.drop_name, result)?.is_break() {
+                        break;
+                    }
                 }
                 Ok(())
             }
@@ -221,7 +248,7 @@ pub(crate) fn for_each_root_series(
     ev: &Evaluator<'_>,
     root: NodeId,
     steps: &Steps,
-    mut sink: impl FnMut(RangeSeries) -> Result<(), QueryError>,
+    mut sink: impl FnMut(RangeSeries) -> Result<(), QueryError> + Send,
 ) -> Result<(), QueryError> {
     if let NodeKind::Subquery(s) = ev.kind(root) {
         // At the root the whole result is returned: there is no window.
@@ -236,6 +263,7 @@ pub(crate) fn for_each_root_series(
     let lookback = ev.options().lookback_delta_ms;
     arg.for_each(
         ev,
+        steps,
         |arg, labels, samples, _| {
             let mut out = Samples::default();
             arg.each_window(labels, samples, steps, lookback, |window| {
@@ -250,7 +278,9 @@ pub(crate) fn for_each_root_series(
             ev.budget.add(out.len() as u64, out.len() as u64 * 16)?;
             Ok(out)
         },
-        |labels, drop_name, samples| sink(RangeSeries { labels, drop_name, samples }),
+        |labels, drop_name, samples| {
+            sink(RangeSeries { labels, drop_name, samples }).map(ControlFlow::Continue)
+        },
     )
 }
 

@@ -2,11 +2,13 @@
 //!
 //! Upstream: `vectorSelectorSingle` in `promql/engine.go`.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use tithon_chunks::{FloatHistogram, STALE_NAN_BITS, Samples};
+use tithon_chunks::{FloatHistogram, STALE_NAN_BITS, SampleBatch, Samples};
 
-use super::decode::for_each_series;
+use super::decode::{Flow, for_each_series};
+use super::reach::Reach;
 use super::smooth;
 use crate::ast::{AtModifier, NodeId, VectorSelector};
 use crate::error::QueryError;
@@ -23,7 +25,7 @@ pub(crate) fn eval(
     let mut frame = Frame::default();
     for_each(ev, id, selector, steps, |row| {
         frame.rows.push(row);
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     Ok(frame)
 }
@@ -34,30 +36,23 @@ pub(crate) fn for_each(
     id: NodeId,
     selector: &VectorSelector,
     steps: &Steps,
-    mut sink: impl FnMut(Row) -> Result<(), QueryError>,
+    mut sink: impl FnMut(Row) -> Flow + Send,
 ) -> Result<(), QueryError> {
     let lookback = ev.options().lookback_delta_ms;
     let pos = ev.pos(id);
     let reference = Reference::new(selector.at, selector.offset_ms);
+    let reach = Reach::new(reference, steps, lookback, if selector.smoothed { lookback } else { 0 });
     for_each_series(
         ev,
         id,
+        &reach,
         |labels, samples, notes| {
             let column = if selector.smoothed {
                 smooth::instant(samples, steps, reference, lookback, labels, pos, notes)
+            } else if samples.histograms.timestamps.is_empty() {
+                floats(&samples.floats, steps, reference, lookback)
             } else {
-                let mut picker = Picker::new(samples);
-                let mut column = Column::new(steps.len);
-                for step in 0..steps.len {
-                    match picker.pick(reference.at(steps.time(step)), lookback) {
-                        None => {}
-                        Some(Picked { sample: PickedSample::Float(v), .. }) => column.set_float(step, v),
-                        Some(Picked { sample: PickedSample::Histogram(h), .. }) => {
-                            column.set_histogram(step, h)
-                        }
-                    }
-                }
-                column
+                column(samples, steps, reference, lookback)
             };
             let n = column.n_samples() as u64;
             ev.budget.touch(n, samples.len() as u64);
@@ -65,9 +60,43 @@ pub(crate) fn for_each(
             Ok(column)
         },
         |labels, column| {
-            if column.is_empty() { Ok(()) } else { sink(Row { labels, drop_name: false, column }) }
+            if column.is_empty() {
+                Ok(ControlFlow::Continue(()))
+            } else {
+                sink(Row { labels, drop_name: false, column })
+            }
         },
     )
+}
+
+/// The newest sample at each step.
+fn column(samples: &Samples, steps: &Steps, reference: Reference, lookback: i64) -> Column {
+    let mut picker = Picker::new(samples);
+    let mut column = Column::new(steps.len);
+    for step in 0..steps.len {
+        match picker.pick(reference.at(steps.time(step)), lookback) {
+            None => {}
+            Some(Picked { sample: PickedSample::Float(v), .. }) => column.set_float(step, v),
+            Some(Picked { sample: PickedSample::Histogram(h), .. }) => column.set_histogram(step, h),
+        }
+    }
+    column
+}
+
+/// The same where there are floats only.
+fn floats(samples: &SampleBatch, steps: &Steps, reference: Reference, lookback: i64) -> Column {
+    let (times, values) = (&samples.timestamps[..], &samples.values[..]);
+    let values = &values[..times.len()];
+    let mut n = 0;
+    Column::from_floats(steps.len, |step| {
+        let t = reference.at(steps.time(step));
+        while n < times.len() && times[n] <= t {
+            n += 1;
+        }
+        let newest = n.checked_sub(1)?;
+        let is_old = times[newest] <= t.saturating_sub(lookback);
+        (!is_old && values[newest].to_bits() != STALE_NAN_BITS).then_some(values[newest])
+    })
 }
 
 /// Turns step times into the times at which a selector is read.

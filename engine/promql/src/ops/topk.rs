@@ -3,6 +3,10 @@
 //! Upstream: `aggregationK` in `promql/engine.go`. The best k are kept in a binary heap whose root is the worst: which
 //! of equal elements stay follows from the order of its operations.
 
+use std::ops::ControlFlow;
+
+use tithon_index::Labels;
+
 use crate::annotations::Notes;
 use crate::ast::{Aggregate, AggregateOp, NodeId};
 use crate::error::QueryError;
@@ -20,63 +24,144 @@ pub(crate) fn eval(
     steps: &Steps,
 ) -> Result<Frame, QueryError> {
     let param = Param::new(ev, a.param, steps)?;
-    let frame = ev.frame(a.expr, steps)?;
-    if !check(ev, a, &param)? {
+    let is_empty = || param.max < 1.0 || param.has_nan;
+    match a.op {
+        AggregateOp::Topk | AggregateOp::Bottomk if !is_empty() => best(ev, id, a, &param, steps),
+        AggregateOp::Limitk if !is_empty() => first(ev, a, &param, steps),
+        _ => chosen(ev, a, &param, steps),
+    }
+}
+
+/// `topk` and `bottomk`: one row at a time, so that only the elements kept are held.
+fn best(
+    ev: &Evaluator<'_>,
+    id: NodeId,
+    a: &Aggregate,
+    param: &Param,
+    steps: &Steps,
+) -> Result<Frame, QueryError> {
+    let topk = a.op == AggregateOp::Topk;
+    let k_of: Vec<usize> = param.values.iter().map(|k| usize::try_from(whole(*k)).unwrap_or(0)).collect();
+    let mut grouper = Grouper::new(&a.grouping, a.without);
+    let mut notes = Notes::default();
+    // By group and step.
+    let mut heaps: Vec<Vec<(usize, f64)>> = Vec::new();
+    let mut rows: Vec<Option<(Labels, bool)>> = Vec::new();
+    ev.for_each_row(a.expr, steps, |row| {
+        let group = grouper.index(&row.labels);
+        if heaps.len() == group * steps.len {
+            heaps.resize_with(heaps.len() + steps.len, Vec::new);
+        }
+        let heaps = &mut heaps[group * steps.len..][..steps.len];
+        let mut is_kept = false;
+        for (step, v) in row.column.floats() {
+            is_kept |= k_of[step] > 0 && offer(&mut heaps[step], (rows.len(), v), k_of[step], topk);
+        }
+        if row.column.histograms().iter().any(|(step, _)| k_of[*step as usize] > 0) {
+            notes.ignored_in_aggregation(a.op.as_str(), ev.pos(id));
+        }
+        rows.push(is_kept.then(|| (row.labels.clone(), row.drop_name)));
+        ControlFlow::Continue(())
+    })?;
+    check(ev, a, param)?;
+    let n_groups = heaps.len() / steps.len.max(1);
+    let mut kept = Kept::new(rows.len(), steps);
+    for step in 0..steps.len {
+        ev.check_cancelled()?;
+        for group in 0..n_groups {
+            let heap = &mut heaps[group * steps.len + step];
+            heap.sort_by(|x, y| by_rank(x.1, y.1, topk));
+            heap.iter().for_each(|(i, v)| kept.keep(*i, step, Cell::Float(*v)));
+        }
+    }
+    ev.notes().merge(notes);
+    Ok(kept.into_frame(|i| rows[i].take()))
+}
+
+/// The better first; NaN last.
+fn by_rank(x: f64, y: f64, topk: bool) -> std::cmp::Ordering {
+    match (less(x, y, topk), less(y, x, topk)) {
+        (false, true) => std::cmp::Ordering::Less,
+        (true, false) => std::cmp::Ordering::Greater,
+        _ => std::cmp::Ordering::Equal,
+    }
+}
+
+/// `limitk`: one row at a time, no further than needed.
+fn first(ev: &Evaluator<'_>, a: &Aggregate, param: &Param, steps: &Steps) -> Result<Frame, QueryError> {
+    if let Err(error) = check(ev, a, param) {
+        ev.frame(a.expr, steps)?;
+        return Err(error);
+    }
+    let k_of: Vec<i64> = param.values.iter().map(|k| whole(*k)).collect();
+    let stops = a.grouping.is_empty() && !a.without && ev.may_stop_early(a.expr);
+    let mut grouper = Grouper::new(&a.grouping, a.without);
+    // By group and step: how many more are wanted.
+    let mut wanted: Vec<i64> = Vec::new();
+    let mut kept: Vec<Row> = Vec::new();
+    ev.for_each_row(a.expr, steps, |mut row| {
+        let group = grouper.index(&row.labels);
+        if wanted.len() == group * steps.len {
+            wanted.extend_from_slice(&k_of);
+        }
+        let wanted = &mut wanted[group * steps.len..][..steps.len];
+        let mut bits = row.column.presence();
+        for (step, wanted) in wanted.iter_mut().enumerate() {
+            let bit = 1 << (step % 64);
+            if bits[step / 64] & bit != 0 {
+                if *wanted < 1 {
+                    bits[step / 64] &= !bit;
+                }
+                *wanted -= 1;
+            }
+        }
+        row.column.mask(&bits, true);
+        if !row.column.is_empty() {
+            kept.push(row);
+        }
+        let is_settled = stops && wanted.iter().all(|wanted| *wanted < 1);
+        if is_settled { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    // Upstream's order: step by step, each row where it is first kept.
+    let first_step = |row: &Row| {
+        row.column
+            .presence()
+            .iter()
+            .position(|word| *word != 0)
+            .map(|w| (w, row.column.presence()[w].trailing_zeros()))
+    };
+    let mut keyed: Vec<_> =
+        kept.into_iter().map(|row| (first_step(&row), grouper.index(&row.labels), row)).collect();
+    keyed.sort_by_key(|(step, group, _)| (*step, *group));
+    Ok(Frame { rows: keyed.into_iter().map(|(_, _, row)| row).collect() })
+}
+
+/// `limit_ratio`, and the errors and empty results of the others.
+fn chosen(ev: &Evaluator<'_>, a: &Aggregate, param: &Param, steps: &Steps) -> Result<Frame, QueryError> {
+    let mut frame = ev.frame(a.expr, steps)?;
+    if !check(ev, a, param)? {
         return Ok(Frame::default());
     }
     let mut grouper = Grouper::new(&a.grouping, a.without);
     let group_of: Vec<usize> = frame.rows.iter().map(|row| grouper.index(&row.labels)).collect();
-    let n_groups = grouper.into_labels().len();
-    let mut notes = Notes::default();
-    let offsets: Vec<f64> = match a.op {
-        AggregateOp::LimitRatio => frame.rows.iter().map(offset).collect(),
-        _ => Vec::new(),
-    };
     let mut kept = Kept::new(frame.rows.len(), steps);
-    let mut heaps: Vec<Vec<(usize, f64)>> = vec![Vec::new(); n_groups];
+    let mut order: Vec<usize> = (0..frame.rows.len()).collect();
+    order.sort_by_key(|i| group_of[*i]);
+    let offsets: Vec<f64> = frame.rows.iter().map(offset).collect();
     for step in 0..steps.len {
         ev.check_cancelled()?;
-        heaps.iter_mut().for_each(Vec::clear);
-        let k = whole(param.values[step]).min(frame.rows.len() as i64);
-        if (a.op != AggregateOp::LimitRatio && k < 1) || param.values[step] == 0.0 {
+        let ratio = param.values[step];
+        if ratio == 0.0 {
             continue;
         }
-        for (i, row) in frame.rows.iter().enumerate() {
-            let Some(cell) = row.column.get(step) else { continue };
-            let heap = &mut heaps[group_of[i]];
-            match (a.op, cell) {
-                (AggregateOp::LimitRatio, _) => {
-                    if is_sampled(param.values[step].clamp(-1.0, 1.0), offsets[i]) {
-                        heap.push((i, 0.0));
-                    }
-                }
-                (AggregateOp::Limitk, _) => {
-                    if (heap.len() as i64) < k {
-                        heap.push((i, 0.0));
-                    }
-                }
-                (op, Cell::Histogram(_)) => notes.ignored_in_aggregation(op.as_str(), ev.pos(id)),
-                (op, Cell::Float(v)) => offer(heap, (i, v), k as usize, op == AggregateOp::Topk),
+        for i in &order {
+            let Some(cell) = frame.rows[*i].column.get(step) else { continue };
+            if is_sampled(ratio.clamp(-1.0, 1.0), offsets[*i]) {
+                kept.keep(*i, step, cell);
             }
-        }
-        for heap in &mut heaps {
-            if matches!(a.op, AggregateOp::Topk | AggregateOp::Bottomk) {
-                let topk = a.op == AggregateOp::Topk;
-                heap.sort_by(|x, y| {
-                    if less(y.1, x.1, topk) && !less(x.1, y.1, topk) {
-                        std::cmp::Ordering::Less
-                    } else if less(x.1, y.1, topk) && !less(y.1, x.1, topk) {
-                        std::cmp::Ordering::Greater
-                    } else {
-                        std::cmp::Ordering::Equal
-                    }
-                });
-            }
-            heap.iter().for_each(|(i, _)| kept.keep(*i, step, &frame.rows[*i]));
         }
     }
-    ev.notes().merge(notes);
-    Ok(kept.into_frame(frame))
+    Ok(kept.into_frame(|i| Some((std::mem::take(&mut frame.rows[i].labels), frame.rows[i].drop_name))))
 }
 
 /// Checks the parameter; `false` when the result is empty at all steps.
@@ -130,19 +215,21 @@ fn less(a: f64, b: f64, topk: bool) -> bool {
     a.is_nan() || if topk { a < b } else { a > b }
 }
 
-/// Puts an element on a heap of at most `k`, or in the place of the worst if it is better.
-fn offer(heap: &mut Vec<(usize, f64)>, element: (usize, f64), k: usize, topk: bool) {
+/// Puts an element on a heap of at most `k`, or in the place of the worst if it is better; whether it did.
+fn offer(heap: &mut Vec<(usize, f64)>, element: (usize, f64), k: usize, topk: bool) -> bool {
     if heap.len() < k {
         heap.push(element);
         sift_up(heap, topk);
-        return;
+        return true;
     }
     let (worst, v) = (heap[0].1, element.1);
     let better = if topk { worst < v } else { worst > v };
-    if better || (worst.is_nan() && !v.is_nan()) {
+    let is_put = better || (worst.is_nan() && !v.is_nan());
+    if is_put {
         heap[0] = element;
         sift_down(heap, topk);
     }
+    is_put
 }
 
 fn sift_up(heap: &mut [(usize, f64)], topk: bool) {
@@ -195,22 +282,21 @@ impl Kept {
         Kept { columns: vec![None; n_rows], order: Vec::new(), len: steps.len }
     }
 
-    fn keep(&mut self, i: usize, step: usize, row: &Row) {
+    fn keep(&mut self, i: usize, step: usize, cell: Cell<'_>) {
         let len = self.len;
         let column = self.columns[i].get_or_insert_with(|| {
             self.order.push(i);
             Column::new(len)
         });
-        if let Some(cell) = row.column.get(step) {
-            column.copy(step, cell);
-        }
+        column.copy(step, cell);
     }
 
-    fn into_frame(mut self, frame: Frame) -> Frame {
+    /// The rows kept; `describe` gives labels and whether the name is to be dropped.
+    fn into_frame(mut self, mut describe: impl FnMut(usize) -> Option<(Labels, bool)>) -> Frame {
         let row = |i: usize| {
             let column = self.columns[i].take()?;
-            let Row { labels, drop_name, .. } = &frame.rows[i];
-            Some(Row { labels: labels.clone(), drop_name: *drop_name, column })
+            let (labels, drop_name) = describe(i)?;
+            Some(Row { labels, drop_name, column })
         };
         Frame { rows: self.order.into_iter().filter_map(row).collect() }
     }

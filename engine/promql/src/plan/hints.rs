@@ -5,7 +5,7 @@
 use tithon_chunks::TimeRange;
 use tithon_index::{MatchOp, Matcher};
 
-use super::{Prepared, SelectHints, SelectSpec};
+use super::{Prepared, Reading, SelectHints, SelectSpec};
 use crate::ast::{AtModifier, BinaryOp, Expr, NodeId, NodeKind, VectorSelector};
 
 /// Fills in the selections in the order in which upstream makes them: depth first.
@@ -22,8 +22,7 @@ fn visit(prepared: &mut Prepared, id: NodeId, path: &mut Vec<NodeId>) {
             if stats_only(&prepared.expr, path) {
                 prepared.stats_only.insert(id);
             }
-            prepared.select_of.insert(id, prepared.selects.len());
-            prepared.selects.push(spec);
+            push(prepared, id, spec);
         }
         NodeKind::Call(call) if call.func.name == "info" => {
             let args = call.args.clone();
@@ -31,8 +30,7 @@ fn visit(prepared: &mut Prepared, id: NodeId, path: &mut Vec<NodeId>) {
             visit(prepared, args[0], path);
             path.pop();
             let spec = info_spec(prepared, &args, path);
-            prepared.select_of.insert(id, prepared.selects.len());
-            prepared.selects.push(spec);
+            push(prepared, id, spec);
         }
         _ => {
             path.push(id);
@@ -42,6 +40,12 @@ fn visit(prepared: &mut Prepared, id: NodeId, path: &mut Vec<NodeId>) {
             path.pop();
         }
     }
+}
+
+/// Adds the selection that a node reads.
+fn push(prepared: &mut Prepared, id: NodeId, spec: SelectSpec) {
+    prepared.reads.insert(id, Reading { select: prepared.selects.len(), filter: Vec::new() });
+    prepared.selects.push(spec);
 }
 
 fn selector_spec(prepared: &Prepared, s: &VectorSelector, path: &[NodeId]) -> SelectSpec {

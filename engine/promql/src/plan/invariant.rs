@@ -25,9 +25,22 @@ const UNSAFE: [&str; 15] = [
     "step",
 ];
 
-/// Resolves `@ start()` and `@ end()` and wraps the highest invariant nodes.
-pub(super) fn wrap(expr: &mut Expr, params: &TimeParams) {
+/// Resolves `@ start()` and `@ end()`, and wraps the highest invariant nodes if asked to.
+pub(super) fn wrap(expr: &mut Expr, params: &TimeParams, wraps: bool) {
     let root = expr.root();
+    if !wraps {
+        let mut bare = expr.clone();
+        visit(&mut bare, root, params);
+        for id in expr.preorder() {
+            let resolved = &bare[id].kind;
+            if matches!(resolved, NodeKind::Vector(_)) {
+                expr[id].kind = resolved.clone();
+            } else if let (NodeKind::Subquery(mine), NodeKind::Subquery(s)) = (&mut expr[id].kind, resolved) {
+                mine.at = s.at;
+            }
+        }
+        return;
+    }
     if visit(expr, root, params) {
         let wrapped = wrapped(expr, root);
         expr.set_root(wrapped);

@@ -11,7 +11,7 @@ use tithon_promql::{QueryError, Sample, Value};
 /// An answer: its type or error, and its samples by label set.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Answer {
-    kind: String,
+    pub(crate) kind: String,
     series: BTreeMap<String, Vec<String>>,
 }
 

@@ -5,6 +5,10 @@ mod run;
 mod script;
 mod storage;
 
+use std::path::PathBuf;
+
+use tithon_promql::{Rule, Rules};
+
 use script::Command;
 use storage::Storage;
 
@@ -17,7 +21,7 @@ const PASSED_MIN: usize = TOTAL;
 const SHOWN: usize = 12;
 
 /// Runs a file; says how many evaluations passed, how many there are, and why the others failed.
-fn run_file(text: &str) -> (usize, usize, Vec<String>) {
+fn run_file(text: &str, rules: Rules) -> (usize, usize, Vec<String>) {
     let (mut passed, mut total, mut failures) = (0, 0, Vec::new());
     let mut storage = Storage::default();
     for (line, command) in script::parse(text) {
@@ -26,7 +30,7 @@ fn run_file(text: &str) -> (usize, usize, Vec<String>) {
             Command::Load(load) => storage.load(load),
             Command::Eval(eval) => {
                 total += 1;
-                match run::eval(&storage, &eval) {
+                match run::eval(&storage, &eval, rules) {
                     Ok(()) => passed += 1,
                     Err(why) => failures.push(format!("line {line}: {}: {why}", eval.expr)),
                 }
@@ -36,22 +40,40 @@ fn run_file(text: &str) -> (usize, usize, Vec<String>) {
     (passed, total, failures)
 }
 
-#[test]
-fn upstream_tests() {
+/// The files of tests.
+fn paths() -> Vec<PathBuf> {
     let folder = tithon_testdata::shared("promqltest");
     let files = std::fs::read_dir(folder).expect("the folder can be read");
     let mut paths: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|e| e == "test"));
     paths.sort();
+    paths
+}
+
+#[test]
+fn rules_change_no_result() {
+    let without = Rule::ALL.map(|rule| Rules::ALL.without(rule));
+    let texts: Vec<String> =
+        paths().iter().map(|path| std::fs::read_to_string(path).expect("the file can be read")).collect();
+    for rules in without.into_iter().chain([Rules::ALL, Rules::NONE]) {
+        for text in &texts {
+            let (passed, total, failures) = run_file(text, rules);
+            assert_eq!(passed, total, "{rules:?}: {:?}", failures.first());
+        }
+    }
+}
+
+#[test]
+fn upstream_tests() {
     let wanted = std::env::var("PROMQLTEST").unwrap_or_default();
     let (mut all_passed, mut all_total) = (0, 0);
-    for path in paths {
+    for path in paths() {
         let name = path.file_name().expect("a file has a name").to_string_lossy().into_owned();
         if !name.contains(&wanted) {
             continue;
         }
         let text = std::fs::read_to_string(&path).expect("the file can be read");
-        let (passed, total, failures) = run_file(&text);
+        let (passed, total, failures) = run_file(&text, Rules::default());
         let shown = if wanted.is_empty() { SHOWN } else { usize::MAX };
         for why in failures.iter().take(shown) {
             println!("{name}: {why}");

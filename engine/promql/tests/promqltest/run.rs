@@ -7,7 +7,7 @@ use tithon_chunks::Timestamp;
 use tithon_promql::ast::AtModifier;
 use tithon_promql::{
     EvalContext, Expr, MatrixSeries, NodeId, NodeKind, Options, ParseOptions, Prepared, QueryError,
-    QueryResult, Sample, TimeParams, Value, VectorSample, parse,
+    QueryResult, Rules, Sample, TimeParams, Value, VectorSample, parse,
 };
 
 use crate::check;
@@ -34,29 +34,29 @@ const UNSAFE: [&str; 15] = [
 ];
 
 /// Evaluates and compares; fails with the reason.
-pub(crate) fn eval(storage: &Storage, eval: &Eval) -> Result<(), String> {
+pub(crate) fn eval(storage: &Storage, eval: &Eval, rules: Rules) -> Result<(), String> {
     if eval.is_range {
         let params = TimeParams {
             start: Timestamp(eval.start_ms),
             end: Timestamp(eval.end_ms),
             step_ms: eval.step_ms,
         };
-        return match run(storage, &eval.expr, params) {
+        return match run(storage, &eval.expr, params, rules) {
             Err(e) => check::failure(eval, &e),
             Ok(_) if eval.fail => Err("succeeded".to_owned()),
             Ok(result) => check::annotations(eval, &result).and_then(|()| check::value(eval, &result.value)),
         };
     }
     let at = if eval.instant_only { eval.end_ms } else { eval.start_ms };
-    instant(storage, eval, &eval.expr, at)?;
+    instant(storage, eval, &eval.expr, at, rules)?;
     for (expr, at) in fixed_in_time(&eval.expr, at) {
-        instant(storage, eval, &expr, at).map_err(|why| format!("as {expr} at {at}: {why}"))?;
+        instant(storage, eval, &expr, at, rules).map_err(|why| format!("as {expr} at {at}: {why}"))?;
     }
     Ok(())
 }
 
-fn instant(storage: &Storage, eval: &Eval, expr: &str, at: i64) -> Result<(), String> {
-    let result = match run(storage, expr, TimeParams::instant(Timestamp(at))) {
+fn instant(storage: &Storage, eval: &Eval, expr: &str, at: i64, rules: Rules) -> Result<(), String> {
+    let result = match run(storage, expr, TimeParams::instant(Timestamp(at)), rules) {
         Err(e) => return check::failure(eval, &e),
         Ok(_) if eval.fail => return Err("succeeded".to_owned()),
         Ok(result) => result,
@@ -68,7 +68,7 @@ fn instant(storage: &Storage, eval: &Eval, expr: &str, at: i64) -> Result<(), St
         return Ok(());
     }
     let params = TimeParams { start: Timestamp(at - 60_000), end: Timestamp(at + 60_000), step_ms: 60_000 };
-    let range = run(storage, expr, params).map_err(|e| format!("as a range query: {e}"))?;
+    let range = run(storage, expr, params, rules).map_err(|e| format!("as a range query: {e}"))?;
     if eval.ordered {
         return Ok(());
     }
@@ -84,12 +84,13 @@ fn instant(storage: &Storage, eval: &Eval, expr: &str, at: i64) -> Result<(), St
     check::value(eval, &value).map_err(|why| format!("as a range query: {why}"))
 }
 
-fn run(storage: &Storage, expr: &str, params: TimeParams) -> Result<QueryResult, QueryError> {
+fn run(storage: &Storage, expr: &str, params: TimeParams, rules: Rules) -> Result<QueryResult, QueryError> {
     let options = Options {
         max_samples: 10_000,
         parse: ParseOptions::ALL,
         delayed_name_removal: true,
         use_start_timestamps: true,
+        rules,
         ..Options::default()
     };
     let query = || {

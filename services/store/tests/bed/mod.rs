@@ -38,7 +38,11 @@ pub(crate) async fn store_over(dir: &Path, options: StoreOptions) -> Store {
 }
 
 pub(crate) async fn store_of(bucket: Bucket, options: StoreOptions) -> Store {
-    Store::open(bucket, options, Cpu::new(0).unwrap(), &Metrics::new("0")).await.unwrap()
+    store_with(bucket, options, &Metrics::new("0")).await
+}
+
+pub(crate) async fn store_with(bucket: Bucket, options: StoreOptions, metrics: &Metrics) -> Store {
+    Store::open(bucket, options, Cpu::new(0).unwrap(), metrics).await.unwrap()
 }
 
 /// Serves until the test ends.

@@ -7,9 +7,7 @@ const NO_EFFECT: &[(&str, &[&str])] = &[
         &[
             "auto-gomemlimit.ratio",
             "block-discovery-strategy",
-            "cache-index-header",
             "chunk-pool-size",
-            "data-dir",
             "debug.estimated-max-chunk-size",
             "debug.estimated-max-series-size",
             "debug.series-batch-size",
@@ -86,12 +84,12 @@ mod tests {
     fn only_flags_of_the_subcommand_go() {
         let args = |text: &str| text.split(' ').map(str::to_string).collect::<Vec<_>>();
         let (kept, dropped) = drop_without_effect(args(
-            "tithon store --chunk-pool-size=1GB --no-cache-index-header --index-cache-size 2GB --data-dir ./d --http-address=:1",
+            "tithon store --chunk-pool-size=1GB --no-enable-auto-gomemlimit --index-cache-size 2GB --matcher-cache-size 9 --http-address=:1",
         ));
         assert_eq!(kept, args("tithon store --http-address=:1"));
         assert_eq!(
             dropped,
-            ["--chunk-pool-size", "--cache-index-header", "--index-cache-size", "--data-dir"]
+            ["--chunk-pool-size", "--enable-auto-gomemlimit", "--index-cache-size", "--matcher-cache-size"]
         );
         let (kept, dropped) = drop_without_effect(args("tithon query --chunk-pool-size=1GB"));
         assert_eq!((kept.len(), dropped.len()), (3, 0));

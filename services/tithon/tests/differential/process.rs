@@ -84,10 +84,15 @@ impl Server {
 
     /// GET of an API path with parameters; the parsed JSON, whatever the status.
     pub fn get(&self, path: &str, params: &[(&str, &str)]) -> Value {
+        let text = self.text(path, params);
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path} {params:?}: {e}: {text:.200}"))
+    }
+
+    /// GET of a path with parameters; the answer as it is, whatever the status.
+    pub fn text(&self, path: &str, params: &[(&str, &str)]) -> String {
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
         let request = agent.get(format!("{}{path}", self.url)).query_pairs(params.iter().copied());
-        let text = request.call().unwrap().body_mut().with_config().limit(1 << 30).read_to_string().unwrap();
-        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path} {params:?}: {e}: {text:.200}"))
+        request.call().unwrap().body_mut().with_config().limit(1 << 30).read_to_string().unwrap()
     }
 }
 

@@ -25,22 +25,38 @@ pub(super) fn eval(ev: &Evaluator<'_>, a: &Aggregate, steps: &Steps) -> Result<F
         names.push(label.into());
     }
     let grouper = Grouper::new(&names, a.without);
+    // Rows that differ in no label but those left out have their groups in common, value by value.
+    let mut classes: HashMap<Labels, usize> = HashMap::new();
+    let class_of: Vec<usize> = frame
+        .rows
+        .iter()
+        .map(|row| {
+            let bare = row.labels.to_builder().set(label, b"").finish();
+            let next = classes.len();
+            *classes.entry(grouper.labels(&bare)).or_insert(next)
+        })
+        .collect();
+    let mut known: HashMap<(usize, u64), usize> = HashMap::new();
     let mut at: HashMap<Labels, usize> = HashMap::new();
     let mut counts: Vec<(Labels, Vec<u32>)> = Vec::new();
+    let mut group_of = |row: &Row, value: &str, counts: &mut Vec<(Labels, Vec<u32>)>| {
+        let labelled = row.labels.to_builder().set(label, value.as_bytes()).finish();
+        let group = grouper.labels(&labelled);
+        *at.entry(group.clone()).or_insert_with(|| {
+            counts.push((group, vec![0; steps.len]));
+            counts.len() - 1
+        })
+    };
     for step in 0..steps.len {
         ev.check_cancelled()?;
-        for row in &frame.rows {
-            let value = match row.column.get(step) {
+        for (row, class) in frame.rows.iter().zip(&class_of) {
+            let at = match row.column.get(step) {
                 None => continue,
-                Some(Cell::Float(v)) => positional(v),
-                Some(Cell::Histogram(h)) => h.to_string(),
+                Some(Cell::Float(v)) => *known
+                    .entry((*class, v.to_bits()))
+                    .or_insert_with(|| group_of(row, &positional(v), &mut counts)),
+                Some(Cell::Histogram(h)) => group_of(row, &h.to_string(), &mut counts),
             };
-            let labelled = row.labels.to_builder().set(label, value.as_bytes()).finish();
-            let group = grouper.labels(&labelled);
-            let at = *at.entry(group.clone()).or_insert_with(|| {
-                counts.push((group, vec![0; steps.len]));
-                counts.len() - 1
-            });
             counts[at].1[step] += 1;
         }
     }

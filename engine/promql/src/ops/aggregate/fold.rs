@@ -20,8 +20,8 @@ pub(super) struct Group {
 /// The state of floats at each step; meaningless where nothing was seen.
 #[derive(Debug)]
 enum States {
-    /// Sum and compensation.
-    Sum(Vec<(f64, f64)>),
+    /// Sums and compensations.
+    Sum(Vec<f64>, Vec<f64>),
     Avg(Vec<Mean>),
     /// One number: minimum, maximum, count or 1.
     One(Vec<f64>),
@@ -41,7 +41,7 @@ impl Group {
     /// A group that has seen nothing.
     pub(crate) fn new(op: AggregateOp, len: usize) -> Group {
         let states = match op {
-            AggregateOp::Sum => States::Sum(vec![(0.0, 0.0); len]),
+            AggregateOp::Sum => States::Sum(vec![0.0; len], vec![0.0; len]),
             AggregateOp::Avg => States::Avg(vec![Mean::of(0.0); len]),
             AggregateOp::Stddev | AggregateOp::Stdvar => States::Variance(vec![Variance::default(); len]),
             AggregateOp::Quantile => States::Values(vec![Vec::new(); len]),
@@ -53,11 +53,21 @@ impl Group {
     /// Folds the samples of a row in.
     pub(crate) fn fold(&mut self, row: &Row, pos: PosRange, notes: &mut Notes) {
         let mut contributed = false;
-        for (step, v) in row.column.floats() {
+        for (start, word, floats) in row.column.float_words() {
             contributed = true;
-            let first = self.seen[step / 64] >> (step % 64) & 1 == 0;
-            self.seen[step / 64] |= 1 << (step % 64);
-            self.add(step, v, first);
+            let seen = self.seen[start / 64];
+            self.seen[start / 64] |= word;
+            let all = !0 >> (64 - floats.len());
+            if word & seen == all {
+                self.add_all(start, floats);
+                continue;
+            }
+            let mut rest = word;
+            while rest != 0 {
+                let bit = rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                self.add(start + bit, floats[bit], seen >> bit & 1 == 0);
+            }
         }
         if row.column.has_histograms() {
             contributed |= self.fold_histograms(row, pos, notes);
@@ -65,12 +75,38 @@ impl Group {
         self.drop_name |= contributed && row.drop_name;
     }
 
+    /// Adds a float at each of some neighbouring steps, all of which have seen one before.
+    fn add_all(&mut self, start: usize, floats: &[f64]) {
+        let steps = start..start + floats.len();
+        match &mut self.states {
+            States::Sum(sums, lost) => {
+                for ((sum, c), v) in sums[steps.clone()].iter_mut().zip(&mut lost[steps]).zip(floats) {
+                    (*sum, *c) = kahan_inc(*v, *sum, *c);
+                }
+            }
+            States::One(ones) => {
+                let pairs = ones[steps].iter_mut().zip(floats);
+                match self.op {
+                    AggregateOp::Count => pairs.for_each(|(held, _)| *held += 1.0),
+                    AggregateOp::Min => pairs.for_each(|(held, v)| {
+                        *held = if (*held > *v) | held.is_nan() { *v } else { *held };
+                    }),
+                    AggregateOp::Max => pairs.for_each(|(held, v)| {
+                        *held = if (*held < *v) | held.is_nan() { *v } else { *held };
+                    }),
+                    _ => {}
+                }
+            }
+            _ => steps.zip(floats).for_each(|(step, v)| self.add(step, *v, false)),
+        }
+    }
+
     #[inline]
     fn add(&mut self, step: usize, v: f64, first: bool) {
         match &mut self.states {
-            States::Sum(sums) => {
-                let (sum, c) = sums[step];
-                sums[step] = if first { (v, 0.0) } else { kahan_inc(v, sum, c) };
+            States::Sum(sums, lost) => {
+                (sums[step], lost[step]) =
+                    if first { (v, 0.0) } else { kahan_inc(v, sums[step], lost[step]) };
             }
             States::Avg(means) if first => means[step] = Mean::of(v),
             States::Avg(means) => means[step].add(v),
@@ -127,6 +163,12 @@ impl Group {
         }
     }
 
+    /// Whether each step has seen a sample.
+    pub(crate) fn is_seen_everywhere(&self) -> bool {
+        let n: usize = self.seen.iter().map(|word| word.count_ones() as usize).sum();
+        matches!(&self.states, States::One(ones) if ones.len() == n)
+    }
+
     /// The result at all steps, and whether its name is to be dropped.
     pub(crate) fn finish(mut self, param: &Param, pos: PosRange, notes: &mut Notes) -> (Column, bool) {
         let len = param.values.len();
@@ -152,7 +194,7 @@ impl Group {
 
     fn value(&mut self, step: usize, param: f64) -> f64 {
         match &mut self.states {
-            States::Sum(sums) => sums[step].0 + sums[step].1,
+            States::Sum(sums, lost) => sums[step] + lost[step],
             States::Avg(means) => means[step].value(),
             States::One(ones) => ones[step],
             States::Values(values) => quantile(param, &mut values[step]),

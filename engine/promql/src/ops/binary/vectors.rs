@@ -8,13 +8,13 @@ use std::collections::{HashMap, HashSet};
 use tithon_index::Labels;
 
 use super::element::{self, Trouble};
-use super::matching::{Signatures, matching_labels};
-use super::{changes_schema, note};
+use super::matching::{Signatures, matching_labels, result_labels};
+use super::note;
 use crate::annotations::Notes;
 use crate::ast::{Binary, BinaryOp, Cardinality, PosRange, VectorMatching};
 use crate::error::QueryError;
 use crate::eval::Evaluator;
-use crate::frame::{Cell, Column, Frame, Row, Steps, is_metadata};
+use crate::frame::{Cell, Column, Frame, Row, Steps};
 use crate::result::Sample;
 
 /// No row: the value is filled in.
@@ -196,7 +196,7 @@ impl Join<'_> {
         };
         let left = many.clone().unwrap_or_else(|| filled(&one));
         let right = one.unwrap_or_else(|| filled(&many));
-        let labels = self.result_labels(&left, &right);
+        let labels = result_labels(self.op, self.drop_name, self.matching, &left, &right);
         let out = &mut self.out;
         let at = *out.at.entry(labels.clone()).or_insert_with(|| {
             let column = Column::new(out.len);
@@ -205,21 +205,6 @@ impl Join<'_> {
         });
         out.pairs.insert((i, j), at);
         at
-    }
-
-    fn result_labels(&self, left: &Labels, right: &Labels) -> Labels {
-        let mut builder = left.to_builder();
-        if self.drop_name || changes_schema(self.op) {
-            builder.retain(|name| !is_metadata(name));
-        }
-        if self.matching.cardinality == Cardinality::OneToOne {
-            let listed = |name: &[u8]| self.matching.labels.iter().any(|n| n.as_ref() == name);
-            builder.retain(|name| listed(name) == self.matching.on);
-        }
-        for name in &self.matching.include {
-            builder.set(name, right.get(name).unwrap_or_default());
-        }
-        builder.finish()
     }
 }
 

@@ -1,0 +1,75 @@
+//! The inputs of an evaluation: each selection is read by one selector, or kept for several.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tithon_index::Matcher;
+
+use crate::plan::{Prepared, SelectInput};
+use crate::series::Series;
+
+/// The series of one selection and how many selectors are still to read them.
+pub(super) struct Slot {
+    state: Mutex<(State, usize)>,
+}
+
+enum State {
+    /// Not read yet.
+    Fresh(SelectInput),
+    /// Read by one selector and kept for others.
+    Kept(Arc<Vec<Series>>),
+    /// There is nothing (more).
+    Taken,
+}
+
+/// A slot for each selection of a query.
+pub(super) fn slots(prepared: &Prepared, inputs: Vec<SelectInput>) -> Vec<Slot> {
+    let mut readers = vec![0; prepared.selects.len().max(inputs.len())];
+    prepared.reads.values().for_each(|reading| readers[reading.select] += 1);
+    let states = inputs.into_iter().map(State::Fresh).chain(std::iter::repeat_with(|| State::Taken));
+    readers.into_iter().zip(states).map(|(n, state)| Slot { state: Mutex::new((state, n)) }).collect()
+}
+
+impl Slot {
+    /// The series that fulfil the conditions, for the next reader; none when all have read.
+    pub(super) fn take(&self, filter: &[Matcher]) -> Option<SelectInput> {
+        let mut slot = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (state, readers) = &mut *slot;
+        *readers = readers.saturating_sub(1);
+        let is_last = *readers == 0;
+        let series = match std::mem::replace(state, State::Taken) {
+            State::Taken => return None,
+            State::Fresh(input) if is_last => return Some(filtered(input, filter)),
+            State::Fresh(input) => match input.collect::<Result<Vec<Series>, _>>() {
+                Ok(series) => Arc::new(series),
+                Err(error) => return Some(Box::new(std::iter::once(Err(error)))),
+            },
+            State::Kept(series) => series,
+        };
+        if !is_last {
+            *state = State::Kept(Arc::clone(&series));
+        }
+        match Arc::try_unwrap(series) {
+            Ok(series) => Some(filtered(Box::new(series.into_iter().map(Ok)), filter)),
+            Err(series) => {
+                let filter = filter.to_vec();
+                let mut indexes = 0..series.len();
+                let picked = std::iter::from_fn(move || {
+                    indexes.find(|&i| fulfils(&series[i], &filter)).map(|i| Ok(series[i].clone()))
+                });
+                Some(Box::new(picked))
+            }
+        }
+    }
+}
+
+fn filtered(input: SelectInput, filter: &[Matcher]) -> SelectInput {
+    if filter.is_empty() {
+        return input;
+    }
+    let filter = filter.to_vec();
+    Box::new(input.filter(move |series| series.as_ref().map_or(true, |series| fulfils(series, &filter))))
+}
+
+fn fulfils(series: &Series, filter: &[Matcher]) -> bool {
+    filter.iter().all(|m| m.matches(series.labels.get(m.name()).unwrap_or_default()))
+}

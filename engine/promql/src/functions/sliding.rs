@@ -1,0 +1,111 @@
+//! Range functions over floats alone: windows slide along the columns of a series, and what two windows share is not
+//! worked out twice where the result stays the same to the bit.
+//!
+//! The twin of every function here is the one in `rate.rs` or `over_time.rs`, which sees one window at a time.
+
+mod counts;
+mod extremes;
+mod quantiles;
+mod rates;
+mod sums;
+#[cfg(test)]
+mod tests;
+mod variances;
+
+use tithon_chunks::Samples;
+
+use super::range_call::Site;
+use crate::annotations::Notes;
+use crate::frame::{Column, Steps};
+use crate::ops::range::RangeArg;
+
+/// The windows of all steps over the samples of one series.
+pub(super) struct Sliding<'a> {
+    times: &'a [i64],
+    values: &'a [f64],
+    steps: &'a Steps,
+    arg: &'a RangeArg,
+    /// The samples of all windows together.
+    pub(super) touched: u64,
+    /// The samples of the largest one.
+    pub(super) largest: u64,
+}
+
+/// A window that has samples.
+#[derive(Clone, Copy, Debug)]
+struct Slide {
+    /// The step.
+    step: usize,
+    /// Its first sample.
+    from: usize,
+    /// Behind its last sample.
+    to: usize,
+    /// Its left, open, end in milliseconds.
+    start: i64,
+    /// Its right, closed, end.
+    end: i64,
+}
+
+impl<'a> Sliding<'a> {
+    /// The windows over `samples`, if those are floats without start timestamps, and no modifier widens the windows.
+    pub(super) fn new(arg: &'a RangeArg, samples: &'a Samples, steps: &'a Steps) -> Option<Sliding<'a>> {
+        let plain = samples.histograms.timestamps.is_empty() && samples.float_start_timestamps.is_empty();
+        (plain && !arg.anchored && !arg.smoothed).then_some(Sliding {
+            times: &samples.floats.timestamps,
+            values: &samples.floats.values,
+            steps,
+            arg,
+            touched: 0,
+            largest: 0,
+        })
+    }
+
+    /// Evaluates the function; `None` when it has no sliding form.
+    pub(super) fn apply(&mut self, site: &Site, notes: &mut Notes) -> Option<Column> {
+        Some(match site.name {
+            "rate" | "increase" | "delta" => rates::extrapolated(self, site),
+            "irate" => rates::instant(self, true),
+            "idelta" => rates::instant(self, false),
+            "sum_over_time" => sums::sum(self),
+            "avg_over_time" => sums::avg(self),
+            "count_over_time" => self.fill(|slide, _, _| Some((slide.to - slide.from) as f64)),
+            "present_over_time" => self.fill(|_, _, _| Some(1.0)),
+            "first_over_time" => self.fill(|slide, _, values| Some(values[slide.from])),
+            "last_over_time" => self.fill(|slide, _, values| Some(values[slide.to - 1])),
+            "min_over_time" => extremes::extreme(self, |held, v| v < held),
+            "max_over_time" => extremes::extreme(self, |held, v| v > held),
+            "stddev_over_time" => variances::variance(self, f64::sqrt),
+            "stdvar_over_time" => variances::variance(self, |v| v),
+            "quantile_over_time" => quantiles::quantile(self, site, notes),
+            "changes" => counts::pairs(self, |a, b| b != a && !(a.is_nan() && b.is_nan())),
+            "resets" => counts::pairs(self, |a, b| b < a),
+            _ => return None,
+        })
+    }
+
+    /// A column of what `f` makes of each window that has samples, and of the times and values of the series.
+    #[inline(always)]
+    fn fill(&mut self, mut f: impl FnMut(Slide, &[i64], &[f64]) -> Option<f64>) -> Column {
+        let (times, values) = (self.times, self.values);
+        let (mut from, mut to) = (0, 0);
+        let (mut touched, mut largest) = (0, 0);
+        let column = Column::from_floats(self.steps.len, |step| {
+            let end = self.arg.reference.at(self.steps.time(step));
+            let start = end.saturating_sub(self.arg.range_ms);
+            while to < times.len() && times[to] <= end {
+                to += 1;
+            }
+            while from < to && times[from] <= start {
+                from += 1;
+            }
+            if from == to {
+                return None;
+            }
+            touched += to - from;
+            largest = largest.max(to - from);
+            f(Slide { step, from, to, start, end }, times, values)
+        });
+        (self.touched, self.largest) = (touched as u64, largest as u64);
+        column
+    }
+}

@@ -1,0 +1,45 @@
+//! Ranges that lie close together read as one.
+
+use std::ops::Range;
+
+/// Ascending ranges that cover all that are given, of which no two have less than `gap` bytes or just as many between
+/// them; empty ones are left out. Each range given lies inside the first one of the result that does not end before it.
+pub fn coalesce(ranges: &[Range<u64>], gap: u64) -> Vec<Range<u64>> {
+    let mut sorted: Vec<&Range<u64>> = ranges.iter().filter(|range| !range.is_empty()).collect();
+    sorted.sort_unstable_by_key(|range| range.start);
+    let mut merged: Vec<Range<u64>> = Vec::new();
+    for range in sorted {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end.saturating_add(gap) => last.end = last.end.max(range.end),
+            _ => merged.push(range.clone()),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn all_is_covered_and_nothing_close_is_apart(
+            ranges in proptest::collection::vec((0u64..500, 0u64..40), 0..20),
+            gap in 0u64..60,
+        ) {
+            let ranges: Vec<Range<u64>> = ranges.into_iter().map(|(start, len)| start..start + len).collect();
+            let merged = coalesce(&ranges, gap);
+            prop_assert!(merged.windows(2).all(|pair| pair[0].end + gap < pair[1].start));
+            for range in ranges.iter().filter(|range| !range.is_empty()) {
+                let i = merged.partition_point(|read| read.end < range.end);
+                prop_assert!(merged[i].start <= range.start && range.end <= merged[i].end);
+            }
+            for read in &merged {
+                prop_assert!(ranges.iter().any(|range| range.start == read.start));
+                prop_assert!(ranges.iter().any(|range| range.end == read.end));
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What is kept on local disk of each block between starts: the index-header of a block that is read by ranges, and the
+//! filter of a block's labels. Both are mapped, so neither is held in memory.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tithon_engine::{BlockId, map_file};
+use tithon_index::{IndexError, IndexHeader, LabelFilter};
+use tracing::warn;
+
+/// A directory with a folder for each block.
+#[derive(Clone, Debug)]
+pub(crate) struct HeaderCache {
+    dir: PathBuf,
+}
+
+const HEADER: &str = "index-header.sparse";
+const FILTER: &str = "label-filter";
+
+/// Why a file of the cache is not there; the cache is done without.
+#[derive(Debug, thiserror::Error)]
+enum CacheError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+impl HeaderCache {
+    /// The cache in a directory, which is made.
+    pub(crate) fn open(dir: PathBuf) -> io::Result<HeaderCache> {
+        fs::create_dir_all(&dir)?;
+        Ok(HeaderCache { dir })
+    }
+
+    /// The header kept of a block.
+    pub(crate) fn header(&self, block: BlockId) -> Option<IndexHeader> {
+        let open = |path: &Path| Ok(IndexHeader::from_sparse(&map_file(path)?)?);
+        self.kept(block, HEADER, open)
+    }
+
+    /// Keeps a header and gives the kept one, which takes no memory; the one given when that fails, or when its index is
+    /// of a version that has no such form.
+    pub(crate) fn keep_header(&self, block: BlockId, header: IndexHeader) -> IndexHeader {
+        if header.version() == 1 {
+            return header;
+        }
+        let written = self.write(block, HEADER, |file| Ok(header.write_sparse(file)?));
+        if let Err(error) = written {
+            warn!(block = %block, error = %error, "index-header is not cached");
+            return header;
+        }
+        self.header(block).unwrap_or(header)
+    }
+
+    /// The filter of a block's labels: the one kept, or a new one that is kept from now on.
+    pub(crate) fn filter(&self, block: BlockId, header: &IndexHeader) -> Option<LabelFilter> {
+        let open = |path: &Path| Ok(LabelFilter::open(map_file(path)?)?);
+        if let Some(filter) = self.kept(block, FILTER, open) {
+            return Some(filter);
+        }
+        let made = || -> Result<LabelFilter, CacheError> {
+            let filter = LabelFilter::build(header)?;
+            self.write(block, FILTER, |file| Ok(file.write_all(filter.as_bytes())?))?;
+            Ok(filter)
+        };
+        made().inspect_err(|error| warn!(block = %block, error = %error, "labels are not filtered")).ok()?;
+        self.kept(block, FILTER, open)
+    }
+
+    /// Deletes what is kept of other blocks.
+    pub(crate) fn retain(&self, blocks: &BTreeSet<BlockId>) -> io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            let id = entry.file_name().to_str().and_then(|name| name.parse::<BlockId>().ok());
+            if id.is_some_and(|id| !blocks.contains(&id)) {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a file of the cache; one that is damaged is as none.
+    fn kept<T>(
+        &self,
+        block: BlockId,
+        name: &str,
+        open: impl Fn(&Path) -> Result<T, CacheError>,
+    ) -> Option<T> {
+        match open(&self.dir.join(block.to_string()).join(name)) {
+            Ok(kept) => Some(kept),
+            Err(CacheError::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                warn!(block = %block, file = name, error = %error, "cached file is made again");
+                None
+            }
+        }
+    }
+
+    /// Writes a file beside its place and renames it: the file is never seen in part, nor written again once it is mapped.
+    fn write(
+        &self,
+        block: BlockId,
+        name: &str,
+        write: impl FnOnce(&mut BufWriter<File>) -> Result<(), CacheError>,
+    ) -> Result<(), CacheError> {
+        let dir = self.dir.join(block.to_string());
+        fs::create_dir_all(&dir)?;
+        let beside = dir.join(format!("{name}.tmp"));
+        let mut file = BufWriter::with_capacity(1 << 18, File::create(&beside)?);
+        write(&mut file)?;
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        fs::rename(&beside, dir.join(name))?;
+        Ok(())
+    }
+}

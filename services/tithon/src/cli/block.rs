@@ -1,0 +1,172 @@
+//! `tithon tools block`: what can be done with block directories.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+/// `tithon tools block`.
+#[derive(Args, Debug)]
+pub struct BlockFlags {
+    #[command(subcommand)]
+    pub command: BlockCommand,
+}
+
+/// What to do with blocks.
+#[derive(Subcommand, Debug)]
+pub enum BlockCommand {
+    /// What is in a block: range, series, chunks, samples, bytes, per encoding.
+    Inspect {
+        /// The block's directory.
+        dir: PathBuf,
+        /// A table for people or JSON for programs.
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// Every sample as text, one a line: labels, value, milliseconds (as `promtool tsdb dump` prints them).
+    Dump {
+        /// The block's directory.
+        dir: PathBuf,
+        /// One JSON line a series with digests of its samples instead: two blocks with the same lines hold the same.
+        #[arg(long)]
+        digest: bool,
+    },
+    /// Merge blocks into one, as the compactor does; the inputs stay as they are.
+    ///
+    /// Chunks that do not overlap are copied, overlapping ones merged, deletions applied. Example: the two replicas of
+    /// one Prometheus, merged offline:
+    ///
+    ///   tithon tools block compact --dedup=penalty --replica-label=replica --out=merged a/01HW... b/01HW...
+    #[command(verbatim_doc_comment)]
+    Compact(CompactFlags),
+    /// Make blocks of 5 minutes or an hour a sample from one block.
+    Downsample(DownsampleFlags),
+    /// Read every byte of blocks and count what is wrong; the exit code is 1 when something is.
+    Verify {
+        /// Block directories, or folders of blocks.
+        #[arg(required = true, value_name = "IN")]
+        blocks: Vec<PathBuf>,
+        #[command(flatten)]
+        job: JobFlags,
+    },
+    /// Prove two sets of blocks equal sample by sample, or list what differs; the exit code is 1 when something does.
+    ///
+    /// Blocks are compared stream by stream (resolution and external labels), however the samples are cut into
+    /// blocks and chunks.
+    Diff(DiffFlags),
+}
+
+/// What jobs on blocks have in common.
+#[derive(Args, Debug)]
+pub struct JobFlags {
+    /// Threads to work with; all cores unless given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
+    /// A table for people or JSON for programs.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// `tithon tools block compact`.
+#[derive(Args, Debug)]
+pub struct CompactFlags {
+    /// Block directories, or folders of blocks; their order does not matter.
+    #[arg(required = true, value_name = "IN")]
+    pub blocks: Vec<PathBuf>,
+    /// The folder in which the new block is put.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// What to do with replicas.
+    #[arg(long, value_enum, default_value_t = Dedup::None)]
+    pub dedup: Dedup,
+    /// An external label that tells replicas apart, not kept in the result; may be given several times.
+    #[arg(long = "replica-label", value_name = "LABEL")]
+    pub replica_label: Vec<String>,
+    /// How floats are encoded where chunks have to be made anew.
+    #[arg(long = "float-encoding", value_enum, default_value_t = Floats::Xor)]
+    pub float_encoding: Floats,
+    #[command(flatten)]
+    pub job: JobFlags,
+}
+
+/// `tithon tools block downsample`.
+#[derive(Args, Debug)]
+pub struct DownsampleFlags {
+    /// The block's directory.
+    #[arg(value_name = "IN")]
+    pub block: PathBuf,
+    /// The folder in which the new blocks are put.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// What one sample is to stand for; an hour is made from 5 minutes, and both in one pass from a raw block.
+    #[arg(long, value_enum)]
+    pub resolution: Resolutions,
+    #[command(flatten)]
+    pub job: JobFlags,
+}
+
+/// `tithon tools block diff`.
+#[derive(Args, Debug)]
+pub struct DiffFlags {
+    /// A block directory, or a folder of blocks: the first set.
+    #[arg(value_name = "FIRST")]
+    pub first: PathBuf,
+    /// The second set.
+    #[arg(value_name = "SECOND")]
+    pub second: PathBuf,
+    /// More of the first set; may be given several times.
+    #[arg(long = "first", value_name = "DIR")]
+    pub more_first: Vec<PathBuf>,
+    /// More of the second set; may be given several times.
+    #[arg(long = "second", value_name = "DIR")]
+    pub more_second: Vec<PathBuf>,
+    /// An external label to leave aside when blocks are matched; may be given several times.
+    #[arg(long = "replica-label", value_name = "LABEL")]
+    pub replica_label: Vec<String>,
+    /// Stop after this many differences.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub most: usize,
+    #[command(flatten)]
+    pub job: JobFlags,
+}
+
+/// `--dedup`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Dedup {
+    /// All inputs must have the same external labels; where they overlap all samples stay, one a time.
+    None,
+    /// The same, for inputs that differ in replica labels.
+    OneToOne,
+    /// One replica at a time, switching when it falls silent: for Prometheus servers that scrape the same targets.
+    Penalty,
+}
+
+/// `--float-encoding`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Floats {
+    /// Read by every Prometheus and Thanos.
+    Xor,
+    /// Prometheus 3.14's newer encoding.
+    Xor2,
+}
+
+/// `--resolution`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Resolutions {
+    /// A sample every 5 minutes, from a raw block.
+    #[value(name = "5m")]
+    FiveMinutes,
+    /// A sample an hour, from a block of 5 minutes (from a raw block by way of 5 minutes).
+    #[value(name = "1h")]
+    OneHour,
+    /// Both, from a raw block.
+    Both,
+}
+
+/// Form of a tool's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}

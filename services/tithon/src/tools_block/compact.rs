@@ -1,0 +1,131 @@
+//! `tools block compact`: blocks become one.
+
+use std::io::Write;
+use std::time::Instant;
+
+use serde::Serialize;
+use tithon_engine::compact::{CompactOptions, FloatEncoding, Overlap, compact};
+use tithon_engine::plan::{Group, group};
+use tithon_engine::{Block, BlockId, BlockMeta};
+use tithon_index::Labels;
+
+use super::progress::Progress;
+use super::{ToolError, inputs, pool, print_json};
+use crate::cli::{CompactFlags, Dedup, Floats, Output};
+
+/// What was done; serialises to one JSON object.
+#[derive(Serialize)]
+pub struct Made {
+    /// Ids of the blocks read.
+    pub sources: Vec<BlockId>,
+    /// Samples in them.
+    pub source_samples: u64,
+    /// The new block's meta.json; null when nothing is left and so no block was written.
+    pub block: Option<BlockMeta>,
+    /// Wall-clock time.
+    pub seconds: f64,
+}
+
+/// Runs the tool.
+pub fn run(flags: &CompactFlags, out: &mut impl Write) -> Result<(), ToolError> {
+    match (flags.dedup, flags.replica_label.is_empty()) {
+        (Dedup::None, false) => {
+            return Err(ToolError::Flags(
+                "--replica-label says which label to drop: --dedup=one-to-one or --dedup=penalty must say how",
+            ));
+        }
+        (Dedup::None, true) | (_, false) => {}
+        (_, true) => {
+            tracing::warn!("no --replica-label is given: only blocks with equal external labels are merged")
+        }
+    }
+    let blocks = inputs::open(&flags.blocks)?;
+    let group = one_group(&blocks, flags)?;
+    let thanos = blocks.iter().any(|b| b.meta().thanos.is_some()).then(|| group.thanos_meta());
+    let options = CompactOptions {
+        overlap: if flags.dedup == Dedup::Penalty { Overlap::Penalty } else { Overlap::Chain },
+        float_encoding: match flags.float_encoding {
+            Floats::Xor => FloatEncoding::Xor,
+            Floats::Xor2 => FloatEncoding::Xor2,
+        },
+    };
+    let (id, began) = (new_id(), Instant::now());
+    let expected = blocks.iter().map(bytes).sum();
+    let progress = Progress::watch("compacting", &flags.out, &[id], expected);
+    let block = pool(&flags.job)?.install(|| compact(&blocks, &flags.out, id, thanos, options))?;
+    drop(progress);
+    let made = Made {
+        sources: blocks.iter().map(Block::id).collect(),
+        source_samples: blocks.iter().map(|b| b.meta().stats.num_samples).sum(),
+        block,
+        seconds: began.elapsed().as_secs_f64(),
+    };
+    match flags.job.output {
+        Output::Json => print_json(&made, out),
+        Output::Table => print(&made, &flags.out, out),
+    }
+}
+
+/// An id for a block made now.
+pub fn new_id() -> BlockId {
+    BlockId::from_parts(unix_ms(), rand::random())
+}
+
+fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as u64
+}
+
+/// Bytes of index and segments.
+pub fn bytes(block: &Block) -> u64 {
+    (block.index().len() + block.segments().iter().map(|s| s.len()).sum::<usize>()) as u64
+}
+
+fn one_group(blocks: &[Block], flags: &CompactFlags) -> Result<Group, ToolError> {
+    let mut groups = group(blocks.iter().map(|b| b.meta().clone()), &flags.replica_label);
+    if let [first, second, ..] = groups.as_slice() {
+        let stream = |g: &Group| format!("{}@{}", resolution(g.resolution_ms), Labels::from_pairs(&g.labels));
+        let (a, b) = (&first.blocks[0], &second.blocks[0]);
+        return Err(ToolError::Streams {
+            first: a.ulid.to_string(),
+            found_first: stream(first),
+            second: b.ulid.to_string(),
+            found_second: stream(second),
+            advice: match first.resolution_ms == second.resolution_ms {
+                true => "; replicas need --dedup and --replica-label",
+                false => "",
+            },
+        });
+    }
+    Ok(groups.remove(0))
+}
+
+/// A resolution as people say it.
+pub fn resolution(ms: i64) -> &'static str {
+    match ms {
+        0 => "raw",
+        300_000 => "5m",
+        3_600_000 => "1h",
+        _ => "unknown",
+    }
+}
+
+fn print(made: &Made, dir: &std::path::Path, out: &mut impl Write) -> Result<(), ToolError> {
+    let n = made.sources.len();
+    let Some(block) = &made.block else {
+        writeln!(out, "{n} blocks hold no sample any more: no block was written")?;
+        return Ok(());
+    };
+    let speed = made.source_samples as f64 / made.seconds.max(1e-9) / 1e6;
+    writeln!(out, "{}", dir.join(block.ulid.to_string()).display())?;
+    writeln!(
+        out,
+        "{n} blocks with {} samples became one with {} samples in {} series, {} chunks: {:.2} s, {speed:.0} M samples/s",
+        made.source_samples,
+        block.stats.num_samples,
+        block.stats.num_series,
+        block.stats.num_chunks,
+        made.seconds,
+    )?;
+    Ok(())
+}

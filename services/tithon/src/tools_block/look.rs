@@ -1,0 +1,117 @@
+//! `inspect` and `dump`: what is in one block.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use comfy_table::{CellAlignment, Table, presets};
+use tithon_chunks::{EncodedChunk, Samples, TimeRange, decode_samples};
+use tithon_engine::digest::digests;
+use tithon_engine::inspect::{Inspection, inspect};
+use tithon_engine::{Block, SelectRequest};
+use tithon_index::Labels;
+use tithon_promql::format;
+
+use super::ToolError;
+use crate::cli::Output;
+
+/// Prints what is in the block.
+pub fn print_inspection(dir: &Path, output: Output, out: &mut impl Write) -> Result<(), ToolError> {
+    let found = inspect(&Block::open(dir)?)?;
+    match output {
+        Output::Table => writeln!(out, "{}", table(&found))?,
+        Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&found).map_err(io::Error::from)?)?,
+    }
+    Ok(())
+}
+
+/// Prints a line of digests a series.
+pub fn dump_digests(dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
+    let block = Block::open(dir)?;
+    for digest in digests(&block)? {
+        serde_json::to_writer(&mut *out, &digest?).map_err(io::Error::from)?;
+        out.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+/// Every sample that a query would see: deletions are applied. Chunks of unknown encoding are named and left out.
+pub fn dump(dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
+    let block = Block::open(dir)?;
+    for batch in block.select(SelectRequest::new(Vec::new(), TimeRange::ALL)) {
+        for series in batch?.series {
+            for chunk in &series.chunks {
+                dump_chunk(&series.labels, chunk, out)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn dump_chunk(labels: &Labels, chunk: &EncodedChunk, out: &mut impl Write) -> Result<(), ToolError> {
+    let mut samples = Samples::default();
+    if let Err(error) = decode_samples(chunk, TimeRange::ALL, &mut samples) {
+        tracing::warn!(series = %labels, %error, "left out a chunk that has no plain samples");
+        return Ok(());
+    }
+    for (t, value) in samples.floats.timestamps.iter().zip(&samples.floats.values) {
+        writeln!(out, "{labels} {} {t}", format::general(*value))?;
+    }
+    for (t, histogram) in samples.histograms.timestamps.iter().zip(&samples.histograms.values) {
+        writeln!(out, "{labels} {} {t}", histogram)?;
+    }
+    Ok(())
+}
+
+fn table(found: &Inspection) -> String {
+    let mut head = Table::new();
+    head.load_style(presets::NOTHING);
+    let time = |ms: i64| match u64::try_from(ms).map(std::time::Duration::from_millis) {
+        Ok(since) => humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + since).to_string(),
+        Err(_) => format!("{ms} ms"),
+    };
+    let labels = Labels::from_pairs(&found.labels);
+    let resolution = match found.resolution_ms {
+        0 => "raw".to_string(),
+        ms => format!("{} m", ms / 60_000),
+    };
+    for (key, value) in [
+        ("block", found.ulid.clone()),
+        ("from", time(found.min_time)),
+        ("to (excluded)", time(found.max_time)),
+        ("level", found.level.to_string()),
+        ("resolution", resolution),
+        ("external labels", labels.to_string()),
+        ("series", found.series.to_string()),
+        ("label names", found.label_names.to_string()),
+        ("symbols", found.symbols.to_string()),
+        ("chunks", found.chunks.to_string()),
+        ("samples", found.samples.to_string()),
+        ("deletions", found.tombstones.to_string()),
+        ("index", format!("{} bytes", found.index_bytes)),
+        ("segments", format!("{} with {} bytes", found.segments, found.segment_bytes)),
+    ] {
+        head.add_row([key, value.as_str()]);
+    }
+    let mut encodings = Table::new();
+    encodings.load_style(presets::ASCII_HORIZONTAL_ONLY);
+    encodings.set_header(["encoding", "chunks", "samples", "bytes", "bytes/sample"]);
+    for (name, count) in &found.encodings {
+        let per_sample = match count.samples {
+            0 => "-".to_string(),
+            n => format!("{:.2}", count.bytes as f64 / n as f64),
+        };
+        let numbers = [count.chunks, count.samples, count.bytes].map(|n| n.to_string());
+        let [chunks, samples, bytes] = numbers;
+        encodings.add_row([name.clone(), chunks, samples, bytes, per_sample]);
+    }
+    for column in encodings.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let mut widest = Table::new();
+    widest.load_style(presets::ASCII_HORIZONTAL_ONLY);
+    widest.set_header(["label", "values"]);
+    for (name, values) in &found.widest_labels {
+        widest.add_row([name.clone(), values.to_string()]);
+    }
+    format!("{head}\n\n{encodings}\n\n{widest}")
+}
