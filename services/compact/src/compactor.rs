@@ -8,6 +8,7 @@ use tithon_bucket::{Bucket, Mark, MarkKind};
 use tithon_engine::BlockId;
 use tithon_engine::plan::NoCompactReason;
 use tithon_runtime::{Cpu, Metrics, Shutdown};
+use tokio::sync::watch;
 
 use crate::metrics::CompactMetrics;
 use crate::state::{Busy, Loaded, Seen};
@@ -33,6 +34,8 @@ pub(crate) struct Inner {
     pub(crate) loaded: RwLock<Loaded>,
     /// The same without any filter.
     pub(crate) global: RwLock<Loaded>,
+    /// Iterations so far, failed ones included.
+    pub(crate) iterations: watch::Sender<u64>,
 }
 
 impl Compactor {
@@ -58,8 +61,14 @@ impl Compactor {
             busy: Busy::default(),
             loaded: RwLock::default(),
             global: RwLock::default(),
+            iterations: watch::Sender::new(0),
         };
         Compactor { inner: Arc::new(inner) }
+    }
+
+    /// Counts iterations: whoever shows the bucket's blocks looks again when it changes.
+    pub fn iterations(&self) -> watch::Receiver<u64> {
+        self.inner.iterations.subscribe()
     }
 
     /// Milliseconds since the Unix epoch.

@@ -15,6 +15,7 @@ impl Compactor {
     pub async fn iterate(&self) -> Result<Report, CompactError> {
         let reporter = Reporter::default();
         let result = self.steps(&reporter).await;
+        self.inner.iterations.send_modify(|count| *count += 1);
         let mut report = reporter.take();
         if let Err(error) = result {
             if !report.faults.is_empty() {

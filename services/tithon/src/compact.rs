@@ -14,7 +14,7 @@ use tithon_engine::plan::{LEVELS_MS, Retention};
 use tithon_runtime::Cpu;
 use tracing::{error, info};
 
-pub use self::flags::{CompactFlags, MergeFunc};
+pub use self::flags::{CompactorFlags, MergeFunc};
 use crate::flags::{PathOrContentError, path_or_content};
 use crate::process::{HttpProcess, ProcessError};
 use crate::store::{StoreProcessError, open_bucket};
@@ -52,7 +52,7 @@ pub enum CompactProcessError {
 }
 
 /// Runs one iteration, or with `--wait` until a signal comes.
-pub async fn run(flags: &CompactFlags) -> Result<(), CompactProcessError> {
+pub async fn run(flags: &CompactorFlags) -> Result<(), CompactProcessError> {
     let options = options(flags)?;
     let process = HttpProcess::start("compact", &flags.http).await?;
     let bucket = open_bucket(&flags.bucket)?.ok_or(StoreProcessError::NoBucket)?.with_retry(RETRY);
@@ -93,7 +93,7 @@ pub async fn run(flags: &CompactFlags) -> Result<(), CompactProcessError> {
     }
 }
 
-fn run_options(flags: &CompactFlags) -> RunOptions {
+fn run_options(flags: &CompactorFlags) -> RunOptions {
     RunOptions {
         wait: flags.wait,
         wait_interval: flags.wait_interval,
@@ -109,7 +109,7 @@ fn run_options(flags: &CompactFlags) -> RunOptions {
 }
 
 /// The flags as the compactor's options, checked as upstream checks them.
-fn options(flags: &CompactFlags) -> Result<CompactorOptions, CompactProcessError> {
+fn options(flags: &CompactorFlags) -> Result<CompactorOptions, CompactProcessError> {
     let refuse = |text: &str| Err(CompactProcessError::Flags(text.to_owned()));
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let defaults = CompactorOptions::default();

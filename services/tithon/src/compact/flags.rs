@@ -9,7 +9,7 @@ use crate::flags::{BucketFlags, Duration, HttpFlags, parse_duration, parse_size,
 
 /// `tithon compact`.
 #[derive(Args, Debug)]
-pub struct CompactFlags {
+pub struct CompactorFlags {
     #[command(flatten)]
     pub http: HttpFlags,
     #[command(flatten)]
