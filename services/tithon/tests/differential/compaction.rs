@@ -15,7 +15,7 @@ const QUERIES: [&str; 4] = [
 ];
 
 fn answers(server: &Server, metas: &[Value]) -> Vec<Value> {
-    let of = |key: &str| metas.iter().filter_map(|meta| meta[key].as_i64());
+    let of = |key: &'static str| metas.iter().filter_map(move |meta| meta[key].as_i64());
     let (start, end) = (of("minTime").min().unwrap() / 1000, of("maxTime").max().unwrap() / 1000);
     let (start, end) = ((start + 3600).to_string(), (end - 3600).to_string());
     let ask = |query: &&'static str| {
