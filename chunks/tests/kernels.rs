@@ -70,6 +70,38 @@ fn all_paths_agree_on_every_count_and_alignment() {
     }
 }
 
+/// Chunks at every place in a word and in a cache line.
+#[test]
+fn all_paths_agree_on_every_alignment_in_memory() {
+    let sound: Vec<Vec<u8>> = (0..8).map(|k| chunk(k, 50)).collect();
+    let expected = decode_by(DecodePath::Scalar, &sound);
+    for shift in 0..64 {
+        let moved: Vec<Vec<u8>> = sound.iter().map(|data| [&vec![0xff; shift], &data[..]].concat()).collect();
+        let chunks: Vec<(Encoding, &[u8])> =
+            moved.iter().map(|data| (Encoding::Xor, &data[shift..])).collect();
+        for path in PATHS {
+            let (mut out, mut ends) = (SampleBatch::default(), vec![]);
+            decode_float_chunks_by(path, &chunks, &mut out, &mut ends).unwrap();
+            assert!(bits(&out) == expected.0[1..], "{path:?}, {shift}");
+        }
+    }
+}
+
+#[test]
+fn folds_in_lanes_are_those_of_each_chunk_for_every_count() {
+    for n in 0..300usize {
+        let data: Vec<Vec<u8>> = (0..13).map(|k| chunk((n * 13 + k) as u64, n + k % 3)).collect();
+        let chunks: Vec<(Encoding, &[u8])> = data.iter().map(|data| (Encoding::Xor, &data[..])).collect();
+        let mut folds = Vec::new();
+        fold_float_chunks(&chunks, &mut folds).unwrap();
+        for (fold, data) in folds.iter().zip(&data) {
+            let mut batch = SampleBatch::default();
+            decode_floats(Encoding::Xor, data, TimeRange::ALL, &mut batch).unwrap();
+            check_fold(fold, &batch);
+        }
+    }
+}
+
 #[test]
 fn lanes_of_very_different_lengths_agree() {
     let chunks: Vec<Vec<u8>> =

@@ -2,24 +2,34 @@
 //!
 //! Output bytes depend on the inputs and options alone, and equal upstream's. Prometheus `tsdb/compact.go`,
 //! `storage/merge.go`; Thanos `pkg/dedup/chunk_iter.go`.
+//!
+//! [`compact`] goes from mapped directories to a directory. [`compact_into`] goes from any [`Source`], a block whose
+//! files are read by ranges, to any [`BlockFiles`], which takes files from front to back while they are made: nothing
+//! needs to be on local disk. Memory is bounded by the number of sources, not by their size, but for what an index
+//! takes until its end: its strings and about three bytes a label of a series.
 
 mod chunks;
 mod encode;
 mod sets;
+mod source;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use tithon_chunks::{EncodedChunk, TimeRange};
-use tithon_index::Labels;
+use tithon_index::{IndexHeader, Labels};
 
 use self::sets::{Found, SeriesSets};
+use crate::writer::Content;
 use crate::{
-    Block, BlockDesc, BlockError, BlockId, BlockMeta, BlockWriter, Compaction, MetaParts, ThanosMeta,
+    Block, BlockDesc, BlockError, BlockFiles, BlockId, BlockMeta, BlockWriter, Compaction, MetaParts,
+    ThanosMeta,
 };
 
 pub use self::encode::{ChunkBuilder, FloatEncoding, MergeError};
+pub use self::source::Source;
 
 /// How chunks of one series that overlap in time become one sequence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -54,19 +64,82 @@ pub fn compact(
     thanos: Option<ThanosMeta>,
     options: CompactOptions,
 ) -> Result<Option<BlockMeta>, BlockError> {
-    let metas: Vec<&BlockMeta> = blocks.iter().map(Block::meta).collect();
-    let parts = MetaParts { thanos, ..output_parts(&metas) };
+    let sources: Vec<Source<'_>> = blocks.iter().map(Source::from).collect();
+    let parts = MetaParts { thanos, ..output_parts(&sources) };
+    let headers: Vec<_> = blocks.iter().map(Block::header).collect();
+    let mut writer = BlockWriter::with_symbols(parent, id, symbols(&headers))?;
+    run(sources, &parts, options, &[id], |_, labels, chunks| writer.add_series(labels, chunks))?;
+    writer.finish(parts)
+}
+
+/// A block to be made of a compaction, or of a part of its series.
+pub struct Output<'a> {
+    /// Its id.
+    pub id: BlockId,
+    /// Takes its segments and its index.
+    pub files: Box<dyn BlockFiles + 'a>,
+}
+
+/// Merges `sources`, in this order, and spreads the series over `outputs`: output `i` of `n` takes those whose
+/// [`Labels::hash64`] leaves `i` when divided by `n`, so that one output takes all.
+///
+/// Writes segments and index of each output and answers with its meta, for the caller to write as the last file: the
+/// block exists from then on. `None` where no sample is left; its files are to be thrown away. Of several outputs,
+/// each counts its own id among its sources besides those of the inputs: by their sources alone none is a duplicate
+/// of another, and the inputs are contained in every one of them. Publish all metas or none before an input is
+/// deleted.
+///
+/// Uses the rayon pool that it is called in; `fetch` of different sources may be called at the same time.
+pub fn compact_into(
+    sources: Vec<Source<'_>>,
+    mut outputs: Vec<Output<'_>>,
+    thanos: Option<ThanosMeta>,
+    options: CompactOptions,
+) -> Result<Vec<Option<BlockMeta>>, BlockError> {
+    let parts = MetaParts { thanos, ..output_parts(&sources) };
+    let headers: Vec<_> = sources.iter().map(|s| Arc::clone(&s.header)).collect();
+    let headers: Vec<_> = headers.iter().collect();
+    let start = |output: &mut Output<'_>| Content::new(&mut *output.files, output.id, symbols(&headers));
+    let mut contents = outputs.iter_mut().map(start).collect::<Result<Vec<_>, _>>()?;
+    let ids: Vec<BlockId> = outputs.iter().map(|o| o.id).collect();
+    run(sources, &parts, options, &ids, |output, labels, chunks| {
+        contents[output].add_series(&mut *outputs[output].files, labels, chunks)
+    })?;
+    let finish = |(content, output): (Content, &mut Output<'_>)| {
+        let mut meta = content.meta(parts.clone());
+        if ids.len() > 1 {
+            meta.compaction.sources.push(output.id);
+            meta.compaction.sources.sort_unstable();
+        }
+        content.finish(&mut *output.files, meta)
+    };
+    contents.into_iter().zip(&mut outputs).map(finish).collect()
+}
+
+/// Merges and hands each series to `add`, with the number of the output it belongs to.
+fn run(
+    sources: Vec<Source<'_>>,
+    parts: &MetaParts,
+    options: CompactOptions,
+    outputs: &[BlockId],
+    mut add: impl FnMut(usize, &Labels, &[EncodedChunk]) -> Result<(), BlockError> + Send,
+) -> Result<(), BlockError> {
     let range = TimeRange::new(parts.min_time, parts.max_time.saturating_sub(1));
-    let mut writer = BlockWriter::with_symbols(parent, id, symbols(blocks))?;
-    let mut sets = SeriesSets::new(blocks, range)?;
+    let Some(&id) = outputs.first() else { return Ok(()) };
+    let mut sets = SeriesSets::new(sources, range);
     let mut merged = next_merged(&mut sets, id, options)?;
     while !merged.is_empty() {
-        let write = || merged.iter().try_for_each(|(labels, chunks)| writer.add_series(labels, chunks));
+        let write = || {
+            merged.iter().try_for_each(|(labels, chunks)| {
+                let n = outputs.len() as u64;
+                add(if n == 1 { 0 } else { (labels.hash64() % n) as usize }, labels, chunks)
+            })
+        };
         let (written, next) = rayon::join(write, || next_merged(&mut sets, id, options));
         written?;
         merged = next?;
     }
-    writer.finish(parts)
+    Ok(())
 }
 
 /// Reads and merges the next batch; empty at the end.
@@ -95,11 +168,12 @@ fn next_merged(
 }
 
 /// Range and history of a block made of these.
-fn output_parts(metas: &[&BlockMeta]) -> MetaParts {
-    let mut sources = BTreeSet::new();
+fn output_parts(sources: &[Source<'_>]) -> MetaParts {
+    let metas: Vec<&BlockMeta> = sources.iter().map(|s| &s.meta).collect();
+    let mut ids = BTreeSet::new();
     let mut hints = BTreeSet::new();
-    for meta in metas {
-        sources.extend(meta.compaction.sources.iter().copied());
+    for meta in &metas {
+        ids.extend(meta.compaction.sources.iter().copied());
         hints.extend(meta.compaction.hints.iter().cloned());
     }
     let has = |meta: &BlockMeta, hint: &str| meta.compaction.hints.iter().any(|h| h == hint);
@@ -113,7 +187,7 @@ fn output_parts(metas: &[&BlockMeta]) -> MetaParts {
         max_time: metas.iter().map(|m| m.max_time).max().unwrap_or(0),
         compaction: Compaction {
             level: metas.iter().map(|m| m.compaction.level).max().unwrap_or(0) + 1,
-            sources: sources.into_iter().collect(),
+            sources: ids.into_iter().collect(),
             parents: metas.iter().map(|m| m.desc()).collect::<Vec<BlockDesc>>(),
             hints: hints.into_iter().collect(),
             ..Compaction::default()
@@ -123,8 +197,8 @@ fn output_parts(metas: &[&BlockMeta]) -> MetaParts {
 }
 
 /// The strings of all blocks, ascending, each once; those that no series uses any more too, as upstream.
-fn symbols(blocks: &[Block]) -> impl Iterator<Item = &[u8]> {
-    let mut tables: Vec<_> = blocks.iter().map(|b| b.header().symbols().iter().peekable()).collect();
+fn symbols<'h>(headers: &[&'h Arc<IndexHeader>]) -> impl Iterator<Item = &'h [u8]> + use<'h> {
+    let mut tables: Vec<_> = headers.iter().map(|h| h.symbols().iter().peekable()).collect();
     std::iter::from_fn(move || {
         let least = tables.iter_mut().filter_map(|table| table.peek().copied()).min()?;
         for table in &mut tables {
@@ -134,5 +208,7 @@ fn symbols(blocks: &[Block]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;

@@ -138,6 +138,16 @@ pub enum BlockError {
         /// What is wrong.
         source: DownsampleError,
     },
+    /// Whoever reads the block's files for us could not.
+    #[error("block {block}: {source}")]
+    Fetch {
+        /// The block.
+        block: BlockId,
+        /// What the caller should do about it.
+        kind: ErrorKind,
+        /// What went wrong there.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The driver of a selection handed back something else than it was asked for: a fault of ours.
     #[error("block {block}: {got} ranges were handed in, {expected} asked for")]
     Fetched {
@@ -157,6 +167,7 @@ impl BlockError {
             BlockError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 ErrorKind::NotFound
             }
+            BlockError::Io { source, .. } if is_full(source) => ErrorKind::LimitExceeded,
             BlockError::Io { .. } => ErrorKind::Unavailable,
             BlockError::Meta { source, .. } => source.kind(),
             BlockError::Tombstones { source, .. } => source.kind(),
@@ -169,6 +180,7 @@ impl BlockError {
                 ErrorKind::Corrupt
             }
             BlockError::Order { .. } => ErrorKind::Invalid,
+            BlockError::Fetch { kind, .. } => *kind,
             BlockError::Fetched { .. } => ErrorKind::Internal,
         }
     }
@@ -181,4 +193,10 @@ impl BlockError {
     pub(crate) fn index(block: BlockId) -> impl FnOnce(IndexError) -> BlockError {
         move |source| BlockError::Index { block, source }
     }
+}
+
+/// Whether there is no room left, so that trying again is of no use.
+fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }

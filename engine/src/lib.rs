@@ -47,4 +47,4 @@ pub use crate::mmap::map as map_file;
 pub use crate::select::{LabelRequest, LabelSelect, LabelStep, Select, SelectRequest, Step};
 pub use crate::series::{SelectedSeries, SeriesBatch};
 pub use crate::tombstones::{Tombstones, TombstonesError};
-pub use crate::writer::{BlockWriter, MetaParts};
+pub use crate::writer::{BlockFiles, BlockSink, BlockWriter, MetaParts};

@@ -1,6 +1,7 @@
 //! Writes a block: chunks and index as series come in label order, then meta.json, then the name.
 
 mod chunks;
+mod files;
 mod index;
 
 use std::path::Path;
@@ -9,7 +10,10 @@ use tithon_chunks::{AggregateChunk, ChunkMeta, EncodedChunk, Encoding, SEGMENT_B
 use tithon_index::Labels;
 
 use self::chunks::ChunkFiles;
+use self::files::Directory;
+pub use self::files::{BlockFiles, BlockSink};
 use self::index::IndexFile;
+
 use crate::publish::{Unpublished, write_atomically};
 use crate::{BlockError, BlockId, BlockMeta, BlockStats, Compaction, ThanosMeta, Tombstones};
 
@@ -26,11 +30,18 @@ pub struct MetaParts {
     pub thanos: Option<ThanosMeta>,
 }
 
-/// A block under construction. Dropped before [`BlockWriter::finish`], it leaves nothing behind.
+/// A block directory under construction. Dropped before [`BlockWriter::finish`], it leaves nothing behind.
 #[derive(Debug)]
 pub struct BlockWriter {
-    id: BlockId,
     dir: Unpublished,
+    files: Directory,
+    content: Content,
+}
+
+/// Chunks and index under construction, wherever the files are.
+#[derive(Debug)]
+pub(crate) struct Content {
+    id: BlockId,
     chunks: ChunkFiles,
     index: IndexFile,
     stats: BlockStats,
@@ -42,7 +53,8 @@ impl BlockWriter {
     pub fn create(parent: &Path, id: BlockId) -> Result<BlockWriter, BlockError> {
         let dir = Unpublished::create(parent, id)?;
         let index = IndexFile::spooled(dir.dir(), id)?;
-        Ok(BlockWriter::with_index(dir, id, index, SEGMENT_BYTES_MAX))
+        let files = Directory(dir.dir().to_owned());
+        Ok(BlockWriter { dir, files, content: Content::with_index(id, index) })
     }
 
     /// A writer that is told all strings, ascending, before the first series; they need not all be used.
@@ -52,36 +64,85 @@ impl BlockWriter {
         symbols: impl IntoIterator<Item = &'s [u8]>,
     ) -> Result<BlockWriter, BlockError> {
         let dir = Unpublished::create(parent, id)?;
-        let index = IndexFile::direct(dir.dir(), id, symbols)?;
-        Ok(BlockWriter::with_index(dir, id, index, SEGMENT_BYTES_MAX))
-    }
-
-    fn with_index(dir: Unpublished, id: BlockId, index: IndexFile, segment_bytes_max: u64) -> BlockWriter {
-        BlockWriter {
-            id,
-            chunks: ChunkFiles::new(dir.dir().join("chunks"), segment_bytes_max),
-            dir,
-            index,
-            stats: BlockStats::default(),
-            metas: Vec::new(),
-        }
+        let mut files = Directory(dir.dir().to_owned());
+        let content = Content::new(&mut files, id, symbols)?;
+        Ok(BlockWriter { dir, files, content })
     }
 
     /// Cuts segments at this many bytes instead of 512 MiB; for what comes after.
     #[must_use]
     pub fn segment_bytes_max(mut self, bytes: u64) -> BlockWriter {
-        self.chunks = ChunkFiles::new(self.dir.dir().join("chunks"), bytes);
+        self.content.chunks = ChunkFiles::new(bytes);
         self
     }
 
     /// Adds a series behind all before it in label order; its chunks ascend and do not overlap. A series without
     /// chunks is left out.
     pub fn add_series(&mut self, labels: &Labels, chunks: &[EncodedChunk]) -> Result<(), BlockError> {
+        self.content.add_series(&mut self.files, labels, chunks)
+    }
+
+    /// What has been written so far.
+    pub fn stats(&self) -> BlockStats {
+        self.content.stats
+    }
+
+    /// Makes everything durable and publishes the directory; `None`, and no directory, if no sample was written.
+    pub fn finish(self, parts: MetaParts) -> Result<Option<BlockMeta>, BlockError> {
+        let meta = self.content.meta(parts);
+        self.publish(meta)
+    }
+
+    /// Like [`BlockWriter::finish`] with a whole meta, of which only id, counts of series, chunks and samples, segment
+    /// files and index stats are replaced.
+    pub fn finish_like(self, mut meta: BlockMeta) -> Result<Option<BlockMeta>, BlockError> {
+        let Content { id, stats, .. } = &self.content;
+        meta.ulid = *id;
+        meta.stats.num_series = stats.num_series;
+        meta.stats.num_chunks = stats.num_chunks;
+        meta.stats.num_samples = stats.num_samples;
+        self.publish(meta)
+    }
+
+    fn publish(mut self, meta: BlockMeta) -> Result<Option<BlockMeta>, BlockError> {
+        let Some(meta) = self.content.finish(&mut self.files, meta)? else { return Ok(None) };
+        self.files.sync()?;
+        if meta.thanos.is_none() {
+            write_atomically(&self.dir.dir().join("tombstones"), &Tombstones::default().to_bytes())?;
+        }
+        write_atomically(&self.dir.dir().join("meta.json"), &meta.to_json())?;
+        self.dir.publish()?;
+        Ok(Some(meta))
+    }
+}
+
+impl Content {
+    /// Starts the index with all strings, ascending; they need not all be used.
+    pub(crate) fn new<'s>(
+        files: &mut dyn BlockFiles,
+        id: BlockId,
+        symbols: impl IntoIterator<Item = &'s [u8]>,
+    ) -> Result<Content, BlockError> {
+        Ok(Content::with_index(id, IndexFile::direct(files, id, symbols)?))
+    }
+
+    fn with_index(id: BlockId, index: IndexFile) -> Content {
+        let chunks = ChunkFiles::new(SEGMENT_BYTES_MAX);
+        Content { id, chunks, index, stats: BlockStats::default(), metas: Vec::new() }
+    }
+
+    /// As [`BlockWriter::add_series`].
+    pub(crate) fn add_series(
+        &mut self,
+        files: &mut dyn BlockFiles,
+        labels: &Labels,
+        chunks: &[EncodedChunk],
+    ) -> Result<(), BlockError> {
         if chunks.is_empty() {
             return Ok(());
         }
         self.metas.clear();
-        self.chunks.write(chunks, &mut self.metas)?;
+        self.chunks.write(files, chunks, &mut self.metas)?;
         self.index.add(labels, &self.metas)?;
         self.stats.num_series += 1;
         self.stats.num_chunks += chunks.len() as u64;
@@ -91,14 +152,9 @@ impl BlockWriter {
         Ok(())
     }
 
-    /// What has been written so far.
-    pub fn stats(&self) -> BlockStats {
-        self.stats
-    }
-
-    /// Makes everything durable and publishes the directory; `None`, and no directory, if no sample was written.
-    pub fn finish(self, parts: MetaParts) -> Result<Option<BlockMeta>, BlockError> {
-        let meta = BlockMeta {
+    /// The meta of what has been written so far.
+    pub(crate) fn meta(&self, parts: MetaParts) -> BlockMeta {
+        BlockMeta {
             ulid: self.id,
             min_time: parts.min_time,
             max_time: parts.max_time,
@@ -106,33 +162,23 @@ impl BlockWriter {
             compaction: parts.compaction,
             version: 1,
             thanos: parts.thanos,
-        };
-        self.publish(meta)
+        }
     }
 
-    /// Like [`BlockWriter::finish`] with a whole meta, of which only id, counts of series, chunks and samples, segment
-    /// files and index stats are replaced.
-    pub fn finish_like(self, mut meta: BlockMeta) -> Result<Option<BlockMeta>, BlockError> {
-        meta.ulid = self.id;
-        meta.stats.num_series = self.stats.num_series;
-        meta.stats.num_chunks = self.stats.num_chunks;
-        meta.stats.num_samples = self.stats.num_samples;
-        self.publish(meta)
-    }
-
-    fn publish(self, mut meta: BlockMeta) -> Result<Option<BlockMeta>, BlockError> {
+    /// Makes all files whole and tells the `thanos` section of them; `None` if no sample was written.
+    pub(crate) fn finish(
+        self,
+        files: &mut dyn BlockFiles,
+        mut meta: BlockMeta,
+    ) -> Result<Option<BlockMeta>, BlockError> {
         let segment_files = self.chunks.finish()?;
-        let index_stats = self.index.finish()?;
+        let index_stats = self.index.finish(files)?;
         if meta.stats.num_samples == 0 {
             return Ok(None);
         }
         if let Some(thanos) = &mut meta.thanos {
             (thanos.segment_files, thanos.index_stats) = (segment_files, index_stats);
-        } else {
-            write_atomically(&self.dir.dir().join("tombstones"), &Tombstones::default().to_bytes())?;
         }
-        write_atomically(&self.dir.dir().join("meta.json"), &meta.to_json())?;
-        self.dir.publish()?;
         Ok(Some(meta))
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tithon_chunks::TimeRange;
 use tithon_index::kernel::{self, Isa};
 use tithon_index::{
-    IndexHeader, IndexReader, LabelFilter, MatchOp, Matcher, SeriesDecoder, SeriesEntry, sets,
+    IndexHeader, IndexReader, LabelFilter, MatchOp, Matcher, PostingsPlan, SeriesDecoder, SeriesEntry, sets,
 };
 
 /// Any bytes taken for an index and read through.
@@ -40,6 +40,10 @@ fn header_read(header: &IndexHeader) {
         }
     }
     header.symbols().iter().take(1000).for_each(drop);
+    for pattern in ["a.*", "a|b|c", "(?i)a|b", "(?i)a.*", "(?i).*a.*", "[a-c][0-9]*", ".+", ".*b"] {
+        let matcher = Matcher::new(MatchOp::Regex, "a", pattern).expect("a pattern");
+        drop(PostingsPlan::new(header, &[matcher], 0));
+    }
 }
 
 /// Any bytes taken for a series entry.

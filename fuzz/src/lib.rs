@@ -1,5 +1,8 @@
-//! Fuzz target bodies as plain functions, replayed by ordinary tests.
+//! Fuzz target bodies as plain functions, replayed by ordinary tests over `corpus/`.
+//!
+//! With a nightly compiler: `cargo +nightly fuzz run chunks_decode --features libfuzzer`.
 
 pub mod chunks;
+pub mod histograms;
 pub mod index;
 pub mod promql;

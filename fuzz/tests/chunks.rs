@@ -2,6 +2,7 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use tithon_fuzz::chunks::{Append, decode_chunk, open_segment, round_trip};
+use tithon_fuzz::histograms;
 
 /// Bytes that are the same everywhere (splitmix64).
 fn made_up(seed: u64, len: usize) -> Vec<u8> {
@@ -81,5 +82,11 @@ fn made_up_bytes_are_taken_or_refused() {
         open_segment(&[&header, &data[..]].concat());
         let appends = Vec::<Append>::arbitrary(&mut Unstructured::new(&made_up(seed, 600)));
         round_trip(&appends.expect("enough bytes"));
+        if seed % 8 == 0 {
+            let bytes = made_up(seed, 4000);
+            let mut bytes = Unstructured::new(&bytes);
+            let appends: Result<Vec<_>, _> = (0..40).map(|_| Arbitrary::arbitrary(&mut bytes)).collect();
+            histograms::round_trip(&appends.expect("enough bytes"));
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! A checked cursor over index bytes: every read names itself in its error.
 
+use tithon_chunks::{put_uvarint, unzigzag};
+
 use crate::IndexError;
 
 /// Reads forward through `data`; `base` is where `data` lies in its file, for errors.
@@ -121,8 +123,7 @@ impl<'a> Cursor<'a> {
 
     /// Zigzag LEB128.
     pub(crate) fn varint(&mut self, what: &'static str) -> Result<i64, IndexError> {
-        let u = self.uvarint(what)?;
-        Ok((u >> 1) as i64 ^ -((u & 1) as i64))
+        Ok(unzigzag(self.uvarint(what)?))
     }
 
     /// A string behind its length.
@@ -183,29 +184,16 @@ fn short_uvarint(word: u64) -> Option<(u64, usize)> {
     Some((value, bits as usize / 8))
 }
 
-/// Appends `value` as LEB128 of minimal length.
-pub(crate) fn put_uvarint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// Appends `value` as zigzag LEB128.
-pub(crate) fn put_varint(out: &mut Vec<u8>, value: i64) {
-    put_uvarint(out, ((value << 1) ^ (value >> 63)) as u64);
-}
-
 /// Appends `s` behind its length.
 pub(crate) fn put_string(out: &mut Vec<u8>, s: &[u8]) {
-    put_uvarint(out, s.len() as u64);
+    put_uvarint(s.len() as u64, out);
     out.extend_from_slice(s);
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tithon_chunks::put_varint;
 
     use super::*;
 
@@ -214,9 +202,9 @@ mod tests {
         fn varints_come_back(u: u64, i: i64) {
             for (u, i) in [(u, i), (u >> 20, i >> 20), (u >> 40, i >> 40)] {
                 let mut out = Vec::new();
-                put_uvarint(&mut out, u);
-                put_varint(&mut out, i);
-                put_uvarint(&mut out, u);
+                put_uvarint(u, &mut out);
+                put_varint(i, &mut out);
+                put_uvarint(u, &mut out);
                 let mut cursor = Cursor::new(&out, 0);
                 prop_assert_eq!(cursor.uvarint("u").unwrap(), u);
                 prop_assert_eq!(cursor.varint("i").unwrap(), i);

@@ -9,10 +9,11 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use bytes::Bytes;
+use tithon_chunks::put_uvarint;
 
 pub use self::values::LabelValues;
 use crate::IndexError;
-use crate::cursor::{Cursor, put_string, put_uvarint};
+use crate::cursor::{Cursor, put_string};
 use crate::u32s::U32s;
 
 /// How many values of a name lie between two whose positions are kept.
@@ -158,7 +159,7 @@ impl PostingsOffsets {
             sorted.push(2);
             put_string(&mut sorted, entry.name);
             put_string(&mut sorted, entry.value);
-            put_uvarint(&mut sorted, entry.list);
+            put_uvarint(entry.list, &mut sorted);
         }
         let (names, samples) = sample_sorted(&sorted, all.len() as u32, base)?;
         let ends = ListEnds::NextList(lists.into());
@@ -227,7 +228,7 @@ impl PostingsOffsets {
             let bytes = self.entries.get(start as usize..end as usize);
             let bytes = bytes.ok_or_else(|| self.bad_position(u64::from(end)))?;
             let count = left.min(VALUES_PER_SAMPLE);
-            let sample = part.sample + k;
+            let sample = part.sample.saturating_add(k);
             Ok((bytes, LabelValues::new(self, NameEntries { first: start, end, count, sample })))
         })
     }

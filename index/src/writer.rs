@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use tithon_chunks::ChunkMeta;
+use tithon_chunks::{ChunkMeta, put_uvarint, put_varint};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::cursor::{Cursor, put_string, put_uvarint, put_varint};
+use crate::cursor::{Cursor, put_string};
 use crate::toc::{INDEX_MAGIC, Toc};
 use crate::{IndexError, Labels, SeriesRef, SymbolRef};
 
@@ -140,29 +140,29 @@ impl<W: Write> IndexWriter<W> {
     ) -> Result<(), IndexError> {
         let body = &mut self.entry;
         body.clear();
-        put_uvarint(body, labels.len() as u64);
+        put_uvarint(labels.len() as u64, body);
         for (name, value) in labels {
-            put_uvarint(body, u64::from(name.0));
-            put_uvarint(body, u64::from(value.0));
+            put_uvarint(u64::from(name.0), body);
+            put_uvarint(u64::from(value.0), body);
         }
-        put_uvarint(body, chunks.len() as u64);
+        put_uvarint(chunks.len() as u64, body);
         let mut last: Option<&ChunkMeta> = None;
         for chunk in chunks {
             let (min, max, at) = (chunk.min_time.0, chunk.max_time.0, chunk.chunk_ref.0);
             match last {
-                None => put_varint(body, min),
-                Some(last) => put_uvarint(body, min.wrapping_sub(last.max_time.0) as u64),
+                None => put_varint(min, body),
+                Some(last) => put_uvarint(min.wrapping_sub(last.max_time.0) as u64, body),
             }
-            put_uvarint(body, max.wrapping_sub(min) as u64);
+            put_uvarint(max.wrapping_sub(min) as u64, body);
             match last {
-                None => put_uvarint(body, at),
-                Some(last) => put_varint(body, at.wrapping_sub(last.chunk_ref.0) as i64),
+                None => put_uvarint(at, body),
+                Some(last) => put_varint(at.wrapping_sub(last.chunk_ref.0) as i64, body),
             }
             last = Some(chunk);
         }
         let crc = crc32c::crc32c(body);
         let mut len = Vec::with_capacity(5);
-        put_uvarint(&mut len, body.len() as u64);
+        put_uvarint(body.len() as u64, &mut len);
         body.extend_from_slice(&crc.to_be_bytes());
         self.out.write(&len)?;
         self.out.write(&self.entry)
@@ -337,8 +337,8 @@ struct Column {
 
 impl Column {
     fn push(&mut self, series: u64, value: SymbolRef) {
-        put_uvarint(&mut self.bytes, series - self.next);
-        put_uvarint(&mut self.bytes, u64::from(value.0));
+        put_uvarint(series - self.next, &mut self.bytes);
+        put_uvarint(u64::from(value.0), &mut self.bytes);
         (self.count, self.next) = (self.count + 1, series + 1);
     }
 
@@ -407,7 +407,51 @@ impl OffsetEntries {
         self.entries.push(2);
         put_string(&mut self.entries, name);
         put_string(&mut self.entries, value);
-        put_uvarint(&mut self.entries, list);
+        put_uvarint(list, &mut self.entries);
         self.count += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a limit says: what is too large, and the limit.
+    fn limit(result: Result<(), IndexError>) -> Option<(&'static str, u64)> {
+        match result {
+            Err(IndexError::TooLarge { what, bytes, max }) if bytes > max => Some((what, max)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_file_ends_where_refs_end() {
+        let mut out = Sink { sink: Vec::new(), pos: FILE_MAX - 20 };
+        out.write(&[0; 20]).unwrap();
+        assert_eq!(limit(out.write(&[0])), Some(("index", 68_719_476_720)));
+        assert_eq!(out.sink.len(), 20);
+    }
+
+    #[test]
+    fn a_section_has_a_length_of_32_bits() {
+        let mut out = Sink { sink: Vec::new(), pos: 0 };
+        let part = vec![0; 1 << 20];
+        let content = vec![part.as_slice(); 4096];
+        assert_eq!(
+            limit(out.section("postings offset table", &content)),
+            Some(("postings offset table", u32::MAX.into()))
+        );
+        assert!(out.sink.is_empty());
+    }
+
+    #[test]
+    fn a_symbol_table_is_a_section() {
+        let mut symbols = Symbols::default();
+        symbols.push(b"a").unwrap();
+        // Zeroed memory that is never looked at takes none.
+        let mut text = vec![0; 1 << 32];
+        text[0] = b'b';
+        assert_eq!(limit(symbols.push(&text).map(drop)), Some(("symbol table", u32::MAX.into())));
+        assert_eq!(symbols.len(), 1);
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tithon_chunks::{ChunkMeta, ChunkRef, TimeRange, Timestamp};
 use tithon_index::{
     Cardinality, IndexHeader, IndexHealth, IndexReader, IndexWriter, LabelFilter, Labels, MatchOp, Matcher,
-    SeriesDecoder, SeriesEntry,
+    PostingsPlan, SeriesDecoder, SeriesEntry,
 };
 
 /// One series `{__name__="up", job="a"}` with a chunk from 1700000000000 to 1700000083200 at 8.
@@ -97,6 +97,7 @@ fn walk(index: &Bytes) {
         (MatchOp::NotRegex, "__name__", "u[a-z]+"),
     ] {
         drop(reader.postings(&[Matcher::new(op, name, value).unwrap()], 0));
+        drop(reader.postings(&[Matcher::new(op, name, value).unwrap()], 1));
     }
     let (mut entry, mut decoder) = (SeriesEntry::default(), SeriesDecoder::new(header));
     if let Ok(all) = reader.postings(&[], 0) {
@@ -118,6 +119,9 @@ fn walk_header(header: &IndexHeader) {
         }
     }
     drop(header.postings_range(b"job", b"b"));
+    for pattern in ["a.*", "a|b|c", "(?i)a|b", "(?i)a.*", "(?i).*a.*", "[a-c][0-9]*", ".+", ".*b"] {
+        drop(PostingsPlan::new(header, &[Matcher::new(MatchOp::Regex, "job", pattern).unwrap()], 0));
+    }
     drop(Cardinality::of(header, 3));
     drop(LabelFilter::build(header));
 }

@@ -202,6 +202,7 @@ fn a_filter_knows_every_pair_and_few_others() {
     for set in ["wide", "xor-shapes", "real-2022"] {
         let header = IndexHeader::from_index(&read(shared(&format!("testdata/blocks/{set}/index")))).unwrap();
         let filter = LabelFilter::build(&header).unwrap();
+        assert_eq!(filter.as_bytes(), LabelFilter::build(&header).unwrap().as_bytes());
         let filter = LabelFilter::open(filter.as_bytes().clone()).unwrap();
         let (mut pairs, mut false_hits) = (0usize, 0);
         for name in header.label_names().unwrap() {

@@ -3,8 +3,9 @@
 use tithon_chunks::{EncodedChunk, TimeRange, Timestamp};
 use tithon_index::Labels;
 
+use super::Source;
 use crate::heap::Heap;
-use crate::{Block, BlockError, BlockSelect, SelectRequest, SelectedSeries, trim};
+use crate::{BlockError, BlockId, Select, SelectRequest, SelectedSeries, SeriesBatch, Step, trim};
 
 /// A series and its chunks in each block that has it. The blocks come in the order in which upstream's heap gives them:
 /// where samples tie, it decides which one stays.
@@ -22,8 +23,9 @@ pub(super) struct SeriesSets<'b> {
 }
 
 struct Input<'b> {
-    block: &'b Block,
-    batches: BlockSelect<'b>,
+    block: BlockId,
+    source: Source<'b>,
+    select: Select,
     batch: std::vec::IntoIter<SelectedSeries>,
     range: TimeRange,
     head: Option<SelectedSeries>,
@@ -31,17 +33,17 @@ struct Input<'b> {
 
 impl<'b> SeriesSets<'b> {
     /// All series with samples inside `range`; deletions are applied.
-    pub(super) fn new(blocks: &'b [Block], range: TimeRange) -> Result<SeriesSets<'b>, BlockError> {
-        let input = |block: &'b Block| Input {
-            block,
-            batches: block.select(SelectRequest::new(Vec::new(), range)),
-            batch: Vec::new().into_iter(),
-            range,
-            head: None,
+    pub(super) fn new(sources: Vec<Source<'b>>, range: TimeRange) -> SeriesSets<'b> {
+        let input = |source: Source<'b>| {
+            let request = SelectRequest::new(Vec::new(), range);
+            let (header, tombstones) = (source.header.clone(), source.tombstones.clone());
+            let select = Select::new(&source.meta, header, tombstones, request);
+            let block = source.meta.ulid;
+            Input { block, source, select, batch: Vec::new().into_iter(), range, head: None }
         };
-        let inputs: Vec<Input<'b>> = blocks.iter().map(input).collect();
+        let inputs: Vec<Input<'b>> = sources.into_iter().map(input).collect();
         let current = (0..inputs.len()).collect();
-        Ok(SeriesSets { inputs, heap: Heap::new(), current })
+        SeriesSets { inputs, heap: Heap::new(), current }
     }
 
     /// The next series, behind all before it.
@@ -77,8 +79,8 @@ impl Input<'_> {
     fn advance(&mut self) -> Result<bool, BlockError> {
         loop {
             let Some(mut series) = self.batch.next() else {
-                match self.batches.next() {
-                    Some(batch) => self.batch = batch?.series.into_iter(),
+                match self.next_batch()? {
+                    Some(batch) => self.batch = batch.series.into_iter(),
                     None => return Ok(false),
                 }
                 continue;
@@ -93,6 +95,17 @@ impl Input<'_> {
         }
     }
 
+    fn next_batch(&mut self) -> Result<Option<SeriesBatch>, BlockError> {
+        let mut fetched = Vec::new();
+        loop {
+            match self.select.step(std::mem::take(&mut fetched))? {
+                Step::Fetch(ranges) => fetched = (self.source.fetch)(&ranges)?,
+                Step::Batch(batch) => return Ok(Some(batch)),
+                Step::Done => return Ok(None),
+            }
+        }
+    }
+
     /// Takes off what reaches out of the range.
     fn cut(&self, series: &mut SelectedSeries) -> Result<(), BlockError> {
         let outside = [
@@ -102,7 +115,7 @@ impl Input<'_> {
         let mut kept = Vec::with_capacity(series.chunks.len());
         for chunk in series.chunks.drain(..) {
             let cut = trim::without(chunk, &outside)
-                .map_err(|source| BlockError::Written { block: self.block.id(), source })?;
+                .map_err(|source| BlockError::Written { block: self.block, source })?;
             kept.extend(cut);
         }
         series.chunks = kept;

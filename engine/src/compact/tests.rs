@@ -37,7 +37,7 @@ fn chunk_merges_are_as_recorded() {
     assert_eq!(lines.len(), 320);
 }
 
-fn blocks_in(dir: &str) -> Vec<Block> {
+pub(super) fn blocks_in(dir: &str) -> Vec<Block> {
     let mut dirs: Vec<PathBuf> =
         std::fs::read_dir(shared(dir)).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
     dirs.sort();

@@ -1,22 +1,15 @@
 //! The segment files of a block under construction.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::PathBuf;
-
 use tithon_chunks::{ChunkMeta, EncodedChunk, Placement, SEGMENT_HEADER, SegmentCutter, put_record};
 
+use super::files::{BlockFiles, NamedSink};
 use crate::BlockError;
-use crate::publish::sync_dir;
-
-const BUFFER_BYTES: usize = 1 << 20;
 
 /// Appends chunks, opening segment after segment.
 #[derive(Debug)]
 pub(super) struct ChunkFiles {
-    dir: PathBuf,
     cutter: SegmentCutter,
-    open: Option<(PathBuf, BufWriter<File>)>,
+    open: Option<NamedSink>,
     names: Vec<String>,
     placements: Vec<Placement>,
     lengths: Vec<usize>,
@@ -24,9 +17,8 @@ pub(super) struct ChunkFiles {
 }
 
 impl ChunkFiles {
-    pub(super) fn new(dir: PathBuf, segment_bytes_max: u64) -> ChunkFiles {
+    pub(super) fn new(segment_bytes_max: u64) -> ChunkFiles {
         ChunkFiles {
-            dir,
             cutter: SegmentCutter::new(segment_bytes_max),
             open: None,
             names: Vec::new(),
@@ -39,6 +31,7 @@ impl ChunkFiles {
     /// Writes the chunks of one series and appends where they lie to `metas`.
     pub(super) fn write(
         &mut self,
+        files: &mut dyn BlockFiles,
         chunks: &[EncodedChunk],
         metas: &mut Vec<ChunkMeta>,
     ) -> Result<(), BlockError> {
@@ -49,7 +42,7 @@ impl ChunkFiles {
         self.cutter.place(&self.lengths, &mut placements);
         for (chunk, placement) in chunks.iter().zip(&placements) {
             if placement.opens_segment {
-                self.next_segment()?;
+                self.next_segment(files)?;
             }
             self.record.clear();
             put_record(chunk.encoding, &chunk.data, &mut self.record);
@@ -64,13 +57,11 @@ impl ChunkFiles {
         Ok(())
     }
 
-    fn next_segment(&mut self) -> Result<(), BlockError> {
+    fn next_segment(&mut self, files: &mut dyn BlockFiles) -> Result<(), BlockError> {
         self.close()?;
         let name = format!("{:06}", self.names.len() + 1);
-        let path = self.dir.join(&name);
-        let file = File::create_new(&path).map_err(BlockError::io(&path))?;
+        self.open = Some(NamedSink::create(files, &format!("chunks/{name}"))?);
         self.names.push(name);
-        self.open = Some((path, BufWriter::with_capacity(BUFFER_BYTES, file)));
         self.record.clear();
         self.record.extend_from_slice(&SEGMENT_HEADER);
         self.append()
@@ -78,20 +69,16 @@ impl ChunkFiles {
 
     /// Writes `record` to the open segment.
     fn append(&mut self) -> Result<(), BlockError> {
-        let (path, file) = self.open.as_mut().expect("the first placement opens a segment");
-        file.write_all(&self.record).map_err(BlockError::io(&*path))
+        self.open.as_mut().expect("the first placement opens a segment").put(&self.record)
     }
 
     fn close(&mut self) -> Result<(), BlockError> {
-        let Some((path, file)) = self.open.take() else { return Ok(()) };
-        let synced = file.into_inner().map_err(|e| e.into_error()).and_then(|file| file.sync_all());
-        synced.map_err(BlockError::io(path))
+        self.open.take().map_or(Ok(()), NamedSink::finish)
     }
 
-    /// Makes the segments durable; answers with their names.
+    /// Makes the segments whole; answers with their names.
     pub(super) fn finish(mut self) -> Result<Vec<String>, BlockError> {
         self.close()?;
-        sync_dir(&self.dir)?;
         Ok(self.names)
     }
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use tithon_chunks::{ChunkMeta, ChunkRef, Timestamp};
 use tithon_index::{IndexWriter, Labels, SeriesRef};
 
+use super::files::{BlockFiles, NamedSink};
 use crate::{BlockError, BlockId, IndexStats};
 
 const BUFFER_BYTES: usize = 1 << 20;
@@ -20,7 +21,6 @@ const BUFFER_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct IndexFile {
     id: BlockId,
-    path: PathBuf,
     form: Form,
 }
 
@@ -32,7 +32,7 @@ enum Form {
 
 #[derive(Debug)]
 struct Direct {
-    writer: IndexWriter<BufWriter<File>>,
+    writer: IndexWriter<NamedSink>,
     measure: Measure,
 }
 
@@ -48,22 +48,21 @@ struct Spool {
 impl IndexFile {
     /// Writes entries straight away; `symbols` ascend.
     pub(super) fn direct<'s>(
-        dir: &Path,
+        files: &mut dyn BlockFiles,
         id: BlockId,
         symbols: impl IntoIterator<Item = &'s [u8]>,
     ) -> Result<IndexFile, BlockError> {
-        let path = dir.join("index");
-        let direct = Direct::start(&path, id, symbols)?;
-        Ok(IndexFile { id, path, form: Form::Direct(Box::new(direct)) })
+        let direct = Direct::start(files, id, symbols)?;
+        Ok(IndexFile { id, form: Form::Direct(Box::new(direct)) })
     }
 
-    /// Lets entries wait for the strings.
+    /// Lets entries wait in `dir` for the strings.
     pub(super) fn spooled(dir: &Path, id: BlockId) -> Result<IndexFile, BlockError> {
         let path = dir.join("index.entries.tmp");
         let file = File::create_new(&path).map_err(BlockError::io(&path))?;
         let file = BufWriter::with_capacity(BUFFER_BYTES, file);
         let spool = Spool { path, file, symbols: BTreeSet::new(), series: 0, last: None };
-        Ok(IndexFile { id, path: dir.join("index"), form: Form::Spooled(spool) })
+        Ok(IndexFile { id, form: Form::Spooled(spool) })
     }
 
     /// Adds a series behind all before it.
@@ -75,27 +74,25 @@ impl IndexFile {
     }
 
     /// Writes what remains and makes the file durable.
-    pub(super) fn finish(self) -> Result<IndexStats, BlockError> {
+    pub(super) fn finish(self, files: &mut dyn BlockFiles) -> Result<IndexStats, BlockError> {
         let direct = match self.form {
             Form::Direct(direct) => *direct,
-            Form::Spooled(spool) => spool.replay(&self.path, self.id)?,
+            Form::Spooled(spool) => spool.replay(files, self.id)?,
         };
         let (file, _) = direct.writer.finish().map_err(BlockError::index(self.id))?;
-        let synced = file.into_inner().map_err(|e| e.into_error()).and_then(|file| file.sync_all());
-        synced.map_err(BlockError::io(self.path))?;
+        file.finish()?;
         Ok(direct.measure.stats)
     }
 }
 
 impl Direct {
     fn start<'s>(
-        path: &Path,
+        files: &mut dyn BlockFiles,
         id: BlockId,
         symbols: impl IntoIterator<Item = &'s [u8]>,
     ) -> Result<Direct, BlockError> {
-        let file = File::create_new(path).map_err(BlockError::io(path))?;
-        let file = BufWriter::with_capacity(BUFFER_BYTES, file);
-        let mut writer = IndexWriter::new(file).map_err(BlockError::index(id))?;
+        let mut writer =
+            IndexWriter::new(NamedSink::create(files, "index")?).map_err(BlockError::index(id))?;
         for symbol in symbols {
             writer.add_symbol(symbol).map_err(BlockError::index(id))?;
         }
@@ -142,12 +139,12 @@ impl Spool {
     }
 
     /// Writes the index from the waiting entries and removes their file.
-    fn replay(self, index: &Path, id: BlockId) -> Result<Direct, BlockError> {
+    fn replay(self, files: &mut dyn BlockFiles, id: BlockId) -> Result<Direct, BlockError> {
         let io = || BlockError::io(&self.path);
         drop(self.file.into_inner().map_err(|e| io()(e.into_error()))?);
         let file = File::open(&self.path).map_err(io())?;
         let mut entries = BufReader::with_capacity(BUFFER_BYTES, file);
-        let mut direct = Direct::start(index, id, self.symbols.iter().map(AsRef::as_ref))?;
+        let mut direct = Direct::start(files, id, self.symbols.iter().map(AsRef::as_ref))?;
         let mut chunks = Vec::new();
         for _ in 0..self.series {
             let labels = read_entry(&mut entries, &mut chunks).map_err(io())?;

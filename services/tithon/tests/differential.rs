@@ -12,6 +12,8 @@ mod process;
 mod compaction;
 #[path = "differential/demo.rs"]
 mod demo;
+#[path = "differential/fuzz.rs"]
+mod fuzz;
 #[path = "differential/openmetrics.rs"]
 mod openmetrics;
 #[path = "differential/postings.rs"]

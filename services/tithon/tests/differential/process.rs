@@ -56,11 +56,15 @@ impl Server {
 
     /// Starts Debian's Prometheus over a copy of a data directory: it may delete or compact what it finds.
     pub fn prometheus(data: &Path) -> Server {
+        Server::prometheus_of(Command::new("prometheus"), data, &[])
+    }
+
+    /// The same of a Prometheus elsewhere, with more flags.
+    pub fn prometheus_of(mut command: Command, data: &Path, more: &[&str]) -> Server {
         let port = free_port();
         let config = data.join("prometheus.yml");
         std::fs::write(&config, "global: {scrape_interval: 1h}\n").unwrap();
-        let mut command = Command::new("prometheus");
-        command.arg(format!("--config.file={}", config.display()));
+        command.args(more).arg(format!("--config.file={}", config.display()));
         command.arg(format!("--storage.tsdb.path={}", data.display()));
         command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
         command.args(["--storage.tsdb.retention.time=100y", "--storage.tsdb.min-block-duration=2h"]);

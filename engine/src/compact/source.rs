@@ -1,0 +1,40 @@
+//! A block as a compaction reads it: by ranges, from a map or from wherever its files are.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tithon_index::IndexHeader;
+
+use crate::{Block, BlockError, BlockMeta, FileRange, Tombstones};
+
+/// Answers ranges of a block's files, in the order given; a range that reaches behind the end of its file gives what
+/// there is. It may block.
+type Fetch<'a> = Box<dyn FnMut(&[FileRange]) -> Result<Vec<Bytes>, BlockError> + Send + 'a>;
+
+/// A block to be read once, from front to back.
+pub struct Source<'a> {
+    pub(super) meta: BlockMeta,
+    pub(super) header: Arc<IndexHeader>,
+    pub(super) tombstones: Arc<Tombstones>,
+    pub(super) fetch: Fetch<'a>,
+}
+
+impl<'a> Source<'a> {
+    /// The block that `meta`, `header` and `tombstones` describe, its index entries and chunks read by `fetch`. A
+    /// failure of `fetch` that is not one of the block comes as [`BlockError::Fetch`].
+    pub fn new(
+        meta: BlockMeta,
+        header: Arc<IndexHeader>,
+        tombstones: Arc<Tombstones>,
+        fetch: impl FnMut(&[FileRange]) -> Result<Vec<Bytes>, BlockError> + Send + 'a,
+    ) -> Source<'a> {
+        Source { meta, header, tombstones, fetch: Box::new(fetch) }
+    }
+}
+
+impl<'a> From<&'a Block> for Source<'a> {
+    fn from(block: &'a Block) -> Source<'a> {
+        let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
+        Source::new(block.meta().clone(), header, tombstones, |ranges| block.read(ranges))
+    }
+}
