@@ -158,6 +158,11 @@ impl BucketBlock {
         self.filter.as_ref().is_none_or(|filter| filter.may_match(matchers))
     }
 
+    /// What was deleted since the block was written.
+    pub fn tombstones(&self) -> &Arc<Tombstones> {
+        &self.tombstones
+    }
+
     /// The block as a mapped directory, where it is one: then no read of it needs to be awaited.
     pub fn mapped(&self) -> Option<&Block> {
         match &self.source {

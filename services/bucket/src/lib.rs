@@ -12,6 +12,7 @@ mod headers;
 mod marks;
 mod metrics;
 mod retry;
+mod sink;
 mod transfer;
 
 pub use crate::block::BucketBlock;
@@ -21,4 +22,5 @@ pub use crate::discover::{Discovery, Faulty};
 pub use crate::error::BucketError;
 pub use crate::marks::{DeletionMark, Mark, MarkKind};
 pub use crate::retry::Retry;
+pub use crate::sink::BucketFiles;
 pub use crate::transfer::TransferOptions;

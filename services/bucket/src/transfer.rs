@@ -17,7 +17,7 @@ use crate::retry::Operation;
 use crate::{Bucket, BucketError};
 
 /// Files up to this size go in one request; larger ones in parts of it.
-const PART_BYTES: usize = 8 << 20;
+pub(crate) const PART_BYTES: usize = 8 << 20;
 /// Parts of one file under way at once.
 const PARTS_IN_FLIGHT: usize = 4;
 
@@ -105,7 +105,7 @@ impl Bucket {
     pub async fn upload_block(
         &self,
         from: &LocalPath,
-        mut meta: BlockMeta,
+        meta: BlockMeta,
         options: TransferOptions,
     ) -> Result<BlockMeta, BucketError> {
         let block = meta.ulid;
@@ -117,23 +117,29 @@ impl Bucket {
         let uploads = stream::iter(segments).map(upload).buffered(options.files_concurrency.max(1));
         let mut files: Vec<File> = uploads.try_collect().await?;
         files.push(self.upload_file(block, from, "index", options.hash).await?);
-        files.push(File { rel_path: "meta.json".to_owned(), size_bytes: 0, hash: None });
-        files.sort_by(|a, b| a.rel_path.cmp(&b.rel_path));
-        if let Some(thanos) = &mut meta.thanos {
-            thanos.files = files;
-            thanos.upload_time = now();
-        }
-        self.put_meta(&meta).await?;
-        Ok(meta)
+        self.seal_block(meta, files).await
     }
 
-    /// Writes a block's meta.json: from then on the block exists.
-    pub async fn put_meta(&self, meta: &BlockMeta) -> Result<(), BucketError> {
-        let path = key(meta.ulid, "meta.json");
+    /// Writes the meta.json of a block whose other `files` are in the bucket: from then on the block exists. The meta as it
+    /// was written is answered with.
+    pub async fn seal_block(
+        &self,
+        mut meta: BlockMeta,
+        mut files: Vec<File>,
+    ) -> Result<BlockMeta, BucketError> {
+        let block = meta.ulid;
+        let Some(thanos) = meta.thanos.as_mut().filter(|thanos| !thanos.labels.is_empty()) else {
+            return Err(BucketError::NoLabels { block });
+        };
+        files.push(File { rel_path: "meta.json".to_owned(), size_bytes: 0, hash: None });
+        files.sort_by(|a, b| a.rel_path.cmp(&b.rel_path));
+        thanos.files = files;
+        thanos.upload_time = now();
+        let path = key(block, "meta.json");
         let bytes = PutPayload::from(meta.to_json());
         let put = self.retrying(Operation::Upload, || self.store().put(&path, bytes.clone()));
         put.await.map_err(BucketError::object(&path))?;
-        Ok(())
+        Ok(meta)
     }
 
     async fn upload_file(

@@ -118,6 +118,7 @@ fn block_of(error: &BlockError) -> Option<BlockId> {
         | BlockError::NoSegment { block, .. }
         | BlockError::Short { block, .. }
         | BlockError::Order { block, .. }
+        | BlockError::Fetch { block, .. }
         | BlockError::Downsample { block, .. } => Some(*block),
         BlockError::WrongId { expected, .. } => Some(*expected),
         BlockError::Meta { path, .. } | BlockError::Io { path, .. } => {

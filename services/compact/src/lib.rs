@@ -13,11 +13,13 @@ mod state;
 mod view;
 
 mod source;
+mod walk;
 
 mod clean;
 mod groups;
 mod merge;
 mod repair;
+mod streaming;
 
 mod downsample;
 mod iteration;

@@ -1,7 +1,6 @@
 //! One merge: fetch, check, compact, check, upload, and only then mark what went in. Thanos `pkg/compact/compact.go`.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -30,29 +29,14 @@ impl Compactor {
         let inner = &self.inner;
         let _held = inner.busy.hold(plan.iter().map(|block| block.ulid));
         let dir = self.merge_dir().join(&group.key);
-        tokio::fs::create_dir_all(&dir).await.map_err(CompactError::scratch(&dir))?;
-        let scratch = dir.as_path();
-        let opening =
-            stream::iter(plan.to_vec()).map(|meta| async move { self.open_source(&meta, scratch).await });
-        let sources: Vec<Block> =
-            opening.buffered(inner.options.fetch_concurrency.max(1)).try_collect().await?;
-        let sources = Arc::new(sources);
-        let (id, begin) = (self.new_id(), Instant::now());
-        let options = CompactOptions { overlap: inner.options.overlap, ..CompactOptions::default() };
-        let work = {
-            let (sources, dir, thanos) = (Arc::clone(&sources), dir.clone(), group.thanos_meta());
-            move || compact(&sources, &dir, id, Some(thanos), options)
+        let begin = Instant::now();
+        let made = match inner.options.streaming {
+            true => self.merge_streaming(group, plan).await?,
+            false => self.merge_locally(group, plan, &dir).await?,
         };
-        let made = match inner.cpu.run(Priority::Background, work).await.map_err(CompactError::from)? {
-            Ok(made) => made,
-            Err(error) => return Err(self.blame(error.into(), plan, &dir).await),
-        };
-        drop(sources);
         inner.metrics.tsdb_compactions.inc();
         inner.metrics.tsdb_seconds.observe(begin.elapsed().as_secs_f64());
-        let Some(made) = made else { return Ok(None) };
-        self.check_made(&dir, &made).await?;
-        let uploaded = self.publish(&dir, made).await.map_err(refused)?;
+        let Some(uploaded) = made else { return Ok(None) };
         CompactMetrics::count(&inner.metrics.compactions, group.resolution_ms);
         info!(
             group = group.key, block = %uploaded.ulid, sources = plan.len(), samples = uploaded.stats.num_samples,
@@ -70,6 +54,32 @@ impl Compactor {
         }
         self.clear(&dir, plan, &uploaded).await?;
         Ok(Some(uploaded))
+    }
+
+    /// Fetches the sources where they cannot be mapped in place, merges them below `dir`, and uploads the result.
+    async fn merge_locally(
+        &self,
+        group: &Group,
+        plan: &[BlockMeta],
+        dir: &Path,
+    ) -> Result<Option<BlockMeta>, Obstacle> {
+        let inner = &self.inner;
+        tokio::fs::create_dir_all(dir).await.map_err(CompactError::scratch(dir))?;
+        let opening =
+            stream::iter(plan.to_vec()).map(|meta| async move { self.open_source(&meta, dir).await });
+        let sources: Vec<Block> =
+            opening.buffered(inner.options.fetch_concurrency.max(1)).try_collect().await?;
+        let id = self.new_id();
+        let options = CompactOptions { overlap: inner.options.overlap, ..CompactOptions::default() };
+        let (target, thanos) = (dir.to_owned(), group.thanos_meta());
+        let work = move || compact(&sources, &target, id, Some(thanos), options);
+        let made = match inner.cpu.run(Priority::Background, work).await.map_err(CompactError::from)? {
+            Ok(made) => made,
+            Err(error) => return Err(self.blame(error.into(), plan, dir).await),
+        };
+        let Some(made) = made else { return Ok(None) };
+        self.check_made(dir, &made).await?;
+        Ok(Some(self.publish(dir, made).await.map_err(refused)?))
     }
 
     /// Uploads a block that was made below `dir` and looks whether all of it has arrived.
@@ -96,7 +106,7 @@ impl Compactor {
     }
 
     /// Finds the block that a failed merge failed on.
-    async fn blame(&self, error: CompactError, plan: &[BlockMeta], dir: &Path) -> Obstacle {
+    pub(crate) async fn blame(&self, error: CompactError, plan: &[BlockMeta], dir: &Path) -> Obstacle {
         if error.may_pass() {
             return Obstacle::Passing(error);
         }

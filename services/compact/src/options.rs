@@ -56,6 +56,8 @@ pub struct CompactorOptions {
     pub accept_malformed_index: bool,
     /// Whether the first fault ends the iteration, as in Thanos.
     pub halt_on_error: bool,
+    /// Whether merges read and write the bucket by ranges and parts, rather than copy whole blocks to scratch space.
+    pub streaming: bool,
     /// While blocks are merged, retention and deletion run so often.
     pub upkeep_interval: Duration,
 }
@@ -86,6 +88,7 @@ impl Default for CompactorOptions {
             index_bytes_max: 64 << 30,
             accept_malformed_index: false,
             halt_on_error: false,
+            streaming: false,
             upkeep_interval: Duration::from_secs(5 * 60),
         }
     }

@@ -50,6 +50,13 @@ impl Compactor {
         let check = move || IndexHealth::check(&IndexReader::open(index)?, min, max);
         let health = self.inner.cpu.run(Priority::Background, check).await.map_err(CompactError::from)?;
         let health = health.map_err(|source| CompactError::Walk { block: id, source })?;
+        self.judge(meta, &health)?;
+        Ok(block)
+    }
+
+    /// Whether a block may be worked on, by the counts of its index.
+    pub(crate) fn judge(&self, meta: &BlockMeta, health: &IndexHealth) -> Result<(), Obstacle> {
+        let (id, min, max) = (meta.ulid, meta.min_time, meta.max_time);
         let damaged = |reason, what: String| {
             let error = CompactError::Unhealthy { block: id, what };
             Err(Obstacle::Damaged { block: id, reason, error })
@@ -71,7 +78,7 @@ impl Compactor {
             let what = format!("label names of {} series do not ascend", health.out_of_order_labels);
             return damaged(NoCompactReason::Corrupt, what);
         }
-        Ok(block)
+        Ok(())
     }
 
     async fn fetch(&self, meta: &BlockMeta, scratch: &Path) -> Result<Block, CompactError> {
@@ -138,11 +145,16 @@ impl Compactor {
         if self.inner.options.accept_malformed_index {
             return Ok(());
         }
-        let health = health.map_err(Obstacle::Plan)?;
-        if health.is_faulty() || health.duplicated_chunks > 0 {
-            let what = format!("the block that was made is not sound: {health:?}");
-            return Err(Obstacle::Plan(CompactError::Unhealthy { block: id, what }));
+        self.judge_made(id, &health.map_err(Obstacle::Plan)?)
+    }
+
+    /// Whether a block that was made may be uploaded.
+    pub(crate) fn judge_made(&self, id: BlockId, health: &IndexHealth) -> Result<(), Obstacle> {
+        let sound = !health.is_faulty() && health.duplicated_chunks == 0;
+        if sound || self.inner.options.accept_malformed_index {
+            return Ok(());
         }
-        Ok(())
+        let what = format!("the block that was made is not sound: {health:?}");
+        Err(Obstacle::Plan(CompactError::Unhealthy { block: id, what }))
     }
 }

@@ -181,6 +181,7 @@ fn options(flags: &CompactorFlags) -> Result<CompactorOptions, CompactProcessErr
         index_bytes_max: flags.block_max_index_size,
         accept_malformed_index: flags.accept_malformed_index,
         halt_on_error: flags.halt_on_error,
+        streaming: flags.streaming,
         upkeep_interval: match flags.cleanup_interval {
             Duration::ZERO => defaults.upkeep_interval,
             interval => interval,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
-use tithon_compact::Report;
+use tithon_compact::{CompactorOptions, Report};
 use tithon_engine::BlockId;
 use tithon_index::IndexReader;
 
@@ -195,7 +195,7 @@ async fn corrupt(store: &InMemory, victim: &Spec, kind: Kind, seed: &mut Seeded)
     }
 }
 
-async fn check(start: &InMemory, number: u64) {
+async fn check(start: &InMemory, number: u64, streaming: bool) {
     let mut seed = Seeded(number * 7919 + 1);
     let kind = KINDS[number as usize % KINDS.len()];
     let (cluster, place) = (seed.below(CLUSTERS.len()), seed.below(4));
@@ -205,7 +205,8 @@ async fn check(start: &InMemory, number: u64) {
     let id = victim.id();
     let before = bed::samples(&bed::objects(&store).await, &[id]);
     let dir = tempfile::tempdir().unwrap();
-    let compactor = bed::compactor(Arc::clone(&store) as _, bed::options(dir.path()));
+    let options = CompactorOptions { streaming, ..bed::options(dir.path()) };
+    let compactor = bed::compactor(Arc::clone(&store) as _, options);
     let report = compactor.iterate().await.unwrap_or_else(|e| panic!("{number} {kind:?}: {e}"));
     check_report(&report, id, kind, number);
     let objects = bed::objects(&store).await;
@@ -239,10 +240,19 @@ fn check_report(report: &Report, id: BlockId, kind: Kind, number: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_corruptions() {
+    check_all(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_corruptions_met_by_ranges() {
+    check_all(true).await;
+}
+
+async fn check_all(streaming: bool) {
     let start = Arc::new(bed::bucket_of(&specs()).await);
     let tasks = (0..100).map(|number| {
         let start = Arc::clone(&start);
-        tokio::spawn(async move { check(&start, number).await })
+        tokio::spawn(async move { check(&start, number, streaming).await })
     });
     for task in tasks.collect::<Vec<_>>() {
         task.await.unwrap();

@@ -48,6 +48,12 @@ fn lines(objects: &BTreeMap<String, bytes::Bytes>) -> Vec<String> {
 }
 
 async fn check(replica_labels: &[&str], overlap: Overlap, expected: &[&str]) {
+    for streaming in [false, true] {
+        check_one(replica_labels, overlap, expected, streaming).await;
+    }
+}
+
+async fn check_one(replica_labels: &[&str], overlap: Overlap, expected: &[&str], streaming: bool) {
     let store = Arc::new(InMemory::new());
     load(&store, &tithon_testdata::shared("testdata/bucket"), "").await;
     let dir = tempfile::tempdir().unwrap();
@@ -55,11 +61,14 @@ async fn check(replica_labels: &[&str], overlap: Overlap, expected: &[&str]) {
         replica_labels: replica_labels.iter().map(|label| label.to_string()).collect(),
         vertical: !replica_labels.is_empty(),
         overlap,
+        streaming,
         ..bed::options(dir.path())
     };
     let report = bed::compactor(Arc::clone(&store) as _, options).iterate().await.unwrap();
     assert_eq!((report.deleted, report.faults.len()), (1, 0), "{report:?}");
-    assert_eq!(lines(&bed::objects(&store).await), expected);
+    assert_eq!(lines(&bed::objects(&store).await), expected, "streaming: {streaming}");
+    let scratch = dir.path().join("compact");
+    assert!(!streaming || !scratch.exists(), "streaming needs no scratch space");
 }
 
 const UNTOUCHED: [&str; 4] = [

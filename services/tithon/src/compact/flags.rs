@@ -131,6 +131,10 @@ pub struct CompactorFlags {
     #[arg(long = "disable-admin-operations", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub disable_admin_operations: bool,
+    /// Merge without local disk: read sources by ranges, and upload the result part by part while it is made.
+    #[arg(long = "compact.streaming", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub streaming: bool,
     /// Stop at the first fault, as Thanos does, rather than leave the block at fault out and go on.
     #[arg(long = "compact.halt-on-error", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL")]
