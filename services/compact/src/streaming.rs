@@ -84,7 +84,9 @@ impl Compactor {
     /// Looks through what was written, and makes it a block.
     async fn seal(&self, made: BlockMeta, files: Vec<tithon_engine::File>) -> Result<BlockMeta, Obstacle> {
         let bucket = &self.inner.bucket;
-        let written = bucket.open_block(Arc::new(made.clone())).await.map_err(CompactError::from);
+        // Without meta.json it is no block yet that could be mapped.
+        let remote = bucket.clone().by_ranges();
+        let written = remote.open_block(Arc::new(made.clone())).await.map_err(CompactError::from);
         let written = Arc::new(written.map_err(Obstacle::Plan)?);
         let health = self.walk_remote(&written).await.map_err(Obstacle::Plan)?;
         self.judge_made(made.ulid, &health)?;

@@ -88,11 +88,13 @@ const REPLICA: &str = "--deduplication.replica-label=replica";
 
 #[test]
 fn the_golden_bucket_ends_as_thanos_leaves_it() {
-    let dir = tempfile::tempdir().unwrap();
-    bucket(&dir.path().join("bucket"));
-    let output = tithon(dir.path(), &[REPLICA]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(lines(&dir.path().join("bucket")), EXPECTED);
+    for args in [&[REPLICA][..], &[REPLICA, "--compact.streaming"], &[REPLICA, "--hash-func=SHA256"]] {
+        let dir = tempfile::tempdir().unwrap();
+        bucket(&dir.path().join("bucket"));
+        let output = tithon(dir.path(), args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(lines(&dir.path().join("bucket")), EXPECTED, "{args:?}");
+    }
 }
 
 #[test]
@@ -100,8 +102,9 @@ fn killed_again_and_again_it_ends_the_same() {
     let dir = tempfile::tempdir().unwrap();
     bucket(&dir.path().join("bucket"));
     // From before the first request to after the last one, in uneven steps.
-    for round in 0..25u64 {
-        let mut child = tithon(dir.path(), &[REPLICA]).spawn().unwrap();
+    for round in 0..30u64 {
+        let streaming = format!("--compact.streaming={}", round % 2 == 0);
+        let mut child = tithon(dir.path(), &[REPLICA, &streaming]).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(10 + round * round * 37 % 230));
         // One that has ended already needs no killing.
         let _ = child.kill();
