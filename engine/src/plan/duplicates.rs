@@ -23,7 +23,7 @@ pub fn superseded(group: &[BlockMeta]) -> Vec<Superseded> {
     let mut blocks: Vec<&BlockMeta> = group.iter().collect();
     blocks.sort_by_key(|b| (std::cmp::Reverse(b.compaction.sources.len()), !repaired(b), b.ulid));
     // Kept blocks by each of their sources: a candidate is compared with those only that have its first source.
-    let mut kept: HashMap<BlockId, Vec<(BlockId, Rc<HashSet<BlockId>>)>> = HashMap::new();
+    let mut kept: HashMap<BlockId, Vec<Kept>> = HashMap::new();
     let mut found = Vec::new();
     for block in blocks {
         let sources = &block.compaction.sources;
@@ -41,6 +41,9 @@ pub fn superseded(group: &[BlockMeta]) -> Vec<Superseded> {
     found.sort_unstable();
     found
 }
+
+/// A block that stays, and its sources.
+type Kept = (BlockId, Rc<HashSet<BlockId>>);
 
 /// The superfluous blocks of [`superseded`], ascending by id.
 pub fn duplicates(group: &[BlockMeta]) -> Vec<BlockId> {

@@ -24,7 +24,7 @@ pub struct Bucket {
     local: Option<PathBuf>,
     headers: Option<HeaderCache>,
     pub(crate) retry: Retry,
-    pub(crate) metrics: BucketMetrics,
+    pub(crate) metrics: Arc<BucketMetrics>,
 }
 
 impl Bucket {
@@ -37,7 +37,7 @@ impl Bucket {
             .map_err(|source| BucketError::Object { path: path.display().to_string(), source })?;
         // A directory without objects is no block.
         let store = store.with_automatic_cleanup(true);
-        let metrics = BucketMetrics::new(&config.directory.display().to_string());
+        let metrics = Arc::new(BucketMetrics::new(&config.directory.display().to_string()));
         Ok(Bucket { store: Arc::new(store), local: Some(path), headers: None, retry: Retry::NEVER, metrics })
     }
 
@@ -45,7 +45,7 @@ impl Bucket {
     pub fn from_store(store: Arc<dyn ObjectStore>, prefix: &str) -> Bucket {
         let store: Arc<dyn ObjectStore> =
             if prefix.is_empty() { store } else { Arc::new(PrefixStore::new(store, Path::from(prefix))) };
-        let metrics = BucketMetrics::new(prefix);
+        let metrics = Arc::new(BucketMetrics::new(prefix));
         Bucket { store, local: None, headers: None, retry: Retry::NEVER, metrics }
     }
 

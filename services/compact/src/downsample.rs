@@ -68,7 +68,7 @@ impl Compactor {
         let result = inner.cpu.run(Priority::Background, work).await.map_err(CompactError::from)?;
         let made = match result.map_err(CompactError::from) {
             Ok(made) => made,
-            Err(error) if error.may_pass() => return Err(Obstacle::Passing(error)),
+            Err(error) if error.may_pass() => return Err(Obstacle::passing(error)),
             Err(error) => return Err(self.unless_gone(meta.ulid, error).await),
         };
         let resolution = [("resolution", meta.resolution_ms().to_string())];
@@ -103,7 +103,7 @@ impl Compactor {
             Obstacle::Plan(error) => (error, None),
             Obstacle::Issue347(_) => {
                 let what = "chunks begin at the block's end; the next merge repairs it";
-                (CompactError::Beyond { block, what }, None)
+                (Box::new(CompactError::Beyond { block, what }), None)
             }
         };
         let what = error.to_string();

@@ -36,7 +36,7 @@ pub enum CompactError {
         /// One of them.
         block: BlockId,
         /// What it said.
-        source: BucketError,
+        source: Box<BucketError>,
     },
     /// An index cannot be walked.
     #[error("block {block}: index: {source}")]

@@ -108,7 +108,7 @@ impl Compactor {
     /// Finds the block that a failed merge failed on.
     pub(crate) async fn blame(&self, error: CompactError, plan: &[BlockMeta], dir: &Path) -> Obstacle {
         if error.may_pass() {
-            return Obstacle::Passing(error);
+            return Obstacle::passing(error);
         }
         match error.block().filter(|block| plan.iter().any(|meta| meta.ulid == *block)) {
             Some(block) => self.unless_gone(block, error).await,
@@ -120,7 +120,7 @@ impl Compactor {
 /// An upload that failed: trying again helps unless the block is one that may not be uploaded.
 pub(crate) fn refused(error: CompactError) -> Obstacle {
     match error.kind() {
-        ErrorKind::Invalid => Obstacle::Plan(error),
-        _ => Obstacle::Passing(error),
+        ErrorKind::Invalid => Obstacle::plan(error),
+        _ => Obstacle::passing(error),
     }
 }

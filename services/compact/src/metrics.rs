@@ -13,6 +13,7 @@ use tithon_engine::plan::NoCompactReason;
 use tithon_runtime::Metrics;
 
 type ByResolution = Family<[(&'static str, String); 1], Counter>;
+type SecondsByResolution = Family<[(&'static str, String); 1], Histogram, fn() -> Histogram>;
 type ByState = Family<[(&'static str, &'static str); 1], Gauge>;
 
 /// Counters of one compactor; clones share them.
@@ -37,7 +38,7 @@ pub(crate) struct CompactMetrics {
     pub(crate) vertical_compactions: ByResolution,
     pub(crate) downsamples: ByResolution,
     pub(crate) downsample_failures: ByResolution,
-    pub(crate) downsample_seconds: Family<[(&'static str, String); 1], Histogram, fn() -> Histogram>,
+    pub(crate) downsample_seconds: SecondsByResolution,
     pub(crate) todo_compactions: Gauge,
     pub(crate) todo_compaction_blocks: Gauge,
     pub(crate) todo_downsample_blocks: Gauge,

@@ -14,25 +14,39 @@ use crate::{CompactError, Compactor};
 #[derive(Debug)]
 pub(crate) enum Obstacle {
     /// It is damaged: it will not get better.
-    Damaged { block: BlockId, reason: NoCompactReason, error: CompactError },
+    Damaged { block: BlockId, reason: NoCompactReason, error: Box<CompactError> },
     /// It ends with chunks that begin at the block's end, as Prometheus once wrote them; they can be cut off.
     Issue347(BlockId),
     /// It is no longer in the bucket.
     Gone(BlockId),
     /// The blocks together cannot be merged, and none of them can be named.
-    Plan(CompactError),
+    Plan(Box<CompactError>),
     /// Another attempt may succeed.
-    Passing(CompactError),
+    Passing(Box<CompactError>),
 }
 
 impl From<CompactError> for Obstacle {
     /// Sorts an error by what it says of itself; whoever knows the sources looks closer.
     fn from(error: CompactError) -> Obstacle {
         match error.block() {
-            _ if error.may_pass() => Obstacle::Passing(error),
-            Some(block) => Obstacle::Damaged { block, reason: NoCompactReason::Corrupt, error },
-            None => Obstacle::Plan(error),
+            _ if error.may_pass() => Obstacle::passing(error),
+            Some(block) => Obstacle::corrupt(block, error),
+            None => Obstacle::plan(error),
         }
+    }
+}
+
+impl Obstacle {
+    pub(crate) fn plan(error: CompactError) -> Obstacle {
+        Obstacle::Plan(Box::new(error))
+    }
+
+    pub(crate) fn passing(error: CompactError) -> Obstacle {
+        Obstacle::Passing(Box::new(error))
+    }
+
+    fn corrupt(block: BlockId, error: CompactError) -> Obstacle {
+        Obstacle::Damaged { block, reason: NoCompactReason::Corrupt, error: Box::new(error) }
     }
 }
 
@@ -59,7 +73,7 @@ impl Compactor {
         let (id, min, max) = (meta.ulid, meta.min_time, meta.max_time);
         let damaged = |reason, what: String| {
             let error = CompactError::Unhealthy { block: id, what };
-            Err(Obstacle::Damaged { block: id, reason, error })
+            Err(Obstacle::Damaged { block: id, reason, error: Box::new(error) })
         };
         if health.is_critical() {
             let (outside, wholly) = (health.outside_chunks, health.complete_outside_chunks);
@@ -98,9 +112,9 @@ impl Compactor {
     /// A block that is deleted while it is read looks damaged: asks the bucket.
     pub(crate) async fn unless_gone(&self, block: BlockId, error: CompactError) -> Obstacle {
         match self.inner.bucket.has_meta(block).await {
-            Ok(true) => Obstacle::Damaged { block, reason: NoCompactReason::Corrupt, error },
+            Ok(true) => Obstacle::corrupt(block, error),
             Ok(false) => Obstacle::Gone(block),
-            Err(error) => Obstacle::Passing(error.into()),
+            Err(error) => Obstacle::passing(error.into()),
         }
     }
 
@@ -119,16 +133,16 @@ impl Compactor {
             };
             let id = meta.ulid;
             match self.inner.cpu.run(Priority::Background, move || verify::verify(&block)).await {
-                Err(error) => return Obstacle::Passing(error.into()),
+                Err(error) => return Obstacle::passing(error.into()),
                 Ok(Err(error)) => return CompactError::from(error).into(),
                 Ok(Ok(health)) if !health.is_sound() => {
                     let error = CompactError::Unhealthy { block: id, what: format!("{error}; {health:?}") };
-                    return Obstacle::Damaged { block: id, reason: NoCompactReason::Corrupt, error };
+                    return Obstacle::corrupt(id, error);
                 }
                 Ok(Ok(_)) => {}
             }
         }
-        Obstacle::Plan(error)
+        Obstacle::plan(error)
     }
 
     /// Looks through a block that was made: nothing faulty is uploaded.
@@ -145,7 +159,7 @@ impl Compactor {
         if self.inner.options.accept_malformed_index {
             return Ok(());
         }
-        self.judge_made(id, &health.map_err(Obstacle::Plan)?)
+        self.judge_made(id, &health.map_err(Obstacle::plan)?)
     }
 
     /// Whether a block that was made may be uploaded.
@@ -155,6 +169,6 @@ impl Compactor {
             return Ok(());
         }
         let what = format!("the block that was made is not sound: {health:?}");
-        Err(Obstacle::Plan(CompactError::Unhealthy { block: id, what }))
+        Err(Obstacle::plan(CompactError::Unhealthy { block: id, what }))
     }
 }

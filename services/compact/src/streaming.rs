@@ -43,7 +43,7 @@ impl Compactor {
         };
         let result = inner.cpu.run(Priority::Background, work).await.map_err(CompactError::from);
         let made = match result {
-            Err(error) => Err(Obstacle::Passing(error)),
+            Err(error) => Err(Obstacle::passing(error)),
             Ok(Err(error)) => Err(self.blame(error.into(), plan, &self.merge_dir().join(&group.key)).await),
             Ok(Ok(made)) => Ok(made.into_iter().flatten().next()),
         };
@@ -65,12 +65,12 @@ impl Compactor {
         let opened = self.inner.bucket.open_block(Arc::new(meta.clone())).await.map_err(CompactError::from);
         let block = match opened {
             Ok(block) => Arc::new(block),
-            Err(error) if error.may_pass() => return Err(Obstacle::Passing(error)),
+            Err(error) if error.may_pass() => return Err(Obstacle::passing(error)),
             Err(error) => return Err(self.unless_gone(meta.ulid, error).await),
         };
         match self.walk_remote(&block).await {
             Ok(health) => self.judge(meta, &health).map(|()| block),
-            Err(error) if error.may_pass() => Err(Obstacle::Passing(error)),
+            Err(error) if error.may_pass() => Err(Obstacle::passing(error)),
             Err(error) => Err(self.unless_gone(meta.ulid, error).await),
         }
     }
@@ -87,8 +87,8 @@ impl Compactor {
         // Without meta.json it is no block yet that could be mapped.
         let remote = bucket.clone().by_ranges();
         let written = remote.open_block(Arc::new(made.clone())).await.map_err(CompactError::from);
-        let written = Arc::new(written.map_err(Obstacle::Plan)?);
-        let health = self.walk_remote(&written).await.map_err(Obstacle::Plan)?;
+        let written = Arc::new(written.map_err(Obstacle::plan)?);
+        let health = self.walk_remote(&written).await.map_err(Obstacle::plan)?;
         self.judge_made(made.ulid, &health)?;
         let sealed = bucket.seal_block(made, files).await.map_err(CompactError::from).map_err(refused)?;
         bucket.check_files(&sealed).await.map_err(CompactError::from).map_err(refused)?;

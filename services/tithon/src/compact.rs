@@ -27,7 +27,7 @@ pub const RETRY: Retry = Retry { attempts: 5, first_pause: Duration::from_millis
 pub enum CompactProcessError {
     /// What can stop a store stops this too: the bucket, the CPU pool.
     #[error(transparent)]
-    Store(#[from] StoreProcessError),
+    Store(Box<StoreProcessError>),
     /// The process could not start or its server broke.
     #[error(transparent)]
     Process(#[from] ProcessError),
@@ -42,13 +42,25 @@ pub enum CompactProcessError {
     Flags(String),
     /// The bucket cannot be looked at.
     #[error(transparent)]
-    Compact(#[from] CompactError),
+    Compact(Box<CompactError>),
     /// Something is left undone.
     #[error("{0} faults, some of which another run may get over")]
     Unfinished(usize),
     /// A fault, with `--compact.halt-on-error`.
     #[error("halted after a fault: {0}")]
     Halted(String),
+}
+
+impl From<StoreProcessError> for CompactProcessError {
+    fn from(error: StoreProcessError) -> CompactProcessError {
+        CompactProcessError::Store(Box::new(error))
+    }
+}
+
+impl From<CompactError> for CompactProcessError {
+    fn from(error: CompactError) -> CompactProcessError {
+        CompactProcessError::Compact(Box::new(error))
+    }
 }
 
 /// Runs one iteration, or with `--wait` until a signal comes.
