@@ -47,7 +47,12 @@ impl HeaderCache {
         if header.version() == 1 {
             return header;
         }
-        let written = self.write(block, HEADER, |file| Ok(header.write_sparse(file)?));
+        let written = self.write(block, HEADER, |file| {
+            header.write_sparse(&mut *file)?;
+            file.flush()?;
+            // Opening a header verifies its first bytes only: the others must be there once the name is.
+            Ok(file.get_ref().sync_all()?)
+        });
         if let Err(error) = written {
             warn!(block = %block, error = %error, "index-header is not cached");
             return header;
@@ -111,7 +116,7 @@ impl HeaderCache {
         let beside = dir.join(format!("{name}.tmp"));
         let mut file = BufWriter::with_capacity(1 << 18, File::create(&beside)?);
         write(&mut file)?;
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        file.flush()?;
         fs::rename(&beside, dir.join(name))?;
         Ok(())
     }

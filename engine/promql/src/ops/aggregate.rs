@@ -67,6 +67,7 @@ pub(crate) fn eval(
     })?;
     let mut rows = Vec::with_capacity(groups.len());
     for (group, labels) in groups.into_iter().zip(grouper.into_labels()) {
+        ev.check_cancelled()?;
         let (column, drop_name) = group.finish(&param, pos, &mut notes);
         if !column.is_empty() {
             rows.push(Row { labels, drop_name, column });
