@@ -130,4 +130,6 @@ fn output_meta(source: &BlockMeta, target: &Target) -> BlockMeta {
 }
 
 #[cfg(test)]
+mod naive_tests;
+#[cfg(test)]
 mod tests;
