@@ -45,10 +45,28 @@ pub(crate) fn walk(data: &[u8], sink: &mut impl Sink) -> Result<(), ChunkError> 
     let mut previous_t = t;
     t = t.wrapping_add(delta);
     let mut bits = values.read(&mut reader);
-    for i in 1..n {
+    let has_runs = !has_start_fields(data);
+    let mut i = 1;
+    while i < n {
         if i > 1 {
+            let peeked = reader.window();
+            if has_runs && peeked >> 63 == 0 {
+                // A bit a sample that is as the one before.
+                let sure = (64 - (reader.position() & 7)).min(reader.left());
+                let run = (peeked.leading_zeros() as usize).min(sure).min(n - i);
+                if run == 0 {
+                    return Err(truncated(i, n));
+                }
+                if !sink.run(t, delta, values.base, run) {
+                    return Ok(());
+                }
+                t = t.wrapping_add(delta.wrapping_mul(run as i64));
+                reader.skip(run);
+                i += run;
+                continue;
+            }
             previous_t = t;
-            bits = read_joint(&mut reader, &mut delta, &mut values);
+            bits = read_joint(&mut reader, peeked, &mut delta, &mut values);
             t = t.wrapping_add(delta);
         }
         let st = start.next(i, previous_t, &mut reader);
@@ -58,6 +76,7 @@ pub(crate) fn walk(data: &[u8], sink: &mut impl Sink) -> Result<(), ChunkError> 
         if !sink.push(t, bits, st) {
             return Ok(());
         }
+        i += 1;
     }
     Ok(())
 }
@@ -97,10 +116,9 @@ impl Values {
     }
 }
 
-/// Reads the joint code of one sample: gives its bits and brings `delta` up to date.
+/// Reads the joint code of one sample, of which `window` is the beginning: gives its bits and brings `delta` up to date.
 #[inline(always)]
-fn read_joint(reader: &mut BitReader<'_>, delta: &mut i64, values: &mut Values) -> u64 {
-    let window = reader.window();
+fn read_joint(reader: &mut BitReader<'_>, window: u64, delta: &mut i64, values: &mut Values) -> u64 {
     let ones = (!window).leading_zeros().min(5);
     reader.skip((ones + 1).min(5) as usize);
     let dod = match ones {

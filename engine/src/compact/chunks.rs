@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 
 use tithon_chunks::{
     CounterResetHint, EncodedChunk, Encoding, Sample, SampleBatch, SampleValue, TimeRange, decode_exact,
-    decode_floats_with_starts,
+    decode_float_chunks, decode_floats_with_starts,
 };
 
-use super::encode::{ChunkBuilder, MergeError};
+use super::encode::{ChunkBuilder, FloatEncoding, MergeError, xor_chunks};
 use super::{CompactOptions, Overlap};
 use crate::dedup::{Pick, Track, chain, penalty};
 use crate::heap::Heap;
@@ -117,26 +117,45 @@ fn merge_tracks(tracks: &[Track<'_>], overlap: Overlap) -> Vec<Pick> {
 }
 
 fn merge_floats(chunks: &[EncodedChunk], options: CompactOptions) -> Result<Vec<EncodedChunk>, MergeError> {
-    let mut columns: Vec<(SampleBatch, Vec<i64>)> = Vec::with_capacity(chunks.len());
-    for chunk in chunks {
-        let (mut batch, mut starts) = (SampleBatch::default(), Vec::new());
-        decode_floats_with_starts(chunk.encoding, &chunk.data, TimeRange::ALL, &mut batch, &mut starts)?;
-        columns.push((batch, starts));
-    }
-    let tracks: Vec<_> = columns.iter().map(|(b, _)| Track::floats(&b.timestamps, &b.values)).collect();
-    let mut builder = ChunkBuilder::new(options.float_encoding);
-    let mut take = |track: usize, index: usize| {
-        let (batch, starts) = &columns[track];
-        let start = starts.get(index).copied().unwrap_or(0);
-        builder.push_float(start, batch.timestamps[index], batch.values[index]);
-    };
-    match options.overlap {
-        Overlap::Chain => chain::merge_each(&tracks, |pick| take(pick.track, pick.index)),
-        Overlap::Penalty => {
-            penalty::places(&tracks)
-                .iter()
-                .for_each(|place| take(place.track as usize, place.index as usize));
+    let (mut batch, mut starts, mut ends) =
+        (SampleBatch::default(), Vec::new(), Vec::with_capacity(chunks.len()));
+    if chunks.iter().all(|c| c.encoding == Encoding::Xor) {
+        let data: Vec<(Encoding, &[u8])> = chunks.iter().map(|c| (c.encoding, c.data.as_ref())).collect();
+        decode_float_chunks(&data, &mut batch, &mut ends)?;
+    } else {
+        for chunk in chunks {
+            let mut own = Vec::new();
+            decode_floats_with_starts(chunk.encoding, &chunk.data, TimeRange::ALL, &mut batch, &mut own)?;
+            if !own.is_empty() {
+                starts.resize(batch.len() - own.len(), 0);
+                starts.extend(own);
+            }
+            ends.push(batch.len());
         }
+        if !starts.is_empty() {
+            starts.resize(batch.len(), 0);
+        }
+    }
+    let begins = || std::iter::once(0).chain(ends.iter().copied());
+    let part = |(start, end): (usize, &usize)| {
+        Track::floats(&batch.timestamps[start..*end], &batch.values[start..*end])
+    };
+    let tracks: Vec<Track<'_>> = begins().zip(&ends).map(part).collect();
+    let begins: Vec<usize> = begins().collect();
+    let mut picked: Vec<usize> = Vec::with_capacity(batch.len());
+    match options.overlap {
+        Overlap::Chain => chain::merge_each(&tracks, |pick| picked.push(begins[pick.track] + pick.index)),
+        Overlap::Penalty => picked.extend(
+            penalty::places(&tracks).iter().map(|place| begins[place.track as usize] + place.index as usize),
+        ),
+    }
+    if starts.is_empty() && options.float_encoding == FloatEncoding::Xor {
+        return Ok(xor_chunks(&picked, &batch));
+    }
+    let mut builder = ChunkBuilder::new(options.float_encoding);
+    for i in picked {
+        let start = starts.get(i).copied().unwrap_or(0);
+        builder.push_float(start, batch.timestamps[i], batch.values[i]);
     }
     Ok(builder.finish())
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
-use tithon_chunks::{Encoding, Timestamp};
+use tithon_chunks::{EncodedChunk, Encoding, Timestamp};
+use tithon_index::Labels;
 use tithon_testdata::{json_lines, shared};
 
 use super::*;
