@@ -49,6 +49,7 @@ pub const KNOWN_DIFFERENCES: &[(&str, &str)] = &[
         "names in quotes, durations as numbers or expressions, experimental functions, fill, anchored, smoothed",
         "newer syntax",
     ),
+    ("regular expressions over values with a newline", "the dot matches it since 3.0"),
     ("annotations", "2.42 knows none"),
 ];
 

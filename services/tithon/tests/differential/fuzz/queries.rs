@@ -216,7 +216,9 @@ impl<'a> Queries<'a> {
     }
 
     fn matcher(&mut self, metric: &Metric) -> String {
-        let labels: Vec<&String> = metric.labels.keys().filter(|l| is_plain(l)).collect();
+        let has_newline = |label: &str| metric.labels[label].iter().any(|value| value.contains('\n'));
+        let labels = metric.labels.keys().filter(|l| is_plain(l) && (self.modern() || !has_newline(l)));
+        let labels: Vec<&String> = labels.collect();
         if labels.is_empty() || self.dice.once_in(12) {
             return format!("{}{}\"\"", self.dice.pick(LABELS), self.dice.pick(&["=", "!="]));
         }
