@@ -135,10 +135,10 @@ impl BitWriter {
         BitWriter { bytes: out, pending: 0, n_pending: 0 }
     }
 
-    /// Appends the low `n` bits of `bits`, `n` from 0 to 64; the bits above must be zero.
+    /// Appends the low `n` bits of `bits`, `n` from 1 to 64; the bits above must be zero.
     #[inline(always)]
     pub(crate) fn write(&mut self, bits: u64, n: u32) {
-        debug_assert!(n <= 64 && (n == 64 || bits >> n == 0));
+        debug_assert!(0 < n && n <= 64 && (n == 64 || bits >> n == 0));
         let free = 64 - self.n_pending;
         if n < free {
             self.pending |= bits << (free - n);

@@ -74,8 +74,7 @@ fn write(value: u64, ones: u32, out: &mut BitWriter) {
     let size = SIZES[ones as usize];
     let mark = ((1u64 << ones) - 1) << 1;
     let field = value & !(!0 << size);
-    out.write(mark, ones + 1);
-    out.write(field, size);
+    out.write(mark << size | field, ones + 1 + size);
 }
 
 #[cfg(test)]
@@ -119,5 +118,14 @@ mod tests {
         check_int(i64::MIN, 72);
         check_int(i64::MAX, 72);
         check_uint(u64::MAX, 72);
+    }
+
+    #[test]
+    fn zero_is_one_bit_also_as_the_last_of_a_word() {
+        let mut out = BitWriter::after(&[]);
+        out.write(u64::MAX >> 1, 63);
+        write_uint(0, &mut out);
+        write_int(4, &mut out);
+        assert_eq!(out.finish(&[]), [255, 255, 255, 255, 255, 255, 255, 254, 0b10100 << 3]);
     }
 }

@@ -95,7 +95,7 @@ fn evaluation_stops_soon() {
         "sum(rate(native[10m]))",
         "max_over_time(rate(m[5m])[1h:1m])",
     ] {
-        let attempts = (0..5).map(|_| delay(query));
+        let attempts = (0..10).map(|_| delay(query));
         let mut best = None;
         for attempt in attempts {
             let Some(delay) = attempt else { break };

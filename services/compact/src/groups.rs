@@ -48,9 +48,6 @@ impl Compactor {
         let resolution = work.group.resolution_ms;
         CompactMetrics::count(&metrics.runs_started, resolution);
         let vertical = self.inner.options.vertical;
-        if vertical && !overlapping(&work.group.blocks).is_empty() {
-            CompactMetrics::count(&metrics.vertical_compactions, resolution);
-        }
         while !self.stops(&work) {
             if !vertical {
                 work.leave_out_overlaps();
@@ -101,14 +98,21 @@ impl Compactor {
                 return true;
             }
         }
+        let overlaps = self.inner.options.vertical && !overlapping(&work.group.blocks).is_empty();
         let error = match self.merge(&work.group, &plan, work.reporter).await {
             Ok(made) => {
+                if overlaps && made.is_some() {
+                    let vertical = &self.inner.metrics.vertical_compactions;
+                    CompactMetrics::count(vertical, work.group.resolution_ms);
+                }
                 self.take_in(work, &plan, made).await;
                 return true;
             }
             Err(error) => error,
         };
         CompactMetrics::count(&self.inner.metrics.compaction_failures, work.group.resolution_ms);
+        // The other groups may need the room. What cannot be removed is tried again with the next iteration.
+        let _ = tokio::fs::remove_dir_all(self.merge_dir().join(&work.group.key)).await;
         match error {
             Obstacle::Damaged { block, reason, error } => {
                 self.leave_out(work, block, reason, &error.to_string()).await;

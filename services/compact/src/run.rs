@@ -28,14 +28,17 @@ pub struct RunOptions {
 }
 
 /// Runs iterations. Without `wait` the report of the only one is the answer; with it, the report of the last, once the
-/// shutdown comes. An iteration that fails is tried again with the next.
+/// shutdown comes, which cuts short what is under way. An iteration that fails is tried again with the next.
 pub async fn run(
     compactor: &Compactor,
     options: RunOptions,
     shutdown: Shutdown,
 ) -> Result<Report, CompactError> {
     if !options.wait {
-        return compactor.iterate().await;
+        return tokio::select! {
+            result = compactor.iterate() => result,
+            () = shutdown.wait() => Ok(Report::default()),
+        };
     }
     tokio::select! {
         result = iterations(compactor, options, &shutdown) => result,
@@ -59,7 +62,12 @@ async fn iterations(
             _ = ticks.tick() => {}
         }
         let metrics = &compactor.inner.metrics;
-        match compactor.iterate().await {
+        // What is cut short leaves the bucket as a crash would: whole, and to be gone on with by the next run.
+        let result = tokio::select! {
+            result = compactor.iterate() => result,
+            () = shutdown.wait() => return Ok(last),
+        };
+        match result {
             Ok(report) => {
                 let halts = compactor.inner.options.halt_on_error && !report.faults.is_empty();
                 if report.is_unfinished() {

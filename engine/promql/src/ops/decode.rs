@@ -64,8 +64,10 @@ pub(crate) fn for_each_series<T: Send>(
         Ok(ControlFlow::Continue(()))
     };
     let mut fetch = || {
+        let wanted = input.by_ref().take(n_max).take_while(|_| !ev.ctx.is_cancelled());
+        let batch = wanted.collect::<Result<Vec<Series>, _>>().map_err(QueryError::Storage);
         ev.check_cancelled()?;
-        input.by_ref().take(n_max).collect::<Result<Vec<Series>, _>>().map_err(QueryError::Storage)
+        batch
     };
     let Some(pool) = ev.ctx.pool else {
         let mut scratch = Samples::default();

@@ -48,15 +48,24 @@ fn best(
     // By group and step.
     let mut heaps: Vec<Vec<(usize, f64)>> = Vec::new();
     let mut rows: Vec<Option<(Labels, bool)>> = Vec::new();
+    let mut held = Ok(());
     ev.for_each_row(a.expr, steps, |row| {
         let group = grouper.index(&row.labels);
+        let mut bytes = 0;
         if heaps.len() == group * steps.len {
+            bytes += (steps.len * size_of::<Vec<(usize, f64)>>()) as u64;
             heaps.resize_with(heaps.len() + steps.len, Vec::new);
         }
         let heaps = &mut heaps[group * steps.len..][..steps.len];
         let mut is_kept = false;
         for (step, v) in row.column.floats() {
+            let grows = heaps[step].len() < k_of[step];
+            bytes += if grows { size_of::<(usize, f64)>() as u64 } else { 0 };
             is_kept |= k_of[step] > 0 && offer(&mut heaps[step], (rows.len(), v), k_of[step], topk);
+        }
+        held = ev.budget.add(0, bytes);
+        if held.is_err() {
+            return ControlFlow::Break(());
         }
         if row.column.histograms().iter().any(|(step, _)| k_of[*step as usize] > 0) {
             notes.ignored_in_aggregation(a.op.as_str(), ev.pos(id));
@@ -64,6 +73,7 @@ fn best(
         rows.push(is_kept.then(|| (row.labels.clone(), row.drop_name)));
         ControlFlow::Continue(())
     })?;
+    held?;
     check(ev, a, param)?;
     let n_groups = heaps.len() / steps.len.max(1);
     let mut kept = Kept::new(rows.len(), steps);
