@@ -1,9 +1,9 @@
 //! The hot loops: sample columns without double writes, and eight chunks side by side in AVX-512 or AVX2 registers.
 //!
 //! The only module of the crate with `unsafe`. The scalar twin of every kernel is [`crate::xor::walk`]. On noisy chunks
-//! two groups of four AVX2 lanes that take turns decode 1.5 to 2.6 times as fast as scalar code on a Zen 5 (8.7 to 14 ns
-//! a sample against 18 to 26, with other work on the machine; AVX-512: 8.3 to 12.6); four lanes alone or gathers are no
-//! faster. NEON stays scalar: two lanes a register, and no such machine at hand to measure on.
+//! two groups of four AVX2 lanes that take turns decode 1.5 to 1.9 times as fast as scalar code on a Zen 5 (5.2 to 6.3 ns
+//! a sample against 9.1 to 10; AVX-512: 3.8 to 4.2); four lanes alone or gathers are no faster. NEON stays scalar: two
+//! lanes a register, and no such machine at hand to measure on.
 #![allow(unsafe_code)]
 
 mod columns;
