@@ -1,105 +1,259 @@
-//! Compaction and downsampling of synthetic blocks: `cargo bench -p tithon-benches --bench compact [-- --json]`.
+//! Compaction and downsampling of synthetic blocks, each run a process of its own:
+//! `cargo bench -p tithon-benches --bench compact [-- --json]`.
 //!
-//! Input: blocks of two hours, a sample every 15 s, half of the series counters, half gauges. `SERIES` in the
-//! environment sets how many there are (20,000 otherwise).
+//! Input: blocks of two hours, a sample every 15 s, half of the series counters, half gauges; four in a row for
+//! horizontal compaction and, merged, for downsampling, two of the same hours five seconds apart for vertical. `SERIES`
+//! in the environment sets how many there are (20,000 otherwise); a quarter and half of them show how cost grows.
+//! Blocks lie below `TMPDIR`.
+//!
+//! `TITHON_UPSTREAM` may name a program to be measured in the same rounds, called as `PROGRAM MODE OUT IN...`: MODE is
+//! `prometheus` or `thanos` (horizontal), `penalty`, `one-to-one`, `5m` or `1h`; it leaves a block below OUT and prints
+//! a last line of JSON: `wall` and `cpu` in seconds, `rss_mb` in MiB. Without it, figures measured once stand in.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
 use tithon_benches::Report;
 use tithon_chunks::{EncodedChunk, Encoding, Timestamp, XorEncoder};
 use tithon_engine::compact::{CompactOptions, Overlap, compact};
 use tithon_engine::downsample::{Target, downsample};
-use tithon_engine::{Block, BlockId, BlockWriter, Compaction, MetaParts, Resolution};
+use tithon_engine::{Block, BlockId, BlockWriter, Compaction, MetaParts, Resolution, Source, ThanosMeta};
 use tithon_index::Labels;
+use tithon_testdata::synthetic::{self, Fleet};
 
 const STEP_MS: i64 = 15_000;
 const BLOCK_MS: i64 = 7_200_000;
 const CHUNK_SAMPLES: usize = 120;
 const N_ROUNDS: usize = 3;
 
-/// Samples a second in millions, measured on 2 vCPU of the same kind.
-const UPSTREAM: [(&str, &str, f64); 4] = [
-    ("horizontal", "Prometheus's compactor", 74.0),
-    ("vertical chain", "Thanos one-to-one", 7.4),
-    ("vertical penalty", "Thanos penalty", 9.0),
-    ("downsample to 5m", "Thanos", 16.5),
+/// A kind of run: name, our mode, upstream's, which blocks, and upstream's speed where it is not at hand: millions of
+/// samples a second on 2 vCPU of the same kind.
+struct Case {
+    name: &'static str,
+    mode: &'static str,
+    upstream: &'static [&'static str],
+    input: Input,
+    known: f64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Input {
+    InTime,
+    Replicas,
+    Long,
+}
+
+const CASES: [Case; 5] = [
+    Case {
+        name: "compact/horizontal",
+        mode: "horizontal",
+        upstream: &["prometheus"],
+        input: Input::InTime,
+        known: 74.0,
+    },
+    Case {
+        name: "compact/one-to-one",
+        mode: "one-to-one",
+        upstream: &["one-to-one"],
+        input: Input::Replicas,
+        known: 7.4,
+    },
+    Case {
+        name: "compact/penalty",
+        mode: "penalty",
+        upstream: &["penalty"],
+        input: Input::Replicas,
+        known: 9.0,
+    },
+    Case { name: "downsample/5m", mode: "5m", upstream: &["5m"], input: Input::Long, known: 16.5 },
+    Case { name: "downsample/both", mode: "both", upstream: &["5m", "1h"], input: Input::Long, known: 16.0 },
 ];
 
+/// What a run took.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Cost {
+    wall: f64,
+    cpu: f64,
+    rss_mb: f64,
+}
+
 fn main() {
-    let n_series = std::env::var("SERIES").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000);
-    let dir = tempfile::tempdir().expect("a temporary directory");
+    let args: Vec<String> = std::env::args().collect();
+    if let [_, flag, mode, threads, out, blocks @ ..] = args.as_slice()
+        && flag == "--one"
+    {
+        one(mode, threads.parse().expect("a number of threads"), Path::new(out), blocks);
+        return;
+    }
+    let most = std::env::var("SERIES").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000);
+    let upstream = std::env::var_os("TITHON_UPSTREAM").map(PathBuf::from);
     let mut report = Report::from_args();
-    let in_time: Vec<Block> =
-        (0..4).map(|i| generate(dir.path(), i, i as i64 * BLOCK_MS, 0, n_series)).collect();
-    let replicas: Vec<Block> =
-        (0..2).map(|i| generate(dir.path(), 10 + i, 0, i as i64 * 5000, n_series)).collect();
-    let long = vec![merged(dir.path(), &in_time)];
-    let out = dir.path().join("out");
-    let merge = |blocks: &[Block], overlap| {
-        let options = CompactOptions { overlap, ..CompactOptions::default() };
-        drop(compact(blocks, &out, BlockId::from_parts(1, 1), None, options).expect("sound blocks"));
-    };
-    let coarsen = |blocks: &[Block], levels: &[Resolution]| {
-        let target =
-            |(i, r): (usize, &Resolution)| Target { resolution: *r, id: BlockId::from_parts(2, i as u128) };
-        let targets: Vec<Target> = levels.iter().enumerate().map(target).collect();
-        drop(downsample(&blocks[0], &out, &targets).expect("a sound block"));
-    };
-    let (five, hour) = (Resolution::FiveMinutes, Resolution::OneHour);
-    for threads in [1, 2] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-        let mut bench = |name: &str, blocks: &[Block], run: &(dyn Fn(&[Block]) + Sync)| {
-            let samples: u64 = blocks.iter().map(|b| b.meta().stats.num_samples).sum();
-            let seconds = median(|| pool.install(|| run(blocks)));
-            let speed = samples as f64 / seconds / 1e6;
-            let known = UPSTREAM.iter().find(|known| known.0 == name);
-            let (against, ratio) = known.map_or(("", 0.0), |(_, who, theirs)| (*who, speed / theirs));
-            report.row(&format!("{name}, {threads} threads"), "M samples/s", speed, against, ratio);
-        };
-        bench("horizontal", &in_time, &|blocks| merge(blocks, Overlap::Chain));
-        bench("vertical chain", &replicas, &|blocks| merge(blocks, Overlap::Chain));
-        bench("vertical penalty", &replicas, &|blocks| merge(blocks, Overlap::Penalty));
-        bench("downsample to 5m", &long, &|blocks| coarsen(blocks, &[five]));
-        bench("downsample to 5m and 1h", &long, &|blocks| coarsen(blocks, &[five, hour]));
+    for n_series in [most / 4, most / 2, most] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let blocks = Blocks::generate(dir.path(), n_series);
+        for case in &CASES {
+            measure(case, &blocks, dir.path(), upstream.as_deref().filter(|_| n_series == most), &mut report);
+        }
     }
     report.finish();
 }
 
-fn median(run: impl Fn()) -> f64 {
-    let mut times: Vec<f64> = (0..N_ROUNDS)
-        .map(|_| {
-            let start = Instant::now();
-            run();
-            start.elapsed().as_secs_f64()
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times[N_ROUNDS / 2]
+fn measure(case: &Case, blocks: &Blocks, dir: &Path, upstream: Option<&Path>, report: &mut Report) {
+    let input = blocks.of(case.input);
+    let samples: u64 = input.iter().map(|b| Block::open(b).expect("a block").meta().stats.num_samples).sum();
+    let out = dir.join("out");
+    let exe = std::env::current_exe().expect("this program");
+    let mut costs: [Vec<Cost>; 3] = Default::default();
+    for _ in 0..N_ROUNDS {
+        for threads in [1, 2] {
+            let threads_arg = threads.to_string();
+            costs[threads - 1].push(run(&exe, &["--one", case.mode, &threads_arg], &out, &input));
+        }
+        if let Some(program) = upstream {
+            costs[2].push(run_upstream(program, case, dir, &input));
+        }
+    }
+    let median = |costs: &[Cost], of: fn(&Cost) -> f64| {
+        let mut values: Vec<f64> = costs.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied()
+    };
+    let speed = |costs: &[Cost]| median(costs, |c| c.wall).map(|wall| samples as f64 / wall / 1e6);
+    let theirs = speed(&costs[2]).unwrap_or(case.known);
+    let who = if upstream.is_some() { "upstream, this run" } else { "upstream, measured once" };
+    let size = format!("{} series", blocks.n_series);
+    for threads in [1, 2] {
+        let name = format!("{}/threads-{threads}, {size}", case.name);
+        let ours = &costs[threads - 1];
+        let wall = speed(ours).unwrap_or_default();
+        report.row(&name, "M samples/s", wall, who, wall / theirs);
+        let cpu = median(ours, |c| c.cpu).unwrap_or_default() * 1e9 / samples as f64;
+        let their_cpu = median(&costs[2], |c| c.cpu).map(|cpu| cpu * 1e9 / samples as f64);
+        let against = if their_cpu.is_some() { who } else { "" };
+        report.row(&format!("{name}, CPU"), "ns/sample", cpu, against, their_cpu.unwrap_or_default() / cpu);
+        let rss = median(ours, |c| c.rss_mb).unwrap_or_default();
+        let their_rss = median(&costs[2], |c| c.rss_mb);
+        let against = if their_rss.is_some() { who } else { "" };
+        report.row(&format!("{name}, peak"), "MiB", rss, against, their_rss.unwrap_or_default() / rss);
+    }
 }
 
-fn merged(dir: &Path, blocks: &[Block]) -> Block {
-    let id = BlockId::from_parts(99, 0);
-    compact(blocks, dir, id, None, CompactOptions::default()).expect("sound blocks");
-    open(dir.join(id.to_string()))
+/// Runs a program that prints its cost as the last line.
+fn run(program: &Path, args: &[&str], out: &Path, input: &[PathBuf]) -> Cost {
+    let _ = std::fs::remove_dir_all(out);
+    std::fs::create_dir_all(out).expect("a writable directory");
+    let output =
+        Command::new(program).args(args).arg(out).args(input).output().expect("a program that starts");
+    assert!(output.status.success(), "{program:?} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().rev().find(|line| line.starts_with('{')).expect("a line of JSON");
+    serde_json::from_str(line).expect("wall, cpu and rss_mb")
 }
 
-fn open(dir: PathBuf) -> Block {
-    Block::open(dir).expect("a block just written")
+/// The modes of a case one after the other, each on what the one before it made.
+fn run_upstream(program: &Path, case: &Case, dir: &Path, input: &[PathBuf]) -> Cost {
+    let mut total = Cost { wall: 0.0, cpu: 0.0, rss_mb: 0.0 };
+    let mut input = input.to_vec();
+    for mode in case.upstream {
+        let out = dir.join(format!("upstream-{mode}"));
+        let cost = run(program, &[mode], &out, &input);
+        total.wall += cost.wall;
+        total.cpu += cost.cpu;
+        total.rss_mb = total.rss_mb.max(cost.rss_mb);
+        let made = std::fs::read_dir(&out).expect("a directory").map(|e| e.expect("an entry").path());
+        input = made.filter(|path| path.join("meta.json").exists()).collect();
+    }
+    total
+}
+
+/// Does what `mode` says and prints what it took.
+fn one(mode: &str, threads: usize, out: &Path, blocks: &[String]) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+    let start = Instant::now();
+    let blocks: Vec<Block> = blocks.iter().map(|dir| Block::open(dir).expect("a block")).collect();
+    let merge = |overlap| {
+        let options = CompactOptions { overlap, ..CompactOptions::default() };
+        let id = BlockId::from_parts(1, 1);
+        drop(compact(&blocks, out, id, None, options).expect("sound blocks"));
+    };
+    let coarsen = |levels: &[Resolution]| {
+        let target =
+            |(i, r): (usize, &Resolution)| Target { resolution: *r, id: BlockId::from_parts(2, i as u128) };
+        let targets: Vec<Target> = levels.iter().enumerate().map(target).collect();
+        drop(downsample(&blocks[0], out, &targets).expect("a sound block"));
+    };
+    pool.install(|| match mode {
+        "penalty" => merge(Overlap::Penalty),
+        "5m" => coarsen(&[Resolution::FiveMinutes]),
+        "both" => coarsen(&[Resolution::FiveMinutes, Resolution::OneHour]),
+        _ => merge(Overlap::Chain),
+    });
+    let wall = start.elapsed().as_secs_f64();
+    println!(
+        "{}",
+        serde_json::to_string(&Cost { wall, cpu: cpu_seconds(), rss_mb: peak_mib() }).expect("numbers")
+    );
+}
+
+/// User and system time of this process; the system counts hundredths.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let behind_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = behind_name.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<f64>().ok());
+    ticks.sum::<f64>() / 100.0
+}
+
+/// The most memory this process had resident.
+fn peak_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.split_whitespace().next().and_then(|n| n.parse::<f64>().ok()).unwrap_or_default() / 1024.0
+}
+
+/// Generated blocks.
+struct Blocks {
+    n_series: usize,
+    in_time: Vec<PathBuf>,
+    replicas: Vec<PathBuf>,
+    long: PathBuf,
+}
+
+impl Blocks {
+    fn generate(dir: &Path, n_series: usize) -> Blocks {
+        let in_time: Vec<PathBuf> =
+            (0..4).map(|i| generate(dir, i, (i as i64 + 1) * BLOCK_MS, 0, n_series)).collect();
+        let replicas = (0..2).map(|i| generate(dir, 10 + i, BLOCK_MS, i as i64 * 5000, n_series)).collect();
+        let id = BlockId::from_parts(99, 0);
+        let sources: Vec<Block> =
+            in_time.iter().map(|b| Block::open(b).expect("a block just written")).collect();
+        let thanos = ThanosMeta { source: Source::Compactor, ..ThanosMeta::default() };
+        compact(&sources, dir, id, Some(thanos), CompactOptions::default()).expect("sound blocks");
+        Blocks { n_series, in_time, replicas, long: dir.join(id.to_string()) }
+    }
+
+    fn of(&self, input: Input) -> Vec<PathBuf> {
+        match input {
+            Input::InTime => self.in_time.clone(),
+            Input::Replicas => self.replicas.clone(),
+            Input::Long => vec![self.long.clone()],
+        }
+    }
 }
 
 /// A block of two hours from `start_ms`, scrapes shifted by `shift_ms`.
-fn generate(dir: &Path, number: u64, start_ms: i64, shift_ms: i64, n_series: usize) -> Block {
+fn generate(dir: &Path, number: u64, start_ms: i64, shift_ms: i64, n_series: usize) -> PathBuf {
     let id = BlockId::from_parts(1000 + number, 0);
+    let n_scrapes = (BLOCK_MS / STEP_MS) as usize;
+    let fleet = Fleet { n_series, start_ms: start_ms + shift_ms, n_scrapes, step_ms: STEP_MS };
     let mut writer = BlockWriter::create(dir, id).expect("a writable directory");
+    let mut samples = Vec::with_capacity(n_scrapes);
     for i in 0..n_series {
-        let labels = Labels::from_pairs([
-            ("__name__".to_owned(), format!("metric_{:03}", i / 1000)),
-            ("instance".to_owned(), format!("host-{:04}:9100", i % 1000)),
-            ("job".to_owned(), format!("job-{}", i % 7)),
-            ("replica_set".to_owned(), format!("rs-{:02}", i % 31)),
-        ]);
-        writer.add_series(&labels, &chunks(i, start_ms, shift_ms)).expect("series in order");
+        samples.clear();
+        samples.extend(fleet.times().zip(fleet.values(i)));
+        let chunks: Vec<EncodedChunk> = samples.chunks(CHUNK_SAMPLES).map(encode).collect();
+        writer.add_series(&Labels::from_pairs(synthetic::labels(i)), &chunks).expect("series in order");
     }
     let parts = MetaParts {
         min_time: start_ms,
@@ -108,32 +262,16 @@ fn generate(dir: &Path, number: u64, start_ms: i64, shift_ms: i64, n_series: usi
         thanos: None,
     };
     writer.finish(parts).expect("a writable directory");
-    open(dir.join(id.to_string()))
+    dir.join(id.to_string())
 }
 
-fn chunks(series: usize, start_ms: i64, shift_ms: i64) -> Vec<EncodedChunk> {
-    let mut random = series as u64 * 0x9e37_79b9_7f4a_7c15 + 1;
-    let mut next = || {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random
-    };
-    let times: Vec<i64> = (0..BLOCK_MS / STEP_MS).map(|i| start_ms + shift_ms + i * STEP_MS).collect();
-    let mut value = (next() % 10_000) as f64;
-    let encode = |times: &[i64]| {
-        let mut encoder = XorEncoder::new();
-        for t in times {
-            value =
-                if series.is_multiple_of(2) { value + (next() % 50) as f64 } else { (next() % 1000) as f64 };
-            encoder.push(*t, value);
-        }
-        EncodedChunk {
-            encoding: Encoding::Xor,
-            min_time: Timestamp(times[0]),
-            max_time: Timestamp(times[times.len() - 1]),
-            data: encoder.finish().into(),
-        }
-    };
-    times.chunks(CHUNK_SAMPLES).map(encode).collect()
+fn encode(samples: &[(i64, f64)]) -> EncodedChunk {
+    let mut encoder = XorEncoder::new();
+    samples.iter().for_each(|(t, value)| encoder.push(*t, *value));
+    EncodedChunk {
+        encoding: Encoding::Xor,
+        min_time: Timestamp(samples[0].0),
+        max_time: Timestamp(samples[samples.len() - 1].0),
+        data: encoder.finish().into(),
+    }
 }

@@ -4,6 +4,7 @@ mod arithmetic;
 mod bounds;
 mod buckets;
 mod compact;
+mod contained;
 mod convert;
 mod custom;
 mod equal;

@@ -75,7 +75,18 @@ impl<'a> Reader<'a> {
     }
 
     /// An unsigned LEB128 number of at most ten bytes that fits 64 bits.
+    #[inline]
     pub fn uvarint(&mut self, what: &'static str) -> Result<u64, ChunkError> {
+        let (value, len) = match self.rest() {
+            [a, ..] if *a < 0x80 => (u64::from(*a), 1),
+            [a, b, ..] if *b < 0x80 => (u64::from(a & 0x7f) | u64::from(*b) << 7, 2),
+            _ => return self.uvarint_long(what),
+        };
+        self.position += len;
+        Ok(value)
+    }
+
+    fn uvarint_long(&mut self, what: &'static str) -> Result<u64, ChunkError> {
         let rest = self.rest();
         let mut value = 0u64;
         for (i, byte) in rest.iter().take(10).enumerate() {

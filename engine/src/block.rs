@@ -9,7 +9,7 @@ use tithon_index::{IndexHeader, Labels};
 
 use crate::{
     BlockError, BlockFile, BlockId, BlockMeta, FileRange, LabelRequest, LabelSelect, LabelStep, Select,
-    SelectRequest, SeriesBatch, Step, Tombstones, mmap,
+    SelectRequest, SeriesBatch, Step, Tombstones, mmap::Map,
 };
 
 /// A block on local disk, ready to be read. Its files are mapped, not read.
@@ -17,9 +17,10 @@ use crate::{
 pub struct Block {
     dir: PathBuf,
     meta: BlockMeta,
-    index: Bytes,
+    index: Map,
     header: Arc<IndexHeader>,
     segments: Vec<Bytes>,
+    segment_maps: Vec<Map>,
     tombstones: Arc<Tombstones>,
 }
 
@@ -36,11 +37,13 @@ impl Block {
             return Err(BlockError::WrongId { path: dir, found: meta.ulid, expected });
         }
         let index_path = dir.join("index");
-        let index = mmap::map(&index_path).map_err(BlockError::io(&index_path))?;
-        let header = IndexHeader::from_index(&index).map_err(BlockError::index(meta.ulid))?;
-        let segments = open_segments(&dir.join("chunks"), meta.ulid)?;
+        let index = Map::open(&index_path).map_err(BlockError::io(&index_path))?;
+        let header = IndexHeader::from_index(&index.bytes).map_err(BlockError::index(meta.ulid))?;
+        let segment_maps = open_segments(&dir.join("chunks"), meta.ulid)?;
         let tombstones = read_tombstones(&dir.join("tombstones"), meta.ulid)?;
-        Ok(Block { dir, meta, index, header: Arc::new(header), segments, tombstones: Arc::new(tombstones) })
+        let segments = segment_maps.iter().map(|map| map.bytes.clone()).collect();
+        let (header, tombstones) = (Arc::new(header), Arc::new(tombstones));
+        Ok(Block { dir, meta, index, header, segments, segment_maps, tombstones })
     }
 
     /// The block's id.
@@ -65,7 +68,7 @@ impl Block {
 
     /// The whole index file.
     pub fn index(&self) -> &Bytes {
-        &self.index
+        &self.index.bytes
     }
 
     /// The segments, in the order that chunk references count them.
@@ -90,7 +93,7 @@ impl Block {
 
     fn read_one(&self, range: &FileRange) -> Result<Bytes, BlockError> {
         let file = match range.file {
-            BlockFile::Index => &self.index,
+            BlockFile::Index => &self.index.bytes,
             BlockFile::Segment(segment) => self
                 .segments
                 .get(segment as usize)
@@ -98,6 +101,19 @@ impl Block {
         };
         let clamp = |at: u64| usize::try_from(at).map_or(file.len(), |at| at.min(file.len()));
         Ok(file.slice(clamp(range.start)..clamp(range.end())))
+    }
+
+    /// Tells the system that the pages of this range need not stay in memory.
+    pub(crate) fn release(&self, range: &FileRange) {
+        let map = match range.file {
+            BlockFile::Index => Some(&self.index),
+            BlockFile::Segment(segment) => self.segment_maps.get(segment as usize),
+        };
+        let Some(map) = map else { return };
+        let clamp = |at: u64| usize::try_from(at).map_or(map.bytes.len(), |at| at.min(map.bytes.len()));
+        // Whole pages: a part of one may still be needed.
+        let start = clamp(range.start) / PAGE * PAGE;
+        map.release(start..clamp(range.end()));
     }
 
     /// Selects series in label order, batch by batch; deletions are applied.
@@ -118,6 +134,9 @@ impl Block {
         }
     }
 }
+
+/// What the system maps at once, or a multiple of it.
+const PAGE: usize = 65_536;
 
 /// Batches of a selection from a mapped block; made by [`Block::select`]. Ends after an error.
 pub struct BlockSelect<'b> {
@@ -153,7 +172,7 @@ impl Iterator for BlockSelect<'_> {
 }
 
 /// Maps the files of `chunks/` whose names are numbers, sorted by name.
-fn open_segments(dir: &Path, block: BlockId) -> Result<Vec<Bytes>, BlockError> {
+fn open_segments(dir: &Path, block: BlockId) -> Result<Vec<Map>, BlockError> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(BlockError::io(dir))? {
         let name = entry.map_err(BlockError::io(dir))?.file_name();
@@ -166,8 +185,8 @@ fn open_segments(dir: &Path, block: BlockId) -> Result<Vec<Bytes>, BlockError> {
     let mut segments = Vec::with_capacity(names.len());
     for name in names {
         let path = dir.join(name);
-        let segment = mmap::map(&path).map_err(BlockError::io(&path))?;
-        SegmentReader::open(segment.clone()).map_err(|source| {
+        let segment = Map::open(&path).map_err(BlockError::io(&path))?;
+        SegmentReader::open(segment.bytes.clone()).map_err(|source| {
             let file = BlockFile::Segment(segments.len() as u32);
             BlockError::Chunk { block, file, offset: 0, source }
         })?;

@@ -10,18 +10,18 @@
 
 mod chunks;
 mod encode;
+mod merged;
 mod sets;
-mod source;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use rayon::prelude::*;
-use tithon_chunks::{EncodedChunk, TimeRange};
-use tithon_index::{IndexHeader, Labels};
+use tithon_chunks::TimeRange;
 
-use self::sets::{Found, SeriesSets};
+use self::merged::Merged;
+use self::sets::SeriesSets;
+use crate::scan::SymbolUnion;
 use crate::writer::Content;
 use crate::{
     Block, BlockDesc, BlockError, BlockFiles, BlockId, BlockMeta, BlockWriter, Compaction, MetaParts,
@@ -29,7 +29,7 @@ use crate::{
 };
 
 pub use self::encode::{ChunkBuilder, FloatEncoding, MergeError};
-pub use self::source::Source;
+pub use crate::scan::Source;
 
 /// How chunks of one series that overlap in time become one sequence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -50,9 +50,6 @@ pub struct CompactOptions {
     pub float_encoding: FloatEncoding,
 }
 
-/// Series merged in one go, so that all threads have work.
-const BATCH_SERIES: usize = 1024;
-
 /// Merges `blocks`, in this order, into the block `id` below `parent`. With `thanos`, its section goes into meta.json
 /// and no tombstones file is written. `None`, and no directory, when no sample is left.
 ///
@@ -67,8 +64,10 @@ pub fn compact(
     let sources: Vec<Source<'_>> = blocks.iter().map(Source::from).collect();
     let parts = MetaParts { thanos, ..output_parts(&sources) };
     let headers: Vec<_> = blocks.iter().map(Block::header).collect();
-    let mut writer = BlockWriter::with_symbols(parent, id, symbols(&headers))?;
-    run(sources, &parts, options, &[id], |_, labels, chunks| writer.add_series(labels, chunks))?;
+    let (symbols, maps) = SymbolUnion::new(&headers);
+    let mut writer = BlockWriter::with_symbols(parent, id, symbols.texts.iter().copied())?;
+    let sets = SeriesSets::new(sources, maps, parts.range());
+    run(sets, &symbols, id, options, |round| writer.write(|content, files| round.write(content, files)))?;
     writer.finish(parts)
 }
 
@@ -81,7 +80,7 @@ pub struct Output<'a> {
 }
 
 /// Merges `sources`, in this order, and spreads the series over `outputs`: output `i` of `n` takes those whose
-/// [`Labels::hash64`] leaves `i` when divided by `n`, so that one output takes all.
+/// [`tithon_index::Labels::hash64`] leaves `i` when divided by `n`, so that one output takes all.
 ///
 /// Writes segments and index of each output and answers with its meta, for the caller to write as the last file: the
 /// block exists from then on. `None` where no sample is left; its files are to be thrown away. Of several outputs,
@@ -97,17 +96,24 @@ pub fn compact_into(
     options: CompactOptions,
 ) -> Result<Vec<Option<BlockMeta>>, BlockError> {
     let parts = MetaParts { thanos, ..output_parts(&sources) };
+    let Some(id) = outputs.first().map(|o| o.id) else { return Ok(Vec::new()) };
     let headers: Vec<_> = sources.iter().map(|s| Arc::clone(&s.header)).collect();
-    let headers: Vec<_> = headers.iter().collect();
-    let start = |output: &mut Output<'_>| Content::new(&mut *output.files, output.id, symbols(&headers));
+    let (symbols, maps) = SymbolUnion::new(&headers.iter().collect::<Vec<_>>());
+    let texts = || symbols.texts.iter().copied();
+    let start = |output: &mut Output<'_>| Content::new(&mut *output.files, output.id, texts());
     let mut contents = outputs.iter_mut().map(start).collect::<Result<Vec<_>, _>>()?;
-    let ids: Vec<BlockId> = outputs.iter().map(|o| o.id).collect();
-    run(sources, &parts, options, &ids, |output, labels, chunks| {
-        contents[output].add_series(&mut *outputs[output].files, labels, chunks)
+    let sets = SeriesSets::new(sources, maps, parts.range());
+    run(sets, &symbols, id, options, |merged| match contents.as_mut_slice() {
+        [content] => merged.write(content, &mut *outputs[0].files),
+        contents => merged.spread(&symbols, contents.len(), |i, labels, chunks, samples| {
+            contents[i].count(samples);
+            contents[i].add_records(&mut *outputs[i].files, labels, chunks)
+        }),
     })?;
+    let n = outputs.len();
     let finish = |(content, output): (Content, &mut Output<'_>)| {
         let mut meta = content.meta(parts.clone());
-        if ids.len() > 1 {
+        if n > 1 {
             meta.compaction.sources.push(output.id);
             meta.compaction.sources.sort_unstable();
         }
@@ -116,55 +122,29 @@ pub fn compact_into(
     contents.into_iter().zip(&mut outputs).map(finish).collect()
 }
 
-/// Merges and hands each series to `add`, with the number of the output it belongs to.
+/// Merges the next series while those before them are written.
 fn run(
-    sources: Vec<Source<'_>>,
-    parts: &MetaParts,
+    mut sets: SeriesSets<'_>,
+    symbols: &SymbolUnion<'_>,
+    id: BlockId,
     options: CompactOptions,
-    outputs: &[BlockId],
-    mut add: impl FnMut(usize, &Labels, &[EncodedChunk]) -> Result<(), BlockError> + Send,
+    mut write: impl FnMut(&Merged) -> Result<(), BlockError> + Send,
 ) -> Result<(), BlockError> {
-    let range = TimeRange::new(parts.min_time, parts.max_time.saturating_sub(1));
-    let Some(&id) = outputs.first() else { return Ok(()) };
-    let mut sets = SeriesSets::new(sources, range);
-    let mut merged = next_merged(&mut sets, id, options)?;
+    let mut next = || Merged::new(sets.next()?, symbols, id, options);
+    let mut merged = next()?;
     while !merged.is_empty() {
-        let write = || {
-            merged.iter().try_for_each(|(labels, chunks)| {
-                let n = outputs.len() as u64;
-                add(if n == 1 { 0 } else { (labels.hash64() % n) as usize }, labels, chunks)
-            })
-        };
-        let (written, next) = rayon::join(write, || next_merged(&mut sets, id, options));
+        let (written, after) = rayon::join(|| write(&merged), &mut next);
         written?;
-        merged = next?;
+        merged = after?;
     }
     Ok(())
 }
 
-/// Reads and merges the next batch; empty at the end.
-fn next_merged(
-    sets: &mut SeriesSets<'_>,
-    id: BlockId,
-    options: CompactOptions,
-) -> Result<Vec<(Labels, Vec<EncodedChunk>)>, BlockError> {
-    let mut found = Vec::with_capacity(BATCH_SERIES);
-    while found.len() < BATCH_SERIES
-        && let Some(series) = sets.next()?
-    {
-        found.push(series);
+impl MetaParts {
+    /// Where samples of the block may be.
+    fn range(&self) -> TimeRange {
+        TimeRange::new(self.min_time, self.max_time.saturating_sub(1))
     }
-    let merge = |Found { labels, mut lists }: Found| {
-        let chunks = match lists.len() {
-            1 => lists.remove(0),
-            _ => match chunks::merge(lists, options) {
-                Ok(chunks) => chunks,
-                Err(source) => return Err(BlockError::Merge { block: id, labels, source }),
-            },
-        };
-        Ok((labels, chunks))
-    };
-    found.into_par_iter().with_min_len(16).map(merge).collect()
 }
 
 /// Range and history of a block made of these.
@@ -194,18 +174,6 @@ fn output_parts(sources: &[Source<'_>]) -> MetaParts {
         },
         thanos: None,
     }
-}
-
-/// The strings of all blocks, ascending, each once; those that no series uses any more too, as upstream.
-fn symbols<'h>(headers: &[&'h Arc<IndexHeader>]) -> impl Iterator<Item = &'h [u8]> + use<'h> {
-    let mut tables: Vec<_> = headers.iter().map(|h| h.symbols().iter().peekable()).collect();
-    std::iter::from_fn(move || {
-        let least = tables.iter_mut().filter_map(|table| table.peek().copied()).min()?;
-        for table in &mut tables {
-            while table.next_if_eq(&least).is_some() {}
-        }
-        Some(least)
-    })
 }
 
 #[cfg(test)]

@@ -11,13 +11,10 @@ mod window;
 use std::path::Path;
 
 use rayon::prelude::*;
-use tithon_chunks::{EncodedChunk, TimeRange};
-use tithon_index::Labels;
+use tithon_chunks::TimeRange;
 
-use crate::{
-    Block, BlockError, BlockId, BlockMeta, BlockWriter, Downsample, Resolution, SelectRequest,
-    SelectedSeries, Source, ThanosMeta,
-};
+use crate::scan::{Batch, Pieces, Scan, SymbolUnion};
+use crate::{Block, BlockError, BlockId, BlockMeta, BlockWriter, Downsample, Resolution, Source, ThanosMeta};
 
 pub use self::series::DownsampleError;
 
@@ -39,48 +36,86 @@ pub fn downsample(
     parent: &Path,
     targets: &[Target],
 ) -> Result<Vec<Option<BlockMeta>>, BlockError> {
-    let symbols = || block.header().symbols().iter();
+    let (symbols, mut maps) = SymbolUnion::new(&[block.header()]);
+    let texts = || symbols.texts.iter().copied();
     let mut writers = targets
         .iter()
-        .map(|target| BlockWriter::with_symbols(parent, target.id, symbols()))
+        .map(|target| BlockWriter::with_symbols(parent, target.id, texts()))
         .collect::<Result<Vec<_>, _>>()?;
     let from = block.meta().resolution_ms();
-    let mut batches = block.select(SelectRequest::new(Vec::new(), TimeRange::ALL));
-    let mut made = next_made(&mut batches, block.id(), from, targets)?;
+    let map = maps.pop().expect("one map a header");
+    let mut scan = Scan::new(block.into(), map, TimeRange::ALL);
+    let mut next = || Made::next(&mut scan, &symbols, block.id(), from, targets);
+    let mut made = next()?;
     while let Some(levels) = made {
-        let write = || {
-            for (labels, chunks) in &levels {
-                for (writer, chunks) in writers.iter_mut().zip(chunks) {
-                    writer.add_series(labels, chunks)?;
-                }
-            }
-            Ok::<_, BlockError>(())
-        };
-        let (written, next) = rayon::join(write, || next_made(&mut batches, block.id(), from, targets));
+        let (written, after) = rayon::join(|| levels.write(&mut writers), &mut next);
         written?;
-        made = next?;
+        made = after?;
     }
     let finish =
         |(writer, target): (BlockWriter, &Target)| writer.finish_like(output_meta(block.meta(), target));
     writers.into_iter().zip(targets).map(finish).collect()
 }
 
-/// Of each series, the chunks of each target.
-type Made = Vec<(Labels, Vec<Vec<EncodedChunk>>)>;
+/// Series made by one task.
+const TASK: usize = 16;
 
-fn next_made(
-    batches: &mut impl Iterator<Item = Result<crate::SeriesBatch, BlockError>>,
-    block: BlockId,
-    from: i64,
-    targets: &[Target],
-) -> Result<Option<Made>, BlockError> {
-    let Some(batch) = batches.next().transpose()? else { return Ok(None) };
-    let make =
-        |SelectedSeries { labels, chunks }: SelectedSeries| match series::levels(&chunks, from, targets) {
-            Ok(levels) => Ok((labels, levels)),
-            Err(source) => Err(BlockError::Downsample { block, labels, source }),
+/// Series of a batch and the chunks made of them.
+struct Made {
+    batch: Batch,
+    /// For [`TASK`] series each, the chunks of every target.
+    tasks: Vec<Vec<Pieces>>,
+}
+
+impl Made {
+    /// The next batch, on all threads; `None` at the end.
+    fn next(
+        scan: &mut Scan<'_>,
+        symbols: &SymbolUnion<'_>,
+        block: BlockId,
+        from: i64,
+        targets: &[Target],
+    ) -> Result<Option<Made>, BlockError> {
+        let Some(batch) = scan.next_batch()? else { return Ok(None) };
+        let make = |task: usize| {
+            let mut out: Vec<Pieces> = targets.iter().map(|_| Pieces::default()).collect();
+            for i in task * TASK..batch.len().min((task + 1) * TASK) {
+                let at_fault = |source| BlockError::Downsample {
+                    block,
+                    labels: symbols.labels(batch.labels(i)),
+                    source,
+                };
+                let made = series::levels(&batch.encoded(i)?, from, targets).map_err(at_fault)?;
+                for (chunks, out) in made.iter().zip(&mut out) {
+                    for chunk in chunks {
+                        out.make(chunk).map_err(|source| BlockError::Written { block, source })?;
+                    }
+                    out.end_series();
+                }
+            }
+            Ok(out)
         };
-    batch.series.into_par_iter().with_min_len(16).map(make).collect::<Result<_, _>>().map(Some)
+        let tasks =
+            (0..batch.len().div_ceil(TASK)).into_par_iter().map(make).collect::<Result<_, BlockError>>()?;
+        Ok(Some(Made { batch, tasks }))
+    }
+
+    fn write(&self, writers: &mut [BlockWriter]) -> Result<(), BlockError> {
+        for (level, writer) in writers.iter_mut().enumerate() {
+            let mut chunks = Vec::new();
+            for (number, task) in self.tasks.iter().enumerate() {
+                let made = &task[level];
+                writer.write(|content, files| {
+                    content.count(made.stats());
+                    (0..made.len()).try_for_each(|i| {
+                        made.written(i, &[], &mut chunks);
+                        content.add_records(files, self.batch.labels(number * TASK + i), &chunks)
+                    })
+                })?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The source's meta under another id and resolution.
@@ -94,5 +129,7 @@ fn output_meta(source: &BlockMeta, target: &Target) -> BlockMeta {
     BlockMeta { ulid: target.id, version: 1, thanos: Some(thanos), ..source.clone() }
 }
 
+#[cfg(test)]
+mod naive_tests;
 #[cfg(test)]
 mod tests;

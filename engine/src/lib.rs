@@ -26,6 +26,7 @@ mod writer;
 
 mod heap;
 mod merge;
+mod scan;
 
 pub mod compact;
 pub mod dedup;
@@ -41,6 +42,7 @@ pub use crate::merge::{Merge, join_chunks, merge};
 pub use crate::meta::{
     BlockDesc, BlockMeta, BlockStats, Compaction, DeletionRequest, Downsample, File, FileHash, IndexStats,
     Interval, MatcherRecord, MetaError, RelabelRecord, Resolution, Rewrite, Source, ThanosMeta, UploadTime,
+    parse_rfc3339_ms,
 };
 pub use crate::mmap::map as map_file;
 pub use crate::select::{LabelRequest, LabelSelect, LabelStep, Select, SelectRequest, Step};

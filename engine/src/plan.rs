@@ -1,14 +1,22 @@
 //! What a compactor does next, as pure functions over metas and a given time: group, drop duplicates, choose blocks
 //! to merge or downsample, expire. Thanos `pkg/compact`, `pkg/block/fetcher.go`.
 
+mod backlog;
 mod choose;
 mod downsample;
 mod duplicates;
+mod filter;
 mod group;
+mod next;
+mod relabel;
 mod retention;
 
+pub use self::backlog::{Backlog, backlog};
 pub use self::choose::{LEVELS_MS, choose};
-pub use self::downsample::{DownsampleJob, downsample_jobs};
-pub use self::duplicates::duplicates;
+pub use self::downsample::{DownsampleJob, DownsampleSpans, downsample_jobs, downsample_targets};
+pub use self::duplicates::{Superseded, duplicates, superseded};
+pub use self::filter::{in_time, overlapping, sharing_sources, too_fresh, without_replica_labels};
 pub use self::group::{Group, group, group_key};
+pub use self::next::{Next, NoCompactReason, PlanSettings, next};
+pub use self::relabel::{ShardAction, ShardRule, is_kept};
 pub use self::retention::{Retention, expired};

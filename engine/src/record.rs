@@ -1,7 +1,7 @@
 //! A chunk as it lies in a segment, when only its place is known.
 
 use bytes::Bytes;
-use tithon_chunks::{ChunkError, ChunkMeta, ChunkRecord, EncodedChunk, Reader};
+use tithon_chunks::{ChunkError, ChunkMeta, ChunkRecord, EncodedChunk, Encoding, Reader, crc32c};
 
 /// Bytes that the length field of a record may take.
 const LENGTH_BYTES_MAX: usize = 5;
@@ -28,4 +28,25 @@ pub(crate) fn chunk(bytes: &Bytes, meta: &ChunkMeta) -> Result<EncodedChunk, Chu
         max_time: meta.max_time,
         data: record.data,
     })
+}
+
+/// Encoding and data of a whole record that lies at `offset` in its file, the checksum verified.
+pub(crate) fn verified(bytes: &[u8], offset: u64) -> Result<(Encoding, &[u8]), ChunkError> {
+    let mut reader = Reader::new(bytes);
+    let len = reader.uvarint("chunk length").ok().and_then(|len| usize::try_from(len).ok());
+    let start = reader.offset();
+    let checked = len.filter(|len| len.checked_add(start + 1 + CRC_BYTES as usize) == Some(bytes.len()));
+    let Some(len) = checked else {
+        // Its length is none: the careful way says what is wrong with it.
+        let record = ChunkRecord::parse(&Bytes::copy_from_slice(bytes), 0)?;
+        let (needed, left) = (record.raw.len(), bytes.len());
+        return Err(ChunkError::Truncated { what: "chunk record", offset: offset as usize, needed, left });
+    };
+    let (body, stored) = bytes[start..].split_at(1 + len);
+    let expected = Reader::new(stored).u32_be("chunk checksum")?;
+    let got = crc32c(body);
+    if got != expected {
+        return Err(ChunkError::Checksum { what: "chunk", offset, got, expected });
+    }
+    Ok((Encoding::from_byte(body[0]), &body[1..]))
 }

@@ -5,7 +5,7 @@
 //! postings, series entries, chunks, the last two once a batch.
 
 mod labels;
-mod records;
+pub(crate) mod records;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -289,16 +289,16 @@ impl Select {
     }
 }
 
-fn index_range(range: &std::ops::Range<u64>) -> FileRange {
+pub(crate) fn index_range(range: &std::ops::Range<u64>) -> FileRange {
     FileRange { file: BlockFile::Index, start: range.start, len: range.end.saturating_sub(range.start) }
 }
 
-fn entry_records(block: BlockId, kind: Kind, header: &IndexHeader, ids: &[SeriesRef]) -> Records {
+pub(crate) fn entry_records(block: BlockId, kind: Kind, header: &IndexHeader, ids: &[SeriesRef]) -> Records {
     let place = |id: &SeriesRef| Place { file: BlockFile::Index, offset: header.series_offset(*id) };
     Records::new(block, kind, ids.iter().map(place).collect())
 }
 
-fn entry_kind(meta: &BlockMeta) -> Kind {
+pub(crate) fn entry_kind(meta: &BlockMeta) -> Kind {
     let told = meta.thanos.as_ref().map_or(0, |t| t.index_stats.series_max_size);
     Kind {
         what: "series entry",
@@ -311,7 +311,7 @@ fn entry_kind(meta: &BlockMeta) -> Kind {
     }
 }
 
-fn chunk_kind(meta: &BlockMeta) -> Kind {
+pub(crate) fn chunk_kind(meta: &BlockMeta) -> Kind {
     let told = meta.thanos.as_ref().map_or(0, |t| t.index_stats.chunk_max_size);
     Kind { what: "chunk", estimate: estimate(told, CHUNK_BYTES), size: record::size }
 }

@@ -6,10 +6,13 @@ mod index;
 
 use std::path::Path;
 
-use tithon_chunks::{AggregateChunk, ChunkMeta, EncodedChunk, Encoding, SEGMENT_BYTES_MAX, sample_count};
-use tithon_index::Labels;
+use tithon_chunks::{
+    AggregateChunk, ChunkError, ChunkMeta, EncodedChunk, Encoding, SEGMENT_BYTES_MAX, sample_count,
+};
+use tithon_index::{Labels, SymbolRef};
 
 use self::chunks::ChunkFiles;
+pub(crate) use self::chunks::WrittenChunk;
 use self::files::Directory;
 pub use self::files::{BlockFiles, BlockSink};
 use self::index::IndexFile;
@@ -82,6 +85,11 @@ impl BlockWriter {
         self.content.add_series(&mut self.files, labels, chunks)
     }
 
+    /// Lets `write` add to the content.
+    pub(crate) fn write<T>(&mut self, write: impl FnOnce(&mut Content, &mut dyn BlockFiles) -> T) -> T {
+        write(&mut self.content, &mut self.files)
+    }
+
     /// What has been written so far.
     pub fn stats(&self) -> BlockStats {
         self.content.stats
@@ -147,9 +155,36 @@ impl Content {
         self.stats.num_series += 1;
         self.stats.num_chunks += chunks.len() as u64;
         for chunk in chunks {
-            count_samples(&mut self.stats, self.id, chunk)?;
+            let counted = self.stats.count(chunk.encoding, &chunk.data);
+            counted.map_err(|source| BlockError::Written { block: self.id, source })?;
         }
         Ok(())
+    }
+
+    /// Like [`Content::add_series`], with labels as numbers of the symbols given at the start and chunks as they are
+    /// to lie in the segments. Samples are left to [`Content::count`].
+    pub(crate) fn add_records(
+        &mut self,
+        files: &mut dyn BlockFiles,
+        labels: &[(SymbolRef, SymbolRef)],
+        chunks: &[WrittenChunk<'_>],
+    ) -> Result<(), BlockError> {
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        self.metas.clear();
+        self.chunks.copy(files, chunks, &mut self.metas)?;
+        self.index.add_symbols(labels, &self.metas)?;
+        self.stats.num_series += 1;
+        self.stats.num_chunks += chunks.len() as u64;
+        Ok(())
+    }
+
+    /// Adds counts of samples.
+    pub(crate) fn count(&mut self, samples: &BlockStats) {
+        self.stats.num_samples += samples.num_samples;
+        self.stats.num_float_samples += samples.num_float_samples;
+        self.stats.num_histogram_samples += samples.num_histogram_samples;
     }
 
     /// The meta of what has been written so far.
@@ -183,21 +218,22 @@ impl Content {
     }
 }
 
-/// Adds what a chunk's header says to the counts; an encoding that is not known counts as a chunk without samples.
-fn count_samples(stats: &mut BlockStats, block: BlockId, chunk: &EncodedChunk) -> Result<(), BlockError> {
-    let count = match chunk.encoding {
-        Encoding::Unknown(_) => return Ok(()),
-        Encoding::Aggregate => AggregateChunk::parse(&chunk.data).and_then(|c| c.sample_count()),
-        encoding => sample_count(encoding, &chunk.data),
-    };
-    let count = count.map_err(|source| BlockError::Written { block, source })? as u64;
-    stats.num_samples += count;
-    if chunk.encoding.is_float() {
-        stats.num_float_samples += count;
-    } else if chunk.encoding.is_histogram() {
-        stats.num_histogram_samples += count;
+impl BlockStats {
+    /// Adds what a chunk's header says of its samples; an encoding that is not known counts as a chunk without.
+    pub(crate) fn count(&mut self, encoding: Encoding, data: &[u8]) -> Result<(), ChunkError> {
+        let count = match encoding {
+            Encoding::Unknown(_) => return Ok(()),
+            Encoding::Aggregate => AggregateChunk::parse(data)?.sample_count()?,
+            encoding => sample_count(encoding, data)?,
+        } as u64;
+        self.num_samples += count;
+        if encoding.is_float() {
+            self.num_float_samples += count;
+        } else if encoding.is_histogram() {
+            self.num_histogram_samples += count;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -71,7 +71,8 @@ impl IndexHealth {
         Ok(health)
     }
 
-    fn count_chunks(&mut self, chunks: &[ChunkMeta], min_time: i64, max_time: i64) {
+    /// Adds the chunks of one series, for whoever walks an index that is not at hand as a whole.
+    pub fn count_chunks(&mut self, chunks: &[ChunkMeta], min_time: i64, max_time: i64) {
         self.chunks += chunks.len() as u64;
         let mut out_of_order = 0;
         for (i, chunk) in chunks.iter().enumerate() {

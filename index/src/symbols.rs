@@ -97,6 +97,15 @@ impl SymbolTable {
         (0..self.count).map_while(move |_| cursor.string("symbol").ok())
     }
 
+    /// All strings in the order stored, with their references.
+    pub fn refs(&self) -> impl Iterator<Item = (SymbolRef, &[u8])> {
+        let mut cursor = Cursor::new(&self.strings, self.base);
+        (0..self.count).map_while(move |i| {
+            let symbol = SymbolRef(if self.by_offset { self.base as u32 + cursor.pos() as u32 } else { i });
+            Some((symbol, cursor.string("symbol").ok()?))
+        })
+    }
+
     /// Bytes held besides the slice of the file.
     pub(crate) fn resident_bytes(&self) -> usize {
         self.samples.resident_bytes()

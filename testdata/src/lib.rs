@@ -1,5 +1,7 @@
 //! Golden blocks and bytes for tests: finds them beside the project, makes synthetic ones, holds naive models.
 
+pub mod synthetic;
+
 use std::path::PathBuf;
 
 /// The project's root folder.

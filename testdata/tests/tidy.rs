@@ -27,6 +27,17 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "tithon-compact",
+        &[
+            "tithon-chunks",
+            "tithon-index",
+            "tithon-engine",
+            "tithon-bucket",
+            "tithon-proto",
+            "tithon-runtime",
+        ],
+    ),
+    (
         "tithon-query",
         &[
             "tithon-chunks",
@@ -48,6 +59,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-bucket",
             "tithon-runtime",
             "tithon-store",
+            "tithon-compact",
             "tithon-query",
         ],
     ),

@@ -4,6 +4,7 @@
 
 use super::bounds::exponential_bound;
 use super::buckets::placed;
+use super::contained::{clear_of_zero, runs};
 use super::custom::{bounds_match, intersect_bounds, merge_into_bounds};
 use super::kahan::{Compensated, kahan_add};
 use super::reduce::reduce;
@@ -80,6 +81,12 @@ impl FloatHistogram {
         let (zero_count, _) = reconcile_zero_buckets(self, other, None);
         self.zero_count += signed(zero_count);
         self.combine_totals(other, negate);
+        if self.contains(other) {
+            let add = |a: &mut [f64], b: &[f64]| a.iter_mut().zip(b).for_each(|(a, b)| *a += signed(*b));
+            add_runs(&self.positive_spans, &mut self.positive_buckets, other.positive_side_parts(), add);
+            add_runs(&self.negative_spans, &mut self.negative_buckets, other.negative_side_parts(), add);
+            return Ok(combined);
+        }
         let schema = self.schema.min(other.schema);
         let threshold = self.zero_threshold;
         let side = |a: (&[Span], &[f64]), b: (&[Span], &[f64])| {
@@ -156,6 +163,23 @@ impl FloatHistogram {
         inc(&mut self.zero_count, &mut c.zero_count, zero_lost);
         inc(&mut self.count, &mut c.count, other.count);
         inc(&mut self.sum, &mut c.sum, other.sum);
+        let compensates = c.positive_buckets.len() == self.positive_buckets.len()
+            && c.negative_buckets.len() == self.negative_buckets.len();
+        if compensates && self.contains(other) {
+            let add = |sums: &mut [f64], lost: &mut [f64], (spans, by): (&[Span], &[f64]), own: &[Span]| {
+                runs((own, sums.len()), (spans, by.len()), |a, b, n| {
+                    let sums = sums[a..a + n].iter_mut().zip(&mut lost[a..a + n]);
+                    sums.zip(&by[b..b + n]).for_each(|((sum, c), by)| inc(sum, c, *by));
+                });
+            };
+            let (positive, negative) = (other.positive_side_parts(), other.negative_side_parts());
+            add(&mut self.positive_buckets, &mut c.positive_buckets, positive, &self.positive_spans);
+            add(&mut self.negative_buckets, &mut c.negative_buckets, negative, &self.negative_spans);
+            c.positive_spans.clone_from(&self.positive_spans);
+            c.negative_spans.clone_from(&self.negative_spans);
+            (c.schema, c.zero_threshold) = (self.schema, self.zero_threshold);
+            return Ok(combined);
+        }
         let schema = self.schema.min(other.schema);
         let threshold = self.zero_threshold;
         let side = |a: (&[Span], &[f64]), lost: &[f64], b: (&[Span], &[f64])| {
@@ -210,6 +234,32 @@ impl FloatHistogram {
         reconciled
     }
 
+    /// Whether each bucket of `other` has its place here, with the same bounds, outside of the zero bucket.
+    fn contains(&self, other: &FloatHistogram) -> bool {
+        let threshold = self.zero_threshold;
+        self.schema == other.schema
+            && clear_of_zero(&other.positive_spans, other.schema, threshold)
+            && clear_of_zero(&other.negative_spans, other.schema, threshold)
+            && runs(
+                (&self.positive_spans, self.positive_buckets.len()),
+                (&other.positive_spans, other.positive_buckets.len()),
+                |_, _, _| {},
+            )
+            && runs(
+                (&self.negative_spans, self.negative_buckets.len()),
+                (&other.negative_spans, other.negative_buckets.len()),
+                |_, _, _| {},
+            )
+    }
+
+    fn positive_side_parts(&self) -> (&[Span], &[f64]) {
+        (&self.positive_spans, &self.positive_buckets)
+    }
+
+    fn negative_side_parts(&self) -> (&[Span], &[f64]) {
+        (&self.negative_spans, &self.negative_buckets)
+    }
+
     fn new_compensation(&self) -> FloatHistogram {
         FloatHistogram {
             zero_count: 0.0,
@@ -259,6 +309,18 @@ impl FloatHistogram {
         let lists = self.positive_spans.len() + self.negative_spans.len() + self.positive_buckets.len();
         168 + 8 * (lists + self.negative_buckets.len() + self.custom_values.len())
     }
+}
+
+/// Adds buckets to those of spans that contain theirs.
+fn add_runs(
+    spans: &[Span],
+    buckets: &mut [f64],
+    (other_spans, others): (&[Span], &[f64]),
+    add: impl Fn(&mut [f64], &[f64]),
+) {
+    runs((spans, buckets.len()), (other_spans, others.len()), |a, b, n| {
+        add(&mut buckets[a..a + n], &others[b..b + n]);
+    });
 }
 
 fn add_pair(a: &mut Compensated, b: Compensated) {
@@ -340,4 +402,58 @@ fn extend_spans(spans: &[Span], added: &[i64]) -> Vec<Span> {
         span
     };
     places.into_iter().map(relative).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::histogram_chunk::spans_of;
+
+    /// A histogram with the buckets whose places are set.
+    fn histogram(places: &[bool], counts: &[f64]) -> FloatHistogram {
+        let set: Vec<usize> = (0..places.len()).filter(|i| places[*i]).collect();
+        let indexes: Vec<i64> = set.iter().map(|i| *i as i64 - 5).collect();
+        let buckets: Vec<f64> = set.iter().map(|i| counts[*i]).collect();
+        FloatHistogram {
+            schema: 1,
+            count: buckets.iter().sum(),
+            positive_spans: spans_of(&indexes),
+            positive_buckets: buckets,
+            ..FloatHistogram::default()
+        }
+    }
+
+    proptest! {
+        /// Buckets added in place are those that merging gives.
+        #[test]
+        fn adding_in_place_is_merging(
+            a in proptest::collection::vec(any::<bool>(), 12),
+            b in proptest::collection::vec(any::<bool>(), 12),
+            counts in proptest::collection::vec(0.0..9.0f64, 24),
+            contained in any::<bool>(),
+            negate in any::<bool>(),
+        ) {
+            let b: Vec<bool> = b.iter().zip(&a).map(|(b, a)| *b && (*a || !contained)).collect();
+            let (x, y) = (histogram(&a, &counts[..12]), histogram(&b, &counts[12..]));
+            let signed = |count: f64| if negate { -count } else { count };
+            let parts = |h: &FloatHistogram| (h.positive_spans.clone(), h.positive_buckets.clone());
+            let ((xs, xb), (ys, yb)) = (parts(&x), parts(&y));
+            let expected = merge((&xs, &xb), (&ys, &yb), 1, 0.0, signed, |a, b| *a += b);
+            prop_assert!(!contained || x.contains(&y));
+            let mut sum = x.clone();
+            prop_assert!(sum.combine(&y, negate).is_ok());
+            prop_assert_eq!(parts(&sum), expected);
+            let mut twice = (x.clone(), None);
+            let pairs = |h: &FloatHistogram, lost: &[f64]| pair(&h.positive_buckets, lost);
+            let none = |h: &FloatHistogram| vec![0.0; h.positive_buckets.len()];
+            let (spans, merged) =
+                merge((&xs, &pairs(&x, &none(&x))), (&ys, &pairs(&y, &none(&y))), 1, 0.0, |b| b, add_pair);
+            prop_assert!(twice.0.kahan_add(&y, &mut twice.1).is_ok());
+            let lost = twice.1.unwrap_or_default();
+            prop_assert_eq!((parts(&twice.0), &lost.positive_spans), ((spans, unpair(&merged).0), &twice.0.positive_spans));
+            prop_assert_eq!(lost.positive_buckets, unpair(&merged).1);
+        }
+    }
 }

@@ -11,6 +11,9 @@ pub(crate) fn compact<T: Copy + Default>(
     max_empty: usize,
     is_empty: impl Fn(T) -> bool,
 ) {
+    if max_empty == 0 {
+        return compact_all(spans, buckets, is_empty);
+    }
     let mut indexes: Vec<i64> = Vec::with_capacity(buckets.len());
     let mut kept: Vec<T> = Vec::with_capacity(buckets.len());
     let mut skipped: Vec<(i64, T)> = Vec::new();
@@ -35,6 +38,34 @@ pub(crate) fn compact<T: Copy + Default>(
     }
     *spans = spans_of(&indexes);
     *buckets = kept;
+}
+
+/// Keeps no empty bucket; without memory for lists of places.
+fn compact_all<T: Copy>(spans: &mut Vec<Span>, buckets: &mut Vec<T>, is_empty: impl Fn(T) -> bool) {
+    let mut kept_spans: Vec<Span> = Vec::with_capacity(spans.len());
+    // Behind the last bucket kept: the index, and the place.
+    let (mut next, mut n_kept) = (0i64, 0);
+    let (mut at, mut end) = (0, 0i64);
+    for span in spans.iter() {
+        let start = end + i64::from(span.offset);
+        end = start + i64::from(span.length);
+        for index in start..end {
+            let Some(count) = buckets.get(at).copied() else { break };
+            at += 1;
+            if is_empty(count) {
+                continue;
+            }
+            match kept_spans.last_mut() {
+                Some(span) if index == next => span.length += 1,
+                _ => kept_spans.push(Span { offset: (index - next) as i32, length: 1 }),
+            }
+            next = index + 1;
+            buckets[n_kept] = count;
+            n_kept += 1;
+        }
+    }
+    buckets.truncate(n_kept);
+    *spans = kept_spans;
 }
 
 impl FloatHistogram {

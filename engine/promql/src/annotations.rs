@@ -128,7 +128,8 @@ fn monotonicity_text(m: &Monotonicity) -> String {
         general(m.bounds.0),
         general(m.bounds.1),
         two_digits(m.max_diff),
-        m.count,
+        // Upstream counts in a signed number, which its sums of subqueries carry past the end.
+        m.count as i64,
         rfc3339(m.times.0),
         rfc3339(m.times.1)
     )

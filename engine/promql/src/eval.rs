@@ -3,9 +3,11 @@
 mod budget;
 mod finish;
 mod input;
+mod profile;
 
 use std::ops::ControlFlow;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tithon_chunks::TimeRange;
 
@@ -20,6 +22,7 @@ use crate::plan::{Prepared, Rule, SelectInput};
 use crate::result::QueryResult;
 
 pub(crate) use budget::Budget;
+pub use profile::{Analysis, Clock};
 
 /// Stack that one level of a deep tree may need, with room to spare in unoptimised builds.
 const STACK_BYTES_PER_LEVEL: usize = 32 * 1024;
@@ -45,24 +48,29 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) ctx: EvalContext<'a>,
     /// What is held in memory.
     pub(crate) budget: Budget,
+    profile: Option<profile::Profile<'a>>,
     notes: Mutex<Notes>,
     inputs: Vec<input::Slot>,
 }
+
+/// A result, and the costs if there is a clock to find them with.
+type Outcome = Result<(QueryResult, Option<Analysis>), QueryError>;
 
 /// Evaluates the query over its inputs.
 pub(crate) fn run(
     prepared: &Prepared,
     inputs: Vec<SelectInput>,
     ctx: &EvalContext<'_>,
-) -> Result<QueryResult, QueryError> {
+    clock: Option<Clock<'_>>,
+) -> Outcome {
     if prepared.depth <= DEPTH_ON_CALLER {
-        return run_here(prepared, inputs, ctx);
+        return run_here(prepared, inputs, ctx, clock);
     }
     let stack = prepared.depth * STACK_BYTES_PER_LEVEL;
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .stack_size(stack)
-            .spawn_scoped(scope, || run_here(prepared, inputs, ctx))
+            .spawn_scoped(scope, || run_here(prepared, inputs, ctx, clock))
             .map_err(|e| QueryError::Storage(Box::new(e)))?;
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
@@ -72,12 +80,14 @@ fn run_here(
     prepared: &Prepared,
     inputs: Vec<SelectInput>,
     ctx: &EvalContext<'_>,
-) -> Result<QueryResult, QueryError> {
+    clock: Option<Clock<'_>>,
+) -> Outcome {
     let inputs = input::slots(prepared, inputs);
     let evaluator = Evaluator {
         prepared,
         ctx: *ctx,
         budget: Budget::new(&prepared.options),
+        profile: clock.map(|clock| profile::Profile::new(prepared, clock)),
         notes: Mutex::default(),
         inputs,
     };
@@ -86,8 +96,11 @@ fn run_here(
     evaluator.budget.check_steps(steps.len)?;
     let value = finish::value(&evaluator, steps)?;
     let notes = std::mem::take(&mut *evaluator.notes());
-    let (warnings, infos) = notes.texts(&prepared.query);
-    Ok(QueryResult { value, warnings, infos, stats: evaluator.budget.stats() })
+    let (mut warnings, infos) = notes.texts(&prepared.query);
+    warnings.extend(prepared.warnings.iter().cloned());
+    let stats = evaluator.budget.stats();
+    let analysis = evaluator.profile.map(|profile| profile.into_analysis(prepared));
+    Ok((QueryResult { value, warnings, infos, stats }, analysis))
 }
 
 impl Evaluator<'_> {
@@ -120,7 +133,7 @@ impl Evaluator<'_> {
     pub(crate) fn take_input(&self, id: NodeId) -> (Option<SelectInput>, TimeRange) {
         let Some(reading) = self.prepared.reads.get(&id) else { return (None, TimeRange::ALL) };
         let range = self.prepared.selects[reading.select].range;
-        (self.inputs[reading.select].take(&reading.filter), range)
+        (self.inputs[reading.select].take(&reading.filter, &self.ctx), range)
     }
 
     /// Fails when the caller has gone.
@@ -130,15 +143,19 @@ impl Evaluator<'_> {
 
     /// Evaluates a node over steps. Afterwards nothing more is held than before, but for the result.
     pub(crate) fn eval(&self, id: NodeId, steps: &Steps) -> Result<Output, QueryError> {
+        self.measured(id, |_| self.eval_settled(id, steps))
+    }
+
+    fn eval_settled(&self, id: NodeId, steps: &Steps) -> Result<Output, QueryError> {
         self.check_cancelled()?;
         let before = self.budget.held();
         let output = self.eval_kind(id, steps)?;
-        let (samples, columns) = match &output {
-            Output::Scalar(values) => (values.len() as u64, 1),
+        let (samples, bytes) = match &output {
+            Output::Scalar(values) => (values.len() as u64, values.len() as u64 * 8),
             Output::Text(_) => (0, 0),
-            Output::Frame(frame) => (frame.n_samples(), frame.rows.len() as u64),
+            Output::Frame(frame) => frame.held(),
         };
-        self.budget.settle(before, samples, columns * steps.len as u64 * 8)?;
+        self.budget.settle(before, samples, bytes)?;
         Ok(output)
     }
 
@@ -169,26 +186,63 @@ impl Evaluator<'_> {
         mut sink: impl FnMut(Row) -> ControlFlow<()> + Send,
     ) -> Result<(), QueryError> {
         let id = self.unparen(id);
-        let mut fold = |row: Row| {
-            let samples = row.column.n_samples() as u64;
+        if !self.is_streamed(id) {
+            for row in self.frame(id, steps)?.rows {
+                let (samples, bytes) = (row.column.n_points(), row.column.bytes());
+                let flow = sink(row);
+                self.budget.release(samples, bytes);
+                if flow.is_break() {
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        self.measured(id, |foreign| self.stream(id, steps, foreign, sink))
+    }
+
+    /// Whether the rows of a node can be had one by one.
+    fn is_streamed(&self, id: NodeId) -> bool {
+        match self.kind(id) {
+            NodeKind::Vector(_) => true,
+            NodeKind::Call(call) => functions::is_over_selector(self, call),
+            _ => false,
+        }
+    }
+
+    /// Hands rows to `sink` one by one; adds the time that it takes to `foreign`.
+    fn stream(
+        &self,
+        id: NodeId,
+        steps: &Steps,
+        foreign: &mut Duration,
+        mut sink: impl FnMut(Row) -> ControlFlow<()> + Send,
+    ) -> Result<(), QueryError> {
+        let fold = |row: Row| {
+            let (samples, bytes) = (row.column.n_points(), row.column.bytes());
+            let begun = self.profile.as_ref().map(profile::Profile::now);
             let flow = sink(row);
-            self.budget.release(samples, steps.len as u64 * 8);
+            if let Some((profile, begun)) = self.profile.as_ref().zip(begun) {
+                *foreign += profile.now().saturating_sub(begun);
+            }
+            self.budget.release(samples, bytes);
             Ok(flow)
         };
         match self.kind(id) {
             NodeKind::Vector(s) => ops::selector::for_each(self, id, s, steps, fold),
-            NodeKind::Call(call) if functions::is_over_selector(self, call) => {
-                functions::for_each(self, call, steps, fold)
-            }
-            _ => {
-                for row in self.frame(id, steps)?.rows {
-                    if fold(row)?.is_break() {
-                        break;
-                    }
-                }
-                Ok(())
-            }
+            NodeKind::Call(call) => functions::for_each(self, call, steps, fold),
+            _ => Ok(()),
         }
+    }
+
+    /// Runs the work of a node; finds out what it costs if that is asked for. The work may tell how long others took
+    /// meanwhile.
+    pub(crate) fn measured<T>(&self, id: NodeId, work: impl FnOnce(&mut Duration) -> T) -> T {
+        let mut foreign = Duration::ZERO;
+        let Some(profile) = &self.profile else { return work(&mut foreign) };
+        let begun = profile.begin(&self.budget);
+        let result = work(&mut foreign);
+        profile.end(id, &begun, foreign, &self.budget);
+        result
     }
 
     /// Whether a node is a selector whose input need not be read further than the result of its consumer asks for.
@@ -225,7 +279,11 @@ impl Evaluator<'_> {
 
     /// Evaluates once, at the first step, and repeats the result.
     fn eval_invariant(&self, inner: NodeId, steps: &Steps) -> Result<Output, QueryError> {
+        let touched = self.budget.stats().total_samples;
         let first = self.eval(inner, &steps.first_only())?;
+        // What one step touched counts at each.
+        let touched = self.budget.stats().total_samples.saturating_sub(touched);
+        self.budget.touch(touched.saturating_mul(steps.len.saturating_sub(1) as u64), 0);
         if steps.len <= 1 {
             return Ok(first);
         }

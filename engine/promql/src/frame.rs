@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tithon_chunks::FloatHistogram;
+use tithon_chunks::{FloatHistogram, Samples};
 use tithon_index::Labels;
 
 use crate::result::Sample;
@@ -173,9 +173,23 @@ impl Column {
         !self.has_histograms() && !self.has_floats()
     }
 
-    /// The number of samples.
-    pub(crate) fn n_samples(&self) -> usize {
-        self.present.iter().map(|word| word.count_ones() as usize).sum::<usize>() + self.histograms.len()
+    /// What the samples count against the limit: a float one, a histogram by its size.
+    pub(crate) fn n_points(&self) -> u64 {
+        let floats: u64 = self.present.iter().map(|word| u64::from(word.count_ones())).sum();
+        floats + self.histograms.iter().map(|(_, h)| points(h)).sum::<u64>()
+    }
+
+    /// The memory held, in bytes; a histogram that several steps share counts once.
+    pub(crate) fn bytes(&self) -> u64 {
+        let mut bytes = (self.floats.len() + self.present.len()) as u64 * 8;
+        let mut last: Option<&Arc<FloatHistogram>> = None;
+        for (_, h) in &self.histograms {
+            if !last.is_some_and(|last| Arc::ptr_eq(last, h)) {
+                bytes += h.size_bytes() as u64;
+            }
+            last = Some(h);
+        }
+        bytes
     }
 
     /// The floats with their steps, ascending.
@@ -353,10 +367,21 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// The number of samples.
-    pub(crate) fn n_samples(&self) -> u64 {
-        self.rows.iter().map(|row| row.column.n_samples() as u64).sum()
+    /// What the samples count against the limit, and the bytes held.
+    pub(crate) fn held(&self) -> (u64, u64) {
+        let held = |row: &Row| (row.column.n_points(), row.column.bytes());
+        self.rows.iter().map(held).fold((0, 0), |(n, bytes), (m, more)| (n + m, bytes + more))
     }
+}
+
+/// What a histogram counts against the limit on samples. Upstream: `HPoint.size` in `promql/value.go`.
+pub(crate) fn points(h: &FloatHistogram) -> u64 {
+    (h.size_bytes() as u64 + 8) / 16
+}
+
+/// What the samples of a series count.
+pub(crate) fn points_of(samples: &Samples) -> u64 {
+    samples.floats.len() as u64 + samples.histograms.values.iter().map(points).sum::<u64>()
 }
 
 /// The labels without the ones that describe a metric: `__name__`, `__type__`, `__unit__`.

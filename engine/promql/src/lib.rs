@@ -22,13 +22,16 @@ mod result;
 
 pub use crate::ast::{Expr, Node, NodeId, NodeKind, PosRange, ValueType};
 pub use crate::error::{QueryError, SourceError};
+pub use crate::eval::{Analysis, Clock};
 pub use crate::functions_table::{FUNCTIONS, Function, function};
 pub use crate::options::{EvalContext, Options, TimeParams};
 pub use crate::parse::{
     ParseError, ParseErrors, ParseOptions, SequenceValue, duration_ns, line_column, parse, parse_metric,
     parse_metric_selector, parse_series_desc,
 };
-pub use crate::plan::{Prepared, Rule, Rules, SelectHints, SelectInput, SelectSpec};
+pub use crate::plan::{
+    Engine, Fragment, PlanNode, Prepared, Rule, Rules, SelectHints, SelectInput, SelectSpec, join_answers,
+};
 pub use crate::print::{prettify, to_json};
 pub use crate::result::{MatrixSeries, QueryResult, QueryStats, Sample, Value, VectorSample};
 pub use crate::series::{Series, SeriesData};

@@ -2,7 +2,9 @@
 
 mod constants;
 mod depth;
+mod distribute;
 mod durations;
+mod explain;
 mod fold;
 mod hints;
 mod invariant;
@@ -18,11 +20,13 @@ use tithon_index::Matcher;
 
 use crate::ast::{Expr, NodeId, ValueType};
 use crate::error::{QueryError, SourceError};
-use crate::eval;
+use crate::eval::{self, Analysis, Clock};
 use crate::options::{EvalContext, Options, TimeParams};
 use crate::result::QueryResult;
 use crate::series::Series;
 
+pub use distribute::{Engine, Fragment, join_answers};
+pub use explain::PlanNode;
 pub(crate) use hints::{info_matchers, info_modifiers};
 pub use rules::{Rule, Rules};
 
@@ -75,6 +79,10 @@ pub struct Prepared {
     pub(crate) stats_only: HashSet<NodeId>,
     /// The sorting calls whose order nobody sees.
     pub(crate) unsorted: HashSet<NodeId>,
+    /// The selectors that stand for what other engines evaluate.
+    pub(crate) fragments: HashMap<NodeId, Fragment>,
+    /// What planning has to say.
+    pub(crate) warnings: Vec<String>,
     pub(crate) depth: usize,
 }
 
@@ -97,7 +105,26 @@ impl Prepared {
         params: TimeParams,
         options: &Options,
     ) -> Result<Prepared, QueryError> {
-        let query = query.as_ref();
+        Prepared::planned(query.as_ref(), params, options, &[])
+    }
+
+    /// The same, with the parts that `engines` may evaluate cut out: [`Prepared::fragment`] tells what a selection
+    /// stands for.
+    pub fn distributed(
+        query: impl AsRef<[u8]>,
+        params: TimeParams,
+        options: &Options,
+        engines: &[Engine],
+    ) -> Result<Prepared, QueryError> {
+        Prepared::planned(query.as_ref(), params, options, engines)
+    }
+
+    fn planned(
+        query: &[u8],
+        params: TimeParams,
+        options: &Options,
+        engines: &[Engine],
+    ) -> Result<Prepared, QueryError> {
         let mut expr = crate::parse(query, &options.parse).map_err(QueryError::Parse)?;
         if !params.is_instant() && !matches!(expr.ty(), ValueType::Scalar | ValueType::Vector) {
             return Err(QueryError::BadData(format!(
@@ -105,15 +132,23 @@ impl Prepared {
                 expr.ty().documented()
             )));
         }
-        let depth = depth::checked(&expr)?;
+        depth::checked(&expr)?;
         durations::resolve(&mut expr, &params)?;
         fold::fold_context_calls(&mut expr, &params);
         let rules = options.rules;
         if rules.has(Rule::ConstantFolding) {
             constants::fold(&mut expr);
         }
-        invariant::wrap(&mut expr, &params, rules.has(Rule::StepInvariants));
+        invariant::resolve(&mut expr, &params);
         propagate::matchers(&mut expr, rules);
+        let (fragments, warnings) = match engines {
+            [] => Default::default(),
+            _ => distribute::cut(&mut expr, &params, options.lookback_delta_ms, engines),
+        };
+        if rules.has(Rule::StepInvariants) {
+            invariant::wrap(&mut expr);
+        }
+        let depth = depth::checked(&expr)?;
         let mut prepared = Prepared {
             query: query.to_vec(),
             expr,
@@ -123,6 +158,8 @@ impl Prepared {
             reads: HashMap::new(),
             stats_only: HashSet::new(),
             unsorted: HashSet::new(),
+            fragments: fragments.into_iter().collect(),
+            warnings,
             depth,
         };
         hints::collect(&mut prepared);
@@ -140,6 +177,13 @@ impl Prepared {
         &self.selects
     }
 
+    /// The part of a distributed query that the selection stands for: its input are the joined answers of the
+    /// engines ([`join_answers`]) and no series of a store.
+    pub fn fragment(&self, select: usize) -> Option<&Fragment> {
+        let node = self.reads.iter().find(|(_, reading)| reading.select == select)?.0;
+        self.fragments.get(node)
+    }
+
     /// The expression as it will be evaluated.
     pub fn expr(&self) -> &Expr {
         &self.expr
@@ -147,6 +191,17 @@ impl Prepared {
 
     /// Evaluates the query over one input for each of [`Prepared::selects`].
     pub fn eval(&self, inputs: Vec<SelectInput>, ctx: &EvalContext<'_>) -> Result<QueryResult, QueryError> {
-        eval::run(self, inputs, ctx)
+        eval::run(self, inputs, ctx, None).map(|(result, _)| result)
+    }
+
+    /// Evaluates like [`Prepared::eval`], and finds out what each operator costs with a clock.
+    pub fn eval_analyzed(
+        &self,
+        inputs: Vec<SelectInput>,
+        ctx: &EvalContext<'_>,
+        clock: Clock<'_>,
+    ) -> Result<(QueryResult, Analysis), QueryError> {
+        let (result, analysis) = eval::run(self, inputs, ctx, Some(clock))?;
+        Ok((result, analysis.expect("a clock makes an analysis")))
     }
 }

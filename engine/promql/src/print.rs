@@ -9,3 +9,4 @@ mod text;
 
 pub use json::to_json;
 pub use pretty::prettify;
+pub(crate) use text::node_head;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use tithon_chunks::{ErrorKind, Samples, Timestamp};
+use tithon_chunks::{ErrorKind, FloatHistogram, Samples, Span, Timestamp};
 use tithon_index::Labels;
 use tithon_promql::{
     EvalContext, Options, Prepared, QueryError, SelectInput, Series, SeriesData, TimeParams, Value,
@@ -61,6 +61,21 @@ fn bytes_held_are_limited() {
 }
 
 #[test]
+fn what_aggregations_keep_counts() {
+    // A batch of 512 columns of 11 steps takes 49,152 bytes.
+    let options = Options { max_bytes: 60_000, ..Options::default() };
+    for query in ["sum(m_total)", "max(m_total)", "topk(2, m_total)"] {
+        assert!(run(query, 2_000, &options, false).is_ok(), "{query}");
+    }
+    for query in
+        ["quantile(0.5, m_total)", "sum by (i) (m_total)", "topk(900, m_total)", "topk by (i) (1, m_total)"]
+    {
+        let error = run(query, 2_000, &options, false).expect_err("values, groups or elements are too many");
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{query}");
+    }
+}
+
+#[test]
 fn a_cancelled_query_stops() {
     let error = run("m_total", 1, &Options::default(), true).expect_err("the caller has gone");
     assert_eq!(error.kind(), ErrorKind::Cancelled);
@@ -102,4 +117,51 @@ fn deep_queries_are_evaluated_or_refused() {
     run(&deep(100), 0, &Options::default(), false).expect("100 levels are fine");
     let error = run(&deep(3_000), 0, &Options::default(), false).expect_err("too deep");
     assert_eq!(error.kind(), ErrorKind::Invalid);
+}
+
+/// As upstream's `TestMaxQuerySamples` counts them.
+#[test]
+fn samples_are_counted_as_upstream_does() {
+    let stats = |query: &str, params: TimeParams| {
+        let prepared = Prepared::new(query, params, &Options::default()).expect("a query");
+        let inputs = prepared.selects().iter().map(|_| {
+            let mut samples = Samples::default();
+            (0..100).for_each(|t| samples.floats.push(Timestamp(t * 10_000), t as f64));
+            let labels = Labels::from_pairs([("__name__", "metric")]);
+            let series = Series { labels, data: SeriesData::Samples(Box::new(samples)) };
+            Box::new(std::iter::once(Ok(series))) as SelectInput
+        });
+        let cancelled = AtomicBool::new(false);
+        let ctx = EvalContext { pool: None, cancelled: &cancelled };
+        prepared.eval(inputs.collect(), &ctx).expect("an answer").stats
+    };
+    let at = TimeParams::instant(Timestamp(100_000));
+    let steps = TimeParams { start: Timestamp(100_000), end: Timestamp(120_000), step_ms: 10_000 };
+    assert_eq!(stats("metric[20s]", at).peak_samples, 2);
+    assert_eq!(stats("rate(metric[20s])", at).peak_samples, 3);
+    assert_eq!(stats("metric", steps).peak_samples, 3);
+    // A window counts fully at each step, and what is the same at every step counts at each.
+    assert_eq!(stats("rate(metric[20s])", steps).total_samples, 6);
+    assert_eq!(stats("rate(metric[20s] @ 50)", steps).total_samples, 6);
+}
+
+/// A histogram counts by its size: 168 bytes and 8 for each span and bucket, and a time, in units of 16 bytes.
+#[test]
+fn histograms_count_by_their_size() {
+    let prepared =
+        Prepared::new("m", TimeParams::instant(Timestamp(0)), &Options::default()).expect("a query");
+    let mut samples = Samples::default();
+    samples.histograms.timestamps.push(0);
+    samples.histograms.values.push(FloatHistogram {
+        positive_spans: vec![Span { offset: 0, length: 3 }],
+        positive_buckets: vec![1.0; 3],
+        ..FloatHistogram::default()
+    });
+    let labels = Labels::from_pairs([("__name__", "m")]);
+    let series = Series { labels, data: SeriesData::Samples(Box::new(samples)) };
+    let cancelled = AtomicBool::new(false);
+    let ctx = EvalContext { pool: None, cancelled: &cancelled };
+    let input: SelectInput = Box::new(std::iter::once(Ok(series)));
+    let stats = prepared.eval(vec![input], &ctx).expect("an answer").stats;
+    assert_eq!((stats.peak_samples, stats.total_samples, stats.samples_read), (13, 13, 13));
 }

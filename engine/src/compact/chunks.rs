@@ -4,13 +4,15 @@
 //! ended is decoded and encoded anew; what comes of it goes back on the heap but for its first chunk.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
+use bytes::Bytes;
 use tithon_chunks::{
-    CounterResetHint, EncodedChunk, Encoding, Sample, SampleBatch, SampleValue, TimeRange, decode_exact,
-    decode_floats_with_starts,
+    ChunkError, CounterResetHint, EncodedChunk, Encoding, Sample, SampleBatch, SampleValue, TimeRange,
+    decode_exact, decode_float_chunks, decode_floats_with_starts,
 };
 
-use super::encode::{ChunkBuilder, MergeError};
+use super::encode::{ChunkBuilder, FloatEncoding, MergeError, xor_chunks};
 use super::{CompactOptions, Overlap};
 use crate::dedup::{Pick, Track, chain, penalty};
 use crate::heap::Heap;
@@ -21,67 +23,154 @@ pub(super) fn merge(
     options: CompactOptions,
 ) -> Result<Vec<EncodedChunk>, MergeError> {
     let mut out = Vec::with_capacity(lists.iter().map(Vec::len).sum());
-    let mut lists: Vec<VecDeque<EncodedChunk>> = lists.into_iter().map(VecDeque::from).collect();
-    let mut heap = Heap::new();
-    for i in 0..lists.len() {
-        rest(&mut heap, i, &lists);
-    }
-    while let Some(base) = take(&mut heap, &mut lists) {
-        let mut end = base.max_time;
-        let mut run: Vec<EncodedChunk> = Vec::new();
-        while heap.top().is_some_and(|top| lists[*top][0].min_time <= end) {
-            let Some(next) = take(&mut heap, &mut lists) else { break };
-            let previous = run.last().unwrap_or(&base);
-            if next.range() != previous.range() || next.data != previous.data {
-                end = end.max(next.max_time);
+    let mut queues = Queues::new(lists);
+    let mut decoded = Decoded::default();
+    while let Some(base) = queues.take() {
+        let mut end = base.chunk.max_time;
+        let mut run: Vec<Queued> = Vec::new();
+        while queues.first().is_some_and(|first| first.min_time <= end) {
+            let Some(next) = queues.take() else { break };
+            let previous = &run.last().unwrap_or(&base).chunk;
+            if next.chunk.range() != previous.range() || next.chunk.data != previous.data {
+                end = end.max(next.chunk.max_time);
                 run.push(next);
             }
         }
         if run.is_empty() {
-            out.push(base);
+            out.push(base.chunk);
             continue;
         }
-        let mut merged = VecDeque::from(merge_run(base, run, options)?);
-        out.extend(merged.pop_front());
-        lists.push(merged);
-        rest(&mut heap, lists.len() - 1, &lists);
+        let mut merged = merge_run(base, run, &queues, &mut decoded, options)?.into_iter();
+        out.extend(merged.next());
+        queues.add(merged);
     }
     Ok(out)
 }
 
-/// Puts a list on the heap, unless it has ended.
-fn rest(heap: &mut Heap<usize>, list: usize, lists: &[VecDeque<EncodedChunk>]) {
-    if !lists[list].is_empty() {
-        heap.push(list, less(lists));
+/// A chunk that waits, known by a number.
+struct Queued {
+    id: usize,
+    chunk: EncodedChunk,
+}
+
+/// Lists of chunks, the earliest on top.
+struct Queues {
+    lists: Vec<VecDeque<Queued>>,
+    heap: Heap<usize>,
+    n_chunks: usize,
+}
+
+impl Queues {
+    fn new(lists: Vec<Vec<EncodedChunk>>) -> Queues {
+        let mut queues = Queues { lists: Vec::with_capacity(lists.len()), heap: Heap::new(), n_chunks: 0 };
+        lists.into_iter().for_each(|list| queues.add(list));
+        queues
+    }
+
+    /// Adds a list, which goes on the heap unless it is empty.
+    fn add(&mut self, list: impl IntoIterator<Item = EncodedChunk>) {
+        let ids = self.n_chunks..;
+        let list: VecDeque<Queued> = ids.zip(list).map(|(id, chunk)| Queued { id, chunk }).collect();
+        self.n_chunks += list.len();
+        self.lists.push(list);
+        self.rest(self.lists.len() - 1);
+    }
+
+    fn rest(&mut self, list: usize) {
+        if !self.lists[list].is_empty() {
+            self.heap.push(list, less(&self.lists));
+        }
+    }
+
+    /// The earliest chunk.
+    fn first(&self) -> Option<&EncodedChunk> {
+        self.heap.top().and_then(|top| self.lists[*top].front()).map(|queued| &queued.chunk)
+    }
+
+    /// Takes the earliest chunk; its list goes back on the heap.
+    fn take(&mut self) -> Option<Queued> {
+        let list = self.heap.pop(less(&self.lists))?;
+        let chunk = self.lists[list].pop_front();
+        self.rest(list);
+        chunk
+    }
+
+    /// The next chunks of each list, which are likely to be merged too.
+    fn ahead(&self) -> impl Iterator<Item = &Queued> {
+        self.lists.iter().flat_map(|list| list.iter().take(AHEAD))
     }
 }
 
-/// The earliest chunk; its list goes back on the heap.
-fn take(heap: &mut Heap<usize>, lists: &mut [VecDeque<EncodedChunk>]) -> Option<EncodedChunk> {
-    let list = heap.pop(less(lists))?;
-    let chunk = lists[list].pop_front();
-    rest(heap, list, lists);
-    chunk
+fn less(lists: &[VecDeque<Queued>]) -> impl Fn(&usize, &usize) -> bool {
+    let key = |list: &usize| lists[*list].front().map(|q| (q.chunk.min_time, q.chunk.max_time));
+    move |a, b| key(a) < key(b)
 }
 
-fn less(lists: &[VecDeque<EncodedChunk>]) -> impl Fn(&usize, &usize) -> bool {
-    let key = |list: &usize| lists[*list].front().map(|c| (c.min_time, c.max_time));
-    move |a, b| key(a) < key(b)
+/// Chunks of a list that are decoded before they are asked for: with those of others they fill the lanes of a kernel.
+const AHEAD: usize = 7;
+
+/// XOR chunks decoded, by number.
+#[derive(Default)]
+struct Decoded {
+    samples: SampleBatch,
+    places: Vec<Option<Range<usize>>>,
+}
+
+impl Decoded {
+    /// Makes sure that the chunks of `run` are decoded; those that are likely to follow are decoded with them.
+    fn fill(&mut self, run: &[Queued], queues: &Queues) -> Result<(), ChunkError> {
+        self.places.resize(queues.n_chunks, None);
+        if run.iter().all(|q| self.places[q.id].is_some()) {
+            return Ok(());
+        }
+        self.samples.clear();
+        self.places.fill(None);
+        let ahead = queues.ahead().filter(|q| q.chunk.encoding == Encoding::Xor);
+        let wanted: Vec<&Queued> = run.iter().chain(ahead).collect();
+        let data = |queued: &[&Queued]| -> Vec<(Encoding, Bytes)> {
+            queued.iter().map(|q| (q.chunk.encoding, q.chunk.data.clone())).collect()
+        };
+        let mut ends = Vec::with_capacity(wanted.len());
+        let (all, few) = (data(&wanted), run.len());
+        let slices: Vec<(Encoding, &[u8])> = all.iter().map(|(e, data)| (*e, data.as_ref())).collect();
+        // A damaged chunk ahead is none of this run's business.
+        if decode_float_chunks(&slices, &mut self.samples, &mut ends).is_err() && ends.len() < few {
+            self.samples.clear();
+            ends.clear();
+            decode_float_chunks(&slices[..few], &mut self.samples, &mut ends)?;
+        }
+        let mut start = 0;
+        for (queued, end) in wanted.iter().zip(ends) {
+            self.places[queued.id] = Some(start..end);
+            start = end;
+        }
+        Ok(())
+    }
 }
 
 /// Merges a run of overlapping chunks.
 fn merge_run(
-    base: EncodedChunk,
-    run: Vec<EncodedChunk>,
+    base: Queued,
+    run: Vec<Queued>,
+    queues: &Queues,
+    decoded: &mut Decoded,
     options: CompactOptions,
 ) -> Result<Vec<EncodedChunk>, MergeError> {
-    let chunks: Vec<EncodedChunk> = match options.overlap {
+    let run: Vec<Queued> = match options.overlap {
         Overlap::Chain => run.into_iter().chain([base]).collect(),
         Overlap::Penalty => {
-            let kind = kind_of(base.encoding);
-            std::iter::once(base).chain(run.into_iter().filter(|c| kind_of(c.encoding) == kind)).collect()
+            let kind = kind_of(base.chunk.encoding);
+            let others = run.into_iter().filter(|q| kind_of(q.chunk.encoding) == kind);
+            std::iter::once(base).chain(others).collect()
         }
     };
+    if options.float_encoding == FloatEncoding::Xor && run.iter().all(|q| q.chunk.encoding == Encoding::Xor) {
+        decoded.fill(&run, queues)?;
+        let ranges: Vec<Range<usize>> =
+            run.iter().filter_map(|queued| decoded.places[queued.id].clone()).collect();
+        return Ok(xor_chunks(&pick_floats(&ranges, &decoded.samples, options.overlap), &decoded.samples));
+    }
+    let chunks: Vec<EncodedChunk> = run.into_iter().map(|queued| queued.chunk).collect();
     if let Some(odd) = chunks.iter().find(|c| kind_of(c.encoding).is_none()) {
         return Err(MergeError::Overlap { encoding: odd.encoding, range: odd.range() });
     }
@@ -90,6 +179,24 @@ fn merge_run(
     } else {
         merge_samples(&chunks, options)
     }
+}
+
+/// The places of the samples that stay, given those of each chunk.
+fn pick_floats(chunks: &[Range<usize>], samples: &SampleBatch, overlap: Overlap) -> Vec<usize> {
+    let track = |range: &Range<usize>| {
+        Track::floats(&samples.timestamps[range.clone()], &samples.values[range.clone()])
+    };
+    let tracks: Vec<Track<'_>> = chunks.iter().map(track).collect();
+    let mut picked = Vec::with_capacity(chunks.iter().map(Range::len).sum());
+    match overlap {
+        Overlap::Chain => {
+            chain::merge_each(&tracks, |pick| picked.push(chunks[pick.track].start + pick.index))
+        }
+        Overlap::Penalty => penalty::each(&tracks, |place| {
+            picked.push(chunks[place.track as usize].start + place.index as usize)
+        }),
+    }
+    picked
 }
 
 #[derive(PartialEq, Eq)]
@@ -116,27 +223,20 @@ fn merge_tracks(tracks: &[Track<'_>], overlap: Overlap) -> Vec<Pick> {
     }
 }
 
+/// Merges floats of which some have start timestamps or are to be XOR2.
 fn merge_floats(chunks: &[EncodedChunk], options: CompactOptions) -> Result<Vec<EncodedChunk>, MergeError> {
-    let mut columns: Vec<(SampleBatch, Vec<i64>)> = Vec::with_capacity(chunks.len());
+    let (mut batch, mut starts) = (SampleBatch::default(), Vec::new());
+    let mut ranges = Vec::with_capacity(chunks.len());
     for chunk in chunks {
-        let (mut batch, mut starts) = (SampleBatch::default(), Vec::new());
-        decode_floats_with_starts(chunk.encoding, &chunk.data, TimeRange::ALL, &mut batch, &mut starts)?;
-        columns.push((batch, starts));
+        let (from, mut own) = (batch.len(), Vec::new());
+        decode_floats_with_starts(chunk.encoding, &chunk.data, TimeRange::ALL, &mut batch, &mut own)?;
+        own.resize(batch.len() - from, 0);
+        starts.extend(own);
+        ranges.push(from..batch.len());
     }
-    let tracks: Vec<_> = columns.iter().map(|(b, _)| Track::floats(&b.timestamps, &b.values)).collect();
     let mut builder = ChunkBuilder::new(options.float_encoding);
-    let mut take = |track: usize, index: usize| {
-        let (batch, starts) = &columns[track];
-        let start = starts.get(index).copied().unwrap_or(0);
-        builder.push_float(start, batch.timestamps[index], batch.values[index]);
-    };
-    match options.overlap {
-        Overlap::Chain => chain::merge_each(&tracks, |pick| take(pick.track, pick.index)),
-        Overlap::Penalty => {
-            penalty::places(&tracks)
-                .iter()
-                .for_each(|place| take(place.track as usize, place.index as usize));
-        }
+    for i in pick_floats(&ranges, &batch, options.overlap) {
+        builder.push_float(starts[i], batch.timestamps[i], batch.values[i]);
     }
     Ok(builder.finish())
 }

@@ -2,7 +2,8 @@
 
 use tithon_chunks::{
     ChunkError, EncodedChunk, Encoding, ErrorKind, FloatHistogram, FloatHistogramEncoder, Histogram,
-    HistogramEncoder, HistogramError, Sample, SampleValue, TimeRange, Timestamp, Xor2Encoder, XorEncoder,
+    HistogramEncoder, HistogramError, Sample, SampleBatch, SampleValue, TimeRange, Timestamp, Xor2Encoder,
+    XorEncoder,
 };
 
 /// How floats without start timestamps are encoded; those with one take XOR2.
@@ -47,6 +48,26 @@ impl MergeError {
 
 /// The most samples in a chunk.
 const CHUNK_SAMPLES: usize = 120;
+
+/// What most chunks of floats do not exceed, in bytes.
+const XOR_BYTES: usize = 512;
+
+/// XOR chunks of the samples at these places, as [`ChunkBuilder`] makes them of floats without start timestamps.
+pub(super) fn xor_chunks(picked: &[usize], samples: &SampleBatch) -> Vec<EncodedChunk> {
+    let (times, values) = (samples.timestamps.as_slice(), samples.values.as_slice());
+    let encode = |picked: &[usize]| {
+        let mut encoder = XorEncoder::with_capacity(XOR_BYTES);
+        picked.iter().for_each(|i| encoder.push(times[*i], values[*i]));
+        let at = |i: Option<&usize>| Timestamp(i.map_or(0, |i| times[*i]));
+        EncodedChunk {
+            encoding: Encoding::Xor,
+            min_time: at(picked.first()),
+            max_time: at(picked.last()),
+            data: encoder.finish().into(),
+        }
+    };
+    picked.chunks(CHUNK_SAMPLES).map(encode).collect()
+}
 
 /// Makes chunks of at most 120 samples; a new one where the kind of samples changes, and where histograms demand it.
 #[derive(Debug)]

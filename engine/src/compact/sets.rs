@@ -1,18 +1,13 @@
 //! The inputs of a compaction: series of all blocks in label order, equal ones together.
 
-use tithon_chunks::{EncodedChunk, TimeRange, Timestamp};
-use tithon_index::Labels;
+use std::sync::Arc;
 
-use super::Source;
+use rayon::prelude::*;
+use tithon_chunks::TimeRange;
+
+use crate::BlockError;
 use crate::heap::Heap;
-use crate::{BlockError, BlockId, Select, SelectRequest, SelectedSeries, SeriesBatch, Step, trim};
-
-/// A series and its chunks in each block that has it. The blocks come in the order in which upstream's heap gives them:
-/// where samples tie, it decides which one stays.
-pub(super) struct Found {
-    pub(super) labels: Labels,
-    pub(super) lists: Vec<Vec<EncodedChunk>>,
-}
+use crate::scan::{Batch, Pair, Scan, SharedBatch, Source, SymbolMap};
 
 /// Merges the series of several blocks.
 pub(super) struct SeriesSets<'b> {
@@ -23,46 +18,97 @@ pub(super) struct SeriesSets<'b> {
 }
 
 struct Input<'b> {
-    block: BlockId,
-    source: Source<'b>,
-    select: Select,
-    batch: std::vec::IntoIter<SelectedSeries>,
-    range: TimeRange,
-    head: Option<SelectedSeries>,
+    scan: Scan<'b>,
+    /// `None` before the start and at the end.
+    batch: Option<SharedBatch>,
+    /// The series of the batch that it stands on.
+    at: usize,
+    /// What the batch is called in the round at hand.
+    number: Option<u32>,
 }
+
+/// Some series, in label order.
+#[derive(Default)]
+pub(super) struct Round {
+    pub(super) batches: Vec<SharedBatch>,
+    /// For each series, where it is: batch of the round, and series in it. The blocks come in the order in which
+    /// upstream's heap gives them: where samples tie, it decides which one stays.
+    members: Vec<(u32, u32)>,
+    ends: Vec<u32>,
+}
+
+impl Round {
+    /// Number of series.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(super) fn members(&self, series: usize) -> &[(u32, u32)] {
+        let start = if series == 0 { 0 } else { self.ends[series - 1] as usize };
+        &self.members[start..self.ends[series] as usize]
+    }
+
+    /// The labels of a series.
+    pub(super) fn labels(&self, series: usize) -> &[Pair] {
+        let (batch, place) = self.members(series)[0];
+        self.batches[batch as usize].labels(place as usize)
+    }
+}
+
+/// The most series in a round.
+const ROUND: usize = 4096;
 
 impl<'b> SeriesSets<'b> {
     /// All series with samples inside `range`; deletions are applied.
-    pub(super) fn new(sources: Vec<Source<'b>>, range: TimeRange) -> SeriesSets<'b> {
-        let input = |source: Source<'b>| {
-            let request = SelectRequest::new(Vec::new(), range);
-            let (header, tombstones) = (source.header.clone(), source.tombstones.clone());
-            let select = Select::new(&source.meta, header, tombstones, request);
-            let block = source.meta.ulid;
-            Input { block, source, select, batch: Vec::new().into_iter(), range, head: None }
+    pub(super) fn new(sources: Vec<Source<'b>>, symbols: Vec<SymbolMap>, range: TimeRange) -> SeriesSets<'b> {
+        let input = |(source, symbols)| Input {
+            scan: Scan::new(source, symbols, range),
+            batch: None,
+            at: 0,
+            number: None,
         };
-        let inputs: Vec<Input<'b>> = sources.into_iter().map(input).collect();
+        let inputs: Vec<Input<'b>> = sources.into_iter().zip(symbols).map(input).collect();
         let current = (0..inputs.len()).collect();
         SeriesSets { inputs, heap: Heap::new(), current }
     }
 
-    /// The next series, behind all before it.
-    pub(super) fn next(&mut self) -> Result<Option<Found>, BlockError> {
+    /// The next series, behind all before them; none at the end. All blocks that have given out what they had read
+    /// more at the same time.
+    pub(super) fn next(&mut self) -> Result<Round, BlockError> {
+        self.inputs.par_iter_mut().try_for_each(Input::refill)?;
+        let mut round = Round::default();
+        while round.len() < ROUND {
+            if !self.advance() {
+                break;
+            }
+            let Some(first) = self.heap.pop(less(&self.inputs)) else { break };
+            self.current.push(first);
+            while let Some(top) = self.heap.top()
+                && self.inputs[*top].labels() == self.inputs[first].labels()
+            {
+                self.current.extend(self.heap.pop(less(&self.inputs)));
+            }
+            for i in &self.current {
+                let member = self.inputs[*i].member(&mut round.batches);
+                round.members.extend(member);
+            }
+            round.ends.push(round.members.len() as u32);
+        }
+        self.inputs.iter_mut().for_each(|input| input.number = None);
+        Ok(round)
+    }
+
+    /// Puts the blocks given out last back on the heap, at their next series; fails when one has to be read first.
+    fn advance(&mut self) -> bool {
+        if self.current.iter().any(|i| self.inputs[*i].is_exhausted()) {
+            return false;
+        }
         for i in std::mem::take(&mut self.current) {
-            if self.inputs[i].advance()? {
+            if self.inputs[i].batch.is_some() {
                 self.heap.push(i, less(&self.inputs));
             }
         }
-        let Some(first) = self.heap.pop(less(&self.inputs)) else { return Ok(None) };
-        self.current.push(first);
-        while let Some(top) = self.heap.top()
-            && self.inputs[*top].labels() == self.inputs[first].labels()
-        {
-            self.current.extend(self.heap.pop(less(&self.inputs)));
-        }
-        let Some(labels) = self.inputs[first].labels().cloned() else { return Ok(None) };
-        let lists = self.current.iter().filter_map(|i| self.inputs[*i].head.take()).map(|s| s.chunks);
-        Ok(Some(Found { labels, lists: lists.collect() }))
+        true
     }
 }
 
@@ -71,54 +117,37 @@ fn less(inputs: &[Input<'_>]) -> impl Fn(&usize, &usize) -> bool {
 }
 
 impl Input<'_> {
-    fn labels(&self) -> Option<&Labels> {
-        self.head.as_ref().map(|s| &s.labels)
+    fn labels(&self) -> Option<&[Pair]> {
+        self.batch.as_ref().map(|batch| batch.labels(self.at))
     }
 
-    /// Moves to the next series; whether there is one.
-    fn advance(&mut self) -> Result<bool, BlockError> {
-        loop {
-            let Some(mut series) = self.batch.next() else {
-                match self.next_batch()? {
-                    Some(batch) => self.batch = batch.series.into_iter(),
-                    None => return Ok(false),
-                }
-                continue;
-            };
-            if series.chunks.iter().any(|c| !self.range.covers(c.range())) {
-                self.cut(&mut series)?;
-            }
-            if !series.chunks.is_empty() {
-                self.head = Some(series);
-                return Ok(true);
-            }
-        }
+    /// Whether all series of the batch have been given out.
+    fn is_exhausted(&self) -> bool {
+        self.batch.as_ref().is_some_and(|batch: &SharedBatch| self.at >= batch.len())
     }
 
-    fn next_batch(&mut self) -> Result<Option<SeriesBatch>, BlockError> {
-        let mut fetched = Vec::new();
-        loop {
-            match self.select.step(std::mem::take(&mut fetched))? {
-                Step::Fetch(ranges) => fetched = (self.source.fetch)(&ranges)?,
-                Step::Batch(batch) => return Ok(Some(batch)),
-                Step::Done => return Ok(None),
-            }
+    /// Reads the next batch, if there is none or it has been given out.
+    fn refill(&mut self) -> Result<(), BlockError> {
+        if self.batch.is_none() && self.at > 0 {
+            return Ok(());
         }
-    }
-
-    /// Takes off what reaches out of the range.
-    fn cut(&self, series: &mut SelectedSeries) -> Result<(), BlockError> {
-        let outside = [
-            TimeRange { min: Timestamp::MIN, max: Timestamp(self.range.min.0.saturating_sub(1)) },
-            TimeRange { min: Timestamp(self.range.max.0.saturating_add(1)), max: Timestamp::MAX },
-        ];
-        let mut kept = Vec::with_capacity(series.chunks.len());
-        for chunk in series.chunks.drain(..) {
-            let cut = trim::without(chunk, &outside)
-                .map_err(|source| BlockError::Written { block: self.block, source })?;
-            kept.extend(cut);
+        if self.batch.is_none() || self.is_exhausted() {
+            self.batch = None;
+            self.batch = self.scan.next_batch()?.map(|batch: Batch| Arc::new(batch));
+            // At the end it stays behind the start, so that it is not asked again.
+            self.at = usize::from(self.batch.is_none());
         }
-        series.chunks = kept;
         Ok(())
+    }
+
+    /// Where the series it stands on is; moves on.
+    fn member(&mut self, batches: &mut Vec<SharedBatch>) -> Option<(u32, u32)> {
+        let batch = self.batch.as_ref()?;
+        let number = *self.number.get_or_insert_with(|| {
+            batches.push(Arc::clone(batch));
+            batches.len() as u32 - 1
+        });
+        self.at += 1;
+        Some((number, self.at as u32 - 1))
     }
 }

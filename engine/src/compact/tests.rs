@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
-use tithon_chunks::{Encoding, Timestamp};
+use tithon_chunks::{EncodedChunk, Encoding, Timestamp};
+use tithon_index::Labels;
 use tithon_testdata::{json_lines, shared};
 
 use super::*;
@@ -64,6 +65,7 @@ fn check(case: &str, out: &str, options: CompactOptions) {
             }
         }
         assert!(ours.index() == theirs.index(), "{case}: index differs");
+        assert!(crate::verify::verify(&ours).unwrap().is_sound(), "{case}");
         let text = |m: &BlockMeta| String::from_utf8(m.to_json()).unwrap();
         assert_eq!(text(ours.meta()), text(theirs.meta()), "{case}");
         assert_eq!(ours.dir().join("tombstones").exists(), theirs.dir().join("tombstones").exists());

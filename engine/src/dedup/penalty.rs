@@ -29,32 +29,43 @@ pub(crate) struct Place {
     pub(crate) index: u32,
 }
 
-/// Merges tracks by times alone. As values play no part, the fold goes pair by pair over whole sequences.
+/// Merges tracks by times alone.
 pub(crate) fn places(tracks: &[Track<'_>]) -> Vec<Place> {
-    let all = |track: usize| {
-        let place = move |index| Place { track: track as u32, index };
-        (0..tracks[track].times().len() as u32).map(place).collect::<Vec<Place>>()
+    let mut out = Vec::with_capacity(tracks.iter().map(|t| t.times().len()).max().unwrap_or(0));
+    each(tracks, |place| out.push(place));
+    out
+}
+
+/// Hands over each place of the result in turn. As values play no part, the fold goes pair by pair over whole
+/// sequences.
+pub(crate) fn each(tracks: &[Track<'_>], mut take: impl FnMut(Place)) {
+    let (first, rest, last) = match tracks {
+        [] => return,
+        [only] => return (0..only.times().len() as u32).for_each(|index| take(Place { track: 0, index })),
+        [first, rest @ .., last] => (first, rest, last),
     };
-    if tracks.is_empty() {
-        return Vec::new();
-    }
-    let mut merged = all(0);
     let mut times: Vec<i64> = Vec::new();
-    for (track, with) in tracks.iter().enumerate().skip(1) {
-        let before = if track == 1 { tracks[0].times() } else { times.as_slice() };
-        let mut next = Vec::with_capacity(merged.len().max(with.times().len()));
+    let mut merged: Option<Vec<Place>> = None;
+    let place_of = |merged: &Option<Vec<Place>>, index: usize| match merged {
+        Some(merged) => merged[index],
+        None => Place { track: 0, index: index as u32 },
+    };
+    for (i, with) in rest.iter().enumerate() {
+        let before = if merged.is_none() { first.times() } else { times.as_slice() };
+        let mut next = Vec::with_capacity(before.len().max(with.times().len()));
         let mut next_times = Vec::with_capacity(next.capacity());
         merge_two(before, with.times(), |time, from_second, index| {
             next_times.push(time);
-            next.push(if from_second {
-                Place { track: track as u32, index: index as u32 }
-            } else {
-                merged[index]
-            });
+            let second = Place { track: i as u32 + 1, index: index as u32 };
+            next.push(if from_second { second } else { place_of(&merged, index) });
         });
-        (merged, times) = (next, next_times);
+        (merged, times) = (Some(next), next_times);
     }
-    merged
+    let before = if merged.is_none() { first.times() } else { times.as_slice() };
+    let track = tracks.len() as u32 - 1;
+    merge_two(before, last.times(), |_, from_second, index| {
+        take(if from_second { Place { track, index: index as u32 } } else { place_of(&merged, index) });
+    });
 }
 
 /// The rule for two: calls `take` with each sample's time, whether it is of the second track, and its position.

@@ -2,7 +2,7 @@
 
 use tithon_chunks::{
     Aggregate, AggregateChunk, ChunkError, EncodedChunk, Encoding, STALE_NAN_BITS, SampleBatch, TimeRange,
-    Timestamp, XorEncoder, decode_floats,
+    Timestamp, XorEncoder, decode_float_chunks, decode_floats,
 };
 
 use super::window::{FloatParts, chunk_target, each_window, fit_a_chunk, window_end};
@@ -31,7 +31,7 @@ pub(super) fn from_raw(samples: &SampleBatch, resolution: i64) -> Result<Vec<Enc
 
 /// One chunk; `None` if all samples are NaN.
 fn raw_batch(times: &[i64], values: &[f64], resolution: i64) -> Option<EncodedChunk> {
-    if values.iter().any(|v| v.is_nan()) {
+    if values.iter().fold(false, |any, v| any | v.is_nan()) {
         let kept = times.iter().copied().zip(values.iter().copied()).filter(|(_, v)| !v.is_nan());
         let (times, values): (Vec<i64>, Vec<f64>) = kept.unzip();
         return raw_batch(&times, &values, resolution);
@@ -63,11 +63,8 @@ pub(super) fn from_aggregates(
     let mut columns: [Option<(Encoding, Vec<u8>)>; 5] = Default::default();
     for aggregate in [Aggregate::Count, Aggregate::Sum, Aggregate::Min, Aggregate::Max] {
         let mut samples = SampleBatch::default();
-        for chunk in chunks {
-            if let Some((encoding, data)) = chunk.get(aggregate) {
-                expand(encoding, data, &mut samples)?;
-            }
-        }
+        let parts: Vec<(Encoding, &[u8])> = chunks.iter().filter_map(|chunk| chunk.get(aggregate)).collect();
+        expand_all(&parts, &mut samples)?;
         if samples.is_empty() {
             continue;
         }
@@ -134,23 +131,41 @@ pub(super) fn check_fit(times: &[i64], resolution: i64) -> Result<(), ChunkError
 /// Decodes a chunk for aggregating: without stale markers and samples earlier than one before them in the chunk;
 /// upstream counts time 0 as before every chunk, so that negative times are lost.
 pub(super) fn expand(encoding: Encoding, data: &[u8], out: &mut SampleBatch) -> Result<(), ChunkError> {
+    expand_all(&[(encoding, data)], out)
+}
+
+/// Decodes chunks one behind the other, each as [`expand`] does.
+pub(super) fn expand_all(chunks: &[(Encoding, &[u8])], out: &mut SampleBatch) -> Result<(), ChunkError> {
     let start = out.len();
-    decode_floats(encoding, data, TimeRange::ALL, out)?;
-    let (times, values) = (&out.timestamps[start..], &out.values[start..]);
-    let sound = times.first().is_none_or(|t| *t >= 0)
-        && times.is_sorted()
-        && values.iter().all(|v| v.to_bits() != STALE_NAN_BITS);
+    let mut ends = Vec::with_capacity(chunks.len());
+    decode_float_chunks(chunks, out, &mut ends)?;
+    let mut from = start;
+    let sound = ends.iter().all(|end| {
+        let part = from..*end;
+        from = *end;
+        is_sound(&out.timestamps[part.clone()], &out.values[part])
+    });
     if sound {
         return Ok(());
     }
     let (times, values) = (out.timestamps.split_off(start), out.values.split_off(start));
-    let mut last = None;
-    for (t, value) in times.into_iter().zip(values) {
-        if push_expanded(t, value, last, out) {
-            last = Some(t);
+    let mut from = 0;
+    for end in ends {
+        let mut last = None;
+        for i in from..end - start {
+            if push_expanded(times[i], values[i], last, out) {
+                last = Some(times[i]);
+            }
         }
+        from = end - start;
     }
     Ok(())
+}
+
+fn is_sound(times: &[i64], values: &[f64]) -> bool {
+    times.first().is_none_or(|t| *t >= 0)
+        && times.windows(2).fold(true, |sorted, pair| sorted & (pair[0] <= pair[1]))
+        && values.iter().fold(true, |sound, v| sound & (v.to_bits() != STALE_NAN_BITS))
 }
 
 fn push_expanded(t: i64, value: f64, last: Option<i64>, out: &mut SampleBatch) -> bool {

@@ -85,9 +85,8 @@ fn raw(chunks: &[EncodedChunk], resolution: i64) -> Result<Vec<EncodedChunk>, Do
             continue;
         }
         let mut samples = SampleBatch::default();
-        for chunk in run {
-            floats::expand(chunk.encoding, &chunk.data, &mut samples)?;
-        }
+        let data: Vec<_> = run.iter().map(|chunk| (chunk.encoding, chunk.data.as_ref())).collect();
+        floats::expand_all(&data, &mut samples)?;
         out.extend(floats::from_raw(&samples, resolution)?);
     }
     Ok(out)

@@ -1,10 +1,11 @@
 //! Downsampling against what Thanos made of the same samples and blocks, to the byte.
 
 use serde_json::Value;
-use tithon_chunks::{SampleBatch, Timestamp};
+use tithon_chunks::{EncodedChunk, SampleBatch, Timestamp};
 use tithon_testdata::{json_lines, shared};
 
 use super::*;
+use crate::SelectRequest;
 
 fn float_of(bits: &str) -> f64 {
     f64::from_bits(u64::from_str_radix(bits, 16).unwrap())

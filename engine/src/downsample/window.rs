@@ -60,13 +60,9 @@ impl Aggregator {
     }
 
     fn add(&mut self, value: f64) {
-        if !self.any {
-            self.counter = value;
-        } else if value < self.last {
-            self.counter += value;
-        } else {
-            self.counter += value - self.last;
-        }
+        // Both ways are computed: which one it is cannot be foreseen.
+        let step = if value < self.last { value } else { value - self.last };
+        self.counter = if self.any { self.counter + step } else { value };
         (self.last, self.any) = (value, true);
         self.sum += value;
         self.count += 1.0;

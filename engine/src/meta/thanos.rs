@@ -294,8 +294,81 @@ impl UploadTime {
     pub fn is_unset(&self) -> bool {
         self.0.starts_with("0001-01-01T00:00:00Z")
     }
+
+    /// Milliseconds since the Unix epoch; `None` where the text is no RFC 3339 time.
+    pub fn unix_ms(&self) -> Option<i64> {
+        parse_rfc3339_ms(&self.0)
+    }
+}
+
+/// Reads `2024-05-01T00:00:00.5Z` or the same with an offset such as `+02:00`, as milliseconds since the Unix epoch.
+pub fn parse_rfc3339_ms(text: &str) -> Option<i64> {
+    let number = |range: std::ops::Range<usize>| -> Option<i64> {
+        let digits = text.get(range)?;
+        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
+    };
+    let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+    if separators.iter().any(|(at, byte)| text.as_bytes().get(*at) != Some(byte)) {
+        return None;
+    }
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let rest = text.get(19..)?;
+    let zone_at = rest.find(['Z', '+', '-'])?;
+    let (fraction, zone) = rest.split_at(zone_at);
+    let millis = match fraction.strip_prefix('.') {
+        Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
+            digits.bytes().chain(*b"00").take(3).fold(0, |ms, digit| ms * 10 + i64::from(digit - b'0'))
+        }
+        None if fraction.is_empty() => 0,
+        _ => return None,
+    };
+    let offset_minutes = match zone {
+        "Z" => 0,
+        _ => {
+            let (hours, minutes) = zone.get(1..)?.split_once(':')?;
+            let minutes = hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?;
+            if zone.starts_with('-') { -minutes } else { minutes }
+        }
+    };
+    // Days since 1970-01-01 in the proleptic Gregorian calendar, years counted from March.
+    let shifted = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (shifted.div_euclid(400), shifted.rem_euclid(400));
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = era * 146_097 + day_of_era - 719_468;
+    let seconds = ((days * 24 + hour) * 60 + minute - offset_minutes) * 60 + second;
+    Some(seconds * 1000 + millis)
 }
 
 fn is_zero_i64(n: &i64) -> bool {
     *n == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_rfc3339_ms;
+
+    #[test]
+    fn times_as_date_prints_them() {
+        // Expected values by GNU `date -u -d TEXT +%s%3N`.
+        for (text, ms) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("2024-05-01T00:00:00.5Z", 1_714_521_600_500),
+            ("2024-02-29T23:59:59.123456789Z", 1_709_251_199_123),
+            ("2024-03-01T01:30:00+02:00", 1_709_249_400_000),
+            ("0001-01-01T00:00:00Z", -62_135_596_800_000),
+            ("9999-12-31T23:59:59Z", 253_402_300_799_000),
+        ] {
+            assert_eq!(parse_rfc3339_ms(text), Some(ms), "{text}");
+        }
+        for text in
+            ["", "2024-05-01", "2024-05-01 00:00:00Z", "2024-13-01T00:00:00Z", "2024-05-01T00:00:00.Z"]
+        {
+            assert_eq!(parse_rfc3339_ms(text), None, "{text}");
+        }
+    }
 }

@@ -1,26 +1,53 @@
 //! Blocks whose data another block of their group holds too, told by the level-1 blocks that went into each.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
-use crate::{BlockId, BlockMeta};
+use crate::{BlockId, BlockMeta, Source};
 
-/// The blocks of one group that another single one makes superfluous: all of whose sources it has. Of equal ones the
-/// oldest id stays. Ascending by id.
-pub fn duplicates(group: &[BlockMeta]) -> Vec<BlockId> {
+/// A block whose data another one holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Superseded {
+    /// The block that is superfluous.
+    pub block: BlockId,
+    /// The block that has all of its sources.
+    pub by: BlockId,
+}
+
+/// The blocks of one group that another single one makes superfluous: all of whose sources it has. Of equal ones a
+/// repaired one stays, else the oldest id. Ascending by id.
+///
+/// A block that names no source stays, unlike upstream, which takes it for a part of anything.
+pub fn superseded(group: &[BlockMeta]) -> Vec<Superseded> {
+    let repaired = |b: &BlockMeta| b.thanos.as_ref().is_some_and(|t| t.source == Source::CompactorRepair);
     let mut blocks: Vec<&BlockMeta> = group.iter().collect();
-    blocks.sort_by_key(|b| (std::cmp::Reverse(b.compaction.sources.len()), b.ulid));
-    let mut kept: Vec<HashSet<BlockId>> = Vec::new();
-    let mut superfluous = Vec::new();
+    blocks.sort_by_key(|b| (std::cmp::Reverse(b.compaction.sources.len()), !repaired(b), b.ulid));
+    // Kept blocks by each of their sources: a candidate is compared with those only that have its first source.
+    let mut kept: HashMap<BlockId, Vec<Kept>> = HashMap::new();
+    let mut found = Vec::new();
     for block in blocks {
         let sources = &block.compaction.sources;
-        if kept.iter().any(|k| sources.iter().all(|source| k.contains(source))) {
-            superfluous.push(block.ulid);
-        } else {
-            kept.push(sources.iter().copied().collect());
+        let candidates = sources.first().and_then(|first| kept.get(first));
+        let by = candidates.and_then(|all| all.iter().find(|(_, k)| sources.iter().all(|s| k.contains(s))));
+        if let Some((by, _)) = by {
+            found.push(Superseded { block: block.ulid, by: *by });
+            continue;
+        }
+        let set: Rc<HashSet<BlockId>> = Rc::new(sources.iter().copied().collect());
+        for source in set.iter() {
+            kept.entry(*source).or_default().push((block.ulid, Rc::clone(&set)));
         }
     }
-    superfluous.sort_unstable();
-    superfluous
+    found.sort_unstable();
+    found
+}
+
+/// A block that stays, and its sources.
+type Kept = (BlockId, Rc<HashSet<BlockId>>);
+
+/// The superfluous blocks of [`superseded`], ascending by id.
+pub fn duplicates(group: &[BlockMeta]) -> Vec<BlockId> {
+    superseded(group).into_iter().map(|found| found.block).collect()
 }
 
 #[cfg(test)]
@@ -57,7 +84,20 @@ pub(crate) mod tests {
         check(&[(1, &[1]), (2, &[2]), (3, &[1, 2])], &[1, 2]);
         check(&[(4, &[1, 2]), (3, &[2, 1])], &[4]);
         check(&[(1, &[1, 2]), (2, &[2, 3]), (3, &[1, 3])], &[]);
-        check(&[(1, &[]), (2, &[2])], &[1]);
+        check(&[(1, &[]), (2, &[2])], &[]);
         check(&[(5, &[1, 2, 3]), (6, &[2, 3, 4]), (7, &[2, 3])], &[7]);
+    }
+
+    #[test]
+    fn a_repaired_block_wins_and_successors_are_named() {
+        let mut blocks = [meta(1, 0, 1, &[7]), meta(2, 0, 1, &[7]), meta(3, 0, 1, &[8])];
+        let pair = |block: usize, by: usize, blocks: &[BlockMeta]| Superseded {
+            block: blocks[block].ulid,
+            by: blocks[by].ulid,
+        };
+        assert_eq!(superseded(&blocks), [pair(1, 0, &blocks)]);
+        let thanos = crate::ThanosMeta { source: Source::CompactorRepair, ..crate::ThanosMeta::default() };
+        blocks[1].thanos = Some(thanos);
+        assert_eq!(superseded(&blocks), [pair(0, 1, &blocks)]);
     }
 }

@@ -3,29 +3,31 @@
 //! Each record is asked for up to the next one wanted or an estimated length, whichever comes first; what touches is
 //! asked for in one range. A record that turns out longer is asked for once more, exactly.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::{BlockError, BlockFile, BlockId, FileRange};
 
 /// Where a record begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) file: BlockFile,
-    pub(super) offset: u64,
+pub(crate) struct Place {
+    pub(crate) file: BlockFile,
+    pub(crate) offset: u64,
 }
 
 /// How records of one kind are read.
 #[derive(Clone, Copy)]
-pub(super) struct Kind {
-    pub(super) what: &'static str,
+pub(crate) struct Kind {
+    pub(crate) what: &'static str,
     /// Bytes that most records do not exceed.
-    pub(super) estimate: u64,
+    pub(crate) estimate: u64,
     /// The record's whole size, told from its first bytes; `None` when these are too few.
-    pub(super) size: fn(&[u8]) -> Option<u64>,
+    pub(crate) size: fn(&[u8]) -> Option<u64>,
 }
 
 /// A fetch of records under way.
-pub(super) struct Records {
+pub(crate) struct Records {
     kind: Kind,
     block: BlockId,
     places: Vec<Place>,
@@ -45,7 +47,7 @@ const GAP_BYTES: u64 = 512;
 const RECORD_BYTES_MAX: u64 = 64 << 20;
 
 impl Records {
-    pub(super) fn new(block: BlockId, kind: Kind, places: Vec<Place>) -> Records {
+    pub(crate) fn new(block: BlockId, kind: Kind, places: Vec<Place>) -> Records {
         let mut order: Vec<u32> = (0..places.len() as u32).collect();
         if !places.is_sorted() {
             order.sort_by_key(|i| places[*i as usize]);
@@ -67,12 +69,12 @@ impl Records {
     }
 
     /// What to fetch first.
-    pub(super) fn ranges(&self) -> Vec<FileRange> {
+    pub(crate) fn ranges(&self) -> Vec<FileRange> {
         self.ranges.clone()
     }
 
     /// Takes what was fetched; answers with what is still missing, which is nothing on the second call.
-    pub(super) fn accept(&mut self, fetched: Vec<Bytes>) -> Result<Vec<FileRange>, BlockError> {
+    pub(crate) fn accept(&mut self, fetched: Vec<Bytes>) -> Result<Vec<FileRange>, BlockError> {
         let expected = if self.retried { self.long.len() } else { self.ranges.len() };
         if fetched.len() != expected {
             return Err(BlockError::Fetched { block: self.block, got: fetched.len(), expected });
@@ -106,15 +108,20 @@ impl Records {
         usize::try_from(skipped).ok().and_then(|n| self.fetched[slot].get(n..)).unwrap_or(&[])
     }
 
-    /// The bytes of record `i`, cut to its size.
-    pub(super) fn record(&self, i: usize) -> Result<Bytes, BlockError> {
-        let whole = match self.long.binary_search_by_key(&i, |(place, _)| *place) {
-            Ok(found) => self.long[found].1.clone(),
-            Err(_) => self.fetched[self.slots[i] as usize].slice_ref(self.tail(i)),
-        };
+    /// Where record `i` lies, cut to its size: in which of [`Records::into_fetched`], and at which bytes of it.
+    pub(crate) fn find(&self, i: usize) -> Result<(usize, Range<usize>), BlockError> {
+        let (slot, start, whole): (usize, usize, &[u8]) =
+            match self.long.binary_search_by_key(&i, |(place, _)| *place) {
+                Ok(found) => (self.fetched.len() + found, 0, &self.long[found].1),
+                Err(_) => {
+                    let slot = self.slots[i] as usize;
+                    let tail = self.tail(i);
+                    (slot, self.fetched[slot].len() - tail.len(), tail)
+                }
+            };
         let left = whole.len() as u64;
-        match (self.kind.size)(&whole) {
-            Some(size) if size <= left => Ok(whole.slice(..size as usize)),
+        match (self.kind.size)(whole) {
+            Some(size) if size <= left => Ok((slot, start..start + size as usize)),
             size => Err(BlockError::Short {
                 block: self.block,
                 file: self.places[i].file,
@@ -124,5 +131,26 @@ impl Records {
                 left,
             }),
         }
+    }
+
+    fn slot(&self, slot: usize) -> &Bytes {
+        self.fetched.get(slot).unwrap_or_else(|| &self.long[slot - self.fetched.len()].1)
+    }
+
+    /// The bytes of record `i`, cut to its size.
+    pub(crate) fn bytes(&self, i: usize) -> Result<&[u8], BlockError> {
+        let (slot, range) = self.find(i)?;
+        Ok(&self.slot(slot)[range])
+    }
+
+    /// Like [`Records::bytes`], sharing what was fetched.
+    pub(crate) fn record(&self, i: usize) -> Result<Bytes, BlockError> {
+        let (slot, range) = self.find(i)?;
+        Ok(self.slot(slot).slice(range))
+    }
+
+    /// All that was fetched.
+    pub(crate) fn into_fetched(self) -> Vec<Bytes> {
+        self.fetched.into_iter().chain(self.long.into_iter().map(|(_, bytes)| bytes)).collect()
     }
 }

@@ -1,9 +1,37 @@
 //! The segment files of a block under construction.
 
-use tithon_chunks::{ChunkMeta, EncodedChunk, Placement, SEGMENT_HEADER, SegmentCutter, put_record};
+use tithon_chunks::{
+    ChunkMeta, EncodedChunk, Encoding, Placement, SEGMENT_HEADER, SegmentCutter, put_record,
+};
 
 use super::files::{BlockFiles, NamedSink};
 use crate::BlockError;
+
+/// A chunk whose record is made already.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WrittenChunk<'a> {
+    /// Its times; the reference is not looked at.
+    pub(crate) meta: ChunkMeta,
+    /// Bytes of the data inside the record.
+    pub(crate) data_len: usize,
+    /// Length field, encoding, data and checksum.
+    pub(crate) record: &'a [u8],
+}
+
+impl<'a> WrittenChunk<'a> {
+    /// Where the checksum begins.
+    fn end(&self) -> usize {
+        self.record.len() - 4
+    }
+
+    pub(crate) fn data(&self) -> &'a [u8] {
+        &self.record[self.end() - self.data_len..self.end()]
+    }
+
+    pub(crate) fn encoding(&self) -> Encoding {
+        Encoding::from_byte(self.record[self.end() - self.data_len - 1])
+    }
+}
 
 /// Appends chunks, opening segment after segment.
 #[derive(Debug)]
@@ -52,6 +80,29 @@ impl ChunkFiles {
                 max_time: chunk.max_time,
                 chunk_ref: placement.chunk_ref,
             });
+        }
+        self.placements = placements;
+        Ok(())
+    }
+
+    /// Writes records of one series and appends where they lie to `metas`.
+    pub(super) fn copy(
+        &mut self,
+        files: &mut dyn BlockFiles,
+        chunks: &[WrittenChunk<'_>],
+        metas: &mut Vec<ChunkMeta>,
+    ) -> Result<(), BlockError> {
+        self.lengths.clear();
+        self.lengths.extend(chunks.iter().map(|c| c.data_len));
+        let mut placements = std::mem::take(&mut self.placements);
+        placements.clear();
+        self.cutter.place(&self.lengths, &mut placements);
+        for (chunk, placement) in chunks.iter().zip(&placements) {
+            if placement.opens_segment {
+                self.next_segment(files)?;
+            }
+            self.open.as_mut().expect("the first placement opens a segment").put(chunk.record)?;
+            metas.push(ChunkMeta { chunk_ref: placement.chunk_ref, ..chunk.meta });
         }
         self.placements = placements;
         Ok(())

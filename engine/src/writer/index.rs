@@ -10,7 +10,7 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use tithon_chunks::{ChunkMeta, ChunkRef, Timestamp};
-use tithon_index::{IndexWriter, Labels, SeriesRef};
+use tithon_index::{IndexWriter, Labels, SeriesRef, SymbolRef};
 
 use super::files::{BlockFiles, NamedSink};
 use crate::{BlockError, BlockId, IndexStats};
@@ -71,6 +71,20 @@ impl IndexFile {
             Form::Direct(direct) => direct.add(self.id, labels, chunks),
             Form::Spooled(spool) => spool.add(self.id, labels, chunks),
         }
+    }
+
+    /// Like [`IndexFile::add`] for an index that knows its strings.
+    pub(super) fn add_symbols(
+        &mut self,
+        labels: &[(SymbolRef, SymbolRef)],
+        chunks: &[ChunkMeta],
+    ) -> Result<(), BlockError> {
+        let Form::Direct(direct) = &mut self.form else {
+            unreachable!("numbers are of symbols given at the start")
+        };
+        let series = direct.writer.add_series_symbols(labels, chunks).map_err(BlockError::index(self.id))?;
+        direct.measure.series(series, chunks);
+        Ok(())
     }
 
     /// Writes what remains and makes the file durable.

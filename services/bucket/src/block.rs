@@ -15,6 +15,7 @@ use tithon_engine::{
 use tithon_index::{IndexHeader, LabelFilter, Matcher, Toc, coalesce, index_version};
 
 use crate::bucket::key;
+use crate::retry::Operation;
 use crate::{Bucket, BucketError};
 
 /// An open block. What it holds in memory are the symbols and postings offsets of its index, or nothing of them where
@@ -115,7 +116,8 @@ impl Bucket {
         if merged.is_empty() {
             return Ok(vec![Bytes::new(); ranges.len()]);
         }
-        let fetched = self.store().get_ranges(&object.path, &merged).await;
+        let get = || self.store().get_ranges(&object.path, &merged);
+        let fetched = self.retrying(Operation::GetRange, get).await;
         let fetched = fetched.map_err(BucketError::object(&object.path))?;
         let part = |range: &Range<u64>| {
             let i = merged.partition_point(|read| read.end < range.end);
@@ -154,6 +156,11 @@ impl BucketBlock {
     /// False when it is certain that no series satisfies all matchers; costs no look at the index.
     pub fn may_match(&self, matchers: &[Matcher]) -> bool {
         self.filter.as_ref().is_none_or(|filter| filter.may_match(matchers))
+    }
+
+    /// What was deleted since the block was written.
+    pub fn tombstones(&self) -> &Arc<Tombstones> {
+        &self.tombstones
     }
 
     /// The block as a mapped directory, where it is one: then no read of it needs to be awaited.

@@ -12,7 +12,9 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use tithon_engine::BlockId;
 
 use crate::headers::HeaderCache;
-use crate::{BucketConfig, BucketError};
+use crate::metrics::BucketMetrics;
+use crate::retry::Operation;
+use crate::{BucketConfig, BucketError, Retry};
 
 /// Blocks in an object store. Clones share the connection.
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct Bucket {
     /// Where the blocks can be mapped.
     local: Option<PathBuf>,
     headers: Option<HeaderCache>,
+    pub(crate) retry: Retry,
+    pub(crate) metrics: Arc<BucketMetrics>,
 }
 
 impl Bucket {
@@ -31,14 +35,23 @@ impl Bucket {
         std::fs::read_dir(&path).map_err(directory)?;
         let store = LocalFileSystem::new_with_prefix(&path)
             .map_err(|source| BucketError::Object { path: path.display().to_string(), source })?;
-        Ok(Bucket { store: Arc::new(store), local: Some(path), headers: None })
+        // A directory without objects is no block.
+        let store = store.with_automatic_cleanup(true);
+        let metrics = Arc::new(BucketMetrics::new(&config.directory.display().to_string()));
+        Ok(Bucket { store: Arc::new(store), local: Some(path), headers: None, retry: Retry::NEVER, metrics })
     }
 
     /// A bucket in any store, below `prefix`; its blocks are read by ranges, never mapped.
     pub fn from_store(store: Arc<dyn ObjectStore>, prefix: &str) -> Bucket {
         let store: Arc<dyn ObjectStore> =
             if prefix.is_empty() { store } else { Arc::new(PrefixStore::new(store, Path::from(prefix))) };
-        Bucket { store, local: None, headers: None }
+        let metrics = Arc::new(BucketMetrics::new(prefix));
+        Bucket { store, local: None, headers: None, retry: Retry::NEVER, metrics }
+    }
+
+    /// The same bucket; requests that fail in a way that may pass are repeated.
+    pub fn with_retry(self, retry: Retry) -> Bucket {
+        Bucket { retry, ..self }
     }
 
     /// The same bucket, its blocks read by ranges and never mapped: for a directory on a network, where a failed read of
@@ -85,8 +98,8 @@ impl Bucket {
 
     /// An object's bytes; `None` when there is no such object.
     pub(crate) async fn get(&self, path: &Path) -> Result<Option<Bytes>, BucketError> {
-        let answer = async { self.store.get(path).await?.bytes().await };
-        match answer.await {
+        let answer = || async { self.store.get(path).await?.bytes().await };
+        match self.retrying(Operation::Get, answer).await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(BucketError::object(path)(error)),
@@ -95,7 +108,7 @@ impl Bucket {
 
     /// Whether there is such an object.
     pub(crate) async fn exists(&self, path: &Path) -> Result<bool, BucketError> {
-        match self.store.head(path).await {
+        match self.retrying(Operation::Exists, || self.store.head(path)).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(BucketError::object(path)(error)),

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::{StreamExt, TryFutureExt, stream};
+use futures::{StreamExt, stream};
 use object_store::path::Path;
 use tithon_engine::{BlockId, BlockMeta};
 
 use crate::bucket::key;
+use crate::retry::Operation;
 use crate::{Bucket, BucketError};
 
 /// Requests under way at once, as Thanos's `--block-meta-fetch-concurrency`.
@@ -47,8 +48,9 @@ impl Bucket {
     /// Lists the bucket and reads the meta.json of every block that `known` does not know. A file that stays is not
     /// read again: blocks never change.
     pub async fn discover(&self, known: impl Fn(BlockId) -> bool) -> Result<Discovery, BucketError> {
-        let listing = self.store().list_with_delimiter(None);
-        let listing = listing.map_err(BucketError::object(&Path::default())).await?;
+        let list = || self.store().list_with_delimiter(None);
+        let listing = self.retrying(Operation::Iter, list).await;
+        let listing = listing.map_err(BucketError::object(&Path::default()))?;
         let ids = listing.common_prefixes.iter().filter_map(|path| path.filename()?.parse::<BlockId>().ok());
         let looks = ids.map(|id| {
             let known = known(id);

@@ -70,6 +70,42 @@ pub enum BucketError {
         /// What is wrong.
         source: TombstonesError,
     },
+    /// A file of a block is missing or has another size than its meta.json says.
+    #[error("{block}/{file}: found {found:?} bytes, expected {expected}")]
+    Incomplete {
+        /// The block.
+        block: BlockId,
+        /// The path inside the block.
+        file: String,
+        /// The size in the listing; none where the object is missing.
+        found: Option<u64>,
+        /// The size in meta.json; 0 where it is not known.
+        expected: u64,
+    },
+    /// An object gave fewer bytes than its listing promised.
+    #[error("{path}: ends after {found} bytes, expected {expected}")]
+    Short {
+        /// The object's key.
+        path: String,
+        /// Bytes that came.
+        found: u64,
+        /// Bytes in the listing.
+        expected: u64,
+    },
+    /// A block that is to be uploaded has no external labels.
+    #[error("{block}: a block without external labels is not uploaded")]
+    NoLabels {
+        /// The block.
+        block: BlockId,
+    },
+    /// A local file that is carried cannot be read or written.
+    #[error("{path}: {source}")]
+    Local {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// A block on local disk cannot be opened.
     #[error(transparent)]
     Block(#[from] BlockError),
@@ -94,7 +130,12 @@ impl BucketError {
             BucketError::Directory { .. } | BucketError::Object { .. } => ErrorKind::Unavailable,
             BucketError::Meta { source, .. } => source.kind(),
             BucketError::MarkVersion { .. } => ErrorKind::Unsupported,
-            BucketError::WrongId { .. } | BucketError::NoSegment { .. } => ErrorKind::Corrupt,
+            BucketError::WrongId { .. }
+            | BucketError::NoSegment { .. }
+            | BucketError::Incomplete { .. }
+            | BucketError::Short { .. } => ErrorKind::Corrupt,
+            BucketError::NoLabels { .. } => ErrorKind::Invalid,
+            BucketError::Local { .. } => ErrorKind::Unavailable,
             BucketError::Index { source, .. } => source.kind(),
             BucketError::Tombstones { source, .. } => source.kind(),
             BucketError::Block(error) => error.kind(),

@@ -1,18 +1,26 @@
-//! Blocks in object storage: list, open, read ranges, marks.
+//! Blocks in object storage: list, open, read ranges, carry, mark, delete.
 //!
 //! Object paths stop here. A bucket on local disk has its blocks mapped; any other is read by ranges.
 
 mod block;
 mod bucket;
 mod config;
+mod delete;
 mod discover;
 mod error;
 mod headers;
 mod marks;
+mod metrics;
+mod retry;
+mod sink;
+mod transfer;
 
 pub use crate::block::BucketBlock;
 pub use crate::bucket::Bucket;
 pub use crate::config::{BucketConfig, ConfigError};
 pub use crate::discover::{Discovery, Faulty};
 pub use crate::error::BucketError;
-pub use crate::marks::DeletionMark;
+pub use crate::marks::{DeletionMark, Mark, MarkKind};
+pub use crate::retry::Retry;
+pub use crate::sink::BucketFiles;
+pub use crate::transfer::TransferOptions;

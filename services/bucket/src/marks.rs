@@ -1,39 +1,155 @@
 //! Marker files beside a block. Thanos `pkg/block/metadata/markers.go`.
 
-use serde::Deserialize;
+use object_store::{ObjectStoreExt, PutPayload};
+use serde::{Deserialize, Serialize};
 use tithon_engine::BlockId;
 
 use crate::bucket::key;
+use crate::retry::Operation;
 use crate::{Bucket, BucketError};
 
-/// A block that is to be deleted.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct DeletionMark {
-    /// The version of the marker; 1.
-    version: i64,
+/// The three markers a block may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MarkKind {
+    /// The block is to be deleted.
+    Deletion,
+    /// The block is not to be merged with others.
+    NoCompact,
+    /// The block is not to be downsampled.
+    NoDownsample,
+}
+
+impl MarkKind {
+    /// The file's name.
+    pub const fn file(self) -> &'static str {
+        match self {
+            MarkKind::Deletion => "deletion-mark.json",
+            MarkKind::NoCompact => "no-compact-mark.json",
+            MarkKind::NoDownsample => "no-downsample-mark.json",
+        }
+    }
+}
+
+/// A marker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Which one.
+    pub kind: MarkKind,
+    /// The block it is for.
+    pub block: BlockId,
     /// Why, for people.
-    #[serde(default)]
+    pub details: String,
+    /// When the block was marked, seconds since the Unix epoch.
+    pub time_s: i64,
+    /// Why, for programs; deletion marks have none.
+    pub reason: String,
+}
+
+/// A block that is to be deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletionMark {
+    /// Why, for people.
     pub details: String,
     /// When it was marked, seconds since the Unix epoch.
     pub deletion_time: i64,
+}
+
+/// The files' content, all three kinds in one.
+#[derive(Serialize, Deserialize)]
+struct Content {
+    #[serde(default)]
+    id: String,
+    version: i64,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    details: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deletion_time: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    no_compact_time: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    no_downsample_time: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl Mark {
+    /// The file's bytes as Thanos writes them.
+    pub fn to_json(&self) -> Vec<u8> {
+        let time = |kind| (self.kind == kind).then_some(self.time_s);
+        let content = Content {
+            id: self.block.to_string(),
+            version: 1,
+            details: self.details.clone(),
+            deletion_time: time(MarkKind::Deletion),
+            no_compact_time: time(MarkKind::NoCompact),
+            no_downsample_time: time(MarkKind::NoDownsample),
+            reason: (self.kind != MarkKind::Deletion).then(|| self.reason.clone()),
+        };
+        serde_json::to_vec(&content).expect("strings and numbers always serialise")
+    }
 }
 
 impl Bucket {
     /// The deletion mark of a block, if it has one. A mark that is no JSON counts as none, as an upload that broke off
     /// leaves it so; a version other than 1 is an error.
     pub async fn deletion_mark(&self, block: BlockId) -> Result<Option<DeletionMark>, BucketError> {
-        let path = key(block, "deletion-mark.json");
+        let content = self.mark_content(block, MarkKind::Deletion).await?;
+        let mark = |content: Content| DeletionMark {
+            details: content.details,
+            deletion_time: content.deletion_time.unwrap_or_default(),
+        };
+        Ok(content.map(mark))
+    }
+
+    /// A mark of a block, if it has it. One that is no JSON, lacks its time, or names another block counts as none, with
+    /// a warning; a version other than 1 is an error.
+    pub async fn mark(&self, block: BlockId, kind: MarkKind) -> Result<Option<Mark>, BucketError> {
+        let Some(content) = self.mark_content(block, kind).await? else { return Ok(None) };
+        let time = match kind {
+            MarkKind::Deletion => content.deletion_time,
+            MarkKind::NoCompact => content.no_compact_time,
+            MarkKind::NoDownsample => content.no_downsample_time,
+        };
+        if content.id.parse() != Ok(block) {
+            let (id, file) = (content.id, kind.file());
+            tracing::warn!(block = %block, file, id, "mark is for another block, taken for absent");
+            return Ok(None);
+        }
+        let Some(time_s) = time else {
+            tracing::warn!(block = %block, file = kind.file(), "mark has no time, taken for absent");
+            return Ok(None);
+        };
+        let reason = content.reason.unwrap_or_default();
+        Ok(Some(Mark { kind, block, details: content.details, time_s, reason }))
+    }
+
+    /// Writes a mark. One that is there already stays as it is, so that the first time counts; answers whether it was
+    /// written.
+    pub async fn put_mark(&self, mark: &Mark) -> Result<bool, BucketError> {
+        if self.mark(mark.block, mark.kind).await?.is_some() {
+            return Ok(false);
+        }
+        let path = key(mark.block, mark.kind.file());
+        let bytes = PutPayload::from(mark.to_json());
+        let put = self.retrying(Operation::Upload, || self.store().put(&path, bytes.clone()));
+        put.await.map_err(BucketError::object(&path))?;
+        Ok(true)
+    }
+
+    async fn mark_content(&self, block: BlockId, kind: MarkKind) -> Result<Option<Content>, BucketError> {
+        let path = key(block, kind.file());
         let Some(bytes) = self.get(&path).await? else { return Ok(None) };
-        let mark: DeletionMark = match serde_json::from_slice(&bytes) {
-            Ok(mark) => mark,
+        let content: Content = match serde_json::from_slice(&bytes) {
+            Ok(content) => content,
             Err(error) => {
-                tracing::warn!(block = %block, error = %error, "deletion mark cannot be read, taken for partial");
+                let file = kind.file();
+                tracing::warn!(block = %block, file, error = %error, "mark cannot be read, taken for absent");
                 return Ok(None);
             }
         };
-        if mark.version != 1 {
-            return Err(BucketError::MarkVersion { path: path.to_string(), found: mark.version });
+        if content.version != 1 {
+            return Err(BucketError::MarkVersion { path: path.to_string(), found: content.version });
         }
-        Ok(Some(mark))
+        Ok(Some(content))
     }
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tithon_chunks::{ErrorKind, TimeRange, Timestamp};
 use tithon_promql::{
-    EvalContext, Options, Prepared, QueryError, QueryResult, SelectInput, SelectSpec, TimeParams,
+    Analysis, EvalContext, Options, PlanNode, Prepared, QueryError, QueryResult, SelectInput, SelectSpec,
+    TimeParams,
 };
 use tithon_runtime::Priority;
 
@@ -29,21 +30,32 @@ pub(crate) struct Query {
     /// The coarsest resolution that may answer.
     pub(crate) max_resolution_ms: i64,
     pub(crate) scope: Scope,
+    /// Whether the costs of the operators are wanted.
+    pub(crate) analyze: bool,
 }
 
 impl QueryService {
     /// Evaluates a query; gives up when time is over, and stops evaluation when the caller drops the future.
-    pub(crate) async fn evaluate(&self, query: Query) -> Result<QueryResult, ApiError> {
-        let options = engine_options(&self.inner.options, &query);
-        let prepared = Prepared::new(&query.text, query.times, &options)
-            .map_err(|e| ApiError::invalid_parameter(self.inner.options.dialect, "query", e))?;
+    pub(crate) async fn evaluate(&self, query: Query) -> Result<Evaluated, ApiError> {
+        let prepared = self.prepare(&query)?;
         let timed_out = || ApiError::timeout("query timed out in expression evaluation");
         tokio::time::timeout(query.timeout, self.run(prepared, query))
             .await
             .unwrap_or_else(|_| Err(timed_out()))
     }
 
-    async fn run(&self, prepared: Prepared, query: Query) -> Result<QueryResult, ApiError> {
+    /// The plan of a query; nothing is evaluated.
+    pub(crate) fn explain(&self, query: &Query) -> Result<PlanNode, ApiError> {
+        Ok(self.prepare(query)?.explain())
+    }
+
+    fn prepare(&self, query: &Query) -> Result<Prepared, ApiError> {
+        let options = engine_options(&self.inner.options, query);
+        Prepared::new(&query.text, query.times, &options)
+            .map_err(|e| ApiError::invalid_parameter(self.inner.options.dialect, "query", e))
+    }
+
+    async fn run(&self, prepared: Prepared, query: Query) -> Result<Evaluated, ApiError> {
         let inner = &self.inner;
         let permit = inner.gate.acquire().await.map_err(|e| ApiError::execution(e.to_string()))?;
         let evaluating = inner.metrics.evaluating();
@@ -62,16 +74,29 @@ impl QueryService {
             .cpu
             .run(Priority::Query, move || {
                 let inputs = selections.into_iter().map(|(s, p)| input(s, p)).collect();
-                prepared.eval(inputs, &EvalContext { pool: Some(cpu.pool()), cancelled: &cancelled })
+                let ctx = EvalContext { pool: Some(cpu.pool()), cancelled: &cancelled };
+                if query.analyze {
+                    let begun = Instant::now();
+                    let (result, analysis) = prepared.eval_analyzed(inputs, &ctx, &|| begun.elapsed())?;
+                    Ok(Evaluated { result, analysis: Some(analysis) })
+                } else {
+                    Ok(Evaluated { result: prepared.eval(inputs, &ctx)?, analysis: None })
+                }
             })
             .await;
         drop((permit, evaluating));
         match result {
-            Ok(Ok(result)) => Ok(result),
+            Ok(Ok(evaluated)) => Ok(evaluated),
             Ok(Err(error)) => Err(failure(&error)),
             Err(error) => Err(ApiError::execution(format!("unexpected error: {error}"))),
         }
     }
+}
+
+/// A query's answer, and what it took if that was asked for.
+pub(crate) struct Evaluated {
+    pub(crate) result: QueryResult,
+    pub(crate) analysis: Option<Analysis>,
 }
 
 /// Tells evaluation to stop once the caller has gone.

@@ -4,10 +4,12 @@
 
 mod histogram;
 mod number;
+mod plan;
 mod result;
 mod text;
 
 pub(crate) use self::number::{push_scalar_value, push_seconds, push_timestamp, push_value};
+pub(crate) use self::plan::push_plan;
 pub(crate) use self::result::ResultEncoder;
 pub(crate) use self::text::{push_label_text, push_text};
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::block::*;
+use crate::compact::CompactorFlags;
 use crate::flags::{BucketFlags, Duration, LogFlags, ServerFlags, parse_duration};
 
 /// Long-term storage for Prometheus: a drop-in for Thanos, one process at a time.
@@ -31,6 +32,8 @@ pub enum Command {
     Store(Box<StoreFlags>),
     /// Querier: PromQL over any number of StoreAPI servers, ours or Thanos's, over HTTP.
     Query(Box<QueryFlags>),
+    /// Compactor: merges, downsamples, expires and deletes the blocks of a bucket. One for each bucket or shard.
+    Compact(Box<CompactorFlags>),
     /// Tools that work offline.
     Tools(ToolsFlags),
 }
@@ -62,6 +65,19 @@ pub struct StandaloneFlags {
     /// How often the bucket is looked through for new and gone blocks.
     #[arg(long = "sync-block-duration", value_name = "DURATION", default_value = "15m", value_parser = parse_duration)]
     pub sync_block_duration: Duration,
+    /// Compact, downsample and clean the bucket too. On for the embedded bucket unless this says otherwise, off for one
+    /// that --objstore.config names, and never for --bucket-dir.
+    #[arg(long = "compact", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "BOOL")]
+    pub compact: Option<bool>,
+    /// From one compaction of the bucket to the next.
+    #[arg(long = "wait-interval", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub wait_interval: Duration,
+    /// With --demo, blocks are merged and downsampled at this part of the usual lengths, so that two days are enough to
+    /// see blocks of 5 minutes and of an hour.
+    #[arg(long = "demo.range-divisor", value_name = "N", default_value_t = 12,
+          value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub demo_range_divisor: u32,
 }
 
 /// `tithon store`.

@@ -4,6 +4,8 @@ mod accepted;
 mod duration;
 mod negation;
 mod path_or_content;
+mod size;
+mod time;
 
 use std::net::SocketAddr;
 
@@ -13,6 +15,8 @@ pub use self::accepted::drop_without_effect;
 pub use self::duration::{Duration, parse_duration};
 pub use self::negation::expand_negations;
 pub use self::path_or_content::{PathOrContentError, path_or_content};
+pub use self::size::parse_size;
+pub use self::time::parse_time;
 
 /// `--log.*`: how the program speaks on standard error.
 #[derive(Args, Clone, Debug)]
@@ -42,6 +46,17 @@ pub struct ServerFlags {
     /// How long calls under way may go on after a signal; 0 ends them at once.
     #[arg(long = "grpc-grace-period", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
     pub grpc_grace_period: Duration,
+}
+
+/// `--http-*`: where a process without StoreAPI listens.
+#[derive(Args, Clone, Debug)]
+pub struct HttpFlags {
+    /// Listen address of HTTP: API, probes, metrics. Without a host (":10902"), every interface.
+    #[arg(long = "http-address", value_name = "ADDR", default_value = "0.0.0.0:10902", value_parser = parse_address)]
+    pub http_address: SocketAddr,
+    /// How long requests under way may go on after a signal; 0 ends them at once.
+    #[arg(long = "http-grace-period", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
+    pub http_grace_period: Duration,
 }
 
 /// `--objstore.config` and `--objstore.config-file`: the bucket.

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a program has no public items; pub says what a module offers")]
 
 mod cli;
+mod compact;
 mod demo;
 mod flags;
 mod local;
@@ -62,6 +63,7 @@ fn run(command: &Command) -> Result<(), Box<dyn Error>> {
             ToolsCommand::Block(block) => Ok(tools_block::run(&block.command)?),
         },
         Command::Store(flags) => Ok(runtime()?.block_on(store::run(flags))?),
+        Command::Compact(flags) => Ok(runtime()?.block_on(compact::run(flags))?),
         Command::Query(flags) => Ok(runtime()?.block_on(query::run(flags))?),
         Command::Standalone(flags) => Ok(runtime()?.block_on(standalone::run(flags))?),
     }

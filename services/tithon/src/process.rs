@@ -6,7 +6,7 @@ use tithon_store::StoreService;
 use tonic::service::Routes;
 use tracing::info;
 
-use crate::flags::ServerFlags;
+use crate::flags::{HttpFlags, ServerFlags};
 
 /// What a component needs while it starts; its ports are taken, so that a port in use is found first.
 pub struct Process {
@@ -66,6 +66,56 @@ impl Process {
         let result = tokio::try_join!(http, grpc, announce);
         self.probes.set_healthy(false);
         Ok(result.map(|_| ())?)
+    }
+}
+
+/// The frame of a process without StoreAPI.
+pub struct HttpProcess {
+    pub metrics: Metrics,
+    pub probes: Probes,
+    pub shutdown: Shutdown,
+    http: HttpServer,
+    flags: HttpFlags,
+    component: &'static str,
+}
+
+impl HttpProcess {
+    /// Takes the port and begins to listen for SIGINT and SIGTERM.
+    pub async fn start(component: &'static str, flags: &HttpFlags) -> Result<HttpProcess, ProcessError> {
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        let probes = Probes::default();
+        probes.register(&metrics, component);
+        Ok(HttpProcess {
+            http: HttpServer::bind(&flags.http_address.to_string()).await?,
+            shutdown: Shutdown::on_signals().map_err(ProcessError::Signals)?,
+            metrics,
+            probes,
+            flags: flags.clone(),
+            component,
+        })
+    }
+
+    /// Serves `router` besides probes and metrics for as long as `work` goes on.
+    pub async fn serve_during<T>(
+        self,
+        router: Router,
+        work: impl Future<Output = T>,
+    ) -> Result<T, ProcessError> {
+        let router = router.merge(ops_router(self.probes.clone(), self.metrics.clone()));
+        self.probes.set_healthy(true);
+        self.probes.set_ready(true);
+        info!(component = self.component, http = %self.http.local_addr(), "ready");
+        let work = async {
+            let done = work.await;
+            info!("stopping");
+            self.probes.set_ready(false);
+            self.shutdown.trigger();
+            Ok(done)
+        };
+        let http = self.http.serve(router, self.shutdown.clone(), self.flags.http_grace_period);
+        let ((), done) = tokio::try_join!(http, work)?;
+        self.probes.set_healthy(false);
+        Ok(done)
     }
 }
 

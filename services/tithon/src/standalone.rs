@@ -1,4 +1,6 @@
-//! `tithon standalone`: store and query in one process on one bucket.
+//! `tithon standalone`: store, query and compactor in one process on one bucket.
+
+mod compaction;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,24 +50,30 @@ pub enum StandaloneError {
 pub async fn run(flags: &StandaloneFlags) -> Result<(), StandaloneError> {
     let process = Process::start("standalone", &flags.server).await.map_err(StoreProcessError::from)?;
     let bucket = bucket(flags).await?;
+    process.metrics.register(|registry| bucket.register_metrics(registry));
     let store_options = StoreOptions {
         time: TimeRange::ALL,
         sync_interval: flags.sync_block_duration,
         ..StoreOptions::default()
     };
     let cpu = Cpu::new(0).map_err(StoreProcessError::from)?;
-    let store = Store::open(bucket, store_options, cpu.clone(), &process.metrics)
+    let store = Store::open(bucket.clone(), store_options, cpu.clone(), &process.metrics)
         .await
         .map_err(StoreProcessError::from)?;
     tokio::spawn({
         let (store, shutdown) = (store.clone(), process.shutdown.clone());
         async move { store.keep_synced(shutdown).await }
     });
+    let compactor = compaction::start(flags, bucket, &cpu, &process, &store);
     let source = Source::Local(Arc::new(LocalBlocks::new(store.clone())));
     let service = QueryService::new(options(flags), vec![source], cpu, &process.metrics);
     info!(blocks = store.n_blocks(), url = format!("http://{}", flags.server.http_address), "serving");
     let routes = StoreService::new(store, process.probes.clone()).routes();
-    process.serve(router(service), routes).await.map_err(StoreProcessError::from)?;
+    let mut pages = router(service);
+    if let Some(compactor) = compactor {
+        pages = pages.merge(tithon_compact::router(compactor, "", true, true));
+    }
+    process.serve(pages, routes).await.map_err(StoreProcessError::from)?;
     Ok(())
 }
 

@@ -42,6 +42,7 @@ pub async fn run(flags: &StoreFlags) -> Result<(), StoreProcessError> {
     if flags.cache_index_header {
         bucket = bucket.with_headers(flags.data_dir.clone())?;
     }
+    process.metrics.register(|registry| bucket.register_metrics(registry));
     let options = StoreOptions {
         time: TimeRange::ALL,
         ignore_deletion_marks_delay: flags.ignore_deletion_marks_delay,

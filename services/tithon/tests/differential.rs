@@ -8,6 +8,8 @@
 #[path = "differential/process.rs"]
 mod process;
 
+#[path = "differential/compaction.rs"]
+mod compaction;
 #[path = "differential/demo.rs"]
 mod demo;
 #[path = "differential/fuzz.rs"]

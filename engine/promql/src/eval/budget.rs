@@ -6,6 +6,13 @@ use crate::error::QueryError;
 use crate::options::Options;
 use crate::result::QueryStats;
 
+/// The most samples and bytes held at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peaks {
+    pub(super) samples: u64,
+    pub(super) bytes: u64,
+}
+
 /// Counts samples and bytes held; shared by the threads of one evaluation.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -14,6 +21,9 @@ pub(crate) struct Budget {
     samples: AtomicU64,
     bytes: AtomicU64,
     peak: AtomicU64,
+    /// The most held since [`Budget::begin_peaks`].
+    recent_samples: AtomicU64,
+    recent_bytes: AtomicU64,
     total: AtomicU64,
     read: AtomicU64,
 }
@@ -27,6 +37,8 @@ impl Budget {
             samples: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             peak: AtomicU64::new(0),
+            recent_samples: AtomicU64::new(0),
+            recent_bytes: AtomicU64::new(0),
             total: AtomicU64::new(0),
             read: AtomicU64::new(0),
         }
@@ -44,10 +56,13 @@ impl Budget {
     pub(crate) fn add(&self, samples: u64, bytes: u64) -> Result<(), QueryError> {
         let held = self.samples.fetch_add(samples, Ordering::Relaxed) + samples;
         self.peak.fetch_max(held, Ordering::Relaxed);
+        self.recent_samples.fetch_max(held, Ordering::Relaxed);
         if held > self.samples_max {
             return Err(QueryError::TooManySamples { limit: self.samples_max });
         }
-        if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.bytes_max {
+        let bytes_held = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.recent_bytes.fetch_max(bytes_held, Ordering::Relaxed);
+        if bytes_held > self.bytes_max {
             return Err(QueryError::TooManyBytes { limit: self.bytes_max });
         }
         Ok(())
@@ -71,6 +86,22 @@ impl Budget {
         self.samples.store(before.0, Ordering::Relaxed);
         self.bytes.store(before.1, Ordering::Relaxed);
         self.add(samples, bytes)
+    }
+
+    /// From now on the most held is told from `held` on; gives what was told before, for [`Budget::end_peaks`].
+    pub(super) fn begin_peaks(&self, held: (u64, u64)) -> Peaks {
+        Peaks {
+            samples: self.recent_samples.swap(held.0, Ordering::Relaxed),
+            bytes: self.recent_bytes.swap(held.1, Ordering::Relaxed),
+        }
+    }
+
+    /// The most held since the begin; from now on it is told from the outer begin on again.
+    pub(super) fn end_peaks(&self, outer: Peaks) -> Peaks {
+        Peaks {
+            samples: self.recent_samples.fetch_max(outer.samples, Ordering::Relaxed),
+            bytes: self.recent_bytes.fetch_max(outer.bytes, Ordering::Relaxed),
+        }
     }
 
     /// Samples were touched (`total`), and read for the first time (`read`).

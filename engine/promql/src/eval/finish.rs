@@ -22,7 +22,7 @@ pub(super) fn value(ev: &Evaluator<'_>, steps: Steps) -> Result<Value, QueryErro
         root = inner;
     }
     if ev.ty(root) == ValueType::Matrix {
-        return matrix_root(ev, root, &steps);
+        return ev.measured(root, |_| matrix_root(ev, root, &steps));
     }
     let t = Timestamp(steps.start);
     let instant = ev.prepared.params.is_instant();

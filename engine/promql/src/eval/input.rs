@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tithon_index::Matcher;
 
+use crate::options::EvalContext;
 use crate::plan::{Prepared, SelectInput};
 use crate::series::Series;
 
@@ -30,8 +31,9 @@ pub(super) fn slots(prepared: &Prepared, inputs: Vec<SelectInput>) -> Vec<Slot> 
 }
 
 impl Slot {
-    /// The series that fulfil the conditions, for the next reader; none when all have read.
-    pub(super) fn take(&self, filter: &[Matcher]) -> Option<SelectInput> {
+    /// The series that fulfil the conditions, for the next reader; none when all have read. Series that are kept for
+    /// others are all read now, but no more of them once the caller has gone.
+    pub(super) fn take(&self, filter: &[Matcher], ctx: &EvalContext<'_>) -> Option<SelectInput> {
         let mut slot = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (state, readers) = &mut *slot;
         *readers = readers.saturating_sub(1);
@@ -39,10 +41,12 @@ impl Slot {
         let series = match std::mem::replace(state, State::Taken) {
             State::Taken => return None,
             State::Fresh(input) if is_last => return Some(filtered(input, filter)),
-            State::Fresh(input) => match input.collect::<Result<Vec<Series>, _>>() {
-                Ok(series) => Arc::new(series),
-                Err(error) => return Some(Box::new(std::iter::once(Err(error)))),
-            },
+            State::Fresh(input) => {
+                match input.take_while(|_| !ctx.is_cancelled()).collect::<Result<Vec<Series>, _>>() {
+                    Ok(series) => Arc::new(series),
+                    Err(error) => return Some(Box::new(std::iter::once(Err(error)))),
+                }
+            }
             State::Kept(series) => series,
         };
         if !is_last {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use tithon_index::{Labels, LabelsBuilder, MatchOp};
+use tithon_index::{Labels, LabelsBuilder, MatchOp, Matcher};
 
 use crate::ast::{Call, NodeId, NodeKind};
 use crate::error::QueryError;
@@ -78,7 +78,7 @@ fn labels(ev: &Evaluator<'_>, id: NodeId) -> Labels {
     let NodeKind::Vector(s) = selector else { return Labels::default() };
     let mut builder = LabelsBuilder::default();
     let mut seen = HashSet::new();
-    for m in s.matchers.iter().filter(|m| m.name() != b"__name__") {
+    for m in in_order_of_selection(&s.matchers).into_iter().filter(|m| m.name() != b"__name__") {
         if m.op() == MatchOp::Equal && seen.insert(m.name()) {
             builder.set(m.name(), m.value());
         } else {
@@ -86,4 +86,19 @@ fn labels(ev: &Evaluator<'_>, id: NodeId) -> Labels {
         }
     }
     builder.finish()
+}
+
+/// Upstream's selection moves the matchers that only take series away behind the others, in the selector itself.
+///
+/// Upstream: `PostingsForMatchers` in `tsdb/querier.go`.
+fn in_order_of_selection(matchers: &[Matcher]) -> Vec<&Matcher> {
+    let must_be_set: HashSet<&[u8]> =
+        matchers.iter().filter(|m| !m.matches(b"")).map(Matcher::name).collect();
+    let takes_away = |m: &Matcher| {
+        let is_negative = matches!(m.op(), MatchOp::NotEqual | MatchOp::NotRegex);
+        !must_be_set.contains(m.name()) || (is_negative && m.matches(b""))
+    };
+    let (mut first, last): (Vec<&Matcher>, Vec<&Matcher>) = matchers.iter().partition(|m| !takes_away(m));
+    first.extend(last);
+    first
 }

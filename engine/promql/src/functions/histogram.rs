@@ -53,6 +53,7 @@ pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Fra
     };
     let mut notes = Notes::default();
     let work = Work {
+        ev,
         groups: groups(&frame, ev, vector, &mut notes),
         frame: &frame,
         delayed: ev.options().delayed_name_removal,
@@ -62,9 +63,9 @@ pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Fra
     let conflicts = work.conflicts(&mut notes);
     let mut rows = Vec::new();
     for measure in &measures {
-        work.native(measure, &conflicts, &mut rows, &mut notes);
+        work.native(measure, &conflicts, &mut rows, &mut notes)?;
     }
-    work.classic(&measures, &conflicts, &mut rows, &mut notes);
+    work.classic(&measures, &conflicts, &mut rows, &mut notes)?;
     ev.notes().merge(notes);
     rows.retain(|row| !row.column.is_empty());
     merge::equal_labels(Frame { rows })
@@ -128,6 +129,7 @@ fn hex(text: &str) -> Option<f64> {
 }
 
 struct Work<'a> {
+    ev: &'a Evaluator<'a>,
     groups: Vec<Group>,
     frame: &'a Frame,
     delayed: bool,
@@ -166,13 +168,14 @@ impl Work<'_> {
         conflicts: &HashMap<usize, usize>,
         rows: &mut Vec<Row>,
         notes: &mut Notes,
-    ) {
+    ) -> Result<(), QueryError> {
         if let Measure::Quantile { q, pos, .. } = measure {
             for q in q.iter().filter(|q| !(0.0..=1.0).contains(*q)) {
                 notes.invalid_quantile(*q, *pos);
             }
         }
         for (i, row) in self.frame.rows.iter().enumerate().filter(|(_, row)| row.column.has_histograms()) {
+            self.ev.check_cancelled()?;
             let mut out = Outputs::new(measure, self.steps);
             let kept = self.kept_labels(&row.labels);
             for (step, h) in row.column.histograms() {
@@ -189,6 +192,7 @@ impl Work<'_> {
             }
             out.into_rows(&kept, rows);
         }
+        Ok(())
     }
 
     /// All measures of all classic histograms; at each step the measures share the buckets.
@@ -198,12 +202,13 @@ impl Work<'_> {
         conflicts: &HashMap<usize, usize>,
         rows: &mut Vec<Row>,
         notes: &mut Notes,
-    ) {
+    ) -> Result<(), QueryError> {
         let mut clashing: Vec<Vec<usize>> = vec![Vec::new(); self.groups.len()];
         conflicts.iter().for_each(|(row, group)| clashing[*group].push(*row));
         let mut buckets = Vec::new();
         let mut forced = Forcings::new();
         for (group, clashing) in self.groups.iter().zip(&clashing) {
+            self.ev.check_cancelled()?;
             let mut outs: Vec<Outputs<'_>> =
                 measures.iter().map(|measure| Outputs::new(measure, self.steps)).collect();
             for step in 0..self.steps.len {
@@ -227,6 +232,7 @@ impl Work<'_> {
             let count = merged_count(&counts);
             notes.monotonicity(&name, Monotonicity { count, ..detail }, self.pos);
         }
+        Ok(())
     }
 
     fn classic_value(

@@ -12,7 +12,7 @@ use crate::annotations::{Notes, quoted};
 use crate::ast::{Call, NodeId, NodeKind, PosRange};
 use crate::error::QueryError;
 use crate::eval::Evaluator;
-use crate::frame::{Column, Frame, Row, Steps, without_metadata};
+use crate::frame::{Column, Frame, Row, Steps, points_of, without_metadata};
 use crate::ops::decode::Flow;
 use crate::ops::range::{RangeArg, Window};
 use crate::result::Sample;
@@ -157,11 +157,12 @@ fn series(
         samples.float_start_timestamps.clear();
         samples.histogram_start_timestamps.clear();
     }
-    if let Some(mut sliding) = Sliding::new(arg, samples, steps)
+    if let Some(mut sliding) = Sliding::new(arg, samples, steps, ev.ctx.cancelled)
         && let Some(column) = sliding.apply(site, notes)
     {
+        ev.check_cancelled()?;
         let (touched, largest) = (sliding.touched, sliding.largest);
-        count(ev, &column, touched, largest, samples.len() as u64)?;
+        count(ev, &column, touched, largest, points_of(samples))?;
         return Ok(column);
     }
     let falls = match site.name {
@@ -172,14 +173,16 @@ fn series(
     let mut scratch = Vec::new();
     let (mut touched, mut largest) = (0u64, 0u64);
     arg.each_window(labels, samples, steps, ev.options().lookback_delta_ms, |window| {
-        touched += window.len() as u64;
-        largest = largest.max(window.len() as u64);
+        ev.check_cancelled()?;
+        let n = window.n_points();
+        touched += n;
+        largest = largest.max(n);
         if let Some(sample) = apply(site, window, &falls, &mut scratch, notes)? {
             column.set(window.step, sample);
         }
         Ok(())
     })?;
-    count(ev, &column, touched, largest, samples.len() as u64)?;
+    count(ev, &column, touched, largest, points_of(samples))?;
     Ok(column)
 }
 
@@ -192,7 +195,7 @@ fn count(
     read: u64,
 ) -> Result<(), QueryError> {
     ev.budget.touch(touched, read);
-    ev.budget.add(column.n_samples() as u64 + largest, column.len() as u64 * 8)?;
+    ev.budget.add(column.n_points() + largest, column.bytes())?;
     ev.budget.release(largest, 0);
     Ok(())
 }

@@ -12,6 +12,8 @@ mod sums;
 mod tests;
 mod variances;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tithon_chunks::Samples;
 
 use super::range_call::Site;
@@ -25,6 +27,7 @@ pub(super) struct Sliding<'a> {
     values: &'a [f64],
     steps: &'a Steps,
     arg: &'a RangeArg,
+    cancelled: &'a AtomicBool,
     /// The samples of all windows together.
     pub(super) touched: u64,
     /// The samples of the largest one.
@@ -48,13 +51,21 @@ struct Slide {
 
 impl<'a> Sliding<'a> {
     /// The windows over `samples`, if those are floats without start timestamps, and no modifier widens the windows.
-    pub(super) fn new(arg: &'a RangeArg, samples: &'a Samples, steps: &'a Steps) -> Option<Sliding<'a>> {
+    ///
+    /// Once `cancelled` is set, the rest of a column stays empty.
+    pub(super) fn new(
+        arg: &'a RangeArg,
+        samples: &'a Samples,
+        steps: &'a Steps,
+        cancelled: &'a AtomicBool,
+    ) -> Option<Sliding<'a>> {
         let plain = samples.histograms.timestamps.is_empty() && samples.float_start_timestamps.is_empty();
         (plain && !arg.anchored && !arg.smoothed).then_some(Sliding {
             times: &samples.floats.timestamps,
             values: &samples.floats.values,
             steps,
             arg,
+            cancelled,
             touched: 0,
             largest: 0,
         })
@@ -83,6 +94,10 @@ impl<'a> Sliding<'a> {
         })
     }
 
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
     /// A column of what `f` makes of each window that has samples, and of the times and values of the series.
     #[inline(always)]
     fn fill(&mut self, mut f: impl FnMut(Slide, &[i64], &[f64]) -> Option<f64>) -> Column {
@@ -98,7 +113,7 @@ impl<'a> Sliding<'a> {
             while from < to && times[from] <= start {
                 from += 1;
             }
-            if from == to {
+            if from == to || self.is_cancelled() {
                 return None;
             }
             touched += to - from;

@@ -24,7 +24,8 @@ pub(crate) struct Date {
 impl Date {
     /// From seconds since 1970.
     pub(crate) fn from_seconds(seconds: i64) -> Date {
-        let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        let seconds = wrapped(seconds);
+        let (days, rest) = (seconds.div_euclid(86_400) as i64, seconds.rem_euclid(86_400) as i64);
         // Days are counted from 0000-03-01, so that the leap day is the last one of its year.
         let days_since = days + 719_468;
         let (era, day_of_era) = (days_since.div_euclid(146_097), days_since.rem_euclid(146_097));
@@ -69,6 +70,12 @@ impl Date {
     }
 }
 
+/// Go counts seconds in 64 unsigned bits from its first year on: the few still before that come out at the other end.
+fn wrapped(seconds: i64) -> i128 {
+    const FIRST: i64 = i64::MIN + 8_113_015_808;
+    i128::from(seconds) + if seconds < FIRST { 1 << 64 } else { 0 }
+}
+
 /// The part of a date that a function gives.
 pub(super) fn part(name: &str) -> Option<fn(&Date) -> f64> {
     Some(match name {
@@ -95,5 +102,8 @@ mod tests {
         assert_eq!((d.weekday, d.day_of_year(), d.days_in_month()), (4, 60, 29));
         let d = Date::from_seconds(-1);
         assert_eq!((d.year, d.month, d.day, d.hour, d.weekday), (1969, 12, 31, 23, 3));
+        // As Prometheus 3.14 answers.
+        let d = Date::from_float(f64::NEG_INFINITY);
+        assert_eq!((d.year, d.hour, d.minute, d.weekday), (292_277_026_596, 15, 30, 0));
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Fra
                         column.set_float(step, t as f64 / 1000.0);
                     }
                 }
-                ev.budget.add(column.n_samples() as u64, steps.len as u64 * 8)?;
+                ev.budget.add(column.n_points(), column.bytes())?;
                 Ok(column)
             },
             |labels, column| {

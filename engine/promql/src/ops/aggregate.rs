@@ -20,6 +20,9 @@ use super::topk;
 use fold::Group;
 pub(crate) use grouping::{Grouper, Param};
 
+/// What the state of a group takes at each step, bytes: a number and its compensation, a flag, room for histograms.
+const GROUP_BYTES_PER_STEP: u64 = 24;
+
 /// Evaluates an aggregation.
 pub(crate) fn eval(
     ev: &Evaluator<'_>,
@@ -51,12 +54,23 @@ pub(crate) fn eval(
     }
     let mut grouper = Grouper::new(&a.grouping, a.without);
     let mut groups: Vec<Group> = Vec::new();
+    let mut held = Ok(());
     let is_settled_by_presence = a.op == AggregateOp::Group && a.grouping.is_empty() && !a.without;
     let stops = is_settled_by_presence && ev.may_stop_early(a.expr);
     ev.for_each_row(a.expr, steps, |row| {
         let at = grouper.index(&row.labels);
+        let mut more = (0, 0);
         if at == groups.len() {
+            more.1 = steps.len as u64 * GROUP_BYTES_PER_STEP;
             groups.push(Group::new(a.op, steps.len));
+        }
+        if a.op == AggregateOp::Quantile {
+            // All values are needed in the end.
+            more = (row.column.n_points(), more.1 + row.column.n_points() * 8);
+        }
+        held = ev.budget.add(more.0, more.1);
+        if held.is_err() {
+            return ControlFlow::Break(());
         }
         groups[at].fold(&row, pos, &mut notes);
         if stops && groups[at].is_seen_everywhere() {
@@ -65,8 +79,10 @@ pub(crate) fn eval(
             ControlFlow::Continue(())
         }
     })?;
+    held?;
     let mut rows = Vec::with_capacity(groups.len());
     for (group, labels) in groups.into_iter().zip(grouper.into_labels()) {
+        ev.check_cancelled()?;
         let (column, drop_name) = group.finish(&param, pos, &mut notes);
         if !column.is_empty() {
             rows.push(Row { labels, drop_name, column });

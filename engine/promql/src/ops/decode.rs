@@ -65,8 +65,10 @@ pub(crate) fn for_each_series<T: Send>(
         Ok(ControlFlow::Continue(()))
     };
     let mut fetch = || {
+        let wanted = input.by_ref().take(n_max).take_while(|_| !ev.ctx.is_cancelled());
+        let batch = wanted.collect::<Result<Vec<Series>, _>>().map_err(QueryError::Storage);
         ev.check_cancelled()?;
-        input.by_ref().take(n_max).collect::<Result<Vec<Series>, _>>().map_err(QueryError::Storage)
+        batch
     };
     let Some(pool) = ev.ctx.pool else {
         let mut scratch = Samples::default();
@@ -115,7 +117,7 @@ fn decode(
                 for (t, h) in out.histograms.timestamps.iter().zip(&out.histograms.values) {
                     batch.push(*t, 0, h);
                 }
-                out.histograms.values = stats_of(&batch).collect();
+                out.histograms.values = stats_of(batch.rows()).collect();
             }
         }
     }
@@ -155,7 +157,7 @@ fn decode_chunks(
         whole.decode(out)?;
         decode_samples(chunk, needed, out)?;
     }
-    push_stats(&stats, out);
+    push_stats(&stats, reach, out);
     whole.decode(out)
 }
 
@@ -210,21 +212,26 @@ fn part(a: TimeRange, b: TimeRange) -> Option<TimeRange> {
     (min <= max).then_some(TimeRange { min, max })
 }
 
-/// Appends the samples of a batch with their statistics only.
-fn push_stats(batch: &HistogramBatch, out: &mut Samples) {
-    out.histograms.timestamps.extend_from_slice(batch.timestamps());
-    out.histograms.values.extend(stats_of(batch));
-    if batch.start_timestamps().iter().any(|start| *start != 0) {
-        out.histogram_start_timestamps.extend_from_slice(batch.start_timestamps());
+/// Appends the samples of a batch that windows hold, with their statistics only.
+fn push_stats(batch: &HistogramBatch, reach: &Reach, out: &mut Samples) {
+    let held = |row: &HistogramRow<'_>| reach.within(TimeRange { min: row.t, max: row.t }).is_some();
+    let has_starts = batch.start_timestamps().iter().any(|start| *start != 0);
+    for row in batch.rows().filter(held) {
+        out.histograms.timestamps.push(row.t.0);
+        if has_starts {
+            out.histogram_start_timestamps.push(row.st.0);
+        }
     }
+    out.histograms.values.extend(stats_of(batch.rows().filter(held)));
 }
 
-/// Histograms with schema, count, sum and reset hint only, the hint as it follows from the buckets.
+/// Histograms with schema, count, sum and reset hint only, the hint as it follows from the buckets of the one before
+/// that a window holds.
 ///
 /// Upstream: `promql/histogram_stats_iterator.go`.
-fn stats_of(batch: &HistogramBatch) -> impl Iterator<Item = FloatHistogram> {
+fn stats_of<'a>(rows: impl Iterator<Item = HistogramRow<'a>>) -> impl Iterator<Item = FloatHistogram> {
     let mut last: Option<HistogramRow<'_>> = None;
-    batch.rows().map(move |row| {
+    rows.map(move |row| {
         let mut hint = row.counter_reset_hint;
         if let Some(last) = last.filter(|_| !row.is_stale() && hint == CounterResetHint::Unknown) {
             let reset = row.detect_reset(&last);

@@ -15,7 +15,7 @@ use crate::annotations::Notes;
 use crate::ast::{NodeId, NodeKind};
 use crate::error::QueryError;
 use crate::eval::Evaluator;
-use crate::frame::{Frame, Steps};
+use crate::frame::{Frame, Steps, points, points_of};
 
 /// Where a range vector comes from and how far its windows reach.
 #[derive(Debug)]
@@ -87,6 +87,11 @@ impl Window<'_> {
     /// The number of samples of both kinds.
     pub(crate) fn len(&self) -> usize {
         self.floats.len() + self.histograms.len()
+    }
+
+    /// What the samples count against the limit.
+    pub(crate) fn n_points(&self) -> u64 {
+        self.floats.len() as u64 + self.histograms.iter().map(points).sum::<u64>()
     }
 }
 
@@ -274,8 +279,9 @@ pub(crate) fn for_each_root_series(
                 };
                 Ok(())
             })?;
-            ev.budget.touch(out.len() as u64, samples.len() as u64);
-            ev.budget.add(out.len() as u64, out.len() as u64 * 16)?;
+            let n = points_of(&out);
+            ev.budget.touch(n, points_of(samples));
+            ev.budget.add(n, n * 16)?;
             Ok(out)
         },
         |labels, drop_name, samples| {

@@ -13,7 +13,7 @@ use super::smooth;
 use crate::ast::{AtModifier, NodeId, VectorSelector};
 use crate::error::QueryError;
 use crate::eval::Evaluator;
-use crate::frame::{Column, Frame, Row, Steps};
+use crate::frame::{Column, Frame, Row, Steps, points_of};
 
 /// Evaluates a selector.
 pub(crate) fn eval(
@@ -38,7 +38,9 @@ pub(crate) fn for_each(
     steps: &Steps,
     mut sink: impl FnMut(Row) -> Flow + Send,
 ) -> Result<(), QueryError> {
-    let lookback = ev.options().lookback_delta_ms;
+    // The answers of other engines are samples at the steps.
+    let is_answer = ev.prepared.fragments.contains_key(&id);
+    let lookback = if is_answer { 1 } else { ev.options().lookback_delta_ms };
     let pos = ev.pos(id);
     let reference = Reference::new(selector.at, selector.offset_ms);
     let reach = Reach::new(reference, steps, lookback, if selector.smoothed { lookback } else { 0 });
@@ -54,9 +56,9 @@ pub(crate) fn for_each(
             } else {
                 column(samples, steps, reference, lookback)
             };
-            let n = column.n_samples() as u64;
-            ev.budget.touch(n, samples.len() as u64);
-            ev.budget.add(n, steps.len as u64 * 8)?;
+            let n = column.n_points();
+            ev.budget.touch(n, points_of(samples));
+            ev.budget.add(n, column.bytes())?;
             Ok(column)
         },
         |labels, column| {

@@ -3,6 +3,7 @@
 //! Upstream: `aggregationK` in `promql/engine.go`. The best k are kept in a binary heap whose root is the worst: which
 //! of equal elements stay follows from the order of its operations.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use tithon_index::Labels;
@@ -47,15 +48,24 @@ fn best(
     // By group and step.
     let mut heaps: Vec<Vec<(usize, f64)>> = Vec::new();
     let mut rows: Vec<Option<(Labels, bool)>> = Vec::new();
+    let mut held = Ok(());
     ev.for_each_row(a.expr, steps, |row| {
         let group = grouper.index(&row.labels);
+        let mut bytes = 0;
         if heaps.len() == group * steps.len {
+            bytes += (steps.len * size_of::<Vec<(usize, f64)>>()) as u64;
             heaps.resize_with(heaps.len() + steps.len, Vec::new);
         }
         let heaps = &mut heaps[group * steps.len..][..steps.len];
         let mut is_kept = false;
         for (step, v) in row.column.floats() {
+            let grows = heaps[step].len() < k_of[step];
+            bytes += if grows { size_of::<(usize, f64)>() as u64 } else { 0 };
             is_kept |= k_of[step] > 0 && offer(&mut heaps[step], (rows.len(), v), k_of[step], topk);
+        }
+        held = ev.budget.add(0, bytes);
+        if held.is_err() {
+            return ControlFlow::Break(());
         }
         if row.column.histograms().iter().any(|(step, _)| k_of[*step as usize] > 0) {
             notes.ignored_in_aggregation(a.op.as_str(), ev.pos(id));
@@ -63,6 +73,7 @@ fn best(
         rows.push(is_kept.then(|| (row.labels.clone(), row.drop_name)));
         ControlFlow::Continue(())
     })?;
+    held?;
     check(ev, a, param)?;
     let n_groups = heaps.len() / steps.len.max(1);
     let mut kept = Kept::new(rows.len(), steps);
@@ -133,7 +144,8 @@ fn first(ev: &Evaluator<'_>, a: &Aggregate, param: &Param, steps: &Steps) -> Res
     let mut keyed: Vec<_> =
         kept.into_iter().map(|row| (first_step(&row), grouper.index(&row.labels), row)).collect();
     keyed.sort_by_key(|(step, group, _)| (*step, *group));
-    Ok(Frame { rows: keyed.into_iter().map(|(_, _, row)| row).collect() })
+    let frame = Frame { rows: keyed.into_iter().map(|(_, _, row)| row).collect() };
+    Ok(in_heap_order(frame, &mut grouper, steps))
 }
 
 /// `limit_ratio`, and the errors and empty results of the others.
@@ -161,7 +173,29 @@ fn chosen(ev: &Evaluator<'_>, a: &Aggregate, param: &Param, steps: &Steps) -> Re
             }
         }
     }
-    Ok(kept.into_frame(|i| Some((std::mem::take(&mut frame.rows[i].labels), frame.rows[i].drop_name))))
+    let frame =
+        kept.into_frame(|i| Some((std::mem::take(&mut frame.rows[i].labels), frame.rows[i].drop_name)));
+    Ok(in_heap_order(frame, &mut grouper, steps))
+}
+
+/// Upstream keeps what `limitk` and `limit_ratio` choose of a group in a heap too; its order shows where there is only
+/// one step.
+fn in_heap_order(frame: Frame, grouper: &mut Grouper, steps: &Steps) -> Frame {
+    if steps.len != 1 {
+        return frame;
+    }
+    let mut heaps: BTreeMap<usize, Vec<(usize, f64)>> = BTreeMap::new();
+    for (i, row) in frame.rows.iter().enumerate() {
+        let value = match row.column.get(0) {
+            Some(Cell::Float(value)) => value,
+            _ => 0.0,
+        };
+        let heap = heaps.entry(grouper.index(&row.labels)).or_default();
+        heap.push((i, value));
+        sift_up(heap, true);
+    }
+    let mut rows: Vec<Option<Row>> = frame.rows.into_iter().map(Some).collect();
+    Frame { rows: heaps.into_values().flatten().filter_map(|(i, _)| rows[i].take()).collect() }
 }
 
 /// Checks the parameter; `false` when the result is empty at all steps.

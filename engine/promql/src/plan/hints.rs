@@ -5,7 +5,7 @@
 use tithon_chunks::TimeRange;
 use tithon_index::{MatchOp, Matcher};
 
-use super::{Prepared, Reading, SelectHints, SelectSpec};
+use super::{Prepared, Reading, SelectHints, SelectSpec, distribute};
 use crate::ast::{AtModifier, BinaryOp, Expr, NodeId, NodeKind, VectorSelector};
 
 /// Fills in the selections in the order in which upstream makes them: depth first.
@@ -17,6 +17,10 @@ pub(super) fn collect(prepared: &mut Prepared) {
 
 fn visit(prepared: &mut Prepared, id: NodeId, path: &mut Vec<NodeId>) {
     match &prepared.expr[id].kind {
+        NodeKind::Vector(_) if prepared.fragments.contains_key(&id) => {
+            let spec = distribute::select(prepared);
+            push(prepared, id, spec);
+        }
         NodeKind::Vector(s) => {
             let spec = selector_spec(prepared, s, path);
             if stats_only(&prepared.expr, path) {

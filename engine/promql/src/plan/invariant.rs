@@ -25,56 +25,61 @@ const UNSAFE: [&str; 15] = [
     "step",
 ];
 
-/// Resolves `@ start()` and `@ end()`, and wraps the highest invariant nodes if asked to.
-pub(super) fn wrap(expr: &mut Expr, params: &TimeParams, wraps: bool) {
-    let root = expr.root();
-    if !wraps {
-        let mut bare = expr.clone();
-        visit(&mut bare, root, params);
-        for id in expr.preorder() {
-            let resolved = &bare[id].kind;
-            if matches!(resolved, NodeKind::Vector(_)) {
-                expr[id].kind = resolved.clone();
-            } else if let (NodeKind::Subquery(mine), NodeKind::Subquery(s)) = (&mut expr[id].kind, resolved) {
-                mine.at = s.at;
-            }
+/// Resolves `@ start()` and `@ end()`.
+pub(super) fn resolve(expr: &mut Expr, params: &TimeParams) {
+    for id in reached(expr) {
+        match &mut expr[id].kind {
+            NodeKind::Vector(s) => s.at = resolved(s.at, params),
+            NodeKind::Subquery(s) => s.at = resolved(s.at, params),
+            _ => {}
         }
-        return;
     }
-    if visit(expr, root, params) {
+}
+
+/// All nodes but those in parameters of aggregations.
+fn reached(expr: &Expr) -> Vec<NodeId> {
+    let (mut out, mut pending) = (Vec::new(), vec![expr.root()]);
+    while let Some(id) = pending.pop() {
+        out.push(id);
+        match &expr[id].kind {
+            NodeKind::Aggregate(a) => pending.push(a.expr),
+            _ => expr.for_each_child(id, |child| pending.push(child)),
+        }
+    }
+    out
+}
+
+/// Wraps the highest invariant nodes.
+pub(super) fn wrap(expr: &mut Expr) {
+    let root = expr.root();
+    if visit(expr, root) {
         let wrapped = wrapped(expr, root);
         expr.set_root(wrapped);
     }
 }
 
 /// Whether the node is invariant; wraps invariant parts of those that are not.
-fn visit(expr: &mut Expr, id: NodeId, params: &TimeParams) -> bool {
+fn visit(expr: &mut Expr, id: NodeId) -> bool {
     match &expr[id].kind {
         NodeKind::Number { .. } | NodeKind::String(_) | NodeKind::Duration(_) => true,
-        NodeKind::Vector(_) => {
-            let NodeKind::Vector(s) = &mut expr[id].kind else { unreachable!("matched above") };
-            s.at = resolved(s.at, params);
-            s.at != AtModifier::None
-        }
-        NodeKind::Matrix(m) => visit(expr, m.selector, params),
+        NodeKind::Vector(s) => s.at != AtModifier::None,
+        NodeKind::Matrix(m) => visit(expr, m.selector),
         NodeKind::Paren(inner) | NodeKind::Unary { expr: inner, .. } | NodeKind::StepInvariant(inner) => {
-            visit(expr, *inner, params)
+            visit(expr, *inner)
         }
-        NodeKind::Aggregate(a) => visit(expr, a.expr, params),
+        NodeKind::Aggregate(a) => visit(expr, a.expr),
         NodeKind::Subquery(s) => {
-            let inner = s.expr;
-            if visit(expr, inner, params) {
+            let (inner, fixed) = (s.expr, s.at != AtModifier::None);
+            if visit(expr, inner) {
                 let wrapped = wrapped(expr, inner);
                 let NodeKind::Subquery(s) = &mut expr[id].kind else { unreachable!("matched above") };
                 s.expr = wrapped;
             }
-            let NodeKind::Subquery(s) = &mut expr[id].kind else { unreachable!("matched above") };
-            s.at = resolved(s.at, params);
-            s.at != AtModifier::None
+            fixed
         }
         NodeKind::Binary(b) => {
             let (lhs, rhs) = (b.lhs, b.rhs);
-            let (left, right) = (visit(expr, lhs, params), visit(expr, rhs, params));
+            let (left, right) = (visit(expr, lhs), visit(expr, rhs));
             if left && right {
                 return true;
             }
@@ -84,14 +89,14 @@ fn visit(expr: &mut Expr, id: NodeId, params: &TimeParams) -> bool {
             (b.lhs, b.rhs) = (new_lhs, new_rhs);
             false
         }
-        NodeKind::Call(_) => visit_call(expr, id, params),
+        NodeKind::Call(_) => visit_call(expr, id),
     }
 }
 
-fn visit_call(expr: &mut Expr, id: NodeId, params: &TimeParams) -> bool {
+fn visit_call(expr: &mut Expr, id: NodeId) -> bool {
     let NodeKind::Call(call) = &expr[id].kind else { unreachable!("called for calls") };
     let (name, args) = (call.func.name, call.args.clone());
-    let invariant: Vec<bool> = args.iter().map(|arg| visit(expr, *arg, params)).collect();
+    let invariant: Vec<bool> = args.iter().map(|arg| visit(expr, *arg)).collect();
     let all = invariant.iter().all(|is| *is);
     let fixed_timestamp = name == "timestamp"
         && args.first().is_some_and(|arg| matches!(expr[expr.unparen(*arg)].kind, NodeKind::Vector(_)));

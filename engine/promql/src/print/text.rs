@@ -37,6 +37,26 @@ pub(super) fn node_text(expr: &Expr, id: NodeId, limit: usize) -> String {
     out
 }
 
+/// What a node says of itself, without its operands; range selectors whole.
+pub(crate) fn node_head(expr: &Expr, id: NodeId) -> String {
+    match &expr[id].kind {
+        NodeKind::Unary { negate, .. } => if *negate { "-" } else { "+" }.to_owned(),
+        NodeKind::Binary(b) => format!("{}{}", b.op, binary_modifiers(b)),
+        NodeKind::Aggregate(a) => aggregate_head(a).trim_end().to_owned(),
+        NodeKind::Call(c) => c.func.name.to_owned(),
+        NodeKind::Subquery(s) => {
+            let mut pieces = Vec::new();
+            subquery_suffix(s, &mut pieces);
+            let text = |piece| match piece {
+                Piece::Text(text) => text,
+                Piece::Node(id) => node_text(expr, id, usize::MAX),
+            };
+            pieces.into_iter().map(text).collect()
+        }
+        _ => node_text(expr, id, usize::MAX),
+    }
+}
+
 /// A part of the text still to be written.
 enum Piece {
     Text(String),

@@ -10,74 +10,122 @@ use super::arguments::Arguments;
 use super::router::Call;
 use crate::QueryService;
 use crate::error::ApiError;
-use crate::evaluate::{Query, notes};
+use crate::evaluate::{Evaluated, Query, notes};
 use crate::fanout::{Notes, Scope};
-use crate::json::ResultEncoder;
+use crate::json::{ResultEncoder, push_plan};
 use crate::options::Dialect;
 use crate::params::{GoDuration, GoTime, parse_duration};
 
 /// Points of one series in a range query.
 const POINTS_MAX: i64 = 11_000;
+const NOT_ANALYZABLE: &str = "Query not analyzable; change engine to 'thanos'.";
 const TRUNCATED: &str = "results truncated due to limit";
 
 pub(crate) async fn instant(service: QueryService, call: Call) -> Result<Answer, ApiError> {
     let arguments = Arguments { params: &call.params, options: service.options() };
     let limit = arguments.result_limit()?;
-    let time = arguments.time_or("time", GoTime::now())?;
-    let automatic =
-        i64::try_from(arguments.options.instant_max_source_resolution.as_millis()).unwrap_or(i64::MAX);
-    let times = TimeParams::instant(Timestamp(time.engine_millis()));
-    let query = arguments.query(times, automatic)?;
+    let query = arguments.instant_query()?;
     answer(service, &call, query, limit).await
 }
 
 pub(crate) async fn range(service: QueryService, call: Call) -> Result<Answer, ApiError> {
     let arguments = Arguments { params: &call.params, options: service.options() };
-    let dialect = arguments.options.dialect;
     let limit = arguments.result_limit()?;
-    let (start, end) = (arguments.time("start")?, arguments.time("end")?);
-    if end.before(start) {
-        let message = "end timestamp must not be before start time";
-        return Err(ApiError::invalid_parameter(dialect, "end", message));
-    }
-    let step = arguments.step(start, end)?;
-    if step.0 <= 0 {
-        let message =
-            "zero or negative query resolution step widths are not accepted. Try a positive integer";
-        return Err(ApiError::invalid_parameter(dialect, "step", message));
-    }
-    if end.since(start) / step.0 > POINTS_MAX {
-        return Err(ApiError::bad_data(
-            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
-        ));
-    }
-    if step.millis() == 0 {
-        return Err(ApiError::invalid_parameter(
-            dialect,
-            "step",
-            "steps shorter than a millisecond are not accepted",
-        ));
-    }
-    let times = TimeParams {
-        start: Timestamp(start.engine_millis()),
-        end: Timestamp(end.engine_millis()),
-        step_ms: step.millis(),
-    };
-    let query = arguments.query(times, step.millis() / 5)?;
+    let query = arguments.range_query()?;
     answer(service, &call, query, limit).await
+}
+
+/// The plan of an instant query.
+pub(crate) async fn explain(service: QueryService, call: Call) -> Result<Answer, ApiError> {
+    let arguments = Arguments { params: &call.params, options: service.options() };
+    explained(&service, &arguments, &arguments.instant_query()?)
+}
+
+/// The plan of a range query.
+pub(crate) async fn explain_range(service: QueryService, call: Call) -> Result<Answer, ApiError> {
+    let arguments = Arguments { params: &call.params, options: service.options() };
+    explained(&service, &arguments, &arguments.range_query()?)
+}
+
+fn explained(service: &QueryService, arguments: &Arguments<'_>, query: &Query) -> Result<Answer, ApiError> {
+    if !arguments.is_analyzable() {
+        return Err(ApiError::bad_data("engine type must be 'thanos'"));
+    }
+    let mut data = Vec::new();
+    push_plan(&mut data, &service.explain(query)?);
+    Ok(Answer::new(data))
+}
+
+impl Arguments<'_> {
+    fn instant_query(&self) -> Result<Query, ApiError> {
+        let arguments = self;
+        let time = arguments.time_or("time", GoTime::now())?;
+        let automatic =
+            i64::try_from(arguments.options.instant_max_source_resolution.as_millis()).unwrap_or(i64::MAX);
+        let times = TimeParams::instant(Timestamp(time.engine_millis()));
+        arguments.query(times, automatic)
+    }
+
+    fn range_query(&self) -> Result<Query, ApiError> {
+        let arguments = self;
+        let dialect = arguments.options.dialect;
+        let (start, end) = (arguments.time("start")?, arguments.time("end")?);
+        if end.before(start) {
+            let message = "end timestamp must not be before start time";
+            return Err(ApiError::invalid_parameter(dialect, "end", message));
+        }
+        let step = arguments.step(start, end)?;
+        if step.0 <= 0 {
+            let message =
+                "zero or negative query resolution step widths are not accepted. Try a positive integer";
+            return Err(ApiError::invalid_parameter(dialect, "step", message));
+        }
+        if end.since(start) / step.0 > POINTS_MAX {
+            return Err(ApiError::bad_data(
+                "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+            ));
+        }
+        if step.millis() == 0 {
+            return Err(ApiError::invalid_parameter(
+                dialect,
+                "step",
+                "steps shorter than a millisecond are not accepted",
+            ));
+        }
+        let times = TimeParams {
+            start: Timestamp(start.engine_millis()),
+            end: Timestamp(end.engine_millis()),
+            step_ms: step.millis(),
+        };
+        arguments.query(times, step.millis() / 5)
+    }
+
+    /// Whether the engine asked for tells of its plans. Ours always does, but Thanos has two, and so has its API.
+    fn is_analyzable(&self) -> bool {
+        self.options.dialect == Dialect::Prometheus || self.params.get("engine") == "thanos"
+    }
 }
 
 async fn answer(service: QueryService, call: &Call, query: Query, limit: usize) -> Result<Answer, ApiError> {
     let dialect = service.options().dialect;
     let from_sources = query.scope.notes.clone();
-    let mut result = service.evaluate(query).await?;
+    let analyze = query.analyze;
+    let Evaluated { mut result, analysis } = service.evaluate(query).await?;
     let (mut warnings, infos) = notes(dialect, &mut result, from_sources.take());
     if truncate(&mut result, limit) {
         warnings.push(TRUNCATED.to_owned());
     }
+    if wants_analysis(call) && !analyze {
+        warnings.push(NOT_ANALYZABLE.to_owned());
+    }
     let stats = (!call.params.get("stats").is_empty()).then_some(&result.stats);
-    let encoder = ResultEncoder::new(result.value, stats, dialect);
+    let encoder = ResultEncoder::new(result.value, stats, analysis.as_ref(), dialect);
     Ok(Answer { data: Data::Pieces(Box::new(encoder)), warnings, infos })
+}
+
+/// `analyze`, of which Thanos knows these two spellings.
+fn wants_analysis(call: &Call) -> bool {
+    matches!(call.params.get("analyze"), "true" | "1")
 }
 
 /// Cuts the value to `limit` series; says whether there were more.
@@ -145,6 +193,7 @@ impl Arguments<'_> {
                 store_matchers: self.store_matchers()?,
                 notes: Notes::default(),
             },
+            analyze: matches!(self.params.get("analyze"), "true" | "1") && self.is_analyzable(),
         };
         self.check_shard_info()?;
         if timeout.is_some_and(|t| t < Duration::from_micros(1)) {

@@ -29,6 +29,8 @@ pub fn router(service: QueryService) -> Router {
         .route("/graph", get(page::page))
         .route("/api/v1/query", get_or_post("query", query::instant))
         .route("/api/v1/query_range", get_or_post("query_range", query::range))
+        .route("/api/v1/query_explain", get_or_post("query", query::explain))
+        .route("/api/v1/query_range_explain", get_or_post("query", query::explain_range))
         .route("/api/v1/query_exemplars", get_or_post("exemplars", expression::exemplars))
         .route("/api/v1/series", get_or_post("series", metadata::series))
         .route("/api/v1/labels", get_or_post("label_names", metadata::label_names))

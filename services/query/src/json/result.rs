@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 
 use tithon_chunks::{FloatHistogram, Samples};
-use tithon_promql::{MatrixSeries, QueryStats, Sample, Value, VectorSample};
+use tithon_promql::{Analysis, MatrixSeries, QueryStats, Sample, Value, VectorSample};
 
 use super::histogram::push_histogram;
+use super::plan::push_analysis;
 use super::{push_labels, push_scalar_value, push_seconds, push_text, push_timestamp, push_value};
 use crate::options::Dialect;
 
@@ -26,8 +27,13 @@ enum Item {
 }
 
 impl ResultEncoder {
-    /// An encoder of `value`, with statistics if they are wanted.
-    pub(crate) fn new(value: Value, stats: Option<&QueryStats>, dialect: Dialect) -> ResultEncoder {
+    /// An encoder of `value`, with statistics and costs if they are wanted.
+    pub(crate) fn new(
+        value: Value,
+        stats: Option<&QueryStats>,
+        analysis: Option<&Analysis>,
+        dialect: Dialect,
+    ) -> ResultEncoder {
         let mut head = br#"{"resultType":""#.to_vec();
         head.extend_from_slice(type_name(&value).as_bytes());
         head.extend_from_slice(br#"","result":["#);
@@ -51,8 +57,13 @@ impl ResultEncoder {
         if let Some(stats) = stats {
             push_stats(&mut tail, stats);
         }
-        if dialect == Dialect::Thanos {
-            tail.extend_from_slice(br#","analysis":{}"#);
+        match analysis {
+            Some(analysis) => {
+                tail.extend_from_slice(br#","analysis":"#);
+                push_analysis(&mut tail, analysis);
+            }
+            None if dialect == Dialect::Thanos => tail.extend_from_slice(br#","analysis":{}"#),
+            None => {}
         }
         tail.push(b'}');
         ResultEncoder { items, head: Some(head), tail: Some(tail), first: true }
@@ -173,7 +184,7 @@ mod tests {
     use super::*;
 
     fn json(value: Value) -> String {
-        let pieces: Vec<u8> = ResultEncoder::new(value, None, Dialect::Prometheus).flatten().collect();
+        let pieces: Vec<u8> = ResultEncoder::new(value, None, None, Dialect::Prometheus).flatten().collect();
         String::from_utf8(pieces).expect("UTF-8")
     }
 
@@ -207,7 +218,7 @@ mod tests {
             samples: Samples { floats: floats.clone(), ..Samples::default() },
         };
         let value = Value::Matrix((0..20).map(series).collect());
-        let pieces: Vec<Vec<u8>> = ResultEncoder::new(value, None, Dialect::Thanos).collect();
+        let pieces: Vec<Vec<u8>> = ResultEncoder::new(value, None, None, Dialect::Thanos).collect();
         assert!(pieces.len() >= 10);
         let whole: serde_json::Value = serde_json::from_slice(&pieces.concat()).expect("JSON");
         assert_eq!(whole["result"].as_array().map(Vec::len), Some(20));

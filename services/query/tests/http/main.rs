@@ -3,6 +3,7 @@
 mod blocks;
 mod compare;
 mod endpoints;
+mod plans;
 mod replay;
 
 use std::net::SocketAddr;

@@ -23,6 +23,19 @@ const NO_EFFECT: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "compact",
+        &[
+            "auto-gomemlimit.ratio",
+            "block-discovery-strategy",
+            "compact.skip-block-with-out-of-order-chunks",
+            "debug.name",
+            "enable-auto-gomemlimit",
+            "web.external-prefix",
+            "web.prefix-header",
+            "web.route-prefix",
+        ],
+    ),
+    (
         "query",
         &[
             "auto-gomemlimit.ratio",

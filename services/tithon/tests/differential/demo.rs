@@ -15,7 +15,12 @@ fn demo_blocks_in_prometheus() {
     }
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("tithon-data");
-    let filled = Server::standalone(&["--demo", "--demo.hours=6", &format!("--data-dir={}", data.display())]);
+    let filled = Server::standalone(&[
+        "--demo",
+        "--no-compact",
+        "--demo.hours=6",
+        &format!("--data-dir={}", data.display()),
+    ]);
     let jobs = filled.get("/api/v1/query", &[("query", "count by (job) (up)")]);
     assert!(jobs["data"]["result"].as_array().unwrap().len() >= 3, "{jobs}");
     drop(filled);

@@ -1,5 +1,7 @@
 //! Every sliding function against its twin that sees one window at a time, to the bit.
 
+use std::sync::atomic::AtomicBool;
+
 use proptest::prelude::*;
 use tithon_chunks::{Samples, Timestamp};
 use tithon_index::Labels;
@@ -125,9 +127,10 @@ proptest! {
         let steps = Steps::new(-100, 3_000, interval);
         let at = fixed.map_or(AtModifier::None, AtModifier::At);
         let arg = RangeArg::of_series(range_ms, Reference::new(at, offset));
+        let cancelled = AtomicBool::new(false);
         for name in NAMES.into_iter().chain(["changes", "resets"]) {
             let site = site(name, range_ms, vec![q; steps.len]);
-            let mut sliding = Sliding::new(&arg, &samples, &steps).expect("floats alone");
+            let mut sliding = Sliding::new(&arg, &samples, &steps, &cancelled).expect("floats alone");
             let column = sliding.apply(&site, &mut Notes::default()).expect("a sliding form");
             let (expected, touched, largest) = twin(&site, &arg, &samples, &steps);
             prop_assert_eq!(difference(&column, &expected), None, "{}", name);

@@ -34,6 +34,9 @@ pub(super) fn variance(sliding: &mut Sliding<'_>, f: impl Fn(f64) -> f64) -> Col
     let mut variances: Vec<f64> = Vec::with_capacity(windows.len());
     let (groups, rest) = windows.as_chunks::<LANES>();
     for group in groups {
+        if sliding.is_cancelled() {
+            break;
+        }
         let mut states = [Welford::default(); LANES];
         let shared = group.iter().map(|w| w.len()).min().unwrap_or(0);
         let heads = group.map(|w| &w[..shared]);

@@ -47,10 +47,12 @@ impl Metric {
                 labels.entry(label.clone()).or_default().insert(value.as_str().unwrap().to_owned());
             }
         }
-        let last = format!("last_over_time({selector}[3h])");
-        let found = server.get("/api/v1/query", &[("query", &last), ("time", &time.to_string())]);
+        let (start, end) = (time - 18_000, time + 18_000);
+        let (start, end) = (start.to_string(), end.to_string());
+        let times = [("query", selector.as_str()), ("start", &start), ("end", &end), ("step", "600")];
+        let found = server.get("/api/v1/query_range", &times);
         let is_native =
-            found["data"]["result"].as_array().is_some_and(|r| r.iter().any(|s| s["histogram"].is_array()));
+            found["data"]["result"].as_array().is_some_and(|r| r.iter().any(|s| s["histograms"].is_array()));
         let kind = match name.as_str() {
             _ if is_native => Kind::Native,
             n if n.ends_with("_bucket") => Kind::Bucket,

@@ -6,7 +6,7 @@ use super::queries::Dialect;
 
 pub enum Verdict {
     Equal,
-    /// Prometheus does not answer alike each time.
+    /// Prometheus itself does not answer alike each time.
     Unstable,
     Different(String),
 }

@@ -105,7 +105,8 @@ const VECTOR_FUNCTIONS: &[&str] = &[
 ];
 const NATIVE_FUNCTIONS: &[&str] =
     &["histogram_count", "histogram_sum", "histogram_avg", "histogram_stddev", "histogram_stdvar"];
-const AGGREGATIONS: &[&str] = &["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"];
+const AGGREGATIONS: &[&str] = &["sum", "avg", "min", "max", "count", "group"];
+const MODERN_AGGREGATIONS: &[&str] = &["sum", "avg", "min", "max", "count", "stddev", "stdvar"];
 
 impl<'a> Queries<'a> {
     pub fn new(seed: u64, catalog: &'a Catalog, dialect: Dialect) -> Queries<'a> {
@@ -215,7 +216,9 @@ impl<'a> Queries<'a> {
     }
 
     fn matcher(&mut self, metric: &Metric) -> String {
-        let labels: Vec<&String> = metric.labels.keys().filter(|l| is_plain(l)).collect();
+        let has_newline = |label: &str| metric.labels[label].iter().any(|value| value.contains('\n'));
+        let labels = metric.labels.keys().filter(|l| is_plain(l) && (self.modern() || !has_newline(l)));
+        let labels: Vec<&String> = labels.collect();
         if labels.is_empty() || self.dice.once_in(12) {
             return format!("{}{}\"\"", self.dice.pick(LABELS), self.dice.pick(&["=", "!="]));
         }
@@ -295,8 +298,8 @@ impl<'a> Queries<'a> {
     }
 
     fn range_call(&mut self, depth: usize) -> String {
-        let number =
-            self.dice.weighted(&[8, if self.modern() { 8 } else { 0 }, 2, 1, usize::from(self.modern())]);
+        let modern = usize::from(self.modern());
+        let number = self.dice.weighted(&[8, 8 * modern, 2, modern, modern]);
         match number {
             0 => {
                 let function = *self.dice.pick(RANGE_FUNCTIONS);
@@ -331,7 +334,8 @@ impl<'a> Queries<'a> {
 
     fn aggregation(&mut self, depth: usize) -> String {
         let (grouping, inner) = (self.grouping(), self.vector(depth));
-        match self.dice.weighted(&[10, 2, 1, 1]) {
+        let modern = usize::from(self.modern());
+        match self.dice.weighted(&[10, 2 * modern, 1, 1, 4 * modern]) {
             0 => format!("{}{grouping} ({inner})", self.dice.pick(AGGREGATIONS)),
             1 => format!(
                 "{}{grouping} ({}, {inner})",
@@ -341,7 +345,8 @@ impl<'a> Queries<'a> {
             2 => {
                 format!("quantile{grouping} ({}, {inner})", self.dice.pick(&["0.5", "0.25", "1", "0", "1.5"]))
             }
-            _ => format!("count_values{grouping} (\"value\", {inner})"),
+            3 => format!("count_values{grouping} (\"value\", {inner})"),
+            _ => format!("{}{grouping} ({inner})", self.dice.pick(MODERN_AGGREGATIONS)),
         }
     }
 

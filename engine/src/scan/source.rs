@@ -1,5 +1,6 @@
-//! A block as a compaction reads it: by ranges, from a map or from wherever its files are.
+//! A block to be read front to back: by ranges, from a map or from wherever its files are.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,10 +14,10 @@ type Fetch<'a> = Box<dyn FnMut(&[FileRange]) -> Result<Vec<Bytes>, BlockError> +
 
 /// A block to be read once, from front to back.
 pub struct Source<'a> {
-    pub(super) meta: BlockMeta,
-    pub(super) header: Arc<IndexHeader>,
-    pub(super) tombstones: Arc<Tombstones>,
-    pub(super) fetch: Fetch<'a>,
+    pub(crate) meta: BlockMeta,
+    pub(crate) header: Arc<IndexHeader>,
+    pub(crate) tombstones: Arc<Tombstones>,
+    pub(crate) fetch: Fetch<'a>,
 }
 
 impl<'a> Source<'a> {
@@ -32,9 +33,19 @@ impl<'a> Source<'a> {
     }
 }
 
+/// How many reads of a mapped block later the pages of one are let go.
+const READS_KEPT: usize = 6;
+
 impl<'a> From<&'a Block> for Source<'a> {
     fn from(block: &'a Block) -> Source<'a> {
         let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
-        Source::new(block.meta().clone(), header, tombstones, |ranges| block.read(ranges))
+        let mut reads: VecDeque<Vec<FileRange>> = VecDeque::new();
+        Source::new(block.meta().clone(), header, tombstones, move |ranges| {
+            reads.push_back(ranges.to_vec());
+            if reads.len() > READS_KEPT {
+                reads.pop_front().iter().flatten().for_each(|range| block.release(range));
+            }
+            block.read(ranges)
+        })
     }
 }

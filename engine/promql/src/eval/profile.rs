@@ -1,0 +1,103 @@
+//! What each operator of an evaluation costs: time, samples, memory.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::budget::{Budget, Peaks};
+use crate::ast::NodeId;
+use crate::plan::Prepared;
+
+/// A clock handed in: the time since some moment, ascending.
+pub type Clock<'a> = &'a (dyn Fn() -> Duration + Sync);
+
+/// An operator of an evaluated plan and what it cost, its inputs included.
+///
+/// A selector below a range function is evaluated as one with the function, whose costs hold the selector's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Analysis {
+    /// What it does, as [`crate::PlanNode::name`].
+    pub name: String,
+    /// The time from its begin to its end; an operator that hands series on one by one is not charged for what its
+    /// consumer does meanwhile.
+    pub execution_time: Duration,
+    /// The most samples held at once, beyond those held before.
+    pub peak_samples: u64,
+    /// The most bytes of intermediate results held at once, beyond those held before.
+    pub peak_bytes: u64,
+    /// Samples touched; a window counts fully at each step.
+    pub total_samples: u64,
+    /// Its inputs.
+    pub children: Vec<Analysis>,
+}
+
+/// Gathers costs by node.
+pub(super) struct Profile<'a> {
+    clock: Clock<'a>,
+    costs: Mutex<Vec<Cost>>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    time: Duration,
+    samples: u64,
+    bytes: u64,
+    total: u64,
+}
+
+/// The state at the begin of an operator.
+pub(super) struct Begun {
+    at: Duration,
+    total: u64,
+    held: (u64, u64),
+    outer: Peaks,
+}
+
+impl<'a> Profile<'a> {
+    /// Of a query's nodes, timed by the clock.
+    pub(super) fn new(prepared: &Prepared, clock: Clock<'a>) -> Profile<'a> {
+        Profile { clock, costs: Mutex::new(vec![Cost::default(); prepared.expr.nodes().len()]) }
+    }
+
+    /// The time.
+    pub(super) fn now(&self) -> Duration {
+        (self.clock)()
+    }
+
+    /// An operator begins.
+    pub(super) fn begin(&self, budget: &Budget) -> Begun {
+        let held = budget.held();
+        Begun { at: self.now(), total: budget.stats().total_samples, held, outer: budget.begin_peaks(held) }
+    }
+
+    /// An operator ends; `foreign` is time that others took meanwhile.
+    pub(super) fn end(&self, id: NodeId, begun: &Begun, foreign: Duration, budget: &Budget) {
+        let peaks = budget.end_peaks(begun.outer);
+        let time = self.now().saturating_sub(begun.at).saturating_sub(foreign);
+        let mut costs = self.costs.lock().unwrap_or_else(PoisonError::into_inner);
+        let cost = &mut costs[id.0 as usize];
+        cost.time += time;
+        cost.samples = cost.samples.max(peaks.samples.saturating_sub(begun.held.0));
+        cost.bytes = cost.bytes.max(peaks.bytes.saturating_sub(begun.held.1));
+        cost.total += budget.stats().total_samples.saturating_sub(begun.total);
+    }
+
+    /// The tree of costs.
+    pub(super) fn into_analysis(self, prepared: &Prepared) -> Analysis {
+        let costs = self.costs.into_inner().unwrap_or_else(PoisonError::into_inner);
+        node(prepared, &costs, prepared.expr.root())
+    }
+}
+
+fn node(prepared: &Prepared, costs: &[Cost], id: NodeId) -> Analysis {
+    let bare = prepared.expr.unparen(id);
+    let cost = costs[bare.0 as usize];
+    let children = prepared.expr.children(bare);
+    Analysis {
+        name: prepared.operator_name(bare),
+        execution_time: cost.time,
+        peak_samples: cost.samples,
+        peak_bytes: cost.bytes,
+        total_samples: cost.total,
+        children: children.into_iter().map(|child| node(prepared, costs, child)).collect(),
+    }
+}

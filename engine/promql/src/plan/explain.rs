@@ -1,0 +1,67 @@
+//! The plan of a query as a tree for people to read.
+
+use super::Prepared;
+use crate::ast::{NodeId, NodeKind};
+use crate::print::node_head;
+
+/// An operator of a plan and what it reads from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanNode {
+    /// What it does: `[aggregate] sum by (job)`.
+    pub name: String,
+    /// Its inputs, in the order of evaluation.
+    pub children: Vec<PlanNode>,
+}
+
+impl Prepared {
+    /// The plan, after all rewriting.
+    pub fn explain(&self) -> PlanNode {
+        self.plan_node(self.expr.root())
+    }
+
+    fn plan_node(&self, id: NodeId) -> PlanNode {
+        let id = self.expr.unparen(id);
+        let children = self.expr.children(id).into_iter().map(|child| self.plan_node(child)).collect();
+        PlanNode { name: self.operator_name(id), children }
+    }
+
+    /// The name of the operator that evaluates a node.
+    pub(crate) fn operator_name(&self, id: NodeId) -> String {
+        let kind = match &self.expr[id].kind {
+            NodeKind::Number { .. } => "numberLiteral",
+            NodeKind::String(_) => "stringLiteral",
+            NodeKind::Vector(_) if self.fragments.contains_key(&id) => return self.remote_name(id),
+            NodeKind::Vector(_) => "vectorSelector",
+            NodeKind::Matrix(_) => "matrixSelector",
+            NodeKind::Subquery(_) => "subquery",
+            NodeKind::Unary { .. } => "unary",
+            NodeKind::Binary(_) => "binary",
+            NodeKind::Aggregate(_) => "aggregate",
+            NodeKind::Call(_) => "function",
+            NodeKind::StepInvariant(_) => return "[stepInvariant]".to_owned(),
+            NodeKind::Paren(_) | NodeKind::Duration(_) => "expression",
+        };
+        let mut name = format!("[{kind}] {}", node_head(&self.expr, id));
+        if let Some(reading) = self.reads.get(&id) {
+            name.push_str(&format!(", selection {}", reading.select));
+            if !reading.filter.is_empty() {
+                let filter: Vec<String> = reading.filter.iter().map(ToString::to_string).collect();
+                name.push_str(&format!(" filtered by {{{}}}", filter.join(", ")));
+            }
+        }
+        if self.stats_only.contains(&id) {
+            name.push_str(", without buckets");
+        }
+        if self.unsorted.contains(&id) {
+            name.push_str(", without order");
+        }
+        name
+    }
+
+    /// The name of what other engines evaluate.
+    fn remote_name(&self, id: NodeId) -> String {
+        let fragment = &self.fragments[&id];
+        let engines: Vec<String> = fragment.calls.iter().map(|(i, _)| i.to_string()).collect();
+        format!("[remote] {}, engines {}", fragment.query, engines.join(", "))
+    }
+}

@@ -1,0 +1,133 @@
+//! Series of a round, merged and ready to be written.
+
+use rayon::prelude::*;
+use tithon_chunks::ChunkMeta;
+
+use super::sets::Round;
+use super::{CompactOptions, chunks};
+use crate::scan::{Pair, Pieces, SymbolUnion};
+use crate::writer::{Content, WrittenChunk};
+use crate::{BlockError, BlockFiles, BlockId, BlockStats};
+
+/// Series merged by one task.
+const TASK: usize = 64;
+
+/// Merged series and what they are made of.
+pub(super) struct Merged {
+    round: Round,
+    /// The chunks of [`TASK`] series each.
+    tasks: Vec<Pieces>,
+}
+
+impl Merged {
+    /// Merges all series of the round, on all threads; `id` is the output's, for errors.
+    pub(super) fn new(
+        round: Round,
+        symbols: &SymbolUnion<'_>,
+        id: BlockId,
+        options: CompactOptions,
+    ) -> Result<Merged, BlockError> {
+        let merge = |task: usize| {
+            let mut pieces = Pieces::default();
+            for series in task * TASK..round.len().min((task + 1) * TASK) {
+                merge_series(&round, series, symbols, id, options, &mut pieces)?;
+                pieces.end_series();
+            }
+            Ok(pieces)
+        };
+        let tasks = (0..round.len().div_ceil(TASK)).into_par_iter().map(merge).collect::<Result<_, _>>()?;
+        Ok(Merged { round, tasks })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Writes all series into one block.
+    pub(super) fn write(&self, content: &mut Content, files: &mut dyn BlockFiles) -> Result<(), BlockError> {
+        for task in &self.tasks {
+            content.count(task.stats());
+        }
+        self.each(|_, labels, chunks| content.add_records(files, labels, chunks))
+    }
+
+    /// Spreads the series over `n` blocks by their hash: `add` is told which one, and the samples of the series.
+    pub(super) fn spread(
+        &self,
+        symbols: &SymbolUnion<'_>,
+        n: usize,
+        mut add: impl FnMut(usize, &[Pair], &[WrittenChunk<'_>], &BlockStats) -> Result<(), BlockError>,
+    ) -> Result<(), BlockError> {
+        self.each(|_, labels, chunks| {
+            let shard = symbols.labels(labels).hash64() % n as u64;
+            let mut samples = BlockStats::default();
+            for chunk in chunks {
+                samples.count(chunk.encoding(), chunk.data()).expect("counted before");
+            }
+            add(shard as usize, labels, chunks, &samples)
+        })
+    }
+
+    fn each<'a>(
+        &'a self,
+        mut add: impl FnMut(usize, &[Pair], &[WrittenChunk<'a>]) -> Result<(), BlockError>,
+    ) -> Result<(), BlockError> {
+        let mut chunks = Vec::new();
+        for (number, task) in self.tasks.iter().enumerate() {
+            for i in 0..task.len() {
+                let series = number * TASK + i;
+                task.written(i, &self.round.batches, &mut chunks);
+                add(series, self.round.labels(series), &chunks)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Appends the chunks of one series: copies where nothing overlaps.
+fn merge_series(
+    round: &Round,
+    series: usize,
+    symbols: &SymbolUnion<'_>,
+    id: BlockId,
+    options: CompactOptions,
+    out: &mut Pieces,
+) -> Result<(), BlockError> {
+    let members = round.members(series);
+    let metas = |(batch, place): (u32, u32)| round.batches[batch as usize].metas(place as usize);
+    let mut order: Vec<(u32, u32)> = members.to_vec();
+    order.sort_by_key(|member| metas(*member).first().map(|c| c.min_time));
+    if members.len() == 1 || apart(order.iter().flat_map(|member| metas(*member))) {
+        for (number, place) in order {
+            let batch = &round.batches[number as usize];
+            for (meta, record) in batch.chunks(place as usize) {
+                out.copy(number, batch, meta, record)?;
+            }
+        }
+        return Ok(());
+    }
+    let lists = members.iter().map(|(batch, place)| round.batches[*batch as usize].encoded(*place as usize));
+    let lists = lists.collect::<Result<Vec<_>, _>>()?;
+    let labels = || symbols.labels(round.labels(series));
+    let merged = chunks::merge(lists, options).map_err(|source| BlockError::Merge {
+        block: id,
+        labels: labels(),
+        source,
+    })?;
+    for chunk in &merged {
+        out.make(chunk).map_err(|source| BlockError::Written { block: id, source })?;
+    }
+    Ok(())
+}
+
+/// Whether each chunk ends before the next begins.
+fn apart<'a>(chunks: impl Iterator<Item = &'a ChunkMeta>) -> bool {
+    let mut last = None;
+    for chunk in chunks {
+        if last.is_some_and(|last| chunk.min_time <= last) {
+            return false;
+        }
+        last = Some(chunk.max_time);
+    }
+    true
+}

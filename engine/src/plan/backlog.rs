@@ -1,0 +1,55 @@
+//! How much there is to do: plans followed to their end without merging anything. Thanos `pkg/compact/compact.go`.
+
+use std::collections::HashSet;
+
+use super::{Group, choose};
+use crate::{BlockId, BlockMeta};
+
+/// Merges to come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many.
+    pub plans: u64,
+    /// Blocks that go into them, those made on the way included.
+    pub blocks: u64,
+}
+
+/// Plans each group again and again, as if every plan had been carried out.
+pub fn backlog(groups: &[Group], levels_ms: &[i64], excluded: &HashSet<BlockId>) -> Backlog {
+    let mut found = Backlog::default();
+    for group in groups {
+        let mut blocks = group.blocks.clone();
+        loop {
+            let plan = choose(&blocks, levels_ms, excluded);
+            let (Some(first), n) = (plan.first(), plan.len()) else { break };
+            found.plans += 1;
+            found.blocks += n as u64;
+            let min_time = plan.iter().map(|block| block.min_time).min().unwrap_or_default();
+            let max_time = plan.iter().map(|block| block.max_time).max().unwrap_or_default();
+            let mut made = BlockMeta { min_time, max_time, ..(*first).clone() };
+            made.stats.num_tombstones = 0;
+            let gone: HashSet<BlockId> = plan.iter().map(|block| block.ulid).collect();
+            blocks.retain(|block| !gone.contains(&block.ulid));
+            blocks.push(made);
+            blocks.sort_by_key(|block| (block.min_time, block.ulid));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::duplicates::tests::meta;
+    use crate::plan::{LEVELS_MS, group};
+
+    #[test]
+    fn plans_are_followed_to_their_end() {
+        const HOUR: i64 = 3_600_000;
+        let blocks = (0..25).map(|i| meta(i, i as i64 * 2 * HOUR, (i as i64 + 1) * 2 * HOUR, &[i]));
+        let groups = group(blocks, &[]);
+        // Six times four blocks of 2 h, then six of 8 h into one of 2 d.
+        let found = backlog(&groups, &LEVELS_MS, &HashSet::new());
+        assert_eq!(found, Backlog { plans: 7, blocks: 30 });
+    }
+}

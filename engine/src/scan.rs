@@ -1,0 +1,187 @@
+//! A block read once from front to back: series in label order, their strings as numbers that several blocks share,
+//! their chunks as records in what was fetched.
+
+mod batch;
+mod records;
+mod source;
+mod symbols;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tithon_chunks::{ChunkMeta, TimeRange};
+use tithon_index::{IndexError, Postings, PostingsPlan, SeriesEntry, SeriesRef, SymbolRef};
+
+use crate::select::records::{Place, Records};
+use crate::select::{chunk_kind, entry_kind, entry_records, index_range};
+use crate::{BlockError, BlockFile, FileRange};
+
+pub(crate) use self::batch::{Batch, Pair};
+pub(crate) use self::records::Pieces;
+pub use self::source::Source;
+pub(crate) use self::symbols::{SymbolMap, SymbolUnion};
+
+use self::batch::{Columns, Record};
+
+/// Entries decoded at once.
+const ENTRIES: usize = 4096;
+/// Bytes of chunks fetched at once, unless one series alone has more.
+const CHUNK_BYTES: u64 = 3 << 20;
+
+/// A source being read.
+pub(crate) struct Scan<'a> {
+    source: Source<'a>,
+    symbols: SymbolMap,
+    range: TimeRange,
+    postings: Option<Postings>,
+    /// How many of the postings have been read.
+    asked: usize,
+    /// Series whose entries have been read.
+    pending: Columns,
+    /// How many of them have been given out.
+    taken: usize,
+}
+
+impl<'a> Scan<'a> {
+    /// All series with samples inside `range`; `symbols` are the source's.
+    pub(crate) fn new(source: Source<'a>, symbols: SymbolMap, range: TimeRange) -> Scan<'a> {
+        Scan { source, symbols, range, postings: None, asked: 0, pending: Columns::default(), taken: 0 }
+    }
+
+    /// The next series, deletions applied; `None` at the end.
+    pub(crate) fn next_batch(&mut self) -> Result<Option<Batch>, BlockError> {
+        loop {
+            if self.taken == self.pending.len() && !self.read_entries()? {
+                return Ok(None);
+            }
+            let n = self.series_at_once();
+            let columns = self.pending.part(self.taken..self.taken + n);
+            self.taken += n;
+            let batch = self.read_chunks(columns)?;
+            if !batch.is_empty() {
+                return Ok(Some(batch));
+            }
+        }
+    }
+
+    fn fetch(&mut self, ranges: &[FileRange]) -> Result<Vec<Bytes>, BlockError> {
+        if ranges.is_empty() { Ok(Vec::new()) } else { (self.source.fetch)(ranges) }
+    }
+
+    /// Fetches what the records need, a second time where lengths were underestimated.
+    fn fill(&mut self, records: &mut Records) -> Result<(), BlockError> {
+        let mut ranges = records.ranges();
+        while !ranges.is_empty() {
+            let fetched = self.fetch(&ranges)?;
+            ranges = records.accept(fetched)?;
+        }
+        Ok(())
+    }
+
+    fn read_postings(&mut self) -> Result<Postings, BlockError> {
+        let block = self.source.meta.ulid;
+        let plan = PostingsPlan::new(&self.source.header, &[], 0).map_err(BlockError::index(block))?;
+        let ranges: Vec<FileRange> = plan.ranges().iter().map(index_range).collect();
+        let fetched = self.fetch(&ranges)?;
+        plan.resolve(&fetched).map_err(BlockError::index(block))
+    }
+
+    /// Reads entries into `pending`; whether there were any.
+    fn read_entries(&mut self) -> Result<bool, BlockError> {
+        let postings = match self.postings.take() {
+            Some(postings) => postings,
+            None => self.read_postings()?,
+        };
+        let from = self.asked;
+        self.asked = postings.len().min(from + ENTRIES);
+        let ids: Vec<SeriesRef> = postings.iter().skip(from).take(self.asked - from).collect();
+        self.postings = Some(postings);
+        self.taken = 0;
+        self.pending.clear();
+        if ids.is_empty() {
+            return Ok(false);
+        }
+        let meta = &self.source.meta;
+        let mut records = entry_records(meta.ulid, entry_kind(meta), &self.source.header, &ids);
+        self.fill(&mut records)?;
+        self.decode_entries(&ids, &records)?;
+        Ok(true)
+    }
+
+    fn decode_entries(&mut self, ids: &[SeriesRef], records: &Records) -> Result<(), BlockError> {
+        let block = self.source.meta.ulid;
+        let mut entry = SeriesEntry::default();
+        for (i, id) in ids.iter().enumerate() {
+            let offset = self.source.header.series_offset(*id);
+            entry.decode(records.bytes(i)?, offset, self.range).map_err(BlockError::index(block))?;
+            let deleted = self.source.tombstones.of(u64::from(id.0));
+            if !deleted.is_empty() {
+                entry.chunks.retain(|c| !deleted.iter().any(|d| d.covers(c.range())));
+            }
+            if entry.chunks.is_empty() {
+                continue;
+            }
+            let by_time = |c: &ChunkMeta| (c.min_time, c.max_time);
+            if !entry.chunks.is_sorted_by_key(by_time) {
+                entry.chunks.sort_by_key(by_time);
+            }
+            self.shared_labels(&mut entry.labels).map_err(BlockError::index(block))?;
+            self.pending.push(*id, &entry.labels, &entry.chunks);
+        }
+        Ok(())
+    }
+
+    /// Replaces the block's own numbers of strings by the shared ones; what a malformed index has unsorted or empty is
+    /// put right.
+    fn shared_labels(&self, labels: &mut Vec<(SymbolRef, SymbolRef)>) -> Result<(), IndexError> {
+        for (name, value) in labels.iter_mut() {
+            (*name, *value) = (self.symbols.get(*name)?, self.symbols.get(*value)?);
+        }
+        if let Some(empty) = self.symbols.empty() {
+            labels.retain(|(_, value)| *value != empty);
+        }
+        if !labels.is_sorted_by(|a, b| a.0 < b.0) {
+            labels.sort_by_key(|(name, _)| *name);
+        }
+        Ok(())
+    }
+
+    /// How many pending series have chunks that fit one fetch, told by the distances between them; one at the least.
+    fn series_at_once(&self) -> usize {
+        let (mut bytes, estimate) = (0, chunk_kind(&self.source.meta).estimate);
+        let mut last: Option<u64> = None;
+        for (n, chunks) in self.pending.chunks_from(self.taken).enumerate() {
+            for chunk in chunks {
+                let at = chunk.chunk_ref.0;
+                bytes += last.and_then(|last| at.checked_sub(last)).map_or(estimate, |d| d.min(estimate));
+                last = Some(at);
+            }
+            if bytes > CHUNK_BYTES && n > 0 {
+                return n;
+            }
+        }
+        self.pending.len() - self.taken
+    }
+
+    fn read_chunks(&mut self, columns: Columns) -> Result<Batch, BlockError> {
+        let block = self.source.meta.ulid;
+        let place = |chunk: &ChunkMeta| Place {
+            file: BlockFile::Segment(chunk.chunk_ref.segment()),
+            offset: u64::from(chunk.chunk_ref.offset()),
+        };
+        let places = columns.chunks().iter().map(place).collect();
+        let mut records = Records::new(block, chunk_kind(&self.source.meta), places);
+        self.fill(&mut records)?;
+        let found = (0..columns.chunks().len())
+            .map(|i| records.find(i).map(|(slot, range)| Record::new(slot, range)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let batch = Batch::new(block, columns, found, records.into_fetched());
+        if batch.is_untouched(&self.source.tombstones, self.range) {
+            return Ok(batch);
+        }
+        batch.trimmed(&self.source.tombstones, self.range)
+    }
+}
+
+/// A batch that several rounds of a merge may hold.
+pub(crate) type SharedBatch = Arc<Batch>;

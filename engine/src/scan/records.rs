@@ -1,0 +1,89 @@
+//! Chunks of series ready to be written: records copied as they were fetched, and records made anew.
+
+use tithon_chunks::{ChunkError, ChunkMeta, ChunkRef, EncodedChunk, put_record};
+
+use super::SharedBatch;
+use super::batch::{Batch, Record, between};
+use crate::writer::WrittenChunk;
+use crate::{BlockError, BlockStats};
+
+/// One chunk: its times, and where its record is.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    meta: ChunkMeta,
+    data_len: u32,
+    /// Which batch of the round; none for records made.
+    batch: Option<u32>,
+    record: Record,
+}
+
+/// The chunks of some series, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Pieces {
+    made: Vec<u8>,
+    pieces: Vec<Piece>,
+    ends: Vec<u32>,
+    stats: BlockStats,
+}
+
+impl Pieces {
+    /// Appends a chunk that is copied from batch `number`, its checksum verified.
+    pub(crate) fn copy(
+        &mut self,
+        number: u32,
+        batch: &Batch,
+        meta: &ChunkMeta,
+        record: Record,
+    ) -> Result<(), BlockError> {
+        let (encoding, data) = batch.chunk(meta, record)?;
+        self.stats.count(encoding, data).map_err(|source| batch.at_fault(meta, source))?;
+        let data_len = data.len() as u32;
+        self.pieces.push(Piece { meta: *meta, data_len, batch: Some(number), record });
+        Ok(())
+    }
+
+    /// Appends a chunk made anew.
+    pub(crate) fn make(&mut self, chunk: &EncodedChunk) -> Result<(), ChunkError> {
+        self.stats.count(chunk.encoding, &chunk.data)?;
+        let start = self.made.len();
+        put_record(chunk.encoding, &chunk.data, &mut self.made);
+        let meta =
+            ChunkMeta { min_time: chunk.min_time, max_time: chunk.max_time, chunk_ref: ChunkRef::default() };
+        let record = Record::new(0, start..self.made.len());
+        self.pieces.push(Piece { meta, data_len: chunk.data.len() as u32, batch: None, record });
+        Ok(())
+    }
+
+    /// Ends a series.
+    pub(crate) fn end_series(&mut self) {
+        self.ends.push(self.pieces.len() as u32);
+    }
+
+    /// Number of series ended.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Counts of chunks' samples; series and chunks are not counted.
+    pub(crate) fn stats(&self) -> &BlockStats {
+        &self.stats
+    }
+
+    /// Puts the chunks of series `i` into `out`; `batches` are those of the round.
+    pub(crate) fn written<'a>(
+        &'a self,
+        i: usize,
+        batches: &'a [SharedBatch],
+        out: &mut Vec<WrittenChunk<'a>>,
+    ) {
+        out.clear();
+        out.extend(self.pieces[between(&self.ends, i)].iter().map(|piece| WrittenChunk {
+            meta: piece.meta,
+            data_len: piece.data_len as usize,
+            record: match piece.batch {
+                Some(number) => batches[number as usize].raw(piece.record),
+                None => &self.made[piece.record.range()],
+            },
+        }));
+    }
+}

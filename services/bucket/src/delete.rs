@@ -1,0 +1,87 @@
+//! Taking blocks out of a bucket: meta.json first, so that no reader sees half a block, the deletion mark last, so that
+//! whatever is left over is known to be wanted no more. Thanos `pkg/block/block.go`.
+
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStoreExt};
+use tithon_engine::{BlockId, BlockMeta};
+
+use crate::bucket::key;
+use crate::retry::Operation;
+use crate::{Bucket, BucketError, MarkKind};
+
+/// Objects of one block deleted at once.
+const CONCURRENCY: usize = 8;
+
+impl Bucket {
+    /// Deletes all objects of a block, those that no block should have included. What is not there is no error.
+    pub async fn delete_block(&self, block: BlockId) -> Result<(), BucketError> {
+        let (meta, mark) = (key(block, "meta.json"), key(block, MarkKind::Deletion.file()));
+        self.delete(&meta).await?;
+        let others: Vec<Path> = self
+            .objects(block)
+            .await?
+            .into_iter()
+            .map(|object| object.location)
+            .filter(|path| *path != meta && *path != mark)
+            .collect();
+        let deletions = stream::iter(others).map(|path| async move { self.delete(&path).await });
+        deletions.buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
+        self.delete(&mark).await
+    }
+
+    /// When an object of the block was last written, milliseconds since the Unix epoch; `None` if it has no object.
+    pub async fn last_change_ms(&self, block: BlockId) -> Result<Option<i64>, BucketError> {
+        let objects = self.objects(block).await?;
+        Ok(objects.iter().map(|object| object.last_modified.timestamp_millis()).max())
+    }
+
+    /// Whether a block has a meta.json.
+    pub async fn has_meta(&self, block: BlockId) -> Result<bool, BucketError> {
+        self.exists(&key(block, "meta.json")).await
+    }
+
+    /// Looks whether every file that the meta lists is there with its size, and meta.json itself.
+    pub async fn check_files(&self, meta: &BlockMeta) -> Result<(), BucketError> {
+        let block = meta.ulid;
+        let objects = self.objects(block).await?;
+        let files = meta.thanos.as_ref().map(|thanos| thanos.files.as_slice()).unwrap_or_default();
+        let wanted = files.iter().filter(|file| file.rel_path != "meta.json");
+        let wanted = wanted.map(|file| (file.rel_path.as_str(), Some(file.size_bytes)));
+        for (file, expected) in wanted.chain([("index", None), ("meta.json", None)]) {
+            let path = key(block, file);
+            let found = objects.iter().find(|object| object.location == path).map(|object| object.size);
+            if found.is_none() || expected.is_some_and(|size| size > 0 && found != Some(size)) {
+                let (file, expected) = (file.to_owned(), expected.unwrap_or_default());
+                return Err(BucketError::Incomplete { block, file, found, expected });
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes that the index of a block takes.
+    pub async fn index_bytes(&self, block: BlockId) -> Result<u64, BucketError> {
+        let path = key(block, "index");
+        let head = self.retrying(Operation::Exists, || self.store().head(&path));
+        Ok(head.await.map_err(BucketError::object(&path))?.size)
+    }
+
+    /// All objects below a block's prefix.
+    pub(crate) async fn objects(&self, block: BlockId) -> Result<Vec<ObjectMeta>, BucketError> {
+        let prefix = Path::from(block.to_string());
+        let list = || async {
+            match self.store().list(Some(&prefix)).try_collect::<Vec<_>>().await {
+                Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
+                result => result,
+            }
+        };
+        self.retrying(Operation::Iter, list).await.map_err(BucketError::object(&prefix))
+    }
+
+    async fn delete(&self, path: &Path) -> Result<(), BucketError> {
+        match self.retrying(Operation::Delete, || self.store().delete(path)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(BucketError::object(path)(error)),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Counts of requests under the names of Thanos's object store client. thanos-io/objstore `objstore.go`.
+
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::Bucket;
+use crate::retry::Operation;
+
+type Labels = [(&'static str, String); 2];
+
+/// Counters of one bucket; clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct BucketMetrics {
+    operations: Family<Labels, Counter>,
+    failures: Family<Labels, Counter>,
+    seconds: Family<Labels, Histogram, fn() -> Histogram>,
+    last_upload: Family<[(&'static str, String); 1], Gauge<f64, AtomicU64>>,
+    bucket: String,
+}
+
+const SECONDS: [f64; 18] = [
+    0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0, 360.0, 720.0,
+    1800.0,
+];
+
+impl BucketMetrics {
+    pub(crate) fn new(bucket: &str) -> BucketMetrics {
+        let metrics = BucketMetrics {
+            operations: Family::default(),
+            failures: Family::default(),
+            seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            last_upload: Family::default(),
+            bucket: bucket.to_owned(),
+        };
+        for operation in Operation::ALL {
+            drop(metrics.operations.get_or_create(&metrics.labels(operation)));
+            drop(metrics.failures.get_or_create(&metrics.labels(operation)));
+        }
+        drop(metrics.last_upload.get_or_create(&[("bucket", metrics.bucket.clone())]));
+        metrics
+    }
+
+    fn labels(&self, operation: Operation) -> Labels {
+        [("bucket", self.bucket.clone()), ("operation", operation.name().to_owned())]
+    }
+
+    pub(crate) fn observe(&self, operation: Operation, took: Duration, failed: bool) {
+        let labels = self.labels(operation);
+        self.operations.get_or_create(&labels).inc();
+        self.seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        if failed {
+            self.failures.get_or_create(&labels).inc();
+        } else if operation == Operation::Upload {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |age| age.as_secs_f64());
+            self.last_upload.get_or_create(&[("bucket", self.bucket.clone())]).set(now);
+        }
+    }
+}
+
+impl Bucket {
+    /// Registers `thanos_objstore_bucket_*`.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        let name = |name: &str| format!("thanos_objstore_bucket_{name}");
+        let metrics = &self.metrics;
+        registry.register(name("operations"), "Requests to the bucket", metrics.operations.clone());
+        let help = "Requests to the bucket that failed";
+        registry.register(name("operation_failures"), help, metrics.failures.clone());
+        let help = "How long requests to the bucket took";
+        registry.register(name("operation_duration_seconds"), help, metrics.seconds.clone());
+        let help = "When something was last uploaded, seconds since the Unix epoch";
+        registry.register(name("last_successful_upload_time"), help, metrics.last_upload.clone());
+    }
+}

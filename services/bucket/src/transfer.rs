@@ -1,0 +1,232 @@
+//! Whole blocks to and from local disk: chunks, index, and meta.json last, whose presence makes the block exist.
+//! Thanos `pkg/block/block.go`.
+
+use std::path::{Path as LocalPath, PathBuf};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStoreExt, PutPayload, WriteMultipart};
+use sha2::{Digest, Sha256};
+use tithon_engine::{BlockId, BlockMeta, File, FileHash, UploadTime};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::bucket::key;
+use crate::retry::Operation;
+use crate::{Bucket, BucketError};
+
+/// Files up to this size go in one request; larger ones in parts of it.
+pub(crate) const PART_BYTES: usize = 8 << 20;
+/// Parts of one file under way at once.
+const PARTS_IN_FLIGHT: usize = 4;
+
+/// How blocks are carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransferOptions {
+    /// Files of one block under way at once, at least 1.
+    pub files_concurrency: usize,
+    /// Whether meta.json gets a SHA-256 of every file, and files at hand with the right one are not fetched.
+    pub hash: bool,
+}
+
+impl Default for TransferOptions {
+    fn default() -> TransferOptions {
+        TransferOptions { files_concurrency: 1, hash: false }
+    }
+}
+
+impl Bucket {
+    /// The directory of a block, where the bucket is one on local disk: nothing needs to be carried.
+    pub fn block_dir(&self, block: BlockId) -> Option<PathBuf> {
+        self.local_dir(block)
+    }
+
+    /// Copies every object of a block into the directory `to`, whose name should be the block's id. A file whose size
+    /// differs from what the listing or the meta says is an error. What was there before is overwritten.
+    pub async fn download_block(
+        &self,
+        meta: &BlockMeta,
+        to: &LocalPath,
+        options: TransferOptions,
+    ) -> Result<(), BucketError> {
+        let block = meta.ulid;
+        let chunks = to.join("chunks");
+        tokio::fs::create_dir_all(&chunks).await.map_err(local(&chunks))?;
+        let objects = self.objects(block).await?;
+        let files = meta.thanos.as_ref().map(|thanos| thanos.files.as_slice()).unwrap_or_default();
+        let fetch = |object: ObjectMeta| async move {
+            let root = Path::from(block.to_string());
+            let Some(parts) = object.location.prefix_match(&root) else { return Ok(()) };
+            let rel: Vec<String> = parts.map(|part| part.as_ref().to_owned()).collect();
+            let known = files.iter().find(|file| file.rel_path == rel.join("/"));
+            let expected = known.map(|file| file.size_bytes).filter(|size| *size > 0);
+            if expected.is_some_and(|size| size != object.size) {
+                let (file, expected) = (rel.join("/"), expected.unwrap_or_default());
+                return Err(BucketError::Incomplete { block, file, found: Some(object.size), expected });
+            }
+            let target = rel.iter().fold(to.to_owned(), |dir, part| dir.join(part));
+            if let Some(hash) = known.and_then(|file| file.hash.as_ref()).filter(|_| options.hash)
+                && hash.function == "SHA256"
+                && sha256(&target).await.is_ok_and(|found| found == hash.value)
+            {
+                return Ok(());
+            }
+            self.download_file(&object.location, object.size, &target).await
+        };
+        let transfers = stream::iter(objects).map(fetch);
+        transfers.buffer_unordered(options.files_concurrency.max(1)).try_collect::<()>().await
+    }
+
+    async fn download_file(&self, path: &Path, size: u64, target: &LocalPath) -> Result<(), BucketError> {
+        if let Some(parent) = target.parent() {
+            tokio::fs::create_dir_all(parent).await.map_err(local(parent))?;
+        }
+        let mut file = tokio::fs::File::create(target).await.map_err(local(target))?;
+        let mut at = 0;
+        while at < size {
+            let range = at..size.min(at + PART_BYTES as u64);
+            let get = || self.store().get_range(path, range.clone());
+            let bytes = self.retrying(Operation::GetRange, get).await.map_err(BucketError::object(path))?;
+            if bytes.is_empty() {
+                return Err(BucketError::Short { path: path.to_string(), found: at, expected: size });
+            }
+            file.write_all(&bytes).await.map_err(local(target))?;
+            at += bytes.len() as u64;
+        }
+        file.flush().await.map_err(local(target))
+    }
+
+    /// Uploads the block in the directory `from`: segments, index, meta.json. The `thanos` section gets the list of files
+    /// and the time of the upload; the meta as it was written is answered with.
+    ///
+    /// Refuses a block without external labels, as Thanos does. After a failure the objects already there are left to be
+    /// cleaned: without meta.json nobody sees them.
+    pub async fn upload_block(
+        &self,
+        from: &LocalPath,
+        meta: BlockMeta,
+        options: TransferOptions,
+    ) -> Result<BlockMeta, BucketError> {
+        let block = meta.ulid;
+        if meta.thanos.as_ref().is_none_or(|thanos| thanos.labels.is_empty()) {
+            return Err(BucketError::NoLabels { block });
+        }
+        let segments = segment_names(&from.join("chunks")).await?;
+        let upload = |name: String| async move { self.upload_file(block, from, &name, options.hash).await };
+        let uploads = stream::iter(segments).map(upload).buffered(options.files_concurrency.max(1));
+        let mut files: Vec<File> = uploads.try_collect().await?;
+        files.push(self.upload_file(block, from, "index", options.hash).await?);
+        self.seal_block(meta, files).await
+    }
+
+    /// Writes the meta.json of a block whose other `files` are in the bucket: from then on the block exists. The meta as it
+    /// was written is answered with.
+    pub async fn seal_block(
+        &self,
+        mut meta: BlockMeta,
+        mut files: Vec<File>,
+    ) -> Result<BlockMeta, BucketError> {
+        let block = meta.ulid;
+        let Some(thanos) = meta.thanos.as_mut().filter(|thanos| !thanos.labels.is_empty()) else {
+            return Err(BucketError::NoLabels { block });
+        };
+        files.push(File { rel_path: "meta.json".to_owned(), size_bytes: 0, hash: None });
+        files.sort_by(|a, b| a.rel_path.cmp(&b.rel_path));
+        thanos.files = files;
+        thanos.upload_time = now();
+        let path = key(block, "meta.json");
+        let bytes = PutPayload::from(meta.to_json());
+        let put = self.retrying(Operation::Upload, || self.store().put(&path, bytes.clone()));
+        put.await.map_err(BucketError::object(&path))?;
+        Ok(meta)
+    }
+
+    async fn upload_file(
+        &self,
+        block: BlockId,
+        from: &LocalPath,
+        name: &str,
+        hash: bool,
+    ) -> Result<File, BucketError> {
+        let source = name.split('/').fold(from.to_owned(), |dir, part| dir.join(part));
+        let path = key(block, name);
+        let size = tokio::fs::metadata(&source).await.map_err(local(&source))?.len();
+        if size <= PART_BYTES as u64 {
+            let bytes = Bytes::from(tokio::fs::read(&source).await.map_err(local(&source))?);
+            let put = || self.store().put(&path, bytes.clone().into());
+            self.retrying(Operation::Upload, put).await.map_err(BucketError::object(&path))?;
+        } else {
+            self.upload_parts(&source, &path).await?;
+        }
+        let hash = if hash {
+            let value = sha256(&source).await.map_err(local(&source))?;
+            Some(FileHash { function: "SHA256".to_owned(), value })
+        } else {
+            None
+        };
+        Ok(File { rel_path: name.to_owned(), size_bytes: size, hash })
+    }
+
+    async fn upload_parts(&self, source: &LocalPath, path: &Path) -> Result<(), BucketError> {
+        let begin = || self.store().put_multipart(path);
+        let upload = self.retrying(Operation::Upload, begin).await.map_err(BucketError::object(path))?;
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
+        let mut file = tokio::fs::File::open(source).await.map_err(local(source))?;
+        let sent = async {
+            loop {
+                let mut part = Vec::with_capacity(PART_BYTES);
+                (&mut file).take(PART_BYTES as u64).read_to_end(&mut part).await.map_err(local(source))?;
+                if part.is_empty() {
+                    return Ok(());
+                }
+                upload.wait_for_capacity(PARTS_IN_FLIGHT).await.map_err(BucketError::object(path))?;
+                upload.put(part.into());
+            }
+        };
+        match sent.await {
+            Ok(()) => upload.finish().await.map(drop).map_err(BucketError::object(path)),
+            Err(error) => {
+                // The first failure is the one to report.
+                let _ = upload.abort().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Base names in `chunks/` as paths in the block, ascending.
+async fn segment_names(chunks: &LocalPath) -> Result<Vec<String>, BucketError> {
+    let mut entries = tokio::fs::read_dir(chunks).await.map_err(local(chunks))?;
+    let mut names = Vec::new();
+    while let Some(entry) = entries.next_entry().await.map_err(local(chunks))? {
+        names.push(format!("chunks/{}", entry.file_name().to_string_lossy()));
+    }
+    names.sort();
+    Ok(names)
+}
+
+async fn sha256(path: &LocalPath) -> std::io::Result<String> {
+    let path = path.to_owned();
+    let hash = move || -> std::io::Result<String> {
+        let (mut file, mut hash) = (std::fs::File::open(path)?, Sha256::new());
+        let mut part = vec![0; 1 << 20];
+        loop {
+            match std::io::Read::read(&mut file, &mut part)? {
+                0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+                n => hash.update(&part[..n]),
+            }
+        }
+    };
+    tokio::task::spawn_blocking(hash).await?
+}
+
+/// The clock as meta.json has it.
+fn now() -> UploadTime {
+    UploadTime(humantime::format_rfc3339_nanos(SystemTime::now()).to_string())
+}
+
+fn local(path: &LocalPath) -> impl FnOnce(std::io::Error) -> BucketError {
+    let path = path.to_owned();
+    move |source| BucketError::Local { path, source }
+}

@@ -1,0 +1,120 @@
+//! A compactor: a bucket, options, and what is known of the bucket.
+
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tithon_bucket::{Bucket, Mark, MarkKind};
+use tithon_engine::BlockId;
+use tithon_engine::plan::NoCompactReason;
+use tithon_runtime::{Cpu, Metrics, Shutdown};
+use tokio::sync::watch;
+
+use crate::metrics::CompactMetrics;
+use crate::state::{Busy, Loaded, Seen};
+use crate::{CompactError, CompactorOptions};
+
+/// Works on the blocks of one bucket. Clones share everything.
+#[derive(Clone)]
+pub struct Compactor {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) bucket: Bucket,
+    pub(crate) options: CompactorOptions,
+    pub(crate) cpu: Cpu,
+    pub(crate) metrics: CompactMetrics,
+    pub(crate) shutdown: Shutdown,
+    /// Metas that were read; held while the bucket is looked through.
+    pub(crate) seen: tokio::sync::Mutex<Seen>,
+    /// Blocks that a merge or a downsampling reads just now.
+    pub(crate) busy: Busy,
+    /// What the web API shows.
+    pub(crate) loaded: RwLock<Loaded>,
+    /// The same without any filter.
+    pub(crate) global: RwLock<Loaded>,
+    /// Iterations so far, failed ones included.
+    pub(crate) iterations: watch::Sender<u64>,
+}
+
+impl Compactor {
+    /// A compactor that has not looked at the bucket yet. `shutdown` ends it between two steps; work that was begun on the
+    /// CPU is carried to its end. `alone` says that no store in this process counts the looks at the bucket.
+    pub fn new(
+        bucket: Bucket,
+        options: CompactorOptions,
+        cpu: Cpu,
+        metrics: &Metrics,
+        shutdown: Shutdown,
+        alone: bool,
+    ) -> Compactor {
+        let counters = CompactMetrics::new(options.delete_delay, options.consistency_delay);
+        counters.register(metrics, alone);
+        let inner = Inner {
+            bucket,
+            options,
+            cpu,
+            metrics: counters,
+            shutdown,
+            seen: tokio::sync::Mutex::default(),
+            busy: Busy::default(),
+            loaded: RwLock::default(),
+            global: RwLock::default(),
+            iterations: watch::Sender::new(0),
+        };
+        Compactor { inner: Arc::new(inner) }
+    }
+
+    /// Counts iterations: whoever shows the bucket's blocks looks again when it changes.
+    pub fn iterations(&self) -> watch::Receiver<u64> {
+        self.inner.iterations.subscribe()
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub(crate) fn now_ms(&self) -> i64 {
+        let age = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    pub(crate) fn new_id(&self) -> BlockId {
+        BlockId::from_parts(self.now_ms().unsigned_abs(), rand::random())
+    }
+
+    /// Marks a block; answers whether it had no such mark yet.
+    pub(crate) async fn mark(
+        &self,
+        block: BlockId,
+        kind: MarkKind,
+        reason: NoCompactReason,
+        details: &str,
+    ) -> Result<bool, CompactError> {
+        let mark = Mark {
+            kind,
+            block,
+            details: details.to_owned(),
+            time_s: self.now_ms() / 1000,
+            reason: if kind == MarkKind::Deletion { String::new() } else { reason.as_str().to_owned() },
+        };
+        // A mark is written to its end even if the caller goes away: half the sources marked is worse than all.
+        let bucket = self.inner.bucket.clone();
+        let written = tokio::spawn(async move { bucket.put_mark(&mark).await });
+        let written = written.await.map_err(|e| tithon_runtime::RuntimeError::Panic(e.to_string()))??;
+        if written {
+            self.inner.metrics.count_mark(kind, reason);
+        } else {
+            tracing::warn!(block = %block, marker = kind.file(), "block has the mark already");
+        }
+        Ok(written)
+    }
+
+    /// Scratch space of merges; each group has a folder in it.
+    pub(crate) fn merge_dir(&self) -> PathBuf {
+        self.inner.options.data_dir.join("compact")
+    }
+
+    /// Scratch space of downsampling.
+    pub(crate) fn downsample_dir(&self) -> PathBuf {
+        self.inner.options.data_dir.join("downsample")
+    }
+}

@@ -1,0 +1,120 @@
+//! All downsampling that is due: raw to 5 minutes and on to an hour in one pass where both are. Thanos
+//! `cmd/thanos/downsample.go`.
+
+use std::time::Instant;
+
+use futures::{StreamExt, stream};
+use tithon_bucket::MarkKind;
+use tithon_engine::downsample::{Target, downsample};
+use tithon_engine::plan::{DownsampleJob, downsample_jobs, downsample_targets};
+use tithon_engine::{BlockId, BlockMeta};
+use tithon_runtime::Priority;
+use tracing::info;
+
+use crate::fault::{Fault, Reporter};
+use crate::merge::refused;
+use crate::metrics::CompactMetrics;
+use crate::source::Obstacle;
+use crate::view::View;
+use crate::{CompactError, Compactor};
+
+impl Compactor {
+    /// Carries out all jobs, `downsample_concurrency` at a time.
+    pub(crate) async fn downsample_all(&self, view: &View, reporter: &Reporter) {
+        let options = &self.inner.options;
+        let blocks = view.blocks.iter().filter(|block| !view.no_downsample.contains(&block.ulid));
+        let blocks: Vec<BlockMeta> = blocks.cloned().collect();
+        let jobs = downsample_jobs(&blocks, options.spans);
+        let blocks = blocks.as_slice();
+        let concurrency = options.downsample_concurrency.max(1);
+        let work = stream::iter(jobs).for_each_concurrent(concurrency, |job| async move {
+            let halted = options.halt_on_error && reporter.has_faults();
+            if halted || self.inner.shutdown.is_triggered() {
+                return;
+            }
+            let Some(meta) = blocks.iter().find(|block| block.ulid == job.block) else { return };
+            CompactMetrics::count(&self.inner.metrics.downsamples, meta.resolution_ms());
+            match self.downsample_block(meta, job, blocks).await {
+                Ok(made) => reporter.add(|report| report.downsampled += made),
+                Err(obstacle) => {
+                    CompactMetrics::count(&self.inner.metrics.downsample_failures, meta.resolution_ms());
+                    self.report_downsample(meta.ulid, obstacle, reporter).await;
+                }
+            }
+        });
+        work.await;
+    }
+
+    /// Makes and uploads what is due of one block; answers with how many blocks came out.
+    async fn downsample_block(
+        &self,
+        meta: &BlockMeta,
+        job: DownsampleJob,
+        blocks: &[BlockMeta],
+    ) -> Result<usize, Obstacle> {
+        let inner = &self.inner;
+        let _held = inner.busy.hold([meta.ulid]);
+        let dir = self.downsample_dir();
+        tokio::fs::create_dir_all(&dir).await.map_err(CompactError::scratch(&dir))?;
+        let source = self.open_source(meta, &dir).await?;
+        let targets = downsample_targets(job, blocks, inner.options.spans);
+        let targets: Vec<Target> =
+            targets.into_iter().map(|resolution| Target { resolution, id: self.new_id() }).collect();
+        let begin = Instant::now();
+        let work = {
+            let (dir, targets) = (dir.clone(), targets.clone());
+            move || downsample(&source, &dir, &targets)
+        };
+        let result = inner.cpu.run(Priority::Background, work).await.map_err(CompactError::from)?;
+        let made = match result.map_err(CompactError::from) {
+            Ok(made) => made,
+            Err(error) if error.may_pass() => return Err(Obstacle::passing(error)),
+            Err(error) => return Err(self.unless_gone(meta.ulid, error).await),
+        };
+        let resolution = [("resolution", meta.resolution_ms().to_string())];
+        inner.metrics.downsample_seconds.get_or_create(&resolution).observe(begin.elapsed().as_secs_f64());
+        let mut uploaded = 0;
+        for mut made in made.into_iter().flatten() {
+            self.check_made(&dir, &made).await?;
+            if let (Some(thanos), Some(source)) = (&mut made.thanos, &meta.thanos) {
+                thanos.labels = source.labels.clone();
+            }
+            let block = self.publish(&dir, made).await.map_err(refused)?;
+            info!(
+                block = %block.ulid, source = %meta.ulid, resolution_ms = block.resolution_ms(),
+                samples = block.stats.num_samples, took = ?begin.elapsed(), "downsampled block"
+            );
+            uploaded += 1;
+        }
+        for id in targets.iter().map(|target| target.id).chain([meta.ulid]) {
+            let dir = dir.join(id.to_string());
+            if dir.exists() {
+                tokio::fs::remove_dir_all(&dir).await.map_err(CompactError::scratch(&dir))?;
+            }
+        }
+        Ok(uploaded)
+    }
+
+    async fn report_downsample(&self, block: BlockId, obstacle: Obstacle, reporter: &Reporter) {
+        let (error, mark) = match obstacle {
+            Obstacle::Damaged { error, reason, .. } => (error, Some(reason)),
+            Obstacle::Passing(error) => return reporter.unfinished(None, &error),
+            Obstacle::Gone(_) => return,
+            Obstacle::Plan(error) => (error, None),
+            Obstacle::Issue347(_) => {
+                let what = "chunks begin at the block's end; the next merge repairs it";
+                (Box::new(CompactError::Beyond { block, what }), None)
+            }
+        };
+        let what = error.to_string();
+        let marked = match mark {
+            Some(reason) => self.mark(block, MarkKind::NoDownsample, reason, &what).await,
+            None => Ok(false),
+        };
+        let marked = marked.unwrap_or_else(|error| {
+            reporter.unfinished(None, &error);
+            false
+        });
+        reporter.fault(Fault { block: Some(block), group: None, what, marked, unfinished: false });
+    }
+}

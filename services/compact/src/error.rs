@@ -1,0 +1,129 @@
+//! Why something could not be done.
+
+use std::path::{Path, PathBuf};
+
+use tithon_bucket::BucketError;
+use tithon_chunks::ErrorKind;
+use tithon_engine::{BlockError, BlockId};
+use tithon_index::IndexError;
+use tithon_runtime::RuntimeError;
+
+/// An error of the compactor, with the block or the group named.
+#[derive(Debug, thiserror::Error)]
+pub enum CompactError {
+    /// The bucket failed.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+    /// A block is damaged or cannot be written.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// The CPU pool failed.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// Scratch space cannot be used.
+    #[error("{path}: {source}")]
+    Scratch {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The bucket did not answer for some blocks, so that nothing can be planned.
+    #[error("the bucket did not answer for {failed} blocks, first {block}: {source}")]
+    Blind {
+        /// How many.
+        failed: usize,
+        /// One of them.
+        block: BlockId,
+        /// What it said.
+        source: Box<BucketError>,
+    },
+    /// An index cannot be walked.
+    #[error("block {block}: index: {source}")]
+    Walk {
+        /// The block.
+        block: BlockId,
+        /// What is wrong.
+        source: IndexError,
+    },
+    /// An index can be walked but breaks its promises.
+    #[error("block {block}: index: {what}")]
+    Unhealthy {
+        /// The block.
+        block: BlockId,
+        /// Counts of what is wrong.
+        what: String,
+    },
+    /// A downsampled block cannot be repaired.
+    #[error("block {block}: {what}")]
+    Beyond {
+        /// The block.
+        block: BlockId,
+        /// Why nothing can be made of it.
+        what: &'static str,
+    },
+}
+
+impl CompactError {
+    /// What the caller should do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            CompactError::Bucket(error) => error.kind(),
+            CompactError::Block(error) => error.kind(),
+            CompactError::Runtime(error) => error.kind(),
+            CompactError::Scratch { .. } | CompactError::Blind { .. } => ErrorKind::Unavailable,
+            CompactError::Walk { source, .. } => source.kind(),
+            CompactError::Unhealthy { .. } => ErrorKind::Corrupt,
+            CompactError::Beyond { .. } => ErrorKind::Unsupported,
+        }
+    }
+
+    /// The block that the error is about, where it is about one.
+    pub fn block(&self) -> Option<BlockId> {
+        match self {
+            CompactError::Block(error) => block_of(error),
+            CompactError::Walk { block, .. }
+            | CompactError::Unhealthy { block, .. }
+            | CompactError::Beyond { block, .. } => Some(*block),
+            CompactError::Bucket(error) => match error {
+                BucketError::Meta { block, .. }
+                | BucketError::WrongId { block, .. }
+                | BucketError::Index { block, .. }
+                | BucketError::Tombstones { block, .. }
+                | BucketError::NoSegment { block, .. }
+                | BucketError::Incomplete { block, .. } => Some(*block),
+                BucketError::Block(error) => block_of(error),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether a later attempt may succeed without anybody's help.
+    pub fn may_pass(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::Cancelled | ErrorKind::Internal)
+    }
+
+    pub(crate) fn scratch(path: &Path) -> impl FnOnce(std::io::Error) -> CompactError {
+        let path = path.to_owned();
+        move |source| CompactError::Scratch { path, source }
+    }
+}
+
+fn block_of(error: &BlockError) -> Option<BlockId> {
+    match error {
+        BlockError::Tombstones { block, .. }
+        | BlockError::Index { block, .. }
+        | BlockError::Chunk { block, .. }
+        | BlockError::NoSegment { block, .. }
+        | BlockError::Short { block, .. }
+        | BlockError::Order { block, .. }
+        | BlockError::Fetch { block, .. }
+        | BlockError::Downsample { block, .. } => Some(*block),
+        BlockError::WrongId { expected, .. } => Some(*expected),
+        BlockError::Meta { path, .. } | BlockError::Io { path, .. } => {
+            path.ancestors().find_map(|dir| dir.file_name()?.to_str()?.parse().ok())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,238 @@
+//! All merges that are due, group by group. A group goes on by itself until nothing is left to do in it; there is no
+//! waiting for the others.
+
+use std::collections::{HashMap, HashSet};
+
+use futures::{StreamExt, stream};
+use tithon_bucket::MarkKind;
+use tithon_engine::plan::{
+    Group, Next, NoCompactReason, PlanSettings, group, next, overlapping, sharing_sources,
+};
+use tithon_engine::{BlockId, BlockMeta};
+use tracing::warn;
+
+use crate::fault::{Fault, Reporter};
+use crate::metrics::CompactMetrics;
+use crate::source::Obstacle;
+use crate::view::View;
+use crate::{CompactError, Compactor};
+
+/// One group while it is worked on.
+struct Work<'w> {
+    group: Group,
+    /// Not to be merged, for whatever reason.
+    excluded: HashSet<BlockId>,
+    /// Sizes that metas do not tell.
+    index_bytes: HashMap<BlockId, u64>,
+    reporter: &'w Reporter,
+}
+
+impl Compactor {
+    /// Works on all groups, `concurrency` at a time.
+    pub(crate) async fn compact_groups(&self, view: &View, reporter: &Reporter) {
+        let groups =
+            group(view.blocks.iter().cloned(), &[]).into_iter().filter(|group| group.blocks.len() > 1);
+        let work = stream::iter(groups).for_each_concurrent(
+            self.inner.options.concurrency.max(1),
+            |group| async move {
+                let excluded = view.no_compact.clone();
+                let work = Work { group, excluded, index_bytes: HashMap::new(), reporter };
+                self.compact_group(work).await;
+            },
+        );
+        work.await;
+    }
+
+    async fn compact_group(&self, mut work: Work<'_>) {
+        let metrics = &self.inner.metrics;
+        let resolution = work.group.resolution_ms;
+        CompactMetrics::count(&metrics.runs_started, resolution);
+        let vertical = self.inner.options.vertical;
+        while !self.stops(&work) {
+            if !vertical {
+                work.leave_out_overlaps();
+            }
+            let sizes = &work.index_bytes;
+            let settings = PlanSettings {
+                levels_ms: &self.inner.options.levels_ms,
+                index_bytes_max: self.inner.options.index_bytes_max,
+                vertical,
+            };
+            match next(&work.group.blocks, settings, &work.excluded, |id| sizes.get(&id).copied()) {
+                Next::Nothing => break,
+                Next::Exclude { blocks, reason, details } => {
+                    for block in blocks {
+                        self.leave_out(&mut work, block, reason, &details).await;
+                    }
+                }
+                Next::Measure(blocks) => {
+                    if let Err(error) = self.measure(&mut work, blocks).await {
+                        work.reporter.unfinished(Some(&work.group.key), &error);
+                        break;
+                    }
+                }
+                Next::Merge(ids) => {
+                    if !self.merge_next(&mut work, &ids).await {
+                        break;
+                    }
+                }
+            }
+        }
+        CompactMetrics::count(&metrics.runs_completed, resolution);
+    }
+
+    fn stops(&self, work: &Work<'_>) -> bool {
+        let halted = self.inner.options.halt_on_error && work.reporter.has_faults();
+        halted || self.inner.shutdown.is_triggered()
+    }
+
+    /// Carries out one plan; answers whether the group can go on.
+    async fn merge_next(&self, work: &mut Work<'_>, ids: &[BlockId]) -> bool {
+        let plan: Vec<BlockMeta> =
+            work.group.blocks.iter().filter(|block| ids.contains(&block.ulid)).cloned().collect();
+        let shared = sharing_sources(&plan.iter().collect::<Vec<_>>());
+        if !shared.is_empty() {
+            warn!(group = work.group.key, blocks = ?shared, "blocks that are to be merged share sources");
+            if !self.inner.options.vertical {
+                work.leave_out_for_now(shared, "shares sources with another block of its plan");
+                return true;
+            }
+        }
+        let overlaps = self.inner.options.vertical && !overlapping(&work.group.blocks).is_empty();
+        let error = match self.merge(&work.group, &plan, work.reporter).await {
+            Ok(made) => {
+                if overlaps && made.is_some() {
+                    let vertical = &self.inner.metrics.vertical_compactions;
+                    CompactMetrics::count(vertical, work.group.resolution_ms);
+                }
+                self.take_in(work, &plan, made).await;
+                return true;
+            }
+            Err(error) => error,
+        };
+        CompactMetrics::count(&self.inner.metrics.compaction_failures, work.group.resolution_ms);
+        // The other groups may need the room. What cannot be removed is tried again with the next iteration.
+        let _ = tokio::fs::remove_dir_all(self.merge_dir().join(&work.group.key)).await;
+        match error {
+            Obstacle::Damaged { block, reason, error } => {
+                self.leave_out(work, block, reason, &error.to_string()).await;
+            }
+            Obstacle::Issue347(block) => return self.repair_in(work, block).await,
+            Obstacle::Gone(block) => work.group.blocks.retain(|meta| meta.ulid != block),
+            Obstacle::Plan(error) => work.leave_out_for_now(plan.iter().map(|b| b.ulid), &error.to_string()),
+            Obstacle::Passing(error) => {
+                work.reporter.unfinished(Some(&work.group.key), &error);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The group as a new look at the bucket would find it.
+    async fn take_in(&self, work: &mut Work<'_>, plan: &[BlockMeta], made: Option<BlockMeta>) {
+        match made {
+            Some(made) => {
+                work.group.blocks.retain(|block| plan.iter().all(|source| source.ulid != block.ulid));
+                work.group.blocks.push(made);
+                work.group.blocks.sort_by_key(|block| (block.min_time, block.ulid));
+                work.reporter.add(|report| report.compacted += 1);
+            }
+            None => self.drop_empty(work, plan).await,
+        }
+    }
+
+    /// Nothing was left of a plan: blocks that never had a sample go; the others are left alone, for their metas promise
+    /// samples that no block holds now.
+    async fn drop_empty(&self, work: &mut Work<'_>, plan: &[BlockMeta]) {
+        for block in plan {
+            if block.stats.num_samples > 0 {
+                work.leave_out_for_now([block.ulid], "all its samples are deleted or out of range");
+                continue;
+            }
+            let reason = NoCompactReason::Manual;
+            match self.mark(block.ulid, MarkKind::Deletion, reason, "source of compacted block").await {
+                Ok(_) => work.reporter.add(|report| report.marked_for_deletion += 1),
+                Err(error) => work.reporter.unfinished(Some(&work.group.key), &error),
+            }
+            work.group.blocks.retain(|meta| meta.ulid != block.ulid);
+        }
+    }
+
+    /// Marks a block so that it is not merged any more, and goes on without it.
+    async fn leave_out(&self, work: &mut Work<'_>, block: BlockId, reason: NoCompactReason, details: &str) {
+        work.excluded.insert(block);
+        let marked = match self.mark(block, MarkKind::NoCompact, reason, details).await {
+            Ok(_) => true,
+            Err(error) => {
+                work.reporter.unfinished(Some(&work.group.key), &error);
+                false
+            }
+        };
+        let what = format!("{reason}: {details}");
+        let group = Some(work.group.key.clone());
+        work.reporter.fault(Fault { block: Some(block), group, what, marked, unfinished: false });
+    }
+
+    async fn measure(&self, work: &mut Work<'_>, blocks: Vec<BlockId>) -> Result<(), CompactError> {
+        for block in blocks {
+            match self.inner.bucket.index_bytes(block).await {
+                Ok(bytes) => drop(work.index_bytes.insert(block, bytes)),
+                Err(error) if error.kind() == tithon_chunks::ErrorKind::NotFound => {
+                    self.leave_out(work, block, NoCompactReason::Corrupt, &error.to_string()).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces a block that Prometheus wrote with chunks at its end by one without them.
+    async fn repair_in(&self, work: &mut Work<'_>, block: BlockId) -> bool {
+        let Some(meta) = work.group.blocks.iter().find(|meta| meta.ulid == block).cloned() else {
+            return false;
+        };
+        match self.repair(&work.group, &meta).await {
+            Ok(repaired) => {
+                work.group.blocks.retain(|meta| meta.ulid != block);
+                work.group.blocks.push(repaired);
+                work.group.blocks.sort_by_key(|meta| (meta.min_time, meta.ulid));
+                work.reporter.add(|report| report.marked_for_deletion += 1);
+                true
+            }
+            Err(error) if error.may_pass() => {
+                work.reporter.unfinished(Some(&work.group.key), &error);
+                false
+            }
+            Err(error) => {
+                self.leave_out(work, block, NoCompactReason::Corrupt, &error.to_string()).await;
+                true
+            }
+        }
+    }
+}
+
+impl Work<'_> {
+    /// Blocks that overlap are not merged unless that is asked for: they are reported, and the rest goes on.
+    fn leave_out_overlaps(&mut self) {
+        for cluster in overlapping(&self.group.blocks) {
+            let new: Vec<BlockId> =
+                cluster.iter().copied().filter(|block| !self.excluded.contains(block)).collect();
+            let others = cluster.iter().map(BlockId::to_string).collect::<Vec<_>>().join(", ");
+            self.leave_out_for_now(new, &format!("blocks overlap: {others}"));
+        }
+    }
+
+    /// Leaves blocks out until the next look at the bucket.
+    fn leave_out_for_now(&mut self, blocks: impl IntoIterator<Item = BlockId>, what: &str) {
+        for block in blocks {
+            self.excluded.insert(block);
+            self.reporter.fault(Fault {
+                block: Some(block),
+                group: Some(self.group.key.clone()),
+                what: what.to_owned(),
+                marked: false,
+                unfinished: false,
+            });
+        }
+    }
+}

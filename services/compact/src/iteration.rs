@@ -1,0 +1,94 @@
+//! One iteration: everything that is due now. Thanos `cmd/thanos/compact.go`, `pkg/compact/compact.go`.
+
+use tracing::info;
+
+use crate::fault::{Fault, Reporter};
+use crate::view::View;
+use crate::{CompactError, Compactor, Report};
+
+impl Compactor {
+    /// Looks at the bucket, deletes what is marked, marks what is superseded, merges, downsamples, applies retention and
+    /// cleans up. What is at fault is in the report; an error means that the bucket cannot be looked at or scratch space
+    /// cannot be used.
+    ///
+    /// While blocks are merged, retention and deletion go on beside it, so that a backlog cannot hold them up.
+    pub async fn iterate(&self) -> Result<Report, CompactError> {
+        let reporter = Reporter::default();
+        let result = self.steps(&reporter).await;
+        self.inner.iterations.send_modify(|count| *count += 1);
+        let mut report = reporter.take();
+        if let Err(error) = result {
+            if !report.faults.is_empty() {
+                report.faults.iter().for_each(|fault| info!(fault = fault.what, "left out before that"));
+            }
+            return Err(error);
+        }
+        report.faults.sort_by_key(|fault| (fault.block, fault.what.clone()));
+        Ok(report)
+    }
+
+    async fn steps(&self, reporter: &Reporter) -> Result<(), CompactError> {
+        let options = &self.inner.options;
+        let halted = || options.halt_on_error && reporter.has_faults();
+        let ended = || halted() || self.inner.shutdown.is_triggered();
+        let view = self.sync().await?;
+        report_unusable(&view, reporter);
+        self.delete_marked(&view, reporter).await;
+        self.collect_garbage(&view, reporter).await;
+        self.clean_scratch(&view).await?;
+        if ended() {
+            return Ok(());
+        }
+        {
+            let upkeep = self.keep_up(reporter);
+            tokio::select! {
+                () = self.compact_groups(&view, reporter) => {}
+                () = upkeep => {}
+            }
+        }
+        if ended() {
+            return Ok(());
+        }
+        let mut view = self.sync().await?;
+        if options.downsampling {
+            self.downsample_all(&view, reporter).await;
+            if ended() {
+                return Ok(());
+            }
+            view = self.sync().await?;
+        }
+        self.apply_retention(&view, reporter).await;
+        let view = self.sync().await?;
+        self.delete_marked(&view, reporter).await;
+        self.delete_partial(&view, reporter).await;
+        self.clean_scratch(&view).await
+    }
+
+    /// Retention and deletion, again and again; never ends.
+    async fn keep_up(&self, reporter: &Reporter) {
+        loop {
+            tokio::time::sleep(self.inner.options.upkeep_interval).await;
+            match self.sync().await {
+                Ok(view) => {
+                    self.apply_retention(&view, reporter).await;
+                    self.delete_marked(&view, reporter).await;
+                }
+                Err(error) => reporter.unfinished(None, &error),
+            }
+        }
+    }
+
+    /// One look for partial uploads, for the loop beside the iterations.
+    pub(crate) async fn clean_up(&self) -> Result<(), CompactError> {
+        let view = self.sync().await?;
+        self.delete_partial(&view, &Reporter::default()).await;
+        Ok(())
+    }
+}
+
+fn report_unusable(view: &View, reporter: &Reporter) {
+    for (block, what) in &view.unusable {
+        let what = what.clone();
+        reporter.fault(Fault { block: Some(*block), group: None, what, marked: false, unfinished: false });
+    }
+}

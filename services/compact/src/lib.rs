@@ -1,0 +1,38 @@
+//! Compaction, downsampling, retention and cleaning of the blocks of a bucket, as `thanos compact` does it.
+//!
+//! A block at fault is marked, reported and left out; everything else goes on.
+
+mod error;
+mod metrics;
+mod options;
+mod selector;
+
+mod compactor;
+mod fault;
+mod state;
+mod view;
+
+mod source;
+mod walk;
+
+mod clean;
+mod groups;
+mod merge;
+mod repair;
+mod streaming;
+
+mod downsample;
+mod iteration;
+mod progress;
+mod retention;
+
+mod api;
+mod run;
+
+pub use crate::api::router;
+pub use crate::compactor::Compactor;
+pub use crate::error::CompactError;
+pub use crate::fault::{Fault, Report};
+pub use crate::options::{CompactorOptions, TimeBound};
+pub use crate::run::{RunOptions, run};
+pub use crate::selector::{SelectorError, parse_selector};

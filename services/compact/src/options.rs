@@ -1,0 +1,114 @@
+//! What an operator may set.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tithon_bucket::TransferOptions;
+use tithon_engine::compact::Overlap;
+use tithon_engine::plan::{DownsampleSpans, LEVELS_MS, Retention, ShardRule};
+
+/// Options of a [`crate::Compactor`]; the defaults are those of `thanos compact`.
+#[derive(Clone, Debug)]
+pub struct CompactorOptions {
+    /// Scratch space: `compact/` and `downsample/` inside belong to the compactor.
+    pub data_dir: PathBuf,
+    /// The lengths that blocks grow to, ascending, milliseconds.
+    pub levels_ms: Vec<i64>,
+    /// How long blocks must be to be downsampled.
+    pub spans: DownsampleSpans,
+    /// Whether blocks are downsampled at all.
+    pub downsampling: bool,
+    /// Blocks of other writers are left alone for so long after their upload.
+    pub consistency_delay: Duration,
+    /// From the mark to the deletion of a block.
+    pub delete_delay: Duration,
+    /// A block without meta.json that has not changed for so long is deleted.
+    pub partial_age: Duration,
+    /// How long blocks are kept.
+    pub retention: Retention,
+    /// Labels that tell replicas apart, ascending; taken off before blocks are grouped.
+    pub replica_labels: Vec<String>,
+    /// Labels taken off before [`CompactorOptions::shard_rules`] are applied.
+    pub shard_replica_labels: Vec<String>,
+    /// Which blocks are ours.
+    pub shard_rules: Vec<ShardRule>,
+    /// Blocks must end at or after it.
+    pub min_time: TimeBound,
+    /// Blocks must begin at or before it.
+    pub max_time: TimeBound,
+    /// Whether overlapping blocks are merged; else they are reported and left alone.
+    pub vertical: bool,
+    /// How chunks that overlap are merged.
+    pub overlap: Overlap,
+    /// Groups worked on at once.
+    pub concurrency: usize,
+    /// Blocks downsampled at once.
+    pub downsample_concurrency: usize,
+    /// Blocks of one merge fetched at once.
+    pub fetch_concurrency: usize,
+    /// Metas and marks read at once.
+    pub meta_concurrency: usize,
+    /// How blocks are carried.
+    pub transfer: TransferOptions,
+    /// Bytes that the indexes of one merge may have together.
+    pub index_bytes_max: u64,
+    /// Whether faults in the order of an index's labels are passed over.
+    pub accept_malformed_index: bool,
+    /// Whether the first fault ends the iteration, as in Thanos.
+    pub halt_on_error: bool,
+    /// Whether merges read and write the bucket by ranges and parts, rather than copy whole blocks to scratch space.
+    pub streaming: bool,
+    /// While blocks are merged, retention and deletion run so often.
+    pub upkeep_interval: Duration,
+}
+
+impl Default for CompactorOptions {
+    fn default() -> CompactorOptions {
+        CompactorOptions {
+            data_dir: PathBuf::from("./data"),
+            levels_ms: LEVELS_MS.to_vec(),
+            spans: DownsampleSpans::default(),
+            downsampling: true,
+            consistency_delay: Duration::from_secs(30 * 60),
+            delete_delay: Duration::from_secs(48 * 3600),
+            partial_age: Duration::from_secs(48 * 3600),
+            retention: Retention::default(),
+            replica_labels: Vec::new(),
+            shard_replica_labels: Vec::new(),
+            shard_rules: Vec::new(),
+            min_time: TimeBound::At(i64::MIN),
+            max_time: TimeBound::At(i64::MAX),
+            vertical: false,
+            overlap: Overlap::Chain,
+            concurrency: 1,
+            downsample_concurrency: 1,
+            fetch_concurrency: 1,
+            meta_concurrency: 32,
+            transfer: TransferOptions::default(),
+            index_bytes_max: 64 << 30,
+            accept_malformed_index: false,
+            halt_on_error: false,
+            streaming: false,
+            upkeep_interval: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+/// A point in time, fixed or moving with the clock. Milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeBound {
+    /// Since the Unix epoch.
+    At(i64),
+    /// Added to the present; negative for the past.
+    FromNow(i64),
+}
+
+impl TimeBound {
+    /// The point, seen from `now_ms`.
+    pub const fn at_ms(self, now_ms: i64) -> i64 {
+        match self {
+            TimeBound::At(ms) => ms,
+            TimeBound::FromNow(ms) => now_ms.saturating_add(ms),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! How much there is to do, for the `thanos_compact_todo_*` gauges.
+
+use tithon_engine::plan::{backlog, downsample_jobs, expired, group};
+
+use crate::view::View;
+use crate::{CompactError, Compactor};
+
+impl Compactor {
+    /// Looks at the bucket and sets the gauges.
+    pub(crate) async fn measure_progress(&self) -> Result<(), CompactError> {
+        let view = self.sync().await?;
+        self.show_progress(&view);
+        Ok(())
+    }
+
+    pub(crate) fn show_progress(&self, view: &View) {
+        let (options, metrics) = (&self.inner.options, &self.inner.metrics);
+        let groups = group(view.blocks.iter().cloned(), &[]);
+        let todo = backlog(&groups, &options.levels_ms, &view.no_compact);
+        metrics.todo_compactions.set(todo.plans as i64);
+        metrics.todo_compaction_blocks.set(todo.blocks as i64);
+        let jobs = if options.downsampling { downsample_jobs(&view.blocks, options.spans).len() } else { 0 };
+        metrics.todo_downsample_blocks.set(jobs as i64);
+        let deletions = expired(&view.blocks, options.retention, self.now_ms()).len();
+        metrics.todo_deletion_blocks.set(deletions as i64);
+    }
+}

@@ -1,0 +1,52 @@
+//! Repair of blocks that end with chunks which begin at the block's end (Prometheus tsdb issue 347): the same block
+//! without them. Thanos `pkg/compact/compact.go`.
+
+use std::time::Instant;
+
+use tithon_bucket::MarkKind;
+use tithon_engine::compact::{CompactOptions, compact};
+use tithon_engine::plan::{Group, NoCompactReason};
+use tithon_engine::{Block, BlockMeta, Source};
+use tithon_runtime::Priority;
+use tracing::info;
+
+use crate::{CompactError, Compactor};
+
+impl Compactor {
+    /// Uploads the repaired block and marks the broken one for deletion.
+    pub(crate) async fn repair(&self, group: &Group, broken: &BlockMeta) -> Result<BlockMeta, CompactError> {
+        let beyond = |what| CompactError::Beyond { block: broken.ulid, what };
+        if broken.resolution_ms() > 0 {
+            return Err(beyond("a downsampled block with chunks at its end cannot be repaired"));
+        }
+        let inner = &self.inner;
+        let begin = Instant::now();
+        let _held = inner.busy.hold([broken.ulid]);
+        let dir = self.merge_dir().join(&group.key);
+        tokio::fs::create_dir_all(&dir).await.map_err(CompactError::scratch(&dir))?;
+        let from = match inner.bucket.block_dir(broken.ulid) {
+            Some(dir) => dir,
+            None => {
+                let to = dir.join(broken.ulid.to_string());
+                inner.bucket.download_block(broken, &to, inner.options.transfer).await?;
+                to
+            }
+        };
+        let (id, thanos, target) = (self.new_id(), broken.thanos.clone().unwrap_or_default(), dir.clone());
+        let work = move || {
+            let block = Block::open(from)?;
+            compact(std::slice::from_ref(&block), &target, id, Some(thanos), CompactOptions::default())
+        };
+        let made = inner.cpu.run(Priority::Background, work).await??;
+        let mut made = made.ok_or_else(|| beyond("nothing is left without the chunks at its end"))?;
+        made.compaction = broken.compaction.clone();
+        if let Some(thanos) = &mut made.thanos {
+            thanos.source = Source::CompactorRepair;
+        }
+        let uploaded = self.publish(&dir, made).await?;
+        let reason = NoCompactReason::Manual;
+        self.mark(broken.ulid, MarkKind::Deletion, reason, "source of repaired block").await?;
+        info!(block = %uploaded.ulid, source = %broken.ulid, took = ?begin.elapsed(), "repaired block");
+        Ok(uploaded)
+    }
+}

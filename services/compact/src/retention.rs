@@ -1,0 +1,119 @@
+//! Marks for deletion: blocks past their time, and blocks whose data another one holds. Thanos
+//! `pkg/compact/retention.go`, `pkg/compact/compact.go`.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Instant;
+
+use tithon_bucket::{BucketError, MarkKind};
+use tithon_engine::plan::{NoCompactReason, expired};
+use tithon_engine::{BlockId, BlockMeta, Resolution};
+
+use crate::fault::{Fault, Reporter};
+use crate::view::View;
+use crate::{CompactError, Compactor};
+
+impl Compactor {
+    /// Marks the blocks whose last sample is older than it is to be kept.
+    pub(crate) async fn apply_retention(&self, view: &View, reporter: &Reporter) {
+        let retention = self.inner.options.retention;
+        for block in expired(&view.blocks, retention, self.now_ms()) {
+            if view.deletion.contains_key(&block) || self.inner.busy.contains(block) {
+                continue;
+            }
+            let meta = view.blocks.iter().find(|meta| meta.ulid == block);
+            let kept_ms = match meta.and_then(|meta| Resolution::from_ms(meta.resolution_ms())) {
+                Some(Resolution::FiveMinutes) => retention.five_minutes_ms,
+                Some(Resolution::OneHour) => retention.one_hour_ms,
+                _ => retention.raw_ms,
+            };
+            let details = format!("block exceeding retention of {}", go_duration(kept_ms));
+            match self.mark(block, MarkKind::Deletion, NoCompactReason::Manual, &details).await {
+                Ok(written) => reporter.add(|report| report.marked_for_deletion += usize::from(written)),
+                Err(error) => reporter.unfinished(None, &error),
+            }
+        }
+    }
+
+    /// Marks the blocks that others supersede, once it is certain that these others are there as a whole and cover their
+    /// time.
+    pub(crate) async fn collect_garbage(&self, view: &View, reporter: &Reporter) {
+        let metrics = &self.inner.metrics;
+        let begin = Instant::now();
+        metrics.garbage_runs.inc();
+        let by_id: BTreeMap<BlockId, &BlockMeta> = view.blocks.iter().map(|meta| (meta.ulid, meta)).collect();
+        let (mut sound, mut failed) = (HashSet::new(), false);
+        for (found, block) in &view.superseded {
+            if view.deletion.contains_key(&found.block) || self.inner.busy.contains(found.block) {
+                continue;
+            }
+            let Some(successor) = by_id.get(&found.by) else { continue };
+            let result = async {
+                if !sound.contains(&found.by) {
+                    self.check_successor(successor).await?;
+                    sound.insert(found.by);
+                }
+                covers(successor, block)?;
+                self.mark(found.block, MarkKind::Deletion, NoCompactReason::Manual, "outdated block").await
+            };
+            match result.await {
+                Ok(written) => {
+                    metrics.garbage_blocks.inc();
+                    reporter.add(|report| report.marked_for_deletion += usize::from(written));
+                }
+                Err(error) => {
+                    failed = true;
+                    let what = format!("{} is kept, as its successor is at fault: {error}", found.block);
+                    let (block, unfinished) = (Some(found.by), error.may_pass());
+                    reporter.fault(Fault { block, group: None, what, marked: false, unfinished });
+                }
+            }
+        }
+        if failed {
+            metrics.garbage_failures.inc();
+        }
+        metrics.garbage_seconds.observe(begin.elapsed().as_secs_f64());
+    }
+
+    async fn check_successor(&self, successor: &BlockMeta) -> Result<(), CompactError> {
+        Ok(self.inner.bucket.check_files(successor).await?)
+    }
+}
+
+fn covers(successor: &BlockMeta, block: &BlockMeta) -> Result<(), CompactError> {
+    if successor.min_time <= block.min_time && successor.max_time >= block.max_time {
+        return Ok(());
+    }
+    let file = format!(
+        "meta.json: covers [{}, {}), not all of [{}, {}) of {}",
+        successor.min_time, successor.max_time, block.min_time, block.max_time, block.ulid
+    );
+    Err(BucketError::Incomplete { block: successor.ulid, file, found: None, expected: 0 }.into())
+}
+
+/// A duration as Go prints it: `720h0m0s`.
+fn go_duration(ms: i64) -> String {
+    let (s, fraction) = (ms / 1000, ms % 1000);
+    let seconds = match fraction {
+        0 => format!("{}s", s % 60),
+        _ => format!("{}s", (s % 60) as f64 + fraction as f64 / 1000.0),
+    };
+    match s {
+        0..60 => seconds,
+        60..3600 => format!("{}m{seconds}", s / 60),
+        _ => format!("{}h{}m{seconds}", s / 3600, s / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::go_duration;
+
+    #[test]
+    fn durations_as_go_prints_them() {
+        for (ms, text) in
+            [(2_592_000_000, "720h0m0s"), (90_000, "1m30s"), (1_500, "1.5s"), (3_661_000, "1h1m1s")]
+        {
+            assert_eq!(go_duration(ms), text);
+        }
+    }
+}

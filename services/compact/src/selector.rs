@@ -1,0 +1,117 @@
+//! The YAML of `--selector.relabel-config`: a list of Prometheus relabelling steps, of which `keep`, `drop` and `hashmod`
+//! are allowed. Thanos `pkg/block/fetcher.go`.
+
+use serde::Deserialize;
+use tithon_engine::plan::{ShardAction, ShardRule};
+use tithon_index::{MatchOp, Matcher};
+
+/// Why the text cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SelectorError {
+    /// Not YAML, an unknown key, or a value of the wrong type.
+    #[error("relabel config: {0}")]
+    Yaml(String),
+    /// An action that says nothing about which blocks are kept.
+    #[error("relabel config step {step}: action {action:?} is not supported, use keep, drop or hashmod")]
+    Action {
+        /// From 1.
+        step: usize,
+        /// The action.
+        action: String,
+    },
+    /// A pattern that cannot be read.
+    #[error("relabel config step {step}: {reason}")]
+    Regex {
+        /// From 1.
+        step: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// `hashmod` without what it needs.
+    #[error("relabel config step {step}: hashmod needs a modulus above 0 and a target_label")]
+    HashMod {
+        /// From 1.
+        step: usize,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Step {
+    #[serde(default)]
+    source_labels: Vec<String>,
+    #[serde(default = "semicolon")]
+    separator: String,
+    #[serde(default = "anything")]
+    regex: String,
+    #[serde(default)]
+    modulus: u64,
+    #[serde(default)]
+    target_label: String,
+    #[serde(default)]
+    #[expect(dead_code, reason = "allowed in the text; of use to `replace` only")]
+    replacement: Option<String>,
+    #[serde(default = "replace")]
+    action: String,
+}
+
+fn semicolon() -> String {
+    ";".to_owned()
+}
+
+fn anything() -> String {
+    "(.*)".to_owned()
+}
+
+fn replace() -> String {
+    "replace".to_owned()
+}
+
+/// Reads the list; an empty text is an empty list.
+pub fn parse_selector(yaml: &str) -> Result<Vec<ShardRule>, SelectorError> {
+    if yaml.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let steps: Vec<Step> = serde_saphyr::from_str(yaml).map_err(|e| SelectorError::Yaml(e.to_string()))?;
+    let rule = |(i, step): (usize, Step)| {
+        let matcher = || {
+            let failed =
+                |e: &dyn std::fmt::Display| SelectorError::Regex { step: i + 1, reason: e.to_string() };
+            Matcher::new(MatchOp::Regex, "", step.regex.as_str()).map_err(|e| failed(&e))
+        };
+        let action = match step.action.to_lowercase().as_str() {
+            "keep" => ShardAction::Keep(matcher()?),
+            "drop" => ShardAction::Drop(matcher()?),
+            "hashmod" if step.modulus > 0 && !step.target_label.is_empty() => {
+                ShardAction::HashMod { modulus: step.modulus, target: step.target_label }
+            }
+            "hashmod" => return Err(SelectorError::HashMod { step: i + 1 }),
+            _ => return Err(SelectorError::Action { step: i + 1, action: step.action }),
+        };
+        Ok(ShardRule { source_labels: step.source_labels, separator: step.separator, action })
+    };
+    steps.into_iter().enumerate().map(rule).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_read_and_others_refused() {
+        let yaml = "- {action: hashmod, source_labels: [cluster, __block_id], modulus: 2, target_label: shard}\n\
+                    - {action: keep, source_labels: [shard], regex: '0'}\n";
+        let rules = parse_selector(yaml).unwrap();
+        assert_eq!(rules.len(), 2);
+        assert!(matches!(&rules[0].action, ShardAction::HashMod { modulus: 2, target } if target == "shard"));
+        assert!(parse_selector("").unwrap().is_empty());
+        let check = |yaml: &str, want: &str| {
+            let error = parse_selector(yaml).unwrap_err().to_string();
+            assert!(error.contains(want), "{yaml}: {error}");
+        };
+        check("- {source_labels: [a], target_label: b}", "step 1: action \"replace\"");
+        check("- {action: keep, regex: '('}", "step 1: ");
+        check("- {action: hashmod}", "modulus above 0");
+        check("- {actoin: keep}", "actoin");
+    }
+}

@@ -1,0 +1,174 @@
+//! The blocks that are read: carried to local disk, or mapped where they lie, and looked through before anything is made
+//! of them. Thanos `pkg/block/index.go`.
+
+use std::path::Path;
+
+use tithon_engine::plan::NoCompactReason;
+use tithon_engine::{Block, BlockId, BlockMeta, verify};
+use tithon_index::{IndexHealth, IndexReader};
+use tithon_runtime::Priority;
+
+use crate::{CompactError, Compactor};
+
+/// Why a block cannot be worked on.
+#[derive(Debug)]
+pub(crate) enum Obstacle {
+    /// It is damaged: it will not get better.
+    Damaged { block: BlockId, reason: NoCompactReason, error: Box<CompactError> },
+    /// It ends with chunks that begin at the block's end, as Prometheus once wrote them; they can be cut off.
+    Issue347(BlockId),
+    /// It is no longer in the bucket.
+    Gone(BlockId),
+    /// The blocks together cannot be merged, and none of them can be named.
+    Plan(Box<CompactError>),
+    /// Another attempt may succeed.
+    Passing(Box<CompactError>),
+}
+
+impl From<CompactError> for Obstacle {
+    /// Sorts an error by what it says of itself; whoever knows the sources looks closer.
+    fn from(error: CompactError) -> Obstacle {
+        match error.block() {
+            _ if error.may_pass() => Obstacle::passing(error),
+            Some(block) => Obstacle::corrupt(block, error),
+            None => Obstacle::plan(error),
+        }
+    }
+}
+
+impl Obstacle {
+    pub(crate) fn plan(error: CompactError) -> Obstacle {
+        Obstacle::Plan(Box::new(error))
+    }
+
+    pub(crate) fn passing(error: CompactError) -> Obstacle {
+        Obstacle::Passing(Box::new(error))
+    }
+
+    fn corrupt(block: BlockId, error: CompactError) -> Obstacle {
+        Obstacle::Damaged { block, reason: NoCompactReason::Corrupt, error: Box::new(error) }
+    }
+}
+
+impl Compactor {
+    /// A block ready to be read: from its place in a local bucket, else copied below `scratch` first.
+    pub(crate) async fn open_source(&self, meta: &BlockMeta, scratch: &Path) -> Result<Block, Obstacle> {
+        let id = meta.ulid;
+        let opened = self.fetch(meta, scratch).await;
+        let block = match opened {
+            Err(error) if !error.may_pass() => return Err(self.unless_gone(id, error).await),
+            result => result?,
+        };
+        let (min, max) = (meta.min_time, meta.max_time);
+        let index = block.index().clone();
+        let check = move || IndexHealth::check(&IndexReader::open(index)?, min, max);
+        let health = self.inner.cpu.run(Priority::Background, check).await.map_err(CompactError::from)?;
+        let health = health.map_err(|source| CompactError::Walk { block: id, source })?;
+        self.judge(meta, &health)?;
+        Ok(block)
+    }
+
+    /// Whether a block may be worked on, by the counts of its index.
+    pub(crate) fn judge(&self, meta: &BlockMeta, health: &IndexHealth) -> Result<(), Obstacle> {
+        let (id, min, max) = (meta.ulid, meta.min_time, meta.max_time);
+        let damaged = |reason, what: String| {
+            let error = CompactError::Unhealthy { block: id, what };
+            Err(Obstacle::Damaged { block: id, reason, error: Box::new(error) })
+        };
+        if health.is_critical() {
+            let (outside, wholly) = (health.outside_chunks, health.complete_outside_chunks);
+            let what = format!("{outside} chunks reach out of [{min}, {max}], {wholly} lie wholly outside");
+            return damaged(NoCompactReason::Corrupt, what);
+        }
+        if health.out_of_order_chunks > 0 {
+            let (chunks, series) = (health.out_of_order_chunks, health.out_of_order_series);
+            let what = format!("{chunks} chunks of {series} series begin before the one before them ends");
+            return damaged(NoCompactReason::OutOfOrderChunk, what);
+        }
+        if health.issue_347_outside_chunks > 0 {
+            return Err(Obstacle::Issue347(id));
+        }
+        if health.out_of_order_labels > 0 && !self.inner.options.accept_malformed_index {
+            let what = format!("label names of {} series do not ascend", health.out_of_order_labels);
+            return damaged(NoCompactReason::Corrupt, what);
+        }
+        Ok(())
+    }
+
+    async fn fetch(&self, meta: &BlockMeta, scratch: &Path) -> Result<Block, CompactError> {
+        let bucket = &self.inner.bucket;
+        let dir = match bucket.block_dir(meta.ulid) {
+            Some(dir) => dir,
+            None => {
+                let dir = scratch.join(meta.ulid.to_string());
+                bucket.download_block(meta, &dir, self.inner.options.transfer).await?;
+                dir
+            }
+        };
+        let open = move || Block::open(dir);
+        Ok(self.inner.cpu.run(Priority::Background, open).await??)
+    }
+
+    /// A block that is deleted while it is read looks damaged: asks the bucket.
+    pub(crate) async fn unless_gone(&self, block: BlockId, error: CompactError) -> Obstacle {
+        match self.inner.bucket.has_meta(block).await {
+            Ok(true) => Obstacle::corrupt(block, error),
+            Ok(false) => Obstacle::Gone(block),
+            Err(error) => Obstacle::passing(error.into()),
+        }
+    }
+
+    /// After a merge failed on something that its inputs did not show: reads each of them to the last sample and names the
+    /// first that is unsound.
+    pub(crate) async fn find_damage(
+        &self,
+        metas: &[BlockMeta],
+        scratch: &Path,
+        error: CompactError,
+    ) -> Obstacle {
+        for meta in metas {
+            let block = match self.fetch(meta, scratch).await {
+                Ok(block) => block,
+                Err(error) => return error.into(),
+            };
+            let id = meta.ulid;
+            match self.inner.cpu.run(Priority::Background, move || verify::verify(&block)).await {
+                Err(error) => return Obstacle::passing(error.into()),
+                Ok(Err(error)) => return CompactError::from(error).into(),
+                Ok(Ok(health)) if !health.is_sound() => {
+                    let error = CompactError::Unhealthy { block: id, what: format!("{error}; {health:?}") };
+                    return Obstacle::corrupt(id, error);
+                }
+                Ok(Ok(_)) => {}
+            }
+        }
+        Obstacle::plan(error)
+    }
+
+    /// Looks through a block that was made: nothing faulty is uploaded.
+    pub(crate) async fn check_made(&self, dir: &Path, meta: &BlockMeta) -> Result<(), Obstacle> {
+        let (dir, id) = (dir.join(meta.ulid.to_string()), meta.ulid);
+        let (min, max) = (meta.min_time, meta.max_time);
+        let check = move || -> Result<IndexHealth, CompactError> {
+            let block = Block::open(dir)?;
+            let walk = |source| CompactError::Walk { block: id, source };
+            let index = IndexReader::open(block.index().clone()).map_err(walk)?;
+            IndexHealth::check(&index, min, max).map_err(walk)
+        };
+        let health = self.inner.cpu.run(Priority::Background, check).await.map_err(CompactError::from)?;
+        if self.inner.options.accept_malformed_index {
+            return Ok(());
+        }
+        self.judge_made(id, &health.map_err(Obstacle::plan)?)
+    }
+
+    /// Whether a block that was made may be uploaded.
+    pub(crate) fn judge_made(&self, id: BlockId, health: &IndexHealth) -> Result<(), Obstacle> {
+        let sound = !health.is_faulty() && health.duplicated_chunks == 0;
+        if sound || self.inner.options.accept_malformed_index {
+            return Ok(());
+        }
+        let what = format!("the block that was made is not sound: {health:?}");
+        Err(Obstacle::plan(CompactError::Unhealthy { block: id, what }))
+    }
+}

@@ -1,0 +1,253 @@
+//! A look at the bucket: which blocks there are, and which of them this compactor works on. Thanos
+//! `pkg/block/fetcher.go`, `cmd/thanos/compact.go`.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use futures::{StreamExt, stream};
+use tithon_bucket::{BucketError, Mark, MarkKind};
+use tithon_engine::plan::{self, Superseded};
+use tithon_engine::{BlockId, BlockMeta};
+use tracing::warn;
+
+use crate::metrics::STATES;
+use crate::state::Loaded;
+use crate::{CompactError, Compactor};
+
+/// What a look at the bucket found.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    /// The blocks to work on, replica labels taken off, ascending by id.
+    pub(crate) blocks: Vec<BlockMeta>,
+    /// Deletion marks of blocks that passed the filters before them.
+    pub(crate) deletion: BTreeMap<BlockId, Mark>,
+    /// Blocks not to be merged.
+    pub(crate) no_compact: HashSet<BlockId>,
+    /// Blocks not to be downsampled.
+    pub(crate) no_downsample: HashSet<BlockId>,
+    /// Blocks left out because another holds their data.
+    pub(crate) superseded: Vec<(Superseded, BlockMeta)>,
+    /// Blocks without meta.json.
+    pub(crate) partial: Vec<BlockId>,
+    /// Blocks whose meta.json or marks cannot be used, with the reason.
+    pub(crate) unusable: Vec<(BlockId, String)>,
+}
+
+#[derive(Default)]
+struct Marks {
+    deletion: Option<Mark>,
+    no_compact: Option<Mark>,
+    no_downsample: Option<Mark>,
+}
+
+/// Number of blocks by state.
+type Counts = BTreeMap<&'static str, i64>;
+
+impl Compactor {
+    /// Looks at the bucket. Fails when it cannot be listed or did not answer for a block: without it nothing can be
+    /// planned.
+    pub(crate) async fn sync(&self) -> Result<View, CompactError> {
+        let begin = Instant::now();
+        let result = self.look().await;
+        let inner = &self.inner;
+        inner.metrics.syncs.inc();
+        inner.metrics.sync_seconds.observe(begin.elapsed().as_secs_f64());
+        let mut loaded = inner.loaded.write().unwrap_or_else(PoisonError::into_inner);
+        loaded.refreshed_at_ms = self.now_ms();
+        match result {
+            Ok(view) => {
+                loaded.blocks = view.blocks.iter().map(|block| Arc::new(block.clone())).collect();
+                loaded.error = None;
+                Ok(view)
+            }
+            Err(error) => {
+                inner.metrics.sync_failures.inc();
+                loaded.error = Some(error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<View, CompactError> {
+        let mut seen = self.inner.seen.lock().await;
+        let found = self.inner.bucket.discover(|id| seen.metas.contains_key(&id)).await?;
+        let mut counts = Counts::new();
+        let mut view = View { partial: found.partial, ..View::default() };
+        counts.insert("no-meta-json", view.partial.len() as i64);
+        counts.insert("corrupted-meta-json", found.corrupt.len() as i64);
+        counts.insert("failed", found.failed.len() as i64);
+        for faulty in found.corrupt {
+            view.unusable.push((faulty.block, faulty.error.to_string()));
+        }
+        seen.metas.extend(found.new.into_iter().map(|meta| (meta.ulid, meta)));
+        let failed = found.failed.len();
+        if let Some(first) = found.failed.into_iter().next() {
+            self.show(&counts);
+            return Err(CompactError::Blind { failed, block: first.block, source: Box::new(first.error) });
+        }
+        seen.metas.retain(|id, _| found.complete.contains(id));
+        let metas: Vec<Arc<BlockMeta>> = seen.metas.values().cloned().collect();
+        drop(seen);
+        let result = self.filter(metas, &mut view, &mut counts).await;
+        self.show(&counts);
+        result.map(|()| view)
+    }
+
+    fn show(&self, counts: &Counts) {
+        for state in STATES {
+            let count = counts.get(state).copied().unwrap_or_default();
+            self.inner.metrics.metas_synced.get_or_create(&[("state", state)]).set(count);
+        }
+    }
+
+    /// The filters of Thanos's compactor, in its order.
+    async fn filter(
+        &self,
+        metas: Vec<Arc<BlockMeta>>,
+        view: &mut View,
+        counts: &mut Counts,
+    ) -> Result<(), CompactError> {
+        let (options, now) = (&self.inner.options, self.now_ms());
+        let (min, max) = (options.min_time.at_ms(now), options.max_time.at_ms(now));
+        let delay_ms = i64::try_from(options.consistency_delay.as_millis()).unwrap_or(i64::MAX);
+        let excluded = |meta: &BlockMeta| {
+            if !plan::in_time(meta, min, max) {
+                return Some("time-excluded");
+            }
+            if !plan::is_kept(meta, &options.shard_replica_labels, &options.shard_rules) {
+                return Some("label-excluded");
+            }
+            plan::too_fresh(meta, delay_ms, now).then_some("too-fresh")
+        };
+        let mut kept = Vec::new();
+        for meta in metas {
+            match excluded(&meta) {
+                Some(state) => *counts.entry(state).or_default() += 1,
+                None => kept.push(meta),
+            }
+        }
+        let kept = self.without_marked(kept, view, counts).await?;
+        let mut modified = 0;
+        let mut blocks = Vec::with_capacity(kept.len());
+        for meta in kept {
+            let (meta, changed) = plan::without_replica_labels((*meta).clone(), &options.replica_labels);
+            modified += i64::from(changed);
+            blocks.push(meta);
+        }
+        self.inner
+            .metrics
+            .metas_modified
+            .get_or_create(&[("modified", "replica-label-removed")])
+            .set(modified);
+        without_superseded(blocks, view);
+        counts.insert("duplicate", view.superseded.len() as i64);
+        counts.insert("marked-for-no-compact", view.no_compact.len() as i64);
+        counts.insert("marked-for-no-downsample", view.no_downsample.len() as i64);
+        counts.insert("loaded", view.blocks.len() as i64);
+        Ok(())
+    }
+
+    /// Reads all marks; leaves out blocks that are marked for deletion for more than half the delay, and those whose marks
+    /// are of a version that is not known.
+    async fn without_marked(
+        &self,
+        metas: Vec<Arc<BlockMeta>>,
+        view: &mut View,
+        counts: &mut Counts,
+    ) -> Result<Vec<Arc<BlockMeta>>, CompactError> {
+        let options = &self.inner.options;
+        let reads = stream::iter(metas).map(|meta| async move {
+            let marks = self.marks(meta.ulid).await;
+            (meta, marks)
+        });
+        let read: Vec<_> = reads.buffered(options.meta_concurrency.max(1)).collect().await;
+        let now_s = self.now_ms() / 1000;
+        let half_s = i64::try_from(options.delete_delay.as_secs() / 2).unwrap_or(i64::MAX);
+        let mut kept = Vec::with_capacity(read.len());
+        for (meta, marks) in read {
+            let id = meta.ulid;
+            let marks = match marks {
+                Err(error @ BucketError::MarkVersion { .. }) => {
+                    view.unusable.push((id, error.to_string()));
+                    continue;
+                }
+                result => result?,
+            };
+            if marks.no_compact.is_some() {
+                view.no_compact.insert(id);
+            }
+            if marks.no_downsample.is_some() {
+                view.no_downsample.insert(id);
+            }
+            let Some(mark) = marks.deletion else {
+                kept.push(meta);
+                continue;
+            };
+            let gone = now_s.saturating_sub(mark.time_s) > half_s;
+            view.deletion.insert(id, mark);
+            if gone {
+                *counts.entry("marked-for-deletion").or_default() += 1;
+            } else {
+                kept.push(meta);
+            }
+        }
+        Ok(kept)
+    }
+
+    async fn marks(&self, block: BlockId) -> Result<Marks, BucketError> {
+        let bucket = &self.inner.bucket;
+        let no_downsample = async {
+            match self.inner.options.downsampling {
+                true => bucket.mark(block, MarkKind::NoDownsample).await,
+                false => Ok(None),
+            }
+        };
+        let (deletion, no_compact, no_downsample) = futures::try_join!(
+            bucket.mark(block, MarkKind::Deletion),
+            bucket.mark(block, MarkKind::NoCompact),
+            no_downsample
+        )?;
+        Ok(Marks { deletion, no_compact, no_downsample })
+    }
+
+    /// Looks at the bucket without any filter, for the web API.
+    pub(crate) async fn look_globally(&self) {
+        let found = self.inner.bucket.discover(|_| false).await;
+        let mut global = self.inner.global.write().unwrap_or_else(PoisonError::into_inner);
+        let blocks = std::mem::take(&mut global.blocks);
+        let refreshed_at_ms = self.now_ms();
+        *global = match found {
+            Ok(found) if found.failed.is_empty() => {
+                Loaded { blocks: found.new, refreshed_at_ms, error: None }
+            }
+            Ok(found) => {
+                let error = found.failed.first().map(|faulty| faulty.error.to_string());
+                Loaded { blocks, refreshed_at_ms, error }
+            }
+            Err(error) => Loaded { blocks, refreshed_at_ms, error: Some(error.to_string()) },
+        };
+    }
+}
+
+/// Group by group, blocks whose sources another has are set aside.
+fn without_superseded(blocks: Vec<BlockMeta>, view: &mut View) {
+    let unknown = blocks.iter().filter(|b| tithon_engine::Resolution::from_ms(b.resolution_ms()).is_none());
+    let unknown: BTreeSet<BlockId> = unknown.map(|block| block.ulid).collect();
+    for group in plan::group(blocks, &[]) {
+        let superseded = plan::superseded(&group.blocks);
+        for block in group.blocks {
+            if unknown.contains(&block.ulid) {
+                let resolution = block.resolution_ms();
+                warn!(block = %block.ulid, resolution, "block of unknown resolution is left alone");
+                view.unusable.push((block.ulid, format!("resolution {resolution} ms is not known")));
+                continue;
+            }
+            match superseded.iter().find(|found| found.block == block.ulid) {
+                Some(found) => view.superseded.push((*found, block)),
+                None => view.blocks.push(block),
+            }
+        }
+    }
+    view.blocks.sort_by_key(|block| block.ulid);
+}

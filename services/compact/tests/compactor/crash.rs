@@ -1,0 +1,135 @@
+//! A bucket that dies before or after every single request of an iteration: readers find everything afterwards, and the
+//! next run ends where an undisturbed one does.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use object_store::memory::InMemory;
+use tithon_bucket::{Mark, MarkKind};
+use tithon_compact::{CompactorOptions, Report};
+use tithon_engine::plan::{DownsampleSpans, Retention};
+
+use crate::bed::{self, Spec, Summary};
+use crate::faulty_store::{Fate, FaultyStore};
+
+/// Work of every kind: a merge of adjacent blocks, one of replicas, downsampling to both levels, an expired block, a
+/// block to be deleted, a superseded one, an upload that broke off.
+async fn bucket() -> InMemory {
+    let mut specs: Vec<Spec> =
+        (0..5).map(|i| Spec::new(i, (2 * i as i64, 2 * i as i64 + 2), "merge")).collect();
+    for (number, replica) in [(10, "a"), (11, "b")] {
+        let mut spec = Spec::new(number, (0, 2), "replicas");
+        spec.labels.push(("replica", replica));
+        spec.shift = number as i64;
+        specs.push(spec);
+    }
+    specs.push(Spec::new(20, (0, 40), "long"));
+    specs.push(Spec { resolution: 3_600_000, ..Spec::new(30, (0, 2), "expired") });
+    let deleted = Spec { resolution: 300_000, ..Spec::new(40, (0, 2), "deleted") };
+    specs.push(deleted.clone());
+    let half = Spec::new(50, (0, 2), "half");
+    specs.push(half.clone());
+    let store = bed::bucket_of(&specs).await;
+    bed::delete(&store, half.id(), "meta.json").await;
+    let mark = Mark {
+        kind: MarkKind::Deletion,
+        block: deleted.id(),
+        details: "by hand".to_owned(),
+        time_s: bed::BASE / 1000,
+        reason: String::new(),
+    };
+    bed::put(&store, deleted.id(), MarkKind::Deletion.file(), mark.to_json()).await;
+    store
+}
+
+fn options(dir: &Path, streaming: bool) -> CompactorOptions {
+    CompactorOptions {
+        streaming,
+        replica_labels: vec!["replica".to_owned()],
+        vertical: true,
+        spans: DownsampleSpans { raw_min_ms: 40 * bed::HOUR, five_minutes_min_ms: 40 * bed::HOUR },
+        retention: Retention { one_hour_ms: 24 * bed::HOUR, ..Retention::default() },
+        partial_age: Duration::ZERO,
+        ..bed::options(dir)
+    }
+}
+
+async fn iterate(store: &FaultyStore, dir: &Path, streaming: bool) -> Option<Report> {
+    bed::compactor(Arc::new(store.clone()), options(dir, streaming)).iterate().await.ok()
+}
+
+/// Blocks without their ids, and which kinds of marks they have.
+fn outcome(objects: &std::collections::BTreeMap<String, bytes::Bytes>) -> Vec<Summary> {
+    bed::summaries(objects).into_iter().map(|(_, summary)| summary).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn death_before_and_after_every_request() {
+    die_at_every(1, false).await;
+}
+
+/// The same for merges that stream; requests of other steps are the same, so one in three has to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn death_while_streaming() {
+    die_at_every(3, true).await;
+}
+
+async fn die_at_every(step: usize, streaming: bool) {
+    let start = bucket().await;
+    let all = bed::samples(&bed::objects(&start).await, &[]);
+    let dir = tempfile::tempdir().unwrap();
+    let objects = Arc::new(start.fork());
+    let counting = FaultyStore::new(Arc::clone(&objects), Fate::Count);
+    // Twice: the first run marks, the second must find nothing more to do.
+    let report = iterate(&counting, dir.path(), streaming).await.unwrap();
+    assert_eq!((report.compacted, report.downsampled, report.deleted), (2, 2, 2), "{report:?}");
+    // Sources of both merges, and two blocks of an hour past their time: the one that was there and the one just made.
+    assert_eq!(report.marked_for_deletion, 4 + 2 + 2, "{report:?}");
+    assert!(report.faults.is_empty(), "{report:?}");
+    let requests = counting.requests();
+    let expected = outcome(&bed::objects(&objects).await);
+    let again = iterate(&counting, dir.path(), streaming).await.unwrap();
+    assert_eq!(again, Report::default());
+    assert!(requests > 100, "{requests}");
+
+    println!("an iteration makes {requests} requests");
+    let deaths = (1..=requests)
+        .step_by(step)
+        .flat_map(|request| [false, true].map(|after| Fate::DieAt { request, after }));
+    let checks = stream::iter(deaths).map(|fate| {
+        let (objects, all, expected) = (Arc::new(start.fork()), all.clone(), expected.clone());
+        tokio::spawn(async move {
+            let dir = tempfile::tempdir().unwrap();
+            let report = iterate(&FaultyStore::new(Arc::clone(&objects), fate), dir.path(), streaming).await;
+            assert!(report.is_none_or(|report| report.is_unfinished()), "{fate:?} was not noticed");
+            let seen = bed::samples(&bed::objects(&objects).await, &[]);
+            assert!(seen.is_superset(&all), "{fate:?}: readers miss samples");
+            let healthy = FaultyStore::new(Arc::clone(&objects), Fate::Count);
+            let report = iterate(&healthy, dir.path(), streaming).await.unwrap();
+            assert!(report.faults.is_empty(), "{fate:?}: {report:?}");
+            // Half an upload that the crash left may be as young as this very millisecond.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            iterate(&healthy, dir.path(), streaming).await.unwrap();
+            let end = bed::objects(&objects).await;
+            assert_eq!(outcome(&end), expected, "{fate:?}");
+            let whole = bed::metas(&end).len();
+            let prefixes: std::collections::BTreeSet<&str> =
+                end.keys().filter_map(|key| key.split('/').next()).collect();
+            assert_eq!(prefixes.len(), whole, "{fate:?}: something is left over");
+        })
+    });
+    checks.buffer_unordered(4).for_each(async |result| result.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_fail_now_and_then_are_repeated() {
+    let objects = Arc::new(bucket().await);
+    let store = FaultyStore::new(Arc::clone(&objects), Fate::NowAndThen);
+    let retry = tithon_bucket::Retry { attempts: 12, first_pause: Duration::from_millis(1) };
+    let bucket = tithon_bucket::Bucket::from_store(Arc::new(store), "").with_retry(retry);
+    let dir = tempfile::tempdir().unwrap();
+    let report = bed::compactor_over(bucket, options(dir.path(), false)).iterate().await.unwrap();
+    assert_eq!((report.compacted, report.downsampled, report.faults.len()), (2, 2, 0), "{report:?}");
+}

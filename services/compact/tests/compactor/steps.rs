@@ -1,0 +1,122 @@
+//! Single steps: what is deleted and what is not, whose marks count, which blocks are ours.
+
+use std::sync::Arc;
+
+use tithon_bucket::{Mark, MarkKind};
+use tithon_compact::{CompactorOptions, TimeBound, parse_selector};
+use tithon_engine::BlockId;
+use tithon_engine::plan::NoCompactReason;
+
+use crate::bed::{self, Spec};
+
+fn adjacent(cluster: &'static str, from: u64) -> Vec<Spec> {
+    (0..5).map(|i| Spec::new(from + i, (2 * i as i64, 2 * i as i64 + 2), cluster)).collect()
+}
+
+fn mark(kind: MarkKind, block: BlockId) -> Vec<u8> {
+    let reason = NoCompactReason::Manual.to_string();
+    Mark { kind, block, details: String::new(), time_s: bed::BASE / 1000, reason }.to_json()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_is_kept_while_its_successor_is_not_whole() {
+    let specs = adjacent("a", 0);
+    let store = Arc::new(bed::bucket_of(&specs).await);
+    let dir = tempfile::tempdir().unwrap();
+    let compactor = || bed::compactor(Arc::clone(&store) as _, bed::options(dir.path()));
+    assert_eq!(compactor().iterate().await.unwrap().compacted, 1);
+    let objects = bed::objects(&store).await;
+    let made = bed::metas(&objects).into_iter().find(|meta| meta.compaction.level == 2).unwrap();
+    // The sources lose their marks, and the block that was made its index.
+    let index = bed::get(&store, made.ulid, "index").await.unwrap();
+    for spec in &specs[..4] {
+        bed::delete(&store, spec.id(), "deletion-mark.json").await;
+    }
+    bed::delete(&store, made.ulid, "index").await;
+    let report = compactor().iterate().await.unwrap();
+    assert_eq!(report.marked_for_deletion, 0, "{report:?}");
+    assert!(report.faults.iter().all(|fault| fault.block == Some(made.ulid)), "{report:?}");
+    assert_eq!(report.faults.len(), 4, "{report:?}");
+    bed::put(&store, made.ulid, "index", index.to_vec()).await;
+    let report = compactor().iterate().await.unwrap();
+    assert_eq!((report.marked_for_deletion, report.faults.len()), (4, 0), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn marks_of_other_blocks_and_versions() {
+    let specs = adjacent("a", 0);
+    let store = Arc::new(bed::bucket_of(&[specs.clone(), adjacent("b", 10)].concat()).await);
+    let foreign = mark(MarkKind::Deletion, specs[1].id());
+    bed::put(&store, specs[0].id(), "deletion-mark.json", foreign).await;
+    bed::put(&store, specs[3].id(), "no-compact-mark.json", b"{\"id\":".to_vec()).await;
+    let version = br#"{"id":"x","version":2,"deletion_time":1}"#.to_vec();
+    bed::put(&store, adjacent("b", 10)[4].id(), "deletion-mark.json", version).await;
+    let dir = tempfile::tempdir().unwrap();
+    let report = bed::compactor(Arc::clone(&store) as _, bed::options(dir.path())).iterate().await.unwrap();
+    // A block of a version that is not known is left out, so that group lacks its newest block.
+    assert_eq!((report.compacted, report.deleted), (1, 0), "{report:?}");
+    assert_eq!(report.faults.len(), 1);
+    assert!(report.faults[0].what.contains("marker version 2 is not supported"), "{report:?}");
+    for spec in &specs {
+        assert!(bed::get(&store, spec.id(), "meta.json").await.is_some());
+    }
+    // The foreign mark did not stand in the way of the block's own.
+    let own = bed::get(&store, specs[0].id(), "deletion-mark.json").await.unwrap();
+    assert!(String::from_utf8_lossy(&own).contains(&specs[0].id().to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_our_blocks_are_touched() {
+    let specs = [adjacent("a", 0), adjacent("b", 10)].concat();
+    let check = async |change: &dyn Fn(&mut CompactorOptions), compacted: usize| {
+        let store = Arc::new(bed::bucket_of(&specs).await);
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = bed::options(dir.path());
+        change(&mut options);
+        let report = bed::compactor(store, options).iterate().await.unwrap();
+        assert_eq!((report.compacted, report.faults.len()), (compacted, 0), "{report:?}");
+    };
+    check(&|_| {}, 2).await;
+    let keep = "[{action: keep, source_labels: [cluster], regex: b}]";
+    check(&|options| options.shard_rules = parse_selector(keep).unwrap(), 1).await;
+    check(&|options| options.max_time = TimeBound::At(bed::BASE - 1), 0).await;
+    check(&|options| options.min_time = TimeBound::FromNow(-bed::HOUR), 0).await;
+    check(&|options| options.consistency_delay = std::time::Duration::from_secs(1 << 31), 0).await;
+    check(&|options| options.levels_ms.truncate(1), 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_too_large_is_left_out_and_marked() {
+    let specs = adjacent("a", 0);
+    let store = Arc::new(bed::bucket_of(&specs).await);
+    let dir = tempfile::tempdir().unwrap();
+    let options = CompactorOptions { index_bytes_max: 1, ..bed::options(dir.path()) };
+    let report = bed::compactor(Arc::clone(&store) as _, options).iterate().await.unwrap();
+    assert_eq!(report.compacted, 0);
+    assert!(!report.faults.is_empty() && report.faults.iter().all(|fault| fault.marked), "{report:?}");
+    let mark = bed::get(&store, report.faults[0].block.unwrap(), "no-compact-mark.json").await.unwrap();
+    assert!(String::from_utf8_lossy(&mark).contains("\"reason\":\"index-size-exceeding\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn halting_stops_at_the_first_fault() {
+    let specs = [adjacent("a", 0), adjacent("b", 10)].concat();
+    let store = Arc::new(bed::bucket_of(&specs).await);
+    bed::put(&store, specs[0].id(), "meta.json", b"{".to_vec()).await;
+    let dir = tempfile::tempdir().unwrap();
+    let options = CompactorOptions { halt_on_error: true, ..bed::options(dir.path()) };
+    let report = bed::compactor(store, options).iterate().await.unwrap();
+    assert_eq!((report.compacted, report.faults.len()), (0, 1), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scratch_space_that_cannot_be_used_is_an_error() {
+    let store = Arc::new(bed::bucket_of(&adjacent("a", 0)).await);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let result = bed::compactor(Arc::clone(&store) as _, bed::options(file.path())).iterate().await;
+    match result {
+        Err(error) => assert!(error.to_string().contains(file.path().to_str().unwrap()), "{error}"),
+        Ok(report) => assert!(report.is_unfinished(), "{report:?}"),
+    }
+    assert!(bed::get(&store, adjacent("a", 0)[0].id(), "deletion-mark.json").await.is_none());
+}

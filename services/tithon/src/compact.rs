@@ -1,0 +1,203 @@
+//! `tithon compact`: the compactor as a process.
+
+mod flags;
+
+use std::time::Duration;
+
+use tithon_bucket::{Retry, TransferOptions};
+use tithon_compact::{
+    CompactError, Compactor, CompactorOptions, RunOptions, SelectorError, parse_selector, router,
+    run as run_compactor,
+};
+use tithon_engine::compact::Overlap;
+use tithon_engine::plan::{LEVELS_MS, Retention};
+use tithon_runtime::Cpu;
+use tracing::{error, info};
+
+pub use self::flags::{CompactorFlags, MergeFunc};
+use crate::flags::{PathOrContentError, path_or_content};
+use crate::process::{HttpProcess, ProcessError};
+use crate::store::{StoreProcessError, open_bucket};
+
+/// Requests that fail are repeated: five attempts over some seven seconds.
+pub const RETRY: Retry = Retry { attempts: 5, first_pause: Duration::from_millis(500) };
+
+/// Why the compactor ended.
+#[derive(Debug, thiserror::Error)]
+pub enum CompactProcessError {
+    /// What can stop a store stops this too: the bucket, the CPU pool.
+    #[error(transparent)]
+    Store(Box<StoreProcessError>),
+    /// The process could not start or its server broke.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// A file of configuration cannot be read.
+    #[error(transparent)]
+    Flag(#[from] PathOrContentError),
+    /// The selector cannot be used.
+    #[error("--selector.{0}")]
+    Selector(#[from] SelectorError),
+    /// Flags that do not go together.
+    #[error("{0}")]
+    Flags(String),
+    /// The bucket cannot be looked at.
+    #[error(transparent)]
+    Compact(Box<CompactError>),
+    /// Something is left undone.
+    #[error("{0} faults, some of which another run may get over")]
+    Unfinished(usize),
+    /// A fault, with `--compact.halt-on-error`.
+    #[error("halted after a fault: {0}")]
+    Halted(String),
+}
+
+impl From<StoreProcessError> for CompactProcessError {
+    fn from(error: StoreProcessError) -> CompactProcessError {
+        CompactProcessError::Store(Box::new(error))
+    }
+}
+
+impl From<CompactError> for CompactProcessError {
+    fn from(error: CompactError) -> CompactProcessError {
+        CompactProcessError::Compact(Box::new(error))
+    }
+}
+
+/// Runs one iteration, or with `--wait` until a signal comes.
+pub async fn run(flags: &CompactorFlags) -> Result<(), CompactProcessError> {
+    let options = options(flags)?;
+    let process = HttpProcess::start("compact", &flags.http).await?;
+    let bucket = open_bucket(&flags.bucket)?.ok_or(StoreProcessError::NoBucket)?.with_retry(RETRY);
+    process.metrics.register(|registry| bucket.register_metrics(registry));
+    let cpu = Cpu::new(0).map_err(StoreProcessError::from)?;
+    let (metrics, shutdown) = (process.metrics.clone(), process.shutdown.clone());
+    let compactor = Compactor::new(bucket, options, cpu, &metrics, shutdown.clone(), true);
+    let pages = match flags.wait && !flags.web_disable {
+        true => router(
+            compactor.clone(),
+            &flags.bucket_web_label,
+            !flags.disable_admin_operations,
+            !flags.web_disable_cors,
+        ),
+        false => axum::Router::new(),
+    };
+    let running = run_compactor(&compactor, run_options(flags), shutdown);
+    let report = process.serve_during(pages, running).await??;
+    for fault in &report.faults {
+        let block = fault.block.map(|block| block.to_string()).unwrap_or_default();
+        info!(block, marked = fault.marked, unfinished = fault.unfinished, what = fault.what, "fault");
+    }
+    info!(
+        compacted = report.compacted,
+        downsampled = report.downsampled,
+        marked_for_deletion = report.marked_for_deletion,
+        deleted = report.deleted,
+        faults = report.faults.len(),
+        "done"
+    );
+    match report.faults.first() {
+        Some(fault) if flags.halt_on_error => Err(CompactProcessError::Halted(fault.what.clone())),
+        Some(_) if report.is_unfinished() => {
+            error!("something is left undone");
+            Err(CompactProcessError::Unfinished(report.faults.len()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn run_options(flags: &CompactorFlags) -> RunOptions {
+    RunOptions {
+        wait: flags.wait,
+        wait_interval: flags.wait_interval,
+        cleanup_interval: flags.cleanup_interval,
+        progress_interval: flags.progress_interval,
+        global_interval: match flags.web_disable {
+            true => Duration::ZERO,
+            false => flags.global_sync_interval,
+        },
+        global_timeout: flags.global_sync_timeout,
+        stay_halted: flags.debug_halt_on_error,
+    }
+}
+
+/// The flags as the compactor's options, checked as upstream checks them.
+fn options(flags: &CompactorFlags) -> Result<CompactorOptions, CompactProcessError> {
+    let refuse = |text: &str| Err(CompactProcessError::Flags(text.to_owned()));
+    let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    let defaults = CompactorOptions::default();
+    let retention = Retention {
+        raw_ms: ms(flags.retention_raw),
+        five_minutes_ms: ms(flags.retention_5m),
+        one_hour_ms: ms(flags.retention_1h),
+    };
+    if !flags.downsampling_disable {
+        if retention.raw_ms != 0 && retention.raw_ms < defaults.spans.raw_min_ms {
+            return refuse(
+                "--retention.resolution-raw must be 40h at least, so that blocks can be downsampled",
+            );
+        }
+        if retention.five_minutes_ms != 0 && retention.five_minutes_ms < defaults.spans.five_minutes_min_ms {
+            return refuse(
+                "--retention.resolution-5m must be 10d at least, so that blocks can be downsampled",
+            );
+        }
+    }
+    let mut replica_labels: Vec<String> = flags
+        .replica_label
+        .iter()
+        .flat_map(|list| list.split(','))
+        .map(|label| label.trim().to_owned())
+        .collect();
+    replica_labels.retain(|label| !label.is_empty());
+    replica_labels.sort();
+    replica_labels.dedup();
+    let overlap = match flags.deduplication {
+        MergeFunc::Chain => Overlap::Chain,
+        MergeFunc::Penalty => Overlap::Penalty,
+    };
+    if overlap == Overlap::Penalty && replica_labels.is_empty() {
+        return refuse("--deduplication.func=penalty needs --deduplication.replica-label");
+    }
+    let (min, max) = (flags.min_time.at_ms(0), flags.max_time.at_ms(0));
+    if min > max {
+        return refuse("--min-time must not be after --max-time");
+    }
+    let selector = path_or_content(
+        "selector.relabel-config",
+        &flags.selector_relabel_config_file,
+        &flags.selector_relabel_config,
+        true,
+    )?;
+    Ok(CompactorOptions {
+        data_dir: flags.data_dir.clone(),
+        levels_ms: LEVELS_MS[..=flags.max_compaction_level.min(LEVELS_MS.len() - 1)].to_vec(),
+        downsampling: !flags.downsampling_disable,
+        consistency_delay: flags.consistency_delay,
+        delete_delay: flags.delete_delay,
+        retention,
+        vertical: flags.enable_vertical_compaction || !replica_labels.is_empty(),
+        replica_labels,
+        shard_replica_labels: flags.replica_label.clone(),
+        shard_rules: parse_selector(&selector.unwrap_or_default())?,
+        min_time: flags.min_time,
+        max_time: flags.max_time,
+        overlap,
+        concurrency: flags.concurrency,
+        downsample_concurrency: flags.downsample_concurrency,
+        fetch_concurrency: flags.blocks_fetch_concurrency,
+        meta_concurrency: flags.meta_fetch_concurrency,
+        transfer: TransferOptions {
+            files_concurrency: flags.block_files_concurrency,
+            hash: flags.hash_func == "SHA256",
+        },
+        index_bytes_max: flags.block_max_index_size,
+        accept_malformed_index: flags.accept_malformed_index,
+        halt_on_error: flags.halt_on_error,
+        streaming: flags.streaming,
+        upkeep_interval: match flags.cleanup_interval {
+            Duration::ZERO => defaults.upkeep_interval,
+            interval => interval,
+        },
+        ..defaults
+    })
+}

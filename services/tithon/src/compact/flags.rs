@@ -1,0 +1,174 @@
+//! The flags of `tithon compact`: Thanos's names, defaults and units, and a few of ours.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use tithon_compact::TimeBound;
+
+use crate::flags::{BucketFlags, Duration, HttpFlags, parse_duration, parse_size, parse_time};
+
+/// `tithon compact`.
+#[derive(Args, Debug)]
+pub struct CompactorFlags {
+    #[command(flatten)]
+    pub http: HttpFlags,
+    #[command(flatten)]
+    pub bucket: BucketFlags,
+    /// Scratch space for blocks that are merged and downsampled; may be deleted while the process is down.
+    #[arg(long = "data-dir", value_name = "DIR", default_value = "./data")]
+    pub data_dir: PathBuf,
+    /// Blocks of other writers are left alone for so long after their upload.
+    #[arg(long = "consistency-delay", value_name = "DURATION", default_value = "30m", value_parser = parse_duration)]
+    pub consistency_delay: Duration,
+    /// How long raw blocks are kept; 0d is for ever.
+    #[arg(long = "retention.resolution-raw", value_name = "DURATION", default_value = "0d", value_parser = parse_duration)]
+    pub retention_raw: Duration,
+    /// How long blocks of 5 minutes are kept; 0d is for ever.
+    #[arg(long = "retention.resolution-5m", value_name = "DURATION", default_value = "0d", value_parser = parse_duration)]
+    pub retention_5m: Duration,
+    /// How long blocks of an hour are kept; 0d is for ever.
+    #[arg(long = "retention.resolution-1h", value_name = "DURATION", default_value = "0d", value_parser = parse_duration)]
+    pub retention_1h: Duration,
+    /// Go on after the first iteration, until a signal comes.
+    #[arg(short = 'w', long = "wait", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub wait: bool,
+    /// From the beginning of one iteration to that of the next.
+    #[arg(long = "wait-interval", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub wait_interval: Duration,
+    /// Do not downsample. Queries over long ranges are slow then.
+    #[arg(long = "downsampling.disable", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub downsampling_disable: bool,
+    /// Metas and marks read at the same time.
+    #[arg(long = "block-meta-fetch-concurrency", value_name = "N", default_value_t = 32)]
+    pub meta_fetch_concurrency: usize,
+    /// Files of one block carried at the same time.
+    #[arg(long = "block-files-concurrency", value_name = "N", default_value_t = 1, value_parser = positive)]
+    pub block_files_concurrency: usize,
+    /// The view of the whole bucket is refreshed so often.
+    #[arg(long = "block-viewer.global.sync-block-interval", value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
+    pub global_sync_interval: Duration,
+    /// A refresh may take so long.
+    #[arg(long = "block-viewer.global.sync-block-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub global_sync_timeout: Duration,
+    /// Partial uploads are looked for so often with --wait, and retention and deletion run so often beside merges.
+    #[arg(long = "compact.cleanup-interval", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub cleanup_interval: Duration,
+    /// The thanos_compact_todo_* metrics are measured so often with --wait; 0s is never.
+    #[arg(long = "compact.progress-interval", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub progress_interval: Duration,
+    /// Groups of blocks merged at the same time.
+    #[arg(long = "compact.concurrency", value_name = "N", default_value_t = 1, value_parser = positive)]
+    pub concurrency: usize,
+    /// Blocks of one merge fetched at the same time.
+    #[arg(long = "compact.blocks-fetch-concurrency", value_name = "N", default_value_t = 1, value_parser = positive)]
+    pub blocks_fetch_concurrency: usize,
+    /// Blocks downsampled at the same time.
+    #[arg(long = "downsample.concurrency", value_name = "N", default_value_t = 1, value_parser = positive)]
+    pub downsample_concurrency: usize,
+    /// From the mark to the deletion of a block: readers must have noticed its successor.
+    #[arg(long = "delete-delay", value_name = "DURATION", default_value = "48h", value_parser = parse_duration)]
+    pub delete_delay: Duration,
+    /// Merge overlapping blocks. Cannot be undone.
+    #[arg(long = "compact.enable-vertical-compaction", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", value_name = "BOOL", hide = true)]
+    pub enable_vertical_compaction: bool,
+    /// How samples of overlapping blocks are merged: nothing for all samples, or penalty for one replica at a time.
+    #[arg(
+        long = "deduplication.func",
+        value_name = "FUNC",
+        value_enum,
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub deduplication: MergeFunc,
+    /// A label that tells replicas apart; their blocks are merged into one. May be given several times or with commas.
+    #[arg(long = "deduplication.replica-label", value_name = "LABEL")]
+    pub replica_label: Vec<String>,
+    /// The most bytes that the indexes of one merge may have together; the largest block of such a merge is left out.
+    #[arg(long = "compact.block-max-index-size", value_name = "SIZE", default_value = "64GB", value_parser = parse_size, hide = true)]
+    pub block_max_index_size: u64,
+    /// Hash of each file that is written into meta.json: nothing or SHA256. Files at hand with the right one are not fetched.
+    #[arg(long = "hash-func", value_name = "FUNC", default_value = "", hide_default_value = true, value_parser = ["", "SHA256"])]
+    pub hash_func: String,
+    /// Only blocks that end at or after it: RFC 3339, or a duration from now such as -2w.
+    #[arg(long = "min-time", value_name = "TIME", default_value = "0000-01-01T00:00:00Z", value_parser = parse_time,
+          allow_hyphen_values = true)]
+    pub min_time: TimeBound,
+    /// Only blocks that begin at or before it.
+    #[arg(long = "max-time", value_name = "TIME", default_value = "9999-12-31T23:59:59Z", value_parser = parse_time,
+          allow_hyphen_values = true)]
+    pub max_time: TimeBound,
+    /// Path of a YAML file with relabelling steps (keep, drop, hashmod) that choose blocks by their external labels.
+    #[arg(
+        long = "selector.relabel-config-file",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub selector_relabel_config_file: String,
+    /// The same YAML given inline.
+    #[arg(
+        long = "selector.relabel-config",
+        value_name = "YAML",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub selector_relabel_config: String,
+    /// No web API.
+    #[arg(long = "web.disable", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub web_disable: bool,
+    /// Do not let pages of other origins ask.
+    #[arg(long = "web.disable-cors", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub web_disable_cors: bool,
+    /// Shown with the blocks in the web API.
+    #[arg(long = "bucket-web-label", value_name = "LABEL", default_value = "", hide_default_value = true)]
+    pub bucket_web_label: String,
+    /// Refuse marks over the web API.
+    #[arg(long = "disable-admin-operations", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub disable_admin_operations: bool,
+    /// Merge without local disk: read sources by ranges, and upload the result part by part while it is made.
+    #[arg(long = "compact.streaming", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub streaming: bool,
+    /// Stop at the first fault, as Thanos does, rather than leave the block at fault out and go on.
+    #[arg(long = "compact.halt-on-error", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub halt_on_error: bool,
+    /// With --compact.halt-on-error and --wait: stay, to show the fault, rather than end.
+    #[arg(long = "debug.halt-on-error", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", value_name = "BOOL", hide = true)]
+    pub debug_halt_on_error: bool,
+    /// Pass over faults in the order of an index's labels.
+    #[arg(long = "debug.accept-malformed-index", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", value_name = "BOOL", hide = true)]
+    pub accept_malformed_index: bool,
+    /// How many levels blocks grow: 4 is up to 14 days, 0 merges overlapping blocks only.
+    #[arg(long = "debug.max-compaction-level", value_name = "N", default_value_t = 4, hide = true, value_parser = level)]
+    pub max_compaction_level: usize,
+}
+
+/// `--deduplication.func`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MergeFunc {
+    /// All samples, one a time.
+    #[value(name = "")]
+    Chain,
+    /// One replica at a time, switching when it falls silent.
+    Penalty,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| format!("expected a number above 0, found {text:?}"))
+}
+
+fn level(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|n| *n <= 4)
+        .ok_or_else(|| format!("expected a number from 0 to 4, found {text:?}"))
+}

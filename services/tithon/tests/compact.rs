@@ -1,0 +1,134 @@
+//! `tithon compact` as a process: on the golden bucket it leaves what Thanos leaves, also when it is killed again and
+//! again on the way.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// The golden bucket without the downsampled blocks, so that these are made again.
+fn bucket(dir: &Path) {
+    copy_dir(&tithon_testdata::shared("testdata/bucket"), dir);
+    for made in ["01HWY69WW03S31SCAFM32EK5KS", "01HWY9QRG0ZB7Z0GY2J37SMPMC"] {
+        std::fs::remove_dir_all(dir.join(made)).unwrap();
+    }
+}
+
+fn tithon(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tithon"));
+    let config = format!("{{type: FILESYSTEM, config: {{directory: {}}}}}", dir.join("bucket").display());
+    command.args(["compact", "--http-address=127.0.0.1:0", "--log.level=warn"]);
+    command
+        .args([format!("--objstore.config={config}"), format!("--data-dir={}", dir.join("data").display())]);
+    command.args(args).stderr(Stdio::piped());
+    command
+}
+
+/// Of each complete block: labels, resolution, level, marks, and SHA-256 of index and chunks, cut to 16 digits.
+fn lines(bucket: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    for entry in std::fs::read_dir(bucket).unwrap() {
+        let dir = entry.unwrap().path();
+        let Ok(meta) = std::fs::read(dir.join("meta.json")) else { continue };
+        let meta: Value = serde_json::from_slice(&meta).unwrap();
+        let names = |dir: &Path| {
+            let entries = std::fs::read_dir(dir).unwrap();
+            let mut names: Vec<String> =
+                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            // What a killed upload staged is not an object.
+            names.retain(|name| !name.contains('#'));
+            names.sort();
+            names
+        };
+        let mut hash = Sha256::new();
+        hash.update(std::fs::read(dir.join("index")).unwrap());
+        for name in names(&dir.join("chunks")) {
+            hash.update(std::fs::read(dir.join("chunks").join(name)).unwrap());
+        }
+        let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let marks: Vec<String> =
+            names(&dir).into_iter().filter(|name| name.ends_with("-mark.json")).collect();
+        let cluster = meta["thanos"]["labels"]["cluster"].as_str().unwrap();
+        let resolution = &meta["thanos"]["downsample"]["resolution"];
+        let level = &meta["compaction"]["level"];
+        lines.push(format!("{cluster} {resolution} {level} {} [{}]", &hex[..16], marks.join(",")));
+    }
+    lines.sort();
+    lines
+}
+
+/// What Thanos 0.43-dev leaves of the same bucket with `--deduplication.replica-label=replica`.
+const EXPECTED: [&str; 6] = [
+    "eu1 0 1 4136aedb0266ba42 [deletion-mark.json]",
+    "eu1 0 1 da40e213ab92735f [deletion-mark.json]",
+    "eu1 0 2 fdb4f39f4cf77772 []",
+    "us1 0 1 0e1c271513ef7924 [no-compact-mark.json,no-downsample-mark.json]",
+    "us1 0 1 77d748561ec50cce []",
+    "us1 300000 1 bebcf34d65da665e []",
+];
+
+const REPLICA: &str = "--deduplication.replica-label=replica";
+
+#[test]
+fn the_golden_bucket_ends_as_thanos_leaves_it() {
+    for args in [&[REPLICA][..], &[REPLICA, "--compact.streaming"], &[REPLICA, "--hash-func=SHA256"]] {
+        let dir = tempfile::tempdir().unwrap();
+        bucket(&dir.path().join("bucket"));
+        let output = tithon(dir.path(), args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(lines(&dir.path().join("bucket")), EXPECTED, "{args:?}");
+    }
+}
+
+#[test]
+fn killed_again_and_again_it_ends_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    bucket(&dir.path().join("bucket"));
+    // From before the first request to after the last one, in uneven steps.
+    for round in 0..30u64 {
+        let streaming = format!("--compact.streaming={}", round % 2 == 0);
+        let mut child = tithon(dir.path(), &[REPLICA, &streaming]).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(10 + round * round * 37 % 230));
+        // One that has ended already needs no killing.
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    let output = tithon(dir.path(), &[REPLICA]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(lines(&dir.path().join("bucket")), EXPECTED);
+}
+
+#[test]
+fn flags_that_do_not_go_together_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("bucket")).unwrap();
+    for (args, says) in [
+        (&["--deduplication.func=penalty"][..], "needs --deduplication.replica-label"),
+        (&["--retention.resolution-raw=39h"], "must be 40h at least"),
+        (&["--min-time=2024-01-02T00:00:00Z", "--max-time=2024-01-01T00:00:00Z"], "must not be after"),
+        (&["--selector.relabel-config=[{action: replace}]"], "is not supported, use keep, drop or hashmod"),
+        (&["--compact.concurrency=0"], "expected a number above 0"),
+        (&["--debug.max-compaction-level=5"], "from 0 to 4"),
+    ] {
+        let output = tithon(dir.path(), args).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && error.contains(says), "{args:?}: {error}");
+    }
+}
