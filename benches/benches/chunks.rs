@@ -38,8 +38,14 @@ fn main() {
 fn decode(report: &mut Report, name: &str, chunks: &[Bytes]) {
     let tiles = tiles_of(chunks);
     let n_samples = count(chunks);
-    let mut batches = [const { None::<SampleBatch> }; 4].map(|_| SampleBatch::default());
-    let paths = [DecodePath::Scalar, DecodePath::ZeroRuns, DecodePath::Lanes, DecodePath::Hybrid];
+    let mut batches = [const { None::<SampleBatch> }; 5].map(|_| SampleBatch::default());
+    let paths = [
+        DecodePath::Scalar,
+        DecodePath::ZeroRuns,
+        DecodePath::Lanes,
+        DecodePath::FourLanes,
+        DecodePath::Hybrid,
+    ];
     let mut runs: Vec<_> = paths
         .iter()
         .zip(&mut batches)
@@ -58,7 +64,7 @@ fn decode(report: &mut Report, name: &str, chunks: &[Bytes]) {
         .collect();
     let mut variants: Vec<&mut dyn FnMut()> = runs.iter_mut().map(|run| run as &mut dyn FnMut()).collect();
     let seconds = medians(N_ROUNDS, &mut variants);
-    let names = ["scalar", "zero-runs", "lanes", "hybrid"];
+    let names = ["scalar", "zero-runs", "lanes", "four-lanes", "hybrid"];
     for (path, time) in names.iter().zip(&seconds) {
         let against = if *path == "scalar" { "" } else { "scalar" };
         report.row(

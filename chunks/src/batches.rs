@@ -1,6 +1,6 @@
 //! Many float chunks a call, so that a kernel can fill its lanes; and the choice of the way to decode each.
 
-use crate::kernel::{self, Columns};
+use crate::kernel::{self, Columns, Lanes};
 use crate::{ChunkError, Encoding, SampleBatch, TimeRange, decode, xor};
 
 /// A way to decode XOR chunks. All give the same samples; they differ in speed.
@@ -10,8 +10,10 @@ pub enum DecodePath {
     Scalar,
     /// Sample by sample, stretches of unchanged samples at once.
     ZeroRuns,
-    /// Eight chunks side by side, where the CPU has AVX-512; else like `ZeroRuns`.
+    /// Eight chunks side by side, where the CPU has AVX-512 or AVX2; else like `ZeroRuns`.
     Lanes,
+    /// Eight chunks side by side in two groups of four, where the CPU has AVX2; else like `ZeroRuns`.
+    FourLanes,
     /// The fastest for each chunk, told by its bytes a sample.
     Hybrid,
 }
@@ -35,11 +37,12 @@ pub fn decode_float_chunks_by(
     ends: &mut Vec<usize>,
 ) -> Result<(), ChunkError> {
     let lanes = match path {
-        DecodePath::Lanes => kernel::lanes_available(),
-        DecodePath::Hybrid => kernel::lanes_available() && chunks.len() > 1,
-        _ => false,
+        DecodePath::Lanes => Lanes::best(),
+        DecodePath::FourLanes => Lanes::twice_four(),
+        DecodePath::Hybrid if chunks.len() > 1 => Lanes::best(),
+        _ => None,
     };
-    if lanes && decode_in_lanes(path, chunks, out, ends) {
+    if lanes.is_some_and(|lanes| decode_in_lanes(path, lanes, chunks, out, ends)) {
         return Ok(());
     }
     for (encoding, data) in chunks {
@@ -74,6 +77,7 @@ pub(crate) fn pays_in_lanes(encoding: Encoding, data: &[u8]) -> bool {
 /// or not an XOR chunk.
 fn decode_in_lanes(
     path: DecodePath,
+    lanes: Lanes,
     chunks: &[(Encoding, &[u8])],
     out: &mut SampleBatch,
     ends: &mut Vec<usize>,
@@ -92,8 +96,8 @@ fn decode_in_lanes(
         datas.push(*data);
     }
     let before = out.len();
-    let for_lanes = |i: usize| path == DecodePath::Lanes || pays_in_lanes(Encoding::Xor, datas[i]);
-    if !kernel::decode_batch(&datas, &starts, for_lanes, out) {
+    let for_lanes = |i: usize| path != DecodePath::Hybrid || pays_in_lanes(Encoding::Xor, datas[i]);
+    if !kernel::decode_batch(lanes, &datas, &starts, for_lanes, out) {
         return false;
     }
     ends.extend(starts[1..].iter().map(|end| before + end));

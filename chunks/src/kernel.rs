@@ -1,8 +1,9 @@
-//! The hot loops: sample columns without double writes, and eight chunks side by side in AVX-512 registers.
+//! The hot loops: sample columns without double writes, and eight chunks side by side in AVX-512 or AVX2 registers.
 //!
-//! The only module of the crate with `unsafe`. The scalar twin of every kernel is [`crate::xor::walk`]. Other CPUs take
-//! the scalar way: a step of eight lanes costs as much as three to four scalar samples, which leaves four lanes of AVX2 or
-//! two of NEON, without masks and counts of leading zeros, little to win (an estimate, nobody has measured it).
+//! The only module of the crate with `unsafe`. The scalar twin of every kernel is [`crate::xor::walk`]. On noisy chunks
+//! two groups of four AVX2 lanes that take turns decode 1.5 to 1.9 times as fast as scalar code on a Zen 5 (5.2 to 6.3 ns
+//! a sample against 9.1 to 10; AVX-512: 3.8 to 4.2); four lanes alone or gathers are no faster. NEON stays scalar: two
+//! lanes a register, and no such machine at hand to measure on.
 #![allow(unsafe_code)]
 
 mod columns;
@@ -10,6 +11,10 @@ mod columns;
 mod guard;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
+#[cfg(target_arch = "x86_64")]
+mod load;
+#[cfg(target_arch = "x86_64")]
+mod quads;
 
 use crate::{FloatFold, SampleBatch};
 
@@ -18,7 +23,34 @@ pub(crate) use columns::{Columns, StartColumns};
 /// Chunks that are decoded side by side.
 pub(crate) const N_LANES: usize = 8;
 
-/// Whether the CPU can decode in lanes.
+/// How the chunks of a group are decoded side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+pub(crate) enum Lanes {
+    /// All in one AVX-512 register.
+    Eight,
+    /// In two AVX2 registers.
+    TwiceFour,
+}
+
+impl Lanes {
+    /// The fastest that the CPU has.
+    pub(crate) fn best() -> Option<Lanes> {
+        if lanes_available() { Some(Lanes::Eight) } else { Lanes::twice_four() }
+    }
+
+    /// [`Lanes::TwiceFour`] where the CPU has AVX2.
+    pub(crate) fn twice_four() -> Option<Lanes> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            is_x86_feature_detected!("avx2").then_some(Lanes::TwiceFour)
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        None
+    }
+}
+
+/// Whether the CPU can fold in lanes, and decode in [`Lanes::Eight`].
 pub(crate) fn lanes_available() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
@@ -35,10 +67,11 @@ pub(crate) fn lanes_available() -> bool {
 }
 
 /// Decodes all XOR `chunks` behind the end of `out`: chunk `i`, which has `starts[i + 1] - starts[i]` samples, from
-/// `starts[i]` on; in lanes those that `for_lanes` picks, which have more than 2 samples.
+/// `starts[i]` on; in `lanes`, which the CPU has, those that `for_lanes` picks, which have more than 2 samples.
 ///
 /// Answers `false`, leaving `out` alone, when a chunk is damaged.
 pub(crate) fn decode_batch(
+    lanes: Lanes,
     chunks: &[&[u8]],
     starts: &[usize],
     for_lanes: impl Fn(usize) -> bool,
@@ -48,14 +81,13 @@ pub(crate) fn decode_batch(
     let total = starts[chunks.len()];
     out.timestamps.reserve(total);
     out.values.reserve(total);
-    let lanes = lanes_available();
     let (mut in_lanes, mut alone): (Vec<usize>, Vec<usize>) =
-        (0..chunks.len()).partition(|i| lanes && n_of(*i) > 2 && for_lanes(*i));
+        (0..chunks.len()).partition(|i| n_of(*i) > 2 && for_lanes(*i));
     // Chunks of one length keep their lanes busy to the end.
     in_lanes.sort_unstable_by_key(|i| n_of(*i));
     let mut scratch = Vec::new();
     for group in groups(&in_lanes, &mut alone) {
-        if !decode_lanes(chunks, &group, starts, out, &mut scratch) {
+        if !decode_lanes(lanes, chunks, &group, starts, out, &mut scratch) {
             return false;
         }
     }
@@ -115,6 +147,7 @@ pub(crate) fn fold_lanes(
 
 /// Decodes eight chunks side by side.
 fn decode_lanes(
+    lanes: Lanes,
     chunks: &[&[u8]],
     group: &[usize; N_LANES],
     starts: &[usize],
@@ -123,12 +156,17 @@ fn decode_lanes(
 ) -> bool {
     #[cfg(target_arch = "x86_64")]
     {
-        // SAFETY: groups are only made where `lanes_available` found the features that `decode` is compiled for.
-        unsafe { lanes::decode(chunks, group, starts, out, scratch) }
+        // SAFETY: a `Lanes` is only made where the CPU has the features that its `decode` is compiled for.
+        unsafe {
+            match lanes {
+                Lanes::Eight => lanes::decode(chunks, group, starts, out, scratch),
+                Lanes::TwiceFour => quads::decode(chunks, group, starts, out, scratch),
+            }
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
-        let _ = (chunks, group, starts, out, scratch);
+        let _ = (lanes, chunks, group, starts, out, scratch);
         false
     }
 }

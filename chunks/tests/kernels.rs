@@ -8,8 +8,8 @@ use tithon_chunks::{
     decode_float_chunks_by, decode_floats, fold_float_chunks, fold_floats,
 };
 
-const PATHS: [DecodePath; 4] =
-    [DecodePath::Scalar, DecodePath::ZeroRuns, DecodePath::Lanes, DecodePath::Hybrid];
+const PATHS: [DecodePath; 5] =
+    [DecodePath::Scalar, DecodePath::ZeroRuns, DecodePath::Lanes, DecodePath::FourLanes, DecodePath::Hybrid];
 
 /// Values of many shapes: unchanged, counters, random bits, special ones; times with every size of change.
 fn chunk(seed: u64, n: usize) -> Vec<u8> {

@@ -27,7 +27,13 @@ fn decode_everything(data: &[u8]) {
     for byte in [1, 2, 3, 4, 5, 6] {
         let _ = decode_exact(Encoding::from_byte(byte), data, &mut Vec::new());
     }
-    for path in [DecodePath::Scalar, DecodePath::ZeroRuns, DecodePath::Lanes, DecodePath::Hybrid] {
+    for path in [
+        DecodePath::Scalar,
+        DecodePath::ZeroRuns,
+        DecodePath::Lanes,
+        DecodePath::FourLanes,
+        DecodePath::Hybrid,
+    ] {
         let chunks = [(Encoding::Xor, data); 8];
         let _ = decode_float_chunks_by(path, &chunks, &mut SampleBatch::default(), &mut Vec::new());
     }

@@ -7,16 +7,10 @@ mod fold;
 
 use std::arch::x86_64::*;
 
-use super::N_LANES;
+use super::{N_LANES, load};
 use crate::SampleBatch;
-use crate::bits::BitReader;
-use crate::reader::Reader;
-use crate::xor_code::XorWindow;
 
 pub(super) use fold::fold;
-
-/// Zero bytes behind each chunk's copy: a step reads at most 145 bits past the end before it notices.
-const PADDING: usize = 64;
 
 /// State of all chunks, a lane each.
 struct Lanes {
@@ -94,48 +88,15 @@ pub(super) unsafe fn decode(
     true
 }
 
-/// Copies the chunks into `scratch`, hands the first two samples of each to `first` (lane, index, time and bits) and
-/// sets up the lanes; `None` when a chunk ends too early.
+/// Sets up the lanes; see [`load::columns`].
 #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq")]
 fn load(
     chunks: &[&[u8]; N_LANES],
-    mut first: impl FnMut(usize, usize, i64, u64),
+    first: impl FnMut(usize, usize, i64, u64),
     scratch: &mut Vec<u8>,
 ) -> Option<Lanes> {
-    scratch.clear();
-    let mut state = [[0i64; N_LANES]; 7];
-    for (lane, data) in chunks.iter().enumerate() {
-        let mut head = Reader::new(data);
-        head.u16_be("sample count").ok()?;
-        let t = head.varint("first timestamp").ok()?;
-        let value = head.u64_be("first value").ok()?;
-        let delta = head.uvarint("first time delta").ok()? as i64;
-        let mut reader = BitReader::new(data, head.offset());
-        let mut window = XorWindow::default();
-        let bits = value ^ window.read(&mut reader);
-        if reader.overrun() {
-            return None;
-        }
-        first(lane, 0, t, value);
-        first(lane, 1, t.wrapping_add(delta), bits);
-        let base = (scratch.len() * 8) as i64;
-        scratch.extend_from_slice(data);
-        scratch.resize(scratch.len() + PADDING, 0);
-        let (lead, size) = window.parts();
-        let lane_state = [
-            base + reader.position() as i64,
-            base + (data.len() * 8) as i64,
-            t.wrapping_add(delta),
-            delta,
-            bits as i64,
-            i64::from(lead),
-            i64::from(size),
-        ];
-        for (column, value) in state.iter_mut().zip(lane_state) {
-            column[lane] = value;
-        }
-    }
-    let [position, end, t, delta, bits, lead, size] = state.map(|column| load_array(column));
+    let columns = load::columns(chunks, first, scratch)?;
+    let [position, end, t, delta, bits, lead, size] = columns.map(|column| load_array(column));
     let mask = window_mask(lead, size);
     Some(Lanes { position, end, t, delta, bits, lead, size, mask })
 }
@@ -158,7 +119,7 @@ impl Lanes {
     /// Decodes one sample of each active lane; `false` when a lane is past its end.
     ///
     /// # Safety
-    /// The CPU must have the features; no position may be more than [`PADDING`] less 24 bytes behind its chunk.
+    /// The CPU must have the features; no position may be more than [`load::PADDING`] less 24 bytes behind its chunk.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq")]
     unsafe fn advance(&mut self, active: __mmask8, scratch: &[u8]) -> bool {

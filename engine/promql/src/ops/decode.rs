@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use rayon::prelude::*;
 use tithon_chunks::{
     ChunkError, CounterResetHint, EncodedChunk, Encoding, FloatHistogram, HistogramBatch, HistogramRow,
-    STALE_NAN_BITS, Samples, TimeRange, decode_float_chunks, decode_histograms, decode_samples,
+    STALE_NAN_BITS, Samples, TimeRange, decode_float_chunks, decode_floats, decode_histograms,
+    decode_samples,
 };
 use tithon_index::Labels;
 
@@ -132,8 +133,7 @@ fn decode_chunks(
     stats_only: bool,
     out: &mut Samples,
 ) -> Result<(), ChunkError> {
-    let mut whole: Vec<(Encoding, &[u8])> = Vec::new();
-    let mut ends = Vec::new();
+    let mut whole = Whole::default();
     let mut stats = HistogramBatch::default();
     for chunk in chunks {
         if stats_only && chunk.encoding.is_histogram() {
@@ -150,32 +150,60 @@ fn decode_chunks(
             false => (range, false),
         };
         if is_whole && chunk.encoding == Encoding::Xor {
-            whole.push((chunk.encoding, &chunk.data));
+            whole.chunks.push((chunk.encoding, &chunk.data));
+            whole.needed.push(needed);
             continue;
         }
-        decode_whole(&mut whole, &mut ends, out)?;
+        whole.decode(out)?;
         decode_samples(chunk, needed, out)?;
     }
     push_stats(&stats, reach, out);
-    decode_whole(&mut whole, &mut ends, out)
+    whole.decode(out)
 }
 
-/// Appends all samples of float chunks without start timestamps, and empties the list.
-fn decode_whole(
-    chunks: &mut Vec<(Encoding, &[u8])>,
-    ends: &mut Vec<usize>,
-    out: &mut Samples,
-) -> Result<(), ChunkError> {
-    if chunks.is_empty() {
-        return Ok(());
+/// Float chunks without start timestamps that are needed as a whole, if the index tells their ranges right.
+#[derive(Default)]
+struct Whole<'a> {
+    chunks: Vec<(Encoding, &'a [u8])>,
+    /// What is needed of each.
+    needed: Vec<TimeRange>,
+    ends: Vec<usize>,
+}
+
+impl Whole<'_> {
+    /// Appends the samples of the chunks, side by side where their first and last times are where the index has
+    /// them, else those in the range of each; and empties the list.
+    fn decode(&mut self, out: &mut Samples) -> Result<(), ChunkError> {
+        if self.chunks.is_empty() {
+            return Ok(());
+        }
+        let start = out.floats.len();
+        decode_float_chunks(&self.chunks, &mut out.floats, &mut self.ends)?;
+        if !self.is_inside(start, &out.floats.timestamps) {
+            out.floats.timestamps.truncate(start);
+            out.floats.values.truncate(start);
+            for ((encoding, data), needed) in self.chunks.iter().zip(&self.needed) {
+                decode_floats(*encoding, data, *needed, &mut out.floats)?;
+            }
+        }
+        if !out.float_start_timestamps.is_empty() {
+            out.float_start_timestamps.resize(out.floats.len(), 0);
+        }
+        self.chunks.clear();
+        self.needed.clear();
+        self.ends.clear();
+        Ok(())
     }
-    decode_float_chunks(chunks, &mut out.floats, ends)?;
-    if !out.float_start_timestamps.is_empty() {
-        out.float_start_timestamps.resize(out.floats.len(), 0);
+
+    /// Whether each chunk's first and last time, from `start` on, lie in what is needed of it.
+    fn is_inside(&self, start: usize, times: &[i64]) -> bool {
+        let mut from = start;
+        self.ends.iter().zip(&self.needed).all(|(end, needed)| {
+            let times = &times[std::mem::replace(&mut from, *end)..*end];
+            let (first, last) = (times.first(), times.last());
+            first.is_none_or(|t| *t >= needed.min.0) && last.is_none_or(|t| *t <= needed.max.0)
+        })
     }
-    chunks.clear();
-    ends.clear();
-    Ok(())
 }
 
 /// What two ranges share; `None` when that is nothing.
@@ -277,4 +305,51 @@ pub(crate) fn remove_stale(samples: &mut Samples) {
 fn filter<T>(column: &mut Vec<T>, keep: &[bool]) {
     let mut keep = keep.iter();
     column.retain(|_| keep.next().copied().unwrap_or(true));
+}
+
+#[cfg(test)]
+mod tests {
+    use tithon_chunks::XorEncoder;
+
+    use super::*;
+    use crate::ast::AtModifier;
+    use crate::frame::Steps;
+    use crate::ops::selector::Reference;
+
+    /// A chunk of a sample at each of the times, for which the index has the given range.
+    fn chunk(times: std::ops::RangeInclusive<i64>, told: TimeRange) -> EncodedChunk {
+        let mut encoder = XorEncoder::new();
+        times.for_each(|t| encoder.push(t, t as f64));
+        EncodedChunk {
+            encoding: Encoding::Xor,
+            min_time: told.min,
+            max_time: told.max,
+            data: encoder.finish().into(),
+        }
+    }
+
+    /// The index decides what a chunk has: the same whether it is decoded with others or by itself.
+    #[test]
+    fn samples_outside_of_the_range_told_by_the_index_are_left_out() {
+        let reach = Reach::new(Reference::new(AtModifier::None, 0), &Steps::new(100, 200, 10), 100, 0);
+        let range = TimeRange::new(100, 200);
+        let right = chunk(110..=119, TimeRange::new(110, 119));
+        for (wrong, expected) in [
+            (chunk(120..=139, TimeRange::new(120, 139)), 120..=139),
+            (chunk(90..=139, TimeRange::new(120, 139)), 100..=139),
+            (chunk(120..=250, TimeRange::new(120, 139)), 120..=139),
+        ] {
+            let chunks = [right.clone(), wrong, chunk(140..=150, TimeRange::new(140, 150))];
+            let expected: Vec<i64> = (110..=119).chain(expected).chain(140..=150).collect();
+            let mut together = Samples::default();
+            decode_chunks(&chunks, range, &reach, false, &mut together).expect("sound chunks");
+            let mut apart = Samples::default();
+            for chunk in chunks {
+                decode_chunks(&[chunk], range, &reach, false, &mut apart).expect("sound chunks");
+            }
+            assert_eq!(together.floats.timestamps, expected);
+            assert_eq!(apart.floats.timestamps, expected);
+            assert!(together.floats.values.iter().zip(&expected).all(|(value, t)| *value == *t as f64));
+        }
+    }
 }
