@@ -22,6 +22,9 @@ fn main() {
         ("noisy-int", synthetic(noisy_int)),
         ("noisy-float", synthetic(noisy_float)),
         ("noisy-mixed", synthetic(noisy_mixed)),
+        ("moves-05", counters(5)),
+        ("moves-20", counters(20)),
+        ("moves-40", counters(40)),
     ];
     for (name, chunks) in &sets {
         decode(&mut report, name, chunks);
@@ -268,6 +271,23 @@ fn synthetic(value: Value) -> Vec<Bytes> {
             Bytes::from(encoder.finish())
         })
         .collect()
+}
+
+/// Counters that move by a little at so many of a hundred samples, scraped on time.
+fn counters(often: i64) -> Vec<Bytes> {
+    let mut noise = Noise(11);
+    let chunk = |chunk: i64| {
+        let mut encoder = XorEncoder::new();
+        let mut value = noise.below(1_000);
+        for i in 0..120 {
+            if noise.below(100) < often {
+                value += noise.below(30);
+            }
+            encoder.push(1_700_000_000_000 + chunk * 1_800_000 + i * 15_000, value as f64);
+        }
+        Bytes::from(encoder.finish())
+    };
+    (0..8_000).map(chunk).collect()
 }
 
 fn xor2_and_xor(seed: u64, value: Value) -> (Bytes, Bytes) {

@@ -66,11 +66,18 @@ pub fn decode_float_chunks_by(
 
 /// Bytes a sample from which on lanes beat a scalar decoder that skips runs of unchanged samples.
 const LANES_FROM_BYTES_PER_SAMPLE: f64 = 1.3;
+/// The share of samples in zero bytes, four to a byte, from which on runs are long enough to be skipped.
+const RUNS_FROM_ZERO_SHARE: f64 = 0.7;
 
-/// Whether a chunk compresses so badly that lanes decode it faster.
+/// Whether lanes decode a chunk faster: it compresses badly, or its unchanged samples lie scattered.
 pub(crate) fn pays_in_lanes(encoding: Encoding, data: &[u8]) -> bool {
     let n = decode::sample_count(encoding, data).unwrap_or(0);
-    encoding == Encoding::Xor && n > 2 && data.len() as f64 > LANES_FROM_BYTES_PER_SAMPLE * n as f64
+    if encoding != Encoding::Xor || n <= 2 {
+        return false;
+    }
+    let n_zero = || data.iter().filter(|byte| **byte == 0).count();
+    data.len() as f64 > LANES_FROM_BYTES_PER_SAMPLE * n as f64
+        || (4 * n_zero()) as f64 <= RUNS_FROM_ZERO_SHARE * n as f64
 }
 
 /// Decodes all chunks, in lanes where that pays; `false`, leaving `out` and `ends` alone, when something is damaged

@@ -47,8 +47,15 @@ pub fn write_sample_value(out: &mut Vec<u8>, value: f64) {
         out.extend_from_slice(text.as_bytes());
         return;
     }
-    let digits = Digits::of(value);
     let magnitude = value.abs();
+    if (1e-3..1e15).contains(&magnitude) {
+        // Of this size `zmij` writes positional digits, whole numbers with a decimal of zero.
+        let mut buffer = zmij::Buffer::new();
+        let text = buffer.format_finite(value);
+        out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
+        return;
+    }
+    let digits = Digits::of(value);
     if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
         digits.write_exponent(out);
     } else {
@@ -192,6 +199,14 @@ mod tests {
             for text in [sample_value(value), positional(value), general(value)] {
                 prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), bits, "{}", text);
             }
+        }
+
+        #[test]
+        fn sample_values_are_positional_in_the_middle(whole: i64, exponent in -9i32..18) {
+            let value = whole as f64 / 1e9 * 10f64.powi(exponent - 9);
+            prop_assume!((1e-6..1e21).contains(&value.abs()));
+            prop_assert_eq!(sample_value(value), positional(value));
+            prop_assert_eq!(sample_value(value.trunc()), positional(value.trunc()));
         }
     }
 
