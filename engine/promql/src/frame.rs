@@ -71,24 +71,26 @@ impl Column {
         Column { floats: vec![0.0; len], present: vec![0; len.div_ceil(64)], histograms: Vec::new() }
     }
 
-    /// `len` steps with the floats that `f` gives; it is asked step by step.
+    /// Puts floats at `n` steps from `step` on that have no sample: every so many of `values`.
     #[inline(always)]
-    pub(crate) fn from_floats(len: usize, mut f: impl FnMut(usize) -> Option<f64>) -> Column {
-        let mut floats = vec![0.0; len];
-        let mut present = Vec::with_capacity(len.div_ceil(64));
-        let mut step = 0;
-        for slots in floats.chunks_mut(64) {
-            let mut word = 0;
-            for (bit, slot) in slots.iter_mut().enumerate() {
-                if let Some(v) = f(step) {
-                    *slot = v;
-                    word |= 1 << bit;
-                }
-                step += 1;
-            }
-            present.push(word);
+    pub(crate) fn set_floats(&mut self, step: usize, n: usize, values: &[f64], stride: usize) {
+        self.fill_floats(step, n, |slots| match stride {
+            1 => slots.copy_from_slice(&values[..n]),
+            _ => slots.iter_mut().zip(values.iter().step_by(stride)).for_each(|(slot, v)| *slot = *v),
+        });
+    }
+
+    /// Lets `f` put floats at `n` steps from `step` on, which have no sample.
+    #[inline(always)]
+    pub(crate) fn fill_floats(&mut self, step: usize, n: usize, f: impl FnOnce(&mut [f64])) {
+        f(&mut self.floats[step..step + n]);
+        let (mut at, end) = (step, step + n);
+        while at < end {
+            let (word, bit) = (at / 64, at % 64);
+            let many = (64 - bit).min(end - at);
+            self.present[word] |= (!0 >> (64 - many)) << bit;
+            at += many;
         }
-        Column { floats, present, histograms: Vec::new() }
     }
 
     /// The floats of all steps, if each step has one; else the column itself.

@@ -15,6 +15,7 @@ mod error;
 mod eval;
 mod frame;
 mod functions;
+mod kernel;
 mod ops;
 mod options;
 mod plan;

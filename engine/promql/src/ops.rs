@@ -1,6 +1,7 @@
 //! Operators on whole series: selectors, ranges, aggregations, binary operators.
 
 pub(crate) mod aggregate;
+pub(crate) mod alike;
 pub(crate) mod binary;
 pub(crate) mod decode;
 pub(crate) mod math;

@@ -8,6 +8,7 @@ use tithon_chunks::{CounterResetHint, FloatHistogram, HistogramError, Samples};
 use super::range_call::{Outcome, Site, float, histogram};
 use super::starts::{is_reset, overlaps, started};
 use crate::annotations::Notes;
+use crate::kernel::Lie;
 use crate::ops::range::Window;
 
 /// Indexes of the floats of a series before which its counter was reset, ascending.
@@ -152,6 +153,16 @@ impl Span {
             return 1.0;
         }
         (self.sampled + to_start + to_end) / self.sampled
+    }
+
+    /// The same for many windows at once, with factors divided by `range`; `None` where all samples have one time.
+    pub(super) fn lie(&self, range: f64) -> Option<Lie> {
+        if self.sampled == 0.0 || self.starts_inside {
+            return None;
+        }
+        let near = |distance: f64| if distance >= self.average * 1.1 { self.average / 2.0 } else { distance };
+        let (to_start, to_end) = (near(self.to_start), near(self.to_end));
+        Some(Lie { sampled: self.sampled, to_start, to_end, range })
     }
 }
 

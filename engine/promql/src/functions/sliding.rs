@@ -19,6 +19,7 @@ use tithon_chunks::Samples;
 use super::range_call::Site;
 use crate::annotations::Notes;
 use crate::frame::{Column, Steps};
+use crate::ops::alike::Alike;
 use crate::ops::range::RangeArg;
 
 /// The windows of all steps over the samples of one series.
@@ -102,9 +103,25 @@ impl<'a> Sliding<'a> {
     #[inline(always)]
     fn fill(&mut self, mut f: impl FnMut(Slide, &[i64], &[f64]) -> Option<f64>) -> Column {
         let (times, values) = (self.times, self.values);
-        let (mut from, mut to) = (0, 0);
+        self.fill_alike(|column, slide, alike| {
+            for i in 0..alike.n {
+                let slide = alike.slide(slide, i);
+                if let Some(v) = f(slide, times, values) {
+                    column.set_float(slide.step, v);
+                }
+            }
+        })
+    }
+
+    /// A column that `f` puts floats in: it sees each window that has samples, and how many follow that look like it.
+    #[inline(always)]
+    fn fill_alike(&mut self, mut f: impl FnMut(&mut Column, Slide, Alikes)) -> Column {
+        let times = self.times;
+        let mut column = Column::new(self.steps.len);
+        let mut alike = Alike::new(times, self.arg.reference, self.steps);
+        let (mut from, mut to, mut step) = (0, 0, 0);
         let (mut touched, mut largest) = (0, 0);
-        let column = Column::from_floats(self.steps.len, |step| {
+        while step < self.steps.len && !self.is_cancelled() {
             let end = self.arg.reference.at(self.steps.time(step));
             let start = end.saturating_sub(self.arg.range_ms);
             while to < times.len() && times[to] <= end {
@@ -113,14 +130,48 @@ impl<'a> Sliding<'a> {
             while from < to && times[from] <= start {
                 from += 1;
             }
-            if from == to || self.is_cancelled() {
-                return None;
+            let (more, stride) = alike.after(from, to).unwrap_or((0, 1));
+            let n = (more + 1).min(self.steps.len - step).min(ALIKE_MAX);
+            if from < to {
+                touched += n * (to - from);
+                largest = largest.max(to - from);
+                let alikes = Alikes { n, stride, interval: self.steps.interval };
+                f(&mut column, Slide { step, from, to, start, end }, alikes);
             }
-            touched += to - from;
-            largest = largest.max(to - from);
-            f(Slide { step, from, to, start, end }, times, values)
-        });
+            step += n;
+            from += (n - 1) * stride;
+            to += (n - 1) * stride;
+        }
         (self.touched, self.largest) = (touched as u64, largest as u64);
         column
+    }
+}
+
+/// So many windows at once, then cancellation is looked for.
+const ALIKE_MAX: usize = 4096;
+
+/// Windows that look alike, each one step and as many samples further on.
+#[derive(Clone, Copy, Debug)]
+struct Alikes {
+    /// How many, the first one included.
+    n: usize,
+    /// How many samples further on each lies.
+    stride: usize,
+    /// How many milliseconds.
+    interval: i64,
+}
+
+impl Alikes {
+    /// The window `i` behind the first.
+    #[inline(always)]
+    fn slide(&self, first: Slide, i: usize) -> Slide {
+        let (samples, millis) = (i * self.stride, i as i64 * self.interval);
+        Slide {
+            step: first.step + i,
+            from: first.from + samples,
+            to: first.to + samples,
+            start: first.start + millis,
+            end: first.end + millis,
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::annotations::Notes;
 use crate::ast::NodeId;
 use crate::error::QueryError;
 use crate::eval::Evaluator;
+use crate::kernel;
 use crate::series::{Series, SeriesData};
 
 /// How many series are worked on at a time: enough to keep threads busy, few enough to bound memory.
@@ -287,7 +288,7 @@ fn retain<T>(column: &mut Vec<T>, keep: &std::ops::Range<usize>) {
 
 /// Removes stale markers.
 pub(crate) fn remove_stale(samples: &mut Samples) {
-    if samples.floats.values.iter().any(|v| v.to_bits() == STALE_NAN_BITS) {
+    if kernel::has_bits(&samples.floats.values, STALE_NAN_BITS) {
         let keep: Vec<bool> = samples.floats.values.iter().map(|v| v.to_bits() != STALE_NAN_BITS).collect();
         filter(&mut samples.floats.timestamps, &keep);
         filter(&mut samples.floats.values, &keep);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tithon_chunks::{FloatHistogram, STALE_NAN_BITS, SampleBatch, Samples};
 
+use super::alike::Alike;
 use super::decode::{Flow, for_each_series};
 use super::reach::Reach;
 use super::smooth;
@@ -14,6 +15,7 @@ use crate::ast::{AtModifier, NodeId, VectorSelector};
 use crate::error::QueryError;
 use crate::eval::Evaluator;
 use crate::frame::{Column, Frame, Row, Steps, points_of};
+use crate::kernel;
 
 /// Evaluates a selector.
 pub(crate) fn eval(
@@ -88,17 +90,27 @@ fn column(samples: &Samples, steps: &Steps, reference: Reference, lookback: i64)
 /// The same where there are floats only.
 fn floats(samples: &SampleBatch, steps: &Steps, reference: Reference, lookback: i64) -> Column {
     let (times, values) = (&samples.timestamps[..], &samples.values[..]);
-    let values = &values[..times.len()];
-    let mut n = 0;
-    Column::from_floats(steps.len, |step| {
+    let mut alike = Alike::new(times, reference, steps);
+    let mut column = Column::new(steps.len);
+    let (mut n, mut step) = (0, 0);
+    while step < steps.len {
         let t = reference.at(steps.time(step));
         while n < times.len() && times[n] <= t {
             n += 1;
         }
-        let newest = n.checked_sub(1)?;
-        let is_old = times[newest] <= t.saturating_sub(lookback);
-        (!is_old && values[newest].to_bits() != STALE_NAN_BITS).then_some(values[newest])
-    })
+        let is_fresh = n > 0 && times[n - 1] > t.saturating_sub(lookback);
+        let (more, stride) = alike.after(n, n).unwrap_or((0, 1));
+        let many = (more + 1).min(steps.len - step);
+        if is_fresh {
+            column.set_floats(step, many, &values[n - 1..], stride);
+        }
+        step += many;
+        n += (many - 1) * stride;
+    }
+    if kernel::has_bits(values, STALE_NAN_BITS) {
+        column.map_floats(|_, v| (v.to_bits() != STALE_NAN_BITS).then_some(v));
+    }
+    column
 }
 
 /// Turns step times into the times at which a selector is read.

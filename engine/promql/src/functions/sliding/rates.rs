@@ -1,15 +1,16 @@
 //! `rate`, `increase`, `delta`, `irate`, `idelta` over sliding windows.
 
-use super::Sliding;
+use super::{Slide, Sliding};
 use crate::frame::Column;
 use crate::functions::range_call::Site;
 use crate::functions::rate::Span;
+use crate::kernel;
 
 /// `rate`, `increase` and `delta`.
 pub(super) fn extrapolated(sliding: &mut Sliding<'_>, site: &Site) -> Column {
     match site.name {
-        "rate" => counter(sliding, |factor| factor / site.range_seconds),
-        "increase" => counter(sliding, |factor| factor),
+        "rate" => counter(sliding, site.range_seconds),
+        "increase" => counter(sliding, 1.0),
         _ => sliding.fill(|slide, times, values| {
             if slide.to - slide.from < 2 {
                 return None;
@@ -22,26 +23,46 @@ pub(super) fn extrapolated(sliding: &mut Sliding<'_>, site: &Site) -> Column {
     }
 }
 
-#[inline(always)]
-fn counter(sliding: &mut Sliding<'_>, scale: impl Fn(f64) -> f64) -> Column {
-    let falls = falls(sliding.values);
+fn counter(sliding: &mut Sliding<'_>, range: f64) -> Column {
+    let (times, values) = (sliding.times, sliding.values);
+    let falls = if kernel::has_falls(values) { falls(values) } else { Vec::new() };
     let mut next = 0;
-    sliding.fill(|slide, times, values| {
-        if slide.to - slide.from < 2 {
-            return None;
-        }
-        let first = values[slide.from];
-        let mut change = values[slide.to - 1] - first;
-        while falls.get(next).is_some_and(|i| *i <= slide.from) {
-            next += 1;
-        }
-        for i in falls[next..].iter().take_while(|i| **i < slide.to) {
-            change += values[*i - 1];
-        }
+    let span_of = |slide: Slide| {
         let ends = (times[slide.from], times[slide.to - 1]);
-        let span = Span::new(ends, slide.to - slide.from - 1, (slide.start, slide.end), 0);
-        let zero = (change > 0.0 && first >= 0.0).then(|| first / change);
-        Some(change * scale(span.factor(zero)))
+        Span::new(ends, slide.to - slide.from - 1, (slide.start, slide.end), 0)
+    };
+    sliding.fill_alike(|column, slide, alike| {
+        if slide.to - slide.from < 2 {
+            return;
+        }
+        let lie = span_of(slide).lie(range);
+        let mut i = 0;
+        while i < alike.n {
+            let slide = alike.slide(slide, i);
+            next += falls[next..].iter().take_while(|fall| **fall <= slide.from).count();
+            // Windows that end before the next fall.
+            let n_smooth = match falls.get(next) {
+                None => alike.n - i,
+                Some(fall) if *fall < slide.to => 0,
+                Some(fall) => ((fall - slide.to) / alike.stride + 1).min(alike.n - i),
+            };
+            if let (Some(lie), 1..) = (lie, n_smooth) {
+                let ends = (&values[slide.from..], &values[slide.to - 1..]);
+                column.fill_floats(slide.step, n_smooth, |out| {
+                    kernel::rises(out, ends.0, ends.1, alike.stride, lie);
+                });
+                i += n_smooth;
+                continue;
+            }
+            let first = values[slide.from];
+            let mut change = values[slide.to - 1] - first;
+            for fall in falls[next..].iter().take_while(|fall| **fall < slide.to) {
+                change += values[*fall - 1];
+            }
+            let zero = (change > 0.0 && first >= 0.0).then(|| first / change);
+            column.set_float(slide.step, change * (span_of(slide).factor(zero) / range));
+            i += 1;
+        }
     })
 }
 

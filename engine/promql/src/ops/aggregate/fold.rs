@@ -5,6 +5,7 @@ use super::histogram_fold::HistogramFold;
 use crate::annotations::Notes;
 use crate::ast::{AggregateOp, PosRange};
 use crate::frame::{Column, Row};
+use crate::kernel;
 use crate::ops::math::{Mean, kahan_inc, quantile};
 
 /// A group. Memory is one state a step, whatever the number of rows.
@@ -80,9 +81,7 @@ impl Group {
         let steps = start..start + floats.len();
         match &mut self.states {
             States::Sum(sums, lost) => {
-                for ((sum, c), v) in sums[steps.clone()].iter_mut().zip(&mut lost[steps]).zip(floats) {
-                    (*sum, *c) = kahan_inc(*v, *sum, *c);
-                }
+                kernel::kahan_add(&mut sums[steps.clone()], &mut lost[steps], floats);
             }
             States::One(ones) => {
                 let pairs = ones[steps].iter_mut().zip(floats);
