@@ -2,7 +2,8 @@
 //! [-- --json] [--quick]`.
 //!
 //! Needs Debian's `prometheus` (or the program that `TITHON_PROMETHEUS` names), `taskset`, and `tithon`, which it builds.
-//! 10,000 series, 30 hours, a sample every 30 s; queries over 24 hours at 2 minutes. Both servers get one core first,
+//! 10,000 series of 30 hours, a sample every 30 s, whose values are those of the real block of 2022; queries over all of
+//! it, a step every `STEP` seconds (120 otherwise). Both servers get one core first,
 //! Tithon then two; times are of whole answers, at a client on the other core.
 
 use std::path::{Path, PathBuf};
@@ -10,9 +11,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tithon_benches::{Report, medians};
-use tithon_chunks::{CounterResetHint, EncodedChunk, Histogram, Span};
+use tithon_chunks::{CounterResetHint, EncodedChunk, Histogram, SampleBatch, Span, TimeRange, decode_floats};
 use tithon_engine::compact::{ChunkBuilder, FloatEncoding};
-use tithon_engine::{BlockId, BlockWriter, Compaction, MetaParts};
+use tithon_engine::{Block, BlockId, BlockWriter, Compaction, MetaParts, SelectRequest};
 use tithon_index::Labels;
 
 const START: i64 = 1_700_006_400;
@@ -47,6 +48,10 @@ fn main() {
     let (n_samples, n_rounds) = if quick { (600, 1) } else { (3_600, 3) };
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (ours_dir, theirs_dir) = (dir.path().join("ours"), dir.path().join("theirs"));
+    if let Ok(d) = std::env::var("GENDIR") {
+        generate(Path::new(&d), n_samples);
+        return;
+    }
     generate(&ours_dir, n_samples);
     generate(&theirs_dir, n_samples);
     std::fs::write(dir.path().join("prometheus.yml"), "global: {scrape_interval: 1h}\n")
@@ -55,11 +60,11 @@ fn main() {
     let theirs = Server::prometheus(dir.path(), &theirs_dir);
     let ours = Server::tithon(&tithon, &ours_dir, "0");
     let both = Server::tithon(&tithon, &ours_dir, "0,1");
-    let end = START + n_samples as i64 * STEP - 60;
-    let start = end - (n_samples as i64 * STEP * 4 / 5);
+    let end = START + n_samples as i64 * STEP;
+    let times = [START, end, std::env::var("STEP").map_or(120, |step| step.parse().expect("seconds"))];
     let mut report = Report::from_args();
     for (name, query) in QUERIES {
-        let ask = |server: &Server| server.ask(query, start, end);
+        let ask = |server: &Server| server.ask(query, times);
         let times = medians(n_rounds, &mut [&mut || ask(&ours), &mut || ask(&theirs), &mut || ask(&both)]);
         let [one, upstream, two] = times[..] else { unreachable!("three variants") };
         report.row(&format!("promql/{name}/prometheus"), "ms", upstream * 1e3, "", 0.0);
@@ -130,9 +135,9 @@ impl Server {
         server
     }
 
-    fn ask(&self, query: &str, start: i64, end: i64) {
-        let (start, end) = (start.to_string(), end.to_string());
-        let params = [("query", query), ("start", &start), ("end", &end), ("step", "120")];
+    fn ask(&self, query: &str, times: [i64; 3]) {
+        let [start, end, step] = times.map(|time| time.to_string());
+        let params = [("query", query), ("start", &start), ("end", &end), ("step", &step)];
         let request = self.agent.get(format!("{}/api/v1/query_range", self.url)).query_pairs(params);
         let mut answer = request.call().unwrap_or_else(|e| panic!("{query}: {e}"));
         let text = answer.body_mut().with_config().limit(1 << 31).read_to_vec().expect("a whole answer");
@@ -169,8 +174,9 @@ fn generate(dir: &Path, n_samples: usize) {
     let mut writer = BlockWriter::create(dir, id).expect("a writable directory");
     let mut series = catalogue();
     series.sort_by(|a, b| a.0.cmp(&b.0));
+    let real = RealValues::load();
     for (number, (labels, kind)) in series.iter().enumerate() {
-        writer.add_series(labels, &kind.chunks(number as u64, n_samples)).expect("series in order");
+        writer.add_series(labels, &chunks(&real, *kind, number, n_samples)).expect("series in order");
     }
     let parts = MetaParts {
         min_time: START * 1000,
@@ -183,11 +189,9 @@ fn generate(dir: &Path, n_samples: usize) {
 
 #[derive(Clone, Copy)]
 enum Kind {
-    /// Grows now and then, by whole numbers; this often in 100.
-    Counter(u64),
-    /// Hardly ever changes.
-    Constant,
-    /// Moves by fractions.
+    /// Grows as a counter of the real block.
+    Counter,
+    /// Moves as another series of the real block.
     Gauge,
     Native,
 }
@@ -203,7 +207,7 @@ fn catalogue() -> Vec<(Labels, Kind)> {
                 let (code, handler) = (("code", code.to_owned()), ("handler", format!("/api/{handler}")));
                 add(
                     &[("__name__", "http_requests_total".to_owned()), pod.clone(), code, handler],
-                    Kind::Counter(40),
+                    Kind::Counter,
                 );
             }
         }
@@ -212,13 +216,13 @@ fn catalogue() -> Vec<(Labels, Kind)> {
                 ("le", if le == 17 { "+Inf".to_owned() } else { format!("{}", 0.001 * f64::from(1 << le)) });
             add(
                 &[("__name__", "request_duration_seconds_bucket".to_owned()), pod.clone(), le],
-                Kind::Counter(20),
+                Kind::Counter,
             );
         }
         for slot in 0..10 {
             for kind in ["a", "b"] {
                 let (slot, kind) = (("slot", format!("{slot:02}")), ("kind", kind.to_owned()));
-                add(&[("__name__", "kube_pod_limit".to_owned()), pod.clone(), slot, kind], Kind::Constant);
+                add(&[("__name__", "kube_pod_limit".to_owned()), pod.clone(), slot, kind], Kind::Gauge);
             }
         }
         for kind in 0..20 {
@@ -233,33 +237,75 @@ fn catalogue() -> Vec<(Labels, Kind)> {
     list
 }
 
-impl Kind {
-    fn chunks(self, seed: u64, n_samples: usize) -> Vec<EncodedChunk> {
-        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut next = move || {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            random >> 11
-        };
-        let mut value = (next() % 1_000) as f64;
-        let mut native = Native::default();
-        let mut builder = ChunkBuilder::new(FloatEncoding::Xor);
-        for t in (0..n_samples as i64).map(|i| (START + i * STEP) * 1000) {
-            match self {
-                Kind::Counter(often) if next() % 100 < often => value += (next() % 30) as f64,
-                Kind::Constant if next() % 5_000 == 0 => value = (next() % 1_000) as f64,
-                Kind::Gauge => value += (next() % 1_000) as f64 / 7.0 - 71.0,
-                Kind::Native => native.observe(next() % 20, next() % 8),
-                Kind::Counter(_) | Kind::Constant => {}
-            }
-            match self {
-                Kind::Native => builder.push_histogram(0, t, &native.histogram()).expect("one layout"),
-                _ => builder.push_float(0, t, value),
+/// The values of the real block's series of at least 100 floats: counters, and others.
+struct RealValues {
+    counters: Vec<Vec<f64>>,
+    gauges: Vec<Vec<f64>>,
+}
+
+impl RealValues {
+    fn load() -> RealValues {
+        let dir = tithon_testdata::shared("testdata/blocks/real-2022");
+        let block = Block::open(dir).expect("the real block opens");
+        let mut real = RealValues { counters: Vec::new(), gauges: Vec::new() };
+        for batch in block.select(SelectRequest::new(Vec::new(), TimeRange::ALL)) {
+            for series in batch.expect("the real block is sound").series {
+                let mut samples = SampleBatch::default();
+                for chunk in &series.chunks {
+                    decode_floats(chunk.encoding, &chunk.data, TimeRange::ALL, &mut samples)
+                        .expect("a sound chunk");
+                }
+                let name = series.labels.get("__name__").unwrap_or_default();
+                let rises = samples.values.is_sorted();
+                let is_counter =
+                    [&b"_total"[..], b"_count", b"_bucket"].iter().any(|end| name.ends_with(end));
+                match (
+                    samples.values.len() >= 100 && samples.values.iter().all(|v| v.is_finite()),
+                    is_counter,
+                ) {
+                    (true, true) if rises => real.counters.push(samples.values),
+                    (true, false) => real.gauges.push(samples.values),
+                    _ => {}
+                }
             }
         }
-        builder.finish()
+        real
     }
+
+    /// As many values as wanted of the series of that number: over and over again, a counter going on from where it was.
+    fn values(&self, kind: Kind, number: usize, n: usize) -> Vec<f64> {
+        let list = if matches!(kind, Kind::Counter) { &self.counters } else { &self.gauges };
+        // A large prime, so that neighbours are not of one metric.
+        let values = &list[number * 7_919 % list.len()];
+        let rise = match kind {
+            Kind::Counter => values[values.len() - 1] - values[0],
+            _ => 0.0,
+        };
+        (0..n).map(|i| values[i % values.len()] + rise * (i / values.len()) as f64).collect()
+    }
+}
+
+fn chunks(real: &RealValues, kind: Kind, number: usize, n_samples: usize) -> Vec<EncodedChunk> {
+    let mut random = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random >> 11
+    };
+    let mut native = Native::default();
+    let mut builder = ChunkBuilder::new(FloatEncoding::Xor);
+    let time = |i: usize| (START + i as i64 * STEP) * 1000;
+    if matches!(kind, Kind::Native) {
+        for i in 0..n_samples {
+            native.observe(next() % 20, next() % 8);
+            builder.push_histogram(0, time(i), &native.histogram()).expect("one layout");
+        }
+    } else {
+        let values = real.values(kind, number, n_samples);
+        values.iter().enumerate().for_each(|(i, value)| builder.push_float(0, time(i), *value));
+    }
+    builder.finish()
 }
 
 /// A native histogram of schema 2 with eight buckets in use.

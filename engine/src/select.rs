@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tithon_chunks::{ChunkMeta, TimeRange};
+use tithon_chunks::{ChunkMeta, EncodedChunk, TimeRange};
 use tithon_index::{
     IndexHeader, Labels, Matcher, Postings, PostingsPlan, SeriesDecoder, SeriesEntry, SeriesRef,
 };
@@ -239,9 +239,9 @@ impl Select {
         let mut decoder = SeriesDecoder::new(&header);
         let mut entry = SeriesEntry::default();
         for (i, id) in ids.iter().enumerate() {
-            let bytes = records.record(i)?;
+            let bytes = records.bytes(i)?;
             entry
-                .decode(&bytes, header.series_offset(*id), self.request.range)
+                .decode(bytes, header.series_offset(*id), self.request.range)
                 .map_err(BlockError::index(self.block))?;
             let deleted = self.tombstones.of(u64::from(id.0));
             if !deleted.is_empty() {
@@ -265,15 +265,23 @@ impl Select {
             let deleted = self.tombstones.of(u64::from(pending.id.0));
             let mut chunks = Vec::with_capacity(pending.chunks.len());
             for meta in &pending.chunks {
-                let bytes = records.record(at)?;
-                at += 1;
+                let (slot, place) = records.find(at)?;
+                let fetched = records.slot(slot);
                 let at_fault = |source| BlockError::Chunk {
                     block: self.block,
                     file: BlockFile::Segment(meta.chunk_ref.segment()),
                     offset: u64::from(meta.chunk_ref.offset()),
                     source,
                 };
-                let chunk = record::chunk(&bytes, meta).map_err(at_fault)?;
+                let (encoding, data) = record::verified(&fetched[place], u64::from(meta.chunk_ref.offset()))
+                    .map_err(at_fault)?;
+                let chunk = EncodedChunk {
+                    encoding,
+                    min_time: meta.min_time,
+                    max_time: meta.max_time,
+                    data: fetched.slice_ref(data),
+                };
+                at += 1;
                 chunks.extend(trim::without(chunk, deleted).map_err(at_fault)?);
             }
             if !chunks.is_empty() {

@@ -134,9 +134,9 @@ impl LabelSelect {
         let mut entry = SeriesEntry::default();
         let mut name_symbol = None;
         for (i, id) in ids.iter().enumerate() {
-            let bytes = records.record(i)?;
+            let bytes = records.bytes(i)?;
             entry
-                .decode(&bytes, self.header.series_offset(*id), self.request.range)
+                .decode(bytes, self.header.series_offset(*id), self.request.range)
                 .map_err(BlockError::index(self.block))?;
             if entry.chunks.is_empty() {
                 continue;

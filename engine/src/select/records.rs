@@ -133,7 +133,8 @@ impl Records {
         }
     }
 
-    fn slot(&self, slot: usize) -> &Bytes {
+    /// What was fetched for the records of a slot.
+    pub(crate) fn slot(&self, slot: usize) -> &Bytes {
         self.fetched.get(slot).unwrap_or_else(|| &self.long[slot - self.fetched.len()].1)
     }
 
@@ -141,12 +142,6 @@ impl Records {
     pub(crate) fn bytes(&self, i: usize) -> Result<&[u8], BlockError> {
         let (slot, range) = self.find(i)?;
         Ok(&self.slot(slot)[range])
-    }
-
-    /// Like [`Records::bytes`], sharing what was fetched.
-    pub(crate) fn record(&self, i: usize) -> Result<Bytes, BlockError> {
-        let (slot, range) = self.find(i)?;
-        Ok(self.slot(slot).slice(range))
     }
 
     /// All that was fetched.

@@ -5,6 +5,7 @@
 mod histogram;
 mod number;
 mod plan;
+mod points;
 mod result;
 mod text;
 

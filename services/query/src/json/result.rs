@@ -7,6 +7,7 @@ use tithon_promql::{Analysis, MatrixSeries, QueryStats, Sample, Value, VectorSam
 
 use super::histogram::push_histogram;
 use super::plan::push_analysis;
+use super::points::PointWriter;
 use super::{push_labels, push_scalar_value, push_seconds, push_text, push_timestamp, push_value};
 use crate::options::Dialect;
 
@@ -19,6 +20,7 @@ pub(crate) struct ResultEncoder {
     head: Option<Vec<u8>>,
     tail: Option<Vec<u8>>,
     first: bool,
+    points: PointWriter,
 }
 
 enum Item {
@@ -66,7 +68,13 @@ impl ResultEncoder {
             None => {}
         }
         tail.push(b'}');
-        ResultEncoder { items, head: Some(head), tail: Some(tail), first: true }
+        ResultEncoder {
+            items,
+            head: Some(head),
+            tail: Some(tail),
+            first: true,
+            points: PointWriter::default(),
+        }
     }
 }
 
@@ -75,6 +83,7 @@ impl Iterator for ResultEncoder {
 
     fn next(&mut self) -> Option<Vec<u8>> {
         let mut out = self.head.take().unwrap_or_default();
+        out.reserve(PIECE_BYTES);
         while out.len() < PIECE_BYTES
             && let Some(item) = self.items.pop_front()
         {
@@ -83,7 +92,7 @@ impl Iterator for ResultEncoder {
             }
             match item {
                 Item::Sample(sample) => push_sample(&mut out, &sample),
-                Item::Series(series) => push_series(&mut out, &series),
+                Item::Series(series) => push_series(&mut out, &series, &mut self.points),
             }
         }
         if self.items.is_empty()
@@ -120,18 +129,13 @@ fn push_sample(out: &mut Vec<u8>, sample: &VectorSample) {
     out.push(b'}');
 }
 
-fn push_series(out: &mut Vec<u8>, series: &MatrixSeries) {
+fn push_series(out: &mut Vec<u8>, series: &MatrixSeries, points: &mut PointWriter) {
     out.extend_from_slice(br#"{"metric":"#);
     push_labels(out, &series.labels);
     let Samples { floats, histograms, .. } = &series.samples;
     if !floats.is_empty() {
         out.extend_from_slice(br#","values":["#);
-        for (i, (t, v)) in floats.timestamps.iter().zip(&floats.values).enumerate() {
-            if i > 0 {
-                out.push(b',');
-            }
-            push_point(out, *t, *v);
-        }
+        points.push_all(out, &floats.timestamps, &floats.values);
         out.push(b']');
     }
     if !histograms.timestamps.is_empty() {
