@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rayon::prelude::*;
 use tithon_chunks::{ChunkMeta, EncodedChunk, TimeRange};
 use tithon_index::{
     IndexHeader, Labels, Matcher, Postings, PostingsPlan, SeriesDecoder, SeriesEntry, SeriesRef,
@@ -59,6 +60,8 @@ pub enum Step {
 const BATCH_SERIES: usize = 4096;
 /// Chunks fetched at once, unless one series alone has more.
 const BATCH_CHUNKS: usize = 16_384;
+/// Series whose chunks one thread cuts at least.
+const CUT_TOGETHER: usize = 64;
 /// Bytes that Thanos assumes of an entry and of a chunk where meta.json does not tell.
 const SERIES_BYTES: u64 = 65_536;
 const CHUNK_BYTES: u64 = 16_000;
@@ -257,38 +260,56 @@ impl Select {
         Ok(())
     }
 
-    /// Cuts the chunks out of what was fetched; `None` when deletions left nothing of any series.
+    /// Cuts the chunks out of what was fetched, on as many threads as the pool has; `None` when deletions left nothing
+    /// of any series.
     fn batch(&mut self, series: Vec<Pending>, records: &Records) -> Result<Option<Step>, BlockError> {
-        let mut selected = Vec::with_capacity(series.len());
-        let mut at = 0;
-        for pending in series {
-            let deleted = self.tombstones.of(u64::from(pending.id.0));
-            let mut chunks = Vec::with_capacity(pending.chunks.len());
-            for meta in &pending.chunks {
-                let (slot, place) = records.find(at)?;
-                let fetched = records.slot(slot);
-                let at_fault = |source| BlockError::Chunk {
-                    block: self.block,
-                    file: BlockFile::Segment(meta.chunk_ref.segment()),
-                    offset: u64::from(meta.chunk_ref.offset()),
-                    source,
-                };
-                let (encoding, data) = record::verified(&fetched[place], u64::from(meta.chunk_ref.offset()))
-                    .map_err(at_fault)?;
-                let chunk = EncodedChunk {
-                    encoding,
-                    min_time: meta.min_time,
-                    max_time: meta.max_time,
-                    data: fetched.slice_ref(data),
-                };
-                at += 1;
-                chunks.extend(trim::without(chunk, deleted).map_err(at_fault)?);
-            }
-            if !chunks.is_empty() {
-                selected.push(SelectedSeries { labels: pending.labels, chunks });
-            }
-        }
+        let mut first = 0;
+        let with_first = |pending: Pending| {
+            let at = first;
+            first += pending.chunks.len();
+            (pending, at)
+        };
+        let series: Vec<(Pending, usize)> = series.into_iter().map(with_first).collect();
+        // Of several damaged chunks the first one is told of, whatever thread met it.
+        let cut: Vec<Result<Option<SelectedSeries>, BlockError>> = series
+            .into_par_iter()
+            .with_min_len(CUT_TOGETHER)
+            .map(|(pending, first)| self.cut(pending, first, records))
+            .collect();
+        let selected: Vec<SelectedSeries> =
+            cut.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
         Ok((!selected.is_empty()).then(|| self.yield_batch(selected)))
+    }
+
+    /// The chunks of a series, its first one being record `first`; `None` when nothing of them is left.
+    fn cut(
+        &self,
+        pending: Pending,
+        first: usize,
+        records: &Records,
+    ) -> Result<Option<SelectedSeries>, BlockError> {
+        let deleted = self.tombstones.of(u64::from(pending.id.0));
+        let mut chunks = Vec::with_capacity(pending.chunks.len());
+        for (i, meta) in pending.chunks.iter().enumerate() {
+            let (slot, place) = records.find(first + i)?;
+            let fetched = records.slot(slot);
+            let offset = u64::from(meta.chunk_ref.offset());
+            let at_fault = |source| BlockError::Chunk {
+                block: self.block,
+                file: BlockFile::Segment(meta.chunk_ref.segment()),
+                offset,
+                source,
+            };
+            let (encoding, data) = record::verified(&fetched[place], offset).map_err(at_fault)?;
+            let chunk = EncodedChunk {
+                encoding,
+                min_time: meta.min_time,
+                max_time: meta.max_time,
+                data: fetched.slice_ref(data),
+            };
+            chunks.extend(trim::without(chunk, deleted).map_err(at_fault)?);
+        }
+        Ok((!chunks.is_empty()).then_some(SelectedSeries { labels: pending.labels, chunks }))
     }
 
     fn yield_batch(&mut self, series: Vec<SelectedSeries>) -> Step {

@@ -4,6 +4,8 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use tithon_runtime::RuntimeError;
 
 use crate::error::ApiError;
 use crate::json::{push_list, push_text};
@@ -23,7 +25,7 @@ pub(crate) enum Data {
     /// All of it.
     Whole(Vec<u8>),
     /// Piece by piece, made while it is sent.
-    Pieces(Box<dyn Iterator<Item = Vec<u8>> + Send>),
+    Pieces(BoxStream<'static, Result<Vec<u8>, RuntimeError>>),
 }
 
 impl Answer {
@@ -74,10 +76,9 @@ fn success(dialect: Dialect, answer: Answer) -> Response {
             Body::from(whole)
         }
         Data::Pieces(pieces) => {
-            let all = std::iter::once(HEAD.to_vec()).chain(pieces).chain(std::iter::once(tail));
-            Body::from_stream(futures::stream::iter(
-                all.map(|piece| Ok::<_, std::convert::Infallible>(Bytes::from(piece))),
-            ))
+            let (head, tail) = (Ok(HEAD.to_vec()), Ok(tail));
+            let all = stream::iter([head]).chain(pieces).chain(stream::iter([tail]));
+            Body::from_stream(all.map_ok(Bytes::from))
         }
     };
     json_response(StatusCode::OK, body, no_store)

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use futures::stream::{self, BoxStream, StreamExt};
 use tithon_chunks::Timestamp;
 use tithon_promql::{QueryResult, TimeParams, Value};
+use tithon_runtime::{Cpu, Priority, RuntimeError};
 
 use super::answer::{Answer, Data};
 use super::arguments::Arguments;
@@ -12,7 +14,7 @@ use crate::QueryService;
 use crate::error::ApiError;
 use crate::evaluate::{Evaluated, Query, notes};
 use crate::fanout::{Notes, Scope};
-use crate::json::{ResultEncoder, push_plan};
+use crate::json::{Part, parts, push_plan};
 use crate::options::Dialect;
 use crate::params::{GoDuration, GoTime, parse_duration};
 
@@ -119,8 +121,23 @@ async fn answer(service: QueryService, call: &Call, query: Query, limit: usize) 
         warnings.push(NOT_ANALYZABLE.to_owned());
     }
     let stats = (!call.params.get("stats").is_empty()).then_some(&result.stats);
-    let encoder = ResultEncoder::new(result.value, stats, analysis.as_ref(), dialect);
-    Ok(Answer { data: Data::Pieces(Box::new(encoder)), warnings, infos })
+    let parts = parts(result.value, stats, analysis.as_ref(), dialect);
+    Ok(Answer { data: Data::Pieces(written(parts, service.inner.cpu.clone())), warnings, infos })
+}
+
+/// The texts of parts in their order: written on the CPU pool, as many at a time as it has threads.
+fn written(parts: Vec<Part>, cpu: Cpu) -> BoxStream<'static, Result<Vec<u8>, RuntimeError>> {
+    let n_threads = cpu.threads();
+    let write = move |part: Part| {
+        let cpu = cpu.clone();
+        async move {
+            match part.is_small() {
+                true => Ok(part.write()),
+                false => cpu.run(Priority::Query, || part.write()).await,
+            }
+        }
+    };
+    stream::iter(parts).map(write).buffered(n_threads).boxed()
 }
 
 /// `analyze`, of which Thanos knows these two spellings.

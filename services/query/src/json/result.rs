@@ -1,6 +1,5 @@
-//! Query data: `{"resultType":..,"result":..}`, made piece by piece so that a long answer never lies in memory twice.
-
-use std::collections::VecDeque;
+//! Query data: `{"resultType":..,"result":..}`, written part by part so that a long answer never lies in memory twice,
+//! and several threads can write it.
 
 use tithon_chunks::{FloatHistogram, Samples};
 use tithon_promql::{Analysis, MatrixSeries, QueryStats, Sample, Value, VectorSample};
@@ -11,96 +10,125 @@ use super::points::PointWriter;
 use super::{push_labels, push_scalar_value, push_seconds, push_text, push_timestamp, push_value};
 use crate::options::Dialect;
 
-/// A piece is sent when it has this many bytes.
-const PIECE_BYTES: usize = 64 << 10;
+/// A part has series of so many points together, or of one series alone.
+const PART_POINTS: usize = 32 << 10;
 
-/// Encodes a query's value; an iterator of pieces.
-pub(crate) struct ResultEncoder {
-    items: VecDeque<Item>,
-    head: Option<Vec<u8>>,
-    tail: Option<Vec<u8>>,
-    first: bool,
-    points: PointWriter,
+/// A part of an answer, yet to be written. Parts can be written in any order, and are sent in theirs.
+pub(crate) enum Part {
+    /// Written already.
+    Text(Vec<u8>),
+    /// Samples of a vector, and whether others come before them.
+    Samples(Vec<VectorSample>, bool),
+    /// Series of a matrix, likewise.
+    Series(Vec<MatrixSeries>, bool),
 }
 
-enum Item {
-    Sample(VectorSample),
-    Series(MatrixSeries),
+/// The parts of a query's value, with statistics and costs if they are wanted.
+pub(crate) fn parts(
+    value: Value,
+    stats: Option<&QueryStats>,
+    analysis: Option<&Analysis>,
+    dialect: Dialect,
+) -> Vec<Part> {
+    let mut head = br#"{"resultType":""#.to_vec();
+    head.extend_from_slice(type_name(&value).as_bytes());
+    head.extend_from_slice(br#"","result":["#);
+    let mut tail = b"]".to_vec();
+    if let Some(stats) = stats {
+        push_stats(&mut tail, stats);
+    }
+    match analysis {
+        Some(analysis) => {
+            tail.extend_from_slice(br#","analysis":"#);
+            push_analysis(&mut tail, analysis);
+        }
+        None if dialect == Dialect::Thanos => tail.extend_from_slice(br#","analysis":{}"#),
+        None => {}
+    }
+    tail.push(b'}');
+    let mut parts = Vec::new();
+    match value {
+        Value::Scalar { t, v } => {
+            push_seconds(&mut head, t.0);
+            head.extend_from_slice(b",\"");
+            push_scalar_value(&mut head, v);
+            head.push(b'"');
+        }
+        Value::String { t, v } => {
+            push_seconds(&mut head, t.0);
+            head.push(b',');
+            push_text(&mut head, &v);
+        }
+        Value::Vector(samples) => {
+            divide(samples, |_| 1, |samples, follows| parts.push(Part::Samples(samples, follows)));
+        }
+        Value::Matrix(series) => {
+            divide(series, weight, |series, follows| parts.push(Part::Series(series, follows)));
+        }
+    }
+    parts.insert(0, Part::Text(head));
+    parts.push(Part::Text(tail));
+    parts
 }
 
-impl ResultEncoder {
-    /// An encoder of `value`, with statistics and costs if they are wanted.
-    pub(crate) fn new(
-        value: Value,
-        stats: Option<&QueryStats>,
-        analysis: Option<&Analysis>,
-        dialect: Dialect,
-    ) -> ResultEncoder {
-        let mut head = br#"{"resultType":""#.to_vec();
-        head.extend_from_slice(type_name(&value).as_bytes());
-        head.extend_from_slice(br#"","result":["#);
-        let mut items = VecDeque::new();
-        match value {
-            Value::Scalar { t, v } => {
-                push_seconds(&mut head, t.0);
-                head.extend_from_slice(b",\"");
-                push_scalar_value(&mut head, v);
-                head.push(b'"');
-            }
-            Value::String { t, v } => {
-                push_seconds(&mut head, t.0);
-                head.push(b',');
-                push_text(&mut head, &v);
-            }
-            Value::Vector(samples) => items.extend(samples.into_iter().map(Item::Sample)),
-            Value::Matrix(series) => items.extend(series.into_iter().map(Item::Series)),
+/// How many points a series has; a histogram's text is as long as that of some.
+fn weight(series: &MatrixSeries) -> usize {
+    series.samples.floats.len() + 16 * series.samples.histograms.timestamps.len()
+}
+
+/// Hands items on in groups of [`PART_POINTS`]; told is also whether others came before.
+fn divide<T>(items: Vec<T>, points: impl Fn(&T) -> usize, mut emit: impl FnMut(Vec<T>, bool)) {
+    let (mut group, mut n, mut follows) = (Vec::new(), 0, false);
+    for item in items {
+        n += points(&item);
+        group.push(item);
+        if n >= PART_POINTS {
+            emit(std::mem::take(&mut group), std::mem::replace(&mut follows, true));
+            n = 0;
         }
-        let mut tail = b"]".to_vec();
-        if let Some(stats) = stats {
-            push_stats(&mut tail, stats);
-        }
-        match analysis {
-            Some(analysis) => {
-                tail.extend_from_slice(br#","analysis":"#);
-                push_analysis(&mut tail, analysis);
-            }
-            None if dialect == Dialect::Thanos => tail.extend_from_slice(br#","analysis":{}"#),
-            None => {}
-        }
-        tail.push(b'}');
-        ResultEncoder {
-            items,
-            head: Some(head),
-            tail: Some(tail),
-            first: true,
-            points: PointWriter::default(),
-        }
+    }
+    if !group.is_empty() {
+        emit(group, follows);
     }
 }
 
-impl Iterator for ResultEncoder {
-    type Item = Vec<u8>;
+impl Part {
+    /// Whether writing it takes next to no time.
+    pub(crate) fn is_small(&self) -> bool {
+        const SMALL: usize = 512;
+        match self {
+            Part::Text(_) => true,
+            Part::Samples(samples, _) => samples.len() <= SMALL,
+            Part::Series(series, _) => series.iter().map(weight).sum::<usize>() <= SMALL,
+        }
+    }
 
-    fn next(&mut self) -> Option<Vec<u8>> {
-        let mut out = self.head.take().unwrap_or_default();
-        out.reserve(PIECE_BYTES);
-        while out.len() < PIECE_BYTES
-            && let Some(item) = self.items.pop_front()
-        {
-            if !std::mem::take(&mut self.first) {
-                out.push(b',');
+    /// Its text.
+    pub(crate) fn write(self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Part::Text(text) => out = text,
+            Part::Samples(samples, follows) => {
+                for (i, sample) in samples.into_iter().enumerate() {
+                    push_comma(&mut out, follows || i > 0);
+                    push_sample(&mut out, &sample);
+                }
             }
-            match item {
-                Item::Sample(sample) => push_sample(&mut out, &sample),
-                Item::Series(series) => push_series(&mut out, &series, &mut self.points),
+            Part::Series(list, follows) => {
+                let mut points = PointWriter::default();
+                for (i, series) in list.into_iter().enumerate() {
+                    push_comma(&mut out, follows || i > 0);
+                    push_series(&mut out, &series, &mut points);
+                }
             }
         }
-        if self.items.is_empty()
-            && let Some(tail) = self.tail.take()
-        {
-            out.extend_from_slice(&tail);
-        }
-        (!out.is_empty()).then_some(out)
+        out
+    }
+}
+
+fn push_comma(out: &mut Vec<u8>, wanted: bool) {
+    if wanted {
+        out.push(b',');
     }
 }
 
@@ -188,8 +216,8 @@ mod tests {
     use super::*;
 
     fn json(value: Value) -> String {
-        let pieces: Vec<u8> = ResultEncoder::new(value, None, None, Dialect::Prometheus).flatten().collect();
-        String::from_utf8(pieces).expect("UTF-8")
+        let texts = parts(value, None, None, Dialect::Prometheus).into_iter().flat_map(Part::write);
+        String::from_utf8(texts.collect()).expect("UTF-8")
     }
 
     #[test]
@@ -214,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn long_answers_come_in_pieces() {
+    fn long_answers_come_in_parts() {
         let floats =
             SampleBatch { timestamps: (0..5_000).map(|i| i * 1000).collect(), values: vec![0.5; 5_000] };
         let series = |i: usize| MatrixSeries {
@@ -222,8 +250,9 @@ mod tests {
             samples: Samples { floats: floats.clone(), ..Samples::default() },
         };
         let value = Value::Matrix((0..20).map(series).collect());
-        let pieces: Vec<Vec<u8>> = ResultEncoder::new(value, None, None, Dialect::Thanos).collect();
-        assert!(pieces.len() >= 10);
+        let parts = parts(value, None, None, Dialect::Thanos);
+        assert_eq!(parts.len(), 2 + 100_000_usize.div_ceil(35_000), "whole series only");
+        let pieces: Vec<Vec<u8>> = parts.into_iter().map(Part::write).collect();
         let whole: serde_json::Value = serde_json::from_slice(&pieces.concat()).expect("JSON");
         assert_eq!(whole["result"].as_array().map(Vec::len), Some(20));
         assert_eq!(whole["analysis"], serde_json::json!({}));
