@@ -123,21 +123,26 @@ impl Digits {
         }
         let mut buffer = zmij::Buffer::new();
         let text = buffer.format_finite(value.abs());
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
-        let exponent: i32 = exponent.parse().expect("written by zmij");
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let all = || whole.bytes().chain(fraction.bytes());
-        let zeros = all().take_while(|c| *c == b'0').count();
-        digits.point = whole.len() as i32 - zeros as i32 + exponent;
+        let (mut point, mut exponent) = (None, 0);
+        // Digits met behind leading zeros; those after the last one that is not zero do not count.
+        let mut met = 0;
         digits.len = 0;
-        // Numbers without an exponent may have more zeros at their end than there is room.
-        for (i, c) in all().skip(zeros).enumerate() {
-            if c != b'0' {
-                digits.digits[digits.len..i].fill(b'0');
-                digits.digits[i] = c;
-                digits.len = i + 1;
+        for (i, c) in text.bytes().enumerate() {
+            match c {
+                b'.' => point = Some(met as i32),
+                b'e' => {
+                    exponent = text[i + 1..].parse().expect("written by zmij");
+                    break;
+                }
+                b'0' if met == 0 => point = point.map(|point: i32| point - 1),
+                c => {
+                    digits.digits[met] = c;
+                    met += 1;
+                    digits.len = if c == b'0' { digits.len } else { met };
+                }
             }
         }
+        digits.point = point.unwrap_or(met as i32) + exponent;
         digits
     }
 

@@ -71,6 +71,18 @@ wide! {
 }
 
 wide! {
+    /// Whether any value is above (`topk`) or below the one at its place; any number is better than a NaN.
+    fn any_better(held: &[f64], values: &[f64], topk: bool) -> bool {
+        let pairs = held.iter().zip(values);
+        if topk {
+            pairs.fold(false, |any, (held, v)| any | (held < v) | (held.is_nan() & !v.is_nan()))
+        } else {
+            pairs.fold(false, |any, (held, v)| any | (held > v) | (held.is_nan() & !v.is_nan()))
+        }
+    }
+}
+
+wide! {
     /// How many of the times, from the first on, lie `delta` milliseconds behind the one before.
     fn regular(times: &[i64], delta: i64) -> usize {
         let later = times.get(1..).unwrap_or_default();
@@ -140,6 +152,13 @@ mod tests {
             for i in 0..n {
                 let (sum, c) = kahan_inc(values[2 * n + i], values[i], values[n + i]);
                 prop_assert_eq!((sum.to_bits(), c.to_bits()), (sums[i].to_bits(), lost[i].to_bits()));
+            }
+            let (held, offered) = (&values[..n], &values[n..2 * n]);
+            for topk in [true, false] {
+                let better = |(a, b): (&f64, &f64)| {
+                    (if topk { a < b } else { a > b }) || (a.is_nan() && !b.is_nan())
+                };
+                prop_assert_eq!(any_better(held, offered, topk), held.iter().zip(offered).any(better));
             }
             prop_assert_eq!(has_falls(&values), values.windows(2).any(|pair| pair[1] < pair[0]));
             let wanted = values.last().map_or(1, |v| v.to_bits());

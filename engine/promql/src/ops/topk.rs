@@ -14,6 +14,7 @@ use crate::error::QueryError;
 use crate::eval::Evaluator;
 use crate::format::{general, sample_value};
 use crate::frame::{Cell, Column, Frame, Row, Steps};
+use crate::kernel;
 
 use super::aggregate::{Grouper, Param};
 
@@ -45,24 +46,18 @@ fn best(
     let k_of: Vec<usize> = param.values.iter().map(|k| usize::try_from(whole(*k)).unwrap_or(0)).collect();
     let mut grouper = Grouper::new(&a.grouping, a.without);
     let mut notes = Notes::default();
-    // By group and step.
-    let mut heaps: Vec<Vec<(usize, f64)>> = Vec::new();
+    let mut groups: Vec<Heaps> = Vec::new();
     let mut rows: Vec<Option<(Labels, bool)>> = Vec::new();
     let mut held = Ok(());
     ev.for_each_row(a.expr, steps, |row| {
         let group = grouper.index(&row.labels);
         let mut bytes = 0;
-        if heaps.len() == group * steps.len {
-            bytes += (steps.len * size_of::<Vec<(usize, f64)>>()) as u64;
-            heaps.resize_with(heaps.len() + steps.len, Vec::new);
+        if groups.len() == group {
+            groups.push(Heaps::new(&k_of, topk));
+            bytes += (steps.len * (size_of::<Vec<(usize, f64)>>() + size_of::<f64>())) as u64;
         }
-        let heaps = &mut heaps[group * steps.len..][..steps.len];
-        let mut is_kept = false;
-        for (step, v) in row.column.floats() {
-            let grows = heaps[step].len() < k_of[step];
-            bytes += if grows { size_of::<(usize, f64)>() as u64 } else { 0 };
-            is_kept |= k_of[step] > 0 && offer(&mut heaps[step], (rows.len(), v), k_of[step], topk);
-        }
+        let (is_kept, grown) = groups[group].offer(rows.len(), &row.column, &k_of);
+        bytes += (grown * size_of::<(usize, f64)>()) as u64;
         held = ev.budget.add(0, bytes);
         if held.is_err() {
             return ControlFlow::Break(());
@@ -75,18 +70,71 @@ fn best(
     })?;
     held?;
     check(ev, a, param)?;
-    let n_groups = heaps.len() / steps.len.max(1);
     let mut kept = Kept::new(rows.len(), steps);
     for step in 0..steps.len {
         ev.check_cancelled()?;
-        for group in 0..n_groups {
-            let heap = &mut heaps[group * steps.len + step];
+        for group in &mut groups {
+            let heap = &mut group.heaps[step];
             heap.sort_by(|x, y| by_rank(x.1, y.1, topk));
             heap.iter().for_each(|(i, v)| kept.keep(*i, step, Cell::Float(*v)));
         }
     }
     ev.notes().merge(notes);
     Ok(kept.into_frame(|i| rows[i].take()))
+}
+
+/// The best elements of a group at each step.
+struct Heaps {
+    topk: bool,
+    heaps: Vec<Vec<(usize, f64)>>,
+    /// Steps whose heaps are full, as a bitmap.
+    full: Vec<u64>,
+    /// What an element must be better than where the heap is full.
+    worst: Vec<f64>,
+}
+
+impl Heaps {
+    /// Empty heaps for so many elements at each step; those for none are full.
+    fn new(k_of: &[usize], topk: bool) -> Heaps {
+        let best = if topk { f64::INFINITY } else { f64::NEG_INFINITY };
+        let is_full =
+            |k: &[usize]| k.iter().enumerate().fold(0, |word, (i, k)| word | u64::from(*k == 0) << i);
+        Heaps {
+            topk,
+            heaps: vec![Vec::new(); k_of.len()],
+            full: k_of.chunks(64).map(is_full).collect(),
+            worst: vec![best; k_of.len()],
+        }
+    }
+
+    /// Offers the floats of row `i`; whether any was taken, and by how many elements the heaps grew.
+    fn offer(&mut self, i: usize, column: &Column, k_of: &[usize]) -> (bool, usize) {
+        let (mut is_taken, mut grown) = (false, 0);
+        for (start, word, floats) in column.float_words() {
+            let worst = &self.worst[start..start + floats.len()];
+            if word & !self.full[start / 64] == 0 && !kernel::any_better(worst, floats, self.topk) {
+                continue;
+            }
+            let mut rest = word;
+            while rest != 0 {
+                let bit = rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                let (step, k) = (start + bit, k_of[start + bit]);
+                let heap = &mut self.heaps[step];
+                let before = heap.len();
+                if k == 0 || !offer(heap, (i, floats[bit]), k, self.topk) {
+                    continue;
+                }
+                is_taken = true;
+                grown += heap.len() - before;
+                if heap.len() == k {
+                    self.full[start / 64] |= 1 << bit;
+                    self.worst[step] = heap[0].1;
+                }
+            }
+        }
+        (is_taken, grown)
+    }
 }
 
 /// The better first; NaN last.
