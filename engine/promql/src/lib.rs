@@ -15,6 +15,7 @@ mod error;
 mod eval;
 mod frame;
 mod functions;
+mod go_sort;
 mod kernel;
 mod ops;
 mod options;

@@ -1,5 +1,7 @@
 //! Classic histograms: quantiles and fractions over cumulative buckets. Upstream: `promql/quantile.go`.
 
+use crate::go_sort;
+
 /// A bucket: its upper bound and the number of observations at or below it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Bucket {
@@ -100,7 +102,7 @@ fn rank_below(bound: f64, buckets: &[Bucket]) -> Option<f64> {
 
 /// Sorts by bound and adds up equal bounds; `None` when the last bound is not +Inf.
 fn sort_and_join(buckets: &mut [Bucket]) -> Option<&mut [Bucket]> {
-    buckets.sort_by(|a, b| a.upper.partial_cmp(&b.upper).unwrap_or(std::cmp::Ordering::Equal));
+    go_sort::sort(buckets, |a, b| a.upper < b.upper);
     if buckets.last().is_none_or(|b| b.upper != f64::INFINITY) {
         return None;
     }

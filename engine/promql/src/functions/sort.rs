@@ -6,6 +6,7 @@ use crate::ast::{Call, NodeId};
 use crate::error::QueryError;
 use crate::eval::Evaluator;
 use crate::frame::{Frame, Row, Steps};
+use crate::go_sort;
 
 /// Evaluates one of the four.
 pub(super) fn eval(ev: &Evaluator<'_>, id: NodeId, call: &Call, steps: &Steps) -> Result<Frame, QueryError> {
@@ -25,7 +26,8 @@ pub(super) fn eval(ev: &Evaluator<'_>, id: NodeId, call: &Call, steps: &Steps) -
         frame.rows.retain(|row| !row.column.is_empty());
         if steps.len == 1 && is_seen {
             let value = |row: &Row| row.column.float(0).unwrap_or(f64::NAN);
-            frame.rows.sort_by(|a, b| by_value(value(a), value(b), name == "sort_desc"));
+            let descending = name == "sort_desc";
+            go_sort::sort(&mut frame.rows, |a, b| is_before(value(a), value(b), descending));
         }
     } else if steps.len == 1 && is_seen {
         let labels: Vec<&[u8]> = call.args[1..].iter().map(|arg| ev.text(*arg)).collect();
@@ -37,17 +39,9 @@ pub(super) fn eval(ev: &Evaluator<'_>, id: NodeId, call: &Call, steps: &Steps) -
     Ok(frame)
 }
 
-/// NaN comes last either way.
-fn by_value(a: f64, b: f64, descending: bool) -> Ordering {
-    match (a.is_nan(), b.is_nan()) {
-        (true, true) => Ordering::Equal,
-        (true, false) => Ordering::Greater,
-        (false, true) => Ordering::Less,
-        (false, false) => {
-            let order = a.partial_cmp(&b).unwrap_or(Ordering::Equal);
-            if descending { order.reverse() } else { order }
-        }
-    }
+/// Whether `a` comes before `b`. NaN comes last either way, and after another one, as upstream's comparison has it.
+fn is_before(a: f64, b: f64, descending: bool) -> bool {
+    b.is_nan() || if descending { b < a } else { b > a }
 }
 
 fn by_labels(a: &Row, b: &Row, labels: &[&[u8]]) -> Ordering {

@@ -2,7 +2,7 @@
 
 pub(crate) use tithon_chunks::kahan_add as kahan_inc;
 
-use crate::math;
+use crate::{go_sort, math};
 
 /// Go's `math.Max`: a NaN wins, and +0 is above -0.
 pub(crate) fn go_max(a: f64, b: f64) -> f64 {
@@ -76,12 +76,7 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if has_plain_order(values) {
         return quantile_by_selection(q, values);
     }
-    values.sort_by(|a, b| match (a.is_nan(), b.is_nan()) {
-        (true, true) => std::cmp::Ordering::Equal,
-        (true, false) => std::cmp::Ordering::Less,
-        (false, true) => std::cmp::Ordering::Greater,
-        (false, false) => a.partial_cmp(b).expect("neither is NaN"),
-    });
+    go_sort::sort(values, |a, b| a.is_nan() || a < b);
     quantile_of_sorted(q, values)
 }
 

@@ -14,7 +14,7 @@ use crate::error::QueryError;
 use crate::eval::Evaluator;
 use crate::format::{general, sample_value};
 use crate::frame::{Cell, Column, Frame, Row, Steps};
-use crate::kernel;
+use crate::{go_sort, kernel};
 
 use super::aggregate::{Grouper, Param};
 
@@ -75,7 +75,7 @@ fn best(
         ev.check_cancelled()?;
         for group in &mut groups {
             let heap = &mut group.heaps[step];
-            heap.sort_by(|x, y| by_rank(x.1, y.1, topk));
+            go_sort::sort(heap, |x, y| less(y.1, x.1, topk));
             heap.iter().for_each(|(i, v)| kept.keep(*i, step, Cell::Float(*v)));
         }
     }
@@ -134,15 +134,6 @@ impl Heaps {
             }
         }
         (is_taken, grown)
-    }
-}
-
-/// The better first; NaN last.
-fn by_rank(x: f64, y: f64, topk: bool) -> std::cmp::Ordering {
-    match (less(x, y, topk), less(y, x, topk)) {
-        (false, true) => std::cmp::Ordering::Less,
-        (true, false) => std::cmp::Ordering::Greater,
-        _ => std::cmp::Ordering::Equal,
     }
 }
 
