@@ -20,14 +20,10 @@ use crate::ops;
 use crate::options::{EvalContext, Options};
 use crate::plan::{Prepared, Rule, SelectInput};
 use crate::result::QueryResult;
+use crate::stack::with_room;
 
 pub(crate) use budget::Budget;
 pub use profile::{Analysis, Clock};
-
-/// Stack that one level of a deep tree may need, with room to spare in unoptimised builds.
-const STACK_BYTES_PER_LEVEL: usize = 32 * 1024;
-/// Trees up to this depth are evaluated on the caller's stack.
-const DEPTH_ON_CALLER: usize = 32;
 
 /// What a node evaluates to.
 #[derive(Debug)]
@@ -58,25 +54,6 @@ type Outcome = Result<(QueryResult, Option<Analysis>), QueryError>;
 
 /// Evaluates the query over its inputs.
 pub(crate) fn run(
-    prepared: &Prepared,
-    inputs: Vec<SelectInput>,
-    ctx: &EvalContext<'_>,
-    clock: Option<Clock<'_>>,
-) -> Outcome {
-    if prepared.depth <= DEPTH_ON_CALLER {
-        return run_here(prepared, inputs, ctx, clock);
-    }
-    let stack = prepared.depth * STACK_BYTES_PER_LEVEL;
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .stack_size(stack)
-            .spawn_scoped(scope, || run_here(prepared, inputs, ctx, clock))
-            .map_err(|e| QueryError::Storage(Box::new(e)))?;
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
-fn run_here(
     prepared: &Prepared,
     inputs: Vec<SelectInput>,
     ctx: &EvalContext<'_>,
@@ -143,7 +120,7 @@ impl Evaluator<'_> {
 
     /// Evaluates a node over steps. Afterwards nothing more is held than before, but for the result.
     pub(crate) fn eval(&self, id: NodeId, steps: &Steps) -> Result<Output, QueryError> {
-        self.measured(id, |_| self.eval_settled(id, steps))
+        with_room(|| self.measured(id, |_| self.eval_settled(id, steps)))
     }
 
     fn eval_settled(&self, id: NodeId, steps: &Steps) -> Result<Output, QueryError> {

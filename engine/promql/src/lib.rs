@@ -21,6 +21,7 @@ mod ops;
 mod options;
 mod plan;
 mod result;
+mod stack;
 
 pub use crate::ast::{Expr, Node, NodeId, NodeKind, PosRange, ValueType};
 pub use crate::error::{QueryError, SourceError};

@@ -26,6 +26,7 @@ use crate::result::QueryResult;
 use crate::series::Series;
 
 pub use distribute::{Engine, Fragment, join_answers};
+pub(crate) use explain::LEVELS_MAX;
 pub use explain::PlanNode;
 pub(crate) use hints::{info_matchers, info_modifiers};
 pub use rules::{Rule, Rules};
@@ -83,7 +84,6 @@ pub struct Prepared {
     pub(crate) fragments: HashMap<NodeId, Fragment>,
     /// What planning has to say.
     pub(crate) warnings: Vec<String>,
-    pub(crate) depth: usize,
 }
 
 /// What a selector reads: a selection, of which it may have to leave series out.
@@ -132,7 +132,7 @@ impl Prepared {
                 expr.ty().documented()
             )));
         }
-        depth::checked(&expr)?;
+        depth::check(&expr)?;
         durations::resolve(&mut expr, &params)?;
         fold::fold_context_calls(&mut expr, &params);
         let rules = options.rules;
@@ -148,7 +148,6 @@ impl Prepared {
         if rules.has(Rule::StepInvariants) {
             invariant::wrap(&mut expr);
         }
-        let depth = depth::checked(&expr)?;
         let mut prepared = Prepared {
             query: query.to_vec(),
             expr,
@@ -160,7 +159,6 @@ impl Prepared {
             unsorted: HashSet::new(),
             fragments: fragments.into_iter().collect(),
             warnings,
-            depth,
         };
         hints::collect(&mut prepared);
         if rules.has(Rule::MergeSelects) {

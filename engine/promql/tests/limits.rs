@@ -19,9 +19,11 @@ fn series(n: usize) -> Vec<Series> {
     (0..n).map(one).collect()
 }
 
+const RANGE: TimeParams =
+    TimeParams { start: Timestamp(600_000), end: Timestamp(1_200_000), step_ms: 60_000 };
+
 fn run(query: &str, n: usize, options: &Options, cancelled: bool) -> Result<Value, QueryError> {
-    let params = TimeParams { start: Timestamp(600_000), end: Timestamp(1_200_000), step_ms: 60_000 };
-    let prepared = Prepared::new(query, params, options)?;
+    let prepared = Prepared::new(query, RANGE, options)?;
     let input = || -> SelectInput { Box::new(series(n).into_iter().map(Ok)) };
     let inputs = prepared.selects().iter().map(|_| input()).collect();
     let cancelled = AtomicBool::new(cancelled);
@@ -113,10 +115,33 @@ fn extreme_times_are_refused_or_empty() {
 
 #[test]
 fn deep_queries_are_evaluated_or_refused() {
-    let deep = |n: usize| format!("{}1{}", "-(".repeat(n), ")".repeat(n));
-    run(&deep(100), 0, &Options::default(), false).expect("100 levels are fine");
-    let error = run(&deep(3_000), 0, &Options::default(), false).expect_err("too deep");
-    assert_eq!(error.kind(), ErrorKind::Invalid);
+    let nested = |open: &str, n: usize, close: &str| format!("{}1{}", open.repeat(n), close.repeat(n));
+    let chained = |link: &str, n: usize| format!("m_total{}", link.repeat(n));
+    let check = move || {
+        for query in [
+            nested("-(", 2_000, ")"),
+            nested("(", 4_000, ")"),
+            nested("2 ^ ", 4_000, ""),
+            format!("{}m_total{}", "abs(".repeat(2_000), ")".repeat(2_000)),
+            format!("{}m_total{}", "sum(".repeat(2_000), ")".repeat(2_000)),
+            format!("{}m_total", "-".repeat(2_000)),
+            chained(" + 1", 20_000),
+            chained(" + m_total", 2_000),
+            chained(" or m_total", 2_000),
+        ] {
+            let begin: String = query.chars().take(20).collect();
+            let prepared = Prepared::new(&query, RANGE, &Options::default());
+            drop(prepared.unwrap_or_else(|e| panic!("{begin}: {e}")).explain());
+            run(&query, 2, &Options::default(), false).unwrap_or_else(|e| panic!("{begin}: {e}"));
+        }
+        for query in [nested("(", 6_000, ")"), chained(" + m_total", 31_000)] {
+            let error = run(&query, 2, &Options::default(), false).expect_err("too deep");
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+        }
+    };
+    // What a thread of the pool has.
+    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(check).expect("a thread");
+    thread.join().expect("no panic and no overflow");
 }
 
 /// As upstream's `TestMaxQuerySamples` counts them.

@@ -33,22 +33,22 @@ fn deep_nesting_is_refused() {
         {
             let query = format!("{}1{}", open.repeat(20_000), close.repeat(20_000));
             let error = parse(&query, &ParseOptions::ALL).expect_err("too deep").to_string();
-            let expected = error.ends_with("expression nests deeper than 400 levels") || open.contains('[');
+            let expected = error.ends_with("expression nests deeper than 5000 levels") || open.contains('[');
             assert!(expected, "{open}: {error}");
         }
         let query = format!("a[{}1{}]", "(".repeat(20_000), ")".repeat(20_000));
         let error = parse(&query, &ParseOptions::ALL).expect_err("too deep").to_string();
-        assert!(error.ends_with("expression nests deeper than 400 levels"), "{error}");
+        assert!(error.ends_with("expression nests deeper than 5000 levels"), "{error}");
     });
 }
 
 #[test]
 fn nesting_within_the_limit_is_accepted() {
     on_small_stack(|| {
-        let query = format!("{}1{}", "(".repeat(390), ")".repeat(390));
+        let query = format!("{}1{}", "(".repeat(4_900), ")".repeat(4_900));
         let expr = parse(&query, &ParseOptions::ALL).expect("a valid query");
         assert_eq!(expr.to_string(), query);
-        assert!(to_json(&expr).is_some());
+        assert_eq!(to_json(&expr), None);
     });
 }
 

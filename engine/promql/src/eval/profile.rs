@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::budget::{Budget, Peaks};
 use crate::ast::NodeId;
-use crate::plan::Prepared;
+use crate::plan::{LEVELS_MAX, Prepared};
 
 /// A clock handed in: the time since some moment, ascending.
 pub type Clock<'a> = &'a (dyn Fn() -> Duration + Sync);
@@ -84,20 +84,20 @@ impl<'a> Profile<'a> {
     /// The tree of costs.
     pub(super) fn into_analysis(self, prepared: &Prepared) -> Analysis {
         let costs = self.costs.into_inner().unwrap_or_else(PoisonError::into_inner);
-        node(prepared, &costs, prepared.expr.root())
+        node(prepared, &costs, prepared.expr.root(), 1)
     }
 }
 
-fn node(prepared: &Prepared, costs: &[Cost], id: NodeId) -> Analysis {
+fn node(prepared: &Prepared, costs: &[Cost], id: NodeId, level: usize) -> Analysis {
     let bare = prepared.expr.unparen(id);
     let cost = costs[bare.0 as usize];
-    let children = prepared.expr.children(bare);
+    let children = if level < LEVELS_MAX { prepared.expr.children(bare) } else { Vec::new() };
     Analysis {
         name: prepared.operator_name(bare),
         execution_time: cost.time,
         peak_samples: cost.samples,
         peak_bytes: cost.bytes,
         total_samples: cost.total,
-        children: children.into_iter().map(|child| node(prepared, costs, child)).collect(),
+        children: children.into_iter().map(|child| node(prepared, costs, child, level + 1)).collect(),
     }
 }

@@ -20,9 +20,10 @@ use super::token::{Keyword, Token, TokenKind};
 use crate::ast::{
     Binary, BinaryOp, Cardinality, Node, NodeId, NodeKind, PosRange, ValueType, VectorMatching,
 };
+use crate::stack::with_room;
 
 /// How deeply an expression may nest. Chains of left-associative operators do not count.
-const NESTING_MAX: u32 = 400;
+const NESTING_MAX: u32 = 5_000;
 
 /// The parse ended; the reason is among the errors.
 pub(super) struct Stop;
@@ -188,7 +189,7 @@ impl<'a> Parser<'a> {
             return Err(Stop);
         }
         self.depth += 1;
-        let result = parse(self);
+        let result = with_room(|| parse(self));
         self.depth -= 1;
         result
     }

@@ -3,11 +3,11 @@
 use crate::ast::Expr;
 use crate::error::QueryError;
 
-/// Deeper queries are refused: their evaluation would need too much stack.
-const DEPTH_MAX: usize = 1_000;
+/// Deeper queries are refused: their evaluation would need too much stack, some kilobytes a level.
+const DEPTH_MAX: usize = 30_000;
 
-/// The depth of the expression.
-pub(super) fn checked(expr: &Expr) -> Result<usize, QueryError> {
+/// Refuses an expression that is too deep.
+pub(super) fn check(expr: &Expr) -> Result<(), QueryError> {
     let mut pending = vec![(expr.root(), 1)];
     let mut deepest = 0;
     while let Some((id, depth)) = pending.pop() {
@@ -17,5 +17,5 @@ pub(super) fn checked(expr: &Expr) -> Result<usize, QueryError> {
     if deepest > DEPTH_MAX {
         return Err(QueryError::BadData(format!("query nests {deepest} levels, more than {DEPTH_MAX}")));
     }
-    Ok(deepest)
+    Ok(())
 }

@@ -19,6 +19,7 @@ use crate::ast::{
 };
 use crate::functions_table::function;
 use crate::options::TimeParams;
+use crate::stack::with_room;
 
 pub use engines::Engine;
 pub use join::join_answers;
@@ -77,6 +78,10 @@ struct Cutter<'a> {
 impl Cutter<'_> {
     /// Cuts below a node and tells how the node stands.
     fn visit(&mut self, id: NodeId) -> Part {
+        with_room(|| self.visit_here(id))
+    }
+
+    fn visit_here(&mut self, id: NodeId) -> Part {
         match self.expr[id].kind.clone() {
             NodeKind::Number { .. } | NodeKind::String(_) | NodeKind::Duration(_) => Part::Constant,
             NodeKind::Vector(_) => Part::Open,

@@ -4,6 +4,9 @@ use super::Prepared;
 use crate::ast::{NodeId, NodeKind};
 use crate::print::node_head;
 
+/// Operators further down are left out of plans and analyses: those who read or drop them recurse.
+pub(crate) const LEVELS_MAX: usize = 1_000;
+
 /// An operator of a plan and what it reads from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanNode {
@@ -16,12 +19,13 @@ pub struct PlanNode {
 impl Prepared {
     /// The plan, after all rewriting.
     pub fn explain(&self) -> PlanNode {
-        self.plan_node(self.expr.root())
+        self.plan_node(self.expr.root(), 1)
     }
 
-    fn plan_node(&self, id: NodeId) -> PlanNode {
+    fn plan_node(&self, id: NodeId, level: usize) -> PlanNode {
         let id = self.expr.unparen(id);
-        let children = self.expr.children(id).into_iter().map(|child| self.plan_node(child)).collect();
+        let children = if level < LEVELS_MAX { self.expr.children(id) } else { Vec::new() };
+        let children = children.into_iter().map(|child| self.plan_node(child, level + 1)).collect();
         PlanNode { name: self.operator_name(id), children }
     }
 

@@ -7,6 +7,7 @@ use tithon_index::{MatchOp, Matcher};
 
 use super::{Prepared, Reading, SelectHints, SelectSpec, distribute};
 use crate::ast::{AtModifier, BinaryOp, Expr, NodeId, NodeKind, VectorSelector};
+use crate::stack::with_room;
 
 /// Fills in the selections in the order in which upstream makes them: depth first.
 pub(super) fn collect(prepared: &mut Prepared) {
@@ -39,7 +40,7 @@ fn visit(prepared: &mut Prepared, id: NodeId, path: &mut Vec<NodeId>) {
         _ => {
             path.push(id);
             for child in prepared.expr.children(id) {
-                visit(prepared, child, path);
+                with_room(|| visit(prepared, child, path));
             }
             path.pop();
         }

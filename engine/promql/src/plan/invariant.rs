@@ -5,6 +5,7 @@
 
 use crate::ast::{AtModifier, Expr, Node, NodeId, NodeKind};
 use crate::options::TimeParams;
+use crate::stack::with_room;
 
 /// Functions whose result depends on the step even when their arguments do not.
 const UNSAFE: [&str; 15] = [
@@ -60,6 +61,10 @@ pub(super) fn wrap(expr: &mut Expr) {
 
 /// Whether the node is invariant; wraps invariant parts of those that are not.
 fn visit(expr: &mut Expr, id: NodeId) -> bool {
+    with_room(|| visit_here(expr, id))
+}
+
+fn visit_here(expr: &mut Expr, id: NodeId) -> bool {
     match &expr[id].kind {
         NodeKind::Number { .. } | NodeKind::String(_) | NodeKind::Duration(_) => true,
         NodeKind::Vector(s) => s.at != AtModifier::None,
