@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use arbitrary::{Arbitrary, Unstructured};
-use tithon_fuzz::{chunks, histograms, index, promql};
+use tithon_fuzz::{chunks, evaluate, histograms, index, promql};
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 10] = [
+const TARGETS: [(&str, Body); 11] = [
     ("chunks_decode", chunks::decode_chunk),
     ("chunks_segment", chunks::open_segment),
     ("chunks_round_trip", |data| chunks::round_trip(&made_of::<Vec<_>>(data))),
@@ -18,6 +18,7 @@ const TARGETS: [(&str, Body); 10] = [
     ("index_series_entry", index::series_entry),
     ("index_matcher", index::matcher),
     ("index_sets", |data| index::set_operations(&made_of(data))),
+    ("promql_evaluate", |data| _ = evaluate::evaluate(data)),
     ("promql_parse", promql::parse_bytes),
 ];
 
