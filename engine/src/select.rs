@@ -60,6 +60,8 @@ pub enum Step {
 const BATCH_SERIES: usize = 4096;
 /// Chunks fetched at once, unless one series alone has more.
 const BATCH_CHUNKS: usize = 16_384;
+/// Series entries that one thread decodes at a time.
+const DECODED_TOGETHER: usize = 256;
 /// Series whose chunks one thread cuts at least.
 const CUT_TOGETHER: usize = 64;
 /// Bytes that Thanos assumes of an entry and of a chunk where meta.json does not tell.
@@ -236,15 +238,32 @@ impl Select {
         series
     }
 
-    /// Queues the series that have a chunk in range which is not wholly deleted.
+    /// Queues the series that have a chunk in range which is not wholly deleted, decoded on as many threads as the pool
+    /// has.
     fn decode_entries(&mut self, ids: &[SeriesRef], records: &Records) -> Result<(), BlockError> {
-        let header = Arc::clone(&self.header);
-        let mut decoder = SeriesDecoder::new(&header);
+        let parts = ids.par_chunks(DECODED_TOGETHER).enumerate();
+        let decoded: Vec<Result<Vec<Pending>, BlockError>> =
+            parts.map(|(part, ids)| self.entries(ids, part * DECODED_TOGETHER, records)).collect();
+        for pending in decoded {
+            self.pending.extend(pending?);
+        }
+        Ok(())
+    }
+
+    /// The series of some ids, the first one's entry being record `first`.
+    fn entries(
+        &self,
+        ids: &[SeriesRef],
+        first: usize,
+        records: &Records,
+    ) -> Result<Vec<Pending>, BlockError> {
+        let mut decoder = SeriesDecoder::new(&self.header);
         let mut entry = SeriesEntry::default();
+        let mut pending = Vec::with_capacity(ids.len());
         for (i, id) in ids.iter().enumerate() {
-            let bytes = records.bytes(i)?;
+            let bytes = records.bytes(first + i)?;
             entry
-                .decode(bytes, header.series_offset(*id), self.request.range)
+                .decode(bytes, self.header.series_offset(*id), self.request.range)
                 .map_err(BlockError::index(self.block))?;
             let deleted = self.tombstones.of(u64::from(id.0));
             if !deleted.is_empty() {
@@ -255,9 +274,9 @@ impl Select {
             }
             entry.chunks.sort_by_key(|c| (c.min_time, c.max_time));
             let labels = decoder.labels(&entry).map_err(BlockError::index(self.block))?;
-            self.pending.push_back(Pending { id: *id, labels, chunks: entry.chunks.clone() });
+            pending.push(Pending { id: *id, labels, chunks: entry.chunks.clone() });
         }
-        Ok(())
+        Ok(pending)
     }
 
     /// Cuts the chunks out of what was fetched, on as many threads as the pool has; `None` when deletions left nothing
