@@ -23,7 +23,7 @@ const SERIES_PER_BATCH: usize = 512;
 /// No fewer than so many, however many steps there are.
 const SERIES_PER_BATCH_MIN: usize = 16;
 /// How many results of a step a batch holds where there are many steps.
-const STEPS_PER_BATCH: usize = 1 << 20;
+const STEPS_PER_BATCH: usize = 1 << 17;
 
 /// Whether more series are wanted.
 pub(crate) type Flow = Result<ControlFlow<()>, QueryError>;
