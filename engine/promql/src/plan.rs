@@ -9,6 +9,7 @@ mod fold;
 mod hints;
 mod invariant;
 mod merge;
+mod projection;
 mod propagate;
 mod rules;
 mod sorts;
@@ -64,6 +65,9 @@ pub struct SelectHints {
     pub grouping: Vec<Box<[u8]>>,
     /// The most series wanted; 0 is all.
     pub limit: u64,
+    /// The labels that matter, ascending, where not all do. Series may come without others, if those that are alike then
+    /// get one more label of any name to tell them apart, and in their order. Upstream: `ProjectionLabels`.
+    pub projection: Option<Vec<Box<[u8]>>>,
 }
 
 /// A query ready to be evaluated.
@@ -163,6 +167,9 @@ impl Prepared {
         hints::collect(&mut prepared);
         if rules.has(Rule::MergeSelects) {
             merge::selects(&mut prepared);
+        }
+        if rules.has(Rule::Projection) {
+            projection::labels(&mut prepared);
         }
         if rules.has(Rule::TrimSorts) {
             prepared.unsorted = sorts::unseen(&prepared.expr);

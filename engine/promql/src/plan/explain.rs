@@ -53,6 +53,13 @@ impl Prepared {
                 name.push_str(&format!(" filtered by {{{}}}", filter.join(", ")));
             }
         }
+        if let Some(reading) = self.reads.get(&id)
+            && let Some(labels) = &self.selects[reading.select].hints.projection
+        {
+            let shown = labels.iter().filter(|name| !matches!(&name[..], b"__type__" | b"__unit__"));
+            let labels: Vec<_> = shown.map(|name| String::from_utf8_lossy(name)).collect();
+            name.push_str(&format!(", of labels {}", labels.join(", ")));
+        }
         if self.stats_only.contains(&id) {
             name.push_str(", without buckets");
         }

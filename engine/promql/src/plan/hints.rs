@@ -87,6 +87,7 @@ fn selector_spec(prepared: &Prepared, s: &VectorSelector, path: &[NodeId]) -> Se
             by,
             grouping,
             limit: 0,
+            projection: None,
         },
     }
 }

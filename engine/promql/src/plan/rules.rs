@@ -22,11 +22,13 @@ pub enum Rule {
     TrimSorts,
     /// Input is read no further when the result is settled: `limitk`, `group` and `absent` of a selector.
     StopEarly,
+    /// Selections are told the labels that matter to their readers: what storage may leave out.
+    Projection,
 }
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Rule; 7] = [
+    pub const ALL: [Rule; 8] = [
         Rule::ConstantFolding,
         Rule::StepInvariants,
         Rule::MatchersThroughSets,
@@ -34,6 +36,7 @@ impl Rule {
         Rule::MergeSelects,
         Rule::TrimSorts,
         Rule::StopEarly,
+        Rule::Projection,
     ];
 }
 
