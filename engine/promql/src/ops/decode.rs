@@ -1,6 +1,7 @@
 //! From what storage hands in to decoded samples, in batches of series spread over threads.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 use tithon_chunks::{
@@ -23,7 +24,15 @@ const SERIES_PER_BATCH: usize = 512;
 /// No fewer than so many, however many steps there are.
 const SERIES_PER_BATCH_MIN: usize = 16;
 /// How many results of a step a batch holds where there are many steps.
-const STEPS_PER_BATCH: usize = 1 << 17;
+const STEPS_PER_BATCH: usize = 1 << 19;
+/// The same in the first batch, and once a series has had histograms: each takes as much as tens of floats.
+const STEPS_PER_BATCH_OF_HISTOGRAMS: usize = 1 << 16;
+
+/// How many series of so many steps a batch may hold.
+fn batch_size(n_steps: usize, may_be_large: bool) -> usize {
+    let n = if may_be_large { STEPS_PER_BATCH } else { STEPS_PER_BATCH_OF_HISTOGRAMS };
+    (n / n_steps.max(1)).clamp(SERIES_PER_BATCH_MIN, SERIES_PER_BATCH)
+}
 
 /// Whether more series are wanted.
 pub(crate) type Flow = Result<ControlFlow<()>, QueryError>;
@@ -45,11 +54,14 @@ pub(crate) fn for_each_series<T: Send>(
 ) -> Result<(), QueryError> {
     let (Some(mut input), range) = ev.take_input(id) else { return Ok(()) };
     let stats_only = ev.prepared.stats_only.contains(&id);
-    let n_max = (STEPS_PER_BATCH / reach.n_steps().max(1)).clamp(SERIES_PER_BATCH_MIN, SERIES_PER_BATCH);
+    let has_histograms = AtomicBool::new(false);
     let one = |scratch: &mut Samples, series: Series| -> Worked<T> {
         ev.check_cancelled()?;
         let mut notes = Notes::default();
         decode(series.data, range, reach, stats_only, scratch)?;
+        if !scratch.histograms.timestamps.is_empty() {
+            has_histograms.store(true, Ordering::Relaxed);
+        }
         let result = work(&series.labels, scratch, &mut notes)?;
         Ok((series.labels, result, notes))
     };
@@ -65,8 +77,13 @@ pub(crate) fn for_each_series<T: Send>(
         }
         Ok(ControlFlow::Continue(()))
     };
+    let mut is_first = true;
     let mut fetch = || {
-        let wanted = input.by_ref().take(n_max).take_while(|_| !ev.ctx.is_cancelled());
+        let may_be_large = !std::mem::take(&mut is_first) && !has_histograms.load(Ordering::Relaxed);
+        let wanted = input
+            .by_ref()
+            .take(batch_size(reach.n_steps(), may_be_large))
+            .take_while(|_| !ev.ctx.is_cancelled());
         let batch = wanted.collect::<Result<Vec<Series>, _>>().map_err(QueryError::Storage);
         ev.check_cancelled()?;
         batch
