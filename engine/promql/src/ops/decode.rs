@@ -132,10 +132,12 @@ fn decode(
             trim(out, range);
             if stats_only {
                 let mut batch = HistogramBatch::default();
-                for (t, h) in out.histograms.timestamps.iter().zip(&out.histograms.values) {
-                    batch.push(*t, 0, h);
+                for (i, (t, h)) in out.histograms.timestamps.iter().zip(&out.histograms.values).enumerate() {
+                    let start = out.histogram_start_timestamps.get(i).copied().unwrap_or(0);
+                    batch.push(*t, start, h);
                 }
-                out.histograms.values = stats_of(batch.rows()).collect();
+                clear_histograms(out);
+                push_stats(&batch, reach, out);
             }
         }
     }
@@ -234,45 +236,71 @@ fn part(a: TimeRange, b: TimeRange) -> Option<TimeRange> {
 fn push_stats(batch: &HistogramBatch, reach: &Reach, out: &mut Samples) {
     let held = |row: &HistogramRow<'_>| reach.within(TimeRange { min: row.t, max: row.t }).is_some();
     let has_starts = batch.start_timestamps().iter().any(|start| *start != 0);
-    for row in batch.rows().filter(held) {
+    let rows: Vec<HistogramRow<'_>> = batch.rows().collect();
+    let hints = stats_hints(&rows, reach);
+    for (row, hint) in rows.iter().zip(hints).filter(|(row, _)| held(row)) {
         out.histograms.timestamps.push(row.t.0);
         if has_starts {
             out.histogram_start_timestamps.push(row.st.0);
         }
-    }
-    out.histograms.values.extend(stats_of(batch.rows().filter(held)));
-}
-
-/// Histograms with schema, count, sum and reset hint only, the hint as it follows from the buckets of the one before
-/// that a window holds.
-///
-/// Upstream: `promql/histogram_stats_iterator.go`.
-fn stats_of<'a>(rows: impl Iterator<Item = HistogramRow<'a>>) -> impl Iterator<Item = FloatHistogram> {
-    let mut last: Option<HistogramRow<'_>> = None;
-    rows.map(move |row| {
-        let mut hint = row.counter_reset_hint;
-        if let Some(last) = last.filter(|_| !row.is_stale() && hint == CounterResetHint::Unknown) {
-            let reset = row.detect_reset(&last);
-            hint = if reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
-        }
-        if !row.is_stale() {
-            last = Some(row);
-        }
-        FloatHistogram {
+        out.histograms.values.push(FloatHistogram {
             counter_reset_hint: hint,
             schema: row.layout.schema,
             count: row.count,
             sum: row.sum,
             ..FloatHistogram::default()
+        });
+    }
+}
+
+/// The reset hints of histograms whose buckets are lost: as they follow from the buckets of the one read before, which is
+/// forgotten where a window lies so far on that those in between are jumped over.
+///
+/// Upstream: `promql/histogram_stats_iterator.go`.
+fn stats_hints(rows: &[HistogramRow<'_>], reach: &Reach) -> Vec<CounterResetHint> {
+    let mut hints: Vec<CounterResetHint> = rows.iter().map(|row| row.counter_reset_hint).collect();
+    let mut last: Option<&HistogramRow<'_>> = None;
+    let mut n_read = 0;
+    let mut read = |i: usize, last: &mut Option<_>| {
+        if i < n_read || rows[i].is_stale() {
+            return;
         }
-    })
+        n_read = i + 1;
+        if let (CounterResetHint::Unknown, Some(before)) = (hints[i], *last) {
+            let reset = rows[i].detect_reset(before);
+            hints[i] = if reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
+        }
+        *last = Some(&rows[i]);
+    };
+    let mut at = 0;
+    for (from, to) in reach.visits() {
+        if at < rows.len() && rows[at].t.0 < from {
+            last = None;
+            at += rows[at..].partition_point(|row| row.t.0 < from);
+        }
+        while at < rows.len() && rows[at].t.0 < to {
+            read(at, &mut last);
+            at += 1;
+        }
+        if at == rows.len() {
+            break;
+        }
+        if rows[at].t.0 == to {
+            read(at, &mut last);
+        }
+    }
+    hints
 }
 
 fn clear(samples: &mut Samples) {
     samples.floats.clear();
+    samples.float_start_timestamps.clear();
+    clear_histograms(samples);
+}
+
+fn clear_histograms(samples: &mut Samples) {
     samples.histograms.timestamps.clear();
     samples.histograms.values.clear();
-    samples.float_start_timestamps.clear();
     samples.histogram_start_timestamps.clear();
 }
 

@@ -143,7 +143,7 @@ impl RangeArg {
         let lookback = ev.options().lookback_delta_ms;
         let before = if self.anchored || self.smoothed { lookback } else { 0 };
         let after = if self.smoothed { lookback } else { 0 };
-        Reach::new(self.reference, steps, self.range_ms.saturating_add(before), after)
+        Reach::new(self.reference, steps, self.range_ms.saturating_add(before), after).of_range()
     }
 
     /// Runs `work` on each series, stale markers removed, and hands the results to `sink` in order.

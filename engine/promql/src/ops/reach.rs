@@ -18,6 +18,8 @@ pub(crate) struct Reach {
     before: i64,
     /// How far it reaches on.
     after: i64,
+    /// Whether they are those of a range vector.
+    is_range: bool,
 }
 
 impl Reach {
@@ -25,7 +27,28 @@ impl Reach {
     pub(crate) fn new(reference: Reference, steps: &Steps, before: i64, after: i64) -> Reach {
         let n = if reference.is_fixed() { steps.len.min(1) } else { steps.len };
         let n = i64::try_from(n).unwrap_or(i64::MAX);
-        Reach { first: reference.at(steps.start), interval: steps.interval.max(1), n, before, after }
+        let (first, interval) = (reference.at(steps.start), steps.interval.max(1));
+        Reach { first, interval, n, before, after, is_range: false }
+    }
+
+    /// The same as the windows of a range vector.
+    pub(crate) fn of_range(self) -> Reach {
+        Reach { is_range: true, ..self }
+    }
+
+    /// For each window in turn, the time that upstream's iterator jumps to when it is not there yet, and the time up to
+    /// which it reads on. Upstream: `storage/buffer.go`, `storage/memoized_iterator.go`.
+    pub(crate) fn visits(&self) -> impl Iterator<Item = (i64, i64)> {
+        let reach = *self;
+        (0..reach.n).map(move |k| {
+            let back = match (reach.is_range, k) {
+                (false, _) => reach.before - 1,
+                (true, 0) => reach.before,
+                (true, _) => reach.before.min(reach.interval),
+            };
+            let t = reach.time(k).saturating_add(reach.after);
+            (t.saturating_sub(back), t)
+        })
     }
 
     /// How many different times are read.
