@@ -185,15 +185,24 @@ fn encode(report: &mut Report) {
         let samples: Vec<(i64, f64)> = (0..120 * 2_000)
             .map(|i| (15_000 * i as i64 + noise.below(3), value(&mut noise, i % 120)))
             .collect();
-        let mut run = || {
+        let (times, values): (Vec<i64>, Vec<f64>) = samples.iter().copied().unzip();
+        let mut single = || {
             for part in samples.chunks(120) {
                 let mut encoder = XorEncoder::with_capacity(512);
                 part.iter().for_each(|(t, value)| encoder.push(*t, *value));
                 black_box(encoder.finish());
             }
         };
-        let seconds = medians(N_ROUNDS, &mut [&mut run]);
-        report.row(&format!("encode/{name}"), "ns/sample", seconds[0] * 1e9 / samples.len() as f64, "", 0.0);
+        let mut columns = || {
+            for (times, values) in times.chunks(120).zip(values.chunks(120)) {
+                let mut encoder = XorEncoder::with_capacity(512);
+                encoder.extend(times, values);
+                black_box(encoder.finish());
+            }
+        };
+        let seconds = medians(N_ROUNDS, &mut [&mut columns, &mut single]);
+        let value = seconds[0] * 1e9 / samples.len() as f64;
+        report.row(&format!("encode/{name}"), "ns/sample", value, "one by one", seconds[1] / seconds[0]);
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! `0` equal; `10` bits in the last window; `11`, 5 bits leading zeros, 6 bits window size (0 is 64), the bits.
 
-use crate::bits::{BitReader, BitWriter};
+use std::hint::select_unpredictable;
+
+use crate::bits::{BitReader, BitWriter, Fields};
 
 /// Decoder state: the last window.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +96,32 @@ impl XorWriter {
         } else {
             let extend = |mark: u64| (prefix.0 << 2 | mark, prefix.1 + 2);
             self.write_nonzero(xor, extend(0b10), extend(0b11), out);
+        }
+    }
+
+    /// Does as [`XorWriter::write_after`]. Whether the window is kept is no branch, as nobody can foresee it.
+    #[inline(always)]
+    pub(crate) fn write_field(&mut self, prefix: (u64, u32), xor: u64, out: &mut Fields) {
+        if xor == 0 {
+            return out.write(prefix.0 << 1, prefix.1 + 1);
+        }
+        let lead = xor.leading_zeros().min(31);
+        let trail = xor.trailing_zeros();
+        let new = (lead < self.lead) | (trail < self.trail);
+        let (lead, trail) =
+            (select_unpredictable(new, lead, self.lead), select_unpredictable(new, trail, self.trail));
+        *self = XorWriter { lead, trail };
+        let size = 64 - lead - trail;
+        let shape = u64::from(lead) << 6 | u64::from(size & 63);
+        let head = prefix.0 << 2 | 0b10;
+        let (head, n) =
+            select_unpredictable(new, ((head | 1) << 11 | shape, prefix.1 + 13), (head, prefix.1 + 2));
+        let value = xor >> trail;
+        if n + size <= Fields::BITS {
+            out.write(head << size | value, n + size);
+        } else {
+            out.write(head, n);
+            out.write_wide(value, size);
         }
     }
 

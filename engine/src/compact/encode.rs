@@ -54,15 +54,19 @@ const XOR_BYTES: usize = 512;
 
 /// XOR chunks of the samples at these places, as [`ChunkBuilder`] makes them of floats without start timestamps.
 pub(super) fn xor_chunks(picked: &[usize], samples: &SampleBatch) -> Vec<EncodedChunk> {
-    let (times, values) = (samples.timestamps.as_slice(), samples.values.as_slice());
+    let (mut times, mut values) = ([0; CHUNK_SAMPLES], [0.0; CHUNK_SAMPLES]);
     let encode = |picked: &[usize]| {
+        let (times, values) = (&mut times[..picked.len()], &mut values[..picked.len()]);
+        for (i, place) in picked.iter().enumerate() {
+            (times[i], values[i]) = (samples.timestamps[*place], samples.values[*place]);
+        }
         let mut encoder = XorEncoder::with_capacity(XOR_BYTES);
-        picked.iter().for_each(|i| encoder.push(times[*i], values[*i]));
-        let at = |i: Option<&usize>| Timestamp(i.map_or(0, |i| times[*i]));
+        encoder.extend(times, values);
+        let at = |t: Option<&i64>| Timestamp(t.copied().unwrap_or_default());
         EncodedChunk {
             encoding: Encoding::Xor,
-            min_time: at(picked.first()),
-            max_time: at(picked.last()),
+            min_time: at(times.first()),
+            max_time: at(times.last()),
             data: encoder.finish().into(),
         }
     };

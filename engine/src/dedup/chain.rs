@@ -15,9 +15,50 @@ pub(crate) fn merge(tracks: &[Track<'_>]) -> Vec<Pick> {
 
 /// Like [`merge`], handing over one pick after the other.
 pub(crate) fn merge_each(tracks: &[Track<'_>], mut take: impl FnMut(Pick)) {
+    if let [a, b] = tracks {
+        return merge_two([a, b], take);
+    }
     let mut chain = Chain::new(tracks);
     while let Some(pick) = chain.next() {
         take(pick);
+    }
+}
+
+/// The rule for two: the heap holds the one that rests, or none once one has ended. The one that rests goes on where
+/// the other has come to its time or past it.
+fn merge_two(tracks: [&Track<'_>; 2], mut take: impl FnMut(Pick)) {
+    let times = tracks.map(Track::times);
+    // What the current one gave last, and where the other rests.
+    let mut at = [usize::MAX, 0];
+    let mut current = 0;
+    let mut other_rests = !times[1].is_empty();
+    let mut last = None;
+    let mut changed = true;
+    loop {
+        at[current] = at[current].wrapping_add(1);
+        let here = times[current].get(at[current]).copied();
+        if here.is_some() && here == last {
+            continue;
+        }
+        let there = if other_rests { Some(times[1 - current][at[1 - current]]) } else { None };
+        let time = match (here, there) {
+            (Some(here), None) => here,
+            (Some(here), Some(there)) if here < there => here,
+            (None, None) => return,
+            (_, Some(there)) => {
+                other_rests = here.is_some();
+                current = 1 - current;
+                changed = true;
+                if last == Some(there) {
+                    continue;
+                }
+                there
+            }
+        };
+        last = Some(time);
+        let float = tracks[current].float(at[current]);
+        take(Pick { track: current, index: at[current], float, consecutive: !changed });
+        changed = false;
     }
 }
 
@@ -100,5 +141,30 @@ impl<'a> Chain<'a> {
 
     fn time(&self, track: usize) -> i64 {
         self.tracks[track].times()[self.at[track]]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn times() -> impl Strategy<Value = Vec<i64>> {
+        prop::collection::vec(0i64..40, 0..30).prop_map(|mut times| {
+            times.sort_unstable();
+            times
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn two_are_merged_as_by_the_heap(a in times(), b in times()) {
+            let values = vec![0.5; 30];
+            let tracks = [Track::floats(&a, &values[..a.len()]), Track::floats(&b, &values[..b.len()])];
+            let mut chain = Chain::new(&tracks);
+            let by_heap: Vec<Pick> = std::iter::from_fn(|| chain.next()).collect();
+            prop_assert_eq!(merge(&tracks), by_heap);
+        }
     }
 }
