@@ -5,10 +5,11 @@ mod block;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tithon_compact::TimeBound;
 
 pub use self::block::*;
 use crate::compact::CompactorFlags;
-use crate::flags::{BucketFlags, Duration, LogFlags, ServerFlags, parse_duration};
+use crate::flags::{BucketFlags, Duration, LogFlags, ServerFlags, parse_duration, parse_time};
 
 /// Long-term storage for Prometheus: a drop-in for Thanos, one process at a time.
 ///
@@ -62,6 +63,10 @@ pub struct StandaloneFlags {
     #[arg(long = "demo.hours", value_name = "HOURS", default_value_t = 48,
           value_parser = clap::value_parser!(u32).range(1..=336))]
     pub demo_hours: u32,
+    /// Where the demo data end; the data of one end are always the same.
+    #[arg(long = "demo.end", value_name = "TIME", default_value = "0s", value_parser = parse_time,
+          allow_hyphen_values = true)]
+    pub demo_end: TimeBound,
     /// How often the bucket is looked through for new and gone blocks.
     #[arg(long = "sync-block-duration", value_name = "DURATION", default_value = "15m", value_parser = parse_duration)]
     pub sync_block_duration: Duration,

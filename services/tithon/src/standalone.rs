@@ -106,6 +106,7 @@ async fn embedded(flags: &StandaloneFlags) -> Result<PathBuf, StandaloneError> {
         let (target, hours) = (dir.clone(), flags.demo_hours);
         // Before 1970 there is no demo.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
+        let end = flags.demo_end.at_ms(now).max(0);
         // Filled beside the bucket and renamed: an interrupted fill leaves an empty bucket, never half a demo.
         let filling = flags.data_dir.join("bucket.tmp-demo");
         if filling.exists() {
@@ -113,7 +114,7 @@ async fn embedded(flags: &StandaloneFlags) -> Result<PathBuf, StandaloneError> {
         }
         std::fs::create_dir(&filling).map_err(failed)?;
         let folder = filling.clone();
-        tokio::task::spawn_blocking(move || demo::fill(&folder, now, hours)).await??;
+        tokio::task::spawn_blocking(move || demo::fill(&folder, end, hours)).await??;
         std::fs::remove_dir(&target).and_then(|()| std::fs::rename(&filling, &target)).map_err(failed)?;
     }
     Ok(dir)

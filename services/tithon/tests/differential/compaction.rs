@@ -40,7 +40,13 @@ fn a_compacted_demo_answers_as_before() {
     }
     let dir = tempfile::tempdir().unwrap();
     let data = format!("--data-dir={}", dir.path().display());
-    let common = ["--demo", "--demo.hours=48", "--query.max-samples=500000000", &data];
+    let common = [
+        "--demo",
+        "--demo.hours=48",
+        "--demo.end=2024-05-01T00:20:00Z",
+        "--query.max-samples=500000000",
+        &data,
+    ];
     let server = Server::standalone(&[&common[..], &["--no-compact"]].concat());
     let bucket = dir.path().join("bucket");
     let before = metas(&bucket);

@@ -8,6 +8,10 @@ use serde_json::Value;
 
 use super::process::{Server, TITHON, copy_dir, output};
 
+/// At a fixed end nothing restarts in the hours that are asked for: Prometheus 2.42 extrapolates a counter that begins
+/// inside its window otherwise than 3.x.
+const DEMO_END: &str = "2024-05-01T00:20:00Z";
+
 #[test]
 fn demo_blocks_in_prometheus() {
     if !super::enabled() {
@@ -19,9 +23,10 @@ fn demo_blocks_in_prometheus() {
         "--demo",
         "--no-compact",
         "--demo.hours=6",
+        &format!("--demo.end={DEMO_END}"),
         &format!("--data-dir={}", data.display()),
     ]);
-    let jobs = filled.get("/api/v1/query", &[("query", "count by (job) (up)")]);
+    let jobs = filled.get("/api/v1/query", &[("query", "count by (job) (up)"), ("time", DEMO_END)]);
     assert!(jobs["data"]["result"].as_array().unwrap().len() >= 3, "{jobs}");
     drop(filled);
 
