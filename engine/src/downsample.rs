@@ -3,6 +3,7 @@
 //!
 //! Output bytes equal upstream's. Thanos `pkg/compact/downsample/downsample.go`.
 
+mod columns;
 mod floats;
 mod histograms;
 mod series;
@@ -85,7 +86,7 @@ impl Made {
                     labels: symbols.labels(batch.labels(i)),
                     source,
                 };
-                let made = series::levels(&batch.encoded(i)?, from, targets).map_err(at_fault)?;
+                let made = series::levels(&batch.slices(i)?, from, targets).map_err(at_fault)?;
                 for (chunks, out) in made.iter().zip(&mut out) {
                     for chunk in chunks {
                         out.make(chunk).map_err(|source| BlockError::Written { block, source })?;

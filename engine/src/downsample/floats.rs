@@ -1,18 +1,21 @@
 //! Floats by window: raw samples to five aggregates, and five aggregates to coarser ones.
 
-use tithon_chunks::{
-    Aggregate, AggregateChunk, ChunkError, EncodedChunk, Encoding, STALE_NAN_BITS, SampleBatch, TimeRange,
-    Timestamp, XorEncoder, decode_float_chunks, decode_floats,
-};
+use tithon_chunks::{Aggregate, ChunkError, SampleBatch, Timestamp};
 
-use super::window::{FloatParts, chunk_target, each_window, fit_a_chunk, window_end};
+use super::columns::{Columns, Emitted};
+use super::window::{chunk_target, fit_a_chunk, window_end, windows};
 use crate::dedup::{Track, counter};
 
 /// The scrape interval that upstream assumes of raw samples.
 pub(super) const RAW_INTERVAL_MS: i64 = 60_000;
 
-/// Aggregates raw samples (no stale markers, in order of time) into chunks whose borders are borders of windows.
-pub(super) fn from_raw(samples: &SampleBatch, resolution: i64) -> Result<Vec<EncodedChunk>, ChunkError> {
+/// Aggregates raw samples (no stale markers, in order of time) into chunks whose borders are borders of windows. With
+/// `nan`, some values may be NaN.
+pub(super) fn from_raw(
+    samples: &SampleBatch,
+    nan: bool,
+    resolution: i64,
+) -> Result<Vec<Columns>, ChunkError> {
     let (mut times, mut values) = (samples.timestamps.as_slice(), samples.values.as_slice());
     let (Some(&first), Some(&last)) = (times.first(), times.last()) else { return Ok(Vec::new()) };
     let target = chunk_target(first, last, RAW_INTERVAL_MS, resolution, times.len());
@@ -23,100 +26,132 @@ pub(super) fn from_raw(samples: &SampleBatch, resolution: i64) -> Result<Vec<Enc
         let end = window_end(times[n - 1], resolution);
         n += times[n..].iter().take_while(|t| **t <= end).count();
         check_fit(&times[..n], resolution)?;
-        out.extend(raw_batch(&times[..n], &values[..n], resolution));
+        out.extend(raw_batch(&times[..n], &values[..n], nan, resolution));
         (times, values) = (&times[n..], &values[n..]);
     }
     Ok(out)
 }
 
 /// One chunk; `None` if all samples are NaN.
-fn raw_batch(times: &[i64], values: &[f64], resolution: i64) -> Option<EncodedChunk> {
-    if values.iter().fold(false, |any, v| any | v.is_nan()) {
+fn raw_batch(times: &[i64], values: &[f64], nan: bool, resolution: i64) -> Option<Columns> {
+    if nan {
         let kept = times.iter().copied().zip(values.iter().copied()).filter(|(_, v)| !v.is_nan());
         let (times, values): (Vec<i64>, Vec<f64>) = kept.unzip();
-        return raw_batch(&times, &values, resolution);
+        return raw_batch(&times, &values, false, resolution);
     }
-    let (first, last_value) = (*times.first()?, *values.last()?);
-    let mut parts = FloatParts::default();
-    let mut range = Emitted::default();
-    parts.counter.push(first, values[0]);
-    let end = each_window(times, values, resolution, |t, window| {
-        range.add(t);
-        parts.count.push(t, window.count);
-        parts.sum.push(t, window.sum);
-        parts.min.push(t, window.min);
-        parts.max.push(t, window.max);
-        parts.counter.push(t, window.counter);
+    let (first, last) = (*times.first()?, *times.last()?);
+    let room = times.len().min(last.saturating_sub(first) as usize / resolution as usize + 2);
+    let mut ends: Vec<i64> = Vec::with_capacity(room + 2);
+    let mut columns: [Vec<f64>; 5] = std::array::from_fn(|_| Vec::with_capacity(room + 2));
+    let mut running = Running::new();
+    columns[Aggregate::Counter as usize].push(values[0]);
+    for (end, samples) in windows(times, resolution) {
+        let window = running.add(&values[samples]);
+        ends.push(end);
+        columns.iter_mut().zip(window).for_each(|(column, value)| column.push(value));
+    }
+    columns[Aggregate::Counter as usize].extend(values.last());
+    let (min, max) = (ends[0], ends[ends.len() - 1]);
+    let mut framed = Vec::with_capacity(ends.len() + 2);
+    framed.push(first);
+    framed.extend_from_slice(&ends);
+    framed.push(max);
+    let n_windows = ends.len();
+    let mut times = [ends.clone(), ends.clone(), ends.clone(), ends, framed].into_iter();
+    let columns = columns.map(|values| {
+        let timestamps = times.next().expect("as many as columns");
+        Some(SampleBatch { timestamps, values })
     });
-    parts.counter.push(end, last_value);
-    let FloatParts { count, sum, min, max, counter } = parts;
-    let columns = [count, sum, min, max, counter].map(|c| Some((Encoding::Xor, c.finish())));
-    Some(chunk(&columns, range))
+    Some(Columns { columns, range: Emitted { min, max }, n_windows })
 }
 
-/// Aggregates chunks of floats that were aggregated more finely.
-pub(super) fn from_aggregates(
-    chunks: &[AggregateChunk<'_>],
-    resolution: i64,
-) -> Result<EncodedChunk, ChunkError> {
-    let mut range = Emitted::default();
-    let mut columns: [Option<(Encoding, Vec<u8>)>; 5] = Default::default();
+/// A counter that runs on from window to window.
+struct Running {
+    total: f64,
+    last: f64,
+}
+
+impl Running {
+    fn new() -> Running {
+        // The first step is the whole value, and -0 is what adds nothing, not even to -0.
+        Running { total: -0.0, last: 0.0 }
+    }
+
+    /// What is known of the samples of a window, in the order of [`Aggregate::ALL`]; none is NaN.
+    #[inline]
+    fn add(&mut self, values: &[f64]) -> [f64; 5] {
+        let Running { mut total, mut last } = *self;
+        let (mut sum, mut min, mut max) = (0.0, f64::MAX, f64::MIN);
+        for &value in values {
+            sum += value;
+            min = if value < min { value } else { min };
+            max = if value > max { value } else { max };
+            total += value - if value < last { 0.0 } else { last };
+            last = value;
+        }
+        *self = Running { total, last };
+        [values.len() as f64, sum, min, max, total]
+    }
+}
+
+/// Aggregates chunks of floats that were aggregated more finely; `None` if there is nothing in them.
+pub(super) fn from_aggregates(chunks: &[&Columns], resolution: i64) -> Result<Option<Columns>, ChunkError> {
+    let mut out = Columns::default();
     for aggregate in [Aggregate::Count, Aggregate::Sum, Aggregate::Min, Aggregate::Max] {
-        let mut samples = SampleBatch::default();
-        let parts: Vec<(Encoding, &[u8])> = chunks.iter().filter_map(|chunk| chunk.get(aggregate)).collect();
-        expand_all(&parts, &mut samples)?;
-        if samples.is_empty() {
+        let (mut times, mut values) = (Vec::new(), Vec::new());
+        for column in chunks.iter().filter_map(|chunk| chunk.get(aggregate)) {
+            times.extend_from_slice(&column.timestamps);
+            values.extend_from_slice(&column.values);
+        }
+        if times.is_empty() {
             continue;
         }
-        check_fit(&samples.timestamps, resolution)?;
-        let mut column = XorEncoder::new();
-        each_window(&samples.timestamps, &samples.values, resolution, |t, window| {
-            range.add(t);
+        check_fit(&times, resolution)?;
+        let column = out.columns[aggregate as usize].insert(SampleBatch::default());
+        for (end, samples) in windows(&times, resolution) {
+            out.range.add(end);
+            let values = values[samples].iter().copied();
             let value = match aggregate {
-                Aggregate::Min => window.min,
-                Aggregate::Max => window.max,
-                _ => window.sum,
+                Aggregate::Min => values.fold(f64::MAX, |min, v| if v < min { v } else { min }),
+                Aggregate::Max => values.fold(f64::MIN, |max, v| if v > max { v } else { max }),
+                _ => values.fold(0.0, |sum, v| sum + v),
             };
-            column.push(t, value);
-        });
-        columns[aggregate as usize] = Some((Encoding::Xor, column.finish()));
+            column.push(Timestamp(end), value);
+        }
     }
-    columns[Aggregate::Counter as usize] =
-        counter_column(chunks, resolution, &mut range)?.map(|data| (Encoding::Xor, data));
-    Ok(chunk(&columns, range))
+    out.n_windows = out.get(Aggregate::Count).map_or(0, SampleBatch::len);
+    counter_column(chunks, resolution, &mut out)?;
+    Ok(out.columns.iter().any(Option::is_some).then_some(out))
 }
 
 /// The counter without resets, its first sample, one a window, and the true last raw value.
-fn counter_column(
-    chunks: &[AggregateChunk<'_>],
-    resolution: i64,
-    range: &mut Emitted,
-) -> Result<Option<Vec<u8>>, ChunkError> {
-    let mut parts = Vec::with_capacity(chunks.len());
-    for chunk in chunks {
-        if let Some((encoding, data)) = chunk.get(Aggregate::Counter) {
-            let mut samples = SampleBatch::default();
-            decode_floats(encoding, data, TimeRange::ALL, &mut samples)?;
-            parts.push(samples);
-        }
-    }
-    let tracks: Vec<Track<'_>> = parts.iter().map(|s| Track::floats(&s.timestamps, &s.values)).collect();
+fn counter_column(chunks: &[&Columns], resolution: i64, out: &mut Columns) -> Result<(), ChunkError> {
+    let counters = chunks.iter().filter_map(|chunk| chunk.get(Aggregate::Counter));
+    let tracks: Vec<Track<'_>> = counters.map(|c| Track::floats(&c.timestamps, &c.values)).collect();
     let (picks, last_value) = counter::walk(&tracks);
-    let mut samples = SampleBatch::default();
+    let (mut times, mut values, mut last) =
+        (Vec::with_capacity(picks.len()), Vec::with_capacity(picks.len()), 0);
     for pick in &picks {
         let t = tracks[pick.track].times()[pick.index];
-        push_expanded(t, pick.float.unwrap_or_default(), samples.timestamps.last().copied(), &mut samples);
+        if t >= last {
+            times.push(t);
+            values.push(pick.float.unwrap_or_default());
+            last = t;
+        }
     }
-    let Some(&first) = samples.timestamps.first() else { return Ok(None) };
-    check_fit(&samples.timestamps, resolution)?;
-    let mut column = XorEncoder::new();
-    column.push(first, samples.values[0]);
-    let end = each_window(&samples.timestamps, &samples.values, resolution, |t, window| {
-        range.add(t);
-        column.push(t, window.counter);
-    });
-    column.push(end, last_value);
-    Ok(Some(column.finish()))
+    let Some(&first) = times.first() else { return Ok(()) };
+    check_fit(&times, resolution)?;
+    let column = out.columns[Aggregate::Counter as usize].insert(SampleBatch::default());
+    column.push(Timestamp(first), values[0]);
+    let mut running = Running::new();
+    let mut end = first;
+    for (window, samples) in windows(&times, resolution) {
+        out.range.add(window);
+        column.push(Timestamp(window), running.add(&values[samples])[Aggregate::Counter as usize]);
+        end = window;
+    }
+    column.push(Timestamp(end), last_value);
+    Ok(())
 }
 
 /// Only chunks that no writer makes have more windows together than one chunk can hold.
@@ -126,83 +161,4 @@ pub(super) fn check_fit(times: &[i64], resolution: i64) -> Result<(), ChunkError
     }
     let found = times.len() as u64;
     Err(ChunkError::Invalid { what: "windows of a chunk", offset: 0, found, expected: "at most 65,533" })
-}
-
-/// Decodes a chunk for aggregating: without stale markers and samples earlier than one before them in the chunk;
-/// upstream counts time 0 as before every chunk, so that negative times are lost.
-pub(super) fn expand(encoding: Encoding, data: &[u8], out: &mut SampleBatch) -> Result<(), ChunkError> {
-    expand_all(&[(encoding, data)], out)
-}
-
-/// Decodes chunks one behind the other, each as [`expand`] does.
-pub(super) fn expand_all(chunks: &[(Encoding, &[u8])], out: &mut SampleBatch) -> Result<(), ChunkError> {
-    let start = out.len();
-    let mut ends = Vec::with_capacity(chunks.len());
-    decode_float_chunks(chunks, out, &mut ends)?;
-    let mut from = start;
-    let sound = ends.iter().all(|end| {
-        let part = from..*end;
-        from = *end;
-        is_sound(&out.timestamps[part.clone()], &out.values[part])
-    });
-    if sound {
-        return Ok(());
-    }
-    let (times, values) = (out.timestamps.split_off(start), out.values.split_off(start));
-    let mut from = 0;
-    for end in ends {
-        let mut last = None;
-        for i in from..end - start {
-            if push_expanded(times[i], values[i], last, out) {
-                last = Some(times[i]);
-            }
-        }
-        from = end - start;
-    }
-    Ok(())
-}
-
-fn is_sound(times: &[i64], values: &[f64]) -> bool {
-    times.first().is_none_or(|t| *t >= 0)
-        && times.windows(2).fold(true, |sorted, pair| sorted & (pair[0] <= pair[1]))
-        && values.iter().fold(true, |sound, v| sound & (v.to_bits() != STALE_NAN_BITS))
-}
-
-fn push_expanded(t: i64, value: f64, last: Option<i64>, out: &mut SampleBatch) -> bool {
-    let keep = value.to_bits() != STALE_NAN_BITS && t >= last.unwrap_or(0);
-    if keep {
-        out.push(Timestamp(t), value);
-    }
-    keep
-}
-
-/// First and last window time of a chunk.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Emitted {
-    min: i64,
-    max: i64,
-}
-
-impl Default for Emitted {
-    fn default() -> Emitted {
-        Emitted { min: i64::MAX, max: i64::MIN }
-    }
-}
-
-impl Emitted {
-    pub(super) fn add(&mut self, t: i64) {
-        self.min = self.min.min(t);
-        self.max = self.max.max(t);
-    }
-}
-
-/// The chunk of these columns, in the order of [`Aggregate::ALL`].
-pub(super) fn chunk(columns: &[Option<(Encoding, Vec<u8>)>; 5], range: Emitted) -> EncodedChunk {
-    let parts = columns.each_ref().map(|c| c.as_ref().map(|(encoding, data)| (*encoding, data.as_slice())));
-    EncodedChunk {
-        encoding: Encoding::Aggregate,
-        min_time: Timestamp(range.min),
-        max_time: Timestamp(range.max),
-        data: AggregateChunk::encode(&parts).into(),
-    }
 }

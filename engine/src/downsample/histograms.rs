@@ -7,8 +7,9 @@ use tithon_chunks::{
 };
 
 use super::DownsampleError;
-use super::floats::{self, Emitted, RAW_INTERVAL_MS, check_fit};
-use super::window::{chunk_target, each_window, window_end, windows};
+use super::columns::{self, Emitted};
+use super::floats::{RAW_INTERVAL_MS, check_fit};
+use super::window::{chunk_target, window_end, windows};
 
 /// Aggregates raw histograms (none stale, in order of time) into chunks whose borders are borders of windows.
 pub(super) fn from_raw(
@@ -105,18 +106,13 @@ pub(super) fn from_aggregates(
         }
     }
     let mut counts = SampleBatch::default();
-    for chunk in chunks {
-        if let Some((encoding, data)) = chunk.get(Aggregate::Count) {
-            floats::expand(encoding, data, &mut counts)?;
-        }
-    }
+    let parts: Vec<_> = chunks.iter().filter_map(|chunk| chunk.get(Aggregate::Count)).collect();
+    columns::expand(&parts, &mut counts)?;
     check_fit(&counts.timestamps, resolution)?;
     let mut count = XorEncoder::new();
-    if !counts.is_empty() {
-        each_window(&counts.timestamps, &counts.values, resolution, |t, window| {
-            range.add(t);
-            count.push(t, window.sum);
-        });
+    for (end, samples) in windows(&counts.timestamps, resolution) {
+        range.add(end);
+        count.push(end, counts.values[samples].iter().fold(0.0, |sum, n| sum + n));
     }
     Ok(Some(chunk(count, sum, counter, range)))
 }
@@ -225,5 +221,5 @@ impl Column {
 
 fn chunk(count: XorEncoder, sum: Column, counter: Column, range: Emitted) -> EncodedChunk {
     let count = (Encoding::Xor, count.finish());
-    floats::chunk(&[Some(count), Some(sum.finish()), None, None, Some(counter.finish())], range)
+    columns::chunk(&[Some(count), Some(sum.finish()), None, None, Some(counter.finish())], range)
 }

@@ -5,9 +5,11 @@ use tithon_chunks::{
     SampleBatch, sample_count,
 };
 
+use super::columns::{self, Columns};
 use super::window::chunk_target;
 use super::{Target, floats, histograms};
 use crate::Resolution;
+use crate::scan::ChunkSlice;
 
 /// Why a series could not be downsampled.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -47,82 +49,142 @@ impl DownsampleError {
     }
 }
 
+/// A chunk that was made.
+enum Made {
+    Floats(Box<Columns>),
+    Histograms(EncodedChunk),
+}
+
+impl Made {
+    fn floats(columns: Columns) -> Made {
+        Made::Floats(Box::new(columns))
+    }
+
+    fn is_histogram(&self) -> bool {
+        matches!(self, Made::Histograms(_))
+    }
+
+    fn encoded(&self) -> EncodedChunk {
+        match self {
+            Made::Floats(columns) => columns.encoded(),
+            Made::Histograms(chunk) => chunk.clone(),
+        }
+    }
+
+    fn range(&self) -> (i64, i64) {
+        match self {
+            Made::Floats(columns) => (columns.range.min, columns.range.max),
+            Made::Histograms(chunk) => (chunk.min_time.0, chunk.max_time.0),
+        }
+    }
+
+    fn n_windows(&self) -> Result<usize, ChunkError> {
+        match self {
+            Made::Floats(columns) => Ok(columns.n_windows),
+            Made::Histograms(chunk) => sample_count(chunk.encoding, &chunk.data),
+        }
+    }
+}
+
 /// The chunks of each target, given those of the source.
 pub(super) fn levels(
-    chunks: &[EncodedChunk],
+    chunks: &[ChunkSlice<'_>],
     from: i64,
     targets: &[Target],
 ) -> Result<Vec<Vec<EncodedChunk>>, DownsampleError> {
     if let Some(pair) = chunks.windows(2).find(|pair| pair[0].max_time >= pair[1].min_time) {
         return Err(DownsampleError::Overlap { end: pair[0].max_time.0, start: pair[1].min_time.0 });
     }
-    let mut from = from;
-    let mut made: Vec<Vec<EncodedChunk>> = Vec::with_capacity(targets.len());
+    let (mut from, mut finer) = (from, None);
+    let mut out = Vec::with_capacity(targets.len());
     for target in targets {
         let to = target.resolution.ms();
-        let source = made.last().map_or(chunks, Vec::as_slice);
-        let next = match (Resolution::from_ms(from), target.resolution) {
-            (Some(Resolution::Raw), Resolution::FiveMinutes | Resolution::OneHour) => raw(source, to)?,
-            (Some(Resolution::FiveMinutes), Resolution::OneHour) => aggregates(source, from, to)?,
+        let made = match (Resolution::from_ms(from), target.resolution) {
+            (Some(Resolution::Raw), Resolution::FiveMinutes | Resolution::OneHour) => raw(chunks, to)?,
+            (Some(Resolution::FiveMinutes), Resolution::OneHour) => {
+                let finer = match finer.take() {
+                    Some(made) => made,
+                    None => stored(chunks, from)?,
+                };
+                aggregates(&finer, from, to)?
+            }
             _ => return Err(DownsampleError::Resolution { from, to }),
         };
-        made.push(next);
-        from = to;
+        out.push(made.iter().map(Made::encoded).collect());
+        (finer, from) = (Some(made), to);
     }
-    Ok(made)
+    Ok(out)
 }
 
 /// Raw chunks: each run of floats, and each of histograms, by itself.
-fn raw(chunks: &[EncodedChunk], resolution: i64) -> Result<Vec<EncodedChunk>, DownsampleError> {
+fn raw(chunks: &[ChunkSlice<'_>], resolution: i64) -> Result<Vec<Made>, DownsampleError> {
     let mut out = Vec::new();
     for run in chunks.chunk_by(|a, b| a.encoding.is_histogram() == b.encoding.is_histogram()) {
         if run[0].encoding.is_histogram() {
             let mut samples = HistogramSamples::default();
             for chunk in run {
-                histograms::expand(chunk.encoding, &chunk.data, &mut samples)?;
+                histograms::expand(chunk.encoding, chunk.data, &mut samples)?;
             }
-            out.extend(histograms::from_raw(&samples, resolution)?);
+            out.extend(histograms::from_raw(&samples, resolution)?.into_iter().map(Made::Histograms));
             continue;
         }
         let mut samples = SampleBatch::default();
-        let data: Vec<_> = run.iter().map(|chunk| (chunk.encoding, chunk.data.as_ref())).collect();
-        floats::expand_all(&data, &mut samples)?;
-        out.extend(floats::from_raw(&samples, resolution)?);
+        let data: Vec<_> = run.iter().map(|chunk| (chunk.encoding, chunk.data)).collect();
+        let nan = columns::expand(&data, &mut samples)?;
+        out.extend(floats::from_raw(&samples, nan, resolution)?.into_iter().map(Made::floats));
     }
     Ok(out)
 }
 
 /// Chunks of a downsampled block. Raw ones among them, which repairs leave behind, are downsampled first.
-fn aggregates(
-    chunks: &[EncodedChunk],
-    from: i64,
-    resolution: i64,
-) -> Result<Vec<EncodedChunk>, DownsampleError> {
-    let mut repaired = Vec::with_capacity(chunks.len());
+fn stored(chunks: &[ChunkSlice<'_>], from: i64) -> Result<Vec<Made>, DownsampleError> {
+    let mut out = Vec::with_capacity(chunks.len());
+    let mut floats = Vec::with_capacity(chunks.len());
+    let decode = |floats: &mut Vec<_>, out: &mut Vec<Made>| -> Result<(), DownsampleError> {
+        out.extend(Columns::decode(floats)?.into_iter().map(Made::floats));
+        floats.clear();
+        Ok(())
+    };
     for chunk in chunks {
         if chunk.encoding == Encoding::Aggregate {
-            repaired.push(chunk.clone());
-        } else if sample_count(chunk.encoding, &chunk.data)? > 0 {
-            repaired.extend(raw(std::slice::from_ref(chunk), from)?);
+            let parsed = AggregateChunk::parse(chunk.data)?;
+            if !parsed.is_histogram() {
+                floats.push((parsed, chunk.range()));
+                continue;
+            }
+        }
+        decode(&mut floats, &mut out)?;
+        if chunk.encoding == Encoding::Aggregate {
+            out.push(Made::Histograms(chunk.owned()));
+        } else if sample_count(chunk.encoding, chunk.data)? > 0 {
+            out.extend(raw(std::slice::from_ref(chunk), from)?);
         }
     }
-    let parsed = repaired.iter().map(|c| AggregateChunk::parse(&c.data)).collect::<Result<Vec<_>, _>>()?;
+    decode(&mut floats, &mut out)?;
+    Ok(out)
+}
+
+/// Chunks made more coarsely: each run of floats, and each of histograms, by itself.
+fn aggregates(finer: &[Made], from: i64, resolution: i64) -> Result<Vec<Made>, DownsampleError> {
     let mut out = Vec::new();
-    let mut at = 0;
-    for run in parsed.chunk_by(|a, b| a.is_histogram() == b.is_histogram()) {
-        let metas = &repaired[at..at + run.len()];
-        at += run.len();
-        let mut samples = 0;
+    for run in finer.chunk_by(|a, b| a.is_histogram() == b.is_histogram()) {
+        let mut windows = 0;
         for chunk in run {
-            samples += chunk.sample_count()?;
+            windows += chunk.n_windows()?;
         }
-        let (min, max) = (metas[0].min_time.0, metas[metas.len() - 1].max_time.0);
-        let target = chunk_target(min, max, from, resolution, samples);
+        let target = chunk_target(run[0].range().0, run[run.len() - 1].range().1, from, resolution, windows);
         for batch in run.chunks((run.len() / target).max(1)) {
-            if run[0].is_histogram() {
-                out.extend(histograms::from_aggregates(batch, resolution)?);
+            let (mut floats, mut histograms) = (Vec::new(), Vec::new());
+            for chunk in batch {
+                match chunk {
+                    Made::Floats(columns) => floats.push(columns.as_ref()),
+                    Made::Histograms(chunk) => histograms.push(AggregateChunk::parse(&chunk.data)?),
+                }
+            }
+            if histograms.is_empty() {
+                out.extend(floats::from_aggregates(&floats, resolution)?.map(Made::floats));
             } else {
-                out.push(floats::from_aggregates(batch, resolution)?);
+                out.extend(histograms::from_aggregates(&histograms, resolution)?.map(Made::Histograms));
             }
         }
     }

@@ -1,8 +1,6 @@
-//! Windows in time, and what is aggregated in each.
+//! Windows in time, and how many go into a chunk.
 
 use std::ops::Range;
-
-use tithon_chunks::XorEncoder;
 
 /// The last millisecond of the window that holds `t`; windows begin at multiples of `resolution`. Division truncates,
 /// as upstream's does.
@@ -38,82 +36,21 @@ pub(super) fn fit_a_chunk(times: &[i64], resolution: i64) -> bool {
 
 const WINDOWS_MAX: usize = u16::MAX as usize - 2;
 
-/// What is known of the samples of a window; the counter runs on from window to window.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Aggregator {
-    pub(super) count: f64,
-    pub(super) sum: f64,
-    pub(super) min: f64,
-    pub(super) max: f64,
-    pub(super) counter: f64,
-    last: f64,
-    any: bool,
-}
-
-impl Aggregator {
-    fn new() -> Aggregator {
-        Aggregator { count: 0.0, sum: 0.0, min: f64::MAX, max: f64::MIN, counter: 0.0, last: 0.0, any: false }
-    }
-
-    fn next_window(&mut self) {
-        *self = Aggregator { counter: self.counter, last: self.last, any: self.any, ..Aggregator::new() };
-    }
-
-    fn add(&mut self, value: f64) {
-        // Both ways are computed: which one it is cannot be foreseen.
-        let step = if value < self.last { value } else { value - self.last };
-        self.counter = if self.any { self.counter + step } else { value };
-        (self.last, self.any) = (value, true);
-        self.sum += value;
-        self.count += 1.0;
-        if value < self.min {
-            self.min = value;
-        }
-        if value > self.max {
-            self.max = value;
-        }
-    }
-}
-
 /// Cuts samples into windows: the time of each, which is its end or the last sample's time if that is earlier, and
-/// the positions of its samples.
+/// the positions of its samples. Times ascend.
 pub(super) fn windows(times: &[i64], resolution: i64) -> impl Iterator<Item = (i64, Range<usize>)> {
     let last = times.last().copied().unwrap_or(0);
-    let mut at = 0;
+    let (mut at, mut n) = (0, 1);
     std::iter::from_fn(move || {
-        let end = window_end(*times.get(at)?, resolution).min(last);
-        let n = 1 + times[at + 1..].iter().take_while(|t| **t <= end).count();
+        let rest = &times[at..];
+        let end = window_end(*rest.first()?, resolution).min(last);
+        // A window mostly has as many samples as the one before it.
+        if n > rest.len() || rest[n - 1] > end || rest.get(n).is_some_and(|t| *t <= end) {
+            n = rest.iter().take_while(|t| **t <= end).count().max(1);
+        }
         at += n;
         Some((end, at - n..at))
     })
-}
-
-/// Aggregates floats window by window and calls `emit` with each window's time. Returns the time of the last window.
-pub(super) fn each_window(
-    times: &[i64],
-    values: &[f64],
-    resolution: i64,
-    mut emit: impl FnMut(i64, &Aggregator),
-) -> i64 {
-    let mut aggregator = Aggregator::new();
-    let mut last = -1;
-    for (end, samples) in windows(times, resolution) {
-        aggregator.next_window();
-        values[samples].iter().for_each(|value| aggregator.add(*value));
-        emit(end, &aggregator);
-        last = end;
-    }
-    last
-}
-
-/// Four columns of windows and the counter's, being encoded.
-#[derive(Debug, Default)]
-pub(super) struct FloatParts {
-    pub(super) count: XorEncoder,
-    pub(super) sum: XorEncoder,
-    pub(super) min: XorEncoder,
-    pub(super) max: XorEncoder,
-    pub(super) counter: XorEncoder,
 }
 
 #[cfg(test)]
@@ -125,6 +62,19 @@ mod tests {
         assert_eq!(window_end(0, 300_000), 299_999);
         assert_eq!(window_end(299_999, 300_000), 299_999);
         assert_eq!(window_end(300_000, 300_000), 599_999);
+    }
+
+    #[test]
+    fn samples_are_cut_at_the_ends_of_windows() {
+        let cut =
+            |times: &[i64]| windows(times, 10).map(|(end, samples)| (end, samples.len())).collect::<Vec<_>>();
+        assert_eq!(cut(&[]), []);
+        assert_eq!(cut(&[7]), [(7, 1)]);
+        assert_eq!(
+            cut(&[0, 5, 10, 15, 20, 21, 25, 30, 55, 56]),
+            [(9, 2), (19, 2), (29, 3), (39, 1), (56, 2)]
+        );
+        assert_eq!(cut(&[0, 1, 2, 9, 9, 10]), [(9, 5), (10, 1)]);
     }
 
     #[test]

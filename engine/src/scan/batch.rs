@@ -11,6 +11,27 @@ use crate::{BlockError, BlockFile, BlockId, Tombstones, record, trim};
 /// A label: name and value.
 pub(crate) type Pair = (SymbolRef, SymbolRef);
 
+/// A chunk whose data is in what was fetched.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChunkSlice<'a> {
+    pub(crate) encoding: Encoding,
+    pub(crate) min_time: Timestamp,
+    pub(crate) max_time: Timestamp,
+    pub(crate) data: &'a [u8],
+}
+
+impl ChunkSlice<'_> {
+    pub(crate) fn range(&self) -> TimeRange {
+        TimeRange { min: self.min_time, max: self.max_time }
+    }
+
+    /// A copy.
+    pub(crate) fn owned(self) -> EncodedChunk {
+        let ChunkSlice { encoding, min_time, max_time, data } = self;
+        EncodedChunk { encoding, min_time, max_time, data: Bytes::copy_from_slice(data) }
+    }
+}
+
 /// Labels and chunks of series.
 #[derive(Debug, Default)]
 pub(super) struct Columns {
@@ -142,6 +163,15 @@ impl Batch {
     pub(crate) fn chunk(&self, meta: &ChunkMeta, record: Record) -> Result<(Encoding, &[u8]), BlockError> {
         record::verified(self.raw(record), u64::from(meta.chunk_ref.offset()))
             .map_err(|source| self.at_fault(meta, source))
+    }
+
+    /// The chunks of a series, their checksums verified.
+    pub(crate) fn slices(&self, series: usize) -> Result<Vec<ChunkSlice<'_>>, BlockError> {
+        let chunk = |(meta, record): (&ChunkMeta, Record)| {
+            let (encoding, data) = self.chunk(meta, record)?;
+            Ok(ChunkSlice { encoding, min_time: meta.min_time, max_time: meta.max_time, data })
+        };
+        self.chunks(series).map(chunk).collect()
     }
 
     /// The chunks of a series, their checksums verified; data are slices of what was fetched.
