@@ -21,6 +21,7 @@ use tithon_chunks::TimeRange;
 
 use self::merged::Merged;
 use self::sets::SeriesSets;
+use crate::pipeline::pipeline;
 use crate::scan::SymbolUnion;
 use crate::writer::Content;
 use crate::{
@@ -122,7 +123,7 @@ pub fn compact_into(
     contents.into_iter().zip(&mut outputs).map(finish).collect()
 }
 
-/// Merges the next series while those before them are written.
+/// Reads, merges and writes, some series at a time.
 fn run(
     mut sets: SeriesSets<'_>,
     symbols: &SymbolUnion<'_>,
@@ -130,14 +131,8 @@ fn run(
     options: CompactOptions,
     mut write: impl FnMut(&Merged) -> Result<(), BlockError> + Send,
 ) -> Result<(), BlockError> {
-    let mut next = || Merged::new(sets.next()?, symbols, id, options);
-    let mut merged = next()?;
-    while !merged.is_empty() {
-        let (written, after) = rayon::join(|| write(&merged), &mut next);
-        written?;
-        merged = after?;
-    }
-    Ok(())
+    let read = || sets.next().map(|round| (!round.is_empty()).then_some(round));
+    pipeline(read, |round| Merged::new(round, symbols, id, options), |merged| write(&merged))
 }
 
 impl MetaParts {

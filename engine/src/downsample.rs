@@ -14,6 +14,7 @@ use std::path::Path;
 use rayon::prelude::*;
 use tithon_chunks::TimeRange;
 
+use crate::pipeline::pipeline;
 use crate::scan::{Batch, Pieces, Scan, SymbolUnion};
 use crate::{Block, BlockError, BlockId, BlockMeta, BlockWriter, Downsample, Resolution, Source, ThanosMeta};
 
@@ -46,13 +47,8 @@ pub fn downsample(
     let from = block.meta().resolution_ms();
     let map = maps.pop().expect("one map a header");
     let mut scan = Scan::new(block.into(), map, TimeRange::ALL);
-    let mut next = || Made::next(&mut scan, &symbols, block.id(), from, targets);
-    let mut made = next()?;
-    while let Some(levels) = made {
-        let (written, after) = rayon::join(|| levels.write(&mut writers), &mut next);
-        written?;
-        made = after?;
-    }
+    let make = |batch| Made::new(batch, &symbols, block.id(), from, targets);
+    pipeline(|| scan.next_batch(), make, |made| made.write(&mut writers))?;
     let finish =
         |(writer, target): (BlockWriter, &Target)| writer.finish_like(output_meta(block.meta(), target));
     writers.into_iter().zip(targets).map(finish).collect()
@@ -69,15 +65,14 @@ struct Made {
 }
 
 impl Made {
-    /// The next batch, on all threads; `None` at the end.
-    fn next(
-        scan: &mut Scan<'_>,
+    /// Makes the chunks of all series of the batch, on all threads.
+    fn new(
+        batch: Batch,
         symbols: &SymbolUnion<'_>,
         block: BlockId,
         from: i64,
         targets: &[Target],
-    ) -> Result<Option<Made>, BlockError> {
-        let Some(batch) = scan.next_batch()? else { return Ok(None) };
+    ) -> Result<Made, BlockError> {
         let make = |task: usize| {
             let mut out: Vec<Pieces> = targets.iter().map(|_| Pieces::default()).collect();
             for i in task * TASK..batch.len().min((task + 1) * TASK) {
@@ -98,7 +93,7 @@ impl Made {
         };
         let tasks =
             (0..batch.len().div_ceil(TASK)).into_par_iter().map(make).collect::<Result<_, BlockError>>()?;
-        Ok(Some(Made { batch, tasks }))
+        Ok(Made { batch, tasks })
     }
 
     fn write(&self, writers: &mut [BlockWriter]) -> Result<(), BlockError> {

@@ -26,6 +26,7 @@ mod writer;
 
 mod heap;
 mod merge;
+mod pipeline;
 mod scan;
 
 pub mod compact;

@@ -39,10 +39,6 @@ impl Merged {
         Ok(Merged { round, tasks })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
-    }
-
     /// Writes all series into one block.
     pub(super) fn write(&self, content: &mut Content, files: &mut dyn BlockFiles) -> Result<(), BlockError> {
         for task in &self.tasks {

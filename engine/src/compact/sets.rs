@@ -43,6 +43,10 @@ impl Round {
         self.ends.len()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
     pub(super) fn members(&self, series: usize) -> &[(u32, u32)] {
         let start = if series == 0 { 0 } else { self.ends[series - 1] as usize };
         &self.members[start..self.ends[series] as usize]

@@ -34,7 +34,7 @@ impl<'a> Source<'a> {
 }
 
 /// How many reads of a mapped block later the pages of one are let go.
-const READS_KEPT: usize = 6;
+const READS_KEPT: usize = 8;
 
 impl<'a> From<&'a Block> for Source<'a> {
     fn from(block: &'a Block) -> Source<'a> {
