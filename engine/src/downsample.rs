@@ -84,7 +84,8 @@ impl Made {
                 let made = series::levels(&batch.slices(i)?, from, targets).map_err(at_fault)?;
                 for (chunks, out) in made.iter().zip(&mut out) {
                     for chunk in chunks {
-                        out.make(chunk).map_err(|source| BlockError::Written { block, source })?;
+                        let put = out.make(chunk.encoding, chunk.range(), &chunk.data);
+                        put.map_err(|source| BlockError::Written { block, source })?;
                     }
                     out.end_series();
                 }

@@ -16,12 +16,12 @@ use crate::select::records::{Place, Records};
 use crate::select::{chunk_kind, entry_kind, entry_records, index_range};
 use crate::{BlockError, BlockFile, FileRange};
 
-pub(crate) use self::batch::{Batch, ChunkSlice, Pair};
+pub(crate) use self::batch::{Batch, ChunkSlice, Pair, Record};
 pub(crate) use self::records::Pieces;
 pub use self::source::Source;
 pub(crate) use self::symbols::{SymbolMap, SymbolUnion};
 
-use self::batch::{Columns, Record};
+use self::batch::Columns;
 
 /// Entries decoded at once.
 const ENTRIES: usize = 4096;

@@ -6,33 +6,71 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use bytes::Bytes;
 use tithon_chunks::{
     ChunkError, CounterResetHint, EncodedChunk, Encoding, Sample, SampleBatch, SampleValue, TimeRange,
-    decode_exact, decode_float_chunks, decode_floats_with_starts,
+    Timestamp, decode_exact, decode_float_chunks, decode_floats_with_starts,
 };
 
-use super::encode::{ChunkBuilder, FloatEncoding, MergeError, xor_chunks};
+use super::encode::{CHUNK_SAMPLES, ChunkBuilder, FloatEncoding, MergeError, xor_chunk};
 use super::{CompactOptions, Overlap};
 use crate::dedup::{Pick, Track, chain, penalty};
 use crate::heap::Heap;
+use crate::scan::ChunkSlice;
+
+/// A chunk of one of the inputs, or one made of several.
+#[derive(Clone, Debug)]
+pub(super) enum Piece<'a> {
+    /// As it lies in a batch of the round, with the batch's number.
+    Stored(u32, ChunkSlice<'a>),
+    /// Encoding, times and data.
+    Made(Encoding, TimeRange, Vec<u8>),
+}
+
+impl Piece<'_> {
+    pub(super) fn encoding(&self) -> Encoding {
+        match self {
+            Piece::Stored(_, chunk) => chunk.encoding,
+            Piece::Made(encoding, ..) => *encoding,
+        }
+    }
+
+    pub(super) fn range(&self) -> TimeRange {
+        match self {
+            Piece::Stored(_, chunk) => chunk.range(),
+            Piece::Made(_, range, _) => *range,
+        }
+    }
+
+    pub(super) fn data(&self) -> &[u8] {
+        match self {
+            Piece::Stored(_, chunk) => chunk.data,
+            Piece::Made(_, _, data) => data,
+        }
+    }
+}
+
+impl From<EncodedChunk> for Piece<'_> {
+    fn from(chunk: EncodedChunk) -> Self {
+        Piece::Made(chunk.encoding, chunk.range(), chunk.data.into())
+    }
+}
 
 /// One list that ascends and does not overlap, out of several that each do.
-pub(super) fn merge(
-    lists: Vec<Vec<EncodedChunk>>,
+pub(super) fn merge<'a>(
+    lists: Vec<Vec<Piece<'a>>>,
     options: CompactOptions,
-) -> Result<Vec<EncodedChunk>, MergeError> {
+) -> Result<Vec<Piece<'a>>, MergeError> {
     let mut out = Vec::with_capacity(lists.iter().map(Vec::len).sum());
     let mut queues = Queues::new(lists);
     let mut decoded = Decoded::default();
     while let Some(base) = queues.take() {
-        let mut end = base.chunk.max_time;
-        let mut run: Vec<Queued> = Vec::new();
-        while queues.first().is_some_and(|first| first.min_time <= end) {
+        let mut end = base.chunk.range().max;
+        let mut run: Vec<Queued<'a>> = Vec::new();
+        while queues.first().is_some_and(|first| first.range().min <= end) {
             let Some(next) = queues.take() else { break };
             let previous = &run.last().unwrap_or(&base).chunk;
-            if next.chunk.range() != previous.range() || next.chunk.data != previous.data {
-                end = end.max(next.chunk.max_time);
+            if next.chunk.range() != previous.range() || next.chunk.data() != previous.data() {
+                end = end.max(next.chunk.range().max);
                 run.push(next);
             }
         }
@@ -48,29 +86,32 @@ pub(super) fn merge(
 }
 
 /// A chunk that waits, known by a number.
-struct Queued {
+struct Queued<'a> {
     id: usize,
-    chunk: EncodedChunk,
+    chunk: Piece<'a>,
 }
 
 /// Lists of chunks, the earliest on top.
-struct Queues {
-    lists: Vec<VecDeque<Queued>>,
+struct Queues<'a> {
+    lists: Vec<VecDeque<Queued<'a>>>,
     heap: Heap<usize>,
     n_chunks: usize,
 }
 
-impl Queues {
-    fn new(lists: Vec<Vec<EncodedChunk>>) -> Queues {
+impl<'a> Queues<'a> {
+    fn new(lists: Vec<Vec<Piece<'a>>>) -> Queues<'a> {
         let mut queues = Queues { lists: Vec::with_capacity(lists.len()), heap: Heap::new(), n_chunks: 0 };
         lists.into_iter().for_each(|list| queues.add(list));
         queues
     }
 
     /// Adds a list, which goes on the heap unless it is empty.
-    fn add(&mut self, list: impl IntoIterator<Item = EncodedChunk>) {
+    fn add(&mut self, list: impl IntoIterator<Item = Piece<'a>>) {
         let ids = self.n_chunks..;
-        let list: VecDeque<Queued> = ids.zip(list).map(|(id, chunk)| Queued { id, chunk }).collect();
+        let list: VecDeque<Queued<'a>> = ids.zip(list).map(|(id, chunk)| Queued { id, chunk }).collect();
+        if list.is_empty() {
+            return;
+        }
         self.n_chunks += list.len();
         self.lists.push(list);
         self.rest(self.lists.len() - 1);
@@ -83,12 +124,12 @@ impl Queues {
     }
 
     /// The earliest chunk.
-    fn first(&self) -> Option<&EncodedChunk> {
+    fn first(&self) -> Option<&Piece<'a>> {
         self.heap.top().and_then(|top| self.lists[*top].front()).map(|queued| &queued.chunk)
     }
 
     /// Takes the earliest chunk; its list goes back on the heap.
-    fn take(&mut self) -> Option<Queued> {
+    fn take(&mut self) -> Option<Queued<'a>> {
         let list = self.heap.pop(less(&self.lists))?;
         let chunk = self.lists[list].pop_front();
         self.rest(list);
@@ -96,13 +137,13 @@ impl Queues {
     }
 
     /// The next chunks of each list, which are likely to be merged too.
-    fn ahead(&self) -> impl Iterator<Item = &Queued> {
+    fn ahead(&self) -> impl Iterator<Item = &Queued<'a>> {
         self.lists.iter().flat_map(|list| list.iter().take(AHEAD))
     }
 }
 
-fn less(lists: &[VecDeque<Queued>]) -> impl Fn(&usize, &usize) -> bool {
-    let key = |list: &usize| lists[*list].front().map(|q| (q.chunk.min_time, q.chunk.max_time));
+fn less(lists: &[VecDeque<Queued<'_>>]) -> impl Fn(&usize, &usize) -> bool {
+    let key = |list: &usize| lists[*list].front().map(|q| (q.chunk.range().min, q.chunk.range().max));
     move |a, b| key(a) < key(b)
 }
 
@@ -118,21 +159,18 @@ struct Decoded {
 
 impl Decoded {
     /// Makes sure that the chunks of `run` are decoded; those that are likely to follow are decoded with them.
-    fn fill(&mut self, run: &[Queued], queues: &Queues) -> Result<(), ChunkError> {
+    fn fill(&mut self, run: &[Queued<'_>], queues: &Queues<'_>) -> Result<(), ChunkError> {
         self.places.resize(queues.n_chunks, None);
         if run.iter().all(|q| self.places[q.id].is_some()) {
             return Ok(());
         }
         self.samples.clear();
         self.places.fill(None);
-        let ahead = queues.ahead().filter(|q| q.chunk.encoding == Encoding::Xor);
-        let wanted: Vec<&Queued> = run.iter().chain(ahead).collect();
-        let data = |queued: &[&Queued]| -> Vec<(Encoding, Bytes)> {
-            queued.iter().map(|q| (q.chunk.encoding, q.chunk.data.clone())).collect()
-        };
-        let mut ends = Vec::with_capacity(wanted.len());
-        let (all, few) = (data(&wanted), run.len());
-        let slices: Vec<(Encoding, &[u8])> = all.iter().map(|(e, data)| (*e, data.as_ref())).collect();
+        let ahead = queues.ahead().filter(|q| q.chunk.encoding() == Encoding::Xor);
+        let wanted: Vec<&Queued<'_>> = run.iter().chain(ahead).collect();
+        let slices: Vec<(Encoding, &[u8])> =
+            wanted.iter().map(|q| (q.chunk.encoding(), q.chunk.data())).collect();
+        let (mut ends, few) = (Vec::with_capacity(wanted.len()), run.len());
         // A damaged chunk ahead is none of this run's business.
         if decode_float_chunks(&slices, &mut self.samples, &mut ends).is_err() && ends.len() < few {
             self.samples.clear();
@@ -149,54 +187,158 @@ impl Decoded {
 }
 
 /// Merges a run of overlapping chunks.
-fn merge_run(
-    base: Queued,
-    run: Vec<Queued>,
-    queues: &Queues,
+fn merge_run<'a>(
+    base: Queued<'a>,
+    run: Vec<Queued<'a>>,
+    queues: &Queues<'a>,
     decoded: &mut Decoded,
     options: CompactOptions,
-) -> Result<Vec<EncodedChunk>, MergeError> {
-    let run: Vec<Queued> = match options.overlap {
+) -> Result<Vec<Piece<'a>>, MergeError> {
+    let run: Vec<Queued<'a>> = match options.overlap {
         Overlap::Chain => run.into_iter().chain([base]).collect(),
         Overlap::Penalty => {
-            let kind = kind_of(base.chunk.encoding);
-            let others = run.into_iter().filter(|q| kind_of(q.chunk.encoding) == kind);
+            let kind = kind_of(base.chunk.encoding());
+            let others = run.into_iter().filter(|q| kind_of(q.chunk.encoding()) == kind);
             std::iter::once(base).chain(others).collect()
         }
     };
-    if options.float_encoding == FloatEncoding::Xor && run.iter().all(|q| q.chunk.encoding == Encoding::Xor) {
+    if options.float_encoding == FloatEncoding::Xor && run.iter().all(|q| q.chunk.encoding() == Encoding::Xor)
+    {
         decoded.fill(&run, queues)?;
-        let ranges: Vec<Range<usize>> =
-            run.iter().filter_map(|queued| decoded.places[queued.id].clone()).collect();
-        return Ok(xor_chunks(&pick_floats(&ranges, &decoded.samples, options.overlap), &decoded.samples));
+        return Ok(merge_xor(&run, decoded, options.overlap));
     }
-    let chunks: Vec<EncodedChunk> = run.into_iter().map(|queued| queued.chunk).collect();
-    if let Some(odd) = chunks.iter().find(|c| kind_of(c.encoding).is_none()) {
-        return Err(MergeError::Overlap { encoding: odd.encoding, range: odd.range() });
+    if let Some(odd) = run.iter().find(|q| kind_of(q.chunk.encoding()).is_none()) {
+        return Err(MergeError::Overlap { encoding: odd.chunk.encoding(), range: odd.chunk.range() });
     }
-    if chunks.iter().all(|c| c.encoding.is_float()) {
-        merge_floats(&chunks, options)
+    let chunks: Vec<(Encoding, &[u8])> = run.iter().map(|q| (q.chunk.encoding(), q.chunk.data())).collect();
+    let made = if chunks.iter().all(|(encoding, _)| encoding.is_float()) {
+        merge_floats(&chunks, options)?
     } else {
-        merge_samples(&chunks, options)
-    }
+        merge_samples(&chunks, options)?
+    };
+    Ok(made.into_iter().map(Piece::from).collect())
 }
 
-/// The places of the samples that stay, given those of each chunk.
-fn pick_floats(chunks: &[Range<usize>], samples: &SampleBatch, overlap: Overlap) -> Vec<usize> {
+/// Merges XOR chunks, which have been decoded.
+fn merge_xor<'a>(run: &[Queued<'a>], decoded: &Decoded, overlap: Overlap) -> Vec<Piece<'a>> {
+    let ranges: Vec<Range<usize>> = run.iter().filter_map(|q| decoded.places[q.id].clone()).collect();
+    let samples = &decoded.samples;
     let track = |range: &Range<usize>| {
         Track::floats(&samples.timestamps[range.clone()], &samples.values[range.clone()])
     };
-    let tracks: Vec<Track<'_>> = chunks.iter().map(track).collect();
-    let mut picked = Vec::with_capacity(chunks.iter().map(Range::len).sum());
+    let tracks: Vec<Track<'_>> = ranges.iter().map(track).collect();
     match overlap {
         Overlap::Chain => {
-            chain::merge_each(&tracks, |pick| picked.push(chunks[pick.track].start + pick.index))
+            let mut out = XorColumns::default();
+            chain::merge_each(&tracks, |pick| {
+                let i = ranges[pick.track].start + pick.index;
+                out.push(samples.timestamps[i], samples.values[i]);
+            });
+            out.cut();
+            out.done
         }
-        Overlap::Penalty => penalty::each(&tracks, |place| {
-            picked.push(chunks[place.track as usize].start + place.index as usize)
-        }),
+        Overlap::Penalty => {
+            let mut out =
+                XorStretches { run, ranges: &ranges, samples, open: Vec::new(), n_open: 0, done: Vec::new() };
+            penalty::each(&tracks, |track, range| {
+                let start = ranges[track as usize].start;
+                out.extend(start + range.start..start + range.end);
+            });
+            out.cut();
+            out.done
+        }
     }
-    picked
+}
+
+/// XOR chunks being made of samples one by one, as [`ChunkBuilder`] makes them of floats without start timestamps.
+struct XorColumns<'a> {
+    times: [i64; CHUNK_SAMPLES],
+    values: [f64; CHUNK_SAMPLES],
+    n: usize,
+    done: Vec<Piece<'a>>,
+}
+
+impl Default for XorColumns<'_> {
+    fn default() -> Self {
+        XorColumns { times: [0; CHUNK_SAMPLES], values: [0.0; CHUNK_SAMPLES], n: 0, done: Vec::new() }
+    }
+}
+
+impl XorColumns<'_> {
+    #[inline]
+    fn push(&mut self, t: i64, value: f64) {
+        (self.times[self.n], self.values[self.n]) = (t, value);
+        self.n += 1;
+        if self.n == CHUNK_SAMPLES {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        let (times, values) = (&self.times[..self.n], &self.values[..self.n]);
+        if let (Some(first), Some(last)) = (times.first(), times.last()) {
+            let range = TimeRange { min: Timestamp(*first), max: Timestamp(*last) };
+            self.done.push(Piece::Made(Encoding::Xor, range, xor_chunk(times, values)));
+        }
+        self.n = 0;
+    }
+}
+
+/// XOR chunks being made of stretches of samples, likewise; whole chunks stay what they are.
+struct XorStretches<'s, 'a> {
+    run: &'s [Queued<'a>],
+    /// Where the samples of each chunk of the run are.
+    ranges: &'s [Range<usize>],
+    samples: &'s SampleBatch,
+    /// The samples of the next chunk.
+    open: Vec<Range<usize>>,
+    n_open: usize,
+    done: Vec<Piece<'a>>,
+}
+
+impl XorStretches<'_, '_> {
+    fn extend(&mut self, mut range: Range<usize>) {
+        while !range.is_empty() {
+            let n = range.len().min(CHUNK_SAMPLES - self.n_open);
+            let part = range.start..range.start + n;
+            match self.open.last_mut() {
+                Some(last) if last.end == part.start => last.end = part.end,
+                _ => self.open.push(part),
+            }
+            self.n_open += n;
+            range.start += n;
+            if self.n_open == CHUNK_SAMPLES {
+                self.cut();
+            }
+        }
+    }
+
+    fn cut(&mut self) {
+        let (times, values) = (&self.samples.timestamps, &self.samples.values);
+        match self.open.as_slice() {
+            [] => return,
+            [only] => {
+                let (times, values) = (&times[only.clone()], &values[only.clone()]);
+                let range = TimeRange { min: Timestamp(times[0]), max: Timestamp(times[times.len() - 1]) };
+                let same = |i: &usize| self.ranges[*i] == *only && self.run[*i].chunk.range() == range;
+                // Encoded anew, a whole chunk would be what it is.
+                self.done.push(match (0..self.run.len()).find(same) {
+                    Some(i) => self.run[i].chunk.clone(),
+                    None => Piece::Made(Encoding::Xor, range, xor_chunk(times, values)),
+                });
+            }
+            parts => {
+                let mut column = XorColumns::default();
+                for i in parts.iter().cloned().flatten() {
+                    column.push(times[i], values[i]);
+                }
+                column.cut();
+                self.done.append(&mut column.done);
+            }
+        }
+        self.open.clear();
+        self.n_open = 0;
+    }
 }
 
 #[derive(PartialEq, Eq)]
@@ -224,28 +366,38 @@ fn merge_tracks(tracks: &[Track<'_>], overlap: Overlap) -> Vec<Pick> {
 }
 
 /// Merges floats of which some have start timestamps or are to be XOR2.
-fn merge_floats(chunks: &[EncodedChunk], options: CompactOptions) -> Result<Vec<EncodedChunk>, MergeError> {
+fn merge_floats(
+    chunks: &[(Encoding, &[u8])],
+    options: CompactOptions,
+) -> Result<Vec<EncodedChunk>, MergeError> {
     let (mut batch, mut starts) = (SampleBatch::default(), Vec::new());
     let mut ranges = Vec::with_capacity(chunks.len());
-    for chunk in chunks {
+    for (encoding, data) in chunks {
         let (from, mut own) = (batch.len(), Vec::new());
-        decode_floats_with_starts(chunk.encoding, &chunk.data, TimeRange::ALL, &mut batch, &mut own)?;
+        decode_floats_with_starts(*encoding, data, TimeRange::ALL, &mut batch, &mut own)?;
         own.resize(batch.len() - from, 0);
         starts.extend(own);
         ranges.push(from..batch.len());
     }
     let mut builder = ChunkBuilder::new(options.float_encoding);
-    for i in pick_floats(&ranges, &batch, options.overlap) {
+    let track =
+        |range: &Range<usize>| Track::floats(&batch.timestamps[range.clone()], &batch.values[range.clone()]);
+    let tracks: Vec<Track<'_>> = ranges.iter().map(track).collect();
+    for pick in merge_tracks(&tracks, options.overlap) {
+        let i = ranges[pick.track].start + pick.index;
         builder.push_float(starts[i], batch.timestamps[i], batch.values[i]);
     }
     Ok(builder.finish())
 }
 
-fn merge_samples(chunks: &[EncodedChunk], options: CompactOptions) -> Result<Vec<EncodedChunk>, MergeError> {
+fn merge_samples(
+    chunks: &[(Encoding, &[u8])],
+    options: CompactOptions,
+) -> Result<Vec<EncodedChunk>, MergeError> {
     let mut samples: Vec<Vec<Sample>> = Vec::with_capacity(chunks.len());
-    for chunk in chunks {
+    for (encoding, data) in chunks {
         let mut decoded = Vec::new();
-        decode_exact(chunk.encoding, &chunk.data, &mut decoded)?;
+        decode_exact(*encoding, data, &mut decoded)?;
         samples.push(decoded);
     }
     let float = |sample: &Sample| match sample.value {

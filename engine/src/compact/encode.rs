@@ -2,8 +2,7 @@
 
 use tithon_chunks::{
     ChunkError, EncodedChunk, Encoding, ErrorKind, FloatHistogram, FloatHistogramEncoder, Histogram,
-    HistogramEncoder, HistogramError, Sample, SampleBatch, SampleValue, TimeRange, Timestamp, Xor2Encoder,
-    XorEncoder,
+    HistogramEncoder, HistogramError, Sample, SampleValue, TimeRange, Timestamp, Xor2Encoder, XorEncoder,
 };
 
 /// How floats without start timestamps are encoded; those with one take XOR2.
@@ -47,30 +46,16 @@ impl MergeError {
 }
 
 /// The most samples in a chunk.
-const CHUNK_SAMPLES: usize = 120;
+pub(super) const CHUNK_SAMPLES: usize = 120;
 
 /// What most chunks of floats do not exceed, in bytes.
 const XOR_BYTES: usize = 512;
 
-/// XOR chunks of the samples at these places, as [`ChunkBuilder`] makes them of floats without start timestamps.
-pub(super) fn xor_chunks(picked: &[usize], samples: &SampleBatch) -> Vec<EncodedChunk> {
-    let (mut times, mut values) = ([0; CHUNK_SAMPLES], [0.0; CHUNK_SAMPLES]);
-    let encode = |picked: &[usize]| {
-        let (times, values) = (&mut times[..picked.len()], &mut values[..picked.len()]);
-        for (i, place) in picked.iter().enumerate() {
-            (times[i], values[i]) = (samples.timestamps[*place], samples.values[*place]);
-        }
-        let mut encoder = XorEncoder::with_capacity(XOR_BYTES);
-        encoder.extend(times, values);
-        let at = |t: Option<&i64>| Timestamp(t.copied().unwrap_or_default());
-        EncodedChunk {
-            encoding: Encoding::Xor,
-            min_time: at(times.first()),
-            max_time: at(times.last()),
-            data: encoder.finish().into(),
-        }
-    };
-    picked.chunks(CHUNK_SAMPLES).map(encode).collect()
+/// The data of an XOR chunk of these samples.
+pub(super) fn xor_chunk(times: &[i64], values: &[f64]) -> Vec<u8> {
+    let mut encoder = XorEncoder::with_capacity(XOR_BYTES);
+    encoder.extend(times, values);
+    encoder.finish()
 }
 
 /// Makes chunks of at most 120 samples; a new one where the kind of samples changes, and where histograms demand it.

@@ -3,8 +3,9 @@
 use rayon::prelude::*;
 use tithon_chunks::ChunkMeta;
 
+use super::CompactOptions;
+use super::chunks::{self, Piece};
 use super::sets::Round;
-use super::{CompactOptions, chunks};
 use crate::scan::{Pair, Pieces, SymbolUnion};
 use crate::writer::{Content, WrittenChunk};
 use crate::{BlockError, BlockFiles, BlockId, BlockStats};
@@ -102,16 +103,23 @@ fn merge_series(
         }
         return Ok(());
     }
-    let lists = members.iter().map(|(batch, place)| round.batches[*batch as usize].encoded(*place as usize));
-    let lists = lists.collect::<Result<Vec<_>, _>>()?;
+    let list = |(number, place): &(u32, u32)| -> Result<Vec<Piece<'_>>, BlockError> {
+        let chunks = round.batches[*number as usize].slices(*place as usize)?;
+        Ok(chunks.into_iter().map(|chunk| Piece::Stored(*number, chunk)).collect())
+    };
+    let lists = members.iter().map(list).collect::<Result<Vec<_>, _>>()?;
     let labels = || symbols.labels(round.labels(series));
     let merged = chunks::merge(lists, options).map_err(|source| BlockError::Merge {
         block: id,
         labels: labels(),
         source,
     })?;
-    for chunk in &merged {
-        out.make(chunk).map_err(|source| BlockError::Written { block: id, source })?;
+    for piece in &merged {
+        let put = match piece {
+            Piece::Stored(number, chunk) => out.keep(*number, chunk),
+            Piece::Made(encoding, range, data) => out.make(*encoding, *range, data),
+        };
+        put.map_err(|source| BlockError::Written { block: id, source })?;
     }
     Ok(())
 }

@@ -18,6 +18,8 @@ pub(crate) struct ChunkSlice<'a> {
     pub(crate) min_time: Timestamp,
     pub(crate) max_time: Timestamp,
     pub(crate) data: &'a [u8],
+    /// Where it lies in its batch.
+    pub(crate) record: Record,
 }
 
 impl ChunkSlice<'_> {
@@ -27,7 +29,7 @@ impl ChunkSlice<'_> {
 
     /// A copy.
     pub(crate) fn owned(self) -> EncodedChunk {
-        let ChunkSlice { encoding, min_time, max_time, data } = self;
+        let ChunkSlice { encoding, min_time, max_time, data, .. } = self;
         EncodedChunk { encoding, min_time, max_time, data: Bytes::copy_from_slice(data) }
     }
 }
@@ -169,7 +171,8 @@ impl Batch {
     pub(crate) fn slices(&self, series: usize) -> Result<Vec<ChunkSlice<'_>>, BlockError> {
         let chunk = |(meta, record): (&ChunkMeta, Record)| {
             let (encoding, data) = self.chunk(meta, record)?;
-            Ok(ChunkSlice { encoding, min_time: meta.min_time, max_time: meta.max_time, data })
+            let (min_time, max_time) = (meta.min_time, meta.max_time);
+            Ok(ChunkSlice { encoding, min_time, max_time, data, record })
         };
         self.chunks(series).map(chunk).collect()
     }

@@ -1,9 +1,9 @@
 //! Chunks of series ready to be written: records copied as they were fetched, and records made anew.
 
-use tithon_chunks::{ChunkError, ChunkMeta, ChunkRef, EncodedChunk, put_record};
+use tithon_chunks::{ChunkError, ChunkMeta, ChunkRef, Encoding, TimeRange, put_record};
 
 use super::SharedBatch;
-use super::batch::{Batch, Record, between};
+use super::batch::{Batch, ChunkSlice, Record, between};
 use crate::writer::WrittenChunk;
 use crate::{BlockError, BlockStats};
 
@@ -42,15 +42,26 @@ impl Pieces {
         Ok(())
     }
 
+    /// Appends a chunk whose record lies in batch `number` and has been verified.
+    pub(crate) fn keep(&mut self, number: u32, chunk: &ChunkSlice<'_>) -> Result<(), ChunkError> {
+        self.stats.count(chunk.encoding, chunk.data)?;
+        let (batch, data_len) = (Some(number), chunk.data.len() as u32);
+        self.pieces.push(Piece { meta: meta(chunk.range()), data_len, batch, record: chunk.record });
+        Ok(())
+    }
+
     /// Appends a chunk made anew.
-    pub(crate) fn make(&mut self, chunk: &EncodedChunk) -> Result<(), ChunkError> {
-        self.stats.count(chunk.encoding, &chunk.data)?;
+    pub(crate) fn make(
+        &mut self,
+        encoding: Encoding,
+        range: TimeRange,
+        data: &[u8],
+    ) -> Result<(), ChunkError> {
+        self.stats.count(encoding, data)?;
         let start = self.made.len();
-        put_record(chunk.encoding, &chunk.data, &mut self.made);
-        let meta =
-            ChunkMeta { min_time: chunk.min_time, max_time: chunk.max_time, chunk_ref: ChunkRef::default() };
+        put_record(encoding, data, &mut self.made);
         let record = Record::new(0, start..self.made.len());
-        self.pieces.push(Piece { meta, data_len: chunk.data.len() as u32, batch: None, record });
+        self.pieces.push(Piece { meta: meta(range), data_len: data.len() as u32, batch: None, record });
         Ok(())
     }
 
@@ -86,4 +97,9 @@ impl Pieces {
             },
         }));
     }
+}
+
+/// The meta of a chunk that has no place yet.
+fn meta(range: TimeRange) -> ChunkMeta {
+    ChunkMeta { min_time: range.min, max_time: range.max, chunk_ref: ChunkRef::default() }
 }
