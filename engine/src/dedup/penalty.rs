@@ -121,8 +121,8 @@ impl<'a> Side<'a> {
                 None => INITIAL_PENALTY_MS,
             };
         }
-        let mut last = time;
         let others = other.time().is_some();
+        let mut last = time;
         loop {
             self.at += 1;
             let Some(next) = self.time().filter(|next| *next > last) else { break };
@@ -133,9 +133,25 @@ impl<'a> Side<'a> {
                 }
                 other.penalty = next.saturating_sub(last).saturating_mul(2);
             }
-            last = next;
+            last = self.stride(next, next.wrapping_sub(last));
         }
         (start..self.at, last)
+    }
+
+    /// Goes on from the sample at `time`, at which it stands, while samples are `step` apart: none of them keeps the
+    /// other side silent for shorter. Gives the last one's time.
+    fn stride(&mut self, mut time: i64, step: i64) -> i64 {
+        let rest = self.times.get(self.at + 1..).unwrap_or_default();
+        let mut n = 0;
+        for next in rest {
+            if next.wrapping_sub(time) != step {
+                break;
+            }
+            time = *next;
+            n += 1;
+        }
+        self.at += n;
+        time
     }
 }
 
