@@ -19,6 +19,7 @@ pub(super) fn columns(
     scratch: &mut Vec<u8>,
 ) -> Option<[[i64; N_LANES]; 7]> {
     scratch.clear();
+    scratch.reserve(chunks.iter().map(|data| data.len() + PADDING).sum());
     let mut columns = [[0i64; N_LANES]; 7];
     for (lane, data) in chunks.iter().enumerate() {
         let mut head = Reader::new(data);

@@ -1,5 +1,7 @@
 //! Series of a round, merged and ready to be written.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 use tithon_chunks::ChunkMeta;
 
@@ -92,13 +94,16 @@ fn merge_series(
 ) -> Result<(), BlockError> {
     let members = round.members(series);
     let metas = |(batch, place): (u32, u32)| round.batches[batch as usize].metas(place as usize);
-    let mut order: Vec<(u32, u32)> = members.to_vec();
-    order.sort_by_key(|member| metas(*member).first().map(|c| c.min_time));
+    let first = |member: &(u32, u32)| metas(*member).first().map(|c| c.min_time);
+    let mut order: Cow<'_, [(u32, u32)]> = members.into();
+    if !order.is_sorted_by_key(first) {
+        order.to_mut().sort_by_key(first);
+    }
     if members.len() == 1 || apart(order.iter().flat_map(|member| metas(*member))) {
-        for (number, place) in order {
-            let batch = &round.batches[number as usize];
-            for (meta, record) in batch.chunks(place as usize) {
-                out.copy(number, batch, meta, record)?;
+        for (number, place) in order.iter() {
+            let batch = &round.batches[*number as usize];
+            for (meta, record) in batch.chunks(*place as usize) {
+                out.copy(*number, batch, meta, record)?;
             }
         }
         return Ok(());
