@@ -49,6 +49,8 @@ pub struct CompactOptions {
     pub overlap: Overlap,
     /// How floats are encoded where chunks are made anew.
     pub float_encoding: FloatEncoding,
+    /// Of how many shards the inputs are one: the rest of the hash tells their series apart. 0 counts as 1.
+    pub shards_before: u32,
 }
 
 /// Merges `blocks`, in this order, into the block `id` below `parent`. With `thanos`, its section goes into meta.json
@@ -81,13 +83,13 @@ pub struct Output<'a> {
 }
 
 /// Merges `sources`, in this order, and spreads the series over `outputs`: output `i` of `n` takes those whose
-/// [`tithon_index::Labels::hash64`] leaves `i` when divided by `n`, so that one output takes all.
+/// [`tithon_index::Labels::hash64`], divided by [`CompactOptions::shards_before`], leaves `i` when divided by `n`, so
+/// that one output takes all.
 ///
 /// Writes segments and index of each output and answers with its meta, for the caller to write as the last file: the
 /// block exists from then on. `None` where no sample is left; its files are to be thrown away. Of several outputs,
-/// each counts its own id among its sources besides those of the inputs: by their sources alone none is a duplicate
-/// of another, and the inputs are contained in every one of them. Publish all metas or none before an input is
-/// deleted.
+/// each counts itself as its only source: by their sources alone none is a duplicate of another, nor is an input one of
+/// any. What they were made of is for the caller to note, [`crate::plan::mark_cut`].
 ///
 /// Uses the rayon pool that it is called in; `fetch` of different sources may be called at the same time.
 pub fn compact_into(
@@ -106,17 +108,18 @@ pub fn compact_into(
     let sets = SeriesSets::new(sources, maps, parts.range());
     run(sets, &symbols, id, options, |merged| match contents.as_mut_slice() {
         [content] => merged.write(content, &mut *outputs[0].files),
-        contents => merged.spread(&symbols, contents.len(), |i, labels, chunks, samples| {
-            contents[i].count(samples);
-            contents[i].add_records(&mut *outputs[i].files, labels, chunks)
-        }),
+        contents => {
+            merged.spread(&symbols, options.shards_before, contents.len(), |i, labels, chunks, samples| {
+                contents[i].count(samples);
+                contents[i].add_records(&mut *outputs[i].files, labels, chunks)
+            })
+        }
     })?;
     let n = outputs.len();
     let finish = |(content, output): (Content, &mut Output<'_>)| {
         let mut meta = content.meta(parts.clone());
         if n > 1 {
-            meta.compaction.sources.push(output.id);
-            meta.compaction.sources.sort_unstable();
+            meta.compaction.sources = vec![output.id];
         }
         content.finish(&mut *output.files, meta)
     };

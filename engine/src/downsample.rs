@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use tithon_chunks::TimeRange;
 
 use crate::pipeline::pipeline;
+use crate::plan::Shard;
 use crate::scan::{Batch, Pieces, Scan, SymbolUnion};
 use crate::{Block, BlockError, BlockId, BlockMeta, BlockWriter, Downsample, Resolution, Source, ThanosMeta};
 
@@ -123,7 +124,11 @@ fn output_meta(source: &BlockMeta, target: &Target) -> BlockMeta {
         source: Source::Compactor,
         ..source.thanos.clone().unwrap_or_default()
     };
-    BlockMeta { ulid: target.id, version: 1, thanos: Some(thanos), ..source.clone() }
+    let mut meta = BlockMeta { ulid: target.id, version: 1, thanos: Some(thanos), ..source.clone() };
+    if let Some(shard) = Shard::of(source) {
+        shard.attach(&mut meta);
+    }
+    meta
 }
 
 #[cfg(test)]

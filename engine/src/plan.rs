@@ -3,6 +3,7 @@
 
 mod backlog;
 mod choose;
+mod coverage;
 mod downsample;
 mod duplicates;
 mod filter;
@@ -10,13 +11,17 @@ mod group;
 mod next;
 mod relabel;
 mod retention;
+mod shard;
 
 pub use self::backlog::{Backlog, backlog};
 pub use self::choose::{LEVELS_MS, choose};
-pub use self::downsample::{DownsampleJob, DownsampleSpans, downsample_jobs, downsample_targets};
+pub use self::downsample::{
+    DownsampleJob, DownsampleSpans, downsample_jobs, downsample_rounds, downsample_targets,
+};
 pub use self::duplicates::{Superseded, duplicates, superseded};
 pub use self::filter::{in_time, overlapping, sharing_sources, too_fresh, without_replica_labels};
-pub use self::group::{Group, group, group_key};
+pub use self::group::{Group, families, group, group_key};
 pub use self::next::{Next, NoCompactReason, PlanSettings, next};
 pub use self::relabel::{ShardAction, ShardRule, is_kept};
 pub use self::retention::{Retention, expired};
+pub use self::shard::{Cut, KEY as SHARD_KEY, SHARDS_MAX, Shard, ShardClass, lineage, mark_cut, mark_merged};

@@ -50,15 +50,16 @@ impl Merged {
         self.each(|_, labels, chunks| content.add_records(files, labels, chunks))
     }
 
-    /// Spreads the series over `n` blocks by their hash: `add` is told which one, and the samples of the series.
+    /// Spreads the series over `n` blocks by their hash divided by `before`: `add` is told which one, and the samples of the series.
     pub(super) fn spread(
         &self,
         symbols: &SymbolUnion<'_>,
+        before: u32,
         n: usize,
         mut add: impl FnMut(usize, &[Pair], &[WrittenChunk<'_>], &BlockStats) -> Result<(), BlockError>,
     ) -> Result<(), BlockError> {
         self.each(|_, labels, chunks| {
-            let shard = symbols.labels(labels).hash64() % n as u64;
+            let shard = symbols.labels(labels).hash64() / u64::from(before.max(1)) % n as u64;
             let mut samples = BlockStats::default();
             for chunk in chunks {
                 samples.count(chunk.encoding(), chunk.data()).expect("counted before");

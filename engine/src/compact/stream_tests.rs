@@ -120,8 +120,8 @@ fn shards_share_the_series() {
                 found += 1;
             }
         }
-        assert!(meta.compaction.sources.contains(&meta.ulid));
-        assert!(blocks.iter().all(|b| meta.compaction.sources.contains(&b.id())));
+        assert_eq!(meta.compaction.sources, [meta.ulid]);
+        assert!(blocks.iter().all(|b| meta.compaction.parents.contains(&b.meta().desc())));
     }
     assert_eq!(found, whole.stats.num_series);
 }
@@ -142,4 +142,18 @@ fn a_full_disk_and_a_failed_fetch_are_told() {
     let error = compact_into(sources, vec![output], None, CompactOptions::default()).unwrap_err();
     assert_eq!(error.kind(), tithon_chunks::ErrorKind::Unavailable);
     assert_eq!(error.to_string(), format!("block {id}: throttled"));
+}
+
+#[test]
+fn a_shard_is_cut_by_the_rest_of_the_hash() {
+    let blocks = blocks_in("testdata/compaction/horizontal/in");
+    let count = |before: u32, n: usize| -> Vec<u64> {
+        let memories: Vec<Memory> = (0..n).map(|_| Memory::default()).collect();
+        let options = CompactOptions { shards_before: before, ..CompactOptions::default() };
+        stream(&blocks, &memories, options).unwrap().iter().map(|meta| meta.stats.num_series).collect()
+    };
+    let six = count(0, 6);
+    // Whole blocks stand in for a shard of two: both remainders of the first cut are in each half of the second.
+    let three = count(2, 3);
+    assert_eq!(three, [six[0] + six[1], six[2] + six[3], six[4] + six[5]]);
 }

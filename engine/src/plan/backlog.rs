@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Group, choose};
+use super::{Group, ShardClass, choose};
 use crate::{BlockId, BlockMeta};
 
 /// Merges to come.
@@ -14,11 +14,13 @@ pub struct Backlog {
     pub blocks: u64,
 }
 
-/// Plans each group again and again, as if every plan had been carried out.
-pub fn backlog(groups: &[Group], levels_ms: &[i64], excluded: &HashSet<BlockId>) -> Backlog {
+/// Plans each group again and again, as if every plan had been carried out. What a plan of blocks that are no shards is to
+/// become `shards` of, at least 2, is not followed further.
+pub fn backlog(groups: &[Group], levels_ms: &[i64], excluded: &HashSet<BlockId>, shards: u32) -> Backlog {
     let mut found = Backlog::default();
     for group in groups {
         let mut blocks = group.blocks.clone();
+        let leaves = shards > 1 && group.class == ShardClass::ALL;
         loop {
             let plan = choose(&blocks, levels_ms, excluded);
             let (Some(first), n) = (plan.first(), plan.len()) else { break };
@@ -30,7 +32,9 @@ pub fn backlog(groups: &[Group], levels_ms: &[i64], excluded: &HashSet<BlockId>)
             made.stats.num_tombstones = 0;
             let gone: HashSet<BlockId> = plan.iter().map(|block| block.ulid).collect();
             blocks.retain(|block| !gone.contains(&block.ulid));
-            blocks.push(made);
+            if !leaves {
+                blocks.push(made);
+            }
             blocks.sort_by_key(|block| (block.min_time, block.ulid));
         }
     }
@@ -49,7 +53,9 @@ mod tests {
         let blocks = (0..25).map(|i| meta(i, i as i64 * 2 * HOUR, (i as i64 + 1) * 2 * HOUR, &[i]));
         let groups = group(blocks, &[]);
         // Six times four blocks of 2 h, then six of 8 h into one of 2 d.
-        let found = backlog(&groups, &LEVELS_MS, &HashSet::new());
+        let found = backlog(&groups, &LEVELS_MS, &HashSet::new(), 0);
         assert_eq!(found, Backlog { plans: 7, blocks: 30 });
+        let found = backlog(&groups, &LEVELS_MS, &HashSet::new(), 4);
+        assert_eq!(found, Backlog { plans: 6, blocks: 24 });
     }
 }

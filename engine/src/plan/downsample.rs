@@ -1,7 +1,9 @@
 //! Which blocks are downsampled next. Thanos `cmd/thanos/downsample.go`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap};
 
+use super::coverage::Coverage;
+use super::shard::{Shard, ShardClass, lineage};
 use crate::{BlockId, BlockMeta, Resolution};
 
 /// How long a block must be before it is downsampled, milliseconds.
@@ -30,26 +32,69 @@ pub struct DownsampleJob {
 }
 
 /// The jobs that are due, ascending by id. A block is done when each of its sources is in some block of the next
-/// resolution, whichever labels that one has, as upstream. Blocks of other resolutions are left alone.
+/// resolution, whichever labels that one has, as upstream; of a shard it has to be the same series. Blocks of other
+/// resolutions are left alone.
 pub fn downsample_jobs(blocks: &[BlockMeta], spans: DownsampleSpans) -> Vec<DownsampleJob> {
-    let sources_at = |resolution: Resolution| -> HashSet<BlockId> {
-        let of = blocks.iter().filter(|b| b.resolution_ms() == resolution.ms());
-        of.flat_map(|b| b.compaction.sources.iter().copied()).collect()
-    };
-    let have = (sources_at(Resolution::FiveMinutes), sources_at(Resolution::OneHour));
+    let at =
+        |resolution: Resolution| Coverage::of(blocks.iter().filter(|b| b.resolution_ms() == resolution.ms()));
+    let have = (at(Resolution::FiveMinutes), at(Resolution::OneHour));
     let job = |block: &BlockMeta| {
         let (to, have, min_ms) = match Resolution::from_ms(block.resolution_ms())? {
             Resolution::Raw => (Resolution::FiveMinutes, &have.0, spans.raw_min_ms),
             Resolution::FiveMinutes => (Resolution::OneHour, &have.1, spans.five_minutes_min_ms),
             Resolution::OneHour => return None,
         };
-        let missing = block.compaction.sources.iter().any(|source| !have.contains(source));
+        let class = ShardClass::of(block);
+        let missing = lineage(block).into_iter().any(|source| !have.holds(source, class));
         let long = block.max_time.saturating_sub(block.min_time) >= min_ms;
         (missing && long).then_some(DownsampleJob { block: block.ulid, to })
     };
     let mut jobs: Vec<DownsampleJob> = blocks.iter().filter_map(job).collect();
     jobs.sort_by_key(|job| job.block);
     jobs
+}
+
+/// The jobs of [`downsample_jobs`] that can be carried out now, in rounds: the blocks of one round are to appear together.
+/// That is each block by itself, but for shards: readers prefer a coarser block to all finer ones of its time, so those of
+/// one time wait until all of them are there and have the same range.
+pub fn downsample_rounds(blocks: &[BlockMeta], spans: DownsampleSpans) -> Vec<Vec<DownsampleJob>> {
+    let by_id: HashMap<BlockId, &BlockMeta> = blocks.iter().map(|block| (block.ulid, block)).collect();
+    let labels = |block: &BlockMeta| block.thanos.as_ref().map(|thanos| thanos.labels.clone());
+    let mut rounds: Vec<Vec<DownsampleJob>> = Vec::new();
+    let mut of_shards: BTreeMap<_, Vec<DownsampleJob>> = BTreeMap::new();
+    for job in downsample_jobs(blocks, spans) {
+        let Some(block) = by_id.get(&job.block) else { continue };
+        if Shard::of(block).is_none() {
+            rounds.push(vec![job]);
+            continue;
+        }
+        let window = (block.resolution_ms(), labels(block), block.min_time, block.max_time);
+        of_shards.entry(window).or_default().push(job);
+    }
+    for ((resolution_ms, family, min, max), jobs) in of_shards {
+        let beside = |b: &&BlockMeta| {
+            b.resolution_ms() == resolution_ms && labels(b) == family && b.min_time < max && b.max_time > min
+        };
+        let shards = blocks.iter().filter(beside).filter_map(|b| Some((b, Shard::of(b)?)));
+        let shards: Vec<(&BlockMeta, Shard)> = shards.collect();
+        let aligned = shards.iter().all(|(b, _)| (b.min_time, b.max_time) == (min, max));
+        if aligned && is_complete(&shards) {
+            rounds.push(jobs);
+        }
+    }
+    rounds
+}
+
+/// Whether no shard of any cut that went into these is missing.
+fn is_complete(shards: &[(&BlockMeta, Shard)]) -> bool {
+    let is_there = |class: ShardClass| {
+        shards.iter().any(|(_, other)| class.contains(other.class) || other.class.contains(class))
+    };
+    shards.iter().all(|(_, shard)| {
+        let count = shard.class.count;
+        let mut indexes = shard.cuts.iter().flat_map(|cut| &cut.indexes);
+        indexes.all(|index| is_there(ShardClass { index: *index, count }))
+    })
 }
 
 /// All that is to be made of the job's block in one pass: an hour too, where the block of 5 minutes that comes out would
@@ -117,5 +162,33 @@ mod tests {
         let rest = at(300_000, meta(5, 0, 1, &[3]));
         let hour = at(3_600_000, meta(7, 0, FIVE_MINUTES_MIN_MS, &[2]));
         assert_eq!(downsample_jobs(&[raw, five, rest, hour], SPANS), []);
+    }
+
+    #[test]
+    fn shards_of_one_time_go_together() {
+        use crate::plan::shard::tests::shard;
+        let of = |id, to, index, sources: &[u64]| shard(id, (0, to), (index, 3), &[0, 2], sources);
+        let rounds = |blocks: &[BlockMeta]| -> Vec<Vec<u64>> {
+            let rounds = downsample_rounds(blocks, SPANS);
+            rounds.iter().map(|jobs| jobs.iter().map(|job| job.block.unix_ms()).collect()).collect()
+        };
+        let five = |mut block: BlockMeta| {
+            block.thanos.as_mut().unwrap().downsample.resolution = 300_000;
+            block
+        };
+        let (a, b) = (of(1, 40, 0, &[7, 8]), of(2, 40, 2, &[7, 8]));
+        assert_eq!(rounds(&[a.clone(), b.clone()]), [[1, 2]]);
+        // One is missing, or is of another length still.
+        assert!(rounds(std::slice::from_ref(&a)).is_empty());
+        assert!(rounds(&[a.clone(), of(2, 8, 2, &[7])]).is_empty());
+        // What one of them became says nothing of the other's series; what all were before the cut became does.
+        assert_eq!(rounds(&[a.clone(), b.clone(), five(of(3, 40, 0, &[7, 8]))]), [[2]]);
+        let whole = at(300_000, meta(4, 0, 1, &[7, 8]));
+        assert!(rounds(&[a.clone(), b.clone(), whole]).is_empty());
+        // Blocks that are whole are done when all shards are.
+        let raw = meta(5, 0, RAW_MIN_MS, &[7]);
+        let fives = [five(of(3, 40, 0, &[7, 8])), five(of(6, 40, 2, &[7, 8]))];
+        assert_eq!(rounds(&[raw.clone(), fives[0].clone()]), [[5]]);
+        assert!(rounds(&[&[raw], &fives[..]].concat()).is_empty());
     }
 }

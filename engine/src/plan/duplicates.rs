@@ -1,53 +1,62 @@
-//! Blocks whose data another block of their group holds too, told by the level-1 blocks that went into each.
+//! Blocks whose data other blocks of their labels and resolution hold too, told by the level-1 blocks that went into each.
 
-use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::borrow::Borrow;
+use std::cmp::Reverse;
 
+use super::coverage::{Coverage, Holding};
 use crate::{BlockId, BlockMeta, Source};
 
-/// A block whose data another one holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A block whose data others hold.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Superseded {
     /// The block that is superfluous.
     pub block: BlockId,
-    /// The block that has all of its sources.
-    pub by: BlockId,
+    /// The block that has all of its sources, or the shards that have them together; ascending.
+    pub by: Vec<BlockId>,
 }
 
-/// The blocks of one group that another single one makes superfluous: all of whose sources it has. Of equal ones a
-/// repaired one stays, else the oldest id. Ascending by id.
+/// The blocks of one family (equal labels and resolution) that another single one makes superfluous, all of whose sources
+/// it has, or all shards of such a one together. Of equal ones a repaired one stays, else the oldest id. Ascending by id.
 ///
-/// A block that names no source stays, unlike upstream, which takes it for a part of anything.
-pub fn superseded(group: &[BlockMeta]) -> Vec<Superseded> {
+/// A block that names no source stays, unlike upstream, which takes it for a part of anything. Of the shards of a cut none
+/// makes what was cut superfluous before all are there.
+pub fn superseded<M: Borrow<BlockMeta>>(family: &[M]) -> Vec<Superseded> {
     let repaired = |b: &BlockMeta| b.thanos.as_ref().is_some_and(|t| t.source == Source::CompactorRepair);
-    let mut blocks: Vec<&BlockMeta> = group.iter().collect();
-    blocks.sort_by_key(|b| (std::cmp::Reverse(b.compaction.sources.len()), !repaired(b), b.ulid));
-    // Kept blocks by each of their sources: a candidate is compared with those only that have its first source.
-    let mut kept: HashMap<BlockId, Vec<Kept>> = HashMap::new();
-    let mut found = Vec::new();
-    for block in blocks {
-        let sources = &block.compaction.sources;
-        let candidates = sources.first().and_then(|first| kept.get(first));
-        let by = candidates.and_then(|all| all.iter().find(|(_, k)| sources.iter().all(|s| k.contains(s))));
-        if let Some((by, _)) = by {
-            found.push(Superseded { block: block.ulid, by: *by });
-            continue;
-        }
-        let set: Rc<HashSet<BlockId>> = Rc::new(sources.iter().copied().collect());
-        for source in set.iter() {
-            kept.entry(*source).or_default().push((block.ulid, Rc::clone(&set)));
+    let holding = |block: &M| (Holding::new(block.borrow()), repaired(block.borrow()));
+    let mut blocks: Vec<(Holding, bool)> = family.iter().map(holding).collect();
+    // What was cut comes after its shards.
+    blocks.sort_by_key(|(holding, repaired)| {
+        let (sources, shards) = (holding.sources.len(), holding.class.count);
+        (Reverse((sources, shards)), !repaired, holding.block)
+    });
+    let mut kept = Coverage::default();
+    let mut gone = Vec::new();
+    for (holding, _) in blocks {
+        match kept.successors(&holding) {
+            Some(by) => gone.push((holding, by)),
+            None => kept.add(holding),
         }
     }
+    // Shards that are left of a cut that was not finished may have their data in a block that comes after them.
+    for shard in kept.shards() {
+        if let Some(by) = kept.successors(&shard) {
+            kept.remove(shard.block);
+            gone.push((shard, by));
+        }
+    }
+    let found = |(holding, by): (Holding, Vec<BlockId>)| {
+        // Successors that went themselves have some of their own.
+        let by = kept.successors(&holding).unwrap_or(by);
+        Superseded { block: holding.block, by }
+    };
+    let mut found: Vec<Superseded> = gone.into_iter().map(found).collect();
     found.sort_unstable();
     found
 }
 
-/// A block that stays, and its sources.
-type Kept = (BlockId, Rc<HashSet<BlockId>>);
-
 /// The superfluous blocks of [`superseded`], ascending by id.
-pub fn duplicates(group: &[BlockMeta]) -> Vec<BlockId> {
-    superseded(group).into_iter().map(|found| found.block).collect()
+pub fn duplicates<M: Borrow<BlockMeta>>(family: &[M]) -> Vec<BlockId> {
+    superseded(family).into_iter().map(|found| found.block).collect()
 }
 
 #[cfg(test)]
@@ -93,11 +102,57 @@ pub(crate) mod tests {
         let mut blocks = [meta(1, 0, 1, &[7]), meta(2, 0, 1, &[7]), meta(3, 0, 1, &[8])];
         let pair = |block: usize, by: usize, blocks: &[BlockMeta]| Superseded {
             block: blocks[block].ulid,
-            by: blocks[by].ulid,
+            by: vec![blocks[by].ulid],
         };
         assert_eq!(superseded(&blocks), [pair(1, 0, &blocks)]);
         let thanos = crate::ThanosMeta { source: Source::CompactorRepair, ..crate::ThanosMeta::default() };
         blocks[1].thanos = Some(thanos);
         assert_eq!(superseded(&blocks), [pair(0, 1, &blocks)]);
+    }
+
+    fn ids(blocks: &[BlockMeta]) -> Vec<u64> {
+        duplicates(blocks).iter().map(|id| id.unix_ms()).collect()
+    }
+
+    #[test]
+    fn shards_supersede_together_and_never_their_siblings() {
+        use crate::plan::shard::tests::shard;
+        let old = [meta(1, 0, 1, &[1]), meta(2, 1, 2, &[2])];
+        let of = |id, index, count, sources: &[u64]| shard(id, (0, 2), (index, count), &[0, 2], sources);
+        let (a, b) = (of(3, 0, 3, &[1, 2]), of(4, 2, 3, &[1, 2]));
+        let check = |more: &[&BlockMeta], expected: &[u64]| {
+            let blocks: Vec<BlockMeta> = old.iter().chain(more.iter().copied()).cloned().collect();
+            assert_eq!(ids(&blocks), expected, "{more:?}");
+        };
+        // Half a cut makes nothing superfluous; the whole of it (shard 1 has no series) does.
+        check(&[&a], &[]);
+        check(&[&a, &b], &[1, 2]);
+        let found = superseded(&[old[0].clone(), a.clone(), b.clone()]);
+        assert_eq!(found, [Superseded { block: old[0].ulid, by: vec![a.ulid, b.ulid] }]);
+        // One shard has gone on: it still stands for what it was made of.
+        let later = of(5, 0, 3, &[1, 2, 9]);
+        check(&[&later, &b], &[1, 2]);
+        check(&[&a, &later, &b], &[1, 2, 3]);
+        // A second attempt at the cut: the first attempt's block stays.
+        check(&[&a, &of(6, 0, 3, &[1, 2]), &of(7, 2, 3, &[1, 2])], &[1, 2, 6]);
+        // An attempt that was given up, and a merge without shards or with others afterwards.
+        check(&[&a, &meta(8, 0, 2, &[1, 2])], &[1, 2, 3]);
+        check(&[&a, &of(8, 0, 4, &[1, 2]), &of(9, 2, 4, &[1, 2])], &[1, 2, 3]);
+        // The parts of a shard that was cut again supersede it together, and so what was cut before; half of them go.
+        let again = |id, index| {
+            let mut block = meta(id, 0, 2, &[id]);
+            let cuts = vec![crate::plan::shard::Cut {
+                of: 3,
+                indexes: vec![0, 3],
+                sources: vec![old[0].ulid, old[1].ulid],
+            }];
+            let class = crate::plan::ShardClass { index, count: 6 };
+            crate::plan::Shard { class, cuts }.attach(&mut block);
+            block
+        };
+        check(&[&again(10, 0), &again(11, 3)], &[]);
+        check(&[&a, &again(10, 0), &again(11, 3)], &[3]);
+        check(&[&a, &again(10, 0)], &[10]);
+        check(&[&again(10, 0), &again(11, 3), &a, &b], &[1, 2, 3]);
     }
 }

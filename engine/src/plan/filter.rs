@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::shard::lineage;
 use crate::{BlockId, BlockMeta, Source};
 
 /// Whether a block touches the closed range of milliseconds that is asked for.
@@ -60,8 +61,8 @@ pub fn sharing_sources(blocks: &[&BlockMeta]) -> BTreeSet<BlockId> {
     let mut first: HashMap<BlockId, BlockId> = HashMap::new();
     let mut found = BTreeSet::new();
     for block in blocks {
-        for source in block.compaction.sources.iter().collect::<HashSet<_>>() {
-            if let Some(other) = first.insert(*source, block.ulid) {
+        for source in lineage(block).into_iter().collect::<HashSet<_>>() {
+            if let Some(other) = first.insert(source, block.ulid) {
                 found.extend([other, block.ulid]);
             }
         }

@@ -1,22 +1,26 @@
-//! Groups: blocks of one resolution whose external labels, replica labels aside, are equal. Only blocks of one group
-//! are ever merged.
+//! Groups: blocks of one resolution and one shard whose external labels, replica labels aside, are equal. Only blocks of
+//! one group are ever merged.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 use xxhash_rust::xxh64::Xxh64;
 
+use super::shard::{self, ShardClass};
 use crate::{BlockMeta, ThanosMeta};
 
 /// Blocks that may be merged with each other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
-    /// [`group_key`] of every member.
+    /// [`group_key`] of every member; for shards `-`, index, `-of-` and count come after it.
     pub key: String,
     /// The external labels without replica labels.
     pub labels: BTreeMap<String, String>,
     /// Milliseconds that one sample stands for.
     pub resolution_ms: i64,
+    /// Which series the members hold.
+    pub class: ShardClass,
     /// The members by first time, then id.
     pub blocks: Vec<BlockMeta>,
 }
@@ -39,15 +43,10 @@ pub fn group(blocks: impl IntoIterator<Item = BlockMeta>, replica_labels: &[Stri
     for block in blocks {
         let mut labels = block.thanos.as_ref().map(|t| t.labels.clone()).unwrap_or_default();
         labels.retain(|name, _| !replica_labels.contains(name));
-        let resolution_ms = block.resolution_ms();
-        let key = group_key(resolution_ms, &labels);
-        let group = groups.entry(key.clone()).or_insert_with(|| Group {
-            key,
-            labels,
-            resolution_ms,
-            blocks: Vec::new(),
-        });
-        group.blocks.push(block);
+        let (resolution_ms, class) = (block.resolution_ms(), ShardClass::of(&block));
+        let key = sharded_key(group_key(resolution_ms, &labels), class);
+        let new = || Group { key: key.clone(), labels, resolution_ms, class, blocks: Vec::new() };
+        groups.entry(key.clone()).or_insert_with(new).blocks.push(block);
     }
     let mut groups: Vec<Group> = groups.into_values().collect();
     for group in &mut groups {
@@ -56,13 +55,33 @@ pub fn group(blocks: impl IntoIterator<Item = BlockMeta>, replica_labels: &[Stri
     groups
 }
 
+/// Sorts blocks into families: equal labels and resolution, whichever shard. A block's data can be in others of its family
+/// only.
+pub fn families<M: Borrow<BlockMeta>>(blocks: impl IntoIterator<Item = M>) -> Vec<Vec<M>> {
+    let (none, mut families) = (BTreeMap::new(), BTreeMap::<String, Vec<M>>::new());
+    for block in blocks {
+        let meta = block.borrow();
+        let key = group_key(meta.resolution_ms(), meta.thanos.as_ref().map_or(&none, |t| &t.labels));
+        families.entry(key).or_default().push(block);
+    }
+    families.into_values().collect()
+}
+
+fn sharded_key(key: String, class: ShardClass) -> String {
+    match class {
+        ShardClass::ALL => key,
+        ShardClass { index, count } => format!("{key}-{index}-of-{count}"),
+    }
+}
+
 impl Group {
     /// What a block merged from this group carries as extensions: the entries of the first member whose extensions are
-    /// an object, as far as every other such member has the key too.
+    /// an object, as far as every other such member has the key too. What they say of shards is of them alone.
     pub fn extensions(&self) -> Option<Value> {
-        let of = |block: &BlockMeta| match block.thanos.as_ref().and_then(|t| t.extensions.as_ref()) {
-            Some(Value::Object(map)) => Some(map.clone()),
-            _ => None,
+        let of = |block: &BlockMeta| {
+            let Value::Object(mut map) = block.thanos.as_ref()?.extensions.clone()? else { return None };
+            let alone = map.remove(shard::KEY).is_some() && map.is_empty();
+            (!alone).then_some(map)
         };
         let mut members = self.blocks.iter().filter_map(of);
         let mut common = members.next()?;
@@ -119,6 +138,21 @@ mod tests {
         assert_eq!(groups.len(), 2);
         assert_eq!(groups[0].blocks.iter().map(|b| b.ulid.unix_ms()).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(groups[0].thanos_meta().labels, labels(&[("cluster", "a")]));
+    }
+
+    #[test]
+    fn shards_have_groups_of_their_own_in_one_family() {
+        use crate::plan::shard::tests::shard;
+        let shards = |id| [0, 1].map(|i| shard(id + u64::from(i), (0, 2), (i, 2), &[0, 1], &[1]));
+        let blocks: Vec<BlockMeta> =
+            shards(2).into_iter().chain(shards(4)).chain([meta(1, 0, 20, &[1])]).collect();
+        let groups = group(blocks.clone(), &[]);
+        let key = group_key(0, &labels(&[]));
+        let keys: Vec<&str> = groups.iter().map(|g| g.key.as_str()).collect();
+        assert_eq!(keys, [key.clone(), format!("{key}-0-of-2"), format!("{key}-1-of-2")]);
+        assert_eq!(groups.iter().map(|g| g.blocks.len()).collect::<Vec<_>>(), [1, 2, 2]);
+        assert!(groups.iter().all(|g| g.extensions().is_none()));
+        assert_eq!(families(blocks).len(), 1);
     }
 
     #[test]

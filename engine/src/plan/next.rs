@@ -1,11 +1,12 @@
-//! The next merge of a group, with the two reasons to leave blocks out of it for good: an index that would grow too
-//! large, and overlaps of downsampled blocks. Thanos `pkg/compact/planner.go`.
+//! The next merge of a group, into as many blocks as the size of the index asks for, with the two reasons to leave blocks
+//! out of it for good: an index too large for any number of them, and overlaps of downsampled blocks. Thanos `pkg/compact/planner.go`.
 
 use std::collections::HashSet;
 use std::fmt;
 
 use super::choose;
 use super::filter::overlapping;
+use super::shard::{SHARDS_MAX, ShardClass};
 use crate::{BlockId, BlockMeta};
 
 /// What bounds a plan.
@@ -13,8 +14,11 @@ use crate::{BlockId, BlockMeta};
 pub struct PlanSettings<'s> {
     /// The lengths that blocks grow to, ascending, milliseconds.
     pub levels_ms: &'s [i64],
-    /// Bytes that the indexes of a plan may have together; 85 % of it are used, as upstream.
+    /// Bytes that the indexes of a plan may have together for each block it is merged into; 85 % of it are used, as
+    /// upstream.
     pub index_bytes_max: u64,
+    /// Blocks that are no shards are merged into so many at least; 0 and 1 are one.
+    pub shards: u32,
     /// Whether overlapping blocks are merged.
     pub vertical: bool,
 }
@@ -57,7 +61,12 @@ impl fmt::Display for NoCompactReason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Merge these, in this order.
-    Merge(Vec<BlockId>),
+    Merge {
+        /// The blocks.
+        blocks: Vec<BlockId>,
+        /// Into so many, at least 1, by the hash of the series.
+        into: u32,
+    },
     /// Mark these, exclude them, and ask again.
     Exclude {
         /// The blocks.
@@ -93,22 +102,11 @@ pub fn next(
     if !unknown.is_empty() {
         return Next::Measure(unknown);
     }
-    let budget = (settings.index_bytes_max as f64 * 0.85) as u64;
-    let (mut total, mut largest) = (0u64, None);
-    for (id, size) in ids().zip(sizes.into_iter().flatten()) {
-        if largest.is_none_or(|(_, most)| size > most) {
-            largest = Some((id, size));
-        }
-        total = total.saturating_add(size);
-        if total >= budget
-            && let Some((id, size)) = largest
-        {
-            let details = format!(
-                "the indexes of the plan have {total} bytes, the limit is {budget}; this one has {size}"
-            );
-            return Next::Exclude { blocks: vec![id], reason: NoCompactReason::IndexSizeExceeding, details };
-        }
-    }
+    let sizes: Vec<(BlockId, u64)> = ids().zip(sizes.into_iter().flatten()).collect();
+    let into = match shards_needed(ShardClass::of(chosen[0]), &sizes, settings) {
+        Ok(into) => into,
+        Err(exclude) => return exclude,
+    };
     if settings.vertical {
         let plan: Vec<BlockMeta> = chosen.iter().map(|block| (*block).clone()).collect();
         let downsampled: Vec<BlockId> =
@@ -119,7 +117,40 @@ pub fn next(
             return Next::Exclude { blocks: downsampled, reason, details };
         }
     }
-    Next::Merge(ids().collect())
+    Next::Merge { blocks: ids().collect(), into }
+}
+
+/// Into how many blocks of `class` with indexes of these sizes are merged. Where no number will do, the block to leave out
+/// is the one that upstream leaves out of every plan that needs more than one.
+fn shards_needed(
+    class: ShardClass,
+    sizes: &[(BlockId, u64)],
+    settings: PlanSettings<'_>,
+) -> Result<u32, Next> {
+    let budget = (settings.index_bytes_max as f64 * 0.85) as u64;
+    let asked = if class == ShardClass::ALL { settings.shards.clamp(1, SHARDS_MAX) } else { 1 };
+    let total = sizes.iter().fold(0u64, |total, (_, size)| total.saturating_add(*size));
+    if total / u64::from(asked) < budget {
+        return Ok(asked);
+    }
+    let needed = total.checked_div(budget).and_then(|n| u32::try_from(n.saturating_add(1)).ok());
+    if let Some(needed) = needed.filter(|n| n.saturating_mul(class.count) <= SHARDS_MAX) {
+        return Ok(needed);
+    }
+    let (mut total, mut largest) = (0u64, sizes[0]);
+    for (id, size) in sizes {
+        if *size > largest.1 {
+            largest = (*id, *size);
+        }
+        total = total.saturating_add(*size);
+        if total >= budget {
+            break;
+        }
+    }
+    let (id, size) = largest;
+    let details =
+        format!("the indexes of the plan have {total} bytes, the limit is {budget}; this one has {size}");
+    Err(Next::Exclude { blocks: vec![id], reason: NoCompactReason::IndexSizeExceeding, details })
 }
 
 /// What the meta lists for the index; not where it lists nothing.
@@ -138,25 +169,69 @@ mod tests {
     const HOUR: i64 = 3_600_000;
 
     fn settings(index_bytes_max: u64) -> PlanSettings<'static> {
-        PlanSettings { levels_ms: &LEVELS_MS, index_bytes_max, vertical: true }
+        PlanSettings { levels_ms: &LEVELS_MS, index_bytes_max, shards: 0, vertical: true }
+    }
+
+    fn blocks_and_ids() -> (Vec<BlockMeta>, Vec<BlockId>) {
+        let block = |i: u64| meta(i, i as i64 * 2 * HOUR, (i as i64 + 1) * 2 * HOUR, &[i]);
+        let blocks: Vec<BlockMeta> = (0..5).map(block).collect();
+        let ids = blocks.iter().map(|block| block.ulid).collect();
+        (blocks, ids)
     }
 
     #[test]
-    fn the_largest_block_up_to_the_limit_is_left_out() {
-        let blocks: Vec<BlockMeta> =
-            (0..5).map(|i| meta(i, i as i64 * 2 * HOUR, (i as i64 + 1) * 2 * HOUR, &[i])).collect();
-        let ids: Vec<BlockId> = blocks.iter().map(|block| block.ulid).collect();
+    fn as_many_shards_as_the_index_needs() {
+        let (blocks, ids) = blocks_and_ids();
+        let into = |blocks: &[BlockMeta], size: u64, shards: u32| {
+            let settings = PlanSettings { shards, ..settings(100) };
+            match next(blocks, settings, &HashSet::new(), |_| Some(size)) {
+                Next::Merge { blocks, into } => {
+                    assert_eq!(blocks, ids[..4]);
+                    into
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        for (size, shards, expected) in [
+            (20, 0, 1),
+            (21, 1, 1),
+            (22, 0, 2),
+            (22, 3, 3),
+            (63, 0, 3),
+            (64, 0, 4),
+            (64, 2, 4),
+            (64, 5, 5),
+            (1, 5000, 1024),
+        ] {
+            assert_eq!(into(&blocks, size, shards), expected, "{size} {shards}");
+        }
+        // Shards are cut again only where their index needs it.
+        let mut shards = blocks.clone();
+        for (i, block) in shards.iter_mut().enumerate() {
+            let cuts = vec![crate::plan::Cut { of: 1, indexes: vec![2], sources: vec![ids[i]] }];
+            crate::plan::Shard { class: ShardClass { index: 2, count: 4 }, cuts }.attach(block);
+        }
+        assert_eq!((into(&shards, 20, 4), into(&shards, 64, 4)), (1, 4));
+        let too_many = next(&shards, settings(100), &HashSet::new(), |_| Some(85 * 1024 / 4 / 4));
+        assert!(matches!(too_many, Next::Exclude { .. }), "{too_many:?}");
+    }
+
+    #[test]
+    fn the_largest_block_is_left_out_where_no_number_of_shards_will_do() {
+        let (blocks, ids) = blocks_and_ids();
         let step = |sizes: [u64; 4], excluded: &[BlockId]| {
             let size = |id: BlockId| ids.iter().position(|i| *i == id).and_then(|i| sizes.get(i).copied());
             next(&blocks, settings(100), &excluded.iter().copied().collect(), size)
         };
-        assert_eq!(step([20, 20, 20, 20], &[]), Next::Merge(ids[..4].to_vec()));
-        // 30 + 50 stay below 85; with 10 more the limit is reached, and 50 is the largest so far.
-        let Next::Exclude { blocks: left_out, reason, .. } = step([30, 50, 10, 90], &[]) else { panic!() };
+        // The limit is reached with the third; the second is the largest so far.
+        let Next::Exclude { blocks: left_out, reason, .. } = step([30, 50, 10, 90_000], &[]) else {
+            panic!()
+        };
         assert_eq!((left_out, reason), (vec![ids[1]], NoCompactReason::IndexSizeExceeding));
         let measure = next(&blocks, settings(100), &HashSet::new(), |_| None);
         assert_eq!(measure, Next::Measure(ids[..4].to_vec()));
         assert_eq!(step([0; 4], &ids), Next::Nothing);
+        assert!(matches!(next(&blocks, settings(0), &HashSet::new(), |_| Some(0)), Next::Exclude { .. }));
     }
 
     #[test]
@@ -169,7 +244,7 @@ mod tests {
             }
             next(&blocks, settings(100), &HashSet::new(), |_| Some(1))
         };
-        assert!(matches!(at(0), Next::Merge(_)));
+        assert!(matches!(at(0), Next::Merge { .. }));
         let Next::Exclude { blocks, reason, .. } = at(300_000) else { panic!() };
         assert_eq!((blocks.len(), reason), (2, NoCompactReason::DownsampleVertical));
     }

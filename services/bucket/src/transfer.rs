@@ -108,6 +108,17 @@ impl Bucket {
         meta: BlockMeta,
         options: TransferOptions,
     ) -> Result<BlockMeta, BucketError> {
+        let files = self.upload_files(from, &meta, options).await?;
+        self.seal_block(meta, files).await
+    }
+
+    /// The first part of [`Bucket::upload_block`], which leaves meta.json to [`Bucket::seal_block`]; answers with the files.
+    pub async fn upload_files(
+        &self,
+        from: &LocalPath,
+        meta: &BlockMeta,
+        options: TransferOptions,
+    ) -> Result<Vec<File>, BucketError> {
         let block = meta.ulid;
         if meta.thanos.as_ref().is_none_or(|thanos| thanos.labels.is_empty()) {
             return Err(BucketError::NoLabels { block });
@@ -117,7 +128,7 @@ impl Bucket {
         let uploads = stream::iter(segments).map(upload).buffered(options.files_concurrency.max(1));
         let mut files: Vec<File> = uploads.try_collect().await?;
         files.push(self.upload_file(block, from, "index", options.hash).await?);
-        self.seal_block(meta, files).await
+        Ok(files)
     }
 
     /// Writes the meta.json of a block whose other `files` are in the bucket: from then on the block exists. The meta as it

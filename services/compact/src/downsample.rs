@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures::{StreamExt, stream};
 use tithon_bucket::MarkKind;
 use tithon_engine::downsample::{Target, downsample};
-use tithon_engine::plan::{DownsampleJob, downsample_jobs, downsample_targets};
+use tithon_engine::plan::{DownsampleJob, downsample_rounds, downsample_targets};
 use tithon_engine::{BlockId, BlockMeta};
 use tithon_runtime::Priority;
 use tracing::info;
@@ -19,24 +19,22 @@ use crate::view::View;
 use crate::{CompactError, Compactor};
 
 impl Compactor {
-    /// Carries out all jobs, `downsample_concurrency` at a time.
+    /// Carries out all jobs, `downsample_concurrency` rounds at a time.
     pub(crate) async fn downsample_all(&self, view: &View, reporter: &Reporter) {
         let options = &self.inner.options;
         let blocks = view.blocks.iter().filter(|block| !view.no_downsample.contains(&block.ulid));
         let blocks: Vec<BlockMeta> = blocks.cloned().collect();
-        let jobs = downsample_jobs(&blocks, options.spans);
+        let rounds = downsample_rounds(&blocks, options.spans);
         let blocks = blocks.as_slice();
         let concurrency = options.downsample_concurrency.max(1);
-        let work = stream::iter(jobs).for_each_concurrent(concurrency, |job| async move {
+        let work = stream::iter(rounds).for_each_concurrent(concurrency, |round| async move {
             let halted = options.halt_on_error && reporter.has_faults();
             if halted || self.inner.shutdown.is_triggered() {
                 return;
             }
-            let Some(meta) = blocks.iter().find(|block| block.ulid == job.block) else { return };
-            CompactMetrics::count(&self.inner.metrics.downsamples, meta.resolution_ms());
-            match self.downsample_block(meta, job, blocks).await {
+            match self.downsample_round(&round, blocks).await {
                 Ok(made) => reporter.add(|report| report.downsampled += made),
-                Err(obstacle) => {
+                Err((meta, obstacle)) => {
                     CompactMetrics::count(&self.inner.metrics.downsample_failures, meta.resolution_ms());
                     self.report_downsample(meta.ulid, obstacle, reporter).await;
                 }
@@ -45,15 +43,48 @@ impl Compactor {
         work.await;
     }
 
-    /// Makes and uploads what is due of one block; answers with how many blocks came out.
+    /// Makes what is due of the blocks of one round, and uploads it when all is made; answers with how many blocks came out,
+    /// or names the block that it failed on.
+    async fn downsample_round<'m>(
+        &self,
+        round: &[DownsampleJob],
+        blocks: &'m [BlockMeta],
+    ) -> Result<usize, (&'m BlockMeta, Obstacle)> {
+        let of = |job: &DownsampleJob| blocks.iter().find(|block| block.ulid == job.block);
+        let _held = self.inner.busy.hold(round.iter().map(|job| job.block));
+        let (dir, begin) = (self.downsample_dir(), Instant::now());
+        let mut made = Vec::new();
+        for (meta, job) in round.iter().filter_map(|job| Some((of(job)?, *job))) {
+            CompactMetrics::count(&self.inner.metrics.downsamples, meta.resolution_ms());
+            made.extend(self.downsample_block(meta, job, blocks).await.map_err(|obstacle| (meta, obstacle))?);
+        }
+        let Some(last) = round.last().and_then(of) else { return Ok(0) };
+        made.sort_by_key(|block| (block.resolution_ms(), block.ulid));
+        let published = self.publish_together(&dir, made).await.map_err(|error| (last, refused(error)))?;
+        for block in &published {
+            info!(
+                block = %block.ulid, resolution_ms = block.resolution_ms(), samples = block.stats.num_samples,
+                took = ?begin.elapsed(), "downsampled block"
+            );
+        }
+        for id in round.iter().map(|job| job.block).chain(published.iter().map(|block| block.ulid)) {
+            let dir = dir.join(id.to_string());
+            if dir.exists() {
+                let removed = tokio::fs::remove_dir_all(&dir).await.map_err(CompactError::scratch(&dir));
+                removed.map_err(|error| (last, error.into()))?;
+            }
+        }
+        Ok(published.len())
+    }
+
+    /// Makes what is due of one block in scratch space.
     async fn downsample_block(
         &self,
         meta: &BlockMeta,
         job: DownsampleJob,
         blocks: &[BlockMeta],
-    ) -> Result<usize, Obstacle> {
+    ) -> Result<Vec<BlockMeta>, Obstacle> {
         let inner = &self.inner;
-        let _held = inner.busy.hold([meta.ulid]);
         let dir = self.downsample_dir();
         tokio::fs::create_dir_all(&dir).await.map_err(CompactError::scratch(&dir))?;
         let source = self.open_source(meta, &dir).await?;
@@ -62,7 +93,7 @@ impl Compactor {
             targets.into_iter().map(|resolution| Target { resolution, id: self.new_id() }).collect();
         let begin = Instant::now();
         let work = {
-            let (dir, targets) = (dir.clone(), targets.clone());
+            let dir = dir.clone();
             move || downsample(&source, &dir, &targets)
         };
         let result = inner.cpu.run(Priority::Background, work).await.map_err(CompactError::from)?;
@@ -73,26 +104,14 @@ impl Compactor {
         };
         let resolution = [("resolution", meta.resolution_ms().to_string())];
         inner.metrics.downsample_seconds.get_or_create(&resolution).observe(begin.elapsed().as_secs_f64());
-        let mut uploaded = 0;
-        for mut made in made.into_iter().flatten() {
-            self.check_made(&dir, &made).await?;
+        let mut made: Vec<BlockMeta> = made.into_iter().flatten().collect();
+        for made in &mut made {
+            self.check_made(&dir, made).await?;
             if let (Some(thanos), Some(source)) = (&mut made.thanos, &meta.thanos) {
                 thanos.labels = source.labels.clone();
             }
-            let block = self.publish(&dir, made).await.map_err(refused)?;
-            info!(
-                block = %block.ulid, source = %meta.ulid, resolution_ms = block.resolution_ms(),
-                samples = block.stats.num_samples, took = ?begin.elapsed(), "downsampled block"
-            );
-            uploaded += 1;
         }
-        for id in targets.iter().map(|target| target.id).chain([meta.ulid]) {
-            let dir = dir.join(id.to_string());
-            if dir.exists() {
-                tokio::fs::remove_dir_all(&dir).await.map_err(CompactError::scratch(&dir))?;
-            }
-        }
-        Ok(uploaded)
+        Ok(made)
     }
 
     async fn report_downsample(&self, block: BlockId, obstacle: Obstacle, reporter: &Reporter) {

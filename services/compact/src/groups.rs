@@ -2,6 +2,7 @@
 //! waiting for the others.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{StreamExt, stream};
 use tithon_bucket::MarkKind;
@@ -24,23 +25,28 @@ struct Work<'w> {
     excluded: HashSet<BlockId>,
     /// Sizes that metas do not tell.
     index_bytes: HashMap<BlockId, u64>,
+    /// Set when a merge makes shards.
+    cut: &'w AtomicBool,
     reporter: &'w Reporter,
 }
 
 impl Compactor {
-    /// Works on all groups, `concurrency` at a time.
-    pub(crate) async fn compact_groups(&self, view: &View, reporter: &Reporter) {
+    /// Works on all groups, `concurrency` at a time. Answers whether shards were made, which may go on in groups that the
+    /// view does not have yet.
+    pub(crate) async fn compact_groups(&self, view: &View, reporter: &Reporter) -> bool {
+        let cut = &AtomicBool::new(false);
         let groups =
             group(view.blocks.iter().cloned(), &[]).into_iter().filter(|group| group.blocks.len() > 1);
         let work = stream::iter(groups).for_each_concurrent(
             self.inner.options.concurrency.max(1),
             |group| async move {
                 let excluded = view.no_compact.clone();
-                let work = Work { group, excluded, index_bytes: HashMap::new(), reporter };
+                let work = Work { group, excluded, index_bytes: HashMap::new(), cut, reporter };
                 self.compact_group(work).await;
             },
         );
         work.await;
+        cut.load(Ordering::Relaxed)
     }
 
     async fn compact_group(&self, mut work: Work<'_>) {
@@ -56,6 +62,7 @@ impl Compactor {
             let settings = PlanSettings {
                 levels_ms: &self.inner.options.levels_ms,
                 index_bytes_max: self.inner.options.index_bytes_max,
+                shards: self.inner.options.split_shards,
                 vertical,
             };
             match next(&work.group.blocks, settings, &work.excluded, |id| sizes.get(&id).copied()) {
@@ -71,8 +78,8 @@ impl Compactor {
                         break;
                     }
                 }
-                Next::Merge(ids) => {
-                    if !self.merge_next(&mut work, &ids).await {
+                Next::Merge { blocks, into } => {
+                    if !self.merge_next(&mut work, &blocks, into).await {
                         break;
                     }
                 }
@@ -87,7 +94,7 @@ impl Compactor {
     }
 
     /// Carries out one plan; answers whether the group can go on.
-    async fn merge_next(&self, work: &mut Work<'_>, ids: &[BlockId]) -> bool {
+    async fn merge_next(&self, work: &mut Work<'_>, ids: &[BlockId], into: u32) -> bool {
         let plan: Vec<BlockMeta> =
             work.group.blocks.iter().filter(|block| ids.contains(&block.ulid)).cloned().collect();
         let shared = sharing_sources(&plan.iter().collect::<Vec<_>>());
@@ -99,13 +106,13 @@ impl Compactor {
             }
         }
         let overlaps = self.inner.options.vertical && !overlapping(&work.group.blocks).is_empty();
-        let error = match self.merge(&work.group, &plan, work.reporter).await {
+        let error = match self.merge(&work.group, &plan, into, work.reporter).await {
             Ok(made) => {
-                if overlaps && made.is_some() {
+                if overlaps && !made.is_empty() {
                     let vertical = &self.inner.metrics.vertical_compactions;
                     CompactMetrics::count(vertical, work.group.resolution_ms);
                 }
-                self.take_in(work, &plan, made).await;
+                self.take_in(work, &plan, made, into).await;
                 return true;
             }
             Err(error) => error,
@@ -129,16 +136,18 @@ impl Compactor {
     }
 
     /// The group as a new look at the bucket would find it.
-    async fn take_in(&self, work: &mut Work<'_>, plan: &[BlockMeta], made: Option<BlockMeta>) {
-        match made {
-            Some(made) => {
-                work.group.blocks.retain(|block| plan.iter().all(|source| source.ulid != block.ulid));
-                work.group.blocks.push(made);
-                work.group.blocks.sort_by_key(|block| (block.min_time, block.ulid));
-                work.reporter.add(|report| report.compacted += 1);
-            }
-            None => self.drop_empty(work, plan).await,
+    async fn take_in(&self, work: &mut Work<'_>, plan: &[BlockMeta], made: Vec<BlockMeta>, into: u32) {
+        if made.is_empty() {
+            return self.drop_empty(work, plan).await;
         }
+        work.group.blocks.retain(|block| plan.iter().all(|source| source.ulid != block.ulid));
+        work.reporter.add(|report| report.compacted += made.len());
+        if into > 1 {
+            work.cut.store(true, Ordering::Relaxed);
+            return;
+        }
+        work.group.blocks.extend(made);
+        work.group.blocks.sort_by_key(|block| (block.min_time, block.ulid));
     }
 
     /// Nothing was left of a plan: blocks that never had a sample go; the others are left alone, for their metas promise

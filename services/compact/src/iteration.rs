@@ -39,17 +39,21 @@ impl Compactor {
         if ended() {
             return Ok(());
         }
-        {
-            let upkeep = self.keep_up(reporter);
-            tokio::select! {
-                () = self.compact_groups(&view, reporter) => {}
-                () = upkeep => {}
+        let mut view = view;
+        // Shards go on in groups of their own, which the next look finds; each time they are longer.
+        for _ in 0..=options.levels_ms.len() {
+            let cut = tokio::select! {
+                cut = self.compact_groups(&view, reporter) => cut,
+                () = self.keep_up(reporter) => false,
+            };
+            if ended() {
+                return Ok(());
+            }
+            view = self.sync().await?;
+            if !cut {
+                break;
             }
         }
-        if ended() {
-            return Ok(());
-        }
-        let mut view = self.sync().await?;
         if options.downsampling {
             self.downsample_all(&view, reporter).await;
             if ended() {

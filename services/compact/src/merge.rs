@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tithon_bucket::MarkKind;
 use tithon_chunks::ErrorKind;
 use tithon_engine::compact::{CompactOptions, compact};
-use tithon_engine::plan::{Group, NoCompactReason};
+use tithon_engine::plan::{Group, NoCompactReason, mark_merged};
 use tithon_engine::{Block, BlockMeta};
 use tithon_runtime::Priority;
 use tracing::info;
@@ -18,30 +18,36 @@ use crate::source::Obstacle;
 use crate::{CompactError, Compactor};
 
 impl Compactor {
-    /// Merges `plan`, blocks of `group`, into one that is in the bucket when this returns; `None` if no sample was left.
-    /// The sources are marked for deletion; failing to do so is reported only, as they count as superseded anyway.
+    /// Merges `plan`, blocks of `group`, into `into` blocks that are all in the bucket when this returns, but for those
+    /// without samples. The sources are marked for deletion; failing to do so is reported only, as they count as superseded
+    /// anyway.
     pub(crate) async fn merge(
         &self,
         group: &Group,
         plan: &[BlockMeta],
+        into: u32,
         reporter: &Reporter,
-    ) -> Result<Option<BlockMeta>, Obstacle> {
+    ) -> Result<Vec<BlockMeta>, Obstacle> {
         let inner = &self.inner;
         let _held = inner.busy.hold(plan.iter().map(|block| block.ulid));
         let dir = self.merge_dir().join(&group.key);
         let begin = Instant::now();
-        let made = match inner.options.streaming {
-            true => self.merge_streaming(group, plan).await?,
-            false => self.merge_locally(group, plan, &dir).await?,
+        let made = match (inner.options.streaming, into) {
+            (false, 1) => self.merge_locally(group, plan, &dir).await?.into_iter().collect(),
+            _ => self.merge_streaming(group, plan, into, &dir).await?,
         };
         inner.metrics.tsdb_compactions.inc();
         inner.metrics.tsdb_seconds.observe(begin.elapsed().as_secs_f64());
-        let Some(uploaded) = made else { return Ok(None) };
+        if made.is_empty() {
+            return Ok(made);
+        }
         CompactMetrics::count(&inner.metrics.compactions, group.resolution_ms);
-        info!(
-            group = group.key, block = %uploaded.ulid, sources = plan.len(), samples = uploaded.stats.num_samples,
-            took = ?begin.elapsed(), "merged blocks"
-        );
+        for block in &made {
+            info!(
+                group = group.key, block = %block.ulid, shards = into, sources = plan.len(),
+                samples = block.stats.num_samples, took = ?begin.elapsed(), "merged blocks"
+            );
+        }
         for source in plan {
             let reason = NoCompactReason::Manual;
             match self.mark(source.ulid, MarkKind::Deletion, reason, "source of compacted block").await {
@@ -52,8 +58,8 @@ impl Compactor {
                 Err(error) => reporter.unfinished(Some(&group.key), &error),
             }
         }
-        self.clear(&dir, plan, &uploaded).await?;
-        Ok(Some(uploaded))
+        self.clear(&dir, plan, &made).await?;
+        Ok(made)
     }
 
     /// Fetches the sources where they cannot be mapped in place, merges them below `dir`, and uploads the result.
@@ -64,11 +70,7 @@ impl Compactor {
         dir: &Path,
     ) -> Result<Option<BlockMeta>, Obstacle> {
         let inner = &self.inner;
-        tokio::fs::create_dir_all(dir).await.map_err(CompactError::scratch(dir))?;
-        let opening =
-            stream::iter(plan.to_vec()).map(|meta| async move { self.open_source(&meta, dir).await });
-        let sources: Vec<Block> =
-            opening.buffered(inner.options.fetch_concurrency.max(1)).try_collect().await?;
+        let sources = self.open_locally(plan, dir).await?;
         let id = self.new_id();
         let options = CompactOptions { overlap: inner.options.overlap, ..CompactOptions::default() };
         let (target, thanos) = (dir.to_owned(), group.thanos_meta());
@@ -77,23 +79,51 @@ impl Compactor {
             Ok(made) => made,
             Err(error) => return Err(self.blame(error.into(), plan, dir).await),
         };
-        let Some(made) = made else { return Ok(None) };
+        let Some(mut made) = made else { return Ok(None) };
+        mark_merged(plan, &mut made);
         self.check_made(dir, &made).await?;
         Ok(Some(self.publish(dir, made).await.map_err(refused)?))
     }
 
+    /// Fetches blocks below `dir` where they cannot be mapped in place.
+    pub(crate) async fn open_locally(&self, plan: &[BlockMeta], dir: &Path) -> Result<Vec<Block>, Obstacle> {
+        tokio::fs::create_dir_all(dir).await.map_err(CompactError::scratch(dir))?;
+        let opening =
+            stream::iter(plan.to_vec()).map(|meta| async move { self.open_source(&meta, dir).await });
+        opening.buffered(self.inner.options.fetch_concurrency.max(1)).try_collect().await
+    }
+
     /// Uploads a block that was made below `dir` and looks whether all of it has arrived.
     pub(crate) async fn publish(&self, dir: &Path, made: BlockMeta) -> Result<BlockMeta, CompactError> {
+        let published = self.publish_together(dir, vec![made.clone()]).await?;
+        Ok(published.into_iter().next().unwrap_or(made))
+    }
+
+    /// Uploads blocks that were made below `dir`, all metas after everything else, and looks whether all has arrived.
+    pub(crate) async fn publish_together(
+        &self,
+        dir: &Path,
+        made: Vec<BlockMeta>,
+    ) -> Result<Vec<BlockMeta>, CompactError> {
         let bucket = &self.inner.bucket;
-        let from = dir.join(made.ulid.to_string());
-        let uploaded = bucket.upload_block(&from, made, self.inner.options.transfer).await?;
-        bucket.check_files(&uploaded).await?;
-        Ok(uploaded)
+        let mut files = Vec::with_capacity(made.len());
+        for block in &made {
+            let from = dir.join(block.ulid.to_string());
+            files.push(bucket.upload_files(&from, block, self.inner.options.transfer).await?);
+        }
+        let mut published = Vec::with_capacity(made.len());
+        for (block, files) in made.into_iter().zip(files) {
+            published.push(bucket.seal_block(block, files).await?);
+        }
+        for block in &published {
+            bucket.check_files(block).await?;
+        }
+        Ok(published)
     }
 
     /// Removes what the merge put on local disk.
-    async fn clear(&self, dir: &Path, plan: &[BlockMeta], made: &BlockMeta) -> Result<(), CompactError> {
-        for block in plan.iter().chain([made]) {
+    async fn clear(&self, dir: &Path, plan: &[BlockMeta], made: &[BlockMeta]) -> Result<(), CompactError> {
+        for block in plan.iter().chain(made) {
             let dir = dir.join(block.ulid.to_string());
             match tokio::fs::remove_dir_all(&dir).await {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

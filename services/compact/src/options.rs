@@ -50,8 +50,10 @@ pub struct CompactorOptions {
     pub meta_concurrency: usize,
     /// How blocks are carried.
     pub transfer: TransferOptions,
-    /// Bytes that the indexes of one merge may have together.
+    /// Bytes that the indexes of one merge may have together for each block that it makes: above, it makes several.
     pub index_bytes_max: u64,
+    /// Every merge of blocks that are no shards makes so many at least, by the hash of the series; 0 and 1 are one.
+    pub split_shards: u32,
     /// Whether faults in the order of an index's labels are passed over.
     pub accept_malformed_index: bool,
     /// Whether the first fault ends the iteration, as in Thanos.
@@ -86,6 +88,7 @@ impl Default for CompactorOptions {
             meta_concurrency: 32,
             transfer: TransferOptions::default(),
             index_bytes_max: 64 << 30,
+            split_shards: 0,
             accept_malformed_index: false,
             halt_on_error: false,
             streaming: false,

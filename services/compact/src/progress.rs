@@ -16,7 +16,7 @@ impl Compactor {
     pub(crate) fn show_progress(&self, view: &View) {
         let (options, metrics) = (&self.inner.options, &self.inner.metrics);
         let groups = group(view.blocks.iter().cloned(), &[]);
-        let todo = backlog(&groups, &options.levels_ms, &view.no_compact);
+        let todo = backlog(&groups, &options.levels_ms, &view.no_compact, options.split_shards);
         metrics.todo_compactions.set(todo.plans as i64);
         metrics.todo_compaction_blocks.set(todo.blocks as i64);
         let jobs = if options.downsampling { downsample_jobs(&view.blocks, options.spans).len() } else { 0 };

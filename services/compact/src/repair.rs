@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tithon_bucket::MarkKind;
 use tithon_engine::compact::{CompactOptions, compact};
-use tithon_engine::plan::{Group, NoCompactReason};
+use tithon_engine::plan::{Group, NoCompactReason, Shard};
 use tithon_engine::{Block, BlockMeta, Source};
 use tithon_runtime::Priority;
 use tracing::info;
@@ -42,6 +42,9 @@ impl Compactor {
         made.compaction = broken.compaction.clone();
         if let Some(thanos) = &mut made.thanos {
             thanos.source = Source::CompactorRepair;
+        }
+        if let Some(shard) = Shard::of(broken) {
+            shard.attach(&mut made);
         }
         let uploaded = self.publish(&dir, made).await?;
         let reason = NoCompactReason::Manual;

@@ -46,13 +46,22 @@ impl Compactor {
             if view.deletion.contains_key(&found.block) || self.inner.busy.contains(found.block) {
                 continue;
             }
-            let Some(successor) = by_id.get(&found.by) else { continue };
+            let successors: Option<Vec<&BlockMeta>> =
+                found.by.iter().map(|id| by_id.get(id).copied()).collect();
+            let Some(successors) = successors else { continue };
+            if found.by.iter().any(|id| view.deletion.contains_key(id)) {
+                continue;
+            }
+            let mut at_fault = None;
             let result = async {
-                if !sound.contains(&found.by) {
-                    self.check_successor(successor).await?;
-                    sound.insert(found.by);
+                for successor in successors {
+                    at_fault = Some(successor.ulid);
+                    if !sound.contains(&successor.ulid) {
+                        self.check_successor(successor).await?;
+                        sound.insert(successor.ulid);
+                    }
+                    covers(successor, block)?;
                 }
-                covers(successor, block)?;
                 self.mark(found.block, MarkKind::Deletion, NoCompactReason::Manual, "outdated block").await
             };
             match result.await {
@@ -63,8 +72,8 @@ impl Compactor {
                 Err(error) => {
                     failed = true;
                     let what = format!("{} is kept, as its successor is at fault: {error}", found.block);
-                    let (block, unfinished) = (Some(found.by), error.may_pass());
-                    reporter.fault(Fault { block, group: None, what, marked: false, unfinished });
+                    let unfinished = error.may_pass();
+                    reporter.fault(Fault { block: at_fault, group: None, what, marked: false, unfinished });
                 }
             }
         }

@@ -1,12 +1,13 @@
-//! A merge that needs no local disk: sources are read by ranges, and the files of the result are uploaded part by part
-//! while they are made.
+//! A merge whose result needs no local disk: its files are uploaded part by part while they are made. So it can be several
+//! blocks, and neither need the sources, which are read by ranges, be on local disk.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use tithon_bucket::{BucketBlock, BucketError};
+use tithon_bucket::{BucketBlock, BucketError, BucketFiles};
 use tithon_engine::compact::{CompactOptions, Output, Source, compact_into};
-use tithon_engine::plan::Group;
-use tithon_engine::{BlockError, BlockMeta};
+use tithon_engine::plan::{Group, mark_cut, mark_merged};
+use tithon_engine::{Block, BlockError, BlockId, BlockMeta, File};
 use tithon_index::IndexHealth;
 use tithon_runtime::Priority;
 use tokio::runtime::Handle;
@@ -17,47 +18,76 @@ use crate::source::Obstacle;
 use crate::walk::walk;
 use crate::{CompactError, Compactor};
 
+/// A source of a merge.
+enum Opened {
+    /// Read by ranges.
+    Remote(Arc<BucketBlock>),
+    /// On local disk.
+    Local(Block),
+}
+
 impl Compactor {
-    /// Merges `plan` into a block that is in the bucket, whole and checked; `None` if no sample is left. Nothing of it
-    /// stays behind where it fails.
+    /// Merges `plan` into `into` blocks, of which those with samples are in the bucket, whole and checked; their metas come
+    /// after everything else. The sources are read where they lie when streaming, else copied below `dir`. Where it fails,
+    /// no block stays behind that is not whole.
     pub(crate) async fn merge_streaming(
         &self,
         group: &Group,
         plan: &[BlockMeta],
-    ) -> Result<Option<BlockMeta>, Obstacle> {
+        into: u32,
+        dir: &Path,
+    ) -> Result<Vec<BlockMeta>, Obstacle> {
         let inner = &self.inner;
-        let mut blocks = Vec::with_capacity(plan.len());
-        for meta in plan {
-            blocks.push(self.open_remote(meta).await?);
-        }
-        let id = self.new_id();
-        let files = inner.bucket.block_files(id, inner.options.transfer.hash);
-        let options = CompactOptions { overlap: inner.options.overlap, ..CompactOptions::default() };
+        let blocks = self.open_sources(plan, dir).await?;
+        let output = |_| {
+            let id = self.new_id();
+            (id, inner.bucket.block_files(id, inner.options.transfer.hash))
+        };
+        let outputs: Vec<(BlockId, BucketFiles)> = (0..into).map(output).collect();
+        let shards_before = group.class.count;
+        let options =
+            CompactOptions { overlap: inner.options.overlap, shards_before, ..CompactOptions::default() };
         let work = {
-            let (files, thanos, runtime) = (files.clone(), group.thanos_meta(), Handle::current());
+            let (outputs, thanos, runtime) = (outputs.clone(), group.thanos_meta(), Handle::current());
             move || {
                 let sources = blocks.iter().map(|block| source(block, &runtime)).collect();
-                let outputs = vec![Output { id, files: Box::new(files) }];
-                compact_into(sources, outputs, Some(thanos), options)
+                let output = |(id, files)| Output { id, files: Box::new(files) };
+                compact_into(sources, outputs.into_iter().map(output).collect(), Some(thanos), options)
             }
         };
         let result = inner.cpu.run(Priority::Background, work).await.map_err(CompactError::from);
-        let made = match result {
+        let mut sealed = Vec::new();
+        let result = match result {
             Err(error) => Err(Obstacle::passing(error)),
-            Ok(Err(error)) => Err(self.blame(error.into(), plan, &self.merge_dir().join(&group.key)).await),
-            Ok(Ok(made)) => Ok(made.into_iter().flatten().next()),
+            Ok(Err(error)) => Err(self.blame(error.into(), plan, dir).await),
+            Ok(Ok(made)) => {
+                let made = shards_of(group, plan, made);
+                let files =
+                    |id| outputs.iter().find(|(output, _)| *output == id).map(|(_, files)| files.written());
+                let made =
+                    made.into_iter().map(|meta| (files(meta.ulid).unwrap_or_default(), meta)).collect();
+                self.seal_all(made, &mut sealed).await
+            }
         };
-        let sealed = match made {
-            Ok(Some(made)) => self.seal(made, files.written()).await.map(Some),
-            other => other,
-        };
-        if !matches!(sealed, Ok(Some(_)))
-            && let Err(error) = inner.bucket.delete_block(id).await
-        {
-            // Without meta.json nobody sees it, and it is cleaned as half an upload.
-            warn!(block = %id, error = %error, "what a merge left behind cannot be deleted yet");
+        for (id, _) in outputs.iter().filter(|(id, _)| sealed.iter().all(|block| block.ulid != *id)) {
+            if let Err(error) = inner.bucket.delete_block(*id).await {
+                // Without meta.json nobody sees it, and it is cleaned as half an upload.
+                warn!(block = %id, error = %error, "what a merge left behind cannot be deleted yet");
+            }
         }
-        sealed
+        result.map(|()| sealed)
+    }
+
+    async fn open_sources(&self, plan: &[BlockMeta], dir: &Path) -> Result<Vec<Opened>, Obstacle> {
+        if !self.inner.options.streaming {
+            let blocks = self.open_locally(plan, dir).await?;
+            return Ok(blocks.into_iter().map(Opened::Local).collect());
+        }
+        let mut blocks = Vec::with_capacity(plan.len());
+        for meta in plan {
+            blocks.push(Opened::Remote(self.open_remote(meta).await?));
+        }
+        Ok(blocks)
     }
 
     /// Opens a block in the bucket and looks through its index.
@@ -81,23 +111,47 @@ impl Compactor {
         self.inner.cpu.run(Priority::Background, work).await?
     }
 
-    /// Looks through what was written, and makes it a block.
-    async fn seal(&self, made: BlockMeta, files: Vec<tithon_engine::File>) -> Result<BlockMeta, Obstacle> {
+    /// Looks through all that was written, and only then makes blocks of it, one by one.
+    async fn seal_all(
+        &self,
+        made: Vec<(Vec<File>, BlockMeta)>,
+        sealed: &mut Vec<BlockMeta>,
+    ) -> Result<(), Obstacle> {
         let bucket = &self.inner.bucket;
         // Without meta.json it is no block yet that could be mapped.
         let remote = bucket.clone().by_ranges();
-        let written = remote.open_block(Arc::new(made.clone())).await.map_err(CompactError::from);
-        let written = Arc::new(written.map_err(Obstacle::plan)?);
-        let health = self.walk_remote(&written).await.map_err(Obstacle::plan)?;
-        self.judge_made(made.ulid, &health)?;
-        let sealed = bucket.seal_block(made, files).await.map_err(CompactError::from).map_err(refused)?;
-        bucket.check_files(&sealed).await.map_err(CompactError::from).map_err(refused)?;
-        Ok(sealed)
+        for (_, meta) in &made {
+            let written = remote.open_block(Arc::new(meta.clone())).await.map_err(CompactError::from);
+            let written = Arc::new(written.map_err(Obstacle::plan)?);
+            let health = self.walk_remote(&written).await.map_err(Obstacle::plan)?;
+            self.judge_made(meta.ulid, &health)?;
+        }
+        for (files, meta) in made {
+            let block = bucket.seal_block(meta, files).await.map_err(CompactError::from).map_err(refused)?;
+            bucket.check_files(&block).await.map_err(CompactError::from).map_err(refused)?;
+            sealed.push(block);
+        }
+        Ok(())
+    }
+}
+
+/// The blocks that have samples, with what they are shards of.
+fn shards_of(group: &Group, plan: &[BlockMeta], mut made: Vec<Option<BlockMeta>>) -> Vec<BlockMeta> {
+    match made.as_mut_slice() {
+        [only] => {
+            only.iter_mut().for_each(|meta| mark_merged(plan, meta));
+            made.into_iter().flatten().collect()
+        }
+        _ => mark_cut(plan, group.class, made),
     }
 }
 
 /// A block as the engine reads it.
-fn source<'b>(block: &'b BucketBlock, runtime: &Handle) -> Source<'b> {
+fn source<'b>(block: &'b Opened, runtime: &Handle) -> Source<'b> {
+    let block = match block {
+        Opened::Local(block) => return Source::from(block),
+        Opened::Remote(block) => block,
+    };
     if let Some(mapped) = block.mapped() {
         return Source::from(mapped);
     }

@@ -26,7 +26,7 @@ pub(crate) struct View {
     pub(crate) no_compact: HashSet<BlockId>,
     /// Blocks not to be downsampled.
     pub(crate) no_downsample: HashSet<BlockId>,
-    /// Blocks left out because another holds their data.
+    /// Blocks left out because others hold their data.
     pub(crate) superseded: Vec<(Superseded, BlockMeta)>,
     /// Blocks without meta.json.
     pub(crate) partial: Vec<BlockId>,
@@ -230,13 +230,13 @@ impl Compactor {
     }
 }
 
-/// Group by group, blocks whose sources another has are set aside.
+/// Family by family, blocks whose data others hold are set aside.
 fn without_superseded(blocks: Vec<BlockMeta>, view: &mut View) {
     let unknown = blocks.iter().filter(|b| tithon_engine::Resolution::from_ms(b.resolution_ms()).is_none());
     let unknown: BTreeSet<BlockId> = unknown.map(|block| block.ulid).collect();
-    for group in plan::group(blocks, &[]) {
-        let superseded = plan::superseded(&group.blocks);
-        for block in group.blocks {
+    for family in plan::families(blocks) {
+        let superseded = plan::superseded(&family);
+        for block in family {
             if unknown.contains(&block.ulid) {
                 let resolution = block.resolution_ms();
                 warn!(block = %block.ulid, resolution, "block of unknown resolution is left alone");
@@ -244,7 +244,7 @@ fn without_superseded(blocks: Vec<BlockMeta>, view: &mut View) {
                 continue;
             }
             match superseded.iter().find(|found| found.block == block.ulid) {
-                Some(found) => view.superseded.push((*found, block)),
+                Some(found) => view.superseded.push((found.clone(), block)),
                 None => view.blocks.push(block),
             }
         }

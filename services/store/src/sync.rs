@@ -7,11 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::{StreamExt, stream};
 use tithon_bucket::BucketBlock;
-use tithon_engine::{BlockId, BlockMeta, Resolution};
+use tithon_engine::{BlockId, BlockMeta, Resolution, plan};
 use tithon_runtime::Shutdown;
 use tracing::{info, warn};
 
-use crate::blocks::{Blocks, FaultyBlock, external_labels};
+use crate::blocks::{Blocks, FaultyBlock};
 use crate::{Store, StoreError};
 
 /// Blocks opened, or marks read, at once.
@@ -166,23 +166,12 @@ impl Store {
 }
 
 /// Leaves out a block when all blocks that it was made from went into one other block of the same labels and
-/// resolution. Of equal sources the oldest block stays.
+/// resolution, or into all shards of such a one. Of equal sources the oldest block stays.
 fn without_superseded(metas: Vec<Arc<BlockMeta>>) -> Vec<Arc<BlockMeta>> {
-    let mut groups: BTreeMap<_, Vec<Arc<BlockMeta>>> = BTreeMap::new();
-    for meta in metas {
-        groups.entry((meta.resolution_ms(), external_labels(&meta))).or_default().push(meta);
-    }
-    let mut out = Vec::new();
-    for mut group in groups.into_values() {
-        group.sort_by_key(|meta| (std::cmp::Reverse(meta.compaction.sources.len()), meta.ulid));
-        let mut kept: Vec<(BTreeSet<BlockId>, Arc<BlockMeta>)> = Vec::new();
-        for meta in group {
-            let sources: BTreeSet<BlockId> = meta.compaction.sources.iter().copied().collect();
-            if !kept.iter().any(|(all, _)| sources.is_subset(all)) {
-                kept.push((sources, meta));
-            }
-        }
-        out.extend(kept.into_iter().map(|(_, meta)| meta));
+    let mut out = Vec::with_capacity(metas.len());
+    for family in plan::families(metas) {
+        let gone: BTreeSet<BlockId> = plan::duplicates(&family).into_iter().collect();
+        out.extend(family.into_iter().filter(|meta| !gone.contains(&meta.ulid)));
     }
     out
 }

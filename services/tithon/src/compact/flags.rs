@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use tithon_compact::TimeBound;
+use tithon_engine::plan::SHARDS_MAX;
 
 use crate::flags::{BucketFlags, Duration, HttpFlags, parse_duration, parse_size, parse_time};
 
@@ -86,7 +87,8 @@ pub struct CompactorFlags {
     /// A label that tells replicas apart; their blocks are merged into one. May be given several times or with commas.
     #[arg(long = "deduplication.replica-label", value_name = "LABEL")]
     pub replica_label: Vec<String>,
-    /// The most bytes that the indexes of one merge may have together; the largest block of such a merge is left out.
+    /// The most bytes that the indexes of one merge may have together for each block that it makes: above 85 % of it the
+    /// merge makes as many shards as are needed, as with --compact.split-shards.
     #[arg(long = "compact.block-max-index-size", value_name = "SIZE", default_value = "64GB", value_parser = parse_size, hide = true)]
     pub block_max_index_size: u64,
     /// Hash of each file that is written into meta.json: nothing or SHA256. Files at hand with the right one are not fetched.
@@ -135,6 +137,16 @@ pub struct CompactorFlags {
     #[arg(long = "compact.streaming", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub streaming: bool,
+    /// Cut each merge into so many blocks, its shards, by the hash of the series; 0 and 1 do not.
+    ///
+    /// Shards of one number are merged with each other only, and downsampled when all shards of their time are there. They
+    /// have the labels of the blocks they were cut from, so that Thanos's store and querier read them like any blocks; which
+    /// shard a block is stands in its meta.json under thanos.extensions.tithon_shard. The blocks that were cut stay readable
+    /// until all shards are uploaded, and are then marked for deletion. Other numbers, or none, may be set later: the
+    /// shards that are there stay what they are. Do not let Thanos's compactor work on a bucket with shards: it takes them
+    /// for overlapping blocks. While a merge is cut, each shard takes some tens of MiB of memory.
+    #[arg(long = "compact.split-shards", value_name = "N", default_value_t = 0, value_parser = shards)]
+    pub split_shards: u32,
     /// Stop at the first fault, as Thanos does, rather than leave the block at fault out and go on.
     #[arg(long = "compact.halt-on-error", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL")]
@@ -164,6 +176,13 @@ pub enum MergeFunc {
 
 fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| format!("expected a number above 0, found {text:?}"))
+}
+
+fn shards(text: &str) -> Result<u32, String> {
+    text.parse()
+        .ok()
+        .filter(|n| *n <= SHARDS_MAX)
+        .ok_or_else(|| format!("expected a number from 0 to {SHARDS_MAX}, found {text:?}"))
 }
 
 fn level(text: &str) -> Result<usize, String> {

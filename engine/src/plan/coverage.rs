@@ -1,0 +1,129 @@
+//! Which data some blocks hold, told by their lineage and their shards.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::shard::{Shard, ShardClass, lineage};
+use crate::{BlockId, BlockMeta};
+
+/// What one block holds.
+#[derive(Clone)]
+pub(super) struct Holding {
+    pub(super) block: BlockId,
+    pub(super) class: ShardClass,
+    pub(super) sources: HashSet<BlockId>,
+    shard: Option<Shard>,
+}
+
+/// Shards, and the sources whose series of them are asked for.
+type Parts = BTreeMap<ShardClass, Vec<BlockId>>;
+
+impl Holding {
+    pub(super) fn new(block: &BlockMeta) -> Holding {
+        let shard = Shard::of(block);
+        let class = shard.as_ref().map_or(ShardClass::ALL, |shard| shard.class);
+        Holding { block: block.ulid, class, sources: lineage(block).into_iter().collect(), shard }
+    }
+
+    /// The shards that hold the series of `class` of `sources`, as the cuts that made this block left them; `None` where
+    /// they cannot tell.
+    fn parts(&self, sources: &[BlockId], class: ShardClass) -> Option<Parts> {
+        let shard = self.shard.as_ref()?;
+        let count = shard.class.count;
+        let mut parts = Parts::new();
+        for source in sources {
+            let cut = shard.cuts.iter().find(|cut| cut.sources.contains(source))?;
+            let scope = ShardClass { index: shard.class.index % cut.of, count: cut.of };
+            let shards = cut.indexes.iter().map(|index| ShardClass { index: *index, count });
+            let mut shards = shards.filter(|shard| scope.contains(class) && shard.meets(class)).peekable();
+            shards.peek()?;
+            shards.for_each(|shard| parts.entry(shard).or_default().push(*source));
+        }
+        Some(parts)
+    }
+}
+
+/// What several blocks hold, by source.
+#[derive(Default)]
+pub(super) struct Coverage {
+    holdings: Vec<Holding>,
+    by_source: HashMap<BlockId, Vec<usize>>,
+}
+
+impl Coverage {
+    pub(super) fn of<'m>(blocks: impl IntoIterator<Item = &'m BlockMeta>) -> Coverage {
+        let mut coverage = Coverage::default();
+        blocks.into_iter().for_each(|block| coverage.add(Holding::new(block)));
+        coverage
+    }
+
+    pub(super) fn add(&mut self, holding: Holding) {
+        let place = self.holdings.len();
+        for source in &holding.sources {
+            self.by_source.entry(*source).or_default().push(place);
+        }
+        self.holdings.push(holding);
+    }
+
+    /// Takes a block out again.
+    pub(super) fn remove(&mut self, block: BlockId) {
+        for list in self.by_source.values_mut() {
+            list.retain(|place| self.holdings[*place].block != block);
+        }
+    }
+
+    /// What the shards among the blocks hold.
+    pub(super) fn shards(&self) -> Vec<Holding> {
+        self.holdings.iter().filter(|holding| holding.shard.is_some()).cloned().collect()
+    }
+
+    fn with(&self, source: BlockId) -> impl Iterator<Item = &Holding> {
+        self.by_source.get(&source).into_iter().flatten().map(|place| &self.holdings[*place])
+    }
+
+    /// Whether the series of `class` of `source` are there, in one block or in shards that make them up.
+    pub(super) fn holds(&self, source: BlockId, class: ShardClass) -> bool {
+        self.find(&[source], class, None, 0).is_some()
+    }
+
+    /// The block that holds all that `wanted` holds, or else the shards that do together; ascending. Not `wanted` itself.
+    pub(super) fn successors(&self, wanted: &Holding) -> Option<Vec<BlockId>> {
+        let mut sources: Vec<BlockId> = wanted.sources.iter().copied().collect();
+        sources.sort_unstable();
+        let found = self.find(&sources, wanted.class, Some(wanted.block), 0)?;
+        Some(found.into_iter().collect())
+    }
+
+    /// The blocks, `but` not among them, that hold the series of `class` of `sources`: one, or those of a cut into more
+    /// than `finer` shards, each of which may have been cut again.
+    fn find(
+        &self,
+        sources: &[BlockId],
+        class: ShardClass,
+        but: Option<BlockId>,
+        finer: u32,
+    ) -> Option<BTreeSet<BlockId>> {
+        let first = *sources.first()?;
+        let others = || self.with(first).filter(|holding| Some(holding.block) != but);
+        let holds = |holding: &&Holding| {
+            holding.class.contains(class) && sources.iter().all(|source| holding.sources.contains(source))
+        };
+        if let Some(holding) = others().find(holds) {
+            return Some(BTreeSet::from([holding.block]));
+        }
+        let mut tried = BTreeSet::new();
+        for holding in others().filter(|holding| holding.class.count > finer) {
+            let Some(parts) = holding.parts(sources, class) else { continue };
+            if !tried.insert(parts.clone()) {
+                continue;
+            }
+            let mut found = BTreeSet::new();
+            let all = parts.into_iter().all(|(part, sources)| {
+                self.find(&sources, part, but, part.count).map(|blocks| found.extend(blocks)).is_some()
+            });
+            if all {
+                return Some(found);
+            }
+        }
+        None
+    }
+}
