@@ -24,6 +24,10 @@ impl Holding {
         Holding { block: block.ulid, class, sources: lineage(block).into_iter().collect(), shard }
     }
 
+    pub(super) const fn is_shard(&self) -> bool {
+        self.shard.is_some()
+    }
+
     /// The shards that hold the series of `class` of `sources`, as the cuts that made this block left them; `None` where
     /// they cannot tell.
     fn parts(&self, sources: &[BlockId], class: ShardClass) -> Option<Parts> {
@@ -42,10 +46,11 @@ impl Holding {
     }
 }
 
-/// What several blocks hold, by source.
+/// What several blocks hold, by source. Blocks that are gone hold nothing, but still tell into which shards theirs was cut.
 #[derive(Default)]
 pub(super) struct Coverage {
     holdings: Vec<Holding>,
+    gone: HashSet<BlockId>,
     by_source: HashMap<BlockId, Vec<usize>>,
 }
 
@@ -64,16 +69,15 @@ impl Coverage {
         self.holdings.push(holding);
     }
 
-    /// Takes a block out again.
+    /// From now on the block, added already or yet to be, is gone.
     pub(super) fn remove(&mut self, block: BlockId) {
-        for list in self.by_source.values_mut() {
-            list.retain(|place| self.holdings[*place].block != block);
-        }
+        self.gone.insert(block);
     }
 
     /// What the shards among the blocks hold.
     pub(super) fn shards(&self) -> Vec<Holding> {
-        self.holdings.iter().filter(|holding| holding.shard.is_some()).cloned().collect()
+        let is_there = |holding: &&Holding| holding.is_shard() && !self.gone.contains(&holding.block);
+        self.holdings.iter().filter(is_there).cloned().collect()
     }
 
     fn with(&self, source: BlockId) -> impl Iterator<Item = &Holding> {
@@ -105,7 +109,10 @@ impl Coverage {
         let first = *sources.first()?;
         let others = || self.with(first).filter(|holding| Some(holding.block) != but);
         let holds = |holding: &&Holding| {
-            holding.class.contains(class) && sources.iter().all(|source| holding.sources.contains(source))
+            let is_there = !self.gone.contains(&holding.block);
+            is_there
+                && holding.class.contains(class)
+                && sources.iter().all(|source| holding.sources.contains(source))
         };
         if let Some(holding) = others().find(holds) {
             return Some(BTreeSet::from([holding.block]));

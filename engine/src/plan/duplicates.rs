@@ -33,7 +33,13 @@ pub fn superseded<M: Borrow<BlockMeta>>(family: &[M]) -> Vec<Superseded> {
     let mut gone = Vec::new();
     for (holding, _) in blocks {
         match kept.successors(&holding) {
-            Some(by) => gone.push((holding, by)),
+            Some(by) => {
+                if holding.is_shard() {
+                    kept.remove(holding.block);
+                    kept.add(holding.clone());
+                }
+                gone.push((holding, by));
+            }
             None => kept.add(holding),
         }
     }

@@ -17,5 +17,7 @@ mod corruption;
 mod crash;
 #[path = "compactor/golden.rs"]
 mod golden;
+#[path = "compactor/shards.rs"]
+mod shards;
 #[path = "compactor/steps.rs"]
 mod steps;

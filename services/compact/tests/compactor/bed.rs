@@ -1,8 +1,8 @@
 //! A bucket in memory with small blocks, a compactor over it, and what readers find in it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path as LocalPath;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -14,10 +14,11 @@ use tithon_chunks::{EncodedChunk, Encoding, TimeRange, Timestamp, XorEncoder, de
 use tithon_compact::{Compactor, CompactorOptions};
 use tithon_engine::{
     Block, BlockId, BlockMeta, BlockWriter, Compaction, Downsample, File, MetaParts, SelectRequest, Source,
-    ThanosMeta,
+    ThanosMeta, plan,
 };
 use tithon_index::Labels;
 use tithon_runtime::{Cpu, Metrics, Shutdown};
+use xxhash_rust::xxh64::Xxh64;
 
 pub const HOUR: i64 = 3_600_000;
 /// 2023-11-15T00:00:00Z, a multiple of 8 hours.
@@ -44,13 +45,13 @@ impl Spec {
     }
 }
 
-/// Five series, a sample every ten minutes, six samples a chunk.
+/// Twelve series, a sample every ten minutes, six samples a chunk.
 fn write_block(parent: &LocalPath, spec: &Spec) -> BlockMeta {
     let mut writer = BlockWriter::create(parent, spec.id()).unwrap();
     let (from, to) = (BASE + spec.hours.0 * HOUR, BASE + spec.hours.1 * HOUR);
     let times: Vec<i64> = (from..to).step_by(600_000).map(|t| t + spec.shift).collect();
-    for n in 0..5 {
-        let labels = Labels::from_pairs([("__name__", "m"), ("n", &n.to_string())]);
+    for n in 0..12 {
+        let labels = Labels::from_pairs([("__name__", "m"), ("n", &format!("{n:02}"))]);
         let chunk = |part: &[i64]| {
             let mut encoder = XorEncoder::new();
             part.iter().for_each(|t| encoder.push(*t, (*t / 1000 % 977 + n + spec.shift) as f64));
@@ -133,6 +134,8 @@ pub struct Summary {
     pub resolution: i64,
     pub range: (i64, i64),
     pub level: i64,
+    pub shard: plan::ShardClass,
+    /// Those before the cut of a shard, whose own are told by ids.
     pub sources: Vec<BlockId>,
     pub content: u64,
     pub marks: Vec<String>,
@@ -144,6 +147,7 @@ pub fn summaries(objects: &BTreeMap<String, Bytes>) -> Vec<(BlockId, Summary)> {
     for meta in metas(objects) {
         let prefix = format!("{}/", meta.ulid);
         let of_block = || objects.iter().filter(|(key, _)| key.starts_with(&prefix));
+        let (shard, sources) = (plan::ShardClass::of(&meta), plan::lineage(&meta));
         let thanos = meta.thanos.clone().unwrap();
         let content = of_block().filter(|(key, _)| key.contains("/chunks/") || key.ends_with("/index"));
         let content: Vec<u8> = content.flat_map(|(_, bytes)| bytes.iter().copied()).collect();
@@ -153,7 +157,8 @@ pub fn summaries(objects: &BTreeMap<String, Bytes>) -> Vec<(BlockId, Summary)> {
             resolution: thanos.downsample.resolution,
             range: (meta.min_time, meta.max_time),
             level: meta.compaction.level,
-            sources: meta.compaction.sources,
+            shard,
+            sources,
             content: xxhash_rust::xxh64::xxh64(&content, 0),
             marks: marks.map(|(key, _)| key[prefix.len()..].to_owned()).collect(),
         };
@@ -171,34 +176,94 @@ pub fn metas(objects: &BTreeMap<String, Bytes>) -> Vec<BlockMeta> {
 /// Every raw sample that a reader of the whole bucket finds. Panics on a block that has a meta.json and is not whole,
 /// unless it is one of `damaged`.
 pub fn samples(objects: &BTreeMap<String, Bytes>, damaged: &[BlockId]) -> BTreeSet<String> {
-    let (dir, mut out) = (tempfile::tempdir().unwrap(), BTreeSet::new());
-    for meta in metas(objects) {
-        if damaged.contains(&meta.ulid) || meta.resolution_ms() > 0 {
-            continue;
-        }
+    let raw = metas(objects).into_iter();
+    let raw = raw.filter(|meta| !damaged.contains(&meta.ulid) && meta.resolution_ms() == 0);
+    samples_of(objects, raw).into_iter().collect()
+}
+
+/// Every sample of raw blocks, as often as it is there, in order.
+pub fn samples_of(
+    objects: &BTreeMap<String, Bytes>,
+    blocks: impl IntoIterator<Item = BlockMeta>,
+) -> Vec<String> {
+    /// What was read once, by the block's files and cluster.
+    static READ: LazyLock<Mutex<HashMap<u64, Arc<Vec<String>>>>> = LazyLock::new(Mutex::default);
+    let mut out = Vec::new();
+    for meta in blocks {
         let prefix = format!("{}/", meta.ulid);
-        for (key, bytes) in objects.iter().filter(|(key, _)| key.starts_with(&prefix)) {
-            let path = dir.path().join(key);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, bytes).unwrap();
-        }
-        let block = Block::open(dir.path().join(meta.ulid.to_string())).unwrap();
+        let of_block = || objects.iter().filter(|(key, _)| key.starts_with(&prefix));
         let cluster = &meta.thanos.as_ref().unwrap().labels["cluster"];
-        let mut n = 0;
-        for batch in block.select(SelectRequest::new(vec![], TimeRange::ALL)) {
-            for series in batch.unwrap().series {
-                for chunk in &series.chunks {
-                    let mut decoded = Vec::new();
-                    decode_exact(chunk.encoding, &chunk.data, &mut decoded).unwrap();
-                    n += decoded.len() as u64;
-                    let line = |s: &tithon_chunks::Sample| {
-                        format!("{cluster} {} {} {:?}", series.labels, s.t.0, s.value)
-                    };
-                    out.extend(decoded.iter().map(line));
-                }
+        let mut hash = Xxh64::new(0);
+        hash.update(cluster.as_bytes());
+        of_block().filter(|(key, _)| !key.ends_with(".json")).for_each(|(_, bytes)| hash.update(bytes));
+        let read = READ.lock().unwrap().get(&hash.digest()).cloned();
+        let samples = read.unwrap_or_else(|| Arc::new(read_samples(of_block(), meta.ulid, cluster)));
+        READ.lock().unwrap().insert(hash.digest(), Arc::clone(&samples));
+        assert_eq!(samples.len() as u64, meta.stats.num_samples, "{}", meta.ulid);
+        out.extend(samples.iter().cloned());
+    }
+    out.sort_unstable();
+    out
+}
+
+fn read_samples<'o>(
+    objects: impl Iterator<Item = (&'o String, &'o Bytes)>,
+    block: BlockId,
+    cluster: &str,
+) -> Vec<String> {
+    let (dir, mut out) = (tempfile::tempdir().unwrap(), Vec::new());
+    for (key, bytes) in objects {
+        let path = dir.path().join(key);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    let block = Block::open(dir.path().join(block.to_string())).unwrap();
+    for batch in block.select(SelectRequest::new(vec![], TimeRange::ALL)) {
+        for series in batch.unwrap().series {
+            for chunk in &series.chunks {
+                let mut decoded = Vec::new();
+                decode_exact(chunk.encoding, &chunk.data, &mut decoded).unwrap();
+                let line =
+                    |s: &tithon_chunks::Sample| format!("{cluster} {} {} {:?}", series.labels, s.t.0, s.value);
+                out.extend(decoded.iter().map(line));
             }
         }
-        assert_eq!(n, meta.stats.num_samples, "{}", meta.ulid);
     }
     out
+}
+
+pub fn is_marked_for_deletion(objects: &BTreeMap<String, Bytes>, block: BlockId) -> bool {
+    objects.contains_key(&format!("{block}/deletion-mark.json"))
+}
+
+/// The raw blocks of a bucket that our readers look at: not those whose data others have.
+pub fn seen_by_us(objects: &BTreeMap<String, Bytes>) -> Vec<BlockMeta> {
+    let mut seen = Vec::new();
+    for family in plan::families(metas(objects)) {
+        let gone = plan::duplicates(&family);
+        seen.extend(
+            family.into_iter().filter(|meta| meta.resolution_ms() == 0 && !gone.contains(&meta.ulid)),
+        );
+    }
+    seen
+}
+
+/// The raw blocks of a bucket that Thanos's store looks at (`pkg/block/fetcher.go`): not those whose sources are all among
+/// those of another.
+pub fn seen_by_thanos(objects: &BTreeMap<String, Bytes>) -> Vec<BlockMeta> {
+    let mut seen: Vec<BlockMeta> = Vec::new();
+    for mut family in plan::families(metas(objects)) {
+        family.sort_by_key(|meta| (std::cmp::Reverse(meta.compaction.sources.len()), meta.ulid));
+        let mut kept: Vec<BlockMeta> = Vec::new();
+        for meta in family.into_iter().filter(|meta| meta.resolution_ms() == 0) {
+            let within = |other: &BlockMeta| {
+                meta.compaction.sources.iter().all(|source| other.compaction.sources.contains(source))
+            };
+            if !kept.iter().any(within) {
+                kept.push(meta);
+            }
+        }
+        seen.extend(kept);
+    }
+    seen
 }

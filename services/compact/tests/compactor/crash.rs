@@ -1,10 +1,12 @@
 //! A bucket that dies before or after every single request of an iteration: readers find everything afterwards, and the
 //! next run ends where an undisturbed one does.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::{StreamExt, stream};
 use object_store::memory::InMemory;
 use tithon_bucket::{Mark, MarkKind};
@@ -44,79 +46,124 @@ async fn bucket() -> InMemory {
     store
 }
 
-fn options(dir: &Path, streaming: bool) -> CompactorOptions {
+/// How the iterations that die go about it.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    streaming: bool,
+    shards: u32,
+    /// Die at one in so many requests.
+    step: usize,
+}
+
+const PLAIN: Way = Way { streaming: false, shards: 0, step: 1 };
+
+fn options(dir: &Path, way: Way) -> CompactorOptions {
+    // What is cut into shards is short, and is to be downsampled too.
+    let span_ms = if way.shards > 1 { 8 } else { 40 } * bed::HOUR;
     CompactorOptions {
-        streaming,
+        streaming: way.streaming,
+        split_shards: way.shards,
         replica_labels: vec!["replica".to_owned()],
         vertical: true,
-        spans: DownsampleSpans { raw_min_ms: 40 * bed::HOUR, five_minutes_min_ms: 40 * bed::HOUR },
+        spans: DownsampleSpans { raw_min_ms: span_ms, five_minutes_min_ms: span_ms },
         retention: Retention { one_hour_ms: 24 * bed::HOUR, ..Retention::default() },
         partial_age: Duration::ZERO,
         ..bed::options(dir)
     }
 }
 
-async fn iterate(store: &FaultyStore, dir: &Path, streaming: bool) -> Option<Report> {
-    bed::compactor(Arc::new(store.clone()), options(dir, streaming)).iterate().await.ok()
+async fn iterate(store: &FaultyStore, dir: &Path, way: Way) -> Option<Report> {
+    bed::compactor(Arc::new(store.clone()), options(dir, way)).iterate().await.ok()
 }
 
-/// Blocks without their ids, and which kinds of marks they have.
-fn outcome(objects: &std::collections::BTreeMap<String, bytes::Bytes>) -> Vec<Summary> {
-    bed::summaries(objects).into_iter().map(|(_, summary)| summary).collect()
+type Objects = BTreeMap<String, Bytes>;
+
+/// Blocks without their ids, and which kinds of marks they have. Where cuts were begun and begun again, blocks that are
+/// to be deleted do not count.
+fn outcome(objects: &Objects, way: Way) -> Vec<Summary> {
+    let blocks = bed::summaries(objects).into_iter();
+    let counts = |id| way.shards < 2 || !bed::is_marked_for_deletion(objects, id);
+    blocks.filter(|(id, _)| counts(*id)).map(|(_, summary)| summary).collect()
+}
+
+/// Whatever blocks readers leave out as superfluous, they find all samples.
+fn check_readers(objects: &Objects, all: &BTreeSet<String>, fate: Fate) {
+    let found = bed::samples(objects, &[]);
+    assert!(found.is_superset(all), "{fate:?}: samples are gone");
+    for blocks in [bed::seen_by_us(objects), bed::seen_by_thanos(objects)] {
+        let found: BTreeSet<String> = bed::samples_of(objects, blocks).into_iter().collect();
+        assert!(found.is_superset(all), "{fate:?}: readers miss samples");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn death_before_and_after_every_request() {
-    die_at_every(1, false).await;
+    die_at_every(PLAIN).await;
 }
 
 /// The same for merges that stream; requests of other steps are the same, so one in three has to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn death_while_streaming() {
-    die_at_every(3, true).await;
+    die_at_every(Way { streaming: true, step: 3, ..PLAIN }).await;
 }
 
-async fn die_at_every(step: usize, streaming: bool) {
+#[tokio::test(flavor = "multi_thread")]
+async fn death_while_blocks_are_cut() {
+    die_at_every(Way { shards: 3, step: 5, ..PLAIN }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn death_while_blocks_are_cut_in_streams() {
+    die_at_every(Way { streaming: true, shards: 2, step: 9 }).await;
+}
+
+async fn die_at_every(way: Way) {
     let start = bucket().await;
     let all = bed::samples(&bed::objects(&start).await, &[]);
     let dir = tempfile::tempdir().unwrap();
     let objects = Arc::new(start.fork());
     let counting = FaultyStore::new(Arc::clone(&objects), Fate::Count);
     // Twice: the first run marks, the second must find nothing more to do.
-    let report = iterate(&counting, dir.path(), streaming).await.unwrap();
-    assert_eq!((report.compacted, report.downsampled, report.deleted), (2, 2, 2), "{report:?}");
-    // Sources of both merges, and two blocks of an hour past their time: the one that was there and the one just made.
-    assert_eq!(report.marked_for_deletion, 4 + 2 + 2, "{report:?}");
+    let report = iterate(&counting, dir.path(), way).await.unwrap();
+    let n = way.shards.max(1) as usize;
+    // With shards, those of the merge of eight hours are downsampled as the long block is.
+    let (compacted, downsampled) = (2 * n, if n > 1 { 2 + 2 * n } else { 2 });
+    assert_eq!(
+        (report.compacted, report.downsampled, report.deleted),
+        (compacted, downsampled, 2),
+        "{report:?}"
+    );
+    // Sources of both merges, and blocks of an hour past their time: the one that was there and those just made.
+    assert_eq!(report.marked_for_deletion, 4 + 2 + 1 + downsampled / 2, "{report:?}");
     assert!(report.faults.is_empty(), "{report:?}");
     let requests = counting.requests();
-    let expected = outcome(&bed::objects(&objects).await);
-    let again = iterate(&counting, dir.path(), streaming).await.unwrap();
+    let expected = outcome(&bed::objects(&objects).await, way);
+    let again = iterate(&counting, dir.path(), way).await.unwrap();
     assert_eq!(again, Report::default());
     assert!(requests > 100, "{requests}");
 
     println!("an iteration makes {requests} requests");
     let deaths = (1..=requests)
-        .step_by(step)
+        .step_by(way.step)
         .flat_map(|request| [false, true].map(|after| Fate::DieAt { request, after }));
     let checks = stream::iter(deaths).map(|fate| {
         let (objects, all, expected) = (Arc::new(start.fork()), all.clone(), expected.clone());
         tokio::spawn(async move {
             let dir = tempfile::tempdir().unwrap();
-            let report = iterate(&FaultyStore::new(Arc::clone(&objects), fate), dir.path(), streaming).await;
+            let report = iterate(&FaultyStore::new(Arc::clone(&objects), fate), dir.path(), way).await;
             assert!(report.is_none_or(|report| report.is_unfinished()), "{fate:?} was not noticed");
-            let seen = bed::samples(&bed::objects(&objects).await, &[]);
-            assert!(seen.is_superset(&all), "{fate:?}: readers miss samples");
+            check_readers(&bed::objects(&objects).await, &all, fate);
             let healthy = FaultyStore::new(Arc::clone(&objects), Fate::Count);
-            let report = iterate(&healthy, dir.path(), streaming).await.unwrap();
+            let report = iterate(&healthy, dir.path(), way).await.unwrap();
             assert!(report.faults.is_empty(), "{fate:?}: {report:?}");
             // Half an upload that the crash left may be as young as this very millisecond.
             tokio::time::sleep(Duration::from_millis(2)).await;
-            iterate(&healthy, dir.path(), streaming).await.unwrap();
+            iterate(&healthy, dir.path(), way).await.unwrap();
             let end = bed::objects(&objects).await;
-            assert_eq!(outcome(&end), expected, "{fate:?}");
+            check_readers(&end, &all, fate);
+            assert_eq!(outcome(&end, way), expected, "{fate:?}");
             let whole = bed::metas(&end).len();
-            let prefixes: std::collections::BTreeSet<&str> =
-                end.keys().filter_map(|key| key.split('/').next()).collect();
+            let prefixes: BTreeSet<&str> = end.keys().filter_map(|key| key.split('/').next()).collect();
             assert_eq!(prefixes.len(), whole, "{fate:?}: something is left over");
         })
     });
@@ -130,6 +177,6 @@ async fn requests_that_fail_now_and_then_are_repeated() {
     let retry = tithon_bucket::Retry { attempts: 12, first_pause: Duration::from_millis(1) };
     let bucket = tithon_bucket::Bucket::from_store(Arc::new(store), "").with_retry(retry);
     let dir = tempfile::tempdir().unwrap();
-    let report = bed::compactor_over(bucket, options(dir.path(), false)).iterate().await.unwrap();
+    let report = bed::compactor_over(bucket, options(dir.path(), PLAIN)).iterate().await.unwrap();
     assert_eq!((report.compacted, report.downsampled, report.faults.len()), (2, 2, 0), "{report:?}");
 }

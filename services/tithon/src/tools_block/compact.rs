@@ -48,6 +48,7 @@ pub fn run(flags: &CompactFlags, out: &mut impl Write) -> Result<(), ToolError> 
             Floats::Xor => FloatEncoding::Xor,
             Floats::Xor2 => FloatEncoding::Xor2,
         },
+        ..CompactOptions::default()
     };
     let (id, began) = (new_id(), Instant::now());
     let expected = blocks.iter().map(bytes).sum();
