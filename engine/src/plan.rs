@@ -12,6 +12,8 @@ mod next;
 mod relabel;
 mod retention;
 mod shard;
+#[cfg(test)]
+mod shard_tests;
 
 pub use self::backlog::{Backlog, backlog};
 pub use self::choose::{LEVELS_MS, choose};
