@@ -116,6 +116,58 @@ fn killed_again_and_again_it_ends_the_same() {
 }
 
 #[test]
+fn a_bucket_cut_into_shards_holds_the_same() {
+    let dirs: Vec<tempfile::TempDir> = ["--compact.split-shards=0", "--compact.split-shards=3"]
+        .into_iter()
+        .map(|shards| {
+            let dir = tempfile::tempdir().unwrap();
+            bucket(&dir.path().join("bucket"));
+            // Twice, so that the second run deletes what the first one has marked, a second before at least.
+            for _ in 0..2 {
+                let output = tithon(dir.path(), &[REPLICA, shards, "--delete-delay=0s"]).output().unwrap();
+                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+                std::thread::sleep(Duration::from_millis(1100));
+            }
+            dir
+        })
+        .collect();
+    let buckets: Vec<String> =
+        dirs.iter().map(|dir| dir.path().join("bucket").display().to_string()).collect();
+    assert_eq!(lines(buckets[1].as_ref()).len(), lines(buckets[0].as_ref()).len() + 2);
+    let mut shards: Vec<Value> = Vec::new();
+    for entry in std::fs::read_dir(&buckets[1]).unwrap() {
+        let meta: Value =
+            serde_json::from_slice(&std::fs::read(entry.unwrap().path().join("meta.json")).unwrap()).unwrap();
+        let shard = &meta["thanos"]["extensions"]["tithon_shard"];
+        if shard.is_object() {
+            assert_eq!((&shard["count"], &shard["block"]), (&Value::from(3), &meta["ulid"]));
+            shards.push(shard["index"].clone());
+        }
+    }
+    shards.sort_by_key(Value::as_i64);
+    assert_eq!(shards, [0, 1, 2]);
+    let diff = ["tools", "block", "diff", &buckets[0], &buckets[1]];
+    let output = Command::new(env!("CARGO_BIN_EXE_tithon")).args(diff).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    // Merged offline, they are one block again.
+    let out = dirs[1].path().join("whole");
+    let args = ["tools", "block", "compact", "--out", out.to_str().unwrap()];
+    let shards: Vec<String> = shard_dirs(buckets[1].as_ref());
+    let output = Command::new(env!("CARGO_BIN_EXE_tithon")).args(args).args(shards).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let whole = lines(&out);
+    assert!(whole[0].contains("fdb4f39f4cf77772"), "{whole:?}");
+}
+
+fn shard_dirs(bucket: &Path) -> Vec<String> {
+    let dirs = std::fs::read_dir(bucket).unwrap().map(|entry| entry.unwrap().path());
+    let is_shard = |dir: &std::path::PathBuf| {
+        std::fs::read_to_string(dir.join("meta.json")).unwrap().contains("tithon_shard")
+    };
+    dirs.filter(is_shard).map(|dir| dir.display().to_string()).collect()
+}
+
+#[test]
 fn flags_that_do_not_go_together_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("bucket")).unwrap();
@@ -126,6 +178,7 @@ fn flags_that_do_not_go_together_are_refused() {
         (&["--selector.relabel-config=[{action: replace}]"], "is not supported, use keep, drop or hashmod"),
         (&["--compact.concurrency=0"], "expected a number above 0"),
         (&["--debug.max-compaction-level=5"], "from 0 to 4"),
+        (&["--compact.split-shards=1025"], "expected a number from 0 to 1024"),
     ] {
         let output = tithon(dir.path(), args).output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -223,8 +223,9 @@ fn read_samples<'o>(
             for chunk in &series.chunks {
                 let mut decoded = Vec::new();
                 decode_exact(chunk.encoding, &chunk.data, &mut decoded).unwrap();
-                let line =
-                    |s: &tithon_chunks::Sample| format!("{cluster} {} {} {:?}", series.labels, s.t.0, s.value);
+                let line = |s: &tithon_chunks::Sample| {
+                    format!("{cluster} {} {} {:?}", series.labels, s.t.0, s.value)
+                };
                 out.extend(decoded.iter().map(line));
             }
         }

@@ -84,6 +84,14 @@ pub fn bytes(block: &Block) -> u64 {
 
 fn one_group(blocks: &[Block], flags: &CompactFlags) -> Result<Group, ToolError> {
     let mut groups = group(blocks.iter().map(|b| b.meta().clone()), &flags.replica_label);
+    // Shards of one stream become a whole again.
+    groups.dedup_by(|next, first| {
+        let same = (first.resolution_ms, &first.labels) == (next.resolution_ms, &next.labels);
+        if same {
+            first.blocks.append(&mut next.blocks);
+        }
+        same
+    });
     if let [first, second, ..] = groups.as_slice() {
         let stream = |g: &Group| format!("{}@{}", resolution(g.resolution_ms), Labels::from_pairs(&g.labels));
         let (a, b) = (&first.blocks[0], &second.blocks[0]);

@@ -28,6 +28,45 @@ fn answers(server: &Server, metas: &[Value]) -> Vec<Value> {
     QUERIES.iter().map(ask).collect()
 }
 
+/// The demo's bucket cut into shards by a compactor of its own, before and after what was cut is deleted.
+#[test]
+fn a_demo_cut_into_shards_answers_as_before() {
+    if !super::enabled() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let data = format!("--data-dir={}", dir.path().display());
+    let common = [
+        "--demo",
+        "--demo.hours=24",
+        "--demo.end=2024-05-01T00:20:00Z",
+        "--query.max-samples=500000000",
+        "--no-compact",
+        &data,
+    ];
+    let server = Server::standalone(&common);
+    let bucket = dir.path().join("bucket");
+    let before = metas(&bucket);
+    let expected = answers(&server, &before);
+    drop(server);
+    let config =
+        format!("--objstore.config={{type: FILESYSTEM, config: {{directory: {}}}}}", bucket.display());
+    let scratch = format!("--data-dir={}", dir.path().join("scratch").display());
+    for delay in ["--delete-delay=48h", "--delete-delay=0s"] {
+        let flags = ["--compact.split-shards=3", "--consistency-delay=0s", "--http-address=127.0.0.1:0"];
+        let args = [&["compact", "--log.level=warn", &config, &scratch, delay], &flags[..]].concat();
+        super::process::output(super::process::TITHON, &args);
+        let after = metas(&bucket);
+        let shards = |meta: &&Value| meta["thanos"]["extensions"]["tithon_shard"]["count"] == 3;
+        assert!(after.iter().filter(shards).count() >= 6, "{}", after.len());
+        assert_eq!(after.len() > before.len(), delay.ends_with("48h"));
+        let server = Server::standalone(&common);
+        for (query, (got, want)) in QUERIES.iter().zip(answers(&server, &before).iter().zip(&expected)) {
+            assert_eq!(got, want, "{query} {delay}");
+        }
+    }
+}
+
 fn metas(bucket: &std::path::Path) -> Vec<Value> {
     let entries = std::fs::read_dir(bucket).unwrap().map(|entry| entry.unwrap().path().join("meta.json"));
     entries.filter_map(|path| serde_json::from_slice(&std::fs::read(path).ok()?).ok()).collect()
