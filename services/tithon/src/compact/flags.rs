@@ -121,6 +121,10 @@ pub struct CompactorFlags {
     #[arg(long = "web.disable", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub web_disable: bool,
+    /// Prefix of the paths of the web API and its page, for a proxy that hands on whole paths. Links of the page are
+    /// relative, so that a proxy may also take a prefix off.
+    #[arg(long = "web.route-prefix", value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    pub web_route_prefix: String,
     /// Do not let pages of other origins ask.
     #[arg(long = "web.disable-cors", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL")]
