@@ -22,7 +22,6 @@ use tithon_chunks::TimeRange;
 use self::merged::Merged;
 use self::sets::SeriesSets;
 use crate::pipeline::pipeline;
-use crate::plan::Shard;
 use crate::scan::SymbolUnion;
 use crate::writer::Content;
 use crate::{
@@ -63,7 +62,14 @@ pub fn compact(
     thanos: Option<ThanosMeta>,
     options: CompactOptions,
 ) -> Result<Option<BlockMeta>, BlockError> {
-    Ok(compact_split(blocks, parent, &[id], thanos, options)?.pop().flatten())
+    let sources: Vec<Source<'_>> = blocks.iter().map(Source::from).collect();
+    let parts = MetaParts { thanos, ..output_parts(&sources) };
+    let headers: Vec<_> = blocks.iter().map(Block::header).collect();
+    let (symbols, maps) = SymbolUnion::new(&headers);
+    let mut writer = BlockWriter::with_symbols(parent, id, symbols.texts.iter().copied())?;
+    let sets = SeriesSets::new(sources, maps, parts.range());
+    run(sets, &symbols, id, options, |round| writer.write(|content, files| round.write(content, files)))?;
+    writer.finish(parts)
 }
 
 /// A block to be made of a compaction, or of a part of its series.
@@ -79,8 +85,9 @@ pub struct Output<'a> {
 ///
 /// Writes segments and index of each output and answers with its meta, for the caller to write as the last file: the
 /// block exists from then on. `None` where no sample is left; its files are to be thrown away. Of several outputs,
-/// each has itself for its only source and tells its shard, see [`crate::plan::Shard`]. Publish all metas before an
-/// input is deleted.
+/// each counts its own id among its sources besides those of the inputs: by their sources alone none is a duplicate
+/// of another, and the inputs are contained in every one of them. Publish all metas or none before an input is
+/// deleted.
 ///
 /// Uses the rayon pool that it is called in; `fetch` of different sources may be called at the same time.
 pub fn compact_into(
@@ -104,60 +111,16 @@ pub fn compact_into(
             contents[i].add_records(&mut *outputs[i].files, labels, chunks)
         }),
     })?;
+    let n = outputs.len();
     let finish = |(content, output): (Content, &mut Output<'_>)| {
-        let meta = content.meta(parts.clone());
+        let mut meta = content.meta(parts.clone());
+        if n > 1 {
+            meta.compaction.sources.push(output.id);
+            meta.compaction.sources.sort_unstable();
+        }
         content.finish(&mut *output.files, meta)
     };
-    let mut metas = contents.into_iter().zip(&mut outputs).map(finish).collect::<Result<Vec<_>, _>>()?;
-    tell_shards(&mut metas, &parts.compaction.sources);
-    Ok(metas)
-}
-
-/// Like [`compact`], with the series spread over several blocks as [`compact_into`] does. Their meta.json files do not
-/// tell the shards yet; the metas answered do.
-pub fn compact_split(
-    blocks: &[Block],
-    parent: &Path,
-    ids: &[BlockId],
-    thanos: Option<ThanosMeta>,
-    options: CompactOptions,
-) -> Result<Vec<Option<BlockMeta>>, BlockError> {
-    let sources: Vec<Source<'_>> = blocks.iter().map(Source::from).collect();
-    let parts = MetaParts { thanos, ..output_parts(&sources) };
-    let headers: Vec<_> = blocks.iter().map(Block::header).collect();
-    let (symbols, maps) = SymbolUnion::new(&headers);
-    let start = |id: &BlockId| BlockWriter::with_symbols(parent, *id, symbols.texts.iter().copied());
-    let mut writers = ids.iter().map(start).collect::<Result<Vec<_>, _>>()?;
-    let sets = SeriesSets::new(sources, maps, parts.range());
-    let Some(first) = ids.first() else { return Ok(Vec::new()) };
-    run(sets, &symbols, *first, options, |merged| match writers.as_mut_slice() {
-        [writer] => writer.write(|content, files| merged.write(content, files)),
-        writers => merged.spread(&symbols, writers.len(), |i, labels, chunks, samples| {
-            writers[i].write(|content, files| {
-                content.count(samples);
-                content.add_records(files, labels, chunks)
-            })
-        }),
-    })?;
-    let finish = |writer: BlockWriter| writer.finish(parts.clone());
-    let mut metas = writers.into_iter().map(finish).collect::<Result<Vec<_>, _>>()?;
-    tell_shards(&mut metas, &parts.compaction.sources);
-    Ok(metas)
-}
-
-/// Makes the metas of several outputs tell what each has.
-fn tell_shards(metas: &mut [Option<BlockMeta>], sources: &[BlockId]) {
-    let Ok(count) = u32::try_from(metas.len()) else { return };
-    if count < 2 {
-        return;
-    }
-    let siblings: Vec<BlockId> = metas.iter().flatten().map(|meta| meta.ulid).collect();
-    for (index, meta) in (0..).zip(metas) {
-        let Some(meta) = meta else { continue };
-        meta.compaction.sources = vec![meta.ulid];
-        let shard = Shard { index, count, siblings: siblings.clone(), sources: sources.to_vec() };
-        shard.put(meta.thanos.get_or_insert_default());
-    }
+    contents.into_iter().zip(&mut outputs).map(finish).collect()
 }
 
 /// Reads, merges and writes, some series at a time.

@@ -10,7 +10,6 @@ mod group;
 mod next;
 mod relabel;
 mod retention;
-mod shard;
 
 pub use self::backlog::{Backlog, backlog};
 pub use self::choose::{LEVELS_MS, choose};
@@ -21,4 +20,3 @@ pub use self::group::{Group, group, group_key};
 pub use self::next::{Next, NoCompactReason, PlanSettings, next};
 pub use self::relabel::{ShardAction, ShardRule, is_kept};
 pub use self::retention::{Retention, expired};
-pub use self::shard::{Shard, Splits, origins, origins_of, splits};

@@ -1,8 +1,7 @@
 //! Which blocks are downsampled next. Thanos `cmd/thanos/downsample.go`.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
-use super::shard::{Shard, origins};
 use crate::{BlockId, BlockMeta, Resolution};
 
 /// How long a block must be before it is downsampled, milliseconds.
@@ -31,22 +30,11 @@ pub struct DownsampleJob {
 }
 
 /// The jobs that are due, ascending by id. A block is done when each of its sources is in some block of the next
-/// resolution, whichever labels that one has, as upstream; of shards, in one of the same or of all series. Blocks of
-/// other resolutions are left alone.
+/// resolution, whichever labels that one has, as upstream. Blocks of other resolutions are left alone.
 pub fn downsample_jobs(blocks: &[BlockMeta], spans: DownsampleSpans) -> Vec<DownsampleJob> {
-    let shard_of = |block: &BlockMeta| Shard::of(block).map(|shard| shard.number());
-    let sources_at = |resolution: Resolution| -> HashMap<BlockId, Vec<Option<(u32, u32)>>> {
-        let mut sources: HashMap<BlockId, Vec<Option<(u32, u32)>>> = HashMap::new();
-        for block in blocks.iter().filter(|b| b.resolution_ms() == resolution.ms()) {
-            let shard = shard_of(block);
-            for source in origins(block) {
-                let shards = sources.entry(source).or_default();
-                if !shards.contains(&shard) {
-                    shards.push(shard);
-                }
-            }
-        }
-        sources
+    let sources_at = |resolution: Resolution| -> HashSet<BlockId> {
+        let of = blocks.iter().filter(|b| b.resolution_ms() == resolution.ms());
+        of.flat_map(|b| b.compaction.sources.iter().copied()).collect()
     };
     let have = (sources_at(Resolution::FiveMinutes), sources_at(Resolution::OneHour));
     let job = |block: &BlockMeta| {
@@ -55,11 +43,7 @@ pub fn downsample_jobs(blocks: &[BlockMeta], spans: DownsampleSpans) -> Vec<Down
             Resolution::FiveMinutes => (Resolution::OneHour, &have.1, spans.five_minutes_min_ms),
             Resolution::OneHour => return None,
         };
-        let shard = shard_of(block);
-        let has = |shards: &Vec<Option<(u32, u32)>>| {
-            shard.is_none() || shards.contains(&None) || shards.contains(&shard)
-        };
-        let missing = origins(block).iter().any(|source| !have.get(source).is_some_and(has));
+        let missing = block.compaction.sources.iter().any(|source| !have.contains(source));
         let long = block.max_time.saturating_sub(block.min_time) >= min_ms;
         (missing && long).then_some(DownsampleJob { block: block.ulid, to })
     };

@@ -5,13 +5,13 @@ use std::rc::Rc;
 
 use crate::{BlockId, BlockMeta, Source};
 
-/// A block whose data others hold.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A block whose data another one holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Superseded {
     /// The block that is superfluous.
     pub block: BlockId,
-    /// The blocks that have all of its sources together; mostly one.
-    pub by: Vec<BlockId>,
+    /// The block that has all of its sources.
+    pub by: BlockId,
 }
 
 /// The blocks of one group that another single one makes superfluous: all of whose sources it has. Of equal ones a
@@ -30,7 +30,7 @@ pub fn superseded(group: &[BlockMeta]) -> Vec<Superseded> {
         let candidates = sources.first().and_then(|first| kept.get(first));
         let by = candidates.and_then(|all| all.iter().find(|(_, k)| sources.iter().all(|s| k.contains(s))));
         if let Some((by, _)) = by {
-            found.push(Superseded { block: block.ulid, by: vec![*by] });
+            found.push(Superseded { block: block.ulid, by: *by });
             continue;
         }
         let set: Rc<HashSet<BlockId>> = Rc::new(sources.iter().copied().collect());
@@ -93,7 +93,7 @@ pub(crate) mod tests {
         let mut blocks = [meta(1, 0, 1, &[7]), meta(2, 0, 1, &[7]), meta(3, 0, 1, &[8])];
         let pair = |block: usize, by: usize, blocks: &[BlockMeta]| Superseded {
             block: blocks[block].ulid,
-            by: vec![blocks[by].ulid],
+            by: blocks[by].ulid,
         };
         assert_eq!(superseded(&blocks), [pair(1, 0, &blocks)]);
         let thanos = crate::ThanosMeta { source: Source::CompactorRepair, ..crate::ThanosMeta::default() };

@@ -6,20 +6,17 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use xxhash_rust::xxh64::Xxh64;
 
-use super::shard::{Shard, origins_of};
 use crate::{BlockMeta, ThanosMeta};
 
 /// Blocks that may be merged with each other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
-    /// [`group_key`] of every member, and its shard.
+    /// [`group_key`] of every member.
     pub key: String,
     /// The external labels without replica labels.
     pub labels: BTreeMap<String, String>,
     /// Milliseconds that one sample stands for.
     pub resolution_ms: i64,
-    /// Which of how many shards its members have, if not all series.
-    pub shard: Option<(u32, u32)>,
     /// The members by first time, then id.
     pub blocks: Vec<BlockMeta>,
 }
@@ -36,24 +33,18 @@ pub fn group_key(resolution_ms: i64, labels: &BTreeMap<String, String>) -> Strin
     format!("{resolution_ms}@{}", hash.digest())
 }
 
-/// Sorts blocks into groups, ascending by key. The members keep their own labels. Blocks of one shard have a group of
-/// their own, whose key ends with it.
+/// Sorts blocks into groups, ascending by key. The members keep their own labels.
 pub fn group(blocks: impl IntoIterator<Item = BlockMeta>, replica_labels: &[String]) -> Vec<Group> {
     let mut groups: BTreeMap<String, Group> = BTreeMap::new();
     for block in blocks {
         let mut labels = block.thanos.as_ref().map(|t| t.labels.clone()).unwrap_or_default();
         labels.retain(|name, _| !replica_labels.contains(name));
         let resolution_ms = block.resolution_ms();
-        let shard = Shard::of(&block).map(|shard| shard.number());
-        let mut key = group_key(resolution_ms, &labels);
-        if let Some((index, count)) = shard {
-            key.push_str(&format!("-shard-{index}-of-{count}"));
-        }
+        let key = group_key(resolution_ms, &labels);
         let group = groups.entry(key.clone()).or_insert_with(|| Group {
             key,
             labels,
             resolution_ms,
-            shard,
             blocks: Vec::new(),
         });
         group.blocks.push(block);
@@ -81,19 +72,15 @@ impl Group {
         Some(Value::Object(common))
     }
 
-    /// The `thanos` section of a block merged from these members.
-    pub fn thanos_meta(&self, plan: &[BlockMeta]) -> ThanosMeta {
-        let mut thanos = ThanosMeta {
+    /// The `thanos` section of a block merged from this group.
+    pub fn thanos_meta(&self) -> ThanosMeta {
+        ThanosMeta {
             labels: self.labels.clone(),
             downsample: crate::Downsample { resolution: self.resolution_ms },
             source: crate::Source::Compactor,
             extensions: self.extensions(),
             ..ThanosMeta::default()
-        };
-        if let Some((index, count)) = self.shard {
-            Shard { index, count, siblings: Vec::new(), sources: origins_of(plan) }.put(&mut thanos);
         }
-        thanos
     }
 }
 
@@ -131,7 +118,7 @@ mod tests {
         let groups = group(blocks, &["replica".to_owned()]);
         assert_eq!(groups.len(), 2);
         assert_eq!(groups[0].blocks.iter().map(|b| b.ulid.unix_ms()).collect::<Vec<_>>(), [2, 1]);
-        assert_eq!(groups[0].thanos_meta(&[]).labels, labels(&[("cluster", "a")]));
+        assert_eq!(groups[0].thanos_meta().labels, labels(&[("cluster", "a")]));
     }
 
     #[test]

@@ -17,10 +17,6 @@ pub struct PlanSettings<'s> {
     pub index_bytes_max: u64,
     /// Whether overlapping blocks are merged.
     pub vertical: bool,
-    /// How many shards a merge is split into; 1 for none. Ignored for a group that is a shard.
-    pub shards: u32,
-    /// Whether a plan whose index would grow too large is split; else its largest block is left out, as upstream.
-    pub may_split: bool,
 }
 
 /// Why a block is not to be merged, as the marker says it.
@@ -60,13 +56,8 @@ impl fmt::Display for NoCompactReason {
 /// What to do about a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Merge these, in this order, into one block or as many shards.
-    Merge {
-        /// The blocks.
-        blocks: Vec<BlockId>,
-        /// Number of outputs.
-        shards: u32,
-    },
+    /// Merge these, in this order.
+    Merge(Vec<BlockId>),
     /// Mark these, exclude them, and ask again.
     Exclude {
         /// The blocks.
@@ -103,11 +94,8 @@ pub fn next(
         return Next::Measure(unknown);
     }
     let budget = (settings.index_bytes_max as f64 * 0.85) as u64;
-    let all: u64 = sizes.iter().flatten().fold(0, |sum: u64, size| sum.saturating_add(*size));
-    let needed = u32::try_from(all / budget.max(1) + 1).unwrap_or(u32::MAX).min(SHARDS_MAX);
-    let shards = if settings.may_split { settings.shards.max(needed).max(1) } else { 1 };
     let (mut total, mut largest) = (0u64, None);
-    for (id, size) in ids().zip(sizes.into_iter().flatten()).filter(|_| shards == 1) {
+    for (id, size) in ids().zip(sizes.into_iter().flatten()) {
         if largest.is_none_or(|(_, most)| size > most) {
             largest = Some((id, size));
         }
@@ -131,11 +119,8 @@ pub fn next(
             return Next::Exclude { blocks: downsampled, reason, details };
         }
     }
-    Next::Merge { blocks: ids().collect(), shards }
+    Next::Merge(ids().collect())
 }
-
-/// No more shards than this are made of a plan.
-const SHARDS_MAX: u32 = 1024;
 
 /// What the meta lists for the index; not where it lists nothing.
 fn listed_index_bytes(block: &BlockMeta) -> Option<u64> {
@@ -153,7 +138,7 @@ mod tests {
     const HOUR: i64 = 3_600_000;
 
     fn settings(index_bytes_max: u64) -> PlanSettings<'static> {
-        PlanSettings { levels_ms: &LEVELS_MS, index_bytes_max, vertical: true, shards: 1, may_split: false }
+        PlanSettings { levels_ms: &LEVELS_MS, index_bytes_max, vertical: true }
     }
 
     #[test]
@@ -165,18 +150,7 @@ mod tests {
             let size = |id: BlockId| ids.iter().position(|i| *i == id).and_then(|i| sizes.get(i).copied());
             next(&blocks, settings(100), &excluded.iter().copied().collect(), size)
         };
-        let merge = |shards| Next::Merge { blocks: ids[..4].to_vec(), shards };
-        assert_eq!(step([20, 20, 20, 20], &[]), merge(1));
-        // Where it may be split, it is, in so many parts that each stays below the limit.
-        let split = |shards, sizes: [u64; 4]| {
-            let settings = PlanSettings { shards, may_split: true, ..settings(100) };
-            let size = |id: BlockId| ids.iter().position(|i| *i == id).and_then(|i| sizes.get(i).copied());
-            next(&blocks, settings, &HashSet::new(), size)
-        };
-        assert_eq!(split(1, [20, 20, 20, 20]), merge(1));
-        assert_eq!(split(4, [20, 20, 20, 20]), merge(4));
-        assert_eq!(split(1, [20, 20, 20, 25]), merge(2));
-        assert_eq!(split(2, [100, 100, 100, 100]), merge(5));
+        assert_eq!(step([20, 20, 20, 20], &[]), Next::Merge(ids[..4].to_vec()));
         // 30 + 50 stay below 85; with 10 more the limit is reached, and 50 is the largest so far.
         let Next::Exclude { blocks: left_out, reason, .. } = step([30, 50, 10, 90], &[]) else { panic!() };
         assert_eq!((left_out, reason), (vec![ids[1]], NoCompactReason::IndexSizeExceeding));
@@ -195,7 +169,7 @@ mod tests {
             }
             next(&blocks, settings(100), &HashSet::new(), |_| Some(1))
         };
-        assert!(matches!(at(0), Next::Merge { .. }));
+        assert!(matches!(at(0), Next::Merge(_)));
         let Next::Exclude { blocks, reason, .. } = at(300_000) else { panic!() };
         assert_eq!((blocks.len(), reason), (2, NoCompactReason::DownsampleVertical));
     }

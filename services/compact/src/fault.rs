@@ -25,10 +25,8 @@ pub struct Fault {
 /// What an iteration did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Merges that made blocks.
+    /// Blocks made by merging.
     pub compacted: usize,
-    /// How many of them made several, each with a share of the series.
-    pub splits: usize,
     /// Blocks made by downsampling.
     pub downsampled: usize,
     /// Blocks marked for deletion, for whatever reason.
@@ -80,10 +78,6 @@ impl Reporter {
 
     pub(crate) fn has_faults(&self) -> bool {
         !self.0.lock().unwrap_or_else(PoisonError::into_inner).faults.is_empty()
-    }
-
-    pub(crate) fn splits(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).splits
     }
 
     pub(crate) fn take(&self) -> Report {

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use futures::{StreamExt, stream};
 use tithon_bucket::MarkKind;
 use tithon_engine::plan::{
-    Group, Next, NoCompactReason, PlanSettings, Shard, group, next, overlapping, sharing_sources,
+    Group, Next, NoCompactReason, PlanSettings, group, next, overlapping, sharing_sources,
 };
 use tithon_engine::{BlockId, BlockMeta};
 use tracing::warn;
@@ -28,10 +28,8 @@ struct Work<'w> {
 }
 
 impl Compactor {
-    /// Works on all groups, `concurrency` at a time; answers whether blocks were split into shards, whose groups have
-    /// not been worked on.
-    pub(crate) async fn compact_groups(&self, view: &View, reporter: &Reporter) -> bool {
-        let before = reporter.splits();
+    /// Works on all groups, `concurrency` at a time.
+    pub(crate) async fn compact_groups(&self, view: &View, reporter: &Reporter) {
         let groups =
             group(view.blocks.iter().cloned(), &[]).into_iter().filter(|group| group.blocks.len() > 1);
         let work = stream::iter(groups).for_each_concurrent(
@@ -43,7 +41,6 @@ impl Compactor {
             },
         );
         work.await;
-        reporter.splits() > before
     }
 
     async fn compact_group(&self, mut work: Work<'_>) {
@@ -60,8 +57,6 @@ impl Compactor {
                 levels_ms: &self.inner.options.levels_ms,
                 index_bytes_max: self.inner.options.index_bytes_max,
                 vertical,
-                shards: self.inner.options.split_shards,
-                may_split: work.group.shard.is_none(),
             };
             match next(&work.group.blocks, settings, &work.excluded, |id| sizes.get(&id).copied()) {
                 Next::Nothing => break,
@@ -76,8 +71,8 @@ impl Compactor {
                         break;
                     }
                 }
-                Next::Merge { blocks, shards } => {
-                    if !self.merge_next(&mut work, &blocks, shards).await {
+                Next::Merge(ids) => {
+                    if !self.merge_next(&mut work, &ids).await {
                         break;
                     }
                 }
@@ -92,7 +87,7 @@ impl Compactor {
     }
 
     /// Carries out one plan; answers whether the group can go on.
-    async fn merge_next(&self, work: &mut Work<'_>, ids: &[BlockId], shards: u32) -> bool {
+    async fn merge_next(&self, work: &mut Work<'_>, ids: &[BlockId]) -> bool {
         let plan: Vec<BlockMeta> =
             work.group.blocks.iter().filter(|block| ids.contains(&block.ulid)).cloned().collect();
         let shared = sharing_sources(&plan.iter().collect::<Vec<_>>());
@@ -104,9 +99,9 @@ impl Compactor {
             }
         }
         let overlaps = self.inner.options.vertical && !overlapping(&work.group.blocks).is_empty();
-        let error = match self.merge(&work.group, &plan, shards, work.reporter).await {
+        let error = match self.merge(&work.group, &plan, work.reporter).await {
             Ok(made) => {
-                if overlaps && !made.is_empty() {
+                if overlaps && made.is_some() {
                     let vertical = &self.inner.metrics.vertical_compactions;
                     CompactMetrics::count(vertical, work.group.resolution_ms);
                 }
@@ -134,18 +129,16 @@ impl Compactor {
     }
 
     /// The group as a new look at the bucket would find it.
-    async fn take_in(&self, work: &mut Work<'_>, plan: &[BlockMeta], made: Vec<BlockMeta>) {
-        if made.is_empty() {
-            return self.drop_empty(work, plan).await;
+    async fn take_in(&self, work: &mut Work<'_>, plan: &[BlockMeta], made: Option<BlockMeta>) {
+        match made {
+            Some(made) => {
+                work.group.blocks.retain(|block| plan.iter().all(|source| source.ulid != block.ulid));
+                work.group.blocks.push(made);
+                work.group.blocks.sort_by_key(|block| (block.min_time, block.ulid));
+                work.reporter.add(|report| report.compacted += 1);
+            }
+            None => self.drop_empty(work, plan).await,
         }
-        work.group.blocks.retain(|block| plan.iter().all(|source| source.ulid != block.ulid));
-        let shard_of = |meta: &BlockMeta| Shard::of(meta).map(|shard| shard.number());
-        if made.iter().any(|meta| shard_of(meta) != work.group.shard) {
-            work.reporter.add(|report| report.splits += 1);
-        }
-        work.group.blocks.extend(made.into_iter().filter(|meta| shard_of(meta) == work.group.shard));
-        work.group.blocks.sort_by_key(|block| (block.min_time, block.ulid));
-        work.reporter.add(|report| report.compacted += 1);
     }
 
     /// Nothing was left of a plan: blocks that never had a sample go; the others are left alone, for their metas promise

@@ -42,7 +42,7 @@ impl Compactor {
         {
             let upkeep = self.keep_up(reporter);
             tokio::select! {
-                result = self.compact_all(view, reporter) => result?,
+                () = self.compact_groups(&view, reporter) => {}
                 () = upkeep => {}
             }
         }
@@ -62,14 +62,6 @@ impl Compactor {
         self.delete_marked(&view, reporter).await;
         self.delete_partial(&view, reporter).await;
         self.clean_scratch(&view).await
-    }
-
-    /// Merges all that is due, that of shards which come of it included.
-    async fn compact_all(&self, mut view: View, reporter: &Reporter) -> Result<(), CompactError> {
-        while self.compact_groups(&view, reporter).await && !self.inner.shutdown.is_triggered() {
-            view = self.sync().await?;
-        }
-        Ok(())
     }
 
     /// Retention and deletion, again and again; never ends.

@@ -6,9 +6,9 @@ use std::time::Instant;
 use futures::{StreamExt, TryStreamExt, stream};
 use tithon_bucket::MarkKind;
 use tithon_chunks::ErrorKind;
-use tithon_engine::compact::{CompactOptions, compact_split};
+use tithon_engine::compact::{CompactOptions, compact};
 use tithon_engine::plan::{Group, NoCompactReason};
-use tithon_engine::{Block, BlockId, BlockMeta};
+use tithon_engine::{Block, BlockMeta};
 use tithon_runtime::Priority;
 use tracing::info;
 
@@ -18,36 +18,30 @@ use crate::source::Obstacle;
 use crate::{CompactError, Compactor};
 
 impl Compactor {
-    /// Merges `plan`, blocks of `group`, into one that is in the bucket when this returns, or as many `shards`; none if no
-    /// sample was left.
+    /// Merges `plan`, blocks of `group`, into one that is in the bucket when this returns; `None` if no sample was left.
     /// The sources are marked for deletion; failing to do so is reported only, as they count as superseded anyway.
     pub(crate) async fn merge(
         &self,
         group: &Group,
         plan: &[BlockMeta],
-        shards: u32,
         reporter: &Reporter,
-    ) -> Result<Vec<BlockMeta>, Obstacle> {
+    ) -> Result<Option<BlockMeta>, Obstacle> {
         let inner = &self.inner;
         let _held = inner.busy.hold(plan.iter().map(|block| block.ulid));
         let dir = self.merge_dir().join(&group.key);
         let begin = Instant::now();
         let made = match inner.options.streaming {
-            true => self.merge_streaming(group, plan, shards).await?,
-            false => self.merge_locally(group, plan, shards, &dir).await?,
+            true => self.merge_streaming(group, plan).await?,
+            false => self.merge_locally(group, plan, &dir).await?,
         };
         inner.metrics.tsdb_compactions.inc();
         inner.metrics.tsdb_seconds.observe(begin.elapsed().as_secs_f64());
-        if made.is_empty() {
-            return Ok(made);
-        }
+        let Some(uploaded) = made else { return Ok(None) };
         CompactMetrics::count(&inner.metrics.compactions, group.resolution_ms);
-        for made in &made {
-            info!(
-                group = group.key, block = %made.ulid, sources = plan.len(), samples = made.stats.num_samples,
-                took = ?begin.elapsed(), "merged blocks"
-            );
-        }
+        info!(
+            group = group.key, block = %uploaded.ulid, sources = plan.len(), samples = uploaded.stats.num_samples,
+            took = ?begin.elapsed(), "merged blocks"
+        );
         for source in plan {
             let reason = NoCompactReason::Manual;
             match self.mark(source.ulid, MarkKind::Deletion, reason, "source of compacted block").await {
@@ -58,8 +52,8 @@ impl Compactor {
                 Err(error) => reporter.unfinished(Some(&group.key), &error),
             }
         }
-        self.clear(&dir, plan.iter().chain(&made)).await?;
-        Ok(made)
+        self.clear(&dir, plan, &uploaded).await?;
+        Ok(Some(uploaded))
     }
 
     /// Fetches the sources where they cannot be mapped in place, merges them below `dir`, and uploads the result.
@@ -67,32 +61,25 @@ impl Compactor {
         &self,
         group: &Group,
         plan: &[BlockMeta],
-        shards: u32,
         dir: &Path,
-    ) -> Result<Vec<BlockMeta>, Obstacle> {
+    ) -> Result<Option<BlockMeta>, Obstacle> {
         let inner = &self.inner;
         tokio::fs::create_dir_all(dir).await.map_err(CompactError::scratch(dir))?;
         let opening =
             stream::iter(plan.to_vec()).map(|meta| async move { self.open_source(&meta, dir).await });
         let sources: Vec<Block> =
             opening.buffered(inner.options.fetch_concurrency.max(1)).try_collect().await?;
-        let ids: Vec<BlockId> = (0..shards).map(|_| self.new_id()).collect();
+        let id = self.new_id();
         let options = CompactOptions { overlap: inner.options.overlap, ..CompactOptions::default() };
-        let (target, thanos) = (dir.to_owned(), group.thanos_meta(plan));
-        let work = move || compact_split(&sources, &target, &ids, Some(thanos), options);
+        let (target, thanos) = (dir.to_owned(), group.thanos_meta());
+        let work = move || compact(&sources, &target, id, Some(thanos), options);
         let made = match inner.cpu.run(Priority::Background, work).await.map_err(CompactError::from)? {
-            Ok(made) => made.into_iter().flatten(),
+            Ok(made) => made,
             Err(error) => return Err(self.blame(error.into(), plan, dir).await),
         };
-        let made: Vec<BlockMeta> = made.collect();
-        for made in &made {
-            self.check_made(dir, made).await?;
-        }
-        let mut uploaded = Vec::with_capacity(made.len());
-        for made in made {
-            uploaded.push(self.publish(dir, made).await.map_err(refused)?);
-        }
-        Ok(uploaded)
+        let Some(made) = made else { return Ok(None) };
+        self.check_made(dir, &made).await?;
+        Ok(Some(self.publish(dir, made).await.map_err(refused)?))
     }
 
     /// Uploads a block that was made below `dir` and looks whether all of it has arrived.
@@ -105,8 +92,8 @@ impl Compactor {
     }
 
     /// Removes what the merge put on local disk.
-    async fn clear(&self, dir: &Path, blocks: impl Iterator<Item = &BlockMeta>) -> Result<(), CompactError> {
-        for block in blocks {
+    async fn clear(&self, dir: &Path, plan: &[BlockMeta], made: &BlockMeta) -> Result<(), CompactError> {
+        for block in plan.iter().chain([made]) {
             let dir = dir.join(block.ulid.to_string());
             match tokio::fs::remove_dir_all(&dir).await {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

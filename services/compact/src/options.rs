@@ -50,10 +50,8 @@ pub struct CompactorOptions {
     pub meta_concurrency: usize,
     /// How blocks are carried.
     pub transfer: TransferOptions,
-    /// Bytes that the indexes of one merge may have together; more are split.
+    /// Bytes that the indexes of one merge may have together.
     pub index_bytes_max: u64,
-    /// Blocks that a merge of all series is split into, by the hash of their labels; 1 for none.
-    pub split_shards: u32,
     /// Whether faults in the order of an index's labels are passed over.
     pub accept_malformed_index: bool,
     /// Whether the first fault ends the iteration, as in Thanos.
@@ -88,7 +86,6 @@ impl Default for CompactorOptions {
             meta_concurrency: 32,
             transfer: TransferOptions::default(),
             index_bytes_max: 64 << 30,
-            split_shards: 1,
             accept_malformed_index: false,
             halt_on_error: false,
             streaming: false,

@@ -46,17 +46,13 @@ impl Compactor {
             if view.deletion.contains_key(&found.block) || self.inner.busy.contains(found.block) {
                 continue;
             }
-            let successors: Option<Vec<&BlockMeta>> =
-                found.by.iter().map(|by| by_id.get(by).copied()).collect();
-            let Some(successors) = successors.filter(|all| !all.is_empty()) else { continue };
+            let Some(successor) = by_id.get(&found.by) else { continue };
             let result = async {
-                for successor in &successors {
-                    if !sound.contains(&successor.ulid) {
-                        self.check_successor(successor).await?;
-                        sound.insert(successor.ulid);
-                    }
+                if !sound.contains(&found.by) {
+                    self.check_successor(successor).await?;
+                    sound.insert(found.by);
                 }
-                cover(&successors, block)?;
+                covers(successor, block)?;
                 self.mark(found.block, MarkKind::Deletion, NoCompactReason::Manual, "outdated block").await
             };
             match result.await {
@@ -67,7 +63,7 @@ impl Compactor {
                 Err(error) => {
                     failed = true;
                     let what = format!("{} is kept, as its successor is at fault: {error}", found.block);
-                    let (block, unfinished) = (found.by.first().copied(), error.may_pass());
+                    let (block, unfinished) = (Some(found.by), error.may_pass());
                     reporter.fault(Fault { block, group: None, what, marked: false, unfinished });
                 }
             }
@@ -83,21 +79,15 @@ impl Compactor {
     }
 }
 
-fn cover(successors: &[&BlockMeta], block: &BlockMeta) -> Result<(), CompactError> {
-    let (Some(min), Some(max)) = (
-        successors.iter().map(|successor| successor.min_time).min(),
-        successors.iter().map(|successor| successor.max_time).max(),
-    ) else {
-        return Ok(());
-    };
-    if min <= block.min_time && max >= block.max_time {
+fn covers(successor: &BlockMeta, block: &BlockMeta) -> Result<(), CompactError> {
+    if successor.min_time <= block.min_time && successor.max_time >= block.max_time {
         return Ok(());
     }
     let file = format!(
-        "meta.json: covers [{min}, {max}), not all of [{}, {}) of {}",
-        block.min_time, block.max_time, block.ulid
+        "meta.json: covers [{}, {}), not all of [{}, {}) of {}",
+        successor.min_time, successor.max_time, block.min_time, block.max_time, block.ulid
     );
-    Err(BucketError::Incomplete { block: successors[0].ulid, file, found: None, expected: 0 }.into())
+    Err(BucketError::Incomplete { block: successor.ulid, file, found: None, expected: 0 }.into())
 }
 
 /// A duration as Go prints it: `720h0m0s`.

@@ -1,13 +1,12 @@
 //! A merge that needs no local disk: sources are read by ranges, and the files of the result are uploaded part by part
 //! while they are made.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tithon_bucket::{BucketBlock, BucketError, BucketFiles};
+use tithon_bucket::{BucketBlock, BucketError};
 use tithon_engine::compact::{CompactOptions, Output, Source, compact_into};
 use tithon_engine::plan::Group;
-use tithon_engine::{BlockError, BlockId, BlockMeta};
+use tithon_engine::{BlockError, BlockMeta};
 use tithon_index::IndexHealth;
 use tithon_runtime::Priority;
 use tokio::runtime::Handle;
@@ -19,31 +18,26 @@ use crate::walk::walk;
 use crate::{CompactError, Compactor};
 
 impl Compactor {
-    /// Merges `plan` into a block that is in the bucket, whole and checked, or as many `shards`; none if no sample is left.
-    /// Nothing that is no block stays behind where it fails.
+    /// Merges `plan` into a block that is in the bucket, whole and checked; `None` if no sample is left. Nothing of it
+    /// stays behind where it fails.
     pub(crate) async fn merge_streaming(
         &self,
         group: &Group,
         plan: &[BlockMeta],
-        shards: u32,
-    ) -> Result<Vec<BlockMeta>, Obstacle> {
+    ) -> Result<Option<BlockMeta>, Obstacle> {
         let inner = &self.inner;
         let mut blocks = Vec::with_capacity(plan.len());
         for meta in plan {
             blocks.push(self.open_remote(meta).await?);
         }
-        let open = |_| {
-            let id = self.new_id();
-            (id, inner.bucket.block_files(id, inner.options.transfer.hash))
-        };
-        let files: BTreeMap<BlockId, BucketFiles> = (0..shards).map(open).collect();
+        let id = self.new_id();
+        let files = inner.bucket.block_files(id, inner.options.transfer.hash);
         let options = CompactOptions { overlap: inner.options.overlap, ..CompactOptions::default() };
         let work = {
-            let (files, thanos, runtime) = (files.clone(), group.thanos_meta(plan), Handle::current());
+            let (files, thanos, runtime) = (files.clone(), group.thanos_meta(), Handle::current());
             move || {
                 let sources = blocks.iter().map(|block| source(block, &runtime)).collect();
-                let output = |(id, files)| Output { id, files: Box::new(files) };
-                let outputs = files.into_iter().map(output).collect();
+                let outputs = vec![Output { id, files: Box::new(files) }];
                 compact_into(sources, outputs, Some(thanos), options)
             }
         };
@@ -51,37 +45,19 @@ impl Compactor {
         let made = match result {
             Err(error) => Err(Obstacle::passing(error)),
             Ok(Err(error)) => Err(self.blame(error.into(), plan, &self.merge_dir().join(&group.key)).await),
-            Ok(Ok(made)) => Ok(made.into_iter().flatten().collect()),
+            Ok(Ok(made)) => Ok(made.into_iter().flatten().next()),
         };
-        let (sealed, result) = self.seal_all(made, &files).await;
-        for id in files.keys().filter(|id| sealed.iter().all(|meta| meta.ulid != **id)) {
-            if let Err(error) = inner.bucket.delete_block(*id).await {
-                // Without meta.json nobody sees it, and it is cleaned as half an upload.
-                warn!(block = %id, error = %error, "what a merge left behind cannot be deleted yet");
-            }
-        }
-        result.map(|()| sealed)
-    }
-
-    /// Makes what was written blocks, until one fails.
-    async fn seal_all(
-        &self,
-        made: Result<Vec<BlockMeta>, Obstacle>,
-        files: &BTreeMap<BlockId, BucketFiles>,
-    ) -> (Vec<BlockMeta>, Result<(), Obstacle>) {
-        let mut sealed = Vec::new();
-        let made = match made {
-            Ok(made) => made,
-            Err(obstacle) => return (sealed, Err(obstacle)),
+        let sealed = match made {
+            Ok(Some(made)) => self.seal(made, files.written()).await.map(Some),
+            other => other,
         };
-        for meta in made {
-            let written = files.get(&meta.ulid).map(BucketFiles::written).unwrap_or_default();
-            match self.seal(meta, written).await {
-                Ok(meta) => sealed.push(meta),
-                Err(obstacle) => return (sealed, Err(obstacle)),
-            }
+        if !matches!(sealed, Ok(Some(_)))
+            && let Err(error) = inner.bucket.delete_block(id).await
+        {
+            // Without meta.json nobody sees it, and it is cleaned as half an upload.
+            warn!(block = %id, error = %error, "what a merge left behind cannot be deleted yet");
         }
-        (sealed, Ok(()))
+        sealed
     }
 
     /// Opens a block in the bucket and looks through its index.

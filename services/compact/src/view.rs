@@ -140,9 +140,9 @@ impl Compactor {
             .metas_modified
             .get_or_create(&[("modified", "replica-label-removed")])
             .set(modified);
-        counts.insert("marked-for-no-compact", view.no_compact.len() as i64);
         without_superseded(blocks, view);
         counts.insert("duplicate", view.superseded.len() as i64);
+        counts.insert("marked-for-no-compact", view.no_compact.len() as i64);
         counts.insert("marked-for-no-downsample", view.no_downsample.len() as i64);
         counts.insert("loaded", view.blocks.len() as i64);
         Ok(())
@@ -234,10 +234,8 @@ impl Compactor {
 fn without_superseded(blocks: Vec<BlockMeta>, view: &mut View) {
     let unknown = blocks.iter().filter(|b| tithon_engine::Resolution::from_ms(b.resolution_ms()).is_none());
     let unknown: BTreeSet<BlockId> = unknown.map(|block| block.ulid).collect();
-    let splits = plan::splits(&blocks, |block| view.deletion.contains_key(&block));
-    view.no_compact.extend(splits.waiting);
     for group in plan::group(blocks, &[]) {
-        let superseded = [splits.superseded.clone(), plan::superseded(&group.blocks)].concat();
+        let superseded = plan::superseded(&group.blocks);
         for block in group.blocks {
             if unknown.contains(&block.ulid) {
                 let resolution = block.resolution_ms();
@@ -246,7 +244,7 @@ fn without_superseded(blocks: Vec<BlockMeta>, view: &mut View) {
                 continue;
             }
             match superseded.iter().find(|found| found.block == block.ulid) {
-                Some(found) => view.superseded.push((found.clone(), block)),
+                Some(found) => view.superseded.push((*found, block)),
                 None => view.blocks.push(block),
             }
         }

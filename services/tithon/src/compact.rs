@@ -213,7 +213,6 @@ fn options(flags: &CompactorFlags) -> Result<CompactorOptions, CompactProcessErr
             hash: flags.hash_func == "SHA256",
         },
         index_bytes_max: flags.block_max_index_size,
-        split_shards: flags.split_shards,
         accept_malformed_index: flags.accept_malformed_index,
         halt_on_error: flags.halt_on_error,
         streaming: flags.streaming,

@@ -12,7 +12,6 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use tithon_bucket::Bucket;
 use tithon_chunks::{EncodedChunk, Encoding, TimeRange, Timestamp, XorEncoder, decode_exact};
 use tithon_compact::{Compactor, CompactorOptions};
-use tithon_engine::plan;
 use tithon_engine::{
     Block, BlockId, BlockMeta, BlockWriter, Compaction, Downsample, File, MetaParts, SelectRequest, Source,
     ThanosMeta,
@@ -135,7 +134,6 @@ pub struct Summary {
     pub range: (i64, i64),
     pub level: i64,
     pub sources: Vec<BlockId>,
-    pub shard: Option<(u32, u32)>,
     pub content: u64,
     pub marks: Vec<String>,
 }
@@ -155,8 +153,7 @@ pub fn summaries(objects: &BTreeMap<String, Bytes>) -> Vec<(BlockId, Summary)> {
             resolution: thanos.downsample.resolution,
             range: (meta.min_time, meta.max_time),
             level: meta.compaction.level,
-            sources: plan::origins(&meta),
-            shard: plan::Shard::of(&meta).map(|shard| shard.number()),
+            sources: meta.compaction.sources,
             content: xxhash_rust::xxh64::xxh64(&content, 0),
             marks: marks.map(|(key, _)| key[prefix.len()..].to_owned()).collect(),
         };

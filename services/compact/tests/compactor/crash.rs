@@ -44,10 +44,9 @@ async fn bucket() -> InMemory {
     store
 }
 
-fn options(dir: &Path, way: Way) -> CompactorOptions {
+fn options(dir: &Path, streaming: bool) -> CompactorOptions {
     CompactorOptions {
-        streaming: way.streaming,
-        split_shards: way.shards,
+        streaming,
         replica_labels: vec!["replica".to_owned()],
         vertical: true,
         spans: DownsampleSpans { raw_min_ms: 40 * bed::HOUR, five_minutes_min_ms: 40 * bed::HOUR },
@@ -57,62 +56,41 @@ fn options(dir: &Path, way: Way) -> CompactorOptions {
     }
 }
 
-async fn iterate(store: &FaultyStore, dir: &Path, way: Way) -> Option<Report> {
-    bed::compactor(Arc::new(store.clone()), options(dir, way)).iterate().await.ok()
+async fn iterate(store: &FaultyStore, dir: &Path, streaming: bool) -> Option<Report> {
+    bed::compactor(Arc::new(store.clone()), options(dir, streaming)).iterate().await.ok()
 }
 
 /// Blocks without their ids, and which kinds of marks they have.
-/// Parts of a split that was broken off are left for their deletion.
 fn outcome(objects: &std::collections::BTreeMap<String, bytes::Bytes>) -> Vec<Summary> {
-    let all = bed::summaries(objects).into_iter().map(|(_, summary)| summary);
-    all.filter(|summary| summary.shard.is_none() || summary.marks.is_empty()).collect()
+    bed::summaries(objects).into_iter().map(|(_, summary)| summary).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn death_before_and_after_every_request() {
-    die_at_every(1, Way { streaming: false, shards: 1 }).await;
+    die_at_every(1, false).await;
 }
 
 /// The same for merges that stream; requests of other steps are the same, so one in three has to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn death_while_streaming() {
-    die_at_every(3, Way { streaming: true, shards: 1 }).await;
+    die_at_every(3, true).await;
 }
 
-/// The same for merges that make several blocks.
-#[tokio::test(flavor = "multi_thread")]
-async fn death_while_splitting() {
-    die_at_every(2, Way { streaming: false, shards: 3 }).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn death_while_splitting_and_streaming() {
-    die_at_every(4, Way { streaming: true, shards: 3 }).await;
-}
-
-/// How blocks are merged.
-#[derive(Clone, Copy)]
-struct Way {
-    streaming: bool,
-    shards: u32,
-}
-
-async fn die_at_every(step: usize, way: Way) {
+async fn die_at_every(step: usize, streaming: bool) {
     let start = bucket().await;
     let all = bed::samples(&bed::objects(&start).await, &[]);
     let dir = tempfile::tempdir().unwrap();
     let objects = Arc::new(start.fork());
     let counting = FaultyStore::new(Arc::clone(&objects), Fate::Count);
     // Twice: the first run marks, the second must find nothing more to do.
-    let report = iterate(&counting, dir.path(), way).await.unwrap();
+    let report = iterate(&counting, dir.path(), streaming).await.unwrap();
     assert_eq!((report.compacted, report.downsampled, report.deleted), (2, 2, 2), "{report:?}");
-    assert_eq!(report.splits, if way.shards > 1 { 2 } else { 0 });
     // Sources of both merges, and two blocks of an hour past their time: the one that was there and the one just made.
     assert_eq!(report.marked_for_deletion, 4 + 2 + 2, "{report:?}");
     assert!(report.faults.is_empty(), "{report:?}");
     let requests = counting.requests();
     let expected = outcome(&bed::objects(&objects).await);
-    let again = iterate(&counting, dir.path(), way).await.unwrap();
+    let again = iterate(&counting, dir.path(), streaming).await.unwrap();
     assert_eq!(again, Report::default());
     assert!(requests > 100, "{requests}");
 
@@ -124,16 +102,16 @@ async fn die_at_every(step: usize, way: Way) {
         let (objects, all, expected) = (Arc::new(start.fork()), all.clone(), expected.clone());
         tokio::spawn(async move {
             let dir = tempfile::tempdir().unwrap();
-            let report = iterate(&FaultyStore::new(Arc::clone(&objects), fate), dir.path(), way).await;
+            let report = iterate(&FaultyStore::new(Arc::clone(&objects), fate), dir.path(), streaming).await;
             assert!(report.is_none_or(|report| report.is_unfinished()), "{fate:?} was not noticed");
             let seen = bed::samples(&bed::objects(&objects).await, &[]);
             assert!(seen.is_superset(&all), "{fate:?}: readers miss samples");
             let healthy = FaultyStore::new(Arc::clone(&objects), Fate::Count);
-            let report = iterate(&healthy, dir.path(), way).await.unwrap();
+            let report = iterate(&healthy, dir.path(), streaming).await.unwrap();
             assert!(report.faults.is_empty(), "{fate:?}: {report:?}");
             // Half an upload that the crash left may be as young as this very millisecond.
             tokio::time::sleep(Duration::from_millis(2)).await;
-            iterate(&healthy, dir.path(), way).await.unwrap();
+            iterate(&healthy, dir.path(), streaming).await.unwrap();
             let end = bed::objects(&objects).await;
             assert_eq!(outcome(&end), expected, "{fate:?}");
             let whole = bed::metas(&end).len();
@@ -152,9 +130,6 @@ async fn requests_that_fail_now_and_then_are_repeated() {
     let retry = tithon_bucket::Retry { attempts: 12, first_pause: Duration::from_millis(1) };
     let bucket = tithon_bucket::Bucket::from_store(Arc::new(store), "").with_retry(retry);
     let dir = tempfile::tempdir().unwrap();
-    let report = bed::compactor_over(bucket, options(dir.path(), Way { streaming: false, shards: 1 }))
-        .iterate()
-        .await
-        .unwrap();
+    let report = bed::compactor_over(bucket, options(dir.path(), false)).iterate().await.unwrap();
     assert_eq!((report.compacted, report.downsampled, report.faults.len()), (2, 2, 0), "{report:?}");
 }

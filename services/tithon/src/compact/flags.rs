@@ -86,8 +86,7 @@ pub struct CompactorFlags {
     /// A label that tells replicas apart; their blocks are merged into one. May be given several times or with commas.
     #[arg(long = "deduplication.replica-label", value_name = "LABEL")]
     pub replica_label: Vec<String>,
-    /// The most bytes that the indexes of one merge may have together; a larger merge is split into shards, and the largest
-    /// block of a shard's merge is left out.
+    /// The most bytes that the indexes of one merge may have together; the largest block of such a merge is left out.
     #[arg(long = "compact.block-max-index-size", value_name = "SIZE", default_value = "64GB", value_parser = parse_size, hide = true)]
     pub block_max_index_size: u64,
     /// Hash of each file that is written into meta.json: nothing or SHA256. Files at hand with the right one are not fetched.
@@ -136,12 +135,6 @@ pub struct CompactorFlags {
     #[arg(long = "disable-admin-operations", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub disable_admin_operations: bool,
-    /// Split what is merged into N blocks by the hash of the series' labels; a merge whose index would pass its limit is
-    /// split anyway. Each shard is compacted and downsampled by itself from then on, and meta.json tells it in its
-    /// extensions. Stores, Thanos's too, need not know; Thanos's compactor takes shards for overlapping blocks.
-    #[arg(long = "compact.split-shards", value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub split_shards: u32,
     /// Merge without local disk: read sources by ranges, and upload the result part by part while it is made.
     #[arg(long = "compact.streaming", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL")]

@@ -41,7 +41,7 @@ pub fn run(flags: &CompactFlags, out: &mut impl Write) -> Result<(), ToolError> 
     }
     let blocks = inputs::open(&flags.blocks)?;
     let group = one_group(&blocks, flags)?;
-    let thanos = blocks.iter().any(|b| b.meta().thanos.is_some()).then(|| group.thanos_meta(&group.blocks));
+    let thanos = blocks.iter().any(|b| b.meta().thanos.is_some()).then(|| group.thanos_meta());
     let options = CompactOptions {
         overlap: if flags.dedup == Dedup::Penalty { Overlap::Penalty } else { Overlap::Chain },
         float_encoding: match flags.float_encoding {
