@@ -126,6 +126,43 @@ pub fn compact_into(
     contents.into_iter().zip(&mut outputs).map(finish).collect()
 }
 
+/// Like [`compact`], with the series spread over blocks below `parent` as [`compact_into`] spreads them.
+pub fn compact_split(
+    blocks: &[Block],
+    parent: &Path,
+    ids: &[BlockId],
+    thanos: Option<ThanosMeta>,
+    options: CompactOptions,
+) -> Result<Vec<Option<BlockMeta>>, BlockError> {
+    let sources: Vec<Source<'_>> = blocks.iter().map(Source::from).collect();
+    let parts = MetaParts { thanos, ..output_parts(&sources) };
+    let headers: Vec<_> = blocks.iter().map(Block::header).collect();
+    let (symbols, maps) = SymbolUnion::new(&headers);
+    let Some(first) = ids.first() else { return Ok(Vec::new()) };
+    let start = |id: &BlockId| BlockWriter::with_symbols(parent, *id, symbols.texts.iter().copied());
+    let mut writers = ids.iter().map(start).collect::<Result<Vec<_>, _>>()?;
+    let sets = SeriesSets::new(sources, maps, parts.range());
+    run(sets, &symbols, *first, options, |merged| match writers.as_mut_slice() {
+        [writer] => writer.write(|content, files| merged.write(content, files)),
+        writers => {
+            merged.spread(&symbols, options.shards_before, writers.len(), |i, labels, chunks, samples| {
+                writers[i].write(|content, files| {
+                    content.count(samples);
+                    content.add_records(files, labels, chunks)
+                })
+            })
+        }
+    })?;
+    let finish = |(writer, id): (BlockWriter, &BlockId)| {
+        let mut parts = parts.clone();
+        if ids.len() > 1 {
+            parts.compaction.sources = vec![*id];
+        }
+        writer.finish(parts)
+    };
+    writers.into_iter().zip(ids).map(finish).collect()
+}
+
 /// Reads, merges and writes, some series at a time.
 fn run(
     mut sets: SeriesSets<'_>,

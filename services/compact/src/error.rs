@@ -99,9 +99,11 @@ impl CompactError {
         }
     }
 
-    /// Whether a later attempt may succeed without anybody's help.
+    /// Whether a later attempt may succeed with the same blocks. A full disk is no fault of theirs.
     pub fn may_pass(&self) -> bool {
-        matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::Cancelled | ErrorKind::Internal)
+        let full = matches!(self, CompactError::Block(BlockError::Io { .. }))
+            && self.kind() == ErrorKind::LimitExceeded;
+        full || matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::Cancelled | ErrorKind::Internal)
     }
 
     pub(crate) fn scratch(path: &Path) -> impl FnOnce(std::io::Error) -> CompactError {

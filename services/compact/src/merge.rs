@@ -6,9 +6,9 @@ use std::time::Instant;
 use futures::{StreamExt, TryStreamExt, stream};
 use tithon_bucket::MarkKind;
 use tithon_chunks::ErrorKind;
-use tithon_engine::compact::{CompactOptions, compact};
-use tithon_engine::plan::{Group, NoCompactReason, mark_merged};
-use tithon_engine::{Block, BlockMeta};
+use tithon_engine::compact::{CompactOptions, compact_split};
+use tithon_engine::plan::{Group, NoCompactReason, mark_cut, mark_merged};
+use tithon_engine::{Block, BlockId, BlockMeta};
 use tithon_runtime::Priority;
 use tracing::info;
 
@@ -32,9 +32,9 @@ impl Compactor {
         let _held = inner.busy.hold(plan.iter().map(|block| block.ulid));
         let dir = self.merge_dir().join(&group.key);
         let begin = Instant::now();
-        let made = match (inner.options.streaming, into) {
-            (false, 1) => self.merge_locally(group, plan, &dir).await?.into_iter().collect(),
-            _ => self.merge_streaming(group, plan, into, &dir).await?,
+        let made = match inner.options.streaming {
+            true => self.merge_streaming(group, plan, into).await?,
+            false => self.merge_locally(group, plan, into, &dir).await?,
         };
         inner.metrics.tsdb_compactions.inc();
         inner.metrics.tsdb_seconds.observe(begin.elapsed().as_secs_f64());
@@ -67,22 +67,29 @@ impl Compactor {
         &self,
         group: &Group,
         plan: &[BlockMeta],
+        into: u32,
         dir: &Path,
-    ) -> Result<Option<BlockMeta>, Obstacle> {
+    ) -> Result<Vec<BlockMeta>, Obstacle> {
         let inner = &self.inner;
         let sources = self.open_locally(plan, dir).await?;
-        let id = self.new_id();
-        let options = CompactOptions { overlap: inner.options.overlap, ..CompactOptions::default() };
+        let ids: Vec<BlockId> = (0..into).map(|_| self.new_id()).collect();
+        let options = self.compact_options(group);
         let (target, thanos) = (dir.to_owned(), group.thanos_meta());
-        let work = move || compact(&sources, &target, id, Some(thanos), options);
+        let work = move || compact_split(&sources, &target, &ids, Some(thanos), options);
         let made = match inner.cpu.run(Priority::Background, work).await.map_err(CompactError::from)? {
-            Ok(made) => made,
+            Ok(made) => shards_of(group, plan, made),
             Err(error) => return Err(self.blame(error.into(), plan, dir).await),
         };
-        let Some(mut made) = made else { return Ok(None) };
-        mark_merged(plan, &mut made);
-        self.check_made(dir, &made).await?;
-        Ok(Some(self.publish(dir, made).await.map_err(refused)?))
+        for made in &made {
+            self.check_made(dir, made).await?;
+        }
+        self.publish_together(dir, made).await.map_err(refused)
+    }
+
+    /// How blocks of `group` are merged.
+    pub(crate) fn compact_options(&self, group: &Group) -> CompactOptions {
+        let overlap = self.inner.options.overlap;
+        CompactOptions { overlap, shards_before: group.class.count, ..CompactOptions::default() }
     }
 
     /// Fetches blocks below `dir` where they cannot be mapped in place.
@@ -152,5 +159,20 @@ pub(crate) fn refused(error: CompactError) -> Obstacle {
     match error.kind() {
         ErrorKind::Invalid => Obstacle::plan(error),
         _ => Obstacle::passing(error),
+    }
+}
+
+/// The blocks of a merge that have samples, with what they are shards of.
+pub(crate) fn shards_of(
+    group: &Group,
+    plan: &[BlockMeta],
+    mut made: Vec<Option<BlockMeta>>,
+) -> Vec<BlockMeta> {
+    match made.as_mut_slice() {
+        [only] => {
+            only.iter_mut().for_each(|meta| mark_merged(plan, meta));
+            made.into_iter().flatten().collect()
+        }
+        _ => mark_cut(plan, group.class, made),
     }
 }

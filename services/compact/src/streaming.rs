@@ -1,52 +1,42 @@
-//! A merge whose result needs no local disk: its files are uploaded part by part while they are made. So it can be several
-//! blocks, and neither need the sources, which are read by ranges, be on local disk.
+//! A merge that needs no local disk: sources are read by ranges, and the files of the result are uploaded part by part
+//! while they are made.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use tithon_bucket::{BucketBlock, BucketError, BucketFiles};
-use tithon_engine::compact::{CompactOptions, Output, Source, compact_into};
-use tithon_engine::plan::{Group, mark_cut, mark_merged};
-use tithon_engine::{Block, BlockError, BlockId, BlockMeta, File};
+use tithon_engine::compact::{Output, Source, compact_into};
+use tithon_engine::plan::Group;
+use tithon_engine::{BlockError, BlockId, BlockMeta, File};
 use tithon_index::IndexHealth;
 use tithon_runtime::Priority;
 use tokio::runtime::Handle;
 use tracing::warn;
 
-use crate::merge::refused;
+use crate::merge::{refused, shards_of};
 use crate::source::Obstacle;
 use crate::walk::walk;
 use crate::{CompactError, Compactor};
 
-/// A source of a merge.
-enum Opened {
-    /// Read by ranges.
-    Remote(Arc<BucketBlock>),
-    /// On local disk.
-    Local(Block),
-}
-
 impl Compactor {
     /// Merges `plan` into `into` blocks, of which those with samples are in the bucket, whole and checked; their metas come
-    /// after everything else. The sources are read where they lie when streaming, else copied below `dir`. Where it fails,
-    /// no block stays behind that is not whole.
+    /// after everything else. Where it fails, no block stays behind that is not whole.
     pub(crate) async fn merge_streaming(
         &self,
         group: &Group,
         plan: &[BlockMeta],
         into: u32,
-        dir: &Path,
     ) -> Result<Vec<BlockMeta>, Obstacle> {
         let inner = &self.inner;
-        let blocks = self.open_sources(plan, dir).await?;
+        let mut blocks = Vec::with_capacity(plan.len());
+        for meta in plan {
+            blocks.push(self.open_remote(meta).await?);
+        }
         let output = |_| {
             let id = self.new_id();
             (id, inner.bucket.block_files(id, inner.options.transfer.hash))
         };
         let outputs: Vec<(BlockId, BucketFiles)> = (0..into).map(output).collect();
-        let shards_before = group.class.count;
-        let options =
-            CompactOptions { overlap: inner.options.overlap, shards_before, ..CompactOptions::default() };
+        let options = self.compact_options(group);
         let work = {
             let (outputs, thanos, runtime) = (outputs.clone(), group.thanos_meta(), Handle::current());
             move || {
@@ -59,7 +49,7 @@ impl Compactor {
         let mut sealed = Vec::new();
         let result = match result {
             Err(error) => Err(Obstacle::passing(error)),
-            Ok(Err(error)) => Err(self.blame(error.into(), plan, dir).await),
+            Ok(Err(error)) => Err(self.blame(error.into(), plan, &self.merge_dir().join(&group.key)).await),
             Ok(Ok(made)) => {
                 let made = shards_of(group, plan, made);
                 let files =
@@ -76,18 +66,6 @@ impl Compactor {
             }
         }
         result.map(|()| sealed)
-    }
-
-    async fn open_sources(&self, plan: &[BlockMeta], dir: &Path) -> Result<Vec<Opened>, Obstacle> {
-        if !self.inner.options.streaming {
-            let blocks = self.open_locally(plan, dir).await?;
-            return Ok(blocks.into_iter().map(Opened::Local).collect());
-        }
-        let mut blocks = Vec::with_capacity(plan.len());
-        for meta in plan {
-            blocks.push(Opened::Remote(self.open_remote(meta).await?));
-        }
-        Ok(blocks)
     }
 
     /// Opens a block in the bucket and looks through its index.
@@ -135,23 +113,8 @@ impl Compactor {
     }
 }
 
-/// The blocks that have samples, with what they are shards of.
-fn shards_of(group: &Group, plan: &[BlockMeta], mut made: Vec<Option<BlockMeta>>) -> Vec<BlockMeta> {
-    match made.as_mut_slice() {
-        [only] => {
-            only.iter_mut().for_each(|meta| mark_merged(plan, meta));
-            made.into_iter().flatten().collect()
-        }
-        _ => mark_cut(plan, group.class, made),
-    }
-}
-
 /// A block as the engine reads it.
-fn source<'b>(block: &'b Opened, runtime: &Handle) -> Source<'b> {
-    let block = match block {
-        Opened::Local(block) => return Source::from(block),
-        Opened::Remote(block) => block,
-    };
+fn source<'b>(block: &'b BucketBlock, runtime: &Handle) -> Source<'b> {
     if let Some(mapped) = block.mapped() {
         return Source::from(mapped);
     }

@@ -4,6 +4,8 @@ mod flags;
 
 use std::time::Duration;
 
+use axum::response::Redirect;
+use axum::routing::get;
 use tithon_bucket::{Retry, TransferOptions};
 use tithon_compact::{
     CompactError, Compactor, CompactorOptions, RunOptions, SelectorError, parse_selector, router,
@@ -73,12 +75,7 @@ pub async fn run(flags: &CompactorFlags) -> Result<(), CompactProcessError> {
     let (metrics, shutdown) = (process.metrics.clone(), process.shutdown.clone());
     let compactor = Compactor::new(bucket, options, cpu, &metrics, shutdown.clone(), true);
     let pages = match flags.wait && !flags.web_disable {
-        true => router(
-            compactor.clone(),
-            &flags.bucket_web_label,
-            !flags.disable_admin_operations,
-            !flags.web_disable_cors,
-        ),
+        true => pages(flags, compactor.clone()),
         false => axum::Router::new(),
     };
     let running = run_compactor(&compactor, run_options(flags), shutdown);
@@ -103,6 +100,31 @@ pub async fn run(flags: &CompactorFlags) -> Result<(), CompactProcessError> {
         }
         _ => Ok(()),
     }
+}
+
+/// The web API and its page, below the route prefix; the root leads to the page.
+fn pages(flags: &CompactorFlags, compactor: Compactor) -> axum::Router {
+    let (admin, cors) = (!flags.disable_admin_operations, !flags.web_disable_cors);
+    let pages = router(compactor, &flags.bucket_web_label, admin, cors);
+    let prefix = match flags.web_route_prefix.trim_matches('/') {
+        "" => String::new(),
+        prefix => format!("/{prefix}"),
+    };
+    // Relative, as a proxy may put a prefix of its own before it.
+    let root = || async { Redirect::temporary("blocks") };
+    if prefix.is_empty() {
+        return pages.route("/", get(root));
+    }
+    let to = |path: &str| {
+        let target = format!("{path}/blocks");
+        get(|| async move { Redirect::temporary(&target) })
+    };
+    let last = prefix.rsplit('/').next().unwrap_or_default();
+    axum::Router::new()
+        .nest(&prefix, pages)
+        .route("/", to(&prefix[1..]))
+        .route(&prefix, to(last))
+        .route(&format!("{prefix}/"), get(root))
 }
 
 fn run_options(flags: &CompactorFlags) -> RunOptions {

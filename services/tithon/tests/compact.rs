@@ -115,6 +115,88 @@ fn killed_again_and_again_it_ends_the_same() {
     assert_eq!(lines(&dir.path().join("bucket")), EXPECTED);
 }
 
+/// Runs a command with a volume of so many KiB at `at`, filled from `with` before and copied to `to` afterwards. `None`
+/// where volumes cannot be mounted.
+fn on_small_volume(kib: u64, [at, with, to]: [&Path; 3], command: &Command) -> Option<std::process::Output> {
+    let script = r#"set -e
+        mount -t tmpfs -o "size=$1k" tmpfs "$2" || exit 99
+        at=$2 with=$3 to=$4
+        shift 4
+        cp -r "$with/." "$at"
+        code=0
+        "$@" || code=$?
+        cp -r "$at/." "$to"
+        exit $code"#;
+    for flags in [&["--mount"][..], &["--mount", "--map-root-user"]] {
+        let mut run = Command::new("unshare");
+        run.args(flags).args(["sh", "-c", script, "sh"]).arg(kib.to_string()).args([at, with, to]);
+        let output = run.arg(command.get_program()).args(command.get_args()).output();
+        match output {
+            Ok(output) if output.status.code() == Some(99) => {}
+            Ok(output) if String::from_utf8_lossy(&output.stderr).starts_with("unshare:") => {}
+            Ok(output) => return Some(output),
+            Err(error) => println!("unshare: {error}"),
+        }
+    }
+    println!("skipped: no volume can be mounted here");
+    None
+}
+
+/// Every block that has a meta.json has all files that it lists.
+fn check_whole(bucket: &Path) {
+    for entry in std::fs::read_dir(bucket).unwrap() {
+        let dir = entry.unwrap().path();
+        let Ok(meta) = std::fs::read(dir.join("meta.json")) else { continue };
+        let meta: Value = serde_json::from_slice(&meta).unwrap();
+        for file in meta["thanos"]["files"].as_array().into_iter().flatten() {
+            let Some(size) = file["size_bytes"].as_u64().filter(|size| *size > 0) else { continue };
+            let path = dir.join(file["rel_path"].as_str().unwrap());
+            assert_eq!(std::fs::metadata(&path).unwrap().len(), size, "{}", path.display());
+        }
+    }
+}
+
+fn full_volume(name: &str, kib: u64, args: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().join(name);
+    let (with, after) = (dir.path().join("with"), dir.path().join("after"));
+    for dir in [&at, &with, &after] {
+        std::fs::create_dir_all(dir).unwrap();
+    }
+    let source = if name == "bucket" { with.clone() } else { dir.path().join("bucket") };
+    bucket(&source);
+    let Some(output) = on_small_volume(kib, [&at, &with, &after], &tithon(dir.path(), args)) else { return };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("No space left on device"), "{said}");
+    if name == "bucket" {
+        std::fs::remove_dir_all(&at).unwrap();
+        std::fs::rename(&after, &at).unwrap();
+    }
+    // No block is half there, and with room the next run ends as the first one should have.
+    check_whole(&dir.path().join("bucket"));
+    let output = tithon(dir.path(), args).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(lines(&dir.path().join("bucket")), EXPECTED);
+}
+
+#[test]
+fn a_full_scratch_volume_is_told_and_got_over() {
+    full_volume("data", 64, &[REPLICA]);
+}
+
+#[test]
+fn a_full_bucket_volume_is_told_and_got_over() {
+    let dir = tempfile::tempdir().unwrap();
+    bucket(dir.path());
+    let used = Command::new("du").args(["-sk"]).arg(dir.path()).output().unwrap();
+    let used = String::from_utf8_lossy(&used.stdout);
+    let used: u64 = used.split_whitespace().next().unwrap().parse().unwrap();
+    for streaming in ["--compact.streaming=false", "--compact.streaming=true"] {
+        full_volume("bucket", used, &[REPLICA, streaming]);
+    }
+}
+
 #[test]
 fn a_bucket_cut_into_shards_holds_the_same() {
     let dirs: Vec<tempfile::TempDir> = ["--compact.split-shards=0", "--compact.split-shards=3"]

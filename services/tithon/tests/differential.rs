@@ -14,6 +14,8 @@ mod compaction;
 mod demo;
 #[path = "differential/fuzz.rs"]
 mod fuzz;
+#[path = "differential/merged.rs"]
+mod merged;
 #[path = "differential/openmetrics.rs"]
 mod openmetrics;
 #[path = "differential/postings.rs"]

@@ -57,6 +57,12 @@ async fn lists_and_marks() {
     shutdown.trigger();
     running.await.unwrap().unwrap();
 
+    for page in ["/blocks", "/loaded"] {
+        let request = Request::get(page).body(Body::empty()).unwrap();
+        let response = router(compactor.clone(), "label", true, true).oneshot(request).await.unwrap();
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
+    }
+
     let id = specs[0].id();
     let (status, _) = ask(&compactor, true, post(&format!("id={id}&action=DELETION&detail=by+hand"))).await;
     assert_eq!(status, StatusCode::NO_CONTENT);

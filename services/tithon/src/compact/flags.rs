@@ -122,6 +122,10 @@ pub struct CompactorFlags {
     #[arg(long = "web.disable", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub web_disable: bool,
+    /// Prefix of the paths of the web API and its page, for a proxy that hands on whole paths. Links of the page are
+    /// relative, so that a proxy may also take a prefix off.
+    #[arg(long = "web.route-prefix", value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    pub web_route_prefix: String,
     /// Do not let pages of other origins ask.
     #[arg(long = "web.disable-cors", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL")]
@@ -144,7 +148,8 @@ pub struct CompactorFlags {
     /// shard a block is stands in its meta.json under thanos.extensions.tithon_shard. The blocks that were cut stay readable
     /// until all shards are uploaded, and are then marked for deletion. Other numbers, or none, may be set later: the
     /// shards that are there stay what they are. Do not let Thanos's compactor work on a bucket with shards: it takes them
-    /// for overlapping blocks. While a merge is cut, each shard takes some tens of MiB of memory.
+    /// for overlapping blocks. With
+    /// --compact.streaming each shard of a merge takes up to 48 MiB of memory while it is made.
     #[arg(long = "compact.split-shards", value_name = "N", default_value_t = 0, value_parser = shards)]
     pub split_shards: u32,
     /// Stop at the first fault, as Thanos does, rather than leave the block at fault out and go on.

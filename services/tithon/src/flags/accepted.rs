@@ -20,6 +20,8 @@ const NO_EFFECT: &[(&str, &[&str])] = &[
             "store.index-header-lazy-reader-idle-timeout",
             "store.index-header-posting-offsets-in-mem-sampling",
             "store.posting-group-max-key-series-ratio",
+            "tracing.config",
+            "tracing.config-file",
         ],
     ),
     (
@@ -30,9 +32,10 @@ const NO_EFFECT: &[(&str, &[&str])] = &[
             "compact.skip-block-with-out-of-order-chunks",
             "debug.name",
             "enable-auto-gomemlimit",
+            "tracing.config",
+            "tracing.config-file",
             "web.external-prefix",
             "web.prefix-header",
-            "web.route-prefix",
         ],
     ),
     (
@@ -47,6 +50,8 @@ const NO_EFFECT: &[(&str, &[&str])] = &[
             "query.max-concurrent-select",
             "store.sd-dns-resolver",
             "store.unhealthy-timeout",
+            "tracing.config",
+            "tracing.config-file",
         ],
     ),
 ];
