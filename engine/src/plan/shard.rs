@@ -111,7 +111,7 @@ impl Shard {
             && index < count
             && !record.cuts.is_empty()
             && record.cuts.iter().all(believable);
-        sound.then(|| Shard { class: ShardClass { index, count }, cuts: record.cuts })
+        sound.then_some(Shard { class: ShardClass { index, count }, cuts: record.cuts })
     }
 
     /// Writes it into the block's meta.

@@ -84,7 +84,7 @@ impl Model {
         let chosen = group.blocks.iter().enumerate().filter(|(i, _)| step.members >> i & 1 > 0);
         let plan: Vec<BlockMeta> = chosen.map(|(_, meta)| meta.clone()).collect();
         let parts = if step.kind == 1 { step.parts } else { 1 };
-        if plan.is_empty() || HASHES % (group.class.count * parts) > 0 {
+        if plan.is_empty() || !HASHES.is_multiple_of(group.class.count * parts) {
             return;
         }
         let ids: Vec<BlockId> = plan.iter().map(|meta| meta.ulid).collect();
