@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures::{StreamExt, stream};
 use tithon_bucket::MarkKind;
 use tithon_engine::downsample::{Target, downsample};
-use tithon_engine::plan::{DownsampleJob, downsample_rounds, downsample_targets};
+use tithon_engine::plan::{DownsampleJob, downsample_jobs, downsample_rounds, downsample_targets};
 use tithon_engine::{BlockId, BlockMeta};
 use tithon_runtime::Priority;
 use tracing::info;
@@ -25,6 +25,11 @@ impl Compactor {
         let blocks = view.blocks.iter().filter(|block| !view.no_downsample.contains(&block.ulid));
         let blocks: Vec<BlockMeta> = blocks.cloned().collect();
         let rounds = downsample_rounds(&blocks, options.spans);
+        let due = downsample_jobs(&blocks, options.spans).len();
+        let waiting = due.saturating_sub(rounds.iter().map(Vec::len).sum());
+        if waiting > 0 {
+            info!(waiting, "shards are not downsampled before all shards of their time have its length");
+        }
         let blocks = blocks.as_slice();
         let concurrency = options.downsample_concurrency.max(1);
         let work = stream::iter(rounds).for_each_concurrent(concurrency, |round| async move {
