@@ -14,6 +14,7 @@ mod retention;
 mod shard;
 #[cfg(test)]
 mod shard_tests;
+mod unready;
 
 pub use self::backlog::{Backlog, backlog};
 pub use self::choose::{LEVELS_MS, choose};
@@ -27,3 +28,4 @@ pub use self::next::{Next, NoCompactReason, PlanSettings, next};
 pub use self::relabel::{ShardAction, ShardRule, is_kept};
 pub use self::retention::{Retention, expired};
 pub use self::shard::{Cut, KEY as SHARD_KEY, SHARDS_MAX, Shard, ShardClass, lineage, mark_cut, mark_merged};
+pub use self::unready::unready;

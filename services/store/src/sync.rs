@@ -166,13 +166,16 @@ impl Store {
 }
 
 /// Leaves out a block when all blocks that it was made from went into one other block of the same labels and
-/// resolution, or into all shards of such a one. Of equal sources the oldest block stays.
+/// resolution, or into all shards of such a one. Of equal sources the oldest block stays. A downsampled shard is left out
+/// too while its siblings are not downsampled yet.
 fn without_superseded(metas: Vec<Arc<BlockMeta>>) -> Vec<Arc<BlockMeta>> {
     let mut out = Vec::with_capacity(metas.len());
     for family in plan::families(metas) {
         let gone: BTreeSet<BlockId> = plan::duplicates(&family).into_iter().collect();
         out.extend(family.into_iter().filter(|meta| !gone.contains(&meta.ulid)));
     }
+    let unready: BTreeSet<BlockId> = plan::unready(&out).into_iter().collect();
+    out.retain(|meta| !unready.contains(&meta.ulid));
     out
 }
 
