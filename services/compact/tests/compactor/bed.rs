@@ -237,15 +237,23 @@ pub fn is_marked_for_deletion(objects: &BTreeMap<String, Bytes>, block: BlockId)
     objects.contains_key(&format!("{block}/deletion-mark.json"))
 }
 
-/// The raw blocks of a bucket that our readers look at: not those whose data others have.
+/// The raw blocks of a bucket that our readers look at.
 pub fn seen_by_us(objects: &BTreeMap<String, Bytes>) -> Vec<BlockMeta> {
+    let mut seen = served_by_us(objects);
+    seen.retain(|meta| meta.resolution_ms() == 0);
+    seen
+}
+
+/// The blocks of a bucket that our readers look at: not those whose data others have, nor shards that came before their
+/// siblings.
+pub fn served_by_us(objects: &BTreeMap<String, Bytes>) -> Vec<BlockMeta> {
     let mut seen = Vec::new();
     for family in plan::families(metas(objects)) {
         let gone = plan::duplicates(&family);
-        seen.extend(
-            family.into_iter().filter(|meta| meta.resolution_ms() == 0 && !gone.contains(&meta.ulid)),
-        );
+        seen.extend(family.into_iter().filter(|meta| !gone.contains(&meta.ulid)));
     }
+    let unready = plan::unready(&seen);
+    seen.retain(|meta| !unready.contains(&meta.ulid));
     seen
 }
 

@@ -94,6 +94,13 @@ fn check_readers(objects: &Objects, all: &BTreeSet<String>, fate: Fate) {
         let found: BTreeSet<String> = bed::samples_of(objects, blocks).into_iter().collect();
         assert!(found.is_superset(all), "{fate:?}: readers miss samples");
     }
+    // Coarser blocks hide finer ones of their time: where there are any, they have all series.
+    let mut series: BTreeMap<_, u64> = BTreeMap::new();
+    for meta in bed::served_by_us(objects).into_iter().filter(|meta| meta.resolution_ms() > 0) {
+        let labels = meta.thanos.clone().unwrap().labels;
+        *series.entry((meta.resolution_ms(), meta.min_time, labels)).or_default() += meta.stats.num_series;
+    }
+    assert!(series.values().all(|n| *n == 12), "{fate:?}: {series:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
