@@ -4,7 +4,8 @@
 //! Input: blocks of two hours, a sample every 15 s, half of the series counters, half gauges; four in a row for
 //! horizontal compaction and, merged, for downsampling, two of the same hours five seconds apart for vertical. `SERIES`
 //! in the environment sets how many there are (20,000 otherwise); a quarter and half of them show how cost grows.
-//! Blocks lie below `TMPDIR`.
+//! Blocks lie below `TMPDIR`. `PAUSE` is a number of seconds to rest before each run, for machines that slow down under
+//! lasting load.
 //!
 //! `TITHON_UPSTREAM` may name a program to be measured in the same rounds, called as `PROGRAM MODE OUT IN...`: MODE is
 //! `prometheus` or `thanos` (horizontal), `penalty`, `one-to-one`, `5m` or `1h`; it leaves a block below OUT and prints
@@ -142,6 +143,8 @@ fn measure(case: &Case, blocks: &Blocks, dir: &Path, upstream: Option<&Path>, re
 
 /// Runs a program that prints its cost as the last line.
 fn run(program: &Path, args: &[&str], out: &Path, input: &[PathBuf]) -> Cost {
+    let pause = std::env::var("PAUSE").ok().and_then(|s| s.parse().ok()).unwrap_or_default();
+    std::thread::sleep(std::time::Duration::from_secs(pause));
     let _ = std::fs::remove_dir_all(out);
     std::fs::create_dir_all(out).expect("a writable directory");
     let output =

@@ -25,8 +25,6 @@ use self::batch::Columns;
 
 /// Entries decoded at once.
 const ENTRIES: usize = 4096;
-/// Bytes of chunks fetched at once, unless one series alone has more.
-const CHUNK_BYTES: u64 = 3 << 20;
 
 /// A source being read.
 pub(crate) struct Scan<'a> {
@@ -156,7 +154,7 @@ impl<'a> Scan<'a> {
                 bytes += last.and_then(|last| at.checked_sub(last)).map_or(estimate, |d| d.min(estimate));
                 last = Some(at);
             }
-            if bytes > CHUNK_BYTES && n > 0 {
+            if bytes > self.source.chunk_bytes && n > 0 {
                 return n;
             }
         }

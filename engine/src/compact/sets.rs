@@ -60,7 +60,10 @@ impl Round {
 }
 
 /// The most series in a round.
-const ROUND: usize = 4096;
+const ROUND: usize = 1024;
+
+/// The most batches of a block that a round asks for: series with many chunks make rounds short.
+const BATCHES: usize = 2;
 
 impl<'b> SeriesSets<'b> {
     /// All series with samples inside `range`; deletions are applied.
@@ -76,14 +79,18 @@ impl<'b> SeriesSets<'b> {
         SeriesSets { inputs, heap: Heap::new(), current }
     }
 
-    /// The next series, behind all before them; none at the end. All blocks that have given out what they had read
-    /// more at the same time.
+    /// The next series, behind all before them; none at the end. Blocks that have given out what they had read more, all at
+    /// the same time.
     pub(super) fn next(&mut self) -> Result<Round, BlockError> {
         self.inputs.par_iter_mut().try_for_each(Input::refill)?;
         let mut round = Round::default();
         while round.len() < ROUND {
             if !self.advance() {
-                break;
+                if round.batches.len() >= BATCHES * self.inputs.len() {
+                    break;
+                }
+                self.inputs.par_iter_mut().try_for_each(Input::refill)?;
+                continue;
             }
             let Some(first) = self.heap.pop(less(&self.inputs)) else { break };
             self.current.push(first);
@@ -136,7 +143,7 @@ impl Input<'_> {
             return Ok(());
         }
         if self.batch.is_none() || self.is_exhausted() {
-            self.batch = None;
+            (self.batch, self.number) = (None, None);
             self.batch = self.scan.next_batch()?.map(|batch: Batch| Arc::new(batch));
             // At the end it stays behind the start, so that it is not asked again.
             self.at = usize::from(self.batch.is_none());

@@ -18,6 +18,8 @@ pub struct Source<'a> {
     pub(crate) header: Arc<IndexHeader>,
     pub(crate) tombstones: Arc<Tombstones>,
     pub(crate) fetch: Fetch<'a>,
+    /// Bytes of chunks fetched at once, unless one series alone has more.
+    pub(crate) chunk_bytes: u64,
 }
 
 impl<'a> Source<'a> {
@@ -29,9 +31,13 @@ impl<'a> Source<'a> {
         tombstones: Arc<Tombstones>,
         fetch: impl FnMut(&[FileRange]) -> Result<Vec<Bytes>, BlockError> + Send + 'a,
     ) -> Source<'a> {
-        Source { meta, header, tombstones, fetch: Box::new(fetch) }
+        Source { meta, header, tombstones, fetch: Box::new(fetch), chunk_bytes: FETCHED_BYTES }
     }
 }
+
+/// A request costs the more the farther away the block is, and memory the more it brings.
+const FETCHED_BYTES: u64 = 3 << 20;
+const MAPPED_BYTES: u64 = 1 << 20;
 
 /// How many reads of a mapped block later the pages of one are let go.
 const READS_KEPT: usize = 8;
@@ -40,12 +46,13 @@ impl<'a> From<&'a Block> for Source<'a> {
     fn from(block: &'a Block) -> Source<'a> {
         let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
         let mut reads: VecDeque<Vec<FileRange>> = VecDeque::new();
-        Source::new(block.meta().clone(), header, tombstones, move |ranges| {
+        let fetch = move |ranges: &[FileRange]| {
             reads.push_back(ranges.to_vec());
             if reads.len() > READS_KEPT {
                 reads.pop_front().iter().flatten().for_each(|range| block.release(range));
             }
             block.read(ranges)
-        })
+        };
+        Source { chunk_bytes: MAPPED_BYTES, ..Source::new(block.meta().clone(), header, tombstones, fetch) }
     }
 }
