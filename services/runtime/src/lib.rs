@@ -2,6 +2,7 @@
 //! and the one place that knows which gRPC code an error gets. Knows no block.
 
 mod calls;
+mod compress;
 mod cpu;
 mod dial;
 mod error;
@@ -15,6 +16,7 @@ mod status;
 mod supervise;
 mod tls;
 
+pub use crate::compress::compress;
 pub use crate::cpu::{Cpu, Priority};
 pub use crate::dial::dial;
 pub use crate::error::RuntimeError;
