@@ -82,6 +82,7 @@ pub fn verify(block: &Block) -> Result<Health, BlockError> {
             health.read_chunk(block, meta, &mut samples)?;
         }
     }
+    block.check()?;
     Ok(health)
 }
 

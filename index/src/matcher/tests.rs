@@ -176,7 +176,7 @@ fn large_repetitions_are_cheap_and_match() {
 
 #[test]
 fn sizes_have_limits_that_errors_name() {
-    let error = Matcher::new(MatchOp::Regex, "a", "([ab]{10}x?){90}|".repeat(1500)).err().expect("too large");
+    let error = Matcher::new(MatchOp::Regex, "a", "([ab]{10}x?){90}|".repeat(1500)).expect_err("too large");
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
     assert!(
         error.to_string().contains("([ab]{10}x?){90}|") && error.to_string().contains("1200000"),
@@ -184,7 +184,7 @@ fn sizes_have_limits_that_errors_name() {
     );
     let many: Vec<Matcher> =
         (1..100).map(|i| regex(&format!("({i}[ab]{{10}}x?){{100}}|").repeat(40))).collect();
-    let error = check_patterns(&many).err().expect("too many");
+    let error = check_patterns(&many).expect_err("too many");
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
     assert!(check_patterns(&many[..20]).is_ok());
     assert!(check_patterns(std::iter::repeat_n(&many[0], 10_000)).is_ok());
