@@ -109,6 +109,10 @@ pub fn verify(block: &Block) -> Health {
         health.compare_counts(block, stats);
     }
     health.compare_files(block);
+    // What a truncated file no longer has was read as zeros.
+    if let Err(error) = block.check() {
+        health.add_damage(error);
+    }
     health
 }
 

@@ -8,7 +8,6 @@ use tithon_bucket::{BucketBlock, BucketError};
 use tithon_chunks::{ChunkError, ChunkRecord, ChunkRef, SEGMENT_HEADER_BYTES, SegmentReader, sample_count};
 use tithon_engine::{BlockError, BlockFile, BlockMeta, FileRange};
 use tithon_index::IndexHealth;
-use tithon_runtime::Priority;
 use tokio::runtime::Handle;
 
 use crate::walk::{RefSum, walk};
@@ -68,7 +67,7 @@ impl Compactor {
             }
             Ok(health)
         };
-        self.inner.cpu.run(Priority::Background, work).await?
+        self.inner.cpu.run_waiting(work).await?
     }
 }
 

@@ -4,6 +4,9 @@ use std::io;
 
 use tithon_chunks::ErrorKind;
 
+use crate::WebConfigError;
+use crate::tls::TlsError;
+
 /// A server that cannot start or go on, or work that the CPU pool could not finish.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -23,6 +26,12 @@ pub enum RuntimeError {
         /// What the system says.
         source: io::Error,
     },
+    /// The file of `--http.config` cannot be used.
+    #[error(transparent)]
+    WebConfig(#[from] WebConfigError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A server stopped on its own.
     #[error("{server} server on {address}: {message}")]
     Serve {
@@ -45,18 +54,28 @@ pub enum RuntimeError {
     /// The pool dropped a task before it was run.
     #[error("the CPU pool is gone")]
     PoolGone,
+    /// A loop that the process cannot do without panicked or ended.
+    #[error("the {name} loop died: {reason}")]
+    LoopDied {
+        /// What the loop did.
+        name: &'static str,
+        /// How it ended.
+        reason: String,
+    },
 }
 
 impl RuntimeError {
     /// What the caller should do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            RuntimeError::Address { .. } => ErrorKind::Invalid,
+            RuntimeError::Address { .. } | RuntimeError::WebConfig(_) => ErrorKind::Invalid,
+            RuntimeError::Tls(error) => error.kind(),
             RuntimeError::Bind { .. } | RuntimeError::Serve { .. } => ErrorKind::Unavailable,
             RuntimeError::PoolGone => ErrorKind::Cancelled,
-            RuntimeError::Descriptors(_) | RuntimeError::Pool(_) | RuntimeError::Panic(_) => {
-                ErrorKind::Internal
-            }
+            RuntimeError::Descriptors(_)
+            | RuntimeError::Pool(_)
+            | RuntimeError::Panic(_)
+            | RuntimeError::LoopDied { .. } => ErrorKind::Internal,
         }
     }
 }

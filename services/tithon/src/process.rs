@@ -1,7 +1,13 @@
 //! The frame of every server process: metrics, probes, signals, the HTTP and the gRPC server.
 
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+
 use axum::Router;
-use tithon_runtime::{GrpcServer, HttpServer, Metrics, Probes, RuntimeError, Shutdown, ops_router};
+use futures::FutureExt;
+use tithon_runtime::{
+    GrpcServer, HttpServer, Metrics, Probes, RuntimeError, Shutdown, Supervisor, TlsError, ops_router,
+};
 use tithon_store::StoreService;
 use tonic::service::Routes;
 use tracing::info;
@@ -13,6 +19,8 @@ pub struct Process {
     pub metrics: Metrics,
     pub probes: Probes,
     pub shutdown: Shutdown,
+    /// Runs the loops without which the process must stop.
+    pub supervisor: Supervisor,
     http: HttpServer,
     grpc: GrpcServer,
     flags: ServerFlags,
@@ -25,14 +33,18 @@ impl Process {
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let probes = Probes::default();
         probes.register(&metrics, component);
+        let shutdown = Shutdown::on_signals().map_err(ProcessError::Signals)?;
         Ok(Process {
-            http: HttpServer::bind(&flags.http_address.to_string()).await?,
+            supervisor: Supervisor::new(probes.clone(), shutdown.clone()),
+            shutdown,
+            http: bind_http(&flags.http).await?,
             // Every component serves the same two services so far.
             grpc: GrpcServer::bind(&flags.grpc_address.to_string())
                 .await?
                 .with_metrics(&metrics)
-                .with_services(StoreService::SERVICES),
-            shutdown: Shutdown::on_signals().map_err(ProcessError::Signals)?,
+                .with_services(StoreService::SERVICES)
+                .with_tls(flags.grpc_tls.load()?)
+                .with_max_connection_age(flags.grpc_max_connection_age),
             metrics,
             probes,
             flags: flags.clone(),
@@ -40,7 +52,7 @@ impl Process {
         })
     }
 
-    /// Serves until a signal comes: `router` besides probes and metrics, `routes` besides health and reflection.
+    /// Serves until a signal comes, or until a supervised loop dies, which is an error: `router` besides probes and metrics, `routes` besides health and reflection.
     pub async fn serve(self, router: Router, routes: Routes) -> Result<(), ProcessError> {
         let (http, grpc) = (self.http.local_addr(), self.grpc.local_addr());
         let router = router.merge(ops_router(self.probes.clone(), self.metrics.clone()));
@@ -55,7 +67,7 @@ impl Process {
             probes.set_ready(false);
             Ok(())
         };
-        let http = self.http.serve(router, shutdown.clone(), self.flags.http_grace_period);
+        let http = self.http.serve(router, shutdown.clone(), self.flags.http.http_grace_period);
         let grpc = self.grpc.serve(
             routes,
             tithon_proto::FILE_DESCRIPTOR_SET,
@@ -65,8 +77,17 @@ impl Process {
         );
         let result = tokio::try_join!(http, grpc, announce);
         self.probes.set_healthy(false);
-        Ok(result.map(|_| ())?)
+        result?;
+        self.supervisor.failure().map_or(Ok(()), |failure| Err(failure.into()))
     }
+}
+
+async fn bind_http(flags: &HttpFlags) -> Result<HttpServer, ProcessError> {
+    let server = HttpServer::bind(&flags.http_address.to_string()).await?;
+    Ok(match flags.http_config.as_str() {
+        "" => server,
+        path => server.with_web_config(Path::new(path))?,
+    })
 }
 
 /// The frame of a process without StoreAPI.
@@ -86,7 +107,7 @@ impl HttpProcess {
         let probes = Probes::default();
         probes.register(&metrics, component);
         Ok(HttpProcess {
-            http: HttpServer::bind(&flags.http_address.to_string()).await?,
+            http: bind_http(flags).await?,
             shutdown: Shutdown::on_signals().map_err(ProcessError::Signals)?,
             metrics,
             probes,
@@ -106,11 +127,12 @@ impl HttpProcess {
         self.probes.set_ready(true);
         info!(component = self.component, http = %self.http.local_addr(), "ready");
         let work = async {
-            let done = work.await;
+            let done = AssertUnwindSafe(work).catch_unwind().await;
             info!("stopping");
             self.probes.set_ready(false);
             self.shutdown.trigger();
-            Ok(done)
+            // The panic's own message was printed where it happened.
+            done.map_err(|_| RuntimeError::LoopDied { name: self.component, reason: "panic".to_owned() })
         };
         let http = self.http.serve(router, self.shutdown.clone(), self.flags.http_grace_period);
         let ((), done) = tokio::try_join!(http, work)?;
@@ -125,6 +147,9 @@ pub enum ProcessError {
     /// A server could not start or broke.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Signals cannot be listened for.
     #[error("signals: {0}")]
     Signals(std::io::Error),

@@ -60,14 +60,14 @@ pub async fn run(flags: &StandaloneFlags) -> Result<(), StandaloneError> {
     let store = Store::open(bucket.clone(), store_options, cpu.clone(), &process.metrics)
         .await
         .map_err(StoreProcessError::from)?;
-    tokio::spawn({
+    process.supervisor.spawn("sync", {
         let (store, shutdown) = (store.clone(), process.shutdown.clone());
         async move { store.keep_synced(shutdown).await }
     });
     let compactor = compaction::start(flags, bucket, &cpu, &process, &store);
     let source = Source::Local(Arc::new(LocalBlocks::new(store.clone())));
     let service = QueryService::new(options(flags), vec![source], cpu, &process.metrics);
-    info!(blocks = store.n_blocks(), url = format!("http://{}", flags.server.http_address), "serving");
+    info!(blocks = store.n_blocks(), url = format!("http://{}", flags.server.http.http_address), "serving");
     let routes = StoreService::new(store, process.probes.clone()).routes();
     let mut pages = router(service);
     if let Some(compactor) = compactor {
