@@ -26,6 +26,9 @@ pub struct Options {
     pub use_start_timestamps: bool,
     /// Whether `__type__` and `__unit__` are known to describe a series (`type-and-unit-labels`).
     pub type_and_unit_labels: bool,
+    /// Labels that the source takes away from the series of a selection after it has matched them: those of replicas
+    /// that are made one. The plan asks no series for them.
+    pub dropped_labels: Vec<Box<[u8]>>,
     /// Which rewritings of the plan are on.
     pub rules: Rules,
 }
@@ -41,6 +44,7 @@ impl Default for Options {
             delayed_name_removal: false,
             use_start_timestamps: false,
             type_and_unit_labels: false,
+            dropped_labels: Vec::new(),
             rules: Rules::default(),
         }
     }

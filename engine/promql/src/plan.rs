@@ -47,7 +47,7 @@ pub struct SelectSpec {
 }
 
 /// What a selection is for. Upstream: `storage.SelectHints`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SelectHints {
     /// The first millisecond needed.
     pub start_ms: i64,
@@ -144,7 +144,7 @@ impl Prepared {
             constants::fold(&mut expr);
         }
         invariant::resolve(&mut expr, &params);
-        propagate::matchers(&mut expr, rules);
+        propagate::matchers(&mut expr, rules, &options.dropped_labels);
         let (fragments, warnings) = match engines {
             [] => Default::default(),
             _ => distribute::cut(&mut expr, &params, options.lookback_delta_ms, engines),

@@ -117,6 +117,7 @@ fn engine_options(options: &QueryOptions, query: &Query) -> Options {
         max_bytes: options.max_bytes,
         parse: options.parse_options(),
         delayed_name_removal: options.delayed_name_removal,
+        dropped_labels: query.replica_labels.iter().map(|label| label.as_bytes().into()).collect(),
         ..Options::default()
     }
 }
