@@ -16,7 +16,8 @@ pub struct Options {
     pub default_subquery_step_ms: i64,
     /// The most samples held in memory at once; a query that exceeds it fails.
     pub max_samples: u64,
-    /// The most bytes held in memory for intermediate results; a query that exceeds it fails.
+    /// The most bytes held in memory; a query that exceeds it fails. Where a [`crate::Budget`] is handed in, that counts
+    /// instead.
     pub max_bytes: u64,
     /// What the parser accepts.
     pub parse: ParseOptions,

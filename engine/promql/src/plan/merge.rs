@@ -19,10 +19,8 @@ pub(super) fn selects(prepared: &mut Prepared) {
     let sets = Sets::new(&prepared.selects, &prepared.options.dropped_labels);
     let wider = sets.wider(&prepared.selects);
     let mut place = vec![0; wider.len()];
-    let mut n_kept = 0;
-    for i in (0..wider.len()).filter(|i| wider[*i] == *i) {
-        place[i] = n_kept;
-        n_kept += 1;
+    for (kept, i) in (0..wider.len()).filter(|i| wider[*i] == *i).enumerate() {
+        place[i] = kept;
     }
     for reading in prepared.reads.values_mut() {
         let (own, shared) = (reading.select, wider[reading.select]);
