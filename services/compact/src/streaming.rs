@@ -8,7 +8,6 @@ use tithon_engine::compact::{Output, Source, compact_into};
 use tithon_engine::plan::Group;
 use tithon_engine::{BlockError, BlockId, BlockMeta, File};
 use tithon_index::IndexHealth;
-use tithon_runtime::Priority;
 use tokio::runtime::Handle;
 use tracing::warn;
 
@@ -45,7 +44,7 @@ impl Compactor {
                 compact_into(sources, outputs.into_iter().map(output).collect(), Some(thanos), options)
             }
         };
-        let result = inner.cpu.run(Priority::Background, work).await.map_err(CompactError::from);
+        let result = inner.cpu.run_waiting(work).await.map_err(CompactError::from);
         let mut sealed = Vec::new();
         let result = match result {
             Err(error) => Err(Obstacle::passing(error)),
@@ -86,7 +85,7 @@ impl Compactor {
     async fn walk_remote(&self, block: &Arc<BucketBlock>) -> Result<IndexHealth, CompactError> {
         let (block, runtime) = (Arc::clone(block), Handle::current());
         let work = move || walk(&block, |ranges| runtime.block_on(block.fetch(ranges)));
-        self.inner.cpu.run(Priority::Background, work).await?
+        self.inner.cpu.run_waiting(work).await?
     }
 
     /// Looks through all that was written, and only then makes blocks of it, one by one.

@@ -74,7 +74,7 @@ impl QueryService {
             .cpu
             .run(Priority::Query, move || {
                 let inputs = selections.into_iter().map(|(s, p)| input(s, p)).collect();
-                let ctx = EvalContext { pool: Some(cpu.pool()), cancelled: &cancelled };
+                let ctx = EvalContext { pool: Some(cpu.query_pool()), cancelled: &cancelled };
                 if query.analyze {
                     let begun = Instant::now();
                     let (result, analysis) = prepared.eval_analyzed(inputs, &ctx, &|| begun.elapsed())?;

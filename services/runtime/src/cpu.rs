@@ -1,9 +1,8 @@
-//! The bridge from async to computing: a rayon pool behind two queues.
+//! The bridge from async to computing: two rayon pools, one for queries and one for work behind them.
 
 use std::any::Any;
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::oneshot;
@@ -11,7 +10,7 @@ use tracing::Span;
 
 use crate::RuntimeError;
 
-/// Which queue a task waits in.
+/// Which pool a task runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
     /// Somebody waits for the answer: queries, calls.
@@ -20,46 +19,43 @@ pub enum Priority {
     Background,
 }
 
-/// A pool of threads named `cpu-N`. Clones share it.
+/// The nice value of background threads: the system gives them what queries leave.
+const BACKGROUND_NICE: i32 = 15;
+
+/// Two pools of threads, `query-N` and `background-N`. Clones share them.
 ///
-/// A waiting query always goes before waiting background work; what has begun is not interrupted. Inside a task
-/// rayon's parallel iterators use the same threads.
+/// The pools are apart because a query that waits inside a `join` helps with whatever its pool has queued: in one pool it
+/// would pick up a merge and not come back for seconds. Background threads run at a lower priority of the system. Inside
+/// a task rayon's parallel iterators use the task's pool.
 #[derive(Clone)]
 pub struct Cpu {
-    pool: Arc<ThreadPool>,
-    queues: Arc<Mutex<Queues>>,
-}
-
-type Task = Box<dyn FnOnce() + Send>;
-
-#[derive(Default)]
-struct Queues {
-    query: VecDeque<Task>,
-    background: VecDeque<Task>,
+    query: Arc<ThreadPool>,
+    background: Arc<ThreadPool>,
 }
 
 impl Cpu {
-    /// Starts `threads` threads; 0 is one for each CPU.
+    /// Starts `threads` threads in each pool; 0 is one for each CPU.
     pub fn new(threads: usize) -> Result<Cpu, RuntimeError> {
-        let pool = ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|i| format!("cpu-{i}"))
-            .build()
-            .map_err(|e| RuntimeError::Pool(e.to_string()))?;
-        Ok(Cpu { pool: Arc::new(pool), queues: Arc::default() })
+        let named = |name: &'static str| {
+            ThreadPoolBuilder::new().num_threads(threads).thread_name(move |i| format!("{name}-{i}"))
+        };
+        let failed = |e: rayon::ThreadPoolBuildError| RuntimeError::Pool(e.to_string());
+        let query = named("query").build().map_err(failed)?;
+        let background = named("background").start_handler(|_| step_back()).build().map_err(failed)?;
+        Ok(Cpu { query: Arc::new(query), background: Arc::new(background) })
     }
 
-    /// Number of threads.
+    /// Number of threads of each pool.
     pub fn threads(&self) -> usize {
-        self.pool.current_num_threads()
+        self.query.current_num_threads()
     }
 
-    /// The threads, for work that is given them as an argument.
-    pub fn pool(&self) -> &ThreadPool {
-        &self.pool
+    /// The threads of queries, for evaluations that are given their pool as an argument.
+    pub fn query_pool(&self) -> &ThreadPool {
+        &self.query
     }
 
-    /// Runs `work` on the pool inside the current span. When the returned future is dropped before the work has begun,
+    /// Runs `work` on a pool inside the current span. When the returned future is dropped before the work has begun,
     /// the work is dropped too. A panic of the work is an error here.
     pub async fn run<T: Send + 'static>(
         &self,
@@ -76,28 +72,44 @@ impl Cpu {
             // The caller may have gone meanwhile: then nobody wants the result.
             let _ = done.send(result.map_err(|panic| RuntimeError::Panic(panic_text(panic.as_ref()))));
         });
-        self.push(priority, task);
+        match priority {
+            Priority::Query => self.query.spawn_fifo(task),
+            Priority::Background => self.background.spawn_fifo(task),
+        }
         answer.await.unwrap_or(Err(RuntimeError::PoolGone))
     }
 
-    fn push(&self, priority: Priority, task: Task) {
-        {
-            let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-            match priority {
-                Priority::Query => queues.query.push_back(task),
-                Priority::Background => queues.background.push_back(task),
-            }
-        }
-        let queues = Arc::clone(&self.queues);
-        self.pool.spawn_fifo(move || {
-            let next = {
-                let mut queues = queues.lock().unwrap_or_else(PoisonError::into_inner);
-                queues.query.pop_front().or_else(|| queues.background.pop_front())
-            };
-            if let Some(task) = next {
-                task();
-            }
-        });
+    /// Runs background work that waits for the network on its way, on threads of its own: no thread of the pools is held
+    /// up by it. Such work goes on to its end when the returned future is dropped.
+    pub async fn run_waiting<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, RuntimeError> {
+        let threads = self.threads().max(WAITING_THREADS_MIN);
+        let span = Span::current();
+        let task = move || {
+            let pool = ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .thread_name(|i| format!("waiting-{i}"))
+                .start_handler(|_| step_back())
+                .build()
+                .map_err(|e| RuntimeError::Pool(e.to_string()))?;
+            let result = catch_unwind(AssertUnwindSafe(|| pool.install(|| span.in_scope(work))));
+            result.map_err(|panic| RuntimeError::Panic(panic_text(panic.as_ref())))
+        };
+        tokio::task::spawn_blocking(task).await.unwrap_or(Err(RuntimeError::PoolGone))
+    }
+}
+
+/// A streaming merge reads, merges and writes at the same time; two of these wait for the network.
+const WAITING_THREADS_MIN: usize = 3;
+
+/// Lowers the priority of the calling thread, where the system lets us.
+fn step_back() {
+    // On Linux the priority of a "process" with a thread's id is that of the thread.
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), BACKGROUND_NICE)
+    {
+        tracing::debug!(error = %error, "background threads keep the usual priority");
     }
 }
 
@@ -123,23 +135,43 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn queries_go_first_and_abandoned_work_is_dropped() {
+    async fn background_work_holds_no_query_up() {
         let cpu = Cpu::new(1).unwrap();
         let (release, wait) = mpsc::channel::<()>();
-        let order = Arc::new(Mutex::new(Vec::new()));
+        let background = tokio::spawn({
+            let cpu = cpu.clone();
+            async move { cpu.run(Priority::Background, move || wait.recv().is_ok()).await }
+        });
+        tokio::task::yield_now().await;
+        // The query's join would help with background work if both shared a pool.
+        let joined = cpu.run(Priority::Query, || rayon::join(|| 1, || 2)).await.unwrap();
+        assert_eq!(joined, (1, 2));
+        release.send(()).unwrap();
+        assert!(background.await.unwrap().unwrap());
+    }
+
+    #[tokio::test]
+    async fn background_threads_step_back() {
+        let nice = || rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap();
+        let cpu = Cpu::new(1).unwrap();
+        let (query, background, waiting) = (
+            cpu.run(Priority::Query, nice).await.unwrap(),
+            cpu.run(Priority::Background, nice).await.unwrap(),
+            cpu.run_waiting(nice).await.unwrap(),
+        );
+        assert!(query < BACKGROUND_NICE, "{query}");
+        assert_eq!((background, waiting), (BACKGROUND_NICE, BACKGROUND_NICE));
+    }
+
+    #[tokio::test]
+    async fn abandoned_work_is_dropped() {
+        let cpu = Cpu::new(1).unwrap();
+        let (release, wait) = mpsc::channel::<()>();
         let abandoned = Arc::new(AtomicUsize::new(0));
         let blocker = tokio::spawn({
             let cpu = cpu.clone();
             async move { cpu.run(Priority::Query, move || wait.recv().is_ok()).await }
         });
-        tokio::task::yield_now().await;
-        let push = |priority, name| {
-            let (cpu, order) = (cpu.clone(), Arc::clone(&order));
-            tokio::spawn(async move { cpu.run(priority, move || order.lock().unwrap().push(name)).await })
-        };
-        let late = push(Priority::Background, "background");
-        tokio::task::yield_now().await;
-        let first = push(Priority::Query, "query");
         tokio::task::yield_now().await;
         {
             let counter = Arc::clone(&abandoned);
@@ -148,9 +180,7 @@ mod tests {
         }
         release.send(()).unwrap();
         assert!(blocker.await.unwrap().unwrap());
-        first.await.unwrap().unwrap();
-        late.await.unwrap().unwrap();
-        assert_eq!(*order.lock().unwrap(), ["query", "background"]);
+        assert_eq!(cpu.run(Priority::Query, || 1).await.unwrap(), 1);
         assert_eq!(abandoned.load(Ordering::SeqCst), 0);
     }
 }

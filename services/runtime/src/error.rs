@@ -45,6 +45,14 @@ pub enum RuntimeError {
     /// The pool dropped a task before it was run.
     #[error("the CPU pool is gone")]
     PoolGone,
+    /// A loop that the process cannot do without panicked or ended.
+    #[error("the {name} loop died: {reason}")]
+    LoopDied {
+        /// What the loop did.
+        name: &'static str,
+        /// How it ended.
+        reason: String,
+    },
 }
 
 impl RuntimeError {
@@ -54,9 +62,10 @@ impl RuntimeError {
             RuntimeError::Address { .. } => ErrorKind::Invalid,
             RuntimeError::Bind { .. } | RuntimeError::Serve { .. } => ErrorKind::Unavailable,
             RuntimeError::PoolGone => ErrorKind::Cancelled,
-            RuntimeError::Descriptors(_) | RuntimeError::Pool(_) | RuntimeError::Panic(_) => {
-                ErrorKind::Internal
-            }
+            RuntimeError::Descriptors(_)
+            | RuntimeError::Pool(_)
+            | RuntimeError::Panic(_)
+            | RuntimeError::LoopDied { .. } => ErrorKind::Internal,
         }
     }
 }

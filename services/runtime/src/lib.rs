@@ -11,6 +11,7 @@ mod metrics;
 mod probes;
 mod shutdown;
 mod status;
+mod supervise;
 
 pub use crate::cpu::{Cpu, Priority};
 pub use crate::error::RuntimeError;
@@ -20,3 +21,4 @@ pub use crate::metrics::Metrics;
 pub use crate::probes::Probes;
 pub use crate::shutdown::Shutdown;
 pub use crate::status::to_status;
+pub use crate::supervise::Supervisor;

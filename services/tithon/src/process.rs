@@ -1,7 +1,12 @@
 //! The frame of every server process: metrics, probes, signals, the HTTP and the gRPC server.
 
+use std::panic::AssertUnwindSafe;
+
 use axum::Router;
-use tithon_runtime::{GrpcServer, HttpServer, Metrics, Probes, RuntimeError, Shutdown, ops_router};
+use futures::FutureExt;
+use tithon_runtime::{
+    GrpcServer, HttpServer, Metrics, Probes, RuntimeError, Shutdown, Supervisor, ops_router,
+};
 use tithon_store::StoreService;
 use tonic::service::Routes;
 use tracing::info;
@@ -13,6 +18,8 @@ pub struct Process {
     pub metrics: Metrics,
     pub probes: Probes,
     pub shutdown: Shutdown,
+    /// Runs the loops without which the process must stop.
+    pub supervisor: Supervisor,
     http: HttpServer,
     grpc: GrpcServer,
     flags: ServerFlags,
@@ -25,14 +32,16 @@ impl Process {
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let probes = Probes::default();
         probes.register(&metrics, component);
+        let shutdown = Shutdown::on_signals().map_err(ProcessError::Signals)?;
         Ok(Process {
+            supervisor: Supervisor::new(probes.clone(), shutdown.clone()),
+            shutdown,
             http: HttpServer::bind(&flags.http_address.to_string()).await?,
             // Every component serves the same two services so far.
             grpc: GrpcServer::bind(&flags.grpc_address.to_string())
                 .await?
                 .with_metrics(&metrics)
                 .with_services(StoreService::SERVICES),
-            shutdown: Shutdown::on_signals().map_err(ProcessError::Signals)?,
             metrics,
             probes,
             flags: flags.clone(),
@@ -40,7 +49,7 @@ impl Process {
         })
     }
 
-    /// Serves until a signal comes: `router` besides probes and metrics, `routes` besides health and reflection.
+    /// Serves until a signal comes, or until a supervised loop dies, which is an error: `router` besides probes and metrics, `routes` besides health and reflection.
     pub async fn serve(self, router: Router, routes: Routes) -> Result<(), ProcessError> {
         let (http, grpc) = (self.http.local_addr(), self.grpc.local_addr());
         let router = router.merge(ops_router(self.probes.clone(), self.metrics.clone()));
@@ -65,7 +74,8 @@ impl Process {
         );
         let result = tokio::try_join!(http, grpc, announce);
         self.probes.set_healthy(false);
-        Ok(result.map(|_| ())?)
+        result?;
+        self.supervisor.failure().map_or(Ok(()), |failure| Err(failure.into()))
     }
 }
 
@@ -106,11 +116,12 @@ impl HttpProcess {
         self.probes.set_ready(true);
         info!(component = self.component, http = %self.http.local_addr(), "ready");
         let work = async {
-            let done = work.await;
+            let done = AssertUnwindSafe(work).catch_unwind().await;
             info!("stopping");
             self.probes.set_ready(false);
             self.shutdown.trigger();
-            Ok(done)
+            // The panic's own message was printed where it happened.
+            done.map_err(|_| RuntimeError::LoopDied { name: self.component, reason: "panic".to_owned() })
         };
         let http = self.http.serve(router, self.shutdown.clone(), self.flags.http_grace_period);
         let ((), done) = tokio::try_join!(http, work)?;

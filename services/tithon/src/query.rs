@@ -43,7 +43,7 @@ pub async fn run(flags: &QueryFlags) -> Result<(), QueryError> {
     }
     let service = QueryService::new(options, sources, Cpu::new(0)?, &process.metrics);
     service.refresh().await;
-    tokio::spawn({
+    process.supervisor.spawn("endpoint", {
         let (service, shutdown) = (service.clone(), process.shutdown.clone());
         async move { service.keep_refreshed(shutdown).await }
     });

@@ -60,7 +60,7 @@ pub async fn run(flags: &StandaloneFlags) -> Result<(), StandaloneError> {
     let store = Store::open(bucket.clone(), store_options, cpu.clone(), &process.metrics)
         .await
         .map_err(StoreProcessError::from)?;
-    tokio::spawn({
+    process.supervisor.spawn("sync", {
         let (store, shutdown) = (store.clone(), process.shutdown.clone());
         async move { store.keep_synced(shutdown).await }
     });

@@ -52,7 +52,7 @@ pub async fn run(flags: &StoreFlags) -> Result<(), StoreProcessError> {
         request_samples_max: flags.request_samples,
     };
     let store = Store::open(bucket, options, Cpu::new(0)?, &process.metrics).await?;
-    tokio::spawn({
+    process.supervisor.spawn("sync", {
         let (store, shutdown) = (store.clone(), process.shutdown.clone());
         async move { store.keep_synced(shutdown).await }
     });

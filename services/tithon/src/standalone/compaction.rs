@@ -39,7 +39,7 @@ pub fn start(
     };
     let mut iterations = compactor.iterations();
     let (running, store) = (compactor.clone(), store.clone());
-    tokio::spawn(async move {
+    process.supervisor.spawn("compaction", async move {
         let refresh = async {
             while iterations.changed().await.is_ok() {
                 if let Err(error) = store.sync().await {
