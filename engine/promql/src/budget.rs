@@ -96,6 +96,12 @@ impl Charge {
         Ok(())
     }
 
+    /// Takes over what another charge of the same budget holds.
+    pub fn absorb(&mut self, mut other: Charge) {
+        assert!(Arc::ptr_eq(&self.budget, &other.budget), "both charges are of one budget");
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
     /// The bytes held.
     pub fn bytes(&self) -> u64 {
         self.bytes
