@@ -54,6 +54,12 @@ pub enum EndpointError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The system's resolver of names cannot be used.
+    #[error("resolver of endpoint names: {reason}")]
+    Resolver {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// It has never said what it holds.
     #[error("{store}: {reason}")]
     NeverSeen {
