@@ -207,10 +207,15 @@ impl Iterator for BlockSelect<'_> {
     }
 }
 
-/// Maps the files of `chunks/` whose names are numbers, sorted by name.
+/// Maps the files of `chunks/` whose names are numbers, sorted by name. A block without the folder has no chunks: object
+/// storage keeps no empty folders, and Thanos uploads blocks in which no sample is left.
 fn open_segments(dir: &Path, block: BlockId) -> Result<Vec<MappedFile>, BlockError> {
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(BlockError::io(dir))? {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(BlockError::io(dir))?,
+    };
+    for entry in entries {
         let name = entry.map_err(BlockError::io(dir))?.file_name();
         let is_number = name.to_str().is_some_and(|n| n.parse::<u64>().is_ok());
         if is_number {

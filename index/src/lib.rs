@@ -23,12 +23,14 @@ mod postings;
 mod ranges;
 pub mod sets;
 
+mod audit;
 mod filter;
 mod health;
 mod reader;
 mod stats;
 mod writer;
 
+pub use crate::audit::{IndexFault, audit};
 pub use crate::error::IndexError;
 pub use crate::filter::LabelFilter;
 pub use crate::header::{IndexHeader, write_thanos_header};

@@ -2,6 +2,7 @@
 //! and the one place that knows which gRPC code an error gets. Knows no block.
 
 mod calls;
+mod compress;
 mod cpu;
 mod dial;
 mod error;
@@ -9,18 +10,21 @@ mod grpc;
 mod http;
 mod listener;
 mod metrics;
+mod origin;
 mod probes;
 mod shutdown;
 mod status;
 mod supervise;
 mod tls;
 
+pub use crate::compress::compress;
 pub use crate::cpu::{Cpu, Priority};
 pub use crate::dial::dial;
 pub use crate::error::RuntimeError;
 pub use crate::grpc::GrpcServer;
 pub use crate::http::{HttpServer, LongQuery, WebConfigError, ops_router, url_query};
 pub use crate::metrics::Metrics;
+pub use crate::origin::is_same_origin;
 pub use crate::probes::Probes;
 pub use crate::shutdown::Shutdown;
 pub use crate::status::to_status;

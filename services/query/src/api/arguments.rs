@@ -19,6 +19,14 @@ impl Arguments<'_> {
         self.options.dialect
     }
 
+    /// Fails where a pair of the form or the URL is malformed. Most endpoints do not look: there the parameter is missing.
+    pub(crate) fn check_form(&self) -> Result<(), ApiError> {
+        self.params.check().map_err(|e| match self.dialect() {
+            Dialect::Prometheus => ApiError::bad_data(format!("error parsing form values: {e}")),
+            Dialect::Thanos => ApiError::internal(format!("parse form: {e}")),
+        })
+    }
+
     /// A time that may be left out.
     pub(crate) fn time_or(&self, name: &str, default: GoTime) -> Result<GoTime, ApiError> {
         let text = self.params.get(name);

@@ -71,6 +71,7 @@ async fn labels(service: QueryService, call: &Call, values_of: Option<String>) -
 
 pub(crate) async fn series(service: QueryService, call: Call) -> Result<Answer, ApiError> {
     let arguments = Arguments { params: &call.params, options: service.options() };
+    arguments.check_form()?;
     if !call.params.has("match[]") {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
