@@ -83,7 +83,7 @@ pub enum StoreError {
     #[error("the answer was broken off before its end")]
     BrokenOff,
     /// The reader of an answer took nothing for so long that the answer was given up.
-    #[error("the answer was given up: its reader took nothing for {} s", after.as_secs_f64())]
+    #[error("the answer was given up: its reader took nothing for {:.1} s", after.as_secs_f64())]
     Stalled {
         /// The time that it was waited for.
         after: Duration,

@@ -21,6 +21,7 @@ mod outlet;
 mod select;
 mod shape;
 mod shard;
+mod stalls;
 
 mod frames;
 mod rpc;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::FutureExt;
 use prometheus_client::metrics::gauge::Gauge;
 use tithon_bucket::BucketBlock;
 use tithon_runtime::{Priority, RuntimeError};
@@ -11,7 +10,6 @@ use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::channel;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use crate::blocks::Blocks;
 use crate::drive::{BlockJob, Budget};
@@ -26,7 +24,7 @@ use crate::{SelectRequest, Store, StoreError};
 /// Batches under way from one block.
 const BLOCK_BATCHES: usize = 2;
 /// Blocks of one request whose batches have the usual size; those of more blocks are smaller.
-const BLOCKS_AT_FULL_SIZE: usize = 16;
+const BLOCKS_AT_FULL_SIZE: usize = 8;
 
 impl Store {
     /// Selects series of all blocks, merged and in the order of the labels that they are sent with. Must be called
@@ -95,18 +93,18 @@ async fn run(inner: &Arc<Inner>, mut request: SelectRequest, outlet: &Arc<Outlet
     Ok(())
 }
 
-/// Waits until a reader that stalled reads again, for as long as the options allow.
+/// Waits until a reader that stalled reads again, for as long as the options allow and there are not too many of them.
 async fn wait_for_reader(inner: &Inner, outlet: &Outlet) -> Result<(), StoreError> {
-    let after = inner.options.stalled_reader_timeout;
     inner.metrics.stalled.inc();
-    let waited =
-        timeout(after, outlet.room()).map(|waited| waited.map_err(|_| StoreError::Stalled { after }));
-    let stalled = Counted(inner.metrics.stalled.clone());
-    let waited = waited.await;
-    drop(stalled);
-    waited.inspect_err(|_| {
-        inner.metrics.stalled_ended.inc();
-    })
+    let _stalled = Counted(inner.metrics.stalled.clone());
+    let (mut stall, begun) = (inner.stalls.enter(), Instant::now());
+    tokio::select! {
+        () = outlet.room() => return Ok(()),
+        () = tokio::time::sleep(inner.options.stalled_reader_timeout) => {}
+        () = stall.told_to_go() => {}
+    }
+    inner.metrics.stalled_ended.inc();
+    Err(StoreError::Stalled { after: begun.elapsed() })
 }
 
 /// Takes one off a gauge when it is dropped.

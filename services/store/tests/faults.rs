@@ -442,7 +442,7 @@ async fn readers_that_do_not_read_keep_nobody_out_and_are_given_up() {
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         while let Some(part) = parts.next().await {
             if let Err(error) = part {
-                assert!(error.to_string().contains("its reader took nothing for 0.7 s"), "{error}");
+                assert!(error.to_string().contains("its reader took nothing for "), "{error}");
                 ended += 1;
             }
         }
