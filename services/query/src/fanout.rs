@@ -16,13 +16,14 @@ use tithon_chunks::TimeRange;
 use tithon_index::{Labels, Matcher};
 
 pub use self::endpoint::{Endpoint, EndpointError};
+pub(crate) use self::labels::Found;
 pub(crate) use self::notes::Notes;
 pub(crate) use self::request::SeriesStream;
 pub use self::request::{
     Aggregate, LabelsRequest, LocalPart, LocalSource, SeriesRequest, SourceError, SourceInfo, SourceLabels,
 };
 pub(crate) use self::resolve::{Purpose, to_series};
-pub(crate) use self::select::{Scope, Selection};
+pub(crate) use self::select::{Scope, Selection, bytes_of};
 
 /// Where series come from.
 #[derive(Clone)]

@@ -8,6 +8,7 @@ mod error;
 mod evaluate;
 mod fanout;
 mod grpc;
+mod job;
 mod json;
 mod lookback;
 mod metrics;

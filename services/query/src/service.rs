@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tithon_promql::Budget;
 use tithon_runtime::{Cpu, Metrics, Shutdown};
 use tokio::sync::Semaphore;
 
@@ -24,6 +25,8 @@ pub(crate) struct Inner {
     pub(crate) fanout: Fanout,
     pub(crate) cpu: Cpu,
     pub(crate) gate: Semaphore,
+    /// What all requests together may hold.
+    pub(crate) memory: Arc<Budget>,
     pub(crate) metrics: QueryMetrics,
     pub(crate) started: SystemTime,
 }
@@ -34,12 +37,14 @@ impl QueryService {
         let concurrent =
             if options.max_concurrent == 0 { Semaphore::MAX_PERMITS } else { options.max_concurrent };
         let metrics = QueryMetrics::new(registry, options.max_concurrent);
+        let memory_limit = if options.memory_limit == 0 { u64::MAX } else { options.memory_limit };
         QueryService {
             inner: Arc::new(Inner {
                 options,
                 fanout: Fanout::new(sources),
                 cpu,
                 gate: Semaphore::new(concurrent),
+                memory: Budget::new(memory_limit, "--query.memory-limit"),
                 metrics,
                 started: SystemTime::now(),
             }),
