@@ -1,26 +1,48 @@
 //! Request parameters: the URL's query and the form body, read as Go's `net/http` and `strconv` read them.
 
 mod duration;
+mod multipart;
 mod number;
 mod time;
+mod urlencoded;
 
 use std::borrow::Cow;
 
 pub(crate) use self::duration::{GoDuration, parse_duration};
+pub(crate) use self::multipart::read_multipart;
 pub(crate) use self::number::{parse_bool, parse_int};
 pub(crate) use self::time::{GoTime, parse_time};
 
-/// The parameters of one request; those of a form body come before those of the URL.
+/// The parameters of one request. Those of a form body come before those of the URL, or behind them where the body is
+/// `multipart/form-data`.
 #[derive(Debug, Default)]
 pub(crate) struct Params {
     pairs: Vec<(String, String)>,
+    /// What is wrong with a pair that was left out, in Go's words.
+    malformed: Option<String>,
 }
 
 impl Params {
-    /// Reads `form` and `url_query`, both URL-encoded.
+    /// Reads `form` and `url_query`, both URL-encoded. Malformed pairs are left out, as in Go.
     pub(crate) fn parse(form: &[u8], url_query: &str) -> Params {
-        let pairs = form_urlencoded::parse(form).chain(form_urlencoded::parse(url_query.as_bytes()));
-        Params { pairs: pairs.map(|(k, v)| (k.into_owned(), v.into_owned())).collect() }
+        let mut params = Params::default();
+        for text in [form, url_query.as_bytes()] {
+            if let Err(malformed) = urlencoded::read(text, &mut params.pairs) {
+                params.malformed.get_or_insert(malformed);
+            }
+        }
+        params
+    }
+
+    /// The same with pairs behind them.
+    pub(crate) fn with(mut self, pairs: Vec<(String, String)>) -> Params {
+        self.pairs.extend(pairs);
+        self
+    }
+
+    /// Fails where a pair was malformed. Only some endpoints ask; in others the parameter is missing.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.malformed.clone().map_or(Ok(()), Err)
     }
 
     /// The first value of `name`, or the empty string.

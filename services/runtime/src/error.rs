@@ -4,6 +4,9 @@ use std::io;
 
 use tithon_chunks::ErrorKind;
 
+use crate::WebConfigError;
+use crate::tls::TlsError;
+
 /// A server that cannot start or go on, or work that the CPU pool could not finish.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -23,6 +26,12 @@ pub enum RuntimeError {
         /// What the system says.
         source: io::Error,
     },
+    /// The file of `--http.config` cannot be used.
+    #[error(transparent)]
+    WebConfig(#[from] WebConfigError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A server stopped on its own.
     #[error("{server} server on {address}: {message}")]
     Serve {
@@ -59,7 +68,8 @@ impl RuntimeError {
     /// What the caller should do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            RuntimeError::Address { .. } => ErrorKind::Invalid,
+            RuntimeError::Address { .. } | RuntimeError::WebConfig(_) => ErrorKind::Invalid,
+            RuntimeError::Tls(error) => error.kind(),
             RuntimeError::Bind { .. } | RuntimeError::Serve { .. } => ErrorKind::Unavailable,
             RuntimeError::PoolGone => ErrorKind::Cancelled,
             RuntimeError::Descriptors(_)

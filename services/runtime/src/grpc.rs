@@ -1,5 +1,7 @@
 //! The gRPC server: a component's services, health and reflection.
 
+mod tls_incoming;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,12 +14,19 @@ use tonic_health::server::HealthReporter;
 
 use crate::calls::CallMetrics;
 use crate::listener::listen;
+use crate::tls::ServerTls;
 use crate::{Metrics, Probes, RuntimeError, Shutdown};
 
 /// Bytes in one HTTP/2 frame, where the client allows it: bigger frames save system calls.
 const FRAME_BYTES: u32 = 1 << 20;
 /// How much a stream or connection may have under way before it waits for an acknowledgement.
 const WINDOW_BYTES: u32 = 8 << 20;
+/// Calls of one connection under way at the same time; a client that wants more waits.
+const STREAMS_MAX: u32 = 1000;
+/// A connection that has been silent for so long is asked whether anybody is there, ..
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+/// .. and closed when nobody answers in this time.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A bound gRPC server.
 pub struct GrpcServer {
@@ -25,13 +34,22 @@ pub struct GrpcServer {
     address: SocketAddr,
     metrics: Option<Metrics>,
     services: &'static [&'static str],
+    tls: Option<ServerTls>,
+    max_connection_age: Option<Duration>,
 }
 
 impl GrpcServer {
     /// Takes the port; fails when it is in use, naming the address.
     pub async fn bind(address: &str) -> Result<GrpcServer, RuntimeError> {
         let (listener, address) = listen(address).await?;
-        Ok(GrpcServer { listener, address, metrics: None, services: &[] })
+        Ok(GrpcServer {
+            listener,
+            address,
+            metrics: None,
+            services: &[],
+            tls: None,
+            max_connection_age: None,
+        })
     }
 
     /// Counts calls under `grpc_server_*`.
@@ -43,6 +61,17 @@ impl GrpcServer {
     /// descriptors hold, served or not.
     pub fn with_services(self, services: &'static [&'static str]) -> GrpcServer {
         GrpcServer { services, ..self }
+    }
+
+    /// Speaks TLS only; `None` leaves it in clear text.
+    pub fn with_tls(self, tls: Option<ServerTls>) -> GrpcServer {
+        GrpcServer { tls, ..self }
+    }
+
+    /// Clients are asked to connect anew after this time, so that load spreads over replicas; 0 is never. Calls under way
+    /// go on to their end.
+    pub fn with_max_connection_age(self, age: Duration) -> GrpcServer {
+        GrpcServer { max_connection_age: (!age.is_zero()).then_some(age), ..self }
     }
 
     /// Where it listens; of use when the port was given as 0.
@@ -83,19 +112,31 @@ impl GrpcServer {
         let calls = tower::util::option_layer(calls);
         let follow = follow_probes(reporter, probes);
         let begun = shutdown.clone();
-        let server = Server::builder()
+        let mut server = Server::builder()
             .layer(calls)
             .max_frame_size(FRAME_BYTES)
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
-            .add_routes(routes)
-            .add_service(health)
-            .add_service(v1)
-            .add_service(v1alpha)
-            .serve_with_incoming_shutdown(
-                TcpIncoming::from(self.listener).with_nodelay(Some(true)),
-                async move { begun.wait().await },
-            );
+            .max_concurrent_streams(STREAMS_MAX)
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT));
+        if let Some(age) = self.max_connection_age {
+            server = server.max_connection_age(age);
+        }
+        let server = server.add_routes(routes).add_service(health).add_service(v1).add_service(v1alpha);
+        let ending = async move { begun.wait().await };
+        let server = async {
+            match self.tls {
+                None => {
+                    let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+                    server.serve_with_incoming_shutdown(incoming, ending).await
+                }
+                Some(tls) => {
+                    let incoming = tls_incoming::incoming(self.listener, tls);
+                    server.serve_with_incoming_shutdown(incoming, ending).await
+                }
+            }
+        };
         let deadline = async {
             shutdown.wait().await;
             tokio::time::sleep(grace).await;

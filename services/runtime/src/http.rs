@@ -1,15 +1,31 @@
 //! The HTTP server and the routes that every component has.
 
+mod access;
+mod connection;
+mod long_query;
+mod web_config;
+
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::routing::get;
+use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
-use crate::listener::listen;
+use self::access::Access;
+pub use self::long_query::{LongQuery, url_query};
+pub use self::web_config::WebConfigError;
+use crate::listener::{accept, listen};
+use crate::tls::ServerTls;
 use crate::{Metrics, Probes, RuntimeError, Shutdown};
+
+/// Connections open at the same time; others wait to be accepted.
+const CONNECTIONS_MAX: usize = 8192;
 
 /// `/-/healthy`, `/-/ready` (200 `OK` or 503 `NOT OK`) and `/metrics`.
 pub fn ops_router(probes: Probes, metrics: Metrics) -> Router {
@@ -27,18 +43,28 @@ fn probe(good: bool) -> (StatusCode, &'static str) {
     if good { (StatusCode::OK, "OK") } else { (StatusCode::SERVICE_UNAVAILABLE, "NOT OK") }
 }
 
-/// A bound HTTP server.
-#[derive(Debug)]
+/// A bound HTTP server: HTTP/1.1, and HTTP/2 where TLS agrees on it.
 pub struct HttpServer {
     listener: TcpListener,
     address: SocketAddr,
+    access: Option<Access>,
+    tls: Option<ServerTls>,
 }
 
 impl HttpServer {
     /// Takes the port; fails when it is in use, naming the address.
     pub async fn bind(address: &str) -> Result<HttpServer, RuntimeError> {
         let (listener, address) = listen(address).await?;
-        Ok(HttpServer { listener, address })
+        Ok(HttpServer { listener, address, access: None, tls: None })
+    }
+
+    /// Uses TLS, passwords, headers and rate limit of the web configuration in a file, whose changes count at once; for
+    /// all routes, probes and metrics too.
+    pub fn with_web_config(self, path: &Path) -> Result<HttpServer, RuntimeError> {
+        let access = Access::new(path.to_owned())?;
+        let tls = access.config()?.tls(path)?.map(ServerTls::new).transpose();
+        let tls = tls.map_err(|source| WebConfigError::Tls { path: path.to_owned(), source })?;
+        Ok(HttpServer { access: Some(access), tls, ..self })
     }
 
     /// Where it listens; of use when the port was given as 0.
@@ -53,18 +79,32 @@ impl HttpServer {
         shutdown: Shutdown,
         grace: Duration,
     ) -> Result<(), RuntimeError> {
-        let address = self.address;
-        let begun = shutdown.clone();
-        let server =
-            axum::serve(self.listener, router).with_graceful_shutdown(async move { begun.wait().await });
-        let deadline = async {
-            shutdown.wait().await;
-            tokio::time::sleep(grace).await;
+        let router = match self.access {
+            Some(access) => router.layer(axum::middleware::from_fn_with_state(access, access::check)),
+            None => router,
         };
-        tokio::select! {
-            result = server => result
-                .map_err(|e| RuntimeError::Serve { server: "http", address, message: e.to_string() }),
-            () = deadline => Ok(()),
+        let open = GracefulShutdown::new();
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let accepted = async {
+                // The semaphore is never closed.
+                let permit = Arc::clone(&permits).acquire_owned().await.ok();
+                (accept(&self.listener).await, permit)
+            };
+            let (stream, permit) = tokio::select! {
+                accepted = accepted => accepted,
+                () = shutdown.wait() => break,
+            };
+            let tls = self.tls.as_ref().map(ServerTls::config);
+            let (router, watcher) = (router.clone(), open.watcher());
+            tokio::spawn(async move {
+                connection::serve(stream, tls, router, watcher).await;
+                drop(permit);
+            });
         }
+        drop(self.listener);
+        // What is still open after the grace period is dropped with the process.
+        let _ = tokio::time::timeout(grace, open.shutdown()).await;
+        Ok(())
     }
 }

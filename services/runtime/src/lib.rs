@@ -1,8 +1,10 @@
-//! What every server process stands on: CPU pool, HTTP and gRPC servers, metrics, probes, shutdown, and the one place
-//! that knows which gRPC code an error gets. Knows no block.
+//! What every server process stands on: CPU pools, HTTP and gRPC servers with TLS, metrics, probes, supervision, shutdown,
+//! and the one place that knows which gRPC code an error gets. Knows no block.
 
 mod calls;
+mod compress;
 mod cpu;
+mod dial;
 mod error;
 mod grpc;
 mod http;
@@ -12,13 +14,19 @@ mod probes;
 mod shutdown;
 mod status;
 mod supervise;
+mod tls;
 
+pub use crate::compress::compress;
 pub use crate::cpu::{Cpu, Priority};
+pub use crate::dial::dial;
 pub use crate::error::RuntimeError;
 pub use crate::grpc::GrpcServer;
-pub use crate::http::{HttpServer, ops_router};
+pub use crate::http::{HttpServer, LongQuery, WebConfigError, ops_router, url_query};
 pub use crate::metrics::Metrics;
 pub use crate::probes::Probes;
 pub use crate::shutdown::Shutdown;
 pub use crate::status::to_status;
 pub use crate::supervise::Supervisor;
+pub use crate::tls::{
+    ClientAuth, ClientTls, ClientTlsOptions, Pem, ServerTls, ServerTlsOptions, TlsError, TlsVersion,
+};

@@ -1,10 +1,14 @@
 //! Listening sockets.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use tokio::net::{TcpListener, lookup_host};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
 
 use crate::RuntimeError;
+
+/// From a failed accept to the next one.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Listens on `host:port`; an empty host is every address, as in Go. Errors name the address.
 pub(crate) async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), RuntimeError> {
@@ -17,6 +21,26 @@ pub(crate) async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), R
     let listener = TcpListener::bind(resolved.as_slice()).await.map_err(bind)?;
     let local = listener.local_addr().map_err(bind)?;
     Ok((listener, local))
+}
+
+/// The next connection. What goes wrong with one that is being made does not end the server; where files are short, it
+/// waits a moment for others to be closed.
+pub(crate) async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(error = %error, "no connection can be accepted for now");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 #[cfg(test)]

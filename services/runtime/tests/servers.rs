@@ -41,7 +41,7 @@ async fn http_probes_and_metrics() {
     assert!(get(address, "/-/healthy").await.starts_with("HTTP/1.1 200"));
     let metrics = get(address, "/metrics").await;
     assert!(metrics.contains("thanos_status{component=\"store\",check=\"ready\"} 1"), "{metrics}");
-    let error = HttpServer::bind(&address.to_string()).await.unwrap_err().to_string();
+    let error = HttpServer::bind(&address.to_string()).await.err().unwrap().to_string();
     assert!(error.contains(&address.to_string()), "{error}");
     shutdown.trigger();
     served.await.unwrap().unwrap();

@@ -9,7 +9,9 @@ use tithon_compact::TimeBound;
 
 pub use self::block::*;
 use crate::compact::CompactorFlags;
-use crate::flags::{BucketFlags, Duration, LogFlags, ServerFlags, parse_duration, parse_time};
+use crate::flags::{
+    BucketFlags, Duration, GrpcClientTlsFlags, LogFlags, ServerFlags, parse_duration, parse_time,
+};
 
 /// Long-term storage for Prometheus: a drop-in for Thanos, one process at a time.
 ///
@@ -132,6 +134,8 @@ pub struct QueryFlags {
     /// How long a server may send nothing before it is given up; 0 is for ever.
     #[arg(long = "store.response-timeout", value_name = "DURATION", default_value = "0ms", value_parser = parse_duration)]
     pub response_timeout: Duration,
+    #[command(flatten)]
+    pub tls: GrpcClientTlsFlags,
     /// How long a server may take to say what it has.
     #[arg(long = "endpoint.info-timeout", value_name = "DURATION", default_value = "5s", value_parser = parse_duration, hide = true)]
     pub info_timeout: Duration,
@@ -140,8 +144,9 @@ pub struct QueryFlags {
 /// Flags of `query` that shape answers; `standalone` has them too.
 #[derive(Args, Clone, Debug)]
 pub struct AnswerFlags {
-    /// A label that tells replicas of one Prometheus apart: dropped when deduplicating; may be given several times.
-    #[arg(long = "query.replica-label", value_name = "LABEL")]
+    /// A label that tells replicas of one Prometheus apart: dropped when deduplicating; may be given several times or
+    /// with commas.
+    #[arg(long = "query.replica-label", value_name = "LABEL", value_delimiter = ',')]
     pub replica_label: Vec<String>,
     /// How replicas are merged.
     #[arg(long = "deduplication.func", value_enum, default_value_t = DedupFunc::Penalty)]
@@ -237,16 +242,29 @@ mod tests {
     }
 
     #[test]
+    fn lists_of_labels_split_at_commas() {
+        match parse("tithon query --query.replica-label=a,b, --query.replica-label=c --query.replica-label=a")
+            .command
+        {
+            Command::Query(flags) => {
+                let options = crate::query::answer_options(&flags.answers);
+                assert_eq!(options.replica_labels, ["a", "b", "c"]);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
     fn standalone_listens_on_the_loopback_interface_only() {
         match parse("tithon standalone").command {
             Command::Standalone(flags) => {
-                assert!(flags.server.http_address.ip().is_loopback());
+                assert!(flags.server.http.http_address.ip().is_loopback());
                 assert!(flags.server.grpc_address.ip().is_loopback());
             }
             other => panic!("{other:?}"),
         }
         match parse("tithon store").command {
-            Command::Store(flags) => assert!(flags.server.http_address.ip().is_unspecified()),
+            Command::Store(flags) => assert!(flags.server.http.http_address.ip().is_unspecified()),
             other => panic!("{other:?}"),
         }
     }

@@ -6,6 +6,7 @@ mod negation;
 mod path_or_content;
 mod size;
 mod time;
+mod tls;
 
 use std::net::SocketAddr;
 
@@ -17,6 +18,7 @@ pub use self::negation::expand_negations;
 pub use self::path_or_content::{PathOrContentError, path_or_content};
 pub use self::size::parse_size;
 pub use self::time::parse_time;
+pub use self::tls::{GrpcClientTlsFlags, GrpcServerTlsFlags};
 
 /// `--log.*`: how the program speaks on standard error.
 #[derive(Args, Clone, Debug)]
@@ -34,21 +36,23 @@ pub struct LogFlags {
 /// `--http-*` and `--grpc-*`: where a server listens.
 #[derive(Args, Clone, Debug)]
 pub struct ServerFlags {
-    /// Listen address of HTTP: API, probes, metrics. Without a host (":10902"), every interface.
-    #[arg(long = "http-address", value_name = "ADDR", default_value = "0.0.0.0:10902", value_parser = parse_address)]
-    pub http_address: SocketAddr,
-    /// How long requests under way may go on after a signal; 0 ends them at once.
-    #[arg(long = "http-grace-period", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
-    pub http_grace_period: Duration,
+    #[command(flatten)]
+    pub http: HttpFlags,
     /// Listen address of gRPC: StoreAPI, Info, health, reflection.
     #[arg(long = "grpc-address", value_name = "ADDR", default_value = "0.0.0.0:10901", value_parser = parse_address)]
     pub grpc_address: SocketAddr,
     /// How long calls under way may go on after a signal; 0 ends them at once.
     #[arg(long = "grpc-grace-period", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
     pub grpc_grace_period: Duration,
+    /// Clients are asked to connect anew after this time, so that load spreads over replicas; 0 is never.
+    #[arg(long = "grpc-server-max-connection-age", value_name = "DURATION", default_value = "60m",
+          value_parser = parse_duration)]
+    pub grpc_max_connection_age: Duration,
+    #[command(flatten)]
+    pub grpc_tls: GrpcServerTlsFlags,
 }
 
-/// `--http-*`: where a process without StoreAPI listens.
+/// `--http-*`: where HTTP listens, and who gets in.
 #[derive(Args, Clone, Debug)]
 pub struct HttpFlags {
     /// Listen address of HTTP: API, probes, metrics. Without a host (":10902"), every interface.
@@ -57,17 +61,10 @@ pub struct HttpFlags {
     /// How long requests under way may go on after a signal; 0 ends them at once.
     #[arg(long = "http-grace-period", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
     pub http_grace_period: Duration,
-    /// Thanos's file for TLS and passwords: not there yet, so only an empty one is taken.
-    #[arg(long = "http.config", value_name = "FILE", default_value = "", hide = true, value_parser = no_http_config)]
+    /// File with TLS, passwords, headers and rate limit of HTTP, as Prometheus's web configuration; changes count at
+    /// once.
+    #[arg(long = "http.config", value_name = "FILE", default_value = "", hide_default_value = true)]
     pub http_config: String,
-}
-
-/// Serving without what the file asks for would open what is to be closed.
-fn no_http_config(path: &str) -> Result<String, String> {
-    match path {
-        "" => Ok(String::new()),
-        _ => Err("TLS and passwords of the HTTP server are not there yet: put a proxy in front".to_owned()),
-    }
 }
 
 /// `--objstore.config` and `--objstore.config-file`: the bucket.

@@ -1,11 +1,12 @@
 //! The frame of every server process: metrics, probes, signals, the HTTP and the gRPC server.
 
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 
 use axum::Router;
 use futures::FutureExt;
 use tithon_runtime::{
-    GrpcServer, HttpServer, Metrics, Probes, RuntimeError, Shutdown, Supervisor, ops_router,
+    GrpcServer, HttpServer, Metrics, Probes, RuntimeError, Shutdown, Supervisor, TlsError, ops_router,
 };
 use tithon_store::StoreService;
 use tonic::service::Routes;
@@ -36,12 +37,14 @@ impl Process {
         Ok(Process {
             supervisor: Supervisor::new(probes.clone(), shutdown.clone()),
             shutdown,
-            http: HttpServer::bind(&flags.http_address.to_string()).await?,
+            http: bind_http(&flags.http).await?,
             // Every component serves the same two services so far.
             grpc: GrpcServer::bind(&flags.grpc_address.to_string())
                 .await?
                 .with_metrics(&metrics)
-                .with_services(StoreService::SERVICES),
+                .with_services(StoreService::SERVICES)
+                .with_tls(flags.grpc_tls.load()?)
+                .with_max_connection_age(flags.grpc_max_connection_age),
             metrics,
             probes,
             flags: flags.clone(),
@@ -64,7 +67,7 @@ impl Process {
             probes.set_ready(false);
             Ok(())
         };
-        let http = self.http.serve(router, shutdown.clone(), self.flags.http_grace_period);
+        let http = self.http.serve(router, shutdown.clone(), self.flags.http.http_grace_period);
         let grpc = self.grpc.serve(
             routes,
             tithon_proto::FILE_DESCRIPTOR_SET,
@@ -77,6 +80,14 @@ impl Process {
         result?;
         self.supervisor.failure().map_or(Ok(()), |failure| Err(failure.into()))
     }
+}
+
+async fn bind_http(flags: &HttpFlags) -> Result<HttpServer, ProcessError> {
+    let server = HttpServer::bind(&flags.http_address.to_string()).await?;
+    Ok(match flags.http_config.as_str() {
+        "" => server,
+        path => server.with_web_config(Path::new(path))?,
+    })
 }
 
 /// The frame of a process without StoreAPI.
@@ -96,7 +107,7 @@ impl HttpProcess {
         let probes = Probes::default();
         probes.register(&metrics, component);
         Ok(HttpProcess {
-            http: HttpServer::bind(&flags.http_address.to_string()).await?,
+            http: bind_http(flags).await?,
             shutdown: Shutdown::on_signals().map_err(ProcessError::Signals)?,
             metrics,
             probes,
@@ -136,6 +147,9 @@ pub enum ProcessError {
     /// A server could not start or broke.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Signals cannot be listened for.
     #[error("signals: {0}")]
     Signals(std::io::Error),

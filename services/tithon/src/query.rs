@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tithon_query::{
     DedupFunction, Dialect, Endpoint, EndpointError, QueryOptions, QueryService, Source, grpc_routes, router,
 };
-use tithon_runtime::{Cpu, RuntimeError};
+use tithon_runtime::{Cpu, RuntimeError, TlsError};
 use tracing::warn;
 
 use crate::cli::{AnswerFlags, DedupFunc, QueryFlags};
@@ -20,6 +20,9 @@ pub enum QueryError {
     /// The CPU pool could not start.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// TLS towards endpoints cannot be set up.
+    #[error("--grpc-client-tls-*: {0}")]
+    Tls(#[from] TlsError),
     /// An address is none.
     #[error("--endpoint: {0}")]
     Endpoint(#[from] EndpointError),
@@ -34,9 +37,10 @@ pub async fn run(flags: &QueryFlags) -> Result<(), QueryError> {
         info_timeout: flags.info_timeout,
         ..answer_options(&flags.answers)
     };
+    let tls = flags.tls.load()?;
     let mut sources = Vec::new();
     for address in flags.endpoint.iter().chain(&flags.endpoint_strict) {
-        sources.push(Source::Remote(Arc::new(Endpoint::new(address, &options)?)));
+        sources.push(Source::Remote(Arc::new(Endpoint::new(address, &options, tls.clone())?)));
     }
     if sources.is_empty() {
         warn!("no --endpoint is given: every query will find nothing");
@@ -51,6 +55,17 @@ pub async fn run(flags: &QueryFlags) -> Result<(), QueryError> {
     Ok(process.serve(router(service), routes).await?)
 }
 
+/// The names in a list of labels, without what commas at its ends or doubled ones leave.
+fn replica_labels(given: &[String]) -> Vec<String> {
+    let mut labels: Vec<String> = Vec::new();
+    for label in given.iter().map(|label| label.trim()).filter(|label| !label.is_empty()) {
+        if !labels.iter().any(|known| known == label) {
+            labels.push(label.to_owned());
+        }
+    }
+    labels
+}
+
 /// The options that the flags of answers give; the rest stays as it is by default.
 pub fn answer_options(flags: &AnswerFlags) -> QueryOptions {
     let mut options = QueryOptions {
@@ -59,7 +74,7 @@ pub fn answer_options(flags: &AnswerFlags) -> QueryOptions {
         max_samples: flags.max_samples,
         max_bytes: flags.max_bytes,
         lookback_delta: flags.lookback_delta,
-        replica_labels: flags.replica_label.clone(),
+        replica_labels: replica_labels(&flags.replica_label),
         dedup_function: match flags.deduplication {
             DedupFunc::Penalty => DedupFunction::Penalty,
             DedupFunc::Chain => DedupFunction::Chain,

@@ -67,7 +67,7 @@ pub async fn run(flags: &StandaloneFlags) -> Result<(), StandaloneError> {
     let compactor = compaction::start(flags, bucket, &cpu, &process, &store);
     let source = Source::Local(Arc::new(LocalBlocks::new(store.clone())));
     let service = QueryService::new(options(flags), vec![source], cpu, &process.metrics);
-    info!(blocks = store.n_blocks(), url = format!("http://{}", flags.server.http_address), "serving");
+    info!(blocks = store.n_blocks(), url = format!("http://{}", flags.server.http.http_address), "serving");
     let routes = StoreService::new(store, process.probes.clone()).routes();
     let mut pages = router(service);
     if let Some(compactor) = compactor {

@@ -18,7 +18,7 @@ use crate::fanout::{Notes, Scope};
 use crate::job::Job;
 use crate::json::{Part, parts, push_plan};
 use crate::options::Dialect;
-use crate::params::{GoDuration, GoTime, parse_duration};
+use crate::params::{GoDuration, GoTime, parse_duration, quote};
 
 /// Points of one series in a range query.
 const POINTS_MAX: i64 = 11_000;
@@ -136,12 +136,24 @@ async fn answer(service: QueryService, call: Call, read: Read) -> Result<Answer,
     if truncate(&mut result, limit) {
         warnings.push(TRUNCATED.to_owned());
     }
+    warnings.extend(stats_warning(dialect, call.params.get("stats")));
     if wants_analysis(&call) && !analyze {
         warnings.push(NOT_ANALYZABLE.to_owned());
     }
     let stats = (!call.params.get("stats").is_empty()).then_some(&result.stats);
     let parts = parts(result.value, stats, analysis.as_ref(), dialect);
     Ok(Answer { data: Data::Pieces(written(parts, service.inner.cpu.clone(), held)), warnings, infos })
+}
+
+/// Values of `stats` that Prometheus will refuse one day; until then any of them asks for statistics.
+fn stats_warning(dialect: Dialect, stats: &str) -> Option<String> {
+    match (dialect, stats) {
+        (Dialect::Thanos, _) | (Dialect::Prometheus, "" | "true" | "all") => None,
+        (Dialect::Prometheus, other) => Some(format!(
+            "value {} for parameter \"stats\" is deprecated and will be rejected in the next major release, use \"true\" or \"all\"",
+            quote(other)
+        )),
+    }
 }
 
 /// The texts of parts in their order: written on the CPU pool, as many at a time as it has threads.
@@ -235,8 +247,12 @@ impl Arguments<'_> {
         };
         self.check_shard_info()?;
         if timeout.is_some_and(|t| t < Duration::from_micros(1)) {
-            let message = "context deadline exceeded";
-            return Err(ApiError::invalid_parameter(self.options.dialect, "query", message));
+            return Err(match self.options.dialect {
+                Dialect::Prometheus => {
+                    ApiError::invalid_parameter(Dialect::Prometheus, "query", "context deadline exceeded")
+                }
+                Dialect::Thanos => ApiError::timeout("query timed out in query execution"),
+            });
         }
         Ok(query)
     }

@@ -1,26 +1,29 @@
 //! Which path is answered by what, and what all answers have in common: parameters, CORS, gzip, metrics.
 
 use std::future::Future;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use tower_http::compression::CompressionLayer;
+use http_body_util::Limited;
+use tithon_runtime::{compress, url_query};
 
 use super::answer::{Answer, respond};
 use super::{expression, metadata, page, query, status};
 use crate::QueryService;
 use crate::error::ApiError;
 use crate::options::Dialect;
-use crate::params::Params;
+use crate::params::{Params, read_multipart};
 
 /// Form bodies are read up to here, as Go does.
 const FORM_BYTES_MAX: usize = 10 << 20;
+/// A form body must be here after this time.
+const FORM_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// The HTTP API and the page at `/`. Probes and `/metrics` are not among it: every component has those.
 pub fn router(service: QueryService) -> Router {
@@ -34,7 +37,7 @@ pub fn router(service: QueryService) -> Router {
         .route("/api/v1/query_exemplars", get_or_post("exemplars", expression::exemplars))
         .route("/api/v1/series", get_or_post("series", metadata::series))
         .route("/api/v1/labels", get_or_post("label_names", metadata::label_names))
-        .route("/api/v1/label/{name}/values", get(label_values))
+        .route("/api/v1/label/{name}/values", no_other_methods(get(label_values), "GET, OPTIONS"))
         .route("/api/v1/stores", get_only("stores", status::stores))
         .route("/api/v1/rules", get_only("rules", status::rules))
         .route("/api/v1/alerts", get_only("alerts", status::alerts))
@@ -54,8 +57,7 @@ pub fn router(service: QueryService) -> Router {
     router
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(service.clone(), cors))
-        .layer(CompressionLayer::new())
-        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(service.inner.cpu.clone(), compress))
         .with_state(service)
 }
 
@@ -71,9 +73,7 @@ where
     F: Fn(QueryService, Call) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<Answer, ApiError>> + Send,
 {
-    get(async move |State(service): State<QueryService>, request: Request| {
-        run(service, handler, String::new(), request, answer).await
-    })
+    no_other_methods(on_get(handler, answer), "GET, OPTIONS")
 }
 
 fn get_or_post<F, Fut>(handler: &'static str, answer: F) -> MethodRouter<QueryService>
@@ -82,9 +82,28 @@ where
     Fut: Future<Output = Result<Answer, ApiError>> + Send,
 {
     let post = answer.clone();
-    get_only(handler, answer).post(async move |State(service): State<QueryService>, request: Request| {
-        run(service, handler, String::new(), request, post).await
+    let both =
+        on_get(handler, answer).post(async move |State(service): State<QueryService>, request: Request| {
+            run(service, handler, String::new(), request, post).await
+        });
+    no_other_methods(both, "GET, OPTIONS, POST")
+}
+
+fn on_get<F, Fut>(handler: &'static str, answer: F) -> MethodRouter<QueryService>
+where
+    F: Fn(QueryService, Call) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Answer, ApiError>> + Send,
+{
+    get(async move |State(service): State<QueryService>, request: Request| {
+        run(service, handler, String::new(), request, answer).await
     })
+}
+
+fn no_other_methods(
+    methods: MethodRouter<QueryService>,
+    allowed: &'static str,
+) -> MethodRouter<QueryService> {
+    methods.head(move || method_not_allowed(allowed)).fallback(move || method_not_allowed(allowed))
 }
 
 async fn label_values(
@@ -122,22 +141,42 @@ where
     response
 }
 
+/// Reads the parameters out of the URL and, for POST, out of the form in the body.
 async fn read_params(request: Request) -> Result<Params, ApiError> {
-    let query = request.uri().query().unwrap_or_default().to_owned();
-    let is_form = request.method() == Method::POST
-        && content_type(request.headers()).starts_with("application/x-www-form-urlencoded");
-    let form = if is_form {
-        Bytes::from_request(request, &())
-            .await
-            .map_err(|e| ApiError::bad_data(format!("error parsing form values: {e}")))?
-    } else {
-        Bytes::new()
+    let query = url_query(&request).to_owned();
+    if request.method() != Method::POST {
+        return Ok(Params::parse(b"", &query));
+    }
+    let wrong = |e: String| ApiError::bad_data(format!("error parsing form values: {e}"));
+    let content_type = content_type(request.headers()).to_owned();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let body = Body::new(Limited::new(request.into_body(), FORM_BYTES_MAX));
+    let reading = async {
+        match media_type.as_str() {
+            "application/x-www-form-urlencoded" => {
+                let form = axum::body::to_bytes(body, usize::MAX).await.map_err(|e| wrong(e.to_string()))?;
+                Ok(Params::parse(&form, &query))
+            }
+            "multipart/form-data" => {
+                let pairs = read_multipart(body, &content_type).await.map_err(wrong)?;
+                Ok(Params::parse(b"", &query).with(pairs))
+            }
+            _ => Ok(Params::parse(b"", &query)),
+        }
     };
-    Ok(Params::parse(&form, &query))
+    tokio::time::timeout(FORM_TIME_MAX, reading)
+        .await
+        .unwrap_or_else(|_| Err(wrong(format!("the body did not come within {FORM_TIME_MAX:?}"))))
 }
 
 fn content_type(headers: &HeaderMap) -> &str {
     headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default()
+}
+
+/// What Go's router answers to a method that a path does not have; HEAD is one of them.
+async fn method_not_allowed(allowed: &'static str) -> Response {
+    let headers = [(header::ALLOW, allowed), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    (StatusCode::METHOD_NOT_ALLOWED, headers, "Method Not Allowed\n").into_response()
 }
 
 async fn not_found(uri: Uri) -> Response {

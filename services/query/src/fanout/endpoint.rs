@@ -8,6 +8,7 @@ use tithon_engine::SelectedSeries;
 use tithon_promql::{Charge, OverBudget};
 use tithon_proto::thanos::info::{InfoRequest, info_client::InfoClient};
 use tithon_proto::thanos::store_client::StoreClient;
+use tithon_runtime::ClientTls;
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint as Dial};
 use tonic::{Request, Status};
@@ -123,9 +124,13 @@ impl From<EndpointError> for Ended {
 }
 
 impl Endpoint {
-    /// An endpoint at `address` (`host:port`), with the time limits of `options`. Nothing is sent yet; must be called
-    /// inside a tokio runtime.
-    pub fn new(address: &str, options: &crate::QueryOptions) -> Result<Endpoint, EndpointError> {
+    /// An endpoint at `address` (`host:port`), with the time limits of `options`, behind TLS where it is given. Nothing is
+    /// sent yet; must be called inside a tokio runtime.
+    pub fn new(
+        address: &str,
+        options: &crate::QueryOptions,
+        tls: Option<ClientTls>,
+    ) -> Result<Endpoint, EndpointError> {
         let dial = Dial::from_shared(format!("http://{address}"))
             .map_err(|e| EndpointError::Address { address: address.to_owned(), reason: e.to_string() })?
             .connect_timeout(options.info_timeout)
@@ -136,7 +141,7 @@ impl Endpoint {
             .tcp_nodelay(true);
         Ok(Endpoint {
             address: address.to_owned(),
-            channel: dial.connect_lazy(),
+            channel: tithon_runtime::dial(dial, tls),
             settings: EndpointSettings {
                 info_timeout: options.info_timeout,
                 response_timeout: options.store_response_timeout,

@@ -36,7 +36,7 @@ pub(crate) async fn serve_grpc(routes: Routes) -> SocketAddr {
 }
 
 pub(crate) fn endpoint(address: SocketAddr, options: &QueryOptions) -> Source {
-    Source::Remote(Arc::new(Endpoint::new(&address.to_string(), options).expect("an address")))
+    Source::Remote(Arc::new(Endpoint::new(&address.to_string(), options, None).expect("an address")))
 }
 
 pub(crate) fn get(path: &str, params: Value) -> Value {

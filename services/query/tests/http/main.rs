@@ -3,6 +3,7 @@
 mod blocks;
 mod compare;
 mod endpoints;
+mod forms;
 mod hostile;
 mod plans;
 mod replay;

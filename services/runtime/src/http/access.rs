@@ -1,0 +1,157 @@
+//! Who gets in: passwords, rate limit and headers of the web configuration, around all routes.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use sha2::{Digest, Sha256};
+use tracing::error;
+
+use super::web_config::{WebConfig, WebConfigError};
+
+/// Checked passwords that are remembered: bcrypt takes a tenth of a second each.
+const REMEMBERED_MAX: usize = 1000;
+/// What an unknown user's password is compared with, so that answers for known and unknown users take as long.
+const NOBODYS_HASH: &str = "$2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
+
+/// The web configuration as the file has it now. Clones share it.
+#[derive(Clone)]
+pub(super) struct Access {
+    path: Arc<PathBuf>,
+    current: Arc<Mutex<(Option<SystemTime>, Arc<WebConfig>)>>,
+    /// Whether user, hash and password belong together, by the SHA-256 of all three.
+    remembered: Arc<Mutex<HashMap<[u8; 32], bool>>>,
+    /// One password is checked at a time, so that wrong ones cannot take all processors.
+    checking: Arc<tokio::sync::Mutex<()>>,
+    bucket: Arc<Mutex<Tokens>>,
+}
+
+/// How many more requests the rate limit lets in now.
+struct Tokens {
+    left: f64,
+    at: Instant,
+}
+
+impl Access {
+    /// Reads the file; errors name what is wrong in it.
+    pub(super) fn new(path: PathBuf) -> Result<Access, WebConfigError> {
+        let config = WebConfig::read(&path)?;
+        let burst = config.rate_limit().map_or(0, |(_, burst)| burst);
+        let written = std::fs::metadata(&path).and_then(|m| m.modified()).ok();
+        Ok(Access {
+            path: Arc::new(path),
+            current: Arc::new(Mutex::new((written, Arc::new(config)))),
+            remembered: Arc::default(),
+            checking: Arc::default(),
+            bucket: Arc::new(Mutex::new(Tokens { left: f64::from(burst), at: Instant::now() })),
+        })
+    }
+
+    /// What the file says, read again when it has changed.
+    pub(super) fn config(&self) -> Result<Arc<WebConfig>, WebConfigError> {
+        let written = std::fs::metadata(&*self.path).and_then(|m| m.modified()).ok();
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.0 != written || written.is_none() {
+            current.1 = Arc::new(WebConfig::read(&self.path)?);
+            current.0 = written;
+        }
+        Ok(Arc::clone(&current.1))
+    }
+
+    fn is_within_rate(&self, config: &WebConfig) -> bool {
+        let Some((interval, burst)) = config.rate_limit() else { return true };
+        let mut tokens = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let earned = now.duration_since(tokens.at).as_secs_f64() / interval.as_secs_f64();
+        tokens.left = (tokens.left + earned).min(f64::from(burst));
+        tokens.at = now;
+        let within = tokens.left >= 1.0;
+        if within {
+            tokens.left -= 1.0;
+        }
+        within
+    }
+
+    async fn knows(&self, config: &WebConfig, headers: &HeaderMap) -> bool {
+        let Some((user, password)) = credentials(headers) else { return false };
+        let hash = config.hash_of(&user);
+        let compared = hash.unwrap_or(NOBODYS_HASH).to_owned();
+        let key = digest([&user, &compared, &password]);
+        let remembered = || self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = remembered().get(&key).copied();
+        let right = match known {
+            Some(right) => right,
+            None => {
+                let _turn = self.checking.lock().await;
+                let check = move || bcrypt::verify(password, &compared).unwrap_or(false);
+                let right = tokio::task::spawn_blocking(check).await.unwrap_or(false);
+                let mut remembered = remembered();
+                if remembered.len() >= REMEMBERED_MAX {
+                    remembered.clear();
+                }
+                remembered.insert(key, right);
+                right
+            }
+        };
+        right && hash.is_some()
+    }
+}
+
+fn digest(parts: [&str; 3]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+/// User and password of an `Authorization: Basic` header.
+fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?;
+    let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}
+
+/// Lets a request through to the routes, or says why not.
+pub(super) async fn check(State(access): State<Access>, request: Request<Body>, next: Next) -> Response {
+    let config = match access.config() {
+        Ok(config) => config,
+        Err(error) => {
+            error!(error = %error, "the web configuration cannot be used");
+            return refusal(StatusCode::INTERNAL_SERVER_ERROR);
+        }
+    };
+    if !access.is_within_rate(&config) {
+        return refusal(StatusCode::TOO_MANY_REQUESTS);
+    }
+    let mut response = if !config.has_users() || access.knows(&config, request.headers()).await {
+        next.run(request).await
+    } else {
+        let mut refused = refusal(StatusCode::UNAUTHORIZED);
+        refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
+        refused
+    };
+    for (name, value) in config.headers() {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+fn refusal(status: StatusCode) -> Response {
+    (status, format!("{}\n", status.canonical_reason().unwrap_or_default())).into_response()
+}

@@ -1,0 +1,129 @@
+//! One HTTP connection, from the accepted socket to its end.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::Watcher;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+use tracing::debug;
+
+use super::long_query::{AnswerBody, CutLines, NextRequest};
+
+/// A TLS handshake may take this long.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// The head of a request must be here after this time; an idle connection is closed by it too.
+const HEAD_MAX: Duration = Duration::from_secs(60);
+/// A client that takes nothing of its answer for this long has gone.
+const STALL_MAX: Duration = Duration::from_secs(60);
+/// A head of a request may have this many bytes behind its first line.
+const HEAD_BYTES_MAX: usize = 1 << 20;
+/// Requests of one HTTP/2 connection under way.
+const STREAMS_MAX: u32 = 250;
+
+/// Serves one connection until its end, or gently ends it when the watcher says so.
+pub(super) async fn serve(
+    stream: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    router: axum::Router,
+    watcher: Watcher,
+) {
+    // Without this the last packet of an answer waits for the acknowledgement of the one before: 40 ms.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(error = %error, "connection is gone");
+        return;
+    }
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(STALL_MAX));
+    let stream = Box::pin(stream);
+    let ended = match tls {
+        None => serve_http1(stream, router, watcher).await,
+        Some(config) => {
+            let handshake = TlsAcceptor::from(config).accept(stream);
+            match tokio::time::timeout(HANDSHAKE_MAX, handshake).await {
+                Err(_) => return debug!("TLS handshake took too long"),
+                Ok(Err(error)) => return debug!(error = %error, "TLS handshake failed"),
+                Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                    serve_http2(stream, router, watcher).await
+                }
+                Ok(Ok(stream)) => serve_http1(stream, router, watcher).await,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        debug!(error = %error, "connection ended early");
+    }
+}
+
+async fn serve_http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: S,
+    router: axum::Router,
+    watcher: Watcher,
+) -> hyper::Result<()> {
+    let next = NextRequest::default();
+    let stream = CutLines::new(stream, next.clone());
+    let service = service_fn(move |request| answer(request, router.clone(), next.clone()));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    watcher.watch(connection).await
+}
+
+async fn serve_http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: S,
+    router: axum::Router,
+    watcher: Watcher,
+) -> hyper::Result<()> {
+    let service =
+        service_fn(move |request: Request<Incoming>| router.clone().oneshot(request.map(Body::new)));
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .keep_alive_interval(HEAD_MAX)
+        .keep_alive_timeout(HANDSHAKE_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    watcher.watch(connection).await
+}
+
+/// Answers one request of an HTTP/1 connection.
+async fn answer(
+    mut request: Request<Incoming>,
+    router: axum::Router,
+    next: NextRequest,
+) -> Result<Response<Body>, Infallible> {
+    if next.is_too_long() {
+        return Ok(too_long());
+    }
+    if let Some(query) = next.take_query() {
+        request.extensions_mut().insert(query);
+    }
+    let has_body = !request.body().is_end_stream();
+    let response = router.oneshot(request.map(Body::new)).await?;
+    if has_body {
+        return Ok(response);
+    }
+    Ok(response.map(|body| Body::new(AnswerBody { body, next })))
+}
+
+fn too_long() -> Response<Body> {
+    const TEXT: &str = "431 Request Header Fields Too Large";
+    let mut response = Response::new(Body::from(TEXT));
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}

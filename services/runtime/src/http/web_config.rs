@@ -1,0 +1,298 @@
+//! The file that `--http.config` names: TLS, passwords, headers and rate limit of an HTTP server.
+//! Prometheus exporter-toolkit `docs/web-configuration.md`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::tls::{ClientAuth, Pem, ServerTlsOptions, TlsError, TlsVersion};
+
+/// Why a web configuration cannot be used. No variant holds a value of the file: it may be a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum WebConfigError {
+    /// The file cannot be read.
+    #[error("--http.config {path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// No YAML, an unknown key, or a value of the wrong form.
+    #[error("--http.config {path}:{line}:{column}: {reason}")]
+    Yaml {
+        /// The file.
+        path: PathBuf,
+        /// From 1 on; 0 where it is not known.
+        line: u64,
+        /// From 1 on; 0 where it is not known.
+        column: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A value that is not allowed.
+    #[error("--http.config {path}: {key}: {reason}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The TLS settings cannot be used.
+    #[error("--http.config {path}: tls_server_config: {source}")]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: TlsError,
+    },
+}
+
+/// The content of the file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WebConfig {
+    tls_server_config: TlsConfig,
+    http_server_config: HttpConfig,
+    rate_limit: RateLimit,
+    /// Bcrypt hashes by user.
+    basic_auth_users: BTreeMap<String, Secret>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TlsConfig {
+    cert: Secret,
+    key: Secret,
+    client_ca: Secret,
+    cert_file: String,
+    key_file: String,
+    client_ca_file: String,
+    client_auth_type: String,
+    client_allowed_sans: Vec<String>,
+    cipher_suites: Vec<String>,
+    curve_preferences: Vec<String>,
+    min_version: Option<String>,
+    max_version: Option<String>,
+    /// The library's own order of suites is used in any case, which prefers the server's.
+    #[allow(dead_code, reason = "accepted, as upstream has it without effect too")]
+    prefer_server_cipher_suites: Option<bool>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct HttpConfig {
+    http2: bool,
+    headers: BTreeMap<String, String>,
+}
+
+impl Default for HttpConfig {
+    fn default() -> HttpConfig {
+        HttpConfig { http2: true, headers: BTreeMap::new() }
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RateLimit {
+    burst: u32,
+    interval: String,
+}
+
+/// A text that is never shown.
+#[derive(Clone, Default, Deserialize)]
+struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<secret>")
+    }
+}
+
+/// Headers that may be set, and their values where not all are allowed.
+const HEADERS: [(&str, &[&str]); 5] = [
+    ("Strict-Transport-Security", &[]),
+    ("X-Content-Type-Options", &["nosniff"]),
+    ("X-Frame-Options", &["deny", "sameorigin"]),
+    ("X-XSS-Protection", &[]),
+    ("Content-Security-Policy", &[]),
+];
+
+impl WebConfig {
+    /// Reads and checks the file.
+    pub(super) fn read(path: &Path) -> Result<WebConfig, WebConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| WebConfigError::File { path: path.to_owned(), source })?;
+        let config: Option<WebConfig> =
+            serde_saphyr::from_str(&text).map_err(|error| yaml_error(path, &error))?;
+        let config = config.unwrap_or_default();
+        config.check(path)?;
+        Ok(config)
+    }
+
+    fn check(&self, path: &Path) -> Result<(), WebConfigError> {
+        let wrong =
+            |key: String, reason: String| Err(WebConfigError::Value { path: path.to_owned(), key, reason });
+        for (name, value) in &self.http_server_config.headers {
+            match HEADERS.iter().find(|(known, _)| known == name) {
+                None => return wrong(format!("headers.{name}"), "this header cannot be configured".into()),
+                Some((_, [])) => {}
+                Some((_, allowed)) if allowed.contains(&value.as_str()) => {}
+                Some((_, allowed)) => {
+                    return wrong(format!("headers.{name}"), format!("expected one of {allowed:?}"));
+                }
+            }
+        }
+        for (user, hash) in &self.basic_auth_users {
+            if hash.0.parse::<bcrypt::HashParts>().is_err() {
+                return wrong(format!("basic_auth_users.{user}"), "the value is no bcrypt hash".into());
+            }
+        }
+        if self.interval().is_err() {
+            return wrong("rate_limit.interval".into(), "expected a duration such as 100ms".into());
+        }
+        Ok(())
+    }
+
+    /// What TLS is to be made of; `None` where no key of TLS is given.
+    pub(super) fn tls(&self, path: &Path) -> Result<Option<ServerTlsOptions>, WebConfigError> {
+        self.tls_options(path).map_err(|source| WebConfigError::Tls { path: path.to_owned(), source })
+    }
+
+    fn tls_options(&self, path: &Path) -> Result<Option<ServerTlsOptions>, TlsError> {
+        let tls = &self.tls_server_config;
+        // Relative paths begin where the file is.
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let pem = |file: &str, text: &Secret| match (file, text.0.as_str()) {
+            ("", "") => None,
+            ("", text) => Some(Pem::Text(text.to_owned())),
+            (file, _) => Some(Pem::File(folder.join(file))),
+        };
+        let cert = pem(&tls.cert_file, &tls.cert);
+        let key = pem(&tls.key_file, &tls.key);
+        let client_ca = pem(&tls.client_ca_file, &tls.client_ca);
+        let (cert, key) = match (cert, key) {
+            (Some(cert), Some(key)) => (cert, key),
+            (None, None) if client_ca.is_none() && tls.client_auth_type.is_empty() => return Ok(None),
+            _ => return Err(TlsError::Together("cert_file (or cert)", "key_file (or key)")),
+        };
+        let version = |text: &Option<String>, default| match text {
+            Some(text) => TlsVersion::parse(text),
+            None => Ok(default),
+        };
+        Ok(Some(ServerTlsOptions {
+            cert,
+            key,
+            client_ca,
+            client_auth: ClientAuth::parse(&tls.client_auth_type)?,
+            client_allowed_sans: tls.client_allowed_sans.clone(),
+            min_version: version(&tls.min_version, TlsVersion::V12)?,
+            max_version: version(&tls.max_version, TlsVersion::V13)?,
+            cipher_suites: tls.cipher_suites.clone(),
+            curves: tls.curve_preferences.clone(),
+            alpn: if self.http_server_config.http2 { vec!["h2", "http/1.1"] } else { vec!["http/1.1"] },
+        }))
+    }
+
+    /// Headers of every answer.
+    pub(super) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.http_server_config.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether nobody gets in without a password.
+    pub(super) fn has_users(&self) -> bool {
+        !self.basic_auth_users.is_empty()
+    }
+
+    /// The bcrypt hash of a user's password.
+    pub(super) fn hash_of(&self, user: &str) -> Option<&str> {
+        self.basic_auth_users.get(user).map(|hash| hash.0.as_str())
+    }
+
+    /// One request is let in an interval, and `burst` at once; `None` is no limit.
+    pub(super) fn rate_limit(&self) -> Option<(Duration, u32)> {
+        let interval = self.interval().ok().filter(|interval| !interval.is_zero())?;
+        Some((interval, self.rate_limit.burst))
+    }
+
+    fn interval(&self) -> Result<Duration, humantime::DurationError> {
+        match self.rate_limit.interval.as_str() {
+            "" | "0" => Ok(Duration::ZERO),
+            text => humantime::parse_duration(text),
+        }
+    }
+}
+
+/// Where the mistake is and of which kind, without the file's values.
+fn yaml_error(path: &Path, error: &serde_saphyr::Error) -> WebConfigError {
+    let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
+    let text = error.without_snippet().to_string();
+    let names_a_key = ["unknown field", "missing field", "duplicate"];
+    let reason = match names_a_key.iter().find_map(|word| text.find(word)) {
+        Some(at) => text[at..].lines().next().unwrap_or_default().to_owned(),
+        None => "this is no YAML of the form that is expected here".to_owned(),
+    };
+    WebConfigError::Yaml { path: path.to_owned(), line, column, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<WebConfig, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("web.yml");
+        std::fs::write(&path, text).unwrap();
+        let read = WebConfig::read(&path).and_then(|config| config.tls(&path).map(|_| config));
+        read.map_err(|e| e.to_string().replace(dir.path().to_str().unwrap(), "DIR"))
+    }
+
+    const HASH: &str = "$2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
+
+    #[test]
+    fn all_keys_are_read() {
+        assert!(!read("").unwrap().has_users());
+        let text = format!(
+            "tls_server_config:\n  cert_file: c.pem\n  key_file: k.pem\n  client_auth_type: NoClientCert\n  min_version: TLS13\n\
+             http_server_config:\n  http2: false\n  headers:\n    X-Frame-Options: deny\n\
+             rate_limit:\n  interval: 100ms\n  burst: 3\nbasic_auth_users:\n  ann: {HASH}\n"
+        );
+        let config = read(&text).unwrap();
+        assert_eq!(config.hash_of("ann"), Some(HASH));
+        assert_eq!(config.rate_limit(), Some((Duration::from_millis(100), 3)));
+        assert_eq!(config.headers().collect::<Vec<_>>(), [("X-Frame-Options", "deny")]);
+        let tls = config.tls(Path::new("/etc/web.yml")).unwrap().unwrap();
+        assert_eq!(tls.cert, Pem::File("/etc/c.pem".into()));
+        assert_eq!(tls.alpn, ["http/1.1"]);
+        assert!(!format!("{config:?}").contains("QOau"), "secrets are not shown");
+    }
+
+    #[test]
+    fn mistakes_are_named_without_their_values() {
+        for (text, expected) in [
+            ("tls_server_confg: {}", "DIR/web.yml:1:1: unknown field"),
+            (
+                "basic_auth_users: geheim",
+                "DIR/web.yml:1:19: this is no YAML of the form that is expected here",
+            ),
+            ("basic_auth_users: {ann: geheim}", "basic_auth_users.ann: the value is no bcrypt hash"),
+            (
+                "tls_server_config: {cert_file: x}",
+                "tls_server_config: cert_file (or cert) and key_file (or key)",
+            ),
+            ("tls_server_config: {cert_file: x, key_file: y, min_version: SSL3}", "TLS version \"SSL3\""),
+            ("http_server_config: {headers: {X-Geheim: geheim}}", "headers.X-Geheim: this header cannot be"),
+            ("http_server_config: {headers: {X-Frame-Options: geheim}}", "expected one of"),
+            ("rate_limit: {interval: geheim}", "rate_limit.interval: expected a duration"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+            assert!(!error.contains("geheim"), "{error}");
+        }
+    }
+}
