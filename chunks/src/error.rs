@@ -76,7 +76,7 @@ pub enum ChunkError {
     #[error("histogram in chunk: {0}")]
     Histogram(#[from] HistogramError),
     /// An encoding that this call cannot decode.
-    #[error("chunk encoding {0:?} is not supported here")]
+    #[error("chunk encoding {} is not supported here", named(.0))]
     UnsupportedEncoding(Encoding),
     /// An aggregate that a downsampled chunk does not hold.
     #[error("aggregate {0} does not exist in this chunk")]
@@ -91,5 +91,13 @@ impl ChunkError {
             ChunkError::NoAggregate(_) => ErrorKind::NotFound,
             _ => ErrorKind::Corrupt,
         }
+    }
+}
+
+/// A known encoding by its name, an unknown one by its byte.
+fn named(encoding: &Encoding) -> String {
+    match encoding {
+        Encoding::Unknown(byte) => format!("{byte} (unknown)"),
+        known => format!("{known:?}"),
     }
 }

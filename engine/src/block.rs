@@ -9,7 +9,8 @@ use tithon_index::{IndexHeader, Labels};
 
 use crate::{
     BlockError, BlockFile, BlockId, BlockMeta, FileRange, LabelRequest, LabelSelect, LabelStep, Select,
-    SelectRequest, SeriesBatch, Step, Tombstones, mmap::Map,
+    SelectRequest, SeriesBatch, Step, Tombstones,
+    mmap::{FileStamp, MappedFile},
 };
 
 /// A block on local disk, ready to be read. Its files are mapped, not read.
@@ -17,11 +18,13 @@ use crate::{
 pub struct Block {
     dir: PathBuf,
     meta: BlockMeta,
-    index: Map,
+    index: MappedFile,
     header: Arc<IndexHeader>,
     segments: Vec<Bytes>,
-    segment_maps: Vec<Map>,
+    segment_maps: Vec<MappedFile>,
     tombstones: Arc<Tombstones>,
+    /// What lay under the names of its files when it was opened.
+    files: Vec<(Box<str>, Option<FileStamp>)>,
 }
 
 impl Block {
@@ -29,6 +32,8 @@ impl Block {
     /// offsets, and the header of every segment. Lists, entries and chunks are checked when they are read.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Block, BlockError> {
         let dir = dir.into();
+        // Looked at first: a file that is replaced meanwhile counts as replaced.
+        let files = stamps(&dir);
         let meta_path = dir.join("meta.json");
         let bytes = std::fs::read(&meta_path).map_err(BlockError::io(&meta_path))?;
         let meta = BlockMeta::parse(&bytes).map_err(|source| BlockError::Meta { path: meta_path, source })?;
@@ -37,13 +42,15 @@ impl Block {
             return Err(BlockError::WrongId { path: dir, found: meta.ulid, expected });
         }
         let index_path = dir.join("index");
-        let index = Map::open(&index_path).map_err(BlockError::io(&index_path))?;
-        let header = IndexHeader::from_index(&index.bytes).map_err(BlockError::index(meta.ulid))?;
+        let index = MappedFile::open(&index_path).map_err(BlockError::io(&index_path))?;
+        let header = IndexHeader::from_index(index.bytes()).map_err(BlockError::index(meta.ulid))?;
         let segment_maps = open_segments(&dir.join("chunks"), meta.ulid)?;
         let tombstones = read_tombstones(&dir.join("tombstones"), meta.ulid)?;
-        let segments = segment_maps.iter().map(|map| map.bytes.clone()).collect();
+        let segments = segment_maps.iter().map(|map| map.bytes().clone()).collect();
         let (header, tombstones) = (Arc::new(header), Arc::new(tombstones));
-        Ok(Block { dir, meta, index, header, segments, segment_maps, tombstones })
+        let block = Block { dir, meta, index, header, segments, segment_maps, tombstones, files };
+        block.check()?;
+        Ok(block)
     }
 
     /// The block's id.
@@ -68,7 +75,7 @@ impl Block {
 
     /// The whole index file.
     pub fn index(&self) -> &Bytes {
-        &self.index.bytes
+        self.index.bytes()
     }
 
     /// The segments, in the order that chunk references count them.
@@ -86,19 +93,44 @@ impl Block {
         self.meta.thanos.as_ref().map(|t| t.external_labels()).unwrap_or_default()
     }
 
+    /// Fails when a file from which something was read has been cut since it was mapped: then nothing that was made of
+    /// those bytes counts. To be asked behind each piece of work on them. Costs a look at the end of each file.
+    pub fn check(&self) -> Result<(), BlockError> {
+        let block = self.id();
+        if !self.index.is_intact() {
+            return Err(BlockError::Truncated { block, file: BlockFile::Index });
+        }
+        match self.segment_maps.iter().position(|map| map.was_read() && !map.is_intact()) {
+            Some(i) => Err(BlockError::Truncated { block, file: BlockFile::Segment(i as u32) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the directory still has the files that were opened, told by their inodes, sizes and times.
+    pub fn is_current(&self) -> bool {
+        self.files.iter().all(|(name, stamp)| FileStamp::of(&self.dir.join(&**name)) == *stamp)
+    }
+
+    /// Whether these bytes, such as those of a chunk, are a slice of one of the block's files.
+    pub fn holds(&self, bytes: &[u8]) -> bool {
+        self.segment_maps.iter().chain([&self.index]).any(|map| map.holds(bytes))
+    }
+
     /// Slices of the mapped files. A range that reaches behind the end of its file gives what there is.
     pub fn read(&self, ranges: &[FileRange]) -> Result<Vec<Bytes>, BlockError> {
         ranges.iter().map(|range| self.read_one(range)).collect()
     }
 
     fn read_one(&self, range: &FileRange) -> Result<Bytes, BlockError> {
-        let file = match range.file {
-            BlockFile::Index => &self.index.bytes,
+        let map = match range.file {
+            BlockFile::Index => &self.index,
             BlockFile::Segment(segment) => self
-                .segments
+                .segment_maps
                 .get(segment as usize)
                 .ok_or(BlockError::NoSegment { block: self.id(), segment, segments: self.segments.len() })?,
         };
+        map.set_read();
+        let file = map.bytes();
         let clamp = |at: u64| usize::try_from(at).map_or(file.len(), |at| at.min(file.len()));
         Ok(file.slice(clamp(range.start)..clamp(range.end())))
     }
@@ -110,7 +142,7 @@ impl Block {
             BlockFile::Segment(segment) => self.segment_maps.get(segment as usize),
         };
         let Some(map) = map else { return };
-        let clamp = |at: u64| usize::try_from(at).map_or(map.bytes.len(), |at| at.min(map.bytes.len()));
+        let clamp = |at: u64| usize::try_from(at).map_or(map.bytes().len(), |at| at.min(map.bytes().len()));
         // Whole pages: a part of one may still be needed.
         let start = clamp(range.start) / PAGE * PAGE;
         map.release(start..clamp(range.end()));
@@ -127,7 +159,9 @@ impl Block {
         let mut select = LabelSelect::new(&self.meta, Arc::clone(&self.header), request);
         let mut fetched = Vec::new();
         loop {
-            match select.step(std::mem::take(&mut fetched))? {
+            let step = select.step(std::mem::take(&mut fetched));
+            self.check()?;
+            match step? {
                 LabelStep::Fetch(ranges) => fetched = self.read(&ranges)?,
                 LabelStep::Done(found) => return Ok(found),
             }
@@ -149,7 +183,9 @@ impl BlockSelect<'_> {
     fn next_batch(&mut self) -> Result<Option<SeriesBatch>, BlockError> {
         let mut fetched = Vec::new();
         loop {
-            match self.select.step(std::mem::take(&mut fetched))? {
+            let step = self.select.step(std::mem::take(&mut fetched));
+            self.block.check()?;
+            match step? {
                 Step::Fetch(ranges) => fetched = self.block.read(&ranges)?,
                 Step::Batch(batch) => return Ok(Some(batch)),
                 Step::Done => return Ok(None),
@@ -171,10 +207,15 @@ impl Iterator for BlockSelect<'_> {
     }
 }
 
-/// Maps the files of `chunks/` whose names are numbers, sorted by name.
-fn open_segments(dir: &Path, block: BlockId) -> Result<Vec<Map>, BlockError> {
+/// Maps the files of `chunks/` whose names are numbers, sorted by name. A block without the folder has no chunks: object
+/// storage keeps no empty folders, and Thanos uploads blocks in which no sample is left.
+fn open_segments(dir: &Path, block: BlockId) -> Result<Vec<MappedFile>, BlockError> {
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(BlockError::io(dir))? {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(BlockError::io(dir))?,
+    };
+    for entry in entries {
         let name = entry.map_err(BlockError::io(dir))?.file_name();
         let is_number = name.to_str().is_some_and(|n| n.parse::<u64>().is_ok());
         if is_number {
@@ -185,14 +226,22 @@ fn open_segments(dir: &Path, block: BlockId) -> Result<Vec<Map>, BlockError> {
     let mut segments = Vec::with_capacity(names.len());
     for name in names {
         let path = dir.join(name);
-        let segment = Map::open(&path).map_err(BlockError::io(&path))?;
-        SegmentReader::open(segment.bytes.clone()).map_err(|source| {
+        let segment = MappedFile::open(&path).map_err(BlockError::io(&path))?;
+        SegmentReader::open(segment.bytes().clone()).map_err(|source| {
             let file = BlockFile::Segment(segments.len() as u32);
             BlockError::Chunk { block, file, offset: 0, source }
         })?;
         segments.push(segment);
     }
     Ok(segments)
+}
+
+/// The files of a block under their names: those that are read whole, the index, and the segments.
+fn stamps(dir: &Path) -> Vec<(Box<str>, Option<FileStamp>)> {
+    let chunks = std::fs::read_dir(dir.join("chunks")).into_iter().flatten().flatten();
+    let segments = chunks.filter_map(|entry| Some(format!("chunks/{}", entry.file_name().to_str()?)));
+    let names = ["meta.json", "index", "tombstones"].map(str::to_owned).into_iter().chain(segments);
+    names.map(|name| (name.as_str().into(), FileStamp::of(&dir.join(&name)))).collect()
 }
 
 fn read_tombstones(path: &Path, block: BlockId) -> Result<Tombstones, BlockError> {

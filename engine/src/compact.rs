@@ -71,6 +71,7 @@ pub fn compact(
     let mut writer = BlockWriter::with_symbols(parent, id, symbols.texts.iter().copied())?;
     let sets = SeriesSets::new(sources, maps, parts.range());
     run(sets, &symbols, id, options, |round| writer.write(|content, files| round.write(content, files)))?;
+    blocks.iter().try_for_each(Block::check)?;
     writer.finish(parts)
 }
 
@@ -153,6 +154,7 @@ pub fn compact_split(
             })
         }
     })?;
+    blocks.iter().try_for_each(Block::check)?;
     let finish = |(writer, id): (BlockWriter, &BlockId)| {
         let mut parts = parts.clone();
         if ids.len() > 1 {

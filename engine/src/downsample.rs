@@ -50,6 +50,7 @@ pub fn downsample(
     let mut scan = Scan::new(block.into(), map, TimeRange::ALL);
     let make = |batch| Made::new(batch, &symbols, block.id(), from, targets);
     pipeline(|| scan.next_batch(), make, |made| made.write(&mut writers))?;
+    block.check()?;
     let finish =
         |(writer, target): (BlockWriter, &Target)| writer.finish_like(output_meta(block.meta(), target));
     writers.into_iter().zip(targets).map(finish).collect()

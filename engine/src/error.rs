@@ -94,6 +94,22 @@ pub enum BlockError {
         /// Bytes there are.
         left: u64,
     },
+    /// A file was cut or overwritten while it was mapped: what was read of it does not count.
+    #[error("block {block}: {file} was truncated while mapped")]
+    Truncated {
+        /// The block.
+        block: BlockId,
+        /// The file.
+        file: BlockFile,
+    },
+    /// Something is wrong with a part of a series.
+    #[error("{source}, in series {labels}")]
+    InSeries {
+        /// The labels that the index has of it.
+        labels: Labels,
+        /// What is wrong.
+        source: Box<BlockError>,
+    },
     /// Series or chunks were not given in order.
     #[error("block {block}: {what}")]
     Order {
@@ -179,9 +195,19 @@ impl BlockError {
             BlockError::WrongId { .. } | BlockError::NoSegment { .. } | BlockError::Short { .. } => {
                 ErrorKind::Corrupt
             }
+            BlockError::Truncated { .. } => ErrorKind::Unavailable,
+            BlockError::InSeries { source, .. } => source.kind(),
             BlockError::Order { .. } => ErrorKind::Invalid,
             BlockError::Fetch { kind, .. } => *kind,
             BlockError::Fetched { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// The labels, as the index has them, of the series that is at fault, where one is.
+    pub fn series(&self) -> Option<&Labels> {
+        match self {
+            BlockError::InSeries { labels, .. } => Some(labels),
+            _ => None,
         }
     }
 

@@ -45,7 +45,7 @@ pub use crate::meta::{
     Interval, MatcherRecord, MetaError, RelabelRecord, Resolution, Rewrite, Source, ThanosMeta, UploadTime,
     parse_rfc3339_ms,
 };
-pub use crate::mmap::map as map_file;
+pub use crate::mmap::{MappedFile, map as map_file};
 pub use crate::select::{LabelRequest, LabelSelect, LabelStep, Select, SelectRequest, Step};
 pub use crate::series::{SelectedSeries, SeriesBatch};
 pub use crate::tombstones::{Tombstones, TombstonesError};

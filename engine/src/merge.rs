@@ -9,7 +9,8 @@ use tithon_chunks::EncodedChunk;
 use crate::SelectedSeries;
 
 /// Merges streams that each ascend by labels. Series of equal labels become one: their chunks ascend by time, exact
-/// duplicates are dropped, overlaps stay. After an error the merge is over.
+/// duplicates are dropped, overlaps stay. A stream is read no further than the series taken need. An error comes in its
+/// stream's place: behind the series before it. After it the merge is over.
 pub fn merge<I, E>(streams: impl IntoIterator<Item = I>) -> Merge<I>
 where
     I: Iterator<Item = Result<SelectedSeries, E>>,
@@ -20,18 +21,24 @@ where
         streams,
         losers: Vec::new(),
         winner: 0,
+        taken: false,
+        failed: None,
         state: State::New,
     }
 }
 
 /// The merged stream; made by [`merge`].
-pub struct Merge<I> {
+pub struct Merge<I: Iterator> {
     streams: Vec<I>,
     /// The next series of each stream; `None` when it has ended.
     heads: Vec<Option<SelectedSeries>>,
     /// Of each match, counted from the root at 1, the stream that lost it. Leaves are the streams.
     losers: Vec<usize>,
     winner: usize,
+    /// The head of the winner has been taken and the next one not read yet: nobody may want it.
+    taken: bool,
+    /// An error that was met behind a series that is whole.
+    failed: Option<I::Item>,
     state: State,
 }
 
@@ -76,13 +83,23 @@ where
         }
     }
 
-    /// Takes the least series and plays its stream's matches again.
+    /// Takes the least series.
     fn pop(&mut self) -> Result<Option<SelectedSeries>, E> {
         if self.streams.is_empty() {
             return Ok(None);
         }
+        self.refill()?;
+        let least = self.heads[self.winner].take();
+        self.taken = least.is_some();
+        Ok(least)
+    }
+
+    /// Reads the next series of the stream that was last taken from, and plays its matches again.
+    fn refill(&mut self) -> Result<(), E> {
+        if !std::mem::take(&mut self.taken) {
+            return Ok(());
+        }
         let mut winner = self.winner;
-        let Some(least) = self.heads[winner].take() else { return Ok(None) };
         self.heads[winner] = self.streams[winner].next().transpose()?;
         let mut node = (self.streams.len() + winner) / 2;
         while node > 0 {
@@ -92,20 +109,30 @@ where
             node /= 2;
         }
         self.winner = winner;
-        Ok(Some(least))
+        Ok(())
     }
 
     fn next_joined(&mut self) -> Result<Option<SelectedSeries>, E> {
+        if let Some(failed) = self.failed.take() {
+            return failed.map(Some);
+        }
         if self.state == State::New {
             self.start()?;
             self.state = State::Running;
         }
         let Some(mut series) = self.pop()? else { return Ok(None) };
         let mut joined = false;
-        while self.heads[self.winner].as_ref().is_some_and(|head| head.labels == series.labels) {
-            let Some(same) = self.pop()? else { break };
-            series.chunks.extend(same.chunks);
-            joined = true;
+        loop {
+            if let Err(error) = self.refill() {
+                self.failed = Some(Err(error));
+                break;
+            }
+            match &mut self.heads[self.winner] {
+                Some(head) if head.labels == series.labels => series.chunks.append(&mut head.chunks),
+                _ => break,
+            }
+            self.heads[self.winner] = None;
+            (self.taken, joined) = (true, true);
         }
         if joined {
             join_chunks(&mut series.chunks);
@@ -203,10 +230,11 @@ mod tests {
     }
 
     #[test]
-    fn an_error_ends_the_merge() {
+    fn an_error_comes_behind_the_series_before_it_and_ends_the_merge() {
         let good = vec![Ok(series(0, vec![])), Ok(series(1, vec![]))];
         let bad = vec![Ok(series(0, vec![])), Err("broken")];
         let mut merged = merge([good.into_iter(), bad.into_iter()]);
+        assert_eq!(merged.next(), Some(Ok(series(0, vec![]))));
         assert_eq!(merged.next(), Some(Err("broken")));
         assert_eq!(merged.next(), None);
     }

@@ -1,56 +1,134 @@
 //! Files mapped into memory: the engine's only unsafe code.
 #![allow(unsafe_code)]
 
-use std::fs::File;
+mod guard;
+
+use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use memmap2::{Mmap, UncheckedAdvice};
 
-/// A mapped file.
+use self::guard::Guard;
+
+/// A mapped file. Clones share the map.
+///
+/// The file is not ours alone: when somebody truncates it, what is read behind its end is zeros, and
+/// [`MappedFile::is_intact`] says so. Nothing that was made of the bytes counts before that was asked.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Map {
-    /// All of it; slices keep the map alive.
-    pub(crate) bytes: Bytes,
-    map: Option<Arc<Mmap>>,
+pub struct MappedFile {
+    bytes: Bytes,
+    mapped: Option<Arc<Mapped>>,
 }
 
-struct Owner(Arc<Mmap>);
+/// The guard is dropped before the map.
+#[derive(Debug)]
+struct Mapped {
+    guard: Guard,
+    map: Mmap,
+    /// The last bytes when the file was opened: a file that is cut inside its last page shows zeros there.
+    tail: [u8; TAIL],
+    was_read: AtomicBool,
+}
+
+const TAIL: usize = 8;
+
+struct Owner(Arc<Mapped>);
 
 impl AsRef<[u8]> for Owner {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        &self.0.map
     }
 }
 
-impl Map {
-    /// Maps as [`map`] does.
-    pub(crate) fn open(path: &Path) -> io::Result<Map> {
+/// Which file lies under a name, told by its inode, size and time of the last change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileStamp {
+    inode: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl FileStamp {
+    /// The file that `path` names now; `None` when there is none.
+    pub(crate) fn of(path: &Path) -> Option<FileStamp> {
+        std::fs::metadata(path).ok().map(|metadata| FileStamp::from(&metadata))
+    }
+}
+
+impl From<&Metadata> for FileStamp {
+    fn from(metadata: &Metadata) -> FileStamp {
+        FileStamp {
+            inode: (metadata.dev(), metadata.ino()),
+            size: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+}
+
+impl MappedFile {
+    /// Maps a whole file. Fails as opening does, and with `InvalidInput` on something that is no plain file.
+    pub fn open(path: &Path) -> io::Result<MappedFile> {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file"));
         }
         if metadata.len() == 0 {
-            return Ok(Map::default());
+            return Ok(MappedFile::default());
         }
-        // SAFETY: files of a published block are never written again, neither by us nor by Prometheus or Thanos: a
-        // block is published by renaming its directory and removed by unlinking, which leaves the mapped pages be.
-        let map = Arc::new(unsafe { Mmap::map(&file) }?);
-        Ok(Map { bytes: Bytes::from_owner(Owner(Arc::clone(&map))), map: Some(map) })
+        // SAFETY: a published block is never written again by Prometheus, Thanos or us: it is published by renaming its
+        // directory and removed by unlinking, which leaves the mapped pages be. Should somebody else truncate the file,
+        // the guard keeps the process alive, and readers discard what they read (`is_intact`).
+        let map = unsafe { Mmap::map(&file) }?;
+        let guard = Guard::new(map.as_ptr() as usize, map.len());
+        let mut mapped = Mapped { guard, map, tail: [0; TAIL], was_read: AtomicBool::new(false) };
+        mapped.tail = mapped.last_bytes();
+        let mapped = Arc::new(mapped);
+        Ok(MappedFile { bytes: Bytes::from_owner(Owner(Arc::clone(&mapped))), mapped: Some(mapped) })
+    }
+
+    /// All of it; slices keep the map alive.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Whether all that was read so far were bytes of the file as it was opened. Costs a look at the file's last bytes.
+    pub fn is_intact(&self) -> bool {
+        self.mapped.as_ref().is_none_or(|mapped| mapped.is_intact())
+    }
+
+    /// Whether these bytes lie in the map.
+    pub(crate) fn holds(&self, bytes: &[u8]) -> bool {
+        let (ours, theirs) = (self.bytes.as_ptr_range(), bytes.as_ptr_range());
+        ours.start <= theirs.start && theirs.end <= ours.end && !bytes.is_empty()
+    }
+
+    /// Notes that somebody reads from it.
+    pub(crate) fn set_read(&self) {
+        if let Some(mapped) = self.mapped.as_ref().filter(|mapped| !mapped.was_read.load(Ordering::Relaxed)) {
+            mapped.was_read.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether [`MappedFile::set_read`] was called.
+    pub(crate) fn was_read(&self) -> bool {
+        self.mapped.as_ref().is_some_and(|mapped| mapped.was_read.load(Ordering::Relaxed))
     }
 
     /// Tells the system that these bytes are not needed for now; what is read of them later comes from the file again.
     pub(crate) fn release(&self, range: Range<usize>) {
-        let Some(map) = self.map.as_ref().filter(|map| range.start < range.end && range.end <= map.len())
-        else {
+        let map = self.mapped.as_ref().map(|mapped| &mapped.map);
+        let Some(map) = map.filter(|map| range.start < range.end && range.end <= map.len()) else {
             return;
         };
-        // SAFETY: the map is shared, read-only and of a file: dropped pages are filled with the same bytes when they
-        // are touched again.
+        // SAFETY: the map is read-only, of a file or of zeros: dropped pages are filled with the same bytes when they are
+        // touched again.
         let advised =
             unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len()) };
         // It is a hint: a system that does not take it keeps the pages longer.
@@ -58,32 +136,33 @@ impl Map {
     }
 }
 
-/// Maps a whole file of a published block, or another that is never written again; slices of the result keep the map
-/// alive.
-///
-/// Fails as opening does, and with `InvalidInput` on something that is no plain file.
+impl Mapped {
+    fn is_intact(&self) -> bool {
+        if self.guard.is_broken() {
+            return false;
+        }
+        if self.last_bytes() != self.tail {
+            self.guard.set_broken();
+        }
+        // Reading the last bytes may be what found the file truncated.
+        !self.guard.is_broken()
+    }
+
+    fn last_bytes(&self) -> [u8; TAIL] {
+        let mut tail = [0; TAIL];
+        let skipped = self.map.len().saturating_sub(TAIL);
+        for (i, byte) in tail.iter_mut().take(self.map.len() - skipped).enumerate() {
+            // SAFETY: inside the map. Volatile, because the file may have changed since the bytes were last looked at.
+            *byte = unsafe { self.map.as_ptr().add(skipped + i).read_volatile() };
+        }
+        tail
+    }
+}
+
+/// The bytes of [`MappedFile::open`], for who does without [`MappedFile::is_intact`].
 pub fn map(path: &Path) -> io::Result<Bytes> {
-    Map::open(path).map(|map| map.bytes)
+    MappedFile::open(path).map(|file| file.bytes)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn empty_full_missing_and_directory() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("f");
-        std::fs::write(&path, b"").unwrap();
-        assert_eq!(map(&path).unwrap(), Bytes::new());
-        std::fs::write(&path, b"abc").unwrap();
-        let mapped = Map::open(&path).unwrap();
-        let bytes = mapped.bytes.slice(1..);
-        mapped.release(0..3);
-        mapped.release(2..9);
-        drop(mapped);
-        assert_eq!(bytes, b"bc".as_slice());
-        assert_eq!(map(&dir.path().join("g")).unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert!(map(dir.path()).is_err());
-    }
-}
+mod tests;

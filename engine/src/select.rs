@@ -14,7 +14,7 @@ use bytes::Bytes;
 use rayon::prelude::*;
 use tithon_chunks::{ChunkMeta, EncodedChunk, TimeRange};
 use tithon_index::{
-    IndexHeader, Labels, Matcher, Postings, PostingsPlan, SeriesDecoder, SeriesEntry, SeriesRef,
+    IndexHeader, Labels, Matcher, Planning, Postings, PostingsPlan, SeriesDecoder, SeriesEntry, SeriesRef,
 };
 
 use self::records::{Kind, Place, Records};
@@ -60,6 +60,9 @@ pub enum Step {
 const BATCH_SERIES: usize = 4096;
 /// Chunks fetched at once, unless one series alone has more.
 const BATCH_CHUNKS: usize = 16_384;
+/// The least that [`Select::in_smaller_batches`] leaves of both.
+const BATCH_SERIES_MIN: usize = 256;
+const BATCH_CHUNKS_MIN: usize = 1024;
 /// Series entries that one thread decodes at a time.
 const DECODED_TOGETHER: usize = 256;
 /// Series whose chunks one thread cuts at least.
@@ -82,6 +85,12 @@ pub struct Select {
     /// Series whose chunks are yet to be fetched.
     pending: VecDeque<Pending>,
     yielded: usize,
+    /// What is wrong with the series behind the pending ones: told when they have been yielded and more are wanted.
+    fault: Option<BlockError>,
+    batch_series: usize,
+    batch_chunks: usize,
+    /// Series entries that the last batch asked for.
+    last_batch: usize,
     phase: Phase,
 }
 
@@ -94,7 +103,7 @@ struct Pending {
 
 /// What the next step is handed.
 enum Phase {
-    Begin,
+    Plan(Planning),
     Postings(PostingsPlan),
     Entries {
         ids: Vec<SeriesRef>,
@@ -128,12 +137,25 @@ impl Select {
             asked: 0,
             pending: VecDeque::new(),
             yielded: 0,
-            phase: Phase::Begin,
+            fault: None,
+            batch_series: BATCH_SERIES,
+            batch_chunks: BATCH_CHUNKS,
+            last_batch: 0,
+            phase: Phase::Plan(Planning::default()),
         }
     }
 
+    /// The same selection in batches of 1 / `parts` of the usual size, for a caller that keeps batches of so many
+    /// selections at once.
+    pub fn in_smaller_batches(mut self, parts: usize) -> Select {
+        self.batch_series = (BATCH_SERIES / parts.max(1)).max(BATCH_SERIES_MIN);
+        self.batch_chunks = (BATCH_CHUNKS / parts.max(1)).max(BATCH_CHUNKS_MIN);
+        self
+    }
+
     /// Goes on. `fetched` are the bytes of the ranges that the last step asked for; a range that reaches behind the
-    /// end of its file is answered with what there is. After an error the selection is over.
+    /// end of its file is answered with what there is. A step that asks for no range is a pause in long work. After an
+    /// error the selection is over; the series before the one at fault have been yielded.
     pub fn step(&mut self, fetched: Vec<Bytes>) -> Result<Step, BlockError> {
         let step = self.advance(fetched);
         if step.is_err() {
@@ -145,7 +167,7 @@ impl Select {
     fn advance(&mut self, mut fetched: Vec<Bytes>) -> Result<Step, BlockError> {
         loop {
             let step = match std::mem::replace(&mut self.phase, Phase::Between) {
-                Phase::Begin => self.begin()?,
+                Phase::Plan(planning) => self.plan(planning)?,
                 Phase::Postings(plan) => {
                     let given = std::mem::take(&mut fetched);
                     self.postings = plan.resolve(&given).map_err(BlockError::index(self.block))?;
@@ -154,7 +176,7 @@ impl Select {
                 Phase::Entries { ids, mut records } => {
                     let missing = records.accept(std::mem::take(&mut fetched))?;
                     if missing.is_empty() {
-                        self.decode_entries(&ids, &records)?;
+                        self.decode_entries(&ids, &records);
                         None
                     } else {
                         self.phase = Phase::Entries { ids, records };
@@ -164,7 +186,7 @@ impl Select {
                 Phase::Chunks { series, mut records } => {
                     let missing = records.accept(std::mem::take(&mut fetched))?;
                     if missing.is_empty() {
-                        self.batch(series, &records)?
+                        self.batch(series, &records)
                     } else {
                         self.phase = Phase::Chunks { series, records };
                         Some(Step::Fetch(missing))
@@ -182,9 +204,14 @@ impl Select {
         }
     }
 
-    fn begin(&mut self) -> Result<Option<Step>, BlockError> {
-        let plan = PostingsPlan::new(&self.header, &self.request.matchers, 0)
-            .map_err(BlockError::index(self.block))?;
+    fn plan(&mut self, mut planning: Planning) -> Result<Option<Step>, BlockError> {
+        let more = planning.step(&self.header, &self.request.matchers);
+        if more.map_err(BlockError::index(self.block))? {
+            self.phase = Phase::Plan(planning);
+            return Ok(Some(Step::Fetch(Vec::new())));
+        }
+        let plan = planning.finish(&self.header, &self.request.matchers, 0, 0);
+        let plan = plan.map_err(BlockError::index(self.block))?;
         let ranges: Vec<FileRange> = plan.ranges().iter().map(index_range).collect();
         self.phase = Phase::Postings(plan);
         Ok((!ranges.is_empty()).then_some(Step::Fetch(ranges)))
@@ -196,13 +223,21 @@ impl Select {
             0 => usize::MAX,
             limit => limit - self.yielded,
         };
+        if left > 0
+            && self.pending.is_empty()
+            && let Some(fault) = self.fault.take()
+        {
+            return Err(fault);
+        }
         if left == 0 || (self.pending.is_empty() && self.asked == self.postings.len()) {
             self.phase = Phase::Done;
             return Ok(None);
         }
         if self.pending.is_empty() {
             let from = self.asked;
-            self.asked = self.postings.len().min(from + BATCH_SERIES);
+            // Under a limit no more series than are wanted, and more only where these have no chunk in the range.
+            self.last_batch = left.max(self.last_batch.saturating_mul(2)).min(self.batch_series);
+            self.asked = self.postings.len().min(from + self.last_batch);
             let ids: Vec<SeriesRef> = self.postings.iter().skip(from).take(self.asked - from).collect();
             let records = entry_records(self.block, self.entries, &self.header, &ids);
             let ranges = records.ranges();
@@ -230,7 +265,7 @@ impl Select {
         let mut n_chunks = 0;
         while let Some(next) = self.pending.front() {
             n_chunks += next.chunks.len();
-            if series.len() == most || (!series.is_empty() && n_chunks > BATCH_CHUNKS) {
+            if series.len() == most || (!series.is_empty() && n_chunks > self.batch_chunks) {
                 break;
             }
             series.extend(self.pending.pop_front());
@@ -240,48 +275,72 @@ impl Select {
 
     /// Queues the series that have a chunk in range which is not wholly deleted, decoded on as many threads as the pool
     /// has.
-    fn decode_entries(&mut self, ids: &[SeriesRef], records: &Records) -> Result<(), BlockError> {
+    fn decode_entries(&mut self, ids: &[SeriesRef], records: &Records) {
         let parts = ids.par_chunks(DECODED_TOGETHER).enumerate();
-        let decoded: Vec<Result<Vec<Pending>, BlockError>> =
+        let decoded: Vec<(Vec<Pending>, Option<BlockError>)> =
             parts.map(|(part, ids)| self.entries(ids, part * DECODED_TOGETHER, records)).collect();
-        for pending in decoded {
-            self.pending.extend(pending?);
+        for (pending, fault) in decoded {
+            self.pending.extend(pending);
+            if fault.is_some() {
+                self.end_at(fault);
+                break;
+            }
         }
-        Ok(())
     }
 
-    /// The series of some ids, the first one's entry being record `first`.
+    /// Asks for no more series than are pending: the one behind them is at fault.
+    fn end_at(&mut self, fault: Option<BlockError>) {
+        self.fault = fault;
+        self.asked = self.postings.len();
+    }
+
+    /// The series of some ids, the first one's entry being record `first`, up to one whose entry is damaged.
     fn entries(
         &self,
         ids: &[SeriesRef],
         first: usize,
         records: &Records,
-    ) -> Result<Vec<Pending>, BlockError> {
+    ) -> (Vec<Pending>, Option<BlockError>) {
         let mut decoder = SeriesDecoder::new(&self.header);
         let mut entry = SeriesEntry::default();
         let mut pending = Vec::with_capacity(ids.len());
         for (i, id) in ids.iter().enumerate() {
-            let bytes = records.bytes(first + i)?;
-            entry
-                .decode(bytes, self.header.series_offset(*id), self.request.range)
-                .map_err(BlockError::index(self.block))?;
-            let deleted = self.tombstones.of(u64::from(id.0));
-            if !deleted.is_empty() {
-                entry.chunks.retain(|c| !deleted.iter().any(|d| d.covers(c.range())));
+            let read =
+                records.bytes(first + i).and_then(|bytes| self.entry(*id, bytes, &mut decoder, &mut entry));
+            match read {
+                Ok(series) => pending.extend(series),
+                Err(fault) => return (pending, Some(fault)),
             }
-            if entry.chunks.is_empty() {
-                continue;
-            }
-            entry.chunks.sort_by_key(|c| (c.min_time, c.max_time));
-            let labels = decoder.labels(&entry).map_err(BlockError::index(self.block))?;
-            pending.push(Pending { id: *id, labels, chunks: entry.chunks.clone() });
         }
-        Ok(pending)
+        (pending, None)
+    }
+
+    /// The series of one entry; `None` when it has no chunk in range that is not wholly deleted.
+    fn entry(
+        &self,
+        id: SeriesRef,
+        bytes: &[u8],
+        decoder: &mut SeriesDecoder<'_>,
+        entry: &mut SeriesEntry,
+    ) -> Result<Option<Pending>, BlockError> {
+        entry
+            .decode(bytes, self.header.series_offset(id), self.request.range)
+            .map_err(BlockError::index(self.block))?;
+        let deleted = self.tombstones.of(u64::from(id.0));
+        if !deleted.is_empty() {
+            entry.chunks.retain(|c| !deleted.iter().any(|d| d.covers(c.range())));
+        }
+        if entry.chunks.is_empty() {
+            return Ok(None);
+        }
+        entry.chunks.sort_by_key(|c| (c.min_time, c.max_time));
+        let labels = decoder.labels(entry).map_err(BlockError::index(self.block))?;
+        Ok(Some(Pending { id, labels, chunks: entry.chunks.clone() }))
     }
 
     /// Cuts the chunks out of what was fetched, on as many threads as the pool has; `None` when deletions left nothing
     /// of any series.
-    fn batch(&mut self, series: Vec<Pending>, records: &Records) -> Result<Option<Step>, BlockError> {
+    fn batch(&mut self, series: Vec<Pending>, records: &Records) -> Option<Step> {
         let mut first = 0;
         let with_first = |pending: Pending| {
             let at = first;
@@ -295,18 +354,41 @@ impl Select {
             .with_min_len(CUT_TOGETHER)
             .map(|(pending, first)| self.cut(pending, first, records))
             .collect();
-        let selected: Vec<SelectedSeries> =
-            cut.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
-        Ok((!selected.is_empty()).then(|| self.yield_batch(selected)))
+        let mut selected: Vec<SelectedSeries> = Vec::with_capacity(cut.len());
+        for series in cut {
+            match series {
+                Ok(series) => selected.extend(series),
+                Err(fault) => {
+                    self.pending.clear();
+                    self.end_at(Some(fault));
+                    break;
+                }
+            }
+        }
+        (!selected.is_empty()).then(|| self.yield_batch(selected))
     }
 
-    /// The chunks of a series, its first one being record `first`; `None` when nothing of them is left.
+    /// A series with its chunks, its first one being record `first`; `None` when nothing of them is left.
     fn cut(
         &self,
         pending: Pending,
         first: usize,
         records: &Records,
     ) -> Result<Option<SelectedSeries>, BlockError> {
+        match self.cut_chunks(&pending, first, records) {
+            Ok(chunks) => {
+                Ok((!chunks.is_empty()).then_some(SelectedSeries { labels: pending.labels, chunks }))
+            }
+            Err(source) => Err(BlockError::InSeries { labels: pending.labels, source: Box::new(source) }),
+        }
+    }
+
+    fn cut_chunks(
+        &self,
+        pending: &Pending,
+        first: usize,
+        records: &Records,
+    ) -> Result<Vec<EncodedChunk>, BlockError> {
         let deleted = self.tombstones.of(u64::from(pending.id.0));
         let mut chunks = Vec::with_capacity(pending.chunks.len());
         for (i, meta) in pending.chunks.iter().enumerate() {
@@ -328,7 +410,7 @@ impl Select {
             };
             chunks.extend(trim::without(chunk, deleted).map_err(at_fault)?);
         }
-        Ok((!chunks.is_empty()).then_some(SelectedSeries { labels: pending.labels, chunks }))
+        Ok(chunks)
     }
 
     fn yield_batch(&mut self, series: Vec<SelectedSeries>) -> Step {

@@ -1,10 +1,18 @@
 //! Whether a block is what its meta.json and index promise. Thanos `pkg/block/index.go`.
 
-use serde::Serialize;
-use tithon_chunks::{ChunkMeta, Encoding, Sample, TimeRange, decode_exact};
-use tithon_index::{IndexError, PostingsPlan, SeriesDecoder, SeriesEntry};
+mod segments;
 
-use crate::{Block, BlockError, BlockFile, FileRange, record};
+use std::fmt::{self, Display};
+use std::path::{Component, Path};
+
+use serde::Serialize;
+use tithon_chunks::{
+    Aggregate, AggregateChunk, ChunkError, ChunkMeta, EncodedChunk, Encoding, Sample, TimeRange, decode_exact,
+};
+use tithon_index::{PostingsPlan, SeriesDecoder, SeriesEntry, audit};
+
+use self::segments::Coverage;
+use crate::{Block, BlockError, BlockFile, BlockStats, FileRange, record};
 
 /// What a walk over a whole block found; serialises to one JSON object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -33,9 +41,16 @@ pub struct Health {
     pub issue_347_outside_chunks: u64,
     /// Chunks whose first or last sample is not where the index says, or whose samples do not ascend.
     pub chunks_with_wrong_times: u64,
+    /// Places that are damaged: wrong checksums, unknown encodings, bytes that belong to nothing, wrong counts.
+    pub damaged: u64,
+    /// What is wrong with the first [`Health::DAMAGE_MAX`] of them, with series, file and offset.
+    pub damage: Vec<String>,
 }
 
 impl Health {
+    /// Damaged places that are described; the others are only counted.
+    pub const DAMAGE_MAX: usize = 1000;
+
     /// Whether a compactor may touch the block. Duplicated chunks do no harm.
     pub fn is_sound(&self) -> bool {
         let faults = [
@@ -45,47 +60,101 @@ impl Health {
             self.chunks_out_of_order,
             self.outside_chunks,
             self.chunks_with_wrong_times,
+            self.damaged,
         ];
         faults.iter().all(|n| *n == 0)
     }
-}
 
-/// Walks the block: every entry and every chunk is read, its checksum verified and its samples decoded. Damage is an
-/// error that names the place; what is merely wrong is counted.
-pub fn verify(block: &Block) -> Result<Health, BlockError> {
-    let failed = |source: IndexError| BlockError::Index { block: block.id(), source };
-    let plan = PostingsPlan::new(block.header(), &[], 0).map_err(failed)?;
-    let range = |r: &std::ops::Range<u64>| FileRange {
-        file: BlockFile::Index,
-        start: r.start,
-        len: r.end.saturating_sub(r.start),
-    };
-    let ranges: Vec<FileRange> = plan.ranges().iter().map(range).collect();
-    let postings = plan.resolve(&block.read(&ranges)?).map_err(failed)?;
-    let mut decoder = SeriesDecoder::new(block.header());
-    let (mut entry, mut health) = (SeriesEntry::default(), Health::default());
-    let mut last_labels = None;
-    let mut samples = Vec::new();
-    for id in postings.iter() {
-        let start = block.header().series_offset(id);
-        let bytes = block.read(&[FileRange { file: BlockFile::Index, start, len: u64::MAX }])?.remove(0);
-        entry.decode(&bytes, start, TimeRange::ALL).map_err(failed)?;
-        let pairs = decoder.pairs(&entry).map_err(failed)?;
-        health.labels_out_of_order += u64::from(!pairs.is_sorted_by(|a, b| a.0 < b.0));
-        health.empty_series += u64::from(pairs.is_empty() || entry.chunks.is_empty());
-        let labels = decoder.labels(&entry).map_err(failed)?;
-        health.series_out_of_order += u64::from(last_labels.as_ref().is_some_and(|last| *last >= labels));
-        last_labels = Some(labels);
-        health.series += 1;
-        health.count_places(&entry.chunks, block.meta().min_time, block.meta().max_time);
-        for meta in &entry.chunks {
-            health.read_chunk(block, meta, &mut samples)?;
+    fn add_damage(&mut self, what: impl Display) {
+        self.damaged += 1;
+        if self.damage.len() < Health::DAMAGE_MAX {
+            self.damage.push(what.to_string());
         }
     }
-    Ok(health)
+}
+
+/// The counts of what is wrong, in a line; the damaged places themselves are in [`Health::damage`].
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let faults = [
+            (self.damaged, "damaged places"),
+            (self.series_out_of_order, "series out of order"),
+            (self.empty_series, "empty series"),
+            (self.labels_out_of_order, "series with labels out of order"),
+            (self.chunks_out_of_order, "chunks out of order"),
+            (self.outside_chunks, "chunks outside the block's time"),
+            (self.chunks_with_wrong_times, "chunks whose samples are not where the index says"),
+        ];
+        let found: Vec<String> =
+            faults.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        f.write_str(if found.is_empty() { "sound" } else { "" })?;
+        f.write_str(&found.join(", "))
+    }
+}
+
+/// Reads all of the block: every section, list and entry of the index, every chunk, whose samples are decoded, every
+/// byte of the segments; compares meta.json with what is there. Damage is described in [`Health::damage`] and keeps
+/// nothing else from being read. Deletions are not applied.
+pub fn verify(block: &Block) -> Health {
+    let mut health = Health::default();
+    match audit(block.index()) {
+        Ok(faults) => faults.iter().for_each(|fault| health.add_damage(format_args!("index: {fault}"))),
+        Err(error) => health.add_damage(format_args!("index: {error}")),
+    }
+    let (mut stats, mut coverage) = (BlockStats::default(), Coverage::new(block.segments()));
+    health.walk(block, &mut stats, &mut coverage);
+    // What could not be read is missing from the counts, and would be told once more.
+    if health.damaged == 0 {
+        coverage.gaps().iter().for_each(|gap| health.add_damage(gap));
+        health.compare_counts(block, stats);
+    }
+    health.compare_files(block);
+    // What a truncated file no longer has was read as zeros.
+    if let Err(error) = block.check() {
+        health.add_damage(error);
+    }
+    health
 }
 
 impl Health {
+    /// Walks all series. That their list or an entry is damaged has been reported with the index.
+    fn walk(&mut self, block: &Block, stats: &mut BlockStats, coverage: &mut Coverage) {
+        let Some(postings) = postings(block) else { return };
+        let mut decoder = SeriesDecoder::new(block.header());
+        let (mut entry, mut samples) = (SeriesEntry::default(), Vec::new());
+        let mut last_labels = None;
+        let (min, max) = (block.meta().min_time, block.meta().max_time);
+        for id in postings.iter() {
+            let offset = block.header().series_offset(id);
+            let bytes =
+                usize::try_from(offset).ok().and_then(|at| block.index().get(at..)).unwrap_or_default();
+            if entry.decode(bytes, offset, TimeRange::ALL).is_err() {
+                continue;
+            }
+            let labels = match decoder.labels(&entry) {
+                Ok(labels) => labels,
+                Err(error) => {
+                    self.add_damage(format_args!("index: series entry at offset {offset}: {error}"));
+                    continue;
+                }
+            };
+            let names = decoder.pairs(&entry).unwrap_or_default();
+            self.labels_out_of_order += u64::from(!names.is_sorted_by(|a, b| a.0 < b.0));
+            self.empty_series += u64::from(names.is_empty() || entry.chunks.is_empty());
+            self.series_out_of_order += u64::from(last_labels.as_ref().is_some_and(|last| *last >= labels));
+            self.series += 1;
+            stats.num_series += 1;
+            self.count_places(&entry.chunks, min, max);
+            for meta in &entry.chunks {
+                stats.num_chunks += 1;
+                if let Err(error) = self.read_chunk(block, meta, &mut samples, stats, coverage) {
+                    self.add_damage(format_args!("series {labels}: {error}"));
+                }
+            }
+            last_labels = Some(labels);
+        }
+    }
+
     fn count_places(&mut self, chunks: &[ChunkMeta], min: i64, max: i64) {
         self.chunks += chunks.len() as u64;
         for chunk in chunks {
@@ -110,14 +179,18 @@ impl Health {
         block: &Block,
         meta: &ChunkMeta,
         samples: &mut Vec<Sample>,
+        stats: &mut BlockStats,
+        coverage: &mut Coverage,
     ) -> Result<(), BlockError> {
         let file = BlockFile::Segment(meta.chunk_ref.segment());
         let offset = u64::from(meta.chunk_ref.offset());
         let bytes = block.read(&[FileRange { file, start: offset, len: u64::MAX }])?.remove(0);
         let at_fault = |source| BlockError::Chunk { block: block.id(), file, offset, source };
+        coverage.add(meta.chunk_ref, record::size(&bytes).unwrap_or(0));
         let chunk = record::chunk(&bytes, meta).map_err(at_fault)?;
-        if matches!(chunk.encoding, Encoding::Aggregate | Encoding::Unknown(_)) {
-            return Ok(());
+        stats.count(chunk.encoding, &chunk.data).map_err(at_fault)?;
+        if chunk.encoding == Encoding::Aggregate {
+            return decode_aggregates(&chunk, samples).map_err(at_fault);
         }
         samples.clear();
         decode_exact(chunk.encoding, &chunk.data, samples).map_err(at_fault)?;
@@ -128,6 +201,61 @@ impl Health {
         self.chunks_with_wrong_times += u64::from(!sound);
         Ok(())
     }
+
+    /// Compares the counts of meta.json; one that tells no counts at all is left alone.
+    fn compare_counts(&mut self, block: &Block, found: BlockStats) {
+        let told = block.meta().stats;
+        if (told.num_series, told.num_chunks, told.num_samples) == (0, 0, 0) {
+            return;
+        }
+        for (what, told, found) in [
+            ("series", told.num_series, found.num_series),
+            ("chunks", told.num_chunks, found.num_chunks),
+            ("samples", told.num_samples, found.num_samples),
+        ] {
+            if told != found {
+                self.add_damage(format_args!("meta.json: counts {told} {what}, the block has {found}"));
+            }
+        }
+    }
+
+    /// Compares the sizes of the files that meta.json lists.
+    fn compare_files(&mut self, block: &Block) {
+        let files = block.meta().thanos.as_ref().map(|thanos| thanos.files.as_slice()).unwrap_or_default();
+        for file in files.iter().filter(|file| file.rel_path != "meta.json" && file.size_bytes > 0) {
+            let rel = Path::new(&file.rel_path);
+            let inside = rel.components().all(|part| matches!(part, Component::Normal(_)));
+            let found =
+                std::fs::metadata(block.dir().join(rel)).ok().filter(|_| inside).map(|meta| meta.len());
+            if found != Some(file.size_bytes) {
+                let (name, told) = (&file.rel_path, file.size_bytes);
+                let found = found.map_or("is missing".to_owned(), |bytes| format!("has {bytes} bytes"));
+                self.add_damage(format_args!("{name}: {found}, meta.json says {told}"));
+            }
+        }
+    }
+}
+
+/// All series; `None` where their list cannot be read.
+fn postings(block: &Block) -> Option<tithon_index::Postings> {
+    let plan = PostingsPlan::new(block.header(), &[], 0).ok()?;
+    let range = |r: &std::ops::Range<u64>| FileRange {
+        file: BlockFile::Index,
+        start: r.start,
+        len: r.end.saturating_sub(r.start),
+    };
+    let ranges: Vec<FileRange> = plan.ranges().iter().map(range).collect();
+    plan.resolve(&block.read(&ranges).ok()?).ok()
+}
+
+/// Decodes each of the sub-chunks.
+fn decode_aggregates(chunk: &EncodedChunk, samples: &mut Vec<Sample>) -> Result<(), ChunkError> {
+    let parsed = AggregateChunk::parse(&chunk.data)?;
+    for (encoding, data) in Aggregate::ALL.into_iter().filter_map(|aggregate| parsed.get(aggregate)) {
+        samples.clear();
+        decode_exact(encoding, data, samples)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -138,13 +266,86 @@ mod tests {
 
     #[test]
     fn golden_blocks_are_sound() {
-        for name in ["blocks/xor-shapes", "blocks/histograms-st", "blocks/xor2-st", "downsample/long/5m"] {
+        for name in [
+            "blocks/xor-shapes",
+            "blocks/histograms-st",
+            "blocks/xor2-st",
+            "blocks/multi-segment",
+            "downsample/long/5m",
+        ] {
             let block = Block::open(shared(&format!("testdata/{name}"))).unwrap();
-            let health = verify(&block).unwrap();
+            let health = verify(&block);
             assert!(health.is_sound(), "{name}: {health:?}");
             let stats = block.meta().stats;
             assert_eq!((health.series, health.chunks), (stats.num_series, stats.num_chunks), "{name}");
         }
+    }
+
+    /// A copy of a block, its file `name` changed.
+    fn changed(block: &str, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> Vec<String> {
+        let (from, dir) = (shared(&format!("testdata/{block}")), tempfile::tempdir().unwrap());
+        std::fs::create_dir(dir.path().join("chunks")).unwrap();
+        for file in ["meta.json", "index", "chunks/000001"] {
+            std::fs::copy(from.join(file), dir.path().join(file)).unwrap();
+        }
+        let path = dir.path().join(name);
+        let mut bytes = std::fs::read(&path).unwrap();
+        change(&mut bytes);
+        std::fs::write(path, bytes).unwrap();
+        let health = verify(&Block::open(dir.path()).unwrap());
+        assert_eq!(health.is_sound(), health.damage.is_empty(), "{health:?}");
+        health.damage
+    }
+
+    const PLAIN: &str = "field/encoding-0/01HWRY2K800000000000000034";
+
+    #[test]
+    fn a_chunk_of_unknown_encoding_is_named_with_its_series() {
+        let damage = changed("field/encoding-0/01HWS4YAG00000000000000035", "index", |_| {});
+        assert_eq!(damage.len(), 1, "{damage:?}");
+        for part in ["series {", "chunks/000001 at offset ", "encoding 0 (unknown)"] {
+            assert!(damage[0].contains(part), "{part}: {damage:?}");
+        }
+        assert_eq!(changed(PLAIN, "index", |_| {}), [""; 0]);
+    }
+
+    #[test]
+    fn bytes_that_belong_to_nothing_are_named() {
+        for more in [vec![0; 9], vec![1, 1, 0, 0, 0, 0, 0]] {
+            let damage = changed(PLAIN, "chunks/000001", |bytes| bytes.extend(&more));
+            assert!(damage[0].contains("bytes belong to no chunk"), "{damage:?}");
+        }
+        let damage = changed(PLAIN, "index", |bytes| {
+            let toc = bytes[bytes.len() - 52..].to_vec();
+            bytes.extend(toc);
+        });
+        assert!(damage[0].contains("bytes of no section"), "{damage:?}");
+    }
+
+    #[test]
+    fn damaged_postings_lists_are_named() {
+        let damage = changed("field/damaged-postings", "index", |_| {});
+        assert_eq!(damage.len(), 7, "{damage:?}");
+        assert!(damage.iter().all(|what| what.starts_with("index: postings list of {")), "{damage:?}");
+    }
+
+    #[test]
+    fn counts_and_sizes_of_meta_json_are_compared() {
+        for count in ["numSeries", "numChunks", "numSamples"] {
+            let damage = changed(PLAIN, "meta.json", |bytes| {
+                let mut meta: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+                meta["stats"][count] = 7.into();
+                *bytes = serde_json::to_vec(&meta).unwrap();
+            });
+            assert!(damage.len() == 1 && damage[0].contains("counts 7"), "{damage:?}");
+        }
+        let damage = changed(PLAIN, "meta.json", |bytes| {
+            let mut meta: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+            let file = |name: &str| serde_json::json!({"rel_path": name, "size_bytes": 5});
+            meta["thanos"]["files"] = vec![file("index"), file("chunks/000002"), file("../x")].into();
+            *bytes = serde_json::to_vec(&meta).unwrap();
+        });
+        assert_eq!(damage.len(), 3, "{damage:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod index;
 use std::path::Path;
 
 use tithon_chunks::{
-    AggregateChunk, ChunkError, ChunkMeta, EncodedChunk, Encoding, SEGMENT_BYTES_MAX, sample_count,
+    Aggregate, AggregateChunk, ChunkError, ChunkMeta, EncodedChunk, Encoding, SEGMENT_BYTES_MAX, sample_count,
 };
 use tithon_index::{Labels, SymbolRef};
 
@@ -219,11 +219,19 @@ impl Content {
 }
 
 impl BlockStats {
-    /// Adds what a chunk's header says of its samples; an encoding that is not known counts as a chunk without.
+    /// Adds what a chunk's header says of its samples; an unknown encoding is an error.
     pub(crate) fn count(&mut self, encoding: Encoding, data: &[u8]) -> Result<(), ChunkError> {
         let count = match encoding {
-            Encoding::Unknown(_) => return Ok(()),
-            Encoding::Aggregate => AggregateChunk::parse(data)?.sample_count()?,
+            Encoding::Aggregate => {
+                let chunk = AggregateChunk::parse(data)?;
+                let parts = Aggregate::ALL.into_iter().filter_map(|aggregate| chunk.get(aggregate));
+                for (encoding, _) in parts {
+                    if matches!(encoding, Encoding::Aggregate | Encoding::Unknown(_)) {
+                        return Err(ChunkError::UnsupportedEncoding(encoding));
+                    }
+                }
+                chunk.sample_count()?
+            }
             encoding => sample_count(encoding, data)?,
         } as u64;
         self.num_samples += count;

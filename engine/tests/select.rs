@@ -274,3 +274,78 @@ fn a_flipped_byte_of_the_index_never_panics() {
         }
     }
 }
+
+/// The block `multi-segment` with one byte of the chunks of one of its last series changed.
+fn with_a_damaged_end(dir: &Path) -> (Block, Vec<SelectedSeries>) {
+    copy_block("multi-segment", dir);
+    let sound = everything(&Block::open(dir).unwrap());
+    let last = dir.join("chunks").join("000002");
+    let mut segment = std::fs::read(&last).unwrap();
+    let at = segment.len() - 10;
+    segment[at] ^= 1;
+    std::fs::write(&last, segment).unwrap();
+    (Block::open(dir).unwrap(), sound)
+}
+
+#[test]
+fn series_before_the_damage_are_yielded_and_the_damaged_one_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (block, sound) = with_a_damaged_end(&dir.path().join("block"));
+    let (mut series, mut fault) = (Vec::new(), None);
+    for batch in block.select(SelectRequest::new(vec![], ALL)) {
+        match batch {
+            Ok(batch) => series.extend(batch.series),
+            Err(error) => fault = Some(error),
+        }
+    }
+    let fault = fault.unwrap();
+    assert!(!series.is_empty() && series.len() < sound.len());
+    assert_eq!(series, sound[..series.len()]);
+    assert_eq!(fault.series(), Some(&sound[series.len()].labels), "{fault}");
+    assert!(fault.to_string().contains("chunks/000002"), "{fault}");
+
+    let limited = SelectRequest { limit: series.len(), ..SelectRequest::new(vec![], ALL) };
+    let batches: Vec<_> = block.select(limited).collect::<Result<_, _>>().unwrap();
+    assert_eq!(batches.iter().map(|batch| batch.series.len()).sum::<usize>(), series.len());
+}
+
+#[test]
+fn a_limit_reads_no_more_than_it_needs() {
+    let block = Block::open(shared("testdata/blocks/real-2022")).unwrap();
+    let request = SelectRequest { limit: 5, ..SelectRequest::new(vec![], ALL) };
+    let (header, none) = (Arc::clone(block.header()), Arc::new(Tombstones::default()));
+    let mut select = Select::new(block.meta(), header, none, request).in_smaller_batches(3);
+    let (mut series, mut fetched) = (0, Vec::new());
+    loop {
+        match select.step(std::mem::take(&mut fetched)).unwrap() {
+            Step::Fetch(ranges) => fetched = block.read(&ranges).unwrap(),
+            Step::Batch(batch) => {
+                series += batch.series.len();
+                assert!(series <= 5);
+            }
+            Step::Done => break,
+        }
+    }
+    assert_eq!(series, 5);
+}
+
+#[test]
+fn a_block_that_is_cut_while_it_is_open_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    for (file, len) in [("index", 0), ("index", 4096), ("chunks/000001", 0), ("chunks/000002", 100)] {
+        let dir = dir.path().join(format!("{}-{len}", file.replace('/', "-")));
+        copy_block("multi-segment", &dir);
+        let block = Block::open(&dir).unwrap();
+        assert!(block.is_current());
+        assert!(!everything(&block).is_empty());
+        std::fs::OpenOptions::new().write(true).open(dir.join(file)).unwrap().set_len(len).unwrap();
+        assert!(!block.is_current());
+        let series = block.select(SelectRequest::new(vec![], ALL)).collect::<Result<Vec<_>, _>>();
+        let error = series.expect_err(file).to_string();
+        assert!(error.contains("was truncated while mapped") && error.contains(file), "{error}");
+        assert!(error.contains(&block.id().to_string()), "{error}");
+        let request = LabelRequest { values_of: None, matchers: vec![], range: ALL, limit: 0 };
+        assert!(block.labels(request).is_err());
+        assert!(block.check().is_err());
+    }
+}

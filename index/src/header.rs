@@ -136,6 +136,10 @@ impl IndexHeader {
         size_of::<IndexHeader>() + self.symbols.resident_bytes() + self.offsets.resident_bytes()
     }
 
+    pub(crate) fn toc(&self) -> &Toc {
+        &self.toc
+    }
+
     pub(crate) fn offsets(&self) -> &PostingsOffsets {
         &self.offsets
     }

@@ -23,20 +23,22 @@ mod postings;
 mod ranges;
 pub mod sets;
 
+mod audit;
 mod filter;
 mod health;
 mod reader;
 mod stats;
 mod writer;
 
+pub use crate::audit::{IndexFault, audit};
 pub use crate::error::IndexError;
 pub use crate::filter::LabelFilter;
 pub use crate::header::{IndexHeader, write_thanos_header};
 pub use crate::health::IndexHealth;
 pub use crate::labels::{Labels, LabelsBuilder, LabelsIter, METRIC_NAME, write_name, write_quoted};
-pub use crate::matcher::{MatchOp, Matcher, MatcherError, anchored_regex};
+pub use crate::matcher::{MatchOp, Matcher, MatcherError, PATTERN_BYTES_MAX, anchored_regex, check_patterns};
 pub use crate::offsets::{LabelValue, LabelValues};
-pub use crate::plan::PostingsPlan;
+pub use crate::plan::{Planning, PostingsPlan};
 pub use crate::postings::Postings;
 pub use crate::ranges::coalesce;
 pub use crate::reader::IndexReader;

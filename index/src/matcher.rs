@@ -1,15 +1,19 @@
 //! Label matchers: `=`, `!=`, `=~`, `!~`. Prometheus `model/labels/matcher.go`.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
 use regex_automata::meta::Regex;
+use tithon_chunks::ErrorKind;
 
 pub(crate) use self::text::{Automaton, Glob, TextTest};
 use crate::labels::{write_name, write_quoted};
 
 mod go_class;
 mod go_syntax;
+mod program;
+mod shared;
 mod text;
 
 /// How a matcher compares.
@@ -43,6 +47,34 @@ pub enum MatcherError {
     /// The pattern is no regular expression; the text is Go's.
     #[error("error parsing regexp: {0}")]
     Regex(String),
+    /// The pattern would take too much memory.
+    #[error("regular expression `{pattern}` takes {instructions} instructions, the limit is {limit}")]
+    TooLarge {
+        /// Its beginning.
+        pattern: String,
+        /// How many instructions it takes, repetitions written out.
+        instructions: u64,
+        /// How many it may take.
+        limit: u64,
+    },
+    /// The patterns of one request would take too much memory together.
+    #[error("regular expressions of one request take more than {limit} bytes, the last one is `{pattern}`")]
+    TooMany {
+        /// The beginning of the pattern that goes over the limit.
+        pattern: String,
+        /// How many bytes all patterns together may take.
+        limit: u64,
+    },
+}
+
+impl MatcherError {
+    /// What the caller should do about it.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            MatcherError::Regex(_) => ErrorKind::Invalid,
+            MatcherError::TooLarge { .. } | MatcherError::TooMany { .. } => ErrorKind::LimitExceeded,
+        }
+    }
 }
 
 /// A condition on one label; an absent label counts as the empty string.
@@ -56,7 +88,8 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// Makes a matcher; regular expressions are fully anchored and `.` matches newlines.
+    /// Makes a matcher; regular expressions are fully anchored and `.` matches newlines. What they are compiled to is
+    /// made when they are first asked about a value, and shared by equal ones.
     pub fn new(
         op: MatchOp,
         name: impl AsRef<[u8]>,
@@ -65,9 +98,7 @@ impl Matcher {
         let (name, value) = (name.as_ref(), value.as_ref());
         let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => {
-                Some(Arc::new(TextTest::compile(value).map_err(MatcherError::Regex)?))
-            }
+            MatchOp::Regex | MatchOp::NotRegex => Some(shared::compiled(value, || TextTest::compile(value))?),
         };
         Ok(Matcher { name: name.into(), op, value: value.into(), pattern })
     }
@@ -110,16 +141,44 @@ impl Matcher {
         self.pattern.as_deref()
     }
 
+    /// Whether asking about many values may take long.
+    pub(crate) fn is_costly(&self) -> bool {
+        matches!(self.pattern(), Some(TextTest::Automaton(automaton)) if automaton.is_slow())
+    }
+
+    /// About how many bytes the compiled pattern takes at least; 0 without a pattern.
+    pub fn pattern_bytes(&self) -> u64 {
+        self.pattern().map_or(0, TextTest::bytes)
+    }
+
     /// Whether a series without the label matches.
     pub fn matches_empty(&self) -> bool {
         self.matches(b"")
     }
 }
 
+/// Most bytes that the patterns of one request may take together, each distinct one counted once.
+pub const PATTERN_BYTES_MAX: u64 = 64 << 20;
+
+/// Fails when the patterns of one request take more than [`PATTERN_BYTES_MAX`] together.
+pub fn check_patterns<'m>(matchers: impl IntoIterator<Item = &'m Matcher>) -> Result<(), MatcherError> {
+    let (mut seen, mut bytes, limit) = (HashSet::new(), 0_u64, PATTERN_BYTES_MAX);
+    for matcher in matchers.into_iter().filter(|matcher| matcher.pattern().is_some()) {
+        if seen.insert(matcher.value()) {
+            bytes = bytes.saturating_add(matcher.pattern_bytes());
+        }
+        if bytes > limit {
+            let pattern = text::shortened(&String::from_utf8_lossy(matcher.value()));
+            return Err(MatcherError::TooMany { pattern, limit });
+        }
+    }
+    Ok(())
+}
+
 /// Compiles a pattern by Go's rules, as Prometheus does for `label_replace`: anchored at both ends, `.` matches
 /// newlines, groups captured.
 pub fn anchored_regex(pattern: impl AsRef<[u8]>) -> Result<Regex, MatcherError> {
-    text::anchored(pattern.as_ref()).map_err(MatcherError::Regex)
+    text::anchored(pattern.as_ref())
 }
 
 /// Two matchers are equal when name, operator and value are.

@@ -25,6 +25,76 @@ pub struct PostingsPlan {
     nothing: bool,
 }
 
+/// A plan being made, some matchers at a time: a pattern that is asked of each value of a large label takes long.
+#[derive(Clone, Debug, Default)]
+pub struct Planning {
+    /// For each matcher looked at, its place among them and the lists it asks for.
+    add: Vec<(Lists, usize)>,
+    remove: Vec<(Lists, usize)>,
+    /// How many matchers have been looked at.
+    looked: usize,
+    nothing: bool,
+}
+
+impl Planning {
+    /// Looks at matchers up to the next one that is costly; whether there are more. Header and matchers are the same at
+    /// every step.
+    pub fn step(&mut self, header: &IndexHeader, matchers: &[Matcher]) -> Result<bool, IndexError> {
+        let all = header.postings_range(b"", b"")?.map(|range| Lists::whole(range, 1));
+        while let Some(matcher) = matchers.get(self.looked).filter(|_| !self.nothing) {
+            let is_remove = matcher.matches_empty();
+            let lists = Lists::select(header.offsets(), matcher, !is_remove)?;
+            // The lists of a name share no series: as many refs as there are series are all series.
+            let every = all.as_ref().is_some_and(|all| all.refs() == lists.refs());
+            match (is_remove, lists.is_empty()) {
+                (false, true) => self.nothing = true,
+                (true, false) if every => self.nothing = true,
+                (true, false) => self.remove.push((lists, self.looked)),
+                (false, false) if !every => self.add.push((lists, self.looked)),
+                _ => {}
+            }
+            self.looked += 1;
+            if matcher.is_costly() && self.looked < matchers.len() {
+                return Ok(!self.nothing);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The plan, as [`PostingsPlan::lazy`] gives it.
+    pub fn finish(
+        self,
+        header: &IndexHeader,
+        matchers: &[Matcher],
+        limit: usize,
+        series_bytes: u64,
+    ) -> Result<PostingsPlan, IndexError> {
+        let mut plan = PostingsPlan {
+            ranges: vec![],
+            add: vec![],
+            remove: vec![],
+            residual: vec![],
+            limit,
+            nothing: self.nothing,
+        };
+        if plan.nothing {
+            return Ok(plan);
+        }
+        match header.postings_range(b"", b"")? {
+            Some(all) if self.add.is_empty() => plan.add.push(Lists::whole(all, 1)),
+            None => plan.nothing = true,
+            _ => {}
+        }
+        let sorted = |mut lists: Vec<(Lists, usize)>| {
+            lists.sort_by_key(|(lists, _)| lists.refs());
+            lists.into_iter().map(|(lists, i)| (lists, &matchers[i])).collect()
+        };
+        plan.choose(sorted(self.add), sorted(self.remove), series_bytes);
+        plan.collect_ranges();
+        Ok(plan)
+    }
+}
+
 impl PostingsPlan {
     /// Plans for the series that satisfy all matchers, all series when there is no matcher; `limit` cuts the result
     /// (0: no limit), and what lies behind the last series wanted is not looked at.
@@ -41,42 +111,9 @@ impl PostingsPlan {
         limit: usize,
         series_bytes: u64,
     ) -> Result<PostingsPlan, IndexError> {
-        let mut plan = PostingsPlan {
-            ranges: vec![],
-            add: vec![],
-            remove: vec![],
-            residual: vec![],
-            limit,
-            nothing: false,
-        };
-        let (mut add, mut remove) = (vec![], vec![]);
-        let all = header.postings_range(b"", b"")?.map(|range| Lists::whole(range, 1));
-        for matcher in matchers {
-            let is_remove = matcher.matches_empty();
-            let lists = Lists::select(header.offsets(), matcher, !is_remove)?;
-            // The lists of a name share no series: as many refs as there are series are all series.
-            let every = all.as_ref().is_some_and(|all| all.refs() == lists.refs());
-            match (is_remove, lists.is_empty()) {
-                (false, true) => plan.nothing = true,
-                (true, false) if every => plan.nothing = true,
-                (true, false) => remove.push((lists, matcher)),
-                (false, false) if !every => add.push((lists, matcher)),
-                _ => {}
-            }
-            if plan.nothing {
-                return Ok(plan);
-            }
-        }
-        match all {
-            Some(all) if add.is_empty() => plan.add.push(all),
-            None => plan.nothing = true,
-            _ => {}
-        }
-        add.sort_by_key(|(lists, _)| lists.refs());
-        remove.sort_by_key(|(lists, _)| lists.refs());
-        plan.choose(add, remove, series_bytes);
-        plan.collect_ranges();
-        Ok(plan)
+        let mut planning = Planning::default();
+        while planning.step(header, matchers)? {}
+        planning.finish(header, matchers, limit, series_bytes)
     }
 
     /// Takes lists while they are worth it; the fewest refs first.

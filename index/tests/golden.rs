@@ -55,7 +55,8 @@ fn rewrite(index: &Bytes) -> Vec<u8> {
 #[test]
 fn every_index_is_written_again_byte_for_byte() {
     let mut same = 0;
-    for path in files_named(&shared("testdata"), "index") {
+    let damaged = shared("testdata/field/damaged-postings/index");
+    for path in files_named(&shared("testdata"), "index").into_iter().filter(|path| *path != damaged) {
         let index = read(&path);
         let version = IndexReader::open(index.clone()).unwrap().header().version();
         let toc = Toc::parse(&index, index.len() as u64).unwrap();

@@ -113,7 +113,7 @@ fn shards_share_the_series() {
         }
         std::fs::write(dir.join("meta.json"), meta.to_json()).unwrap();
         let block = Block::open(dir).unwrap();
-        assert!(crate::verify::verify(&block).unwrap().is_sound());
+        assert!(crate::verify::verify(&block).is_sound());
         for batch in block.select(SelectRequest::new(vec![], TimeRange::ALL)) {
             for series in batch.unwrap().series {
                 assert_eq!(series.labels.hash64() % 3, i as u64);

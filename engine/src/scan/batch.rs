@@ -161,10 +161,15 @@ impl Batch {
         &self.fetched[record.slot as usize][record.range()]
     }
 
-    /// Encoding and data of a chunk, its checksum verified.
+    /// Encoding and data of a chunk, its checksum verified. A chunk of unknown encoding is damage: nothing that is made
+    /// of the block may contain bytes that no reader understands.
     pub(crate) fn chunk(&self, meta: &ChunkMeta, record: Record) -> Result<(Encoding, &[u8]), BlockError> {
-        record::verified(self.raw(record), u64::from(meta.chunk_ref.offset()))
-            .map_err(|source| self.at_fault(meta, source))
+        match record::verified(self.raw(record), u64::from(meta.chunk_ref.offset())) {
+            Ok((encoding @ Encoding::Unknown(_), _)) => {
+                Err(self.at_fault(meta, ChunkError::UnsupportedEncoding(encoding)))
+            }
+            found => found.map_err(|source| self.at_fault(meta, source)),
+        }
     }
 
     /// The chunks of a series, their checksums verified.

@@ -47,6 +47,8 @@ impl<'a> From<&'a Block> for Source<'a> {
         let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
         let mut reads: VecDeque<Vec<FileRange>> = VecDeque::new();
         let fetch = move |ranges: &[FileRange]| {
+            // What the last reads gave has been worked on since.
+            block.check()?;
             reads.push_back(ranges.to_vec());
             if reads.len() > READS_KEPT {
                 reads.pop_front().iter().flatten().for_each(|range| block.release(range));

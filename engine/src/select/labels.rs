@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tithon_chunks::TimeRange;
-use tithon_index::{IndexHeader, Matcher, Postings, PostingsPlan, SeriesEntry, SeriesRef, SymbolRef};
+use tithon_index::{
+    IndexHeader, Matcher, Planning, Postings, PostingsPlan, SeriesEntry, SeriesRef, SymbolRef,
+};
 
 use super::records::{Kind, Records};
 use super::{BATCH_SERIES, entry_kind, entry_records, index_range};
@@ -47,6 +49,7 @@ pub struct LabelSelect {
 
 enum Phase {
     Begin,
+    Plan(Planning),
     Postings(PostingsPlan),
     Entries { ids: Vec<SeriesRef>, records: Records },
     Between,
@@ -67,6 +70,11 @@ impl LabelSelect {
         }
     }
 
+    /// Number of series that the matchers found, whether or not they have chunks in the range; 0 before that is known.
+    pub fn n_series(&self) -> usize {
+        self.postings.len()
+    }
+
     /// Goes on as [`super::Select::step`] does.
     pub fn step(&mut self, mut fetched: Vec<Bytes>) -> Result<LabelStep, BlockError> {
         loop {
@@ -74,8 +82,15 @@ impl LabelSelect {
                 Phase::Begin if self.request.matchers.is_empty() => {
                     return self.all_of_header().map(LabelStep::Done);
                 }
-                Phase::Begin => {
-                    let plan = PostingsPlan::new(&self.header, &self.request.matchers, 0)
+                Phase::Begin => self.phase = Phase::Plan(Planning::default()),
+                Phase::Plan(mut planning) => {
+                    let more = planning.step(&self.header, &self.request.matchers);
+                    if more.map_err(BlockError::index(self.block))? {
+                        self.phase = Phase::Plan(planning);
+                        return Ok(LabelStep::Fetch(Vec::new()));
+                    }
+                    let plan = planning
+                        .finish(&self.header, &self.request.matchers, 0, 0)
                         .map_err(BlockError::index(self.block))?;
                     let ranges: Vec<FileRange> = plan.ranges().iter().map(index_range).collect();
                     self.phase = Phase::Postings(plan);

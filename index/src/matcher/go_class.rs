@@ -1,6 +1,9 @@
 //! Character classes and escapes of Go's regular expressions: ASCII for `\d \s \w` and POSIX names, Unicode tables
 //! for `\p`. Source: Go 1.26, `regexp/syntax/parse.go` and `perl_groups.go`.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
 
 use super::go_syntax::{SyntaxError, error, upto};
@@ -25,15 +28,17 @@ pub(super) fn brackets(text: &str, fold_case: bool) -> Result<(ClassUnicode, &st
     let mut rest = &text[1..];
     let negated = rest.starts_with('^');
     rest = rest.strip_prefix('^').unwrap_or(rest);
-    let (mut class, mut first) = (ClassUnicode::empty(), true);
+    let (mut parts, mut first) = (Parts::default(), true);
     while first || !rest.starts_with(']') {
         first = false;
         if let Some((named, after)) = posix(rest, fold_case)? {
-            (class, rest) = (union(class, &named), after);
+            parts.add(&named);
+            rest = after;
             continue;
         }
         if let Some((escaped, after)) = class_escape(rest, fold_case)? {
-            (class, rest) = (union(class, &escaped), after);
+            parts.add(&escaped);
+            rest = after;
             continue;
         }
         let start = rest;
@@ -50,17 +55,35 @@ pub(super) fn brackets(text: &str, fold_case: bool) -> Result<(ClassUnicode, &st
             }
         }
         let range = range(low, high);
-        class = union(class, &if fold_case { fold(range) } else { range });
+        parts.add(&if fold_case { fold(range) } else { range });
     }
+    let mut class = parts.joined();
     if negated {
         class.negate();
     }
     Ok((class, &rest[1..]))
 }
 
-fn union(mut a: ClassUnicode, b: &ClassUnicode) -> ClassUnicode {
-    a.union(b);
-    a
+/// The ranges of a class as they are read. They are sorted and joined when they have doubled, so that the time is linear
+/// but for sorting, and the memory no more than twice the class.
+#[derive(Default)]
+struct Parts {
+    ranges: Vec<ClassUnicodeRange>,
+    joined: usize,
+}
+
+impl Parts {
+    fn add(&mut self, class: &ClassUnicode) {
+        self.ranges.extend_from_slice(class.ranges());
+        if self.ranges.len() > 2 * self.joined + 4096 {
+            self.ranges = ClassUnicode::new(self.ranges.drain(..)).ranges().to_vec();
+            self.joined = self.ranges.len();
+        }
+    }
+
+    fn joined(self) -> ClassUnicode {
+        ClassUnicode::new(self.ranges)
+    }
 }
 
 /// Characters from `low` to `high`, without surrogates.
@@ -149,14 +172,33 @@ fn unicode(text: &str, negated: bool, fold_case: bool) -> Result<Option<(ClassUn
         None => (negated, name),
     };
     let unknown = || error("invalid character class range", &text[..end]);
-    let mut class = table(name).ok_or_else(unknown)?;
+    let class = named(name, negated, fold_case).ok_or_else(unknown)?;
+    Ok(Some((class, &text[end..])))
+}
+
+/// Classes by name, negation and folding. Making one takes up to a tenth of a millisecond, and a pattern may name it
+/// thousands of times.
+static MADE: Mutex<BTreeMap<(String, bool, bool), ClassUnicode>> = Mutex::new(BTreeMap::new());
+const MADE_MAX: usize = 256;
+
+fn named(name: &str, negated: bool, fold_case: bool) -> Option<ClassUnicode> {
+    let key = (name.to_owned(), negated, fold_case);
+    let made = || MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(class) = made().get(&key) {
+        return Some(class.clone());
+    }
+    let mut class = table(name)?;
     if fold_case {
         class = fold(class);
     }
     if negated {
         class.negate();
     }
-    Ok(Some((class, &text[end..])))
+    let mut made = made();
+    if made.len() < MADE_MAX {
+        made.insert(key, class.clone());
+    }
+    Some(class)
 }
 
 /// The characters of a general category or script.

@@ -1,6 +1,8 @@
 //! Go's regular expression syntax (RE2, Perl flags) translated to the syntax tree of `regex-syntax`, with Go's error
 //! texts. Source: Go 1.26, `regexp/syntax/parse.go`.
 
+use std::collections::HashSet;
+
 use regex_syntax::hir::{Capture, Class, ClassUnicode, ClassUnicodeRange, Hir, Look, Repetition};
 
 use super::go_class::{self, fold};
@@ -22,13 +24,25 @@ const SIZE_MAX: u64 = (128 << 20) / 40;
 /// How deeply Go lets expressions nest.
 const HEIGHT_MAX: u32 = 1000;
 
+/// Ranges in all classes of an expression. Go allows more than anybody writes: 128 MiB of them.
+const RANGES_MAX: usize = 2 << 20;
+
+/// An expression, and what compiling it costs.
+pub(super) struct Parsed {
+    pub(super) hir: Hir,
+    /// Instructions of Go's compiled form, repetitions written out.
+    pub(super) size: u64,
+    /// About how many bytes an automaton over UTF-8 takes.
+    pub(super) automaton_bytes: u64,
+}
+
 /// Parses a pattern as Prometheus does for matchers: `.` matches newlines. Groups are not kept.
-pub(super) fn parse(pattern: &str) -> Result<Hir, SyntaxError> {
+pub(super) fn parse(pattern: &str) -> Result<Parsed, SyntaxError> {
     Parser::new(pattern, false).run()
 }
 
 /// The same with groups kept, as captures.
-pub(super) fn parse_captures(pattern: &str) -> Result<Hir, SyntaxError> {
+pub(super) fn parse_captures(pattern: &str) -> Result<Parsed, SyntaxError> {
     Parser::new(pattern, true).run()
 }
 
@@ -45,7 +59,10 @@ struct Parser<'p> {
     /// Groups opened so far.
     groups: u32,
     /// Their names; of groups named alike the first keeps the name.
-    names: Vec<&'p str>,
+    names: HashSet<&'p str>,
+    /// Literals and classes read so far, and the ranges of the latter.
+    items: u64,
+    ranges: usize,
 }
 
 /// What lies on the stack: parts not yet joined, and marks.
@@ -67,8 +84,13 @@ struct Part {
     hir: Hir,
     height: u32,
     size: u64,
+    automaton_bytes: u64,
     counted: Vec<Counted>,
 }
+
+/// About how many bytes a literal takes in an automaton, and a range of a class.
+const LITERAL_BYTES: u64 = 24;
+const RANGE_BYTES: u64 = 96;
 
 /// A counted repetition (`{n,m}`) and those inside it.
 struct Counted {
@@ -79,18 +101,27 @@ struct Counted {
 impl<'p> Parser<'p> {
     fn new(pattern: &'p str, keep_groups: bool) -> Parser<'p> {
         let flags = Flags { fold: false, multi_line: false, dot_newline: true, lazy: false };
-        Parser { whole: pattern, rest: pattern, flags, stack: vec![], keep_groups, groups: 0, names: vec![] }
+        Parser {
+            whole: pattern,
+            rest: pattern,
+            flags,
+            stack: vec![],
+            keep_groups,
+            groups: 0,
+            names: HashSet::new(),
+            items: 0,
+            ranges: 0,
+        }
     }
 
     fn open_group(&mut self, name: Option<&'p str>) {
         self.groups += 1;
-        let name = name.filter(|name| !self.names.contains(name));
-        self.names.extend(name);
+        let name = name.filter(|name| self.names.insert(name));
         let group = Group { index: self.groups, name: name.map(Into::into) };
         self.stack.push(Item::Paren(self.flags, Some(group)));
     }
 
-    fn run(&mut self) -> Result<Hir, SyntaxError> {
+    fn run(&mut self) -> Result<Parsed, SyntaxError> {
         // Where the last token began if it was a repetition: two in a row are refused.
         let mut repeat: Option<&'p str> = None;
         while let Some(c) = self.rest.chars().next() {
@@ -113,10 +144,16 @@ impl<'p> Parser<'p> {
                 }
             };
             repeat = is_repeat.then_some(before);
+            if self.items > SIZE_MAX || self.ranges > RANGES_MAX {
+                return Err(error("expression too large", self.whole));
+            }
         }
         self.join_alternatives();
         match (self.stack.pop(), self.stack.is_empty()) {
-            (Some(Item::Part(part)), true) => self.check(part).map(|part| part.hir),
+            (Some(Item::Part(part)), true) => {
+                let Part { hir, size, automaton_bytes, .. } = self.check(part)?;
+                Ok(Parsed { hir, size, automaton_bytes })
+            }
             _ => Err(error("missing closing )", self.whole)),
         }
     }
@@ -197,7 +234,9 @@ impl<'p> Parser<'p> {
     }
 
     fn class(&mut self, class: ClassUnicode) {
-        self.push(Hir::class(Class::Unicode(class)));
+        self.ranges += class.ranges().len();
+        let bytes = RANGE_BYTES * class.ranges().len() as u64;
+        self.push_of(Hir::class(Class::Unicode(class)), bytes);
     }
 
     fn look(&mut self, look: Look, len: usize) {
@@ -206,7 +245,12 @@ impl<'p> Parser<'p> {
     }
 
     fn push(&mut self, hir: Hir) {
-        self.stack.push(Item::Part(Part { hir, height: 1, size: 1, counted: vec![] }));
+        self.push_of(hir, LITERAL_BYTES);
+    }
+
+    fn push_of(&mut self, hir: Hir, automaton_bytes: u64) {
+        self.items += 1;
+        self.stack.push(Item::Part(Part { hir, height: 1, size: 1, automaton_bytes, counted: vec![] }));
     }
 
     /// `{n}`, `{n,}`, `{n,m}`, or else a literal brace.
@@ -250,11 +294,13 @@ impl<'p> Parser<'p> {
             None if min == 0 => 2 + sub.size,
             None => 1 + u64::from(min) * sub.size,
         };
+        let copies = u64::from(max.unwrap_or(min).max(1));
+        let automaton_bytes = sub.automaton_bytes.saturating_mul(copies);
         let hir = Hir::repetition(Repetition { min, max, greedy, sub: Box::new(sub.hir) });
         let inner = sub.counted;
         let counted =
             if counted { vec![Counted { times: max.unwrap_or(min), inside: inner }] } else { inner };
-        let part = self.check(Part { hir, height: sub.height + 1, size, counted })?;
+        let part = self.check(Part { hir, height: sub.height + 1, size, automaton_bytes, counted })?;
         if (min >= 2 || max.is_some_and(|max| max >= 2)) && !part.counted.iter().all(|c| c.fits(1000)) {
             return Err(error("invalid repeat count", upto(before, self.rest)));
         }
@@ -382,12 +428,14 @@ fn join(mut parts: Vec<Part>, with: impl Fn(Vec<Hir>) -> Hir) -> Part {
     }
     let height = 1 + parts.iter().map(|part| part.height).max().unwrap_or(0);
     let size = 1 + parts.iter().map(|part| part.size).sum::<u64>();
+    let automaton_bytes =
+        parts.iter().map(|part| part.automaton_bytes).fold(LITERAL_BYTES, u64::saturating_add);
     let (mut hirs, mut counted) = (Vec::with_capacity(parts.len()), vec![]);
     for part in parts {
         hirs.push(part.hir);
         counted.extend(part.counted);
     }
-    Part { hir: with(hirs), height, size, counted }
+    Part { hir: with(hirs), height, size, automaton_bytes, counted }
 }
 
 /// What of `from` lies before `rest`, which is its end.

@@ -163,3 +163,31 @@ proptest! {
         drop(Matcher::new(MatchOp::Regex, "a", &pattern).map(|m| m.matches(b"abc")));
     }
 }
+
+#[test]
+fn large_repetitions_are_cheap_and_match() {
+    for i in 0..60 {
+        let matcher = regex(&format!(r"(?i)[\pL_0-9.:-]{{1,{}}}", 900 - i));
+        assert!(matcher.matches("Ä_1.b:c-".as_bytes()) && !matcher.matches(b"a b") && !matcher.matches(b""));
+        assert!(matcher.pattern_bytes() < 100_000, "{}", matcher.pattern_bytes());
+    }
+    check(r"(\pL{1,30}\.){2,30}x|y", &["ab.cä.x", "y"], &["ab.x", "ab.cd."]);
+}
+
+#[test]
+fn sizes_have_limits_that_errors_name() {
+    let error = Matcher::new(MatchOp::Regex, "a", "([ab]{10}x?){90}|".repeat(1500)).expect_err("too large");
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    assert!(
+        error.to_string().contains("([ab]{10}x?){90}|") && error.to_string().contains("1200000"),
+        "{error}"
+    );
+    let many: Vec<Matcher> =
+        (1..100).map(|i| regex(&format!("({i}[ab]{{10}}x?){{100}}|").repeat(40))).collect();
+    let error = check_patterns(&many).expect_err("too many");
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    assert!(check_patterns(&many[..20]).is_ok());
+    assert!(check_patterns(std::iter::repeat_n(&many[0], 10_000)).is_ok());
+    // What many classes take is refused before they are all made.
+    assert!(Matcher::new(MatchOp::Regex, "a", r"\pL".repeat(200_000)).is_err());
+}

@@ -12,10 +12,12 @@ use regex_automata::{Anchored, Input};
 use regex_syntax::hir::{Class, ClassUnicode, Hir, HirKind, Look};
 
 use super::go_class::fold;
-use super::go_syntax;
+use super::program::Program;
+use super::shared::Share;
+use super::{MatcherError, go_syntax};
 
 /// A condition on a whole text.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum TextTest {
     /// One of these, sorted.
     Set(Box<[Box<[u8]>]>),
@@ -40,11 +42,13 @@ pub(crate) struct Glob {
     pub(crate) more: usize,
 }
 
-/// A compiled expression with literals that every match has.
-#[derive(Clone, Debug)]
+/// An expression with literals that every match has. What it is compiled to is made when it is first needed.
+#[derive(Debug)]
 pub(crate) struct Automaton {
-    regex: Regex,
     hir: Hir,
+    size: u64,
+    automaton_bytes: u64,
+    engine: OnceLock<Engine>,
     /// Made when a dictionary is first walked; `None` inside when it would be too large.
     dense: OnceLock<Option<dense::DFA<Vec<u32>>>>,
     pub(crate) prefix: Box<[u8]>,
@@ -53,22 +57,46 @@ pub(crate) struct Automaton {
     last: Option<u128>,
 }
 
+/// What runs an expression: an automaton where that is small, and the process has room for it.
+#[derive(Debug)]
+enum Engine {
+    Regex {
+        regex: Box<Regex>,
+        /// Of the budget of all automata.
+        _share: Share,
+    },
+    Program(Program),
+}
+
 /// Most texts a set may hold, and bytes in them, before an automaton is made instead.
 const SET_MAX: usize = 20_000;
 const SET_BYTES_MAX: usize = 1 << 20;
 /// Most bytes that a table of states may take, before the expression is called on each value instead.
 const DENSE_MAX: usize = 1 << 20;
-/// Most bytes a compiled expression may take.
-const AUTOMATON_MAX: usize = 64 << 20;
+/// Most bytes that an automaton of one expression may take, and that it may keep of states met before.
+const AUTOMATON_MAX: usize = 4 << 20;
+const STATES_KEPT: usize = 1 << 20;
+/// Most bytes of an expression whose groups are wanted: there is no slower form of it.
+const GROUPS_MAX: usize = 16 << 20;
+/// Most instructions of an expression, repetitions written out.
+pub(super) const INSTRUCTIONS_MAX: u64 = 1_200_000;
+/// Bytes for one of them in the slowest form, with the memory of a match.
+const INSTRUCTION_BYTES: u64 = 32;
 
 impl TextTest {
-    /// Compiles a pattern; the error is Go's text.
-    pub(super) fn compile(pattern: &[u8]) -> Result<TextTest, String> {
+    /// Compiles a pattern.
+    pub(super) fn compile(pattern: &[u8]) -> Result<TextTest, MatcherError> {
         let text = match std::str::from_utf8(pattern) {
             Ok(text) => text,
-            Err(error) => return Err(invalid_utf8(pattern, error.valid_up_to())),
+            Err(error) => return Err(MatcherError::Regex(invalid_utf8(pattern, error.valid_up_to()))),
         };
-        let hir = unanchor(go_syntax::parse(text)?);
+        let parsed = go_syntax::parse(text).map_err(MatcherError::Regex)?;
+        if parsed.size > INSTRUCTIONS_MAX {
+            let (pattern, instructions) = (shortened(text), parsed.size);
+            return Err(MatcherError::TooLarge { pattern, instructions, limit: INSTRUCTIONS_MAX });
+        }
+        let (size, automaton_bytes) = (parsed.size, parsed.automaton_bytes);
+        let hir = unanchor(parsed.hir);
         if let Some(glob) = Glob::of(&hir, false) {
             return Ok(if glob.is_literal() {
                 TextTest::Set([glob.prefix].into())
@@ -82,8 +110,18 @@ impl TextTest {
         if let Some(glob) = Glob::of(&hir, true) {
             return Ok(TextTest::FoldGlob(glob));
         }
-        let automaton = Automaton::new(hir).ok_or_else(|| go_syntax::error("expression too large", text))?;
-        Ok(TextTest::Automaton(Box::new(automaton)))
+        Ok(TextTest::Automaton(Box::new(Automaton::new(hir, size, automaton_bytes))))
+    }
+
+    /// About how many bytes it takes at least; what an automaton takes beyond that is counted for the whole process.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            TextTest::Set(set) | TextTest::FoldSet(set) => {
+                set.iter().map(|text| 16 + text.len() as u64).sum()
+            }
+            TextTest::Glob(_) | TextTest::FoldGlob(_) => 128,
+            TextTest::Automaton(automaton) => 1024 + INSTRUCTION_BYTES * automaton.size,
+        }
     }
 
     pub(crate) fn accepts(&self, text: &[u8]) -> bool {
@@ -118,7 +156,7 @@ fn ends(text: &[u8], suffix: &[u8]) -> bool {
 /// Where Go stops at a byte that is no UTF-8, unless the pattern is wrong before that.
 fn invalid_utf8(pattern: &[u8], at: usize) -> String {
     let valid = std::str::from_utf8(&pattern[..at]).unwrap_or_default();
-    match go_syntax::parse(valid) {
+    match go_syntax::parse(valid).map(drop) {
         Err(error) if !error.starts_with("missing closing") && !error.starts_with("trailing") => error,
         _ => go_syntax::error("invalid UTF-8", &String::from_utf8_lossy(&pattern[at..])),
     }
@@ -214,7 +252,7 @@ fn is_any(hir: &Hir) -> bool {
 }
 
 impl Automaton {
-    fn new(hir: Hir) -> Option<Automaton> {
+    fn new(hir: Hir, size: u64, automaton_bytes: u64) -> Automaton {
         let (mut prefix, mut needle): (&[u8], &[u8]) = (&[], &[]);
         if let HirKind::Concat(parts) = hir.kind() {
             for (i, part) in parts.iter().enumerate() {
@@ -230,14 +268,32 @@ impl Automaton {
         let (prefix, needle) =
             (prefix.into(), (!needle.is_empty()).then(|| Finder::new(needle).into_owned()));
         let last = last_bytes(&hir);
-        let hir = anchor(hir);
-        let regex = build(&hir)?;
-        Some(Automaton { regex, hir, dense: OnceLock::new(), prefix, needle, last })
+        let (engine, dense) = (OnceLock::new(), OnceLock::new());
+        Automaton { hir, size, automaton_bytes, engine, dense, prefix, needle, last }
+    }
+
+    fn engine(&self) -> &Engine {
+        self.engine.get_or_init(|| {
+            let small = self.automaton_bytes <= AUTOMATON_MAX as u64;
+            let regex = small.then(|| build(&anchor(self.hir.clone()), AUTOMATON_MAX)).flatten();
+            let shared = regex.and_then(|regex| {
+                let share = Share::take(regex.memory_usage() + STATES_KEPT)?;
+                Some(Engine::Regex { regex: Box::new(regex), _share: share })
+            });
+            shared.unwrap_or_else(|| Engine::Program(Program::new(&self.hir)))
+        })
+    }
+
+    /// Whether asking about a text may take microseconds.
+    pub(crate) fn is_slow(&self) -> bool {
+        matches!(self.engine(), Engine::Program(_))
     }
 
     /// The same as a table of states, for walks byte by byte over ASCII; `None` when the table would be too large.
     pub(crate) fn dense(&self) -> Option<&dense::DFA<Vec<u32>>> {
-        self.dense.get_or_init(|| dense_automaton(&self.hir)).as_ref()
+        let small = self.automaton_bytes <= DENSE_MAX as u64;
+        let made = || small.then(|| dense_automaton(&anchor(self.hir.clone()))).flatten();
+        self.dense.get_or_init(made).as_ref()
     }
 
     /// Whether a match can end with the last byte of `text`.
@@ -253,7 +309,11 @@ impl Automaton {
         if self.needle.as_ref().is_some_and(|needle| needle.find(&text[self.prefix.len()..]).is_none()) {
             return false;
         }
-        self.regex.is_match(Input::new(&*as_go_sees(text)).anchored(Anchored::Yes))
+        let text = as_go_sees(text);
+        match self.engine() {
+            Engine::Regex { regex, .. } => regex.is_match(Input::new(&*text).anchored(Anchored::Yes)),
+            Engine::Program(program) => program.accepts(&text),
+        }
     }
 }
 
@@ -281,16 +341,33 @@ fn anchor(hir: Hir) -> Hir {
     Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)])
 }
 
-fn build(hir: &Hir) -> Option<Regex> {
-    let config = Regex::config().nfa_size_limit(Some(AUTOMATON_MAX));
+fn build(hir: &Hir, bytes_max: usize) -> Option<Regex> {
+    let config = Regex::config()
+        .nfa_size_limit(Some(bytes_max))
+        .onepass_size_limit(Some(STATES_KEPT))
+        .hybrid_cache_capacity(STATES_KEPT);
     Regex::builder().configure(config).build_from_hir(hir).ok()
 }
 
-/// The expression anchored at both ends, groups kept; the error is Go's text.
-pub(super) fn anchored(pattern: &[u8]) -> Result<Regex, String> {
-    let text = std::str::from_utf8(pattern).map_err(|error| invalid_utf8(pattern, error.valid_up_to()))?;
-    build(&anchor(go_syntax::parse_captures(text)?))
-        .ok_or_else(|| go_syntax::error("expression too large", text))
+/// The expression anchored at both ends, groups kept.
+pub(super) fn anchored(pattern: &[u8]) -> Result<Regex, MatcherError> {
+    let text = std::str::from_utf8(pattern)
+        .map_err(|error| MatcherError::Regex(invalid_utf8(pattern, error.valid_up_to())))?;
+    let parsed = go_syntax::parse_captures(text).map_err(MatcherError::Regex)?;
+    build(&anchor(parsed.hir), GROUPS_MAX).ok_or_else(|| MatcherError::TooLarge {
+        pattern: shortened(text),
+        instructions: parsed.size,
+        limit: parsed.size * GROUPS_MAX as u64 / parsed.automaton_bytes.max(1),
+    })
+}
+
+/// The start of a pattern, for messages.
+pub(super) fn shortened(pattern: &str) -> String {
+    const SHOWN: usize = 200;
+    match pattern.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &pattern[..end]),
+        None => pattern.to_owned(),
+    }
 }
 
 fn dense_automaton(hir: &Hir) -> Option<dense::DFA<Vec<u32>>> {
@@ -306,8 +383,8 @@ fn dense_automaton(hir: &Hir) -> Option<dense::DFA<Vec<u32>>> {
 }
 
 /// Go reads each byte that is no UTF-8 as U+FFFD.
-fn as_go_sees(text: &[u8]) -> Cow<'_, [u8]> {
-    if std::str::from_utf8(text).is_ok() {
+fn as_go_sees(text: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(text) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 8);
@@ -315,7 +392,7 @@ fn as_go_sees(text: &[u8]) -> Cow<'_, [u8]> {
         out.push_str(chunk.valid());
         out.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
     }
-    Cow::Owned(out.into_bytes())
+    Cow::Owned(out)
 }
 
 /// Asks about a text in lower case; short ones are not allocated.

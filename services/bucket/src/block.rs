@@ -9,12 +9,13 @@ use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use tithon_engine::{
-    Block, BlockFile, BlockId, BlockMeta, FileRange, LabelRequest, LabelSelect, Select, SelectRequest,
-    Tombstones,
+    Block, BlockFile, BlockId, BlockMeta, FileRange, LabelRequest, LabelSelect, MappedFile, Select,
+    SelectRequest, Tombstones,
 };
 use tithon_index::{IndexHeader, LabelFilter, Matcher, Toc, coalesce, index_version};
 
 use crate::bucket::key;
+use crate::headers::Kept;
 use crate::retry::Operation;
 use crate::{Bucket, BucketError};
 
@@ -26,6 +27,9 @@ pub struct BucketBlock {
     header: Arc<IndexHeader>,
     filter: Option<LabelFilter>,
     tombstones: Arc<Tombstones>,
+    /// Files of the cache that header and filter are read from.
+    header_file: MappedFile,
+    filter_file: MappedFile,
     source: Source,
 }
 
@@ -49,7 +53,10 @@ impl Bucket {
             None => self.open_remote(meta).await?,
         };
         let (id, header) = (block.id(), Arc::clone(&block.header));
-        block.filter = self.with_cache(move |cache| cache.filter(id, &header)).await.flatten();
+        if let Some(kept) = self.with_cache(move |cache| cache.filter(id, &header)).await.flatten() {
+            (block.filter, block.filter_file) = (Some(kept.value), kept.file);
+        }
+        block.check()?;
         Ok(block)
     }
 
@@ -59,7 +66,8 @@ impl Bucket {
             opened.map_err(|e| BucketError::Object { path: meta.ulid.to_string(), source: e.into() })??;
         let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
         let source = Source::Mapped(Box::new(block));
-        Ok(BucketBlock { meta, header, filter: None, tombstones, source })
+        let (header_file, filter_file) = (MappedFile::default(), MappedFile::default());
+        Ok(BucketBlock { meta, header, filter: None, tombstones, header_file, filter_file, source })
     }
 
     async fn open_remote(&self, meta: Arc<BlockMeta>) -> Result<BucketBlock, BucketError> {
@@ -68,11 +76,12 @@ impl Bucket {
         let size = self.store().head(&path).await.map_err(BucketError::object(&path))?.size;
         let index = Object { path, size };
         let header = match self.with_cache(move |cache| cache.header(block)).await.flatten() {
-            Some(header) => header,
+            Some(kept) => kept,
             None => {
                 let header = self.fetch_header(block, &index).await?;
                 let given = header.clone();
-                self.with_cache(move |cache| cache.keep_header(block, given)).await.unwrap_or(header)
+                let kept = self.with_cache(move |cache| cache.keep_header(block, given)).await;
+                kept.unwrap_or_else(|| Kept { value: header, file: MappedFile::default() })
             }
         };
         let tombstones = match self.get(&key(block, "tombstones")).await? {
@@ -83,8 +92,9 @@ impl Bucket {
         };
         let segments = self.segments(block).await?;
         let source = Source::Remote { bucket: self.clone(), index, segments };
-        let (header, tombstones) = (Arc::new(header), Arc::new(tombstones));
-        Ok(BucketBlock { meta, header, filter: None, tombstones, source })
+        let (header, header_file) = (Arc::new(header.value), header.file);
+        let (tombstones, filter_file) = (Arc::new(tombstones), MappedFile::default());
+        Ok(BucketBlock { meta, header, filter: None, tombstones, header_file, filter_file, source })
     }
 
     /// The header of an index, out of the parts of it that it is made of.
@@ -155,7 +165,28 @@ impl BucketBlock {
 
     /// False when it is certain that no series satisfies all matchers; costs no look at the index.
     pub fn may_match(&self, matchers: &[Matcher]) -> bool {
-        self.filter.as_ref().is_none_or(|filter| filter.may_match(matchers))
+        let may_match = self.filter.as_ref().is_none_or(|filter| filter.may_match(matchers));
+        may_match || !self.filter_file.is_intact()
+    }
+
+    /// Fails when a mapped file of the block has been cut under us: then nothing that was read from it counts. To be asked
+    /// behind each step of a selection, and again when bytes of chunks have been used.
+    pub fn check(&self) -> Result<(), BucketError> {
+        let cached = [("cached index-header", &self.header_file), ("cached label filter", &self.filter_file)];
+        if let Some((file, _)) = cached.into_iter().find(|(_, file)| !file.is_intact()) {
+            return Err(BucketError::CacheTruncated { block: self.id(), file });
+        }
+        self.mapped().map_or(Ok(()), |block| Ok(block.check()?))
+    }
+
+    /// Whether the files of a mapped block are still those that were opened. Costs a look at the directory.
+    pub fn is_current(&self) -> bool {
+        self.mapped().is_none_or(Block::is_current)
+    }
+
+    /// Whether bytes of a chunk lie in the mapped files of the block.
+    pub fn holds(&self, bytes: &[u8]) -> bool {
+        self.mapped().is_some_and(|block| block.holds(bytes))
     }
 
     /// What was deleted since the block was written.

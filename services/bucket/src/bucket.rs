@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tithon_engine::BlockId;
 
+use crate::directory::Directory;
 use crate::headers::HeaderCache;
 use crate::metrics::BucketMetrics;
 use crate::retry::Operation;
@@ -22,23 +22,30 @@ pub struct Bucket {
     store: Arc<dyn ObjectStore>,
     /// Where the blocks can be mapped.
     local: Option<PathBuf>,
+    /// The store, where it is a directory.
+    pub(crate) directory: Option<Directory>,
     headers: Option<HeaderCache>,
     pub(crate) retry: Retry,
     pub(crate) metrics: Arc<BucketMetrics>,
 }
 
 impl Bucket {
-    /// Opens a bucket. A directory must exist and be readable.
+    /// Opens a bucket. A directory that is not there yet is an empty bucket, made by the first upload, as in Thanos; one
+    /// that cannot be read is an error.
     pub fn open(config: &BucketConfig) -> Result<Bucket, BucketError> {
-        let path = config.directory.join(&config.prefix);
-        let directory = |source| BucketError::Directory { path: path.clone(), source };
-        std::fs::read_dir(&path).map_err(directory)?;
-        let store = LocalFileSystem::new_with_prefix(&path)
-            .map_err(|source| BucketError::Object { path: path.display().to_string(), source })?;
-        // A directory without objects is no block.
-        let store = store.with_automatic_cleanup(true);
+        let given = config.directory.join(&config.prefix);
+        let directory = |source| BucketError::Directory { path: given.clone(), source };
+        let path = std::path::absolute(&given).map_err(directory)?;
+        match std::fs::read_dir(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                tracing::warn!(directory = %path.display(), "bucket is empty: its directory is not there yet");
+            }
+            result => drop(result.map_err(directory)?),
+        }
+        let directory = Directory::new(path.clone());
         let metrics = Arc::new(BucketMetrics::new(&config.directory.display().to_string()));
-        Ok(Bucket { store: Arc::new(store), local: Some(path), headers: None, retry: Retry::NEVER, metrics })
+        let (store, directory) = (Arc::new(directory.clone()), Some(directory));
+        Ok(Bucket { store, local: Some(path), directory, headers: None, retry: Retry::NEVER, metrics })
     }
 
     /// A bucket in any store, below `prefix`; its blocks are read by ranges, never mapped.
@@ -46,7 +53,7 @@ impl Bucket {
         let store: Arc<dyn ObjectStore> =
             if prefix.is_empty() { store } else { Arc::new(PrefixStore::new(store, Path::from(prefix))) };
         let metrics = Arc::new(BucketMetrics::new(prefix));
-        Bucket { store, local: None, headers: None, retry: Retry::NEVER, metrics }
+        Bucket { store, local: None, directory: None, headers: None, retry: Retry::NEVER, metrics }
     }
 
     /// The same bucket; requests that fail in a way that may pass are repeated.

@@ -27,11 +27,30 @@ impl Bucket {
             .collect();
         let deletions = stream::iter(others).map(|path| async move { self.delete(&path).await });
         deletions.buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
+        if let Some(directory) = &self.directory {
+            let rest = || directory.delete_rest(block, MarkKind::Deletion.file());
+            let rest = self.retrying(Operation::Delete, rest).await;
+            rest.map_err(BucketError::object(&Path::from(block.to_string())))?;
+        }
         self.delete(&mark).await
     }
 
-    /// When an object of the block was last written, milliseconds since the Unix epoch; `None` if it has no object.
+    /// Deletes what killed uploads left in the folders of blocks, if it has not changed since `before_ms`, and answers with
+    /// how many files it was. Only a directory keeps such files where they can be seen.
+    pub async fn delete_leftovers(&self, before_ms: i64) -> Result<u64, BucketError> {
+        let Some(directory) = &self.directory else { return Ok(0) };
+        let leftovers = || directory.delete_leftovers(before_ms);
+        let deleted = self.retrying(Operation::Delete, leftovers).await;
+        deleted.map_err(BucketError::object(&Path::default()))
+    }
+
+    /// When an object of the block was last written, milliseconds since the Unix epoch; `None` if it has no object. In a
+    /// directory, uploads under way count.
     pub async fn last_change_ms(&self, block: BlockId) -> Result<Option<i64>, BucketError> {
+        if let Some(directory) = &self.directory {
+            let change = self.retrying(Operation::Iter, || directory.last_change_ms(block)).await;
+            return change.map_err(BucketError::object(&Path::from(block.to_string())));
+        }
         let objects = self.objects(block).await?;
         Ok(objects.iter().map(|object| object.last_modified.timestamp_millis()).max())
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tithon_chunks::ErrorKind;
 use tithon_engine::{BlockError, BlockId, MetaError, TombstonesError};
-use tithon_index::IndexError;
+use tithon_index::{IndexError, Labels};
 
 use crate::ConfigError;
 
@@ -106,6 +106,14 @@ pub enum BucketError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A file that is kept of a block on local disk was cut while it was mapped.
+    #[error("{block}: the {file} was truncated while mapped")]
+    CacheTruncated {
+        /// The block.
+        block: BlockId,
+        /// Which file.
+        file: &'static str,
+    },
     /// A block on local disk cannot be opened.
     #[error(transparent)]
     Block(#[from] BlockError),
@@ -135,10 +143,18 @@ impl BucketError {
             | BucketError::Incomplete { .. }
             | BucketError::Short { .. } => ErrorKind::Corrupt,
             BucketError::NoLabels { .. } => ErrorKind::Invalid,
-            BucketError::Local { .. } => ErrorKind::Unavailable,
+            BucketError::Local { .. } | BucketError::CacheTruncated { .. } => ErrorKind::Unavailable,
             BucketError::Index { source, .. } => source.kind(),
             BucketError::Tombstones { source, .. } => source.kind(),
             BucketError::Block(error) => error.kind(),
+        }
+    }
+
+    /// The labels of the series that is at fault, where one is.
+    pub fn series(&self) -> Option<&Labels> {
+        match self {
+            BucketError::Block(error) => error.series(),
+            _ => None,
         }
     }
 

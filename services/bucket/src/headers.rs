@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use tithon_engine::{BlockId, map_file};
+use bytes::Bytes;
+use tithon_engine::{BlockId, MappedFile};
 use tithon_index::{IndexError, IndexHeader, LabelFilter};
 use tracing::warn;
 
@@ -14,6 +15,12 @@ use tracing::warn;
 #[derive(Clone, Debug)]
 pub(crate) struct HeaderCache {
     dir: PathBuf,
+}
+
+/// Something read from a file of the cache, and the file: what is read from it counts while the file is intact.
+pub(crate) struct Kept<T> {
+    pub(crate) value: T,
+    pub(crate) file: MappedFile,
 }
 
 const HEADER: &str = "index-header.sparse";
@@ -36,16 +43,16 @@ impl HeaderCache {
     }
 
     /// The header kept of a block.
-    pub(crate) fn header(&self, block: BlockId) -> Option<IndexHeader> {
-        let open = |path: &Path| Ok(IndexHeader::from_sparse(&map_file(path)?)?);
-        self.kept(block, HEADER, open)
+    pub(crate) fn header(&self, block: BlockId) -> Option<Kept<IndexHeader>> {
+        self.kept(block, HEADER, |bytes| IndexHeader::from_sparse(&bytes))
     }
 
     /// Keeps a header and gives the kept one, which takes no memory; the one given when that fails, or when its index is
     /// of a version that has no such form.
-    pub(crate) fn keep_header(&self, block: BlockId, header: IndexHeader) -> IndexHeader {
+    pub(crate) fn keep_header(&self, block: BlockId, header: IndexHeader) -> Kept<IndexHeader> {
+        let in_memory = |header| Kept { value: header, file: MappedFile::default() };
         if header.version() == 1 {
-            return header;
+            return in_memory(header);
         }
         let written = self.write(block, HEADER, |file| {
             header.write_sparse(&mut *file)?;
@@ -55,15 +62,14 @@ impl HeaderCache {
         });
         if let Err(error) = written {
             warn!(block = %block, error = %error, "index-header is not cached");
-            return header;
+            return in_memory(header);
         }
-        self.header(block).unwrap_or(header)
+        self.header(block).unwrap_or_else(|| in_memory(header))
     }
 
     /// The filter of a block's labels: the one kept, or a new one that is kept from now on.
-    pub(crate) fn filter(&self, block: BlockId, header: &IndexHeader) -> Option<LabelFilter> {
-        let open = |path: &Path| Ok(LabelFilter::open(map_file(path)?)?);
-        if let Some(filter) = self.kept(block, FILTER, open) {
+    pub(crate) fn filter(&self, block: BlockId, header: &IndexHeader) -> Option<Kept<LabelFilter>> {
+        if let Some(filter) = self.kept(block, FILTER, LabelFilter::open) {
             return Some(filter);
         }
         let made = || -> Result<LabelFilter, CacheError> {
@@ -72,7 +78,7 @@ impl HeaderCache {
             Ok(filter)
         };
         made().inspect_err(|error| warn!(block = %block, error = %error, "labels are not filtered")).ok()?;
-        self.kept(block, FILTER, open)
+        self.kept(block, FILTER, LabelFilter::open)
     }
 
     /// Deletes what is kept of other blocks.
@@ -92,9 +98,13 @@ impl HeaderCache {
         &self,
         block: BlockId,
         name: &str,
-        open: impl Fn(&Path) -> Result<T, CacheError>,
-    ) -> Option<T> {
-        match open(&self.dir.join(block.to_string()).join(name)) {
+        open: impl Fn(Bytes) -> Result<T, IndexError>,
+    ) -> Option<Kept<T>> {
+        let mapped = || -> Result<Kept<T>, CacheError> {
+            let file = MappedFile::open(&self.dir.join(block.to_string()).join(name))?;
+            Ok(Kept { value: open(file.bytes().clone())?, file })
+        };
+        match mapped() {
             Ok(kept) => Some(kept),
             Err(CacheError::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {

@@ -6,6 +6,7 @@ mod block;
 mod bucket;
 mod config;
 mod delete;
+mod directory;
 mod discover;
 mod error;
 mod headers;

@@ -206,9 +206,12 @@ impl Bucket {
     }
 }
 
-/// Base names in `chunks/` as paths in the block, ascending.
+/// Base names in `chunks/` as paths in the block, ascending; none where a block without chunks lacks the folder.
 async fn segment_names(chunks: &LocalPath) -> Result<Vec<String>, BucketError> {
-    let mut entries = tokio::fs::read_dir(chunks).await.map_err(local(chunks))?;
+    let mut entries = match tokio::fs::read_dir(chunks).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(local(chunks))?,
+    };
     let mut names = Vec::new();
     while let Some(entry) = entries.next_entry().await.map_err(local(chunks))? {
         names.push(format!("chunks/{}", entry.file_name().to_string_lossy()));

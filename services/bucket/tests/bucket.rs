@@ -139,7 +139,8 @@ async fn any_store_below_a_prefix() {
 }
 
 #[test]
-fn a_missing_directory_is_named() {
-    let error = Bucket::open(&BucketConfig::filesystem("/nowhere/at/all")).unwrap_err().to_string();
-    assert!(error.starts_with("bucket directory /nowhere/at/all"), "{error}");
+fn a_directory_that_is_none_is_named() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = Bucket::open(&BucketConfig::filesystem(file.path())).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("bucket directory {}", file.path().display())), "{error}");
 }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use tithon_bucket::MarkKind;
 use tithon_engine::plan::NoCompactReason;
 use tithon_engine::{BlockId, BlockMeta};
+use tithon_runtime::is_same_origin;
 
 use crate::Compactor;
 use crate::state::Loaded;
@@ -28,13 +29,13 @@ struct Api {
 
 /// `GET /api/v1/blocks` (the whole bucket, or what the compactor works on with `view=loaded`) and
 /// `POST /api/v1/blocks/mark`, and a page that shows both lists, `/blocks` and `/loaded`. `label` is shown with the blocks;
-/// without `admin`, marking is refused; with `cors`, pages of other origins may ask. The page's links are relative: it
+/// without `admin`, marking is refused; with `cors`, pages of other origins may read the list, but never mark. The page's links are relative: it
 /// works below any prefix.
 pub fn router(compactor: Compactor, label: &str, admin: bool, cors: bool) -> Router {
     let api = Api { compactor, label: label.to_owned(), admin, cors };
     Router::new()
         .route("/api/v1/blocks", get(blocks).options(preflight))
-        .route("/api/v1/blocks/mark", post(mark).options(preflight))
+        .route("/api/v1/blocks/mark", post(mark))
         .route("/blocks", get(page))
         .route("/loaded", get(page))
         .with_state(api)
@@ -81,19 +82,25 @@ async fn mark(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    if !is_same_origin(&headers) {
+        let error = "blocks are not marked for a page of another origin".to_owned();
+        return failure(StatusCode::FORBIDDEN, "forbidden", error);
+    }
     let mut fields = query;
     let form = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if form.starts_with("application/x-www-form-urlencoded") {
+    if form.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded") {
         fields.extend(form_urlencoded::parse(&body).into_owned());
     }
     match api.mark(&fields).await {
-        Ok(()) => api.answer::<()>(StatusCode::NO_CONTENT, None),
-        Err(error) => {
-            let envelope =
-                Envelope { status: "error", data: None, error_type: Some("bad_data"), error: Some(error) };
-            api.answer::<()>(StatusCode::BAD_REQUEST, Some(envelope))
-        }
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => failure(StatusCode::BAD_REQUEST, "bad_data", error),
     }
+}
+
+fn failure(status: StatusCode, error_type: &'static str, error: String) -> Response {
+    let envelope =
+        Envelope::<()> { status: "error", data: None, error_type: Some(error_type), error: Some(error) };
+    (status, axum::Json(envelope)).into_response()
 }
 
 async fn preflight(State(api): State<Api>) -> Response {

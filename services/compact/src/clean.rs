@@ -27,7 +27,8 @@ impl Compactor {
         self.delete_all(due, "marked", reporter).await;
     }
 
-    /// Deletes blocks without meta.json: those whose deletion was begun, and those that have not changed for long.
+    /// Deletes blocks without meta.json: those whose deletion was begun, and those that have not changed for long. With
+    /// them goes what killed uploads left in other blocks.
     pub(crate) async fn delete_partial(&self, view: &View, reporter: &Reporter) {
         self.inner.metrics.cleanup_loops.inc();
         let mut due = Vec::new();
@@ -40,6 +41,12 @@ impl Compactor {
         }
         self.inner.metrics.partial_deletion_attempts.inc_by(due.len() as u64);
         self.delete_all(due, "partial", reporter).await;
+        let before_ms = self.now_ms().saturating_sub(self.partial_age_ms());
+        match self.inner.bucket.delete_leftovers(before_ms).await {
+            Ok(0) => {}
+            Ok(files) => info!(files, "deleted what killed uploads left"),
+            Err(error) => reporter.unfinished(None, &error.into()),
+        }
     }
 
     async fn is_abandoned(&self, block: BlockId) -> Result<bool, CompactError> {
@@ -55,8 +62,11 @@ impl Compactor {
         }
         let born_ms = i64::try_from(block.unix_ms()).unwrap_or(i64::MAX);
         let changed_ms = bucket.last_change_ms(block).await?.unwrap_or(born_ms);
-        let age_ms = i64::try_from(self.inner.options.partial_age.as_millis()).unwrap_or(i64::MAX);
-        Ok(now_ms.saturating_sub(changed_ms) > age_ms)
+        Ok(now_ms.saturating_sub(changed_ms) > self.partial_age_ms())
+    }
+
+    fn partial_age_ms(&self) -> i64 {
+        i64::try_from(self.inner.options.partial_age.as_millis()).unwrap_or(i64::MAX)
     }
 
     fn delete_delay_s(&self) -> i64 {

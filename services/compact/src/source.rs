@@ -134,12 +134,17 @@ impl Compactor {
             let id = meta.ulid;
             match self.inner.cpu.run(Priority::Background, move || verify::verify(&block)).await {
                 Err(error) => return Obstacle::passing(error.into()),
-                Ok(Err(error)) => return CompactError::from(error).into(),
-                Ok(Ok(health)) if !health.is_sound() => {
-                    let error = CompactError::Unhealthy { block: id, what: format!("{error}; {health:?}") };
+                Ok(health) if !health.is_sound() => {
+                    let error = CompactError::Unhealthy {
+                        block: id,
+                        what: match health.damage.first() {
+                            Some(first) => format!("{error}; {health}, first: {first}"),
+                            None => format!("{error}; {health}"),
+                        },
+                    };
                     return Obstacle::corrupt(id, error);
                 }
-                Ok(Ok(_)) => {}
+                Ok(_) => {}
             }
         }
         Obstacle::plan(error)

@@ -66,6 +66,7 @@ impl ConvertError {
             ConvertError::Encoding(_) => ErrorKind::Unsupported,
             ConvertError::NoAggregate(_) => ErrorKind::NotFound,
             ConvertError::Chunk(error) => error.kind(),
+            ConvertError::Matcher(error) => error.kind(),
             _ => ErrorKind::Invalid,
         }
     }

@@ -29,9 +29,10 @@ enum Kind {
     HalfUpload,
     CutMeta,
     TruncatedIndex,
+    UnknownEncoding,
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind::TruncatedChunks,
     Kind::ChunkChecksum,
     Kind::Overlap,
@@ -42,6 +43,7 @@ const KINDS: [Kind; 10] = [
     Kind::HalfUpload,
     Kind::CutMeta,
     Kind::TruncatedIndex,
+    Kind::UnknownEncoding,
 ];
 
 impl Kind {
@@ -58,6 +60,7 @@ impl Kind {
             Kind::HalfUpload => &[],
             Kind::CutMeta => &["meta.json line"],
             Kind::TruncatedIndex => &["index"],
+            Kind::UnknownEncoding => &["block-corrupt", "chunks/000001 at offset ", "encoding", "unknown"],
         }
     }
 }
@@ -187,6 +190,18 @@ async fn corrupt(store: &InMemory, victim: &Spec, kind: Kind, seed: &mut Seeded)
             let mut meta = file("meta.json").await;
             meta.truncate(seed.below(meta.len() - 2));
             bed::put(store, id, "meta.json", meta).await;
+        }
+        Kind::UnknownEncoding => {
+            // The first chunk, or a later one of the first series: length, encoding, data, checksum of the latter two.
+            let mut at = 8;
+            for _ in 0..seed.below(2) {
+                at += usize::from(chunks[at]) + 6;
+            }
+            let end = at + 2 + usize::from(chunks[at]);
+            chunks[at + 1] = [0, 7, 9, 254][seed.below(4)];
+            let crc = crc32c::crc32c(&chunks[at + 1..end]).to_be_bytes();
+            chunks[end..end + 4].copy_from_slice(&crc);
+            bed::put(store, id, "chunks/000001", chunks).await;
         }
         Kind::TruncatedIndex => {
             index.truncate(seed.below(index.len() - 1));

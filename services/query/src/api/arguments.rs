@@ -47,14 +47,6 @@ impl From<QueryError> for Refused {
     }
 }
 
-/// Fails where a pair of the form or the URL is malformed. Most endpoints do not look: there the parameter is missing.
-pub(crate) fn check_form(params: &Params, dialect: Dialect) -> Result<(), ApiError> {
-    params.check().map_err(|e| match dialect {
-        Dialect::Prometheus => ApiError::bad_data(format!("error parsing form values: {e}")),
-        Dialect::Thanos => ApiError::internal(format!("parse form: {e}")),
-    })
-}
-
 impl Arguments<'_> {
     fn dialect(&self) -> Dialect {
         self.options.dialect

@@ -8,7 +8,7 @@ use tithon_index::{Labels, Matcher};
 use tithon_promql::Charge;
 
 use super::answer::{Answer, Data};
-use super::arguments::{Arguments, check_form};
+use super::arguments::Arguments;
 use super::router::Call;
 use crate::QueryService;
 use crate::error::ApiError;
@@ -92,7 +92,7 @@ fn asked_for_labels(arguments: Arguments<'_>) -> Result<Asked, ApiError> {
 }
 
 fn asked_for_series(arguments: Arguments<'_>) -> Result<Asked, ApiError> {
-    check_form(arguments.params, arguments.options.dialect)?;
+    arguments.params.check_form(arguments.options.dialect)?;
     if !arguments.params.has("match[]") {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }

@@ -18,7 +18,7 @@ use crate::cli::{JobFlags, Output};
 struct Found {
     path: PathBuf,
     sound: bool,
-    /// Why reading had to stop.
+    /// Why the block cannot be opened.
     error: Option<String>,
     #[serde(flatten)]
     health: Option<Health>,
@@ -48,7 +48,7 @@ pub fn run(paths: &[PathBuf], job: &JobFlags, out: &mut impl Write) -> Result<()
 
 fn check(dir: &Path) -> Found {
     let path = dir.to_owned();
-    match Block::open(dir).and_then(|block| verify(&block)) {
+    match Block::open(dir).map(|block| verify(&block)) {
         Ok(health) => Found { path, sound: health.is_sound(), error: None, health: Some(health) },
         Err(error) => Found { path, sound: false, error: Some(error.to_string()), health: None },
     }
@@ -62,7 +62,7 @@ fn print(found: &[Found], out: &mut impl Write) -> Result<(), ToolError> {
         let name = one.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let verdict = match (&one.error, &one.health) {
             (Some(error), _) => error.clone(),
-            (None, Some(health)) => faults(health),
+            (None, Some(health)) => health.to_string(),
             (None, None) => String::new(),
         };
         let numbers = one.health.as_ref().map(|h| [h.series, h.chunks, h.samples, h.duplicated_chunks]);
@@ -73,19 +73,17 @@ fn print(found: &[Found], out: &mut impl Write) -> Result<(), ToolError> {
     for column in table.column_iter_mut().skip(1).take(4) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    Ok(writeln!(out, "{table}")?)
-}
-
-fn faults(health: &Health) -> String {
-    let faults = [
-        (health.series_out_of_order, "series out of order"),
-        (health.empty_series, "empty series"),
-        (health.labels_out_of_order, "series with labels out of order"),
-        (health.chunks_out_of_order, "chunks out of order"),
-        (health.outside_chunks, "chunks outside the block's time"),
-        (health.chunks_with_wrong_times, "chunks whose samples are not where the index says"),
-    ];
-    let found: Vec<String> =
-        faults.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    if found.is_empty() { "sound".to_owned() } else { found.join(", ") }
+    writeln!(out, "{table}")?;
+    for one in found {
+        let name = one.path.file_name().unwrap_or_default().to_string_lossy();
+        let Some(health) = &one.health else { continue };
+        for what in &health.damage {
+            writeln!(out, "{name}: {what}")?;
+        }
+        let untold = health.damaged - health.damage.len() as u64;
+        if untold > 0 {
+            writeln!(out, "{name}: {untold} more damaged places are not listed")?;
+        }
+    }
+    Ok(())
 }

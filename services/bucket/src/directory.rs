@@ -1,0 +1,245 @@
+//! A bucket in a directory. What was written is on disk once the store says so, and neither a listing nor a deletion
+//! leaves the directory by a symbolic link.
+
+mod walk;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::ops::Range;
+use std::path::{Path as FsPath, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use tithon_engine::BlockId;
+
+/// The store of a FILESYSTEM bucket. Files are written and read by [`LocalFileSystem`], which syncs each file and each
+/// folder that it changes; listing and deleting are done here, because there it follows every link.
+#[derive(Clone, Debug)]
+pub(crate) struct Directory {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    files: OnceLock<LocalFileSystem>,
+    /// Links that were warned of.
+    warned: Mutex<HashSet<PathBuf>>,
+}
+
+impl Directory {
+    /// The store below `root`, which need not be there: until something is written, it has no objects.
+    pub(crate) fn new(root: PathBuf) -> Directory {
+        Directory { inner: Arc::new(Inner { root, files: OnceLock::new(), warned: Mutex::default() }) }
+    }
+
+    fn root(&self) -> &FsPath {
+        &self.inner.root
+    }
+
+    /// The files; not found while the directory is not there.
+    fn files(&self) -> Result<&LocalFileSystem> {
+        if let Some(files) = self.inner.files.get() {
+            return Ok(files);
+        }
+        let root = self.root();
+        fs::metadata(root).map_err(|error| failed(root, error))?;
+        let files = LocalFileSystem::new_with_prefix(root)?.with_fsync(true);
+        Ok(self.inner.files.get_or_init(|| files))
+    }
+
+    /// The files, the directory made where it is not there.
+    fn files_to_write(&self) -> Result<&LocalFileSystem> {
+        if self.inner.files.get().is_none() {
+            make_durably(self.root()).map_err(|error| failed(self.root(), error))?;
+        }
+        self.files()
+    }
+
+    fn path(&self, key: &Path) -> PathBuf {
+        key.parts().fold(self.inner.root.clone(), |dir, part| dir.join(part.as_ref()))
+    }
+
+    /// Whether a folder on the way to `path` is a link.
+    fn is_behind_link(&self, path: &FsPath) -> bool {
+        let folders = path.ancestors().skip(1).take_while(|folder| *folder != self.root());
+        folders.into_iter().any(|folder| fs::symlink_metadata(folder).is_ok_and(|meta| meta.is_symlink()))
+    }
+
+    /// Deletes a file, or the link of this name, and the folders that become empty. What lies behind a link is not found.
+    fn delete_file(&self, key: &Path) -> Result<()> {
+        let path = self.path(key);
+        if self.is_behind_link(&path) {
+            return Err(failed(
+                &path,
+                io::Error::new(ErrorKind::NotFound, "a folder on the way is a symbolic link"),
+            ));
+        }
+        fs::remove_file(&path).map_err(|error| failed(&path, error))?;
+        // Files go in an order that tells readers what is whole: after a crash too, none may come back alone.
+        path.parent().map_or(Ok(()), sync_dir).map_err(|error| failed(&path, error))?;
+        let mut folder = path.parent();
+        while let Some(empty) = folder.filter(|dir| *dir != self.root() && fs::remove_dir(dir).is_ok()) {
+            folder = empty.parent();
+        }
+        Ok(())
+    }
+
+    /// Deletes what a block's folder still has when its objects are gone, but for the file `kept`: links, what killed
+    /// uploads left, folders. A block that is a link itself is unlinked.
+    pub(crate) async fn delete_rest(&self, block: BlockId, kept: &'static str) -> Result<()> {
+        let dir = self.root().join(block.to_string());
+        blocking(move || {
+            let removed = match fs::symlink_metadata(&dir) {
+                Ok(meta) if meta.is_symlink() => fs::remove_file(&dir),
+                Ok(_) => remove_all_but(&dir, kept),
+                Err(error) => Err(error),
+            };
+            match removed {
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(&dir, error)),
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// When anything in a block's folder was last changed, files of uploads under way included; milliseconds since the
+    /// Unix epoch.
+    pub(crate) async fn last_change_ms(&self, block: BlockId) -> Result<Option<i64>> {
+        let dir = self.root().join(block.to_string());
+        blocking(move || match walk::last_change_ms(&dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            result => result.map(Some).map_err(|error| failed(&dir, error)),
+        })
+        .await
+    }
+
+    /// Deletes files in the folders of blocks that killed uploads left and that have not changed since `before_ms`;
+    /// answers with how many.
+    pub(crate) async fn delete_leftovers(&self, before_ms: i64) -> Result<u64> {
+        let root = self.root().to_owned();
+        blocking(move || walk::delete_leftovers(&root, before_ms).map_err(|error| failed(&root, error))).await
+    }
+
+    /// Where a link leads, unless that is out of the bucket or nowhere.
+    fn target(&self, link: &FsPath) -> io::Result<Option<PathBuf>> {
+        let target = match fs::canonicalize(link) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            result => result?,
+        };
+        if target.starts_with(fs::canonicalize(self.root())?) {
+            return Ok(Some(target));
+        }
+        let mut warned = self.inner.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.insert(link.to_owned()) {
+            let (link, target) = (link.display(), target.display());
+            tracing::warn!(%link, %target, "a symbolic link leads out of the bucket and is ignored");
+        }
+        Ok(None)
+    }
+}
+
+impl fmt::Display for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "directory {}", self.root().display())
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Directory {
+    async fn put_opts(&self, key: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.files_to_write()?.put_opts(key, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        key: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.files_to_write()?.put_multipart_opts(key, options).await
+    }
+
+    async fn get_opts(&self, key: &Path, options: GetOptions) -> Result<GetResult> {
+        self.files()?.get_opts(key, options).await
+    }
+
+    async fn get_ranges(&self, key: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.files()?.get_ranges(key, ranges).await
+    }
+
+    fn delete_stream(&self, keys: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let directory = self.clone();
+        let delete = move |key: Path| {
+            let directory = directory.clone();
+            blocking(move || directory.delete_file(&key).map(|()| key))
+        };
+        keys.and_then(delete).boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (directory, prefix) = (self.clone(), prefix.cloned().unwrap_or_default());
+        let listed = blocking(move || directory.objects_below(&prefix));
+        stream::once(listed).map_ok(|objects| stream::iter(objects).map(Ok)).try_flatten().boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let (directory, prefix) = (self.clone(), prefix.cloned().unwrap_or_default());
+        blocking(move || directory.entries_of(&prefix)).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.files()?.copy_opts(from, to, options).await
+    }
+}
+
+/// Works with files, off the asynchronous threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await?
+}
+
+fn failed(path: &FsPath, error: io::Error) -> Error {
+    let path = path.display().to_string();
+    match error.kind() {
+        ErrorKind::NotFound => Error::NotFound { path, source: error.into() },
+        _ => Error::Generic { store: "directory", source: format!("{path}: {error}").into() },
+    }
+}
+
+/// Makes a directory and those above it, each of them on disk when this returns.
+fn make_durably(dir: &FsPath) -> io::Result<()> {
+    let missing: Vec<&FsPath> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
+    fs::create_dir_all(dir)?;
+    missing.iter().filter_map(|dir| dir.parent()).try_for_each(sync_dir)
+}
+
+/// Makes the names in a directory durable.
+fn sync_dir(dir: &FsPath) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Removes all entries of a directory but one, and the directory itself if nothing is left; follows no link.
+fn remove_all_but(dir: &FsPath, kept: &str) -> io::Result<()> {
+    let mut is_empty = true;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name() == kept && !entry.file_type()?.is_dir() {
+            is_empty = false;
+        } else if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    if is_empty { fs::remove_dir(dir) } else { sync_dir(dir) }
+}

@@ -1,0 +1,176 @@
+//! Walks over a bucket's directory.
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirEntry, Metadata};
+use std::io::{self, ErrorKind};
+use std::path::{Path as FsPath, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use object_store::path::Path;
+use object_store::{ListResult, ObjectMeta, Result};
+use tithon_engine::BlockId;
+
+use super::{Directory, failed};
+
+/// A file or folder of the bucket, links that stay inside followed.
+struct Entry {
+    key: Path,
+    path: PathBuf,
+    meta: Metadata,
+    /// Where a link leads.
+    target: Option<PathBuf>,
+}
+
+impl Directory {
+    /// All objects below a folder.
+    pub(super) fn objects_below(&self, prefix: &Path) -> Result<Vec<ObjectMeta>> {
+        let mut out = Vec::new();
+        let dir = self.path(prefix);
+        self.walk(&dir, prefix, &mut Vec::new(), &mut out).map_err(|error| failed(&dir, error))?;
+        Ok(out)
+    }
+
+    /// The objects and folders in a folder.
+    pub(super) fn entries_of(&self, prefix: &Path) -> Result<ListResult> {
+        let dir = self.path(prefix);
+        let (mut common_prefixes, mut objects) = (BTreeSet::new(), Vec::new());
+        for entry in self.entries(&dir, prefix).map_err(|error| failed(&dir, error))? {
+            if entry.meta.is_dir() {
+                common_prefixes.insert(entry.key);
+            } else {
+                objects.push(object(entry));
+            }
+        }
+        let common_prefixes = common_prefixes.into_iter().collect();
+        Ok(ListResult { common_prefixes, objects, extensions: Default::default() })
+    }
+
+    /// `open` are the folders that the walk is in, links resolved: a link to one of them would never end.
+    fn walk(
+        &self,
+        dir: &FsPath,
+        key: &Path,
+        open: &mut Vec<PathBuf>,
+        out: &mut Vec<ObjectMeta>,
+    ) -> io::Result<()> {
+        for entry in self.entries(dir, key)? {
+            if !entry.meta.is_dir() {
+                out.push(object(entry));
+                continue;
+            }
+            let Some(target) = &entry.target else {
+                self.walk(&entry.path, &entry.key, open, out)?;
+                continue;
+            };
+            open.push(fs::canonicalize(dir)?);
+            if open.iter().all(|dir| !dir.starts_with(target)) {
+                self.walk(&entry.path, &entry.key, open, out)?;
+            }
+            open.pop();
+        }
+        Ok(())
+    }
+
+    /// What a folder has that may be an object or a folder of objects; nothing where there is no such folder. Files of
+    /// uploads under way, and names that no key can have, are left out.
+    fn entries(&self, dir: &FsPath, key: &Path) -> io::Result<Vec<Entry>> {
+        let is_out =
+            || -> io::Result<bool> { Ok(self.is_behind_link(&dir.join("x")) && self.target(dir)?.is_none()) };
+        let entries = match fs::read_dir(dir) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(vec![]);
+            }
+            _ if is_out()? => return Ok(vec![]),
+            entries => entries?,
+        };
+        let mut out = Vec::new();
+        for entry in entries {
+            out.extend(self.entry(&entry?, key)?);
+        }
+        Ok(out)
+    }
+
+    fn entry(&self, entry: &DirEntry, key: &Path) -> io::Result<Option<Entry>> {
+        let name = entry.file_name();
+        let Some(name) = name.to_str().filter(|name| !is_upload(name)) else { return Ok(None) };
+        let full = if key.as_ref().is_empty() { name.to_owned() } else { format!("{key}/{name}") };
+        let Ok(key) = Path::parse(full) else { return Ok(None) };
+        let (path, mut target) = (entry.path(), None);
+        if entry.file_type()?.is_symlink() {
+            target = self.target(&path)?;
+            if target.is_none() {
+                return Ok(None);
+            }
+        }
+        match fs::metadata(&path) {
+            Ok(meta) => Ok(Some(Entry { key, path, meta, target })),
+            // Deleted meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn object(entry: Entry) -> ObjectMeta {
+    let last_modified = entry.meta.modified().unwrap_or(UNIX_EPOCH).into();
+    ObjectMeta { location: entry.key, last_modified, size: entry.meta.len(), e_tag: None, version: None }
+}
+
+/// Whether a file of this name is one that an upload fills before it gives it the object's name: `NAME#1` and so on.
+fn is_upload(name: &str) -> bool {
+    name.rsplit_once('#').is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// When anything in a folder was last changed, the folder itself included; follows no link.
+pub(super) fn last_change_ms(dir: &FsPath) -> io::Result<i64> {
+    let meta = fs::symlink_metadata(dir)?;
+    let mut last = changed_ms(&meta);
+    if meta.is_dir() {
+        for entry in fs::read_dir(dir)? {
+            match last_change_ms(&entry?.path()) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                result => last = last.max(result.unwrap_or(last)),
+            }
+        }
+    }
+    Ok(last)
+}
+
+/// Deletes what killed uploads left in the folders of blocks and has not changed since.
+pub(super) fn delete_leftovers(root: &FsPath, before_ms: i64) -> io::Result<u64> {
+    let mut deleted = 0;
+    for entry in read_if_there(root)? {
+        let is_block = entry.file_name().to_str().is_some_and(|name| name.parse::<BlockId>().is_ok());
+        if is_block && entry.file_type()?.is_dir() {
+            deleted += delete_leftovers_in(&entry.path(), before_ms)?;
+        }
+    }
+    Ok(deleted)
+}
+
+fn delete_leftovers_in(dir: &FsPath, before_ms: i64) -> io::Result<u64> {
+    let mut deleted = 0;
+    for entry in read_if_there(dir)? {
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        if kind.is_dir() {
+            deleted += delete_leftovers_in(&path, before_ms)?;
+        } else if kind.is_file() && entry.file_name().to_str().is_some_and(is_upload) {
+            let is_old = entry.metadata().is_ok_and(|meta| changed_ms(&meta) < before_ms);
+            deleted += u64::from(is_old && fs::remove_file(path).is_ok());
+        }
+    }
+    Ok(deleted)
+}
+
+fn read_if_there(dir: &FsPath) -> io::Result<Vec<DirEntry>> {
+    match fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries?.collect(),
+    }
+}
+
+fn changed_ms(meta: &Metadata) -> i64 {
+    let since = |time: SystemTime| time.duration_since(UNIX_EPOCH).ok();
+    let age = meta.modified().ok().and_then(since).unwrap_or_default();
+    i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
+}
