@@ -10,6 +10,7 @@ use tithon_runtime::{Cpu, RuntimeError, TlsError};
 use tracing::warn;
 
 use crate::cli::{AnswerFlags, DedupFunc, QueryFlags};
+use crate::memory;
 use crate::process::{Process, ProcessError};
 
 /// Why the querier ended.
@@ -113,6 +114,10 @@ pub fn answer_options(flags: &AnswerFlags) -> QueryOptions {
         max_concurrent: flags.max_concurrent,
         max_samples: flags.max_samples,
         max_bytes: flags.max_bytes,
+        memory_limit: match flags.memory_limit {
+            0 => memory::usable_bytes().map_or(0, |bytes| bytes / 2),
+            bytes => bytes,
+        },
         lookback_delta: flags.lookback_delta,
         replica_labels: replica_labels(&flags.replica_label),
         dedup_function: match flags.deduplication {
