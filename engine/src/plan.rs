@@ -18,6 +18,7 @@ mod unready;
 
 pub use self::backlog::{Backlog, backlog};
 pub use self::choose::{LEVELS_MS, choose};
+pub use self::coverage::is_covered;
 pub use self::downsample::{
     DownsampleJob, DownsampleSpans, downsample_jobs, downsample_rounds, downsample_targets,
 };

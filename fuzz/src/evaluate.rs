@@ -34,6 +34,8 @@ struct Case {
     query: String,
     params: TimeParams,
     series: Vec<Series>,
+    /// Labels that the source takes away once it has matched them.
+    dropped_labels: Vec<Box<[u8]>>,
 }
 
 impl Case {
@@ -50,7 +52,8 @@ impl Case {
         let mut series = (0..n).map(|_| made_series(u)).collect::<Result<Vec<_>>>()?;
         series.sort_by(|a, b| a.labels.cmp(&b.labels));
         series.dedup_by(|a, b| a.labels == b.labels);
-        Ok(Case { query, params, series })
+        let dropped_labels = if u.ratio(1, 4)? { vec![b"y".as_slice().into()] } else { Vec::new() };
+        Ok(Case { query, params, series, dropped_labels })
     }
 
     fn check(&self) -> bool {
@@ -84,6 +87,7 @@ impl Case {
             max_samples: MAX_SAMPLES,
             max_bytes: MAX_BYTES,
             parse: ParseOptions::ALL,
+            dropped_labels: self.dropped_labels.clone(),
             rules,
             ..Options::default()
         };
@@ -98,7 +102,14 @@ impl Case {
             matchers.iter().all(|m| m.matches(series.labels.get(m.name()).unwrap_or_default()))
         };
         let _ = range; // series may reach beyond it
-        let series: Vec<Series> = self.series.iter().filter(fits).cloned().collect();
+        let is_kept = |name: &[u8]| !self.dropped_labels.iter().any(|dropped| **dropped == *name);
+        let bare = |mut series: Series| {
+            series.labels = series.labels.to_builder().retain(is_kept).finish();
+            series
+        };
+        let mut series: Vec<Series> = self.series.iter().filter(fits).cloned().map(bare).collect();
+        series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        series.dedup_by(|a, b| a.labels == b.labels);
         Box::new(series.into_iter().map(Ok))
     }
 }

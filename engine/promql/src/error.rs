@@ -3,6 +3,7 @@
 use tithon_chunks::{ChunkError, ErrorKind};
 
 use crate::ParseErrors;
+use crate::budget::OverBudget;
 
 /// What the source of series may fail with.
 pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
@@ -25,12 +26,9 @@ pub enum QueryError {
         /// The limit.
         limit: u64,
     },
-    /// More bytes than [`crate::Options::max_bytes`] would be held.
-    #[error("query processing would hold more than {limit} bytes in memory in query execution")]
-    TooManyBytes {
-        /// The limit.
-        limit: u64,
-    },
+    /// More bytes would be held than the budget of the query, or of the process, allows.
+    #[error(transparent)]
+    TooManyBytes(#[from] OverBudget),
     /// The caller has gone.
     #[error("query was canceled in expression evaluation")]
     Cancelled,
@@ -47,7 +45,7 @@ impl QueryError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             QueryError::Parse(_) | QueryError::BadData(_) | QueryError::Execution(_) => ErrorKind::Invalid,
-            QueryError::TooManySamples { .. } | QueryError::TooManyBytes { .. } => ErrorKind::LimitExceeded,
+            QueryError::TooManySamples { .. } | QueryError::TooManyBytes(_) => ErrorKind::LimitExceeded,
             QueryError::Cancelled => ErrorKind::Cancelled,
             QueryError::Storage(_) => ErrorKind::Unavailable,
             QueryError::Chunk(e) => e.kind(),

@@ -1,7 +1,7 @@
 //! Evaluation: each node over all its steps at once, children before parents.
 
-mod budget;
 mod finish;
+mod held;
 mod input;
 mod profile;
 
@@ -14,7 +14,7 @@ use tithon_chunks::TimeRange;
 use crate::annotations::Notes;
 use crate::ast::{NodeId, NodeKind, PosRange, ValueType};
 use crate::error::QueryError;
-use crate::frame::{Frame, Row, Steps};
+use crate::frame::{Column, Frame, Row, Steps};
 use crate::functions;
 use crate::ops;
 use crate::options::{EvalContext, Options};
@@ -22,7 +22,7 @@ use crate::plan::{Prepared, Rule, SelectInput};
 use crate::result::QueryResult;
 use crate::stack::with_room;
 
-pub(crate) use budget::Budget;
+pub(crate) use held::Held;
 pub use profile::{Analysis, Clock};
 
 /// What a node evaluates to.
@@ -43,7 +43,7 @@ pub(crate) struct Evaluator<'a> {
     /// Where it runs.
     pub(crate) ctx: EvalContext<'a>,
     /// What is held in memory.
-    pub(crate) budget: Budget,
+    pub(crate) budget: Held,
     profile: Option<profile::Profile<'a>>,
     notes: Mutex<Notes>,
     inputs: Vec<input::Slot>,
@@ -63,7 +63,7 @@ pub(crate) fn run(
     let evaluator = Evaluator {
         prepared,
         ctx: *ctx,
-        budget: Budget::new(&prepared.options),
+        budget: Held::new(prepared.options.max_samples, &prepared.budget),
         profile: clock.map(|clock| profile::Profile::new(prepared, clock)),
         notes: Mutex::default(),
         inputs,
@@ -110,7 +110,7 @@ impl Evaluator<'_> {
     pub(crate) fn take_input(&self, id: NodeId) -> (Option<SelectInput>, TimeRange) {
         let Some(reading) = self.prepared.reads.get(&id) else { return (None, TimeRange::ALL) };
         let range = self.prepared.selects[reading.select].range;
-        (self.inputs[reading.select].take(&reading.filter, &self.ctx), range)
+        (self.inputs[reading.select].take(&reading.filter, self), range)
     }
 
     /// Fails when the caller has gone.
@@ -140,7 +140,7 @@ impl Evaluator<'_> {
         let output = match self.kind(id) {
             NodeKind::Number { value, .. } => Output::Scalar(vec![*value; steps.len]),
             NodeKind::String(text) => Output::Text(text.clone()),
-            NodeKind::Paren(inner) => return self.eval(*inner, steps),
+            NodeKind::Paren(inner) => return self.eval(self.unparen(*inner), steps),
             NodeKind::StepInvariant(inner) => return self.eval_invariant(*inner, steps),
             NodeKind::Vector(s) => Output::Frame(ops::selector::eval(self, id, s, steps)?),
             NodeKind::Unary { negate, expr } => ops::unary::eval(self, *negate, *expr, steps)?,
@@ -165,7 +165,7 @@ impl Evaluator<'_> {
         let id = self.unparen(id);
         if !self.is_streamed(id) {
             for row in self.frame(id, steps)?.rows {
-                let (samples, bytes) = (row.column.n_points(), row.column.bytes());
+                let (samples, bytes) = row.held();
                 let flow = sink(row);
                 self.budget.release(samples, bytes);
                 if flow.is_break() {
@@ -270,9 +270,15 @@ impl Evaluator<'_> {
             }
             Output::Text(text) => Output::Text(text),
             Output::Frame(frame) => {
-                let rows =
-                    frame.rows.into_iter().map(|row| Row { column: row.column.spread(steps.len), ..row });
-                Output::Frame(Frame { rows: rows.collect() })
+                let spread = |row: Row| -> Result<Row, QueryError> {
+                    self.check_cancelled()?;
+                    let (samples, _) = row.held();
+                    let (n, bytes) = (steps.len as u64, Column::bytes_of(steps.len));
+                    self.budget.add(samples.saturating_mul(n), bytes)?;
+                    Ok(Row { column: row.column.spread(steps.len), ..row })
+                };
+                let rows = frame.rows.into_iter().map(spread).collect::<Result<_, _>>()?;
+                Output::Frame(Frame { rows })
             }
         })
     }

@@ -181,9 +181,14 @@ impl Column {
         floats + self.histograms.iter().map(|(_, h)| points(h)).sum::<u64>()
     }
 
+    /// What a column of so many steps holds, in bytes, without histograms.
+    pub(crate) fn bytes_of(len: usize) -> u64 {
+        (len + len.div_ceil(64)) as u64 * 8
+    }
+
     /// The memory held, in bytes; a histogram that several steps share counts once.
     pub(crate) fn bytes(&self) -> u64 {
-        let mut bytes = (self.floats.len() + self.present.len()) as u64 * 8;
+        let mut bytes = Column::bytes_of(self.floats.len()) + size_of_val(self.histograms.as_slice()) as u64;
         let mut last: Option<&Arc<FloatHistogram>> = None;
         for (_, h) in &self.histograms {
             if !last.is_some_and(|last| Arc::ptr_eq(last, h)) {
@@ -361,6 +366,21 @@ pub(crate) struct Row {
     pub(crate) column: Column,
 }
 
+/// What a label set holds, in bytes, with what refers to it.
+pub(crate) fn label_bytes(labels: &Labels) -> u64 {
+    /// Counters of the shared buffer.
+    const SHARED: usize = 16;
+    (labels.bytes() + SHARED + size_of::<Labels>()) as u64
+}
+
+impl Row {
+    /// What the samples count against the limit, and the bytes held; labels count in each row that has them.
+    pub(crate) fn held(&self) -> (u64, u64) {
+        let bytes = self.column.bytes() + label_bytes(&self.labels) + size_of::<Column>() as u64;
+        (self.column.n_points(), bytes)
+    }
+}
+
 /// An intermediate result: rows in the order of evaluation. Rows without a sample may be left out.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Frame {
@@ -371,8 +391,7 @@ pub(crate) struct Frame {
 impl Frame {
     /// What the samples count against the limit, and the bytes held.
     pub(crate) fn held(&self) -> (u64, u64) {
-        let held = |row: &Row| (row.column.n_points(), row.column.bytes());
-        self.rows.iter().map(held).fold((0, 0), |(n, bytes), (m, more)| (n + m, bytes + more))
+        self.rows.iter().map(Row::held).fold((0, 0), |(n, bytes), (m, more)| (n + m, bytes + more))
     }
 }
 

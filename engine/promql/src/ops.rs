@@ -6,6 +6,7 @@ pub(crate) mod binary;
 pub(crate) mod decode;
 pub(crate) mod math;
 pub(crate) mod merge;
+pub(crate) mod names;
 pub(crate) mod range;
 pub(crate) mod reach;
 pub(crate) mod selector;

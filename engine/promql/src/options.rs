@@ -16,7 +16,8 @@ pub struct Options {
     pub default_subquery_step_ms: i64,
     /// The most samples held in memory at once; a query that exceeds it fails.
     pub max_samples: u64,
-    /// The most bytes held in memory for intermediate results; a query that exceeds it fails.
+    /// The most bytes held in memory; a query that exceeds it fails. Where a [`crate::Budget`] is handed in, that counts
+    /// instead.
     pub max_bytes: u64,
     /// What the parser accepts.
     pub parse: ParseOptions,
@@ -26,6 +27,9 @@ pub struct Options {
     pub use_start_timestamps: bool,
     /// Whether `__type__` and `__unit__` are known to describe a series (`type-and-unit-labels`).
     pub type_and_unit_labels: bool,
+    /// Labels that the source takes away from the series of a selection after it has matched them: those of replicas
+    /// that are made one. The plan asks no series for them.
+    pub dropped_labels: Vec<Box<[u8]>>,
     /// Which rewritings of the plan are on.
     pub rules: Rules,
 }
@@ -41,6 +45,7 @@ impl Default for Options {
             delayed_name_removal: false,
             use_start_timestamps: false,
             type_and_unit_labels: false,
+            dropped_labels: Vec::new(),
             rules: Rules::default(),
         }
     }

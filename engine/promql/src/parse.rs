@@ -8,9 +8,13 @@ mod options;
 mod parser;
 mod token;
 
+use std::sync::atomic::AtomicBool;
+
 use tithon_index::{Labels, Matcher};
 
 use crate::ast::{Expr, PosRange};
+use crate::budget::{Budget, Charge, Watch};
+use crate::error::QueryError;
 use parser::Parser;
 
 pub use error::{ParseError, ParseErrors, line_column};
@@ -20,13 +24,25 @@ pub use parser::SequenceValue;
 
 /// Parses and type-checks an expression.
 pub fn parse(input: impl AsRef<[u8]>, options: &ParseOptions) -> Result<Expr, ParseErrors> {
-    let input = checked(input.as_ref())?;
-    let mut parser = Parser::new(input, *options, false);
+    unwatched(|watch| parse_within(input, options, watch))
+}
+
+/// The same, asked meanwhile whether it is still wanted; and the charge for what the tree holds.
+///
+/// Errors: [`QueryError::Parse`], [`QueryError::Cancelled`], [`QueryError::TooManyBytes`].
+pub fn parse_within(
+    input: impl AsRef<[u8]>,
+    options: &ParseOptions,
+    watch: Watch<'_>,
+) -> Result<(Expr, Charge), QueryError> {
+    let input = checked(input.as_ref()).map_err(QueryError::Parse)?;
+    let mut parser = Parser::new(input, *options, false, watch);
     let parsed = parser.whole_expr();
     let nodes = std::mem::take(&mut parser.nodes);
-    let mut expr = Expr::from_parts(nodes, parser.finish(parsed)?);
+    let (root, charge) = parser.finish(parsed)?;
+    let mut expr = Expr::from_parts(nodes, root);
     let errors = check::check(&mut expr, input);
-    if errors.is_empty() { Ok(expr) } else { Err(ParseErrors(errors)) }
+    if errors.is_empty() { Ok((expr, charge)) } else { Err(QueryError::Parse(ParseErrors(errors))) }
 }
 
 /// Parses a vector selector, as `match[]` has it: its matchers. All of them may accept the empty string.
@@ -34,23 +50,51 @@ pub fn parse_metric_selector(
     input: impl AsRef<[u8]>,
     options: &ParseOptions,
 ) -> Result<Vec<Matcher>, ParseErrors> {
-    let mut parser = Parser::new(checked(input.as_ref())?, *options, false);
+    unwatched(|watch| parse_selector_within(input, options, watch))
+}
+
+/// The same, asked meanwhile whether it is still wanted; and the charge for what the matchers hold.
+///
+/// Errors: those of [`parse_within`].
+pub fn parse_selector_within(
+    input: impl AsRef<[u8]>,
+    options: &ParseOptions,
+    watch: Watch<'_>,
+) -> Result<(Vec<Matcher>, Charge), QueryError> {
+    let input = checked(input.as_ref()).map_err(QueryError::Parse)?;
+    let mut parser = Parser::new(input, *options, false, watch);
     let matchers = parser.whole_selector();
     parser.finish(matchers)
 }
 
 /// Parses a metric: a name, labels in braces, or both.
 pub fn parse_metric(input: impl AsRef<[u8]>) -> Result<Labels, ParseErrors> {
-    let mut parser = Parser::new(checked(input.as_ref())?, ParseOptions::default(), false);
-    let labels = parser.whole_metric();
-    parser.finish(labels)
+    let input = checked(input.as_ref())?;
+    unwatched(|watch| {
+        let mut parser = Parser::new(input, ParseOptions::default(), false, watch);
+        let labels = parser.whole_metric();
+        parser.finish(labels)
+    })
 }
 
 /// Parses a series description of the test language: a metric and its values.
 pub fn parse_series_desc(input: impl AsRef<[u8]>) -> Result<(Labels, Vec<SequenceValue>), ParseErrors> {
-    let mut parser = Parser::new(checked(input.as_ref())?, ParseOptions::default(), true);
-    let series = parser.whole_series();
-    parser.finish(series)
+    let input = checked(input.as_ref())?;
+    unwatched(|watch| {
+        let mut parser = Parser::new(input, ParseOptions::default(), true, watch);
+        let series = parser.whole_series();
+        parser.finish(series)
+    })
+}
+
+/// Parses without limits; then nothing but the input can be wrong.
+fn unwatched<T>(parse: impl FnOnce(Watch<'_>) -> Result<(T, Charge), QueryError>) -> Result<T, ParseErrors> {
+    let (budget, cancelled) = (Budget::new(u64::MAX, ""), AtomicBool::new(false));
+    match parse(Watch { budget: &budget, cancelled: &cancelled }) {
+        Ok((parsed, _)) => Ok(parsed),
+        Err(QueryError::Parse(errors)) => Err(errors),
+        Err(error) => unreachable!("a parse without limits ended with: {error}"),
+    }
 }
 
 /// Refuses inputs whose places do not fit the tree.

@@ -15,11 +15,14 @@ mod rules;
 mod sorts;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tithon_chunks::TimeRange;
 use tithon_index::Matcher;
 
 use crate::ast::{Expr, NodeId, ValueType};
+use crate::budget::{Budget, Charge, Watch};
 use crate::error::{QueryError, SourceError};
 use crate::eval::{self, Analysis, Clock};
 use crate::options::{EvalContext, Options, TimeParams};
@@ -29,7 +32,7 @@ use crate::series::Series;
 pub use distribute::{Engine, Fragment, join_answers};
 pub(crate) use explain::LEVELS_MAX;
 pub use explain::PlanNode;
-pub(crate) use hints::{info_matchers, info_modifiers};
+pub(crate) use hints::{Modifiers, info_matchers};
 pub use rules::{Rule, Rules};
 
 /// The series of one selection, ascending by labels.
@@ -47,7 +50,7 @@ pub struct SelectSpec {
 }
 
 /// What a selection is for. Upstream: `storage.SelectHints`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SelectHints {
     /// The first millisecond needed.
     pub start_ms: i64,
@@ -86,8 +89,14 @@ pub struct Prepared {
     pub(crate) unsorted: HashSet<NodeId>,
     /// The selectors that stand for what other engines evaluate.
     pub(crate) fragments: HashMap<NodeId, Fragment>,
+    /// The modifiers with which calls of `info` read info series.
+    pub(crate) info_modifiers: HashMap<NodeId, Modifiers>,
     /// What planning has to say.
     pub(crate) warnings: Vec<String>,
+    /// What evaluation may hold.
+    pub(crate) budget: Arc<Budget>,
+    /// What the plan holds.
+    _held: Arc<Charge>,
 }
 
 /// What a selector reads: a selection, of which it may have to leave series out.
@@ -109,7 +118,20 @@ impl Prepared {
         params: TimeParams,
         options: &Options,
     ) -> Result<Prepared, QueryError> {
-        Prepared::planned(query.as_ref(), params, options, &[])
+        Prepared::distributed(query, params, options, &[])
+    }
+
+    /// The same within a budget, which holds for evaluation too. Planning takes time in proportion to the text and ends
+    /// when it is no longer wanted.
+    ///
+    /// Errors besides: [`QueryError::Cancelled`], [`QueryError::TooManyBytes`].
+    pub fn within(
+        query: impl AsRef<[u8]>,
+        params: TimeParams,
+        options: &Options,
+        watch: Watch<'_>,
+    ) -> Result<Prepared, QueryError> {
+        Prepared::planned(query.as_ref(), params, options, &[], watch)
     }
 
     /// The same, with the parts that `engines` may evaluate cut out: [`Prepared::fragment`] tells what a selection
@@ -120,7 +142,9 @@ impl Prepared {
         options: &Options,
         engines: &[Engine],
     ) -> Result<Prepared, QueryError> {
-        Prepared::planned(query.as_ref(), params, options, engines)
+        let (budget, cancelled) = (Budget::new(options.max_bytes, "max_bytes"), AtomicBool::new(false));
+        let watch = Watch { budget: &budget, cancelled: &cancelled };
+        Prepared::planned(query.as_ref(), params, options, engines, watch)
     }
 
     fn planned(
@@ -128,8 +152,9 @@ impl Prepared {
         params: TimeParams,
         options: &Options,
         engines: &[Engine],
+        watch: Watch<'_>,
     ) -> Result<Prepared, QueryError> {
-        let mut expr = crate::parse(query, &options.parse).map_err(QueryError::Parse)?;
+        let (mut expr, held) = crate::parse_within(query, &options.parse, watch)?;
         if !params.is_instant() && !matches!(expr.ty(), ValueType::Scalar | ValueType::Vector) {
             return Err(QueryError::BadData(format!(
                 "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
@@ -143,8 +168,9 @@ impl Prepared {
         if rules.has(Rule::ConstantFolding) {
             constants::fold(&mut expr);
         }
+        watch.check()?;
         invariant::resolve(&mut expr, &params);
-        propagate::matchers(&mut expr, rules);
+        propagate::matchers(&mut expr, rules, &options.dropped_labels);
         let (fragments, warnings) = match engines {
             [] => Default::default(),
             _ => distribute::cut(&mut expr, &params, options.lookback_delta_ms, engines),
@@ -162,12 +188,16 @@ impl Prepared {
             stats_only: HashSet::new(),
             unsorted: HashSet::new(),
             fragments: fragments.into_iter().collect(),
+            info_modifiers: HashMap::new(),
             warnings,
+            budget: Arc::clone(watch.budget),
+            _held: Arc::new(held),
         };
-        hints::collect(&mut prepared);
+        hints::collect(&mut prepared, watch.cancelled)?;
         if rules.has(Rule::MergeSelects) {
             merge::selects(&mut prepared);
         }
+        watch.check()?;
         if rules.has(Rule::Projection) {
             projection::labels(&mut prepared);
         }

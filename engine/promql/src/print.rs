@@ -8,5 +8,5 @@ mod pretty;
 mod text;
 
 pub use json::to_json;
-pub use pretty::prettify;
+pub use pretty::{prettify, prettify_within};
 pub(crate) use text::node_head;

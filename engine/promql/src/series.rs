@@ -21,3 +21,16 @@ pub enum SeriesData {
     /// Decoded samples: what merging or deduplication left.
     Samples(Box<Samples>),
 }
+
+impl SeriesData {
+    /// What decoded samples hold, in bytes; encoded ones are counted by whoever hands them in.
+    pub(crate) fn decoded_bytes(&self) -> u64 {
+        match self {
+            SeriesData::Chunks(_) => 0,
+            SeriesData::Samples(samples) => {
+                let histograms = samples.histograms.values.iter().map(|h| h.size_bytes() as u64).sum::<u64>();
+                (samples.floats.len() as u64) * 16 + histograms
+            }
+        }
+    }
+}

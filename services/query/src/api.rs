@@ -1,7 +1,7 @@
 //! The HTTP API of Prometheus and Thanos: parameters in, JSON out. One file an endpoint family.
 
 pub(crate) mod answer;
-mod arguments;
+pub(crate) mod arguments;
 mod expression;
 mod metadata;
 mod page;
@@ -9,4 +9,5 @@ mod query;
 mod router;
 mod status;
 
+pub(crate) use self::router::Call;
 pub use self::router::router;

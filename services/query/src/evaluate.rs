@@ -1,19 +1,21 @@
 //! One query from its text to its value: plan, gate, fan-out, evaluation on the CPU pool.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tithon_chunks::{ErrorKind, TimeRange, Timestamp};
+use tithon_chunks::{EncodedChunk, Encoding, ErrorKind, TimeRange, Timestamp};
+use tithon_engine::dedup::ReadError;
+use tithon_engine::{SelectedSeries, SeriesShard};
 use tithon_promql::{
-    Analysis, EvalContext, Options, PlanNode, Prepared, QueryError, QueryResult, SelectInput, SelectSpec,
-    TimeParams,
+    Analysis, Charge, EvalContext, MatrixSeries, Options, OverBudget, Prepared, QueryError, QueryResult,
+    Sample, SelectInput, SelectSpec, TimeParams, Value, VectorSample, Watch,
 };
 use tithon_runtime::Priority;
 
 use crate::QueryService;
 use crate::error::ApiError;
-use crate::fanout::{Purpose, Scope, Selection, SeriesRequest, to_series};
+use crate::fanout::{Purpose, Scope, Selection, SeriesRequest, SourceError, to_series};
+use crate::job::{Job, canceled};
 use crate::lookback::lookback_ms;
 use crate::options::{Dialect, QueryOptions};
 
@@ -21,8 +23,6 @@ use crate::options::{Dialect, QueryOptions};
 pub(crate) struct Query {
     pub(crate) text: String,
     pub(crate) times: TimeParams,
-    /// Shorter than the configured limit, or that.
-    pub(crate) timeout: Duration,
     /// Given by the request.
     pub(crate) lookback_ms: Option<i64>,
     /// Labels that tell replicas apart; none turns deduplication off.
@@ -30,82 +30,185 @@ pub(crate) struct Query {
     /// The coarsest resolution that may answer.
     pub(crate) max_resolution_ms: i64,
     pub(crate) scope: Scope,
+    /// The part of all series that is read, where a query frontend cut the query.
+    pub(crate) shard: Option<SeriesShard>,
     /// Whether the costs of the operators are wanted.
     pub(crate) analyze: bool,
 }
 
+/// The plan of a query.
+pub(crate) fn prepare(options: &QueryOptions, query: &Query, watch: Watch<'_>) -> Result<Prepared, ApiError> {
+    Prepared::within(&query.text, query.times, &engine_options(options, query), watch).map_err(|error| {
+        match error {
+            QueryError::Parse(_) | QueryError::BadData(_) => {
+                ApiError::invalid_parameter(options.dialect, "query", error)
+            }
+            error => failure(&error),
+        }
+    })
+}
+
+/// What every selection of a query reads: as the sources have it, or looked through chunk by chunk.
+#[derive(Clone, Copy, PartialEq)]
+enum Care {
+    /// Chunks are decoded where they are needed.
+    Usual,
+    /// Each chunk is decoded when it comes; those that cannot be are left out with a warning that names the source.
+    EveryChunk,
+}
+
 impl QueryService {
-    /// Evaluates a query; gives up when time is over, and stops evaluation when the caller drops the future.
-    pub(crate) async fn evaluate(&self, query: Query) -> Result<Evaluated, ApiError> {
-        let prepared = self.prepare(&query)?;
-        let timed_out = || ApiError::timeout("query timed out in expression evaluation");
-        tokio::time::timeout(query.timeout, self.run(prepared, query))
-            .await
-            .unwrap_or_else(|_| Err(timed_out()))
+    /// Evaluates a planned query.
+    ///
+    /// A chunk that cannot be decoded is met where nobody knows any more who sent it. Then all is read once more with
+    /// care; damage is rare, so only those who meet it pay.
+    pub(crate) async fn evaluate(
+        &self,
+        job: &Arc<Job>,
+        prepared: Prepared,
+        query: Query,
+    ) -> Result<Evaluated, ApiError> {
+        let _evaluating = self.inner.metrics.evaluating();
+        let (prepared, query) = (Arc::new(prepared), Arc::new(query));
+        match self.run(job, &prepared, &query, Care::Usual).await {
+            Err(Failure::Damage(_)) => {
+                self.run(job, &prepared, &query, Care::EveryChunk).await.map_err(Failure::into_error)
+            }
+            done => done.map_err(Failure::into_error),
+        }
     }
 
-    /// The plan of a query; nothing is evaluated.
-    pub(crate) fn explain(&self, query: &Query) -> Result<PlanNode, ApiError> {
-        Ok(self.prepare(query)?.explain())
-    }
-
-    fn prepare(&self, query: &Query) -> Result<Prepared, ApiError> {
-        let options = engine_options(&self.inner.options, query);
-        Prepared::new(&query.text, query.times, &options)
-            .map_err(|e| ApiError::invalid_parameter(self.inner.options.dialect, "query", e))
-    }
-
-    async fn run(&self, prepared: Prepared, query: Query) -> Result<Evaluated, ApiError> {
+    async fn run(
+        &self,
+        job: &Arc<Job>,
+        prepared: &Arc<Prepared>,
+        query: &Arc<Query>,
+        care: Care,
+    ) -> Result<Evaluated, Failure> {
         let inner = &self.inner;
-        let permit = inner.gate.acquire().await.map_err(|e| ApiError::execution(e.to_string()))?;
-        let evaluating = inner.metrics.evaluating();
         let mut selections = Vec::with_capacity(prepared.selects().len());
         let range = whole_range(prepared.selects());
         for spec in prepared.selects() {
-            let purpose = purpose(spec, range, &query, &inner.options);
-            let request = series_request(spec, &query, &purpose);
-            let selection = inner.fanout.select(request, &query.scope).await;
-            selections.push((selection.map_err(|e| failure(&QueryError::Storage(e)))?, purpose));
+            let purpose = purpose(spec, range, query, &inner.options);
+            let request = series_request(spec, query, &purpose);
+            let selected = inner.fanout.select(request, &query.scope, job).await;
+            let mut selection = selected.map_err(|e| failure(&storage(e)))?;
+            if care == Care::EveryChunk {
+                selection = self.sound(selection, job, query, &purpose.function).await?;
+            }
+            selections.push((selection, purpose));
         }
-        let stop = StopOnDrop(Arc::new(AtomicBool::new(false)));
-        let cancelled = Arc::clone(&stop.0);
+        let (job, prepared, query) = (Arc::clone(job), Arc::clone(prepared), Arc::clone(query));
         let cpu = inner.cpu.clone();
-        let result = inner
-            .cpu
-            .run(Priority::Query, move || {
-                let inputs = selections.into_iter().map(|(s, p)| input(s, p)).collect();
-                let ctx = EvalContext { pool: Some(cpu.query_pool()), cancelled: &cancelled };
-                if query.analyze {
-                    let begun = Instant::now();
-                    let (result, analysis) = prepared.eval_analyzed(inputs, &ctx, &|| begun.elapsed())?;
-                    Ok(Evaluated { result, analysis: Some(analysis) })
-                } else {
-                    Ok(Evaluated { result: prepared.eval(inputs, &ctx)?, analysis: None })
-                }
-            })
-            .await;
-        drop((permit, evaluating));
-        match result {
+        let evaluate = move || {
+            let (inputs, _held): (Vec<_>, Vec<_>) =
+                selections.into_iter().map(|(selection, purpose)| input(selection, purpose, &job)).unzip();
+            let ctx = EvalContext { pool: Some(cpu.query_pool()), cancelled: job.cancelled() };
+            let (result, analysis) = if query.analyze {
+                let begun = Instant::now();
+                let (result, analysis) = prepared.eval_analyzed(inputs, &ctx, &|| begun.elapsed())?;
+                (result, Some(analysis))
+            } else {
+                (prepared.eval(inputs, &ctx)?, None)
+            };
+            let mut held = job.charge();
+            held.grow(bytes_of(&result.value))?;
+            Ok(Evaluated { result, analysis, held })
+        };
+        let done: Result<Result<Evaluated, QueryError>, _> = inner.cpu.run(Priority::Query, evaluate).await;
+        match done {
             Ok(Ok(evaluated)) => Ok(evaluated),
-            Ok(Err(error)) => Err(failure(&error)),
-            Err(error) => Err(ApiError::execution(format!("unexpected error: {error}"))),
+            Ok(Err(error)) if is_damage(&error) => Err(Failure::Damage(failure(&error))),
+            Ok(Err(error)) => Err(failure(&error).into()),
+            Err(error) => Err(ApiError::execution(format!("unexpected error: {error}")).into()),
+        }
+    }
+
+    /// A selection without the chunks that cannot be decoded.
+    async fn sound(
+        &self,
+        selection: Selection,
+        job: &Arc<Job>,
+        query: &Arc<Query>,
+        function: &str,
+    ) -> Result<Selection, ApiError> {
+        let (job, query, function) = (Arc::clone(job), Arc::clone(query), function.to_owned());
+        self.on_pool(move || {
+            selection.sound(&function, &query.scope, &job).map_err(|error| failure(&storage(error)))
+        })
+        .await
+    }
+}
+
+/// Why a run gave no answer.
+enum Failure {
+    /// A chunk cannot be decoded.
+    Damage(ApiError),
+    Other(ApiError),
+}
+
+impl Failure {
+    fn into_error(self) -> ApiError {
+        match self {
+            Failure::Damage(error) | Failure::Other(error) => error,
         }
     }
 }
 
-/// A query's answer, and what it took if that was asked for.
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Failure {
+        Failure::Other(error)
+    }
+}
+
+/// Whether the bytes of a chunk are at fault.
+fn is_damage(error: &QueryError) -> bool {
+    match error {
+        QueryError::Chunk(_) => true,
+        QueryError::Storage(error) => error.is::<ReadError>(),
+        _ => false,
+    }
+}
+
+/// An error of a source; that of a budget stays one.
+fn storage(error: SourceError) -> QueryError {
+    match error.downcast::<OverBudget>() {
+        Ok(over) => QueryError::TooManyBytes(*over),
+        Err(error) => QueryError::Storage(error),
+    }
+}
+
+/// A query's answer, what it took if that was asked for, and the charge for the value.
 pub(crate) struct Evaluated {
     pub(crate) result: QueryResult,
     pub(crate) analysis: Option<Analysis>,
+    pub(crate) held: Charge,
 }
 
-/// Tells evaluation to stop once the caller has gone.
-struct StopOnDrop(Arc<AtomicBool>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+/// What a value holds, bytes.
+fn bytes_of(value: &Value) -> u64 {
+    let bytes = match value {
+        Value::Scalar { .. } => 0,
+        Value::String { v, .. } => v.len(),
+        Value::Vector(samples) => samples
+            .iter()
+            .map(|one| {
+                let histogram = match &one.sample {
+                    Sample::Histogram(h) => h.size_bytes(),
+                    Sample::Float(_) => 0,
+                };
+                size_of::<VectorSample>() + one.labels.bytes() + histogram
+            })
+            .sum(),
+        Value::Matrix(series) => series
+            .iter()
+            .map(|one| {
+                let histograms = one.samples.histograms.values.iter().map(|h| h.size_bytes()).sum::<usize>();
+                size_of::<MatrixSeries>() + one.labels.bytes() + 16 * one.samples.floats.len() + histograms
+            })
+            .sum(),
+    };
+    bytes as u64
 }
 
 fn engine_options(options: &QueryOptions, query: &Query) -> Options {
@@ -117,6 +220,7 @@ fn engine_options(options: &QueryOptions, query: &Query) -> Options {
         max_bytes: options.max_bytes,
         parse: options.parse_options(),
         delayed_name_removal: options.delayed_name_removal,
+        dropped_labels: query.replica_labels.iter().map(|label| label.as_bytes().into()).collect(),
         ..Options::default()
     }
 }
@@ -145,6 +249,7 @@ fn series_request(spec: &SelectSpec, query: &Query, purpose: &Purpose) -> Series
         max_resolution_ms: resolution_for(spec, query.max_resolution_ms),
         aggregates: purpose.aggregates(),
         without_labels: query.replica_labels.clone(),
+        shard: query.shard.clone(),
         limit: 0,
     }
 }
@@ -169,15 +274,41 @@ fn resolution_for(spec: &SelectSpec, allowed: i64) -> i64 {
     }
 }
 
-fn input(selection: Selection, purpose: Purpose) -> SelectInput {
-    Box::new(selection.into_stream().map(move |series| to_series(series?, &purpose).map_err(Into::into)))
+/// A selection as evaluation takes it, and the charge for what was received.
+fn input(selection: Selection, purpose: Purpose, job: &Arc<Job>) -> (SelectInput, Charge) {
+    let (stream, charge) = selection.into_stream();
+    let job = Arc::clone(job);
+    let read = move |series: Result<SelectedSeries, SourceError>| {
+        let series = series?;
+        let mut held = job.charge();
+        let bytes = decoded_bytes(&series);
+        if bytes > DECODED_BYTES_FREE {
+            held.grow(bytes)?;
+        }
+        to_series(series, &purpose).map_err(Into::into)
+    };
+    (Box::new(stream.map(read)), charge)
 }
 
-fn failure(error: &QueryError) -> ApiError {
+/// The decoded samples of one series may take so many bytes before they are counted.
+const DECODED_BYTES_FREE: u64 = 4 << 20;
+
+/// What the samples of a series may take when replicas are decoded and merged, bytes: a raw chunk begins with their
+/// number, one of aggregates takes a few bits a sample.
+fn decoded_bytes(series: &SelectedSeries) -> u64 {
+    /// A time and a value, before merging and after.
+    const SAMPLE_BYTES: u64 = 32;
+    let samples = |chunk: &EncodedChunk| match chunk.encoding {
+        Encoding::Aggregate => chunk.data.len() as u64 * 4,
+        _ => u64::from(chunk.data.first_chunk().map_or(0, |n| u16::from_be_bytes(*n))),
+    };
+    series.chunks.iter().map(samples).sum::<u64>() * SAMPLE_BYTES
+}
+
+/// The error of the call for that of the engine.
+pub(crate) fn failure(error: &QueryError) -> ApiError {
     match error.kind() {
-        ErrorKind::Cancelled => {
-            ApiError { error_type: crate::ErrorType::Canceled, message: error.to_string() }
-        }
+        ErrorKind::Cancelled => canceled(error.to_string()),
         _ => ApiError::execution(error.to_string()),
     }
 }

@@ -2,9 +2,10 @@
 
 use std::pin::Pin;
 
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use tithon_chunks::{ErrorKind, TimeRange};
 use tithon_index::Labels;
+use tithon_promql::{Charge, OverBudget};
 use tithon_proto::thanos::info::info_server::{Info, InfoServer};
 use tithon_proto::thanos::info::{InfoRequest, InfoResponse, StoreInfo, TsdbInfo};
 use tithon_proto::thanos::store_server::{Store, StoreServer};
@@ -18,7 +19,7 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use crate::QueryService;
-use crate::fanout::{LabelsRequest, Notes, Scope, SourceError, wire};
+use crate::fanout::{Found, LabelsRequest, Notes, Scope, SourceError, wire};
 
 /// The services `thanos.Store` and `thanos.info.Info`, without limits on the size of messages, as in Thanos.
 pub fn grpc_routes(service: QueryService) -> Routes {
@@ -38,17 +39,21 @@ impl Store for QueryService {
         let message = request.into_inner();
         let scope = scope(message.partial_response_disabled, message.partial_response_strategy);
         let (aggregates, batch) = (message.aggregates.clone(), message.response_batch_size);
-        let request = wire::series_request_from(message).map_err(|e| to_status(e.kind(), e.to_string()))?;
-        let selection = self.inner.fanout.select(request, &scope).await.map_err(aborted)?;
-        let framed = self
-            .inner
-            .cpu
-            .run(Priority::Query, move || wire::frames(selection.into_stream(), &aggregates, batch))
-            .await
-            .map_err(|e| to_status(ErrorKind::Internal, e.to_string()))?
-            .map_err(aborted)?;
-        let warnings = scope.notes.take().into_iter().map(wire::warning);
-        Ok(Response::new(Box::pin(stream::iter(warnings.chain(framed).map(Ok)))))
+        let (job, _stop) = self.begin();
+        let request = on_pool(self, move || {
+            wire::series_request_from(message).map_err(|e| to_status(e.kind(), e.to_string()))
+        })
+        .await?;
+        let selection = in_time(self, self.inner.fanout.select(request, &scope, &job)).await?;
+        let warnings = scope.notes.take().into_iter().map(wire::warning).map(Ok);
+        let (series, held) = selection.into_stream();
+        let framing = Framing { frames: wire::Frames::new(series, &aggregates, batch), _held: held };
+        let frames = stream::try_unfold(Some(framing), {
+            let service = self.clone();
+            move |framing| next_frames(service.clone(), framing)
+        });
+        let frames = frames.map_ok(|frames| stream::iter(frames.into_iter().map(Ok))).try_flatten();
+        Ok(Response::new(Box::pin(stream::iter(warnings).chain(frames))))
     }
 
     async fn label_names(
@@ -90,14 +95,53 @@ impl Store for QueryService {
     }
 }
 
+/// Frames yet to be made, and the charge for the series that they are made of.
+struct Framing {
+    frames: wire::Frames,
+    _held: Charge,
+}
+
+type Made = Result<Option<(Vec<SeriesResponse>, Option<Framing>)>, Status>;
+
+/// Makes the next frames on the CPU pool, a bounded piece at a time.
+async fn next_frames(service: QueryService, framing: Option<Framing>) -> Made {
+    let Some(mut framing) = framing else { return Ok(None) };
+    on_pool(&service, move || {
+        let (frames, is_last) = framing.frames.next_piece().map_err(aborted)?;
+        Ok(Some((frames, (!is_last).then_some(framing))))
+    })
+    .await
+}
+
+async fn on_pool<T: Send + 'static>(
+    service: &QueryService,
+    work: impl FnOnce() -> Result<T, Status> + Send + 'static,
+) -> Result<T, Status> {
+    let done = service.inner.cpu.run(Priority::Query, work).await;
+    done.unwrap_or_else(|e| Err(to_status(ErrorKind::Internal, e.to_string())))
+}
+
+/// Waits for the sources no longer than a query may take.
+async fn in_time<T>(
+    service: &QueryService,
+    asking: impl Future<Output = Result<T, SourceError>>,
+) -> Result<T, Status> {
+    let timeout = service.options().timeout;
+    match tokio::time::timeout(timeout, asking).await {
+        Ok(answer) => answer.map_err(aborted),
+        Err(_) => Err(Status::deadline_exceeded(format!("no answer within {timeout:?} (--query.timeout)"))),
+    }
+}
+
 async fn found(
     service: &QueryService,
     request: &LabelsRequest,
     scope: &Scope,
 ) -> Result<Vec<bytes::Bytes>, Status> {
-    let found = service.inner.fanout.labels(request, scope).await.map_err(aborted)?;
-    let limit = if request.limit == 0 { usize::MAX } else { request.limit };
-    Ok(found.into_iter().take(limit).map(Into::into).collect())
+    let (job, _stop) = service.begin();
+    let mut found = Found::new(request.limit, &job);
+    in_time(service, service.inner.fanout.labels(request, scope, &job, &mut found)).await?;
+    Ok(found.iter().map(|text| bytes::Bytes::copy_from_slice(text)).collect())
 }
 
 fn scope(disabled: bool, strategy: i32) -> Scope {
@@ -107,7 +151,10 @@ fn scope(disabled: bool, strategy: i32) -> Scope {
 
 /// Thanos answers so when a source fails and partial answers are not wanted.
 fn aborted(error: SourceError) -> Status {
-    Status::aborted(error.to_string())
+    match error.downcast::<OverBudget>() {
+        Ok(over) => Status::resource_exhausted(over.to_string()),
+        Err(error) => Status::aborted(error.to_string()),
+    }
 }
 
 #[tonic::async_trait]
@@ -137,7 +184,7 @@ impl Info for QueryService {
         let store = StoreInfo {
             min_time: min.unwrap_or(i64::MIN),
             max_time: max.unwrap_or(i64::MAX),
-            supports_sharding: false,
+            supports_sharding: true,
             supports_without_replica_labels: true,
             tsdb_infos: tsdb_infos
                 .iter()

@@ -36,8 +36,10 @@ pub struct QueryOptions {
     pub max_concurrent: usize,
     /// Samples one query may hold in memory.
     pub max_samples: u64,
-    /// Bytes one query may hold in memory for its intermediate results.
+    /// `--query.max-bytes`: bytes one query may hold in memory, from what it receives to its answer.
     pub max_bytes: u64,
+    /// `--query.memory-limit`: bytes all queries may hold in memory together; 0 is no limit.
+    pub memory_limit: u64,
     /// `--query.lookback-delta`; unset is 5 minutes.
     pub lookback_delta: Option<Duration>,
     /// `--query.dynamic-lookback-delta`: look back further when coarser data may answer.
@@ -120,6 +122,7 @@ impl Default for QueryOptions {
             max_concurrent: 20,
             max_samples: 50_000_000,
             max_bytes: 4 << 30,
+            memory_limit: 0,
             lookback_delta: None,
             dynamic_lookback_delta: true,
             replica_labels: Vec::new(),

@@ -12,6 +12,8 @@ pub(crate) use self::duration::{GoDuration, parse_duration};
 pub(crate) use self::multipart::read_multipart;
 pub(crate) use self::number::{parse_bool, parse_int};
 pub(crate) use self::time::{GoTime, parse_time};
+use crate::error::ApiError;
+use crate::options::Dialect;
 
 /// The parameters of one request. Those of a form body come before those of the URL, or behind them where the body is
 /// `multipart/form-data`.
@@ -40,9 +42,13 @@ impl Params {
         self
     }
 
-    /// Fails where a pair was malformed. Only some endpoints ask; in others the parameter is missing.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        self.malformed.clone().map_or(Ok(()), Err)
+    /// Fails where a pair was malformed. Only some endpoints look; in others the parameter is missing.
+    pub(crate) fn check_form(&self, dialect: Dialect) -> Result<(), ApiError> {
+        let Some(malformed) = &self.malformed else { return Ok(()) };
+        Err(match dialect {
+            Dialect::Prometheus => ApiError::bad_data(format!("error parsing form values: {malformed}")),
+            Dialect::Thanos => ApiError::internal(format!("parse form: {malformed}")),
+        })
     }
 
     /// The first value of `name`, or the empty string.

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tithon_promql::Budget;
 use tithon_runtime::{Cpu, Metrics, Shutdown};
 use tokio::sync::Semaphore;
+use tracing::warn;
 
-use crate::fanout::{Fanout, Source, SourceInfo};
+use crate::discovery::Discovery;
+use crate::fanout::{Endpoint, EndpointError, Fanout, Source, SourceInfo};
 use crate::metrics::QueryMetrics;
 use crate::options::QueryOptions;
 
@@ -24,6 +27,8 @@ pub(crate) struct Inner {
     pub(crate) fanout: Fanout,
     pub(crate) cpu: Cpu,
     pub(crate) gate: Semaphore,
+    /// What all requests together may hold.
+    pub(crate) memory: Arc<Budget>,
     pub(crate) metrics: QueryMetrics,
     pub(crate) started: SystemTime,
 }
@@ -34,12 +39,14 @@ impl QueryService {
         let concurrent =
             if options.max_concurrent == 0 { Semaphore::MAX_PERMITS } else { options.max_concurrent };
         let metrics = QueryMetrics::new(registry, options.max_concurrent);
+        let memory_limit = if options.memory_limit == 0 { u64::MAX } else { options.memory_limit };
         QueryService {
             inner: Arc::new(Inner {
                 options,
                 fanout: Fanout::new(sources),
                 cpu,
                 gate: Semaphore::new(concurrent),
+                memory: Budget::new(memory_limit, "--query.memory-limit"),
                 metrics,
                 started: SystemTime::now(),
             }),
@@ -59,6 +66,25 @@ impl QueryService {
                 () = tokio::time::sleep(REFRESH_INTERVAL) => self.refresh().await,
             }
         }
+    }
+
+    /// Looks the names up once: from now on the sources are `fixed` and the endpoints that `discovery` finds, which
+    /// `connect` makes of addresses that are new.
+    pub async fn discover(
+        &self,
+        fixed: &[Source],
+        discovery: &mut Discovery,
+        connect: impl Fn(&str) -> Result<Endpoint, EndpointError>,
+    ) {
+        let mut sources = fixed.to_vec();
+        for address in discovery.resolve(self.inner.options.info_timeout).await {
+            let known = self.inner.fanout.endpoint(&address).map(Ok);
+            match known.unwrap_or_else(|| connect(&address).map(Arc::new)) {
+                Ok(endpoint) => sources.push(Source::Remote(endpoint)),
+                Err(error) => warn!(address, error = %error, "a found address is left out"),
+            }
+        }
+        self.inner.fanout.set_sources(sources);
     }
 
     /// What the sources hold, as far as they have answered.

@@ -37,7 +37,13 @@ pub enum StoreProcessError {
     Bucket(#[from] BucketError),
     /// The store cannot start.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(Box<StoreError>),
+}
+
+impl From<StoreError> for StoreProcessError {
+    fn from(error: StoreError) -> StoreProcessError {
+        StoreProcessError::Store(Box::new(error))
+    }
 }
 
 /// Runs until a signal comes.
@@ -55,6 +61,7 @@ pub async fn run(flags: &StoreFlags) -> Result<(), StoreProcessError> {
         series_max_concurrency: flags.series_max_concurrency,
         request_series_max: flags.request_series,
         request_samples_max: flags.request_samples,
+        stalled_reader_timeout: flags.stalled_reader_timeout,
     };
     let store = Store::open(bucket, options, Cpu::new(0)?, &process.metrics).await?;
     process.supervisor.spawn("sync", {

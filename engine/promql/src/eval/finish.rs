@@ -33,11 +33,15 @@ pub(super) fn value(ev: &Evaluator<'_>, steps: Steps) -> Result<Value, QueryErro
         }
         Output::Scalar(values) => {
             let frame = crate::functions::scalar::vector(&values);
-            Ok(Value::Matrix(matrix(frame, &steps)))
+            Ok(Value::Matrix(matrix(ev, frame, &steps)?))
         }
         Output::Frame(frame) => {
             let frame = cleaned(ev, frame)?;
-            Ok(if instant { Value::Vector(vector(frame, t)) } else { Value::Matrix(matrix(frame, &steps)) })
+            Ok(if instant {
+                Value::Vector(vector(frame, t))
+            } else {
+                Value::Matrix(matrix(ev, frame, &steps)?)
+            })
         }
     }
 }
@@ -65,16 +69,17 @@ fn vector(frame: Frame, t: Timestamp) -> Vec<VectorSample> {
     frame.rows.into_iter().filter(|row| !row.column.is_empty()).filter_map(sample).collect()
 }
 
-fn matrix(frame: Frame, steps: &Steps) -> Vec<MatrixSeries> {
+fn matrix(ev: &Evaluator<'_>, frame: Frame, steps: &Steps) -> Result<Vec<MatrixSeries>, QueryError> {
     let times: Vec<i64> = (0..steps.len).map(|step| steps.time(step)).collect();
-    let mut series: Vec<MatrixSeries> = frame
-        .rows
-        .into_iter()
-        .filter(|row| !row.column.is_empty())
-        .map(|row| MatrixSeries { labels: row.labels, samples: samples(row.column, &times) })
-        .collect();
+    let mut series = Vec::with_capacity(frame.rows.len());
+    for row in frame.rows.into_iter().filter(|row| !row.column.is_empty()) {
+        ev.check_cancelled()?;
+        // Each point gets its time.
+        ev.budget.add(0, times.len() as u64 * 8)?;
+        series.push(MatrixSeries { labels: row.labels, samples: samples(row.column, &times) });
+    }
     series.sort_by(|a, b| a.labels.cmp(&b.labels));
-    series
+    Ok(series)
 }
 
 /// A column as samples at the times of its steps.

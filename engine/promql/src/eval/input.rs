@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tithon_index::Matcher;
 
-use crate::options::EvalContext;
+use super::Evaluator;
+use crate::budget::Charge;
+use crate::error::SourceError;
 use crate::plan::{Prepared, SelectInput};
 use crate::series::Series;
 
@@ -16,8 +18,8 @@ pub(super) struct Slot {
 enum State {
     /// Not read yet.
     Fresh(SelectInput),
-    /// Read by one selector and kept for others.
-    Kept(Arc<Vec<Series>>),
+    /// Read by one selector and kept for others, with the charge for the samples that are decoded.
+    Kept(Arc<(Vec<Series>, Charge)>),
     /// There is nothing (more).
     Taken,
 }
@@ -33,7 +35,7 @@ pub(super) fn slots(prepared: &Prepared, inputs: Vec<SelectInput>) -> Vec<Slot> 
 impl Slot {
     /// The series that fulfil the conditions, for the next reader; none when all have read. Series that are kept for
     /// others are all read now, but no more of them once the caller has gone.
-    pub(super) fn take(&self, filter: &[Matcher], ctx: &EvalContext<'_>) -> Option<SelectInput> {
+    pub(super) fn take(&self, filter: &[Matcher], ev: &Evaluator<'_>) -> Option<SelectInput> {
         let mut slot = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (state, readers) = &mut *slot;
         *readers = readers.saturating_sub(1);
@@ -41,29 +43,45 @@ impl Slot {
         let series = match std::mem::replace(state, State::Taken) {
             State::Taken => return None,
             State::Fresh(input) if is_last => return Some(filtered(input, filter)),
-            State::Fresh(input) => {
-                match input.take_while(|_| !ctx.is_cancelled()).collect::<Result<Vec<Series>, _>>() {
-                    Ok(series) => Arc::new(series),
-                    Err(error) => return Some(Box::new(std::iter::once(Err(error)))),
-                }
-            }
+            State::Fresh(input) => match read_all(input, ev) {
+                Ok(series) => Arc::new(series),
+                Err(error) => return Some(Box::new(std::iter::once(Err(error)))),
+            },
             State::Kept(series) => series,
         };
         if !is_last {
             *state = State::Kept(Arc::clone(&series));
         }
         match Arc::try_unwrap(series) {
-            Ok(series) => Some(filtered(Box::new(series.into_iter().map(Ok)), filter)),
-            Err(series) => {
+            Ok((series, charge)) => {
+                let rest = series.into_iter().map(move |series| {
+                    let _held = &charge;
+                    Ok(series)
+                });
+                Some(filtered(Box::new(rest), filter))
+            }
+            Err(kept) => {
                 let filter = filter.to_vec();
-                let mut indexes = 0..series.len();
+                let mut indexes = 0..kept.0.len();
                 let picked = std::iter::from_fn(move || {
-                    indexes.find(|&i| fulfils(&series[i], &filter)).map(|i| Ok(series[i].clone()))
+                    indexes.find(|&i| fulfils(&kept.0[i], &filter)).map(|i| Ok(kept.0[i].clone()))
                 });
                 Some(Box::new(picked))
             }
         }
     }
+}
+
+/// All series, but no more of them once the caller has gone.
+fn read_all(input: SelectInput, ev: &Evaluator<'_>) -> Result<(Vec<Series>, Charge), SourceError> {
+    let mut charge = ev.prepared.budget.empty_charge();
+    let mut all = Vec::new();
+    for series in input.take_while(|_| !ev.ctx.is_cancelled()) {
+        let series = series?;
+        charge.grow(size_of::<Series>() as u64 + series.data.decoded_bytes())?;
+        all.push(series);
+    }
+    Ok((all, charge))
 }
 
 fn filtered(input: SelectInput, filter: &[Matcher]) -> SelectInput {

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::budget::{Budget, Peaks};
+use super::held::{Held, Peaks};
 use crate::ast::NodeId;
 use crate::plan::{LEVELS_MAX, Prepared};
 
@@ -64,13 +64,13 @@ impl<'a> Profile<'a> {
     }
 
     /// An operator begins.
-    pub(super) fn begin(&self, budget: &Budget) -> Begun {
+    pub(super) fn begin(&self, budget: &Held) -> Begun {
         let held = budget.held();
         Begun { at: self.now(), total: budget.stats().total_samples, held, outer: budget.begin_peaks(held) }
     }
 
     /// An operator ends; `foreign` is time that others took meanwhile.
-    pub(super) fn end(&self, id: NodeId, begun: &Begun, foreign: Duration, budget: &Budget) {
+    pub(super) fn end(&self, id: NodeId, begun: &Begun, foreign: Duration, budget: &Held) {
         let peaks = budget.end_peaks(begun.outer);
         let time = self.now().saturating_sub(begun.at).saturating_sub(foreign);
         let mut costs = self.costs.lock().unwrap_or_else(PoisonError::into_inner);

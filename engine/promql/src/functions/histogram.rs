@@ -13,7 +13,7 @@ use crate::ast::{Call, NodeId, PosRange};
 use crate::error::QueryError;
 use crate::eval::Evaluator;
 use crate::format::general;
-use crate::frame::{Column, Frame, Row, Steps, without_metadata};
+use crate::frame::{Column, Frame, Row, Steps, label_bytes, without_metadata};
 use crate::ops::merge;
 
 /// A classic histogram: its labels without `le`, and its buckets as bounds and rows.
@@ -54,7 +54,7 @@ pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Fra
     let mut notes = Notes::default();
     let work = Work {
         ev,
-        groups: groups(&frame, ev, vector, &mut notes),
+        groups: groups(&frame, ev, vector, &mut notes)?,
         frame: &frame,
         delayed: ev.options().delayed_name_removal,
         pos: ev.pos(vector),
@@ -72,7 +72,12 @@ pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Fra
 }
 
 /// Sorts float rows into classic histograms, in order of appearance.
-fn groups(frame: &Frame, ev: &Evaluator<'_>, vector: NodeId, notes: &mut Notes) -> Vec<Group> {
+fn groups(
+    frame: &Frame,
+    ev: &Evaluator<'_>,
+    vector: NodeId,
+    notes: &mut Notes,
+) -> Result<Vec<Group>, QueryError> {
     let mut groups: Vec<Group> = Vec::new();
     let mut at: HashMap<Labels, usize> = HashMap::new();
     for (i, row) in frame.rows.iter().enumerate().filter(|(_, row)| row.column.has_floats()) {
@@ -90,13 +95,17 @@ fn groups(frame: &Frame, ev: &Evaluator<'_>, vector: NodeId, notes: &mut Notes) 
             continue;
         };
         let labels = Labels::from_sorted(row.labels.iter().filter(|(name, _)| *name != b"le"));
-        let group = *at.entry(labels.clone()).or_insert_with(|| {
+        ev.check_cancelled()?;
+        let bytes = label_bytes(&labels) + size_of::<Group>() as u64;
+        let next = groups.len();
+        let group = *at.entry(labels.clone()).or_insert(next);
+        if group == next {
+            ev.budget.add(0, bytes)?;
             groups.push(Group { labels, buckets: Vec::new() });
-            groups.len() - 1
-        });
+        }
         groups[group].buckets.push((upper, i));
     }
-    groups
+    Ok(groups)
 }
 
 /// A bound as Go's `strconv.ParseFloat` reads it.
@@ -188,7 +197,7 @@ impl Work<'_> {
                     Measure::Fraction { lower, upper } => native::fraction(lower[step], upper[step], h),
                 };
                 self.note(note, kept.metric_name().unwrap_or_default(), notes);
-                out.set(step, value);
+                out.set(self.ev, step, value)?;
             }
             out.into_rows(&kept, rows);
         }
@@ -212,6 +221,7 @@ impl Work<'_> {
             let mut outs: Vec<Outputs<'_>> =
                 measures.iter().map(|measure| Outputs::new(measure, self.steps)).collect();
             for step in 0..self.steps.len {
+                self.ev.check_cancelled()?;
                 buckets.clear();
                 buckets.extend(group.buckets.iter().filter_map(|(upper, row)| {
                     let count = self.frame.rows[*row].column.float(step)?;
@@ -222,7 +232,8 @@ impl Work<'_> {
                     continue;
                 }
                 for (measure, out) in measures.iter().zip(&mut outs) {
-                    out.set(step, self.classic_value(measure, group, &mut buckets, step, &mut forced));
+                    let value = self.classic_value(measure, group, &mut buckets, step, &mut forced);
+                    out.set(self.ev, step, value)?;
                 }
             }
             let kept = self.kept_labels(&group.labels);
@@ -308,16 +319,21 @@ impl<'a> Outputs<'a> {
         Outputs { measure, columns: Vec::new(), len: steps.len }
     }
 
-    fn set(&mut self, step: usize, value: f64) {
+    fn set(&mut self, ev: &Evaluator<'_>, step: usize, value: f64) -> Result<(), QueryError> {
         let key = match self.measure {
             Measure::Quantile { q, label: Some(_), .. } => open_metrics(q[step]),
             _ => String::new(),
         };
-        let at = self.columns.iter().position(|(k, _)| *k == key).unwrap_or_else(|| {
-            self.columns.push((key, Column::new(self.len)));
-            self.columns.len() - 1
-        });
+        let at = match self.columns.iter().position(|(k, _)| *k == key) {
+            Some(at) => at,
+            None => {
+                ev.budget.add(0, Column::bytes_of(self.len) + size_of::<Row>() as u64)?;
+                self.columns.push((key, Column::new(self.len)));
+                self.columns.len() - 1
+            }
+        };
         self.columns[at].1.set_float(step, value);
+        Ok(())
     }
 
     fn into_rows(self, labels: &Labels, rows: &mut Vec<Row>) {

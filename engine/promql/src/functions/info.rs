@@ -9,11 +9,11 @@ use tithon_index::{Labels, LabelsBuilder, Matcher};
 use crate::ast::{Call, NodeId};
 use crate::error::QueryError;
 use crate::eval::Evaluator;
-use crate::frame::{Cell, Column, Frame, Row, Steps};
+use crate::frame::{Cell, Column, Frame, Row, Steps, label_bytes};
 use crate::ops::decode::for_each_series;
 use crate::ops::reach::Reach;
 use crate::ops::selector::{PickedSample, Picker, Reference};
-use crate::plan::{info_matchers, info_modifiers};
+use crate::plan::info_matchers;
 
 /// The labels that say which series an info series describes.
 const IDENTIFYING: [&[u8]; 2] = [b"instance", b"job"];
@@ -38,15 +38,14 @@ pub(super) fn eval(ev: &Evaluator<'_>, id: NodeId, call: &Call, steps: &Steps) -
             names.iter().all(|m| m.matches(name))
         })
         .collect();
-    let series = fetch(ev, id, call, &base, &is_info, steps)?;
-    combine(&base, &is_info, &series, &data, steps)
+    let series = fetch(ev, id, &base, &is_info, steps)?;
+    combine(ev, &base, &is_info, &series, &data, steps)
 }
 
 /// The info series that may describe a series of the vector.
 fn fetch(
     ev: &Evaluator<'_>,
     id: NodeId,
-    call: &Call,
     base: &Frame,
     is_info: &[bool],
     steps: &Steps,
@@ -62,7 +61,7 @@ fn fetch(
     if values.is_empty() {
         return Ok(Vec::new());
     }
-    let (at, offset) = info_modifiers(&ev.prepared.expr, call.args[0]).unwrap_or_default();
+    let (at, offset) = ev.prepared.info_modifiers.get(&id).copied().unwrap_or_default();
     let reference = Reference::new(at, offset);
     let lookback = ev.options().lookback_delta_ms;
     let mut series = Vec::new();
@@ -77,6 +76,7 @@ fn fetch(
             if !described {
                 return Ok(None);
             }
+            ev.budget.add(0, (steps.len * size_of::<Option<i64>>()) as u64)?;
             times(samples, reference, lookback, steps).map(Some)
         },
         |labels, times| {
@@ -119,6 +119,7 @@ fn signature(name: &[u8], labels: &Labels) -> Labels {
 }
 
 fn combine(
+    ev: &Evaluator<'_>,
     base: &Frame,
     is_info: &[bool],
     series: &[InfoSeries],
@@ -129,16 +130,23 @@ fn combine(
         series.iter().map(|s| s.labels.metric_name().unwrap_or_default()).collect();
     let signatures: Vec<Labels> =
         series.iter().map(|s| signature(s.labels.metric_name().unwrap_or_default(), &s.labels)).collect();
-    let wanted: Vec<Vec<Labels>> =
-        base.rows.iter().map(|row| names.iter().map(|name| signature(name, &row.labels)).collect()).collect();
+    let mut wanted: Vec<Vec<Labels>> = Vec::with_capacity(base.rows.len());
+    for row in &base.rows {
+        ev.check_cancelled()?;
+        let own: Vec<Labels> = names.iter().map(|name| signature(name, &row.labels)).collect();
+        ev.budget.add(0, own.iter().map(label_bytes).sum())?;
+        wanted.push(own);
+    }
     let keep_alone = data.iter().all(|m| m.matches_empty());
-    let mut out = Outputs { at: HashMap::new(), rows: Vec::new(), len: steps.len };
+    let mut out = Outputs { ev, at: HashMap::new(), rows: Vec::new(), len: steps.len };
     for step in 0..steps.len {
         if base.rows.iter().all(|row| row.column.get(step).is_none()) {
             continue;
         }
+        ev.check_cancelled()?;
         let newest = newest(series, &signatures, step)?;
         for (i, row) in base.rows.iter().enumerate() {
+            ev.check_cancelled()?;
             let Some(cell) = row.column.get(step) else { continue };
             if is_info[i] {
                 out.put(step, row.labels.clone(), row.drop_name, cell)?;
@@ -206,13 +214,14 @@ fn enriched(labels: &Labels, partners: &[&Labels], data: &[&Matcher]) -> Result<
 }
 
 /// Rows by their labels: a series may change its labels over time.
-struct Outputs {
+struct Outputs<'a> {
+    ev: &'a Evaluator<'a>,
     at: HashMap<Labels, usize>,
     rows: Vec<Row>,
     len: usize,
 }
 
-impl Outputs {
+impl Outputs<'_> {
     fn put(
         &mut self,
         step: usize,
@@ -223,6 +232,8 @@ impl Outputs {
         let at = match self.at.get(&labels) {
             Some(at) => *at,
             None => {
+                let bytes = Column::bytes_of(self.len) + label_bytes(&labels) + size_of::<Row>() as u64;
+                self.ev.budget.add(0, bytes)?;
                 self.at.insert(labels.clone(), self.rows.len());
                 self.rows.push(Row { labels, drop_name, column: Column::new(self.len) });
                 self.rows.len() - 1

@@ -28,6 +28,7 @@ pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Fra
     let delayed = ev.options().delayed_name_removal;
     if let Some(f) = of_histogram(name) {
         for row in &mut frame.rows {
+            ev.check_cancelled()?;
             let mut column = Column::new(steps.len);
             for (step, h) in row.column.histograms() {
                 column.set_float(*step as usize, f(h));
@@ -39,6 +40,7 @@ pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Fra
     }
     let f = of_float(name, &scalars)?;
     for row in &mut frame.rows {
+        ev.check_cancelled()?;
         row.column.map_floats(&f);
         finish(row, delayed, without_metadata);
     }

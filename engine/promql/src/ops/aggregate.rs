@@ -60,9 +60,9 @@ pub(crate) fn eval(
     ev.for_each_row(a.expr, steps, |row| {
         let at = grouper.index(&row.labels);
         let mut more = (0, 0);
-        if at == groups.len() {
-            more.1 = steps.len as u64 * GROUP_BYTES_PER_STEP;
-            groups.push(Group::new(a.op, steps.len));
+        let is_new = at == groups.len();
+        if is_new {
+            more.1 = steps.len as u64 * GROUP_BYTES_PER_STEP + grouper.bytes_of_last();
         }
         if a.op == AggregateOp::Quantile {
             // All values are needed in the end.
@@ -72,7 +72,16 @@ pub(crate) fn eval(
         if held.is_err() {
             return ControlFlow::Break(());
         }
-        groups[at].fold(&row, pos, &mut notes);
+        if is_new {
+            groups.push(Group::new(a.op, steps.len));
+        }
+        let grown = groups[at].fold(&row, pos, &mut notes);
+        if grown > 0 {
+            held = ev.budget.add(0, grown);
+            if held.is_err() {
+                return ControlFlow::Break(());
+            }
+        }
         if stops && groups[at].is_seen_everywhere() {
             ControlFlow::Break(())
         } else {

@@ -32,7 +32,7 @@ pub(crate) fn eval(ev: &Evaluator<'_>, id: NodeId, b: &Binary, steps: &Steps) ->
         (false, false) => {
             let (lhs, rhs) = (ev.frame(b.lhs, steps)?, ev.frame(b.rhs, steps)?);
             let frame = if b.op.is_set() {
-                sets::eval(b, lhs, rhs)?
+                sets::eval(ev, b, lhs, rhs)?
             } else {
                 match columns::eval(ev, b, lhs, rhs)? {
                     Ok(frame) => frame,
@@ -140,6 +140,7 @@ fn with_scalar(
     let mut notes = Notes::default();
     let drops_name = changes_schema(b.op) || b.return_bool;
     for row in &mut frame.rows {
+        ev.check_cancelled()?;
         let histograms = row.column.take_histograms();
         if !columns::with_numbers(b, &mut row.column, scalar, swapped) && row.column.has_floats() {
             note(&Trouble::Types("float", "float"), b.op, pos, &mut notes);

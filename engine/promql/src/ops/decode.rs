@@ -14,7 +14,8 @@ use tithon_index::Labels;
 use super::reach::Reach;
 use crate::annotations::Notes;
 use crate::ast::NodeId;
-use crate::error::QueryError;
+use crate::budget::OverBudget;
+use crate::error::{QueryError, SourceError};
 use crate::eval::Evaluator;
 use crate::kernel;
 use crate::series::{Series, SeriesData};
@@ -27,6 +28,31 @@ const SERIES_PER_BATCH_MIN: usize = 16;
 const STEPS_PER_BATCH: usize = 1 << 19;
 /// The same in the first batch, and once a series has had histograms: each takes as much as tens of floats.
 const STEPS_PER_BATCH_OF_HISTOGRAMS: usize = 1 << 16;
+
+/// Decoded series of a batch take about so many bytes at most.
+const BATCH_BYTES_MAX: u64 = 64 << 20;
+/// The samples of one series may take so many bytes before they are counted.
+const DECODED_BYTES_FREE: u64 = 1 << 20;
+
+/// What the samples of encoded chunks may take when they are decoded, bytes: a chunk begins with their number.
+fn decoded_bytes(data: &SeriesData, range: TimeRange) -> u64 {
+    /// Of a histogram with some buckets.
+    const HISTOGRAM_BYTES: u64 = 512;
+    let SeriesData::Chunks(chunks) = data else { return 0 };
+    let of = |chunk: &EncodedChunk| {
+        let n = chunk.data.first_chunk().map_or(0, |n| u16::from_be_bytes(*n));
+        u64::from(n) * if chunk.encoding.is_histogram() { HISTOGRAM_BYTES } else { 16 }
+    };
+    chunks.iter().filter(|chunk| part(chunk.range(), range).is_some()).map(of).sum()
+}
+
+/// An error of a source; that of a budget stays one.
+fn storage(error: SourceError) -> QueryError {
+    match error.downcast::<OverBudget>() {
+        Ok(over) => QueryError::TooManyBytes(*over),
+        Err(error) => QueryError::Storage(error),
+    }
+}
 
 /// How many series of so many steps a batch may hold.
 fn batch_size(n_steps: usize, may_be_large: bool) -> usize {
@@ -58,6 +84,11 @@ pub(crate) fn for_each_series<T: Send>(
     let one = |scratch: &mut Samples, series: Series| -> Worked<T> {
         ev.check_cancelled()?;
         let mut notes = Notes::default();
+        let decoded = decoded_bytes(&series.data, range);
+        if decoded > DECODED_BYTES_FREE {
+            ev.budget.add(0, decoded)?;
+            ev.budget.release(0, decoded);
+        }
         decode(series.data, range, reach, stats_only, scratch)?;
         if !scratch.histograms.timestamps.is_empty() {
             has_histograms.store(true, Ordering::Relaxed);
@@ -80,18 +111,26 @@ pub(crate) fn for_each_series<T: Send>(
     let mut is_first = true;
     let mut fetch = || {
         let may_be_large = !std::mem::take(&mut is_first) && !has_histograms.load(Ordering::Relaxed);
-        let wanted = input
-            .by_ref()
-            .take(batch_size(reach.n_steps(), may_be_large))
-            .take_while(|_| !ev.ctx.is_cancelled());
-        let batch = wanted.collect::<Result<Vec<Series>, _>>().map_err(QueryError::Storage);
+        let wanted = batch_size(reach.n_steps(), may_be_large);
+        let mut charge = ev.prepared.budget.empty_charge();
+        let mut batch = Vec::new();
+        while batch.len() < wanted && charge.bytes() < BATCH_BYTES_MAX {
+            let Some(series) = input.next() else { break };
+            let series: Series = series.map_err(storage)?;
+            ev.check_cancelled()?;
+            match series.data.decoded_bytes() {
+                0 => {}
+                bytes => charge.grow(bytes)?,
+            }
+            batch.push(series);
+        }
         ev.check_cancelled()?;
-        batch
+        Ok::<_, QueryError>((batch, charge))
     };
     let Some(pool) = ev.ctx.pool else {
         let mut scratch = Samples::default();
         loop {
-            let batch = fetch()?;
+            let (batch, _charge) = fetch()?;
             if batch.is_empty() {
                 return Ok(());
             }
@@ -102,8 +141,8 @@ pub(crate) fn for_each_series<T: Send>(
     };
     let mut done = Vec::new();
     loop {
-        let batch = match fetch() {
-            Ok(batch) if !batch.is_empty() => batch,
+        let (batch, _charge) = match fetch() {
+            Ok((batch, charge)) if !batch.is_empty() => (batch, charge),
             end => return finish(done).and(end.map(drop)),
         };
         let decode = || batch.into_par_iter().map_init(Samples::default, one).collect();

@@ -13,7 +13,7 @@ use crate::ast::{Aggregate, AggregateOp, NodeId};
 use crate::error::QueryError;
 use crate::eval::Evaluator;
 use crate::format::{general, sample_value};
-use crate::frame::{Cell, Column, Frame, Row, Steps};
+use crate::frame::{Cell, Column, Frame, Row, Steps, label_bytes};
 use crate::{go_sort, kernel};
 
 use super::aggregate::{Grouper, Param};
@@ -55,9 +55,11 @@ fn best(
         if groups.len() == group {
             groups.push(Heaps::new(&k_of, topk));
             bytes += (steps.len * (size_of::<Vec<(usize, f64)>>() + size_of::<f64>())) as u64;
+            bytes += grouper.bytes_of_last();
         }
         let (is_kept, grown) = groups[group].offer(rows.len(), &row.column, &k_of);
-        bytes += (grown * size_of::<(usize, f64)>()) as u64;
+        bytes += (grown * size_of::<(usize, f64)>() + size_of::<Option<(Labels, bool)>>()) as u64;
+        bytes += if is_kept { label_bytes(&row.labels) } else { 0 };
         held = ev.budget.add(0, bytes);
         if held.is_err() {
             return ControlFlow::Break(());
@@ -65,18 +67,20 @@ fn best(
         if row.column.histograms().iter().any(|(step, _)| k_of[*step as usize] > 0) {
             notes.ignored_in_aggregation(a.op.as_str(), ev.pos(id));
         }
-        rows.push(is_kept.then(|| (row.labels.clone(), row.drop_name)));
+        rows.push(is_kept.then_some((row.labels, row.drop_name)));
         ControlFlow::Continue(())
     })?;
     held?;
     check(ev, a, param)?;
-    let mut kept = Kept::new(rows.len(), steps);
+    let mut kept = Kept::new(ev, rows.len(), steps)?;
     for step in 0..steps.len {
-        ev.check_cancelled()?;
         for group in &mut groups {
+            ev.check_cancelled()?;
             let heap = &mut group.heaps[step];
             go_sort::sort(heap, |x, y| less(y.1, x.1, topk));
-            heap.iter().for_each(|(i, v)| kept.keep(*i, step, Cell::Float(*v)));
+            for (i, v) in heap {
+                kept.keep(*i, step, Cell::Float(*v))?;
+            }
         }
     }
     ev.notes().merge(notes);
@@ -149,10 +153,12 @@ fn first(ev: &Evaluator<'_>, a: &Aggregate, param: &Param, steps: &Steps) -> Res
     // By group and step: how many more are wanted.
     let mut wanted: Vec<i64> = Vec::new();
     let mut kept: Vec<Row> = Vec::new();
+    let mut held = Ok(());
     ev.for_each_row(a.expr, steps, |mut row| {
         let group = grouper.index(&row.labels);
         if wanted.len() == group * steps.len {
             wanted.extend_from_slice(&k_of);
+            held = ev.budget.add(0, steps.len as u64 * 8 + grouper.bytes_of_last());
         }
         let wanted = &mut wanted[group * steps.len..][..steps.len];
         let mut bits = row.column.presence();
@@ -167,11 +173,14 @@ fn first(ev: &Evaluator<'_>, a: &Aggregate, param: &Param, steps: &Steps) -> Res
         }
         row.column.mask(&bits, true);
         if !row.column.is_empty() {
+            let (samples, bytes) = row.held();
+            held = std::mem::replace(&mut held, Ok(())).and_then(|()| ev.budget.add(samples, bytes));
             kept.push(row);
         }
         let is_settled = stops && wanted.iter().all(|wanted| *wanted < 1);
-        if is_settled { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if is_settled || held.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
+    held?;
     // Upstream's order: step by step, each row where it is first kept.
     let first_step = |row: &Row| {
         row.column
@@ -195,7 +204,7 @@ fn chosen(ev: &Evaluator<'_>, a: &Aggregate, param: &Param, steps: &Steps) -> Re
     }
     let mut grouper = Grouper::new(&a.grouping, a.without);
     let group_of: Vec<usize> = frame.rows.iter().map(|row| grouper.index(&row.labels)).collect();
-    let mut kept = Kept::new(frame.rows.len(), steps);
+    let mut kept = Kept::new(ev, frame.rows.len(), steps)?;
     let mut order: Vec<usize> = (0..frame.rows.len()).collect();
     order.sort_by_key(|i| group_of[*i]);
     let offsets: Vec<f64> = frame.rows.iter().map(offset).collect();
@@ -208,7 +217,7 @@ fn chosen(ev: &Evaluator<'_>, a: &Aggregate, param: &Param, steps: &Steps) -> Re
         for i in &order {
             let Some(cell) = frame.rows[*i].column.get(step) else { continue };
             if is_sampled(ratio.clamp(-1.0, 1.0), offsets[*i]) {
-                kept.keep(*i, step, cell);
+                kept.keep(*i, step, cell)?;
             }
         }
     }
@@ -344,33 +353,42 @@ fn is_sampled(ratio: f64, offset: f64) -> bool {
 }
 
 /// The elements kept, as columns of the input rows in order of first keeping.
-struct Kept {
-    columns: Vec<Option<Column>>,
+struct Kept<'a> {
+    ev: &'a Evaluator<'a>,
+    /// By input row: the place of its column, or [`NOT_KEPT`].
+    place: Vec<u32>,
+    /// The rows kept, and their columns.
     order: Vec<usize>,
+    columns: Vec<Column>,
     len: usize,
 }
 
-impl Kept {
-    fn new(n_rows: usize, steps: &Steps) -> Kept {
-        Kept { columns: vec![None; n_rows], order: Vec::new(), len: steps.len }
+const NOT_KEPT: u32 = u32::MAX;
+
+impl<'a> Kept<'a> {
+    fn new(ev: &'a Evaluator<'a>, n_rows: usize, steps: &Steps) -> Result<Kept<'a>, QueryError> {
+        ev.budget.add(0, (n_rows * size_of::<u32>()) as u64)?;
+        let place = vec![NOT_KEPT; n_rows];
+        Ok(Kept { ev, place, order: Vec::new(), columns: Vec::new(), len: steps.len })
     }
 
-    fn keep(&mut self, i: usize, step: usize, cell: Cell<'_>) {
-        let len = self.len;
-        let column = self.columns[i].get_or_insert_with(|| {
+    fn keep(&mut self, i: usize, step: usize, cell: Cell<'_>) -> Result<(), QueryError> {
+        if self.place[i] == NOT_KEPT {
+            self.ev.budget.add(0, Column::bytes_of(self.len) + size_of::<Column>() as u64)?;
+            self.place[i] = self.columns.len() as u32;
             self.order.push(i);
-            Column::new(len)
-        });
-        column.copy(step, cell);
+            self.columns.push(Column::new(self.len));
+        }
+        self.columns[self.place[i] as usize].copy(step, cell);
+        Ok(())
     }
 
     /// The rows kept; `describe` gives labels and whether the name is to be dropped.
-    fn into_frame(mut self, mut describe: impl FnMut(usize) -> Option<(Labels, bool)>) -> Frame {
-        let row = |i: usize| {
-            let column = self.columns[i].take()?;
+    fn into_frame(self, mut describe: impl FnMut(usize) -> Option<(Labels, bool)>) -> Frame {
+        let row = |(i, column): (usize, Column)| {
             let (labels, drop_name) = describe(i)?;
             Some(Row { labels, drop_name, column })
         };
-        Frame { rows: self.order.into_iter().filter_map(row).collect() }
+        Frame { rows: self.order.into_iter().zip(self.columns).filter_map(row).collect() }
     }
 }

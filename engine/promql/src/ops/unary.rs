@@ -24,6 +24,7 @@ pub(crate) fn eval(
         Output::Text(text) => Output::Text(text),
         Output::Frame(mut frame) => {
             for row in &mut frame.rows {
+                ev.check_cancelled()?;
                 negate_row(row);
                 row.drop_name = true;
                 if !ev.options().delayed_name_removal {

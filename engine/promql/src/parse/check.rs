@@ -1,9 +1,11 @@
 //! The type check: runs on trees without syntax errors, in upstream's order (`checkAST` in
 //! `promql/parser/parse.go`), with a stack of its own instead of recursion.
 
+use std::collections::HashMap;
+
 use tithon_index::METRIC_NAME;
 
-use super::error::ParseError;
+use super::error::{ERRORS_MAX, ParseError};
 use super::token::quoted;
 use crate::ast::{
     Aggregate, AggregateOp, Binary, Call, Cardinality, Expr, NodeId, NodeKind, PosRange, ValueType,
@@ -42,7 +44,9 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn complain(&mut self, range: PosRange, message: impl Into<String>) {
-        self.errors.push(ParseError::new(self.input, range, message));
+        if self.errors.len() < ERRORS_MAX {
+            self.errors.push(ParseError::new(self.input, range, message));
+        }
     }
 
     fn enter(&mut self, id: NodeId, pending: &mut Vec<Work>) {
@@ -190,8 +194,10 @@ impl Checker<'_> {
         if b.op.is_set() && matching.cardinality == Cardinality::OneToOne {
             matching.cardinality = Cardinality::ManyToMany;
         }
+        let mut included: HashMap<&[u8], usize> = HashMap::new();
+        matching.include.iter().for_each(|label| *included.entry(label).or_default() += 1);
         for label in matching.labels.iter().filter(|_| matching.on) {
-            for _ in matching.include.iter().filter(|include| *include == label) {
+            for _ in 0..included.get(&**label).copied().unwrap_or(0).min(ERRORS_MAX) {
                 let label = quoted(label);
                 let message = format!("label {label} must not occur in ON and GROUP clause at once");
                 self.complain(self.op_range(lhs, rhs), message);

@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::ast::PosRange;
 
+/// No more complaints than this are kept about one input: each takes a look at the text before it.
+pub(super) const ERRORS_MAX: usize = 100;
+
 /// One complaint. Prints as upstream does: `line:column: parse error: message`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ParseError {

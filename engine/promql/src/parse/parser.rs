@@ -12,7 +12,9 @@ mod series;
 
 pub use series::SequenceValue;
 
-use super::error::{ParseError, ParseErrors};
+use std::collections::HashSet;
+
+use super::error::{ERRORS_MAX, ParseError, ParseErrors};
 use super::lexer::Lexer;
 use super::literal::{duration_ns, number, seconds, unquote};
 use super::options::ParseOptions;
@@ -20,6 +22,8 @@ use super::token::{Keyword, Token, TokenKind};
 use crate::ast::{
     Binary, BinaryOp, Cardinality, Node, NodeId, NodeKind, PosRange, ValueType, VectorMatching,
 };
+use crate::budget::{Charge, Watch};
+use crate::error::QueryError;
 use crate::stack::with_room;
 
 /// How deeply an expression may nest. Chains of left-associative operators do not count.
@@ -54,11 +58,16 @@ pub(super) struct Parser<'a> {
     contexts: Vec<Context>,
     depth: u32,
     /// Selectors and subqueries whose offset is set; an offset of 0 does not count.
-    with_offset: Vec<NodeId>,
+    with_offset: HashSet<NodeId>,
+    watch: Watch<'a>,
+    /// What the nodes hold.
+    charge: Charge,
+    /// Why the parse ended, if that is not among the errors.
+    interrupt: Option<QueryError>,
 }
 
 impl<'a> Parser<'a> {
-    pub(super) fn new(input: &'a [u8], options: ParseOptions, series: bool) -> Parser<'a> {
+    pub(super) fn new(input: &'a [u8], options: ParseOptions, series: bool, watch: Watch<'a>) -> Parser<'a> {
         Parser {
             input,
             options,
@@ -70,7 +79,10 @@ impl<'a> Parser<'a> {
             errors: Vec::new(),
             contexts: Vec::new(),
             depth: 0,
-            with_offset: Vec::new(),
+            with_offset: HashSet::new(),
+            watch,
+            charge: watch.budget.empty_charge(),
+            interrupt: None,
         }
     }
 
@@ -85,12 +97,23 @@ impl<'a> Parser<'a> {
         Ok(root)
     }
 
-    /// The result: what was parsed, unless there were complaints.
-    pub(super) fn finish<T>(self, parsed: Result<T, Stop>) -> Result<T, ParseErrors> {
-        match parsed {
-            Ok(value) if self.errors.is_empty() => Ok(value),
-            _ => Err(ParseErrors(self.errors)),
+    /// The result: what was parsed and what it holds, unless there were complaints.
+    pub(super) fn finish<T>(self, parsed: Result<T, Stop>) -> Result<(T, Charge), QueryError> {
+        match (parsed, self.interrupt) {
+            (_, Some(interrupt)) => Err(interrupt),
+            (Ok(value), None) if self.errors.is_empty() => Ok((value, self.charge)),
+            _ => Err(QueryError::Parse(ParseErrors(self.errors))),
         }
+    }
+
+    /// Counts bytes that the tree holds, and those of the plan made of it.
+    fn hold(&mut self, bytes: usize) -> Result<(), Stop> {
+        /// The tree, and the conditions and readings of the plan.
+        const COPIES: u64 = 3;
+        self.charge.grow(bytes as u64 * COPIES).map_err(|over| {
+            self.interrupt = Some(QueryError::TooManyBytes(over));
+            Stop
+        })
     }
 
     /// The kind of the next token.
@@ -98,7 +121,13 @@ impl<'a> Parser<'a> {
         if let Some(token) = self.ahead {
             return Ok(token.kind);
         }
+        if let Err(error) = self.watch.check() {
+            self.interrupt = Some(error);
+            return Err(Stop);
+        }
         let token = self.lexer.token();
+        // Its share of a node.
+        self.hold(size_of::<Node>() / 2)?;
         self.last = token;
         match token.kind {
             TokenKind::Error => {
@@ -130,7 +159,9 @@ impl<'a> Parser<'a> {
     }
 
     pub(super) fn complain(&mut self, range: PosRange, message: impl Into<String>) {
-        self.errors.push(ParseError::new(self.input, range, message));
+        if self.errors.len() < ERRORS_MAX {
+            self.errors.push(ParseError::new(self.input, range, message));
+        }
     }
 
     /// Complains about the token read last.

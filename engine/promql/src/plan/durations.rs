@@ -13,28 +13,22 @@ const SECONDS_MAX: f64 = (1u64 << 63) as f64 / 1e9;
 /// Resolves the expressions of ranges, steps and offsets in place, in the order in which the nodes are met.
 pub(super) fn resolve(expr: &mut Expr, params: &TimeParams) -> Result<(), QueryError> {
     for id in expr.preorder() {
-        match expr[id].kind.clone() {
-            NodeKind::Vector(mut s) => {
-                let Some(e) = s.offset_expr else { continue };
-                s.offset_ms = milliseconds(expr, e, params, true)?;
-                expr[id].kind = NodeKind::Vector(s);
-            }
-            NodeKind::Matrix(mut m) => {
-                let Some(e) = m.range_expr else { continue };
-                m.range_ms = milliseconds(expr, e, params, false)?;
-                expr[id].kind = NodeKind::Matrix(m);
-            }
-            NodeKind::Subquery(mut s) => {
-                if let Some(e) = s.offset_expr {
-                    s.offset_ms = milliseconds(expr, e, params, true)?;
-                }
-                if let Some(e) = s.step_expr {
-                    s.step_ms = milliseconds(expr, e, params, false)?;
-                }
-                if let Some(e) = s.range_expr {
-                    s.range_ms = milliseconds(expr, e, params, false)?;
-                }
-                expr[id].kind = NodeKind::Subquery(s);
+        let (offset, step, range) = match &expr[id].kind {
+            NodeKind::Vector(s) => (s.offset_expr, None, None),
+            NodeKind::Matrix(m) => (None, None, m.range_expr),
+            NodeKind::Subquery(s) => (s.offset_expr, s.step_expr, s.range_expr),
+            _ => continue,
+        };
+        let offset_ms = offset.map(|e| milliseconds(expr, e, params, true)).transpose()?;
+        let step_ms = step.map(|e| milliseconds(expr, e, params, false)).transpose()?;
+        let range_ms = range.map(|e| milliseconds(expr, e, params, false)).transpose()?;
+        match &mut expr[id].kind {
+            NodeKind::Vector(s) => s.offset_ms = offset_ms.unwrap_or(s.offset_ms),
+            NodeKind::Matrix(m) => m.range_ms = range_ms.unwrap_or(m.range_ms),
+            NodeKind::Subquery(s) => {
+                s.offset_ms = offset_ms.unwrap_or(s.offset_ms);
+                s.step_ms = step_ms.unwrap_or(s.step_ms);
+                s.range_ms = range_ms.unwrap_or(s.range_ms);
             }
             _ => {}
         }

@@ -2,47 +2,173 @@
 //!
 //! Upstream: `populateSeries` and `getTimeRangesForSelector` in `promql/engine.go`, `infoSelectHints` in `promql/info.go`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tithon_chunks::TimeRange;
 use tithon_index::{MatchOp, Matcher};
 
 use super::{Prepared, Reading, SelectHints, SelectSpec, distribute};
-use crate::ast::{AtModifier, BinaryOp, Expr, NodeId, NodeKind, VectorSelector};
+use crate::ast::{AtModifier, BinaryOp, Expr, NodeId, NodeKind, Subquery, VectorSelector};
+use crate::error::QueryError;
 use crate::stack::with_room;
 
 /// Fills in the selections in the order in which upstream makes them: depth first.
-pub(super) fn collect(prepared: &mut Prepared) {
-    let mut path = Vec::new();
+///
+/// Errors: [`QueryError::Cancelled`].
+pub(super) fn collect(prepared: &mut Prepared, cancelled: &AtomicBool) -> Result<(), QueryError> {
     let root = prepared.expr.root();
-    visit(prepared, root, &mut path);
+    let around = Around::root(prepared);
+    visit(prepared, root, &around, cancelled).map(drop)
 }
 
-fn visit(prepared: &mut Prepared, id: NodeId, path: &mut Vec<NodeId>) {
-    match &prepared.expr[id].kind {
-        NodeKind::Vector(_) if prepared.fragments.contains_key(&id) => {
-            let spec = distribute::select(prepared);
-            push(prepared, id, spec);
+/// `@` and offset of a selector.
+pub(crate) type Modifiers = (AtModifier, i64);
+
+/// What the nodes around a selector say about it, gathered on the way down.
+#[derive(Clone, Copy)]
+struct Around {
+    /// The nearest node around.
+    parent: Option<NodeId>,
+    /// The first and last time of evaluation, before the subqueries below the last fixed one.
+    start: i64,
+    end: i64,
+    /// The offsets and ranges of these subqueries.
+    offset: i64,
+    range: i64,
+    step_ms: i64,
+    /// The nearest function or aggregation; empty behind a binary operator.
+    func: &'static str,
+    /// Whether count, sum or average of histograms is asked for.
+    is_statistic: bool,
+    /// Whether the buckets of histograms are needed all the same.
+    needs_buckets: bool,
+}
+
+impl Around {
+    fn root(prepared: &Prepared) -> Around {
+        let params = &prepared.params;
+        Around {
+            parent: None,
+            start: params.start.0,
+            end: params.end.0,
+            offset: 0,
+            range: 0,
+            step_ms: params.step_ms,
+            func: "",
+            is_statistic: false,
+            needs_buckets: false,
         }
+    }
+
+    /// What the children of a node have around them.
+    fn below(self, prepared: &Prepared, id: NodeId) -> Around {
+        let mut around = Around { parent: Some(id), ..self };
+        match &prepared.expr[id].kind {
+            NodeKind::Subquery(s) => around.enter_subquery(prepared, s),
+            NodeKind::Aggregate(a) => around.func = a.op.as_str(),
+            NodeKind::Call(c) => {
+                around.func = c.func.name;
+                // Upstream: `detectHistogramStatsDecoding`.
+                match c.func.name {
+                    "histogram_count" | "histogram_sum" | "histogram_avg" => around.is_statistic = true,
+                    "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => {
+                        around.needs_buckets = true;
+                    }
+                    _ => {}
+                }
+            }
+            NodeKind::Binary(b) => {
+                around.func = "";
+                around.needs_buckets |= matches!(b.op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
+            }
+            _ => {}
+        }
+        around
+    }
+
+    fn enter_subquery(&mut self, prepared: &Prepared, s: &Subquery) {
+        self.needs_buckets = true;
+        self.step_ms = if s.step_ms == 0 { prepared.options.default_subquery_step_ms } else { s.step_ms };
+        self.offset = self.offset.saturating_add(s.offset_ms);
+        self.range = self.range.saturating_add(s.range_ms);
+        if let Some(t) = fixed(s.at) {
+            (self.offset, self.range) = (s.offset_ms, s.range_ms);
+            (self.start, self.end) = (t, t);
+        }
+    }
+
+    /// The times at which a selector is read, before its own range and offset.
+    fn times(&self, at: AtModifier) -> (i64, i64) {
+        match fixed(at) {
+            Some(t) => (t, t),
+            None => (
+                self.start.saturating_sub(self.offset).saturating_sub(self.range),
+                self.end.saturating_sub(self.offset),
+            ),
+        }
+    }
+}
+
+/// Collects what is read below and with a node; gives the modifiers with which `info` around it reads info series:
+/// those of the first vector selector, with the offsets of the subqueries around it up to the first `@`.
+fn visit(
+    prepared: &mut Prepared,
+    id: NodeId,
+    around: &Around,
+    cancelled: &AtomicBool,
+) -> Result<Option<Modifiers>, QueryError> {
+    if cancelled.load(Ordering::Relaxed) {
+        return Err(QueryError::Cancelled);
+    }
+    with_room(|| visit_here(prepared, id, around, cancelled))
+}
+
+fn visit_here(
+    prepared: &mut Prepared,
+    id: NodeId,
+    around: &Around,
+    cancelled: &AtomicBool,
+) -> Result<Option<Modifiers>, QueryError> {
+    let below = around.below(prepared, id);
+    match &prepared.expr[id].kind {
         NodeKind::Vector(s) => {
-            let spec = selector_spec(prepared, s, path);
-            if stats_only(&prepared.expr, path) {
+            let modifiers = (s.at, s.offset_ms);
+            let spec = match prepared.fragments.contains_key(&id) {
+                true => distribute::select(prepared),
+                false => selector_spec(prepared, s, around),
+            };
+            if around.is_statistic && !around.needs_buckets && !prepared.fragments.contains_key(&id) {
                 prepared.stats_only.insert(id);
             }
             push(prepared, id, spec);
+            Ok(Some(modifiers))
         }
         NodeKind::Call(call) if call.func.name == "info" => {
-            let args = call.args.clone();
-            path.push(id);
-            visit(prepared, args[0], path);
-            path.pop();
-            let spec = info_spec(prepared, &args, path);
+            let (first, second) = (call.args[0], call.args.get(1).copied());
+            let modifiers = visit(prepared, first, &below, cancelled)?;
+            let used = modifiers.unwrap_or_default();
+            let spec = info_spec(prepared, used, second, around);
+            prepared.info_modifiers.insert(id, used);
             push(prepared, id, spec);
+            let bare = |id| &prepared.expr[prepared.expr.unparen(strip(&prepared.expr, id))].kind;
+            let of_second = || match second.map(bare) {
+                Some(NodeKind::Vector(s)) => Some((s.at, s.offset_ms)),
+                _ => None,
+            };
+            Ok(modifiers.or_else(of_second))
         }
         _ => {
-            path.push(id);
+            let mut modifiers = None;
             for child in prepared.expr.children(id) {
-                with_room(|| visit(prepared, child, path));
+                let of_child = visit(prepared, child, &below, cancelled)?;
+                modifiers = modifiers.or(of_child);
             }
-            path.pop();
+            Ok(match (&prepared.expr[id].kind, modifiers) {
+                (NodeKind::Subquery(s), Some((AtModifier::None, offset))) => {
+                    Some((s.at, offset.saturating_add(s.offset_ms)))
+                }
+                (_, modifiers) => modifiers,
+            })
         }
     }
 }
@@ -53,16 +179,13 @@ fn push(prepared: &mut Prepared, id: NodeId, spec: SelectSpec) {
     prepared.selects.push(spec);
 }
 
-fn selector_spec(prepared: &Prepared, s: &VectorSelector, path: &[NodeId]) -> SelectSpec {
-    let expr = &prepared.expr;
+fn selector_spec(prepared: &Prepared, s: &VectorSelector, around: &Around) -> SelectSpec {
     let lookback = prepared.options.lookback_delta_ms;
-    let range_ms = path.last().map_or(0, |parent| match &expr[*parent].kind {
-        NodeKind::Matrix(m) => m.range_ms,
-        _ => 0,
-    });
-    let in_matrix = path.last().is_some_and(|p| matches!(expr[*p].kind, NodeKind::Matrix(_)));
-    let (mut start, mut end) = base_range(prepared, path, fixed(s.at));
-    if in_matrix {
+    let parent = around.parent.map(|parent| &prepared.expr[parent].kind);
+    let (mut start, mut end) = around.times(s.at);
+    let mut range_ms = 0;
+    if let Some(NodeKind::Matrix(m)) = parent {
+        range_ms = m.range_ms;
         start = start.saturating_sub(range_ms.saturating_sub(1));
         if s.anchored || s.smoothed {
             start = start.saturating_sub(lookback);
@@ -74,15 +197,18 @@ fn selector_spec(prepared: &Prepared, s: &VectorSelector, path: &[NodeId]) -> Se
         end = end.saturating_add(lookback);
     }
     let (start, end) = (start.saturating_sub(s.offset_ms), end.saturating_sub(s.offset_ms));
-    let (by, grouping) = grouping(expr, path);
+    let (by, grouping) = match parent {
+        Some(NodeKind::Aggregate(a)) => (!a.without, a.grouping.clone()),
+        _ => (false, Vec::new()),
+    };
     SelectSpec {
         matchers: s.matchers.clone(),
         range: TimeRange::new(start, end),
         hints: SelectHints {
             start_ms: start,
             end_ms: end,
-            step_ms: step(prepared, path),
-            func: func(expr, path),
+            step_ms: around.step_ms,
+            func: around.func.to_owned(),
             range_ms,
             by,
             grouping,
@@ -93,35 +219,25 @@ fn selector_spec(prepared: &Prepared, s: &VectorSelector, path: &[NodeId]) -> Se
 }
 
 /// The selection of info series. The values of identifying labels are not known yet, so it is not bound to them.
-fn info_spec(prepared: &Prepared, args: &[NodeId], path: &[NodeId]) -> SelectSpec {
-    let expr = &prepared.expr;
-    let (at, offset) = info_modifiers(expr, args[0]).unwrap_or_default();
-    let (start, end) = base_range(prepared, path, fixed(at));
+fn info_spec(
+    prepared: &Prepared,
+    (at, offset): Modifiers,
+    selector: Option<NodeId>,
+    around: &Around,
+) -> SelectSpec {
+    let (start, end) = around.times(at);
     let start = start.saturating_sub(prepared.options.lookback_delta_ms.saturating_sub(1));
     let (start, end) = (start.saturating_sub(offset), end.saturating_sub(offset));
     SelectSpec {
-        matchers: info_matchers(expr, args.get(1).copied()),
+        matchers: info_matchers(&prepared.expr, selector),
         range: TimeRange::new(start, end),
         hints: SelectHints {
             start_ms: start,
             end_ms: end,
-            step_ms: step(prepared, path),
+            step_ms: around.step_ms,
             func: "info".to_owned(),
             ..SelectHints::default()
         },
-    }
-}
-
-/// The modifiers with which info series are read: those of the first vector selector below a node, with the offsets of
-/// the subqueries around it up to the first `@`.
-pub(crate) fn info_modifiers(expr: &Expr, id: NodeId) -> Option<(AtModifier, i64)> {
-    match &expr[id].kind {
-        NodeKind::Vector(s) => Some((s.at, s.offset_ms)),
-        NodeKind::Subquery(s) => info_modifiers(expr, s.expr).map(|(at, offset)| match at {
-            AtModifier::None => (s.at, offset.saturating_add(s.offset_ms)),
-            at => (at, offset),
-        }),
-        _ => expr.children(id).into_iter().find_map(|child| info_modifiers(expr, child)),
     }
 }
 
@@ -152,71 +268,5 @@ fn fixed(at: AtModifier) -> Option<i64> {
     match at {
         AtModifier::At(t) => Some(t),
         _ => None,
-    }
-}
-
-/// The times at which a selector below `path` is read, before its own range and offset.
-fn base_range(prepared: &Prepared, path: &[NodeId], at: Option<i64>) -> (i64, i64) {
-    let (mut start, mut end) = (prepared.params.start.0, prepared.params.end.0);
-    if let Some(t) = at {
-        return (t, t);
-    }
-    let (mut offset, mut range) = (0i64, 0i64);
-    for id in path {
-        let NodeKind::Subquery(s) = &prepared.expr[*id].kind else { continue };
-        offset = offset.saturating_add(s.offset_ms);
-        range = range.saturating_add(s.range_ms);
-        if let Some(t) = fixed(s.at) {
-            (offset, range) = (s.offset_ms, s.range_ms);
-            (start, end) = (t, t);
-        }
-    }
-    (start.saturating_sub(offset).saturating_sub(range), end.saturating_sub(offset))
-}
-
-fn step(prepared: &Prepared, path: &[NodeId]) -> i64 {
-    for id in path.iter().rev() {
-        if let NodeKind::Subquery(s) = &prepared.expr[*id].kind {
-            return if s.step_ms == 0 { prepared.options.default_subquery_step_ms } else { s.step_ms };
-        }
-    }
-    prepared.params.step_ms
-}
-
-fn func(expr: &Expr, path: &[NodeId]) -> String {
-    for id in path.iter().rev() {
-        match &expr[*id].kind {
-            NodeKind::Aggregate(a) => return a.op.as_str().to_owned(),
-            NodeKind::Call(c) => return c.func.name.to_owned(),
-            NodeKind::Binary(_) => return String::new(),
-            _ => {}
-        }
-    }
-    String::new()
-}
-
-/// Whether a function around the selector asks for count, sum or average of histograms, and nothing in between or
-/// further out needs their buckets. Upstream: `detectHistogramStatsDecoding`.
-fn stats_only(expr: &Expr, path: &[NodeId]) -> bool {
-    let mut found = false;
-    for id in path.iter().rev() {
-        match &expr[*id].kind {
-            NodeKind::Subquery(_) => return false,
-            NodeKind::Call(c) => match c.func.name {
-                "histogram_count" | "histogram_sum" | "histogram_avg" => found = true,
-                "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => return false,
-                _ => {}
-            },
-            NodeKind::Binary(b) if matches!(b.op, BinaryOp::TrimUpper | BinaryOp::TrimLower) => return false,
-            _ => {}
-        }
-    }
-    found
-}
-
-fn grouping(expr: &Expr, path: &[NodeId]) -> (bool, Vec<Box<[u8]>>) {
-    match path.last().map(|id| &expr[*id].kind) {
-        Some(NodeKind::Aggregate(a)) => (!a.without, a.grouping.clone()),
-        _ => (false, Vec::new()),
     }
 }

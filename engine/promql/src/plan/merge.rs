@@ -1,40 +1,108 @@
 //! Selectors share a selection where one's conditions are a part of the other's: `a{x="1"} / a` selects `a` once.
+//!
+//! A label that the source takes away cannot be asked for afterwards: selectors whose conditions on such a label differ
+//! do not share.
 
+use std::collections::HashMap;
+
+use tithon_chunks::TimeRange;
 use tithon_index::{MatchOp, Matcher};
 
-use super::{Prepared, SelectSpec};
+use super::{Prepared, SelectHints, SelectSpec};
+
+/// How many selections of one metric, time and purpose are tried as the wider one; the narrowest of more stand alone,
+/// but for those that are equal.
+const WIDER_MAX: usize = 16;
 
 /// Leaves out selections whose series are among those of another; their selectors filter the other's.
 pub(super) fn selects(prepared: &mut Prepared) {
-    let wider: Vec<usize> = (0..prepared.selects.len()).map(|i| widest(&prepared.selects, i)).collect();
-    let kept: Vec<usize> = (0..wider.len()).filter(|i| wider[*i] == *i).collect();
-    let place = |i: usize| kept.iter().position(|k| *k == i).expect("the widest selection is kept");
+    let sets = Sets::new(&prepared.selects, &prepared.options.dropped_labels);
+    let wider = sets.wider(&prepared.selects);
+    let mut place = vec![0; wider.len()];
+    for (kept, i) in (0..wider.len()).filter(|i| wider[*i] == *i).enumerate() {
+        place[i] = kept;
+    }
     for reading in prepared.reads.values_mut() {
         let (own, shared) = (reading.select, wider[reading.select]);
-        let given = &prepared.selects[shared].matchers;
-        let missing = prepared.selects[own].matchers.iter().filter(|m| !given.contains(m));
-        reading.filter = missing.cloned().collect();
-        reading.select = place(shared);
+        reading.filter = sets.missing(own, shared).map(|m| sets.matchers[m as usize].clone()).collect();
+        reading.select = place[shared];
     }
     let selects = std::mem::take(&mut prepared.selects);
     let kept = selects.into_iter().enumerate().filter(|(i, _)| wider[*i] == *i);
     prepared.selects = kept.map(|(_, spec)| spec).collect();
 }
 
-/// The selection with the fewest conditions that has all series of selection `i`.
-fn widest(selects: &[SelectSpec], i: usize) -> usize {
-    let own = &selects[i];
-    let is_wider = |j: &usize| {
-        let other = &selects[*j];
-        other.range == own.range
-            && other.hints == own.hints
-            && other.matchers.iter().all(|m| own.matchers.contains(m))
-            && other.matchers.iter().any(names_metric)
-    };
-    (0..selects.len()).filter(is_wider).min_by_key(|j| (selects[*j].matchers.len(), *j)).unwrap_or(i)
+/// The conditions of each selection as an ascending list of numbers; equal matchers have the same number.
+struct Sets {
+    matchers: Vec<Matcher>,
+    /// By matcher: whether its label is one that the source takes away.
+    is_dropped: Vec<bool>,
+    /// By matcher: whether it names a metric. Sharing pays for the series of one metric only.
+    is_name: Vec<bool>,
+    of: Vec<Vec<u32>>,
 }
 
-/// Sharing pays for the series of one metric only.
-fn names_metric(m: &Matcher) -> bool {
-    m.op() == MatchOp::Equal && m.name() == b"__name__"
+impl Sets {
+    fn new(selects: &[SelectSpec], dropped_labels: &[Box<[u8]>]) -> Sets {
+        let mut numbers: HashMap<(MatchOp, &[u8], &[u8]), u32> = HashMap::new();
+        let mut sets =
+            Sets { matchers: Vec::new(), is_dropped: Vec::new(), is_name: Vec::new(), of: Vec::new() };
+        for spec in selects {
+            let mut own: Vec<u32> = Vec::with_capacity(spec.matchers.len());
+            for m in &spec.matchers {
+                let next = sets.matchers.len() as u32;
+                let number = *numbers.entry((m.op(), m.name(), m.value())).or_insert(next);
+                if number == next {
+                    sets.matchers.push(m.clone());
+                    sets.is_dropped.push(dropped_labels.iter().any(|label| **label == *m.name()));
+                    sets.is_name.push(m.op() == MatchOp::Equal && m.name() == b"__name__");
+                }
+                own.push(number);
+            }
+            own.sort_unstable();
+            own.dedup();
+            sets.of.push(own);
+        }
+        sets
+    }
+
+    /// By selection: the one with the fewest conditions that has all its series, perhaps itself.
+    fn wider(&self, selects: &[SelectSpec]) -> Vec<usize> {
+        let mut wider: Vec<usize> = (0..selects.len()).collect();
+        let mut alike: HashMap<(TimeRange, &SelectHints, u32), Vec<usize>> = HashMap::new();
+        for (i, spec) in selects.iter().enumerate() {
+            if let Some(name) = self.of[i].iter().find(|m| self.is_name[**m as usize]) {
+                alike.entry((spec.range, &spec.hints, *name)).or_default().push(i);
+            }
+        }
+        for mut group in alike.into_values().filter(|group| group.len() > 1) {
+            group.sort_by_key(|i| (self.of[*i].len(), *i));
+            let mut equal: HashMap<&[u32], usize> = HashMap::new();
+            let mut bases: Vec<usize> = Vec::new();
+            for i in group {
+                let first = *equal.entry(&self.of[i]).or_insert(i);
+                if first != i {
+                    wider[i] = wider[first];
+                } else if let Some(base) = bases.iter().find(|base| self.has_all_of(**base, i)) {
+                    wider[i] = *base;
+                } else if bases.len() < WIDER_MAX {
+                    bases.push(i);
+                }
+            }
+        }
+        wider
+    }
+
+    /// Whether selection `base` has all series of selection `i`, and they can be told from its others.
+    fn has_all_of(&self, base: usize, i: usize) -> bool {
+        let mut own = self.of[i].iter();
+        self.of[base].iter().all(|m| own.any(|o| o == m))
+            && self.missing(i, base).all(|m| !self.is_dropped[m as usize])
+    }
+
+    /// The conditions of selection `i` that `base` does not make.
+    fn missing(&self, i: usize, base: usize) -> impl Iterator<Item = u32> {
+        let base = &self.of[base];
+        self.of[i].iter().copied().filter(|m| base.binary_search(m).is_err())
+    }
 }

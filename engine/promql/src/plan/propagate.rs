@@ -1,4 +1,9 @@
 //! Matchers cross operators: series that cannot find a partner need not be selected.
+//!
+//! A matcher on a label that the source takes away stays where it is: partners are found without the label, whatever
+//! its value was.
+
+use std::collections::HashSet;
 
 use tithon_index::Matcher;
 
@@ -6,10 +11,13 @@ use super::{Rule, Rules};
 use crate::ast::{BinaryOp, Expr, NodeId, NodeKind, VectorMatching};
 
 /// Gives two selectors on the sides of an operator each other's conditions on labels that must be equal.
-pub(super) fn matchers(expr: &mut Expr, rules: Rules) {
+pub(super) fn matchers(expr: &mut Expr, rules: Rules, dropped_labels: &[Box<[u8]>]) {
+    if !rules.has(Rule::MatchersThroughSets) && !rules.has(Rule::MatchersThroughJoins) {
+        return;
+    }
     for id in expr.preorder() {
         let NodeKind::Binary(b) = &expr[id].kind else { continue };
-        let Some(matching) = b.matching.clone() else { continue };
+        let Some(matching) = &b.matching else { continue };
         let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
         let (to_left, to_right) = match b.op {
             BinaryOp::And => (true, true),
@@ -23,8 +31,8 @@ pub(super) fn matchers(expr: &mut Expr, rules: Rules) {
             continue;
         }
         let (lhs, rhs) = (expr.unparen(b.lhs), expr.unparen(b.rhs));
-        let from_left = joined(expr, lhs, &matching);
-        let from_right = joined(expr, rhs, &matching);
+        let from_left = joined(expr, lhs, matching, dropped_labels);
+        let from_right = joined(expr, rhs, matching, dropped_labels);
         if let (Some(from_left), Some(from_right)) = (from_left, from_right) {
             if to_right {
                 add(expr, rhs, from_left);
@@ -37,19 +45,29 @@ pub(super) fn matchers(expr: &mut Expr, rules: Rules) {
 }
 
 /// The matchers of a selector on labels that partners share; `None` of other nodes.
-fn joined(expr: &Expr, id: NodeId, matching: &VectorMatching) -> Option<Vec<Matcher>> {
+fn joined(
+    expr: &Expr,
+    id: NodeId,
+    matching: &VectorMatching,
+    dropped_labels: &[Box<[u8]>],
+) -> Option<Vec<Matcher>> {
     let NodeKind::Vector(s) = &expr[id].kind else { return None };
-    let listed = |name: &[u8]| matching.labels.iter().any(|n| n.as_ref() == name);
-    let is_joined = |m: &&Matcher| match matching.on {
-        true => listed(m.name()),
-        false => m.name() != b"__name__" && !listed(m.name()),
+    let listed: HashSet<&[u8]> = matching.labels.iter().map(|label| &**label).collect();
+    let is_joined = |m: &&Matcher| {
+        let is_compared = match matching.on {
+            true => listed.contains(m.name()),
+            false => m.name() != b"__name__" && !listed.contains(m.name()),
+        };
+        is_compared && !dropped_labels.iter().any(|label| **label == *m.name())
     };
     Some(s.matchers.iter().filter(is_joined).cloned().collect())
 }
 
 /// Adds matchers in front of the selector's own, but for those that it has.
-fn add(expr: &mut Expr, id: NodeId, matchers: Vec<Matcher>) {
+fn add(expr: &mut Expr, id: NodeId, mut matchers: Vec<Matcher>) {
     let NodeKind::Vector(s) = &mut expr[id].kind else { return };
-    let new: Vec<Matcher> = matchers.into_iter().filter(|m| !s.matchers.contains(m)).collect();
-    s.matchers.splice(0..0, new);
+    let own: HashSet<_> = s.matchers.iter().map(|m| (m.op(), m.name(), m.value())).collect();
+    matchers.retain(|m| !own.contains(&(m.op(), m.name(), m.value())));
+    drop(own);
+    s.matchers.splice(0..0, matchers);
 }

@@ -1,6 +1,6 @@
 //! The text over several lines: what is longer than a line is split, with two spaces per level.
 
-use super::text::{aggregate_head, binary_modifiers, node_text, subquery_suffix_text};
+use super::text::{aggregate_head, binary_modifiers, lengths, node_text, subquery_suffix_text};
 use crate::ast::{Expr, NodeId, NodeKind};
 
 /// Nodes with more bytes than this are split.
@@ -8,24 +8,37 @@ const LINE_MAX: usize = 100;
 
 /// The expression as `format_query` answers it.
 pub fn prettify(expr: &Expr) -> String {
+    prettify_within(expr, usize::MAX).unwrap_or_default()
+}
+
+/// The same; `None` when it takes more than so many bytes. A chain of operators is indented by its length, so its text
+/// grows with the square of it.
+pub fn prettify_within(expr: &Expr, bytes_max: usize) -> Option<String> {
+    let lengths = lengths(expr);
     let mut writer = Writer { out: String::new(), trim: false };
     let mut pending = vec![Piece::Node(expr.root(), 0)];
     while let Some(piece) = pending.pop() {
         match piece {
+            Piece::Indent(level) => writer.indent(level),
             Piece::Text(text) => writer.push(&text),
             Piece::Trim => writer.trim = true,
             Piece::Node(id, level) => {
                 let mut pieces = Vec::new();
-                split(expr, id, level, &mut pieces);
+                split(expr, id, level, lengths[id.0 as usize] > LINE_MAX, &mut pieces);
                 pending.extend(pieces.into_iter().rev());
             }
         }
+        if writer.out.len() > bytes_max {
+            return None;
+        }
     }
-    writer.out
+    Some(writer.out)
 }
 
 /// A part of the text still to be written.
 enum Piece {
+    /// Two spaces a level.
+    Indent(usize),
     Text(String),
     Node(NodeId, usize),
     /// Leave out the spaces that come next.
@@ -38,6 +51,12 @@ struct Writer {
 }
 
 impl Writer {
+    fn indent(&mut self, level: usize) {
+        if !self.trim {
+            self.out.extend(std::iter::repeat_n("  ", level));
+        }
+    }
+
     fn push(&mut self, text: &str) {
         let text = if self.trim { text.trim_start() } else { text };
         self.trim &= text.is_empty();
@@ -45,52 +64,52 @@ impl Writer {
     }
 }
 
-fn split(expr: &Expr, id: NodeId, level: usize, out: &mut Vec<Piece>) {
-    let indent = "  ".repeat(level);
+fn split(expr: &Expr, id: NodeId, level: usize, is_long: bool, out: &mut Vec<Piece>) {
     let text = |text: &str| Piece::Text(text.to_owned());
-    let is_long = || node_text(expr, id, LINE_MAX).len() > LINE_MAX;
+    let indent = || Piece::Indent(level);
     match &expr[id].kind {
         NodeKind::StepInvariant(inner) => out.push(Piece::Node(*inner, level)),
         NodeKind::Unary { negate, expr } => {
-            out.push(Piece::Text(indent + if *negate { "-" } else { "+" }));
+            out.extend([indent(), text(if *negate { "-" } else { "+" })]);
             out.push(Piece::Trim);
             out.push(Piece::Node(*expr, level));
         }
-        NodeKind::Aggregate(a) if is_long() => {
-            out.push(Piece::Text(format!("{indent}{}(\n", aggregate_head(a))));
+        NodeKind::Aggregate(a) if is_long => {
+            out.extend([indent(), Piece::Text(format!("{}(\n", aggregate_head(a)))]);
             if let Some(param) = a.param {
                 out.push(Piece::Node(param, level + 1));
                 out.push(text(",\n"));
             }
             out.push(Piece::Node(a.expr, level + 1));
-            out.push(Piece::Text(format!("\n{indent})")));
+            out.extend([text("\n"), indent(), text(")")]);
         }
-        NodeKind::Binary(b) if is_long() => {
+        NodeKind::Binary(b) if is_long => {
             out.push(Piece::Node(b.lhs, level + 1));
-            out.push(Piece::Text(format!("\n{indent}{}{}\n", b.op, binary_modifiers(b))));
+            let operator = Piece::Text(format!("{}{}\n", b.op, binary_modifiers(b)));
+            out.extend([text("\n"), indent(), operator]);
             out.push(Piece::Node(b.rhs, level + 1));
         }
-        NodeKind::Call(c) if is_long() => {
-            out.push(Piece::Text(format!("{indent}{}(\n", c.func.name)));
+        NodeKind::Call(c) if is_long => {
+            out.extend([indent(), Piece::Text(format!("{}(\n", c.func.name))]);
             for (i, arg) in c.args.iter().enumerate() {
                 if i > 0 {
                     out.push(text(",\n"));
                 }
                 out.push(Piece::Node(*arg, level + 1));
             }
-            out.push(Piece::Text(format!("\n{indent})")));
+            out.extend([text("\n"), indent(), text(")")]);
         }
-        NodeKind::Paren(inner) if is_long() => {
-            out.push(Piece::Text(format!("{indent}(\n")));
+        NodeKind::Paren(inner) if is_long => {
+            out.extend([indent(), text("(\n")]);
             out.push(Piece::Node(*inner, level + 1));
-            out.push(Piece::Text(format!("\n{indent})")));
+            out.extend([text("\n"), indent(), text(")")]);
         }
-        NodeKind::Subquery(s) if is_long() => {
+        NodeKind::Subquery(s) if is_long => {
             out.push(Piece::Node(s.expr, level));
             out.push(Piece::Text(subquery_suffix_text(expr, s)));
         }
         // Upstream forgets to indent these.
-        NodeKind::Subquery(_) => out.push(Piece::Text(node_text(expr, id, usize::MAX))),
-        _ => out.push(Piece::Text(indent + &node_text(expr, id, usize::MAX))),
+        NodeKind::Subquery(_) => out.push(Piece::Text(node_text(expr, id))),
+        _ => out.extend([indent(), Piece::Text(node_text(expr, id))]),
     }
 }

@@ -13,12 +13,12 @@ use crate::format::{duration_ms, fixed, general, positional};
 /// The canonical text, which parses to an equal expression.
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&node_text(self, self.root(), usize::MAX))
+        f.write_str(&node_text(self, self.root()))
     }
 }
 
-/// The text of a node; cut, but longer than `limit`, if it is longer than `limit`.
-pub(super) fn node_text(expr: &Expr, id: NodeId, limit: usize) -> String {
+/// The text of a node.
+pub(super) fn node_text(expr: &Expr, id: NodeId) -> String {
     let mut out = String::new();
     let mut pending = vec![Piece::Node(id)];
     while let Some(piece) = pending.pop() {
@@ -30,11 +30,28 @@ pub(super) fn node_text(expr: &Expr, id: NodeId, limit: usize) -> String {
                 pending.extend(pieces.into_iter().rev());
             }
         }
-        if out.len() > limit {
-            break;
-        }
     }
     out
+}
+
+/// By node below the root: the length of its text, bytes.
+pub(super) fn lengths(expr: &Expr) -> Vec<usize> {
+    let mut lengths = vec![0; expr.nodes().len()];
+    let mut pieces = Vec::new();
+    for id in expr.preorder().into_iter().rev() {
+        write_node(expr, id, &mut pieces);
+        let length = |piece| match piece {
+            Piece::Text(text) => text.len(),
+            // Durations are no children, and not measured by themselves.
+            Piece::Node(child) if matches!(expr[child].kind, NodeKind::Duration(_)) => {
+                node_text(expr, child).len()
+            }
+            Piece::Node(child) if lengths[child.0 as usize] == 0 => node_text(expr, child).len(),
+            Piece::Node(child) => lengths[child.0 as usize],
+        };
+        lengths[id.0 as usize] = pieces.drain(..).map(length).fold(0, usize::saturating_add);
+    }
+    lengths
 }
 
 /// What a node says of itself, without its operands; range selectors whole.
@@ -49,11 +66,11 @@ pub(crate) fn node_head(expr: &Expr, id: NodeId) -> String {
             subquery_suffix(s, &mut pieces);
             let text = |piece| match piece {
                 Piece::Text(text) => text,
-                Piece::Node(id) => node_text(expr, id, usize::MAX),
+                Piece::Node(id) => node_text(expr, id),
             };
             pieces.into_iter().map(text).collect()
         }
-        _ => node_text(expr, id, usize::MAX),
+        _ => node_text(expr, id),
     }
 }
 
@@ -207,7 +224,7 @@ pub(super) fn subquery_suffix_text(expr: &Expr, s: &Subquery) -> String {
     subquery_suffix(s, &mut pieces);
     let text = |piece| match piece {
         Piece::Text(text) => text,
-        Piece::Node(id) => node_text(expr, id, usize::MAX),
+        Piece::Node(id) => node_text(expr, id),
     };
     pieces.into_iter().map(text).collect()
 }

@@ -1,9 +1,13 @@
 //! Parameters that several endpoints share, with the error texts of either dialect.
 
-use tithon_index::Matcher;
-use tithon_promql::{Expr, NodeKind, parse, parse_metric_selector};
+use std::collections::HashSet;
+
+use tithon_index::{MatchOp, Matcher};
+use tithon_promql::{Expr, NodeKind, QueryError, parse_selector_within, parse_within};
 
 use crate::error::ApiError;
+use crate::evaluate::failure;
+use crate::job::Job;
 use crate::options::{Dialect, QueryOptions};
 use crate::params::{GoTime, Params, parse_bool, parse_duration, parse_int, parse_time};
 
@@ -12,19 +16,40 @@ use crate::params::{GoTime, Params, parse_bool, parse_duration, parse_int, parse
 pub(crate) struct Arguments<'a> {
     pub(crate) params: &'a Params,
     pub(crate) options: &'a QueryOptions,
+    /// The work that the request is for.
+    pub(crate) job: &'a Job,
+}
+
+/// Why a selector is not taken.
+pub(crate) enum Refused {
+    /// It is none, for the reason told.
+    Text(String),
+    /// Reading it had to end.
+    Ended(ApiError),
+}
+
+impl Refused {
+    /// The error of the call; endpoints differ in what they say before the reason.
+    pub(crate) fn into_error(self, of_text: impl FnOnce(String) -> ApiError) -> ApiError {
+        match self {
+            Refused::Text(text) => of_text(text),
+            Refused::Ended(error) => error,
+        }
+    }
+}
+
+impl From<QueryError> for Refused {
+    fn from(error: QueryError) -> Refused {
+        match error {
+            QueryError::Parse(errors) => Refused::Text(errors.to_string()),
+            error => Refused::Ended(failure(&error)),
+        }
+    }
 }
 
 impl Arguments<'_> {
     fn dialect(&self) -> Dialect {
         self.options.dialect
-    }
-
-    /// Fails where a pair of the form or the URL is malformed. Most endpoints do not look: there the parameter is missing.
-    pub(crate) fn check_form(&self) -> Result<(), ApiError> {
-        self.params.check().map_err(|e| match self.dialect() {
-            Dialect::Prometheus => ApiError::bad_data(format!("error parsing form values: {e}")),
-            Dialect::Thanos => ApiError::internal(format!("parse form: {e}")),
-        })
     }
 
     /// A time that may be left out.
@@ -97,34 +122,41 @@ impl Arguments<'_> {
         }
     }
 
-    /// The matcher sets of `match[]`. The error has no prefix: endpoints differ in it.
-    pub(crate) fn matcher_sets(&self) -> Result<Vec<Vec<Matcher>>, String> {
-        let sets: Vec<Vec<Matcher>> =
-            self.params.all("match[]").map(|text| self.selector(text)).collect::<Result<_, _>>()?;
-        if self.dialect() == Dialect::Prometheus
-            && sets.iter().any(|set| set.iter().all(Matcher::matches_empty))
-        {
-            return Err("match[] must contain at least one non-empty matcher".into());
+    /// The matcher sets of `match[]`, those left out whose series others have too.
+    pub(crate) fn matcher_sets(&self) -> Result<Vec<Vec<Matcher>>, Refused> {
+        let mut seen = HashSet::new();
+        let mut sets = Vec::new();
+        for text in self.params.all("match[]").filter(|text| seen.insert(*text)) {
+            let set = self.selector(text)?;
+            if self.dialect() == Dialect::Prometheus && set.iter().all(Matcher::matches_empty) {
+                let text = "match[] must contain at least one non-empty matcher";
+                return Err(Refused::Text(text.to_owned()));
+            }
+            sets.push(set);
         }
-        Ok(sets)
+        Ok(widest(sets))
     }
 
     /// One selector. Thanos reads any expression and then finds that it is no selector.
-    fn selector(&self, text: &str) -> Result<Vec<Matcher>, String> {
-        let options = self.options.parse_options();
-        let error = match (parse_metric_selector(text, &options), self.dialect()) {
-            (Ok(matchers), _) => return Ok(matchers),
-            (Err(error), Dialect::Prometheus) => return Err(error.to_string()),
-            (Err(error), Dialect::Thanos) => error,
+    fn selector(&self, text: &str) -> Result<Vec<Matcher>, Refused> {
+        let (options, watch) = (self.options.parse_options(), self.job.watch());
+        let error = match parse_selector_within(text, &options, watch) {
+            Ok((matchers, charge)) => {
+                self.job.keep(charge);
+                return Ok(matchers);
+            }
+            Err(QueryError::Parse(error)) if self.dialect() == Dialect::Thanos => error,
+            Err(error) => return Err(error.into()),
         };
-        let expr = parse(text, &options).map_err(|e| e.to_string())?;
+        let (expr, charge) = parse_within(text, &options, watch)?;
+        self.job.keep(charge);
         if let NodeKind::Vector(selector) = &expr[expr.root()].kind {
             return Ok(selector.matchers.clone());
         }
-        Err(match go_type(&expr) {
+        Err(Refused::Text(match go_type(&expr) {
             Some(found) => format!("expected type *parser.VectorSelector, got *parser.{found}"),
             None => error.to_string(),
-        })
+        }))
     }
 
     /// A boolean of Thanos's.
@@ -149,7 +181,9 @@ impl Arguments<'_> {
 
     /// `storeMatch[]`: sets of matchers on the address of an endpoint.
     pub(crate) fn store_matchers(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
-        self.params.all("storeMatch[]").map(|text| self.selector(text).map_err(ApiError::bad_data)).collect()
+        let mut seen = HashSet::new();
+        let texts = self.params.all("storeMatch[]").filter(|text| seen.insert(*text));
+        texts.map(|text| self.selector(text).map_err(|e| e.into_error(ApiError::bad_data))).collect()
     }
 
     /// `max_source_resolution` in milliseconds; `automatic` is what `auto` stands for.
@@ -170,6 +204,40 @@ impl Arguments<'_> {
     }
 }
 
+/// The sets whose series no other set has all of: equal ones once, and none that only adds conditions to another.
+fn widest(sets: Vec<Vec<Matcher>>) -> Vec<Vec<Matcher>> {
+    /// How many sets are tried as the wider one.
+    const WIDER_MAX: usize = 16;
+    type Key<'a> = (MatchOp, &'a [u8], &'a [u8]);
+    let keys: Vec<Vec<Key<'_>>> = sets
+        .iter()
+        .map(|set| {
+            let mut key: Vec<Key<'_>> = set.iter().map(|m| (m.op(), m.name(), m.value())).collect();
+            key.sort_unstable_by_key(|(op, name, value)| (op.as_str(), *name, *value));
+            key.dedup();
+            key
+        })
+        .collect();
+    let mut order: Vec<usize> = (0..sets.len()).collect();
+    order.sort_by_key(|i| (keys[*i].len(), *i));
+    let (mut equal, mut wider) = (HashSet::new(), Vec::new());
+    let mut is_kept = vec![false; sets.len()];
+    for i in order {
+        let has_all = |base: &&[Key<'_>]| {
+            let mut own = keys[i].iter();
+            base.iter().all(|m| own.any(|o| o == m))
+        };
+        if !equal.insert(&keys[i]) || wider.iter().any(|base: &&[Key<'_>]| has_all(base)) {
+            continue;
+        }
+        is_kept[i] = true;
+        if wider.len() < WIDER_MAX {
+            wider.push(&keys[i][..]);
+        }
+    }
+    sets.into_iter().zip(is_kept).filter_map(|(set, is_kept)| is_kept.then_some(set)).collect()
+}
+
 /// What Go's parser calls the root of an expression.
 fn go_type(expr: &Expr) -> Option<&'static str> {
     match expr[expr.root()].kind {
@@ -183,5 +251,31 @@ fn go_type(expr: &Expr) -> Option<&'static str> {
         NodeKind::Call(_) => Some("Call"),
         NodeKind::Paren(_) => Some("ParenExpr"),
         NodeKind::Vector(_) | NodeKind::Duration(_) | NodeKind::StepInvariant(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_within_others_are_left_out() {
+        let set = |text: &str| {
+            let of = |pair: &str| {
+                let (name, value) = pair.split_once('=').expect("a pair");
+                Matcher::new(MatchOp::Equal, name, value).expect("a matcher")
+            };
+            text.split(' ').filter(|pair| !pair.is_empty()).map(of).collect::<Vec<_>>()
+        };
+        for (given, kept) in [
+            (&["a=1", "a=1"][..], &["a=1"][..]),
+            (&["a=1 b=2", "b=2 a=1", "b=2 a=1 a=1"], &["a=1 b=2"]),
+            (&["a=1 b=2", "b=2", "c=1"], &["b=2", "c=1"]),
+            (&["a=1 b=2", "a=1 b=3"], &["a=1 b=2", "a=1 b=3"]),
+            (&["", "a=1"], &[""]),
+        ] {
+            let kept: Vec<_> = kept.iter().map(|text| set(text)).collect();
+            assert_eq!(widest(given.iter().map(|text| set(text)).collect()), kept, "{given:?}");
+        }
     }
 }

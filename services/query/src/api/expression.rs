@@ -1,58 +1,101 @@
 //! What can be said of an expression without evaluating it: its tree, its layout, and that it has no exemplars.
 
-use tithon_promql::{Expr, NodeKind};
+use std::sync::Arc;
+
+use tithon_promql::{Charge, Expr, NodeKind, ParseErrors, QueryError, parse_within};
 
 use super::answer::{Answer, Data};
 use super::arguments::Arguments;
 use super::router::Call;
 use crate::QueryService;
 use crate::error::ApiError;
+use crate::evaluate::failure;
 use crate::json::push_text;
 use crate::options::Dialect;
 use crate::params::GoTime;
 
+/// The longest text of `format_query`, bytes.
+const FORMATTED_BYTES_MAX: usize = 16 << 20;
+/// What the tree of an expression holds as JSON, times what the expression does.
+const TREE_COPIES: u64 = 4;
+
 /// Exemplars are not kept in blocks: the answer is empty, but wrong requests are told so.
 pub(crate) async fn exemplars(service: QueryService, call: Call) -> Result<Answer, ApiError> {
-    let options = service.options();
-    let arguments = Arguments { params: &call.params, options };
-    let parse = || tithon_promql::parse(call.params.get("query"), &options.parse_options());
-    if options.dialect == Dialect::Thanos {
-        let prefix = "retrieving exemplars: proxy Exemplars";
-        parse().map_err(|e| ApiError::internal(format!("{prefix}: {e}")))?;
-        return Ok(Answer::new(b"[]".to_vec()));
-    }
-    let start = arguments.time_or("start", GoTime::MIN)?;
-    let end = arguments.time_or("end", GoTime::MAX)?;
-    if end.before(start) {
-        return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
-    }
-    let expr = parse().map_err(|e| ApiError::bad_data(e.to_string()))?;
-    if !has_selector(&expr) {
-        return Ok(Answer { data: Data::Empty, warnings: Vec::new(), infos: Vec::new() });
-    }
-    Ok(Answer::new(b"[]".to_vec()))
+    on_expression(service, call, |arguments| {
+        let options = arguments.options;
+        if options.dialect == Dialect::Thanos {
+            let prefix = "retrieving exemplars: proxy Exemplars";
+            expression(&arguments, |e| ApiError::internal(format!("{prefix}: {e}")))?;
+            return Ok(Answer::new(b"[]".to_vec()));
+        }
+        let start = arguments.time_or("start", GoTime::MIN)?;
+        let end = arguments.time_or("end", GoTime::MAX)?;
+        if end.before(start) {
+            return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
+        }
+        let (expr, _) = expression(&arguments, |e| ApiError::bad_data(e.to_string()))?;
+        if !has_selector(&expr) {
+            return Ok(Answer { data: Data::Empty, warnings: Vec::new(), infos: Vec::new() });
+        }
+        Ok(Answer::new(b"[]".to_vec()))
+    })
+    .await
 }
 
 /// The tree of an expression.
 pub(crate) async fn parse(service: QueryService, call: Call) -> Result<Answer, ApiError> {
-    let expr = parsed(&service, &call)?;
-    let tree = tithon_promql::to_json(&expr)
-        .ok_or_else(|| ApiError::bad_data("the expression nests too deep to be shown as a tree"))?;
-    Ok(Answer::new(tree.to_string().into_bytes()))
+    on_expression(service, call, |arguments| {
+        let (expr, mut charge) = query(&arguments)?;
+        charge.grow(charge.bytes() * TREE_COPIES).map_err(|over| failure(&over.into()))?;
+        let tree = tithon_promql::to_json(&expr)
+            .ok_or_else(|| ApiError::bad_data("the expression nests too deep to be shown as a tree"))?;
+        Ok(Answer::new(tree.to_string().into_bytes()))
+    })
+    .await
 }
 
 /// An expression, laid out for reading.
 pub(crate) async fn format(service: QueryService, call: Call) -> Result<Answer, ApiError> {
-    let expr = parsed(&service, &call)?;
-    let mut data = Vec::new();
-    push_text(&mut data, tithon_promql::prettify(&expr).as_bytes());
-    Ok(Answer::new(data))
+    on_expression(service, call, |arguments| {
+        let (expr, _held) = query(&arguments)?;
+        let text = tithon_promql::prettify_within(&expr, FORMATTED_BYTES_MAX).ok_or_else(|| {
+            let max = FORMATTED_BYTES_MAX;
+            ApiError::bad_data(format!(
+                "the expression nests so deep that its layout takes more than {max} bytes"
+            ))
+        })?;
+        let mut data = Vec::new();
+        push_text(&mut data, text.as_bytes());
+        Ok(Answer::new(data))
+    })
+    .await
 }
 
-fn parsed(service: &QueryService, call: &Call) -> Result<Expr, ApiError> {
-    let options = service.options();
-    tithon_promql::parse(call.params.get("query"), &options.parse_options())
-        .map_err(|e| ApiError::invalid_parameter(options.dialect, "query", e))
+/// Answers from the expression alone, on the CPU pool when it is the call's turn.
+async fn on_expression(
+    service: QueryService,
+    call: Call,
+    answer: fn(Arguments<'_>) -> Result<Answer, ApiError>,
+) -> Result<Answer, ApiError> {
+    let call = Arc::new(call);
+    let timeout = service.timeout_of(&call);
+    service.admitted(timeout, async |job| service.read(&job, &call, answer).await).await
+}
+
+/// The expression of the parameter `query`, and the charge for it.
+fn expression(
+    arguments: &Arguments<'_>,
+    refuse: impl FnOnce(ParseErrors) -> ApiError,
+) -> Result<(Expr, Charge), ApiError> {
+    let options = arguments.options.parse_options();
+    match parse_within(arguments.params.get("query"), &options, arguments.job.watch()) {
+        Err(QueryError::Parse(errors)) => Err(refuse(errors)),
+        parsed => parsed.map_err(|error| failure(&error)),
+    }
+}
+
+fn query(arguments: &Arguments<'_>) -> Result<(Expr, Charge), ApiError> {
+    expression(arguments, |e| ApiError::invalid_parameter(arguments.options.dialect, "query", e))
 }
 
 fn has_selector(expr: &Expr) -> bool {

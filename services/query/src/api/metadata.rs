@@ -1,17 +1,19 @@
 //! Series, label names and label values.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tithon_chunks::TimeRange;
 use tithon_index::{Labels, Matcher};
-use tithon_runtime::Priority;
+use tithon_promql::Charge;
 
 use super::answer::{Answer, Data};
 use super::arguments::Arguments;
 use super::router::Call;
 use crate::QueryService;
 use crate::error::ApiError;
-use crate::fanout::{LabelsRequest, Notes, Scope, Selection, SeriesRequest, SourceError};
+use crate::fanout::{Found, LabelsRequest, Notes, Scope, Selection, SeriesRequest, SourceError};
+use crate::job::Job;
 use crate::json::{push_labels, push_list};
 use crate::options::Dialect;
 use crate::params::quote;
@@ -19,7 +21,7 @@ use crate::params::quote;
 const TRUNCATED: &str = "results truncated due to limit";
 
 pub(crate) async fn label_names(service: QueryService, call: Call) -> Result<Answer, ApiError> {
-    labels(service, &call, None).await
+    labels(service, call, None).await
 }
 
 pub(crate) async fn label_values(service: QueryService, call: Call) -> Result<Answer, ApiError> {
@@ -30,81 +32,111 @@ pub(crate) async fn label_values(service: QueryService, call: Call) -> Result<An
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {}", quote(&name))));
     }
-    labels(service, &call, Some(name)).await
+    labels(service, call, Some(name)).await
 }
 
-async fn labels(service: QueryService, call: &Call, values_of: Option<String>) -> Result<Answer, ApiError> {
-    let options = service.options();
-    let arguments = Arguments { params: &call.params, options };
+async fn labels(service: QueryService, call: Call, values_of: Option<String>) -> Result<Answer, ApiError> {
+    let call = Arc::new(call);
+    let timeout = service.timeout_of(&call);
+    let find = async |job: Arc<Job>| {
+        let Asked { scope, sets, window, limit, without_labels } =
+            service.read(&job, &call, asked_for_labels).await?;
+        let mut found = Found::new(limit, &job);
+        for matchers in sets {
+            let request = LabelsRequest {
+                values_of: values_of.clone(),
+                matchers,
+                range: TimeRange::new(window.start, window.end),
+                without_labels: without_labels.clone(),
+                limit,
+            };
+            let asked = service.inner.fanout.labels(&request, &scope, &job, &mut found).await;
+            asked.map_err(|e| ApiError::execution(e.to_string()))?;
+        }
+        service
+            .on_pool(move || {
+                let mut answer = Answer::strings(found.iter());
+                answer.warnings = scope.notes.take();
+                if found.is_truncated() {
+                    answer.warnings.push(TRUNCATED.to_owned());
+                }
+                Ok(answer)
+            })
+            .await
+    };
+    service.admitted(timeout, find).await
+}
+
+/// What a call asks for.
+struct Asked {
+    scope: Scope,
+    sets: Vec<Vec<Matcher>>,
+    window: Window,
+    limit: usize,
+    without_labels: Vec<String>,
+}
+
+fn asked_for_labels(arguments: Arguments<'_>) -> Result<Asked, ApiError> {
     let limit = arguments.limit()?;
     let (start, end) = arguments.label_range()?;
     let scope = scope(&arguments)?;
-    let mut sets = arguments.matcher_sets().map_err(ApiError::bad_data)?;
+    let mut sets = arguments.matcher_sets().map_err(|e| e.into_error(ApiError::bad_data))?;
     if sets.is_empty() {
         sets.push(Vec::new());
     }
-    let without_labels = match options.dialect {
+    let without_labels = match arguments.options.dialect {
         Dialect::Prometheus => arguments.replica_labels()?,
         Dialect::Thanos => Vec::new(),
     };
-    let mut found = BTreeSet::new();
-    for matchers in sets {
-        let request = LabelsRequest {
-            values_of: values_of.clone(),
-            matchers,
-            range: TimeRange::new(start, end),
-            without_labels: without_labels.clone(),
-            limit,
-        };
-        let some = service.inner.fanout.labels(&request, &scope).await;
-        found.append(&mut some.map_err(|e| ApiError::execution(e.to_string()))?);
-    }
-    let truncated = limit > 0 && found.len() > limit;
-    let kept = found.iter().take(if limit == 0 { usize::MAX } else { limit });
-    let mut answer = Answer::strings(kept);
-    answer.warnings = scope.notes.take();
-    if truncated {
-        answer.warnings.push(TRUNCATED.to_owned());
-    }
-    Ok(answer)
+    Ok(Asked { scope, sets, window: Window { start, end }, limit, without_labels })
 }
 
-pub(crate) async fn series(service: QueryService, call: Call) -> Result<Answer, ApiError> {
-    let arguments = Arguments { params: &call.params, options: service.options() };
-    arguments.check_form()?;
-    if !call.params.has("match[]") {
+fn asked_for_series(arguments: Arguments<'_>) -> Result<Asked, ApiError> {
+    arguments.params.check_form(arguments.options.dialect)?;
+    if !arguments.params.has("match[]") {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     let limit = arguments.limit()?;
     let (start, end) = arguments.label_range()?;
-    let replica_labels = arguments.replica_labels()?;
+    let without_labels = arguments.replica_labels()?;
     let scope = scope(&arguments)?;
-    let dialect = service.options().dialect;
-    let sets = arguments.matcher_sets().map_err(|e| ApiError::invalid_parameter(dialect, "match[]", e))?;
-    let window = Window { start, end };
-    let mut selections = Vec::with_capacity(sets.len());
-    for matchers in sets {
-        if dialect == Dialect::Thanos && matchers.is_empty() {
-            let status =
-                "rpc error: code = InvalidArgument desc = no matchers specified (excluding selector labels)";
-            return Err(ApiError::execution(format!("proxy Series(): {status}")));
+    let dialect = arguments.options.dialect;
+    let refuse = |text: String| ApiError::invalid_parameter(dialect, "match[]", text);
+    let sets = arguments.matcher_sets().map_err(|e| e.into_error(refuse))?;
+    if dialect == Dialect::Thanos && sets.iter().any(Vec::is_empty) {
+        let status =
+            "rpc error: code = InvalidArgument desc = no matchers specified (excluding selector labels)";
+        return Err(ApiError::execution(format!("proxy Series(): {status}")));
+    }
+    Ok(Asked { scope, sets, window: Window { start, end }, limit, without_labels })
+}
+
+pub(crate) async fn series(service: QueryService, call: Call) -> Result<Answer, ApiError> {
+    let call = Arc::new(call);
+    let timeout = service.timeout_of(&call);
+    let find = async |job: Arc<Job>| {
+        let asked = service.read(&job, &call, asked_for_series).await?;
+        let Asked { scope, sets, window, limit, without_labels } = asked;
+        let mut found = FoundSeries { sets: BTreeSet::new(), charge: job.charge(), window, limit };
+        for matchers in sets {
+            let request = window.request(matchers, &without_labels, limit);
+            let selection = service.inner.fanout.select(request, &scope, &job).await;
+            let selection = selection.map_err(|e| ApiError::execution(e.to_string()))?;
+            let job = Arc::clone(&job);
+            let add = move || {
+                found.add(selection, &job).map_err(|e| ApiError::execution(e.to_string()))?;
+                Ok(found)
+            };
+            found = service.on_pool(add).await?;
         }
-        let request = window.request(matchers, &replica_labels, limit);
-        let selection = service.inner.fanout.select(request, &scope).await;
-        selections.push(selection.map_err(|e| ApiError::execution(e.to_string()))?);
-    }
-    let (data, truncated) = service
-        .inner
-        .cpu
-        .run(Priority::Query, move || collect(selections, window, limit))
-        .await
-        .map_err(|e| ApiError::internal(e.to_string()))?
-        .map_err(|e| ApiError::execution(e.to_string()))?;
-    let mut warnings = scope.notes.take();
-    if truncated {
-        warnings.push(TRUNCATED.to_owned());
-    }
-    Ok(Answer { data: Data::Whole(data), warnings, infos: Vec::new() })
+        let mut warnings = scope.notes.take();
+        if found.is_truncated() {
+            warnings.push(TRUNCATED.to_owned());
+        }
+        let data = service.on_pool(move || found.into_json()).await?;
+        Ok(Answer { data: Data::Whole(data), warnings, infos: Vec::new() })
+    };
+    service.admitted(timeout, find).await
 }
 
 /// The time that `/series` is asked for. In Prometheus's API it may end before it starts: then those series count
@@ -128,33 +160,61 @@ impl Window {
             max_resolution_ms: i64::MAX,
             aggregates: Vec::new(),
             without_labels: without.to_vec(),
+            shard: None,
             limit: if limit == 0 || self.is_inverted() { 0 } else { limit.saturating_add(1) },
         }
     }
 }
 
-/// The label sets of all selections as JSON, at most `limit`, and whether there are more.
-fn collect(selections: Vec<Selection>, window: Window, limit: usize) -> Result<(Vec<u8>, bool), SourceError> {
-    let mut sets: Vec<Labels> = Vec::new();
-    for selection in selections {
-        for series in selection.into_stream() {
+/// The label sets of the series found, each once, and the charge for them.
+struct FoundSeries {
+    sets: BTreeSet<Labels>,
+    charge: Charge,
+    window: Window,
+    limit: usize,
+}
+
+impl FoundSeries {
+    /// Adds the series of a selection. Of more than the limit the first count, and that there are more.
+    fn add(&mut self, selection: Selection, job: &Job) -> Result<(), SourceError> {
+        /// What the set and the shared buffer take besides the labels.
+        const OVERHEAD: u64 = 64;
+        let most = if self.limit == 0 { usize::MAX } else { self.limit.saturating_add(1) };
+        let window = self.window;
+        let (stream, _held) = selection.into_stream();
+        for series in stream {
+            job.watch().check()?;
             let series = series?;
             let covers =
                 |c: &tithon_chunks::EncodedChunk| c.min_time.0 <= window.end && c.max_time.0 >= window.start;
-            if !window.is_inverted() || series.chunks.iter().any(covers) {
-                sets.push(series.labels);
+            if window.is_inverted() && !series.chunks.iter().any(covers) {
+                continue;
+            }
+            let bytes = series.labels.bytes() as u64 + OVERHEAD;
+            if self.sets.insert(series.labels) {
+                if self.sets.len() > most {
+                    self.sets.pop_last();
+                } else {
+                    self.charge.grow(bytes)?;
+                }
             }
         }
+        Ok(())
     }
-    sets.sort();
-    sets.dedup();
-    let truncated = limit > 0 && sets.len() > limit;
-    if truncated {
-        sets.truncate(limit);
+
+    fn is_truncated(&self) -> bool {
+        self.limit > 0 && self.sets.len() > self.limit
     }
-    let mut data = Vec::with_capacity(sets.len() * 128);
-    push_list(&mut data, &sets, push_labels);
-    Ok((data, truncated))
+
+    /// The label sets as JSON, at most `limit`.
+    fn into_json(mut self) -> Result<Vec<u8>, ApiError> {
+        let n = if self.limit == 0 { usize::MAX } else { self.limit };
+        // The text is about as long as the labels.
+        self.charge.grow(self.charge.bytes()).map_err(|over| ApiError::execution(over.to_string()))?;
+        let mut data = Vec::with_capacity(self.sets.len().min(n) * 128);
+        push_list(&mut data, self.sets.iter().take(n), push_labels);
+        Ok(data)
+    }
 }
 
 fn scope(arguments: &Arguments<'_>) -> Result<Scope, ApiError> {

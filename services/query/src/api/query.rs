@@ -1,10 +1,14 @@
 //! Queries, instant and over a range.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, BoxStream, StreamExt};
 use tithon_chunks::Timestamp;
-use tithon_promql::{QueryResult, TimeParams, Value};
+use tithon_engine::SeriesShard;
+use tithon_promql::{Charge, QueryResult, TimeParams, Value};
+use tithon_proto::shard_from_wire;
+use tithon_proto::thanos::ShardInfo;
 use tithon_runtime::{Cpu, Priority, RuntimeError};
 
 use super::answer::{Answer, Data};
@@ -12,8 +16,9 @@ use super::arguments::Arguments;
 use super::router::Call;
 use crate::QueryService;
 use crate::error::ApiError;
-use crate::evaluate::{Evaluated, Query, notes};
+use crate::evaluate::{Evaluated, Query, notes, prepare};
 use crate::fanout::{Notes, Scope};
+use crate::job::Job;
 use crate::json::{Part, parts, push_plan};
 use crate::options::Dialect;
 use crate::params::{GoDuration, GoTime, parse_duration, quote};
@@ -24,38 +29,42 @@ const NOT_ANALYZABLE: &str = "Query not analyzable; change engine to 'thanos'.";
 const TRUNCATED: &str = "results truncated due to limit";
 
 pub(crate) async fn instant(service: QueryService, call: Call) -> Result<Answer, ApiError> {
-    let arguments = Arguments { params: &call.params, options: service.options() };
-    let limit = arguments.result_limit()?;
-    let query = arguments.instant_query()?;
-    answer(service, &call, query, limit).await
+    answer(service, call, |arguments| arguments.instant_query()).await
 }
 
 pub(crate) async fn range(service: QueryService, call: Call) -> Result<Answer, ApiError> {
-    let arguments = Arguments { params: &call.params, options: service.options() };
-    let limit = arguments.result_limit()?;
-    let query = arguments.range_query()?;
-    answer(service, &call, query, limit).await
+    answer(service, call, |arguments| arguments.range_query()).await
 }
 
 /// The plan of an instant query.
 pub(crate) async fn explain(service: QueryService, call: Call) -> Result<Answer, ApiError> {
-    let arguments = Arguments { params: &call.params, options: service.options() };
-    explained(&service, &arguments, &arguments.instant_query()?)
+    explained(service, call, |arguments| arguments.instant_query()).await
 }
 
 /// The plan of a range query.
 pub(crate) async fn explain_range(service: QueryService, call: Call) -> Result<Answer, ApiError> {
-    let arguments = Arguments { params: &call.params, options: service.options() };
-    explained(&service, &arguments, &arguments.range_query()?)
+    explained(service, call, |arguments| arguments.range_query()).await
 }
 
-fn explained(service: &QueryService, arguments: &Arguments<'_>, query: &Query) -> Result<Answer, ApiError> {
-    if !arguments.is_analyzable() {
-        return Err(ApiError::bad_data("engine type must be 'thanos'"));
-    }
-    let mut data = Vec::new();
-    push_plan(&mut data, &service.explain(query)?);
-    Ok(Answer::new(data))
+/// Reads the parameters of a query.
+type Read = fn(&Arguments<'_>) -> Result<Query, ApiError>;
+
+async fn explained(service: QueryService, call: Call, read: Read) -> Result<Answer, ApiError> {
+    let call = Arc::new(call);
+    let explain = async |job: Arc<Job>| {
+        let explain = move |arguments: Arguments<'_>| {
+            let query = read(&arguments)?;
+            if !arguments.is_analyzable() {
+                return Err(ApiError::bad_data("engine type must be 'thanos'"));
+            }
+            let mut data = Vec::new();
+            push_plan(&mut data, &prepare(arguments.options, &query, arguments.job.watch())?.explain());
+            Ok(Answer::new(data))
+        };
+        service.read(&job, &call, explain).await
+    };
+    let timeout = service.timeout_of(&call);
+    service.admitted(timeout, explain).await
 }
 
 impl Arguments<'_> {
@@ -108,22 +117,35 @@ impl Arguments<'_> {
     }
 }
 
-async fn answer(service: QueryService, call: &Call, query: Query, limit: usize) -> Result<Answer, ApiError> {
+async fn answer(service: QueryService, call: Call, read: Read) -> Result<Answer, ApiError> {
     let dialect = service.options().dialect;
-    let from_sources = query.scope.notes.clone();
-    let analyze = query.analyze;
-    let Evaluated { mut result, analysis } = service.evaluate(query).await?;
+    let call = Arc::new(call);
+    let evaluate = async |job: Arc<Job>| {
+        let plan = move |arguments: Arguments<'_>| {
+            let limit = arguments.result_limit()?;
+            let query = read(&arguments)?;
+            let prepared = prepare(arguments.options, &query, arguments.job.watch())?;
+            Ok((limit, query, prepared))
+        };
+        let (limit, query, prepared) = service.read(&job, &call, plan).await?;
+        let (from_sources, analyze) = (query.scope.notes.clone(), query.analyze);
+        let evaluated = service.evaluate(&job, prepared, query).await?;
+        Ok((limit, from_sources, analyze, evaluated))
+    };
+    let (limit, from_sources, analyze, evaluated) =
+        service.admitted(service.timeout_of(&call), evaluate).await?;
+    let Evaluated { mut result, analysis, held } = evaluated;
     let (mut warnings, infos) = notes(dialect, &mut result, from_sources.take());
     if truncate(&mut result, limit) {
         warnings.push(TRUNCATED.to_owned());
     }
     warnings.extend(stats_warning(dialect, call.params.get("stats")));
-    if wants_analysis(call) && !analyze {
+    if wants_analysis(&call) && !analyze {
         warnings.push(NOT_ANALYZABLE.to_owned());
     }
     let stats = (!call.params.get("stats").is_empty()).then_some(&result.stats);
     let parts = parts(result.value, stats, analysis.as_ref(), dialect);
-    Ok(Answer { data: Data::Pieces(written(parts, service.inner.cpu.clone())), warnings, infos })
+    Ok(Answer { data: Data::Pieces(written(parts, service.inner.cpu.clone(), held)), warnings, infos })
 }
 
 /// Values of `stats` that Prometheus will refuse one day; until then any of them asks for statistics.
@@ -138,9 +160,12 @@ fn stats_warning(dialect: Dialect, stats: &str) -> Option<String> {
 }
 
 /// The texts of parts in their order: written on the CPU pool, as many at a time as it has threads.
-fn written(parts: Vec<Part>, cpu: Cpu) -> BoxStream<'static, Result<Vec<u8>, RuntimeError>> {
+///
+/// The value counts as held until all is written.
+fn written(parts: Vec<Part>, cpu: Cpu, held: Charge) -> BoxStream<'static, Result<Vec<u8>, RuntimeError>> {
     let n_threads = cpu.threads();
     let write = move |part: Part| {
+        let _held = &held;
         let cpu = cpu.clone();
         async move {
             match part.is_small() {
@@ -213,7 +238,6 @@ impl Arguments<'_> {
         let query = Query {
             text: self.params.get("query").to_owned(),
             times,
-            timeout: timeout.unwrap_or(self.options.timeout).min(self.options.timeout),
             lookback_ms: self.lookback()?,
             replica_labels: self.replica_labels()?,
             max_resolution_ms: self.max_resolution(automatic)?,
@@ -222,9 +246,9 @@ impl Arguments<'_> {
                 store_matchers: self.store_matchers()?,
                 notes: Notes::default(),
             },
+            shard: self.shard()?,
             analyze: matches!(self.params.get("analyze"), "true" | "1") && self.is_analyzable(),
         };
-        self.check_shard_info()?;
         if timeout.is_some_and(|t| t < Duration::from_micros(1)) {
             return Err(match self.options.dialect {
                 Dialect::Prometheus => {
@@ -259,21 +283,26 @@ impl Arguments<'_> {
         Ok((lookback.0 > 0).then_some(lookback.millis()))
     }
 
-    /// Sharding is what a query frontend of Thanos asks for; we have none of it, and may ignore it only if it is one
-    /// shard of one.
-    fn check_shard_info(&self) -> Result<(), ApiError> {
+    /// `shard_info`: the part of all series that a query frontend wants this querier to read.
+    fn shard(&self) -> Result<Option<SeriesShard>, ApiError> {
+        #[derive(Default, serde::Deserialize)]
+        #[serde(default)]
+        struct Wanted {
+            shard_index: i64,
+            total_shards: i64,
+            by: bool,
+            labels: Vec<String>,
+        }
         let text = self.params.get("shard_info");
         if text.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        let refuse =
-            |why: String| ApiError::bad_data(format!("could not unmarshal parameter shard_info: {why}"));
-        let info: serde_json::Value =
-            serde_json::from_str(text).map_err(|e| refuse(go_json_error(text, &e)))?;
-        match info.get("total_shards").and_then(serde_json::Value::as_i64) {
-            None | Some(0 | 1) => Ok(()),
-            Some(n) => Err(refuse(format!("vertical sharding over {n} shards is not supported"))),
-        }
+        let Wanted { shard_index, total_shards, by, labels } =
+            serde_json::from_str::<Option<Wanted>>(text).map(Option::unwrap_or_default).map_err(|e| {
+                let why = go_json_error(text, &e);
+                ApiError::bad_data(format!("could not unmarshal parameter shard_info: {why}"))
+            })?;
+        Ok(shard_from_wire(ShardInfo { shard_index, total_shards, by, labels }))
     }
 }
 

@@ -4,7 +4,6 @@
 use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
-use super::arguments::Arguments;
 use super::router::Call;
 use crate::QueryService;
 use crate::error::ApiError;
@@ -43,7 +42,7 @@ pub(crate) async fn stores(service: QueryService, _: Call) -> Result<Answer, Api
 pub(crate) async fn rules(service: QueryService, call: Call) -> Result<Answer, ApiError> {
     let dialect = service.options().dialect;
     if dialect == Dialect::Prometheus {
-        Arguments { params: &call.params, options: service.options() }.check_form()?;
+        call.params.check_form(dialect)?;
     }
     let kind = call.params.get("type");
     let known = matches!(kind.to_ascii_lowercase().as_str(), "" | "alert" | "record")
@@ -166,7 +165,7 @@ pub(crate) async fn runtime_info(service: QueryService, _: Call) -> Result<Answe
 
 pub(crate) async fn tsdb(service: QueryService, call: Call) -> Result<Answer, ApiError> {
     if service.options().dialect == Dialect::Thanos {
-        Arguments { params: &call.params, options: service.options() }.check_form()?;
+        call.params.check_form(Dialect::Thanos)?;
     }
     Ok(data(&json!({
         "headStats": {"numSeries": 0, "numLabelPairs": 0, "chunkCount": 0, "minTime": 0, "maxTime": 0},

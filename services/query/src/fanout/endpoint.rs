@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tithon_chunks::{ErrorKind, TimeRange};
 use tithon_engine::SelectedSeries;
+use tithon_promql::{Charge, OverBudget};
 use tithon_proto::thanos::info::{InfoRequest, info_client::InfoClient};
 use tithon_proto::thanos::store_client::StoreClient;
 use tithon_runtime::ClientTls;
@@ -13,7 +14,11 @@ use tonic::transport::{Channel, Endpoint as Dial};
 use tonic::{Request, Status};
 
 use super::wire;
-use super::{LabelsRequest, SeriesRequest, SourceInfo, SourceLabels};
+use super::{LabelsRequest, SeriesRequest, SourceInfo, SourceLabels, bytes_of};
+use crate::job::Job;
+
+/// The longest message that is accepted, bytes: at least and at most, whatever a request may hold.
+const MESSAGE_BYTES: (u64, u64) = (16 << 20, 512 << 20);
 
 /// A StoreAPI server by its address. Connects by itself, again and again if need be.
 pub struct Endpoint {
@@ -35,6 +40,7 @@ struct EndpointSettings {
 struct State {
     info: Option<SourceInfo>,
     strips_labels: bool,
+    shards: bool,
     last_error: Option<String>,
 }
 
@@ -46,6 +52,12 @@ pub enum EndpointError {
     Address {
         /// As given.
         address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The system's resolver of names cannot be used.
+    #[error("resolver of endpoint names: {reason}")]
+    Resolver {
         /// What is wrong with it.
         reason: String,
     },
@@ -96,12 +108,26 @@ impl EndpointError {
     }
 }
 
-/// Series that an endpoint sent, warnings beside them, and the error that ended them early.
-#[derive(Default)]
+/// Series that an endpoint sent with the charge for them, warnings beside them, and the error that ended them early.
 pub(crate) struct Received {
     pub(crate) series: Vec<SelectedSeries>,
+    pub(crate) charge: Charge,
     pub(crate) warnings: Vec<String>,
     pub(crate) error: Option<EndpointError>,
+}
+
+/// Why no more is received.
+enum Ended {
+    /// The endpoint failed.
+    Endpoint(EndpointError),
+    /// It sends more than the request may hold.
+    OverBudget(OverBudget),
+}
+
+impl From<EndpointError> for Ended {
+    fn from(error: EndpointError) -> Ended {
+        Ended::Endpoint(error)
+    }
 }
 
 impl Endpoint {
@@ -158,6 +184,7 @@ impl Endpoint {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 let store = info.store.unwrap_or_default();
                 state.strips_labels = store.supports_without_replica_labels;
+                state.shards = store.supports_sharding;
                 state.last_error = None;
                 state.info = Some(SourceInfo {
                     name: self.address.clone(),
@@ -182,45 +209,72 @@ impl Endpoint {
     }
 
     /// Selects series; keeps what came before a failure.
-    pub(crate) async fn series(&self, request: &SeriesRequest, partial: bool) -> Received {
-        let mut received = Received::default();
-        if let Err(error) = self.receive(request, partial, &mut received).await {
-            received.error = Some(error);
+    ///
+    /// Errors: [`OverBudget`] when the endpoint sends more than the request may hold.
+    pub(crate) async fn series(
+        &self,
+        request: &SeriesRequest,
+        partial: bool,
+        job: &Job,
+    ) -> Result<Received, OverBudget> {
+        let mut received =
+            Received { series: Vec::new(), charge: job.charge(), warnings: Vec::new(), error: None };
+        match self.receive(request, partial, job, &mut received).await {
+            Ok(()) => {}
+            Err(Ended::Endpoint(error)) => received.error = Some(error),
+            Err(Ended::OverBudget(over)) => return Err(over),
         }
-        if !self.state.read().unwrap_or_else(PoisonError::into_inner).strips_labels {
+        let (strips_labels, shards) = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            (state.strips_labels, state.shards)
+        };
+        if !strips_labels {
             wire::strip_labels(&mut received.series, &request.without_labels);
+        }
+        if let Some(shard) = request.shard.as_ref().filter(|_| !shards || !strips_labels) {
+            let mut buffer = Vec::new();
+            received.series.retain(|series| shard.holds(&series.labels, &mut buffer));
         }
         if !received.series.is_sorted_by(|a, b| a.labels <= b.labels) {
             received.series.sort_by(|a, b| a.labels.cmp(&b.labels));
         }
-        received
+        Ok(received)
     }
 
     async fn receive(
         &self,
         request: &SeriesRequest,
         partial: bool,
+        job: &Job,
         into: &mut Received,
-    ) -> Result<(), EndpointError> {
+    ) -> Result<(), Ended> {
         self.check_seen()?;
-        let call = self.store_client().series(self.with_tenant(wire::series_request(request, partial))).await;
+        let message = self.with_tenant(wire::series_request(request, partial));
+        let mut client = self.store_client(job);
+        let silent = |silence| EndpointError::Silent { silence, store: self.describe() };
+        let call = self.in_time(client.series(message)).await.map_err(silent)?;
         let mut stream = call.map_err(|status| self.failed("fetch series for", &status))?.into_inner();
         loop {
-            let next = stream.message();
-            let frame = if self.settings.response_timeout.is_zero() {
-                next.await
-            } else {
-                let silence = self.settings.response_timeout;
-                tokio::time::timeout(silence, next)
-                    .await
-                    .map_err(|_| EndpointError::Silent { silence, store: self.describe() })?
-            };
+            let frame = self.in_time(stream.message()).await.map_err(silent)?;
             let Some(frame) = frame.map_err(|status| self.failed("receive series from", &status))? else {
                 return Ok(());
             };
+            let (n_series, n_warnings) = (into.series.len(), into.warnings.len());
             wire::accept(frame, &mut into.series, &mut into.warnings)
                 .map_err(|error| EndpointError::Message { store: self.describe(), error })?;
+            let warnings = into.warnings[n_warnings..].iter().map(|w| w.len() as u64);
+            let bytes = into.series[n_series..].iter().map(bytes_of).chain(warnings).sum();
+            into.charge.grow(bytes).map_err(Ended::OverBudget)?;
         }
+    }
+
+    /// Waits no longer than an endpoint may be silent; else says how long that is.
+    async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, Duration> {
+        let longest = self.settings.response_timeout;
+        if longest.is_zero() {
+            return Ok(answer.await);
+        }
+        tokio::time::timeout(longest, answer).await.map_err(|_| longest)
     }
 
     /// Label names or values, and warnings beside them.
@@ -228,20 +282,22 @@ impl Endpoint {
         &self,
         request: &LabelsRequest,
         partial: bool,
+        job: &Job,
     ) -> Result<SourceLabels, EndpointError> {
         self.check_seen()?;
-        let mut client = self.store_client();
+        let mut client = self.store_client(job);
+        let late = |_| Status::deadline_exceeded("context deadline exceeded");
         let (values, warnings) = match &request.values_of {
             None => {
                 let message = self.with_tenant(wire::label_names_request(request, partial));
-                let answer = client.label_names(message).await;
+                let answer = self.in_time(client.label_names(message)).await.map_err(late).flatten();
                 let answer =
                     answer.map_err(|s| self.failed("fetch label names from store", &s))?.into_inner();
                 (answer.names, answer.warnings)
             }
             Some(label) => {
                 let message = self.with_tenant(wire::label_values_request(request, label, partial));
-                let answer = client.label_values(message).await;
+                let answer = self.in_time(client.label_values(message)).await.map_err(late).flatten();
                 let answer =
                     answer.map_err(|s| self.failed("fetch label values from store", &s))?.into_inner();
                 (answer.values, answer.warnings)
@@ -250,8 +306,12 @@ impl Endpoint {
         Ok(SourceLabels { found: values.into_iter().map(|v| v.to_vec()).collect(), warnings })
     }
 
-    fn store_client(&self) -> StoreClient<Channel> {
-        StoreClient::new(self.channel.clone()).max_decoding_message_size(usize::MAX)
+    /// A client for a request. A message is counted when it is there, so no single one may be a large part of what the
+    /// request may hold.
+    fn store_client(&self, job: &Job) -> StoreClient<Channel> {
+        let bytes = (job.bytes_max() / 8).clamp(MESSAGE_BYTES.0, MESSAGE_BYTES.1);
+        StoreClient::new(self.channel.clone())
+            .max_decoding_message_size(usize::try_from(bytes).unwrap_or(usize::MAX))
     }
 
     fn with_tenant<T>(&self, message: T) -> Request<T> {
@@ -279,7 +339,7 @@ impl Endpoint {
     }
 
     /// `Addr: host:port MinTime: 1 MaxTime: 2`.
-    fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let range = self.info().map_or(TimeRange::ALL, |info| info.range);
         format!("Addr: {} MinTime: {} MaxTime: {}", self.address, range.min, range.max)
     }

@@ -3,37 +3,86 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
+use futures::stream::FuturesUnordered;
+use tithon_promql::Charge;
 
-use super::{Fanout, LabelsRequest, Scope, Source, SourceError, SourceLabels};
+use super::{Fanout, LabelsRequest, Scope, Source, SourceError, SourceLabels, candidates};
+use crate::job::Job;
+
+/// Names or values, each once, and the charge for them.
+pub(crate) struct Found {
+    limit: usize,
+    texts: BTreeSet<Vec<u8>>,
+    charge: Charge,
+}
+
+impl Found {
+    /// Nothing is found yet; no more than the first `limit` are wanted, and whether there are more. 0 is no limit.
+    pub(crate) fn new(limit: usize, job: &Job) -> Found {
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        Found { limit, texts: BTreeSet::new(), charge: job.charge() }
+    }
+
+    fn add(&mut self, texts: Vec<Vec<u8>>) -> Result<(), SourceError> {
+        /// What the set takes besides the text.
+        const OVERHEAD: u64 = 48;
+        for text in texts {
+            let bytes = text.len() as u64 + OVERHEAD;
+            if self.texts.insert(text) {
+                if self.texts.len() > self.limit.saturating_add(1) {
+                    self.texts.pop_last();
+                } else {
+                    self.charge.grow(bytes)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there are more than the limit.
+    pub(crate) fn is_truncated(&self) -> bool {
+        self.texts.len() > self.limit
+    }
+
+    /// The texts up to the limit, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.texts.iter().take(self.limit)
+    }
+}
 
 impl Fanout {
-    /// Asks every source that may know, all at once; the result ascends and is not cut to the limit, of which one more
-    /// is asked for, so that the caller sees whether there was more.
+    /// Asks every source that may know, all at once, and adds what they have. One more than the limit is asked for, so
+    /// that the caller sees whether there was more.
     pub(crate) async fn labels(
         &self,
         request: &LabelsRequest,
         scope: &Scope,
-    ) -> Result<BTreeSet<Vec<u8>>, SourceError> {
+        job: &Job,
+        found: &mut Found,
+    ) -> Result<(), SourceError> {
         let limit = if request.limit == 0 { 0 } else { request.limit.saturating_add(1) };
         let request = LabelsRequest { limit, ..request.clone() };
-        let calls = self.candidates(&request.matchers, request.range, &scope.store_matchers).into_iter().map(
-            |source| {
+        let sources = self.sources();
+        let candidates = candidates(&sources, &request.matchers, request.range, &scope.store_matchers);
+        let mut calls: FuturesUnordered<_> = candidates
+            .into_iter()
+            .map(|source| {
                 let call: BoxFuture<'_, Result<SourceLabels, SourceError>> = match source {
                     Source::Local(local) => Arc::clone(local).labels(request.clone(), scope.partial),
                     Source::Remote(endpoint) => endpoint
-                        .labels(&request, scope.partial)
+                        .labels(&request, scope.partial, job)
                         .map(|answer| answer.map_err(Into::into))
                         .boxed(),
                 };
                 call
-            },
-        );
-        let mut found = BTreeSet::new();
-        for answer in futures::future::join_all(calls).await {
+            })
+            .collect();
+        while let Some(answer) = calls.next().await {
             match answer {
                 Ok(answer) => {
-                    found.extend(answer.found);
+                    found.add(answer.found)?;
                     for warning in answer.warnings {
                         scope.tolerate(warning.into())?;
                     }
@@ -41,6 +90,6 @@ impl Fanout {
                 Err(error) => scope.tolerate(error)?,
             }
         }
-        Ok(found)
+        Ok(())
     }
 }

@@ -6,10 +6,10 @@ use tithon_engine::SelectedSeries;
 use tithon_proto::thanos::{self, series_response::Result as Frame};
 use tithon_proto::{
     ConvertError, aggr_chunk, chunk_from_wire, encoding_from_wire, labels_from_wire, labels_to_wire,
-    matcher_to_wire, matchers_from_wire,
+    matcher_to_wire, matchers_from_wire, shard_from_wire, shard_to_wire,
 };
 
-use super::{Aggregate, LabelsRequest, SeriesRequest, SeriesStream, SourceError};
+use super::{Aggregate, LabelsRequest, SeriesRequest, SeriesStream, SourceError, bytes_of};
 
 /// Series that we like to have in one frame.
 const BATCH_SERIES: i64 = 64;
@@ -25,6 +25,7 @@ pub(crate) fn series_request(request: &SeriesRequest, partial: bool) -> thanos::
         partial_response_strategy: strategy(partial),
         skip_chunks: request.skip_chunks,
         without_replica_labels: request.without_labels.clone(),
+        shard_info: request.shard.as_ref().map(shard_to_wire),
         limit: wire_limit(request.limit),
         response_batch_size: BATCH_SERIES,
         ..thanos::SeriesRequest::default()
@@ -99,43 +100,64 @@ pub(crate) fn series_request_from(message: thanos::SeriesRequest) -> Result<Seri
         max_resolution_ms: message.max_resolution_window,
         aggregates: aggregates.collect(),
         without_labels: message.without_replica_labels,
+        shard: message.shard_info.and_then(shard_from_wire),
         limit: usize::try_from(message.limit).unwrap_or(0),
     })
 }
 
-/// Series as frames: of up to `batch` series each, or of one where the caller asks for no batches.
-pub(crate) fn frames(
+/// Series on their way to be frames: of up to `batch` series each, or of one where the caller asks for no batches.
+pub(crate) struct Frames {
     series: SeriesStream,
-    aggregates: &[i32],
-    batch: i64,
-) -> Result<Vec<thanos::SeriesResponse>, SourceError> {
-    let aggregates: Vec<thanos::Aggr> =
-        aggregates.iter().filter_map(|a| thanos::Aggr::try_from(*a).ok()).collect();
-    let batch = usize::try_from(batch).unwrap_or(0).max(1);
-    let mut frames = Vec::new();
-    let mut pending = Vec::new();
-    let frame = |mut series: Vec<thanos::Series>| thanos::SeriesResponse {
-        result: match (batch, series.pop()) {
-            (1, Some(one)) => Some(Frame::Series(one)),
-            (_, Some(last)) => {
-                series.push(last);
-                Some(Frame::Batch(thanos::SeriesBatch { series }))
+    aggregates: Vec<thanos::Aggr>,
+    batch: usize,
+}
+
+/// So many series are made into frames at a time, or fewer when they hold so many bytes.
+const PIECE_SERIES: usize = 512;
+const PIECE_BYTES: u64 = 4 << 20;
+
+impl Frames {
+    pub(crate) fn new(series: SeriesStream, aggregates: &[i32], batch: i64) -> Frames {
+        let aggregates = aggregates.iter().filter_map(|a| thanos::Aggr::try_from(*a).ok()).collect();
+        Frames { series, aggregates, batch: usize::try_from(batch).unwrap_or(0).clamp(1, PIECE_SERIES) }
+    }
+
+    /// The next frames, and whether they are the last.
+    pub(crate) fn next_piece(&mut self) -> Result<(Vec<thanos::SeriesResponse>, bool), SourceError> {
+        let (mut frames, mut pending) = (Vec::new(), Vec::new());
+        let (mut n_series, mut bytes) = (0, 0);
+        while n_series < PIECE_SERIES && bytes < PIECE_BYTES {
+            let Some(one) = self.series.next() else {
+                frames.extend(frame(pending, self.batch));
+                return Ok((frames, true));
+            };
+            let one = one?;
+            n_series += 1;
+            bytes += bytes_of(&one);
+            let SelectedSeries { labels, chunks } = one;
+            let chunks =
+                chunks.iter().map(|chunk| aggr_chunk(chunk, &self.aggregates)).collect::<Result<_, _>>()?;
+            pending.push(thanos::Series { labels: labels_to_wire(&labels), chunks });
+            if pending.len() == self.batch {
+                frames.extend(frame(std::mem::take(&mut pending), self.batch));
             }
-            (_, None) => None,
-        },
-    };
-    for one in series {
-        let SelectedSeries { labels, chunks } = one?;
-        let chunks = chunks.iter().map(|chunk| aggr_chunk(chunk, &aggregates)).collect::<Result<_, _>>()?;
-        pending.push(thanos::Series { labels: labels_to_wire(&labels), chunks });
-        if pending.len() == batch {
-            frames.push(frame(std::mem::take(&mut pending)));
         }
+        frames.extend(frame(pending, self.batch));
+        Ok((frames, false))
     }
-    if !pending.is_empty() {
-        frames.push(frame(pending));
-    }
-    Ok(frames)
+}
+
+/// A frame of some series; none of none.
+fn frame(mut series: Vec<thanos::Series>, batch: usize) -> Option<thanos::SeriesResponse> {
+    let last = series.pop()?;
+    let result = match batch {
+        1 => Frame::Series(last),
+        _ => {
+            series.push(last);
+            Frame::Batch(thanos::SeriesBatch { series })
+        }
+    };
+    Some(thanos::SeriesResponse { result: Some(result) })
 }
 
 /// A warning as a frame.

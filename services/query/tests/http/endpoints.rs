@@ -23,7 +23,7 @@ use crate::{ask, serve, service, sources};
 
 const REPLICAS: [&str; 2] = ["answers/data/replica-a", "answers/data/replica-b"];
 
-async fn serve_grpc(routes: Routes) -> SocketAddr {
+pub(crate) async fn serve_grpc(routes: Routes) -> SocketAddr {
     let server = GrpcServer::bind("127.0.0.1:0").await.expect("a free port");
     let address = server.local_addr();
     let probes = Probes::default();
@@ -35,11 +35,11 @@ async fn serve_grpc(routes: Routes) -> SocketAddr {
     address
 }
 
-fn endpoint(address: SocketAddr, options: &QueryOptions) -> Source {
+pub(crate) fn endpoint(address: SocketAddr, options: &QueryOptions) -> Source {
     Source::Remote(Arc::new(Endpoint::new(&address.to_string(), options, None).expect("an address")))
 }
 
-fn get(path: &str, params: Value) -> Value {
+pub(crate) fn get(path: &str, params: Value) -> Value {
     json!({"method": "GET", "path": path, "params": params})
 }
 

@@ -4,6 +4,7 @@ mod blocks;
 mod compare;
 mod endpoints;
 mod forms;
+mod hostile;
 mod plans;
 mod replay;
 
@@ -42,14 +43,19 @@ async fn serve(options: QueryOptions, sources: Vec<Source>) -> SocketAddr {
     address
 }
 
-/// One request over a connection of its own: status and body.
-async fn ask(address: SocketAddr, record: &Value) -> (u16, Value) {
+/// The parameters of a record as a form.
+fn encoded(record: &Value) -> String {
     let params = record["params"].as_array().map_or(&[][..], Vec::as_slice);
     let mut form = form_urlencoded::Serializer::new(String::new());
     for pair in params {
         form.append_pair(pair[0].as_str().unwrap_or_default(), pair[1].as_str().unwrap_or_default());
     }
-    let form = form.finish();
+    form.finish()
+}
+
+/// One request over a connection of its own: status and body.
+async fn ask(address: SocketAddr, record: &Value) -> (u16, Value) {
+    let form = encoded(record);
     let path = path(record).replace(' ', "%20");
     let request = if record["method"] == "POST" {
         format!(

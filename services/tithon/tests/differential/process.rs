@@ -86,6 +86,16 @@ impl Server {
         server
     }
 
+    /// Whether the process still runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// GET of an API path with parameters; the parsed JSON, whatever the status.
     pub fn get(&self, path: &str, params: &[(&str, &str)]) -> Value {
         let text = self.text(path, params);

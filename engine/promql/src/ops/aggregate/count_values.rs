@@ -1,6 +1,7 @@
 //! `count_values`: how many series of a group have each value.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use tithon_index::Labels;
 
@@ -10,8 +11,11 @@ use crate::ast::Aggregate;
 use crate::error::QueryError;
 use crate::eval::Evaluator;
 use crate::format::positional;
-use crate::frame::{Cell, Column, Frame, Row, Steps};
+use crate::frame::{Cell, Column, Frame, Row, Steps, label_bytes};
 use crate::functions::is_label_name;
+
+/// What a value takes in the table of those known, bytes.
+const KNOWN_BYTES: u64 = 40;
 
 /// Evaluates the aggregation. Groups come in order of appearance, step by step.
 pub(super) fn eval(ev: &Evaluator<'_>, a: &Aggregate, steps: &Steps) -> Result<Frame, QueryError> {
@@ -27,35 +31,43 @@ pub(super) fn eval(ev: &Evaluator<'_>, a: &Aggregate, steps: &Steps) -> Result<F
     let grouper = Grouper::new(&names, a.without);
     // Rows that differ in no label but those left out have their groups in common, value by value.
     let mut classes: HashMap<Labels, usize> = HashMap::new();
-    let class_of: Vec<usize> = frame
-        .rows
-        .iter()
-        .map(|row| {
-            let bare = row.labels.to_builder().set(label, b"").finish();
-            let next = classes.len();
-            *classes.entry(grouper.labels(&bare)).or_insert(next)
-        })
-        .collect();
+    let mut class_of: Vec<usize> = Vec::with_capacity(frame.rows.len());
+    for row in &frame.rows {
+        ev.check_cancelled()?;
+        let bare = grouper.labels(&row.labels.to_builder().set(label, b"").finish());
+        ev.budget.add(0, label_bytes(&bare))?;
+        let next = classes.len();
+        class_of.push(*classes.entry(bare).or_insert(next));
+    }
     let mut known: HashMap<(usize, u64), usize> = HashMap::new();
     let mut at: HashMap<Labels, usize> = HashMap::new();
     let mut counts: Vec<(Labels, Vec<u32>)> = Vec::new();
+    // A count at each step, and the column made of them.
+    let group_bytes = steps.len as u64 * 4 + Column::bytes_of(steps.len) + (2 * size_of::<Row>()) as u64;
     let mut group_of = |row: &Row, value: &str, counts: &mut Vec<(Labels, Vec<u32>)>| {
         let labelled = row.labels.to_builder().set(label, value.as_bytes()).finish();
         let group = grouper.labels(&labelled);
-        *at.entry(group.clone()).or_insert_with(|| {
-            counts.push((group, vec![0; steps.len]));
-            counts.len() - 1
-        })
+        // The value is known by its class from now on.
+        ev.budget.add(0, KNOWN_BYTES)?;
+        if let Some(at) = at.get(&group) {
+            return Ok::<usize, QueryError>(*at);
+        }
+        ev.budget.add(0, group_bytes + label_bytes(&group))?;
+        counts.push((group.clone(), vec![0; steps.len]));
+        at.insert(group, counts.len() - 1);
+        Ok(counts.len() - 1)
     };
     for step in 0..steps.len {
         ev.check_cancelled()?;
         for (row, class) in frame.rows.iter().zip(&class_of) {
+            ev.check_cancelled()?;
             let at = match row.column.get(step) {
                 None => continue,
-                Some(Cell::Float(v)) => *known
-                    .entry((*class, v.to_bits()))
-                    .or_insert_with(|| group_of(row, &positional(v), &mut counts)),
-                Some(Cell::Histogram(h)) => group_of(row, &h.to_string(), &mut counts),
+                Some(Cell::Float(v)) => match known.entry((*class, v.to_bits())) {
+                    Entry::Occupied(at) => *at.get(),
+                    Entry::Vacant(place) => *place.insert(group_of(row, &positional(v), &mut counts)?),
+                },
+                Some(Cell::Histogram(h)) => group_of(row, &h.to_string(), &mut counts)?,
             };
             counts[at].1[step] += 1;
         }

@@ -51,9 +51,9 @@ impl Group {
         Group { op, states, histograms: Vec::new(), seen: vec![0; len.div_ceil(64)], drop_name: false }
     }
 
-    /// Folds the samples of a row in.
-    pub(crate) fn fold(&mut self, row: &Row, pos: PosRange, notes: &mut Notes) {
-        let mut contributed = false;
+    /// Folds the samples of a row in; gives the bytes by which histograms grew.
+    pub(crate) fn fold(&mut self, row: &Row, pos: PosRange, notes: &mut Notes) -> u64 {
+        let (mut contributed, mut grown) = (false, 0);
         for (start, word, floats) in row.column.float_words() {
             contributed = true;
             let seen = self.seen[start / 64];
@@ -71,9 +71,10 @@ impl Group {
             }
         }
         if row.column.has_histograms() {
-            contributed |= self.fold_histograms(row, pos, notes);
+            contributed |= self.fold_histograms(row, pos, notes, &mut grown);
         }
         self.drop_name |= contributed && row.drop_name;
+        grown
     }
 
     /// Adds a float at each of some neighbouring steps, all of which have seen one before.
@@ -125,7 +126,7 @@ impl Group {
     }
 
     /// Folds histograms in, where the operator takes them; whether it does.
-    fn fold_histograms(&mut self, row: &Row, pos: PosRange, notes: &mut Notes) -> bool {
+    fn fold_histograms(&mut self, row: &Row, pos: PosRange, notes: &mut Notes, grown: &mut u64) -> bool {
         match self.op {
             AggregateOp::Count | AggregateOp::Group => {
                 for (step, _) in row.column.histograms() {
@@ -139,6 +140,7 @@ impl Group {
             AggregateOp::Sum | AggregateOp::Avg => {
                 if self.histograms.is_empty() {
                     self.histograms.resize_with(row.column.len(), || None);
+                    *grown += size_of_val(self.histograms.as_slice()) as u64;
                 }
                 let name = row.labels.metric_name().unwrap_or_default();
                 for (step, h) in row.column.histograms() {
@@ -150,7 +152,10 @@ impl Group {
                     }
                     match &mut self.histograms[step] {
                         Some(fold) => fold.add(h, name, pos, notes),
-                        none => *none = Some(Box::new(HistogramFold::new(self.op, h))),
+                        none => {
+                            *grown += (size_of::<HistogramFold>() + h.size_bytes()) as u64;
+                            *none = Some(Box::new(HistogramFold::new(self.op, h)));
+                        }
                     }
                 }
                 true

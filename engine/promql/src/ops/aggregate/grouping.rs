@@ -7,26 +7,28 @@ use tithon_index::Labels;
 use crate::ast::NodeId;
 use crate::error::QueryError;
 use crate::eval::Evaluator;
-use crate::frame::Steps;
+use crate::frame::{Steps, label_bytes};
 use crate::ops::math::{go_max, go_min};
+use crate::ops::names::NameSet;
 
 /// Numbers groups in order of appearance.
 #[derive(Debug)]
 pub(crate) struct Grouper<'a> {
-    names: &'a [Box<[u8]>],
+    names: NameSet<'a>,
     without: bool,
     at: HashMap<Labels, usize>,
+    bytes_of_last: u64,
 }
 
 impl<'a> Grouper<'a> {
     /// Groups by, or without, these labels.
     pub(crate) fn new(names: &'a [Box<[u8]>], without: bool) -> Grouper<'a> {
-        Grouper { names, without, at: HashMap::new() }
+        Grouper { names: NameSet::new(names), without, at: HashMap::new(), bytes_of_last: 0 }
     }
 
     /// The labels of the group that a series belongs to.
     pub(crate) fn labels(&self, labels: &Labels) -> Labels {
-        let listed = |name: &[u8]| self.names.iter().any(|n| n.as_ref() == name);
+        let listed = |name: &[u8]| self.names.contains(name);
         let kept = |name: &[u8]| {
             if self.without { name != b"__name__" && !listed(name) } else { listed(name) }
         };
@@ -40,7 +42,17 @@ impl<'a> Grouper<'a> {
     pub(crate) fn index(&mut self, labels: &Labels) -> usize {
         let group = self.labels(labels);
         let next = self.at.len();
-        *self.at.entry(group).or_insert(next)
+        let bytes = label_bytes(&group) + size_of::<usize>() as u64;
+        let at = *self.at.entry(group).or_insert(next);
+        if at == next {
+            self.bytes_of_last = bytes;
+        }
+        at
+    }
+
+    /// What the labels of the newest group hold, bytes.
+    pub(crate) fn bytes_of_last(&self) -> u64 {
+        self.bytes_of_last
     }
 
     /// The labels of all groups by number.

@@ -11,7 +11,7 @@ use super::{for_operator, math};
 use crate::ast::{Binary, BinaryOp, Cardinality};
 use crate::error::QueryError;
 use crate::eval::Evaluator;
-use crate::frame::{Column, Frame, Row};
+use crate::frame::{Column, Frame, Row, label_bytes};
 
 /// Evaluates the operator, or hands the operands back: when there are histograms or fill values, when a series might
 /// have several partners, or when two results might have equal labels. The result is in the order of the "many" side.
@@ -31,8 +31,8 @@ pub(super) fn eval(
     let one_to_one = matching.cardinality == Cardinality::OneToOne;
     let (many, one) = if swapped { (&rhs, &lhs) } else { (&lhs, &rhs) };
     let mut signatures = Signatures::default();
-    let one_sigs = signatures.of(&matching, &one.rows);
-    let many_sigs = signatures.of(&matching, &many.rows);
+    let one_sigs = signatures.of(ev, &matching, &one.rows)?;
+    let many_sigs = signatures.of(ev, &matching, &many.rows)?;
     let Some(partner) = unique(&one_sigs, signatures.len()) else { return Ok(Err((lhs, rhs))) };
     if one_to_one && unique(&many_sigs, signatures.len()).is_none() {
         return Ok(Err((lhs, rhs)));
@@ -41,8 +41,10 @@ pub(super) fn eval(
     let mut seen = HashSet::with_capacity(many.rows.len());
     let mut pairs: Vec<(usize, usize, Labels)> = Vec::with_capacity(many.rows.len());
     for (i, (row, signature)) in many.rows.iter().zip(&many_sigs).enumerate() {
+        ev.check_cancelled()?;
         let Some(j) = partner.get(signature) else { continue };
         let labels = result_labels(b.op, drops_name, &matching, &row.labels, &one.rows[*j].labels);
+        ev.budget.add(0, label_bytes(&labels))?;
         if !seen.insert(labels.clone()) {
             return Ok(Err((lhs, rhs)));
         }

@@ -6,15 +6,22 @@ use tithon_index::Labels;
 
 use super::changes_schema;
 use crate::ast::{BinaryOp, Cardinality, VectorMatching};
-use crate::frame::{Row, is_metadata};
+use crate::error::QueryError;
+use crate::eval::Evaluator;
+use crate::frame::{Row, is_metadata, label_bytes};
+use crate::ops::names::NameSet;
 
 /// The labels that two series must share to match.
 pub(super) fn matching_labels(matching: &VectorMatching, labels: &Labels) -> Labels {
-    let listed = |name: &[u8]| matching.labels.iter().any(|n| n.as_ref() == name);
-    if matching.on {
-        return Labels::from_sorted(labels.iter().filter(|(name, _)| listed(name)));
+    shared_labels(matching.on, &NameSet::new(&matching.labels), labels)
+}
+
+/// The labels that are listed (`on`), or that are not.
+fn shared_labels(on: bool, listed: &NameSet<'_>, labels: &Labels) -> Labels {
+    if on {
+        return Labels::from_sorted(labels.iter().filter(|(name, _)| listed.contains(name)));
     }
-    Labels::from_sorted(labels.iter().filter(|(name, _)| *name != b"__name__" && !listed(name)))
+    Labels::from_sorted(labels.iter().filter(|(name, _)| *name != b"__name__" && !listed.contains(name)))
 }
 
 /// The labels of the result of a pair; `left` is of the side with many series.
@@ -52,13 +59,26 @@ pub(super) struct Signatures {
 
 impl Signatures {
     /// The numbers of the rows' signatures.
-    pub(crate) fn of(&mut self, matching: &VectorMatching, rows: &[Row]) -> Vec<usize> {
-        rows.iter()
-            .map(|row| {
-                let next = self.at.len();
-                *self.at.entry(matching_labels(matching, &row.labels)).or_insert(next)
-            })
-            .collect()
+    pub(crate) fn of(
+        &mut self,
+        ev: &Evaluator<'_>,
+        matching: &VectorMatching,
+        rows: &[Row],
+    ) -> Result<Vec<usize>, QueryError> {
+        let listed = NameSet::new(&matching.labels);
+        let mut numbers = Vec::with_capacity(rows.len());
+        for row in rows {
+            ev.check_cancelled()?;
+            let next = self.at.len();
+            let signature = shared_labels(matching.on, &listed, &row.labels);
+            let bytes = label_bytes(&signature);
+            let number = *self.at.entry(signature).or_insert(next);
+            if number == next {
+                ev.budget.add(0, bytes)?;
+            }
+            numbers.push(number);
+        }
+        Ok(numbers)
     }
 
     /// How many different ones there are.

@@ -3,15 +3,21 @@
 use super::matching::Signatures;
 use crate::ast::{Binary, BinaryOp};
 use crate::error::QueryError;
+use crate::eval::Evaluator;
 use crate::frame::{Frame, Row};
 use crate::ops::merge;
 
 /// Evaluates a set operator.
-pub(super) fn eval(b: &Binary, mut lhs: Frame, mut rhs: Frame) -> Result<Frame, QueryError> {
+pub(super) fn eval(
+    ev: &Evaluator<'_>,
+    b: &Binary,
+    mut lhs: Frame,
+    mut rhs: Frame,
+) -> Result<Frame, QueryError> {
     let matching = b.matching.clone().unwrap_or_default();
     let mut signatures = Signatures::default();
-    let left = signatures.of(&matching, &lhs.rows);
-    let right = signatures.of(&matching, &rhs.rows);
+    let left = signatures.of(ev, &matching, &lhs.rows)?;
+    let right = signatures.of(ev, &matching, &rhs.rows)?;
     match b.op {
         BinaryOp::Or => {
             let present = presence(&lhs.rows, &left, signatures.len());

@@ -14,7 +14,7 @@ use crate::annotations::Notes;
 use crate::ast::{Binary, BinaryOp, Cardinality, PosRange, VectorMatching};
 use crate::error::QueryError;
 use crate::eval::Evaluator;
-use crate::frame::{Cell, Column, Frame, Row, Steps};
+use crate::frame::{Cell, Column, Frame, Row, Steps, label_bytes};
 use crate::result::Sample;
 
 /// No row: the value is filled in.
@@ -33,10 +33,11 @@ pub(super) fn eval(
     let swapped = matching.cardinality == Cardinality::OneToMany;
     let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
     let mut signatures = Signatures::default();
-    let many_sigs = signatures.of(&matching, &many.rows);
-    let one_sigs = signatures.of(&matching, &one.rows);
+    let many_sigs = signatures.of(ev, &matching, &many.rows)?;
+    let one_sigs = signatures.of(ev, &matching, &one.rows)?;
     let delayed = ev.options().delayed_name_removal;
     let mut join = Join {
+        ev,
         op: b.op,
         return_bool: b.return_bool,
         matching: &matching,
@@ -64,6 +65,7 @@ pub(super) fn eval(
 }
 
 struct Join<'a> {
+    ev: &'a Evaluator<'a>,
     op: BinaryOp,
     return_bool: bool,
     matching: &'a VectorMatching,
@@ -165,7 +167,7 @@ impl Join<'_> {
             ));
         }
         self.matched[signature] = true;
-        let at = self.output(i, j);
+        let at = self.output(i, j)?;
         if !one_to_one && !self.inserted[signature].insert(at) {
             return Err(QueryError::Execution(
                 "multiple matches for labels: grouping labels must ensure unique matches".to_owned(),
@@ -185,10 +187,11 @@ impl Join<'_> {
     }
 
     /// The output series of a pair of rows.
-    fn output(&mut self, i: usize, j: usize) -> usize {
+    fn output(&mut self, i: usize, j: usize) -> Result<usize, QueryError> {
         if let Some(at) = self.out.pairs.get(&(i, j)) {
-            return *at;
+            return Ok(*at);
         }
+        self.ev.check_cancelled()?;
         let labels = |rows: &[Row], i: usize| rows.get(i).map(|row| row.labels.clone());
         let (many, one) = (labels(self.many, i), labels(self.one, j));
         let filled = |other: &Option<Labels>| {
@@ -198,13 +201,15 @@ impl Join<'_> {
         let right = one.unwrap_or_else(|| filled(&many));
         let labels = result_labels(self.op, self.drop_name, self.matching, &left, &right);
         let out = &mut self.out;
+        let bytes = Column::bytes_of(out.len) + label_bytes(&labels) + size_of::<Row>() as u64;
+        self.ev.budget.add(0, bytes)?;
         let at = *out.at.entry(labels.clone()).or_insert_with(|| {
             let column = Column::new(out.len);
             out.rows.push(Row { labels, drop_name: self.return_bool, column });
             out.rows.len() - 1
         });
         out.pairs.insert((i, j), at);
-        at
+        Ok(at)
     }
 }
 

@@ -112,7 +112,7 @@ impl Parser<'_> {
             _ => {}
         }
         if offset.ns != 0 || offset.expr.is_some() {
-            self.with_offset.push(target);
+            self.with_offset.insert(target);
         }
         self.node_mut(expr).pos.end = self.last_closing;
         Ok(())

@@ -8,6 +8,8 @@ use crate::parse::literal::unquote;
 use crate::parse::token::{Token, TokenKind};
 
 const PLACE: &str = "label matching";
+/// What the allocator and a compiled pattern take besides, bytes.
+const MATCHER_OVERHEAD: usize = 32;
 
 impl Parser<'_> {
     /// Parses an input that is one vector selector; its matchers.
@@ -95,6 +97,7 @@ impl Parser<'_> {
     }
 
     fn matcher(&mut self, op: MatchOp, name: &[u8], value: &[u8], pos: PosRange) -> Result<Matcher, Stop> {
+        self.hold(size_of::<Matcher>() + MATCHER_OVERHEAD + name.len() + value.len())?;
         Matcher::new(op, name, value).map_err(|e| {
             self.complain(pos, e.to_string());
             Stop

@@ -1,9 +1,10 @@
 //! What an evaluation holds in memory, and the limits on it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::budget::Budget;
 use crate::error::QueryError;
-use crate::options::Options;
 use crate::result::QueryStats;
 
 /// The most samples and bytes held at once.
@@ -13,27 +14,28 @@ pub(super) struct Peaks {
     pub(super) bytes: u64,
 }
 
-/// Counts samples and bytes held; shared by the threads of one evaluation.
+/// Counts samples and bytes held; shared by the threads of one evaluation. The bytes count against the budget of the
+/// query too, until the evaluation ends.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(crate) struct Held {
     samples_max: u64,
-    bytes_max: u64,
+    budget: Arc<Budget>,
     samples: AtomicU64,
     bytes: AtomicU64,
     peak: AtomicU64,
-    /// The most held since [`Budget::begin_peaks`].
+    /// The most held since [`Held::begin_peaks`].
     recent_samples: AtomicU64,
     recent_bytes: AtomicU64,
     total: AtomicU64,
     read: AtomicU64,
 }
 
-impl Budget {
+impl Held {
     /// Nothing is held yet.
-    pub(crate) fn new(options: &Options) -> Budget {
-        Budget {
-            samples_max: options.max_samples,
-            bytes_max: options.max_bytes,
+    pub(crate) fn new(samples_max: u64, budget: &Arc<Budget>) -> Held {
+        Held {
+            samples_max,
+            budget: Arc::clone(budget),
             samples: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             peak: AtomicU64::new(0),
@@ -60,11 +62,9 @@ impl Budget {
         if held > self.samples_max {
             return Err(QueryError::TooManySamples { limit: self.samples_max });
         }
+        self.budget.add(bytes)?;
         let bytes_held = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.recent_bytes.fetch_max(bytes_held, Ordering::Relaxed);
-        if bytes_held > self.bytes_max {
-            return Err(QueryError::TooManyBytes { limit: self.bytes_max });
-        }
         Ok(())
     }
 
@@ -73,7 +73,8 @@ impl Budget {
         let less = |held: u64, n: u64| Some(held.saturating_sub(n));
         // `fetch_update` with a function that always answers cannot fail.
         let _ = self.samples.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| less(held, samples));
-        let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| less(held, bytes));
+        let held = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| less(held, bytes));
+        self.budget.release(held.unwrap_or_default().min(bytes));
     }
 
     /// The samples and bytes held now.
@@ -84,11 +85,13 @@ impl Budget {
     /// A node is done: what was held before it is held, and its result.
     pub(crate) fn settle(&self, before: (u64, u64), samples: u64, bytes: u64) -> Result<(), QueryError> {
         self.samples.store(before.0, Ordering::Relaxed);
-        self.bytes.store(before.1, Ordering::Relaxed);
+        let held = self.bytes.swap(before.1, Ordering::Relaxed);
+        self.budget.release(held.saturating_sub(before.1));
+        self.budget.add(before.1.saturating_sub(held))?;
         self.add(samples, bytes)
     }
 
-    /// From now on the most held is told from `held` on; gives what was told before, for [`Budget::end_peaks`].
+    /// From now on the most held is told from `held` on; gives what was told before, for [`Held::end_peaks`].
     pub(super) fn begin_peaks(&self, held: (u64, u64)) -> Peaks {
         Peaks {
             samples: self.recent_samples.swap(held.0, Ordering::Relaxed),
@@ -117,5 +120,11 @@ impl Budget {
             samples_read: self.read.load(Ordering::Relaxed),
             peak_samples: self.peak.load(Ordering::Relaxed),
         }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.release(self.bytes.load(Ordering::Relaxed));
     }
 }

@@ -1,0 +1,150 @@
+//! Bytes held in memory, counted against limits: one of a query, one of the process around it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::error::QueryError;
+
+/// A limit on bytes held at the same time, perhaps inside another. Whoever holds bytes has a [`Charge`] for them.
+#[derive(Debug)]
+pub struct Budget {
+    limit: u64,
+    flag: &'static str,
+    held: AtomicU64,
+    outer: Option<Arc<Budget>>,
+}
+
+/// More bytes would be held than a budget allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("query processing would use too many bytes in memory: more than the limit of {limit} bytes ({flag})")]
+pub struct OverBudget {
+    /// The limit.
+    pub limit: u64,
+    /// What sets the limit, for people: a flag.
+    pub flag: &'static str,
+}
+
+impl Budget {
+    /// Allows `limit` bytes; `flag` is how people set the limit.
+    pub fn new(limit: u64, flag: &'static str) -> Arc<Budget> {
+        Arc::new(Budget { limit, flag, held: AtomicU64::new(0), outer: None })
+    }
+
+    /// A budget whose bytes count against this one too.
+    pub fn inside(self: &Arc<Budget>, limit: u64, flag: &'static str) -> Arc<Budget> {
+        Arc::new(Budget { limit, flag, held: AtomicU64::new(0), outer: Some(Arc::clone(self)) })
+    }
+
+    /// Holds bytes until the charge is dropped.
+    ///
+    /// Errors: [`OverBudget`] of the budget that would be exceeded; nothing is held then.
+    pub fn charge(self: &Arc<Budget>, bytes: u64) -> Result<Charge, OverBudget> {
+        self.add(bytes)?;
+        Ok(Charge { budget: Arc::clone(self), bytes })
+    }
+
+    /// A charge of nothing, to grow later.
+    pub fn empty_charge(self: &Arc<Budget>) -> Charge {
+        Charge { budget: Arc::clone(self), bytes: 0 }
+    }
+
+    /// The bytes held now.
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// The bytes that may be held at most, in this budget and those around it.
+    pub fn limit(&self) -> u64 {
+        self.outer.as_ref().map_or(self.limit, |outer| self.limit.min(outer.limit()))
+    }
+
+    pub(crate) fn add(&self, bytes: u64) -> Result<(), OverBudget> {
+        let held = self.held.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let added = match &self.outer {
+            _ if held > self.limit => Err(OverBudget { limit: self.limit, flag: self.flag }),
+            Some(outer) => outer.add(bytes),
+            None => Ok(()),
+        };
+        if added.is_err() {
+            self.held.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        added
+    }
+
+    pub(crate) fn release(&self, bytes: u64) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(outer) = &self.outer {
+            outer.release(bytes);
+        }
+    }
+}
+
+/// Bytes held against a [`Budget`], until this is dropped.
+#[derive(Debug)]
+pub struct Charge {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Charge {
+    /// Holds more bytes.
+    ///
+    /// Errors: [`OverBudget`]; what was held before still is.
+    pub fn grow(&mut self, bytes: u64) -> Result<(), OverBudget> {
+        self.budget.add(bytes)?;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Takes over what another charge of the same budget holds.
+    pub fn absorb(&mut self, mut other: Charge) {
+        assert!(Arc::ptr_eq(&self.budget, &other.budget), "both charges are of one budget");
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
+    /// The bytes held.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.release(self.bytes);
+    }
+}
+
+/// What a long piece of work asks while it goes on: whether it may hold more, and whether anybody still waits for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch<'a> {
+    /// The bytes that may be held.
+    pub budget: &'a Arc<Budget>,
+    /// Set by the caller when nobody waits for the result any more.
+    pub cancelled: &'a AtomicBool,
+}
+
+impl Watch<'_> {
+    /// Fails with [`QueryError::Cancelled`] when the caller has gone.
+    pub fn check(&self) -> Result<(), QueryError> {
+        if self.cancelled.load(Ordering::Relaxed) { Err(QueryError::Cancelled) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_charge_counts_in_all_budgets_around_it_until_it_is_dropped() {
+        let process = Budget::new(100, "--all");
+        let (one, other) = (process.inside(80, "--one"), process.inside(80, "--one"));
+        let mut charge = one.charge(50).expect("within both");
+        assert_eq!((one.held(), process.held()), (50, 50));
+        assert_eq!(charge.grow(31), Err(OverBudget { limit: 80, flag: "--one" }));
+        assert_eq!(other.charge(60).expect_err("over"), OverBudget { limit: 100, flag: "--all" });
+        assert_eq!((one.held(), other.held(), process.held()), (50, 0, 50));
+        charge.grow(30).expect("up to the limit");
+        drop(charge);
+        assert_eq!((one.held(), process.held()), (0, 0));
+    }
+}

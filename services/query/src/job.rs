@@ -1,0 +1,121 @@
+//! One request at work: its place at the gate, its time, and the bytes that it may hold.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tithon_promql::{Budget, Charge, Watch};
+use tithon_runtime::Priority;
+
+use crate::QueryService;
+use crate::api::Call;
+use crate::api::arguments::Arguments;
+use crate::error::{ApiError, ErrorType};
+
+/// Whose flag limits a query.
+const QUERY_FLAG: &str = "--query.max-bytes";
+
+/// What the parts of a request share.
+pub(crate) struct Job {
+    budget: Arc<Budget>,
+    cancelled: AtomicBool,
+    /// What the request holds until its end, for what nobody else keeps the charge of.
+    held: Mutex<Charge>,
+}
+
+impl Job {
+    /// What a long piece of work asks.
+    pub(crate) fn watch(&self) -> Watch<'_> {
+        Watch { budget: &self.budget, cancelled: &self.cancelled }
+    }
+
+    /// Set when nobody waits any more.
+    pub(crate) fn cancelled(&self) -> &AtomicBool {
+        &self.cancelled
+    }
+
+    /// A charge of nothing, to grow.
+    pub(crate) fn charge(&self) -> Charge {
+        self.budget.empty_charge()
+    }
+
+    /// The most that the request may hold, bytes.
+    pub(crate) fn bytes_max(&self) -> u64 {
+        self.budget.limit()
+    }
+
+    /// Keeps a charge until the end of the request.
+    pub(crate) fn keep(&self, charge: Charge) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).absorb(charge);
+    }
+}
+
+/// Tells the work of a request to stop once the caller has gone.
+pub(crate) struct StopOnDrop(Arc<Job>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+impl QueryService {
+    /// A request that begins; its work stops when the guard is dropped.
+    pub(crate) fn begin(&self) -> (Arc<Job>, StopOnDrop) {
+        let budget = self.inner.memory.inside(self.inner.options.max_bytes, QUERY_FLAG);
+        let held = Mutex::new(budget.empty_charge());
+        let job = Arc::new(Job { budget, cancelled: AtomicBool::new(false), held });
+        let stop = StopOnDrop(Arc::clone(&job));
+        (job, stop)
+    }
+
+    /// Does a request's work when it is its turn at the gate; gives up when time is over, waiting included.
+    pub(crate) async fn admitted<T>(
+        &self,
+        timeout: Duration,
+        work: impl AsyncFnOnce(Arc<Job>) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let (job, _stop) = self.begin();
+        let in_turn = async {
+            let _permit = self.inner.gate.acquire().await.map_err(|e| ApiError::execution(e.to_string()))?;
+            work(job).await
+        };
+        let timed_out = || ApiError::timeout("query timed out in expression evaluation");
+        tokio::time::timeout(timeout, in_turn).await.unwrap_or_else(|_| Err(timed_out()))
+    }
+
+    /// Reads the parameters of a call on the CPU pool: selectors and patterns in them may be long.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        job: &Arc<Job>,
+        call: &Arc<Call>,
+        read: impl FnOnce(Arguments<'_>) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let (service, job, call) = (self.clone(), Arc::clone(job), Arc::clone(call));
+        self.on_pool(move || read(Arguments { params: &call.params, options: service.options(), job: &job }))
+            .await
+    }
+
+    /// Runs work on the CPU pool.
+    pub(crate) async fn on_pool<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let done = self.inner.cpu.run(Priority::Query, work).await;
+        done.unwrap_or_else(|error| Err(ApiError::execution(format!("unexpected error: {error}"))))
+    }
+
+    /// The time that a call may take: as long as it asks for, but no longer than configured. A value that is no duration
+    /// or too short is refused later, when the parameters are read.
+    pub(crate) fn timeout_of(&self, call: &Call) -> Duration {
+        let longest = self.inner.options.timeout;
+        let asked = crate::params::parse_duration(call.params.get("timeout")).ok();
+        let asked = asked.and_then(|d| u64::try_from(d.0).ok()).map(Duration::from_nanos);
+        asked.filter(|asked| *asked >= Duration::from_micros(1)).map_or(longest, |asked| asked.min(longest))
+    }
+}
+
+/// Nobody waits for the answer any more.
+pub(crate) fn canceled(message: String) -> ApiError {
+    ApiError { error_type: ErrorType::Canceled, message }
+}
