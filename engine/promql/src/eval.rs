@@ -140,7 +140,7 @@ impl Evaluator<'_> {
         let output = match self.kind(id) {
             NodeKind::Number { value, .. } => Output::Scalar(vec![*value; steps.len]),
             NodeKind::String(text) => Output::Text(text.clone()),
-            NodeKind::Paren(inner) => return self.eval(*inner, steps),
+            NodeKind::Paren(inner) => return self.eval(self.unparen(*inner), steps),
             NodeKind::StepInvariant(inner) => return self.eval_invariant(*inner, steps),
             NodeKind::Vector(s) => Output::Frame(ops::selector::eval(self, id, s, steps)?),
             NodeKind::Unary { negate, expr } => ops::unary::eval(self, *negate, *expr, steps)?,

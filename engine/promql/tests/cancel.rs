@@ -51,7 +51,8 @@ fn input(name: String) -> SelectInput {
 fn delay(query: &str) -> Option<Duration> {
     let end = if query.contains("long") { 3_000_000_000 } else { 9_000_000 };
     let params = TimeParams { start: Timestamp(0), end: Timestamp(end), step_ms: end / N_STEPS };
-    let prepared = Prepared::new(query, params, &Options::default()).expect("a query");
+    let query = query.replace("LONG", &"$1".repeat(30_000));
+    let prepared = Prepared::new(&query, params, &Options::default()).expect("a query");
     let names = prepared.selects().iter().map(|spec| {
         let name = spec.matchers.iter().find(|m| m.name() == b"__name__").expect("a name");
         String::from_utf8_lossy(name.value()).into_owned()
@@ -94,6 +95,12 @@ fn evaluation_stops_soon() {
         "histogram_quantile(0.9, rate(native[10m]))",
         "sum(rate(native[10m]))",
         "max_over_time(rate(m[5m])[1h:1m])",
+        "label_replace(m, \"n\", \"LONG\", \"i\", \"(.*)\")",
+        "label_join(m, \"n\", \"LONG\", \"i\", \"i\")",
+        "m + 1",
+        "-m",
+        "m or n",
+        "abs(m)",
     ] {
         let attempts = (0..10).map(|_| delay(query));
         let mut best = None;

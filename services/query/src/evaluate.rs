@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tithon_chunks::{ErrorKind, TimeRange, Timestamp};
+use tithon_chunks::{EncodedChunk, Encoding, ErrorKind, TimeRange, Timestamp};
 use tithon_engine::dedup::ReadError;
+use tithon_engine::{SelectedSeries, SeriesShard};
 use tithon_promql::{
     Analysis, Charge, EvalContext, MatrixSeries, Options, OverBudget, Prepared, QueryError, QueryResult,
     Sample, SelectInput, SelectSpec, TimeParams, Value, VectorSample, Watch,
@@ -29,6 +30,8 @@ pub(crate) struct Query {
     /// The coarsest resolution that may answer.
     pub(crate) max_resolution_ms: i64,
     pub(crate) scope: Scope,
+    /// The part of all series that is read, where a query frontend cut the query.
+    pub(crate) shard: Option<SeriesShard>,
     /// Whether the costs of the operators are wanted.
     pub(crate) analyze: bool,
 }
@@ -103,7 +106,7 @@ impl QueryService {
         let cpu = inner.cpu.clone();
         let evaluate = move || {
             let (inputs, _held): (Vec<_>, Vec<_>) =
-                selections.into_iter().map(|(selection, purpose)| input(selection, purpose)).unzip();
+                selections.into_iter().map(|(selection, purpose)| input(selection, purpose, &job)).unzip();
             let ctx = EvalContext { pool: Some(cpu.query_pool()), cancelled: job.cancelled() };
             let (result, analysis) = if query.analyze {
                 let begun = Instant::now();
@@ -258,6 +261,7 @@ fn series_request(spec: &SelectSpec, query: &Query, purpose: &Purpose) -> Series
         max_resolution_ms: resolution_for(spec, query.max_resolution_ms),
         aggregates: purpose.aggregates(),
         without_labels: query.replica_labels.clone(),
+        shard: query.shard.clone(),
         limit: 0,
     }
 }
@@ -283,9 +287,34 @@ fn resolution_for(spec: &SelectSpec, allowed: i64) -> i64 {
 }
 
 /// A selection as evaluation takes it, and the charge for what was received.
-fn input(selection: Selection, purpose: Purpose) -> (SelectInput, Charge) {
+fn input(selection: Selection, purpose: Purpose, job: &Arc<Job>) -> (SelectInput, Charge) {
     let (stream, charge) = selection.into_stream();
-    (Box::new(stream.map(move |series| to_series(series?, &purpose).map_err(Into::into))), charge)
+    let job = Arc::clone(job);
+    let read = move |series: Result<SelectedSeries, SourceError>| {
+        let series = series?;
+        let mut held = job.charge();
+        let bytes = decoded_bytes(&series);
+        if bytes > DECODED_BYTES_FREE {
+            held.grow(bytes)?;
+        }
+        to_series(series, &purpose).map_err(Into::into)
+    };
+    (Box::new(stream.map(read)), charge)
+}
+
+/// The decoded samples of one series may take so many bytes before they are counted.
+const DECODED_BYTES_FREE: u64 = 4 << 20;
+
+/// What the samples of a series may take when replicas are decoded and merged, bytes: a raw chunk begins with their
+/// number, one of aggregates takes a few bits a sample.
+fn decoded_bytes(series: &SelectedSeries) -> u64 {
+    /// A time and a value, before merging and after.
+    const SAMPLE_BYTES: u64 = 32;
+    let samples = |chunk: &EncodedChunk| match chunk.encoding {
+        Encoding::Aggregate => chunk.data.len() as u64 * 4,
+        _ => u64::from(chunk.data.first_chunk().map_or(0, |n| u16::from_be_bytes(*n))),
+    };
+    series.chunks.iter().map(samples).sum::<u64>() * SAMPLE_BYTES
 }
 
 /// The error of the call for that of the engine.

@@ -106,12 +106,12 @@ impl QueryService {
     }
 
     /// The time that a call may take: as long as it asks for, but no longer than configured. A value that is no duration
-    /// is refused later, when the parameters are read.
+    /// or too short is refused later, when the parameters are read.
     pub(crate) fn timeout_of(&self, call: &Call) -> Duration {
         let longest = self.inner.options.timeout;
         let asked = crate::params::parse_duration(call.params.get("timeout")).ok();
         let asked = asked.and_then(|d| u64::try_from(d.0).ok()).map(Duration::from_nanos);
-        asked.filter(|asked| !asked.is_zero()).map_or(longest, |asked| asked.min(longest))
+        asked.filter(|asked| *asked >= Duration::from_micros(1)).map_or(longest, |asked| asked.min(longest))
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use tithon_bucket::BucketBlock;
-use tithon_engine::{FileRange, Select, SelectedSeries, Step};
+use tithon_engine::{FileRange, Select, SelectedSeries, SeriesShard, Step};
 use tithon_index::Labels;
 use tithon_proto::{check_aggregates, thanos::Aggr};
 use tithon_runtime::{Cpu, Priority};
 use tokio::sync::mpsc::Sender;
 
+use crate::StoreError;
 use crate::shape::Reorder;
-use crate::{Shard, StoreError};
 
 /// What one request may select over all blocks, and how much it has.
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ pub(crate) struct BlockJob {
     pub(crate) block: Arc<BucketBlock>,
     pub(crate) select: Select,
     pub(crate) reorder: Reorder,
-    pub(crate) shard: Option<Shard>,
+    pub(crate) shard: Option<SeriesShard>,
     pub(crate) aggregates: Arc<[Aggr]>,
     pub(crate) budget: Arc<Budget>,
     /// How many more series are wanted.
@@ -99,7 +99,7 @@ impl BlockJob {
                     }
                 }
                 Err(source) => {
-                    let fault = Part::Fault(None, StoreError::Reader { block, source });
+                    let fault = Part::Fault(None, StoreError::Reader { block, source: Box::new(source) });
                     return drop(out.send(fault).await);
                 }
             };

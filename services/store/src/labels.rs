@@ -17,6 +17,9 @@ use crate::request::DEFAULT_TENANT;
 use crate::select::count_drop;
 use crate::{LabelsRequest, Store, StoreError};
 
+/// Blocks that one call asks at the same time: each holds its names or values, and its matchers, until they are joined.
+const BLOCKS_AT_ONCE: usize = 32;
+
 /// Label names or values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabelAnswer {
@@ -35,9 +38,6 @@ struct Asked {
     matchers: Vec<Matcher>,
     budget: Arc<Budget>,
 }
-
-/// Blocks that are asked at once.
-const BLOCKS_AT_ONCE: usize = 16;
 
 impl Store {
     /// Names of the labels of matching series, external ones included. Without matchers those of whole blocks.
@@ -104,7 +104,7 @@ impl Store {
         self.inner.cpu.run(Priority::Query, prepare).await?
     }
 
-    /// Asks every block that the request concerns, some at once, and joins the answers.
+    /// Asks every block that the request concerns, some at a time, and joins the answers.
     async fn ask_all<F>(
         &self,
         request: &LabelsRequest,
@@ -115,10 +115,11 @@ impl Store {
     {
         let blocks = self.inner.blocks.load_full();
         let mut answer = LabelAnswer::default();
-        let mut asking = Vec::new();
+        let mut concerned = Vec::new();
         let budget = Arc::new(Budget::new(self.inner.options.request_series_max, 0));
         for (external, group) in &blocks.groups {
             let Some(matchers) = left_to_series(&request.matchers, external) else { continue };
+            let matchers = Arc::new(matchers);
             for block in group.all() {
                 let (meta, range) = (block.meta(), request.range);
                 let overlaps = meta.min_time <= range.max.0 && range.min.0 < meta.max_time;
@@ -128,17 +129,19 @@ impl Store {
                         self.inner.metrics.blocks_filtered.inc();
                         continue;
                     }
-                    let (block, external) = (Arc::clone(block), external.clone());
-                    let (matchers, budget) = (matchers.clone(), Arc::clone(&budget));
-                    asking.push(ask(Asked { block, external, matchers, budget }));
+                    concerned.push((Arc::clone(block), external.clone(), Arc::clone(&matchers)));
                 }
             }
         }
         let mut found = BTreeSet::new();
         let faults = blocks.faulty.iter().filter(|(_, f)| f.meta.range().overlaps(request.range));
         let faults = faults.map(|(id, f)| StoreError::NotServed { block: *id, reason: f.reason.clone() });
+        let asking = stream::iter(concerned).map(|(block, external, matchers)| {
+            let (matchers, budget) = (matchers.to_vec(), Arc::clone(&budget));
+            ask(Asked { block, external, matchers, budget })
+        });
         let faults = stream::iter(faults.map(Err).collect::<Vec<_>>());
-        let mut results = faults.chain(stream::iter(asking).buffered(BLOCKS_AT_ONCE));
+        let mut results = faults.chain(asking.buffered(BLOCKS_AT_ONCE));
         while let Some(result) = results.next().await {
             match result {
                 Ok(values) => found.extend(values),
@@ -173,7 +176,8 @@ impl Store {
                 let step = select.step(given);
                 (select, step)
             });
-            let (same, step) = step.await.map_err(|source| StoreError::Reader { block, source })?;
+            let (same, step) =
+                step.await.map_err(|source| StoreError::Reader { block, source: Box::new(source) })?;
             // What the step made of mapped bytes counts only while the files are whole.
             asked.block.check()?;
             select = same;

@@ -20,7 +20,6 @@ mod merging;
 mod outlet;
 mod select;
 mod shape;
-mod shard;
 mod stalls;
 
 mod frames;
@@ -32,7 +31,7 @@ pub use crate::error::StoreError;
 pub use crate::labels::LabelAnswer;
 pub use crate::options::StoreOptions;
 pub use crate::outlet::{Lease, SelectStream, Selected};
-pub use crate::request::{LabelsRequest, SelectRequest, Shard};
+pub use crate::request::{LabelsRequest, SelectRequest};
 pub use crate::service::StoreService;
 pub use crate::store::Store;
 pub use crate::sync::SyncReport;

@@ -10,9 +10,9 @@ use tithon_proto::thanos::info::info_server::{Info, InfoServer};
 use tithon_proto::thanos::info::{InfoRequest, InfoResponse, StoreInfo, TsdbInfo};
 use tithon_proto::thanos::{
     Aggr, LabelMatcher, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse,
-    PartialResponseStrategy, SeriesRequest, ShardInfo,
+    PartialResponseStrategy, SeriesRequest,
 };
-use tithon_proto::{ConvertError, Hint, SeriesFrame, hint_from_any, hint_to_any, label_set};
+use tithon_proto::{ConvertError, Hint, SeriesFrame, hint_from_any, hint_to_any, label_set, shard_from_wire};
 use tithon_runtime::{Priority, Probes, to_status};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
@@ -21,7 +21,7 @@ use crate::frames::{Framer, frames};
 use crate::matchers;
 use crate::request::DEFAULT_TENANT;
 use crate::rpc::StoreRpc;
-use crate::{LabelAnswer, LabelsRequest, SelectRequest, Shard, Store, StoreError};
+use crate::{LabelAnswer, LabelsRequest, SelectRequest, Store, StoreError};
 
 type Frames = BoxStream<'static, Result<SeriesFrame, Status>>;
 
@@ -159,18 +159,12 @@ fn select_request(wire: SeriesRequest, tenant: String) -> Result<SelectRequest, 
         aggregates: wire.aggregates.iter().filter_map(|a| Aggr::try_from(*a).ok()).collect(),
         skip_chunks: wire.skip_chunks,
         without_labels: wire.without_replica_labels,
-        shard: wire.shard_info.and_then(shard),
+        shard: wire.shard_info.and_then(shard_from_wire),
         limit: limit(wire.limit),
         block_matchers: block_matchers(&hints.block_matchers)?,
         abort_on_fault: aborts(wire.partial_response_disabled, wire.partial_response_strategy),
         tenant,
     })
-}
-
-/// No shard is asked for when there is less than one; an index that is negative is as big as upstream's cast makes it.
-fn shard(wire: ShardInfo) -> Option<Shard> {
-    let total = u64::try_from(wire.total_shards).ok().filter(|total| *total > 0)?;
-    Some(Shard { index: wire.shard_index.cast_unsigned(), total, by: wire.by, labels: wire.labels })
 }
 
 fn limit(wire: i64) -> usize {

@@ -10,7 +10,7 @@ use tithon_compact::TimeBound;
 pub use self::block::*;
 use crate::compact::CompactorFlags;
 use crate::flags::{
-    BucketFlags, Duration, GrpcClientTlsFlags, LogFlags, ServerFlags, parse_duration, parse_time,
+    BucketFlags, Duration, GrpcClientTlsFlags, LogFlags, ServerFlags, parse_duration, parse_size, parse_time,
 };
 
 /// Long-term storage for Prometheus: a drop-in for Thanos, one process at a time.
@@ -128,12 +128,16 @@ pub struct QueryFlags {
     pub server: ServerFlags,
     #[command(flatten)]
     pub answers: AnswerFlags,
-    /// Address of a StoreAPI server, host:port; may be given several times.
+    /// Address of a StoreAPI server, host:port, or a name to look up: dns+NAME:PORT (A and AAAA records), dnssrv+NAME
+    /// (SRV records and the addresses of their targets), dnssrvnoa+NAME (SRV records only); may be given several times.
     #[arg(long = "endpoint", value_name = "ADDR")]
     pub endpoint: Vec<String>,
     /// Like --endpoint: a server that does not answer costs a warning, or the query without partial responses.
     #[arg(long = "endpoint-strict", value_name = "ADDR")]
     pub endpoint_strict: Vec<String>,
+    /// How often names of --endpoint are looked up.
+    #[arg(long = "store.sd-dns-interval", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub dns_interval: Duration,
     /// How long a server may send nothing before it is given up; 0 is for ever.
     #[arg(long = "store.response-timeout", value_name = "DURATION", default_value = "0ms", value_parser = parse_duration)]
     pub response_timeout: Duration,
@@ -170,9 +174,13 @@ pub struct AnswerFlags {
     /// Most samples one query may hold in memory.
     #[arg(long = "query.max-samples", value_name = "N", default_value_t = 50_000_000)]
     pub max_samples: u64,
-    /// Most bytes one query may hold in memory.
-    #[arg(long = "query.max-bytes", value_name = "BYTES", default_value_t = 4 << 30)]
+    /// Most bytes one query may hold in memory, from what it receives to its answer.
+    #[arg(long = "query.max-bytes", value_name = "BYTES", default_value = "4GiB", value_parser = parse_size)]
     pub max_bytes: u64,
+    /// Most bytes all queries and calls may hold in memory together; one that would exceed it fails. 0 is half of the
+    /// memory that the process may use: of its cgroup, or of the machine.
+    #[arg(long = "query.memory-limit", value_name = "BYTES", default_value = "0", value_parser = parse_size)]
+    pub memory_limit: u64,
     /// Answer with a warning instead of an error when a source fails.
     #[arg(long = "query.partial-response", default_value_t = true, action = clap::ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]

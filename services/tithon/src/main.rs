@@ -8,6 +8,7 @@ mod demo;
 mod flags;
 mod local;
 mod logging;
+mod memory;
 mod process;
 mod query;
 mod standalone;

@@ -1,14 +1,10 @@
 //! Files of served blocks that are cut while queries read them: the processes live, the others answer, and no number is
 //! made of bytes that were gone.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "a test of its own, which fails by panicking"
-)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "differential/process.rs"]
+#[allow(dead_code, unreachable_pub, reason = "other tests start other servers")]
 mod process;
 
 use std::fs::OpenOptions;

@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// No more warnings than this are kept; the others are counted.
 const KEPT_MAX: usize = 1_000;
 
+/// A warning is cut behind so many bytes: it may show the labels of a series.
+const TEXT_BYTES_MAX: usize = 4 << 10;
+
 /// A list of warnings; clones share it. Equal texts are kept once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Notes(Arc<Mutex<List>>);
@@ -19,7 +22,11 @@ struct List {
 
 impl Notes {
     pub(crate) fn push(&self, text: impl Into<String>) {
-        let text = text.into();
+        let mut text = text.into();
+        if text.len() > TEXT_BYTES_MAX {
+            text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+            text.push_str("...");
+        }
         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if list.known.contains(&text) {
             return;

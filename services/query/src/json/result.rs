@@ -1,6 +1,9 @@
 //! Query data: `{"resultType":..,"result":..}`, written part by part so that a long answer never lies in memory twice,
 //! and several threads can write it.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use tithon_chunks::{FloatHistogram, Samples};
 use tithon_promql::{Analysis, MatrixSeries, QueryStats, Sample, Value, VectorSample};
 
@@ -10,8 +13,12 @@ use super::points::PointWriter;
 use super::{push_labels, push_scalar_value, push_seconds, push_text, push_timestamp, push_value};
 use crate::options::Dialect;
 
-/// A part has series of so many points together, or of one series alone.
+/// A part has series of about so many points together, or so many points of one long series.
 const PART_POINTS: usize = 32 << 10;
+/// Bytes of labels that count as one point: about what a point's text takes.
+const LABEL_BYTES_PER_POINT: usize = 32;
+/// Points that a histogram counts as: its text is as long as that of some.
+const POINTS_PER_HISTOGRAM: usize = 16;
 
 /// A part of an answer, yet to be written. Parts can be written in any order, and are sent in theirs.
 pub(crate) enum Part {
@@ -21,6 +28,10 @@ pub(crate) enum Part {
     Samples(Vec<VectorSample>, bool),
     /// Series of a matrix, likewise.
     Series(Vec<MatrixSeries>, bool),
+    /// Some floats of a long series.
+    Floats(Arc<MatrixSeries>, Range<usize>),
+    /// Some histograms of a long series.
+    Histograms(Arc<MatrixSeries>, Range<usize>),
 }
 
 /// The parts of a query's value, with statistics and costs if they are wanted.
@@ -60,20 +71,57 @@ pub(crate) fn parts(
             push_text(&mut head, &v);
         }
         Value::Vector(samples) => {
-            divide(samples, |_| 1, |samples, follows| parts.push(Part::Samples(samples, follows)));
+            let points = |one: &VectorSample| 1 + one.labels.bytes() / LABEL_BYTES_PER_POINT;
+            divide(samples, points, |samples, follows| parts.push(Part::Samples(samples, follows)));
         }
-        Value::Matrix(series) => {
-            divide(series, weight, |series, follows| parts.push(Part::Series(series, follows)));
-        }
+        Value::Matrix(series) => divide(series, weight, |mut series, follows| {
+            // A series of more points than a part comes last.
+            let long = series.pop_if(|last| weight(last) > PART_POINTS);
+            let others = !series.is_empty();
+            if others {
+                parts.push(Part::Series(series, follows));
+            }
+            if let Some(long) = long {
+                push_long(&mut parts, long, follows || others);
+            }
+        }),
     }
     parts.insert(0, Part::Text(head));
     parts.push(Part::Text(tail));
     parts
 }
 
-/// How many points a series has; a histogram's text is as long as that of some.
+/// How many points a series has, counted by the length of their texts.
 fn weight(series: &MatrixSeries) -> usize {
-    series.samples.floats.len() + 16 * series.samples.histograms.timestamps.len()
+    series.samples.floats.len()
+        + POINTS_PER_HISTOGRAM * series.samples.histograms.timestamps.len()
+        + series.labels.bytes() / LABEL_BYTES_PER_POINT
+}
+
+/// The parts of one long series.
+fn push_long(parts: &mut Vec<Part>, series: MatrixSeries, follows: bool) {
+    let mut head = Vec::new();
+    push_comma(&mut head, follows);
+    head.extend_from_slice(br#"{"metric":"#);
+    push_labels(&mut head, &series.labels);
+    let (n_floats, n_histograms) = (series.samples.floats.len(), series.samples.histograms.timestamps.len());
+    let series = Arc::new(series);
+    let pieces = |n: usize, size: usize| (0..n).step_by(size).map(move |at| at..n.min(at + size));
+    if n_floats > 0 {
+        head.extend_from_slice(br#","values":["#);
+        parts.push(Part::Text(std::mem::take(&mut head)));
+        parts.extend(pieces(n_floats, PART_POINTS).map(|range| Part::Floats(Arc::clone(&series), range)));
+        head.push(b']');
+    }
+    if n_histograms > 0 {
+        head.extend_from_slice(br#","histograms":["#);
+        parts.push(Part::Text(std::mem::take(&mut head)));
+        let pieces = pieces(n_histograms, PART_POINTS / POINTS_PER_HISTOGRAM);
+        parts.extend(pieces.map(|range| Part::Histograms(Arc::clone(&series), range)));
+        head.push(b']');
+    }
+    head.push(b'}');
+    parts.push(Part::Text(head));
 }
 
 /// Hands items on in groups of [`PART_POINTS`]; told is also whether others came before.
@@ -100,6 +148,7 @@ impl Part {
             Part::Text(_) => true,
             Part::Samples(samples, _) => samples.len() <= SMALL,
             Part::Series(series, _) => series.iter().map(weight).sum::<usize>() <= SMALL,
+            Part::Floats(..) | Part::Histograms(..) => false,
         }
     }
 
@@ -119,6 +168,19 @@ impl Part {
                 for (i, series) in list.into_iter().enumerate() {
                     push_comma(&mut out, follows || i > 0);
                     push_series(&mut out, &series, &mut points);
+                }
+            }
+            Part::Floats(series, range) => {
+                push_comma(&mut out, range.start > 0);
+                let floats = &series.samples.floats;
+                let (times, values) = (&floats.timestamps[range.clone()], &floats.values[range]);
+                PointWriter::default().push_all(&mut out, times, values);
+            }
+            Part::Histograms(series, range) => {
+                let histograms = &series.samples.histograms;
+                for i in range {
+                    push_comma(&mut out, i > 0);
+                    push_histogram_point(&mut out, histograms.timestamps[i], &histograms.values[i]);
                 }
             }
         }
@@ -256,5 +318,29 @@ mod tests {
         let whole: serde_json::Value = serde_json::from_slice(&pieces.concat()).expect("JSON");
         assert_eq!(whole["result"].as_array().map(Vec::len), Some(20));
         assert_eq!(whole["analysis"], serde_json::json!({}));
+    }
+
+    #[test]
+    fn a_long_series_comes_in_parts_too() {
+        let series = |n: usize, n_histograms: usize| {
+            let mut samples = Samples::default();
+            (0..n).for_each(|i| samples.floats.push(Timestamp(i as i64 * 1000), 0.5));
+            for i in 0..n_histograms {
+                samples.histograms.timestamps.push((n + i) as i64 * 1000);
+                samples.histograms.values.push(FloatHistogram::default());
+            }
+            MatrixSeries { labels: Labels::from_pairs([("n", n.to_string())]), samples }
+        };
+        let all = vec![series(3, 1), series(100_000, 5_000), series(2, 0), series(0, 9_000), series(1, 0)];
+        let mut expected = Vec::new();
+        super::super::push_list(&mut expected, &all, |out, series| {
+            push_series(out, series, &mut PointWriter::default());
+        });
+        let parts = parts(Value::Matrix(all), None, None, Dialect::Prometheus);
+        let pieces: Vec<Vec<u8>> = parts.into_iter().map(Part::write).collect();
+        assert!(pieces.iter().all(|piece| piece.len() < 2 << 20), "no piece is long");
+        let expected = String::from_utf8(expected).expect("UTF-8");
+        let got = String::from_utf8(pieces.concat()).expect("UTF-8");
+        assert_eq!(got, format!(r#"{{"resultType":"matrix","result":{expected}}}"#));
     }
 }

@@ -91,6 +91,11 @@ impl Server {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// GET of an API path with parameters; the parsed JSON, whatever the status.
     pub fn get(&self, path: &str, params: &[(&str, &str)]) -> Value {
         let text = self.text(path, params);
