@@ -2,12 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
-use tithon_runtime::{GrpcServer, HttpServer, Metrics, Probes, Shutdown, ops_router};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tithon_runtime::{
+    ClientTls, ClientTlsOptions, GrpcServer, HttpServer, Metrics, Pem, Probes, ServerTls, ServerTlsOptions,
+    Shutdown, TlsVersion, dial, ops_router,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::service::Routes;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -90,4 +96,71 @@ async fn grpc_health_follows_the_probes_and_reflection_lists_services() {
     assert!(text.contains(&format!("grpc_server_msg_sent_total{{{check}}} ")), "{text}");
     shutdown.trigger();
     served.await.unwrap().unwrap();
+}
+
+/// Writes a CA's certificate as `NAME-ca.pem`, and one for `localhost` that it signed with its key as `NAME.pem` and
+/// `NAME.key`.
+fn write_identity(dir: &Path, name: &str) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let signed = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
+    std::fs::write(dir.join(format!("{name}-ca.pem")), ca.pem()).unwrap();
+    std::fs::write(dir.join(format!("{name}.pem")), signed.pem()).unwrap();
+    std::fs::write(dir.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+}
+
+async fn is_serving(address: SocketAddr, tls: Option<ClientTlsOptions>) -> bool {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let channel = dial(endpoint, tls.map(|options| ClientTls::new(options).unwrap()));
+    let request = HealthCheckRequest { service: String::new() };
+    HealthClient::new(channel).check(request).await.is_ok()
+}
+
+#[tokio::test]
+async fn grpc_speaks_tls_with_those_it_knows() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["server", "client", "stranger"] {
+        write_identity(dir.path(), name);
+    }
+    let file = |name: &str| Pem::File(dir.path().join(name));
+    let start = async |client_ca: Option<Pem>| {
+        let options = ServerTlsOptions::grpc(file("server.pem"), file("server.key"), client_ca);
+        let tls = ServerTls::new(options).unwrap();
+        let server = GrpcServer::bind("127.0.0.1:0").await.unwrap().with_tls(Some(tls));
+        let address = server.local_addr();
+        let descriptors = tonic_health::pb::FILE_DESCRIPTOR_SET;
+        let (probes, shutdown) = (Probes::default(), Shutdown::default());
+        tokio::spawn(server.serve(Routes::default(), descriptors, probes, shutdown, Duration::ZERO));
+        address
+    };
+    let client = |ca: &str, identity: Option<&str>| ClientTlsOptions {
+        ca: Some(file(ca)),
+        identity: identity.map(|name| (file(&format!("{name}.pem")), file(&format!("{name}.key")))),
+        server_name: Some("localhost".to_owned()),
+        skip_verify: false,
+        min_version: TlsVersion::V13,
+    };
+    let open = start(None).await;
+    assert!(is_serving(open, Some(client("server-ca.pem", None))).await);
+    assert!(!is_serving(open, Some(client("stranger-ca.pem", None))).await);
+    assert!(
+        is_serving(open, Some(ClientTlsOptions { skip_verify: true, ..client("stranger-ca.pem", None) }))
+            .await
+    );
+    let other_name = Some("other.example".to_owned());
+    assert!(
+        !is_serving(
+            open,
+            Some(ClientTlsOptions { server_name: other_name, ..client("server-ca.pem", None) })
+        )
+        .await
+    );
+    assert!(!is_serving(open, None).await);
+
+    let closed = start(Some(file("client-ca.pem"))).await;
+    assert!(is_serving(closed, Some(client("server-ca.pem", Some("client")))).await);
+    assert!(!is_serving(closed, Some(client("server-ca.pem", Some("stranger")))).await);
+    assert!(!is_serving(closed, Some(client("server-ca.pem", None))).await);
 }

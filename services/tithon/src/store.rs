@@ -32,7 +32,13 @@ pub enum StoreProcessError {
     Bucket(#[from] BucketError),
     /// The store cannot start.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(Box<StoreError>),
+}
+
+impl From<StoreError> for StoreProcessError {
+    fn from(error: StoreError) -> StoreProcessError {
+        StoreProcessError::Store(Box::new(error))
+    }
 }
 
 /// Runs until a signal comes.

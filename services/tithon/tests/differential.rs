@@ -6,6 +6,7 @@
 #![allow(unreachable_pub, reason = "a test has no public items; pub says what a module offers")]
 
 #[path = "differential/process.rs"]
+#[allow(dead_code, reason = "other tests share it")]
 mod process;
 
 #[path = "differential/compaction.rs"]
