@@ -130,11 +130,13 @@ impl QueryService {
         query: &Arc<Query>,
         function: &str,
     ) -> Result<Selection, ApiError> {
-        let (job, query, function) = (Arc::clone(job), Arc::clone(query), function.to_owned());
-        self.on_pool(move || {
-            selection.sound(&function, &query.scope, &job).map_err(|error| failure(&storage(error)))
-        })
-        .await
+        let (job, function) = (Arc::clone(job), function.to_owned());
+        let look = move || selection.sound(&function, &job).map_err(|error| failure(&storage(error)));
+        let (selection, unsound) = self.on_pool(look).await?;
+        for of_source in unsound {
+            of_source.tell(&query.scope).await.map_err(|error| failure(&storage(error)))?;
+        }
+        Ok(selection)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{BoxStream, StreamExt};
+use tithon_chunks::{EncodedChunk, Encoding};
+use tithon_index::{Labels, MatchOp, Matcher};
 use tithon_proto::thanos::Aggr;
 use tithon_query::{
     Aggregate, LabelsRequest, LocalPart, LocalSource, SeriesRequest, SourceError, SourceInfo, SourceLabels,
@@ -53,6 +55,39 @@ impl LocalSource for LocalBlocks {
             Err(error) => Err(error.into()),
         });
         parts.boxed()
+    }
+
+    /// The block whose series has this very chunk.
+    fn origin(&self, labels: Labels, chunk: EncodedChunk) -> BoxFuture<'static, Option<String>> {
+        let store = self.store.clone();
+        let find = async move {
+            let equal = |(name, value)| Matcher::new(MatchOp::Equal, name, value);
+            let matchers: Vec<Matcher> = labels.iter().map(equal).collect::<Result<_, _>>().ok()?;
+            let asked = tithon_store::LabelsRequest::new(matchers.clone(), chunk.range());
+            let resolutions: &[i64] = match chunk.encoding {
+                Encoding::Aggregate => &[300_000, 3_600_000],
+                _ => &[0],
+            };
+            for block in store.label_names(asked).await.ok()?.queried {
+                let id = block.to_string();
+                for max_resolution_ms in resolutions {
+                    let select = SelectRequest {
+                        max_resolution_ms: *max_resolution_ms,
+                        block_matchers: vec![Matcher::new(MatchOp::Equal, "__block_id", &id).ok()?],
+                        ..SelectRequest::new(matchers.clone(), chunk.range())
+                    };
+                    let mut parts = store.select(select);
+                    while let Some(part) = parts.next().await {
+                        let Ok(Selected::Series(batch)) = part else { continue };
+                        if batch.series.iter().any(|series| series.chunks.contains(&chunk)) {
+                            return Some(format!("block {id}"));
+                        }
+                    }
+                }
+            }
+            None
+        };
+        find.boxed()
     }
 
     fn labels(

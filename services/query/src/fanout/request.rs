@@ -2,7 +2,7 @@
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use tithon_chunks::TimeRange;
+use tithon_chunks::{EncodedChunk, TimeRange};
 use tithon_engine::{SelectedSeries, SeriesBatch};
 use tithon_index::{Labels, Matcher};
 
@@ -109,6 +109,13 @@ pub trait LocalSource: Send + Sync {
         request: SeriesRequest,
         partial: bool,
     ) -> BoxStream<'static, Result<LocalPart, SourceError>>;
+
+    /// Where a chunk of a series comes from, for people: `block 01H..`. Asked for a chunk that cannot be decoded, whose
+    /// series may lack labels that were to be taken away.
+    fn origin(&self, labels: Labels, chunk: EncodedChunk) -> BoxFuture<'static, Option<String>> {
+        drop((labels, chunk));
+        Box::pin(std::future::ready(None))
+    }
 
     /// Label names or values; `partial` as above.
     fn labels(

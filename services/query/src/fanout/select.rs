@@ -8,7 +8,7 @@ use futures::future::{BoxFuture, FutureExt};
 use tithon_chunks::{EncodedChunk, Samples, TimeRange, decode_samples};
 use tithon_engine::dedup::{self, ReadError, Resolved};
 use tithon_engine::{SelectedSeries, merge};
-use tithon_index::Matcher;
+use tithon_index::{Labels, Matcher};
 use tithon_promql::Charge;
 
 use super::endpoint::Endpoint;
@@ -48,6 +48,8 @@ pub(crate) struct Selection {
 struct Part {
     /// The source, for people.
     source: String,
+    /// The source, if it is in this process.
+    local: Option<Arc<dyn LocalSource>>,
     series: Vec<SelectedSeries>,
 }
 
@@ -86,7 +88,7 @@ async fn drain(
     job: &Job,
 ) -> Result<(Part, Charge), SourceError> {
     let source = local.info().name;
-    let mut parts = local.series(request, scope.partial);
+    let mut parts = Arc::clone(&local).series(request, scope.partial);
     let (mut series, mut charge) = (Vec::new(), job.charge());
     while let Some(part) = parts.next().await {
         match part {
@@ -98,7 +100,7 @@ async fn drain(
             Err(error) => scope.tolerate(error)?,
         }
     }
-    Ok((Part { source, series }, charge))
+    Ok((Part { source, local: Some(local), series }, charge))
 }
 
 async fn receive(
@@ -114,7 +116,7 @@ async fn receive(
     if let Some(error) = answer.error {
         scope.tolerate(error.into())?;
     }
-    Ok((Part { source: endpoint.describe(), series: answer.series }, answer.charge))
+    Ok((Part { source: endpoint.describe(), local: None, series: answer.series }, answer.charge))
 }
 
 /// What a selected series holds, bytes; its chunks may lie in a message together with the text of the labels.
@@ -132,33 +134,70 @@ impl Selection {
         (Box::new(merge(parts).take(limit)), self.charge)
     }
 
-    /// Decodes every chunk and leaves out those that cannot be, each with a warning that names source and series, or
-    /// fails with the first, as the scope has it. To be called on the CPU pool.
+    /// Decodes every chunk and takes those out that cannot be. To be called on the CPU pool.
     pub(crate) fn sound(
         mut self,
         function: &str,
-        scope: &Scope,
         job: &Job,
-    ) -> Result<Selection, SourceError> {
-        for Part { source, series } in &mut self.parts {
+    ) -> Result<(Selection, Vec<Unsound>), SourceError> {
+        let mut unsound = Vec::new();
+        for Part { source, local, series } in &mut self.parts {
+            let mut found =
+                Unsound { source: source.clone(), local: local.clone(), chunks: Vec::new(), omitted: 0 };
             for one in series.iter_mut() {
                 job.watch().check()?;
                 let labels = &one.labels;
-                let mut failed = None;
                 one.chunks.retain(|chunk| match decode(chunk, function) {
                     Ok(()) => true,
                     Err(error) => {
-                        failed.get_or_insert(error);
+                        found.push(labels, chunk, error);
                         false
                     }
                 });
-                if let Some(error) = failed {
-                    scope.tolerate(format!("{source}: chunk of series {labels}: {error}").into())?;
-                }
             }
             series.retain(|one| !one.chunks.is_empty());
+            if !found.chunks.is_empty() {
+                unsound.push(found);
+            }
         }
-        Ok(self)
+        Ok((self, unsound))
+    }
+}
+
+/// The chunks of one source that cannot be decoded.
+pub(crate) struct Unsound {
+    source: String,
+    local: Option<Arc<dyn LocalSource>>,
+    chunks: Vec<(Labels, EncodedChunk, ReadError)>,
+    omitted: usize,
+}
+
+impl Unsound {
+    fn push(&mut self, labels: &Labels, chunk: &EncodedChunk, error: ReadError) {
+        /// So many are told of.
+        const TOLD_MAX: usize = 20;
+        if self.chunks.len() < TOLD_MAX {
+            self.chunks.push((labels.clone(), chunk.clone(), error));
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    /// Leaves warnings that name block or peer and series, or fails with the first, as the scope has it.
+    pub(crate) async fn tell(self, scope: &Scope) -> Result<(), SourceError> {
+        for (labels, chunk, error) in self.chunks {
+            let origin = match &self.local {
+                Some(local) => local.origin(labels.clone(), chunk).await,
+                None => None,
+            };
+            let origin = origin.unwrap_or_else(|| self.source.clone());
+            scope.tolerate(format!("{origin}: chunk of series {labels}: {error}").into())?;
+        }
+        if self.omitted > 0 {
+            let (source, n) = (self.source, self.omitted);
+            scope.tolerate(format!("{source}: {n} more chunks cannot be decoded").into())?;
+        }
+        Ok(())
     }
 }
 
