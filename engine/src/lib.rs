@@ -14,6 +14,7 @@ mod block;
 mod record;
 mod select;
 mod series;
+mod shard;
 mod trim;
 
 pub mod diff;
@@ -48,5 +49,6 @@ pub use crate::meta::{
 pub use crate::mmap::{MappedFile, map as map_file};
 pub use crate::select::{LabelRequest, LabelSelect, LabelStep, Select, SelectRequest, Step};
 pub use crate::series::{SelectedSeries, SeriesBatch};
+pub use crate::shard::SeriesShard;
 pub use crate::tombstones::{Tombstones, TombstonesError};
 pub use crate::writer::{BlockFiles, BlockSink, BlockWriter, MetaParts};

@@ -18,10 +18,11 @@ mod unready;
 
 pub use self::backlog::{Backlog, backlog};
 pub use self::choose::{LEVELS_MS, choose};
+pub use self::coverage::is_covered;
 pub use self::downsample::{
     DownsampleJob, DownsampleSpans, downsample_jobs, downsample_rounds, downsample_targets,
 };
-pub use self::duplicates::{Superseded, duplicates, superseded};
+pub use self::duplicates::{Superseded, duplicates, holders, superseded};
 pub use self::filter::{in_time, overlapping, sharing_sources, too_fresh, without_replica_labels};
 pub use self::group::{Group, families, group, group_key};
 pub use self::next::{Next, NoCompactReason, PlanSettings, next};

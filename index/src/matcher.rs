@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use regex_automata::meta::Regex;
 use tithon_chunks::ErrorKind;
+use xxhash_rust::xxh3::xxh3_64;
 
 pub(crate) use self::text::{Automaton, Glob, TextTest};
 use crate::labels::{write_name, write_quoted};
@@ -160,19 +161,27 @@ impl Matcher {
 /// Most bytes that the patterns of one request may take together, each distinct one counted once.
 pub const PATTERN_BYTES_MAX: u64 = 64 << 20;
 
-/// Fails when the patterns of one request take more than [`PATTERN_BYTES_MAX`] together.
-pub fn check_patterns<'m>(matchers: impl IntoIterator<Item = &'m Matcher>) -> Result<(), MatcherError> {
-    let (mut seen, mut bytes, limit) = (HashSet::new(), 0_u64, PATTERN_BYTES_MAX);
-    for matcher in matchers.into_iter().filter(|matcher| matcher.pattern().is_some()) {
-        if seen.insert(matcher.value()) {
-            bytes = bytes.saturating_add(matcher.pattern_bytes());
+/// Counts the patterns of one request against [`PATTERN_BYTES_MAX`].
+#[derive(Debug, Default)]
+pub struct PatternBudget {
+    /// Hashes of the patterns counted so far.
+    seen: HashSet<u64>,
+    bytes: u64,
+}
+
+impl PatternBudget {
+    /// Counts the pattern of a matcher, if it has one that was not counted yet; fails when the budget is used up.
+    pub fn add(&mut self, matcher: &Matcher) -> Result<(), MatcherError> {
+        if matcher.pattern().is_none() || !self.seen.insert(xxh3_64(matcher.value())) {
+            return Ok(());
         }
-        if bytes > limit {
+        self.bytes = self.bytes.saturating_add(matcher.pattern_bytes());
+        if self.bytes > PATTERN_BYTES_MAX {
             let pattern = text::shortened(&String::from_utf8_lossy(matcher.value()));
-            return Err(MatcherError::TooMany { pattern, limit });
+            return Err(MatcherError::TooMany { pattern, limit: PATTERN_BYTES_MAX });
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Compiles a pattern by Go's rules, as Prometheus does for `label_replace`: anchored at both ends, `.` matches

@@ -1,9 +1,24 @@
 //! Which data some blocks hold, told by their lineage and their shards.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::shard::{Shard, ShardClass, lineage};
 use crate::{BlockId, BlockMeta};
+
+/// Whether all that `block` was made of is in `others` of its labels and resolution, as far as lineage and shards tell.
+/// False for a block that names no source.
+pub fn is_covered<M: Borrow<BlockMeta>>(block: &BlockMeta, others: &[M]) -> bool {
+    let labels = |meta: &BlockMeta| meta.thanos.as_ref().map(|thanos| thanos.external_labels());
+    let of_family = |other: &&BlockMeta| {
+        other.ulid != block.ulid
+            && other.resolution_ms() == block.resolution_ms()
+            && labels(other) == labels(block)
+    };
+    let coverage = Coverage::of(others.iter().map(Borrow::borrow).filter(of_family));
+    let wanted = Holding::new(block);
+    !wanted.sources.is_empty() && wanted.sources.iter().all(|source| coverage.holds(*source, wanted.class))
+}
 
 /// What one block holds.
 #[derive(Clone)]

@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use super::coverage::{Coverage, Holding};
 use crate::{BlockId, BlockMeta, Source};
@@ -58,6 +59,15 @@ pub fn superseded<M: Borrow<BlockMeta>>(family: &[M]) -> Vec<Superseded> {
     let mut found: Vec<Superseded> = gone.into_iter().map(found).collect();
     found.sort_unstable();
     found
+}
+
+/// The blocks of a family that hold all that `block` holds: a single one, or the shards that do together; ascending. Those
+/// that are `gone` hold nothing, but tell into which shards they were cut. `None` where something is missing, or where
+/// `block` names no source.
+pub fn holders(block: &BlockMeta, family: &[BlockMeta], gone: &BTreeSet<BlockId>) -> Option<Vec<BlockId>> {
+    let mut coverage = Coverage::of(family);
+    gone.iter().for_each(|block| coverage.remove(*block));
+    coverage.successors(&Holding::new(block))
 }
 
 /// The superfluous blocks of [`superseded`], ascending by id.
@@ -118,6 +128,21 @@ pub(crate) mod tests {
 
     fn ids(blocks: &[BlockMeta]) -> Vec<u64> {
         duplicates(blocks).iter().map(|id| id.unix_ms()).collect()
+    }
+
+    #[test]
+    fn holders_are_not_gone_themselves() {
+        let blocks =
+            [meta(1, 0, 1, &[1]), meta(2, 1, 2, &[2]), meta(3, 0, 2, &[1, 2]), meta(4, 0, 4, &[1, 2, 9])];
+        let found = |block: usize, gone: &[usize]| {
+            let gone = gone.iter().map(|i| blocks[*i].ulid).collect();
+            holders(&blocks[block], &blocks, &gone)
+                .map(|ids| ids.iter().map(|id| id.unix_ms()).collect::<Vec<_>>())
+        };
+        assert_eq!(found(0, &[0]), Some(vec![3]));
+        assert_eq!(found(0, &[0, 2]), Some(vec![4]));
+        assert_eq!(found(0, &[0, 2, 3]), None);
+        assert_eq!(found(3, &[]), None);
     }
 
     #[test]

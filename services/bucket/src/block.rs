@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use tithon_engine::{
     Block, BlockFile, BlockId, BlockMeta, FileRange, LabelRequest, LabelSelect, MappedFile, Select,
@@ -73,7 +72,7 @@ impl Bucket {
     async fn open_remote(&self, meta: Arc<BlockMeta>) -> Result<BucketBlock, BucketError> {
         let block = meta.ulid;
         let path = key(block, "index");
-        let size = self.store().head(&path).await.map_err(BucketError::object(&path))?.size;
+        let size = self.index_bytes(block).await?;
         let index = Object { path, size };
         let header = match self.with_cache(move |cache| cache.header(block)).await.flatten() {
             Some(kept) => kept,
@@ -111,8 +110,8 @@ impl Bucket {
     /// The objects of `chunks/` whose names are numbers, by name.
     async fn segments(&self, block: BlockId) -> Result<Vec<Object>, BucketError> {
         let dir = key(block, "chunks");
-        let listed = self.store().list(Some(&dir)).try_collect::<Vec<_>>().await;
-        let mut listed = listed.map_err(BucketError::object(&dir))?;
+        let list = || self.store().list(Some(&dir)).try_collect::<Vec<_>>();
+        let mut listed = self.retrying(Operation::Iter, list).await.map_err(BucketError::object(&dir))?;
         listed.retain(|object| object.location.filename().is_some_and(|name| name.parse::<u64>().is_ok()));
         listed.sort_by(|a, b| a.location.cmp(&b.location));
         Ok(listed.into_iter().map(|object| Object { path: object.location, size: object.size }).collect())
@@ -199,6 +198,14 @@ impl BucketBlock {
         match &self.source {
             Source::Mapped(block) => Some(block),
             Source::Remote { .. } => None,
+        }
+    }
+
+    /// Sizes of the segments in bytes, in the order that chunk references count them.
+    pub fn segment_sizes(&self) -> Vec<u64> {
+        match &self.source {
+            Source::Mapped(block) => block.segments().iter().map(|bytes| bytes.len() as u64).collect(),
+            Source::Remote { segments, .. } => segments.iter().map(|object| object.size).collect(),
         }
     }
 

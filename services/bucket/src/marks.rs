@@ -43,6 +43,8 @@ pub struct Mark {
     pub time_s: i64,
     /// Why, for programs; deletion marks have none.
     pub reason: String,
+    /// Of a deletion mark: the blocks that hold the data now, where that is why. Thanos neither writes nor reads it.
+    pub replaced_by: Vec<BlockId>,
 }
 
 /// A block that is to be deleted.
@@ -70,6 +72,8 @@ struct Content {
     no_downsample_time: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    replaced_by: Vec<String>,
 }
 
 impl Mark {
@@ -84,6 +88,7 @@ impl Mark {
             no_compact_time: time(MarkKind::NoCompact),
             no_downsample_time: time(MarkKind::NoDownsample),
             reason: (self.kind != MarkKind::Deletion).then(|| self.reason.clone()),
+            replaced_by: self.replaced_by.iter().map(BlockId::to_string).collect(),
         };
         serde_json::to_vec(&content).expect("strings and numbers always serialise")
     }
@@ -120,7 +125,8 @@ impl Bucket {
             return Ok(None);
         };
         let reason = content.reason.unwrap_or_default();
-        Ok(Some(Mark { kind, block, details: content.details, time_s, reason }))
+        let replaced_by = content.replaced_by.iter().filter_map(|id| id.parse().ok()).collect();
+        Ok(Some(Mark { kind, block, details: content.details, time_s, reason, replaced_by }))
     }
 
     /// Writes a mark. One that is there already stays as it is, so that the first time counts; answers whether it was

@@ -83,6 +83,7 @@ async fn deleting_a_block_leaves_what_its_links_point_to() {
         details: String::new(),
         time_s: 1,
         reason: String::new(),
+        replaced_by: vec![],
     };
     bucket.put_mark(&mark).await.unwrap();
     bucket.delete_block(id).await.unwrap();

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use futures::{StreamExt, stream};
-use tithon_bucket::MarkKind;
+use tithon_bucket::{Mark, MarkKind};
 use tithon_engine::BlockId;
 use tithon_engine::plan::group;
 use tracing::info;
@@ -18,13 +18,19 @@ use crate::{CompactError, Compactor};
 const CONCURRENCY: usize = 32;
 
 impl Compactor {
-    /// Deletes the blocks whose mark is older than the delay.
+    /// Deletes the blocks whose mark is older than the delay, unless it was set because others hold their data and these
+    /// are not found.
     pub(crate) async fn delete_marked(&self, view: &View, reporter: &Reporter) {
-        let (now_s, delay_s) = (self.now_ms() / 1000, self.delete_delay_s());
-        let due = view.deletion.values().filter(|mark| now_s.saturating_sub(mark.time_s) > delay_s);
-        let due: Vec<BlockId> =
-            due.map(|mark| mark.block).filter(|block| !self.inner.busy.contains(*block)).collect();
+        let due = view.deletion.values().filter(|mark| self.is_due(mark));
+        let due = due.filter(|mark| !self.inner.busy.contains(mark.block)).collect();
+        let due = self.deletable(due, view).await;
         self.delete_all(due, "marked", reporter).await;
+    }
+
+    /// Whether the delay since the mark is over; without a delay it always is.
+    fn is_due(&self, mark: &Mark) -> bool {
+        let delay_ms = i64::try_from(self.inner.options.delete_delay.as_millis()).unwrap_or(i64::MAX);
+        delay_ms == 0 || self.now_ms().saturating_sub(mark.time_s.saturating_mul(1000)) > delay_ms
     }
 
     /// Deletes blocks without meta.json: those whose deletion was begun, and those that have not changed for long. With
@@ -56,21 +62,16 @@ impl Compactor {
         }
         // Marks are removed last: a block that has one and no meta.json was being deleted.
         let mark = bucket.mark(block, MarkKind::Deletion).await?;
-        let now_ms = self.now_ms();
-        if mark.is_some_and(|mark| (now_ms / 1000).saturating_sub(mark.time_s) > self.delete_delay_s()) {
+        if mark.is_some_and(|mark| self.is_due(&mark)) {
             return Ok(true);
         }
         let born_ms = i64::try_from(block.unix_ms()).unwrap_or(i64::MAX);
         let changed_ms = bucket.last_change_ms(block).await?.unwrap_or(born_ms);
-        Ok(now_ms.saturating_sub(changed_ms) > self.partial_age_ms())
+        Ok(self.now_ms().saturating_sub(changed_ms) > self.partial_age_ms())
     }
 
     fn partial_age_ms(&self) -> i64 {
         i64::try_from(self.inner.options.partial_age.as_millis()).unwrap_or(i64::MAX)
-    }
-
-    fn delete_delay_s(&self) -> i64 {
-        i64::try_from(self.inner.options.delete_delay.as_secs()).unwrap_or(i64::MAX)
     }
 
     async fn delete_all(&self, blocks: Vec<BlockId>, why: &'static str, reporter: &Reporter) {

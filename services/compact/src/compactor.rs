@@ -95,7 +95,31 @@ impl Compactor {
             details: details.to_owned(),
             time_s: self.now_ms() / 1000,
             reason: if kind == MarkKind::Deletion { String::new() } else { reason.as_str().to_owned() },
+            replaced_by: Vec::new(),
         };
+        self.write_mark(mark, reason).await
+    }
+
+    /// Marks a block for deletion because others hold its data; answers whether it had no such mark yet.
+    pub(crate) async fn mark_replaced(
+        &self,
+        block: BlockId,
+        details: &str,
+        by: impl IntoIterator<Item = BlockId>,
+    ) -> Result<bool, CompactError> {
+        let mark = Mark {
+            kind: MarkKind::Deletion,
+            block,
+            details: details.to_owned(),
+            time_s: self.now_ms() / 1000,
+            reason: String::new(),
+            replaced_by: by.into_iter().collect(),
+        };
+        self.write_mark(mark, NoCompactReason::Manual).await
+    }
+
+    async fn write_mark(&self, mark: Mark, reason: NoCompactReason) -> Result<bool, CompactError> {
+        let (block, kind) = (mark.block, mark.kind);
         // A mark is written to its end even if the caller goes away: half the sources marked is worse than all.
         let bucket = self.inner.bucket.clone();
         let written = tokio::spawn(async move { bucket.put_mark(&mark).await });

@@ -15,6 +15,7 @@ use tracing::warn;
 use crate::fault::{Fault, Reporter};
 use crate::metrics::CompactMetrics;
 use crate::source::Obstacle;
+use crate::succession::SOURCE_OF_COMPACTED;
 use crate::view::View;
 use crate::{CompactError, Compactor};
 
@@ -159,7 +160,7 @@ impl Compactor {
                 continue;
             }
             let reason = NoCompactReason::Manual;
-            match self.mark(block.ulid, MarkKind::Deletion, reason, "source of compacted block").await {
+            match self.mark(block.ulid, MarkKind::Deletion, reason, SOURCE_OF_COMPACTED).await {
                 Ok(_) => work.reporter.add(|report| report.marked_for_deletion += 1),
                 Err(error) => work.reporter.unfinished(Some(&work.group.key), &error),
             }

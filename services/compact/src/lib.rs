@@ -12,7 +12,9 @@ mod fault;
 mod state;
 mod view;
 
+mod readback;
 mod source;
+mod succession;
 mod walk;
 
 mod clean;
@@ -33,6 +35,6 @@ pub use crate::api::router;
 pub use crate::compactor::Compactor;
 pub use crate::error::CompactError;
 pub use crate::fault::{Fault, Report};
-pub use crate::options::{CompactorOptions, TimeBound};
+pub use crate::options::{CompactorOptions, TimeBound, Verify};
 pub use crate::run::{RunOptions, run};
 pub use crate::selector::{SelectorError, parse_selector};

@@ -4,17 +4,17 @@ use std::path::Path;
 use std::time::Instant;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use tithon_bucket::MarkKind;
 use tithon_chunks::ErrorKind;
 use tithon_engine::compact::{CompactOptions, compact_split};
-use tithon_engine::plan::{Group, NoCompactReason, mark_cut, mark_merged};
+use tithon_engine::plan::{Group, mark_cut, mark_merged};
 use tithon_engine::{Block, BlockId, BlockMeta};
 use tithon_runtime::Priority;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::fault::Reporter;
 use crate::metrics::CompactMetrics;
 use crate::source::Obstacle;
+use crate::succession::SOURCE_OF_COMPACTED;
 use crate::{CompactError, Compactor};
 
 impl Compactor {
@@ -49,8 +49,8 @@ impl Compactor {
             );
         }
         for source in plan {
-            let reason = NoCompactReason::Manual;
-            match self.mark(source.ulid, MarkKind::Deletion, reason, "source of compacted block").await {
+            let by = made.iter().map(|block| block.ulid);
+            match self.mark_replaced(source.ulid, SOURCE_OF_COMPACTED, by).await {
                 Ok(written) => {
                     inner.metrics.garbage_blocks.inc();
                     reporter.add(|report| report.marked_for_deletion += usize::from(written));
@@ -100,13 +100,14 @@ impl Compactor {
         opening.buffered(self.inner.options.fetch_concurrency.max(1)).try_collect().await
     }
 
-    /// Uploads a block that was made below `dir` and looks whether all of it has arrived.
+    /// Uploads a block that was made below `dir` and reads it back.
     pub(crate) async fn publish(&self, dir: &Path, made: BlockMeta) -> Result<BlockMeta, CompactError> {
         let published = self.publish_together(dir, vec![made.clone()]).await?;
         Ok(published.into_iter().next().unwrap_or(made))
     }
 
-    /// Uploads blocks that were made below `dir`, all metas after everything else, and looks whether all has arrived.
+    /// Uploads blocks that were made below `dir` and reads them back, all metas after everything else. What cannot be read
+    /// back is deleted again.
     pub(crate) async fn publish_together(
         &self,
         dir: &Path,
@@ -118,6 +119,15 @@ impl Compactor {
             let from = dir.join(block.ulid.to_string());
             files.push(bucket.upload_files(&from, block, self.inner.options.transfer).await?);
         }
+        if let Err(error) = self.read_back_all(&made).await {
+            for block in &made {
+                if let Err(error) = bucket.delete_block(block.ulid).await {
+                    // Without meta.json nobody sees it, and it is cleaned as half an upload.
+                    warn!(block = %block.ulid, error = %error, "an upload that is not sound cannot be deleted yet");
+                }
+            }
+            return Err(error);
+        }
         let mut published = Vec::with_capacity(made.len());
         for (block, files) in made.into_iter().zip(files) {
             published.push(bucket.seal_block(block, files).await?);
@@ -126,6 +136,13 @@ impl Compactor {
             bucket.check_files(block).await?;
         }
         Ok(published)
+    }
+
+    async fn read_back_all(&self, made: &[BlockMeta]) -> Result<(), CompactError> {
+        for block in made {
+            self.read_back(block, self.inner.options.verify).await?;
+        }
+        Ok(())
     }
 
     /// Removes what the merge put on local disk.

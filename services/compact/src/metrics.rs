@@ -26,6 +26,7 @@ pub(crate) struct CompactMetrics {
     pub(crate) partial_deletion_attempts: Counter,
     pub(crate) blocks_cleaned: Counter,
     pub(crate) cleanup_failures: Counter,
+    pub(crate) deletions_held_back: Counter,
     pub(crate) blocks_marked: Family<[(&'static str, &'static str); 2], Counter>,
     pub(crate) garbage_blocks: Counter,
     pub(crate) garbage_runs: Counter,
@@ -85,6 +86,7 @@ impl CompactMetrics {
             partial_deletion_attempts: Counter::default(),
             blocks_cleaned: Counter::default(),
             cleanup_failures: Counter::default(),
+            deletions_held_back: Counter::default(),
             blocks_marked: Family::default(),
             garbage_blocks: Counter::default(),
             garbage_runs: Counter::default(),
@@ -180,6 +182,8 @@ impl CompactMetrics {
         add(metrics, "thanos_compact_blocks_cleaned", "Blocks deleted", &self.blocks_cleaned);
         let help = "Blocks that could not be deleted";
         add(metrics, "thanos_compact_block_cleanup_failures", help, &self.cleanup_failures);
+        let help = "Deletions of marked blocks that were put off because no sound block holds their data";
+        add(metrics, "tithon_compact_deletions_held_back", help, &self.deletions_held_back);
         add(metrics, "thanos_compact_blocks_marked", "Marks written", &self.blocks_marked);
         let help = "Blocks marked for deletion because another holds their data";
         add(metrics, "thanos_compact_garbage_collected_blocks", help, &self.garbage_blocks);

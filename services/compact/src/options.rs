@@ -54,6 +54,8 @@ pub struct CompactorOptions {
     pub index_bytes_max: u64,
     /// Every merge of blocks that are no shards makes so many at least, by the hash of the series; 0 and 1 are one.
     pub split_shards: u32,
+    /// What is read back of a block before its sources are marked, and again before they are deleted.
+    pub verify: Verify,
     /// Whether faults in the order of an index's labels are passed over.
     pub accept_malformed_index: bool,
     /// Whether the first fault ends the iteration, as in Thanos.
@@ -89,12 +91,22 @@ impl Default for CompactorOptions {
             transfer: TransferOptions::default(),
             index_bytes_max: 64 << 30,
             split_shards: 0,
+            verify: Verify::Full,
             accept_malformed_index: false,
             halt_on_error: false,
             streaming: false,
             upkeep_interval: Duration::from_secs(5 * 60),
         }
     }
+}
+
+/// How much of a block is read back from the bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// The index and all chunks: their checksums, and how many chunks and samples there are.
+    Full,
+    /// The index alone.
+    Index,
 }
 
 /// A point in time, fixed or moving with the clock. Milliseconds.

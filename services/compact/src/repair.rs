@@ -3,13 +3,13 @@
 
 use std::time::Instant;
 
-use tithon_bucket::MarkKind;
 use tithon_engine::compact::{CompactOptions, compact};
-use tithon_engine::plan::{Group, NoCompactReason, Shard};
+use tithon_engine::plan::{Group, Shard};
 use tithon_engine::{Block, BlockMeta, Source};
 use tithon_runtime::Priority;
 use tracing::info;
 
+use crate::succession::SOURCE_OF_REPAIRED;
 use crate::{CompactError, Compactor};
 
 impl Compactor {
@@ -47,8 +47,7 @@ impl Compactor {
             shard.attach(&mut made);
         }
         let uploaded = self.publish(&dir, made).await?;
-        let reason = NoCompactReason::Manual;
-        self.mark(broken.ulid, MarkKind::Deletion, reason, "source of repaired block").await?;
+        self.mark_replaced(broken.ulid, SOURCE_OF_REPAIRED, [uploaded.ulid]).await?;
         info!(block = %uploaded.ulid, source = %broken.ulid, took = ?begin.elapsed(), "repaired block");
         Ok(uploaded)
     }

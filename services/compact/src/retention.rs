@@ -9,6 +9,7 @@ use tithon_engine::plan::{NoCompactReason, expired};
 use tithon_engine::{BlockId, BlockMeta, Resolution};
 
 use crate::fault::{Fault, Reporter};
+use crate::succession::OUTDATED;
 use crate::view::View;
 use crate::{CompactError, Compactor};
 
@@ -62,7 +63,7 @@ impl Compactor {
                     }
                     covers(successor, block)?;
                 }
-                self.mark(found.block, MarkKind::Deletion, NoCompactReason::Manual, "outdated block").await
+                self.mark_replaced(found.block, OUTDATED, found.by.iter().copied()).await
             };
             match result.await {
                 Ok(written) => {
@@ -81,10 +82,6 @@ impl Compactor {
             metrics.garbage_failures.inc();
         }
         metrics.garbage_seconds.observe(begin.elapsed().as_secs_f64());
-    }
-
-    async fn check_successor(&self, successor: &BlockMeta) -> Result<(), CompactError> {
-        Ok(self.inner.bucket.check_files(successor).await?)
     }
 }
 

@@ -161,19 +161,73 @@ impl Compactor {
             IndexHealth::check(&index, min, max).map_err(walk)
         };
         let health = self.inner.cpu.run(Priority::Background, check).await.map_err(CompactError::from)?;
-        if self.inner.options.accept_malformed_index {
-            return Ok(());
-        }
         self.judge_made(id, &health.map_err(Obstacle::plan)?)
     }
 
-    /// Whether a block that was made may be uploaded.
+    /// Whether a block that was made may be uploaded. Label names that do not ascend are all that
+    /// `accept_malformed_index` lets pass, as in a source.
     pub(crate) fn judge_made(&self, id: BlockId, health: &IndexHealth) -> Result<(), Obstacle> {
-        let sound = !health.is_faulty() && health.duplicated_chunks == 0;
-        if sound || self.inner.options.accept_malformed_index {
+        let mut counted = *health;
+        if self.inner.options.accept_malformed_index {
+            counted.out_of_order_labels = 0;
+        }
+        if !counted.is_faulty() && counted.duplicated_chunks == 0 {
             return Ok(());
         }
         let what = format!("the block that was made is not sound: {health:?}");
         Err(Obstacle::plan(CompactError::Unhealthy { block: id, what }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+    use tithon_bucket::Bucket;
+    use tithon_runtime::{Cpu, Metrics, Shutdown};
+
+    use super::*;
+    use crate::CompactorOptions;
+
+    fn health(change: impl FnOnce(&mut IndexHealth)) -> IndexHealth {
+        let mut health = IndexHealth { series: 1, chunks: 1, ..IndexHealth::default() };
+        change(&mut health);
+        health
+    }
+
+    /// With `--debug.accept-malformed-index` only the order of labels may be wrong, in a source and in what is made.
+    #[tokio::test]
+    async fn accepting_a_malformed_index_hides_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = CompactorOptions {
+            data_dir: dir.path().to_owned(),
+            accept_malformed_index: true,
+            ..CompactorOptions::default()
+        };
+        let bucket = Bucket::from_store(Arc::new(InMemory::new()), "");
+        let (cpu, metrics) = (Cpu::new(1).unwrap(), Metrics::new("0"));
+        let compactor = Compactor::new(bucket, options, cpu, &metrics, Shutdown::default(), true);
+        let from = tithon_testdata::shared("testdata/field/encoding-0/01HWRY2K800000000000000034");
+        let meta = BlockMeta::parse(&std::fs::read(from.join("meta.json")).unwrap()).unwrap();
+        let judged = |health: IndexHealth| {
+            (compactor.judge(&meta, &health).is_ok(), compactor.judge_made(meta.ulid, &health).is_ok())
+        };
+        assert_eq!(judged(health(|h| h.out_of_order_labels = 1)), (true, true));
+        assert_eq!(judged(health(|h| h.out_of_order_chunks = 1)), (false, false));
+        assert_eq!(judged(health(|h| h.outside_chunks = 1)), (false, false));
+        assert_eq!(judged(health(|h| h.issue_347_outside_chunks = 1)), (false, false));
+        assert_eq!(judged(health(|h| h.duplicated_chunks = 1)), (true, false));
+        // What was made cannot be read.
+        let made = dir.path().join(meta.ulid.to_string());
+        std::fs::create_dir_all(&made).unwrap();
+        std::fs::copy(from.join("meta.json"), made.join("meta.json")).unwrap();
+        let mut index = std::fs::read(from.join("index")).unwrap();
+        std::fs::write(made.join("index"), &index).unwrap();
+        assert!(compactor.check_made(dir.path(), &meta).await.is_ok());
+        let series = IndexReader::open(index.clone().into()).unwrap().header().series_bounds();
+        index[series.start as usize + 20] ^= 1;
+        std::fs::write(made.join("index"), &index).unwrap();
+        assert!(compactor.check_made(dir.path(), &meta).await.is_err());
     }
 }

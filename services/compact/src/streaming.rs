@@ -85,22 +85,18 @@ impl Compactor {
     async fn walk_remote(&self, block: &Arc<BucketBlock>) -> Result<IndexHealth, CompactError> {
         let (block, runtime) = (Arc::clone(block), Handle::current());
         let work = move || walk(&block, |ranges| runtime.block_on(block.fetch(ranges)));
-        self.inner.cpu.run_waiting(work).await?
+        Ok(self.inner.cpu.run_waiting(work).await??.0)
     }
 
-    /// Looks through all that was written, and only then makes blocks of it, one by one.
+    /// Reads back all that was written, and only then makes blocks of it, one by one.
     async fn seal_all(
         &self,
         made: Vec<(Vec<File>, BlockMeta)>,
         sealed: &mut Vec<BlockMeta>,
     ) -> Result<(), Obstacle> {
         let bucket = &self.inner.bucket;
-        // Without meta.json it is no block yet that could be mapped.
-        let remote = bucket.clone().by_ranges();
         for (_, meta) in &made {
-            let written = remote.open_block(Arc::new(meta.clone())).await.map_err(CompactError::from);
-            let written = Arc::new(written.map_err(Obstacle::plan)?);
-            let health = self.walk_remote(&written).await.map_err(Obstacle::plan)?;
+            let health = self.read_back(meta, self.inner.options.verify).await.map_err(Obstacle::passing)?;
             self.judge_made(meta.ulid, &health)?;
         }
         for (files, meta) in made {

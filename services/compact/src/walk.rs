@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use tithon_bucket::{BucketBlock, BucketError};
-use tithon_chunks::TimeRange;
+use tithon_chunks::{ChunkRef, TimeRange};
 use tithon_engine::{BlockFile, FileRange};
 use tithon_index::{IndexError, IndexHealth, PostingsPlan, SeriesDecoder, SeriesEntry};
 
@@ -15,11 +15,22 @@ const ENTRY_BYTES: u64 = 1 << 20;
 /// An entry that is longer still is read so far.
 const LONG_ENTRY_BYTES: u64 = 64 << 20;
 
-/// Walks all series. Fails at once on what `IndexHealth::check` fails on.
+/// A sum over the places of chunks: equal sets of places have equal sums, in whatever order they are added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RefSum(u64);
+
+impl RefSum {
+    pub(crate) fn add(&mut self, chunk: ChunkRef) {
+        let mixed = chunk.0.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = self.0.wrapping_add((mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93));
+    }
+}
+
+/// Walks all series; answers with the places of their chunks too. Fails at once on what `IndexHealth::check` fails on.
 pub(crate) fn walk(
     block: &BucketBlock,
     fetch: impl Fn(&[FileRange]) -> Result<Vec<Bytes>, BucketError>,
-) -> Result<IndexHealth, CompactError> {
+) -> Result<(IndexHealth, RefSum), CompactError> {
     let failed = |source| CompactError::Walk { block: block.id(), source };
     let header = block.header();
     let plan = PostingsPlan::new(header, &[], 0).map_err(failed)?;
@@ -29,7 +40,7 @@ pub(crate) fn walk(
     let postings = plan.resolve(&fetch(&ranges)?).map_err(failed)?;
     let read = |start, len| -> Result<Bytes, CompactError> { Ok(fetch(&[range(start, len)])?.remove(0)) };
     let (mut entry, mut decoder) = (SeriesEntry::default(), SeriesDecoder::new(header));
-    let (mut health, mut last) = (IndexHealth::default(), None);
+    let (mut health, mut refs, mut last) = (IndexHealth::default(), RefSum::default(), None);
     let (mut window, mut at) = (Bytes::new(), 0u64);
     let (min, max) = (block.meta().min_time, block.meta().max_time);
     for id in postings.iter() {
@@ -57,7 +68,8 @@ pub(crate) fn walk(
         health.series += 1;
         health.out_of_order_labels += u64::from(!labels.is_sorted_by(|a, b| a.0 < b.0));
         health.count_chunks(&entry.chunks, min, max);
+        entry.chunks.iter().for_each(|chunk| refs.add(chunk.chunk_ref));
         last = Some(labels);
     }
-    Ok(health)
+    Ok((health, refs))
 }

@@ -5,6 +5,7 @@ mod hints;
 mod labels;
 mod matcher;
 mod series;
+mod shard;
 
 pub use chunk::{
     aggr_chunk, check_aggregates, chunk_from_wire, chunk_to_wire, encoding_from_wire, encoding_to_wire,
@@ -13,6 +14,7 @@ pub use hints::{Hint, hint_from_any, hint_to_any};
 pub use labels::{label_set, labels_from_wire, labels_to_wire};
 pub use matcher::{matcher_from_wire, matcher_to_wire, matchers_from_wire};
 pub use series::series_to_wire;
+pub use shard::{shard_from_wire, shard_to_wire};
 
 use tithon_chunks::{ChunkError, Encoding, ErrorKind};
 use tithon_index::MatcherError;

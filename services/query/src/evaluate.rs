@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tithon_chunks::{EncodedChunk, Encoding, ErrorKind, TimeRange, Timestamp};
-use tithon_engine::SelectedSeries;
 use tithon_engine::dedup::ReadError;
+use tithon_engine::{SelectedSeries, SeriesShard};
 use tithon_promql::{
     Analysis, Charge, EvalContext, MatrixSeries, Options, OverBudget, Prepared, QueryError, QueryResult,
     Sample, SelectInput, SelectSpec, TimeParams, Value, VectorSample, Watch,
@@ -30,6 +30,8 @@ pub(crate) struct Query {
     /// The coarsest resolution that may answer.
     pub(crate) max_resolution_ms: i64,
     pub(crate) scope: Scope,
+    /// The part of all series that is read, where a query frontend cut the query.
+    pub(crate) shard: Option<SeriesShard>,
     /// Whether the costs of the operators are wanted.
     pub(crate) analyze: bool,
 }
@@ -249,6 +251,7 @@ fn series_request(spec: &SelectSpec, query: &Query, purpose: &Purpose) -> Series
         max_resolution_ms: resolution_for(spec, query.max_resolution_ms),
         aggregates: purpose.aggregates(),
         without_labels: query.replica_labels.clone(),
+        shard: query.shard.clone(),
         limit: 0,
     }
 }

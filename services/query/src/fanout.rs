@@ -12,6 +12,7 @@ pub(crate) mod wire;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tithon_chunks::TimeRange;
 use tithon_index::{Labels, Matcher};
 
@@ -34,19 +35,38 @@ pub enum Source {
     Remote(Arc<Endpoint>),
 }
 
-/// All sources of a querier.
+/// All sources of a querier; which ones may change while requests are under way.
 pub(crate) struct Fanout {
-    sources: Vec<Source>,
+    sources: ArcSwap<Vec<Source>>,
 }
 
 impl Fanout {
     pub(crate) fn new(sources: Vec<Source>) -> Fanout {
-        Fanout { sources }
+        Fanout { sources: ArcSwap::from_pointee(sources) }
+    }
+
+    /// The sources as they are now.
+    fn sources(&self) -> Arc<Vec<Source>> {
+        self.sources.load_full()
+    }
+
+    /// From now on requests ask these; those under way go on with the sources that they began with.
+    pub(crate) fn set_sources(&self, sources: Vec<Source>) {
+        self.sources.store(Arc::new(sources));
+    }
+
+    /// The endpoint at an address, if it is among the sources.
+    pub(crate) fn endpoint(&self, address: &str) -> Option<Arc<Endpoint>> {
+        self.sources().iter().find_map(|source| match source {
+            Source::Remote(endpoint) if endpoint.address() == address => Some(Arc::clone(endpoint)),
+            _ => None,
+        })
     }
 
     /// Asks every endpoint what it holds, all at once.
     pub(crate) async fn refresh(&self) {
-        let endpoints = self.sources.iter().filter_map(|source| match source {
+        let sources = self.sources();
+        let endpoints = sources.iter().filter_map(|source| match source {
             Source::Remote(endpoint) => Some(endpoint.refresh()),
             Source::Local(_) => None,
         });
@@ -55,7 +75,7 @@ impl Fanout {
 
     /// What the sources hold: local ones, and endpoints that have answered at least once.
     pub(crate) fn infos(&self) -> Vec<SourceInfo> {
-        self.sources
+        self.sources()
             .iter()
             .filter_map(|source| match source {
                 Source::Local(local) => Some(local.info()),
@@ -63,32 +83,31 @@ impl Fanout {
             })
             .collect()
     }
+}
 
-    /// The sources that may hold series of `range` that satisfy `matchers`, and whose address satisfies one of the
-    /// sets of `store_matchers`, if there are any.
-    fn candidates(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-        store_matchers: &[Vec<Matcher>],
-    ) -> Vec<&Source> {
-        self.sources
-            .iter()
-            .filter(|source| {
-                let (info, address) = match source {
-                    Source::Local(local) => (Some(local.info()), None),
-                    Source::Remote(endpoint) => (endpoint.info(), Some(endpoint.address())),
-                };
-                let may_hold = info.is_none_or(|info| {
-                    range.min <= info.range.max
-                        && range.max >= info.range.min
-                        && may_match(matchers, &info.label_sets)
-                });
-                may_hold
-                    && (store_matchers.is_empty() || store_matchers.iter().any(|set| accepts(set, address)))
-            })
-            .collect()
-    }
+/// The sources that may hold series of `range` that satisfy `matchers`, and whose address satisfies one of the sets of
+/// `store_matchers`, if there are any.
+fn candidates<'a>(
+    sources: &'a [Source],
+    matchers: &[Matcher],
+    range: TimeRange,
+    store_matchers: &[Vec<Matcher>],
+) -> Vec<&'a Source> {
+    sources
+        .iter()
+        .filter(|source| {
+            let (info, address) = match source {
+                Source::Local(local) => (Some(local.info()), None),
+                Source::Remote(endpoint) => (endpoint.info(), Some(endpoint.address())),
+            };
+            let may_hold = info.is_none_or(|info| {
+                range.min <= info.range.max
+                    && range.max >= info.range.min
+                    && may_match(matchers, &info.label_sets)
+            });
+            may_hold && (store_matchers.is_empty() || store_matchers.iter().any(|set| accepts(set, address)))
+        })
+        .collect()
 }
 
 /// Whether one of the label sets contradicts no matcher; a source without label sets may hold anything.

@@ -184,7 +184,7 @@ impl Info for QueryService {
         let store = StoreInfo {
             min_time: min.unwrap_or(i64::MIN),
             max_time: max.unwrap_or(i64::MAX),
-            supports_sharding: false,
+            supports_sharding: true,
             supports_without_replica_labels: true,
             tsdb_infos: tsdb_infos
                 .iter()

@@ -4,6 +4,7 @@
 //! the CPU pool; [`router`] is its HTTP API, that of Prometheus or of Thanos by [`Dialect`], [`grpc_routes`] its StoreAPI.
 
 mod api;
+mod discovery;
 mod error;
 mod evaluate;
 mod fanout;
@@ -17,6 +18,7 @@ mod params;
 mod service;
 
 pub use crate::api::router;
+pub use crate::discovery::{Discovery, DnsName, EndpointAddress};
 pub use crate::error::{ApiError, ErrorType};
 pub use crate::fanout::{
     Aggregate, Endpoint, EndpointError, LabelsRequest, LocalPart, LocalSource, SeriesRequest, Source,

@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 use tithon_promql::Budget;
 use tithon_runtime::{Cpu, Metrics, Shutdown};
 use tokio::sync::Semaphore;
+use tracing::warn;
 
-use crate::fanout::{Fanout, Source, SourceInfo};
+use crate::discovery::Discovery;
+use crate::fanout::{Endpoint, EndpointError, Fanout, Source, SourceInfo};
 use crate::metrics::QueryMetrics;
 use crate::options::QueryOptions;
 
@@ -64,6 +66,25 @@ impl QueryService {
                 () = tokio::time::sleep(REFRESH_INTERVAL) => self.refresh().await,
             }
         }
+    }
+
+    /// Looks the names up once: from now on the sources are `fixed` and the endpoints that `discovery` finds, which
+    /// `connect` makes of addresses that are new.
+    pub async fn discover(
+        &self,
+        fixed: &[Source],
+        discovery: &mut Discovery,
+        connect: impl Fn(&str) -> Result<Endpoint, EndpointError>,
+    ) {
+        let mut sources = fixed.to_vec();
+        for address in discovery.resolve(self.inner.options.info_timeout).await {
+            let known = self.inner.fanout.endpoint(&address).map(Ok);
+            match known.unwrap_or_else(|| connect(&address).map(Arc::new)) {
+                Ok(endpoint) => sources.push(Source::Remote(endpoint)),
+                Err(error) => warn!(address, error = %error, "a found address is left out"),
+            }
+        }
+        self.inner.fanout.set_sources(sources);
     }
 
     /// What the sources hold, as far as they have answered.

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use tithon_bucket::BucketBlock;
-use tithon_engine::{FileRange, Select, SelectedSeries, Step};
+use tithon_engine::{FileRange, Select, SelectedSeries, SeriesShard, Step};
+use tithon_index::Labels;
 use tithon_proto::{check_aggregates, thanos::Aggr};
 use tithon_runtime::{Cpu, Priority};
 use tokio::sync::mpsc::Sender;
 
+use crate::StoreError;
 use crate::shape::Reorder;
-use crate::{Shard, StoreError};
 
 /// What one request may select over all blocks, and how much it has.
 #[derive(Debug, Default)]
@@ -29,14 +30,20 @@ impl Budget {
     }
 
     fn take(&self, series: &[SelectedSeries]) -> Result<(), StoreError> {
-        let spend = |what, spent: &AtomicU64, n: u64, limit: u64| {
-            let got = spent.fetch_add(n, Ordering::Relaxed) + n;
-            if limit > 0 && got > limit { Err(StoreError::Limit { what, limit, got }) } else { Ok(()) }
-        };
-        spend("series", &self.series, series.len() as u64, self.series_max)?;
+        self.take_series(series.len())?;
         let chunks: usize = series.iter().map(|s| s.chunks.len()).sum();
-        spend("chunks", &self.chunks, chunks as u64, self.chunks_max)
+        spend("chunks", &self.chunks, chunks, self.chunks_max)
     }
+
+    /// Counts series of which only labels are read.
+    pub(crate) fn take_series(&self, n: usize) -> Result<(), StoreError> {
+        spend("series", &self.series, n, self.series_max)
+    }
+}
+
+fn spend(what: &'static str, spent: &AtomicU64, n: usize, limit: u64) -> Result<(), StoreError> {
+    let got = spent.fetch_add(n as u64, Ordering::Relaxed) + n as u64;
+    if limit > 0 && got > limit { Err(StoreError::Limit { what, limit, got }) } else { Ok(()) }
 }
 
 /// The selection from one block, up to series as they are sent.
@@ -44,102 +51,139 @@ pub(crate) struct BlockJob {
     pub(crate) block: Arc<BucketBlock>,
     pub(crate) select: Select,
     pub(crate) reorder: Reorder,
-    pub(crate) shard: Option<Shard>,
+    pub(crate) shard: Option<SeriesShard>,
     pub(crate) aggregates: Arc<[Aggr]>,
     pub(crate) budget: Arc<Budget>,
     /// How many more series are wanted.
     pub(crate) left: usize,
 }
 
+/// What comes of a block. The end is always said: a channel that closes without it has lost its sender.
+pub(crate) enum Part {
+    /// The next series.
+    Series(Vec<SelectedSeries>),
+    /// The last part, in place of a series whose labels are known, or of all that would follow.
+    Fault(Option<Labels>, StoreError),
+    /// The last part of a block that was read as far as wanted.
+    End,
+}
+
 enum Outcome {
     Fetch(Vec<FileRange>),
-    Series(Vec<SelectedSeries>),
-    /// The last series of the block.
-    Last(Vec<SelectedSeries>),
+    /// Series, and what follows them if they are the last ones.
+    Series(Vec<SelectedSeries>, Option<Part>),
 }
 
 impl BlockJob {
     /// Sends the block's series in order until they end, one fails, or nobody listens.
-    pub(crate) async fn drive(self, cpu: Cpu, out: Sender<Result<Vec<SelectedSeries>, StoreError>>) {
+    pub(crate) async fn drive(self, cpu: Cpu, out: Sender<Part>) {
         let (mut job, mut fetched) = (self, Vec::new());
         loop {
-            let given = std::mem::take(&mut fetched);
+            let (block, given) = (job.block.id(), std::mem::take(&mut fetched));
             let step = cpu.run(Priority::Query, move || {
                 let outcome = job.advance(given);
                 (job, outcome)
             });
-            let outcome = match step.await {
+            let (series, last) = match step.await {
                 Ok((same, outcome)) => {
                     job = same;
-                    outcome
-                }
-                Err(error) => return drop(out.send(Err(error.into())).await),
-            };
-            let sent = match outcome {
-                Ok(Outcome::Fetch(ranges)) => match job.block.fetch(&ranges).await {
-                    Ok(bytes) => {
-                        fetched = bytes;
-                        continue;
+                    match outcome {
+                        Outcome::Series(series, last) => (series, last),
+                        Outcome::Fetch(ranges) => match job.block.fetch(&ranges).await {
+                            Ok(bytes) => {
+                                fetched = bytes;
+                                continue;
+                            }
+                            Err(error) => (Vec::new(), Some(Part::Fault(None, error.into()))),
+                        },
                     }
-                    Err(error) => out.send(Err(error.into())).await.and(Ok(false)),
-                },
-                Ok(Outcome::Series(series)) => out.send(Ok(series)).await.and(Ok(true)),
-                Ok(Outcome::Last(series)) => out.send(Ok(series)).await.and(Ok(false)),
-                Err(error) => out.send(Err(error)).await.and(Ok(false)),
+                }
+                Err(source) => {
+                    let fault = Part::Fault(None, StoreError::Reader { block, source });
+                    return drop(out.send(fault).await);
+                }
             };
-            if !matches!(sent, Ok(true)) {
+            if !series.is_empty() && out.send(Part::Series(series)).await.is_err() {
                 return;
+            }
+            if let Some(last) = last {
+                return drop(out.send(last).await);
             }
         }
     }
 
     /// Goes on until there are series to send or bytes to wait for.
-    fn advance(&mut self, mut fetched: Vec<Bytes>) -> Result<Outcome, StoreError> {
-        let mut ready = Vec::new();
+    fn advance(&mut self, mut fetched: Vec<Bytes>) -> Outcome {
         loop {
-            match self.select.step(std::mem::take(&mut fetched))? {
-                Step::Fetch(ranges) => match self.block.mapped() {
-                    Some(block) => fetched = block.read(&ranges)?,
-                    None => return Ok(Outcome::Fetch(ranges)),
+            let step = self.select.step(std::mem::take(&mut fetched));
+            // What the step made of mapped bytes counts only while the files are whole.
+            if let Err(error) = self.block.check() {
+                return Outcome::Series(Vec::new(), Some(Part::Fault(None, error.into())));
+            }
+            let mut ready = Vec::new();
+            match step {
+                // Without ranges it is a pause in long work, for others to get their turn.
+                Ok(Step::Fetch(ranges)) => match self.block.mapped().filter(|_| !ranges.is_empty()) {
+                    Some(block) => match block.read(&ranges) {
+                        Ok(bytes) => fetched = bytes,
+                        Err(error) => return self.fail(error.into()),
+                    },
+                    None => return Outcome::Fetch(ranges),
                 },
-                Step::Batch(batch) => {
-                    self.budget.take(&batch.series)?;
-                    for series in batch.series {
-                        self.check(&series)?;
-                        self.reorder.push(series, &mut ready);
+                Ok(Step::Batch(batch)) => {
+                    if let Err(error) = self.budget.take(&batch.series) {
+                        return Outcome::Series(ready, Some(Part::Fault(None, error)));
                     }
-                    self.keep_wanted(&mut ready);
-                    if self.left == 0 {
-                        return Ok(Outcome::Last(ready));
-                    }
-                    if !ready.is_empty() {
-                        return Ok(Outcome::Series(ready));
+                    batch.series.into_iter().for_each(|series| self.reorder.push(series, &mut ready));
+                    let last = self.keep_wanted(&mut ready);
+                    if last.is_some() || !ready.is_empty() {
+                        return Outcome::Series(ready, last);
                     }
                 }
-                Step::Done => {
+                Ok(Step::Done) => {
                     self.reorder.finish(&mut ready);
-                    self.keep_wanted(&mut ready);
-                    return Ok(Outcome::Last(ready));
+                    let last = self.keep_wanted(&mut ready).unwrap_or(Part::End);
+                    return Outcome::Series(ready, Some(last));
                 }
+                Err(error) => return self.fail(error.into()),
             }
         }
     }
 
-    fn check(&self, series: &SelectedSeries) -> Result<(), StoreError> {
-        for chunk in &series.chunks {
-            check_aggregates(chunk, &self.aggregates)
-                .map_err(|source| StoreError::Chunk { block: self.block.id(), source })?;
+    /// The series held back, and the fault in the place of the series that has it where that place is known.
+    fn fail(&mut self, error: StoreError) -> Outcome {
+        let mut ready = Vec::new();
+        let at = error.series().and_then(|labels| self.reorder.place_of(labels));
+        self.reorder.finish(&mut ready);
+        if let Some(at) = &at {
+            ready.retain(|series| series.labels < *at);
         }
-        Ok(())
+        let last = self.keep_wanted(&mut ready).unwrap_or(Part::Fault(at, error));
+        Outcome::Series(ready, Some(last))
     }
 
-    /// Leaves those of the shard, and no more than are wanted.
-    fn keep_wanted(&mut self, series: &mut Vec<SelectedSeries>) {
+    /// Leaves those of the shard, no more than are wanted, and none from the first on that cannot be sent. Answers with
+    /// what follows when there is nothing more to read.
+    fn keep_wanted(&mut self, series: &mut Vec<SelectedSeries>) -> Option<Part> {
         if let Some(shard) = &self.shard {
             let mut buffer = Vec::new();
             series.retain(|s| shard.holds(&s.labels, &mut buffer));
         }
         series.truncate(self.left);
+        let fault = series.iter().enumerate().find_map(|(i, series)| Some((i, self.fault(series)?)));
+        if let Some((i, error)) = fault {
+            let at = series[i].labels.clone();
+            series.truncate(i);
+            return Some(Part::Fault(Some(at), error));
+        }
         self.left -= series.len();
+        (self.left == 0).then_some(Part::End)
+    }
+
+    /// Why a series cannot be sent.
+    fn fault(&self, series: &SelectedSeries) -> Option<StoreError> {
+        let checked = series.chunks.iter().try_for_each(|chunk| check_aggregates(chunk, &self.aggregates));
+        let (block, labels) = (self.block.id(), || series.labels.clone());
+        checked.err().map(|source| StoreError::Chunk { block, labels: labels(), source })
     }
 }

@@ -1,8 +1,11 @@
 //! Why a request cannot be answered.
 
+use std::time::Duration;
+
 use tithon_bucket::BucketError;
 use tithon_chunks::ErrorKind;
 use tithon_engine::{BlockError, BlockId};
+use tithon_index::{Labels, MatcherError};
 use tithon_proto::ConvertError;
 use tithon_runtime::RuntimeError;
 
@@ -24,10 +27,15 @@ pub enum StoreError {
         reason: String,
     },
     /// A downsampled chunk lacks an aggregate that was asked for, or has an encoding that cannot be sent.
-    #[error("receive series from {block}: load chunks: populate chunk: {source}")]
+    #[error(
+        "receive series from {block}: load chunks: populate chunk: {source}{}",
+        in_series(source, labels)
+    )]
     Chunk {
         /// The block.
         block: BlockId,
+        /// The series, with the labels it is sent with.
+        labels: Labels,
         /// What is wrong.
         source: ConvertError,
     },
@@ -57,9 +65,43 @@ pub enum StoreError {
         /// How many there are at least.
         got: u64,
     },
+    /// What reads a block failed, as by a panic.
+    #[error("block {block}: its reader failed: {source}")]
+    Reader {
+        /// The block.
+        block: BlockId,
+        /// What happened.
+        source: RuntimeError,
+    },
+    /// What reads a block ended before the block did, as by a panic.
+    #[error("block {block}: its reader ended before the block did")]
+    ReaderLost {
+        /// The block.
+        block: BlockId,
+    },
+    /// What makes an answer ended before the answer did, as by a panic.
+    #[error("the answer was broken off before its end")]
+    BrokenOff,
+    /// The reader of an answer took nothing for so long that the answer was given up.
+    #[error("the answer was given up: its reader took nothing for {:.1} s", after.as_secs_f64())]
+    Stalled {
+        /// The time that it was waited for.
+        after: Duration,
+    },
+    /// The regular expressions of a request are too large.
+    #[error(transparent)]
+    Patterns(#[from] MatcherError),
     /// The CPU pool failed.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+}
+
+/// The series of a damaged chunk; of a missing aggregate Thanos's text is kept.
+fn in_series(source: &ConvertError, labels: &Labels) -> String {
+    match source {
+        ConvertError::NoAggregate(_) => String::new(),
+        _ => format!(", in series {labels}"),
+    }
 }
 
 impl StoreError {
@@ -71,17 +113,32 @@ impl StoreError {
             StoreError::NotServed { .. } => ErrorKind::Corrupt,
             StoreError::Chunk { source, .. } => source.kind(),
             StoreError::Request { .. } | StoreError::Negative { .. } => ErrorKind::Invalid,
-            StoreError::Limit { .. } => ErrorKind::LimitExceeded,
-            StoreError::Runtime(error) => error.kind(),
+            StoreError::Limit { .. } | StoreError::Stalled { .. } => ErrorKind::LimitExceeded,
+            StoreError::Patterns(error) => error.kind(),
+            StoreError::ReaderLost { .. } | StoreError::BrokenOff => ErrorKind::Internal,
+            StoreError::Runtime(error) | StoreError::Reader { source: error, .. } => error.kind(),
         }
     }
 
     /// Whether the fault lies in one block, so that an answer from the others is still worth something.
     pub(crate) fn spares_other_blocks(&self) -> bool {
         match self {
-            StoreError::Bucket(_) | StoreError::Block(_) | StoreError::NotServed { .. } => true,
-            StoreError::Chunk { source, .. } => matches!(source, ConvertError::Chunk(_)),
+            StoreError::Bucket(_)
+            | StoreError::Block(_)
+            | StoreError::NotServed { .. }
+            | StoreError::Reader { .. }
+            | StoreError::ReaderLost { .. } => true,
+            StoreError::Chunk { source, .. } => !matches!(source, ConvertError::NoAggregate(_)),
             _ => false,
+        }
+    }
+
+    /// The labels, as the index has them, of the series that is at fault, where one is.
+    pub(crate) fn series(&self) -> Option<&Labels> {
+        match self {
+            StoreError::Block(error) => error.series(),
+            StoreError::Bucket(error) => error.series(),
+            _ => None,
         }
     }
 }

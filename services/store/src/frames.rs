@@ -1,13 +1,109 @@
 //! From series to the frames of an answer.
 
+use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt};
+use tithon_bucket::BucketBlock;
 use tithon_engine::SeriesBatch;
 use tithon_proto::thanos::Aggr;
 use tithon_proto::{ConvertError, SeriesFrame, append_series};
+use tithon_runtime::to_status;
+use tonic::Status;
 
-use crate::Selected;
+use crate::outlet::{Lease, SelectStream, Selected};
+use crate::service::series_status;
+
+/// The frames of an answer. Bytes leave only after the files that they were copied from were found whole.
+pub(crate) fn frames(parts: SelectStream, framer: Framer) -> BoxStream<'static, Result<SeriesFrame, Status>> {
+    let (lease, ready, broken) = (parts.lease(), VecDeque::new(), Vec::new());
+    let answer = Answer { lease, parts, framer, ready, broken, ended: false };
+    stream::unfold(answer, |mut answer| async { answer.next().await.map(|frame| (frame, answer)) }).boxed()
+}
+
+/// An answer on its way to the wire.
+struct Answer {
+    parts: SelectStream,
+    lease: Lease,
+    framer: Framer,
+    ready: VecDeque<SeriesFrame>,
+    /// Blocks whose chunks do not count any more.
+    broken: Vec<Arc<BucketBlock>>,
+    ended: bool,
+}
+
+impl Answer {
+    async fn next(&mut self) -> Option<Result<SeriesFrame, Status>> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                return Some(Ok(frame));
+            }
+            if self.ended {
+                return None;
+            }
+            let taken = match self.parts.next().await {
+                Some(part) => part.map_err(series_status).and_then(|part| self.take(part)),
+                None => {
+                    self.ended = true;
+                    self.ready.extend(self.framer.finish());
+                    Ok(())
+                }
+            };
+            if let Err(status) = taken {
+                (self.ended, self.ready) = (true, VecDeque::new());
+                return Some(Err(status));
+            }
+        }
+    }
+
+    /// Makes frames of a part.
+    fn take(&mut self, mut part: Selected) -> Result<(), Status> {
+        if let Selected::Series(batch) = &mut part {
+            self.discard_broken(batch)?;
+        }
+        self.push(&part)?;
+        // The bytes have been copied: they count when the files are still whole.
+        if let Selected::Series(batch) = &part {
+            let holds = |block: &BucketBlock| {
+                batch.series.iter().flat_map(|series| &series.chunks).any(|chunk| block.holds(&chunk.data))
+            };
+            let broken = self.lease.broken(&self.broken).into_iter().find(|(block, _)| holds(block));
+            if let Some((_, error)) = broken {
+                return Err(series_status(error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes out chunks of blocks with a file that was cut, and series of which nothing is left.
+    fn discard_broken(&mut self, batch: &mut SeriesBatch) -> Result<(), Status> {
+        for (block, error) in self.lease.broken(&self.broken) {
+            if self.lease.aborts() {
+                return Err(series_status(error));
+            }
+            tracing::warn!(kind = ?error.kind(), error = %error, "block left out of an answer");
+            self.push(&Selected::Warning(error.to_string()))?;
+            self.broken.push(block);
+        }
+        if !self.broken.is_empty() {
+            let is_broken = |chunk: &[u8]| self.broken.iter().any(|block| block.holds(chunk));
+            batch.series.retain_mut(|series| {
+                let had_chunks = !series.chunks.is_empty();
+                series.chunks.retain(|chunk| !is_broken(&chunk.data));
+                !had_chunks || !series.chunks.is_empty()
+            });
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, part: &Selected) -> Result<(), Status> {
+        let frames = self.framer.push(part).map_err(|error| to_status(error.kind(), error.to_string()))?;
+        self.ready.extend(frames);
+        Ok(())
+    }
+}
 
 /// Collects series into frames of the size that a request asks for.
 #[derive(Debug)]
@@ -28,14 +124,14 @@ impl Framer {
     }
 
     /// The frames that `part` completes. A warning goes out behind the series before it.
-    pub(crate) fn push(&mut self, part: Selected) -> Result<Vec<SeriesFrame>, ConvertError> {
+    pub(crate) fn push(&mut self, part: &Selected) -> Result<Vec<SeriesFrame>, ConvertError> {
         match part {
             Selected::Warning(warning) => {
                 let before = self.finish();
-                Ok(before.into_iter().chain([SeriesFrame::warning(warning)]).collect())
+                Ok(before.into_iter().chain([SeriesFrame::warning(warning.clone())]).collect())
             }
-            Selected::Series(batch) if self.batch < 2 => self.one_by_one(&batch),
-            Selected::Series(batch) => self.in_batches(&batch),
+            Selected::Series(batch) if self.batch < 2 => self.one_by_one(batch),
+            Selected::Series(batch) => self.in_batches(batch),
         }
     }
 

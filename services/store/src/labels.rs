@@ -3,14 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::future::join_all;
+use futures::{StreamExt, stream};
 use tithon_bucket::BucketBlock;
 use tithon_chunks::TimeRange;
 use tithon_engine::{BlockId, LabelRequest, LabelStep};
 use tithon_index::{Labels, METRIC_NAME, MatchOp, Matcher};
 use tithon_runtime::Priority;
 
+use crate::drive::Budget;
 use crate::external::{block_matches, left_to_series};
+use crate::matchers;
+use crate::request::DEFAULT_TENANT;
+use crate::select::count_drop;
 use crate::{LabelsRequest, Store, StoreError};
 
 /// Blocks that one call asks at the same time: each holds its names or values, and its matchers, until they are joined.
@@ -32,12 +36,13 @@ struct Asked {
     block: Arc<BucketBlock>,
     external: Labels,
     matchers: Vec<Matcher>,
+    budget: Arc<Budget>,
 }
 
 impl Store {
     /// Names of the labels of matching series, external ones included. Without matchers those of whole blocks.
     pub async fn label_names(&self, request: LabelsRequest) -> Result<LabelAnswer, StoreError> {
-        let request = &request;
+        let request = &self.prepared(request).await?;
         let without = move |name: &[u8]| request.without_labels.iter().any(|w| w.as_bytes() == name);
         let ask = |asked: Asked| async move {
             let by_series = !asked.matchers.is_empty();
@@ -63,7 +68,7 @@ impl Store {
         if request.without_labels.iter().any(|w| w.as_bytes() == label) {
             return Ok(LabelAnswer::default());
         }
-        let request = &request;
+        let request = &self.prepared(request).await?;
         let ask = |asked: Asked| async move {
             let own = asked.external.get(label).map(<[u8]>::to_vec);
             let mut matchers = asked.matchers.clone();
@@ -89,6 +94,16 @@ impl Store {
         self.ask_all(request, ask).await
     }
 
+    /// The request with each matcher once and its patterns checked, off the asynchronous threads.
+    async fn prepared(&self, mut request: LabelsRequest) -> Result<LabelsRequest, StoreError> {
+        let prepare = move || {
+            matchers::normalise(&mut request.matchers)?;
+            matchers::normalise(&mut request.block_matchers)?;
+            Ok(request)
+        };
+        self.inner.cpu.run(Priority::Query, prepare).await?
+    }
+
     /// Asks every block that the request concerns, some at a time, and joins the answers.
     async fn ask_all<F>(
         &self,
@@ -101,6 +116,7 @@ impl Store {
         let blocks = self.inner.blocks.load_full();
         let mut answer = LabelAnswer::default();
         let mut concerned = Vec::new();
+        let budget = Arc::new(Budget::new(self.inner.options.request_series_max, 0));
         for (external, group) in &blocks.groups {
             let Some(matchers) = left_to_series(&request.matchers, external) else { continue };
             let matchers = Arc::new(matchers);
@@ -120,24 +136,24 @@ impl Store {
         let mut found = BTreeSet::new();
         let faults = blocks.faulty.iter().filter(|(_, f)| f.meta.range().overlaps(request.range));
         let faults = faults.map(|(id, f)| StoreError::NotServed { block: *id, reason: f.reason.clone() });
-        let mut join = |result: Result<Vec<Vec<u8>>, StoreError>| {
+        let asking = stream::iter(concerned).map(|(block, external, matchers)| {
+            let (matchers, budget) = (matchers.to_vec(), Arc::clone(&budget));
+            ask(Asked { block, external, matchers, budget })
+        });
+        let faults = stream::iter(faults.map(Err).collect::<Vec<_>>());
+        let mut results = faults.chain(asking.buffered(BLOCKS_AT_ONCE));
+        while let Some(result) = results.next().await {
             match result {
                 Ok(values) => found.extend(values),
-                Err(error) if request.abort_on_fault || !error.spares_other_blocks() => return Err(error),
+                Err(error) if request.abort_on_fault || !error.spares_other_blocks() => {
+                    count_drop(&self.inner, &error, DEFAULT_TENANT);
+                    return Err(error);
+                }
                 Err(error) => {
                     tracing::warn!(kind = ?error.kind(), error = %error, "block left out of an answer");
                     answer.warnings.push(error.to_string());
                 }
             }
-            Ok(())
-        };
-        faults.map(Err).try_for_each(&mut join)?;
-        for some in concerned.chunks(BLOCKS_AT_ONCE) {
-            let asking = some.iter().map(|(block, external, matchers)| {
-                let (block, external) = (Arc::clone(block), external.clone());
-                ask(Asked { block, external, matchers: matchers.to_vec() })
-            });
-            join_all(asking).await.into_iter().try_for_each(&mut join)?;
         }
         let limit = if request.limit == 0 { usize::MAX } else { request.limit };
         answer.found = found.into_iter().take(limit).collect();
@@ -153,15 +169,19 @@ impl Store {
         part: &LabelRequest,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut select = asked.block.select_labels(LabelRequest { values_of, matchers, ..part.clone() });
-        let mut fetched = Vec::new();
+        let (mut fetched, mut counted) = (Vec::new(), 0);
         loop {
-            let given = std::mem::take(&mut fetched);
+            let (block, given) = (asked.block.id(), std::mem::take(&mut fetched));
             let step = self.inner.cpu.run(Priority::Query, move || {
                 let step = select.step(given);
                 (select, step)
             });
-            let (same, step) = step.await?;
+            let (same, step) = step.await.map_err(|source| StoreError::Reader { block, source })?;
+            // What the step made of mapped bytes counts only while the files are whole.
+            asked.block.check()?;
             select = same;
+            asked.budget.take_series(select.n_series() - counted)?;
+            counted = select.n_series();
             match step? {
                 LabelStep::Fetch(ranges) => fetched = asked.block.fetch(&ranges).await?,
                 LabelStep::Done(found) => return Ok(found),

@@ -32,6 +32,13 @@ pub(crate) struct StoreMetrics {
     pub(crate) gate_in_flight: Gauge,
     pub(crate) gate_total: Counter,
     pub(crate) gate_seconds: Histogram,
+    /// Blocks that should be served and cannot be opened.
+    pub(crate) blocks_faulty: Gauge,
+    /// Bytes of answers that wait for their readers.
+    pub(crate) waiting_bytes: Gauge,
+    /// Calls whose readers take nothing now, and those that were given up for it.
+    pub(crate) stalled: Gauge,
+    pub(crate) stalled_ended: Counter,
 }
 
 const GATE_SECONDS: [f64; 14] =
@@ -58,6 +65,10 @@ impl Default for StoreMetrics {
             gate_in_flight: Gauge::default(),
             gate_total: Counter::default(),
             gate_seconds: Histogram::new(GATE_SECONDS),
+            blocks_faulty: Gauge::default(),
+            waiting_bytes: Gauge::default(),
+            stalled: Gauge::default(),
+            stalled_ended: Counter::default(),
         }
     }
 }
@@ -90,6 +101,14 @@ impl StoreMetrics {
             let help =
                 "Blocks left out of an answer because the filters of their labels exclude what was asked for";
             registry.register("tithon_store_label_filter_skipped_blocks", help, self.blocks_filtered.clone());
+            let help = "Blocks that should be served and cannot be opened";
+            registry.register("tithon_store_blocks_faulty", help, self.blocks_faulty.clone());
+            let help = "Bytes of answers that wait for their readers";
+            registry.register("tithon_store_waiting_bytes", help, self.waiting_bytes.clone());
+            let help = "Series calls whose readers take nothing at the moment";
+            registry.register("tithon_store_stalled_readers", help, self.stalled.clone());
+            let help = "Series calls that were ended because their readers took nothing";
+            registry.register("tithon_store_stalled_readers_ended", help, self.stalled_ended.clone());
         });
         let help = "Series sent to answer a Series call";
         add(metrics, "bucket_store_series_result_series", help, &self.result_series);

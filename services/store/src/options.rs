@@ -19,6 +19,8 @@ pub struct StoreOptions {
     pub request_series_max: u64,
     /// The most samples one request may select, counted as 120 a chunk; 0 is no limit.
     pub request_samples_max: u64,
+    /// A call is ended when its reader takes nothing for so long.
+    pub stalled_reader_timeout: Duration,
 }
 
 impl Default for StoreOptions {
@@ -30,6 +32,7 @@ impl Default for StoreOptions {
             series_max_concurrency: 20,
             request_series_max: 0,
             request_samples_max: 0,
+            stalled_reader_timeout: Duration::from_secs(60),
         }
     }
 }

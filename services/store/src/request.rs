@@ -1,6 +1,7 @@
 //! Requests in our own types.
 
 use tithon_chunks::TimeRange;
+use tithon_engine::SeriesShard;
 use tithon_index::Matcher;
 use tithon_proto::thanos::Aggr;
 
@@ -20,7 +21,7 @@ pub struct SelectRequest {
     /// Labels to take away from every series.
     pub without_labels: Vec<String>,
     /// The part of the series that is wanted.
-    pub shard: Option<Shard>,
+    pub shard: Option<SeriesShard>,
     /// The most series; 0 is no limit.
     pub limit: usize,
     /// Conditions on a block's external labels and on `__block_id`.
@@ -51,19 +52,6 @@ impl SelectRequest {
             tenant: DEFAULT_TENANT.to_owned(),
         }
     }
-}
-
-/// One of several parts of all series, cut by a hash over some of their labels.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shard {
-    /// Which part.
-    pub index: u64,
-    /// How many parts there are; at least 1.
-    pub total: u64,
-    /// Hash over `labels` when set, else over all others.
-    pub by: bool,
-    /// Label names.
-    pub labels: Vec<String>,
 }
 
 /// Which label names or values.

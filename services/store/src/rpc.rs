@@ -49,7 +49,7 @@ where
                 "/thanos.Store/Series" => {
                     let method = service_fn(move |r: tonic::Request<SeriesRequest>| {
                         let service = service.clone();
-                        async move { service.series(r) }
+                        async move { service.series(r).await }
                     });
                     let mut grpc = Grpc::new(SeriesCodec);
                     grpc = grpc.apply_max_message_size_config(MESSAGE_BYTES, MESSAGE_BYTES);

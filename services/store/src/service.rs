@@ -1,8 +1,6 @@
 //! The gRPC services `thanos.Store` and `thanos.info.Info` over a [`Store`].
 
-use std::pin::Pin;
-
-use futures::{Stream, StreamExt, stream};
+use futures::stream::BoxStream;
 use tithon_chunks::{ErrorKind, TimeRange};
 use tithon_proto::hintspb::{
     Block, LabelNamesRequestHints, LabelNamesResponseHints, LabelValuesRequestHints,
@@ -12,21 +10,20 @@ use tithon_proto::thanos::info::info_server::{Info, InfoServer};
 use tithon_proto::thanos::info::{InfoRequest, InfoResponse, StoreInfo, TsdbInfo};
 use tithon_proto::thanos::{
     Aggr, LabelMatcher, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse,
-    PartialResponseStrategy, SeriesRequest, ShardInfo,
+    PartialResponseStrategy, SeriesRequest,
 };
-use tithon_proto::{
-    ConvertError, Hint, SeriesFrame, hint_from_any, hint_to_any, label_set, matchers_from_wire,
-};
-use tithon_runtime::{Probes, to_status};
+use tithon_proto::{ConvertError, Hint, SeriesFrame, hint_from_any, hint_to_any, label_set, shard_from_wire};
+use tithon_runtime::{Priority, Probes, to_status};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
-use crate::frames::Framer;
+use crate::frames::{Framer, frames};
+use crate::matchers;
 use crate::request::DEFAULT_TENANT;
 use crate::rpc::StoreRpc;
-use crate::{LabelAnswer, LabelsRequest, SelectRequest, Shard, Store, StoreError};
+use crate::{LabelAnswer, LabelsRequest, SelectRequest, Store, StoreError};
 
-type Frames = Pin<Box<dyn Stream<Item = Result<SeriesFrame, Status>> + Send>>;
+type Frames = BoxStream<'static, Result<SeriesFrame, Status>>;
 
 /// The wire's face of a [`Store`].
 #[derive(Clone)]
@@ -49,43 +46,41 @@ impl StoreService {
         Routes::new(StoreRpc(self.clone())).add_service(InfoServer::new(self))
     }
 
-    pub(crate) fn series(&self, request: Request<SeriesRequest>) -> Result<Response<Frames>, Status> {
+    pub(crate) async fn series(&self, request: Request<SeriesRequest>) -> Result<Response<Frames>, Status> {
         let tenant = request.metadata().get("thanos-tenant").and_then(|value| value.to_str().ok());
         let tenant = tenant.unwrap_or(DEFAULT_TENANT).to_owned();
         let wire = request.into_inner();
         let batch = not_negative("response_batch_size", wire.response_batch_size).map_err(series_status)?;
-        let request = select_request(wire, tenant).map_err(series_status)?;
+        let request = self.understand(move || select_request(wire, tenant)).await.map_err(series_status)?;
         let framer = Framer::new(request.aggregates.clone(), usize::try_from(batch).unwrap_or(usize::MAX));
-        let parts = self.store.select(request).map(Some).chain(stream::once(async { None }));
-        let frames = parts.scan(framer, |framer, part| {
-            let frames: Vec<Result<SeriesFrame, Status>> = match part {
-                None => framer.finish().into_iter().map(Ok).collect(),
-                Some(Err(error)) => vec![Err(series_status(error))],
-                Some(Ok(part)) => match framer.push(part) {
-                    Ok(frames) => frames.into_iter().map(Ok).collect(),
-                    Err(error) => vec![Err(to_status(error.kind(), error.to_string()))],
-                },
-            };
-            std::future::ready(Some(stream::iter(frames)))
-        });
-        Ok(Response::new(Box::pin(frames.flatten())))
+        Ok(Response::new(frames(self.store.select(request), framer)))
+    }
+
+    /// Makes a request of a message on the CPU pool: reading many patterns takes long.
+    async fn understand<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.store.inner.cpu.run(Priority::Query, read).await?
     }
 
     pub(crate) async fn label_names(
         &self,
         wire: LabelNamesRequest,
     ) -> Result<Response<LabelNamesResponse>, Status> {
-        let place = "unmarshal label names request hints: ";
-        let hints: LabelNamesRequestHints = hints(place, wire.hints).map_err(label_status)?;
-        let request = LabelsRequest {
-            matchers: label_matchers(&wire.matchers).map_err(label_status)?,
-            range: TimeRange::new(wire.start, wire.end),
-            whole_blocks: false,
-            without_labels: wire.without_replica_labels,
-            limit: limit(wire.limit),
-            block_matchers: block_matchers(&hints.block_matchers).map_err(label_status)?,
-            abort_on_fault: aborts(wire.partial_response_disabled, wire.partial_response_strategy),
+        let read = move || {
+            let hints: LabelNamesRequestHints = hints("unmarshal label names request hints: ", wire.hints)?;
+            Ok(LabelsRequest {
+                matchers: label_matchers(&wire.matchers)?,
+                range: TimeRange::new(wire.start, wire.end),
+                whole_blocks: false,
+                without_labels: wire.without_replica_labels,
+                limit: limit(wire.limit),
+                block_matchers: block_matchers(&hints.block_matchers)?,
+                abort_on_fault: aborts(wire.partial_response_disabled, wire.partial_response_strategy),
+            })
         };
+        let request = self.understand(read).await.map_err(label_status)?;
         let answer = self.store.label_names(request).await.map_err(label_status)?;
         let hints = LabelNamesResponseHints { queried_blocks: queried(&answer) };
         Ok(Response::new(LabelNamesResponse {
@@ -97,21 +92,24 @@ impl StoreService {
 
     pub(crate) async fn label_values(
         &self,
-        wire: LabelValuesRequest,
+        mut wire: LabelValuesRequest,
     ) -> Result<Response<LabelValuesResponse>, Status> {
-        let place = "unmarshal label values request hints: ";
-        let hints: LabelValuesRequestHints = hints(place, wire.hints).map_err(label_status)?;
-        let request = LabelsRequest {
-            matchers: label_matchers(&wire.matchers).map_err(label_status)?,
-            range: TimeRange::new(wire.start, wire.end),
-            whole_blocks: false,
-            without_labels: wire.without_replica_labels,
-            limit: limit(wire.limit),
-            block_matchers: block_matchers(&hints.block_matchers).map_err(label_status)?,
-            abort_on_fault: aborts(wire.partial_response_disabled, wire.partial_response_strategy),
+        let label = std::mem::take(&mut wire.label);
+        let read = move || {
+            let hints: LabelValuesRequestHints = hints("unmarshal label values request hints: ", wire.hints)?;
+            Ok(LabelsRequest {
+                matchers: label_matchers(&wire.matchers)?,
+                range: TimeRange::new(wire.start, wire.end),
+                whole_blocks: false,
+                without_labels: wire.without_replica_labels,
+                limit: limit(wire.limit),
+                block_matchers: block_matchers(&hints.block_matchers)?,
+                abort_on_fault: aborts(wire.partial_response_disabled, wire.partial_response_strategy),
+            })
         };
-        let dropped = request.without_labels.iter().any(|w| w.as_bytes() == wire.label);
-        let answer = self.store.label_values(&wire.label, request).await.map_err(label_status)?;
+        let request = self.understand(read).await.map_err(label_status)?;
+        let dropped = request.without_labels.iter().any(|w| w.as_bytes() == label);
+        let answer = self.store.label_values(&label, request).await.map_err(label_status)?;
         let hints = LabelValuesResponseHints { queried_blocks: queried(&answer) };
         Ok(Response::new(LabelValuesResponse {
             values: answer.found.into_iter().map(Into::into).collect(),
@@ -151,29 +149,22 @@ impl Info for StoreService {
 }
 
 fn select_request(wire: SeriesRequest, tenant: String) -> Result<SelectRequest, StoreError> {
-    let request = |place| move |source| StoreError::Request { place, source };
     not_negative("max_resolution_window", wire.max_resolution_window)?;
     let hints: SeriesRequestHints = hints("unmarshal series request hints: ", wire.hints)?;
     Ok(SelectRequest {
-        matchers: matchers_from_wire(&wire.matchers).map_err(request(""))?,
+        matchers: matchers::from_wire(&wire.matchers, "")?,
         range: TimeRange::new(wire.min_time, wire.max_time),
         max_resolution_ms: wire.max_resolution_window,
         // Upstream selects nothing for an aggregate that it does not know.
         aggregates: wire.aggregates.iter().filter_map(|a| Aggr::try_from(*a).ok()).collect(),
         skip_chunks: wire.skip_chunks,
         without_labels: wire.without_replica_labels,
-        shard: wire.shard_info.and_then(shard),
+        shard: wire.shard_info.and_then(shard_from_wire),
         limit: limit(wire.limit),
         block_matchers: block_matchers(&hints.block_matchers)?,
         abort_on_fault: aborts(wire.partial_response_disabled, wire.partial_response_strategy),
         tenant,
     })
-}
-
-/// No shard is asked for when there is less than one; an index that is negative is as big as upstream's cast makes it.
-fn shard(wire: ShardInfo) -> Option<Shard> {
-    let total = u64::try_from(wire.total_shards).ok().filter(|total| *total > 0)?;
-    Some(Shard { index: wire.shard_index.cast_unsigned(), total, by: wire.by, labels: wire.labels })
 }
 
 fn limit(wire: i64) -> usize {
@@ -194,13 +185,11 @@ fn hints<H: Hint>(place: &'static str, any: Option<prost_types::Any>) -> Result<
 }
 
 fn label_matchers(wire: &[LabelMatcher]) -> Result<Vec<tithon_index::Matcher>, StoreError> {
-    let failed = |source| StoreError::Request { place: "translate request labels matchers: ", source };
-    matchers_from_wire(wire).map_err(failed)
+    matchers::from_wire(wire, "translate request labels matchers: ")
 }
 
 fn block_matchers(wire: &[LabelMatcher]) -> Result<Vec<tithon_index::Matcher>, StoreError> {
-    let failed = |source| StoreError::Request { place: "translate request hints labels matchers: ", source };
-    matchers_from_wire(wire).map_err(failed)
+    matchers::from_wire(wire, "translate request hints labels matchers: ")
 }
 
 fn queried(answer: &LabelAnswer) -> Vec<Block> {
@@ -208,7 +197,7 @@ fn queried(answer: &LabelAnswer) -> Vec<Block> {
 }
 
 /// As Thanos: a block that cannot be read aborts, one without a wanted aggregate is `Unknown`, the rest goes by kind.
-fn series_status(error: StoreError) -> Status {
+pub(crate) fn series_status(error: StoreError) -> Status {
     let message = error.to_string();
     match &error {
         StoreError::Chunk { source: ConvertError::NoAggregate(_), .. } => Status::unknown(message),

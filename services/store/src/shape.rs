@@ -100,6 +100,11 @@ impl Reorder {
         }
     }
 
+    /// The labels that a series of the index is sent with, where its place among the others is certain.
+    pub(crate) fn place_of(&self, labels: &Labels) -> Option<Labels> {
+        (self.disorder != Disorder::Anywhere).then(|| self.relabel.apply(labels))
+    }
+
     /// Appends what is held back.
     pub(crate) fn finish(&mut self, out: &mut Vec<SelectedSeries>) {
         if self.held.len() > 1 {

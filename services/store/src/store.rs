@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::blocks::Blocks;
 use crate::metrics::StoreMetrics;
+use crate::stalls::Stalls;
 use crate::sync::SyncState;
 use crate::{StoreError, StoreOptions};
 
@@ -27,7 +28,12 @@ pub(crate) struct Inner {
     pub(crate) sync: tokio::sync::Mutex<SyncState>,
     /// Calls of `Series` that may begin.
     pub(crate) gate: Option<Arc<Semaphore>>,
+    pub(crate) stalls: Arc<Stalls>,
 }
+
+/// Calls whose readers take nothing, for each call that may be answered at once; and their number where that has no limit.
+const STALLED_FOR_EACH: usize = 2;
+const STALLED_WITHOUT_LIMIT: usize = 100;
 
 impl Store {
     /// Looks at the bucket once and opens its blocks. Damaged blocks are skipped with a warning; a bucket that cannot
@@ -42,6 +48,10 @@ impl Store {
             0 => None,
             most => Some(Arc::new(Semaphore::new(most))),
         };
+        let stalls = match options.series_max_concurrency {
+            0 => STALLED_WITHOUT_LIMIT,
+            most => most.saturating_mul(STALLED_FOR_EACH),
+        };
         let inner = Inner {
             bucket,
             options,
@@ -50,6 +60,7 @@ impl Store {
             blocks: ArcSwap::default(),
             sync: tokio::sync::Mutex::default(),
             gate,
+            stalls: Arc::new(Stalls::new(stalls)),
         };
         inner.metrics.register(metrics);
         inner.metrics.gate_max.set(i64::try_from(inner.options.series_max_concurrency).unwrap_or(i64::MAX));

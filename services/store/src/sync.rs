@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::{StreamExt, stream};
-use tithon_bucket::BucketBlock;
+use tithon_bucket::{BucketBlock, BucketError};
 use tithon_engine::{BlockId, BlockMeta, Resolution, plan};
 use tithon_runtime::Shutdown;
 use tracing::{info, warn};
@@ -41,13 +41,15 @@ pub struct SyncReport {
 }
 
 impl Store {
-    /// Looks at the bucket: opens new blocks, drops those that have gone. When the store failed to answer for some
-    /// blocks, none is dropped.
+    /// Looks at the bucket: opens new blocks and those whose files were replaced, and drops those that have gone once
+    /// what supersedes them is open. When the store failed to answer for some blocks, none is dropped.
     pub async fn sync(&self) -> Result<SyncReport, StoreError> {
         let inner = &self.inner;
         let mut state = inner.sync.lock().await;
         inner.metrics.syncs.inc();
-        let found = inner.bucket.discover(|id| state.metas.contains_key(&id)).await;
+        let changed = changed(inner.blocks.load_full()).await;
+        let known = |id| state.metas.contains_key(&id) && !changed.contains(&id);
+        let found = inner.bucket.discover(known).await;
         let found = found.inspect_err(|_| {
             inner.metrics.sync_failures.inc();
         })?;
@@ -60,8 +62,8 @@ impl Store {
             inner.bucket.forget_other_headers(&found.complete).await;
         }
         state.metas.extend(found.new.into_iter().map(|meta| (meta.ulid, meta)));
-        let wanted = self.wanted(&state.metas).await;
-        let report = self.open_wanted(wanted, unsure).await;
+        let candidates = self.candidates(&state.metas).await;
+        let report = self.open_wanted(candidates, unsure, &changed).await;
         let report =
             SyncReport { partial: found.partial.len(), corrupt_metas: found.corrupt.len(), ..report };
         let states = [
@@ -91,9 +93,8 @@ impl Store {
         }
     }
 
-    /// The blocks to serve: of the time that is served, of a known resolution, not marked for deletion for long, and
-    /// not superseded.
-    async fn wanted(&self, metas: &BTreeMap<BlockId, Arc<BlockMeta>>) -> Vec<Arc<BlockMeta>> {
+    /// The blocks that may be served: of the time that is served and of a known resolution.
+    async fn candidates(&self, metas: &BTreeMap<BlockId, Arc<BlockMeta>>) -> Candidates {
         let time = self.inner.options.time;
         let in_time = metas.values().filter(|m| m.max_time >= time.min.0 && m.min_time <= time.max.0);
         let known = in_time.filter(|meta| {
@@ -114,55 +115,116 @@ impl Store {
                     false
                 }
             };
-            (!gone).then_some(meta)
+            (meta, gone)
         });
-        let kept = stream::iter(marked.collect::<Vec<_>>()).buffered(CONCURRENCY);
-        without_superseded(kept.filter_map(async |meta| meta).collect().await)
+        let found: Vec<_> = stream::iter(marked.collect::<Vec<_>>()).buffered(CONCURRENCY).collect().await;
+        let (marked, live): (Vec<_>, Vec<_>) = found.into_iter().partition(|(_, gone)| *gone);
+        let metas = |list: Vec<(Arc<BlockMeta>, bool)>| list.into_iter().map(|(meta, _)| meta).collect();
+        Candidates { live: metas(live), marked: metas(marked) }
     }
 
-    async fn open_wanted(&self, wanted: Vec<Arc<BlockMeta>>, unsure: bool) -> SyncReport {
+    async fn open_wanted(
+        &self,
+        candidates: Candidates,
+        unsure: bool,
+        changed: &BTreeSet<BlockId>,
+    ) -> SyncReport {
         let inner = &self.inner;
         let before = inner.blocks.load_full();
-        let ids: BTreeSet<BlockId> = wanted.iter().map(|meta| meta.ulid).collect();
+        let is_kept = |id: &BlockId| !changed.contains(id) || !candidates.has(*id);
         let mut open = before.open.clone();
+        open.retain(|id, _| is_kept(id));
+        let (mut faulty, mut n_opened) = (BTreeMap::new(), 0);
+        // A block that cannot be opened supersedes nothing: then its sources are wanted, and may have to be opened.
+        let wanted = loop {
+            let wanted = candidates.wanted(&faulty);
+            let missing = wanted.iter().filter(|meta| !open.contains_key(&meta.ulid)).cloned();
+            let n_faulty = faulty.len();
+            for (meta, result) in self.open_all(missing.collect()).await {
+                match result {
+                    Ok(block) => drop(open.insert(meta.ulid, Arc::new(block))),
+                    Err(error) => {
+                        inner.metrics.block_load_failures.inc();
+                        warn!(block = %meta.ulid, kind = ?error.kind(), error = %error, "skipped block");
+                        faulty.insert(meta.ulid, FaultyBlock { meta, reason: error.to_string() });
+                        continue;
+                    }
+                }
+                n_opened += 1;
+            }
+            if faulty.len() == n_faulty {
+                break wanted;
+            }
+        };
+        let ids: BTreeSet<BlockId> = wanted.iter().map(|meta| meta.ulid).collect();
         if !unsure {
             open.retain(|id, _| ids.contains(id));
         }
-        let dropped = before.open.len() - open.len();
-        let missing = wanted.into_iter().filter(|meta| !open.contains_key(&meta.ulid)).collect::<Vec<_>>();
-        let opening = missing.into_iter().map(|meta| async {
-            let result = inner.bucket.open_block(Arc::clone(&meta)).await;
-            (meta, result)
-        });
-        let opened: Vec<_> = stream::iter(opening).buffered(CONCURRENCY).collect().await;
-        let mut faulty = BTreeMap::new();
-        let mut n_opened = 0;
-        for (meta, result) in opened {
-            inner.metrics.block_loads.inc();
-            match result {
-                Ok(block) => {
-                    n_opened += 1;
-                    open.insert(meta.ulid, Arc::<BucketBlock>::new(block));
-                }
-                Err(error) => {
-                    inner.metrics.block_load_failures.inc();
-                    warn!(block = %meta.ulid, kind = ?error.kind(), error = %error, "skipped block");
-                    faulty.insert(meta.ulid, FaultyBlock { meta, reason: error.to_string() });
-                }
+        let dropped = before.open.keys().filter(|id| !open.contains_key(id)).count();
+        let (served, n_faulty) = (open.len(), faulty.len());
+        faulty.retain(|_, fault| {
+            let covered = plan::is_covered(&fault.meta, &wanted);
+            if covered {
+                warn!(block = %fault.meta.ulid, "what the block was made of is served in its place");
             }
-        }
+            !covered
+        });
         inner.metrics.block_drops.inc_by(dropped as u64);
-        inner.metrics.blocks_loaded.set(open.len() as i64);
+        inner.metrics.blocks_loaded.set(served as i64);
+        inner.metrics.blocks_faulty.set(n_faulty as i64);
         if n_opened > 0 {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |age| age.as_secs_f64());
             inner.metrics.last_loaded_seconds.set(now);
         }
-        let served = open.len();
-        let report =
-            SyncReport { served, opened: n_opened, dropped, faulty: faulty.len(), ..SyncReport::default() };
         inner.blocks.store(Arc::new(Blocks::new(open, faulty)));
-        report
+        SyncReport { served, opened: n_opened, dropped, faulty: n_faulty, ..SyncReport::default() }
     }
+
+    async fn open_all(
+        &self,
+        metas: Vec<Arc<BlockMeta>>,
+    ) -> Vec<(Arc<BlockMeta>, Result<BucketBlock, BucketError>)> {
+        let opening = metas.into_iter().map(|meta| async {
+            self.inner.metrics.block_loads.inc();
+            let result = self.inner.bucket.open_block(Arc::clone(&meta)).await;
+            (meta, result)
+        });
+        stream::iter(opening).buffered(CONCURRENCY).collect().await
+    }
+}
+
+/// Blocks that may be served.
+struct Candidates {
+    live: Vec<Arc<BlockMeta>>,
+    /// Those that were marked for deletion long ago. They come back while what was made of them cannot be opened.
+    marked: Vec<Arc<BlockMeta>>,
+}
+
+impl Candidates {
+    fn has(&self, id: BlockId) -> bool {
+        self.live.iter().chain(&self.marked).any(|meta| meta.ulid == id)
+    }
+
+    /// The blocks to serve: what is not superseded by a block that can be opened.
+    fn wanted(&self, faulty: &BTreeMap<BlockId, FaultyBlock>) -> Vec<Arc<BlockMeta>> {
+        let faults: Vec<&BlockMeta> = faulty.values().map(|fault| &*fault.meta).collect();
+        let back = self.marked.iter().filter(|meta| !faults.is_empty() && plan::is_covered(meta, &faults));
+        let sound = self.live.iter().chain(back).filter(|meta| !faulty.contains_key(&meta.ulid));
+        without_superseded(sound.cloned().collect())
+    }
+}
+
+/// The open blocks whose files are not the ones that were opened any more. Looks at directories: not for asynchronous
+/// threads.
+async fn changed(blocks: Arc<Blocks>) -> BTreeSet<BlockId> {
+    let look = move || {
+        let changed = blocks.open.values().filter(|block| !block.is_current() || block.check().is_err());
+        changed.map(|block| block.id()).collect()
+    };
+    tokio::task::spawn_blocking(look).await.unwrap_or_else(|error| {
+        warn!(error = %error, "blocks whose files were replaced are not found this time");
+        BTreeSet::new()
+    })
 }
 
 /// Leaves out a block when all blocks that it was made from went into one other block of the same labels and

@@ -116,6 +116,9 @@ pub struct StoreFlags {
     /// Most samples one call may touch, counted as 120 a chunk; 0 is no limit.
     #[arg(long = "store.limits.request-samples", value_name = "N", default_value_t = 0)]
     pub request_samples: u64,
+    /// A Series call whose reader takes nothing for so long is ended. Ours, Thanos has none.
+    #[arg(long = "store.stalled-reader-timeout", value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
+    pub stalled_reader_timeout: Duration,
 }
 
 /// `tithon query`.
@@ -125,12 +128,16 @@ pub struct QueryFlags {
     pub server: ServerFlags,
     #[command(flatten)]
     pub answers: AnswerFlags,
-    /// Address of a StoreAPI server, host:port; may be given several times.
+    /// Address of a StoreAPI server, host:port, or a name to look up: dns+NAME:PORT (A and AAAA records), dnssrv+NAME
+    /// (SRV records and the addresses of their targets), dnssrvnoa+NAME (SRV records only); may be given several times.
     #[arg(long = "endpoint", value_name = "ADDR")]
     pub endpoint: Vec<String>,
     /// Like --endpoint: a server that does not answer costs a warning, or the query without partial responses.
     #[arg(long = "endpoint-strict", value_name = "ADDR")]
     pub endpoint_strict: Vec<String>,
+    /// How often names of --endpoint are looked up.
+    #[arg(long = "store.sd-dns-interval", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub dns_interval: Duration,
     /// How long a server may send nothing before it is given up; 0 is for ever.
     #[arg(long = "store.response-timeout", value_name = "DURATION", default_value = "0ms", value_parser = parse_duration)]
     pub response_timeout: Duration,

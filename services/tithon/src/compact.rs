@@ -8,7 +8,7 @@ use axum::response::Redirect;
 use axum::routing::get;
 use tithon_bucket::{Retry, TransferOptions};
 use tithon_compact::{
-    CompactError, Compactor, CompactorOptions, RunOptions, SelectorError, parse_selector, router,
+    CompactError, Compactor, CompactorOptions, RunOptions, SelectorError, Verify, parse_selector, router,
     run as run_compactor,
 };
 use tithon_engine::compact::Overlap;
@@ -16,7 +16,7 @@ use tithon_engine::plan::{LEVELS_MS, Retention};
 use tithon_runtime::Cpu;
 use tracing::{error, info};
 
-pub use self::flags::{CompactorFlags, MergeFunc};
+pub use self::flags::{CompactorFlags, MergeFunc, VerifyHow};
 use crate::flags::{PathOrContentError, path_or_content};
 use crate::process::{HttpProcess, ProcessError};
 use crate::store::{StoreProcessError, open_bucket};
@@ -214,6 +214,10 @@ fn options(flags: &CompactorFlags) -> Result<CompactorOptions, CompactProcessErr
         },
         index_bytes_max: flags.block_max_index_size,
         split_shards: flags.split_shards,
+        verify: match flags.verify {
+            VerifyHow::Full => Verify::Full,
+            VerifyHow::Index => Verify::Index,
+        },
         accept_malformed_index: flags.accept_malformed_index,
         halt_on_error: flags.halt_on_error,
         streaming: flags.streaming,

@@ -45,6 +45,7 @@ impl LocalSource for LocalBlocks {
             aggregates: request.aggregates.iter().map(|a| aggregate(*a)).collect(),
             skip_chunks: request.skip_chunks,
             without_labels: request.without_labels,
+            shard: request.shard,
             limit: request.limit,
             abort_on_fault: !partial,
             ..SelectRequest::new(request.matchers, request.range)

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use tithon_query::{
-    DedupFunction, Dialect, Endpoint, EndpointError, QueryOptions, QueryService, Source, grpc_routes, router,
+    DedupFunction, Dialect, Discovery, DnsName, Endpoint, EndpointAddress, EndpointError, QueryOptions,
+    QueryService, Source, grpc_routes, router,
 };
 use tithon_runtime::{Cpu, RuntimeError, TlsError};
 use tracing::warn;
@@ -24,6 +25,11 @@ pub enum QueryError {
     /// TLS towards endpoints cannot be set up.
     #[error("--grpc-client-tls-*: {0}")]
     Tls(#[from] TlsError),
+    /// What is looked up can change, and a strict endpoint cannot.
+    #[error(
+        "--endpoint-strict={0}: a strict endpoint is one HOST:PORT and no name to look up; use --endpoint"
+    )]
+    StrictName(String),
     /// An address is none.
     #[error("--endpoint: {0}")]
     Endpoint(#[from] EndpointError),
@@ -38,15 +44,31 @@ pub async fn run(flags: &QueryFlags) -> Result<(), QueryError> {
         info_timeout: flags.info_timeout,
         ..answer_options(&flags.answers)
     };
-    let tls = flags.tls.load()?;
+    let (addresses, names) = addresses(flags)?;
+    let (tls, settings) = (flags.tls.load()?, options.clone());
+    let connect = move |address: &str| Endpoint::new(address, &settings, tls.clone());
     let mut sources = Vec::new();
-    for address in flags.endpoint.iter().chain(&flags.endpoint_strict) {
-        sources.push(Source::Remote(Arc::new(Endpoint::new(address, &options, tls.clone())?)));
+    for address in &addresses {
+        sources.push(Source::Remote(Arc::new(connect(address)?)));
     }
-    if sources.is_empty() {
+    if sources.is_empty() && names.is_empty() {
         warn!("no --endpoint is given: every query will find nothing");
     }
-    let service = QueryService::new(options, sources, Cpu::new(0)?, &process.metrics);
+    let service = QueryService::new(options, sources.clone(), Cpu::new(0)?, &process.metrics);
+    if !names.is_empty() {
+        let mut discovery = Discovery::new(names, Discovery::system_resolver()?);
+        service.discover(&sources, &mut discovery, &connect).await;
+        let (service, shutdown, interval) = (service.clone(), process.shutdown.clone(), flags.dns_interval);
+        process.supervisor.spawn("DNS discovery", async move {
+            loop {
+                tokio::select! {
+                    () = shutdown.wait() => return,
+                    () = tokio::time::sleep(interval) => {}
+                }
+                service.discover(&sources, &mut discovery, &connect).await;
+            }
+        });
+    }
     service.refresh().await;
     process.supervisor.spawn("endpoint", {
         let (service, shutdown) = (service.clone(), process.shutdown.clone());
@@ -54,6 +76,24 @@ pub async fn run(flags: &QueryFlags) -> Result<(), QueryError> {
     });
     let routes = grpc_routes(service.clone());
     Ok(process.serve(router(service), routes).await?)
+}
+
+/// The addresses of `--endpoint` and `--endpoint-strict`, and the names to be looked up.
+fn addresses(flags: &QueryFlags) -> Result<(Vec<String>, Vec<DnsName>), QueryError> {
+    let (mut addresses, mut names) = (Vec::new(), Vec::new());
+    for text in &flags.endpoint {
+        match EndpointAddress::parse(text)? {
+            EndpointAddress::Static(address) => addresses.push(address),
+            EndpointAddress::Dns(name) => names.push(name),
+        }
+    }
+    for text in &flags.endpoint_strict {
+        match EndpointAddress::parse(text)? {
+            EndpointAddress::Static(address) => addresses.push(address),
+            EndpointAddress::Dns(_) => return Err(QueryError::StrictName(text.clone())),
+        }
+    }
+    Ok((addresses, names))
 }
 
 /// The names in a list of labels, without what commas at its ends or doubled ones leave.

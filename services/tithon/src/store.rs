@@ -50,6 +50,7 @@ pub async fn run(flags: &StoreFlags) -> Result<(), StoreProcessError> {
         series_max_concurrency: flags.series_max_concurrency,
         request_series_max: flags.request_series,
         request_samples_max: flags.request_samples,
+        stalled_reader_timeout: flags.stalled_reader_timeout,
     };
     let store = Store::open(bucket, options, Cpu::new(0)?, &process.metrics).await?;
     process.supervisor.spawn("sync", {

@@ -4,7 +4,7 @@
 //! `TITHON_HOSTILE=all` asks all of the table; else every seventh call is made.
 
 #[path = "differential/process.rs"]
-#[allow(dead_code, unreachable_pub, reason = "other tests start other servers")]
+#[allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "other tests start other servers")]
 mod process;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

@@ -117,7 +117,14 @@ async fn upload_and_mark(dir: &Path) {
     let from = scratch.join(id.to_string());
     bucket.upload_block(&from, meta, TransferOptions::default()).await.unwrap();
     let details = String::new();
-    let mark = Mark { kind: MarkKind::Deletion, block: source, details, time_s: 1, reason: String::new() };
+    let mark = Mark {
+        kind: MarkKind::Deletion,
+        block: source,
+        details,
+        time_s: 1,
+        reason: String::new(),
+        replaced_by: vec![],
+    };
     bucket.put_mark(&mark).await.unwrap();
 }
 

@@ -41,6 +41,7 @@ async fn bucket() -> InMemory {
         details: "by hand".to_owned(),
         time_s: bed::BASE / 1000,
         reason: String::new(),
+        replaced_by: vec![],
     };
     bed::put(&store, deleted.id(), MarkKind::Deletion.file(), mark.to_json()).await;
     store

@@ -24,6 +24,10 @@ pub enum Fate {
     DieAt { request: u64, after: bool },
     /// One in four, before it is carried out.
     NowAndThen,
+    /// Never, but a bit of each uploaded object whose key contains this is another one, at this place from its end.
+    Flips { key: &'static str, from_end: usize },
+    /// Never, but of each uploaded object whose key contains this the end is missing.
+    Truncates { key: &'static str },
 }
 
 /// A store whose requests may fail.
@@ -48,7 +52,7 @@ impl FaultyStore {
     fn next(&self) -> (bool, bool) {
         let number = self.requests.fetch_add(1, Ordering::SeqCst) + 1;
         match self.fate {
-            Fate::Count => (true, true),
+            Fate::Count | Fate::Flips { .. } | Fate::Truncates { .. } => (true, true),
             Fate::DieAt { request, after } => {
                 let lives = number < request;
                 (lives || (after && number == request), lives)
@@ -59,6 +63,20 @@ impl FaultyStore {
                 (works, works)
             }
         }
+    }
+
+    /// What is stored of an upload.
+    fn stored(&self, path: &Path, payload: PutPayload) -> PutPayload {
+        let mut bytes: Vec<u8> = payload.iter().flat_map(|part| part.iter().copied()).collect();
+        match self.fate {
+            Fate::Flips { key, from_end } if path.as_ref().contains(key) => {
+                let at = bytes.len() - from_end;
+                bytes[at] ^= 4;
+            }
+            Fate::Truncates { key } if path.as_ref().contains(key) => bytes.truncate(bytes.len() - 1),
+            _ => return payload,
+        }
+        bytes.into()
     }
 
     async fn pass<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
@@ -81,6 +99,7 @@ impl fmt::Display for FaultyStore {
 #[async_trait]
 impl ObjectStore for FaultyStore {
     async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let payload = self.stored(path, payload);
         self.pass(self.objects.put_opts(path, payload, options)).await
     }
 

@@ -197,6 +197,7 @@ async fn what_was_cut_stays_while_a_shard_is_missing_or_to_be_deleted() {
         details: String::new(),
         time_s: std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64,
         reason: String::new(),
+        replaced_by: vec![],
     };
     bed::put(&store, live[1].ulid, "deletion-mark.json", mark.to_json()).await;
     assert_eq!(iterate(&store, run).await, Report::default());

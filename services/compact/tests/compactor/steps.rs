@@ -15,7 +15,8 @@ fn adjacent(cluster: &'static str, from: u64) -> Vec<Spec> {
 
 fn mark(kind: MarkKind, block: BlockId) -> Vec<u8> {
     let reason = NoCompactReason::Manual.to_string();
-    Mark { kind, block, details: String::new(), time_s: bed::BASE / 1000, reason }.to_json()
+    Mark { kind, block, details: String::new(), time_s: bed::BASE / 1000, reason, replaced_by: vec![] }
+        .to_json()
 }
 
 #[tokio::test(flavor = "multi_thread")]

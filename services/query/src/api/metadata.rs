@@ -160,6 +160,7 @@ impl Window {
             max_resolution_ms: i64::MAX,
             aggregates: Vec::new(),
             without_labels: without.to_vec(),
+            shard: None,
             limit: if limit == 0 || self.is_inverted() { 0 } else { limit.saturating_add(1) },
         }
     }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use futures::stream::{self, BoxStream, StreamExt};
 use tithon_chunks::Timestamp;
+use tithon_engine::SeriesShard;
 use tithon_promql::{Charge, QueryResult, TimeParams, Value};
+use tithon_proto::shard_from_wire;
+use tithon_proto::thanos::ShardInfo;
 use tithon_runtime::{Cpu, Priority, RuntimeError};
 
 use super::answer::{Answer, Data};
@@ -243,9 +246,9 @@ impl Arguments<'_> {
                 store_matchers: self.store_matchers()?,
                 notes: Notes::default(),
             },
+            shard: self.shard()?,
             analyze: matches!(self.params.get("analyze"), "true" | "1") && self.is_analyzable(),
         };
-        self.check_shard_info()?;
         if timeout.is_some_and(|t| t < Duration::from_micros(1)) {
             return Err(match self.options.dialect {
                 Dialect::Prometheus => {
@@ -280,21 +283,26 @@ impl Arguments<'_> {
         Ok((lookback.0 > 0).then_some(lookback.millis()))
     }
 
-    /// Sharding is what a query frontend of Thanos asks for; we have none of it, and may ignore it only if it is one
-    /// shard of one.
-    fn check_shard_info(&self) -> Result<(), ApiError> {
+    /// `shard_info`: the part of all series that a query frontend wants this querier to read.
+    fn shard(&self) -> Result<Option<SeriesShard>, ApiError> {
+        #[derive(Default, serde::Deserialize)]
+        #[serde(default)]
+        struct Wanted {
+            shard_index: i64,
+            total_shards: i64,
+            by: bool,
+            labels: Vec<String>,
+        }
         let text = self.params.get("shard_info");
         if text.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        let refuse =
-            |why: String| ApiError::bad_data(format!("could not unmarshal parameter shard_info: {why}"));
-        let info: serde_json::Value =
-            serde_json::from_str(text).map_err(|e| refuse(go_json_error(text, &e)))?;
-        match info.get("total_shards").and_then(serde_json::Value::as_i64) {
-            None | Some(0 | 1) => Ok(()),
-            Some(n) => Err(refuse(format!("vertical sharding over {n} shards is not supported"))),
-        }
+        let Wanted { shard_index, total_shards, by, labels } =
+            serde_json::from_str::<Option<Wanted>>(text).map(Option::unwrap_or_default).map_err(|e| {
+                let why = go_json_error(text, &e);
+                ApiError::bad_data(format!("could not unmarshal parameter shard_info: {why}"))
+            })?;
+        Ok(shard_from_wire(ShardInfo { shard_index, total_shards, by, labels }))
     }
 }
 

@@ -40,6 +40,7 @@ struct EndpointSettings {
 struct State {
     info: Option<SourceInfo>,
     strips_labels: bool,
+    shards: bool,
     last_error: Option<String>,
 }
 
@@ -51,6 +52,12 @@ pub enum EndpointError {
     Address {
         /// As given.
         address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The system's resolver of names cannot be used.
+    #[error("resolver of endpoint names: {reason}")]
+    Resolver {
         /// What is wrong with it.
         reason: String,
     },
@@ -177,6 +184,7 @@ impl Endpoint {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 let store = info.store.unwrap_or_default();
                 state.strips_labels = store.supports_without_replica_labels;
+                state.shards = store.supports_sharding;
                 state.last_error = None;
                 state.info = Some(SourceInfo {
                     name: self.address.clone(),
@@ -216,8 +224,16 @@ impl Endpoint {
             Err(Ended::Endpoint(error)) => received.error = Some(error),
             Err(Ended::OverBudget(over)) => return Err(over),
         }
-        if !self.state.read().unwrap_or_else(PoisonError::into_inner).strips_labels {
+        let (strips_labels, shards) = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            (state.strips_labels, state.shards)
+        };
+        if !strips_labels {
             wire::strip_labels(&mut received.series, &request.without_labels);
+        }
+        if let Some(shard) = request.shard.as_ref().filter(|_| !shards || !strips_labels) {
+            let mut buffer = Vec::new();
+            received.series.retain(|series| shard.holds(&series.labels, &mut buffer));
         }
         if !received.series.is_sorted_by(|a, b| a.labels <= b.labels) {
             received.series.sort_by(|a, b| a.labels.cmp(&b.labels));

@@ -8,7 +8,7 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
 use tithon_promql::Charge;
 
-use super::{Fanout, LabelsRequest, Scope, Source, SourceError, SourceLabels};
+use super::{Fanout, LabelsRequest, Scope, Source, SourceError, SourceLabels, candidates};
 use crate::job::Job;
 
 /// Names or values, each once, and the charge for them.
@@ -64,7 +64,8 @@ impl Fanout {
     ) -> Result<(), SourceError> {
         let limit = if request.limit == 0 { 0 } else { request.limit.saturating_add(1) };
         let request = LabelsRequest { limit, ..request.clone() };
-        let candidates = self.candidates(&request.matchers, request.range, &scope.store_matchers);
+        let sources = self.sources();
+        let candidates = candidates(&sources, &request.matchers, request.range, &scope.store_matchers);
         let mut calls: FuturesUnordered<_> = candidates
             .into_iter()
             .map(|source| {

@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use tithon_chunks::{EncodedChunk, TimeRange};
-use tithon_engine::{SelectedSeries, SeriesBatch};
+use tithon_engine::{SelectedSeries, SeriesBatch, SeriesShard};
 use tithon_index::{Labels, Matcher};
 
 /// Why a source failed; its text becomes a warning or the query's error.
@@ -60,6 +60,8 @@ pub struct SeriesRequest {
     pub aggregates: Vec<Aggregate>,
     /// Labels to take away from every series before sorting.
     pub without_labels: Vec<String>,
+    /// The part of the series that is wanted; a source leaves the others out.
+    pub shard: Option<SeriesShard>,
     /// At most so many series; 0 is no limit.
     pub limit: usize,
 }

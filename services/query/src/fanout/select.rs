@@ -12,7 +12,9 @@ use tithon_index::{Labels, Matcher};
 use tithon_promql::Charge;
 
 use super::endpoint::Endpoint;
-use super::{Fanout, LocalPart, LocalSource, Notes, SeriesRequest, SeriesStream, Source, SourceError};
+use super::{
+    Fanout, LocalPart, LocalSource, Notes, SeriesRequest, SeriesStream, Source, SourceError, candidates,
+};
 use crate::job::Job;
 
 /// How a request treats its sources.
@@ -63,15 +65,15 @@ impl Fanout {
         job: &Job,
     ) -> Result<Selection, SourceError> {
         let limit = request.limit;
-        let calls = self.candidates(&request.matchers, request.range, &scope.store_matchers).into_iter().map(
-            |source| {
-                let call: BoxFuture<'_, Result<(Part, Charge), SourceError>> = match source {
-                    Source::Local(local) => drain(Arc::clone(local), request.clone(), scope, job).boxed(),
-                    Source::Remote(endpoint) => receive(endpoint, &request, scope, job).boxed(),
-                };
-                call
-            },
-        );
+        let sources = self.sources();
+        let candidates = candidates(&sources, &request.matchers, request.range, &scope.store_matchers);
+        let calls = candidates.into_iter().map(|source| {
+            let call: BoxFuture<'_, Result<(Part, Charge), SourceError>> = match source {
+                Source::Local(local) => drain(Arc::clone(local), request.clone(), scope, job).boxed(),
+                Source::Remote(endpoint) => receive(endpoint, &request, scope, job).boxed(),
+            };
+            call
+        });
         let (mut parts, mut charge) = (Vec::new(), job.charge());
         for (part, held) in futures::future::try_join_all(calls).await? {
             parts.push(part);

@@ -6,7 +6,7 @@ use tithon_engine::SelectedSeries;
 use tithon_proto::thanos::{self, series_response::Result as Frame};
 use tithon_proto::{
     ConvertError, aggr_chunk, chunk_from_wire, encoding_from_wire, labels_from_wire, labels_to_wire,
-    matcher_to_wire, matchers_from_wire,
+    matcher_to_wire, matchers_from_wire, shard_from_wire, shard_to_wire,
 };
 
 use super::{Aggregate, LabelsRequest, SeriesRequest, SeriesStream, SourceError, bytes_of};
@@ -25,6 +25,7 @@ pub(crate) fn series_request(request: &SeriesRequest, partial: bool) -> thanos::
         partial_response_strategy: strategy(partial),
         skip_chunks: request.skip_chunks,
         without_replica_labels: request.without_labels.clone(),
+        shard_info: request.shard.as_ref().map(shard_to_wire),
         limit: wire_limit(request.limit),
         response_batch_size: BATCH_SERIES,
         ..thanos::SeriesRequest::default()
@@ -99,6 +100,7 @@ pub(crate) fn series_request_from(message: thanos::SeriesRequest) -> Result<Seri
         max_resolution_ms: message.max_resolution_window,
         aggregates: aggregates.collect(),
         without_labels: message.without_replica_labels,
+        shard: message.shard_info.and_then(shard_from_wire),
         limit: usize::try_from(message.limit).unwrap_or(0),
     })
 }

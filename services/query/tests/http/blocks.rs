@@ -149,8 +149,12 @@ impl LocalSource for Blocks {
     }
 
     fn series(&self, request: SeriesRequest, _: bool) -> BoxStream<'static, Result<LocalPart, SourceError>> {
-        let series =
-            self.select(&request).map(|series| LocalPart::Series(tithon_engine::SeriesBatch { series }));
+        let series = self.select(&request).map(|mut series| {
+            if let Some(shard) = &request.shard {
+                series.retain(|one| shard.holds(&one.labels, &mut Vec::new()));
+            }
+            LocalPart::Series(tithon_engine::SeriesBatch { series })
+        });
         futures::stream::iter([series]).boxed()
     }
 

@@ -113,3 +113,30 @@ async fn no_time_at_all_and_odd_statistics() {
     let (_, _, body) = send(thanos, &odd).await;
     assert!(body.contains("\"stats\":{") && !body.contains("deprecated"), "{body}");
 }
+
+#[tokio::test]
+async fn shards_have_every_series_once() {
+    let [address, _] = both_dialects().await;
+    let count = async |shard: &str| {
+        let shard: String = form_urlencoded::byte_serialize(shard.as_bytes()).collect();
+        let query = "count(%7B__name__!%3D%22%22%7D)";
+        let target = format!("/api/v1/query?query={query}&time=1710036000&shard_info={shard}");
+        let (status, _, body) = send(address, &get(&target)).await;
+        assert_eq!(status, 200, "{body}");
+        let answer: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        let count = answer["data"]["result"][0]["value"][1].as_str().map_or(Ok(0), str::parse::<u64>);
+        count.expect("a number")
+    };
+    let all = count("").await;
+    assert_eq!(count("{}").await, all);
+    for by in ["true", "false"] {
+        let mut counts = Vec::new();
+        for index in 0..3 {
+            let labels = r#"["instance"]"#;
+            let shard = format!(r#"{{"shard_index":{index},"total_shards":3,"by":{by},"labels":{labels}}}"#);
+            counts.push(count(&shard).await);
+        }
+        assert_eq!(counts.iter().sum::<u64>(), all, "{counts:?}");
+        assert!(counts.iter().all(|n| *n < all), "{counts:?}");
+    }
+}

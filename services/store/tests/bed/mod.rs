@@ -2,8 +2,21 @@
 
 #![allow(clippy::unwrap_used, dead_code)]
 
+use std::fmt;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as Key;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
 
 use tithon_bucket::{Bucket, BucketConfig};
 use tithon_runtime::{Cpu, GrpcServer, Metrics, Probes, Shutdown};
@@ -19,7 +32,14 @@ pub(crate) fn bucket_of(sets: &[&str]) -> tempfile::TempDir {
     dir
 }
 
-fn copy_dir(from: &Path, to: &Path) {
+/// Copies a folder of blocks of the golden data.
+pub(crate) fn bucket_at(path: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    copy_dir(&tithon_testdata::shared(path), dir.path());
+    dir
+}
+
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -53,4 +73,65 @@ pub(crate) async fn serve(store: Store, probes: Probes) -> Channel {
     let descriptors = tithon_proto::FILE_DESCRIPTOR_SET;
     tokio::spawn(server.serve(routes, descriptors, probes, Shutdown::default(), Duration::ZERO));
     Channel::from_shared(url).unwrap().connect().await.unwrap()
+}
+
+/// Whether reads of what [`panicking_bucket`] names panic.
+pub(crate) static PANIC: AtomicBool = AtomicBool::new(false);
+
+/// A bucket read by ranges, in which reads of objects whose keys begin with `prefix` can be made to panic.
+pub(crate) fn panicking_bucket(dir: &Path, prefix: &'static str) -> Bucket {
+    let inner = LocalFileSystem::new_with_prefix(dir).unwrap();
+    Bucket::from_store(Arc::new(Panicking { inner, prefix }), "")
+}
+
+#[derive(Debug)]
+struct Panicking {
+    inner: LocalFileSystem,
+    prefix: &'static str,
+}
+
+impl fmt::Display for Panicking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("panicking")
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Panicking {
+    async fn put_opts(&self, path: &Key, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.inner.put_opts(path, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        path: &Key,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(path, options).await
+    }
+
+    async fn get_opts(&self, path: &Key, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(path, options).await
+    }
+
+    async fn get_ranges(&self, path: &Key, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        assert!(!path.as_ref().starts_with(self.prefix) || !PANIC.load(Ordering::SeqCst), "made to panic");
+        self.inner.get_ranges(path, ranges).await
+    }
+
+    fn delete_stream(&self, paths: BoxStream<'static, Result<Key>>) -> BoxStream<'static, Result<Key>> {
+        self.inner.delete_stream(paths)
+    }
+
+    fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Key>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Key, to: &Key, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
 }

@@ -160,13 +160,26 @@ pub struct CompactorFlags {
     #[arg(long = "debug.halt-on-error", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL", hide = true)]
     pub debug_halt_on_error: bool,
-    /// Pass over faults in the order of an index's labels.
-    #[arg(long = "debug.accept-malformed-index", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
+    /// What is read back from the bucket before the sources of a block are marked for deletion, and again before they are
+    /// deleted: full is the index and every chunk with its checksum, index is the index alone.
+    #[arg(long = "compact.verify", value_name = "HOW", value_enum, default_value = "full")]
+    pub verify: VerifyHow,
+    /// Pass over faults in the order of an index's labels, and no others.
+    #[arg(long = "debug.accept-malformed-index", alias = "compact.accept-malformed-index", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL", hide = true)]
     pub accept_malformed_index: bool,
     /// How many levels blocks grow: 4 is up to 14 days, 0 merges overlapping blocks only.
     #[arg(long = "debug.max-compaction-level", value_name = "N", default_value_t = 4, hide = true, value_parser = level)]
     pub max_compaction_level: usize,
+}
+
+/// `--compact.verify`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum VerifyHow {
+    /// Index and chunks.
+    Full,
+    /// The index alone.
+    Index,
 }
 
 /// `--deduplication.func`.

@@ -86,6 +86,11 @@ impl Server {
         server
     }
 
+    /// Whether the process still runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// The id of the process.
     pub fn id(&self) -> u32 {
         self.child.id()

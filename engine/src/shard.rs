@@ -1,13 +1,25 @@
-//! Whether a series belongs to a shard. Thanos `pkg/store/storepb/shard_info.go`.
+//! Whether a series belongs to one of several parts of all series. Thanos `pkg/store/storepb/shard_info.go`.
 
 use tithon_index::Labels;
 use xxhash_rust::xxh64::xxh64;
 
-use crate::Shard;
+/// One of several parts of all series, cut by a hash over some of their labels: what a query frontend asks queriers for, and
+/// these ask stores for (`ShardInfo`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesShard {
+    /// Which part.
+    pub index: u64,
+    /// How many parts there are; at least 1.
+    pub total: u64,
+    /// Hash over `labels` when set, else over all others.
+    pub by: bool,
+    /// Label names.
+    pub labels: Vec<String>,
+}
 
-impl Shard {
+impl SeriesShard {
     /// By XXH64 over names and values, each followed by 0xff, of the labels that count. `buffer` is scratch space.
-    pub(crate) fn holds(&self, labels: &Labels, buffer: &mut Vec<u8>) -> bool {
+    pub fn holds(&self, labels: &Labels, buffer: &mut Vec<u8>) -> bool {
         buffer.clear();
         for (name, value) in labels.iter() {
             if self.by == self.labels.iter().any(|l| l.as_bytes() == name) {
@@ -28,7 +40,7 @@ mod tests {
     #[test]
     fn every_series_is_in_one_shard_and_only_listed_labels_count() {
         for by in [false, true] {
-            let shard = |index| Shard { index, total: 3, by, labels: vec!["job".into()] };
+            let shard = |index| SeriesShard { index, total: 3, by, labels: vec!["job".into()] };
             let shard_of = |job: &str, pod: &str| {
                 let labels = Labels::from_pairs([("job", job), ("pod", pod)]);
                 let all: Vec<u64> = (0..3).filter(|i| shard(*i).holds(&labels, &mut Vec::new())).collect();

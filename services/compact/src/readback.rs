@@ -1,0 +1,109 @@
+//! What lies in the bucket, read back before anything is given up for it: the index, and every record of the segments
+//! with its checksum, counted and compared with what meta.json says.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tithon_bucket::{BucketBlock, BucketError};
+use tithon_chunks::{ChunkError, ChunkRecord, ChunkRef, SEGMENT_HEADER_BYTES, SegmentReader, sample_count};
+use tithon_engine::{BlockError, BlockFile, BlockMeta, FileRange};
+use tithon_index::IndexHealth;
+use tokio::runtime::Handle;
+
+use crate::walk::{RefSum, walk};
+use crate::{CompactError, Compactor, Verify};
+
+/// Bytes of a segment read at once.
+const WINDOW_BYTES: u64 = 8 << 20;
+/// A record longer than this is not looked for: none that is written comes near.
+const RECORD_BYTES_MAX: usize = 64 << 20;
+
+/// What the segments of a block hold.
+#[derive(Debug, Default)]
+struct Contents {
+    chunks: u64,
+    samples: u64,
+    refs: RefSum,
+}
+
+impl Compactor {
+    /// Reads back a block whose files are in the bucket, with or without its meta.json. Fails where its counts are not those
+    /// of `meta`, where it cannot be read to its end, and with [`Verify::Full`] where a chunk's checksum is wrong.
+    pub(crate) async fn read_back(
+        &self,
+        meta: &BlockMeta,
+        verify: Verify,
+    ) -> Result<IndexHealth, CompactError> {
+        // Without meta.json it is no block yet that could be mapped.
+        let remote = self.inner.bucket.clone().by_ranges();
+        let block = Arc::new(remote.open_block(Arc::new(meta.clone())).await?);
+        let (runtime, stats) = (Handle::current(), meta.stats);
+        let work = move || -> Result<IndexHealth, CompactError> {
+            let fetch = |ranges: &[FileRange]| runtime.block_on(block.fetch(ranges));
+            let (health, refs) = walk(&block, fetch)?;
+            let differ = |what: &str, found: u64, expected: u64| match found == expected {
+                true => Ok(()),
+                false => Err(CompactError::Unhealthy {
+                    block: block.id(),
+                    what: format!("{found} {what} were read back, expected {expected}"),
+                }),
+            };
+            // Old metas tell no counts.
+            let is_told = (stats.num_series, stats.num_chunks, stats.num_samples) != (0, 0, 0);
+            if is_told {
+                differ("series", health.series, stats.num_series)?;
+                differ("chunks of the index", health.chunks, stats.num_chunks)?;
+            }
+            if verify == Verify::Full {
+                let found = read_segments(&block, fetch)?;
+                differ("chunks", found.chunks, health.chunks)?;
+                if is_told {
+                    differ("samples", found.samples, stats.num_samples)?;
+                }
+                if found.refs != refs {
+                    let what = "the index does not point to the chunks of the segments".to_owned();
+                    return Err(CompactError::Unhealthy { block: block.id(), what });
+                }
+            }
+            Ok(health)
+        };
+        self.inner.cpu.run_waiting(work).await?
+    }
+}
+
+/// Reads all segments from front to back.
+fn read_segments(
+    block: &BucketBlock,
+    fetch: impl Fn(&[FileRange]) -> Result<Vec<Bytes>, BucketError>,
+) -> Result<Contents, CompactError> {
+    let mut contents = Contents::default();
+    for (number, size) in (0u32..).zip(block.segment_sizes()) {
+        let file = BlockFile::Segment(number);
+        let read = |start: u64, len: u64| -> Result<Bytes, CompactError> {
+            Ok(fetch(&[FileRange { file, start, len: len.min(size.saturating_sub(start)) }])?.remove(0))
+        };
+        let at_fault = |offset, source| BlockError::Chunk { block: block.id(), file, offset, source };
+        let (mut window, mut base) = (read(0, WINDOW_BYTES)?, 0u64);
+        SegmentReader::open(window.clone()).map_err(|source| at_fault(0, source))?;
+        let mut at = SEGMENT_HEADER_BYTES as u64;
+        while at < size {
+            let record = match ChunkRecord::parse(&window, (at - base) as usize) {
+                // The record reaches out of the window, or the file ends inside it.
+                Err(ChunkError::Truncated { needed, .. }) if base < at || needed as u64 > WINDOW_BYTES => {
+                    let len = WINDOW_BYTES.max(needed.min(RECORD_BYTES_MAX) as u64);
+                    (window, base) = (read(at, len)?, at);
+                    ChunkRecord::parse(&window, 0)
+                }
+                record => record,
+            };
+            let record = record.map_err(|source| at_fault(at, source))?;
+            record.verify(at).map_err(|source| at_fault(at, source))?;
+            let samples = sample_count(record.encoding, &record.data);
+            contents.samples += samples.map_err(|source| at_fault(at, source))? as u64;
+            contents.chunks += 1;
+            contents.refs.add(ChunkRef(u64::from(number) << 32 | at));
+            at += record.raw.len() as u64;
+        }
+    }
+    Ok(contents)
+}

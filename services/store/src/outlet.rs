@@ -1,0 +1,293 @@
+//! The way of an answer from the store to its reader: bounded in parts and bytes, with an end that is always said, and
+//! emptied at once when reader or store give up.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures::Stream;
+use prometheus_client::metrics::gauge::Gauge;
+use tithon_bucket::BucketBlock;
+use tithon_engine::SeriesBatch;
+use tokio::sync::Notify;
+
+use crate::StoreError;
+
+/// A part of an answer.
+#[derive(Debug)]
+pub enum Selected {
+    /// The next series, with the labels they are sent with; batches follow each other in label order.
+    Series(SeriesBatch),
+    /// A block could not be read: the answer goes on without it.
+    Warning(String),
+}
+
+/// The most that waits for the reader, unless one part alone is more.
+const PARTS_MAX: usize = 8;
+const BYTES_MAX: usize = 2 << 20;
+
+/// The answer to a [`crate::SelectRequest`]; made by [`crate::Store::select`]. Dropping it ends the work and frees what
+/// waits in it. An error is the last item.
+#[derive(Debug)]
+pub struct SelectStream(Arc<Shared>);
+
+/// The store's end. Dropped without [`Outlet::end`], as by a panic, it ends the answer with an error.
+pub(crate) struct Outlet(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// A part was taken, or the reader has gone.
+    taken: Notify,
+    /// The reader has gone.
+    left: Notify,
+    /// The blocks whose chunks are given out.
+    blocks: OnceLock<Vec<Arc<BucketBlock>>>,
+    /// A fault of a block ends the answer.
+    abort: bool,
+    /// Bytes that wait in all answers of the store.
+    waiting_bytes: Gauge,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    parts: VecDeque<(Selected, usize)>,
+    bytes: usize,
+    /// How the answer ended.
+    end: Option<Result<(), StoreError>>,
+    reader: Option<Waker>,
+    gone: bool,
+}
+
+impl Queue {
+    fn has_room_or_is_gone(&self) -> bool {
+        self.gone || (self.parts.len() < PARTS_MAX && self.bytes < BYTES_MAX)
+    }
+}
+
+/// Why a part was not taken.
+pub(crate) enum Refused {
+    /// There is no room for it now.
+    Full(Selected),
+    /// Nobody reads.
+    Gone,
+}
+
+/// A way for one answer; `waiting_bytes` counts what waits in it.
+pub(crate) fn outlet(abort: bool, waiting_bytes: Gauge) -> (Outlet, SelectStream) {
+    let shared = Arc::new(Shared {
+        queue: Mutex::default(),
+        taken: Notify::new(),
+        left: Notify::new(),
+        blocks: OnceLock::new(),
+        abort,
+        waiting_bytes,
+    });
+    (Outlet(Arc::clone(&shared)), SelectStream(shared))
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the answer, unless it has ended; what waits stays or goes.
+    fn end(&self, end: Result<(), StoreError>, keep_waiting: bool) {
+        let mut queue = self.queue();
+        queue.end.get_or_insert(end);
+        let parts = if keep_waiting { VecDeque::new() } else { self.empty(&mut queue) };
+        let reader = queue.reader.take();
+        drop(queue);
+        drop(parts);
+        reader.into_iter().for_each(Waker::wake);
+    }
+
+    /// Takes out all that waits, to be dropped without the lock.
+    fn empty(&self, queue: &mut Queue) -> VecDeque<(Selected, usize)> {
+        self.waiting_bytes.dec_by(queue.bytes as i64);
+        queue.bytes = 0;
+        std::mem::take(&mut queue.parts)
+    }
+}
+
+impl Outlet {
+    /// Hands over a part of so many bytes.
+    pub(crate) fn offer(&self, part: Selected, bytes: usize) -> Result<(), Refused> {
+        let mut queue = self.0.queue();
+        if queue.gone {
+            return Err(Refused::Gone);
+        }
+        if !queue.has_room_or_is_gone() {
+            return Err(Refused::Full(part));
+        }
+        queue.parts.push_back((part, bytes));
+        queue.bytes += bytes;
+        self.0.waiting_bytes.inc_by(bytes as i64);
+        let reader = queue.reader.take();
+        drop(queue);
+        reader.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    /// Waits until there is room for a part, or the reader has gone.
+    pub(crate) async fn room(&self) {
+        loop {
+            let taken = self.0.taken.notified();
+            if self.0.queue().has_room_or_is_gone() {
+                return;
+            }
+            taken.await;
+        }
+    }
+
+    /// Waits until the reader has gone.
+    pub(crate) async fn closed(&self) {
+        loop {
+            let left = self.0.left.notified();
+            if self.is_closed() {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.queue().gone
+    }
+
+    /// Says which blocks' chunks are given out.
+    pub(crate) fn lend(&self, blocks: Vec<Arc<BucketBlock>>) {
+        // Said once.
+        let _ = self.0.blocks.set(blocks);
+    }
+
+    /// Ends the answer. What waits for a reader that stalled is freed, else it is still given out.
+    pub(crate) fn end(&self, end: Result<(), StoreError>) {
+        let keep_waiting = !matches!(end, Err(StoreError::Stalled { .. }));
+        self.0.end(end, keep_waiting);
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        self.0.end(Err(StoreError::BrokenOff), true);
+    }
+}
+
+impl Stream for SelectStream {
+    type Item = Result<Selected, StoreError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut queue = self.0.queue();
+        if let Some((part, bytes)) = queue.parts.pop_front() {
+            queue.bytes -= bytes;
+            self.0.waiting_bytes.dec_by(bytes as i64);
+            drop(queue);
+            self.0.taken.notify_one();
+            return Poll::Ready(Some(Ok(part)));
+        }
+        match &mut queue.end {
+            None => {
+                queue.reader = Some(context.waker().clone());
+                Poll::Pending
+            }
+            Some(end) => Poll::Ready(std::mem::replace(end, Ok(())).err().map(Err)),
+        }
+    }
+}
+
+impl Drop for SelectStream {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue();
+        queue.gone = true;
+        let parts = self.0.empty(&mut queue);
+        drop(queue);
+        drop(parts);
+        self.0.taken.notify_one();
+        self.0.left.notify_one();
+    }
+}
+
+/// Blocks whose chunks a reader has in hand.
+#[derive(Clone, Debug)]
+pub struct Lease(Arc<Shared>);
+
+impl SelectStream {
+    /// The blocks that the answer's chunks lie in, to be asked when the chunks have been used.
+    pub fn lease(&self) -> Lease {
+        Lease(Arc::clone(&self.0))
+    }
+}
+
+impl Lease {
+    fn blocks(&self) -> &[Arc<BucketBlock>] {
+        self.0.blocks.get().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Fails when a file with chunks of the answer was cut under us: nothing that was made of them counts.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.blocks().iter().try_for_each(|block| Ok(block.check()?))
+    }
+
+    /// The block that these bytes of a chunk lie in, where that can be told: of mapped blocks.
+    pub fn block_of(&self, chunk: &[u8]) -> Option<tithon_engine::BlockId> {
+        self.blocks().iter().find(|block| block.holds(chunk)).map(|block| block.id())
+    }
+
+    /// The blocks, but for those known already, with a file that was cut under us, and what is wrong with each.
+    pub(crate) fn broken(&self, known: &[Arc<BucketBlock>]) -> Vec<(Arc<BucketBlock>, StoreError)> {
+        let unknown = |block: &&Arc<BucketBlock>| !known.iter().any(|known| Arc::ptr_eq(known, block));
+        let broken = |block: &Arc<BucketBlock>| Some((Arc::clone(block), block.check().err()?.into()));
+        self.blocks().iter().filter(unknown).filter_map(broken).collect()
+    }
+
+    /// Whether a fault of a block ends the answer.
+    pub(crate) fn aborts(&self) -> bool {
+        self.0.abort
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+
+    use super::*;
+
+    fn part(text: &str) -> Selected {
+        Selected::Warning(text.to_owned())
+    }
+
+    #[tokio::test]
+    async fn an_end_is_always_said() {
+        let (store, mut reader) = outlet(false, Gauge::default());
+        assert!(store.offer(part("a"), 1).is_ok());
+        drop(store);
+        assert!(matches!(reader.next().await, Some(Ok(Selected::Warning(_)))));
+        assert!(matches!(reader.next().await, Some(Err(StoreError::BrokenOff))));
+        assert!(reader.next().await.is_none());
+        let (store, mut reader) = outlet(false, Gauge::default());
+        store.end(Ok(()));
+        assert!(reader.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn full_by_parts_and_bytes_and_freed_with_the_reader() {
+        let bytes = Gauge::default();
+        let (store, mut reader) = outlet(false, bytes.clone());
+        assert!(store.offer(part("big"), BYTES_MAX).is_ok());
+        assert!(matches!(store.offer(part("more"), 1), Err(Refused::Full(_))));
+        assert_eq!(bytes.get(), BYTES_MAX as i64);
+        assert!(reader.next().await.is_some());
+        store.room().await;
+        for _ in 0..PARTS_MAX {
+            assert!(store.offer(part("small"), 1).is_ok());
+        }
+        assert!(matches!(store.offer(part("more"), 1), Err(Refused::Full(_))));
+        drop(reader);
+        store.room().await;
+        store.closed().await;
+        assert_eq!(bytes.get(), 0);
+        assert!(matches!(store.offer(part("late"), 1), Err(Refused::Gone)));
+    }
+}

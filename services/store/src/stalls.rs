@@ -1,0 +1,85 @@
+//! Calls whose readers take nothing: they give up their turn, but hold what was read for them. So there may be only so many,
+//! and those that wait longest go first.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// The stalled calls of a store, by the order in which they stalled.
+#[derive(Debug)]
+pub(crate) struct Stalls {
+    most: usize,
+    calls: Mutex<Calls>,
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    /// Dropping a sender tells its call to go.
+    waiting: BTreeMap<u64, oneshot::Sender<()>>,
+    next: u64,
+}
+
+/// The place of a stalled call, given back when it is dropped.
+pub(crate) struct Stall {
+    stalls: Arc<Stalls>,
+    number: u64,
+    told: oneshot::Receiver<()>,
+}
+
+impl Stalls {
+    pub(crate) fn new(most: usize) -> Stalls {
+        Stalls { most, calls: Mutex::default() }
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for one more; the call that has waited longest is told to go when there are too many.
+    pub(crate) fn enter(self: &Arc<Stalls>) -> Stall {
+        let (sender, told) = oneshot::channel();
+        let mut calls = self.calls();
+        let number = calls.next;
+        calls.next += 1;
+        calls.waiting.insert(number, sender);
+        if calls.waiting.len() > self.most {
+            calls.waiting.pop_first();
+        }
+        Stall { stalls: Arc::clone(self), number, told }
+    }
+}
+
+impl Stall {
+    /// Waits until the call has to go to make room for others.
+    pub(crate) async fn told_to_go(&mut self) {
+        // Nothing is ever sent.
+        let _ = (&mut self.told).await;
+    }
+}
+
+impl Drop for Stall {
+    fn drop(&mut self) {
+        self.stalls.calls().waiting.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_longest_goes_first() {
+        let stalls = Arc::new(Stalls::new(2));
+        let (mut first, mut second) = (stalls.enter(), stalls.enter());
+        assert!(first.told_to_go().now_or_never().is_none());
+        let mut third = stalls.enter();
+        first.told_to_go().await;
+        drop(second);
+        second = stalls.enter();
+        assert!(second.told_to_go().now_or_never().is_none());
+        assert!(third.told_to_go().now_or_never().is_none());
+    }
+}
