@@ -61,7 +61,8 @@ impl QueryService {
     /// Evaluates a planned query.
     ///
     /// A chunk that cannot be decoded is met where nobody knows any more who sent it. Then all is read once more with
-    /// care; damage is rare, so only those who meet it pay.
+    /// care; damage is rare, so only those who meet it pay. A mapped file of a local block that was cut meanwhile makes all
+    /// that was read of it void: then all is read again too, by when the source leaves the block out.
     pub(crate) async fn evaluate(
         &self,
         job: &Arc<Job>,
@@ -70,11 +71,13 @@ impl QueryService {
     ) -> Result<Evaluated, ApiError> {
         let _evaluating = self.inner.metrics.evaluating();
         let (prepared, query) = (Arc::new(prepared), Arc::new(query));
-        match self.run(job, &prepared, &query, Care::Usual).await {
-            Err(Failure::Damage(_)) => {
-                self.run(job, &prepared, &query, Care::EveryChunk).await.map_err(Failure::into_error)
+        let (mut care, mut n_cut) = (Care::Usual, 0);
+        loop {
+            match self.run(job, &prepared, &query, care).await {
+                Err(Failure::Cut(_)) if n_cut < CUT_MAX => n_cut += 1,
+                Err(Failure::Damage(_)) if care == Care::Usual => care = Care::EveryChunk,
+                done => return done.map_err(Failure::into_error),
             }
-            done => done.map_err(Failure::into_error),
         }
     }
 
@@ -98,6 +101,7 @@ impl QueryService {
             }
             selections.push((selection, purpose));
         }
+        let leases: Vec<_> = selections.iter().flat_map(|(selection, _)| selection.leases()).collect();
         let (job, prepared, query) = (Arc::clone(job), Arc::clone(prepared), Arc::clone(query));
         let cpu = inner.cpu.clone();
         let evaluate = move || {
@@ -116,6 +120,9 @@ impl QueryService {
             Ok(Evaluated { result, analysis, held })
         };
         let done: Result<Result<Evaluated, QueryError>, _> = inner.cpu.run(Priority::Query, evaluate).await;
+        if let Some(error) = leases.iter().find_map(|lease| lease.check().err()) {
+            return Err(Failure::Cut(failure(&storage(error))));
+        }
         match done {
             Ok(Ok(evaluated)) => Ok(evaluated),
             Ok(Err(error)) if is_damage(&error) => Err(Failure::Damage(failure(&error))),
@@ -140,17 +147,22 @@ impl QueryService {
     }
 }
 
+/// How often files may be cut during a query before it is given up.
+const CUT_MAX: usize = 3;
+
 /// Why a run gave no answer.
 enum Failure {
     /// A chunk cannot be decoded.
     Damage(ApiError),
+    /// A file was cut while its chunks were used.
+    Cut(ApiError),
     Other(ApiError),
 }
 
 impl Failure {
     fn into_error(self) -> ApiError {
         match self {
-            Failure::Damage(error) | Failure::Other(error) => error,
+            Failure::Damage(error) | Failure::Cut(error) | Failure::Other(error) => error,
         }
     }
 }

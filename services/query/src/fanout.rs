@@ -21,7 +21,8 @@ pub(crate) use self::labels::Found;
 pub(crate) use self::notes::Notes;
 pub(crate) use self::request::SeriesStream;
 pub use self::request::{
-    Aggregate, LabelsRequest, LocalPart, LocalSource, SeriesRequest, SourceError, SourceInfo, SourceLabels,
+    Aggregate, LabelsRequest, Lease, LocalPart, LocalSource, SeriesRequest, SourceError, SourceInfo,
+    SourceLabels,
 };
 pub(crate) use self::resolve::{Purpose, to_series};
 pub(crate) use self::select::{Scope, Selection, bytes_of};

@@ -21,7 +21,7 @@ pub use crate::api::router;
 pub use crate::discovery::{Discovery, DnsName, EndpointAddress};
 pub use crate::error::{ApiError, ErrorType};
 pub use crate::fanout::{
-    Aggregate, Endpoint, EndpointError, LabelsRequest, LocalPart, LocalSource, SeriesRequest, Source,
+    Aggregate, Endpoint, EndpointError, LabelsRequest, Lease, LocalPart, LocalSource, SeriesRequest, Source,
     SourceError, SourceInfo, SourceLabels,
 };
 pub use crate::grpc::grpc_routes;

@@ -99,7 +99,7 @@ impl BlockJob {
                     }
                 }
                 Err(source) => {
-                    let fault = Part::Fault(None, StoreError::Reader { block, source });
+                    let fault = Part::Fault(None, StoreError::Reader { block, source: Box::new(source) });
                     return drop(out.send(fault).await);
                 }
             };

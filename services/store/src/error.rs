@@ -71,7 +71,7 @@ pub enum StoreError {
         /// The block.
         block: BlockId,
         /// What happened.
-        source: RuntimeError,
+        source: Box<RuntimeError>,
     },
     /// What reads a block ended before the block did, as by a panic.
     #[error("block {block}: its reader ended before the block did")]
@@ -116,7 +116,8 @@ impl StoreError {
             StoreError::Limit { .. } | StoreError::Stalled { .. } => ErrorKind::LimitExceeded,
             StoreError::Patterns(error) => error.kind(),
             StoreError::ReaderLost { .. } | StoreError::BrokenOff => ErrorKind::Internal,
-            StoreError::Runtime(error) | StoreError::Reader { source: error, .. } => error.kind(),
+            StoreError::Runtime(error) => error.kind(),
+            StoreError::Reader { source, .. } => source.kind(),
         }
     }
 

@@ -58,23 +58,28 @@ impl Answer {
         }
     }
 
-    /// Makes frames of a part.
-    fn take(&mut self, mut part: Selected) -> Result<(), Status> {
-        if let Selected::Series(batch) = &mut part {
-            self.discard_broken(batch)?;
-        }
-        self.push(&part)?;
-        // The bytes have been copied: they count when the files are still whole.
-        if let Selected::Series(batch) = &part {
-            let holds = |block: &BucketBlock| {
-                batch.series.iter().flat_map(|series| &series.chunks).any(|chunk| block.holds(&chunk.data))
-            };
-            let broken = self.lease.broken(&self.broken).into_iter().find(|(block, _)| holds(block));
-            if let Some((_, error)) = broken {
-                return Err(series_status(error));
+    /// Makes frames of a part, again and without the chunks of files that were cut meanwhile.
+    fn take(&mut self, part: Selected) -> Result<(), Status> {
+        let mut batch = match part {
+            Selected::Series(batch) => batch,
+            warning => return self.push(&warning),
+        };
+        loop {
+            self.discard_broken(&mut batch)?;
+            let mark = self.framer.mark();
+            let part = Selected::Series(batch);
+            let frames = self.framer.push(&part).map_err(convert_status)?;
+            let Selected::Series(used) = part else { return Ok(()) };
+            batch = used;
+            // The bytes have been copied: they count when the files are still whole.
+            let chunks = || batch.series.iter().flat_map(|series| &series.chunks);
+            let broken = self.lease.broken(&self.broken);
+            if !broken.iter().any(|(block, _)| chunks().any(|chunk| block.holds(&chunk.data))) {
+                self.ready.extend(frames);
+                return Ok(());
             }
+            self.framer.return_to(mark);
         }
-        Ok(())
     }
 
     /// Takes out chunks of blocks with a file that was cut, and series of which nothing is left.
@@ -99,10 +104,13 @@ impl Answer {
     }
 
     fn push(&mut self, part: &Selected) -> Result<(), Status> {
-        let frames = self.framer.push(part).map_err(|error| to_status(error.kind(), error.to_string()))?;
-        self.ready.extend(frames);
+        self.ready.extend(self.framer.push(part).map_err(convert_status)?);
         Ok(())
     }
+}
+
+fn convert_status(error: ConvertError) -> Status {
+    to_status(error.kind(), error.to_string())
 }
 
 /// Collects series into frames of the size that a request asks for.
@@ -116,11 +124,19 @@ pub(crate) struct Framer {
     n_pending: usize,
     /// Bytes of the last frame of several series: the next will be about as big.
     last_len: usize,
+    /// The first frame of several series since the last mark.
+    first: Option<Bytes>,
+}
+
+/// Where a [`Framer`] stood.
+pub(crate) struct Mark {
+    pending: usize,
+    n_pending: usize,
 }
 
 impl Framer {
     pub(crate) fn new(aggregates: Vec<Aggr>, batch: usize) -> Framer {
-        Framer { aggregates, batch, pending: Vec::new(), n_pending: 0, last_len: 0 }
+        Framer { aggregates, batch, pending: Vec::new(), n_pending: 0, last_len: 0, first: None }
     }
 
     /// The frames that `part` completes. A warning goes out behind the series before it.
@@ -142,7 +158,24 @@ impl Framer {
         }
         self.n_pending = 0;
         self.last_len = self.pending.len();
-        Some(SeriesFrame::batch(std::mem::take(&mut self.pending).into()))
+        let frame = Bytes::from(std::mem::take(&mut self.pending));
+        self.first.get_or_insert_with(|| frame.clone());
+        Some(SeriesFrame::batch(frame))
+    }
+
+    /// Remembers what waits.
+    pub(crate) fn mark(&mut self) -> Mark {
+        self.first = None;
+        Mark { pending: self.pending.len(), n_pending: self.n_pending }
+    }
+
+    /// Forgets what was pushed since the mark was made, the last one.
+    pub(crate) fn return_to(&mut self, mark: Mark) {
+        if let Some(first) = self.first.take() {
+            self.pending = first.to_vec();
+        }
+        self.pending.truncate(mark.pending);
+        self.n_pending = mark.n_pending;
     }
 
     /// All frames share one buffer.
@@ -171,5 +204,40 @@ impl Framer {
             }
         }
         Ok(frames)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tithon_engine::SelectedSeries;
+    use tithon_index::Labels;
+
+    use super::*;
+
+    fn batch(names: std::ops::Range<usize>) -> Selected {
+        let series = names.map(|i| SelectedSeries {
+            labels: Labels::from_pairs([("__name__", i.to_string())]),
+            chunks: Vec::new(),
+        });
+        Selected::Series(SeriesBatch { series: series.collect() })
+    }
+
+    #[test]
+    fn what_is_forgotten_leaves_no_trace() {
+        for (size, forgotten) in [(0, 5), (3, 1), (3, 2), (3, 20), (100, 20)] {
+            let frames = |forget: bool| {
+                let mut framer = Framer::new(Vec::new(), size);
+                let mut frames = framer.push(&batch(0..7)).unwrap();
+                if forget {
+                    let mark = framer.mark();
+                    drop(framer.push(&batch(100..100 + forgotten)).unwrap());
+                    framer.return_to(mark);
+                }
+                frames.extend(framer.push(&batch(7..16)).unwrap());
+                frames.extend(framer.finish());
+                format!("{frames:?}")
+            };
+            assert_eq!(frames(true), frames(false), "{size} {forgotten}");
+        }
     }
 }

@@ -176,7 +176,8 @@ impl Store {
                 let step = select.step(given);
                 (select, step)
             });
-            let (same, step) = step.await.map_err(|source| StoreError::Reader { block, source })?;
+            let (same, step) =
+                step.await.map_err(|source| StoreError::Reader { block, source: Box::new(source) })?;
             // What the step made of mapped bytes counts only while the files are whole.
             asked.block.check()?;
             select = same;

@@ -1,10 +1,13 @@
 //! The blocks of a store in this process as a source of the querier: no gRPC between them.
 
+use std::sync::Arc;
+
 use futures::future::{BoxFuture, FutureExt};
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt};
 use tithon_proto::thanos::Aggr;
 use tithon_query::{
-    Aggregate, LabelsRequest, LocalPart, LocalSource, SeriesRequest, SourceError, SourceInfo, SourceLabels,
+    Aggregate, LabelsRequest, Lease, LocalPart, LocalSource, SeriesRequest, SourceError, SourceInfo,
+    SourceLabels,
 };
 use tithon_store::{SelectRequest, Selected, Store};
 
@@ -48,12 +51,14 @@ impl LocalSource for LocalBlocks {
             abort_on_fault: !partial,
             ..SelectRequest::new(request.matchers, request.range)
         };
-        let parts = self.store.select(select).map(|part| match part {
+        let parts = self.store.select(select);
+        let lease = LocalPart::Lease(Arc::new(Blocks(parts.lease())));
+        let parts = parts.map(|part| match part {
             Ok(Selected::Series(batch)) => Ok(LocalPart::Series(batch)),
             Ok(Selected::Warning(text)) => Ok(LocalPart::Warning(text)),
             Err(error) => Err(error.into()),
         });
-        parts.boxed()
+        stream::iter([Ok(lease)]).chain(parts).boxed()
     }
 
     fn labels(
@@ -79,6 +84,20 @@ impl LocalSource for LocalBlocks {
             Ok(SourceLabels { found: answer.found, warnings: answer.warnings })
         };
         ask.boxed()
+    }
+}
+
+/// The blocks that chunks of an answer lie in.
+#[derive(Debug)]
+struct Blocks(tithon_store::Lease);
+
+impl Lease for Blocks {
+    fn check(&self) -> Result<(), SourceError> {
+        Ok(self.0.check()?)
+    }
+
+    fn block_of(&self, chunk: &[u8]) -> Option<String> {
+        self.0.block_of(chunk).map(|block| format!("block {block}"))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a source is asked, and what it has to offer.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use tithon_chunks::TimeRange;
@@ -12,9 +14,22 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 /// Series ascending by labels. An error ends the stream.
 pub(crate) type SeriesStream = Box<dyn Iterator<Item = Result<SelectedSeries, SourceError>> + Send>;
 
+/// The blocks that chunks of a local source's answer lie in, to be asked when the chunks have been used: their files are
+/// mapped, and somebody may have cut one meanwhile.
+pub trait Lease: std::fmt::Debug + Send + Sync {
+    /// Fails when something was read that was not there any more: then nothing that was made of the chunks counts. Asked
+    /// again, the source leaves out the block at fault.
+    fn check(&self) -> Result<(), SourceError>;
+
+    /// The block, for people, that the bytes of a chunk lie in, where that can be told.
+    fn block_of(&self, chunk: &[u8]) -> Option<String>;
+}
+
 /// A part of a local source's answer.
 #[derive(Debug)]
 pub enum LocalPart {
+    /// What to ask when the chunks of the series have been used; comes before them.
+    Lease(Arc<dyn Lease>),
     /// The next series; batches follow each other in label order.
     Series(SeriesBatch),
     /// A block could not be read: the answer goes on without it.

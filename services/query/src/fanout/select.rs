@@ -13,7 +13,8 @@ use tithon_promql::Charge;
 
 use super::endpoint::Endpoint;
 use super::{
-    Fanout, LocalPart, LocalSource, Notes, SeriesRequest, SeriesStream, Source, SourceError, candidates,
+    Fanout, Lease, LocalPart, LocalSource, Notes, SeriesRequest, SeriesStream, Source, SourceError,
+    candidates,
 };
 use crate::job::Job;
 
@@ -51,6 +52,8 @@ struct Part {
     /// The source, for people.
     source: String,
     series: Vec<SelectedSeries>,
+    /// Of a local source: where its chunks lie.
+    lease: Option<Arc<dyn Lease>>,
 }
 
 impl Fanout {
@@ -89,9 +92,10 @@ async fn drain(
 ) -> Result<(Part, Charge), SourceError> {
     let source = local.info().name;
     let mut parts = local.series(request, scope.partial);
-    let (mut series, mut charge) = (Vec::new(), job.charge());
+    let (mut series, mut lease, mut charge) = (Vec::new(), None, job.charge());
     while let Some(part) = parts.next().await {
         match part {
+            Ok(LocalPart::Lease(given)) => lease = Some(given),
             Ok(LocalPart::Series(batch)) => {
                 charge.grow(batch.series.iter().map(bytes_of).sum())?;
                 series.extend(batch.series);
@@ -100,7 +104,7 @@ async fn drain(
             Err(error) => scope.tolerate(error)?,
         }
     }
-    Ok((Part { source, series }, charge))
+    Ok((Part { source, series, lease }, charge))
 }
 
 async fn receive(
@@ -116,7 +120,8 @@ async fn receive(
     if let Some(error) = answer.error {
         scope.tolerate(error.into())?;
     }
-    Ok((Part { source: endpoint.describe(), series: answer.series }, answer.charge))
+    let part = Part { source: endpoint.describe(), series: answer.series, lease: None };
+    Ok((part, answer.charge))
 }
 
 /// What a selected series holds, bytes; its chunks may lie in a message together with the text of the labels.
@@ -134,6 +139,11 @@ impl Selection {
         (Box::new(merge(parts).take(limit)), self.charge)
     }
 
+    /// What to ask when the chunks have been used.
+    pub(crate) fn leases(&self) -> impl Iterator<Item = Arc<dyn Lease>> {
+        self.parts.iter().filter_map(|part| part.lease.clone())
+    }
+
     /// Decodes every chunk and leaves out those that cannot be, each with a warning that names source and series, or
     /// fails with the first, as the scope has it. To be called on the CPU pool.
     pub(crate) fn sound(
@@ -142,7 +152,7 @@ impl Selection {
         scope: &Scope,
         job: &Job,
     ) -> Result<Selection, SourceError> {
-        for Part { source, series } in &mut self.parts {
+        for Part { source, series, lease } in &mut self.parts {
             for one in series.iter_mut() {
                 job.watch().check()?;
                 let labels = &one.labels;
@@ -150,11 +160,13 @@ impl Selection {
                 one.chunks.retain(|chunk| match decode(chunk, function) {
                     Ok(()) => true,
                     Err(error) => {
-                        failed.get_or_insert(error);
+                        let block = lease.as_ref().and_then(|lease| lease.block_of(&chunk.data));
+                        failed.get_or_insert((block, error));
                         false
                     }
                 });
-                if let Some(error) = failed {
+                if let Some((block, error)) = failed {
+                    let source = block.as_ref().unwrap_or(source);
                     scope.tolerate(format!("{source}: chunk of series {labels}: {error}").into())?;
                 }
             }

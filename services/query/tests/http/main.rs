@@ -2,6 +2,7 @@
 
 mod blocks;
 mod compare;
+mod cut;
 mod endpoints;
 mod forms;
 mod hostile;
