@@ -139,6 +139,7 @@ mod tests {
             ("type: FILESYSTEM\nprefix: {secret: hunter2}\n", &["line 2, column ", "key \"prefix\""]),
             ("type: S3\nsecret_kee: hunter2\n", &["line 2, column ", "unknown field", "secret_kee"]),
             ("type: S3\ntype: hunter2\n", &["line 2, column "]),
+            ("{type: S3, secret_key hunter2}", &["line 1, column "]),
             ("hunter2", &["objstore config: "]),
             ("- hunter2\n- hunter2", &["objstore config: "]),
             ("type: S3\nconfig: &a\n  x: *hunter2\n", &["objstore config: "]),

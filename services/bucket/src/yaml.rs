@@ -23,7 +23,9 @@ impl YamlFault {
         let about_keys = ["unknown field", "missing field", "duplicate"];
         let named = about_keys.iter().find_map(|word| told.find(word));
         let reason = match named.and_then(|at| told[at..].lines().next()) {
-            Some(reason) => reason.to_owned(),
+            // What stands in quotes is a key, unless a text without colons was taken for one.
+            Some(reason) if reason.split('`').nth(1).is_none_or(is_name) => reason.to_owned(),
+            Some(_) => "unexpected key".to_owned(),
             None => "this is not what is expected here".to_owned(),
         };
         YamlFault { line, column, key: key_at(text, line, column), reason }
@@ -60,17 +62,19 @@ fn key_at(text: &str, line: u64, column: u64) -> Option<String> {
 
 /// The last key of a line.
 fn key_in(line: &str) -> Option<String> {
-    let parts = line.split(['{', ',']).rev();
     let key = |part: &str| {
         let (name, value) = part.trim_start().trim_start_matches("- ").split_once(':')?;
         let name = name.trim().trim_matches(['"', '\'']);
-        let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
-        let is_key =
-            is_name && (1..=64).contains(&name.len()) && (value.is_empty() || value.starts_with(' '));
+        let is_key = is_name(name) && (value.is_empty() || value.starts_with(' '));
         is_key.then(|| name.to_owned())
     };
-    let mut parts = parts;
-    parts.find_map(key)
+    line.split(['{', ',']).rev().find_map(key)
+}
+
+/// Whether a text looks like the name of a setting.
+fn is_name(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    (1..=64).contains(&text.len()) && text.bytes().all(fits)
 }
 
 #[cfg(test)]

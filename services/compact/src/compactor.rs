@@ -1,7 +1,8 @@
 //! A compactor: a bucket, options, and what is known of the bucket.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tithon_bucket::{Bucket, Mark, MarkKind};
@@ -30,6 +31,8 @@ pub(crate) struct Inner {
     pub(crate) seen: tokio::sync::Mutex<Seen>,
     /// Blocks that a merge or a downsampling reads just now.
     pub(crate) busy: Busy,
+    /// Successors that could not be read back: when that was, and why.
+    pub(crate) faulty: Mutex<BTreeMap<BlockId, (i64, String)>>,
     /// What the web API shows.
     pub(crate) loaded: RwLock<Loaded>,
     /// The same without any filter.
@@ -59,6 +62,7 @@ impl Compactor {
             shutdown,
             seen: tokio::sync::Mutex::default(),
             busy: Busy::default(),
+            faulty: Mutex::default(),
             loaded: RwLock::default(),
             global: RwLock::default(),
             iterations: watch::Sender::new(0),

@@ -1,7 +1,7 @@
 //! Before a block goes that others replace, these are asked for once more: that they are there, whole and readable.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tithon_bucket::Mark;
 use tithon_engine::plan::{self, Retention};
@@ -10,6 +10,9 @@ use tracing::warn;
 
 use crate::view::View;
 use crate::{CompactError, Compactor};
+
+/// How long a fault of a successor is remembered.
+const FAULT_KEPT_MS: i64 = 3_600_000;
 
 /// Details of a mark that is set because other blocks hold the data; Thanos writes the same words.
 pub(crate) const SOURCE_OF_COMPACTED: &str = "source of compacted block";
@@ -102,7 +105,7 @@ impl Compactor {
         for successor in family.iter().filter(|meta| holders.contains(&meta.ulid)) {
             let fault = match checked.get(&successor.ulid) {
                 Some(known) => known.clone(),
-                None => self.check_successor(successor).await.err().map(|error| error.to_string()),
+                None => self.fault_of(successor).await,
             };
             checked.insert(successor.ulid, fault.clone());
             if let Some(fault) = fault {
@@ -110,6 +113,22 @@ impl Compactor {
             }
         }
         None
+    }
+
+    /// What is wrong with a successor. A fault is remembered for an hour: a large block is not read again every few minutes.
+    async fn fault_of(&self, successor: &BlockMeta) -> Option<String> {
+        let (id, now_ms) = (successor.ulid, self.now_ms());
+        let remembered = || self.inner.faulty.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = remembered().get(&id).filter(|(at_ms, _)| now_ms - at_ms < FAULT_KEPT_MS).cloned();
+        if let Some((_, fault)) = known {
+            return Some(fault);
+        }
+        let fault = self.check_successor(successor).await.err().map(|error| error.to_string());
+        match &fault {
+            Some(fault) => drop(remembered().insert(id, (now_ms, fault.clone()))),
+            None => drop(remembered().remove(&id)),
+        }
+        fault
     }
 
     /// Looks whether a block that others are given up for is there as a whole, and reads it back.
