@@ -5,6 +5,7 @@
 
 mod error;
 mod file;
+pub mod go_json;
 mod id;
 mod meta;
 mod mmap;

@@ -8,7 +8,7 @@ mod thanos;
 use serde::{Deserialize, Deserializer, Serialize};
 use tithon_chunks::{ErrorKind, TimeRange};
 
-use crate::BlockId;
+use crate::{BlockId, go_json};
 
 pub use self::thanos::{
     DeletionRequest, Downsample, File, FileHash, IndexStats, Interval, MatcherRecord, RelabelRecord,
@@ -141,14 +141,61 @@ impl MetaError {
     }
 }
 
+/// The fields of a meta.json and of the structures inside.
+const FIELDS: &[&str] = &[
+    "ulid",
+    "minTime",
+    "maxTime",
+    "stats",
+    "numSamples",
+    "numFloatSamples",
+    "numHistogramSamples",
+    "numSeries",
+    "numChunks",
+    "numTombstones",
+    "compaction",
+    "level",
+    "sources",
+    "deletable",
+    "parents",
+    "failed",
+    "hints",
+    "version",
+    "thanos",
+    "labels",
+    "downsample",
+    "resolution",
+    "source",
+    "segment_files",
+    "files",
+    "rel_path",
+    "size_bytes",
+    "hash",
+    "hashFunc",
+    "value",
+    "rewrites",
+    "index_stats",
+    "series_max_size",
+    "chunk_max_size",
+    "extensions",
+    "upload_time",
+];
+
+/// Below these keys anything may stand: external labels, what somebody attached, and records of rewrites, which are only
+/// kept.
+const MAPS: &[&str] = &["labels", "extensions", "rewrites"];
+
 impl BlockMeta {
-    /// Reads the bytes of a meta.json: keys in any order, unknown ones ignored.
+    /// Reads the bytes of a meta.json as Go's decoder does: keys in any order and any case, the last of several, unknown
+    /// ones ignored.
     pub fn parse(bytes: &[u8]) -> Result<BlockMeta, MetaError> {
-        let mut meta: BlockMeta = serde_json::from_slice(bytes).map_err(|e| MetaError::Json {
-            line: e.line(),
-            column: e.column(),
-            reason: reason_of(&e),
-        })?;
+        let read = go_json::from_slice(bytes, FIELDS, MAPS).map_err(|e| {
+            // A value of the wrong type is found where its place is no longer known.
+            let e =
+                if e.line() > 0 { e } else { serde_json::from_slice::<BlockMeta>(bytes).err().unwrap_or(e) };
+            MetaError::Json { line: e.line(), column: e.column(), reason: reason_of(&e) }
+        });
+        let mut meta: BlockMeta = read?;
         if meta.version != 1 {
             return Err(MetaError::Version { section: "block", found: meta.version });
         }
@@ -313,5 +360,21 @@ mod tests {
         let meta = BlockMeta::parse(text).unwrap();
         assert!(meta.thanos.as_ref().unwrap().labels.is_empty());
         assert_eq!(meta.resolution_ms(), 300_000);
+    }
+
+    #[test]
+    fn keys_in_another_case_or_twice_are_read_as_go_reads_them() {
+        let path = tithon_testdata::shared("testdata/field/meta/keys-in-other-case.json");
+        let meta = BlockMeta::parse(&std::fs::read(path).unwrap()).unwrap();
+        assert_eq!(meta.ulid.to_string(), "01HSHQA400P523V9WVCFVMW6GP");
+        assert_eq!((meta.min_time, meta.max_time), (1_710_028_800_000, 1_711_065_600_000));
+        let text = r#"{"ulid": "01HSHQA400P523V9WVCFVMW6GP", "version": 7, "minTime": 5, "maxTime": 6, "Version": 1,
+            "minTime": null, "stats": {"numSeries": 3}, "Stats": {"NUMCHUNKS": 4},
+            "thanos": {"Labels": {"A": "1", "a": "2"}, "downsample": null}}"#;
+        let meta = BlockMeta::parse(text.as_bytes()).unwrap();
+        assert_eq!((meta.version, meta.min_time, meta.stats.num_series, meta.stats.num_chunks), (1, 5, 3, 4));
+        assert_eq!(meta.thanos.unwrap().labels.len(), 2);
+        let wrong = BlockMeta::parse(b"{\n\"ulid\": 5}").unwrap_err();
+        assert!(matches!(wrong, MetaError::Json { line: 2, .. }), "{wrong}");
     }
 }

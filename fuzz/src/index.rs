@@ -23,6 +23,11 @@ pub fn index_open(data: &[u8]) {
     }
 }
 
+/// Any bytes taken for an index and accounted for.
+pub fn index_audit(data: &[u8]) {
+    drop(tithon_index::audit(&Bytes::copy_from_slice(data)));
+}
+
 /// Any bytes taken for an index-header, Thanos's or ours, or for a filter.
 pub fn index_header(data: &[u8]) {
     let data = Bytes::copy_from_slice(data);

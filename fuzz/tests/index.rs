@@ -1,7 +1,9 @@
 //! Replays the bodies for `tithon-index` over golden files, cut and changed, and over made-up bytes.
 
 use arbitrary::{Arbitrary, Unstructured};
-use tithon_fuzz::index::{TwoSets, index_header, index_open, matcher, series_entry, set_operations};
+use tithon_fuzz::index::{
+    TwoSets, index_audit, index_header, index_open, matcher, series_entry, set_operations,
+};
 
 /// Bytes that are the same everywhere (splitmix64).
 fn made_up(seed: u64, len: usize) -> Vec<u8> {
@@ -21,6 +23,7 @@ fn made_up_bytes_are_taken_or_refused() {
     for seed in 0..3000 {
         let data = made_up(seed, 1 + seed as usize % 300);
         index_open(&data);
+        index_audit(&data);
         index_header(&data);
         series_entry(&data);
         matcher(&data);
@@ -45,6 +48,7 @@ fn changed_golden_files_are_taken_or_refused() {
             changed
         };
         index_open(&change(&index));
+        index_audit(&change(&index));
         index_header(&change(&header));
         index_open(&index[..at * 7919 % index.len()]);
     }

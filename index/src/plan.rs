@@ -184,6 +184,10 @@ impl PostingsPlan {
         }
         for (range, bytes) in self.ranges.iter().zip(fetched) {
             let (got, expected) = (bytes.len() as u64, range.end - range.start);
+            if got < expected {
+                let (what, offset) = ("postings list", range.start);
+                return Err(IndexError::Truncated { what, offset, needed: expected, left: got });
+            }
             if got != expected {
                 return Err(IndexError::Fetched { what: "bytes of a range", got, expected });
             }

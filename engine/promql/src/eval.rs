@@ -13,6 +13,7 @@ use tithon_chunks::TimeRange;
 
 use crate::annotations::Notes;
 use crate::ast::{NodeId, NodeKind, PosRange, ValueType};
+use crate::budget::Charge;
 use crate::error::QueryError;
 use crate::frame::{Column, Frame, Row, Steps};
 use crate::functions;
@@ -118,6 +119,17 @@ impl Evaluator<'_> {
         if self.ctx.is_cancelled() { Err(QueryError::Cancelled) } else { Ok(()) }
     }
 
+    /// Holds a column of so many steps while it is made, if that is long: it is counted only when it is done.
+    pub(crate) fn reserve(&self, n_steps: usize) -> Result<Option<Charge>, QueryError> {
+        /// Shorter columns are not worth it: about what a range query may have.
+        const SHORT: usize = 16_384;
+        if n_steps <= SHORT {
+            return Ok(None);
+        }
+        self.check_cancelled()?;
+        Ok(Some(self.prepared.budget.charge(Column::bytes_of(n_steps))?))
+    }
+
     /// Evaluates a node over steps. Afterwards nothing more is held than before, but for the result.
     pub(crate) fn eval(&self, id: NodeId, steps: &Steps) -> Result<Output, QueryError> {
         with_room(|| self.measured(id, |_| self.eval_settled(id, steps)))
@@ -138,7 +150,10 @@ impl Evaluator<'_> {
 
     fn eval_kind(&self, id: NodeId, steps: &Steps) -> Result<Output, QueryError> {
         let output = match self.kind(id) {
-            NodeKind::Number { value, .. } => Output::Scalar(vec![*value; steps.len]),
+            NodeKind::Number { value, .. } => {
+                let _reserved = self.reserve(steps.len)?;
+                Output::Scalar(vec![*value; steps.len])
+            }
             NodeKind::String(text) => Output::Text(text.clone()),
             NodeKind::Paren(inner) => return self.eval(self.unparen(*inner), steps),
             NodeKind::StepInvariant(inner) => return self.eval_invariant(*inner, steps),

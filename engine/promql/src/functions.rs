@@ -30,6 +30,8 @@ pub(crate) use range_call::{for_each, is_over_selector};
 
 /// Evaluates a call.
 pub(crate) fn eval(ev: &Evaluator<'_>, id: NodeId, call: &Call, steps: &Steps) -> Result<Output, QueryError> {
+    // For those who make numbers out of nothing.
+    let _reserved = ev.reserve(steps.len)?;
     let frame = match call.func.name {
         "pi" | "time" | "scalar" | "max_of" | "min_of" => {
             return Ok(Output::Scalar(scalar::eval(ev, call, steps)?));

@@ -153,6 +153,9 @@ fn labels_and_results_are_counted() {
         "up or up",
         "histogram_quantiles(label_replace(up, \"le\", \"1\", \"i\", \".*\"), \"q\", time() / 1e6)",
         "info(up)",
+        "max_over_time(up[10y:8s])",
+        "max_over_time(vector(1)[10y:8s])",
+        "max_over_time((up * 0 + 1)[10y:8s])",
     ] {
         let budget = Budget::new(limit, "--flag");
         let cancelled = AtomicBool::new(false);

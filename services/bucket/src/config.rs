@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use tithon_chunks::ErrorKind;
 
+use crate::YamlFault;
+
 /// Where the blocks are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BucketConfig {
@@ -19,7 +21,10 @@ pub struct BucketConfig {
 pub enum ConfigError {
     /// Not YAML, an unknown key, or a value of the wrong type.
     #[error("objstore config: {0}")]
-    Yaml(String),
+    Yaml(YamlFault),
+    /// A key whose value is a list or a structure.
+    #[error("objstore config: {0} is not a string")]
+    NotText(&'static str),
     /// A key that the provider needs.
     #[error("objstore config: {provider}: {key} is missing")]
     Missing {
@@ -34,9 +39,6 @@ pub enum ConfigError {
     /// No provider of Thanos.
     #[error("objstore config: type {0:?} is not a provider")]
     UnknownProvider(String),
-    /// A variable that the text refers to and the environment lacks.
-    #[error("objstore config: environment variable {0} is not set")]
-    Variable(String),
 }
 
 impl ConfigError {
@@ -68,12 +70,11 @@ impl BucketConfig {
         BucketConfig { directory: directory.into(), prefix: String::new() }
     }
 
-    /// Reads the YAML. `$(NAME)` is replaced by `variable("NAME")` before. Unknown keys beside `type`, `config` and
+    /// Reads the YAML, in which environment variables have been replaced. Unknown keys beside `type`, `config` and
     /// `prefix` are errors; those of FILESYSTEM's `config` are ignored, as in Thanos.
-    pub fn parse(yaml: &str, variable: impl Fn(&str) -> Option<String>) -> Result<BucketConfig, ConfigError> {
-        let text = substitute(yaml, variable)?;
+    pub fn parse(yaml: &str) -> Result<BucketConfig, ConfigError> {
         let envelope: Envelope =
-            serde_saphyr::from_str(&text).map_err(|e| ConfigError::Yaml(e.to_string()))?;
+            serde_saphyr::from_str(yaml).map_err(|e| ConfigError::Yaml(YamlFault::new(yaml, &e)))?;
         let provider = envelope.provider.to_uppercase();
         match provider.as_str() {
             "FILESYSTEM" => {}
@@ -85,7 +86,7 @@ impl BucketConfig {
         let missing = ConfigError::Missing { provider: "FILESYSTEM", key: "config.directory" };
         match directory.map(|value| value.as_str()) {
             Some(Some("")) | None => Err(missing),
-            Some(None) => Err(ConfigError::Yaml("config.directory is not a string".to_owned())),
+            Some(None) => Err(ConfigError::NotText("config.directory")),
             Some(Some(directory)) => {
                 let prefix = envelope.prefix.unwrap_or_default().trim_matches('/').to_owned();
                 Ok(BucketConfig { directory: directory.into(), prefix })
@@ -94,43 +95,20 @@ impl BucketConfig {
     }
 }
 
-/// Replaces `$(NAME)`; anything else with a dollar stays as it is.
-fn substitute(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<String, ConfigError> {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, behind)) = rest.split_once("$(") {
-        out.push_str(before);
-        let name_len = behind.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
-        let (name, tail) = behind.split_at(name_len);
-        match tail.strip_prefix(')') {
-            Some(tail) if !name.is_empty() => {
-                out.push_str(&variable(name).ok_or_else(|| ConfigError::Variable(name.to_owned()))?);
-                rest = tail;
-            }
-            _ => {
-                out.push_str("$(");
-                rest = behind;
-            }
-        }
-    }
-    out.push_str(rest);
-    Ok(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parse(yaml: &str) -> Result<BucketConfig, String> {
-        BucketConfig::parse(yaml, |name| (name == "DIR").then(|| "/d".to_owned())).map_err(|e| e.to_string())
+        BucketConfig::parse(yaml).map_err(|e| e.to_string())
     }
 
     #[test]
     fn a_filesystem_bucket() {
         let plain = BucketConfig { directory: "/d".into(), prefix: String::new() };
         assert_eq!(parse("type: FILESYSTEM\nconfig:\n  directory: /d\n"), Ok(plain.clone()));
-        assert_eq!(parse("type: filesystem\nconfig: {directory: $(DIR), other: 1}\nprefix: '/'"), Ok(plain));
-        let prefixed = parse("{type: FILESYSTEM, config: {directory: '$(DIR)/x'}, prefix: /a/b/}").unwrap();
+        assert_eq!(parse("type: filesystem\nconfig: {directory: /d, other: 1}\nprefix: '/'"), Ok(plain));
+        let prefixed = parse("{type: FILESYSTEM, config: {directory: /d/x}, prefix: /a/b/}").unwrap();
         assert_eq!((prefixed.directory.to_str(), prefixed.prefix.as_str()), (Some("/d/x"), "a/b"));
     }
 
@@ -148,6 +126,28 @@ mod tests {
         check("type: FLOPPY", "\"FLOPPY\" is not a provider");
         check("type: FILESYSTEM\nprefx: x", "prefx");
         check("type: [", "objstore config: ");
-        check("type: $(NOPE)", "NOPE is not set");
+    }
+
+    /// A mistake is told by its place and key; neither the secret beside it nor the text is.
+    #[test]
+    fn mistakes_do_not_tell_secrets() {
+        for (yaml, parts) in [
+            ("type: S3\nconfig:\n  secret_key: hunter2\n bucket: x\n", &["line "][..]),
+            ("type: S3\nconfig:\n  secret_key: 'hunter2\n", &["line "]),
+            ("type: S3\nconfig: {secret_key: hunter2\n", &["line "]),
+            ("type: [hunter2]\n", &["line 1, column ", "key \"type\""]),
+            ("type: FILESYSTEM\nprefix: {secret: hunter2}\n", &["line 2, column ", "key \"prefix\""]),
+            ("type: S3\nsecret_kee: hunter2\n", &["line 2, column ", "unknown field", "secret_kee"]),
+            ("type: S3\ntype: hunter2\n", &["line 2, column "]),
+            ("hunter2", &["objstore config: "]),
+            ("- hunter2\n- hunter2", &["objstore config: "]),
+            ("type: S3\nconfig: &a\n  x: *hunter2\n", &["objstore config: "]),
+            ("%hunter2\n---\ntype: S3", &["objstore config: "]),
+        ] {
+            let error = BucketConfig::parse(yaml).unwrap_err();
+            let told = format!("{error} {error:?}");
+            assert!(!told.contains("hunter"), "{yaml:?}: {told}");
+            assert!(parts.iter().all(|part| told.contains(part)), "{yaml:?}: {told}");
+        }
     }
 }

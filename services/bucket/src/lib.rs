@@ -15,6 +15,7 @@ mod metrics;
 mod retry;
 mod sink;
 mod transfer;
+mod yaml;
 
 pub use crate::block::BucketBlock;
 pub use crate::bucket::Bucket;
@@ -25,3 +26,4 @@ pub use crate::marks::{DeletionMark, Mark, MarkKind};
 pub use crate::retry::Retry;
 pub use crate::sink::BucketFiles;
 pub use crate::transfer::TransferOptions;
+pub use crate::yaml::YamlFault;

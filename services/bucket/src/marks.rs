@@ -2,7 +2,7 @@
 
 use object_store::{ObjectStoreExt, PutPayload};
 use serde::{Deserialize, Serialize};
-use tithon_engine::BlockId;
+use tithon_engine::{BlockId, go_json};
 
 use crate::bucket::key;
 use crate::retry::Operation;
@@ -76,6 +76,18 @@ struct Content {
     replaced_by: Vec<String>,
 }
 
+/// The fields of [`Content`].
+const FIELDS: &[&str] = &[
+    "id",
+    "version",
+    "details",
+    "deletion_time",
+    "no_compact_time",
+    "no_downsample_time",
+    "reason",
+    "replaced_by",
+];
+
 impl Mark {
     /// The file's bytes as Thanos writes them.
     pub fn to_json(&self) -> Vec<u8> {
@@ -145,7 +157,7 @@ impl Bucket {
     async fn mark_content(&self, block: BlockId, kind: MarkKind) -> Result<Option<Content>, BucketError> {
         let path = key(block, kind.file());
         let Some(bytes) = self.get(&path).await? else { return Ok(None) };
-        let content: Content = match serde_json::from_slice(&bytes) {
+        let content: Content = match go_json::from_slice(&bytes, FIELDS, &[]) {
             Ok(content) => content,
             Err(error) => {
                 let file = kind.file();

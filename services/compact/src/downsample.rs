@@ -8,7 +8,6 @@ use tithon_bucket::MarkKind;
 use tithon_engine::downsample::{Target, downsample};
 use tithon_engine::plan::{DownsampleJob, downsample_jobs, downsample_rounds, downsample_targets};
 use tithon_engine::{BlockId, BlockMeta};
-use tithon_runtime::Priority;
 use tracing::info;
 
 use crate::fault::{Fault, Reporter};
@@ -101,7 +100,7 @@ impl Compactor {
             let dir = dir.clone();
             move || downsample(&source, &dir, &targets)
         };
-        let result = inner.cpu.run(Priority::Background, work).await.map_err(CompactError::from)?;
+        let result = self.run_on(meta.ulid, work).await?;
         let made = match result.map_err(CompactError::from) {
             Ok(made) => made,
             Err(error) if error.may_pass() => return Err(Obstacle::passing(error)),

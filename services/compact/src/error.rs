@@ -54,6 +54,14 @@ pub enum CompactError {
         /// Counts of what is wrong.
         what: String,
     },
+    /// Work on one block panicked, and panicked again.
+    #[error("block {block}: work on it panicked twice: {what}")]
+    Panic {
+        /// The block.
+        block: BlockId,
+        /// What the panic says.
+        what: String,
+    },
     /// A downsampled block cannot be repaired.
     #[error("block {block}: {what}")]
     Beyond {
@@ -73,7 +81,7 @@ impl CompactError {
             CompactError::Runtime(error) => error.kind(),
             CompactError::Scratch { .. } | CompactError::Blind { .. } => ErrorKind::Unavailable,
             CompactError::Walk { source, .. } => source.kind(),
-            CompactError::Unhealthy { .. } => ErrorKind::Corrupt,
+            CompactError::Unhealthy { .. } | CompactError::Panic { .. } => ErrorKind::Corrupt,
             CompactError::Beyond { .. } => ErrorKind::Unsupported,
         }
     }
@@ -84,6 +92,7 @@ impl CompactError {
             CompactError::Block(error) => block_of(error),
             CompactError::Walk { block, .. }
             | CompactError::Unhealthy { block, .. }
+            | CompactError::Panic { block, .. }
             | CompactError::Beyond { block, .. } => Some(*block),
             CompactError::Bucket(error) => match error {
                 BucketError::Meta { block, .. }
@@ -99,11 +108,13 @@ impl CompactError {
         }
     }
 
-    /// Whether a later attempt may succeed with the same blocks. A full disk is no fault of theirs.
+    /// Whether a later attempt may succeed with the same blocks. A full disk is no fault of theirs; what is called internal
+    /// is, as it comes again with the same bytes.
     pub fn may_pass(&self) -> bool {
         let full = matches!(self, CompactError::Block(BlockError::Io { .. }))
             && self.kind() == ErrorKind::LimitExceeded;
-        full || matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::Cancelled | ErrorKind::Internal)
+        let is_ours = matches!(self, CompactError::Runtime(_));
+        full || is_ours || matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::Cancelled)
     }
 
     pub(crate) fn scratch(path: &Path) -> impl FnOnce(std::io::Error) -> CompactError {

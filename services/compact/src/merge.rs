@@ -8,7 +8,7 @@ use tithon_chunks::ErrorKind;
 use tithon_engine::compact::{CompactOptions, compact_split};
 use tithon_engine::plan::{Group, mark_cut, mark_merged};
 use tithon_engine::{Block, BlockId, BlockMeta};
-use tithon_runtime::Priority;
+use tithon_runtime::{Priority, RuntimeError};
 use tracing::{info, warn};
 
 use crate::fault::Reporter;
@@ -76,8 +76,9 @@ impl Compactor {
         let options = self.compact_options(group);
         let (target, thanos) = (dir.to_owned(), group.thanos_meta());
         let work = move || compact_split(&sources, &target, &ids, Some(thanos), options);
-        let made = match inner.cpu.run(Priority::Background, work).await.map_err(CompactError::from)? {
-            Ok(made) => shards_of(group, plan, made),
+        let made = match inner.cpu.run(Priority::Background, work).await {
+            Ok(Ok(made)) => shards_of(group, plan, made),
+            Ok(Err(error)) => return Err(self.blame(error.into(), plan, dir).await),
             Err(error) => return Err(self.blame(error.into(), plan, dir).await),
         };
         for made in &made {
@@ -161,7 +162,9 @@ impl Compactor {
 
     /// Finds the block that a failed merge failed on.
     pub(crate) async fn blame(&self, error: CompactError, plan: &[BlockMeta], dir: &Path) -> Obstacle {
-        if error.may_pass() {
+        // Reading the blocks one by one shows which of them makes us panic.
+        let panicked = matches!(error, CompactError::Runtime(RuntimeError::Panic(_)));
+        if error.may_pass() && !panicked {
             return Obstacle::passing(error);
         }
         match error.block().filter(|block| plan.iter().any(|meta| meta.ulid == *block)) {

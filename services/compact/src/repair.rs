@@ -6,7 +6,6 @@ use std::time::Instant;
 use tithon_engine::compact::{CompactOptions, compact};
 use tithon_engine::plan::{Group, Shard};
 use tithon_engine::{Block, BlockMeta, Source};
-use tithon_runtime::Priority;
 use tracing::info;
 
 use crate::succession::SOURCE_OF_REPAIRED;
@@ -34,10 +33,11 @@ impl Compactor {
         };
         let (id, thanos, target) = (self.new_id(), broken.thanos.clone().unwrap_or_default(), dir.clone());
         let work = move || {
-            let block = Block::open(from)?;
-            compact(std::slice::from_ref(&block), &target, id, Some(thanos), CompactOptions::default())
+            let block = Block::open(&from)?;
+            let thanos = Some(thanos.clone());
+            compact(std::slice::from_ref(&block), &target, id, thanos, CompactOptions::default())
         };
-        let made = inner.cpu.run(Priority::Background, work).await??;
+        let made = self.run_on(broken.ulid, work).await??;
         let mut made = made.ok_or_else(|| beyond("nothing is left without the chunks at its end"))?;
         made.compaction = broken.compaction.clone();
         if let Some(thanos) = &mut made.thanos {

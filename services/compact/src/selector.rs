@@ -2,6 +2,7 @@
 //! are allowed. Thanos `pkg/block/fetcher.go`.
 
 use serde::Deserialize;
+use tithon_bucket::YamlFault;
 use tithon_engine::plan::{ShardAction, ShardRule};
 use tithon_index::{MatchOp, Matcher};
 
@@ -10,7 +11,7 @@ use tithon_index::{MatchOp, Matcher};
 pub enum SelectorError {
     /// Not YAML, an unknown key, or a value of the wrong type.
     #[error("relabel config: {0}")]
-    Yaml(String),
+    Yaml(YamlFault),
     /// An action that says nothing about which blocks are kept.
     #[error("relabel config step {step}: action {action:?} is not supported, use keep, drop or hashmod")]
     Action {
@@ -67,12 +68,18 @@ fn replace() -> String {
     "replace".to_owned()
 }
 
-/// Reads the list; an empty text is an empty list.
+/// Reads the list; an empty text, one of comments, and `null` are an empty list.
 pub fn parse_selector(yaml: &str) -> Result<Vec<ShardRule>, SelectorError> {
-    if yaml.trim().is_empty() {
+    let says_nothing = |line: &str| {
+        let line = line.trim();
+        line.is_empty() || line.starts_with('#') || line == "---"
+    };
+    if yaml.lines().all(says_nothing) {
         return Ok(Vec::new());
     }
-    let steps: Vec<Step> = serde_saphyr::from_str(yaml).map_err(|e| SelectorError::Yaml(e.to_string()))?;
+    let steps: Option<Vec<Step>> =
+        serde_saphyr::from_str(yaml).map_err(|e| SelectorError::Yaml(YamlFault::new(yaml, &e)))?;
+    let steps = steps.unwrap_or_default();
     let rule = |(i, step): (usize, Step)| {
         let matcher = || {
             let failed =
@@ -104,7 +111,9 @@ mod tests {
         let rules = parse_selector(yaml).unwrap();
         assert_eq!(rules.len(), 2);
         assert!(matches!(&rules[0].action, ShardAction::HashMod { modulus: 2, target } if target == "shard"));
-        assert!(parse_selector("").unwrap().is_empty());
+        for nothing in ["", "null", "~", "[]", "# a comment\n", "---\nnull\n", "---\n# none\n"] {
+            assert!(parse_selector(nothing).unwrap().is_empty(), "{nothing:?}");
+        }
         let check = |yaml: &str, want: &str| {
             let error = parse_selector(yaml).unwrap_err().to_string();
             assert!(error.contains(want), "{yaml}: {error}");

@@ -2,11 +2,12 @@
 //! of them. Thanos `pkg/block/index.go`.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tithon_engine::plan::NoCompactReason;
 use tithon_engine::{Block, BlockId, BlockMeta, verify};
 use tithon_index::{IndexHealth, IndexReader};
-use tithon_runtime::Priority;
+use tithon_runtime::{Priority, RuntimeError};
 
 use crate::{CompactError, Compactor};
 
@@ -61,8 +62,8 @@ impl Compactor {
         };
         let (min, max) = (meta.min_time, meta.max_time);
         let index = block.index().clone();
-        let check = move || IndexHealth::check(&IndexReader::open(index)?, min, max);
-        let health = self.inner.cpu.run(Priority::Background, check).await.map_err(CompactError::from)?;
+        let check = move || IndexHealth::check(&IndexReader::open(index.clone())?, min, max);
+        let health = self.run_on(id, check).await?;
         let health = health.map_err(|source| CompactError::Walk { block: id, source })?;
         self.judge(meta, &health)?;
         Ok(block)
@@ -105,8 +106,28 @@ impl Compactor {
                 dir
             }
         };
-        let open = move || Block::open(dir);
-        Ok(self.inner.cpu.run(Priority::Background, open).await??)
+        Ok(self.run_on(meta.ulid, move || Block::open(&dir)).await??)
+    }
+
+    /// Runs work on one block on the CPU pool. Work that panics is tried once more; after a second panic the block is at
+    /// fault.
+    pub(crate) async fn run_on<T: Send + 'static>(
+        &self,
+        block: BlockId,
+        work: impl Fn() -> T + Send + Sync + 'static,
+    ) -> Result<T, CompactError> {
+        let (work, mut last_panic) = (Arc::new(work), String::new());
+        for _ in 0..2 {
+            let attempt = Arc::clone(&work);
+            match self.inner.cpu.run(Priority::Background, move || attempt()).await {
+                Err(RuntimeError::Panic(what)) => {
+                    tracing::warn!(block = %block, what, "work on a block panicked");
+                    last_panic = what;
+                }
+                result => return Ok(result?),
+            }
+        }
+        Err(CompactError::Panic { block, what: last_panic })
     }
 
     /// A block that is deleted while it is read looks damaged: asks the bucket.
@@ -132,8 +153,8 @@ impl Compactor {
                 Err(error) => return error.into(),
             };
             let id = meta.ulid;
-            match self.inner.cpu.run(Priority::Background, move || verify::verify(&block)).await {
-                Err(error) => return Obstacle::passing(error.into()),
+            match self.run_on(id, move || verify::verify(&block)).await {
+                Err(error) => return error.into(),
                 Ok(health) if !health.is_sound() => {
                     let error = CompactError::Unhealthy {
                         block: id,
@@ -181,8 +202,6 @@ impl Compactor {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use object_store::memory::InMemory;
     use tithon_bucket::Bucket;
     use tithon_runtime::{Cpu, Metrics, Shutdown};
@@ -194,6 +213,33 @@ mod tests {
         let mut health = IndexHealth { series: 1, chunks: 1, ..IndexHealth::default() };
         change(&mut health);
         health
+    }
+
+    fn compactor() -> Compactor {
+        let bucket = Bucket::from_store(Arc::new(InMemory::new()), "");
+        let (cpu, metrics) = (Cpu::new(1).unwrap(), Metrics::new("0"));
+        Compactor::new(bucket, CompactorOptions::default(), cpu, &metrics, Shutdown::default(), true)
+    }
+
+    /// A panic that comes again is a fault of the block that was worked on: the block is named and left out.
+    #[tokio::test]
+    async fn a_second_panic_is_a_fault_of_the_block() {
+        let (compactor, block) = (compactor(), BlockId::from_parts(1, 1));
+        let attempts = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let panics = |times: u32| {
+            let attempts = Arc::clone(&attempts);
+            move || {
+                let attempt = attempts.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                assert!(attempt >= times, "attempt {attempt}");
+                attempt
+            }
+        };
+        assert_eq!(compactor.run_on(block, panics(1)).await.unwrap(), 1);
+        attempts.store(0, std::sync::atomic::Ordering::SeqCst);
+        let error = compactor.run_on(block, panics(9)).await.unwrap_err();
+        assert!(error.to_string().contains("panicked twice: attempt 1"), "{error}");
+        let obstacle = Obstacle::from(error);
+        assert!(matches!(obstacle, Obstacle::Damaged { block: found, .. } if found == block), "{obstacle:?}");
     }
 
     /// With `--debug.accept-malformed-index` only the order of labels may be wrong, in a source and in what is made.

@@ -8,6 +8,7 @@ use tithon_engine::compact::{Output, Source, compact_into};
 use tithon_engine::plan::Group;
 use tithon_engine::{BlockError, BlockId, BlockMeta, File};
 use tithon_index::IndexHealth;
+use tithon_runtime::RuntimeError;
 use tokio::runtime::Handle;
 use tracing::warn;
 
@@ -47,7 +48,7 @@ impl Compactor {
         let result = inner.cpu.run_waiting(work).await.map_err(CompactError::from);
         let mut sealed = Vec::new();
         let result = match result {
-            Err(error) => Err(Obstacle::passing(error)),
+            Err(error) => Err(self.blame(error, plan, &self.merge_dir().join(&group.key)).await),
             Ok(Err(error)) => Err(self.blame(error.into(), plan, &self.merge_dir().join(&group.key)).await),
             Ok(Ok(made)) => {
                 let made = shards_of(group, plan, made);
@@ -83,9 +84,22 @@ impl Compactor {
     }
 
     async fn walk_remote(&self, block: &Arc<BucketBlock>) -> Result<IndexHealth, CompactError> {
-        let (block, runtime) = (Arc::clone(block), Handle::current());
-        let work = move || walk(&block, |ranges| runtime.block_on(block.fetch(ranges)));
-        Ok(self.inner.cpu.run_waiting(work).await??.0)
+        let walked = || {
+            let (block, runtime) = (Arc::clone(block), Handle::current());
+            let work = move || walk(&block, |ranges| runtime.block_on(block.fetch(ranges)));
+            self.inner.cpu.run_waiting(work)
+        };
+        let result = match walked().await {
+            Err(RuntimeError::Panic(what)) => {
+                warn!(block = %block.id(), what, "work on a block panicked");
+                walked().await
+            }
+            result => result,
+        };
+        match result {
+            Err(RuntimeError::Panic(what)) => Err(CompactError::Panic { block: block.id(), what }),
+            result => Ok(result??.0),
+        }
     }
 
     /// Reads back all that was written, and only then makes blocks of it, one by one.

@@ -68,7 +68,7 @@ pub struct HttpFlags {
 }
 
 /// `--objstore.config` and `--objstore.config-file`: the bucket.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Default)]
 pub struct BucketFlags {
     /// Path of a YAML file that describes the bucket, as Thanos reads it; $(NAME) is replaced from the environment.
     #[arg(long = "objstore.config-file", value_name = "FILE", default_value = "", hide_default_value = true)]
@@ -78,7 +78,26 @@ pub struct BucketFlags {
     pub config: String,
 }
 
+/// The configuration holds secrets: only its length is told.
+impl std::fmt::Debug for BucketFlags {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let config = format!("{} bytes", self.config.len());
+        f.debug_struct("BucketFlags")
+            .field("config_file", &self.config_file)
+            .field("config", &config)
+            .finish()
+    }
+}
+
 impl BucketFlags {
+    /// The flag that the YAML was given by, with the file's path.
+    pub fn origin(&self) -> String {
+        match self.config_file.as_str() {
+            "" => "--objstore.config".to_owned(),
+            path => format!("--objstore.config-file={path}"),
+        }
+    }
+
     /// The YAML, from whichever flag was given; `None` when neither was.
     pub fn content(&self) -> Result<Option<String>, PathOrContentError> {
         path_or_content("objstore.config", &self.config_file, &self.config, true)
@@ -97,6 +116,14 @@ pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bucket_configuration_is_not_shown_and_expanded_once() {
+        let flags =
+            BucketFlags { config: "key: hunter2 $(CARGO_PKG_NAME)".to_owned(), ..BucketFlags::default() };
+        assert!(!format!("{flags:?}").contains("hunter2"), "{flags:?}");
+        assert_eq!(flags.content().unwrap().unwrap(), "key: hunter2 tithon");
+    }
 
     #[test]
     fn addresses_as_go_writes_them() {

@@ -85,17 +85,52 @@ impl Visit for Fields {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
+        let value = without_passwords(value);
         if field.name() == "message" {
-            self.message = value.to_string();
+            self.message = value;
         } else {
-            self.others.push((field.name(), value.to_string()));
+            self.others.push((field.name(), value));
         }
     }
+}
+
+/// The text with the password of each URL in it replaced by `xxxxx`, as Go redacts them.
+fn without_passwords(text: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, behind)) = rest.split_once("://") {
+        out.push_str(before);
+        out.push_str("://");
+        let end = behind.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>'));
+        let url = &behind[..end.unwrap_or(behind.len())];
+        // A password may hold what would end the host of a URL: it goes up to the last `@`.
+        match url.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?.0, host))) {
+            Some((user, _)) if user.contains('/') => out.push_str(url),
+            Some((user, host)) => out.push_str(&format!("{user}:xxxxx@{host}")),
+            None => out.push_str(url),
+        }
+        rest = &behind[url.len()..];
+    }
+    out.push_str(rest);
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passwords_of_urls_are_not_logged() {
+        for (text, logged) in [
+            ("http://ann:hunter2@host:80/x?y=1", "http://ann:xxxxx@host:80/x?y=1"),
+            ("get http://ann:p/w@2@host failed", "get http://ann:xxxxx@host failed"),
+            ("\"redis://:hunter2@host\", 'b://c:d@e'", "\"redis://:xxxxx@host\", 'b://c:xxxxx@e'"),
+            ("http://ann@host and http://host:80/x", "http://ann@host and http://host:80/x"),
+            ("no://", "no://"),
+            ("http://host/a:b@c", "http://host/a:b@c"),
+        ] {
+            assert_eq!(without_passwords(text), logged);
+        }
+    }
 
     #[test]
     fn values_are_quoted_only_where_needed() {

@@ -22,8 +22,13 @@ pub enum StoreProcessError {
     #[error(transparent)]
     Flag(#[from] PathOrContentError),
     /// The bucket's configuration is wrong.
-    #[error("--objstore.config: {0}")]
-    Config(#[from] ConfigError),
+    #[error("{origin}: {source}")]
+    Config {
+        /// The flag it was given by, with the file's path.
+        origin: String,
+        /// What is wrong.
+        source: ConfigError,
+    },
     /// No configuration was given.
     #[error("no bucket is given: use --objstore.config-file=FILE or --objstore.config=YAML")]
     NoBucket,
@@ -70,6 +75,7 @@ pub async fn run(flags: &StoreFlags) -> Result<(), StoreProcessError> {
 /// The bucket that the flags describe; `None` when they describe none.
 pub fn open_bucket(flags: &BucketFlags) -> Result<Option<Bucket>, StoreProcessError> {
     let Some(yaml) = flags.content()? else { return Ok(None) };
-    let config = BucketConfig::parse(&yaml, |name| std::env::var(name).ok())?;
+    let wrong = |source| StoreProcessError::Config { origin: flags.origin(), source };
+    let config = BucketConfig::parse(&yaml).map_err(wrong)?;
     Ok(Some(Bucket::open(&config)?))
 }

@@ -84,6 +84,37 @@ const EXPECTED: [&str; 6] = [
     "us1 300000 1 bebcf34d65da665e []",
 ];
 
+/// A block with a chunk of unknown encoding is marked, the others are merged, and its bytes reach no result.
+#[test]
+fn a_chunk_of_unknown_encoding_stays_where_it_is() {
+    let bad = "01HWS4YAG00000000000000035";
+    for args in [&["--compact.streaming"][..], &[]] {
+        let dir = tempfile::tempdir().unwrap();
+        let bucket = dir.path().join("bucket");
+        copy_dir(&tithon_testdata::shared("testdata/field/encoding-0"), &bucket);
+        let output = tithon(dir.path(), args).output().unwrap();
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{log}");
+        assert!(log.contains(bad) && log.contains("encoding 0 (unknown)"), "{log}");
+        let marks = |block: &str| {
+            let mark = |name: &str| bucket.join(block).join(name).exists();
+            (mark("no-compact-mark.json"), mark("deletion-mark.json"))
+        };
+        assert_eq!(marks(bad), (true, false), "{log}");
+        for block in ["01HWRY2K800000000000000034", "01HWSBT1R00000000000000036"] {
+            assert!(!marks(block).0, "{block}: {log}");
+        }
+        for entry in std::fs::read_dir(&bucket).unwrap() {
+            let meta: Value =
+                serde_json::from_slice(&std::fs::read(entry.unwrap().path().join("meta.json")).unwrap())
+                    .unwrap();
+            let sources = meta["compaction"]["sources"].as_array().unwrap();
+            let is_made = meta["compaction"]["level"] != 1;
+            assert!(!is_made || sources.iter().all(|source| *source != bad), "{meta}");
+        }
+    }
+}
+
 const REPLICA: &str = "--deduplication.replica-label=replica";
 
 #[test]

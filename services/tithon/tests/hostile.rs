@@ -3,8 +3,10 @@
 //!
 //! `TITHON_HOSTILE=all` asks all of the table; else every seventh call is made.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "differential/process.rs"]
-#[allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "other tests start other servers")]
+#[allow(dead_code, unreachable_pub, reason = "other tests start other servers")]
 mod process;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -275,4 +277,59 @@ fn hostile_calls_end_and_others_are_answered() {
     );
     assert_eq!(status, 200, "{answer}");
     assert!(answer.contains("\"value\""), "there are data: {answer}");
+}
+
+/// Makes the samples of the first chunk of a segment unreadable, under a right checksum.
+fn damage(segment: &std::path::Path) {
+    let mut bytes = std::fs::read(segment).unwrap();
+    // Behind the header: the length as a varint, the encoding, the samples, the checksum of the latter two.
+    let (mut at, mut len, mut shift) = (8, 0, 0);
+    loop {
+        let byte = bytes[at];
+        at += 1;
+        len |= usize::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte < 0x80 {
+            break;
+        }
+    }
+    let end = at + 1 + len;
+    // More samples than there can be.
+    bytes[at + 1..at + 3].copy_from_slice(&[0xff, 0xff]);
+    let checksum = crc32c::crc32c(&bytes[at..end]);
+    bytes[end..end + 4].copy_from_slice(&checksum.to_be_bytes());
+    std::fs::write(segment, bytes).unwrap();
+}
+
+/// Of a block with one chunk that cannot be decoded all else is answered, and the block and the series are named.
+#[test]
+fn a_damaged_chunk_is_named_and_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = format!("--data-dir={}", dir.path().display());
+    let demo =
+        ["--demo", "--demo.hours=2", "--demo.end=2025-10-09T10:00:00Z", "--compact=false", data.as_str()];
+    drop(Server::standalone(&demo));
+    let blocks = std::fs::read_dir(dir.path().join("bucket")).unwrap().map(|entry| entry.unwrap().path());
+    let block = blocks.into_iter().find(|path| path.join("chunks/000001").exists()).unwrap();
+    let id = block.file_name().unwrap().to_string_lossy().into_owned();
+    let query = "count(last_over_time({__name__=~\".+\"}[3h]))";
+    let ask = |more: &[(&str, &str)]| {
+        let server = Server::standalone(&["--compact=false", &data]);
+        let end = END.to_string();
+        let params = [("query", query), ("time", &end)].into_iter().chain(more.iter().copied());
+        server.get("/api/v1/query", &params.collect::<Vec<_>>())
+    };
+    let count = |answer: &serde_json::Value| -> u64 {
+        let text = answer["data"]["result"][0]["value"][1].as_str();
+        text.unwrap_or_else(|| panic!("{answer}")).parse().unwrap()
+    };
+    let sound = ask(&[]);
+    assert_eq!(sound["warnings"], serde_json::Value::Null, "{sound}");
+    damage(&block.join("chunks/000001"));
+    let answer = ask(&[]);
+    assert!(count(&sound) - count(&answer) <= 1, "{sound} {answer}");
+    let warnings = answer["warnings"].to_string();
+    assert!(warnings.contains(&format!("block {id}: chunk of series {{__name__=")), "{answer}");
+    let error = ask(&[("partial_response", "false")])["error"].to_string();
+    assert!(error.contains(&format!("block {id}: chunk of series")), "{error}");
 }

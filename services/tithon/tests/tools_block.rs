@@ -170,6 +170,24 @@ fn one_bad_block_keeps_no_other_from_being_verified() {
     assert!(error.contains(id) && error.contains("000001") && error.contains("offset"), "{error}");
 }
 
+/// What is damaged in the field's inputs is named place by place.
+#[test]
+fn damaged_places_are_named() {
+    let verify = |name: &str| {
+        let output = tool(&["verify", &path(&format!("field/{name}"))]);
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, text) = verify("encoding-0");
+    assert_eq!(code, Some(1));
+    let place = "01HWS4YAG00000000000000035: series {__name__=\"m\", i=\"1\"}";
+    assert!(text.contains(place) && text.contains("chunks/000001 at offset 552"), "{text}");
+    assert_eq!(text.lines().filter(|line| line.contains(" sound ")).count(), 4, "{text}");
+    let (code, text) = verify("damaged-postings");
+    assert_eq!((code, text.matches("postings list of {").count()), (Some(1), 7), "{text}");
+    let (code, text) = verify("no-chunks-folder");
+    assert_eq!(code, Some(0), "{text}");
+}
+
 #[test]
 fn what_differs_is_listed() {
     let whole = path("compaction/horizontal/in");

@@ -83,6 +83,7 @@ pub(crate) fn for_each(
         ev,
         steps,
         |arg, labels, samples, notes| {
+            let _reserved = ev.reserve(steps.len)?;
             let column = series(ev, arg, &site, labels, samples, steps, notes)?;
             if matches!(site.name, "rate" | "increase") && column.has_floats() {
                 note_name(ev, labels, site.pos, notes);

@@ -25,6 +25,7 @@ pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Fra
             id,
             &Reach::new(reference, steps, lookback, 0),
             |_, samples, _| {
+                let _reserved = ev.reserve(steps.len)?;
                 let mut picker = Picker::new(samples);
                 let mut column = Column::new(steps.len);
                 for step in 0..steps.len {

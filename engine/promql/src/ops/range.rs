@@ -171,6 +171,8 @@ impl RangeArg {
             Source::Subquery(frame, inner) => {
                 for row in frame.rows {
                     ev.check_cancelled()?;
+                    // Times and values.
+                    let _reserved = ev.reserve(2 * inner.len)?;
                     let mut samples = subquery::samples(&row.column, &inner);
                     remove_stale(&mut samples);
                     let mut notes = Notes::default();
@@ -259,6 +261,8 @@ pub(crate) fn for_each_root_series(
         // At the root the whole result is returned: there is no window.
         let (frame, inner) = subquery::eval(ev, s, steps)?;
         for row in frame.rows {
+            ev.check_cancelled()?;
+            ev.budget.add(0, row.column.n_points() * 16)?;
             let samples = subquery::samples(&row.column, &inner);
             sink(RangeSeries { labels: row.labels, drop_name: row.drop_name, samples })?;
         }

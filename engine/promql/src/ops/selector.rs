@@ -51,6 +51,7 @@ pub(crate) fn for_each(
         id,
         &reach,
         |labels, samples, notes| {
+            let reserved = ev.reserve(steps.len)?;
             let column = if selector.smoothed {
                 smooth::instant(samples, steps, reference, lookback, labels, pos, notes)
             } else if samples.histograms.timestamps.is_empty() {
@@ -60,6 +61,7 @@ pub(crate) fn for_each(
             };
             let n = column.n_points();
             ev.budget.touch(n, points_of(samples));
+            drop(reserved);
             ev.budget.add(n, column.bytes())?;
             Ok(column)
         },

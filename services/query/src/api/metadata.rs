@@ -242,7 +242,7 @@ fn try_unescape(name: &str) -> Option<String> {
             continue;
         }
         let (hex, after) = escaped.split_once('_')?;
-        if hex.len() > 6 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        if hex.len() > 5 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
             return None;
         }
         out.push(char::from_u32(u32::from_str_radix(hex, 16).ok()?)?);
@@ -267,6 +267,8 @@ mod tests {
             ("U__a_", "U__a_"),
             ("U__a_zz_", "U__a_zz_"),
             ("U__a_110000_", "U__a_110000_"),
+            ("U__user_00002e_id", "U__user_00002e_id"),
+            ("U__user_0002e_id", "user.id"),
         ] {
             assert_eq!(unescape_name(escaped), name, "{escaped}");
         }

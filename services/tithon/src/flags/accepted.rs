@@ -1,57 +1,68 @@
 //! Flags of Thanos that tune a mechanism Tithon does not have: accepted, said to have no effect, dropped.
 
-/// Names per subcommand, without the dashes. None of these changes an answer.
-const NO_EFFECT: &[(&str, &[&str])] = &[
+/// Whether a flag takes a value.
+#[derive(Clone, Copy, PartialEq)]
+enum Takes {
+    /// `--flag=value` or `--flag value`.
+    Value,
+    /// `--flag` or `--no-flag`: what follows is another argument.
+    Nothing,
+}
+
+use Takes::{Nothing, Value};
+
+/// Names per subcommand, without the dashes, and what Thanos's flag takes. None of these changes an answer.
+const NO_EFFECT: &[(&str, &[(&str, Takes)])] = &[
     (
         "store",
         &[
-            "auto-gomemlimit.ratio",
-            "block-discovery-strategy",
-            "chunk-pool-size",
-            "debug.estimated-max-chunk-size",
-            "debug.estimated-max-series-size",
-            "debug.series-batch-size",
-            "enable-auto-gomemlimit",
-            "index-cache-size",
-            "matcher-cache-size",
-            "store.enable-index-header-lazy-reader",
-            "store.enable-lazy-expanded-postings",
-            "store.index-header-lazy-download-strategy",
-            "store.index-header-lazy-reader-idle-timeout",
-            "store.index-header-posting-offsets-in-mem-sampling",
-            "store.posting-group-max-key-series-ratio",
-            "tracing.config",
-            "tracing.config-file",
+            ("auto-gomemlimit.ratio", Value),
+            ("block-discovery-strategy", Value),
+            ("chunk-pool-size", Value),
+            ("debug.estimated-max-chunk-size", Value),
+            ("debug.estimated-max-series-size", Value),
+            ("debug.series-batch-size", Value),
+            ("enable-auto-gomemlimit", Nothing),
+            ("index-cache-size", Value),
+            ("matcher-cache-size", Value),
+            ("store.enable-index-header-lazy-reader", Nothing),
+            ("store.enable-lazy-expanded-postings", Nothing),
+            ("store.index-header-lazy-download-strategy", Value),
+            ("store.index-header-lazy-reader-idle-timeout", Value),
+            ("store.index-header-posting-offsets-in-mem-sampling", Value),
+            ("store.posting-group-max-key-series-ratio", Value),
+            ("tracing.config", Value),
+            ("tracing.config-file", Value),
         ],
     ),
     (
         "compact",
         &[
-            "auto-gomemlimit.ratio",
-            "block-discovery-strategy",
-            "compact.skip-block-with-out-of-order-chunks",
-            "debug.name",
-            "enable-auto-gomemlimit",
-            "tracing.config",
-            "tracing.config-file",
-            "web.external-prefix",
-            "web.prefix-header",
+            ("auto-gomemlimit.ratio", Value),
+            ("block-discovery-strategy", Value),
+            ("compact.skip-block-with-out-of-order-chunks", Nothing),
+            ("debug.name", Value),
+            ("enable-auto-gomemlimit", Nothing),
+            ("tracing.config", Value),
+            ("tracing.config-file", Value),
+            ("web.external-prefix", Value),
+            ("web.prefix-header", Value),
         ],
     ),
     (
         "query",
         &[
-            "auto-gomemlimit.ratio",
-            "enable-auto-gomemlimit",
-            "grpc.proxy-strategy",
-            "query.conn-metric.label",
-            "query.disable-fallback",
-            "query.lazy-retrieval-max-buffered-responses",
-            "query.max-concurrent-select",
-            "store.sd-dns-resolver",
-            "store.unhealthy-timeout",
-            "tracing.config",
-            "tracing.config-file",
+            ("auto-gomemlimit.ratio", Value),
+            ("enable-auto-gomemlimit", Nothing),
+            ("grpc.proxy-strategy", Value),
+            ("query.conn-metric.label", Value),
+            ("query.disable-fallback", Nothing),
+            ("query.lazy-retrieval-max-buffered-responses", Value),
+            ("query.max-concurrent-select", Value),
+            ("store.sd-dns-resolver", Value),
+            ("store.unhealthy-timeout", Value),
+            ("tracing.config", Value),
+            ("tracing.config-file", Value),
         ],
     ),
 ];
@@ -65,16 +76,20 @@ pub fn drop_without_effect(args: Vec<String>) -> (Vec<String>, Vec<String>) {
         .map_or(&[][..], |(_, names)| names);
     let (mut kept, mut dropped) = (Vec::with_capacity(args.len()), Vec::new());
     let mut args = args.into_iter().peekable();
+    let mut only_positional = false;
     while let Some(arg) = args.next() {
-        let flag = arg.strip_prefix("--").map(|f| f.strip_prefix("no-").unwrap_or(f)).unwrap_or_default();
+        only_positional |= arg == "--";
+        let flag = arg.strip_prefix("--").filter(|_| !only_positional).unwrap_or_default();
         let (name, inline) = flag.split_once('=').map_or((flag, false), |(name, _)| (name, true));
-        if !names.contains(&name) {
+        let found = names.iter().find(|(known, takes)| {
+            *known == name || (*takes == Nothing && name.strip_prefix("no-") == Some(known))
+        });
+        let Some((known, takes)) = found else {
             kept.push(arg);
             continue;
-        }
-        dropped.push(format!("--{name}"));
-        // `--flag value`: the value goes too. Booleans stand alone, and what follows them is another flag.
-        if !inline && args.peek().is_some_and(|next| !next.starts_with("--")) {
+        };
+        dropped.push(format!("--{known}"));
+        if *takes == Value && !inline && args.peek().is_some_and(|next| !next.starts_with('-')) {
             args.next();
         }
     }
@@ -96,6 +111,17 @@ mod tests {
             dropped,
             ["--chunk-pool-size", "--enable-auto-gomemlimit", "--index-cache-size", "--matcher-cache-size"]
         );
+        for (given, left) in [
+            ("tithon compact --enable-auto-gomemlimit -w", "tithon compact -w"),
+            ("tithon compact --enable-auto-gomemlimit positional", "tithon compact positional"),
+            ("tithon compact --debug.name x -w", "tithon compact -w"),
+            ("tithon compact --debug.name -w", "tithon compact -w"),
+            ("tithon compact -- --debug.name x", "tithon compact -- --debug.name x"),
+            ("tithon query --no-query.disable-fallback --x", "tithon query --x"),
+            ("tithon query --no-tracing.config --x", "tithon query --no-tracing.config --x"),
+        ] {
+            assert_eq!(drop_without_effect(args(given)).0, args(left), "{given}");
+        }
         let (kept, dropped) = drop_without_effect(args("tithon query --chunk-pool-size=1GB"));
         assert_eq!((kept.len(), dropped.len()), (3, 0));
     }

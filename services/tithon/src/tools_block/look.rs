@@ -62,13 +62,23 @@ fn dump_chunk(labels: &Labels, chunk: &EncodedChunk, out: &mut impl Write) -> Re
     Ok(())
 }
 
+/// The last millisecond of the year 9999, behind which no date is printed.
+const LAST_DATE_MS: u64 = 253_402_300_799_999;
+
+/// A time as a date, or as milliseconds where it has none that is usual.
+fn time(ms: i64) -> String {
+    match u64::try_from(ms) {
+        Ok(since) if since <= LAST_DATE_MS => {
+            let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(since);
+            humantime::format_rfc3339_millis(at).to_string()
+        }
+        _ => format!("{ms} ms"),
+    }
+}
+
 fn table(found: &Inspection) -> String {
     let mut head = Table::new();
     head.load_style(presets::NOTHING);
-    let time = |ms: i64| match u64::try_from(ms).map(std::time::Duration::from_millis) {
-        Ok(since) => humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + since).to_string(),
-        Err(_) => format!("{ms} ms"),
-    };
     let labels = Labels::from_pairs(&found.labels);
     let resolution = match found.resolution_ms {
         0 => "raw".to_string(),
@@ -114,4 +124,23 @@ fn table(found: &Inspection) -> String {
         widest.add_row([name.clone(), values.to_string()]);
     }
     format!("{head}\n\n{encodings}\n\n{widest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_without_a_date_are_printed_as_numbers() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+            (253_402_300_800_000, "253402300800000 ms"),
+            (9_007_199_254_740_992, "9007199254740992 ms"),
+            (i64::MAX, "9223372036854775807 ms"),
+            (-9_007_199_254_740_992, "-9007199254740992 ms"),
+        ] {
+            assert_eq!(time(ms), text);
+        }
+    }
 }

@@ -18,7 +18,7 @@ use crate::cli::{JobFlags, Output};
 struct Found {
     path: PathBuf,
     sound: bool,
-    /// Why the block cannot be opened.
+    /// Why the block cannot be opened, or the first of its damaged places.
     error: Option<String>,
     #[serde(flatten)]
     health: Option<Health>,
@@ -49,7 +49,10 @@ pub fn run(paths: &[PathBuf], job: &JobFlags, out: &mut impl Write) -> Result<()
 fn check(dir: &Path) -> Found {
     let path = dir.to_owned();
     match Block::open(dir).map(|block| verify(&block)) {
-        Ok(health) => Found { path, sound: health.is_sound(), error: None, health: Some(health) },
+        Ok(health) => {
+            let error = health.damage.first().cloned();
+            Found { path, sound: health.is_sound(), error, health: Some(health) }
+        }
         Err(error) => Found { path, sound: false, error: Some(error.to_string()), health: None },
     }
 }
@@ -61,8 +64,8 @@ fn print(found: &[Found], out: &mut impl Write) -> Result<(), ToolError> {
     for one in found {
         let name = one.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let verdict = match (&one.error, &one.health) {
-            (Some(error), _) => error.clone(),
-            (None, Some(health)) => health.to_string(),
+            (_, Some(health)) => health.to_string(),
+            (Some(error), None) => error.clone(),
             (None, None) => String::new(),
         };
         let numbers = one.health.as_ref().map(|h| [h.series, h.chunks, h.samples, h.duplicated_chunks]);

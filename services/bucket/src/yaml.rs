@@ -1,0 +1,94 @@
+//! Mistakes in YAML, told by their place and key and never by values: a configuration holds secrets.
+
+use std::fmt;
+
+/// Where a text is no YAML of the form that is expected, and in which way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct YamlFault {
+    /// From 1; 0 where no place is known.
+    line: u64,
+    /// From 1.
+    column: u64,
+    /// The key that the place belongs to.
+    key: Option<String>,
+    reason: String,
+}
+
+impl YamlFault {
+    /// What is wrong with `text`, by what its parser says.
+    pub fn new(text: &str, error: &serde_saphyr::Error) -> YamlFault {
+        let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
+        let told = error.without_snippet().to_string();
+        // These name a key; anything else may quote a value.
+        let about_keys = ["unknown field", "missing field", "duplicate"];
+        let named = about_keys.iter().find_map(|word| told.find(word));
+        let reason = match named.and_then(|at| told[at..].lines().next()) {
+            Some(reason) => reason.to_owned(),
+            None => "this is not what is expected here".to_owned(),
+        };
+        YamlFault { line, column, key: key_at(text, line, column), reason }
+    }
+}
+
+impl fmt::Display for YamlFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "line {}, column {}, ", self.line, self.column)?;
+        }
+        if let Some(key) = &self.key {
+            write!(f, "key {key:?}: ")?;
+        }
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for YamlFault {}
+
+/// The last key at or before a place: a name before a colon, at the start of a line or behind a bracket or comma.
+fn key_at(text: &str, line: u64, column: u64) -> Option<String> {
+    let line = usize::try_from(line).ok()?.checked_sub(1)?;
+    let mut lines: Vec<&str> = text.lines().take(line + 1).collect();
+    if lines.len() == line + 1
+        && let Some(last) = lines.last_mut()
+        && key_in(last).is_none_or(|_| last.contains('{'))
+    {
+        let end = last.char_indices().nth(usize::try_from(column).ok()?).map_or(last.len(), |(at, _)| at);
+        *last = &last[..end];
+    }
+    lines.into_iter().rev().find_map(key_in)
+}
+
+/// The last key of a line.
+fn key_in(line: &str) -> Option<String> {
+    let parts = line.split(['{', ',']).rev();
+    let key = |part: &str| {
+        let (name, value) = part.trim_start().trim_start_matches("- ").split_once(':')?;
+        let name = name.trim().trim_matches(['"', '\'']);
+        let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+        let is_key =
+            is_name && (1..=64).contains(&name.len()) && (value.is_empty() || value.starts_with(' '));
+        is_key.then(|| name.to_owned())
+    };
+    let mut parts = parts;
+    parts.find_map(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_a_place() {
+        let text = "type: S3\nconfig:\n  bucket: b\n  secret_key: [hunter2\n  more\n";
+        for (line, column, key) in
+            [(1, 7, "type"), (3, 11, "bucket"), (4, 15, "secret_key"), (5, 3, "secret_key")]
+        {
+            assert_eq!(key_at(text, line, column).as_deref(), Some(key), "{line}");
+        }
+        let flow = "{type: S3, config: {secret_key: hunter2, bucket: [}}";
+        assert_eq!(key_at(flow, 1, 50).as_deref(), Some("bucket"));
+        assert_eq!(key_at(flow, 1, 34).as_deref(), Some("secret_key"));
+        assert_eq!(key_at("http://u:hunter2@h", 1, 3), None);
+        assert_eq!(key_at("", 9, 9), None);
+    }
+}
