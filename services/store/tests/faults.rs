@@ -490,3 +490,52 @@ async fn patterns_of_one_call_have_a_budget() {
     );
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_the_cache_that_are_cut_cost_their_block_until_the_next_sync() {
+    let case = case();
+    let kept = tempfile::tempdir().unwrap();
+    let bucket = Bucket::open(&BucketConfig::filesystem(case.dir.path())).unwrap().by_ranges();
+    let store =
+        bed::store_of(bucket.with_headers(kept.path().to_owned()).unwrap(), StoreOptions::default()).await;
+    let (all, warnings, _) = select(&store, up(true)).await;
+    assert!(all > 0 && warnings.is_empty());
+    for (file, len) in [("index-header.sparse", 0), ("index-header.sparse", 100), ("label-filter", 0)] {
+        let path = kept.path().join(case.block.to_string()).join(file);
+        std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(len).unwrap();
+        let (some, warnings, error) = select(&store, up(false)).await;
+        assert!(some > 0 && some < all && error.is_none(), "{file}: {some} of {all}");
+        let text = warnings.join("; ");
+        assert!(text.contains(&case.block.to_string()) && text.contains("truncated while mapped"), "{text}");
+        let labels = store.label_names(LabelsRequest::new(vec![], TimeRange::ALL)).await.unwrap();
+        assert!(labels.warnings.join("; ").contains("truncated while mapped"), "{labels:?}");
+        let report = store.sync().await.unwrap();
+        assert_eq!((report.served, report.opened, report.faulty), (6, 1, 0), "{file}");
+        let (again, warnings, _) = select(&store, up(true)).await;
+        assert!(again == all && warnings.is_empty(), "{file}: {again} of {all}, {warnings:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_do_not_read_keep_nobody_out() {
+    let dir = bed::bucket_of(&["replica-a"]);
+    let options = StoreOptions { series_max_concurrency: 2, ..StoreOptions::default() };
+    let (bucket, metrics) = (Bucket::open(&BucketConfig::filesystem(dir.path())).unwrap(), Metrics::new("0"));
+    let store = bed::store_with(bucket, options, &metrics).await;
+    let mut idle = StoreClient::new(bed::serve(store.clone(), Probes::default()).await);
+    let all = LabelMatcher { r#type: 2, name: "__name__".into(), value: ".+".into() };
+    let all = SeriesRequest { matchers: vec![all], max_time: i64::MAX, ..SeriesRequest::default() };
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        held.push(idle.series(all.clone()).await.unwrap().into_inner());
+    }
+    let mut client = StoreClient::new(bed::serve(store, Probes::default()).await);
+    let begun = std::time::Instant::now();
+    let mut answer = client.series(all).await.unwrap().into_inner();
+    let mut n = 0;
+    while answer.message().await.unwrap().is_some() {
+        n += 1;
+    }
+    assert!(n > 1000 && begun.elapsed().as_secs() < 30, "{n} in {:?}", begun.elapsed());
+    assert!(!metrics.text().contains("tithon_store_stalled_readers_ended_total 0"), "{}", metrics.text());
+}
