@@ -8,12 +8,13 @@ use tithon_fuzz::{chunks, evaluate, histograms, index, promql};
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 11] = [
+const TARGETS: [(&str, Body); 12] = [
     ("chunks_decode", chunks::decode_chunk),
     ("chunks_segment", chunks::open_segment),
     ("chunks_round_trip", |data| chunks::round_trip(&made_of::<Vec<_>>(data))),
     ("chunks_histograms", |data| histograms::round_trip(&made_of::<Vec<_>>(data))),
     ("index_open", index::index_open),
+    ("index_audit", index::index_audit),
     ("index_header", index::index_header),
     ("index_series_entry", index::series_entry),
     ("index_matcher", index::matcher),
