@@ -84,13 +84,16 @@ impl QueryService {
         tokio::time::timeout(timeout, in_turn).await.unwrap_or_else(|_| Err(timed_out()))
     }
 
-    /// Reads the parameters of a call on the CPU pool: selectors and patterns in them may be long.
+    /// Reads the parameters of a call, on the CPU pool where selectors and patterns in them may be long.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         job: &Arc<Job>,
         call: &Arc<Call>,
         read: impl FnOnce(Arguments<'_>) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
+        if call.params.are_short() {
+            return read(Arguments { params: &call.params, options: self.options(), job });
+        }
         let (service, job, call) = (self.clone(), Arc::clone(job), Arc::clone(call));
         self.on_pool(move || read(Arguments { params: &call.params, options: service.options(), job: &job }))
             .await

@@ -51,6 +51,14 @@ impl Params {
         })
     }
 
+    /// Whether reading them takes some microseconds only, less than the way to the CPU pool and back: there is little text
+    /// and no regular expression in it.
+    pub(crate) fn are_short(&self) -> bool {
+        const BYTES_MAX: usize = 512;
+        let bytes: usize = self.pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        bytes <= BYTES_MAX && !self.pairs.iter().any(|(_, value)| value.contains('~'))
+    }
+
     /// The first value of `name`, or the empty string.
     pub(crate) fn get(&self, name: &str) -> &str {
         self.pairs.iter().find(|(k, _)| k == name).map_or("", |(_, v)| v)

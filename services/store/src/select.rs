@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use prometheus_client::metrics::gauge::Gauge;
 use tithon_bucket::BucketBlock;
+use tithon_index::{MatchOp, Matcher};
 use tithon_runtime::{Priority, RuntimeError};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
@@ -50,11 +51,12 @@ async fn run(inner: &Arc<Inner>, mut request: SelectRequest, outlet: &Arc<Outlet
     request.range.max = request.range.max.min(inner.options.time.max);
     let tenant = [("tenant", request.tenant.clone())];
     let (limit, skip_chunks) = (request.limit, request.skip_chunks);
-    let prepared = inner.cpu.run(Priority::Query, {
-        let inner = Arc::clone(inner);
-        move || prepare(&inner, request)
-    });
-    let Prepared { jobs, faults } = prepared.await??;
+    let Prepared { jobs, faults } = if is_quick(inner, &request) {
+        prepare(inner, request)?
+    } else {
+        let given = Arc::clone(inner);
+        inner.cpu.run(Priority::Query, move || prepare(&given, request)).await??
+    };
     inner.metrics.blocks_queried.get_or_create(&tenant).observe(jobs.len() as f64);
     outlet.lend(jobs.iter().map(|job| Arc::clone(&job.block)).collect());
     // Dropping them stops them: a reader that ends early by itself is missed by `Incoming`.
@@ -149,6 +151,16 @@ impl Turn {
 struct Prepared {
     jobs: Vec<BlockJob>,
     faults: Arc<Faults>,
+}
+
+/// Whether preparing takes some microseconds only: less than the way to the CPU pool and back.
+fn is_quick(inner: &Inner, request: &SelectRequest) -> bool {
+    const MATCHERS_MAX: usize = 16;
+    const BLOCKS_MAX: usize = 32;
+    let is_plain = |m: &Matcher| matches!(m.op(), MatchOp::Equal | MatchOp::NotEqual);
+    request.matchers.len() + request.block_matchers.len() <= MATCHERS_MAX
+        && request.matchers.iter().chain(&request.block_matchers).all(is_plain)
+        && inner.blocks.load().open.len() <= BLOCKS_MAX
 }
 
 fn prepare(inner: &Inner, mut request: SelectRequest) -> Result<Prepared, StoreError> {
