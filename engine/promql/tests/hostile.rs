@@ -186,3 +186,16 @@ fn a_long_replacement_takes_time_in_proportion_to_it() {
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(5), "took {took:?}");
 }
+
+#[test]
+fn what_patterns_are_compiled_to_counts() {
+    let plan = |pattern: &str| {
+        let matchers: Vec<String> = (0..300).map(|i| format!("a{i}=~\"{pattern}\"")).collect();
+        let (budget, cancelled) = (Budget::new(1 << 20, "--limit"), AtomicBool::new(false));
+        let watch = Watch { budget: &budget, cancelled: &cancelled };
+        Prepared::within(format!("up{{{}}}", matchers.join(",")), AT, &options(), watch).map(drop)
+    };
+    plan("(?i)b[x-z0-9.:-]*").expect("short patterns take little");
+    let error = plan("(?i)b[x-z0-9.:-]{1,900}").expect_err("long ones take more than a megabyte together");
+    assert!(matches!(error, QueryError::TooManyBytes(over) if over.flag == "--limit"), "{error}");
+}

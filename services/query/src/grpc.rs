@@ -4,16 +4,16 @@ use std::pin::Pin;
 
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use tithon_chunks::{ErrorKind, TimeRange};
-use tithon_index::Labels;
+use tithon_index::{Labels, Matcher};
 use tithon_promql::{Charge, OverBudget};
+use tithon_proto::label_set;
 use tithon_proto::thanos::info::info_server::{Info, InfoServer};
 use tithon_proto::thanos::info::{InfoRequest, InfoResponse, StoreInfo, TsdbInfo};
 use tithon_proto::thanos::store_server::{Store, StoreServer};
 use tithon_proto::thanos::{
-    LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse, SeriesRequest,
-    SeriesResponse,
+    LabelMatcher, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse,
+    SeriesRequest, SeriesResponse,
 };
-use tithon_proto::{label_set, matchers_from_wire};
 use tithon_runtime::{Priority, to_status};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
@@ -62,14 +62,16 @@ impl Store for QueryService {
     ) -> Result<Response<LabelNamesResponse>, Status> {
         let message = request.into_inner();
         let scope = scope(message.partial_response_disabled, message.partial_response_strategy);
-        let request = LabelsRequest {
-            values_of: None,
-            matchers: matchers_from_wire(&message.matchers)
-                .map_err(|e| to_status(e.kind(), e.to_string()))?,
-            range: TimeRange::new(message.start, message.end),
-            without_labels: message.without_replica_labels,
-            limit: usize::try_from(message.limit).unwrap_or(0),
-        };
+        let request = on_pool(self, move || {
+            Ok(LabelsRequest {
+                values_of: None,
+                matchers: matchers(&message.matchers)?,
+                range: TimeRange::new(message.start, message.end),
+                without_labels: message.without_replica_labels,
+                limit: usize::try_from(message.limit).unwrap_or(0),
+            })
+        })
+        .await?;
         let names = found(self, &request, &scope).await?;
         Ok(Response::new(LabelNamesResponse { names, warnings: scope.notes.take(), hints: None }))
     }
@@ -82,14 +84,16 @@ impl Store for QueryService {
         let scope = scope(message.partial_response_disabled, message.partial_response_strategy);
         let label = String::from_utf8(message.label.to_vec())
             .map_err(|e| to_status(ErrorKind::Invalid, format!("label name: {e}")))?;
-        let request = LabelsRequest {
-            values_of: Some(label),
-            matchers: matchers_from_wire(&message.matchers)
-                .map_err(|e| to_status(e.kind(), e.to_string()))?,
-            range: TimeRange::new(message.start, message.end),
-            without_labels: message.without_replica_labels,
-            limit: usize::try_from(message.limit).unwrap_or(0),
-        };
+        let request = on_pool(self, move || {
+            Ok(LabelsRequest {
+                values_of: Some(label),
+                matchers: matchers(&message.matchers)?,
+                range: TimeRange::new(message.start, message.end),
+                without_labels: message.without_replica_labels,
+                limit: usize::try_from(message.limit).unwrap_or(0),
+            })
+        })
+        .await?;
         let values = found(self, &request, &scope).await?;
         Ok(Response::new(LabelValuesResponse { values, warnings: scope.notes.take(), hints: None }))
     }
@@ -111,6 +115,10 @@ async fn next_frames(service: QueryService, framing: Option<Framing>) -> Made {
         Ok(Some((frames, (!is_last).then_some(framing))))
     })
     .await
+}
+
+fn matchers(wire: &[LabelMatcher]) -> Result<Vec<Matcher>, Status> {
+    wire::matchers(wire).map_err(|e| to_status(e.kind(), e.to_string()))
 }
 
 async fn on_pool<T: Send + 'static>(

@@ -110,7 +110,12 @@ impl<'a> Parser<'a> {
     fn hold(&mut self, bytes: usize) -> Result<(), Stop> {
         /// The tree, and the conditions and readings of the plan.
         const COPIES: u64 = 3;
-        self.charge.grow(bytes as u64 * COPIES).map_err(|over| {
+        self.hold_once(bytes as u64 * COPIES)
+    }
+
+    /// Counts bytes that the tree and its plan share.
+    fn hold_once(&mut self, bytes: u64) -> Result<(), Stop> {
+        self.charge.grow(bytes).map_err(|over| {
             self.interrupt = Some(QueryError::TooManyBytes(over));
             Stop
         })

@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use tithon_chunks::{EncodedChunk, Encoding, TimeRange, Timestamp};
 use tithon_engine::SelectedSeries;
+use tithon_index::{Matcher, PatternBudget};
 use tithon_proto::thanos::{self, series_response::Result as Frame};
 use tithon_proto::{
     ConvertError, aggr_chunk, chunk_from_wire, encoding_from_wire, labels_from_wire, labels_to_wire,
@@ -83,6 +84,15 @@ fn to_wire(aggregate: Aggregate) -> thanos::Aggr {
     }
 }
 
+/// The matchers of a request, whose patterns are within the budget of one. Takes long for many patterns: to be called on
+/// the CPU pool.
+pub(crate) fn matchers(wire: &[thanos::LabelMatcher]) -> Result<Vec<Matcher>, ConvertError> {
+    let matchers = matchers_from_wire(wire)?;
+    let mut budget = PatternBudget::default();
+    matchers.iter().try_for_each(|matcher| budget.add(matcher))?;
+    Ok(matchers)
+}
+
 /// What a caller asks of us.
 pub(crate) fn series_request_from(message: thanos::SeriesRequest) -> Result<SeriesRequest, ConvertError> {
     let aggregates = message.aggregates.iter().filter_map(|a| match thanos::Aggr::try_from(*a) {
@@ -94,7 +104,7 @@ pub(crate) fn series_request_from(message: thanos::SeriesRequest) -> Result<Seri
         Ok(thanos::Aggr::Raw) | Err(_) => None,
     });
     Ok(SeriesRequest {
-        matchers: matchers_from_wire(&message.matchers)?,
+        matchers: matchers(&message.matchers)?,
         range: TimeRange::new(message.min_time, message.max_time),
         skip_chunks: message.skip_chunks,
         max_resolution_ms: message.max_resolution_window,

@@ -98,9 +98,11 @@ impl Parser<'_> {
 
     fn matcher(&mut self, op: MatchOp, name: &[u8], value: &[u8], pos: PosRange) -> Result<Matcher, Stop> {
         self.hold(size_of::<Matcher>() + MATCHER_OVERHEAD + name.len() + value.len())?;
-        Matcher::new(op, name, value).map_err(|e| {
+        let matcher = Matcher::new(op, name, value).map_err(|e| {
             self.complain(pos, e.to_string());
             Stop
-        })
+        })?;
+        self.hold_once(matcher.pattern_bytes())?;
+        Ok(matcher)
     }
 }
