@@ -446,7 +446,7 @@ fn large_header(report: &mut Rows) {
     let file = std::env::temp_dir().join(format!("tithon-bench-{}", std::process::id()));
     std::fs::write(&file, &sparse).expect("a writable temporary directory");
     drop(sparse);
-    let map = || tithon_engine::map_file(&file).expect("written above");
+    let map = || tithon_engine::MappedFile::open(&file).expect("written above").bytes().clone();
     let open = median_ns(|| IndexHeader::from_sparse(&map()).expect("a good header"));
     let name = format!("header/open-{:.1}GB", index.len() as f64 / 1e9);
     report.row(&name, "us", open / 1e3, None);

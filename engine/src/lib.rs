@@ -47,7 +47,7 @@ pub use crate::meta::{
     Interval, MatcherRecord, MetaError, RelabelRecord, Resolution, Rewrite, Source, ThanosMeta, UploadTime,
     parse_rfc3339_ms,
 };
-pub use crate::mmap::{MappedFile, map as map_file};
+pub use crate::mmap::MappedFile;
 pub use crate::select::{LabelRequest, LabelSelect, LabelStep, Select, SelectRequest, Step};
 pub use crate::series::{SelectedSeries, SeriesBatch};
 pub use crate::shard::SeriesShard;

@@ -159,10 +159,5 @@ impl Mapped {
     }
 }
 
-/// The bytes of [`MappedFile::open`], for who does without [`MappedFile::is_intact`].
-pub fn map(path: &Path) -> io::Result<Bytes> {
-    MappedFile::open(path).map(|file| file.bytes)
-}
-
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ fn empty_full_missing_and_directory() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
     std::fs::write(&path, b"").unwrap();
-    assert_eq!(map(&path).unwrap(), Bytes::new());
+    assert_eq!(MappedFile::open(&path).unwrap().bytes(), &Bytes::new());
     std::fs::write(&path, b"abc").unwrap();
     let mapped = MappedFile::open(&path).unwrap();
     let bytes = mapped.bytes().slice(1..);
@@ -20,8 +20,8 @@ fn empty_full_missing_and_directory() {
     mapped.release(2..9);
     drop(mapped);
     assert_eq!(bytes, b"bc".as_slice());
-    assert_eq!(map(&dir.path().join("g")).unwrap_err().kind(), io::ErrorKind::NotFound);
-    assert!(map(dir.path()).is_err());
+    assert_eq!(MappedFile::open(&dir.path().join("g")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert!(MappedFile::open(dir.path()).is_err());
 }
 
 fn file_of(dir: &tempfile::TempDir, name: &str, len: usize) -> PathBuf {
