@@ -118,6 +118,8 @@ impl Subject {
                 "--log.level=warn".to_owned(),
                 format!("--endpoint=127.0.0.1:{store}"),
                 "--query.replica-label=replica".to_owned(),
+                // Not a replica, but a Prometheus server does not have this label in its answers either.
+                "--query.replica-label=cluster".to_owned(),
                 format!("--grpc-address=127.0.0.1:{grpc}"),
                 format!("--http-address=127.0.0.1:{http}"),
             ]
