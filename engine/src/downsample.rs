@@ -17,7 +17,9 @@ use tithon_chunks::TimeRange;
 use crate::pipeline::pipeline;
 use crate::plan::Shard;
 use crate::scan::{Batch, Pieces, Scan, SymbolUnion};
-use crate::{Block, BlockError, BlockId, BlockMeta, BlockWriter, Downsample, Resolution, Source, ThanosMeta};
+use crate::{
+    Block, BlockError, BlockId, BlockMeta, BlockWriter, Downsample, Resolution, SourceType, ThanosMeta,
+};
 
 pub use self::series::DownsampleError;
 
@@ -122,7 +124,7 @@ fn output_meta(source: &BlockMeta, target: &Target) -> BlockMeta {
     let thanos = ThanosMeta {
         version: source.thanos.as_ref().map_or(0, |t| t.version),
         downsample: Downsample { resolution: target.resolution.ms() },
-        source: Source::Compactor,
+        source: SourceType::Compactor,
         ..source.thanos.clone().unwrap_or_default()
     };
     let mut meta = BlockMeta { ulid: target.id, version: 1, thanos: Some(thanos), ..source.clone() };

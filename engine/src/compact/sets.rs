@@ -7,7 +7,7 @@ use tithon_chunks::TimeRange;
 
 use crate::BlockError;
 use crate::heap::Heap;
-use crate::scan::{Batch, Pair, Scan, SharedBatch, Source, SymbolMap};
+use crate::scan::{Batch, InputBlock, Pair, Scan, SharedBatch, SymbolMap};
 
 /// Merges the series of several blocks.
 pub(super) struct SeriesSets<'b> {
@@ -67,7 +67,11 @@ const BATCHES: usize = 2;
 
 impl<'b> SeriesSets<'b> {
     /// All series with samples inside `range`; deletions are applied.
-    pub(super) fn new(sources: Vec<Source<'b>>, symbols: Vec<SymbolMap>, range: TimeRange) -> SeriesSets<'b> {
+    pub(super) fn new(
+        sources: Vec<InputBlock<'b>>,
+        symbols: Vec<SymbolMap>,
+        range: TimeRange,
+    ) -> SeriesSets<'b> {
         let input = |(source, symbols)| Input {
             scan: Scan::new(source, symbols, range),
             batch: None,

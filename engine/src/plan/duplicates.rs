@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::coverage::{Coverage, Holding};
-use crate::{BlockId, BlockMeta, Source};
+use crate::{BlockId, BlockMeta, SourceType};
 
 /// A block whose data others hold.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +22,7 @@ pub struct Superseded {
 /// A block that names no source stays, unlike upstream, which takes it for a part of anything. Of the shards of a cut none
 /// makes what was cut superfluous before all are there.
 pub fn superseded<M: Borrow<BlockMeta>>(family: &[M]) -> Vec<Superseded> {
-    let repaired = |b: &BlockMeta| b.thanos.as_ref().is_some_and(|t| t.source == Source::CompactorRepair);
+    let repaired = |b: &BlockMeta| b.thanos.as_ref().is_some_and(|t| t.source == SourceType::CompactorRepair);
     let holding = |block: &M| (Holding::new(block.borrow()), repaired(block.borrow()));
     let mut blocks: Vec<(Holding, bool)> = family.iter().map(holding).collect();
     // What was cut comes after its shards.
@@ -121,7 +121,8 @@ pub(crate) mod tests {
             by: vec![blocks[by].ulid],
         };
         assert_eq!(superseded(&blocks), [pair(1, 0, &blocks)]);
-        let thanos = crate::ThanosMeta { source: Source::CompactorRepair, ..crate::ThanosMeta::default() };
+        let thanos =
+            crate::ThanosMeta { source: SourceType::CompactorRepair, ..crate::ThanosMeta::default() };
         blocks[1].thanos = Some(thanos);
         assert_eq!(superseded(&blocks), [pair(0, 1, &blocks)]);
     }
@@ -173,7 +174,7 @@ pub(crate) mod tests {
         let again = |id, index| {
             let mut block = meta(id, 0, 2, &[id]);
             let cuts = vec![crate::plan::shard::Cut {
-                of: 3,
+                count_before: 3,
                 indexes: vec![0, 3],
                 sources: vec![old[0].ulid, old[1].ulid],
             }];

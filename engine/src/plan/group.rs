@@ -96,7 +96,7 @@ impl Group {
         ThanosMeta {
             labels: self.labels.clone(),
             downsample: crate::Downsample { resolution: self.resolution_ms },
-            source: crate::Source::Compactor,
+            source: crate::SourceType::Compactor,
             extensions: self.extensions(),
             ..ThanosMeta::default()
         }

@@ -208,7 +208,7 @@ mod tests {
         // Shards are cut again only where their index needs it.
         let mut shards = blocks.clone();
         for (i, block) in shards.iter_mut().enumerate() {
-            let cuts = vec![crate::plan::Cut { of: 1, indexes: vec![2], sources: vec![ids[i]] }];
+            let cuts = vec![crate::plan::Cut { count_before: 1, indexes: vec![2], sources: vec![ids[i]] }];
             crate::plan::Shard { class: ShardClass { index: 2, count: 4 }, cuts }.attach(block);
         }
         assert_eq!((into(&shards, 20, 4), into(&shards, 64, 4)), (1, 4));

@@ -18,7 +18,7 @@ pub const KEY: &str = "tithon_shard";
 /// More shards than this are not made, and a meta that claims more is not believed.
 pub const SHARDS_MAX: u32 = 1024;
 
-/// The series whose `tithon_index::Labels::hash64` leaves `index` when divided by `count`.
+/// The series whose `tithon_index::Labels::hash64` modulo `count` is `index`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardClass {
     /// Below `count`.
@@ -62,23 +62,24 @@ impl ShardClass {
     }
 }
 
-/// What a shard holds.
+/// Which series a block holds that is a shard, and which blocks it was cut from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// Which series.
     pub class: ShardClass,
-    /// Of which blocks, and what became of the rest of them.
+    /// The cuts it came from; several where shards of several cuts were merged.
     pub cuts: Vec<Cut>,
 }
 
 /// Blocks that were cut into shards together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cut {
-    /// How many shards there were before: those of `class.index` modulo `of` were cut, all series where this is 1.
-    pub of: u32,
-    /// Which shards have any series, ascending; there is no block of the others.
+    /// Number of shards before the cut: the shard `class.index` modulo this was cut, or a whole block where this is 1.
+    #[serde(rename = "of")]
+    pub count_before: u32,
+    /// The shards that have any series, ascending; no block was made for the others.
     pub indexes: Vec<u32>,
-    /// The level-1 blocks that went in, ascending.
+    /// The level-1 blocks that were cut, ascending.
     pub sources: Vec<BlockId>,
 }
 
@@ -99,9 +100,9 @@ impl Shard {
         let record = Record::deserialize(value).ok()?;
         let Record { index, count, .. } = record;
         let believable = |cut: &Cut| {
-            let class = ShardClass { index: index % cut.of.max(1), count: cut.of };
+            let class = ShardClass { index: index % cut.count_before.max(1), count: cut.count_before };
             let inside = |i: &u32| *i < count && class.contains(ShardClass { index: *i, count });
-            cut.of > 0
+            cut.count_before > 0
                 && !cut.sources.is_empty()
                 && cut.indexes.contains(&index)
                 && cut.indexes.iter().all(inside)
@@ -134,11 +135,11 @@ impl Shard {
             let shard = shard?;
             class = Some(shard.class);
             for cut in shard.cuts {
-                cuts.entry((cut.of, cut.indexes)).or_default().extend(cut.sources);
+                cuts.entry((cut.count_before, cut.indexes)).or_default().extend(cut.sources);
             }
         }
-        let cut = |((of, indexes), sources): (_, BTreeSet<_>)| Cut {
-            of,
+        let cut = |((count_before, indexes), sources): (_, BTreeSet<_>)| Cut {
+            count_before,
             indexes,
             sources: sources.into_iter().collect(),
         };
@@ -151,7 +152,7 @@ impl Shard {
         let sources: BTreeSet<BlockId> = blocks.iter().flat_map(lineage).collect();
         let mut indexes: Vec<u32> = made.iter().map(|part| class.part(*part, parts).index).collect();
         indexes.sort_unstable();
-        let cut = Cut { of: class.count, indexes, sources: sources.into_iter().collect() };
+        let cut = Cut { count_before: class.count, indexes, sources: sources.into_iter().collect() };
         made.iter().map(|part| Shard { class: class.part(*part, parts), cuts: vec![cut.clone()] }).collect()
     }
 }
@@ -203,7 +204,7 @@ pub(crate) mod tests {
     ) -> BlockMeta {
         let mut block = meta(id, hours.0 * 3_600_000, hours.1 * 3_600_000, &[id]);
         let sources = sources.iter().map(|s| BlockId::from_parts(*s, 0)).collect();
-        let cuts = vec![Cut { of: 1, indexes: indexes.to_vec(), sources }];
+        let cuts = vec![Cut { count_before: 1, indexes: indexes.to_vec(), sources }];
         Shard { class: ShardClass { index, count }, cuts }.attach(&mut block);
         block
     }
@@ -276,7 +277,7 @@ pub(crate) mod tests {
         let class = ShardClass::of(&merged);
         let again = mark_cut(&[merged], class, made[..2].iter().cloned().map(Some).collect());
         assert_eq!(ShardClass::of(&again[1]), ShardClass { index: 5, count: 6 });
-        assert_eq!(Shard::of(&again[1]).unwrap().cuts[0].of, 3);
+        assert_eq!(Shard::of(&again[1]).unwrap().cuts[0].count_before, 3);
         assert_eq!(Shard::merged(&plain), None);
     }
 }

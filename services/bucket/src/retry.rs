@@ -70,7 +70,7 @@ impl Bucket {
             let failed = matches!(&result, Err(error) if !matches!(error, Error::NotFound { .. }));
             self.metrics.observe(operation, begin.elapsed(), failed);
             match result {
-                Err(error) if may_pass(&error) && attempt < self.retry.attempts => {
+                Err(error) if is_transient(&error) && attempt < self.retry.attempts => {
                     tracing::warn!(operation = operation.name(), attempt, error = %error, "request is repeated");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Retry::PAUSE_MAX);
@@ -83,6 +83,6 @@ impl Bucket {
 }
 
 /// Whether another attempt may succeed: the network, a busy server; but not what the store decided.
-fn may_pass(error: &Error) -> bool {
+fn is_transient(error: &Error) -> bool {
     matches!(error, Error::Generic { .. } | Error::JoinError { .. })
 }

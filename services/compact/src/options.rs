@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tithon_bucket::TransferOptions;
-use tithon_engine::compact::Overlap;
+use tithon_engine::dedup::Algorithm;
 use tithon_engine::plan::{DownsampleSpans, LEVELS_MS, Retention, ShardRule};
 
 /// Options of a [`crate::Compactor`]; the defaults are those of `thanos compact`.
@@ -18,11 +18,11 @@ pub struct CompactorOptions {
     pub spans: DownsampleSpans,
     /// Whether blocks are downsampled at all.
     pub downsampling: bool,
-    /// Blocks of other writers are left alone for so long after their upload.
+    /// Time after its upload during which a block of another writer is left alone.
     pub consistency_delay: Duration,
     /// From the mark to the deletion of a block.
     pub delete_delay: Duration,
-    /// A block without meta.json that has not changed for so long is deleted.
+    /// Age of the last change from which a block without meta.json is deleted.
     pub partial_age: Duration,
     /// How long blocks are kept.
     pub retention: Retention,
@@ -39,7 +39,7 @@ pub struct CompactorOptions {
     /// Whether overlapping blocks are merged; else they are reported and left alone.
     pub vertical: bool,
     /// How chunks that overlap are merged.
-    pub overlap: Overlap,
+    pub overlap: Algorithm,
     /// Groups worked on at once.
     pub concurrency: usize,
     /// Blocks downsampled at once.
@@ -62,7 +62,7 @@ pub struct CompactorOptions {
     pub halt_on_error: bool,
     /// Whether merges read and write the bucket by ranges and parts, rather than copy whole blocks to scratch space.
     pub streaming: bool,
-    /// While blocks are merged, retention and deletion run so often.
+    /// Interval between runs of retention and deletion while blocks are merged.
     pub upkeep_interval: Duration,
 }
 
@@ -83,7 +83,7 @@ impl Default for CompactorOptions {
             min_time: TimeBound::At(i64::MIN),
             max_time: TimeBound::At(i64::MAX),
             vertical: false,
-            overlap: Overlap::Chain,
+            overlap: Algorithm::Chain,
             concurrency: 1,
             downsample_concurrency: 1,
             fetch_concurrency: 1,

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
-use tithon_bucket::{BucketError, MarkKind};
-use tithon_engine::plan::{NoCompactReason, expired};
+use tithon_bucket::BucketError;
+use tithon_engine::plan::expired;
 use tithon_engine::{BlockId, BlockMeta, Resolution};
 
 use crate::fault::{Fault, Reporter};
@@ -23,12 +23,12 @@ impl Compactor {
             }
             let meta = view.blocks.iter().find(|meta| meta.ulid == block);
             let kept_ms = match meta.and_then(|meta| Resolution::from_ms(meta.resolution_ms())) {
-                Some(Resolution::FiveMinutes) => retention.five_minutes_ms,
-                Some(Resolution::OneHour) => retention.one_hour_ms,
-                _ => retention.raw_ms,
+                Some(Resolution::FiveMinutes) => retention.of_5m_blocks_ms,
+                Some(Resolution::OneHour) => retention.of_1h_blocks_ms,
+                _ => retention.of_raw_blocks_ms,
             };
             let details = format!("block exceeding retention of {}", go_duration(kept_ms));
-            match self.mark(block, MarkKind::Deletion, NoCompactReason::Manual, &details).await {
+            match self.mark_for_deletion(block, &details, Vec::new()).await {
                 Ok(written) => reporter.add(|report| report.marked_for_deletion += usize::from(written)),
                 Err(error) => reporter.unfinished(None, &error),
             }
@@ -63,7 +63,7 @@ impl Compactor {
                     }
                     covers(successor, block)?;
                 }
-                self.mark_replaced(found.block, OUTDATED, found.by.iter().copied()).await
+                self.mark_for_deletion(found.block, OUTDATED, found.by.clone()).await
             };
             match result.await {
                 Ok(written) => {
@@ -73,7 +73,7 @@ impl Compactor {
                 Err(error) => {
                     failed = true;
                     let what = format!("{} is kept, as its successor is at fault: {error}", found.block);
-                    let unfinished = error.may_pass();
+                    let unfinished = error.is_transient();
                     reporter.fault(Fault { block: at_fault, group: None, what, marked: false, unfinished });
                 }
             }

@@ -84,7 +84,7 @@ impl Compactor {
         let failed = found.failed.len();
         if let Some(first) = found.failed.into_iter().next() {
             self.show(&counts);
-            return Err(CompactError::Blind { failed, block: first.block, source: Box::new(first.error) });
+            return Err(CompactError::NoAnswer { failed, block: first.block, source: Box::new(first.error) });
         }
         seen.metas.retain(|id, _| found.complete.contains(id));
         let metas: Vec<Arc<BlockMeta>> = seen.metas.values().cloned().collect();

@@ -25,5 +25,5 @@ pub use crate::fanout::{
     SourceError, SourceInfo, SourceLabels,
 };
 pub use crate::grpc::grpc_routes;
-pub use crate::options::{BuildInfo, DedupFunction, Dialect, QueryOptions};
+pub use crate::options::{BuildInfo, Dialect, QueryOptions};
 pub use crate::service::QueryService;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tithon_engine::dedup::Algorithm;
 use tithon_promql::ParseOptions;
 
 /// Whose HTTP API is spoken where the two differ: texts of errors, place of PromQL notes, extra fields and endpoints.
@@ -13,16 +14,6 @@ pub enum Dialect {
     Prometheus,
     /// `thanos query`: parser texts as they are, every note in `warnings`, `analysis` in query data.
     Thanos,
-}
-
-/// How the samples of replicas become one series (`--deduplication.func`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DedupFunction {
-    /// Stay with one replica until it falls behind by twice its interval.
-    #[default]
-    Penalty,
-    /// Merge by timestamp.
-    Chain,
 }
 
 /// Settings of a querier; every default is Thanos's.
@@ -47,7 +38,7 @@ pub struct QueryOptions {
     /// `--query.replica-label`: labels that tell replicas apart.
     pub replica_labels: Vec<String>,
     /// `--deduplication.func`.
-    pub dedup_function: DedupFunction,
+    pub dedup_function: Algorithm,
     /// `--query.default-evaluation-interval`: step of subqueries that name none.
     pub default_evaluation_interval: Duration,
     /// `--query.default-step`: least step of range queries that name none (Thanos dialect).
@@ -126,7 +117,7 @@ impl Default for QueryOptions {
             lookback_delta: None,
             dynamic_lookback_delta: true,
             replica_labels: Vec::new(),
-            dedup_function: DedupFunction::default(),
+            dedup_function: Algorithm::Penalty,
             default_evaluation_interval: Duration::from_secs(60),
             default_step: Duration::from_secs(1),
             auto_downsampling: false,

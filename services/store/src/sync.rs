@@ -236,8 +236,8 @@ fn without_superseded(metas: Vec<Arc<BlockMeta>>) -> Vec<Arc<BlockMeta>> {
         let gone: BTreeSet<BlockId> = plan::duplicates(&family).into_iter().collect();
         out.extend(family.into_iter().filter(|meta| !gone.contains(&meta.ulid)));
     }
-    let unready: BTreeSet<BlockId> = plan::unready(&out).into_iter().collect();
-    out.retain(|meta| !unready.contains(&meta.ulid));
+    let incomplete: BTreeSet<BlockId> = plan::incomplete_shards(&out).into_iter().collect();
+    out.retain(|meta| !incomplete.contains(&meta.ulid));
     out
 }
 

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use tithon_query::{
-    DedupFunction, Dialect, Discovery, DnsName, Endpoint, EndpointAddress, EndpointError, QueryOptions,
-    QueryService, Source, grpc_routes, router,
+    Dialect, Discovery, DnsName, Endpoint, EndpointAddress, EndpointError, QueryOptions, QueryService,
+    Source, grpc_routes, router,
 };
 use tithon_runtime::{Cpu, RuntimeError, TlsError};
 use tracing::warn;
 
-use crate::cli::{AnswerFlags, DedupFunc, QueryFlags};
+use crate::cli::{AnswerFlags, QueryFlags};
 use crate::memory;
 use crate::process::{Process, ProcessError};
 
@@ -120,10 +120,7 @@ pub fn answer_options(flags: &AnswerFlags) -> QueryOptions {
         },
         lookback_delta: flags.lookback_delta,
         replica_labels: replica_labels(&flags.replica_label),
-        dedup_function: match flags.deduplication {
-            DedupFunc::Penalty => DedupFunction::Penalty,
-            DedupFunc::Chain => DedupFunction::Chain,
-        },
+        dedup_function: flags.deduplication,
         default_evaluation_interval: flags.default_evaluation_interval,
         default_step: flags.default_step,
         auto_downsampling: flags.auto_downsampling,

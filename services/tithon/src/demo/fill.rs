@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rayon::prelude::*;
 use tithon_chunks::{EncodedChunk, Timestamp, XorEncoder};
-use tithon_engine::{BlockError, BlockId, BlockWriter, Compaction, MetaParts, Source, ThanosMeta};
+use tithon_engine::{BlockError, BlockId, BlockWriter, Compaction, MetaParts, SourceType, ThanosMeta};
 use tracing::info;
 
 use super::catalogue::{DemoSeries, catalogue};
@@ -87,7 +87,7 @@ impl Blocks {
             let labels = [("cluster", "demo"), ("replica", name)];
             let thanos = ThanosMeta {
                 labels: labels.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
-                source: Source::Sidecar,
+                source: SourceType::Sidecar,
                 ..ThanosMeta::default()
             };
             let max = (min + BLOCK_MS).min(self.now + 1);

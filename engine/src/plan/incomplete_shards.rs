@@ -1,5 +1,5 @@
-//! Downsampled shards that came before their siblings: readers prefer a coarser block to all finer ones of its time, and
-//! would find the series of the others nowhere.
+//! Downsampled shards whose siblings have not been downsampled yet. A reader that prefers a coarser block to all finer ones
+//! of its time would miss the series of those siblings.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use super::shard::{Shard, ShardClass};
 use crate::{BlockId, BlockMeta};
 
-/// The downsampled shards that readers had better leave out for now, ascending: another shard of their time has a finer
-/// resolution only, and finer blocks have all of their own time too.
-pub fn unready<M: Borrow<BlockMeta>>(blocks: &[M]) -> Vec<BlockId> {
+/// The downsampled shards that readers should ignore for now, ascending: a sibling of the same time exists in a finer
+/// resolution only, and finer blocks cover the whole time of the shard itself.
+pub fn incomplete_shards<M: Borrow<BlockMeta>>(blocks: &[M]) -> Vec<BlockId> {
     let mut streams: BTreeMap<_, Vec<Member<'_>>> = BTreeMap::new();
     for meta in blocks.iter().map(Borrow::borrow) {
         let shard = Shard::of(meta);
@@ -18,7 +18,11 @@ pub fn unready<M: Borrow<BlockMeta>>(blocks: &[M]) -> Vec<BlockId> {
         streams.entry(labels).or_default().push(Member { meta, class, shard });
     }
     let of_stream = |members: &Vec<Member<'_>>| -> Vec<BlockId> {
-        members.iter().filter(|member| member.is_unready(members)).map(|member| member.meta.ulid).collect()
+        members
+            .iter()
+            .filter(|member| member.has_finer_sibling(members))
+            .map(|member| member.meta.ulid)
+            .collect()
     };
     let mut found: Vec<BlockId> = streams.values().flat_map(of_stream).collect();
     found.sort_unstable();
@@ -33,14 +37,15 @@ struct Member<'m> {
 }
 
 impl Member<'_> {
-    fn is_unready(&self, stream: &[Member<'_>]) -> bool {
+    /// Whether finer blocks cover the shard's time, and hold a sibling that this resolution lacks.
+    fn has_finer_sibling(&self, stream: &[Member<'_>]) -> bool {
         let (Some(shard), true) = (&self.shard, self.meta.resolution_ms() > 0) else { return false };
-        let beside = |other: &&Member<'_>| {
+        let overlaps = |other: &&Member<'_>| {
             other.meta.min_time < self.meta.max_time && other.meta.max_time > self.meta.min_time
         };
-        let (level, finer): (Vec<&Member<'_>>, Vec<&Member<'_>>) = stream
+        let (same, finer): (Vec<&Member<'_>>, Vec<&Member<'_>>) = stream
             .iter()
-            .filter(beside)
+            .filter(overlaps)
             .filter(|other| other.meta.resolution_ms() <= self.meta.resolution_ms())
             .partition(|other| other.meta.resolution_ms() == self.meta.resolution_ms());
         let has =
@@ -48,9 +53,9 @@ impl Member<'_> {
         let indexes = shard.cuts.iter().flat_map(|cut| &cut.indexes);
         let mut classes = indexes.map(|index| ShardClass { index: *index, count: self.class.count });
         let own = || finer.iter().filter(|other| other.class.meets(self.class)).map(|other| other.meta);
-        let from = own().map(|meta| meta.min_time).min().is_some_and(|min| min <= self.meta.min_time);
-        let to = own().map(|meta| meta.max_time).max().is_some_and(|max| max >= self.meta.max_time);
-        from && to && classes.any(|class| !has(&level, class) && has(&finer, class))
+        let starts = own().map(|meta| meta.min_time).min().is_some_and(|min| min <= self.meta.min_time);
+        let ends = own().map(|meta| meta.max_time).max().is_some_and(|max| max >= self.meta.max_time);
+        starts && ends && classes.any(|class| !has(&same, class) && has(&finer, class))
     }
 }
 
@@ -68,7 +73,7 @@ mod tests {
             block
         };
         let check = |blocks: &[BlockMeta], expected: &[u64]| {
-            let found: Vec<u64> = unready(blocks).iter().map(|id| id.unix_ms()).collect();
+            let found: Vec<u64> = incomplete_shards(blocks).iter().map(|id| id.unix_ms()).collect();
             assert_eq!(found, expected);
         };
         let (a, b) = (raw(1, 0, (0, 48)), raw(2, 1, (0, 48)));

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::{BlockError, BlockFile, BlockId, FileRange};
+use crate::{BlockError, BlockFile, BlockId, BlockMeta, FileRange, record};
 
 /// Where a record begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -148,4 +148,18 @@ impl Records {
     pub(crate) fn into_fetched(self) -> Vec<Bytes> {
         self.fetched.into_iter().chain(self.long.into_iter().map(|(_, bytes)| bytes)).collect()
     }
+}
+
+/// Bytes that Thanos assumes of a chunk where meta.json does not tell.
+const CHUNK_BYTES: u64 = 16_000;
+
+/// How the chunks of a block are read.
+pub(crate) fn chunk_kind(meta: &BlockMeta) -> Kind {
+    let told = meta.thanos.as_ref().map_or(0, |t| t.index_stats.chunk_max_size);
+    Kind { what: "chunk", estimate: estimate(told, CHUNK_BYTES), size: record::size }
+}
+
+/// The size that meta.json tells, or the assumed one where it tells none or more.
+pub(crate) fn estimate(told: i64, assumed: u64) -> u64 {
+    u64::try_from(told).ok().filter(|n| *n > 0).map_or(assumed, |n| n.min(assumed))
 }

@@ -13,16 +13,16 @@ use crate::{Block, BlockError, BlockMeta, FileRange, Tombstones};
 type Fetch<'a> = Box<dyn FnMut(&[FileRange]) -> Result<Vec<Bytes>, BlockError> + Send + 'a>;
 
 /// A block to be read once, from front to back.
-pub struct Source<'a> {
+pub struct InputBlock<'a> {
     pub(crate) meta: BlockMeta,
     pub(crate) header: Arc<IndexHeader>,
     pub(crate) tombstones: Arc<Tombstones>,
-    pub(crate) fetch: Fetch<'a>,
+    fetch: Fetch<'a>,
     /// Bytes of chunks fetched at once, unless one series alone has more.
     pub(crate) chunk_bytes: u64,
 }
 
-impl<'a> Source<'a> {
+impl<'a> InputBlock<'a> {
     /// The block that `meta`, `header` and `tombstones` describe, its index entries and chunks read by `fetch`. A
     /// failure of `fetch` that is not one of the block comes as [`BlockError::Fetch`].
     pub fn new(
@@ -30,8 +30,13 @@ impl<'a> Source<'a> {
         header: Arc<IndexHeader>,
         tombstones: Arc<Tombstones>,
         fetch: impl FnMut(&[FileRange]) -> Result<Vec<Bytes>, BlockError> + Send + 'a,
-    ) -> Source<'a> {
-        Source { meta, header, tombstones, fetch: Box::new(fetch), chunk_bytes: FETCHED_BYTES }
+    ) -> InputBlock<'a> {
+        InputBlock { meta, header, tombstones, fetch: Box::new(fetch), chunk_bytes: FETCHED_BYTES }
+    }
+
+    /// The bytes of these ranges, in their order.
+    pub(crate) fn fetch(&mut self, ranges: &[FileRange]) -> Result<Vec<Bytes>, BlockError> {
+        if ranges.is_empty() { Ok(Vec::new()) } else { (self.fetch)(ranges) }
     }
 }
 
@@ -42,8 +47,8 @@ const MAPPED_BYTES: u64 = 1 << 20;
 /// How many reads of a mapped block later the pages of one are let go.
 const READS_KEPT: usize = 8;
 
-impl<'a> From<&'a Block> for Source<'a> {
-    fn from(block: &'a Block) -> Source<'a> {
+impl<'a> From<&'a Block> for InputBlock<'a> {
+    fn from(block: &'a Block) -> InputBlock<'a> {
         let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
         let mut reads: VecDeque<Vec<FileRange>> = VecDeque::new();
         let fetch = move |ranges: &[FileRange]| {
@@ -55,6 +60,9 @@ impl<'a> From<&'a Block> for Source<'a> {
             }
             block.read(ranges)
         };
-        Source { chunk_bytes: MAPPED_BYTES, ..Source::new(block.meta().clone(), header, tombstones, fetch) }
+        InputBlock {
+            chunk_bytes: MAPPED_BYTES,
+            ..InputBlock::new(block.meta().clone(), header, tombstones, fetch)
+        }
     }
 }
