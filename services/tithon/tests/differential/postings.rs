@@ -8,9 +8,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tithon_chunks::TimeRange;
 use tithon_index::{Cardinality, IndexHeader, IndexReader, MatchOp, Matcher, SeriesDecoder, SeriesEntry};
-use tithon_testdata::{json_lines, shared};
+use tithon_testdata::{copy_dir, json_lines, shared};
 
-use super::process::{Server, copy_dir, output};
+use super::process::{Server, output};
 
 /// The id of a golden block.
 fn ulid(block: &Path) -> String {
