@@ -12,6 +12,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tithon-index", &["tithon-chunks"]),
     ("tithon-engine", &["tithon-chunks", "tithon-index"]),
     ("tithon-promql", &["tithon-chunks", "tithon-index"]),
+    ("tithon-synthetic", &["tithon-chunks", "tithon-index", "tithon-engine"]),
     ("tithon-proto", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql"]),
     ("tithon-bucket", &["tithon-chunks", "tithon-index", "tithon-engine"]),
     ("tithon-runtime", &["tithon-chunks"]),
@@ -48,6 +49,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-runtime",
         ],
     ),
+    ("tithon-bench", &["tithon-engine", "tithon-synthetic", "tithon-proto"]),
     (
         "tithon",
         &[
@@ -61,6 +63,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-store",
             "tithon-compact",
             "tithon-query",
+            "tithon-synthetic",
+            "tithon-bench",
         ],
     ),
     ("tithon-testdata", &[]),

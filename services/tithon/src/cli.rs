@@ -39,7 +39,7 @@ pub enum Command {
     Query(Box<QueryFlags>),
     /// Compactor: merges, downsamples, expires and deletes the blocks of a bucket. One for each bucket or shard.
     Compact(Box<CompactorFlags>),
-    /// Tools that work offline.
+    /// Tools: blocks offline, and measurements side by side.
     Tools(ToolsFlags),
 }
 
@@ -214,6 +214,8 @@ pub struct ToolsFlags {
 pub enum ToolsCommand {
     /// Work on local block directories: inspect, dump, compact, downsample, verify, compare.
     Block(BlockFlags),
+    /// Measure whole processes side by side: this program, an older one, Thanos, Prometheus; and make blocks for it.
+    Bench(tithon_bench::BenchFlags),
 }
 
 #[cfg(test)]

@@ -1,21 +1,18 @@
 //! How a demo series comes by its values: a seeded random process in steps of the scrape interval.
 
-use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
+use tithon_chunks::STALE_NAN_BITS;
 
-use super::catalogue::DemoSeries;
+use crate::cut::Cutter;
+use crate::random::{Random, mix};
+use crate::series::{Replica, Scrapes, Series};
 
 /// Milliseconds between scrapes.
-pub const SCRAPE_MS: i64 = 15_000;
-/// The second replica scrapes this much later than the first.
-const REPLICA_SHIFT_MS: i64 = 6_700;
+pub const DEMO_INTERVAL_MS: i64 = 15_000;
 const DAY_MS: f64 = 86_400_000.0;
-/// The bits by which Prometheus marks a series that has ended.
-const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 
 /// The kinds of process.
 #[derive(Clone, Copy, Debug)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// 1 while the target answers, else 0.
     Up,
     /// The same value for ever.
@@ -61,42 +58,24 @@ pub enum Shape {
     },
 }
 
-/// One of the two servers that scrape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Replica {
-    /// Scrapes everything.
-    A,
-    /// Scrapes one job, a little later.
-    B,
-}
-
-/// The samples that `replica` has of `series` in `[start, end)` ms: `(timestamp, value)`, ascending.
-pub fn samples(series: &DemoSeries, replica: Replica, start: i64, end: i64) -> Vec<(i64, f64)> {
-    let mut state = State::new(series);
-    let mut out = Vec::with_capacity(((end - start) / SCRAPE_MS + 1) as usize);
-    let offset = (series.target % SCRAPE_MS as u64) as i64;
-    let mut t = start + offset;
+/// Makes all samples of a series.
+pub(crate) fn make(series: &Series, shape: &Shape, scrapes: &Scrapes, out: &mut Cutter) {
+    let mut state = State::new(series.seed, shape);
     let mut was_up = true;
-    while t < end {
-        let at = match replica {
-            Replica::A => t,
-            Replica::B => t + REPLICA_SHIFT_MS,
-        };
+    series.each_scrape(scrapes, |t, takes_part| {
         let up = !is_down(series.target, t);
         let before = state.value;
-        state.step(&series.shape, t, up);
-        if at < end && !server_is_down(replica, t, end) {
-            match (series.shape, up) {
-                (Shape::Up, _) => out.push((at, f64::from(u8::from(up)))),
-                (_, true) => out.push((at, state.scraped(&series.shape, replica, before))),
-                (_, false) if was_up => out.push((at, STALE)),
+        state.step(shape, t, up);
+        if takes_part {
+            match (shape, up) {
+                (Shape::Up, _) => out.float(t, f64::from(u8::from(up))),
+                (_, true) => out.float(t, state.scraped(shape, scrapes.replica, before)),
+                (_, false) if was_up => out.float(t, f64::from_bits(STALE_NAN_BITS)),
                 (_, false) => {}
             }
         }
         was_up = up;
-        t += SCRAPE_MS;
-    }
-    out
+    });
 }
 
 /// Some targets are away for ten minutes now and then.
@@ -105,23 +84,8 @@ fn is_down(target: u64, t: i64) -> bool {
     mix(target ^ slot.wrapping_mul(0x9e37_79b9_7f4a_7c15)).is_multiple_of(600)
 }
 
-/// Each replica misses a stretch of its own: deduplication fills the one from the other.
-fn server_is_down(replica: Replica, t: i64, end: i64) -> bool {
-    let minutes_before_end = (end - t) / 60_000;
-    match replica {
-        Replica::A => (400..418).contains(&minutes_before_end),
-        Replica::B => (900..930).contains(&minutes_before_end),
-    }
-}
-
-fn mix(x: u64) -> u64 {
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
 struct State {
-    rng: SmallRng,
+    random: Random,
     phase: f64,
     scale: f64,
     drift: f64,
@@ -130,26 +94,26 @@ struct State {
 }
 
 impl State {
-    fn new(series: &DemoSeries) -> State {
-        let mut rng = SmallRng::seed_from_u64(series.seed);
-        let phase = rng.random::<f64>() * 0.2;
-        let scale = 0.6 + rng.random::<f64>() * 0.8;
-        let started = rng.random::<f64>() * 2e5;
-        let value = match series.shape {
+    fn new(seed: u64, shape: &Shape) -> State {
+        let mut random = Random::new(seed);
+        let phase = random.unit() * 0.2;
+        let scale = 0.6 + random.unit() * 0.8;
+        let started = random.unit() * 2e5;
+        let value = match *shape {
             Shape::Counter { rate, .. } => rate * scale * started,
             Shape::Bucket { rate, median, bound } => rate * scale * started * share(bound, median),
             Shape::ObservationSum { rate, median } => rate * scale * started * median * 1.3,
             _ => 0.0,
         };
-        State { rng, phase, scale, drift: 0.0, value, was_up: true }
+        State { random, phase, scale, drift: 0.0, value, was_up: true }
     }
 
     /// Moves on by one scrape interval to `t`.
     fn step(&mut self, shape: &Shape, t: i64, up: bool) {
         let day = (std::f64::consts::TAU * (t as f64 / DAY_MS + self.phase)).sin();
-        let noise = self.rng.random::<f64>() * 2.0 - 1.0;
+        let noise = self.random.unit() * 2.0 - 1.0;
         self.drift = self.drift * 0.97 + noise * 0.03;
-        let seconds = SCRAPE_MS as f64 / 1000.0;
+        let seconds = DEMO_INTERVAL_MS as f64 / 1000.0;
         if up && !self.was_up {
             // The target came back: a restarted process counts from nothing.
             self.value = 0.0;
@@ -208,46 +172,65 @@ fn share(bound: f64, median: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::catalogue::catalogue;
+    use tithon_chunks::{SampleBatch, TimeRange, decode_floats};
+
+    use super::super::catalogue::demo_series;
     use super::*;
+    use crate::series::Source;
 
     const START: i64 = 1_700_000_000_000;
     const END: i64 = START + 48 * 3_600_000;
 
+    fn samples(series: &Series, replica: Replica) -> Vec<(i64, f64)> {
+        let mut out = Cutter::new(START, END - START);
+        let scrapes = Scrapes { start: START, end: END, interval_ms: DEMO_INTERVAL_MS, replica };
+        series.make(&scrapes, &mut out).unwrap();
+        let mut batch = SampleBatch::default();
+        for chunk in out.finish().iter().flat_map(|block| &block.chunks) {
+            decode_floats(chunk.encoding, &chunk.data, TimeRange::ALL, &mut batch).unwrap();
+        }
+        batch.timestamps.into_iter().zip(batch.values).collect()
+    }
+
+    fn is_stale(value: f64) -> bool {
+        value.to_bits() == STALE_NAN_BITS
+    }
+
     #[test]
     fn counters_only_fall_when_their_target_restarts() {
-        for series in catalogue().iter().filter(|s| matches!(s.shape, Shape::Counter { .. })).step_by(97) {
-            let all = samples(series, Replica::A, START, END);
+        let list = demo_series();
+        let counters = list.iter().filter(|s| matches!(s.source, Source::Demo(Shape::Counter { .. })));
+        for series in counters.step_by(97) {
+            let all = samples(series, Replica::A);
             assert!(all.windows(2).all(|w| w[0].0 < w[1].0));
             let falls = all.windows(2).filter(|w| w[1].1 < w[0].1).count();
-            let ends = all.iter().filter(|(_, v)| v.to_bits() == STALE.to_bits()).count();
+            let ends = all.iter().filter(|(_, v)| is_stale(*v)).count();
             assert!(falls <= ends, "{}: {falls} resets, {ends} outages", series.labels);
         }
     }
 
     #[test]
     fn buckets_of_one_histogram_are_cumulative() {
-        let all = catalogue();
+        let all = demo_series();
         let of = |le: &str| {
             let mut found = all.iter().filter(|s| {
                 s.labels.metric_name() == Some(b"http_request_duration_seconds_bucket")
                     && s.labels.get("le") == Some(le.as_bytes())
             });
-            samples(found.next().expect("a bucket"), Replica::A, START, END)
+            samples(found.next().expect("a bucket"), Replica::A)
         };
         let (small, large) = (of("0.05"), of("+Inf"));
         assert_eq!(small.len(), large.len());
-        let live = |v: f64| v.to_bits() != STALE.to_bits();
-        assert!(small.iter().zip(&large).all(|(s, l)| s.0 == l.0 && (!live(s.1) || s.1 <= l.1)));
+        assert!(small.iter().zip(&large).all(|(s, l)| s.0 == l.0 && (is_stale(s.1) || s.1 <= l.1)));
     }
 
     #[test]
     fn replicas_differ_in_time_and_gaps() {
-        let all = catalogue();
+        let all = demo_series();
         let series = all.iter().find(|s| s.replicated).expect("a replicated series");
-        let (a, b) = (samples(series, Replica::A, START, END), samples(series, Replica::B, START, END));
+        let (a, b) = (samples(series, Replica::A), samples(series, Replica::B));
         let gap = |s: &[(i64, f64)]| s.windows(2).map(|w| w[1].0 - w[0].0).max();
-        assert!(gap(&a) >= Some(18 * 60_000) && gap(&b) >= Some(30 * 60_000));
+        assert!(gap(&a) >= Some(20 * DEMO_INTERVAL_MS) && gap(&b) >= Some(30 * DEMO_INTERVAL_MS));
         assert_ne!(a[0].0, b[0].0);
     }
 }

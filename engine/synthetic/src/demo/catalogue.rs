@@ -3,27 +3,14 @@
 use tithon_index::Labels;
 
 use super::process::Shape;
-
-/// One series to make up.
-pub struct DemoSeries {
-    /// The labels inside the block, without external ones.
-    pub labels: Labels,
-    /// How its values come about.
-    pub shape: Shape,
-    /// Shared by all series of one target: decides when it is down.
-    pub target: u64,
-    /// Shared by series that must agree, such as the buckets of a histogram.
-    pub seed: u64,
-    /// Whether the second replica scrapes it too.
-    pub replicated: bool,
-}
+use crate::series::{Series, Source};
 
 /// Upper bounds of the classic histograms, seconds.
 const BUCKETS: [&str; 12] =
     ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"];
 
 /// All series of the demo, ascending by labels.
-pub fn catalogue() -> Vec<DemoSeries> {
+pub fn demo_series() -> Vec<Series> {
     let mut list = Vec::with_capacity(11_000);
     for i in 0..8 {
         api(&mut Target::new(&mut list, "api", format!("api-{i}:8080"), true));
@@ -45,7 +32,7 @@ pub fn catalogue() -> Vec<DemoSeries> {
 }
 
 struct Target<'a> {
-    list: &'a mut Vec<DemoSeries>,
+    list: &'a mut Vec<Series>,
     job: &'static str,
     instance: String,
     replicated: bool,
@@ -53,12 +40,7 @@ struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    fn new(
-        list: &'a mut Vec<DemoSeries>,
-        job: &'static str,
-        instance: String,
-        replicated: bool,
-    ) -> Target<'a> {
+    fn new(list: &'a mut Vec<Series>, job: &'static str, instance: String, replicated: bool) -> Target<'a> {
         let seed = Labels::from_pairs([("job", job), ("instance", instance.as_str())]).hash64();
         let mut target = Target { list, job, instance, replicated, seed };
         target.add("up", &[], Shape::Up);
@@ -90,7 +72,15 @@ impl<'a> Target<'a> {
         let own = [("__name__", name), ("job", self.job), ("instance", self.instance.as_str())];
         let labels = Labels::from_pairs(own.iter().chain(labels).copied());
         let seed = seed.unwrap_or_else(|| labels.hash64());
-        self.list.push(DemoSeries { labels, shape, target: self.seed, seed, replicated: self.replicated });
+        self.list.push(Series {
+            labels,
+            source: Source::Demo(shape),
+            seed,
+            target: self.seed,
+            begin: i64::MIN,
+            end: i64::MAX,
+            replicated: self.replicated,
+        });
     }
 
     /// A classic histogram: `_bucket`, `_sum` and `_count` fed by the same observations.
@@ -296,7 +286,7 @@ mod tests {
 
     #[test]
     fn about_ten_thousand_series_with_unique_labels_in_order() {
-        let list = catalogue();
+        let list = demo_series();
         assert!((9_000..12_000).contains(&list.len()), "{} series", list.len());
         assert!(list.windows(2).all(|pair| pair[0].labels < pair[1].labels));
     }
