@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use crate::ast::PosRange;
+use crate::date::Date;
 use crate::format::{general, positional};
-use crate::line_column;
+use crate::parse_error::line_column;
 
 /// A set of annotations.
 #[derive(Clone, Debug, Default)]
@@ -154,7 +155,7 @@ fn two_digits(value: f64) -> String {
 /// A time in whole seconds as RFC 3339 in UTC.
 fn rfc3339(ms: i64) -> String {
     let seconds = ms / 1000;
-    let date = crate::functions::time::Date::from_seconds(seconds);
+    let date = Date::from_seconds(seconds);
     format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
         date.year, date.month, date.day, date.hour, date.minute, date.second

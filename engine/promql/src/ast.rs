@@ -8,7 +8,8 @@ use std::ops::{Index, IndexMut};
 
 use tithon_index::Matcher;
 
-use crate::functions_table::Function;
+use crate::func::Func;
+use crate::value_type::ValueType;
 
 /// Index of a node in its [`Expr`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,19 +42,6 @@ pub struct PosRange {
     pub start: u32,
     /// Offset after the last byte.
     pub end: u32,
-}
-
-/// The types of PromQL values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ValueType {
-    /// One number per step.
-    Scalar,
-    /// A text.
-    String,
-    /// An instant vector: one sample per series.
-    Vector,
-    /// A range vector: many samples per series.
-    Matrix,
 }
 
 /// The kinds of nodes.
@@ -227,7 +215,7 @@ pub struct Aggregate {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     /// The function.
-    pub func: &'static Function,
+    pub func: Func,
     /// The arguments.
     pub args: Vec<NodeId>,
 }
@@ -368,28 +356,6 @@ impl AggregateOp {
     /// Whether it needs experimental functions to be enabled.
     pub const fn is_experimental(self) -> bool {
         matches!(self, AggregateOp::Limitk | AggregateOp::LimitRatio)
-    }
-}
-
-impl ValueType {
-    /// The name in most error texts.
-    pub const fn documented(self) -> &'static str {
-        match self {
-            ValueType::Scalar => "scalar",
-            ValueType::String => "string",
-            ValueType::Vector => "instant vector",
-            ValueType::Matrix => "range vector",
-        }
-    }
-
-    /// The name in answers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            ValueType::Scalar => "scalar",
-            ValueType::String => "string",
-            ValueType::Vector => "vector",
-            ValueType::Matrix => "matrix",
-        }
     }
 }
 

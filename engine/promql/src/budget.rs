@@ -1,9 +1,7 @@
 //! Bytes held in memory, counted against limits: one of a query, one of the process around it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use crate::error::QueryError;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A limit on bytes held at the same time, perhaps inside another. Whoever holds bytes has a [`Charge`] for them.
 #[derive(Debug)]
@@ -111,22 +109,6 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.budget.release(self.bytes);
-    }
-}
-
-/// What a long piece of work asks while it goes on: whether it may hold more, and whether anybody still waits for it.
-#[derive(Clone, Copy, Debug)]
-pub struct Watch<'a> {
-    /// The bytes that may be held.
-    pub budget: &'a Arc<Budget>,
-    /// Set by the caller when nobody waits for the result any more.
-    pub cancelled: &'a AtomicBool,
-}
-
-impl Watch<'_> {
-    /// Fails with [`QueryError::Cancelled`] when the caller has gone.
-    pub fn check(&self) -> Result<(), QueryError> {
-        if self.cancelled.load(Ordering::Relaxed) { Err(QueryError::Cancelled) } else { Ok(()) }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use tithon_chunks::{ChunkError, ErrorKind};
 
-use crate::ParseErrors;
 use crate::budget::OverBudget;
+use crate::parse_error::ParseErrors;
 
 /// What the source of series may fail with.
 pub type SourceError = Box<dyn std::error::Error + Send + Sync>;

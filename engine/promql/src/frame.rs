@@ -1,5 +1,7 @@
 //! Intermediate results: series in rows, steps in columns.
 
+pub(crate) mod merge;
+
 use std::sync::Arc;
 
 use tithon_chunks::{FloatHistogram, Samples};
@@ -300,6 +302,13 @@ impl Column {
         bits
     }
 
+    /// The first step that has a sample.
+    pub(crate) fn first_step(&self) -> Option<usize> {
+        let words = self.presence();
+        let w = words.iter().position(|word| *word != 0)?;
+        Some(w * 64 + words[w].trailing_zeros() as usize)
+    }
+
     /// Keeps the samples at the steps set in `bits` (`keep`) or at the others; an empty bitmap has none set.
     pub(crate) fn mask(&mut self, bits: &[u64], keep: bool) {
         let word = |w: usize| {
@@ -388,7 +397,45 @@ pub(crate) struct Frame {
     pub(crate) rows: Vec<Row>,
 }
 
+/// What a node evaluates to.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// A number a step.
+    Scalar(Vec<f64>),
+    /// A text.
+    Text(Box<[u8]>),
+    /// Series.
+    Frame(Frame),
+}
+
+impl Output {
+    /// What the samples count against the limit, and the bytes held.
+    pub(crate) fn held(&self) -> (u64, u64) {
+        match self {
+            Output::Scalar(values) => (values.len() as u64, values.len() as u64 * 8),
+            Output::Text(_) => (0, 0),
+            Output::Frame(frame) => frame.held(),
+        }
+    }
+
+    /// The series; a scalar becomes a series without labels, a text none.
+    pub(crate) fn into_frame(self) -> Frame {
+        match self {
+            Output::Frame(frame) => frame,
+            Output::Scalar(values) => Frame::of_numbers(&values),
+            Output::Text(_) => Frame::default(),
+        }
+    }
+}
+
 impl Frame {
+    /// One series without labels that has a number at each step.
+    pub(crate) fn of_numbers(values: &[f64]) -> Frame {
+        let mut column = Column::new(values.len());
+        column.set_floats(0, values.len(), values, 1);
+        Frame { rows: vec![Row { labels: Labels::default(), drop_name: false, column }] }
+    }
+
     /// What the samples count against the limit, and the bytes held.
     pub(crate) fn held(&self) -> (u64, u64) {
         self.rows.iter().map(Row::held).fold((0, 0), |(n, bytes), (m, more)| (n + m, bytes + more))

@@ -4,7 +4,7 @@
 //! CPU, and both give the same bits, since no operation is reordered or fused.
 #![allow(unsafe_code)]
 
-use crate::ops::math::kahan_inc;
+use tithon_chunks::kahan_add;
 
 /// Defines a function with the given body for every CPU, and once more for AVX-512 and AVX2.
 macro_rules! wide {
@@ -47,9 +47,9 @@ fn has_avx512() -> bool {
 
 wide! {
     /// Adds each value to the sum at its place, with the compensation there.
-    fn kahan_add(sums: &mut [f64], lost: &mut [f64], values: &[f64]) {
+    fn kahan_add_each(sums: &mut [f64], lost: &mut [f64], values: &[f64]) {
         for ((sum, c), v) in sums.iter_mut().zip(lost).zip(values) {
-            (*sum, *c) = kahan_inc(*v, *sum, *c);
+            (*sum, *c) = kahan_add(*v, *sum, *c);
         }
     }
 }
@@ -84,7 +84,7 @@ wide! {
 
 wide! {
     /// How many of the times, from the first on, lie `delta` milliseconds behind the one before.
-    fn regular(times: &[i64], delta: i64) -> usize {
+    fn evenly_spaced(times: &[i64], delta: i64) -> usize {
         let later = times.get(1..).unwrap_or_default();
         let mut n = 1;
         for (a, b) in times.chunks(64).zip(later.chunks(64)) {
@@ -98,9 +98,9 @@ wide! {
     }
 }
 
-/// How the samples lie in windows that all look alike, in seconds: what `rate` extrapolates by.
+/// Where the samples lie in windows that all hold samples at the same distances, in seconds: what `rate` extrapolates by.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Lie {
+pub(crate) struct Extrapolation {
     /// From the first to the last sample; not 0.
     pub(crate) sampled: f64,
     /// From the window's left end to the first sample, or half a gap where that is far.
@@ -112,16 +112,16 @@ pub(crate) struct Lie {
 }
 
 wide! {
-    /// The extrapolated change of a counter that is never reset in windows that look alike: from `first[i * stride]` to
-    /// `last[i * stride]`.
-    fn rises(out: &mut [f64], first: &[f64], last: &[f64], stride: usize, lie: Lie) {
+    /// The extrapolated changes of a counter that is not reset in any of the windows: window `i` begins with the value
+    /// `first[i * stride]` and ends with `last[i * stride]`.
+    fn rises(out: &mut [f64], first: &[f64], last: &[f64], stride: usize, extrapolation: Extrapolation) {
         let one = |out: &mut f64, first: f64, last: f64| {
             let change = last - first;
-            let to_zero = lie.sampled * (first / change);
-            let clamps = (change > 0.0) & (first >= 0.0) & (to_zero < lie.to_start);
-            let to_start = if clamps { to_zero } else { lie.to_start };
-            let factor = (lie.sampled + to_start + lie.to_end) / lie.sampled;
-            *out = change * (factor / lie.range);
+            let to_zero = extrapolation.sampled * (first / change);
+            let clamps = (change > 0.0) & (first >= 0.0) & (to_zero < extrapolation.to_start);
+            let to_start = if clamps { to_zero } else { extrapolation.to_start };
+            let factor = (extrapolation.sampled + to_start + extrapolation.to_end) / extrapolation.sampled;
+            *out = change * (factor / extrapolation.range);
         };
         if stride == 1 {
             out.iter_mut().zip(first).zip(last).for_each(|((out, first), last)| one(out, *first, *last));
@@ -148,9 +148,9 @@ mod tests {
         ) {
             let n = values.len() / 3;
             let (mut sums, mut lost) = (values[..n].to_vec(), values[n..2 * n].to_vec());
-            kahan_add(&mut sums, &mut lost, &values[2 * n..3 * n]);
+            kahan_add_each(&mut sums, &mut lost, &values[2 * n..3 * n]);
             for i in 0..n {
-                let (sum, c) = kahan_inc(values[2 * n + i], values[i], values[n + i]);
+                let (sum, c) = kahan_add(values[2 * n + i], values[i], values[n + i]);
                 prop_assert_eq!((sum.to_bits(), c.to_bits()), (sums[i].to_bits(), lost[i].to_bits()));
             }
             let (held, offered) = (&values[..n], &values[n..2 * n]);
@@ -171,7 +171,7 @@ mod tests {
             let mut times: Vec<i64> = (0..n as i64).map(|i| i * delta).collect();
             times.extend((1..=m as i64).map(|i| n as i64 * delta - delta + i * other));
             let model = 1 + times.windows(2).take_while(|pair| pair[1] - pair[0] == delta).count();
-            prop_assert_eq!(regular(&times, delta), model.min(times.len()));
+            prop_assert_eq!(evenly_spaced(&times, delta), model.min(times.len()));
         }
     }
 }

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tithon_chunks::Timestamp;
 
-use crate::ParseOptions;
-use crate::plan::Rules;
+use crate::parse::ParseOptions;
+use crate::rules::Rules;
 
 /// Options of an engine. The default is that of a Prometheus server without feature flags.
 #[derive(Clone, Debug, PartialEq)]

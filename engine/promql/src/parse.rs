@@ -1,7 +1,6 @@
 //! Parsing of expressions, selectors and series descriptions. Upstream: `promql/parser/parse.go`.
 
 mod check;
-mod error;
 mod lexer;
 mod literal;
 mod options;
@@ -13,11 +12,12 @@ use std::sync::atomic::AtomicBool;
 use tithon_index::{Labels, Matcher};
 
 use crate::ast::{Expr, PosRange};
-use crate::budget::{Budget, Charge, Watch};
+use crate::budget::{Budget, Charge};
 use crate::error::QueryError;
+use crate::parse_error::{ParseError, ParseErrors};
+use crate::watch::Watch;
 use parser::Parser;
 
-pub use error::{ParseError, ParseErrors, line_column};
 pub use literal::duration_ns;
 pub use options::ParseOptions;
 pub use parser::SequenceValue;

@@ -3,6 +3,11 @@
 use tithon_chunks::{EncodedChunk, Samples};
 use tithon_index::Labels;
 
+use crate::error::SourceError;
+
+/// The series of one selection, ascending by labels.
+pub type SelectInput = Box<dyn Iterator<Item = Result<Series, SourceError>> + Send>;
+
 /// One series of a selection: its labels, as the query is to see them, and its samples.
 #[derive(Clone, Debug)]
 pub struct Series {

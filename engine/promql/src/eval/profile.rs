@@ -3,8 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::held::{Held, Peaks};
 use crate::ast::NodeId;
+use crate::context::{Held, Peaks};
 use crate::plan::{LEVELS_MAX, Prepared};
 
 /// A clock handed in: the time since some moment, ascending.

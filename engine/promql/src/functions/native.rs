@@ -1,6 +1,6 @@
-//! Native histograms: quantiles and fractions. Upstream: `HistogramQuantile`, `HistogramFraction` in `promql/quantile.go`.
+//! Native histograms: quantiles, fractions and variances. Upstream: `HistogramQuantile`, `HistogramFraction` in `promql/quantile.go`.
 
-use tithon_chunks::{Bucket, FloatHistogram};
+use tithon_chunks::{Bucket, FloatHistogram, kahan_add};
 
 use crate::math::{exp2, log2};
 
@@ -153,4 +153,23 @@ fn rank_inside(b: &Bucket, v: f64, rank: f64, linear: bool) -> f64 {
     let (lower, upper, at) = (log2(b.lower.abs()), log2(b.upper.abs()), log2(v.abs()));
     let share = if v > 0.0 { (at - lower) / (upper - lower) } else { 1.0 - ((at - upper) / (lower - upper)) };
     rank + b.count * share
+}
+
+/// The variance of the observations, each taken to lie in the middle of its bucket.
+pub(crate) fn variance(h: &FloatHistogram) -> f64 {
+    let mean = h.sum / h.count;
+    let (mut sum, mut c) = (0.0, 0.0);
+    for bucket in h.all_buckets().filter(|bucket| bucket.count != 0.0) {
+        let middle = if h.uses_custom_buckets() {
+            (bucket.upper + bucket.lower) / 2.0
+        } else if bucket.lower <= 0.0 && bucket.upper >= 0.0 {
+            0.0
+        } else {
+            let middle = (bucket.upper * bucket.lower).sqrt();
+            if bucket.upper < 0.0 { -middle } else { middle }
+        };
+        let delta = middle - mean;
+        (sum, c) = kahan_add(bucket.count * delta * delta, sum, c);
+    }
+    (sum + c) / h.count
 }

@@ -2,41 +2,39 @@
 
 use std::cmp::Ordering;
 
-use crate::ast::{Call, NodeId};
-use crate::error::QueryError;
-use crate::eval::Evaluator;
-use crate::frame::{Frame, Row, Steps};
+use crate::frame::{Frame, Row};
 use crate::go_sort;
 
-/// Evaluates one of the four.
-pub(super) fn eval(ev: &Evaluator<'_>, id: NodeId, call: &Call, steps: &Steps) -> Result<Frame, QueryError> {
-    let mut frame = ev.frame(call.args[0], steps)?;
-    let name = call.func.name;
-    if steps.is_range {
-        ev.notes().warn(
-            "sort is ineffective for range queries since results are always ordered by labels",
-            ev.pos(id),
-        );
+/// The direction of a sort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// The smallest first.
+    Ascending,
+    /// The largest first.
+    Descending,
+}
+
+/// `sort` and `sort_desc`: leaves histograms out; orders the rows by their values at the first step, unless `order` is
+/// none.
+pub(crate) fn by_value(mut frame: Frame, order: Option<Order>) -> Frame {
+    for row in &mut frame.rows {
+        row.column.map_floats(|_, v| Some(v));
     }
-    let is_seen = !ev.prepared.unsorted.contains(&id);
-    if name == "sort" || name == "sort_desc" {
-        for row in &mut frame.rows {
-            row.column.map_floats(|_, v| Some(v));
-        }
-        frame.rows.retain(|row| !row.column.is_empty());
-        if steps.len == 1 && is_seen {
-            let value = |row: &Row| row.column.float(0).unwrap_or(f64::NAN);
-            let descending = name == "sort_desc";
-            go_sort::sort(&mut frame.rows, |a, b| is_before(value(a), value(b), descending));
-        }
-    } else if steps.len == 1 && is_seen {
-        let labels: Vec<&[u8]> = call.args[1..].iter().map(|arg| ev.text(*arg)).collect();
-        frame.rows.sort_by(|a, b| {
-            let order = by_labels(a, b, &labels);
-            if name == "sort_by_label" { order } else { order.reverse() }
-        });
+    frame.rows.retain(|row| !row.column.is_empty());
+    if let Some(order) = order {
+        let value = |row: &Row| row.column.float(0).unwrap_or(f64::NAN);
+        go_sort::sort(&mut frame.rows, |a, b| is_before(value(a), value(b), order == Order::Descending));
     }
-    Ok(frame)
+    frame
+}
+
+/// `sort_by_label` and `sort_by_label_desc`: orders the rows by the values of these labels.
+pub(crate) fn by_label(mut frame: Frame, labels: &[&[u8]], order: Order) -> Frame {
+    frame.rows.sort_by(|a, b| match order {
+        Order::Ascending => by_labels(a, b, labels),
+        Order::Descending => by_labels(a, b, labels).reverse(),
+    });
+    frame
 }
 
 /// Whether `a` comes before `b`. NaN comes last either way, and after another one, as upstream's comparison has it.

@@ -14,17 +14,17 @@ pub use series::SequenceValue;
 
 use std::collections::HashSet;
 
-use super::error::{ERRORS_MAX, ParseError, ParseErrors};
 use super::lexer::Lexer;
 use super::literal::{duration_ns, number, seconds, unquote};
 use super::options::ParseOptions;
 use super::token::{Keyword, Token, TokenKind};
-use crate::ast::{
-    Binary, BinaryOp, Cardinality, Node, NodeId, NodeKind, PosRange, ValueType, VectorMatching,
-};
-use crate::budget::{Charge, Watch};
+use crate::ast::{Binary, BinaryOp, Cardinality, Node, NodeId, NodeKind, PosRange, VectorMatching};
+use crate::budget::Charge;
 use crate::error::QueryError;
+use crate::parse_error::{ERRORS_MAX, ParseError, ParseErrors};
 use crate::stack::with_room;
+use crate::value_type::ValueType;
+use crate::watch::Watch;
 
 /// How deeply an expression may nest. Chains of left-associative operators do not count.
 const NESTING_MAX: u32 = 5_000;

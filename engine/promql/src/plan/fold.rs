@@ -1,6 +1,7 @@
 //! `start()`, `end()`, `range()` and `step()` become numbers: those of the outer query, everywhere.
 
 use crate::ast::{Expr, NodeId, NodeKind};
+use crate::func::Func;
 use crate::options::TimeParams;
 
 /// Replaces the calls in place.
@@ -9,12 +10,12 @@ pub(super) fn fold_context_calls(expr: &mut Expr, params: &TimeParams) {
     for i in 0..expr.nodes().len() {
         let id = NodeId(i as u32);
         let NodeKind::Call(call) = &expr[id].kind else { continue };
-        let value = match call.func.name {
-            "start" => start as f64 / 1000.0,
-            "end" => end as f64 / 1000.0,
-            "range" => end.saturating_sub(start) as f64 / 1000.0,
-            "step" if start == end => 0.0,
-            "step" => params.step_ms as f64 / 1000.0,
+        let value = match call.func {
+            Func::Start => start as f64 / 1000.0,
+            Func::End => end as f64 / 1000.0,
+            Func::Range => end.saturating_sub(start) as f64 / 1000.0,
+            Func::Step if start == end => 0.0,
+            Func::Step => params.step_ms as f64 / 1000.0,
             _ => continue,
         };
         expr[id].kind = NodeKind::Number { value, is_duration: false };

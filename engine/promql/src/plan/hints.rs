@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tithon_chunks::TimeRange;
 use tithon_index::{MatchOp, Matcher};
 
-use super::{Prepared, Reading, SelectHints, SelectSpec, distribute};
+use super::{Prepared, Reading, SelectHints, SelectSpec};
 use crate::ast::{AtModifier, BinaryOp, Expr, NodeId, NodeKind, Subquery, VectorSelector};
 use crate::error::QueryError;
+use crate::func::Func;
 use crate::stack::with_room;
 
 /// Fills in the selections in the order in which upstream makes them: depth first.
@@ -35,7 +36,6 @@ struct Around {
     /// The offsets and ranges of these subqueries.
     offset: i64,
     range: i64,
-    step_ms: i64,
     /// The nearest function or aggregation; empty behind a binary operator.
     func: &'static str,
     /// Whether count, sum or average of histograms is asked for.
@@ -53,7 +53,6 @@ impl Around {
             end: params.end.0,
             offset: 0,
             range: 0,
-            step_ms: params.step_ms,
             func: "",
             is_statistic: false,
             needs_buckets: false,
@@ -64,14 +63,16 @@ impl Around {
     fn below(self, prepared: &Prepared, id: NodeId) -> Around {
         let mut around = Around { parent: Some(id), ..self };
         match &prepared.expr[id].kind {
-            NodeKind::Subquery(s) => around.enter_subquery(prepared, s),
+            NodeKind::Subquery(s) => around.enter_subquery(s),
             NodeKind::Aggregate(a) => around.func = a.op.as_str(),
             NodeKind::Call(c) => {
-                around.func = c.func.name;
+                around.func = c.func.name();
                 // Upstream: `detectHistogramStatsDecoding`.
-                match c.func.name {
-                    "histogram_count" | "histogram_sum" | "histogram_avg" => around.is_statistic = true,
-                    "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => {
+                match c.func {
+                    Func::HistogramCount | Func::HistogramSum | Func::HistogramAvg => {
+                        around.is_statistic = true
+                    }
+                    Func::HistogramQuantile | Func::HistogramQuantiles | Func::HistogramFraction => {
                         around.needs_buckets = true;
                     }
                     _ => {}
@@ -86,9 +87,8 @@ impl Around {
         around
     }
 
-    fn enter_subquery(&mut self, prepared: &Prepared, s: &Subquery) {
+    fn enter_subquery(&mut self, s: &Subquery) {
         self.needs_buckets = true;
-        self.step_ms = if s.step_ms == 0 { prepared.options.default_subquery_step_ms } else { s.step_ms };
         self.offset = self.offset.saturating_add(s.offset_ms);
         self.range = self.range.saturating_add(s.range_ms);
         if let Some(t) = fixed(s.at) {
@@ -133,17 +133,14 @@ fn visit_here(
     match &prepared.expr[id].kind {
         NodeKind::Vector(s) => {
             let modifiers = (s.at, s.offset_ms);
-            let spec = match prepared.fragments.contains_key(&id) {
-                true => distribute::select(prepared),
-                false => selector_spec(prepared, s, around),
-            };
-            if around.is_statistic && !around.needs_buckets && !prepared.fragments.contains_key(&id) {
+            let spec = selector_spec(prepared, s, around);
+            if around.is_statistic && !around.needs_buckets {
                 prepared.stats_only.insert(id);
             }
             push(prepared, id, spec);
             Ok(Some(modifiers))
         }
-        NodeKind::Call(call) if call.func.name == "info" => {
+        NodeKind::Call(call) if call.func == Func::Info => {
             let (first, second) = (call.args[0], call.args.get(1).copied());
             let modifiers = visit(prepared, first, &below, cancelled)?;
             let used = modifiers.unwrap_or_default();
@@ -197,24 +194,10 @@ fn selector_spec(prepared: &Prepared, s: &VectorSelector, around: &Around) -> Se
         end = end.saturating_add(lookback);
     }
     let (start, end) = (start.saturating_sub(s.offset_ms), end.saturating_sub(s.offset_ms));
-    let (by, grouping) = match parent {
-        Some(NodeKind::Aggregate(a)) => (!a.without, a.grouping.clone()),
-        _ => (false, Vec::new()),
-    };
     SelectSpec {
         matchers: s.matchers.clone(),
         range: TimeRange::new(start, end),
-        hints: SelectHints {
-            start_ms: start,
-            end_ms: end,
-            step_ms: around.step_ms,
-            func: around.func.to_owned(),
-            range_ms,
-            by,
-            grouping,
-            limit: 0,
-            projection: None,
-        },
+        hints: SelectHints { func: around.func.to_owned(), range_ms },
     }
 }
 
@@ -231,13 +214,7 @@ fn info_spec(
     SelectSpec {
         matchers: info_matchers(&prepared.expr, selector),
         range: TimeRange::new(start, end),
-        hints: SelectHints {
-            start_ms: start,
-            end_ms: end,
-            step_ms: around.step_ms,
-            func: "info".to_owned(),
-            ..SelectHints::default()
-        },
+        hints: SelectHints { func: "info".to_owned(), range_ms: 0 },
     }
 }
 

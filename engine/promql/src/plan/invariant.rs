@@ -4,27 +4,31 @@
 //! `@ start()` inside it stays unresolved and is ignored.
 
 use crate::ast::{AtModifier, Expr, Node, NodeId, NodeKind};
+use crate::func::Func;
 use crate::options::TimeParams;
 use crate::stack::with_room;
 
-/// Functions whose result depends on the step even when their arguments do not.
-const UNSAFE: [&str; 15] = [
-    "days_in_month",
-    "day_of_month",
-    "day_of_week",
-    "day_of_year",
-    "hour",
-    "minute",
-    "month",
-    "year",
-    "predict_linear",
-    "time",
-    "timestamp",
-    "start",
-    "end",
-    "range",
-    "step",
-];
+/// Whether the result depends on the step even when the arguments do not.
+fn depends_on_step(func: Func) -> bool {
+    matches!(
+        func,
+        Func::DaysInMonth
+            | Func::DayOfMonth
+            | Func::DayOfWeek
+            | Func::DayOfYear
+            | Func::Hour
+            | Func::Minute
+            | Func::Month
+            | Func::Year
+            | Func::PredictLinear
+            | Func::Time
+            | Func::Timestamp
+            | Func::Start
+            | Func::End
+            | Func::Range
+            | Func::Step
+    )
+}
 
 /// Resolves `@ start()` and `@ end()`.
 pub(super) fn resolve(expr: &mut Expr, params: &TimeParams) {
@@ -100,12 +104,12 @@ fn visit_here(expr: &mut Expr, id: NodeId) -> bool {
 
 fn visit_call(expr: &mut Expr, id: NodeId) -> bool {
     let NodeKind::Call(call) = &expr[id].kind else { unreachable!("called for calls") };
-    let (name, args) = (call.func.name, call.args.clone());
+    let (func, args) = (call.func, call.args.clone());
     let invariant: Vec<bool> = args.iter().map(|arg| visit(expr, *arg)).collect();
     let all = invariant.iter().all(|is| *is);
-    let fixed_timestamp = name == "timestamp"
+    let fixed_timestamp = func == Func::Timestamp
         && args.first().is_some_and(|arg| matches!(expr[expr.unparen(*arg)].kind, NodeKind::Vector(_)));
-    if all && (fixed_timestamp || !UNSAFE.contains(&name)) {
+    if all && (fixed_timestamp || !depends_on_step(func)) {
         return true;
     }
     for (i, arg) in args.into_iter().enumerate() {

@@ -7,8 +7,8 @@ use std::collections::HashSet;
 
 use tithon_index::Matcher;
 
-use super::{Rule, Rules};
 use crate::ast::{BinaryOp, Expr, NodeId, NodeKind, VectorMatching};
+use crate::rules::{Rule, Rules};
 
 /// Gives two selectors on the sides of an operator each other's conditions on labels that must be equal.
 pub(super) fn matchers(expr: &mut Expr, rules: Rules, dropped_labels: &[Box<[u8]>]) {

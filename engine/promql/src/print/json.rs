@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tithon_index::Matcher;
 
-use crate::ast::{AtModifier, Binary, Expr, NodeId, NodeKind, Subquery, ValueType, VectorSelector};
+use crate::ast::{AtModifier, Binary, Expr, NodeId, NodeKind, Subquery, VectorSelector};
 use crate::format::positional;
 
 /// Trees higher than this have no JSON: it nests as the tree does, and those who read or drop it recurse.
@@ -52,10 +52,10 @@ fn node(expr: &Expr, id: NodeId) -> Value {
         NodeKind::Call(c) => json!({
             "type": "call",
             "func": {
-                "name": c.func.name,
-                "argTypes": c.func.arg_types.iter().map(|ty| ty.as_str()).collect::<Vec<_>>(),
-                "variadic": c.func.variadic,
-                "returnType": ValueType::as_str(c.func.return_type),
+                "name": c.func.name(),
+                "argTypes": c.func.signature().arg_types.iter().map(|ty| ty.as_str()).collect::<Vec<_>>(),
+                "variadic": c.func.signature().variadic,
+                "returnType": c.func.signature().return_type.as_str(),
             },
             "args": c.args.iter().map(|arg| node(expr, *arg)).collect::<Vec<_>>(),
         }),

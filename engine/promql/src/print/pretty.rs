@@ -90,7 +90,7 @@ fn split(expr: &Expr, id: NodeId, level: usize, is_long: bool, out: &mut Vec<Pie
             out.push(Piece::Node(b.rhs, level + 1));
         }
         NodeKind::Call(c) if is_long => {
-            out.extend([indent(), Piece::Text(format!("{}(\n", c.func.name))]);
+            out.extend([indent(), Piece::Text(format!("{}(\n", c.func))]);
             for (i, arg) in c.args.iter().enumerate() {
                 if i > 0 {
                     out.push(text(",\n"));

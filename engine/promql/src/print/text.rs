@@ -60,7 +60,7 @@ pub(crate) fn node_head(expr: &Expr, id: NodeId) -> String {
         NodeKind::Unary { negate, .. } => if *negate { "-" } else { "+" }.to_owned(),
         NodeKind::Binary(b) => format!("{}{}", b.op, binary_modifiers(b)),
         NodeKind::Aggregate(a) => aggregate_head(a).trim_end().to_owned(),
-        NodeKind::Call(c) => c.func.name.to_owned(),
+        NodeKind::Call(c) => c.func.name().to_owned(),
         NodeKind::Subquery(s) => {
             let mut pieces = Vec::new();
             subquery_suffix(s, &mut pieces);
@@ -120,7 +120,7 @@ fn write_node(expr: &Expr, id: NodeId, out: &mut Vec<Piece>) {
             out.push(")".into());
         }
         NodeKind::Call(c) => {
-            out.push(Piece::Text(format!("{}(", c.func.name)));
+            out.push(Piece::Text(format!("{}(", c.func)));
             for (i, arg) in c.args.iter().enumerate() {
                 if i > 0 {
                     out.push(", ".into());

@@ -1,6 +1,6 @@
 //! `changes` and `resets` over sliding windows: differences of running counts.
 
-use super::Sliding;
+use super::slide::Sliding;
 use crate::frame::Column;
 
 /// How many neighbours inside each window are in a relation.

@@ -1,6 +1,6 @@
 //! `min_over_time` and `max_over_time` over sliding windows: a queue of those values that can still become the extreme.
 
-use super::Sliding;
+use super::slide::Sliding;
 use crate::frame::Column;
 
 /// The extreme of each window: of equal values the first; a NaN only where there is nothing else, and then the last.

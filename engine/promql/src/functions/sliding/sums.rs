@@ -3,9 +3,11 @@
 //! Sums of integers are exact in any order as long as they stay below 2^53: then a window's sum is the difference of two
 //! running sums, and the compensation of upstream's sums is zero. Other values are added up window by window.
 
-use super::Sliding;
+use tithon_chunks::kahan_add;
+
+use super::slide::Sliding;
 use crate::frame::Column;
-use crate::ops::math::{Mean, kahan_inc};
+use crate::stats::Mean;
 
 /// `sum_over_time`
 pub(super) fn sum(sliding: &mut Sliding<'_>) -> Column {
@@ -14,7 +16,7 @@ pub(super) fn sum(sliding: &mut Sliding<'_>) -> Column {
     }
     sliding.fill(|slide, _, values| {
         let window = &values[slide.from..slide.to];
-        let (sum, c) = window.iter().fold((0.0, 0.0), |(sum, c), v| kahan_inc(*v, sum, c));
+        let (sum, c) = window.iter().fold((0.0, 0.0), |(sum, c), v| kahan_add(*v, sum, c));
         Some(if sum.is_infinite() { sum } else { sum + c })
     })
 }

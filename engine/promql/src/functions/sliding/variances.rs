@@ -1,8 +1,9 @@
 //! `stddev_over_time` and `stdvar_over_time`: four windows side by side, as each is one long chain of divisions.
 
-use super::Sliding;
+use tithon_chunks::kahan_add;
+
+use super::slide::Sliding;
 use crate::frame::Column;
-use crate::ops::math::kahan_inc;
 
 const LANES: usize = 4;
 
@@ -17,8 +18,8 @@ impl Welford {
     #[inline(always)]
     fn add(&mut self, v: f64, n: f64) {
         let delta = v - (self.mean.0 + self.mean.1);
-        self.mean = kahan_inc(delta / n, self.mean.0, self.mean.1);
-        self.squares = kahan_inc(delta * (v - (self.mean.0 + self.mean.1)), self.squares.0, self.squares.1);
+        self.mean = kahan_add(delta / n, self.mean.0, self.mean.1);
+        self.squares = kahan_add(delta * (v - (self.mean.0 + self.mean.1)), self.squares.0, self.squares.1);
     }
 }
 

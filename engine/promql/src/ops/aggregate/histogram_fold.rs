@@ -6,7 +6,7 @@ use tithon_chunks::{CounterResetHint, FloatHistogram, HistogramError};
 
 use crate::annotations::Notes;
 use crate::ast::{AggregateOp, PosRange};
-use crate::functions::HistogramMean;
+use crate::stats::HistogramMean;
 
 /// Histograms folded so far.
 #[derive(Debug)]

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tithon_chunks::{CounterResetHint, HistogramError, Keep};
 
-use super::{arithmetic, compare};
-use crate::ast::BinaryOp;
+use crate::annotations::Notes;
+use crate::ast::{BinaryOp, PosRange};
 use crate::frame::Cell;
 use crate::math::log2;
+use crate::operator::{arithmetic, compare};
 use crate::result::Sample;
 
 /// A result: for comparisons the left value and whether it is kept.
@@ -34,6 +35,24 @@ pub(super) enum Trouble {
     ResetCollision(&'static str),
     /// Custom bounds were reconciled in this operation.
     Reconciled(&'static str),
+}
+
+impl Trouble {
+    /// Adds the annotation that tells of it.
+    pub(super) fn note(&self, op: BinaryOp, pos: PosRange, notes: &mut Notes) {
+        match self {
+            Trouble::Types(l, r) => notes.info(
+                format!("incompatible sample types encountered for binary operator \"{op}\": {l} {op} {r}"),
+                pos,
+            ),
+            Trouble::Schemas => {
+                notes.warn(format!("incompatible bucket layout encountered for binary operator {op}"), pos);
+            }
+            Trouble::Broken => {}
+            Trouble::ResetCollision(operation) => notes.reset_collision(operation, pos),
+            Trouble::Reconciled(operation) => notes.bounds_reconciled(operation, pos),
+        }
+    }
 }
 
 fn done(value: Sample) -> Result<Done, Trouble> {

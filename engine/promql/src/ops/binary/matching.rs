@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use tithon_index::Labels;
 
-use super::changes_schema;
 use crate::ast::{BinaryOp, Cardinality, VectorMatching};
+use crate::context::Context;
 use crate::error::QueryError;
-use crate::eval::Evaluator;
 use crate::frame::{Row, is_metadata, label_bytes};
-use crate::ops::names::NameSet;
+use crate::label_names::NameSet;
+use crate::operator::is_arithmetic;
 
 /// The labels that two series must share to match.
 pub(super) fn matching_labels(matching: &VectorMatching, labels: &Labels) -> Labels {
@@ -32,7 +32,7 @@ pub(super) fn result_labels(
     left: &Labels,
     right: &Labels,
 ) -> Labels {
-    let drops_metadata = drops_name || changes_schema(op);
+    let drops_metadata = drops_name || is_arithmetic(op);
     let one_to_one = matching.cardinality == Cardinality::OneToOne;
     let listed = |name: &[u8]| matching.labels.iter().any(|n| n.as_ref() == name);
     let keeps =
@@ -61,20 +61,20 @@ impl Signatures {
     /// The numbers of the rows' signatures.
     pub(crate) fn of(
         &mut self,
-        ev: &Evaluator<'_>,
+        ctx: &Context<'_>,
         matching: &VectorMatching,
         rows: &[Row],
     ) -> Result<Vec<usize>, QueryError> {
         let listed = NameSet::new(&matching.labels);
         let mut numbers = Vec::with_capacity(rows.len());
         for row in rows {
-            ev.check_cancelled()?;
+            ctx.check_cancelled()?;
             let next = self.at.len();
             let signature = shared_labels(matching.on, &listed, &row.labels);
             let bytes = label_bytes(&signature);
             let number = *self.at.entry(signature).or_insert(next);
             if number == next {
-                ev.budget.add(0, bytes)?;
+                ctx.held.add(0, bytes)?;
             }
             numbers.push(number);
         }

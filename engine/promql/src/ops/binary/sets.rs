@@ -2,22 +2,21 @@
 
 use super::matching::Signatures;
 use crate::ast::{Binary, BinaryOp};
+use crate::context::Context;
 use crate::error::QueryError;
-use crate::eval::Evaluator;
-use crate::frame::{Frame, Row};
-use crate::ops::merge;
+use crate::frame::{Frame, Row, merge};
 
 /// Evaluates a set operator.
 pub(super) fn eval(
-    ev: &Evaluator<'_>,
+    ctx: &Context<'_>,
     b: &Binary,
     mut lhs: Frame,
     mut rhs: Frame,
 ) -> Result<Frame, QueryError> {
     let matching = b.matching.clone().unwrap_or_default();
     let mut signatures = Signatures::default();
-    let left = signatures.of(ev, &matching, &lhs.rows)?;
-    let right = signatures.of(ev, &matching, &rhs.rows)?;
+    let left = signatures.of(ctx, &matching, &lhs.rows)?;
+    let right = signatures.of(ctx, &matching, &rhs.rows)?;
     match b.op {
         BinaryOp::Or => {
             let present = presence(&lhs.rows, &left, signatures.len());

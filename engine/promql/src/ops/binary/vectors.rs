@@ -9,11 +9,10 @@ use tithon_index::Labels;
 
 use super::element::{self, Trouble};
 use super::matching::{Signatures, matching_labels, result_labels};
-use super::note;
 use crate::annotations::Notes;
 use crate::ast::{Binary, BinaryOp, Cardinality, PosRange, VectorMatching};
+use crate::context::Context;
 use crate::error::QueryError;
-use crate::eval::Evaluator;
 use crate::frame::{Cell, Column, Frame, Row, Steps, label_bytes};
 use crate::result::Sample;
 
@@ -22,7 +21,7 @@ const FILLED: usize = usize::MAX;
 
 /// Evaluates the operator. With `group_right` the sides are swapped for matching, and back for computing.
 pub(super) fn eval(
-    ev: &Evaluator<'_>,
+    ctx: &Context<'_>,
     b: &Binary,
     pos: PosRange,
     lhs: Frame,
@@ -33,11 +32,11 @@ pub(super) fn eval(
     let swapped = matching.cardinality == Cardinality::OneToMany;
     let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
     let mut signatures = Signatures::default();
-    let many_sigs = signatures.of(ev, &matching, &many.rows)?;
-    let one_sigs = signatures.of(ev, &matching, &one.rows)?;
-    let delayed = ev.options().delayed_name_removal;
+    let many_sigs = signatures.of(ctx, &matching, &many.rows)?;
+    let one_sigs = signatures.of(ctx, &matching, &one.rows)?;
+    let delayed = ctx.options.delayed_name_removal;
     let mut join = Join {
-        ev,
+        ctx,
         op: b.op,
         return_bool: b.return_bool,
         matching: &matching,
@@ -54,18 +53,18 @@ pub(super) fn eval(
     };
     let mut notes = Notes::default();
     for step in 0..steps.len {
-        ev.check_cancelled()?;
+        ctx.check_cancelled()?;
         if let Some(trouble) = join.step(step)? {
-            note(&trouble, b.op, pos, &mut notes);
+            trouble.note(b.op, pos, &mut notes);
         }
     }
-    ev.notes().merge(notes);
+    ctx.notes().merge(notes);
     let rows = join.out.rows.into_iter().filter(|row| !row.column.is_empty()).collect();
     Ok(Frame { rows })
 }
 
 struct Join<'a> {
-    ev: &'a Evaluator<'a>,
+    ctx: &'a Context<'a>,
     op: BinaryOp,
     return_bool: bool,
     matching: &'a VectorMatching,
@@ -191,7 +190,7 @@ impl Join<'_> {
         if let Some(at) = self.out.pairs.get(&(i, j)) {
             return Ok(*at);
         }
-        self.ev.check_cancelled()?;
+        self.ctx.check_cancelled()?;
         let labels = |rows: &[Row], i: usize| rows.get(i).map(|row| row.labels.clone());
         let (many, one) = (labels(self.many, i), labels(self.one, j));
         let filled = |other: &Option<Labels>| {
@@ -202,7 +201,7 @@ impl Join<'_> {
         let labels = result_labels(self.op, self.drop_name, self.matching, &left, &right);
         let out = &mut self.out;
         let bytes = Column::bytes_of(out.len) + label_bytes(&labels) + size_of::<Row>() as u64;
-        self.ev.budget.add(0, bytes)?;
+        self.ctx.held.add(0, bytes)?;
         let at = *out.at.entry(labels.clone()).or_insert_with(|| {
             let column = Column::new(out.len);
             out.rows.push(Row { labels, drop_name: self.return_bool, column });

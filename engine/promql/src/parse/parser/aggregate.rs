@@ -1,9 +1,10 @@
 //! Aggregations and lists of label names.
 
 use super::{Parser, Stop};
-use crate::ast::{Aggregate, AggregateOp, NodeId, NodeKind, PosRange, ValueType};
+use crate::ast::{Aggregate, AggregateOp, NodeId, NodeKind, PosRange};
 use crate::parse::literal::unquote;
 use crate::parse::token::{Keyword, Token, TokenKind, quoted};
+use crate::value_type::ValueType;
 
 type LabelNames = Vec<Box<[u8]>>;
 

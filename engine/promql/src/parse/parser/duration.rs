@@ -1,8 +1,9 @@
 //! Durations in brackets and after `offset`: literals, and arithmetic that waits for the query's step.
 
 use super::{Parser, Stop, precedence};
-use crate::ast::{BinaryOp, DurationExpr, DurationOp, NodeId, NodeKind, PosRange, ValueType};
+use crate::ast::{BinaryOp, DurationExpr, DurationOp, NodeId, NodeKind, PosRange};
 use crate::parse::token::{Keyword, Token, TokenKind};
+use crate::value_type::ValueType;
 
 /// A length of time: known, or an expression.
 #[derive(Clone, Copy, Debug, Default)]

@@ -3,9 +3,10 @@
 use tithon_index::{METRIC_NAME, MatchOp, Matcher};
 
 use super::{Parser, Stop, may_name_metric};
-use crate::ast::{BinaryOp, NodeId, NodeKind, PosRange, ValueType, VectorSelector};
+use crate::ast::{BinaryOp, NodeId, NodeKind, PosRange, VectorSelector};
 use crate::parse::literal::unquote;
 use crate::parse::token::{Token, TokenKind};
+use crate::value_type::ValueType;
 
 const PLACE: &str = "label matching";
 /// What the allocator and a compiled pattern take besides, bytes.
