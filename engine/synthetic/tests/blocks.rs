@@ -1,4 +1,5 @@
 //! What the made-up blocks are like, read back.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 

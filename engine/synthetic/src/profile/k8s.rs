@@ -38,7 +38,7 @@ fn lives(data: &Data, slot: usize) -> Vec<Life> {
     let random = join(data.seed, slot as u64);
     let end_ms = data.start_ms + data.range_ms;
     let mut lives = vec![Life { number: 0, begin: i64::MIN, end: i64::MAX }];
-    if slot % 2 == 0 {
+    if slot.is_multiple_of(2) {
         return lives;
     }
     // The first one is in the middle of its life.
