@@ -13,6 +13,7 @@ mod tombstones;
 
 mod block;
 mod record;
+mod request;
 mod select;
 mod series;
 mod shard;
@@ -48,6 +49,7 @@ pub use crate::meta::{
     parse_rfc3339_ms,
 };
 pub use crate::mmap::MappedFile;
+pub use crate::request::{DEFAULT_TENANT, LabelsRequest, SeriesRequest};
 pub use crate::select::{LabelRequest, LabelSelect, LabelStep, Select, SelectRequest, Step};
 pub use crate::series::{SelectedSeries, SeriesBatch};
 pub use crate::shard::SeriesShard;

@@ -2,11 +2,11 @@
 
 #![allow(unreachable_pub, reason = "a program has no public items; pub says what a module offers")]
 
+mod bucket;
 mod cli;
 mod compact;
 mod demo;
 mod flags;
-mod local;
 mod logging;
 mod memory;
 mod process;
@@ -63,10 +63,10 @@ fn run(command: &Command) -> Result<(), Box<dyn Error>> {
         Command::Tools(tools) => match &tools.command {
             ToolsCommand::Block(block) => Ok(tools_block::run(&block.command)?),
         },
-        Command::Store(flags) => Ok(runtime()?.block_on(store::run(flags))?),
-        Command::Compact(flags) => Ok(runtime()?.block_on(compact::run(flags))?),
-        Command::Query(flags) => Ok(runtime()?.block_on(query::run(flags))?),
-        Command::Standalone(flags) => Ok(runtime()?.block_on(standalone::run(flags))?),
+        Command::Store(flags) => runtime()?.block_on(store::run(flags)),
+        Command::Compact(flags) => runtime()?.block_on(compact::run(flags)),
+        Command::Query(flags) => runtime()?.block_on(query::run(flags)),
+        Command::Standalone(flags) => runtime()?.block_on(standalone::run(flags)),
     }
 }
 
