@@ -59,6 +59,22 @@ impl<'a> AggregateChunk<'a> {
         Ok(AggregateChunk { parts })
     }
 
+    /// Finds one aggregate in the data of an AGGR chunk, and reads no further. As upstream, a chunk that ends right behind
+    /// an absent aggregate that was asked for is truncated.
+    ///
+    /// Fails when what lies before the aggregate or the aggregate itself does not fit.
+    pub fn find(data: &'a [u8], aggregate: Aggregate) -> Result<Option<(Encoding, &'a [u8])>, ChunkError> {
+        let mut reader = Reader::new(data);
+        for _ in 0..aggregate as usize {
+            read_part(&mut reader)?;
+        }
+        let found = read_part(&mut reader)?;
+        if found.is_none() {
+            reader.clone().u8("aggregate")?;
+        }
+        Ok(found)
+    }
+
     /// Encoding and data of one aggregate; `None` when it is absent.
     pub fn get(&self, aggregate: Aggregate) -> Option<(Encoding, &'a [u8])> {
         self.parts[aggregate as usize]
@@ -112,5 +128,19 @@ mod tests {
         for len in 0..bytes.len() {
             assert!(AggregateChunk::parse(&bytes[..len]).is_err());
         }
+    }
+
+    #[test]
+    fn find_reads_no_further_than_it_must() {
+        let bytes = AggregateChunk::encode(&[Some((Encoding::Xor, &[0, 9])), None, None, None, None]);
+        assert_eq!(
+            AggregateChunk::find(&bytes[..4], Aggregate::Count),
+            Ok(Some((Encoding::Xor, &[0u8, 9][..])))
+        );
+        assert!(AggregateChunk::find(&bytes[..3], Aggregate::Count).is_err());
+        assert_eq!(AggregateChunk::find(&bytes, Aggregate::Min), Ok(None));
+        // As upstream, nothing may follow an absent one but more entries.
+        assert!(AggregateChunk::find(&bytes, Aggregate::Counter).is_err());
+        assert!(AggregateChunk::find(&bytes[..6], Aggregate::Min).is_err());
     }
 }

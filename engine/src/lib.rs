@@ -15,6 +15,7 @@ mod block;
 mod entries;
 mod record;
 mod records;
+mod request;
 mod select;
 mod series;
 mod shard;
@@ -51,6 +52,7 @@ pub use crate::meta::{
     UploadTime, parse_rfc3339_ms,
 };
 pub use crate::mmap::MappedFile;
+pub use crate::request::{DEFAULT_TENANT, LabelsRequest, SeriesRequest};
 pub use crate::select::{LabelRequest, LabelSelect, LabelStep, Select, SelectRequest, Step};
 pub use crate::series::{SelectedSeries, SeriesBatch};
 pub use crate::shard::SeriesShard;

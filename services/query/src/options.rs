@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tithon_engine::dedup::Algorithm;
 use tithon_promql::ParseOptions;
+use tithon_runtime::ClientTls;
+use tithon_storeapi::EndpointOptions;
 
 /// Whose HTTP API is spoken where the two differ: texts of errors, place of PromQL notes, extra fields and endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,7 +141,23 @@ impl Default for QueryOptions {
     }
 }
 
+/// The longest message that is accepted from an endpoint, in bytes: at least and at most, whatever a query may hold.
+const MESSAGE_BYTES: (u64, u64) = (16 << 20, 512 << 20);
+
 impl QueryOptions {
+    /// How endpoints are spoken to. A message counts as held only when it is there, so no single one may be a large part of
+    /// what a query may hold.
+    pub fn endpoint_options(&self, tls: Option<ClientTls>) -> EndpointOptions {
+        let limit = if self.memory_limit == 0 { u64::MAX } else { self.memory_limit };
+        let bytes = (self.max_bytes.min(limit) / 8).clamp(MESSAGE_BYTES.0, MESSAGE_BYTES.1);
+        EndpointOptions {
+            info_timeout: self.info_timeout,
+            response_timeout: self.store_response_timeout,
+            message_bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),
+            tls,
+        }
+    }
+
     /// Which parts of PromQL are accepted.
     pub(crate) fn parse_options(&self) -> ParseOptions {
         ParseOptions {

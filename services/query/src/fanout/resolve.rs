@@ -1,11 +1,10 @@
 //! From selected chunks to what the evaluator reads: replicas made one, downsampled data read by aggregate.
 
-use tithon_chunks::TimeRange;
+use tithon_chunks::{Aggregate, TimeRange};
 use tithon_engine::SelectedSeries;
 use tithon_engine::dedup::{self, Algorithm, ReadError, Resolved, Wanted};
 use tithon_promql::{Series, SeriesData};
 
-use super::Aggregate;
 use crate::options::Dialect;
 
 /// What a selection is for.

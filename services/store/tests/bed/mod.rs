@@ -20,7 +20,8 @@ use object_store::{
 
 use tithon_bucket::{Bucket, BucketConfig};
 use tithon_runtime::{Cpu, GrpcServer, Metrics, Probes, Shutdown};
-use tithon_store::{Store, StoreOptions, StoreService};
+use tithon_store::{Store, StoreOptions};
+use tithon_storeapi::StoreApiServer;
 use tithon_testdata::copy_dir;
 use tonic::transport::Channel;
 
@@ -55,11 +56,12 @@ pub(crate) async fn store_with(bucket: Bucket, options: StoreOptions, metrics: &
 
 /// Serves until the test ends.
 pub(crate) async fn serve(store: Store, probes: Probes) -> Channel {
-    let server = GrpcServer::bind("127.0.0.1:0").await.unwrap().with_services(StoreService::SERVICES);
+    let server = GrpcServer::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", server.local_addr());
-    let routes = StoreService::new(store, probes.clone()).routes();
+    let cpu = Cpu::new(0).unwrap();
+    let services = StoreApiServer::new(Arc::new(store), cpu, probes.clone()).services();
     let descriptors = tithon_proto::FILE_DESCRIPTOR_SET;
-    tokio::spawn(server.serve(routes, descriptors, probes, Shutdown::default(), Duration::ZERO));
+    tokio::spawn(server.serve(services, descriptors, probes, Shutdown::default(), Duration::ZERO));
     Channel::from_shared(url).unwrap().connect().await.unwrap()
 }
 

@@ -1,5 +1,5 @@
-//! The routes of `thanos.Store`. Written by hand because `Series` answers with frames that are encoded already, for
-//! which the generated server has no place.
+//! The routes of `thanos.Store`, written by hand: the generated server cannot answer `Series` with frames that are encoded
+//! already.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -7,23 +7,24 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
-use tithon_proto::SeriesCodec;
+use tithon_chunks::ErrorKind;
 use tithon_proto::thanos::{LabelNamesRequest, LabelValuesRequest, SeriesRequest};
-use tonic::Status;
+use tithon_runtime::to_status;
 use tonic::body::Body;
 use tonic::codegen::{Body as HttpBody, Service, StdError};
 use tonic::server::{Grpc, NamedService};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
-use crate::StoreService;
+use crate::StoreApiServer;
+use crate::codec::SeriesCodec;
 
 /// Thanos's limit of a message, either way.
 const MESSAGE_BYTES: Option<usize> = Some(i32::MAX as usize);
 
-/// Serves `thanos.Store` for a [`StoreService`].
+/// Serves `thanos.Store` for a [`StoreApiServer`].
 #[derive(Clone)]
-pub(crate) struct StoreRpc(pub(crate) StoreService);
+pub(crate) struct StoreRpc(pub(crate) StoreApiServer);
 
 impl NamedService for StoreRpc {
     const NAME: &'static str = "thanos.Store";
@@ -58,7 +59,7 @@ where
                 "/thanos.Store/LabelNames" => {
                     let method = service_fn(move |r: tonic::Request<LabelNamesRequest>| {
                         let service = service.clone();
-                        async move { service.label_names(r.into_inner()).await }
+                        async move { service.label_names(r).await }
                     });
                     let mut grpc = Grpc::new(ProstCodec::default());
                     grpc = grpc.apply_max_message_size_config(MESSAGE_BYTES, MESSAGE_BYTES);
@@ -67,13 +68,13 @@ where
                 "/thanos.Store/LabelValues" => {
                     let method = service_fn(move |r: tonic::Request<LabelValuesRequest>| {
                         let service = service.clone();
-                        async move { service.label_values(r.into_inner()).await }
+                        async move { service.label_values(r).await }
                     });
                     let mut grpc = Grpc::new(ProstCodec::default());
                     grpc = grpc.apply_max_message_size_config(MESSAGE_BYTES, MESSAGE_BYTES);
                     grpc.unary(method, request).await
                 }
-                path => Status::unimplemented(format!("unknown method {path}")).into_http(),
+                path => to_status(ErrorKind::Unsupported, format!("unknown method {path}")).into_http(),
             };
             Ok(answer)
         })

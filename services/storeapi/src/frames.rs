@@ -1,36 +1,39 @@
-//! From series to the frames of an answer.
+//! From the parts of an answer to its frames on the wire.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::stream::{self, BoxStream, StreamExt};
-use tithon_bucket::BucketBlock;
+use futures::stream::{self, StreamExt};
+use tithon_chunks::Aggregate;
 use tithon_engine::SeriesBatch;
-use tithon_proto::thanos::Aggr;
 use tithon_proto::{ConvertError, SeriesFrame, append_series};
-use tithon_runtime::to_status;
 use tonic::Status;
 
-use crate::outlet::{Lease, SelectStream, Selected};
-use crate::service::series_status;
+use crate::server::{Frames, convert_status, status};
+use crate::{Lease, Mapped, SeriesPart, SeriesStream, StoreApiError};
 
-/// The frames of an answer. Bytes leave only after the files that they were copied from were found whole.
-pub(crate) fn frames(parts: SelectStream, framer: Framer) -> BoxStream<'static, Result<SeriesFrame, Status>> {
-    let (lease, ready, broken) = (parts.lease(), VecDeque::new(), Vec::new());
-    let answer = Answer { lease, parts, framer, ready, broken, ended: false };
+/// The frames of an answer. Bytes leave only after the files that they were copied from were found whole. A file that was cut
+/// costs a warning where a partial answer is accepted, else the answer.
+pub(crate) fn frames(parts: SeriesStream, partial: bool, framer: Framer) -> Frames {
+    let (lease, ready, cut, broken) = (Lease::default(), VecDeque::new(), Vec::new(), Vec::new());
+    let answer = Answer { parts, partial, lease, framer, ready, cut, broken, ended: false };
     stream::unfold(answer, |mut answer| async { answer.next().await.map(|frame| (frame, answer)) }).boxed()
 }
 
 /// An answer on its way to the wire.
 struct Answer {
-    parts: SelectStream,
+    parts: SeriesStream,
+    partial: bool,
+    /// What chunks may be slices of.
     lease: Lease,
     framer: Framer,
     ready: VecDeque<SeriesFrame>,
-    /// Blocks whose chunks do not count any more.
-    broken: Vec<Arc<BucketBlock>>,
+    /// What was cut and was not told yet.
+    cut: Vec<(Arc<dyn Mapped>, StoreApiError)>,
+    /// What was cut and was told: its chunks do not count any more.
+    broken: Vec<Arc<dyn Mapped>>,
     ended: bool,
 }
 
@@ -44,7 +47,7 @@ impl Answer {
                 return None;
             }
             let taken = match self.parts.next().await {
-                Some(part) => part.map_err(series_status).and_then(|part| self.take(part)),
+                Some(part) => part.map_err(|e| status(&e)).and_then(|part| self.take(part)),
                 None => {
                     self.ended = true;
                     self.ready.extend(self.framer.finish());
@@ -58,23 +61,25 @@ impl Answer {
         }
     }
 
-    /// Makes frames of a part, again and without the chunks of files that were cut meanwhile.
-    fn take(&mut self, part: Selected) -> Result<(), Status> {
-        let mut batch = match part {
-            Selected::Series(batch) => batch,
-            warning => return self.push(&warning),
-        };
+    fn take(&mut self, part: SeriesPart) -> Result<(), Status> {
+        match part {
+            SeriesPart::Lease(lease) => self.lease.absorb(lease),
+            SeriesPart::Warning(warning) => self.warn(warning),
+            SeriesPart::Series(batch) => self.take_series(batch)?,
+        }
+        Ok(())
+    }
+
+    /// Makes frames of series, and makes them again without the chunks of files that were cut meanwhile.
+    fn take_series(&mut self, mut batch: SeriesBatch) -> Result<(), Status> {
         loop {
             self.discard_broken(&mut batch)?;
             let mark = self.framer.mark();
-            let part = Selected::Series(batch);
-            let frames = self.framer.push(&part).map_err(convert_status)?;
-            let Selected::Series(used) = part else { return Ok(()) };
-            batch = used;
+            let frames = self.framer.push(&batch).map_err(|e| convert_status(&e))?;
             // The bytes have been copied: they count when the files are still whole.
+            self.cut = self.lease.take_broken();
             let chunks = || batch.series.iter().flat_map(|series| &series.chunks);
-            let broken = self.lease.broken(&self.broken);
-            if !broken.iter().any(|(block, _)| chunks().any(|chunk| block.holds(&chunk.data))) {
+            if !self.cut.iter().any(|(mapped, _)| chunks().any(|chunk| mapped.holds(&chunk.data))) {
                 self.ready.extend(frames);
                 return Ok(());
             }
@@ -82,18 +87,20 @@ impl Answer {
         }
     }
 
-    /// Takes out chunks of blocks with a file that was cut, and series of which nothing is left.
+    /// Removes chunks of files that were cut, and series of which nothing is left. Each such file costs a warning, or the
+    /// answer where no partial answer is accepted.
     fn discard_broken(&mut self, batch: &mut SeriesBatch) -> Result<(), Status> {
-        for (block, error) in self.lease.broken(&self.broken) {
-            if self.lease.aborts() {
-                return Err(series_status(error));
+        self.cut.extend(self.lease.take_broken());
+        for (mapped, error) in std::mem::take(&mut self.cut) {
+            if !self.partial {
+                return Err(status(&error));
             }
             tracing::warn!(kind = ?error.kind(), error = %error, "block left out of an answer");
-            self.push(&Selected::Warning(error.to_string()))?;
-            self.broken.push(block);
+            self.warn(error.to_string());
+            self.broken.push(mapped);
         }
         if !self.broken.is_empty() {
-            let is_broken = |chunk: &[u8]| self.broken.iter().any(|block| block.holds(chunk));
+            let is_broken = |chunk: &[u8]| self.broken.iter().any(|mapped| mapped.holds(chunk));
             batch.series.retain_mut(|series| {
                 let had_chunks = !series.chunks.is_empty();
                 series.chunks.retain(|chunk| !is_broken(&chunk.data));
@@ -103,20 +110,20 @@ impl Answer {
         Ok(())
     }
 
-    fn push(&mut self, part: &Selected) -> Result<(), Status> {
-        self.ready.extend(self.framer.push(part).map_err(convert_status)?);
-        Ok(())
+    /// Sends a warning behind the series before it.
+    fn warn(&mut self, warning: String) {
+        self.ready.extend(self.framer.finish());
+        self.ready.push_back(SeriesFrame::warning(warning));
     }
 }
 
-fn convert_status(error: ConvertError) -> Status {
-    to_status(error.kind(), error.to_string())
-}
+/// A frame that has so many bytes is sent although it could hold more series.
+const FRAME_BYTES: usize = 16 << 20;
 
 /// Collects series into frames of the size that a request asks for.
 #[derive(Debug)]
 pub(crate) struct Framer {
-    aggregates: Vec<Aggr>,
+    aggregates: Vec<Aggregate>,
     /// Series in a `batch` frame; below 2 each series is a frame of its own.
     batch: usize,
     /// Encoded series that wait for their frame to be full.
@@ -135,20 +142,13 @@ pub(crate) struct Mark {
 }
 
 impl Framer {
-    pub(crate) fn new(aggregates: Vec<Aggr>, batch: usize) -> Framer {
+    pub(crate) fn new(aggregates: Vec<Aggregate>, batch: usize) -> Framer {
         Framer { aggregates, batch, pending: Vec::new(), n_pending: 0, last_len: 0, first: None }
     }
 
-    /// The frames that `part` completes. A warning goes out behind the series before it.
-    pub(crate) fn push(&mut self, part: &Selected) -> Result<Vec<SeriesFrame>, ConvertError> {
-        match part {
-            Selected::Warning(warning) => {
-                let before = self.finish();
-                Ok(before.into_iter().chain([SeriesFrame::warning(warning.clone())]).collect())
-            }
-            Selected::Series(batch) if self.batch < 2 => self.one_by_one(batch),
-            Selected::Series(batch) => self.in_batches(batch),
-        }
+    /// The frames that more series complete.
+    pub(crate) fn push(&mut self, batch: &SeriesBatch) -> Result<Vec<SeriesFrame>, ConvertError> {
+        if self.batch < 2 { self.one_by_one(batch) } else { self.in_batches(batch) }
     }
 
     /// The last frame, if series are left.
@@ -199,7 +199,7 @@ impl Framer {
             }
             append_series(&mut self.pending, &series.labels, &series.chunks, &self.aggregates)?;
             self.n_pending += 1;
-            if self.n_pending == self.batch {
+            if self.n_pending == self.batch || self.pending.len() >= FRAME_BYTES {
                 frames.extend(self.finish());
             }
         }
@@ -214,12 +214,12 @@ mod tests {
 
     use super::*;
 
-    fn batch(names: std::ops::Range<usize>) -> Selected {
+    fn batch(names: std::ops::Range<usize>) -> SeriesBatch {
         let series = names.map(|i| SelectedSeries {
             labels: Labels::from_pairs([("__name__", i.to_string())]),
             chunks: Vec::new(),
         });
-        Selected::Series(SeriesBatch { series: series.collect() })
+        SeriesBatch { series: series.collect() }
     }
 
     #[test]
