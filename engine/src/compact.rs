@@ -39,7 +39,7 @@ pub struct CompactOptions {
     pub overlap: Algorithm,
     /// How floats are encoded where chunks are made anew.
     pub float_encoding: FloatEncoding,
-    /// Of how many shards the inputs are one: the rest of the hash tells their series apart. 0 counts as 1.
+    /// The number of shards of which the inputs are one: the hash divided by it tells their series apart. 0 counts as 1.
     pub shards_before: u32,
 }
 
@@ -62,14 +62,14 @@ pub struct Output<'a> {
     pub files: Box<dyn BlockFiles + 'a>,
 }
 
-/// Merges `sources`, in this order, and spreads the series over `outputs`: output `i` of `n` takes those whose
-/// [`tithon_index::Labels::hash64`], divided by [`CompactOptions::shards_before`], leaves `i` when divided by `n`, so
-/// that one output takes all.
+/// Merges `sources`, in this order, and spreads the series over `outputs`: output `i` of `n` takes those for which
+/// [`tithon_index::Labels::hash64`] divided by [`CompactOptions::shards_before`] is `i` modulo `n`; a single output takes
+/// all.
 ///
-/// Writes segments and index of each output and answers with its meta, for the caller to write as the last file: the
-/// block exists from then on. `None` where no sample is left; its files are to be thrown away. Of several outputs,
-/// each counts itself as its only source: by their sources alone none is a duplicate of another, nor is an input one of
-/// any. What they were made of is for the caller to note, [`crate::plan::mark_cut`].
+/// Writes segments and index of each output and returns its meta, which the caller writes as the last file: the block
+/// exists from then on. `None` where no sample is left; the caller discards its files. Each of several outputs names
+/// itself as its only source, so that none looks like a duplicate of another or of an input; the caller notes what they
+/// were cut from with [`crate::plan::mark_cut`].
 ///
 /// Uses the rayon pool that it is called in; `fetch` of different sources may be called at the same time.
 pub fn compact_into(

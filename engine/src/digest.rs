@@ -1,5 +1,5 @@
-//! A block told series by series, with digests over exactly what its chunks hold: blocks whose digests are equal hold
-//! the same series, chunks and samples. Deletions are not applied.
+//! Digests of a block, series by series, over all that its chunks hold: blocks with equal digests hold the same series,
+//! chunks and samples. Deletions are not applied.
 
 use std::collections::BTreeMap;
 

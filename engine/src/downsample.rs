@@ -1,5 +1,5 @@
-//! A block told more coarsely: for every window of 5 minutes or an hour, how many samples there were, their sum, least
-//! and greatest, and how far a counter had come.
+//! Downsampling: for every window of 5 minutes or an hour of each series, the count of its samples, their sum, minimum and
+//! maximum, and the value of the counter without resets.
 //!
 //! Output bytes equal upstream's. Thanos `pkg/compact/downsample/downsample.go`.
 
@@ -33,7 +33,7 @@ pub struct Target {
 }
 
 /// Makes blocks of coarser resolution from `block`, below `parent`, in one pass: from raw to 5 minutes, from 5 minutes
-/// to an hour, or both. Each target's meta.json is answered with; `None`, and no directory, where nothing is left.
+/// to an hour, or both. Returns the meta of each target; `None`, and no directory, where nothing is left.
 ///
 /// The block's own `thanos` section is carried over. Uses the rayon pool that it is called in.
 pub fn downsample(

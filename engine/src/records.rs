@@ -159,7 +159,7 @@ pub(crate) fn chunk_kind(meta: &BlockMeta) -> Kind {
     Kind { what: "chunk", estimate: estimate(told, CHUNK_BYTES), size: record::size }
 }
 
-/// The size that meta.json tells, or the assumed one where it tells none or more.
+/// The size that meta.json has, or the assumed one where it has none or a larger one.
 pub(crate) fn estimate(told: i64, assumed: u64) -> u64 {
     u64::try_from(told).ok().filter(|n| *n > 0).map_or(assumed, |n| n.min(assumed))
 }

@@ -77,7 +77,7 @@ pub struct Select {
     /// Series whose chunks are yet to be fetched.
     pending: VecDeque<Pending>,
     yielded: usize,
-    /// What is wrong with the series behind the pending ones: told when they have been yielded and more are wanted.
+    /// The fault of the series behind the pending ones; returned when these have been yielded and more are wanted.
     fault: Option<BlockError>,
     batch_series: usize,
     batch_chunks: usize,
@@ -93,7 +93,7 @@ struct Pending {
     chunks: Vec<ChunkMeta>,
 }
 
-/// What the next step is handed.
+/// What the selection is waiting for.
 enum Phase {
     Plan(Planning),
     Postings(PostingsPlan),
@@ -140,7 +140,7 @@ impl Select {
         self
     }
 
-    /// Goes on. `fetched` are the bytes of the ranges that the last step asked for; a range that reaches behind the
+    /// Advances the selection. `fetched` are the bytes of the ranges that the last step asked for; a range that reaches behind the
     /// end of its file is answered with what there is. A step that asks for no range is a pause in long work. After an
     /// error the selection is over; the series before the one at fault have been yielded.
     pub fn step(&mut self, fetched: Vec<Bytes>) -> Result<Step, BlockError> {
@@ -321,7 +321,7 @@ impl Select {
             (pending, at)
         };
         let series: Vec<(Pending, usize)> = series.into_iter().map(with_first).collect();
-        // Of several damaged chunks the first one is told of, whatever thread met it.
+        // Of several damaged chunks the first in label order is reported, whichever thread met it.
         let cut: Vec<Result<Option<SelectedSeries>, BlockError>> = series
             .into_par_iter()
             .with_min_len(CUT_TOGETHER)

@@ -108,13 +108,13 @@ pub fn verify(block: &Block) -> Health {
     }
     let (mut stats, mut coverage) = (BlockStats::default(), Coverage::new(block.segments()));
     health.walk(block, &mut stats, &mut coverage);
-    // What could not be read is missing from the counts, and would be told once more.
+    // Damage that was reported already would show in the counts as well.
     if health.damaged == 0 {
         coverage.gaps().iter().for_each(|gap| health.add_damage(gap));
         health.compare_counts(block, stats);
     }
     health.compare_files(block);
-    // What a truncated file no longer has was read as zeros.
+    // The missing part of a truncated file was read as zeros.
     if let Err(error) = block.check() {
         health.add_damage(error);
     }
@@ -202,7 +202,7 @@ impl Health {
         Ok(())
     }
 
-    /// Compares the counts of meta.json; one that tells no counts at all is left alone.
+    /// Compares the counts of meta.json, unless it has none at all.
     fn compare_counts(&mut self, block: &Block, found: BlockStats) {
         let told = block.meta().stats;
         if (told.num_series, told.num_chunks, told.num_samples) == (0, 0, 0) {

@@ -56,7 +56,7 @@ impl From<EncodedChunk> for Piece<'_> {
     }
 }
 
-/// One list that ascends and does not overlap, out of several that each do.
+/// Merges lists of chunks, each of which ascends without overlaps, into one such list.
 pub(super) fn merge<'a>(
     lists: Vec<Vec<Piece<'a>>>,
     options: CompactOptions,
@@ -172,7 +172,7 @@ impl Decoded {
         let slices: Vec<(Encoding, &[u8])> =
             wanted.iter().map(|q| (q.chunk.encoding(), q.chunk.data())).collect();
         let (mut ends, few) = (Vec::with_capacity(wanted.len()), run.len());
-        // A damaged chunk ahead is none of this run's business.
+        // Damage of a chunk behind this run is reported when its turn comes.
         if decode_float_chunks(&slices, &mut self.samples, &mut ends).is_err() && ends.len() < few {
             self.samples.clear();
             ends.clear();
@@ -322,7 +322,7 @@ impl XorStretches<'_, '_> {
                 let (times, values) = (&times[only.clone()], &values[only.clone()]);
                 let range = TimeRange { min: Timestamp(times[0]), max: Timestamp(times[times.len() - 1]) };
                 let same = |i: &usize| self.ranges[*i] == *only && self.run[*i].chunk.range() == range;
-                // Encoded anew, a whole chunk would be what it is.
+                // Encoding a whole chunk again would give the same bytes.
                 self.done.push(match (0..self.run.len()).find(same) {
                     Some(i) => self.run[i].chunk.clone(),
                     None => Piece::Made(Encoding::Xor, range, xor_chunk(times, values)),

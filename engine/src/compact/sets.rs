@@ -23,7 +23,7 @@ struct Input<'b> {
     batch: Option<SharedBatch>,
     /// The series of the batch that it stands on.
     at: usize,
-    /// What the batch is called in the round at hand.
+    /// The number of the batch in the current round.
     number: Option<u32>,
 }
 
@@ -149,7 +149,7 @@ impl Input<'_> {
         if self.batch.is_none() || self.is_exhausted() {
             (self.batch, self.number) = (None, None);
             self.batch = self.scan.next_batch()?.map(|batch: Batch| Arc::new(batch));
-            // At the end it stays behind the start, so that it is not asked again.
+            // A cursor at its end is not read again.
             self.at = usize::from(self.batch.is_none());
         }
         Ok(())

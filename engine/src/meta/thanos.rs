@@ -32,9 +32,9 @@ pub struct ThanosMeta {
     /// Rewrites that were applied, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub rewrites: Vec<Rewrite>,
-    /// Sizes that save a reader from guessing.
+    /// Sizes that tell a reader how much to fetch.
     pub index_stats: IndexStats,
-    /// Any JSON that somebody attached.
+    /// Any JSON that a user attached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extensions: Option<serde_json::Value>,
     /// When the upload ended.
@@ -227,7 +227,7 @@ pub struct DeletionRequest {
     /// Closed intervals; none means all of time.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub intervals: Vec<Interval>,
-    /// Whatever the requester called it.
+    /// The id that the requester gave it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub request_id: String,
 }

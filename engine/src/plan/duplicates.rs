@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::coverage::{Coverage, Holding};
 use crate::{BlockId, BlockMeta, SourceType};
 
-/// A block whose data others hold.
+/// A block that is superfluous because others hold its data.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Superseded {
     /// The block that is superfluous.
@@ -16,11 +16,11 @@ pub struct Superseded {
     pub by: Vec<BlockId>,
 }
 
-/// The blocks of one family (equal labels and resolution) that another single one makes superfluous, all of whose sources
-/// it has, or all shards of such a one together. Of equal ones a repaired one stays, else the oldest id. Ascending by id.
+/// The superfluous blocks of one family (equal labels and resolution), ascending by id: another block, or all shards of a
+/// cut together, have all of their sources. Of equal blocks a repaired one stays, else the one with the oldest id.
 ///
-/// A block that names no source stays, unlike upstream, which takes it for a part of anything. Of the shards of a cut none
-/// makes what was cut superfluous before all are there.
+/// A block that names no source stays; upstream takes it for a duplicate of any other. The shards of a cut supersede the
+/// blocks that were cut only when all of them exist.
 pub fn superseded<M: Borrow<BlockMeta>>(family: &[M]) -> Vec<Superseded> {
     let repaired = |b: &BlockMeta| b.thanos.as_ref().is_some_and(|t| t.source == SourceType::CompactorRepair);
     let holding = |block: &M| (Holding::new(block.borrow()), repaired(block.borrow()));

@@ -11,8 +11,8 @@ pub fn in_time(block: &BlockMeta, min_ms: i64, max_ms: i64) -> bool {
     block.max_time >= min_ms && block.min_time <= max_ms
 }
 
-/// Whether a block was uploaded, or else created, less than `delay_ms` before `now_ms`: readers and other writers may not
-/// agree on it yet. Blocks of a compactor or a repair are never too fresh.
+/// Whether a block was uploaded (or, without that time, created) less than `delay_ms` before `now_ms`: other readers and
+/// writers may not see all of it yet. Blocks of a compactor or a repair are never too fresh.
 pub fn too_fresh(block: &BlockMeta, delay_ms: i64, now_ms: i64) -> bool {
     let thanos = block.thanos.as_ref();
     let source = thanos.map_or(&SourceType::Unknown, |thanos| &thanos.source);
@@ -38,7 +38,7 @@ pub fn without_replica_labels(mut block: BlockMeta, replica_labels: &[String]) -
     (block, removed)
 }
 
-/// The blocks that share time with another, as upstream tells it: half-open ranges. `blocks` ascend by first time; the
+/// The blocks whose time overlaps another's, in half-open ranges as upstream counts. `blocks` ascend by first time; the
 /// answer has one list for each cluster.
 pub fn overlapping(blocks: &[BlockMeta]) -> Vec<Vec<BlockId>> {
     let mut clusters = Vec::new();

@@ -1,9 +1,9 @@
 //! Shards: blocks that hold the series of some hashes only, so that no index grows too large.
 //!
-//! meta.json says so in `thanos.extensions`, under [`KEY`]; nothing else about such a block is special to a reader, who
-//! merges what several blocks of one time hold anyway. In `compaction.sources` a shard names itself in place of the
-//! blocks it was cut from: readers that know nothing of shards take a block for superfluous when another has all its
-//! sources, and no shard has all the data of what it was cut from, nor of its siblings.
+//! meta.json says so in `thanos.extensions`, under [`KEY`]. A reader needs to know nothing about shards, as it merges the
+//! series of all blocks of one time anyway. In `compaction.sources` a shard names itself, not the blocks it was cut from:
+//! a reader that does not know shards takes a block for a duplicate when another has all its sources, but no shard has
+//! all the data of the blocks it was cut from, nor of its siblings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,7 +86,7 @@ pub struct Cut {
 /// The value under [`KEY`].
 #[derive(Serialize, Deserialize)]
 struct Record {
-    /// Whose meta it is: copies of it in metas of other blocks mean nothing.
+    /// The block it describes: a copy in the meta of another block is ignored.
     block: BlockId,
     index: u32,
     count: u32,
@@ -94,7 +94,7 @@ struct Record {
 }
 
 impl Shard {
-    /// What the meta says, if it says that the block is a shard, says it of this block, and makes sense.
+    /// The shard that a meta describes; `None` where it describes none, describes another block's, or is inconsistent.
     pub fn of(block: &BlockMeta) -> Option<Shard> {
         let value = block.thanos.as_ref()?.extensions.as_ref()?.get(KEY)?;
         let record = Record::deserialize(value).ok()?;
@@ -127,7 +127,7 @@ impl Shard {
         }
     }
 
-    /// What a block merged from shards of one class is; `None` where they are no shards.
+    /// The shard that a merge of `blocks`, shards of one class, makes; `None` where they are not shards.
     pub fn merged(blocks: &[BlockMeta]) -> Option<Shard> {
         let mut cuts: BTreeMap<(u32, Vec<u32>), BTreeSet<BlockId>> = BTreeMap::new();
         let mut class = None;
@@ -146,8 +146,8 @@ impl Shard {
         Some(Shard { class: class?, cuts: cuts.into_iter().map(cut).collect() })
     }
 
-    /// What the parts are when `blocks` of `class` are cut into `parts`, of which those of `made` have any series; in the
-    /// order of `made`.
+    /// The shards that a cut of `blocks` of `class` into `parts` makes; only those in `made` have any series. In the order of
+    /// `made`.
     pub fn cut(blocks: &[BlockMeta], class: ShardClass, parts: u32, made: &[u32]) -> Vec<Shard> {
         let sources: BTreeSet<BlockId> = blocks.iter().flat_map(lineage).collect();
         let mut indexes: Vec<u32> = made.iter().map(|part| class.part(*part, parts).index).collect();
@@ -157,7 +157,7 @@ impl Shard {
     }
 }
 
-/// The level-1 blocks whose data a block holds, of its class at least: its sources, for a shard those before the cut.
+/// The level-1 blocks whose data (for a shard: its share of the data) a block holds: its sources, or those of its cuts.
 pub fn lineage(block: &BlockMeta) -> Vec<BlockId> {
     match Shard::of(block) {
         Some(shard) => {
@@ -168,15 +168,15 @@ pub fn lineage(block: &BlockMeta) -> Vec<BlockId> {
     }
 }
 
-/// Makes the meta of the only block that `blocks` of one group were merged into say of which shard it is, if of any.
+/// Notes in the meta of the one block merged from `blocks` which shard it is, if they are shards.
 pub fn mark_merged(blocks: &[BlockMeta], made: &mut BlockMeta) {
     if let Some(shard) = Shard::merged(blocks) {
         shard.attach(made);
     }
 }
 
-/// Makes the metas of the blocks that `blocks` of `class` were cut into say of which shard each is: `made` has an entry
-/// for each part, `None` for those without series, which are left out of the answer.
+/// Notes in the metas of the blocks that `blocks` of `class` were cut into which shard each is. `made` has an entry for each
+/// part, `None` for a part without series; these are left out of the result.
 pub fn mark_cut(blocks: &[BlockMeta], class: ShardClass, made: Vec<Option<BlockMeta>>) -> Vec<BlockMeta> {
     let parts = u32::try_from(made.len()).unwrap_or(u32::MAX);
     let made: Vec<(u32, BlockMeta)> = (0..).zip(made).filter_map(|(i, meta)| Some((i, meta?))).collect();

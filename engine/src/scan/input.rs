@@ -40,11 +40,11 @@ impl<'a> InputBlock<'a> {
     }
 }
 
-/// A request costs the more the farther away the block is, and memory the more it brings.
+/// Bytes fetched at once: large reads save requests to a remote block, small ones save memory.
 const FETCHED_BYTES: u64 = 3 << 20;
 const MAPPED_BYTES: u64 = 1 << 20;
 
-/// How many reads of a mapped block later the pages of one are let go.
+/// The pages of a read of a mapped block are released this many reads later.
 const READS_KEPT: usize = 8;
 
 impl<'a> From<&'a Block> for InputBlock<'a> {
@@ -52,7 +52,7 @@ impl<'a> From<&'a Block> for InputBlock<'a> {
         let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
         let mut reads: VecDeque<Vec<FileRange>> = VecDeque::new();
         let fetch = move |ranges: &[FileRange]| {
-            // What the last reads gave has been worked on since.
+            // The bytes of earlier reads have been used by now.
             block.check()?;
             reads.push_back(ranges.to_vec());
             if reads.len() > READS_KEPT {

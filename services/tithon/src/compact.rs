@@ -9,8 +9,7 @@ use axum::response::Redirect;
 use axum::routing::get;
 use tithon_bucket::{Retry, TransferOptions};
 use tithon_compact::{
-    Compactor, CompactorOptions, RunOptions, SelectorError, parse_selector, router,
-    run as run_compactor,
+    Compactor, CompactorOptions, RunOptions, SelectorError, parse_selector, router, run as run_compactor,
 };
 use tithon_engine::dedup::Algorithm;
 use tithon_engine::plan::{LEVELS_MS, Retention};
