@@ -6,6 +6,8 @@
 
 mod fold;
 mod histogram_fold;
+#[cfg(test)]
+mod tests;
 
 use std::ops::ControlFlow;
 
