@@ -1,7 +1,7 @@
 //! The syntax tree: nodes in one arena, each with its place in the query and its value type.
 //!
-//! Upstream: `promql/parser/ast.go`. Children come before their parents in the arena, so a tree of any depth is
-//! dropped, copied and walked bottom-up without recursion.
+//! Upstream: `promql/parser/ast.go`. Children come before their parents in the arena, so trees of any depth are dropped,
+//! copied and walked bottom-up without recursion.
 
 use std::fmt;
 use std::ops::{Index, IndexMut};
@@ -35,7 +35,7 @@ pub struct Node {
     pub ty: ValueType,
 }
 
-/// A range of byte offsets in the query: `start` inside, `end` outside.
+/// A range of byte offsets in the query: `start` is the first byte, `end` lies after the last one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PosRange {
     /// Offset of the first byte.
@@ -77,9 +77,9 @@ pub enum NodeKind {
     Call(Call),
     /// `(expr)`
     Paren(NodeId),
-    /// An operation on durations, below the `*_expr` fields of selectors and subqueries only; in seconds.
+    /// An operation on durations, in seconds. It stands only below the `*_expr` fields of selectors and subqueries.
     Duration(DurationExpr),
-    /// An expression whose value is the same at every step. The parser makes none; planning does.
+    /// An expression whose value is the same at every step. Planning inserts these nodes, the parser never does.
     StepInvariant(NodeId),
 }
 
@@ -165,7 +165,7 @@ pub struct Binary {
     pub return_bool: bool,
 }
 
-/// How the series of two vectors find each other.
+/// How the series of two vectors are matched.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VectorMatching {
     /// How many series of each side may match.

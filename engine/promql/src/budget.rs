@@ -1,9 +1,10 @@
-//! Bytes held in memory, counted against limits: one of a query, one of the process around it.
+//! Bytes held in memory, counted against limits: that of a query, and that of the process around it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A limit on bytes held at the same time, perhaps inside another. Whoever holds bytes has a [`Charge`] for them.
+/// A limit on the bytes held at the same time, perhaps inside another limit. Code that holds bytes keeps a [`Charge`] for
+/// them.
 #[derive(Debug)]
 pub struct Budget {
     limit: u64,
@@ -18,12 +19,12 @@ pub struct Budget {
 pub struct OverBudget {
     /// The limit.
     pub limit: u64,
-    /// What sets the limit, for people: a flag.
+    /// The flag that sets the limit, for the error text.
     pub flag: &'static str,
 }
 
 impl Budget {
-    /// Allows `limit` bytes; `flag` is how people set the limit.
+    /// Allows `limit` bytes; `flag` names the flag that sets the limit.
     pub fn new(limit: u64, flag: &'static str) -> Arc<Budget> {
         Arc::new(Budget { limit, flag, held: AtomicU64::new(0), outer: None })
     }
@@ -41,7 +42,7 @@ impl Budget {
         Ok(Charge { budget: Arc::clone(self), bytes })
     }
 
-    /// A charge of nothing, to grow later.
+    /// A charge of 0 bytes, to grow later.
     pub fn empty_charge(self: &Arc<Budget>) -> Charge {
         Charge { budget: Arc::clone(self), bytes: 0 }
     }
@@ -77,7 +78,7 @@ impl Budget {
     }
 }
 
-/// Bytes held against a [`Budget`], until this is dropped.
+/// Bytes that count against a [`Budget`] until the charge is dropped.
 #[derive(Debug)]
 pub struct Charge {
     budget: Arc<Budget>,
@@ -87,7 +88,7 @@ pub struct Charge {
 impl Charge {
     /// Holds more bytes.
     ///
-    /// Errors: [`OverBudget`]; what was held before still is.
+    /// Errors: [`OverBudget`]; the charge stays as it was.
     pub fn grow(&mut self, bytes: u64) -> Result<(), OverBudget> {
         self.budget.add(bytes)?;
         self.bytes += bytes;

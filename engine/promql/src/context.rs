@@ -35,12 +35,12 @@ impl<'a> Context<'a> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fails when the caller has gone.
+    /// Fails when the caller no longer waits for the answer.
     pub(crate) fn check_cancelled(&self) -> Result<(), QueryError> {
         if self.run.is_cancelled() { Err(QueryError::Cancelled) } else { Ok(()) }
     }
 
-    /// A charge of nothing against the budget of the query, to grow later.
+    /// A charge of 0 bytes against the budget of the query, to grow later.
     pub(crate) fn empty_charge(&self) -> Charge {
         self.held.budget().empty_charge()
     }

@@ -2,10 +2,10 @@
 
 use crate::math;
 
-/// A point in time as people write it.
+/// A point in time as date and time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Date {
-    /// The year, astronomical.
+    /// The year in astronomical numbering: year 0 comes before year 1.
     pub(crate) year: i64,
     /// 1 to 12.
     pub(crate) month: i64,
@@ -45,7 +45,7 @@ impl Date {
         }
     }
 
-    /// From seconds as a sample has them; what does not fit wraps as Go's conversion does.
+    /// From seconds as a float; values that do not fit 64 bits become what Go's conversion makes of them.
     pub(crate) fn from_float(seconds: f64) -> Date {
         Date::from_seconds(math::to_i64(seconds))
     }
@@ -72,7 +72,7 @@ impl Date {
     }
 }
 
-/// Go counts seconds in 64 unsigned bits from its first year on: the few still before that come out at the other end.
+/// Go counts seconds from its first year on in an unsigned 64-bit integer: earlier times wrap around to the far future.
 fn wrapped(seconds: i64) -> i128 {
     const FIRST: i64 = i64::MIN + 8_113_015_808;
     i128::from(seconds) + if seconds < FIRST { 1 << 64 } else { 0 }

@@ -20,6 +20,8 @@ mod sliding;
 pub(crate) mod sort;
 mod starts;
 mod template;
+#[cfg(test)]
+mod tests;
 pub(crate) mod timestamp;
 
 pub(crate) use range_call::RangeCall;

@@ -1,7 +1,7 @@
-//! Loops over columns, compiled once more for wider registers and chosen at run time.
+//! Loops over columns, compiled for every CPU and once more for wider registers; the CPU decides at run time which runs.
 //!
-//! Each is plain code that the compiler turns into vector instructions: the twin is the same code compiled for every
-//! CPU, and both give the same bits, since no operation is reordered or fused.
+//! Each loop is plain code that the compiler turns into vector instructions. All versions give the same bits, since no
+//! operation is reordered or fused.
 #![allow(unsafe_code)]
 
 use tithon_chunks::kahan_add;
@@ -46,7 +46,7 @@ fn has_avx512() -> bool {
 }
 
 wide! {
-    /// Adds each value to the sum at its place, with the compensation there.
+    /// Adds each value to the sum at the same index, with the compensation at that index.
     fn kahan_add_each(sums: &mut [f64], lost: &mut [f64], values: &[f64]) {
         for ((sum, c), v) in sums.iter_mut().zip(lost).zip(values) {
             (*sum, *c) = kahan_add(*v, *sum, *c);
@@ -71,7 +71,8 @@ wide! {
 }
 
 wide! {
-    /// Whether any value is above (`topk`) or below the one at its place; any number is better than a NaN.
+    /// Whether any value is better than the held one at the same index: above it (`topk`) or below it. Any number is better
+    /// than a NaN.
     fn any_better(held: &[f64], values: &[f64], topk: bool) -> bool {
         let pairs = held.iter().zip(values);
         if topk {
@@ -83,7 +84,7 @@ wide! {
 }
 
 wide! {
-    /// How many of the times, from the first on, lie `delta` milliseconds behind the one before.
+    /// How many times at the start of the list follow each other at a distance of `delta` milliseconds.
     fn evenly_spaced(times: &[i64], delta: i64) -> usize {
         let later = times.get(1..).unwrap_or_default();
         let mut n = 1;
@@ -101,13 +102,13 @@ wide! {
 /// Where the samples lie in windows that all hold samples at the same distances, in seconds: what `rate` extrapolates by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extrapolation {
-    /// From the first to the last sample; not 0.
+    /// The distance from the first to the last sample; not 0.
     pub(crate) sampled: f64,
-    /// From the window's left end to the first sample, or half a gap where that is far.
+    /// The distance from the window's left end to the first sample, or half the average gap if that distance is large.
     pub(crate) to_start: f64,
-    /// From the last sample to the window's right end, or half a gap.
+    /// The distance from the last sample to the window's right end, or half the average gap.
     pub(crate) to_end: f64,
-    /// What factors are divided by: the range of `rate`, 1 for `increase`.
+    /// The divisor of factors: the range for `rate`, 1 for `increase`.
     pub(crate) range: f64,
 }
 

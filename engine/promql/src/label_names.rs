@@ -1,16 +1,16 @@
-//! Names of labels: what is one, and lists of them in a query (`by`, `without`, `on`, `ignoring`).
+//! Label names: which are valid, and the lists of them in a query (`by`, `without`, `on`, `ignoring`).
 
-/// A few names are looked through one after the other.
+/// Up to so many names are searched one after the other.
 const FEW: usize = 8;
 
-/// A set of label names; asked for each label of each series, so many names are looked up by halves.
+/// A set of label names. It is asked for each label of each series, so large sets use binary search.
 #[derive(Debug)]
 pub(crate) struct NameSet<'a> {
     ascending: Vec<&'a [u8]>,
 }
 
 impl<'a> NameSet<'a> {
-    /// The names of a list.
+    /// The set of the names in a list.
     pub(crate) fn new(names: &'a [Box<[u8]>]) -> NameSet<'a> {
         let mut ascending: Vec<&[u8]> = names.iter().map(|name| &**name).collect();
         ascending.sort_unstable();

@@ -38,6 +38,8 @@ mod frame;
 mod functions;
 mod ops;
 mod read;
+#[cfg(test)]
+mod testing;
 
 pub use crate::ast::{Expr, Node, NodeId, NodeKind, PosRange};
 pub use crate::budget::{Budget, Charge, OverBudget};

@@ -2,7 +2,7 @@
 //!
 //! Neither the C library nor the `libm` crate agrees with Go, so the methods and coefficients of Go's `math` package
 //! are followed here operation by operation. Products and sums are not fused except where Go's assembly for [`exp`]
-//! does so. Rounding functions, `sqrt` and absolute values need no twin: they are exact everywhere.
+//! does so. Rounding, `sqrt` and absolute values are taken from Rust: they are exact everywhere.
 
 // Coefficients are written with the digits that their sources publish.
 #![allow(clippy::excessive_precision)]
@@ -21,10 +21,10 @@ pub use parts::{frexp, ldexp};
 pub use pow::pow;
 pub use trig::{acos, asin, atan, atan2, cos, sin, tan};
 
-/// The NaN that Go's `math.NaN()` makes.
+/// The NaN that Go's `math.NaN()` returns.
 pub const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
 
-/// Remainder with the sign of `x`. Exact, so only the NaN needs care.
+/// Remainder with the sign of `x`. The result is exact, so only the bits of a NaN have to be Go's.
 pub fn modulo(x: f64, y: f64) -> f64 {
     if y == 0.0 || x.is_infinite() || x.is_nan() || y.is_nan() { NAN } else { x % y }
 }

@@ -4,10 +4,10 @@ use std::fmt;
 
 use crate::ast::PosRange;
 
-/// No more complaints than this are kept about one input: each takes a look at the text before it.
+/// The most complaints that are kept about one input: finding the line and column of each takes time.
 pub(crate) const ERRORS_MAX: usize = 100;
 
-/// One complaint. Prints as upstream does: `line:column: parse error: message`.
+/// One complaint about an input. Prints as upstream does: `line:column: parse error: message`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ParseError {
     /// The place in the input.

@@ -1,14 +1,14 @@
-//! A query made ready for evaluation: parsed, folded, with what must be selected.
+//! The plan of a query: its rewritten expression, and the selections that its evaluation reads.
 
 mod constants;
 mod depth;
 mod durations;
 mod explain;
-mod fold;
-mod hints;
 mod invariant;
 mod merge;
 mod propagate;
+mod query_times;
+mod selections;
 mod sorts;
 
 use std::collections::{HashMap, HashSet};
@@ -29,14 +29,14 @@ use crate::watch::Watch;
 
 pub(crate) use explain::LEVELS_MAX;
 pub use explain::PlanNode;
-pub(crate) use hints::{Modifiers, info_matchers};
+pub(crate) use selections::{Modifiers, info_matchers};
 
 /// One selection that an evaluation reads.
 #[derive(Clone, Debug)]
 pub struct SelectSpec {
-    /// The conditions on labels.
+    /// The matchers that series must fulfil.
     pub matchers: Vec<Matcher>,
-    /// The samples needed, both ends inside.
+    /// The range of the samples needed, both ends inclusive.
     pub range: TimeRange,
     /// What the selection is for.
     pub hints: SelectHints,
@@ -45,7 +45,7 @@ pub struct SelectSpec {
 /// What a selection is for: it decides which aggregates of downsampled data serve it. Upstream: `storage.SelectHints`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SelectHints {
-    /// The nearest function or aggregation around the selector; empty behind a binary operator.
+    /// The nearest function or aggregation around the selector; empty if a binary operator is nearer.
     pub func: String,
     /// The range in milliseconds; 0 for an instant selector.
     pub range_ms: i64,
@@ -59,26 +59,26 @@ pub struct Prepared {
     pub(crate) params: TimeParams,
     pub(crate) options: Options,
     pub(crate) selects: Vec<SelectSpec>,
-    /// What a selector, or a call of `info`, reads.
+    /// By selector or call of `info`: what it reads.
     pub(crate) reads: HashMap<NodeId, Reading>,
     /// The selectors of whose histograms only count, sum and reset hint matter.
     pub(crate) stats_only: HashSet<NodeId>,
-    /// The sorting calls whose order nobody sees.
+    /// The sorting calls that need not sort, since the order does not show in the result.
     pub(crate) unsorted: HashSet<NodeId>,
-    /// The modifiers with which calls of `info` read info series.
+    /// By call of `info`: the modifiers with which it reads info series.
     pub(crate) info_modifiers: HashMap<NodeId, Modifiers>,
-    /// What evaluation may hold.
+    /// The memory that evaluation may hold.
     pub(crate) budget: Arc<Budget>,
-    /// What the plan holds.
+    /// The charge for the memory of the plan.
     _held: Arc<Charge>,
 }
 
-/// What a selector reads: a selection, of which it may have to leave series out.
+/// What a selector reads: a selection, or some of the series of one.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
     /// Index of the selection.
     pub(crate) select: usize,
-    /// Conditions that the selection does not make.
+    /// The matchers of the selector that the selection does not have.
     pub(crate) filter: Vec<Matcher>,
 }
 
@@ -96,10 +96,10 @@ impl Prepared {
         Prepared::within(query, params, options, Watch { budget: &budget, cancelled: &cancelled })
     }
 
-    /// The same within a budget, which holds for evaluation too. Planning takes time in proportion to the text and ends
-    /// when it is no longer wanted.
+    /// Parses and plans within a budget, which also limits the evaluation. Planning takes time in proportion to the text
+    /// and stops when the caller no longer waits for it.
     ///
-    /// Errors besides: [`QueryError::Cancelled`], [`QueryError::TooManyBytes`].
+    /// Errors: those of [`Prepared::new`], [`QueryError::Cancelled`], [`QueryError::TooManyBytes`].
     pub fn within(
         query: impl AsRef<[u8]>,
         params: TimeParams,
@@ -124,7 +124,7 @@ impl Prepared {
         }
         depth::check(&expr)?;
         durations::resolve(&mut expr, &params)?;
-        fold::fold_context_calls(&mut expr, &params);
+        query_times::resolve(&mut expr, &params);
         let rules = options.rules;
         if rules.has(Rule::ConstantFolding) {
             constants::fold(&mut expr);
@@ -148,18 +148,18 @@ impl Prepared {
             budget: Arc::clone(watch.budget),
             _held: Arc::new(held),
         };
-        hints::collect(&mut prepared, watch.cancelled)?;
+        selections::collect(&mut prepared, watch.cancelled)?;
         if rules.has(Rule::MergeSelects) {
             merge::selects(&mut prepared);
         }
         watch.check()?;
         if rules.has(Rule::TrimSorts) {
-            prepared.unsorted = sorts::unseen(&prepared.expr);
+            prepared.unsorted = sorts::unneeded(&prepared.expr);
         }
         Ok(prepared)
     }
 
-    /// What must be selected, in the order in which [`Prepared::eval`] takes the inputs.
+    /// The selections that the evaluation reads, in the order in which [`Prepared::eval`] takes their series.
     pub fn selects(&self) -> &[SelectSpec] {
         &self.selects
     }

@@ -1,26 +1,25 @@
-//! The rewritings that save work and change no answer, each with a switch.
+//! The rules by which plans are rewritten to save work, each with a switch. All but one never change an answer.
 //!
-//! That histograms lose their buckets below `histogram_count` and its kin is none of them: it is part of upstream's
-//! semantics, and shows in answers.
+//! Leaving out the buckets of histograms below `histogram_count`, `histogram_sum` and `histogram_avg` is not a rule: it is
+//! part of upstream's semantics and shows in answers.
 
-/// A rewriting of a plan.
+/// A rule by which a plan is rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Rule {
-    /// Arithmetic on literals is done once, when planning.
+    /// Arithmetic on literals is computed when planning.
     ConstantFolding,
-    /// What is the same at every step is evaluated once.
+    /// Expressions whose value is the same at every step are evaluated once.
     StepInvariants,
-    /// `and` and `unless`: a selector gets those conditions of the other that its partners must fulfil.
+    /// `and` and `unless` between selectors: each gets the matchers of the other that its matching series must fulfil too.
     MatchersThroughSets,
-    /// The same for arithmetic and comparisons. Off by default: duplicates on a side, which fail a query, may be among the
-    /// series that are no longer selected.
+    /// The same for arithmetic and comparisons. Off by default: it may exclude duplicate series that would fail the query.
     MatchersThroughJoins,
-    /// Selectors whose conditions are a part of another's, for the same time and purpose, share one selection.
+    /// Selectors whose matchers are a subset of another's, for the same times and purpose, share one selection.
     MergeSelects,
-    /// Sorting is left out where nobody sees the order.
+    /// Sorting is left out if the order does not show in the result.
     TrimSorts,
-    /// Input is read no further when the result is settled: `limitk`, `group` and `absent` of a selector.
+    /// `limitk`, `group` and `absent` of a selector stop reading its series once their result cannot change.
     StopEarly,
 }
 

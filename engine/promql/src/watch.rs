@@ -16,7 +16,7 @@ pub struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Fails with [`QueryError::Cancelled`] when the caller has gone.
+    /// Fails with [`QueryError::Cancelled`] when the caller no longer waits for the result.
     pub fn check(&self) -> Result<(), QueryError> {
         if self.cancelled.load(Ordering::Relaxed) { Err(QueryError::Cancelled) } else { Ok(()) }
     }

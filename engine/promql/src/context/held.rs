@@ -14,8 +14,8 @@ pub(crate) struct Peaks {
     pub(crate) bytes: u64,
 }
 
-/// Counts samples and bytes held; shared by the threads of one evaluation. The bytes count against the budget of the
-/// query too, until the evaluation ends.
+/// Counts the samples and bytes held by one evaluation, on all its threads. The bytes also count against the budget of
+/// the query, until the evaluation ends.
 #[derive(Debug)]
 pub(crate) struct Held {
     samples_max: u64,
@@ -51,7 +51,7 @@ impl Held {
         &self.budget
     }
 
-    /// Refuses more steps than samples are allowed: each series would exceed the limit.
+    /// Refuses more steps than samples may be held: a single series would exceed the limit.
     pub(crate) fn check_steps(&self, n_steps: usize) -> Result<(), QueryError> {
         if n_steps as u64 > self.samples_max {
             return Err(QueryError::TooManySamples { limit: self.samples_max });
@@ -76,7 +76,7 @@ impl Held {
     /// Samples and bytes are no longer held.
     pub(crate) fn release(&self, samples: u64, bytes: u64) {
         let less = |held: u64, n: u64| Some(held.saturating_sub(n));
-        // `fetch_update` with a function that always answers cannot fail.
+        // `fetch_update` cannot fail, since the function never returns `None`.
         let _ = self.samples.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| less(held, samples));
         let held = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| less(held, bytes));
         self.budget.release(held.unwrap_or_default().min(bytes));
@@ -114,7 +114,7 @@ impl Held {
         }
     }
 
-    /// Samples were touched (`total`), and read for the first time (`read`).
+    /// Counts samples that an operator looked at (`total`), and samples that were decoded for it (`read`).
     pub(crate) fn touch(&self, total: u64, read: u64) {
         self.total.fetch_add(total, Ordering::Relaxed);
         self.read.fetch_add(read, Ordering::Relaxed);

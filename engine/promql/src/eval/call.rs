@@ -25,7 +25,7 @@ impl Evaluator<'_> {
     /// Evaluates the call `id`.
     pub(super) fn eval_call(&self, id: NodeId, call: &Call, steps: &Steps) -> Result<Output, QueryError> {
         let ctx = &self.ctx;
-        // Some functions make numbers of no input.
+        // Counted here for functions that produce numbers without any input.
         let _reserved = ctx.reserve(steps.len)?;
         let args = &call.args;
         let frame = match call.func {
@@ -244,9 +244,9 @@ impl Evaluator<'_> {
         timestamp::of_result(&self.ctx, self.frame(id, steps)?, of_start, steps)
     }
 
-    /// Whether anybody sees the order that the sorting call `id` makes: not in a range query, whose result is ordered by
-    /// labels; a warning says so.
-    fn order_is_seen(&self, id: NodeId, steps: &Steps) -> bool {
+    /// Whether the order that the sorting call `id` produces shows in the result. It does not in a range query, whose result
+    /// is ordered by labels; a warning says so.
+    fn order_shows(&self, id: NodeId, steps: &Steps) -> bool {
         if steps.is_range {
             self.ctx.notes().warn(
                 "sort is ineffective for range queries since results are always ordered by labels",
@@ -258,7 +258,7 @@ impl Evaluator<'_> {
 
     fn sort(&self, id: NodeId, call: &Call, order: Order, steps: &Steps) -> Result<Frame, QueryError> {
         let frame = self.frame(call.args[0], steps)?;
-        Ok(sort::by_value(frame, self.order_is_seen(id, steps).then_some(order)))
+        Ok(sort::by_value(frame, self.order_shows(id, steps).then_some(order)))
     }
 
     fn sort_by_label(
@@ -269,7 +269,7 @@ impl Evaluator<'_> {
         steps: &Steps,
     ) -> Result<Frame, QueryError> {
         let frame = self.frame(call.args[0], steps)?;
-        if !self.order_is_seen(id, steps) {
+        if !self.order_shows(id, steps) {
             return Ok(frame);
         }
         let labels: Vec<&[u8]> = call.args[1..].iter().map(|arg| self.text(*arg)).collect();

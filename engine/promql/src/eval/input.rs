@@ -1,4 +1,4 @@
-//! The inputs of an evaluation: each selection is read by one selector, or kept for several.
+//! The inputs of an evaluation: a selection is read by one selector, or kept in memory for several.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,7 +20,7 @@ enum State {
     Fresh(SelectInput),
     /// Read by one selector and kept for others, with the charge for the samples that are decoded.
     Kept(Arc<(Vec<Series>, Charge)>),
-    /// There is nothing (more).
+    /// All readers have had the series, or there are none.
     Taken,
 }
 

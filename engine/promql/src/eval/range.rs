@@ -45,14 +45,14 @@ impl Evaluator<'_> {
                 scalars.push(self.scalar(*id, steps)?);
             }
         }
-        // Upstream replaces a subquery by a selector without a place.
+        // Upstream replaces a subquery by a selector that has no position.
         let is_subquery = matches!(self.kind(args[0]), NodeKind::Subquery(_));
         let pos = if is_subquery { PosRange::default() } else { self.pos(args[0]) };
         let call = RangeCall::new(&self.ctx, call.func, &range.windows, scalars, pos)?;
         Ok((range, call))
     }
 
-    /// Whether a call applies a range function to the series of a selector: its rows can be had one by one.
+    /// Whether a call applies a range function to the series of a selector: then its rows can be produced one by one.
     pub(super) fn is_over_selector(&self, call: &Call) -> bool {
         let is_matrix = |arg: &NodeId| matches!(self.kind(self.unparen(*arg)), NodeKind::Matrix(_));
         call.func != Func::AbsentOverTime && call.args.iter().any(is_matrix)

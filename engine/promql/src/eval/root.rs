@@ -38,7 +38,7 @@ impl Evaluator<'_> {
         }
     }
 
-    /// The root without parentheses; range vectors also without the wrapper of what is the same at every step.
+    /// The root without parentheses. Range vectors also lose the [`NodeKind::StepInvariant`] around them.
     fn root(&self) -> NodeId {
         let mut root = self.unparen(self.prepared.expr.root());
         while let NodeKind::StepInvariant(inner) = *self.kind(root) {
@@ -99,7 +99,7 @@ fn matrix(ctx: &Context<'_>, frame: Frame, steps: &Steps) -> Result<Vec<MatrixSe
     let mut series = Vec::with_capacity(frame.rows.len());
     for row in frame.rows.into_iter().filter(|row| !row.column.is_empty()) {
         ctx.check_cancelled()?;
-        // Each point gets its time.
+        // The result stores the time of each point.
         ctx.held.add(0, times.len() as u64 * 8)?;
         series.push(MatrixSeries { labels: row.labels, samples: samples(row.column, &times) });
     }

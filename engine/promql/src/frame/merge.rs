@@ -1,4 +1,4 @@
-//! Series with equal labels: merged where their samples do not meet, an error where they do.
+//! Series with equal labels: merged if they have no samples at the same step, else an error.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,7 +9,7 @@ use crate::error::QueryError;
 use crate::frame::{Frame, Row};
 use crate::result::MatrixSeries;
 
-/// Merges rows with equal labels into the first of them; fails where two have a sample at the same step.
+/// Merges rows with equal labels into the first of them; fails if two have a sample at the same step.
 pub(crate) fn equal_labels(frame: Frame) -> Result<Frame, QueryError> {
     if !has_equal_labels(&frame) {
         return Ok(frame);
@@ -41,7 +41,7 @@ fn has_equal_labels(frame: &Frame) -> bool {
     hashes.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-/// Merges neighbours of a sorted matrix that have equal labels; fails where two share a timestamp.
+/// Merges neighbours of a sorted matrix that have equal labels; fails if two have a sample at the same time.
 pub(crate) fn equal_matrix_labels(series: Vec<MatrixSeries>) -> Result<Vec<MatrixSeries>, QueryError> {
     let mut out: Vec<MatrixSeries> = Vec::with_capacity(series.len());
     for next in series {

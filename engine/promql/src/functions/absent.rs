@@ -12,7 +12,7 @@ use crate::frame::{Column, Frame, Row, Steps};
 use crate::func::Func;
 use crate::read::RangeVector;
 
-/// `absent` under way: takes the rows of its argument one by one.
+/// `absent` in progress: it takes the rows of its argument one by one.
 pub(crate) struct Absent {
     n_steps: usize,
     /// The steps that have a sample, as a bitmap.

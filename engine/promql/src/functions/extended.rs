@@ -20,7 +20,7 @@ pub(super) fn rate(call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -> 
     if window.histograms.is_empty() { floats(call, window) } else { histograms(call, window, notes) }
 }
 
-/// The outer samples, unless none of them lies in the window.
+/// The indexes of the first and last sample that count ([`outer`]); `None` when no sample lies in the window.
 fn ends(call: &RangeCall, window: &Window<'_>, times: &[i64]) -> Option<(usize, usize)> {
     let (first, last) = outer(times, window.start, window.end, call.smoothed);
     let outside = times[last] <= window.start || (call.smoothed && times[first] > window.end);
@@ -118,7 +118,7 @@ fn between(
     }
 }
 
-/// The sum of the histograms before resets, if there are any; `None` outside when they cannot be added.
+/// The sum of the histograms before each reset: `Some(None)` when there is no reset, `None` when they cannot be added.
 #[allow(clippy::option_option)]
 fn correction(
     call: &RangeCall,
@@ -138,7 +138,7 @@ fn correction(
         previous = &values[first];
         first += 1;
     }
-    // The last sample is represented by `right`.
+    // `right` stands for the last sample.
     if first > last_sample {
         return Some(None);
     }

@@ -70,7 +70,7 @@ pub(crate) fn eval(
     merge::equal_labels(Frame { rows })
 }
 
-/// Sorts float rows into classic histograms, in order of appearance.
+/// Groups float rows into classic histograms, in order of appearance.
 fn groups(
     ctx: &Context<'_>,
     frame: &Frame,
@@ -117,7 +117,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// For each native row the classic group with the same labels, if there is one.
+    /// By row of native histograms: the classic histogram with the same labels, if there is one.
     fn conflicts(&self, notes: &mut Notes) -> HashMap<usize, usize> {
         let at: HashMap<&Labels, usize> =
             self.groups.iter().enumerate().map(|(i, g)| (&g.labels, i)).collect();
@@ -140,7 +140,7 @@ impl Work<'_> {
         self.groups[group].buckets.iter().any(|(_, row)| self.frame.rows[*row].column.float(step).is_some())
     }
 
-    /// One measure of all native histograms.
+    /// Computes one measure of all native histograms.
     fn native(
         &self,
         measure: &Measure,
@@ -174,7 +174,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// All measures of all classic histograms; at each step the measures share the buckets.
+    /// Computes all measures of all classic histograms. The measures of a step share the buckets, which each leaves sorted
+    /// and corrected for the next.
     fn classic(
         &self,
         measures: &[Measure],
@@ -264,11 +265,11 @@ impl Work<'_> {
     }
 }
 
-/// By metric name: what was forced to be monotonic, and how many histograms at each step.
+/// By metric name: how far buckets had to be made monotonic, and of how many histograms at each step.
 type Forcings = BTreeMap<Box<[u8]>, (Monotonicity, Vec<u64>)>;
 
-/// The number of samples as upstream tells it: from the second step on it merges what it has gathered with itself at
-/// each step, which doubles the count.
+/// The number of samples as upstream reports it: from the second step on, upstream merges the accumulated annotation with
+/// itself at each step, which doubles the count.
 fn merged_count(counts: &[u64]) -> u64 {
     let mut merged = 0u64;
     for count in counts {
@@ -320,7 +321,7 @@ impl<'a> Outputs<'a> {
     }
 }
 
-/// A number as OpenMetrics writes it: whole ones with `.0`.
+/// A number as OpenMetrics writes it: whole numbers end with `.0`.
 fn open_metrics(v: f64) -> String {
     let text = general(v);
     if !v.is_finite() || text.contains(['.', 'e']) { text } else { format!("{text}.0") }

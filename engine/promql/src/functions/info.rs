@@ -115,7 +115,7 @@ fn times(
         .collect()
 }
 
-/// What joins a series and an info series: the info metric's name and the identifying labels.
+/// The labels by which series and info series are matched: the name of the info metric and the identifying labels.
 fn signature(name: &[u8], labels: &Labels) -> Labels {
     let mut builder = LabelsBuilder::default();
     builder.set(b"__name__", name);
@@ -219,7 +219,7 @@ fn enriched(labels: &Labels, partners: &[&Labels], data: &[&Matcher]) -> Result<
     Ok(builder.finish())
 }
 
-/// Rows by their labels: a series may change its labels over time.
+/// The result: rows by their labels, since the labels of a series may change from step to step.
 struct Outputs<'a> {
     ctx: &'a Context<'a>,
     at: HashMap<Labels, usize>,

@@ -2,7 +2,7 @@
 
 use crate::math::ldexp;
 
-/// A bound as Go's `strconv.ParseFloat` reads it.
+/// The bound that a text stands for, as Go's `strconv.ParseFloat` reads it.
 pub(super) fn bound(text: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(text).ok()?;
     let plain = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -10,7 +10,7 @@ pub(super) fn bound(text: &[u8]) -> Option<f64> {
         return hex(plain).map(|v| if text.starts_with('-') { -v } else { v });
     }
     let value: f64 = text.parse().ok()?;
-    // Go refuses what overflows; Rust makes it infinite.
+    // Go refuses numbers that overflow; Rust returns infinity for them.
     let infinite = plain.eq_ignore_ascii_case("inf") || plain.eq_ignore_ascii_case("infinity");
     (!value.is_infinite() || infinite).then_some(value)
 }

@@ -4,16 +4,16 @@ use tithon_chunks::{Bucket, FloatHistogram, kahan_add};
 
 use crate::math::{exp2, log2};
 
-/// What an observation of NaN does to a result.
+/// How observations of NaN affect a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NanNote {
-    /// Nothing.
+    /// They do not.
     None,
-    /// The quantile lies among them.
+    /// The quantile lies among them, so the result is NaN.
     Result,
-    /// The quantile is higher than it would be without them.
+    /// The quantile is higher than without them.
     Skew,
-    /// They are in no fraction.
+    /// They are excluded from all fractions.
     Excluded,
 }
 
@@ -83,11 +83,11 @@ pub(super) fn quantile(q: f64, h: &FloatHistogram) -> (f64, NanNote) {
     (value, note)
 }
 
-/// Before the first bucket.
+/// The bucket before the first one is read.
 const EMPTY: Bucket =
     Bucket { lower: 0.0, upper: 0.0, lower_inclusive: false, upper_inclusive: false, count: 0.0, index: 0 };
 
-/// With buckets on one side only, the zero bucket lies on that side too.
+/// Limits the zero bucket to the side of the other buckets if those are all on one side.
 fn clip_zero_bucket(h: &FloatHistogram, bucket: &mut Bucket) {
     match (h.negative_buckets.is_empty(), h.positive_buckets.is_empty()) {
         (true, false) => bucket.lower = 0.0,

@@ -95,7 +95,8 @@ fn series(
     Ok(column)
 }
 
-/// Counts the samples of a column, of all its windows and of the largest one, and the samples read for it.
+/// Counts what a column took: the samples looked at in all its windows (`touched`), those of the largest window, which was
+/// held for a moment, and the samples read for it.
 fn count(
     ctx: &Context<'_>,
     column: &Column,
@@ -109,7 +110,7 @@ fn count(
     Ok(())
 }
 
-/// What the function makes of one window. `falls` are [`rate::falls`] of the series.
+/// The result of the function for one window. `falls` are [`rate::falls`] of the series.
 pub(super) fn apply(
     call: &RangeCall,
     window: &Window<'_>,

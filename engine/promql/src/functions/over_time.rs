@@ -9,7 +9,7 @@ use crate::func::Func;
 use crate::read::Window;
 use crate::stats::{self, HistogramMean, Mean};
 
-/// Whether the window has floats only or histograms only; else a warning.
+/// Whether the window has floats only or histograms only; adds a warning if it has both.
 fn one_kind(call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -> bool {
     let mixed = !window.floats.is_empty() && !window.histograms.is_empty();
     if mixed {
@@ -18,7 +18,7 @@ fn one_kind(call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -> bool {
     !mixed
 }
 
-/// Whether the window has floats; histograms beside them are left out with an info.
+/// Whether the window has floats; adds an info if it has histograms too, which are ignored.
 fn floats_only(call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -> bool {
     if window.floats.is_empty() {
         return false;
@@ -54,7 +54,7 @@ pub(super) fn avg(call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -> O
     float(mean.value())
 }
 
-/// A histogram and whether custom bounds were reconciled on the way.
+/// A histogram, and whether custom bounds were reconciled to compute it.
 type Folded = Result<(FloatHistogram, bool), HistogramError>;
 
 fn histogram_sum(window: &Window<'_>) -> Folded {
@@ -131,7 +131,7 @@ pub(super) fn time_of_last(window: &Window<'_>) -> Outcome {
     float(*last as f64 / 1000.0)
 }
 
-/// `max_over_time`, `min_over_time` and the times of the last of them.
+/// `max_over_time`, `min_over_time`, `ts_of_max_over_time` and `ts_of_min_over_time`.
 pub(super) fn extreme(call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -> Outcome {
     if !floats_only(call, window, notes) {
         return None;
@@ -211,14 +211,14 @@ pub(super) fn quantile(
     float(stats::quantile(q, scratch))
 }
 
-/// A sample as `changes` and `resets` see it.
+/// A sample of either kind.
 #[derive(Clone, Copy)]
 enum Seen<'a> {
     Float(f64),
     Histogram(&'a FloatHistogram),
 }
 
-/// `changes` and `resets`: counts what happens between neighbours of both kinds.
+/// `changes` and `resets`: counts the changes or resets between neighbouring samples of both kinds.
 pub(super) fn transitions(call: &RangeCall, window: &Window<'_>) -> Outcome {
     let (mut f, mut h) = match call.anchored {
         true => anchor(window)?,
@@ -259,7 +259,8 @@ fn happened(resets: bool, previous: (Seen<'_>, Started), current: (Seen<'_>, Sta
     }
 }
 
-/// Where an anchored window begins: at the newest sample of either kind not after its start.
+/// The indexes of the first float and histogram of an anchored window, which begins with the newest sample at or before its
+/// start; `None` when no sample comes after the start.
 fn anchor(window: &Window<'_>) -> Option<(usize, usize)> {
     let floats = window.float_times.partition_point(|t| *t <= window.start);
     let histograms = window.histogram_times.partition_point(|t| *t <= window.start);

@@ -1,7 +1,7 @@
 //! `rate`, `increase`, `delta`, `irate`, `idelta`.
 //!
-//! Upstream: `extrapolatedRate`, `histogramRate`, `instantValue` in `promql/functions.go`. The order of the arithmetic
-//! is part of the result.
+//! Upstream: `extrapolatedRate`, `histogramRate`, `instantValue` in `promql/functions.go`. The order of arithmetic
+//! operations decides the last bits of a result, so it is upstream's.
 
 use tithon_chunks::{CounterResetHint, FloatHistogram, HistogramError, Samples};
 
@@ -77,12 +77,12 @@ pub(super) fn extrapolated(
     histogram(change)
 }
 
-/// How the samples at these times lie in the window.
+/// Where the samples at these times lie in the window.
 fn span(window: &Window<'_>, times: &[i64], first_start: i64) -> Span {
     Span::new((times[0], times[times.len() - 1]), times.len() - 1, (window.start, window.end), first_start)
 }
 
-/// The start timestamp of the first sample, where it counts; 0 is none.
+/// The start timestamp of the first sample if the function uses it, else 0.
 fn first_start(is_counter: bool, starts: &[i64]) -> i64 {
     starts.first().copied().filter(|_| is_counter).unwrap_or(0)
 }
@@ -103,7 +103,7 @@ fn note_overlap(starts: &[i64], times: &[i64], call: &RangeCall, window: &Window
     }
 }
 
-/// How the samples lie in the window, in seconds.
+/// Where the samples lie in their window, in seconds.
 pub(super) struct Span {
     starts_inside: bool,
     to_start: f64,

@@ -9,7 +9,7 @@ use crate::format::fixed;
 use crate::func::Func;
 use crate::read::Window;
 
-/// Whether there are two floats; infos about histograms left out go to `notes`.
+/// Whether the window has at least two floats; adds an info if it has histograms too, which are ignored.
 fn two_floats(call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -> bool {
     if !window.floats.is_empty() && !window.histograms.is_empty() {
         notes.ignored_in_range(window.name(), call.pos);
@@ -29,7 +29,7 @@ pub(super) fn linear(call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -
     float(slope * call.scalars[0][window.step] + intercept)
 }
 
-/// Slope (per second) and intercept of the line through the floats, x being 0 at `origin`.
+/// Slope (per second) and intercept of the least-squares line through the floats; x is the time since `origin` in seconds.
 fn least_squares(window: &Window<'_>, origin: i64) -> (f64, f64) {
     let n = window.floats.len() as f64;
     let first = window.floats[0];

@@ -12,7 +12,7 @@ pub(crate) fn pairs(a: Vec<f64>, b: Vec<f64>, f: fn(f64, f64) -> f64) -> Vec<f64
     a.into_iter().zip(b).map(|(a, b)| f(a, b)).collect()
 }
 
-/// `scalar`: the value of the only float at a step, else NaN.
+/// `scalar`: at each step the float of the only series that has one, else NaN.
 pub(crate) fn only_element(frame: &Frame, steps: &Steps) -> Vec<f64> {
     let mut counts = vec![0u32; steps.len];
     let mut values = vec![f64::NAN; steps.len];

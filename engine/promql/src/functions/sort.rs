@@ -37,7 +37,8 @@ pub(crate) fn by_label(mut frame: Frame, labels: &[&[u8]], order: Order) -> Fram
     frame
 }
 
-/// Whether `a` comes before `b`. NaN comes last either way, and after another one, as upstream's comparison has it.
+/// Whether `a` comes before `b`. NaN comes last in both directions; of two NaN, each comes before the other, as in
+/// upstream's comparison.
 fn is_before(a: f64, b: f64, descending: bool) -> bool {
     b.is_nan() || if descending { b < a } else { b > a }
 }
@@ -53,7 +54,7 @@ fn by_labels(a: &Row, b: &Row, labels: &[&[u8]]) -> Ordering {
     a.labels.cmp(&b.labels)
 }
 
-/// Compares texts run by run, runs of digits as numbers.
+/// Compares texts in natural order: runs of digits are compared as numbers.
 fn natural(a: &[u8], b: &[u8]) -> Ordering {
     let (mut x, mut y) = (a, b);
     while !x.is_empty() && !y.is_empty() {

@@ -3,7 +3,7 @@
 use regex_automata::meta::Regex;
 use regex_automata::util::captures::Captures;
 
-/// A replacement, read once: texts and the groups between them.
+/// A parsed replacement: texts, and references to groups between them.
 pub(super) struct Template<'a> {
     parts: Vec<Part<'a>>,
 }
@@ -52,7 +52,7 @@ impl<'a> Template<'a> {
         self.parts.iter().map(of).sum()
     }
 
-    /// Replaces `out` by the replacement of a match in `value`.
+    /// Sets `out` to the replacement of a match in `value`.
     pub(super) fn expand(&self, captures: &Captures, value: &[u8], out: &mut Vec<u8>) {
         out.clear();
         for part in &self.parts {
@@ -68,7 +68,7 @@ impl<'a> Template<'a> {
     }
 }
 
-/// The name of a group behind a `$`, and how many bytes it takes. Only the characters that may belong to it are read.
+/// The name of the group that follows a `$`, and how many bytes the reference takes. Reads no further than the name.
 fn reference(after: &[u8]) -> Option<(&str, usize)> {
     let braced = after.first() == Some(&b'{');
     let body = if braced { &after[1..] } else { after };
@@ -83,7 +83,7 @@ fn reference(after: &[u8]) -> Option<(&str, usize)> {
     Some((name, len))
 }
 
-/// The letters, digits and underscores at the begin of a text.
+/// The letters, digits and underscores at the start of a text.
 fn name(body: &[u8]) -> &str {
     let mut len = 0;
     while let Some(c) = first_char(&body[len..]).filter(|c| c.is_alphanumeric() || *c == '_') {
@@ -92,7 +92,7 @@ fn name(body: &[u8]) -> &str {
     std::str::from_utf8(&body[..len]).unwrap_or_default()
 }
 
-/// The first character; `None` at the end and before bytes that are no UTF-8.
+/// The first character; `None` at the end of the text and before bytes that are not UTF-8.
 fn first_char(text: &[u8]) -> Option<char> {
     let few = &text[..text.len().min(4)];
     few.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next())

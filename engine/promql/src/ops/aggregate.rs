@@ -6,6 +6,8 @@
 
 mod fold;
 mod histogram_fold;
+#[cfg(test)]
+mod tests;
 
 use std::ops::ControlFlow;
 
@@ -19,10 +21,10 @@ use crate::frame::{Frame, Row, Steps};
 
 use fold::Group;
 
-/// What the state of a group takes at each step, bytes: a number and its compensation, a flag, room for histograms.
+/// The memory that the state of a group takes per step, bytes: a number, its compensation, a flag, a pointer to histograms.
 const GROUP_BYTES_PER_STEP: u64 = 24;
 
-/// An aggregation under way: takes rows one by one and holds no more than its groups.
+/// An aggregation in progress: it takes rows one by one and holds no more than the states of its groups.
 pub(crate) struct Aggregation<'a> {
     ctx: &'a Context<'a>,
     op: AggregateOp,
@@ -105,7 +107,7 @@ impl<'a> Aggregation<'a> {
         Ok(if stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
-    /// The result: a row a group, in order of appearance.
+    /// The result: one row per group, in order of appearance.
     pub(crate) fn finish(mut self) -> Result<Frame, QueryError> {
         if let Some(error) = self.failed {
             return Err(error);

@@ -7,6 +7,8 @@ mod element;
 mod matching;
 mod numbers;
 mod sets;
+#[cfg(test)]
+mod tests;
 mod vectors;
 
 use crate::ast::{Binary, PosRange};

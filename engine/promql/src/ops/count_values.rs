@@ -54,12 +54,12 @@ pub(crate) fn eval(
     let mut known: HashMap<(usize, u64), usize> = HashMap::new();
     let mut at: HashMap<Labels, usize> = HashMap::new();
     let mut counts: Vec<(Labels, Vec<u32>)> = Vec::new();
-    // A count at each step, and the column made of them.
+    // The counts at each step, and the column that they become.
     let group_bytes = steps.len as u64 * 4 + Column::bytes_of(steps.len) + (2 * size_of::<Row>()) as u64;
     let mut group_of = |row: &Row, value: &str, counts: &mut Vec<(Labels, Vec<u32>)>| {
         let labelled = row.labels.to_builder().set(label, value.as_bytes()).finish();
         let group = grouper.labels(&labelled);
-        // The caller keeps the group of this class and value.
+        // The caller will remember the group of this class and value.
         ctx.held.add(0, KNOWN_BYTES)?;
         if let Some(at) = at.get(&group) {
             return Ok::<usize, QueryError>(*at);

@@ -34,7 +34,7 @@ impl<'a> Grouper<'a> {
         Labels::from_sorted(labels.iter().filter(|(name, _)| kept(name)))
     }
 
-    /// The number of the series' group; new groups get the next number.
+    /// The number of the group that a series belongs to; a new group gets the next number.
     pub(crate) fn index(&mut self, labels: &Labels) -> usize {
         let group = self.labels(labels);
         let next = self.at.len();
@@ -46,7 +46,7 @@ impl<'a> Grouper<'a> {
         at
     }
 
-    /// What the labels of the newest group hold, bytes.
+    /// The memory that the labels of the newest group take, bytes.
     pub(crate) fn bytes_of_last(&self) -> u64 {
         self.bytes_of_last
     }

@@ -16,7 +16,7 @@ pub(crate) struct Parameter {
 }
 
 impl Parameter {
-    /// Of the values at each step.
+    /// A parameter with these values at the steps.
     pub(crate) fn new(values: Vec<f64>) -> Parameter {
         Parameter {
             max: values.iter().copied().fold(-f64::MAX, math::max),
@@ -26,12 +26,12 @@ impl Parameter {
         }
     }
 
-    /// Of an operator that has none.
+    /// A placeholder for operators without a parameter.
     pub(crate) fn none(n_steps: usize) -> Parameter {
         Parameter::new(vec![0.0; n_steps])
     }
 
-    /// Whether a number of elements is below one at all steps, or cannot be told.
+    /// Whether the parameter as a number of elements is below 1 at all steps, or NaN at any.
     pub(crate) fn selects_nothing(&self) -> bool {
         self.max < 1.0 || self.has_nan
     }

@@ -8,6 +8,8 @@ mod first;
 mod heap;
 mod kept;
 mod ratio;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use best::Best;
 pub(crate) use first::First;

@@ -54,7 +54,7 @@ pub(crate) fn for_each(
     )
 }
 
-/// The newest sample at each step.
+/// The newest sample at each step, of either kind.
 fn column(samples: &Samples, steps: &Steps, reference: Reference, lookback: i64) -> Column {
     let mut picker = Picker::new(samples);
     let mut column = Column::new(steps.len);
@@ -67,7 +67,7 @@ fn column(samples: &Samples, steps: &Steps, reference: Reference, lookback: i64)
     column
 }
 
-/// The same where there are floats only.
+/// The same for a series that has floats only.
 fn floats(samples: &SampleBatch, steps: &Steps, reference: Reference, lookback: i64) -> Column {
     let (times, values) = (&samples.timestamps[..], &samples.values[..]);
     let mut even = EvenWindows::new(times, reference, steps);

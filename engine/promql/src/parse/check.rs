@@ -1,5 +1,5 @@
-//! The type check: runs on trees without syntax errors, in upstream's order (`checkAST` in
-//! `promql/parser/parse.go`), with a stack of its own instead of recursion.
+//! The type check of trees without syntax errors, in upstream's order (`checkAST` in `promql/parser/parse.go`). It keeps a
+//! stack of its own instead of recursing.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::func::Func;
 use crate::parse_error::{ERRORS_MAX, ParseError};
 use crate::value_type::ValueType;
 
-/// Checks the tree and settles what depends on types: set operators match many to many, and only operations on two
+/// Checks the tree, and changes what depends on types: set operators match many to many, and only operations on two
 /// vectors keep their matching.
 pub(super) fn check(expr: &mut Expr, input: &[u8]) -> Vec<ParseError> {
     let root = expr.root();
@@ -258,7 +258,7 @@ fn aggregate_work(a: &Aggregate, work: &mut Vec<Work>) {
     work.push(Work::Expect { id: param, ty, place: "aggregation parameter".to_owned() });
 }
 
-/// The type that argument `i` must have; none if arguments that far are not checked.
+/// The type that argument `i` must have; `None` if it is one too many, which is complained about elsewhere.
 fn arg_type(call: &Call, i: usize) -> Option<ValueType> {
     let signature = call.func.signature();
     let types = signature.arg_types;

@@ -1,4 +1,4 @@
-//! Duration expressions become milliseconds, once step and range of the query are known.
+//! Duration expressions are computed, since step and range of the query are known now.
 //!
 //! Upstream: `promql/durations.go`.
 

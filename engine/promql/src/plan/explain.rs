@@ -4,7 +4,7 @@ use super::Prepared;
 use crate::ast::{NodeId, NodeKind};
 use crate::print::node_head;
 
-/// Operators further down are left out of plans and analyses: those who read or drop them recurse.
+/// Operators on deeper levels are left out of plans and analyses, since printing and dropping those recurses.
 pub(crate) const LEVELS_MAX: usize = 1_000;
 
 /// An operator of a plan and what it reads from.

@@ -1,7 +1,7 @@
-//! Subtrees whose value is the same at every step are wrapped, to be evaluated once.
+//! Subtrees whose value is the same at every step are wrapped in [`NodeKind::StepInvariant`], to be evaluated once.
 //!
-//! Upstream: `preprocessExprHelper` in `promql/engine.go`. The parameter of an aggregation is not looked at, so an
-//! `@ start()` inside it stays unresolved and is ignored.
+//! Upstream: `preprocessExprHelper` in `promql/engine.go`. It skips the parameters of aggregations, so that an `@ start()`
+//! inside one stays unresolved and has no effect; so does this.
 
 use crate::ast::{AtModifier, Expr, Node, NodeId, NodeKind};
 use crate::func::Func;
@@ -41,7 +41,7 @@ pub(super) fn resolve(expr: &mut Expr, params: &TimeParams) {
     }
 }
 
-/// All nodes but those in parameters of aggregations.
+/// All nodes except those inside parameters of aggregations.
 fn reached(expr: &Expr) -> Vec<NodeId> {
     let (mut out, mut pending) = (Vec::new(), vec![expr.root()]);
     while let Some(id) = pending.pop() {
@@ -63,7 +63,7 @@ pub(super) fn wrap(expr: &mut Expr) {
     }
 }
 
-/// Whether the node is invariant; wraps invariant parts of those that are not.
+/// Whether the node is invariant; if it is not, wraps its invariant parts.
 fn visit(expr: &mut Expr, id: NodeId) -> bool {
     with_room(|| visit_here(expr, id))
 }
@@ -122,7 +122,7 @@ fn visit_call(expr: &mut Expr, id: NodeId) -> bool {
     false
 }
 
-/// The node wrapped, unless it is a literal, a range selector or a subquery.
+/// Wraps a node, unless it is a literal, a range selector or a subquery.
 fn wrapped(expr: &mut Expr, id: NodeId) -> NodeId {
     let inner = expr.unparen(id);
     if matches!(

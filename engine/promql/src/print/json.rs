@@ -6,10 +6,10 @@ use tithon_index::Matcher;
 use crate::ast::{AtModifier, Binary, Expr, NodeId, NodeKind, Subquery, VectorSelector};
 use crate::format::positional;
 
-/// Trees higher than this have no JSON: it nests as the tree does, and those who read or drop it recurse.
+/// Higher trees are not converted: the JSON nests as deep as the tree, and reading or dropping it recurses.
 const HEIGHT_MAX: usize = 1000;
 
-/// The tree as JSON; nothing if it is higher than 1,000 nodes.
+/// The tree as JSON; `None` if it is higher than 1,000 nodes.
 pub fn to_json(expr: &Expr) -> Option<Value> {
     let order = expr.preorder();
     let mut height = vec![0usize; expr.nodes().len()];
@@ -135,7 +135,7 @@ fn duration(expr: &Expr, id: Option<NodeId>) -> Value {
     }
 }
 
-/// Whole numbers without a point, as Go writes them.
+/// A number as Go writes it: whole numbers without a decimal point.
 fn number(value: f64) -> Value {
     if value.fract() == 0.0 && value.abs() < 1e15 { (value as i64).into() } else { value.into() }
 }

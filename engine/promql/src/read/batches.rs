@@ -1,4 +1,4 @@
-//! The series of a selection, worked on in batches that are spread over threads.
+//! The series of a selection are read and worked on in batches, each spread over the threads of the pool.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,13 +51,13 @@ pub(crate) type Flow = Result<ControlFlow<()>, QueryError>;
 pub(crate) struct Selection {
     /// The series, ascending by labels; `None` when there is nothing to read.
     pub(crate) input: Option<SelectInput>,
-    /// The samples asked for; series may have more.
+    /// The range of the samples asked for; series may have more.
     pub(crate) range: TimeRange,
     /// Whether only count, sum and reset hint of histograms are wanted.
     pub(crate) stats_only: bool,
 }
 
-/// What the work on one series left: its labels, the result, the annotations.
+/// What the work on one series produced: its labels, the result, the annotations.
 type Worked<T> = Result<(Labels, T, Notes), QueryError>;
 
 /// Runs `work` on each series of a selection and hands the results to `sink` in the order of the input.
@@ -141,7 +141,7 @@ struct Batches<'a> {
 }
 
 impl Batches<'_> {
-    /// The next series, none at the end, and the charge for those that are decoded already.
+    /// The next batch, empty at the end, and the charge for those of its series that come decoded.
     fn next(&mut self) -> Result<(Vec<Series>, Charge), QueryError> {
         let may_be_large =
             !std::mem::take(&mut self.is_first) && !self.has_histograms.load(Ordering::Relaxed);

@@ -10,20 +10,21 @@ use super::statistics;
 use crate::kernel;
 use crate::series::SeriesData;
 
-/// What the samples of encoded chunks may take when they are decoded, bytes: a chunk begins with their number.
+/// About how much memory the samples of encoded chunks take when they are decoded, bytes. A chunk begins with the number of
+/// its samples.
 pub(super) fn decoded_bytes(data: &SeriesData, range: TimeRange) -> u64 {
-    /// Of a histogram with some buckets.
+    /// The size of a histogram with some buckets.
     const HISTOGRAM_BYTES: u64 = 512;
     let SeriesData::Chunks(chunks) = data else { return 0 };
     let of = |chunk: &EncodedChunk| {
         let n = chunk.data.first_chunk().map_or(0, |n| u16::from_be_bytes(*n));
         u64::from(n) * if chunk.encoding.is_histogram() { HISTOGRAM_BYTES } else { 16 }
     };
-    chunks.iter().filter(|chunk| part(chunk.range(), range).is_some()).map(of).sum()
+    chunks.iter().filter(|chunk| intersection(chunk.range(), range).is_some()).map(of).sum()
 }
 
-/// Replaces the content of `out` by the samples of a series that lie in the range, but for floats out of reach; of
-/// histograms only count, sum and reset hint when `stats_only`.
+/// Sets `out` to the samples of a series that lie in the range. Floats that no window of `reach` holds may be left out; of
+/// histograms only count, sum and reset hint are kept if `stats_only`.
 pub(super) fn decode(
     data: SeriesData,
     range: TimeRange,
@@ -51,8 +52,8 @@ pub(super) fn decode(
     Ok(())
 }
 
-/// Decodes chunks one after the other, stretches of whole XOR chunks side by side, histograms when `stats_only` into
-/// columns that no histogram is made from.
+/// Decodes chunks in order. XOR chunks in a row that are needed as a whole are decoded in parallel lanes. If `stats_only`,
+/// histograms are decoded into columns, so that no histograms have to be built.
 fn decode_chunks(
     chunks: &[EncodedChunk],
     range: TimeRange,
@@ -69,8 +70,8 @@ fn decode_chunks(
         }
         let is_float = matches!(chunk.encoding, Encoding::Xor | Encoding::Xor2);
         let (needed, is_whole) = match is_float {
-            true => match part(chunk.range(), range).and_then(|part| reach.within(part)) {
-                // Nothing of it is needed.
+            true => match intersection(chunk.range(), range).and_then(|part| reach.within(part)) {
+                // No window needs a sample of the chunk.
                 None => continue,
                 Some(part) => (TimeRange { min: range.min, max: part.max }, part == chunk.range()),
             },
@@ -88,18 +89,18 @@ fn decode_chunks(
     whole.decode(out)
 }
 
-/// Float chunks without start timestamps that are needed as a whole, if the index tells their ranges right.
+/// Float chunks without start timestamps that are needed as a whole, provided that the index has the right ranges.
 #[derive(Default)]
 struct Whole<'a> {
     chunks: Vec<(Encoding, &'a [u8])>,
-    /// What is needed of each.
+    /// The range needed of each chunk.
     needed: Vec<TimeRange>,
     ends: Vec<usize>,
 }
 
 impl Whole<'_> {
-    /// Appends the samples of the chunks, side by side where their first and last times are where the index has
-    /// them, else those in the range of each; and empties the list.
+    /// Appends the samples of the chunks and empties the list. If the first or last time of a chunk lies outside of the range
+    /// that the index has, decodes the chunks again, each cut to its range.
     pub(super) fn decode(&mut self, out: &mut Samples) -> Result<(), ChunkError> {
         if self.chunks.is_empty() {
             return Ok(());
@@ -122,7 +123,8 @@ impl Whole<'_> {
         Ok(())
     }
 
-    /// Whether each chunk's first and last time, from `start` on, lie in what is needed of it.
+    /// Whether the first and last time of each chunk lie in the range needed of it; `times` has those of the chunks from
+    /// `start` on.
     fn is_inside(&self, start: usize, times: &[i64]) -> bool {
         let mut from = start;
         self.ends.iter().zip(&self.needed).all(|(end, needed)| {
@@ -133,8 +135,8 @@ impl Whole<'_> {
     }
 }
 
-/// What two ranges share; `None` when that is nothing.
-fn part(a: TimeRange, b: TimeRange) -> Option<TimeRange> {
+/// The intersection of two ranges; `None` when it is empty.
+fn intersection(a: TimeRange, b: TimeRange) -> Option<TimeRange> {
     let (min, max) = (a.min.max(b.min), a.max.min(b.max));
     (min <= max).then_some(TimeRange { min, max })
 }
@@ -209,7 +211,7 @@ mod tests {
     use crate::frame::Steps;
     use crate::read::Reference;
 
-    /// A chunk of a sample at each of the times, for which the index has the given range.
+    /// A chunk with a sample at each of the times, for which the index has the range `told`.
     fn chunk(times: std::ops::RangeInclusive<i64>, told: TimeRange) -> EncodedChunk {
         let mut encoder = XorEncoder::new();
         times.for_each(|t| encoder.push(t, t as f64));
@@ -221,7 +223,7 @@ mod tests {
         }
     }
 
-    /// The index decides what a chunk has: the same whether it is decoded with others or by itself.
+    /// The range in the index decides which samples count, whether a chunk is decoded with others or alone.
     #[test]
     fn samples_outside_of_the_range_told_by_the_index_are_left_out() {
         let reach = Reach::new(Reference::new(AtModifier::None, 0), &Steps::new(100, 200, 10), 100, 0);

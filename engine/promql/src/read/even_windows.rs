@@ -4,7 +4,7 @@ use super::reference::Reference;
 use crate::frame::Steps;
 use crate::kernel;
 
-/// Finds steps whose windows hold the samples of the step before, moved on by a fixed number of samples.
+/// Finds steps whose windows hold as many samples as the window before, each a fixed number of samples later.
 pub(crate) struct EvenWindows<'a> {
     times: &'a [i64],
     /// The distance of the times read; 0 when all steps read one time.
@@ -31,8 +31,8 @@ impl<'a> EvenWindows<'a> {
         EvenWindows { times, interval, run: Run::default() }
     }
 
-    /// How many windows after the one that holds `from..to` hold as many samples at the same distances from the ends of
-    /// the window, and by how many samples each lies further on.
+    /// How many of the windows that follow the one with the samples `from..to` hold as many samples at the same distances
+    /// from their ends, and by how many samples each window lies after the one before.
     ///
     /// The sample before the window and the one after the last of these windows belong to the run too, so no other
     /// sample can lie in any of them.

@@ -1,4 +1,4 @@
-//! Range vectors: series whose samples are looked at window by window.
+//! Range vectors: series whose samples are read window by window.
 
 use std::ops::ControlFlow;
 
@@ -34,7 +34,7 @@ enum Source {
 pub(crate) struct RangeSeries {
     /// The labels, name included.
     pub(crate) labels: Labels,
-    /// Whether a subquery's result wants its name dropped.
+    /// Whether the name is to be dropped, which the result of a subquery may say.
     pub(crate) drop_name: bool,
     /// The samples.
     pub(crate) samples: Samples,
@@ -60,7 +60,7 @@ impl RangeVector {
     }
 
     /// Runs `work` on each series, stale markers removed, and hands the results to `sink` in order, with the labels and
-    /// whether a subquery's result wants its name dropped.
+    /// whether the name is to be dropped.
     pub(crate) fn for_each<T: Send>(
         self,
         ctx: &Context<'_>,
@@ -82,7 +82,7 @@ impl RangeVector {
             Source::Subquery(frame, inner) => {
                 for row in frame.rows {
                     ctx.check_cancelled()?;
-                    // Times and values.
+                    // One column for times, one for values.
                     let _reserved = ctx.reserve(2 * inner.len)?;
                     let mut samples = subquery::samples(&row.column, &inner);
                     remove_stale(&mut samples);

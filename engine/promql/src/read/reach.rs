@@ -5,7 +5,7 @@ use tithon_chunks::{TimeRange, Timestamp};
 use super::reference::Reference;
 use crate::frame::Steps;
 
-/// The windows of all steps: each open on the left, closed on the right.
+/// The windows of all steps, each open on the left and closed on the right.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reach {
     /// The time read at the first step, milliseconds.
@@ -31,13 +31,13 @@ impl Reach {
         Reach { first, interval, n, before, after, is_range: false }
     }
 
-    /// The same as the windows of a range vector.
+    /// The same windows as those of a range vector, which upstream reads with another iterator.
     pub(crate) fn of_range(self) -> Reach {
         Reach { is_range: true, ..self }
     }
 
-    /// For each window in turn, the time that upstream's iterator seeks to unless it is past it already, and the time at
-    /// which it ends reading. Upstream: `storage/buffer.go`, `storage/memoized_iterator.go`.
+    /// For each window in turn, the time to which upstream's iterator seeks unless it has passed it already, and the time at
+    /// which it stops reading. Upstream: `storage/buffer.go`, `storage/memoized_iterator.go`.
     pub(crate) fn seek_and_end(&self) -> impl Iterator<Item = (i64, i64)> {
         let reach = *self;
         (0..reach.n).map(move |k| {
@@ -56,7 +56,7 @@ impl Reach {
         usize::try_from(self.n).unwrap_or(usize::MAX)
     }
 
-    /// The part of a range of samples from the first to the last that a window may hold; `None` when none does.
+    /// The part of a range from the first to the last millisecond that any window holds; `None` when no window does.
     pub(crate) fn within(&self, range: TimeRange) -> Option<TimeRange> {
         let (min, max) = (range.min.0, range.max.0);
         // The first window whose end is not before the range, and the last whose start is before its end.

@@ -10,7 +10,7 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
-    /// Of a selector or subquery with these modifiers.
+    /// For a selector or subquery with these modifiers.
     pub(crate) fn new(at: AtModifier, offset_ms: i64) -> Reference {
         let at = match at {
             AtModifier::At(t) => Some(t),
@@ -29,7 +29,7 @@ impl Reference {
         self.at.is_some()
     }
 
-    /// The same without the offset if the time is fixed. Upstream's `timestamp` reads its selector so.
+    /// The same, but without the offset if the time is fixed: how upstream's `timestamp` reads its selector.
     pub(crate) fn without_offset_if_fixed(self) -> Reference {
         Reference { offset_ms: if self.is_fixed() { 0 } else { self.offset_ms }, ..self }
     }

@@ -1,4 +1,5 @@
-//! `smoothed` and `anchored` selectors: values at the ends of a window, interpolated or carried over.
+//! `smoothed` and `anchored` selectors: the values at the ends of a window, interpolated between samples or carried over
+//! from the sample before.
 //!
 //! Upstream: `smoothSeries`, `extendFloats` in `promql/engine.go`, `interpolate*` in `promql/functions.go`.
 
@@ -15,7 +16,7 @@ use crate::ast::PosRange;
 use crate::error::QueryError;
 use crate::frame::{Column, Steps};
 
-/// The value of a line through two samples at `t`; of a counter that fell, the earlier value counts as 0.
+/// The value at `t` of the line through two samples. If a counter fell between them, the earlier value counts as 0.
 pub(crate) fn interpolate(a: (i64, f64), b: (i64, f64), t: i64, is_counter: bool) -> f64 {
     let first = if is_counter && b.1 < a.1 { 0.0 } else { a.1 };
     first + (b.1 - first) * (t - a.0) as f64 / (b.0 - a.0) as f64
@@ -142,10 +143,10 @@ fn instant_histogram(
     }
 }
 
-/// The first and the last sample that count for the window: indexes into its times.
+/// The indexes of the first and the last sample that count for the window.
 ///
-/// The first is the last sample at or before the start, if there is one; the last is the first sample at or after the
-/// end if `smoothed`, else simply the last.
+/// The first is the newest sample at or before the start of the window, if there is one. The last is the oldest sample at
+/// or after its end if `smoothed`, else the last sample.
 pub(crate) fn outer(times: &[i64], start: i64, end: i64, smoothed: bool) -> (usize, usize) {
     let last = times.len().saturating_sub(1);
     let first = times[..last].partition_point(|t| *t <= start).saturating_sub(1);
@@ -171,7 +172,7 @@ pub(crate) fn right(window: &Window<'_>, last: usize, smoothed: bool, is_counter
     window.floats[last]
 }
 
-/// The window of a range selector with `anchored` or `smoothed` as a result: with samples at both ends.
+/// The samples of a window of an `anchored` or `smoothed` selector as a result, with samples at both ends.
 pub(crate) fn extended(window: &Window<'_>, smoothed: bool) -> Result<Samples, QueryError> {
     if !window.histograms.is_empty() {
         let modifier = if smoothed { "smoothed" } else { "anchored" };

@@ -24,7 +24,8 @@ pub(crate) fn inner_steps(s: &Subquery, default_step_ms: i64, steps: &Steps) -> 
     Steps::new(start, end, interval)
 }
 
-/// The samples of a column at their steps. Reset hints are forgotten: samples may be left out or repeated.
+/// The samples of a column at the times of their steps. Reset hints become unknown, since samples of the series may be left
+/// out or repeated.
 pub(crate) fn samples(column: &Column, steps: &Steps) -> Samples {
     let mut samples = Samples::default();
     for (step, v) in column.floats() {

@@ -2,7 +2,7 @@
 
 use crate::go_sort;
 
-/// The φ-quantile of values, whose order changes; NaN is the smallest.
+/// The φ-quantile of values, which it reorders; NaN counts as the smallest value.
 pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if has_plain_order(values) {
         return quantile_by_selection(q, values);
@@ -11,7 +11,7 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     quantile_of_sorted(q, values)
 }
 
-/// Whether equal values are equal to the bit: there is no NaN and no -0.
+/// Whether there is no NaN and no -0: then equal values have equal bits, and any sort gives the same result.
 pub(crate) fn has_plain_order(values: &[f64]) -> bool {
     values.iter().fold(true, |plain, v| plain & !v.is_nan() & (v.to_bits() != 1 << 63))
 }
@@ -19,14 +19,14 @@ pub(crate) fn has_plain_order(values: &[f64]) -> bool {
 /// The φ-quantile of sorted values.
 pub(crate) fn quantile_of_sorted(q: f64, values: &[f64]) -> f64 {
     Rank::of(q, values.len())
-        .map_or_else(|odd| odd, |rank| rank.between(values[rank.lower], values[rank.upper]))
+        .map_or_else(|quantile| quantile, |rank| rank.between(values[rank.lower], values[rank.upper]))
 }
 
-/// The φ-quantile of values in plain order: only the two that matter are brought to their places.
+/// The φ-quantile of values in plain order. Selects the one or two values that matter instead of sorting all.
 fn quantile_by_selection(q: f64, values: &mut [f64]) -> f64 {
     let rank = match Rank::of(q, values.len()) {
         Ok(rank) => rank,
-        Err(odd) => return odd,
+        Err(quantile) => return quantile,
     };
     let (_, lower, above) = values.select_nth_unstable_by(rank.lower, f64::total_cmp);
     let lower = *lower;
@@ -37,7 +37,7 @@ fn quantile_by_selection(q: f64, values: &mut [f64]) -> f64 {
     rank.between(lower, upper)
 }
 
-/// Where a quantile lies among sorted values.
+/// The position of a quantile among sorted values.
 struct Rank {
     lower: usize,
     upper: usize,
@@ -45,7 +45,7 @@ struct Rank {
 }
 
 impl Rank {
-    /// The rank of the φ-quantile of `n` values, or the quantile itself where it does not depend on them.
+    /// The rank of the φ-quantile of `n` values, or the quantile itself if it does not depend on the values.
     fn of(q: f64, n: usize) -> Result<Rank, f64> {
         if n == 0 || q.is_nan() {
             return Err(f64::NAN);

@@ -36,7 +36,7 @@ pub(super) fn counter(sliding: &mut Sliding<'_>, range: f64) -> Column {
         while i < run.n {
             let slide = run.slide(slide, i);
             next += falls[next..].iter().take_while(|fall| **fall <= slide.from).count();
-            // Windows that end before the next fall.
+            // The number of windows that end before the next fall.
             let n_smooth = match falls.get(next) {
                 None => run.n - i,
                 Some(fall) if *fall < slide.to => 0,

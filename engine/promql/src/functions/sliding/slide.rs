@@ -27,7 +27,7 @@ pub(super) struct Slide {
     pub(super) step: usize,
     /// Its first sample.
     pub(super) from: usize,
-    /// Behind its last sample.
+    /// One past its last sample.
     pub(super) to: usize,
     /// Its left, open, end in milliseconds.
     pub(super) start: i64,
@@ -36,7 +36,7 @@ pub(super) struct Slide {
 }
 
 impl<'a> Sliding<'a> {
-    /// The windows over `samples`, if those are floats without start timestamps, and no modifier widens the windows.
+    /// The windows over `samples`; `None` when there are histograms or start timestamps, or a modifier widens the windows.
     ///
     /// Once `cancelled` is set, the rest of a column stays empty.
     pub(super) fn new(
@@ -61,7 +61,7 @@ impl<'a> Sliding<'a> {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// A column of what `f` makes of each window that has samples, and of the times and values of the series.
+    /// A column of the results of `f` for each window that has samples; `f` also gets the times and values of the series.
     #[inline(always)]
     pub(super) fn fill(&mut self, mut f: impl FnMut(Slide, &[i64], &[f64]) -> Option<f64>) -> Column {
         let (times, values) = (self.times, self.values);
@@ -75,7 +75,7 @@ impl<'a> Sliding<'a> {
         })
     }
 
-    /// A column that `f` puts floats in: it sees each window that has samples, and how many follow that look like it.
+    /// A column that `f` fills in: it gets each window that has samples, and how many even windows follow it.
     #[inline(always)]
     pub(super) fn fill_even(&mut self, mut f: impl FnMut(&mut Column, Slide, EvenRun)) -> Column {
         let times = self.times;
@@ -109,22 +109,22 @@ impl<'a> Sliding<'a> {
     }
 }
 
-/// So many windows at once, then cancellation is looked for.
+/// The most windows handled at once; then cancellation is checked.
 const EVEN_MAX: usize = 4096;
 
-/// Windows that look even, each one step and as many samples further on.
+/// Windows that hold samples at the same distances, each one step and a fixed number of samples after the one before.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EvenRun {
-    /// How many, the first one included.
+    /// How many windows, the first one included.
     pub(super) n: usize,
-    /// How many samples further on each lies.
+    /// By how many samples each window lies after the one before.
     pub(super) stride: usize,
-    /// How many milliseconds.
+    /// By how many milliseconds.
     pub(super) interval: i64,
 }
 
 impl EvenRun {
-    /// The window `i` behind the first.
+    /// The window `i` windows after the first.
     #[inline(always)]
     pub(super) fn slide(&self, first: Slide, i: usize) -> Slide {
         let (samples, millis) = (i * self.stride, i as i64 * self.interval);

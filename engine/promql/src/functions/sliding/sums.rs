@@ -36,7 +36,7 @@ pub(super) fn avg(sliding: &mut Sliding<'_>) -> Column {
 
 /// The sums of the first 0, 1, 2, … values, if all of them and all differences are exact.
 fn running_sums(values: &[f64]) -> Option<Vec<f64>> {
-    // Adding and taking away 1.5 * 2^52 rounds numbers below 2^51 to integers.
+    // Adding and subtracting 1.5 * 2^52 rounds numbers below 2^51 to integers.
     const ROUND: f64 = 6_755_399_441_055_744.0;
     const LIMIT: f64 = 2_251_799_813_685_248.0;
     let mut lanes = [0.0; 4];

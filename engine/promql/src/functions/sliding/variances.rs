@@ -1,4 +1,5 @@
-//! `stddev_over_time` and `stdvar_over_time`: four windows side by side, as each is one long chain of divisions.
+//! `stddev_over_time` and `stdvar_over_time`: four windows at the same time, since each is a long chain of divisions that
+//! depend on each other.
 
 use tithon_chunks::kahan_add;
 
@@ -23,7 +24,7 @@ impl Welford {
     }
 }
 
-/// The variance of each window, or what `f` makes of it.
+/// `f` of the variance of each window.
 #[inline(always)]
 pub(super) fn variance(sliding: &mut Sliding<'_>, f: impl Fn(f64) -> f64) -> Column {
     let values = sliding.values;
@@ -57,7 +58,7 @@ pub(super) fn variance(sliding: &mut Sliding<'_>, f: impl Fn(f64) -> f64) -> Col
     column
 }
 
-/// Adds what lies behind the first `n` values of a window.
+/// Adds the values of a window from index `n` on, and gives its variance.
 fn finish(mut state: Welford, window: &[f64], n: usize) -> f64 {
     for (i, v) in window.iter().enumerate().skip(n) {
         state.add(*v, (i + 1) as f64);

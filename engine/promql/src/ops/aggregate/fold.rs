@@ -9,7 +9,7 @@ use crate::frame::{Column, Row};
 use crate::kernel;
 use crate::stats::{Mean, quantile};
 
-/// A group. Memory is one state a step, whatever the number of rows.
+/// A group: one state per step, whatever the number of rows. (`quantile` alone keeps all values.)
 #[derive(Debug)]
 pub(super) struct Group {
     op: AggregateOp,
@@ -19,7 +19,7 @@ pub(super) struct Group {
     drop_name: bool,
 }
 
-/// The state of floats at each step; meaningless where nothing was seen.
+/// The state of floats at each step; meaningless at steps without a sample so far.
 #[derive(Debug)]
 enum States {
     /// Sums and compensations.
@@ -40,7 +40,7 @@ struct Variance {
 }
 
 impl Group {
-    /// A group that has seen nothing.
+    /// A group without a sample.
     pub(crate) fn new(op: AggregateOp, len: usize) -> Group {
         let states = match op {
             AggregateOp::Sum => States::Sum(vec![0.0; len], vec![0.0; len]),
@@ -78,7 +78,7 @@ impl Group {
         grown
     }
 
-    /// Adds a float at each of some neighbouring steps, all of which have seen one before.
+    /// Adds floats at consecutive steps, each of which has a float already.
     fn add_all(&mut self, start: usize, floats: &[f64]) {
         let steps = start..start + floats.len();
         match &mut self.states {
@@ -147,7 +147,7 @@ impl Group {
                 for (step, h) in row.column.histograms() {
                     let step = *step as usize;
                     if self.seen[step / 64] >> (step % 64) & 1 == 1 && self.histograms[step].is_none() {
-                        // The step has floats already and will be left out: only remember that it is mixed.
+                        // The step has floats already, so it has no result: only that it is mixed is remembered.
                         self.histograms[step] = Some(Box::new(HistogramFold::mixed()));
                         continue;
                     }

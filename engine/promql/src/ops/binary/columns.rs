@@ -1,4 +1,4 @@
-//! Arithmetic and comparison of floats by whole columns, where the pairs of series are the same at all steps.
+//! Arithmetic and comparison of floats column by column, for operands whose series match the same series at all steps.
 //!
 //! The twin is `vectors.rs`, which goes step by step and knows every case.
 
@@ -13,8 +13,8 @@ use crate::error::QueryError;
 use crate::frame::{Column, Frame, Row, label_bytes};
 use crate::operator::{for_operator, is_arithmetic};
 
-/// Evaluates the operator, or hands the operands back: when there are histograms or fill values, when a series might
-/// have several partners, or when two results might have equal labels. The result is in the order of the "many" side.
+/// Evaluates the operator. Returns the operands unchanged in an inner `Err` when there are histograms or fill values, when a
+/// series may match several, or when two results may have equal labels. The result is in the order of the "many" side.
 pub(super) fn eval(
     ctx: &Context<'_>,
     b: &Binary,
@@ -67,7 +67,7 @@ fn is_of_floats(op: BinaryOp) -> bool {
     is_arithmetic(op) || op.is_comparison()
 }
 
-/// The row of each signature, if no two rows share one.
+/// The row of each signature; `None` if two rows have the same.
 fn unique(signatures: &[usize], n_signatures: usize) -> Option<HashMap<usize, usize>> {
     let mut row_of = HashMap::with_capacity(signatures.len().min(n_signatures));
     for (row, signature) in signatures.iter().enumerate() {
@@ -93,7 +93,7 @@ fn combine(b: &Binary, column: &mut Column, other: &Column, swapped: bool) {
                 (true, true) => column.zip_floats(other, |v, o| bit(o, v)),
                 (false, false) => column.filter_floats(other, holds),
                 (false, true) => {
-                    // What a comparison keeps is its left operand.
+                    // A comparison keeps its left operand.
                     column.filter_floats(other, |v, o| holds(o, v));
                     column.zip_floats(other, |_, o| o);
                 }

@@ -1,4 +1,4 @@
-//! Which series of two vectors belong together: join signatures, found once per series.
+//! Which series of two vectors match: those with the same signature. Signatures are found once per series.
 
 use std::collections::HashMap;
 
@@ -11,12 +11,12 @@ use crate::frame::{Row, is_metadata, label_bytes};
 use crate::label_names::NameSet;
 use crate::operator::is_arithmetic;
 
-/// The labels that two series must share to match.
+/// The signature of a series: the labels that it must share with series of the other side to match them.
 pub(super) fn matching_labels(matching: &VectorMatching, labels: &Labels) -> Labels {
     shared_labels(matching.on, &NameSet::new(&matching.labels), labels)
 }
 
-/// The labels that are listed (`on`), or that are not.
+/// The labels that are listed (`on`), or those that are not (`ignoring`).
 fn shared_labels(on: bool, listed: &NameSet<'_>, labels: &Labels) -> Labels {
     if on {
         return Labels::from_sorted(labels.iter().filter(|(name, _)| listed.contains(name)));
@@ -24,7 +24,7 @@ fn shared_labels(on: bool, listed: &NameSet<'_>, labels: &Labels) -> Labels {
     Labels::from_sorted(labels.iter().filter(|(name, _)| *name != b"__name__" && !listed.contains(name)))
 }
 
-/// The labels of the result of a pair; `left` is of the side with many series.
+/// The labels of the result of two series; `left` are those of the side that may have many matching series.
 pub(super) fn result_labels(
     op: BinaryOp,
     drops_name: bool,
@@ -51,14 +51,14 @@ pub(super) fn result_labels(
     builder.finish()
 }
 
-/// Numbers signatures over both sides.
+/// Gives signatures numbers, the same for both sides.
 #[derive(Debug, Default)]
 pub(super) struct Signatures {
     at: HashMap<Labels, usize>,
 }
 
 impl Signatures {
-    /// The numbers of the rows' signatures.
+    /// The number of the signature of each row.
     pub(crate) fn of(
         &mut self,
         ctx: &Context<'_>,
@@ -81,7 +81,7 @@ impl Signatures {
         Ok(numbers)
     }
 
-    /// How many different ones there are.
+    /// How many different signatures there are.
     pub(crate) fn len(&self) -> usize {
         self.at.len()
     }

@@ -1,6 +1,6 @@
 //! A vector and a scalar. Upstream: `VectorscalarBinop` in `promql/engine.go`.
 
-use super::element::{self, Trouble};
+use super::element::{self, Issue};
 use crate::annotations::Notes;
 use crate::ast::{Binary, BinaryOp, PosRange};
 use crate::context::Context;
@@ -24,7 +24,7 @@ pub(super) fn eval(
         ctx.check_cancelled()?;
         let histograms = row.column.take_histograms();
         if !combine_floats(b, &mut row.column, scalar, swapped) && row.column.has_floats() {
-            Trouble::Types("float", "float").note(b.op, pos, &mut notes);
+            Issue::Types("float", "float").note(b.op, pos, &mut notes);
             row.column = Column::new(row.column.len());
         }
         for (step, h) in &histograms {
@@ -37,7 +37,7 @@ pub(super) fn eval(
                         row.column.set_histogram(step, h);
                     }
                 }
-                Err(trouble) => trouble.note(b.op, pos, &mut notes),
+                Err(issue) => issue.note(b.op, pos, &mut notes),
             }
         }
         if drops_name {
@@ -52,7 +52,7 @@ pub(super) fn eval(
     merge::equal_labels(frame)
 }
 
-/// Combines the floats of a column with one number a step; `false` when the operator does not take two floats.
+/// Combines the floats of a column with one number per step. Returns `false` when the operator does not take two floats.
 fn combine_floats(b: &Binary, column: &mut Column, numbers: &[f64], swapped: bool) -> bool {
     macro_rules! apply {
         (arithmetic, $f:expr) => {{

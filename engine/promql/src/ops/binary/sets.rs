@@ -1,4 +1,4 @@
-//! `and`, `or`, `unless`: by bitmaps of the steps at which a signature is present.
+//! `and`, `or`, `unless`, by bitmaps of the steps at which the series of a signature have samples.
 
 use super::matching::Signatures;
 use crate::ast::{Binary, BinaryOp};
@@ -47,7 +47,7 @@ fn presence(rows: &[Row], signatures: &[usize], n_signatures: usize) -> Vec<Vec<
     present
 }
 
-/// Keeps the samples at steps where the row's signature is present (`keep`), or where it is not.
+/// Keeps the samples at the steps at which the row's signature is present (`keep`), or at the others.
 fn mask(rows: &mut [Row], signatures: &[usize], present: &[Vec<u64>], keep: bool) {
     for (row, signature) in rows.iter_mut().zip(signatures) {
         row.column.mask(&present[*signature], keep);

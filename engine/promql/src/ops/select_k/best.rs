@@ -16,7 +16,7 @@ use crate::go_sort;
 use crate::ops::grouping::Grouper;
 use crate::ops::parameter::Parameter;
 
-/// `topk` or `bottomk` under way: takes rows one by one and holds only elements that may be among the best.
+/// `topk` or `bottomk` in progress: it takes rows one by one and holds only elements that are among the best so far.
 pub(crate) struct Best<'a> {
     ctx: &'a Context<'a>,
     op: AggregateOp,
@@ -29,7 +29,7 @@ pub(crate) struct Best<'a> {
     grouper: Grouper<'a>,
     /// By group.
     groups: Vec<Heaps>,
-    /// By row, if any of its elements was among the best at some time: labels, and whether the name is to be dropped.
+    /// By row, if any of its elements was taken by a heap: labels, and whether the name is to be dropped.
     rows: Vec<Option<(Labels, bool)>>,
     notes: Notes,
     failed: Option<QueryError>,

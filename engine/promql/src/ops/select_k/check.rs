@@ -6,7 +6,9 @@ use crate::error::QueryError;
 use crate::format::{general, sample_value};
 use crate::ops::parameter::Parameter;
 
-/// Checks the parameter; `false` when the result is empty at all steps.
+/// Checks the parameter, which stands at `param_pos`. Returns `false` when the result is empty at all steps.
+///
+/// Errors: [`QueryError::Execution`].
 pub(super) fn check(
     ctx: &Context<'_>,
     op: AggregateOp,

@@ -11,7 +11,7 @@ use crate::frame::{Frame, Row, Steps};
 use crate::ops::grouping::Grouper;
 use crate::ops::parameter::Parameter;
 
-/// `limitk` under way: takes rows one by one, no more than needed.
+/// `limitk` in progress: it takes rows one by one, no more than needed.
 pub(crate) struct First<'a> {
     ctx: &'a Context<'a>,
     steps: Steps,
@@ -29,7 +29,7 @@ pub(crate) struct First<'a> {
 impl<'a> First<'a> {
     /// Before the first row; `may_stop_early` says that rows may be left unread.
     ///
-    /// Errors: [`QueryError::Execution`] when the parameter, at `param_pos`, is no number of elements.
+    /// Errors: [`QueryError::Execution`] when the parameter, at `param_pos`, is not a number of elements.
     pub(crate) fn new(
         ctx: &'a Context<'a>,
         a: &'a Aggregate,
@@ -82,7 +82,7 @@ impl<'a> First<'a> {
         if stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Counts what is held; the first failure stays.
+    /// Counts what is held; keeps the first failure.
     fn hold(&mut self, samples: u64, bytes: u64) {
         if self.failed.is_none() {
             self.failed = self.ctx.held.add(samples, bytes).err();

@@ -1,5 +1,5 @@
-//! Binary heaps of elements whose root is the worst of them. Which of equal elements stays follows from the order of the
-//! operations, which is upstream's.
+//! Binary heaps of elements whose root is the worst element. Which of equal elements is kept depends on the order of
+//! operations, so it is upstream's.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use crate::ops::grouping::Grouper;
 pub(super) struct Heaps {
     topk: bool,
     pub(super) heaps: Vec<Vec<(usize, f64)>>,
-    /// Steps whose heaps are full, as a bitmap.
+    /// The steps whose heaps are full, as a bitmap.
     full: Vec<u64>,
-    /// What an element must be better than where the heap is full.
+    /// By step: the worst value of a full heap, which an element must beat to be taken.
     worst: Vec<f64>,
 }
 
 impl Heaps {
-    /// Empty heaps for so many elements at each step; those for none are full.
+    /// Empty heaps for `k_of` elements at each step. Heaps for 0 elements count as full.
     pub(super) fn new(k_of: &[usize], topk: bool) -> Heaps {
         let best = if topk { f64::INFINITY } else { f64::NEG_INFINITY };
         let is_full =
@@ -31,7 +31,7 @@ impl Heaps {
         }
     }
 
-    /// Offers the floats of row `i`; whether any was taken, and by how many elements the heaps grew.
+    /// Offers the floats of row `i`. Returns whether any was taken, and by how many elements the heaps grew.
     pub(super) fn offer(&mut self, i: usize, column: &Column, k_of: &[usize]) -> (bool, usize) {
         let (mut is_taken, mut grown) = (false, 0);
         for (start, word, floats) in column.float_words() {
@@ -61,8 +61,8 @@ impl Heaps {
     }
 }
 
-/// Upstream keeps what `limitk` and `limit_ratio` choose of a group in a heap too; its order shows where there is only
-/// one step.
+/// Brings the rows of each group into the order of a heap if there is only one step: upstream keeps the elements that
+/// `limitk` and `limit_ratio` choose in heaps too, and returns them in that order.
 pub(super) fn in_heap_order(frame: Frame, grouper: &mut Grouper, steps: &Steps) -> Frame {
     if steps.len != 1 {
         return frame;
@@ -81,12 +81,13 @@ pub(super) fn in_heap_order(frame: Frame, grouper: &mut Grouper, steps: &Steps) 
     Frame { rows: heaps.into_values().flatten().filter_map(|(i, _)| rows[i].take()).collect() }
 }
 
-/// Whether `a` is worse than `b`: it leaves the heap first. NaN is the worst.
+/// Whether `a` is worse than `b`, and so replaced before it. NaN is the worst.
 pub(super) fn less(a: f64, b: f64, topk: bool) -> bool {
     a.is_nan() || if topk { a < b } else { a > b }
 }
 
-/// Puts an element on a heap of at most `k`, or in the place of the worst if it is better; whether it did.
+/// Adds an element to a heap of at most `k` elements, or replaces the worst element by it if it is better. Returns whether
+/// it was taken.
 fn offer(heap: &mut Vec<(usize, f64)>, element: (usize, f64), k: usize, topk: bool) -> bool {
     if heap.len() < k {
         heap.push(element);

@@ -10,8 +10,8 @@ use crate::frame::{Frame, Row, Steps};
 use crate::ops::grouping::Grouper;
 use crate::ops::parameter::Parameter;
 
-/// Chooses elements of a vector. `topk`, `bottomk` and `limitk` come here too when their parameter selects nothing or is
-/// not a number, for their errors and empty results.
+/// Chooses elements of a vector. Also serves `topk`, `bottomk` and `limitk` when their parameter selects nothing or is NaN:
+/// then the result is empty, or an error.
 pub(crate) fn choose(
     ctx: &Context<'_>,
     a: &Aggregate,
@@ -28,7 +28,7 @@ pub(crate) fn choose(
     let mut kept = Kept::new(ctx, frame.rows.len(), steps)?;
     let mut order: Vec<usize> = (0..frame.rows.len()).collect();
     order.sort_by_key(|i| group_of[*i]);
-    let offsets: Vec<f64> = frame.rows.iter().map(offset).collect();
+    let hashes: Vec<f64> = frame.rows.iter().map(hash_share).collect();
     for step in 0..steps.len {
         ctx.check_cancelled()?;
         let ratio = param.values[step];
@@ -37,7 +37,7 @@ pub(crate) fn choose(
         }
         for i in &order {
             let Some(cell) = frame.rows[*i].column.get(step) else { continue };
-            if is_sampled(ratio.clamp(-1.0, 1.0), offsets[*i]) {
+            if is_sampled(ratio.clamp(-1.0, 1.0), hashes[*i]) {
                 kept.keep(*i, step, cell)?;
             }
         }
@@ -47,11 +47,11 @@ pub(crate) fn choose(
     Ok(in_heap_order(frame, &mut grouper, steps))
 }
 
-/// Where a series lies in [0, 1] by the hash of its labels.
-fn offset(row: &Row) -> f64 {
+/// The hash of a series' labels as a number in [0, 1].
+fn hash_share(row: &Row) -> f64 {
     row.labels.hash64() as f64 / u64::MAX as f64
 }
 
-fn is_sampled(ratio: f64, offset: f64) -> bool {
-    (ratio >= 0.0 && offset < ratio) || (ratio < 0.0 && offset >= 1.0 + ratio)
+fn is_sampled(ratio: f64, hash: f64) -> bool {
+    (ratio >= 0.0 && hash < ratio) || (ratio < 0.0 && hash >= 1.0 + ratio)
 }

@@ -8,7 +8,7 @@ use crate::math;
 use crate::parse::token::{Keyword, Token, TokenKind};
 use crate::value_type::ValueType;
 
-/// Which of two modifiers of selectors.
+/// A modifier that extends the windows of a selector.
 #[derive(Clone, Copy, PartialEq)]
 enum Extension {
     Anchored,

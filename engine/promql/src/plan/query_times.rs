@@ -1,11 +1,11 @@
-//! `start()`, `end()`, `range()` and `step()` become numbers: those of the outer query, everywhere.
+//! `start()`, `end()`, `range()` and `step()` are replaced by numbers: those of the outer query, inside subqueries too.
 
 use crate::ast::{Expr, NodeId, NodeKind};
 use crate::func::Func;
 use crate::options::TimeParams;
 
 /// Replaces the calls in place.
-pub(super) fn fold_context_calls(expr: &mut Expr, params: &TimeParams) {
+pub(super) fn resolve(expr: &mut Expr, params: &TimeParams) {
     let (start, end) = (params.start.0, params.end.0);
     for i in 0..expr.nodes().len() {
         let id = NodeId(i as u32);

@@ -1,4 +1,4 @@
-//! What each selector needs from storage: its matchers, its range, and what the selection is for.
+//! The selections of a query: for each selector its matchers, its range, and what it is for.
 //!
 //! Upstream: `populateSeries` and `getTimeRangesForSelector` in `promql/engine.go`, `infoSelectHints` in `promql/info.go`.
 
@@ -13,41 +13,41 @@ use crate::error::QueryError;
 use crate::func::Func;
 use crate::stack::with_room;
 
-/// Fills in the selections in the order in which upstream makes them: depth first.
+/// Fills in the selections, depth first as upstream does.
 ///
 /// Errors: [`QueryError::Cancelled`].
 pub(super) fn collect(prepared: &mut Prepared, cancelled: &AtomicBool) -> Result<(), QueryError> {
     let root = prepared.expr.root();
-    let around = Around::root(prepared);
-    visit(prepared, root, &around, cancelled).map(drop)
+    let enclosing = Enclosing::root(prepared);
+    visit(prepared, root, &enclosing, cancelled).map(drop)
 }
 
 /// `@` and offset of a selector.
 pub(crate) type Modifiers = (AtModifier, i64);
 
-/// What the nodes around a selector say about it, gathered on the way down.
+/// What the nodes around a selector mean for it, collected on the way down the tree.
 #[derive(Clone, Copy)]
-struct Around {
-    /// The nearest node around.
+struct Enclosing {
+    /// The parent node.
     parent: Option<NodeId>,
-    /// The first and last time of evaluation, before the subqueries below the last fixed one.
+    /// The first and last step of the query, or the fixed time of the nearest subquery around that has one.
     start: i64,
     end: i64,
-    /// The offsets and ranges of these subqueries.
+    /// The sums of the offsets and ranges of the subqueries around, up to and including that one.
     offset: i64,
     range: i64,
-    /// The nearest function or aggregation; empty behind a binary operator.
+    /// The nearest function or aggregation; empty if a binary operator is nearer.
     func: &'static str,
-    /// Whether count, sum or average of histograms is asked for.
+    /// Whether a function around uses only count and sum of histograms.
     is_statistic: bool,
-    /// Whether the buckets of histograms are needed all the same.
+    /// Whether another node around needs the buckets of histograms all the same.
     needs_buckets: bool,
 }
 
-impl Around {
-    fn root(prepared: &Prepared) -> Around {
+impl Enclosing {
+    fn root(prepared: &Prepared) -> Enclosing {
         let params = &prepared.params;
-        Around {
+        Enclosing {
             parent: None,
             start: params.start.0,
             end: params.end.0,
@@ -59,32 +59,32 @@ impl Around {
         }
     }
 
-    /// What the children of a node have around them.
-    fn below(self, prepared: &Prepared, id: NodeId) -> Around {
-        let mut around = Around { parent: Some(id), ..self };
+    /// What the nodes around mean for the children of a node.
+    fn below(self, prepared: &Prepared, id: NodeId) -> Enclosing {
+        let mut enclosing = Enclosing { parent: Some(id), ..self };
         match &prepared.expr[id].kind {
-            NodeKind::Subquery(s) => around.enter_subquery(s),
-            NodeKind::Aggregate(a) => around.func = a.op.as_str(),
+            NodeKind::Subquery(s) => enclosing.enter_subquery(s),
+            NodeKind::Aggregate(a) => enclosing.func = a.op.as_str(),
             NodeKind::Call(c) => {
-                around.func = c.func.name();
+                enclosing.func = c.func.name();
                 // Upstream: `detectHistogramStatsDecoding`.
                 match c.func {
                     Func::HistogramCount | Func::HistogramSum | Func::HistogramAvg => {
-                        around.is_statistic = true
+                        enclosing.is_statistic = true
                     }
                     Func::HistogramQuantile | Func::HistogramQuantiles | Func::HistogramFraction => {
-                        around.needs_buckets = true;
+                        enclosing.needs_buckets = true;
                     }
                     _ => {}
                 }
             }
             NodeKind::Binary(b) => {
-                around.func = "";
-                around.needs_buckets |= matches!(b.op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
+                enclosing.func = "";
+                enclosing.needs_buckets |= matches!(b.op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
             }
             _ => {}
         }
-        around
+        enclosing
     }
 
     fn enter_subquery(&mut self, s: &Subquery) {
@@ -109,32 +109,33 @@ impl Around {
     }
 }
 
-/// Collects what is read below and with a node; gives the modifiers with which `info` around it reads info series:
-/// those of the first vector selector, with the offsets of the subqueries around it up to the first `@`.
+/// Collects the selections of a node and of all nodes below it. Returns the modifiers with which a call of `info` around it
+/// reads info series: those of the first vector selector, with the offsets of the subqueries around that one up to the
+/// first `@`.
 fn visit(
     prepared: &mut Prepared,
     id: NodeId,
-    around: &Around,
+    enclosing: &Enclosing,
     cancelled: &AtomicBool,
 ) -> Result<Option<Modifiers>, QueryError> {
     if cancelled.load(Ordering::Relaxed) {
         return Err(QueryError::Cancelled);
     }
-    with_room(|| visit_here(prepared, id, around, cancelled))
+    with_room(|| visit_here(prepared, id, enclosing, cancelled))
 }
 
 fn visit_here(
     prepared: &mut Prepared,
     id: NodeId,
-    around: &Around,
+    enclosing: &Enclosing,
     cancelled: &AtomicBool,
 ) -> Result<Option<Modifiers>, QueryError> {
-    let below = around.below(prepared, id);
+    let below = enclosing.below(prepared, id);
     match &prepared.expr[id].kind {
         NodeKind::Vector(s) => {
             let modifiers = (s.at, s.offset_ms);
-            let spec = selector_spec(prepared, s, around);
-            if around.is_statistic && !around.needs_buckets {
+            let spec = selector_spec(prepared, s, enclosing);
+            if enclosing.is_statistic && !enclosing.needs_buckets {
                 prepared.stats_only.insert(id);
             }
             push(prepared, id, spec);
@@ -144,7 +145,7 @@ fn visit_here(
             let (first, second) = (call.args[0], call.args.get(1).copied());
             let modifiers = visit(prepared, first, &below, cancelled)?;
             let used = modifiers.unwrap_or_default();
-            let spec = info_spec(prepared, used, second, around);
+            let spec = info_spec(prepared, used, second, enclosing);
             prepared.info_modifiers.insert(id, used);
             push(prepared, id, spec);
             let bare = |id| &prepared.expr[prepared.expr.unparen(strip(&prepared.expr, id))].kind;
@@ -176,10 +177,10 @@ fn push(prepared: &mut Prepared, id: NodeId, spec: SelectSpec) {
     prepared.selects.push(spec);
 }
 
-fn selector_spec(prepared: &Prepared, s: &VectorSelector, around: &Around) -> SelectSpec {
+fn selector_spec(prepared: &Prepared, s: &VectorSelector, enclosing: &Enclosing) -> SelectSpec {
     let lookback = prepared.options.lookback_delta_ms;
-    let parent = around.parent.map(|parent| &prepared.expr[parent].kind);
-    let (mut start, mut end) = around.times(s.at);
+    let parent = enclosing.parent.map(|parent| &prepared.expr[parent].kind);
+    let (mut start, mut end) = enclosing.times(s.at);
     let mut range_ms = 0;
     if let Some(NodeKind::Matrix(m)) = parent {
         range_ms = m.range_ms;
@@ -197,18 +198,19 @@ fn selector_spec(prepared: &Prepared, s: &VectorSelector, around: &Around) -> Se
     SelectSpec {
         matchers: s.matchers.clone(),
         range: TimeRange::new(start, end),
-        hints: SelectHints { func: around.func.to_owned(), range_ms },
+        hints: SelectHints { func: enclosing.func.to_owned(), range_ms },
     }
 }
 
-/// The selection of info series. The values of identifying labels are not known yet, so it is not bound to them.
+/// The selection of info series. It selects by the given matchers only, since the values of the identifying labels are not
+/// known before evaluation.
 fn info_spec(
     prepared: &Prepared,
     (at, offset): Modifiers,
     selector: Option<NodeId>,
-    around: &Around,
+    enclosing: &Enclosing,
 ) -> SelectSpec {
-    let (start, end) = around.times(at);
+    let (start, end) = enclosing.times(at);
     let start = start.saturating_sub(prepared.options.lookback_delta_ms.saturating_sub(1));
     let (start, end) = (start.saturating_sub(offset), end.saturating_sub(offset));
     SelectSpec {
@@ -218,7 +220,7 @@ fn info_spec(
     }
 }
 
-/// The matchers of info series: those given, with a name matcher that selects something.
+/// The matchers of info series: those given, and a matcher on the name unless one of them selects names.
 pub(crate) fn info_matchers(expr: &Expr, selector: Option<NodeId>) -> Vec<Matcher> {
     let mut matchers = Vec::new();
     if let Some(NodeKind::Vector(s)) = selector.map(|id| &expr[expr.unparen(strip(expr, id))].kind) {
