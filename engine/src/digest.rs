@@ -193,5 +193,5 @@ impl Hashes {
 }
 
 fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    const_hex::encode(hash.finalize())
 }
