@@ -197,7 +197,7 @@ impl Select {
             self.phase = Phase::Plan(planning);
             return Ok(Some(Step::Fetch(Vec::new())));
         }
-        let plan = planning.finish(&self.header, &self.request.matchers, 0, 0);
+        let plan = planning.finish(&self.header, 0);
         let plan = plan.map_err(BlockError::index(self.block))?;
         let ranges: Vec<FileRange> = plan.ranges().iter().map(index_range).collect();
         self.phase = Phase::Postings(plan);

@@ -1,6 +1,4 @@
-//! Golden blocks and bytes for tests: finds them beside the project, makes synthetic ones, holds naive models.
-
-pub mod synthetic;
+//! Golden blocks and bytes for tests: finds them beside the project, holds naive models.
 
 use std::path::{Path, PathBuf};
 

@@ -76,7 +76,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tithon-testdata", &[]),
     (
         "tithon-benches",
-        &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql", "tithon-testdata"],
+        &[
+            "tithon-chunks",
+            "tithon-index",
+            "tithon-engine",
+            "tithon-promql",
+            "tithon-synthetic",
+            "tithon-testdata",
+        ],
     ),
     ("tithon-fuzz", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql"]),
 ];

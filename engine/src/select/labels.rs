@@ -82,9 +82,7 @@ impl LabelSelect {
                         self.phase = Phase::Plan(planning);
                         return Ok(LabelStep::Fetch(Vec::new()));
                     }
-                    let plan = planning
-                        .finish(&self.header, &self.request.matchers, 0, 0)
-                        .map_err(BlockError::index(self.block))?;
+                    let plan = planning.finish(&self.header, 0).map_err(BlockError::index(self.block))?;
                     let ranges: Vec<FileRange> = plan.ranges().iter().map(index_range).collect();
                     self.phase = Phase::Postings(plan);
                     if !ranges.is_empty() {

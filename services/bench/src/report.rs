@@ -12,6 +12,8 @@ use crate::proc;
 use crate::run::{Measured, Run, Verdict};
 use crate::subject::Subject;
 
+/// The kernel counts processor time in hundredths of a second: ratios of less than this say nothing.
+const CPU_SECONDS_MIN: f64 = 0.05;
 /// Runs beside so many busy processors are marked.
 const FOREIGN_LOAD_MAX: f64 = 0.3;
 
@@ -106,47 +108,52 @@ struct Column {
     name: &'static str,
     of: fn(&Run) -> Option<f64>,
     print: fn(f64) -> String,
-    /// Whether the ratio to the first subject is worth a place.
-    ratio: bool,
+    /// Whether the ratio to the first subject is shown: of numbers from this one on, smaller ones are too coarse.
+    ratio_from: Option<f64>,
 }
 
 /// The numbers beside the wall time.
 const COLUMNS: [Column; 10] = [
-    Column { name: "p99", of: |run| run.p99, print: seconds, ratio: false },
-    Column { name: "CPU", of: |run| Some(run.cpu), print: seconds, ratio: true },
-    Column { name: "peak", of: |run| Some(run.peak_bytes as f64), print: mib, ratio: true },
-    Column { name: "resident", of: |run| run.resident_bytes.map(|n| n as f64), print: mib, ratio: false },
-    Column { name: "first byte", of: |run| run.first_byte, print: seconds, ratio: false },
-    Column { name: "answer", of: |run| run.bytes.map(|n| n as f64), print: bytes, ratio: false },
-    Column { name: "calls/s", of: |run| run.calls_per_second, print: |n| format!("{n:.0}"), ratio: false },
+    Column { name: "p99", of: |run| run.p99, print: seconds, ratio_from: None },
+    Column { name: "CPU", of: |run| Some(run.cpu), print: cpu_seconds, ratio_from: Some(CPU_SECONDS_MIN) },
+    Column { name: "peak", of: |run| Some(run.peak_bytes as f64), print: mib, ratio_from: Some(0.0) },
+    Column { name: "resident", of: |run| run.resident_bytes.map(|n| n as f64), print: mib, ratio_from: None },
+    Column { name: "first byte", of: |run| run.first_byte, print: seconds, ratio_from: None },
+    Column { name: "answer", of: |run| run.bytes.map(|n| n as f64), print: bytes, ratio_from: None },
+    Column {
+        name: "calls/s",
+        of: |run| run.calls_per_second,
+        print: |n| format!("{n:.0}"),
+        ratio_from: None,
+    },
     Column {
         name: "files open",
         of: |run| Some(run.descriptors as f64),
         print: |n| format!("{n:.0}"),
-        ratio: false,
+        ratio_from: None,
     },
     Column {
         name: "bucket requests",
         of: |run| run.bucket_requests.map(|n| n as f64),
         print: |n| format!("{n:.0}"),
-        ratio: false,
+        ratio_from: None,
     },
     Column {
         name: "files",
         of: |run| run.files.map(|n| n as f64),
         print: |n| format!("{n:.0}"),
-        ratio: false,
+        ratio_from: None,
     },
 ];
 
-/// What a subject's number is to the first subject's: the first one's own number is 1.
-fn ratio(case: &CaseReport, measured: &Measured, of: impl Fn(&Run) -> Option<f64>) -> Option<f64> {
+/// How many times the first subject's number this one is; nothing for the first subject itself, and for numbers below `from`.
+fn ratio(case: &CaseReport, measured: &Measured, of: impl Fn(&Run) -> Option<f64>, from: f64) -> Option<f64> {
     let reference = case.measured.first()?;
     if std::ptr::eq(reference, measured) {
         return None;
     }
     let (mine, theirs) = (measured.median(&of)?, reference.median(&of)?);
-    (theirs > 0.0).then_some(mine / theirs)
+    (theirs > 0.0 && theirs.min(mine) >= from).then_some(mine / theirs)
 }
 
 fn seconds(s: f64) -> String {
@@ -157,6 +164,10 @@ fn seconds(s: f64) -> String {
     } else {
         format!("{:.2} ms", s * 1e3)
     }
+}
+
+fn cpu_seconds(s: f64) -> String {
+    format!("{s:.2} s")
 }
 
 fn mib(n: f64) -> String {

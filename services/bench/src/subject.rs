@@ -92,7 +92,7 @@ impl Subject {
                 return Err(refuse(reason));
             }
         };
-        let version = line.split_once(" (").map_or(line, |(version, _)| version).to_owned();
+        let version = line.chars().take(120).collect();
         Ok(Subject { name: arg.name.clone(), program, kind, version })
     }
 
@@ -118,6 +118,8 @@ impl Subject {
                 "--log.level=warn".to_owned(),
                 format!("--endpoint=127.0.0.1:{store}"),
                 "--query.replica-label=replica".to_owned(),
+                // Not a replica, but a Prometheus server does not have this label in its answers either.
+                "--query.replica-label=cluster".to_owned(),
                 format!("--grpc-address=127.0.0.1:{grpc}"),
                 format!("--http-address=127.0.0.1:{http}"),
             ]
@@ -136,23 +138,6 @@ impl Subject {
         ];
         args.extend(own.iter().map(|flag| (*flag).to_owned()));
         self.is_thanos_like().then_some(args)
-    }
-
-    /// One iteration of downsampling alone: Thanos has a tool for it, our compactor does nothing else where nothing is to
-    /// be merged.
-    pub(crate) fn downsample(&self, config: &Path, data: &Path, http: u16) -> Option<Vec<String>> {
-        if self.kind != Kind::Thanos {
-            return self.compact(config, data, http, &[]);
-        }
-        Some(vec![
-            "tools".to_owned(),
-            "bucket".to_owned(),
-            "downsample".to_owned(),
-            "--log.level=warn".to_owned(),
-            format!("--objstore.config-file={}", config.display()),
-            format!("--data-dir={}", data.display()),
-            format!("--http-address=127.0.0.1:{http}"),
-        ])
     }
 
     /// A Prometheus server over blocks of its own, which it neither merges nor deletes.

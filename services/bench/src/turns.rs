@@ -76,7 +76,9 @@ pub(crate) fn take_turns(
 /// Compares the answers of one round with the first one of it.
 fn judge(all: &mut [Measured], answers: &[Option<Answer>]) {
     let mut given = answers.iter().enumerate().filter_map(|(i, answer)| Some((i, answer.as_ref()?)));
-    let Some((_, reference)) = given.next() else { return };
+    let Some((_, reference)) = given.next().filter(|(_, answer)| !matches!(answer, Answer::Nothing)) else {
+        return;
+    };
     for (i, answer) in given {
         let verdict = match reference.difference(answer) {
             None => Verdict::Same,
@@ -129,7 +131,7 @@ mod tests {
         let mut order = Vec::new();
         let all = take_turns(&names(), rounds(2, FirstRound::Apart), |subject, round| {
             order.push((round, subject));
-            Ok((Run { wall: round as f64, ..Run::default() }, Answer::Nothing))
+            Ok((Run { wall: round as f64, ..Run::default() }, Answer::Values(Vec::new())))
         });
         assert_eq!(order, [(0, 0), (0, 1), (1, 1), (1, 0), (2, 0), (2, 1)]);
         assert_eq!(all[0].first.map(|run| run.wall), Some(0.0));

@@ -1,5 +1,6 @@
-//! `bench downsample`: one iteration that makes coarser blocks. Thanos's own limits hold: 5 minutes are made of blocks of 40
-//! hours and more, an hour of blocks of 10 days and more.
+//! `bench downsample`: one iteration of a compactor that has nothing to merge and makes coarser blocks (Thanos's tool
+//! `bucket downsample` does the same, but does not end by itself). Thanos's own limits hold: 5 minutes are made of blocks of
+//! 40 hours and more, an hour of blocks of 10 days and more.
 
 use std::path::{Path, PathBuf};
 
@@ -47,8 +48,8 @@ pub(crate) fn downsample(session: &mut Session) -> Result<(), BenchError> {
             _ => five_minutes(session, &fortnight)?,
         };
         let args =
-            |subject: &Subject, config: &Path, data: &Path, port| subject.downsample(config, data, port);
-        let lacks = "a tool that downsamples buckets";
+            |subject: &Subject, config: &Path, data: &Path, port| subject.compact(config, data, port, &[]);
+        let lacks = "a compactor of buckets";
         measure(session, &OneShot { name, what, bucket: &bucket, args: &args, lacks, samples })?;
     }
     Ok(())

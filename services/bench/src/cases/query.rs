@@ -61,7 +61,7 @@ fn run(
     let mut probe = Serializer::new(String::new());
     probe.append_pair("query", "count(up)");
     probe.append_pair("time", &((data.start_ms + data.range_ms / 2) / 1000).to_string());
-    let setup = Setup::Query { bucket: &bucket, transport, probe: probe.finish() };
+    let setup = Setup::Query { bucket: &bucket, transport, probe: probe.finish(), replicas: data.replicas };
     measure(session, &setup, cases, flags.call.repeat)
 }
 
@@ -80,7 +80,7 @@ fn single_cases(flags: &QueryFlags, data: &Data) -> Result<Vec<ServerCase>, Benc
         let (end, length) = ((data.start_ms + data.range_ms) / 1000, steps * STEP_S);
         let expression = (*expression).to_owned();
         ServerCase {
-            name: format!("query/{name}"),
+            name: format!("query-small/{name}"),
             what: format!("{expression}, {calls} calls"),
             // The range moves by a second from call to call.
             request: Box::new(move |n| {
@@ -97,7 +97,7 @@ fn deduplicated_cases(flags: &QueryFlags, data: &Data) -> Result<Vec<ServerCase>
     let pace = pace(&flags.call)?;
     let wanted = EXPRESSIONS.iter().filter(|(name, _)| DEDUPLICATED.contains(name));
     let case =
-        |(name, e): &(&str, &str)| case(format!("query/replicas-{name}"), e, flags.instant, data, pace);
+        |(name, e): &(&str, &str)| case(format!("query-replicas/{name}"), e, flags.instant, data, pace);
     Ok(wanted.map(case).collect())
 }
 

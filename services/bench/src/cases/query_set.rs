@@ -56,7 +56,7 @@ pub(super) const DEDUPLICATED: [&str; 8] = [
 
 /// Small answers, about 1, 10 and 50 kB: name, expression, and length of the range in steps.
 pub(super) const SMALL: [(&str, &str, i64); 3] = [
-    ("small-1kB", "sum(rate(apiserver_request_total{code=\"500\"}[5m]))", 40),
-    ("small-10kB", "sum by (namespace) (rate(container_cpu_usage_seconds_total[5m]))", 40),
-    ("small-50kB", "sum by (job) (rate(container_cpu_usage_seconds_total[5m]))", 40),
+    ("1kB", "sum(rate(apiserver_request_total{code=\"500\"}[5m]))", 40),
+    ("10kB", "sum by (namespace) (rate(container_cpu_usage_seconds_total[5m]))", 40),
+    ("50kB", "sum by (job) (rate(container_cpu_usage_seconds_total[5m]))", 40),
 ];

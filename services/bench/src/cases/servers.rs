@@ -13,6 +13,7 @@ use crate::run::{Failure, Run};
 use crate::server::Server;
 use crate::session::Session;
 use crate::store_client::StoreConnection;
+use crate::subject::Kind;
 use crate::turns::{FirstRound, take_turns};
 
 /// A case that asks servers.
@@ -36,7 +37,7 @@ pub(super) enum Setup<'a> {
     /// A store gateway over the bucket.
     Store { bucket: &'a Path },
     /// A querier over a store gateway over the bucket, or a Prometheus server over copies of its blocks.
-    Query { bucket: &'a Path, transport: Transport, probe: String },
+    Query { bucket: &'a Path, transport: Transport, probe: String, replicas: u8 },
 }
 
 /// Measures the cases, all subjects over the same data.
@@ -110,7 +111,10 @@ fn start(session: &Session, runtime: &Runtime, setup: &Setup<'_>, i: usize) -> R
     };
     let config = session.scratch.bucket_config("bucket", bucket).map_err(prepare)?;
     let servers = match setup {
-        Setup::Query { .. } if subject.prometheus(&config, &data, 0).is_some() => {
+        Setup::Query { replicas: 2.., .. } if subject.kind == Kind::Prometheus => {
+            return Err(Failure::Lacks("deduplication of replicas"));
+        }
+        Setup::Query { .. } if subject.kind == Kind::Prometheus => {
             crate::folder::copy_blocks(bucket, &data).map_err(prepare)?;
             vec![Server::prometheus(subject, &data, session.limit)?]
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write, stdout};
 
-use super::{CaseReport, Head, mib, notes, ratio, seconds};
+use super::{CPU_SECONDS_MIN, CaseReport, Head, cpu_seconds, mib, notes, ratio, seconds};
 use crate::run::{Measured, Run, Verdict};
 
 const STYLE: &str = "\
@@ -53,9 +53,10 @@ fn section(case: &CaseReport, page: &mut String) -> std::fmt::Result {
     for (i, measured) in case.measured.iter().enumerate() {
         write!(page, "<tr><td class=n>{}", escape(&measured.subject))?;
         let colour = i % 4;
-        bar(case, measured, colour, |run| run.wall, seconds, page)?;
-        bar(case, measured, colour, |run| run.cpu, seconds, page)?;
-        bar(case, measured, colour, |run| run.peak_bytes as f64, mib, page)?;
+        let case_of = (case, measured);
+        bar(case_of, colour, |run| run.wall, seconds, 0.0, page)?;
+        bar(case_of, colour, |run| run.cpu, cpu_seconds, CPU_SECONDS_MIN, page)?;
+        bar(case_of, colour, |run| run.peak_bytes as f64, mib, 0.0, page)?;
         match (&measured.failure, &measured.answer) {
             (None, Verdict::Same) => page.push_str("<td class=r>same answer"),
             _ => page.push_str("<td>"),
@@ -74,11 +75,11 @@ fn section(case: &CaseReport, page: &mut String) -> std::fmt::Result {
 
 /// A bar as long as the number is, beside the largest one of the case.
 fn bar(
-    case: &CaseReport,
-    measured: &Measured,
+    (case, measured): (&CaseReport, &Measured),
     colour: usize,
     of: fn(&Run) -> f64,
     print: fn(f64) -> String,
+    ratio_from: f64,
     page: &mut String,
 ) -> std::fmt::Result {
     let value = |measured: &Measured| measured.median(|run| Some(of(run)));
@@ -93,7 +94,7 @@ fn bar(
         "<td class=v><span class=\"b s{colour}\" style=\"width:{width:.1}%\"></span>{}",
         print(value)
     )?;
-    if let Some(ratio) = ratio(case, measured, |run| Some(of(run))) {
+    if let Some(ratio) = ratio(case, measured, |run| Some(of(run)), ratio_from) {
         write!(page, " <span class=r>{ratio:.1}x</span>")?;
     }
     Ok(())

@@ -56,7 +56,7 @@ pub(super) fn print(head: Option<&Head>, case: &CaseReport) -> io::Result<()> {
 fn row<'a>(case: &'a CaseReport, measured: &'a Measured) -> Row<'a> {
     let median = |of: fn(&Run) -> Option<f64>| measured.median(of);
     let wall = median(|run| Some(run.wall));
-    let compared = ratio(case, measured, |run| Some(run.wall));
+    let compared = ratio(case, measured, |run| Some(run.wall), 0.0);
     let range = measured.wall_range();
     Row {
         bench: format!("{}/{}", case.name, measured.subject),

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write, stdout};
 
-use comfy_table::{Cell, CellAlignment, Color, Table, presets};
+use comfy_table::{Cell, CellAlignment, Color, LineStyle, Table, presets};
 
 use super::{COLUMNS, CaseReport, Column, Head, notes, ratio, seconds};
 use crate::run::{Measured, Verdict};
@@ -13,13 +13,13 @@ pub(super) fn print(head: &Head, cases: &[CaseReport]) -> io::Result<()> {
     let has_first = cases.iter().flat_map(|case| &case.measured).any(|measured| measured.first.is_some());
     let has_rate = cases.iter().any(|case| case.samples.is_some());
     let mut table = Table::new();
-    table.load_style(presets::ASCII_HORIZONTAL_ONLY);
+    table.load_style(presets::ASCII_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
     let mut names = vec!["case", "subject", "time", "range", ""];
     names.extend(has_rate.then_some("M samples/s"));
     names.extend(has_first.then_some("first"));
     for column in &columns {
         names.push(column.name);
-        names.extend(column.ratio.then_some(""));
+        names.extend(column.ratio_from.map(|_| ""));
     }
     names.push("answer is");
     table.set_header(names);
@@ -58,7 +58,7 @@ fn row(
     cells.push(number(wall.map(seconds)));
     let range = measured.wall_range().filter(|_| measured.runs.len() > 1);
     cells.push(number(range.map(|(low, high)| format!("{} to {}", seconds(low), seconds(high)))));
-    cells.push(times(ratio(case, measured, |run| Some(run.wall))));
+    cells.push(times(ratio(case, measured, |run| Some(run.wall), 0.0)));
     if has_rate {
         let rate = case.samples.zip(wall).map(|(samples, wall)| format!("{:.1}", samples / wall / 1e6));
         cells.push(number(rate));
@@ -68,8 +68,8 @@ fn row(
     }
     for column in columns {
         cells.push(number(measured.median(column.of).map(column.print)));
-        if column.ratio {
-            cells.push(times(ratio(case, measured, column.of)));
+        if let Some(from) = column.ratio_from {
+            cells.push(times(ratio(case, measured, column.of, from)));
         }
     }
     cells.push(verdict(measured));
