@@ -27,7 +27,7 @@ pub(crate) struct Inner {
     pub(crate) cpu: Cpu,
     pub(crate) metrics: CompactMetrics,
     pub(crate) shutdown: Shutdown,
-    /// Metas that were read; held while the bucket is looked through.
+    /// Metas that were read; locked during a sync.
     pub(crate) seen: tokio::sync::Mutex<Seen>,
     /// Blocks that a merge or a downsampling reads just now.
     pub(crate) busy: Busy,
@@ -49,8 +49,8 @@ pub(crate) enum ExcludedFrom {
 }
 
 impl Compactor {
-    /// A compactor that has not looked at the bucket yet. `shutdown` ends it between two steps; work that was begun on the
-    /// CPU is carried to its end. `alone` says that no store in this process counts the looks at the bucket.
+    /// A compactor that has not synced yet. `shutdown` ends it between two steps; work that was begun on the
+    /// CPU is carried to its end. `alone` says that no store in this process counts syncs.
     pub fn new(
         bucket: Bucket,
         options: CompactorOptions,
@@ -124,7 +124,7 @@ impl Compactor {
 
     async fn write_mark(&self, mark: Mark) -> Result<bool, CompactError> {
         let (block, kind, reason) = (mark.block, mark.kind, mark.reason.clone());
-        // A mark is written to its end even if the caller goes away: half the sources marked is worse than all.
+        // The mark is written to its end even if the caller is dropped: half of the sources marked is worse than all.
         let bucket = self.inner.bucket.clone();
         let written = tokio::spawn(async move { bucket.put_mark(&mark).await });
         let written = written.await.map_err(|e| tithon_runtime::RuntimeError::Panic(e.to_string()))??;

@@ -1,4 +1,4 @@
-//! All merges that are due, group by group. A group goes on by itself until nothing is left to do in it; there is no
+//! All merges that are due, group by group. Each group goes on until nothing is left to do in it, without
 //! waiting for the others.
 
 use std::collections::{HashMap, HashSet};
@@ -24,7 +24,7 @@ struct Work<'w> {
     group: Group,
     /// Not to be merged, for whatever reason.
     excluded: HashSet<BlockId>,
-    /// Sizes that metas do not tell.
+    /// Sizes of indexes that metas do not have.
     index_bytes: HashMap<BlockId, u64>,
     /// Set when a merge makes shards.
     cut: &'w AtomicBool,
@@ -119,7 +119,7 @@ impl Compactor {
             Err(error) => error,
         };
         CompactMetrics::count(&self.inner.metrics.compaction_failures, work.group.resolution_ms);
-        // The other groups may need the room. What cannot be removed is tried again with the next iteration.
+        // Other groups may need the space. What cannot be removed now is removed by the next iteration.
         let _ = tokio::fs::remove_dir_all(self.merge_dir().join(&work.group.key)).await;
         match error {
             Obstacle::Damaged { block, reason, error } => {
@@ -151,8 +151,8 @@ impl Compactor {
         work.group.blocks.sort_by_key(|block| (block.min_time, block.ulid));
     }
 
-    /// Nothing was left of a plan: blocks that never had a sample go; the others are left alone, for their metas promise
-    /// samples that no block holds now.
+    /// A merge had no samples left: marks the blocks that never had a sample, and leaves the others alone, as their metas
+    /// promise samples that no other block holds.
     async fn drop_empty(&self, work: &mut Work<'_>, plan: &[BlockMeta]) {
         for block in plan {
             if block.stats.num_samples > 0 {
@@ -231,7 +231,7 @@ impl Work<'_> {
         }
     }
 
-    /// Leaves blocks out until the next look at the bucket.
+    /// Leaves blocks out until the next sync.
     fn leave_out_for_now(&mut self, blocks: impl IntoIterator<Item = BlockId>, what: &str) {
         for block in blocks {
             self.excluded.insert(block);

@@ -117,7 +117,7 @@ impl Compactor {
 
     /// Finds the block that a failed merge failed on.
     pub(crate) async fn blame(&self, error: CompactError, plan: &[BlockMeta], dir: &Path) -> Obstacle {
-        // Reading the blocks one by one shows which of them makes us panic.
+        // Reading the blocks one by one shows which of them causes the panic.
         let panicked = matches!(error, CompactError::Runtime(RuntimeError::Panic(_)));
         if error.is_transient() && !panicked {
             return Obstacle::transient(error);

@@ -153,16 +153,16 @@ impl CompactMetrics {
         self.blocks_marked.get_or_create(&[("marker", kind.file().to_owned()), ("reason", reason)]).inc();
     }
 
-    /// Registers everything; `alone` says that no store in this process counts the looks at the bucket.
+    /// Registers everything; `alone` says that no store in this process counts syncs.
     pub(crate) fn register(&self, metrics: &Metrics, alone: bool) {
         self.register_cleaning(metrics);
         self.register_work(metrics);
         self.register_todo(metrics);
         if alone {
-            add(metrics, "thanos_blocks_meta_syncs", "Looks at the bucket", &self.syncs);
-            let help = "Looks at the bucket that failed";
+            add(metrics, "thanos_blocks_meta_syncs", "Synchronisations with the bucket", &self.syncs);
+            let help = "Synchronisations with the bucket that failed";
             add(metrics, "thanos_blocks_meta_sync_failures", help, &self.sync_failures);
-            let help = "How long looks at the bucket took";
+            let help = "Duration of synchronisations with the bucket";
             add(metrics, "thanos_blocks_meta_sync_duration_seconds", help, &self.sync_seconds);
             add(metrics, "thanos_blocks_meta_synced", "Blocks by state", &self.metas_synced);
             let help = "Blocks whose labels were changed when they were read";

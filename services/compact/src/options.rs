@@ -20,15 +20,15 @@ pub struct CompactorOptions {
     pub downsampling: bool,
     /// Time after its upload during which a block of another writer is left alone.
     pub consistency_delay: Duration,
-    /// From the mark to the deletion of a block.
+    /// Time from the mark to the deletion of a block.
     pub delete_delay: Duration,
     /// Age of the last change from which a block without meta.json is deleted.
     pub partial_age: Duration,
     /// How long blocks are kept.
     pub retention: Retention,
-    /// Labels that tell replicas apart, ascending; taken off before blocks are grouped.
+    /// Labels that tell replicas apart, ascending; removed before blocks are grouped.
     pub replica_labels: Vec<String>,
-    /// Labels taken off before [`CompactorOptions::shard_rules`] are applied.
+    /// Labels removed before [`CompactorOptions::shard_rules`] are applied.
     pub shard_replica_labels: Vec<String>,
     /// Which blocks are ours.
     pub shard_rules: Vec<ShardRule>,
@@ -52,7 +52,7 @@ pub struct CompactorOptions {
     pub transfer: TransferOptions,
     /// Bytes that the indexes of one merge may have together for each block that it makes: above, it makes several.
     pub index_bytes_max: u64,
-    /// Every merge of blocks that are no shards makes so many at least, by the hash of the series; 0 and 1 are one.
+    /// The least number of shards that a merge of blocks that are not shards makes; 0 counts as 1.
     pub split_shards: u32,
     /// What is read back of a block before its sources are marked, and again before they are deleted.
     pub verify: Verify,

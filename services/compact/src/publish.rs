@@ -26,7 +26,7 @@ impl Compactor {
         if let Err(error) = self.read_back_all(&made).await {
             for block in &made {
                 if let Err(error) = bucket.delete_block(block.ulid).await {
-                    // Without meta.json nobody sees it, and it is cleaned as half an upload.
+                    // Without meta.json no reader sees it, and it is deleted later as a partial upload.
                     warn!(block = %block.ulid, error = %error, "an upload that is not sound cannot be deleted yet");
                 }
             }
@@ -50,7 +50,7 @@ impl Compactor {
     }
 }
 
-/// An upload that failed: trying again helps unless the block is one that may not be uploaded.
+/// The obstacle of a failed upload: transient, unless the block is one that may not be uploaded at all.
 pub(crate) fn refused(error: CompactError) -> Obstacle {
     match error.kind() {
         ErrorKind::Invalid => Obstacle::plan(error),

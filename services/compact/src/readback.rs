@@ -1,5 +1,5 @@
-//! What lies in the bucket, read back before anything is given up for it: the index, and every record of the segments
-//! with its checksum, counted and compared with what meta.json says.
+//! Reads a block back from the bucket before its sources are marked or deleted: the index, and every record of the segments
+//! with its checksum, counted and compared with meta.json.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{CompactError, Compactor, Verify};
 
 /// Bytes of a segment read at once.
 const WINDOW_BYTES: u64 = 8 << 20;
-/// A record longer than this is not looked for: none that is written comes near.
+/// Longer records are taken for damage: no writer makes them.
 const RECORD_BYTES_MAX: usize = 64 << 20;
 
 /// A sum over the places of chunks: equal sets of places have equal sums, in whatever order they are added.
@@ -46,7 +46,7 @@ impl Compactor {
         meta: &BlockMeta,
         verify: Verify,
     ) -> Result<IndexHealth, CompactError> {
-        // Without meta.json it is no block yet that could be mapped.
+        // Without meta.json it is not a block yet, and cannot be mapped.
         let remote = self.inner.bucket.clone().by_ranges();
         let block = Arc::new(remote.open_block(Arc::new(meta.clone())).await?);
         let (runtime, stats) = (Handle::current(), meta.stats);
@@ -62,7 +62,7 @@ impl Compactor {
                     what: format!("{found} {what} were read back, expected {expected}"),
                 }),
             };
-            // Old metas tell no counts.
+            // Old metas have no counts.
             let is_told = (stats.num_series, stats.num_chunks, stats.num_samples) != (0, 0, 0);
             if is_told {
                 differ("series", health.series, stats.num_series)?;

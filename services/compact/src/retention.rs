@@ -14,7 +14,7 @@ use crate::view::View;
 use crate::{CompactError, Compactor};
 
 impl Compactor {
-    /// Marks the blocks whose last sample is older than it is to be kept.
+    /// Marks the blocks whose retention is over.
     pub(crate) async fn apply_retention(&self, view: &View, reporter: &Reporter) {
         let retention = self.inner.options.retention;
         for block in expired(&view.blocks, retention, self.now_ms()) {
@@ -35,8 +35,7 @@ impl Compactor {
         }
     }
 
-    /// Marks the blocks that others supersede, once it is certain that these others are there as a whole and cover their
-    /// time.
+    /// Marks the superseded blocks, once their successors are known to be complete and to cover their time.
     pub(crate) async fn collect_garbage(&self, view: &View, reporter: &Reporter) {
         let metrics = &self.inner.metrics;
         let begin = Instant::now();

@@ -62,7 +62,7 @@ async fn iterations(
             _ = ticks.tick() => {}
         }
         let metrics = &compactor.inner.metrics;
-        // What is cut short leaves the bucket as a crash would: whole, and to be gone on with by the next run.
+        // An iteration that is cut short leaves the bucket as a crash would: consistent; the next run goes on from there.
         let result = tokio::select! {
             result = compactor.iterate() => result,
             () = shutdown.wait() => return Ok(last),

@@ -1,5 +1,5 @@
-//! The blocks that are read: carried to local disk, or mapped where they lie, and looked through before anything is made
-//! of them. Thanos `pkg/block/index.go`.
+//! The source blocks of merges and downsampling: copied to local disk, or mapped where they lie, and checked before
+//! anything is made from them. Thanos `pkg/block/index.go`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,21 +16,21 @@ use crate::{CompactError, Compactor};
 /// Why a block cannot be worked on.
 #[derive(Debug)]
 pub(crate) enum Obstacle {
-    /// It is damaged: it will not get better.
+    /// It is damaged; trying again will not help.
     Damaged { block: BlockId, reason: NoCompactReason, error: Box<CompactError> },
     /// It has chunks that begin at the end of its time range, as Prometheus once wrote them (tsdb issue 347); they can be
     /// cut off.
     OutsideChunks(BlockId),
     /// It is no longer in the bucket.
     Gone(BlockId),
-    /// The blocks together cannot be merged, and none of them can be named.
+    /// The blocks cannot be merged together, and none of them is known to be at fault.
     Plan(Box<CompactError>),
     /// Another attempt may succeed.
     Transient(Box<CompactError>),
 }
 
 impl From<CompactError> for Obstacle {
-    /// Sorts an error by what it says of itself; whoever knows the sources looks closer.
+    /// Classifies an error by what it says itself; a caller that knows the sources may look closer.
     fn from(error: CompactError) -> Obstacle {
         match error.block() {
             _ if error.is_transient() => Obstacle::transient(error),
@@ -135,7 +135,7 @@ impl Compactor {
         Err(CompactError::Panic { block, what: last_panic })
     }
 
-    /// A block that is deleted while it is read looks damaged: asks the bucket.
+    /// Asks the bucket whether a block that seems damaged has been deleted meanwhile.
     pub(crate) async fn unless_gone(&self, block: BlockId, error: CompactError) -> Obstacle {
         match self.inner.bucket.has_meta(block).await {
             Ok(true) => Obstacle::corrupt(block, error),
@@ -177,7 +177,7 @@ impl Compactor {
         Obstacle::plan(error)
     }
 
-    /// Looks through a block that was made: nothing faulty is uploaded.
+    /// Checks the index of a new block before it is uploaded.
     pub(crate) async fn check_made(&self, dir: &Path, meta: &BlockMeta) -> Result<(), Obstacle> {
         let (dir, id) = (dir.join(meta.ulid.to_string()), meta.ulid);
         let check = move || -> Result<IndexHealth, CompactError> {

@@ -20,7 +20,7 @@ use crate::{CompactError, Compactor};
 
 impl Compactor {
     /// Merges `plan` into `into` blocks, of which those with samples are in the bucket, whole and checked; their metas come
-    /// after everything else. Where it fails, no block stays behind that is not whole.
+    /// after everything else. After a failure no incomplete block is left behind.
     pub(crate) async fn merge_streaming(
         &self,
         group: &Group,
@@ -62,7 +62,7 @@ impl Compactor {
         };
         for (id, _) in outputs.iter().filter(|(id, _)| sealed.iter().all(|block| block.ulid != *id)) {
             if let Err(error) = inner.bucket.delete_block(*id).await {
-                // Without meta.json nobody sees it, and it is cleaned as half an upload.
+                // Without meta.json no reader sees it, and it is deleted later as a partial upload.
                 warn!(block = %id, error = %error, "what a merge left behind cannot be deleted yet");
             }
         }
