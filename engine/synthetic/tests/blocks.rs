@@ -1,6 +1,8 @@
 //! What the made-up blocks are like, read back.
 #![allow(clippy::unwrap_used)]
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use tithon_chunks::{SampleBatch, TimeRange, decode_floats};

@@ -15,7 +15,7 @@ pub(crate) struct Content {
     pub checksum: u64,
     pub warnings: Vec<String>,
     /// The labels of the last series, which the next frame may go on with.
-    last: u64,
+    pub last: u64,
 }
 
 /// Bytes that are no message.

@@ -16,15 +16,15 @@ use crate::session::Session;
 use crate::subject::Subject;
 use crate::turns::{FirstRound, LoadWatch, take_turns};
 
-/// Makes a program's arguments from the bucket's configuration, the data directory and a free port.
-pub(super) type Arguments<'a> = dyn Fn(&Subject, &Path, &Path, u16) -> Option<Vec<String>> + 'a;
+/// Makes the arguments of a subject: of configuration of the bucket, data directory and free port.
+type Arguments<'a> = dyn Fn(&Subject, &Path, &Path, u16) -> Option<Vec<String>> + 'a;
 
 /// A case: the bucket that it begins with, and how a subject is called on it.
 pub(super) struct OneShot<'a> {
     pub name: &'a str,
     pub what: &'a str,
     pub bucket: &'a Path,
-    /// The arguments: configuration of the bucket, data directory, free port. `None` where the program cannot do it.
+    /// The arguments; `None` where the program cannot do it.
     pub args: &'a Arguments<'a>,
     /// What a program lacks that cannot do it.
     pub lacks: &'static str,
