@@ -1,5 +1,4 @@
 //! What the made-up blocks are like, read back.
-#![allow(clippy::unwrap_used)]
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
