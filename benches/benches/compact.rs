@@ -17,9 +17,10 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tithon_benches::Report;
-use tithon_engine::compact::{CompactOptions, Overlap, compact};
+use tithon_engine::compact::{CompactOptions, compact};
+use tithon_engine::dedup::Algorithm;
 use tithon_engine::downsample::{Target, downsample};
-use tithon_engine::{Block, BlockId, Resolution, Source, ThanosMeta};
+use tithon_engine::{Block, BlockId, Resolution, SourceType, ThanosMeta};
 use tithon_synthetic::{Data, Profile};
 
 const STEP_MS: i64 = 15_000;
@@ -178,7 +179,7 @@ fn one(mode: &str, threads: usize, out: &Path, blocks: &[String]) {
     let merge = |overlap| {
         let options = CompactOptions { overlap, ..CompactOptions::default() };
         let id = BlockId::from_parts(1, 1);
-        drop(compact(&blocks, out, id, None, options).expect("sound blocks"));
+        drop(compact(&blocks, out, &[id], None, options).expect("sound blocks"));
     };
     let coarsen = |levels: &[Resolution]| {
         let target =
@@ -187,10 +188,10 @@ fn one(mode: &str, threads: usize, out: &Path, blocks: &[String]) {
         drop(downsample(&blocks[0], out, &targets).expect("a sound block"));
     };
     pool.install(|| match mode {
-        "penalty" => merge(Overlap::Penalty),
+        "penalty" => merge(Algorithm::Penalty),
         "5m" => coarsen(&[Resolution::FiveMinutes]),
         "both" => coarsen(&[Resolution::FiveMinutes, Resolution::OneHour]),
-        _ => merge(Overlap::Chain),
+        _ => merge(Algorithm::Chain),
     });
     let wall = start.elapsed().as_secs_f64();
     println!(
@@ -240,8 +241,8 @@ impl Blocks {
         let id = BlockId::from_parts(99, 0);
         let sources: Vec<Block> =
             in_time.iter().map(|b| Block::open(b).expect("a block just written")).collect();
-        let thanos = ThanosMeta { source: Source::Compactor, ..ThanosMeta::default() };
-        compact(&sources, dir, id, Some(thanos), CompactOptions::default()).expect("sound blocks");
+        let thanos = ThanosMeta { source: SourceType::Compactor, ..ThanosMeta::default() };
+        compact(&sources, dir, &[id], Some(thanos), CompactOptions::default()).expect("sound blocks");
         Blocks { n_series, in_time, replicas, long: dir.join(id.to_string()) }
     }
 

@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use rayon::prelude::*;
-use tithon_engine::{BlockError, BlockId, BlockMeta, BlockWriter, Compaction, MetaParts, Source, ThanosMeta};
+use tithon_engine::{
+    BlockError, BlockId, BlockMeta, BlockWriter, Compaction, MetaParts, SourceType, ThanosMeta,
+};
 
 use crate::cut::{BlockChunks, Cutter};
 use crate::random::join;
@@ -109,7 +111,7 @@ impl OpenBlock {
         let labels = [("cluster", stream.cluster), ("replica", stream.scrapes.replica.name())];
         let thanos = ThanosMeta {
             labels: labels.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
-            source: Source::Sidecar,
+            source: SourceType::Sidecar,
             ..ThanosMeta::default()
         };
         let compaction = Compaction { level: 1, sources: vec![self.id], ..Compaction::default() };

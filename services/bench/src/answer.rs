@@ -199,7 +199,11 @@ mod tests {
         assert_eq!(values(&["a", "b"]).difference(&values(&["a", "b"])), None);
         let different = values(&["a", "b"]).difference(&values(&["a", "c"]));
         assert_eq!(different.as_deref(), Some(r#"2 and 2 values, first "b" and "c""#));
-        let frames = |samples, checksum| Answer::Frames(Content { samples, checksum, ..Content::default() });
+        let frames = |samples, checksum| {
+            let mut content = Content::default();
+            (content.samples, content.checksum) = (samples, checksum);
+            Answer::Frames(content)
+        };
         assert_eq!(frames(1, 2).difference(&frames(1, 2)), None);
         assert_eq!(frames(1, 2).difference(&frames(3, 2)).as_deref(), Some("1 and 3 samples"));
         assert!(frames(1, 2).difference(&frames(1, 3)).is_some());

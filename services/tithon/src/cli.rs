@@ -4,13 +4,15 @@ mod block;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use tithon_compact::TimeBound;
+use tithon_engine::dedup::Algorithm;
 
 pub use self::block::*;
 use crate::compact::CompactorFlags;
 use crate::flags::{
     BucketFlags, Duration, GrpcClientTlsFlags, LogFlags, ServerFlags, parse_duration, parse_size, parse_time,
+    query_algorithm,
 };
 
 /// Long-term storage for Prometheus: a drop-in for Thanos, one process at a time.
@@ -155,9 +157,9 @@ pub struct AnswerFlags {
     /// with commas.
     #[arg(long = "query.replica-label", value_name = "LABEL", value_delimiter = ',')]
     pub replica_label: Vec<String>,
-    /// How replicas are merged.
-    #[arg(long = "deduplication.func", value_enum, default_value_t = DedupFunc::Penalty)]
-    pub deduplication: DedupFunc,
+    /// How replicas are merged: penalty stays with one replica until it falls silent, chain takes all samples of all.
+    #[arg(long = "deduplication.func", value_name = "FUNC", default_value = "penalty", value_parser = query_algorithm())]
+    pub deduplication: Algorithm,
     /// PromQL features to switch on, as Prometheus names them, such as promql-experimental-functions; may be given
     /// several times or with commas.
     #[arg(long = "enable-feature", value_name = "FEATURE", value_delimiter = ',')]
@@ -198,15 +200,6 @@ pub struct AnswerFlags {
     /// Range of label and series requests that give none; 0 is all of time.
     #[arg(long = "query.metadata.default-time-range", value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
     pub metadata_default_time_range: Duration,
-}
-
-/// `--deduplication.func`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DedupFunc {
-    /// One replica at a time, switching when it falls silent.
-    Penalty,
-    /// All samples of all replicas.
-    Chain,
 }
 
 /// `tithon tools`.

@@ -2,11 +2,11 @@
 
 #![allow(unreachable_pub, reason = "a program has no public items; pub says what a module offers")]
 
+mod bucket;
 mod cli;
 mod compact;
 mod demo;
 mod flags;
-mod local;
 mod logging;
 mod memory;
 mod process;
