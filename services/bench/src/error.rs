@@ -1,4 +1,4 @@
-//! Why the tool stopped. What goes wrong with one subject in one case is a [`crate::run::Failure`] instead.
+//! Why the tool stopped. What goes wrong with one subject in one case is in the results instead.
 
 use std::io;
 use std::path::PathBuf;

@@ -30,7 +30,7 @@ pub(crate) fn compact(session: &mut Session) -> Result<(), BenchError> {
     let youngest =
         Data { series: 100, start_ms: START_MS + 8 * HOUR_MS, range_ms: 2 * HOUR_MS, ..in_a_row.clone() };
     let replicas =
-        Data { series: session.scaled(50_000), block_ms: 8 * HOUR_MS, replicas: 2, ..in_a_row.clone() };
+        Data { series: session.scaled(20_000), block_ms: 8 * HOUR_MS, replicas: 2, ..in_a_row.clone() };
     let row = ("compact-row", vec![in_a_row, youngest]);
     let pair = ("compact-replicas", vec![replicas]);
     for (name, what, (data_name, data), own) in [
