@@ -42,7 +42,7 @@ pub use crate::block::{Block, BlockSelect};
 pub use crate::error::BlockError;
 pub use crate::file::{BlockFile, FileRange};
 pub use crate::id::{BlockId, BlockIdError};
-pub use crate::merge::{Merge, join_chunks, merge};
+pub use crate::merge::{Merge, MergeStep, merge};
 pub use crate::meta::{
     BlockDesc, BlockMeta, BlockStats, Compaction, DeletionRequest, Downsample, File, FileHash, IndexStats,
     Interval, MatcherRecord, MetaError, RelabelRecord, Resolution, Rewrite, Source, ThanosMeta, UploadTime,
