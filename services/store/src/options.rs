@@ -7,19 +7,19 @@ use tithon_chunks::TimeRange;
 /// Options of a [`crate::Store`]; the defaults are those of `thanos store`.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// Only blocks that overlap it are served, and requests are cut to it.
+    /// Only blocks that overlap this range are served, and requests are cut to it.
     pub time: TimeRange,
-    /// A block that was marked for deletion so long ago is no longer served.
+    /// How long after its deletion mark a block is still served.
     pub ignore_deletion_marks_delay: Duration,
-    /// Looks at the bucket are so far apart.
+    /// Interval between two synchronisations with the bucket.
     pub sync_interval: Duration,
-    /// Calls of `Series` that are answered at once; 0 is no limit.
+    /// The most calls of `Series` that are answered at the same time; 0 is no limit.
     pub series_max_concurrency: usize,
     /// The most series one request may select over all blocks; 0 is no limit.
     pub request_series_max: u64,
     /// The most samples one request may select, counted as 120 a chunk; 0 is no limit.
     pub request_samples_max: u64,
-    /// A call is ended when its reader takes nothing for so long.
+    /// How long a reader may take nothing before its call is ended.
     pub stalled_reader_timeout: Duration,
 }
 

@@ -17,18 +17,18 @@ use crate::{Store, StoreError};
 /// Blocks opened, or marks read, at once.
 const CONCURRENCY: usize = 20;
 
-/// What is remembered between looks at the bucket.
+/// What is kept between two synchronisations.
 #[derive(Debug, Default)]
 pub(crate) struct SyncState {
     metas: BTreeMap<BlockId, Arc<BlockMeta>>,
 }
 
-/// What a look at the bucket came to.
+/// The result of one synchronisation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SyncReport {
     /// Blocks that are served now.
     pub served: usize,
-    /// Blocks opened by this look.
+    /// Blocks opened by this synchronisation.
     pub opened: usize,
     /// Blocks that are no longer served.
     pub dropped: usize,
@@ -78,7 +78,7 @@ impl Store {
         Ok(report)
     }
 
-    /// Looks at the bucket again and again until the shutdown.
+    /// Synchronises at each interval until the shutdown.
     pub async fn keep_synced(&self, shutdown: Shutdown) {
         let interval = self.inner.options.sync_interval;
         loop {
@@ -214,8 +214,8 @@ impl Candidates {
     }
 }
 
-/// The open blocks whose files are not the ones that were opened any more. Looks at directories: not for asynchronous
-/// threads.
+/// The open blocks whose files have been replaced since they were opened. Reads directories, so it must not run on threads
+/// of the asynchronous runtime.
 async fn changed(blocks: Arc<Blocks>) -> BTreeSet<BlockId> {
     let look = move || {
         let changed = blocks.open.values().filter(|block| !block.is_current() || block.check().is_err());
