@@ -80,19 +80,6 @@ impl<'a> AggregateChunk<'a> {
         self.parts[aggregate as usize]
     }
 
-    /// Like [`AggregateChunk::get`], with [`ChunkError::NoAggregate`] for an absent one.
-    pub fn require(&self, aggregate: Aggregate) -> Result<(Encoding, &'a [u8]), ChunkError> {
-        self.get(aggregate).ok_or(ChunkError::NoAggregate(aggregate.name()))
-    }
-
-    /// Number of samples as Thanos reports it: those of the count sub-chunk, 0 without one.
-    pub fn sample_count(&self) -> Result<usize, ChunkError> {
-        match self.get(Aggregate::Count) {
-            Some((encoding, data)) => crate::sample_count(encoding, data),
-            None => Ok(0),
-        }
-    }
-
     /// Whether the chunk stands for histograms: its counter is made of them.
     pub fn is_histogram(&self) -> bool {
         self.get(Aggregate::Counter).is_some_and(|(encoding, _)| encoding.is_histogram())
@@ -128,6 +115,7 @@ fn read_part<'a>(reader: &mut Reader<'a>) -> Result<Option<(Encoding, &'a [u8])>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample_count;
 
     #[test]
     fn only_an_empty_count() {
@@ -136,8 +124,7 @@ mod tests {
         let chunk = AggregateChunk::parse(&bytes).unwrap();
         assert_eq!(chunk.get(Aggregate::Count), Some((Encoding::Xor, &[0u8, 0][..])));
         assert_eq!(chunk.get(Aggregate::Counter), None);
-        assert_eq!(chunk.require(Aggregate::Max).unwrap_err(), ChunkError::NoAggregate("max"));
-        assert_eq!(chunk.sample_count(), Ok(0));
+        assert_eq!(sample_count(Encoding::Aggregate, &bytes), Ok(0));
         for len in 0..bytes.len() {
             assert!(AggregateChunk::parse(&bytes[..len]).is_err());
         }

@@ -12,7 +12,9 @@ mod mmap;
 mod tombstones;
 
 mod block;
+mod entries;
 mod record;
+mod records;
 mod request;
 mod select;
 mod series;
@@ -39,14 +41,15 @@ pub mod downsample;
 pub mod plan;
 
 pub use crate::block::{Block, BlockSelect};
+pub use crate::entries::walk;
 pub use crate::error::BlockError;
 pub use crate::file::{BlockFile, FileRange};
 pub use crate::id::{BlockId, BlockIdError};
 pub use crate::merge::{Merge, MergeStep, merge};
 pub use crate::meta::{
     BlockDesc, BlockMeta, BlockStats, Compaction, DeletionRequest, Downsample, File, FileHash, IndexStats,
-    Interval, MatcherRecord, MetaError, RelabelRecord, Resolution, Rewrite, Source, ThanosMeta, UploadTime,
-    parse_rfc3339_ms,
+    Interval, MatcherRecord, MetaError, RelabelRecord, Resolution, Rewrite, SourceType, ThanosMeta,
+    UploadTime, parse_rfc3339_ms,
 };
 pub use crate::mmap::MappedFile;
 pub use crate::request::{DEFAULT_TENANT, LabelsRequest, SeriesRequest};

@@ -1,4 +1,4 @@
-//! Streams of series in label order become one: a tree of losers finds the least label set, equal ones are joined.
+//! Merges streams of series in label order: a loser tree finds the least label set, series with equal labels are joined.
 //!
 //! [`Merge`] is a state machine without input or output: it says of which stream it needs the next batch, and whoever drives
 //! it waits for that batch in whatever way suits, on a thread or in a task. [`merge`] drives it over streams in memory.

@@ -8,8 +8,8 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use tithon_chunks::{ErrorKind, FloatHistogram, STALE_NAN_BITS, Samples, Span, TimeRange, Timestamp};
 use tithon_index::{Labels, Matcher};
 use tithon_promql::{
-    EvalContext, FUNCTIONS, Options, ParseOptions, Prepared, QueryError, QueryResult, Rule, Rules,
-    SelectInput, Series, SeriesData, TimeParams, Value, ValueType,
+    EvalContext, Func, Options, ParseOptions, Prepared, QueryError, QueryResult, Rule, Rules, SelectInput,
+    Series, SeriesData, TimeParams, Value, ValueType,
 };
 
 /// The most that an evaluation may hold.
@@ -246,8 +246,8 @@ fn write_modifiers(u: &mut Unstructured<'_>, out: &mut String) -> Result<()> {
 }
 
 fn write_call(u: &mut Unstructured<'_>, depth: u8, out: &mut String) -> Result<()> {
-    let is_vector = |f: &&tithon_promql::Function| f.return_type == ValueType::Vector;
-    let list: Vec<_> = FUNCTIONS.iter().filter(is_vector).collect();
+    let signatures = Func::ALL.iter().map(|func| func.signature());
+    let list: Vec<_> = signatures.filter(|f| f.return_type == ValueType::Vector).collect();
     let function = u.choose(&list)?;
     out.push_str(function.name);
     out.push('(');

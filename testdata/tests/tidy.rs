@@ -12,6 +12,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tithon-index", &["tithon-chunks"]),
     ("tithon-engine", &["tithon-chunks", "tithon-index"]),
     ("tithon-promql", &["tithon-chunks", "tithon-index"]),
+    ("tithon-synthetic", &["tithon-chunks", "tithon-index", "tithon-engine"]),
     ("tithon-proto", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql"]),
     ("tithon-bucket", &["tithon-chunks", "tithon-index", "tithon-engine"]),
     ("tithon-runtime", &["tithon-chunks"]),
@@ -53,6 +54,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-storeapi",
         ],
     ),
+    ("tithon-bench", &["tithon-engine", "tithon-synthetic", "tithon-proto"]),
     (
         "tithon",
         &[
@@ -67,12 +69,21 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-store",
             "tithon-compact",
             "tithon-query",
+            "tithon-synthetic",
+            "tithon-bench",
         ],
     ),
     ("tithon-testdata", &[]),
     (
         "tithon-benches",
-        &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql", "tithon-testdata"],
+        &[
+            "tithon-chunks",
+            "tithon-index",
+            "tithon-engine",
+            "tithon-promql",
+            "tithon-synthetic",
+            "tithon-testdata",
+        ],
     ),
     ("tithon-fuzz", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql"]),
 ];

@@ -1,12 +1,13 @@
 //! Warnings and infos that an evaluation collects. Upstream: `util/annotations/annotations.go`.
 //!
-//! Equal texts collapse to one, whatever their positions; the position of the later one stays.
+//! Annotations with equal texts are merged into one, whatever their positions; it keeps the position of the last.
 
 use std::collections::BTreeMap;
 
 use crate::ast::PosRange;
+use crate::date::Date;
 use crate::format::{general, positional};
-use crate::line_column;
+use crate::parse_error::line_column;
 
 /// A set of annotations.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +21,7 @@ struct Note {
     detail: Detail,
 }
 
-/// What annotations of some kinds gather when they collapse.
+/// What some kinds of annotation accumulate when they are merged.
 #[derive(Clone, Debug)]
 enum Detail {
     None,
@@ -42,7 +43,7 @@ pub(crate) struct Monotonicity {
 }
 
 impl Notes {
-    /// Whether there is none.
+    /// Whether there is no annotation.
     pub(crate) fn is_empty(&self) -> bool {
         self.notes.is_empty()
     }
@@ -96,7 +97,7 @@ impl Notes {
         }
     }
 
-    /// Takes all of `other` in.
+    /// Adds all annotations of `other`.
     pub(crate) fn merge(&mut self, other: Notes) {
         for (text, note) in other.notes {
             self.add(text, note);
@@ -128,7 +129,7 @@ fn monotonicity_text(m: &Monotonicity) -> String {
         general(m.bounds.0),
         general(m.bounds.1),
         two_digits(m.max_diff),
-        // Upstream counts in a signed number, which its sums of subqueries carry past the end.
+        // Upstream counts in a signed integer, which overflows when counts double at each step of a subquery.
         m.count as i64,
         rfc3339(m.times.0),
         rfc3339(m.times.1)
@@ -154,7 +155,7 @@ fn two_digits(value: f64) -> String {
 /// A time in whole seconds as RFC 3339 in UTC.
 fn rfc3339(ms: i64) -> String {
     let seconds = ms / 1000;
-    let date = crate::functions::time::Date::from_seconds(seconds);
+    let date = Date::from_seconds(seconds);
     format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
         date.year, date.month, date.day, date.hour, date.minute, date.second

@@ -1,14 +1,15 @@
 //! The syntax tree: nodes in one arena, each with its place in the query and its value type.
 //!
-//! Upstream: `promql/parser/ast.go`. Children come before their parents in the arena, so a tree of any depth is
-//! dropped, copied and walked bottom-up without recursion.
+//! Upstream: `promql/parser/ast.go`. Children come before their parents in the arena, so trees of any depth are dropped,
+//! copied and walked bottom-up without recursion.
 
 use std::fmt;
 use std::ops::{Index, IndexMut};
 
 use tithon_index::Matcher;
 
-use crate::functions_table::Function;
+use crate::func::Func;
+use crate::value_type::ValueType;
 
 /// Index of a node in its [`Expr`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,26 +35,13 @@ pub struct Node {
     pub ty: ValueType,
 }
 
-/// A range of byte offsets in the query: `start` inside, `end` outside.
+/// A range of byte offsets in the query: `start` is the first byte, `end` lies after the last one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PosRange {
     /// Offset of the first byte.
     pub start: u32,
     /// Offset after the last byte.
     pub end: u32,
-}
-
-/// The types of PromQL values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ValueType {
-    /// One number per step.
-    Scalar,
-    /// A text.
-    String,
-    /// An instant vector: one sample per series.
-    Vector,
-    /// A range vector: many samples per series.
-    Matrix,
 }
 
 /// The kinds of nodes.
@@ -89,9 +77,9 @@ pub enum NodeKind {
     Call(Call),
     /// `(expr)`
     Paren(NodeId),
-    /// An operation on durations, below the `*_expr` fields of selectors and subqueries only; in seconds.
+    /// An operation on durations, in seconds. It stands only below the `*_expr` fields of selectors and subqueries.
     Duration(DurationExpr),
-    /// An expression whose value is the same at every step. The parser makes none; planning does.
+    /// An expression whose value is the same at every step. Planning inserts these nodes, the parser never does.
     StepInvariant(NodeId),
 }
 
@@ -177,7 +165,7 @@ pub struct Binary {
     pub return_bool: bool,
 }
 
-/// How the series of two vectors find each other.
+/// How the series of two vectors are matched.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VectorMatching {
     /// How many series of each side may match.
@@ -227,7 +215,7 @@ pub struct Aggregate {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     /// The function.
-    pub func: &'static Function,
+    pub func: Func,
     /// The arguments.
     pub args: Vec<NodeId>,
 }
@@ -368,28 +356,6 @@ impl AggregateOp {
     /// Whether it needs experimental functions to be enabled.
     pub const fn is_experimental(self) -> bool {
         matches!(self, AggregateOp::Limitk | AggregateOp::LimitRatio)
-    }
-}
-
-impl ValueType {
-    /// The name in most error texts.
-    pub const fn documented(self) -> &'static str {
-        match self {
-            ValueType::Scalar => "scalar",
-            ValueType::String => "string",
-            ValueType::Vector => "instant vector",
-            ValueType::Matrix => "range vector",
-        }
-    }
-
-    /// The name in answers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            ValueType::Scalar => "scalar",
-            ValueType::String => "string",
-            ValueType::Vector => "vector",
-            ValueType::Matrix => "matrix",
-        }
     }
 }
 

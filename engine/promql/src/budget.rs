@@ -1,11 +1,10 @@
-//! Bytes held in memory, counted against limits: one of a query, one of the process around it.
+//! Bytes held in memory, counted against limits: that of a query, and that of the process around it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::QueryError;
-
-/// A limit on bytes held at the same time, perhaps inside another. Whoever holds bytes has a [`Charge`] for them.
+/// A limit on the bytes held at the same time, perhaps inside another limit. Code that holds bytes keeps a [`Charge`] for
+/// them.
 #[derive(Debug)]
 pub struct Budget {
     limit: u64,
@@ -20,12 +19,12 @@ pub struct Budget {
 pub struct OverBudget {
     /// The limit.
     pub limit: u64,
-    /// What sets the limit, for people: a flag.
+    /// The flag that sets the limit, for the error text.
     pub flag: &'static str,
 }
 
 impl Budget {
-    /// Allows `limit` bytes; `flag` is how people set the limit.
+    /// Allows `limit` bytes; `flag` names the flag that sets the limit.
     pub fn new(limit: u64, flag: &'static str) -> Arc<Budget> {
         Arc::new(Budget { limit, flag, held: AtomicU64::new(0), outer: None })
     }
@@ -43,7 +42,7 @@ impl Budget {
         Ok(Charge { budget: Arc::clone(self), bytes })
     }
 
-    /// A charge of nothing, to grow later.
+    /// A charge of 0 bytes, to grow later.
     pub fn empty_charge(self: &Arc<Budget>) -> Charge {
         Charge { budget: Arc::clone(self), bytes: 0 }
     }
@@ -79,7 +78,7 @@ impl Budget {
     }
 }
 
-/// Bytes held against a [`Budget`], until this is dropped.
+/// Bytes that count against a [`Budget`] until the charge is dropped.
 #[derive(Debug)]
 pub struct Charge {
     budget: Arc<Budget>,
@@ -89,7 +88,7 @@ pub struct Charge {
 impl Charge {
     /// Holds more bytes.
     ///
-    /// Errors: [`OverBudget`]; what was held before still is.
+    /// Errors: [`OverBudget`]; the charge stays as it was.
     pub fn grow(&mut self, bytes: u64) -> Result<(), OverBudget> {
         self.budget.add(bytes)?;
         self.bytes += bytes;
@@ -111,22 +110,6 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.budget.release(self.bytes);
-    }
-}
-
-/// What a long piece of work asks while it goes on: whether it may hold more, and whether anybody still waits for it.
-#[derive(Clone, Copy, Debug)]
-pub struct Watch<'a> {
-    /// The bytes that may be held.
-    pub budget: &'a Arc<Budget>,
-    /// Set by the caller when nobody waits for the result any more.
-    pub cancelled: &'a AtomicBool,
-}
-
-impl Watch<'_> {
-    /// Fails with [`QueryError::Cancelled`] when the caller has gone.
-    pub fn check(&self) -> Result<(), QueryError> {
-        if self.cancelled.load(Ordering::Relaxed) { Err(QueryError::Cancelled) } else { Ok(()) }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use tithon_chunks::{ChunkError, ErrorKind};
 
-use crate::ParseErrors;
 use crate::budget::OverBudget;
+use crate::parse_error::ParseErrors;
 
 /// What the source of series may fail with.
 pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
@@ -11,13 +11,13 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 /// Why a query failed.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// The text is no query.
+    /// The text is not a query.
     #[error("{0}")]
     Parse(ParseErrors),
-    /// The query makes no sense at these times, or nests too deep.
+    /// The query has no meaning at these times, or nests too deep.
     #[error("{0}")]
     BadData(String),
-    /// Evaluation met values that have no result.
+    /// Evaluation met values for which the query has no result.
     #[error("{0}")]
     Execution(String),
     /// More samples than [`crate::Options::max_samples`] would be held.
@@ -29,7 +29,7 @@ pub enum QueryError {
     /// More bytes would be held than the budget of the query, or of the process, allows.
     #[error(transparent)]
     TooManyBytes(#[from] OverBudget),
-    /// The caller has gone.
+    /// The caller no longer waits for the answer.
     #[error("query was canceled in expression evaluation")]
     Cancelled,
     /// The source of a selection failed.
@@ -41,7 +41,7 @@ pub enum QueryError {
 }
 
 impl QueryError {
-    /// What a caller may do about it.
+    /// What kind of error it is, which says what a caller may do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             QueryError::Parse(_) | QueryError::BadData(_) | QueryError::Execution(_) => ErrorKind::Invalid,

@@ -49,7 +49,7 @@ pub fn write_sample_value(out: &mut Vec<u8>, value: f64) {
     }
     let magnitude = value.abs();
     if (1e-3..1e15).contains(&magnitude) {
-        // Of this size `zmij` writes positional digits, whole numbers with a decimal of zero.
+        // Numbers of this size are written by `zmij` in positional notation, whole ones with a trailing `.0`.
         let mut buffer = zmij::Buffer::new();
         let text = buffer.format_finite(value);
         out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
@@ -67,13 +67,13 @@ fn ascii(text: Vec<u8>) -> String {
     String::from_utf8(text).expect("numbers are ASCII")
 }
 
-/// A duration in its canonical text (`1h30m`), from milliseconds; signs are the caller's.
+/// A duration of so many milliseconds as canonical text (`1h30m`), without a sign.
 pub fn duration_ms(ms: i64) -> String {
     if ms <= 0 {
         return "0s".to_owned();
     }
     const UNITS: [(&str, i64, bool); 7] = [
-        // Years and weeks only where nothing is left over.
+        // Years and weeks are used only when they divide the rest without remainder.
         ("y", 365 * 86_400_000, true),
         ("w", 7 * 86_400_000, true),
         ("d", 86_400_000, false),
@@ -111,7 +111,7 @@ struct Digits {
     negative: bool,
     digits: [u8; 20],
     len: usize,
-    /// Where the decimal point stands: behind this many digits.
+    /// The decimal point stands after this many digits.
     point: i32,
 }
 
@@ -124,7 +124,7 @@ impl Digits {
         let mut buffer = zmij::Buffer::new();
         let text = buffer.format_finite(value.abs());
         let (mut point, mut exponent) = (None, 0);
-        // Digits met behind leading zeros; those after the last one that is not zero do not count.
+        // The digits after leading zeros; trailing zeros are not counted in `len`.
         let mut met = 0;
         digits.len = 0;
         for (i, c) in text.bytes().enumerate() {

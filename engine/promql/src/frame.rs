@@ -1,5 +1,7 @@
 //! Intermediate results: series in rows, steps in columns.
 
+pub(crate) mod merge;
+
 use std::sync::Arc;
 
 use tithon_chunks::{FloatHistogram, Samples};
@@ -48,7 +50,8 @@ impl Steps {
     }
 }
 
-/// One value per step, or none: floats dense with a bitmap, histograms sparse.
+/// The samples of one series at each step. Floats are stored densely with a bitmap of the steps that have one,
+/// histograms sparsely.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Column {
     floats: Vec<f64>,
@@ -71,7 +74,7 @@ impl Column {
         Column { floats: vec![0.0; len], present: vec![0; len.div_ceil(64)], histograms: Vec::new() }
     }
 
-    /// Puts floats at `n` steps from `step` on that have no sample: every so many of `values`.
+    /// Sets the floats at `n` steps from `step` on, which have no sample yet, to every `stride`th of `values`.
     #[inline(always)]
     pub(crate) fn set_floats(&mut self, step: usize, n: usize, values: &[f64], stride: usize) {
         self.fill_floats(step, n, |slots| match stride {
@@ -80,7 +83,7 @@ impl Column {
         });
     }
 
-    /// Lets `f` put floats at `n` steps from `step` on, which have no sample.
+    /// Lets `f` fill in the floats at `n` steps from `step` on, which have no sample yet.
     #[inline(always)]
     pub(crate) fn fill_floats(&mut self, step: usize, n: usize, f: impl FnOnce(&mut [f64])) {
         f(&mut self.floats[step..step + n]);
@@ -93,7 +96,7 @@ impl Column {
         }
     }
 
-    /// The floats of all steps, if each step has one; else the column itself.
+    /// The floats of all steps if each step has one, else the unchanged column.
     pub(crate) fn into_full_floats(self) -> Result<Vec<f64>, Column> {
         let n: usize = self.present.iter().map(|word| word.count_ones() as usize).sum();
         if n == self.floats.len() && self.histograms.is_empty() { Ok(self.floats) } else { Err(self) }
@@ -104,13 +107,13 @@ impl Column {
         self.floats.len()
     }
 
-    /// Puts a float at a step that has no sample.
+    /// Sets a float at a step that has no sample yet.
     pub(crate) fn set_float(&mut self, step: usize, value: f64) {
         self.floats[step] = value;
         self.present[step / 64] |= 1 << (step % 64);
     }
 
-    /// Puts a histogram at a step that has no sample.
+    /// Sets a histogram at a step that has no sample yet.
     pub(crate) fn set_histogram(&mut self, step: usize, value: Arc<FloatHistogram>) {
         let step = step as u32;
         match self.histograms.last() {
@@ -122,7 +125,7 @@ impl Column {
         }
     }
 
-    /// Puts a sample of either kind at a step that has none.
+    /// Sets a sample of either kind at a step that has none yet.
     pub(crate) fn set(&mut self, step: usize, sample: Sample) {
         match sample {
             Sample::Float(v) => self.set_float(step, v),
@@ -130,7 +133,7 @@ impl Column {
         }
     }
 
-    /// Copies a sample of another column to a step that has none.
+    /// Copies a sample of another column to a step that has none yet.
     pub(crate) fn copy(&mut self, step: usize, cell: Cell<'_>) {
         match cell {
             Cell::Float(v) => self.set_float(step, v),
@@ -175,18 +178,18 @@ impl Column {
         !self.has_histograms() && !self.has_floats()
     }
 
-    /// What the samples count against the limit: a float one, a histogram by its size.
+    /// What the samples count against the limit on samples: 1 for a float, more for a histogram, by its size.
     pub(crate) fn n_points(&self) -> u64 {
         let floats: u64 = self.present.iter().map(|word| u64::from(word.count_ones())).sum();
         floats + self.histograms.iter().map(|(_, h)| points(h)).sum::<u64>()
     }
 
-    /// What a column of so many steps holds, in bytes, without histograms.
+    /// The memory that a column of so many steps takes without histograms, bytes.
     pub(crate) fn bytes_of(len: usize) -> u64 {
         (len + len.div_ceil(64)) as u64 * 8
     }
 
-    /// The memory held, in bytes; a histogram that several steps share counts once.
+    /// The memory that the column takes, bytes; a histogram that neighbouring steps share counts once.
     pub(crate) fn bytes(&self) -> u64 {
         let mut bytes = Column::bytes_of(self.floats.len()) + size_of_val(self.histograms.as_slice()) as u64;
         let mut last: Option<&Arc<FloatHistogram>> = None;
@@ -214,14 +217,14 @@ impl Column {
         })
     }
 
-    /// The floats 64 steps at a time: the first step, which of the steps have a float, and the floats of all of them,
-    /// meaningless where there is none.
+    /// The floats in words of 64 steps: the first step of the word, a bitmap of the steps that have a float, and the
+    /// floats of all its steps, meaningless where the bit is not set. Words without a float are left out.
     pub(crate) fn float_words(&self) -> impl Iterator<Item = (usize, u64, &[f64])> + '_ {
         let words = self.present.iter().zip(self.floats.chunks(64)).enumerate();
         words.map(|(w, (word, floats))| (w * 64, *word, floats)).filter(|(_, word, _)| *word != 0)
     }
 
-    /// Replaces each float by `f` of it and the float of `other` at the same step; those without a partner go.
+    /// Replaces each float by `f` of it and the float of `other` at the same step; removes floats without a partner.
     #[inline(always)]
     pub(crate) fn zip_floats(&mut self, other: &Column, f: impl Fn(f64, f64) -> f64) {
         self.pair_words(other, |mine, theirs| {
@@ -230,7 +233,7 @@ impl Column {
         });
     }
 
-    /// Keeps those floats whose pair with the float of `other` at the same step `keep` holds of.
+    /// Keeps those floats for which `keep` of it and the float of `other` at the same step is true.
     #[inline(always)]
     pub(crate) fn filter_floats(&mut self, other: &Column, keep: impl Fn(f64, f64) -> bool) {
         self.pair_words(other, |mine, theirs| {
@@ -239,8 +242,8 @@ impl Column {
         });
     }
 
-    /// Shows `f` the floats of both columns 64 steps at a time, where both have any; keeps those of the steps at which
-    /// both have one and `f` answers a set bit.
+    /// Calls `f` with the floats of both columns, 64 steps at a time, where both columns have any. Keeps the floats at the
+    /// steps where both columns have one and the bit that `f` returns is set.
     #[inline(always)]
     fn pair_words(&mut self, other: &Column, f: impl Fn(&mut [f64], &[f64]) -> u64) {
         let mine = self.present.iter_mut().zip(self.floats.chunks_mut(64));
@@ -253,7 +256,7 @@ impl Column {
         }
     }
 
-    /// Replaces each float by `f` of it and the number at the same step. Histograms stay.
+    /// Replaces each float by `f` of it and the number at the same step. Does not change histograms.
     #[inline(always)]
     pub(crate) fn zip_numbers(&mut self, numbers: &[f64], f: impl Fn(f64, f64) -> f64) {
         for ((word, floats), numbers) in
@@ -265,7 +268,7 @@ impl Column {
         }
     }
 
-    /// Keeps those floats for which `keep` holds of them and the number at the same step. Histograms stay.
+    /// Keeps those floats for which `keep` of it and the number at the same step is true. Does not change histograms.
     #[inline(always)]
     pub(crate) fn filter_numbers(&mut self, numbers: &[f64], keep: impl Fn(f64, f64) -> bool) {
         for ((word, floats), numbers) in
@@ -276,7 +279,7 @@ impl Column {
         }
     }
 
-    /// Takes the histograms out.
+    /// Removes the histograms and returns them with their steps.
     pub(crate) fn take_histograms(&mut self) -> Vec<(u32, Arc<FloatHistogram>)> {
         std::mem::take(&mut self.histograms)
     }
@@ -300,7 +303,14 @@ impl Column {
         bits
     }
 
-    /// Keeps the samples at the steps set in `bits` (`keep`) or at the others; an empty bitmap has none set.
+    /// The first step that has a sample.
+    pub(crate) fn first_step(&self) -> Option<usize> {
+        let words = self.presence();
+        let w = words.iter().position(|word| *word != 0)?;
+        Some(w * 64 + words[w].trailing_zeros() as usize)
+    }
+
+    /// Keeps the samples at the steps whose bits are set (`keep`), or at the other steps. Missing words of `bits` count as 0.
     pub(crate) fn mask(&mut self, bits: &[u64], keep: bool) {
         let word = |w: usize| {
             let word = bits.get(w).copied().unwrap_or(0);
@@ -310,7 +320,7 @@ impl Column {
         self.histograms.retain(|(step, _)| word(*step as usize / 64) >> (step % 64) & 1 == 1);
     }
 
-    /// Replaces each float by `f` of it and drops the histograms.
+    /// Replaces each float by `f` of its step and itself, or removes it; removes all histograms.
     pub(crate) fn map_floats(&mut self, mut f: impl FnMut(usize, f64) -> Option<f64>) {
         self.histograms.clear();
         for w in 0..self.present.len() {
@@ -326,7 +336,7 @@ impl Column {
         }
     }
 
-    /// Takes the samples of `other` in; `false` when both have one at a step.
+    /// Adds the samples of `other`; returns `false` when both columns have a sample at one step.
     pub(crate) fn absorb(&mut self, other: &Column) -> bool {
         if self.present.iter().zip(&other.present).any(|(a, b)| a & b != 0) {
             return false;
@@ -345,7 +355,7 @@ impl Column {
         true
     }
 
-    /// The sample of the first step at each of `len` steps.
+    /// A column with the sample of the first step at each of `len` steps.
     pub(crate) fn spread(&self, len: usize) -> Column {
         let mut column = Column::new(len);
         if let Some(cell) = (!self.is_empty()).then(|| self.get(0)).flatten() {
@@ -360,21 +370,21 @@ impl Column {
 pub(crate) struct Row {
     /// The labels.
     pub(crate) labels: Labels,
-    /// Whether the name is to be removed at the end; only set with delayed name removal.
+    /// Whether the name is removed at the end of the query; matters with delayed name removal only.
     pub(crate) drop_name: bool,
     /// The samples.
     pub(crate) column: Column,
 }
 
-/// What a label set holds, in bytes, with what refers to it.
+/// The memory that a label set takes, bytes, with the reference to it.
 pub(crate) fn label_bytes(labels: &Labels) -> u64 {
-    /// Counters of the shared buffer.
+    /// The reference counts of the shared buffer.
     const SHARED: usize = 16;
     (labels.bytes() + SHARED + size_of::<Labels>()) as u64
 }
 
 impl Row {
-    /// What the samples count against the limit, and the bytes held; labels count in each row that has them.
+    /// What the samples count against the limit, and the bytes held. Labels count in each row, though rows may share them.
     pub(crate) fn held(&self) -> (u64, u64) {
         let bytes = self.column.bytes() + label_bytes(&self.labels) + size_of::<Column>() as u64;
         (self.column.n_points(), bytes)
@@ -388,7 +398,45 @@ pub(crate) struct Frame {
     pub(crate) rows: Vec<Row>,
 }
 
+/// What a node evaluates to.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// One number per step.
+    Scalar(Vec<f64>),
+    /// A text.
+    Text(Box<[u8]>),
+    /// Series.
+    Frame(Frame),
+}
+
+impl Output {
+    /// What the samples count against the limit, and the bytes held.
+    pub(crate) fn held(&self) -> (u64, u64) {
+        match self {
+            Output::Scalar(values) => (values.len() as u64, values.len() as u64 * 8),
+            Output::Text(_) => (0, 0),
+            Output::Frame(frame) => frame.held(),
+        }
+    }
+
+    /// The series; a scalar becomes a series without labels, a text none.
+    pub(crate) fn into_frame(self) -> Frame {
+        match self {
+            Output::Frame(frame) => frame,
+            Output::Scalar(values) => Frame::of_numbers(&values),
+            Output::Text(_) => Frame::default(),
+        }
+    }
+}
+
 impl Frame {
+    /// One series without labels that has a number at each step.
+    pub(crate) fn of_numbers(values: &[f64]) -> Frame {
+        let mut column = Column::new(values.len());
+        column.set_floats(0, values.len(), values, 1);
+        Frame { rows: vec![Row { labels: Labels::default(), drop_name: false, column }] }
+    }
+
     /// What the samples count against the limit, and the bytes held.
     pub(crate) fn held(&self) -> (u64, u64) {
         self.rows.iter().map(Row::held).fold((0, 0), |(n, bytes), (m, more)| (n + m, bytes + more))

@@ -1,21 +1,21 @@
-//! Sorting as Go's `sort.Sort` does it: a pattern-defeating quicksort that leaves equal elements in an order of its own,
-//! which shows in results: ties of `sort` and `topk`, 0 and -0 in quantiles.
+//! Sorting as Go's `sort.Sort` does it: a pattern-defeating quicksort. It is not stable, and the order in which it leaves
+//! equal elements shows in results: ties of `sort` and `topk`, 0 and -0 in quantiles.
 //!
 //! Upstream: Go's `sort/zsortinterface.go`. Every comparison and swap is made in the same order.
 
-/// Up to so many elements are sorted by insertion.
+/// Ranges of up to so many elements are sorted by insertion.
 const INSERTION_MAX: usize = 12;
-/// Fewer elements are not looked at more closely, neither for a pivot nor for being sorted nearly.
+/// In ranges of fewer elements, neither a better pivot is searched nor is it checked whether they are nearly sorted.
 const CLOSER_LOOK_MIN: usize = 50;
 
-/// Sorts `items`; `less` may contradict itself.
+/// Sorts `items`; `less` need not be a consistent order.
 pub(crate) fn sort<T>(items: &mut [T], less: impl Fn(&T, &T) -> bool) {
     let n = items.len();
     let limit = (usize::BITS - n.leading_zeros()) as usize;
     Sort { items, less }.quick(0, n, limit);
 }
 
-/// What a look at a range told of its order.
+/// What choosing a pivot revealed about the order of a range.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Hint {
     Unknown,
@@ -37,7 +37,7 @@ impl<T, F: Fn(&T, &T) -> bool> Sort<'_, T, F> {
         self.items.swap(i, j);
     }
 
-    /// Sorts `a..b`; after `limit` bad pivots by a heap.
+    /// Sorts `a..b`; falls back to heap sort after `limit` bad pivots.
     fn quick(&mut self, mut a: usize, mut b: usize, mut limit: usize) {
         let (mut was_balanced, mut was_partitioned) = (true, true);
         loop {
@@ -90,7 +90,7 @@ impl<T, F: Fn(&T, &T) -> bool> Sort<'_, T, F> {
         }
     }
 
-    /// Sorts a range where few neighbours are out of order; `false` when it gave up.
+    /// Sorts a range in which few neighbours are out of order; returns `false` when it gives up.
     fn partial_insertion(&mut self, a: usize, b: usize) -> bool {
         const STEPS_MAX: usize = 5;
         let mut i = a + 1;
@@ -106,7 +106,7 @@ impl<T, F: Fn(&T, &T) -> bool> Sort<'_, T, F> {
             }
             self.swap(i, i - 1);
             if i - a >= 2 {
-                // Upstream goes down to the start of all items, not of the range.
+                // Upstream moves down to the start of all items, not of the range.
                 for j in (1..i).rev() {
                     if !self.less(j, j - 1) {
                         break;
@@ -126,7 +126,8 @@ impl<T, F: Fn(&T, &T) -> bool> Sort<'_, T, F> {
         false
     }
 
-    /// Puts the pivot where it belongs, smaller elements before it; its place, and whether nothing had to move.
+    /// Moves the pivot to its final index, with smaller elements before it; returns the index, and whether the range was
+    /// partitioned already.
     fn partition(&mut self, a: usize, b: usize, pivot: usize) -> (usize, bool) {
         self.swap(a, pivot);
         let (mut i, mut j) = (a + 1, b - 1);
@@ -149,7 +150,7 @@ impl<T, F: Fn(&T, &T) -> bool> Sort<'_, T, F> {
         }
     }
 
-    /// Puts the elements equal to the pivot first; where the greater ones begin.
+    /// Moves the elements equal to the pivot to the front; returns the index of the first greater one.
     fn partition_equal(&mut self, a: usize, b: usize, pivot: usize) -> usize {
         self.swap(a, pivot);
         let (mut i, mut j) = (a + 1, b - 1);
@@ -169,7 +170,7 @@ impl<T, F: Fn(&T, &T) -> bool> Sort<'_, T, F> {
         }
     }
 
-    /// Scatters three elements, so that patterns do not unbalance the next partition again.
+    /// Swaps three elements with pseudo-random ones, so that patterns do not unbalance the next partition again.
     fn break_patterns(&mut self, a: usize, b: usize) {
         let n = b - a;
         if n < 8 {

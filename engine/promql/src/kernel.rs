@@ -1,10 +1,10 @@
-//! Loops over columns, compiled once more for wider registers and chosen at run time.
+//! Loops over columns, compiled for every CPU and once more for wider registers; the CPU decides at run time which runs.
 //!
-//! Each is plain code that the compiler turns into vector instructions: the twin is the same code compiled for every
-//! CPU, and both give the same bits, since no operation is reordered or fused.
+//! Each loop is plain code that the compiler turns into vector instructions. All versions give the same bits, since no
+//! operation is reordered or fused.
 #![allow(unsafe_code)]
 
-use crate::ops::math::kahan_inc;
+use tithon_chunks::kahan_add;
 
 /// Defines a function with the given body for every CPU, and once more for AVX-512 and AVX2.
 macro_rules! wide {
@@ -46,10 +46,10 @@ fn has_avx512() -> bool {
 }
 
 wide! {
-    /// Adds each value to the sum at its place, with the compensation there.
-    fn kahan_add(sums: &mut [f64], lost: &mut [f64], values: &[f64]) {
+    /// Adds each value to the sum at the same index, with the compensation at that index.
+    fn kahan_add_each(sums: &mut [f64], lost: &mut [f64], values: &[f64]) {
         for ((sum, c), v) in sums.iter_mut().zip(lost).zip(values) {
-            (*sum, *c) = kahan_inc(*v, *sum, *c);
+            (*sum, *c) = kahan_add(*v, *sum, *c);
         }
     }
 }
@@ -71,7 +71,8 @@ wide! {
 }
 
 wide! {
-    /// Whether any value is above (`topk`) or below the one at its place; any number is better than a NaN.
+    /// Whether any value is better than the held one at the same index: above it (`topk`) or below it. Any number is better
+    /// than a NaN.
     fn any_better(held: &[f64], values: &[f64], topk: bool) -> bool {
         let pairs = held.iter().zip(values);
         if topk {
@@ -83,8 +84,8 @@ wide! {
 }
 
 wide! {
-    /// How many of the times, from the first on, lie `delta` milliseconds behind the one before.
-    fn regular(times: &[i64], delta: i64) -> usize {
+    /// How many times at the start of the list follow each other at a distance of `delta` milliseconds.
+    fn evenly_spaced(times: &[i64], delta: i64) -> usize {
         let later = times.get(1..).unwrap_or_default();
         let mut n = 1;
         for (a, b) in times.chunks(64).zip(later.chunks(64)) {
@@ -98,30 +99,30 @@ wide! {
     }
 }
 
-/// How the samples lie in windows that all look alike, in seconds: what `rate` extrapolates by.
+/// Where the samples lie in windows that all hold samples at the same distances, in seconds: what `rate` extrapolates by.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Lie {
-    /// From the first to the last sample; not 0.
+pub(crate) struct Extrapolation {
+    /// The distance from the first to the last sample; not 0.
     pub(crate) sampled: f64,
-    /// From the window's left end to the first sample, or half a gap where that is far.
+    /// The distance from the window's left end to the first sample, or half the average gap if that distance is large.
     pub(crate) to_start: f64,
-    /// From the last sample to the window's right end, or half a gap.
+    /// The distance from the last sample to the window's right end, or half the average gap.
     pub(crate) to_end: f64,
-    /// What factors are divided by: the range of `rate`, 1 for `increase`.
+    /// The divisor of factors: the range for `rate`, 1 for `increase`.
     pub(crate) range: f64,
 }
 
 wide! {
-    /// The extrapolated change of a counter that is never reset in windows that look alike: from `first[i * stride]` to
-    /// `last[i * stride]`.
-    fn rises(out: &mut [f64], first: &[f64], last: &[f64], stride: usize, lie: Lie) {
+    /// The extrapolated changes of a counter that is not reset in any of the windows: window `i` begins with the value
+    /// `first[i * stride]` and ends with `last[i * stride]`.
+    fn rises(out: &mut [f64], first: &[f64], last: &[f64], stride: usize, extrapolation: Extrapolation) {
         let one = |out: &mut f64, first: f64, last: f64| {
             let change = last - first;
-            let to_zero = lie.sampled * (first / change);
-            let clamps = (change > 0.0) & (first >= 0.0) & (to_zero < lie.to_start);
-            let to_start = if clamps { to_zero } else { lie.to_start };
-            let factor = (lie.sampled + to_start + lie.to_end) / lie.sampled;
-            *out = change * (factor / lie.range);
+            let to_zero = extrapolation.sampled * (first / change);
+            let clamps = (change > 0.0) & (first >= 0.0) & (to_zero < extrapolation.to_start);
+            let to_start = if clamps { to_zero } else { extrapolation.to_start };
+            let factor = (extrapolation.sampled + to_start + extrapolation.to_end) / extrapolation.sampled;
+            *out = change * (factor / extrapolation.range);
         };
         if stride == 1 {
             out.iter_mut().zip(first).zip(last).for_each(|((out, first), last)| one(out, *first, *last));
@@ -148,9 +149,9 @@ mod tests {
         ) {
             let n = values.len() / 3;
             let (mut sums, mut lost) = (values[..n].to_vec(), values[n..2 * n].to_vec());
-            kahan_add(&mut sums, &mut lost, &values[2 * n..3 * n]);
+            kahan_add_each(&mut sums, &mut lost, &values[2 * n..3 * n]);
             for i in 0..n {
-                let (sum, c) = kahan_inc(values[2 * n + i], values[i], values[n + i]);
+                let (sum, c) = kahan_add(values[2 * n + i], values[i], values[n + i]);
                 prop_assert_eq!((sum.to_bits(), c.to_bits()), (sums[i].to_bits(), lost[i].to_bits()));
             }
             let (held, offered) = (&values[..n], &values[n..2 * n]);
@@ -171,7 +172,7 @@ mod tests {
             let mut times: Vec<i64> = (0..n as i64).map(|i| i * delta).collect();
             times.extend((1..=m as i64).map(|i| n as i64 * delta - delta + i * other));
             let model = 1 + times.windows(2).take_while(|pair| pair[1] - pair[0] == delta).count();
-            prop_assert_eq!(regular(&times, delta), model.min(times.len()));
+            prop_assert_eq!(evenly_spaced(&times, delta), model.min(times.len()));
         }
     }
 }

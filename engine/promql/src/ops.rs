@@ -1,16 +1,14 @@
-//! Operators on whole series: selectors, ranges, aggregations, binary operators.
+//! Operators on evaluated operands: signs, binary operators, aggregations; and instant selectors.
 
-pub(crate) mod aggregate;
-pub(crate) mod alike;
+mod aggregate;
 pub(crate) mod binary;
-pub(crate) mod decode;
-pub(crate) mod math;
-pub(crate) mod merge;
-pub(crate) mod names;
-pub(crate) mod range;
-pub(crate) mod reach;
+pub(crate) mod count_values;
+mod grouping;
+mod parameter;
+mod select_k;
 pub(crate) mod selector;
-pub(crate) mod smooth;
-pub(crate) mod subquery;
-pub(crate) mod topk;
 pub(crate) mod unary;
+
+pub(crate) use aggregate::Aggregation;
+pub(crate) use parameter::Parameter;
+pub(crate) use select_k::{Best, First, choose};

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tithon_chunks::Timestamp;
 
-use crate::ParseOptions;
-use crate::plan::Rules;
+use crate::parse::ParseOptions;
+use crate::rules::Rules;
 
 /// Options of an engine. The default is that of a Prometheus server without feature flags.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// How far an instant selector looks back for a sample, in milliseconds; exactly this old is too old.
+    /// How far an instant selector looks back for a sample, in milliseconds. A sample of exactly this age is too old.
     pub lookback_delta_ms: i64,
     /// The step of subqueries that name none, in milliseconds.
     pub default_subquery_step_ms: i64,
@@ -27,10 +27,10 @@ pub struct Options {
     pub use_start_timestamps: bool,
     /// Whether `__type__` and `__unit__` are known to describe a series (`type-and-unit-labels`).
     pub type_and_unit_labels: bool,
-    /// Labels that the source takes away from the series of a selection after it has matched them: those of replicas
-    /// that are made one. The plan asks no series for them.
+    /// Labels that the source removes from series after it has matched them: replica labels, when replicas are
+    /// deduplicated. The plan must not test these labels on the series it gets.
     pub dropped_labels: Vec<Box<[u8]>>,
-    /// Which rewritings of the plan are on.
+    /// The rules by which plans are rewritten.
     pub rules: Rules,
 }
 
@@ -79,12 +79,12 @@ impl TimeParams {
 pub struct EvalContext<'a> {
     /// Threads for the work on series; without them all runs on the caller's.
     pub pool: Option<&'a rayon::ThreadPool>,
-    /// Set by the caller when nobody waits for the answer any more.
+    /// Set by the caller when it no longer waits for the answer.
     pub cancelled: &'a AtomicBool,
 }
 
 impl EvalContext<'_> {
-    /// Whether the caller has gone.
+    /// Whether the caller no longer waits for the answer.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }

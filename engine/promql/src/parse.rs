@@ -1,7 +1,6 @@
 //! Parsing of expressions, selectors and series descriptions. Upstream: `promql/parser/parse.go`.
 
 mod check;
-mod error;
 mod lexer;
 mod literal;
 mod options;
@@ -13,11 +12,12 @@ use std::sync::atomic::AtomicBool;
 use tithon_index::{Labels, Matcher};
 
 use crate::ast::{Expr, PosRange};
-use crate::budget::{Budget, Charge, Watch};
+use crate::budget::{Budget, Charge};
 use crate::error::QueryError;
+use crate::parse_error::{ParseError, ParseErrors};
+use crate::watch::Watch;
 use parser::Parser;
 
-pub use error::{ParseError, ParseErrors, line_column};
 pub use literal::duration_ns;
 pub use options::ParseOptions;
 pub use parser::SequenceValue;
@@ -27,7 +27,8 @@ pub fn parse(input: impl AsRef<[u8]>, options: &ParseOptions) -> Result<Expr, Pa
     unwatched(|watch| parse_within(input, options, watch))
 }
 
-/// The same, asked meanwhile whether it is still wanted; and the charge for what the tree holds.
+/// Parses like [`parse()`] within a budget, and stops when the caller no longer waits; returns the charge for the memory of
+/// the tree too.
 ///
 /// Errors: [`QueryError::Parse`], [`QueryError::Cancelled`], [`QueryError::TooManyBytes`].
 pub fn parse_within(
@@ -45,7 +46,7 @@ pub fn parse_within(
     if errors.is_empty() { Ok((expr, charge)) } else { Err(QueryError::Parse(ParseErrors(errors))) }
 }
 
-/// Parses a vector selector, as `match[]` has it: its matchers. All of them may accept the empty string.
+/// Parses a vector selector, as in `match[]`, and returns its matchers. All of them may accept the empty string.
 pub fn parse_metric_selector(
     input: impl AsRef<[u8]>,
     options: &ParseOptions,
@@ -53,7 +54,8 @@ pub fn parse_metric_selector(
     unwatched(|watch| parse_selector_within(input, options, watch))
 }
 
-/// The same, asked meanwhile whether it is still wanted; and the charge for what the matchers hold.
+/// Parses like [`parse_metric_selector`] within a budget, and stops when the caller no longer waits; returns the charge for
+/// the memory of the matchers too.
 ///
 /// Errors: those of [`parse_within`].
 pub fn parse_selector_within(
@@ -87,7 +89,7 @@ pub fn parse_series_desc(input: impl AsRef<[u8]>) -> Result<(Labels, Vec<Sequenc
     })
 }
 
-/// Parses without limits; then nothing but the input can be wrong.
+/// Parses without limits, so that only the input can cause an error.
 fn unwatched<T>(parse: impl FnOnce(Watch<'_>) -> Result<(T, Charge), QueryError>) -> Result<T, ParseErrors> {
     let (budget, cancelled) = (Budget::new(u64::MAX, ""), AtomicBool::new(false));
     match parse(Watch { budget: &budget, cancelled: &cancelled }) {
@@ -97,7 +99,7 @@ fn unwatched<T>(parse: impl FnOnce(Watch<'_>) -> Result<(T, Charge), QueryError>
     }
 }
 
-/// Refuses inputs whose places do not fit the tree.
+/// Refuses inputs so long that positions do not fit the tree.
 fn checked(input: &[u8]) -> Result<&[u8], ParseErrors> {
     if u32::try_from(input.len()).is_ok_and(|len| len < u32::MAX) {
         return Ok(input);

@@ -12,16 +12,16 @@ pub struct QueryResult {
     pub value: Value,
     /// Warnings, ascending, each with its position in the query.
     pub warnings: Vec<String>,
-    /// Hints that nothing may be wrong, likewise.
+    /// Infos, likewise: remarks on queries that may be right.
     pub infos: Vec<String>,
-    /// What it took.
+    /// What the evaluation took.
     pub stats: QueryStats,
 }
 
 /// What an evaluation took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueryStats {
-    /// Samples that the evaluation touched: a window counts fully at each step.
+    /// Samples that the evaluation looked at; the samples of a window count at each step.
     pub total_samples: u64,
     /// Samples decoded.
     pub samples_read: u64,

@@ -3,10 +3,15 @@
 use tithon_chunks::{EncodedChunk, Samples};
 use tithon_index::Labels;
 
+use crate::error::SourceError;
+
+/// The series of one selection, ascending by labels.
+pub type SelectInput = Box<dyn Iterator<Item = Result<Series, SourceError>> + Send>;
+
 /// One series of a selection: its labels, as the query is to see them, and its samples.
 #[derive(Clone, Debug)]
 pub struct Series {
-    /// The label set; unique within one selection, selections ascend by it.
+    /// The label set, unique within a selection. Selections are sorted by it.
     pub labels: Labels,
     /// The samples, encoded or not.
     pub data: SeriesData,
@@ -15,15 +20,15 @@ pub struct Series {
 /// Samples of one series, in time order.
 #[derive(Clone, Debug)]
 pub enum SeriesData {
-    /// Raw chunks (floats or histograms, never aggregates) that ascend and do not overlap. They may reach beyond
-    /// the range asked for: the evaluator cuts.
+    /// Raw chunks (floats or histograms, never aggregates) in order of time, which do not overlap. They may have samples
+    /// outside of the range asked for; the evaluator leaves those out.
     Chunks(Vec<EncodedChunk>),
-    /// Decoded samples: what merging or deduplication left.
+    /// Decoded samples, the result of merging or deduplication.
     Samples(Box<Samples>),
 }
 
 impl SeriesData {
-    /// What decoded samples hold, in bytes; encoded ones are counted by whoever hands them in.
+    /// The memory that decoded samples take, bytes. Chunks count as 0: the caller that provides them counts them.
     pub(crate) fn decoded_bytes(&self) -> u64 {
         match self {
             SeriesData::Chunks(_) => 0,

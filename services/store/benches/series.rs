@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use tithon_proto::{append_series, series_to_wire};
 use tithon_runtime::{Cpu, GrpcServer, Metrics, Probes, Shutdown};
 use tithon_store::{Store, StoreOptions};
 use tithon_storeapi::{SeriesPart, StoreApi, StoreApiServer};
+use tithon_testdata::copy_dir;
 use tokio::runtime::Runtime;
 use tonic::codec::{Codec, DecodeBuf, Decoder};
 use tonic::transport::Channel;
@@ -63,19 +63,6 @@ struct Bed {
     store: Store,
     channel: Channel,
     n_series: usize,
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// The block is taken from `TITHON_BENCH_BUCKET`, a directory of blocks, where that is set.

@@ -9,7 +9,7 @@ use tithon_index::{Labels, MatcherError};
 use tithon_proto::ConvertError;
 use tithon_runtime::RuntimeError;
 
-/// An error of a request or of a synchronisation. The texts are Thanos's where Thanos has the case.
+/// An error of a request or of a sync with the bucket. The texts are Thanos's where Thanos has the case.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The bucket failed.

@@ -9,9 +9,9 @@ use tithon_chunks::TimeRange;
 pub struct StoreOptions {
     /// Only blocks that overlap this range are served, and requests are cut to it.
     pub time: TimeRange,
-    /// How long after its deletion mark a block is still served.
+    /// Time after its deletion mark from which a block is no longer served.
     pub ignore_deletion_marks_delay: Duration,
-    /// Interval between two synchronisations with the bucket.
+    /// Interval between synchronisations with the bucket.
     pub sync_interval: Duration,
     /// The most calls of `Series` that are answered at the same time; 0 is no limit.
     pub series_max_concurrency: usize,
@@ -19,7 +19,7 @@ pub struct StoreOptions {
     pub request_series_max: u64,
     /// The most samples one request may select, counted as 120 a chunk; 0 is no limit.
     pub request_samples_max: u64,
-    /// How long a reader may take nothing before its call is ended.
+    /// A call ends when its reader has taken nothing for this long.
     pub stalled_reader_timeout: Duration,
 }
 

@@ -242,7 +242,7 @@ async fn damaged_postings_cost_the_queries_that_need_them() {
     let golden = tithon_testdata::shared("testdata/field/damaged-postings");
     let meta = std::fs::read_to_string(golden.join("meta.json")).unwrap();
     let id = meta.split("\"ulid\"").nth(1).unwrap().split('"').nth(1).unwrap();
-    bed::copy_dir(&golden, &dir.path().join(id));
+    tithon_testdata::copy_dir(&golden, &dir.path().join(id));
     let store = bed::store_over(dir.path(), StoreOptions::default()).await;
     let block = tithon_engine::Block::open(dir.path().join(id)).unwrap();
     let (mut failed, mut answered) = (0, 0);

@@ -9,15 +9,14 @@ use axum::response::Redirect;
 use axum::routing::get;
 use tithon_bucket::{Retry, TransferOptions};
 use tithon_compact::{
-    Compactor, CompactorOptions, RunOptions, SelectorError, Verify, parse_selector, router,
-    run as run_compactor,
+    Compactor, CompactorOptions, RunOptions, SelectorError, parse_selector, router, run as run_compactor,
 };
-use tithon_engine::compact::Overlap;
+use tithon_engine::dedup::Algorithm;
 use tithon_engine::plan::{LEVELS_MS, Retention};
 use tithon_runtime::{Cpu, GrpcServices};
 use tracing::{error, info};
 
-pub use self::flags::{CompactorFlags, MergeFunc, VerifyHow};
+pub use self::flags::CompactorFlags;
 use crate::bucket::open_bucket;
 use crate::flags::{PathOrContentError, path_or_content};
 use crate::process::Process;
@@ -128,17 +127,17 @@ fn options(flags: &CompactorFlags) -> Result<CompactorOptions, CompactProcessErr
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let defaults = CompactorOptions::default();
     let retention = Retention {
-        raw_ms: ms(flags.retention_raw),
-        five_minutes_ms: ms(flags.retention_5m),
-        one_hour_ms: ms(flags.retention_1h),
+        of_raw_blocks_ms: ms(flags.retention_raw),
+        of_5m_blocks_ms: ms(flags.retention_5m),
+        of_1h_blocks_ms: ms(flags.retention_1h),
     };
     if !flags.downsampling_disable {
-        if retention.raw_ms != 0 && retention.raw_ms < defaults.spans.raw_min_ms {
+        if retention.of_raw_blocks_ms != 0 && retention.of_raw_blocks_ms < defaults.spans.raw_min_ms {
             return refuse(
                 "--retention.resolution-raw must be 40h at least, so that blocks can be downsampled",
             );
         }
-        if retention.five_minutes_ms != 0 && retention.five_minutes_ms < defaults.spans.five_minutes_min_ms {
+        if retention.of_5m_blocks_ms != 0 && retention.of_5m_blocks_ms < defaults.spans.five_minutes_min_ms {
             return refuse(
                 "--retention.resolution-5m must be 10d at least, so that blocks can be downsampled",
             );
@@ -153,11 +152,8 @@ fn options(flags: &CompactorFlags) -> Result<CompactorOptions, CompactProcessErr
     replica_labels.retain(|label| !label.is_empty());
     replica_labels.sort();
     replica_labels.dedup();
-    let overlap = match flags.deduplication {
-        MergeFunc::Chain => Overlap::Chain,
-        MergeFunc::Penalty => Overlap::Penalty,
-    };
-    if overlap == Overlap::Penalty && replica_labels.is_empty() {
+    let overlap = flags.deduplication;
+    if overlap == Algorithm::Penalty && replica_labels.is_empty() {
         return refuse("--deduplication.func=penalty needs --deduplication.replica-label");
     }
     let (min, max) = (flags.min_time.at_ms(0), flags.max_time.at_ms(0));
@@ -194,10 +190,7 @@ fn options(flags: &CompactorFlags) -> Result<CompactorOptions, CompactProcessErr
         },
         index_bytes_max: flags.block_max_index_size,
         split_shards: flags.split_shards,
-        verify: match flags.verify {
-            VerifyHow::Full => Verify::Full,
-            VerifyHow::Index => Verify::Index,
-        },
+        verify: flags.verify,
         accept_malformed_index: flags.accept_malformed_index,
         halt_on_error: flags.halt_on_error,
         streaming: flags.streaming,

@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use tithon_engine::dedup::Algorithm;
 use tithon_query::{
     Dialect, Discovery, DiscoveryError, DnsName, EndpointAddress, QueryOptions, QueryService, router,
 };
@@ -11,7 +10,7 @@ use tithon_runtime::{Cpu, TlsError};
 use tithon_storeapi::{Endpoint, EndpointError, StoreApiServer};
 use tracing::warn;
 
-use crate::cli::{AnswerFlags, DedupFunc, QueryFlags};
+use crate::cli::{AnswerFlags, QueryFlags};
 use crate::memory;
 use crate::process::Process;
 
@@ -127,10 +126,7 @@ pub fn answer_options(flags: &AnswerFlags) -> QueryOptions {
         },
         lookback_delta: flags.lookback_delta,
         replica_labels: replica_labels(&flags.replica_label),
-        dedup_function: match flags.deduplication {
-            DedupFunc::Penalty => Algorithm::Penalty,
-            DedupFunc::Chain => Algorithm::Chain,
-        },
+        dedup_function: flags.deduplication,
         default_evaluation_interval: flags.default_evaluation_interval,
         default_step: flags.default_step,
         auto_downsampling: flags.auto_downsampling,

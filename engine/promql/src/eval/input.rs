@@ -1,14 +1,14 @@
-//! The inputs of an evaluation: each selection is read by one selector, or kept for several.
+//! The inputs of an evaluation: a selection is read by one selector, or kept in memory for several.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tithon_index::Matcher;
 
-use super::Evaluator;
 use crate::budget::Charge;
+use crate::context::Context;
 use crate::error::SourceError;
-use crate::plan::{Prepared, SelectInput};
-use crate::series::Series;
+use crate::plan::Prepared;
+use crate::series::{SelectInput, Series};
 
 /// The series of one selection and how many selectors are still to read them.
 pub(super) struct Slot {
@@ -20,7 +20,7 @@ enum State {
     Fresh(SelectInput),
     /// Read by one selector and kept for others, with the charge for the samples that are decoded.
     Kept(Arc<(Vec<Series>, Charge)>),
-    /// There is nothing (more).
+    /// All readers have had the series, or there are none.
     Taken,
 }
 
@@ -33,9 +33,9 @@ pub(super) fn slots(prepared: &Prepared, inputs: Vec<SelectInput>) -> Vec<Slot> 
 }
 
 impl Slot {
-    /// The series that fulfil the conditions, for the next reader; none when all have read. Series that are kept for
-    /// others are all read now, but no more of them once the caller has gone.
-    pub(super) fn take(&self, filter: &[Matcher], ev: &Evaluator<'_>) -> Option<SelectInput> {
+    /// The series that fulfil the conditions, for the next reader; none when all readers have had theirs. Series that are
+    /// kept for other readers are read to the end first, but no further once the caller has gone.
+    pub(super) fn take(&self, filter: &[Matcher], ctx: &Context<'_>) -> Option<SelectInput> {
         let mut slot = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (state, readers) = &mut *slot;
         *readers = readers.saturating_sub(1);
@@ -43,7 +43,7 @@ impl Slot {
         let series = match std::mem::replace(state, State::Taken) {
             State::Taken => return None,
             State::Fresh(input) if is_last => return Some(filtered(input, filter)),
-            State::Fresh(input) => match read_all(input, ev) {
+            State::Fresh(input) => match read_all(input, ctx) {
                 Ok(series) => Arc::new(series),
                 Err(error) => return Some(Box::new(std::iter::once(Err(error)))),
             },
@@ -72,11 +72,11 @@ impl Slot {
     }
 }
 
-/// All series, but no more of them once the caller has gone.
-fn read_all(input: SelectInput, ev: &Evaluator<'_>) -> Result<(Vec<Series>, Charge), SourceError> {
-    let mut charge = ev.prepared.budget.empty_charge();
+/// All series, or those read before the caller had gone.
+fn read_all(input: SelectInput, ctx: &Context<'_>) -> Result<(Vec<Series>, Charge), SourceError> {
+    let mut charge = ctx.empty_charge();
     let mut all = Vec::new();
-    for series in input.take_while(|_| !ev.ctx.is_cancelled()) {
+    for series in input.take_while(|_| !ctx.run.is_cancelled()) {
         let series = series?;
         charge.grow(size_of::<Series>() as u64 + series.data.decoded_bytes())?;
         all.push(series);

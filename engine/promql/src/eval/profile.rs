@@ -3,34 +3,34 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::held::{Held, Peaks};
 use crate::ast::NodeId;
+use crate::context::{Held, Peaks};
 use crate::plan::{LEVELS_MAX, Prepared};
 
-/// A clock handed in: the time since some moment, ascending.
+/// A clock that the caller provides: the time since a fixed moment, never falling.
 pub type Clock<'a> = &'a (dyn Fn() -> Duration + Sync);
 
 /// An operator of an evaluated plan and what it cost, its inputs included.
 ///
-/// A selector below a range function is evaluated as one with the function, whose costs hold the selector's.
+/// A selector below a range function is evaluated together with the function, whose costs include the selector's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Analysis {
     /// What it does, as [`crate::PlanNode::name`].
     pub name: String,
-    /// The time from its begin to its end; an operator that hands series on one by one is not charged for what its
-    /// consumer does meanwhile.
+    /// The time from its start to its end, without the time in which its consumer worked on the series that it handed
+    /// over one by one.
     pub execution_time: Duration,
     /// The most samples held at once, beyond those held before.
     pub peak_samples: u64,
     /// The most bytes of intermediate results held at once, beyond those held before.
     pub peak_bytes: u64,
-    /// Samples touched; a window counts fully at each step.
+    /// Samples looked at; the samples of a window count at each step.
     pub total_samples: u64,
     /// Its inputs.
     pub children: Vec<Analysis>,
 }
 
-/// Gathers costs by node.
+/// Accumulates costs by node.
 pub(super) struct Profile<'a> {
     clock: Clock<'a>,
     costs: Mutex<Vec<Cost>>,
@@ -44,7 +44,7 @@ struct Cost {
     total: u64,
 }
 
-/// The state at the begin of an operator.
+/// The state when an operator started.
 pub(super) struct Begun {
     at: Duration,
     total: u64,
@@ -53,7 +53,7 @@ pub(super) struct Begun {
 }
 
 impl<'a> Profile<'a> {
-    /// Of a query's nodes, timed by the clock.
+    /// Costs of a query's nodes, timed by the clock.
     pub(super) fn new(prepared: &Prepared, clock: Clock<'a>) -> Profile<'a> {
         Profile { clock, costs: Mutex::new(vec![Cost::default(); prepared.expr.nodes().len()]) }
     }
@@ -63,13 +63,13 @@ impl<'a> Profile<'a> {
         (self.clock)()
     }
 
-    /// An operator begins.
+    /// Called when an operator starts.
     pub(super) fn begin(&self, budget: &Held) -> Begun {
         let held = budget.held();
         Begun { at: self.now(), total: budget.stats().total_samples, held, outer: budget.begin_peaks(held) }
     }
 
-    /// An operator ends; `foreign` is time that others took meanwhile.
+    /// Called when an operator ends; `foreign` is the time that other operators took meanwhile.
     pub(super) fn end(&self, id: NodeId, begun: &Begun, foreign: Duration, budget: &Held) {
         let peaks = budget.end_peaks(begun.outer);
         let time = self.now().saturating_sub(begun.at).saturating_sub(foreign);

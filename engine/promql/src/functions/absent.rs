@@ -5,46 +5,61 @@ use std::ops::ControlFlow;
 
 use tithon_index::{Labels, LabelsBuilder, MatchOp, Matcher};
 
-use crate::ast::{Call, NodeId, NodeKind};
+use super::range_call::check_modifiers;
+use crate::context::Context;
 use crate::error::QueryError;
-use crate::eval::Evaluator;
 use crate::frame::{Column, Frame, Row, Steps};
-use crate::ops::range::RangeArg;
+use crate::func::Func;
+use crate::read::RangeVector;
 
-/// `absent`: 1 at the steps where the vector is empty.
-pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Frame, QueryError> {
-    let mut bits = vec![0u64; steps.len.div_ceil(64)];
-    let stops = ev.may_stop_early(call.args[0]);
-    ev.for_each_row(call.args[0], steps, |row| {
-        bits.iter_mut().zip(row.column.presence()).for_each(|(all, row)| *all |= row);
-        let n: usize = bits.iter().map(|word| word.count_ones() as usize).sum();
-        if stops && n == steps.len { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    let present: Vec<bool> = (0..steps.len).map(|step| bits[step / 64] >> (step % 64) & 1 == 1).collect();
-    Ok(ones(&present, labels(ev, call.args[0])))
+/// `absent` in progress: it takes the rows of its argument one by one.
+pub(crate) struct Absent {
+    n_steps: usize,
+    /// The steps that have a sample, as a bitmap.
+    present: Vec<u64>,
+    may_stop_early: bool,
+}
+
+impl Absent {
+    /// Before the first row; `may_stop_early` says that rows may be left unread.
+    pub(crate) fn new(steps: &Steps, may_stop_early: bool) -> Absent {
+        Absent { n_steps: steps.len, present: vec![0; steps.len.div_ceil(64)], may_stop_early }
+    }
+
+    /// Takes a row. Breaks off when more rows cannot change the result.
+    pub(crate) fn add(&mut self, row: &Row) -> ControlFlow<()> {
+        self.present.iter_mut().zip(row.column.presence()).for_each(|(all, row)| *all |= row);
+        let n: usize = self.present.iter().map(|word| word.count_ones() as usize).sum();
+        if self.may_stop_early && n == self.n_steps {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    /// 1 at the steps where the vector is empty.
+    pub(crate) fn finish(self, labels: Labels) -> Frame {
+        let is_present = |step: usize| self.present[step / 64] >> (step % 64) & 1 == 1;
+        ones(&(0..self.n_steps).map(is_present).collect::<Vec<_>>(), labels)
+    }
 }
 
 /// `absent_over_time`: 1 at the steps where no series has a sample in its window.
-pub(super) fn over_time(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Frame, QueryError> {
-    let id = ev.unparen(call.args[0]);
-    let arg = RangeArg::new(ev, id, steps)?;
-    for (modifier, is_set, list) in [
-        ("anchored", arg.anchored, "changes, delta, increase, rate, resets"),
-        ("smoothed", arg.smoothed, "delta, increase, rate"),
-    ] {
-        if is_set {
-            return Err(QueryError::Execution(format!(
-                "{modifier} modifier can only be used with: {list} - not with absent_over_time"
-            )));
-        }
-    }
+pub(crate) fn over_time(
+    ctx: &Context<'_>,
+    range: RangeVector,
+    labels: Labels,
+    steps: &Steps,
+) -> Result<Frame, QueryError> {
+    let windows = range.windows;
+    check_modifiers(Func::AbsentOverTime, &windows)?;
     let mut present = vec![false; steps.len];
-    arg.for_each(
-        ev,
+    range.for_each(
+        ctx,
         steps,
-        |arg, labels, samples, _| {
+        |labels, samples, _| {
             let mut found = Vec::new();
-            arg.each_window(labels, samples, steps, 0, |window| {
+            windows.each_window(labels, samples, steps, ctx.options.lookback_delta_ms, |window| {
                 found.push(window.step);
                 Ok(())
             })?;
@@ -55,7 +70,7 @@ pub(super) fn over_time(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Resul
             Ok(ControlFlow::Continue(()))
         },
     )?;
-    Ok(ones(&present, labels(ev, id)))
+    Ok(ones(&present, labels))
 }
 
 fn ones(present: &[bool], labels: Labels) -> Frame {
@@ -69,16 +84,11 @@ fn ones(present: &[bool], labels: Labels) -> Frame {
     Frame { rows: vec![Row { labels, drop_name: false, column }] }
 }
 
-/// The labels that a selector pins to one value; none for other expressions.
-fn labels(ev: &Evaluator<'_>, id: NodeId) -> Labels {
-    let selector = match ev.kind(ev.unparen(id)) {
-        NodeKind::Matrix(m) => ev.kind(m.selector),
-        kind => kind,
-    };
-    let NodeKind::Vector(s) = selector else { return Labels::default() };
+/// The labels that the conditions of a selector pin to one value.
+pub(crate) fn pinned_labels(matchers: &[Matcher]) -> Labels {
     let mut builder = LabelsBuilder::default();
     let mut seen = HashSet::new();
-    for m in in_order_of_selection(&s.matchers).into_iter().filter(|m| m.name() != b"__name__") {
+    for m in in_order_of_selection(matchers).into_iter().filter(|m| m.name() != b"__name__") {
         if m.op() == MatchOp::Equal && seen.insert(m.name()) {
             builder.set(m.name(), m.value());
         } else {
@@ -88,7 +98,8 @@ fn labels(ev: &Evaluator<'_>, id: NodeId) -> Labels {
     builder.finish()
 }
 
-/// Upstream's selection moves the matchers that only take series away behind the others, in the selector itself.
+/// The matchers in the order in which upstream's selection leaves them: those that only exclude series come last. It
+/// reorders the selector's own list, so `absent` sees the new order.
 ///
 /// Upstream: `PostingsForMatchers` in `tsdb/querier.go`.
 fn in_order_of_selection(matchers: &[Matcher]) -> Vec<&Matcher> {

@@ -5,30 +5,30 @@ use crate::go_sort;
 /// A bucket: its upper bound and the number of observations at or below it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Bucket {
-    /// Upper bound, inside.
+    /// Upper bound, inclusive.
     pub(crate) upper: f64,
     /// Cumulative count.
     pub(crate) count: f64,
 }
 
-/// How far counts had to be raised: the lowest and highest bound touched and the largest difference.
+/// How far counts had to be raised to be monotonic.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Forced {
-    /// Lowest bound touched.
+    /// The lowest bound whose count was raised.
     pub(crate) min_bound: f64,
-    /// Highest bound touched.
+    /// The highest bound whose count was raised.
     pub(crate) max_bound: f64,
-    /// Largest difference.
+    /// The largest difference.
     pub(crate) max_diff: f64,
 }
 
-/// Relative differences below this are taken for rounding.
+/// Relative differences below this are considered rounding errors.
 const SMALL_DELTA: f64 = 1e-12;
 
-/// The φ-quantile, and what had to be forced to be monotonic.
+/// The φ-quantile, and how far counts had to be raised to be monotonic.
 ///
-/// The buckets are sorted, joined and corrected in place, as upstream does: another quantile of the same buckets sees
-/// what this one left, which shows where bounds are equal.
+/// Sorts, joins and corrects the buckets in place, as upstream does: a second quantile of the same buckets starts from
+/// the corrected ones, which makes a difference when bounds are equal.
 pub(super) fn quantile(q: f64, buckets: &mut [Bucket]) -> (f64, Option<Forced>) {
     if q.is_nan() {
         return (f64::NAN, None);
@@ -46,7 +46,7 @@ pub(super) fn quantile(q: f64, buckets: &mut [Bucket]) -> (f64, Option<Forced>) 
         return (f64::NAN, forced);
     }
     let mut rank = q * buckets[last].count;
-    // A binary search and not a scan: with NaN counts they differ.
+    // Upstream uses a binary search, which differs from a scan when counts are NaN.
     let at = buckets[..last].partition_point(|b| b.count < rank || b.count.is_nan() || rank.is_nan());
     if at == last {
         return (buckets[last - 1].upper, forced);

@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, HashMap};
 use tithon_index::{Labels, LabelsBuilder};
 
 use super::classic::{self, Bucket};
+use super::le::bound;
 use super::native::{self, NanNote};
 use crate::annotations::{Monotonicity, Notes, for_metric, quoted};
-use crate::ast::{Call, NodeId, PosRange};
+use crate::ast::PosRange;
+use crate::context::Context;
 use crate::error::QueryError;
-use crate::eval::Evaluator;
 use crate::format::general;
-use crate::frame::{Column, Frame, Row, Steps, label_bytes, without_metadata};
-use crate::ops::merge;
+use crate::frame::{Column, Frame, Row, Steps, label_bytes, merge, without_metadata};
 
 /// A classic histogram: its labels without `le`, and its buckets as bounds and rows.
 struct Group {
@@ -22,60 +22,59 @@ struct Group {
     buckets: Vec<(f64, usize)>,
 }
 
-/// What is computed of each histogram.
-enum Measure {
-    Quantile { q: Vec<f64>, label: Option<Box<[u8]>>, pos: PosRange },
-    Fraction { lower: Vec<f64>, upper: Vec<f64> },
+/// What is computed of each histogram, with one argument a step.
+pub(crate) enum Measure {
+    /// The φ-quantile.
+    Quantile {
+        /// φ at each step.
+        q: Vec<f64>,
+        /// The label that tells the quantiles of `histogram_quantiles` apart.
+        label: Option<Box<[u8]>>,
+        /// The place of φ.
+        pos: PosRange,
+    },
+    /// The share of observations between two values.
+    Fraction {
+        /// The lower value at each step.
+        lower: Vec<f64>,
+        /// The upper value at each step.
+        upper: Vec<f64>,
+    },
 }
 
-/// Evaluates one of the three functions.
-pub(super) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Frame, QueryError> {
-    let args: Vec<NodeId> = call.args.iter().map(|arg| ev.unparen(*arg)).collect();
-    let quantile = |id: NodeId, label: Option<Box<[u8]>>| -> Result<Measure, QueryError> {
-        Ok(Measure::Quantile { q: ev.scalar(id, steps)?, label, pos: ev.pos(id) })
-    };
-    let (vector, frame, measures) = match call.func.name {
-        "histogram_quantile" => {
-            let measure = quantile(args[0], None)?;
-            (args[1], ev.frame(args[1], steps)?, vec![measure])
-        }
-        "histogram_fraction" => {
-            let (lower, upper) = (ev.scalar(args[0], steps)?, ev.scalar(args[1], steps)?);
-            (args[2], ev.frame(args[2], steps)?, vec![Measure::Fraction { lower, upper }])
-        }
-        _ => {
-            let frame = ev.frame(args[0], steps)?;
-            let label: Box<[u8]> = ev.text(args[1]).into();
-            let measures: Result<Vec<_>, _> =
-                args[2..].iter().map(|id| quantile(*id, Some(label.clone()))).collect();
-            (args[0], frame, measures?)
-        }
-    };
+/// Computes each measure of each histogram of a vector, which stands at `pos`.
+pub(crate) fn eval(
+    ctx: &Context<'_>,
+    frame: &Frame,
+    measures: &[Measure],
+    pos: PosRange,
+    steps: &Steps,
+) -> Result<Frame, QueryError> {
     let mut notes = Notes::default();
     let work = Work {
-        ev,
-        groups: groups(&frame, ev, vector, &mut notes)?,
-        frame: &frame,
-        delayed: ev.options().delayed_name_removal,
-        pos: ev.pos(vector),
+        ctx,
+        groups: groups(ctx, frame, pos, &mut notes)?,
+        frame,
+        delayed: ctx.options.delayed_name_removal,
+        pos,
         steps,
     };
     let conflicts = work.conflicts(&mut notes);
     let mut rows = Vec::new();
-    for measure in &measures {
+    for measure in measures {
         work.native(measure, &conflicts, &mut rows, &mut notes)?;
     }
-    work.classic(&measures, &conflicts, &mut rows, &mut notes)?;
-    ev.notes().merge(notes);
+    work.classic(measures, &conflicts, &mut rows, &mut notes)?;
+    ctx.notes().merge(notes);
     rows.retain(|row| !row.column.is_empty());
     merge::equal_labels(Frame { rows })
 }
 
-/// Sorts float rows into classic histograms, in order of appearance.
+/// Groups float rows into classic histograms, in order of appearance.
 fn groups(
+    ctx: &Context<'_>,
     frame: &Frame,
-    ev: &Evaluator<'_>,
-    vector: NodeId,
+    pos: PosRange,
     notes: &mut Notes,
 ) -> Result<Vec<Group>, QueryError> {
     let mut groups: Vec<Group> = Vec::new();
@@ -83,24 +82,24 @@ fn groups(
     for (i, row) in frame.rows.iter().enumerate().filter(|(_, row)| row.column.has_floats()) {
         let le = row.labels.get("le").unwrap_or_default();
         let Some(upper) = bound(le) else {
-            let name = row.labels.metric_name().filter(|_| ev.options().delayed_name_removal);
+            let name = row.labels.metric_name().filter(|_| ctx.options.delayed_name_removal);
             notes.warn(
                 format!(
                     "bucket label \"le\" is missing or has a malformed value of {}{}",
                     quoted(le),
                     for_metric(name.unwrap_or_default())
                 ),
-                ev.pos(vector),
+                pos,
             );
             continue;
         };
         let labels = Labels::from_sorted(row.labels.iter().filter(|(name, _)| *name != b"le"));
-        ev.check_cancelled()?;
+        ctx.check_cancelled()?;
         let bytes = label_bytes(&labels) + size_of::<Group>() as u64;
         let next = groups.len();
         let group = *at.entry(labels.clone()).or_insert(next);
         if group == next {
-            ev.budget.add(0, bytes)?;
+            ctx.held.add(0, bytes)?;
             groups.push(Group { labels, buckets: Vec::new() });
         }
         groups[group].buckets.push((upper, i));
@@ -108,37 +107,8 @@ fn groups(
     Ok(groups)
 }
 
-/// A bound as Go's `strconv.ParseFloat` reads it.
-fn bound(text: &[u8]) -> Option<f64> {
-    let text = std::str::from_utf8(text).ok()?;
-    let plain = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if plain.starts_with("0x") || plain.starts_with("0X") {
-        return hex(plain).map(|v| if text.starts_with('-') { -v } else { v });
-    }
-    let value: f64 = text.parse().ok()?;
-    // Go refuses what overflows; Rust makes it infinite.
-    let infinite = plain.eq_ignore_ascii_case("inf") || plain.eq_ignore_ascii_case("infinity");
-    (!value.is_infinite() || infinite).then_some(value)
-}
-
-/// A hexadecimal float with its mandatory binary exponent.
-fn hex(text: &str) -> Option<f64> {
-    let (mantissa, exponent) = text[2..].split_once(['p', 'P'])?;
-    let exponent: i32 = exponent.parse().ok()?;
-    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    if whole.is_empty() && part.is_empty() {
-        return None;
-    }
-    let mut value = 0.0f64;
-    for c in whole.chars().chain(part.chars()) {
-        value = value * 16.0 + f64::from(c.to_digit(16)?);
-    }
-    let shift = exponent.checked_sub(i32::try_from(part.len()).ok()?.checked_mul(4)?)?;
-    Some(crate::math::ldexp(value, shift))
-}
-
 struct Work<'a> {
-    ev: &'a Evaluator<'a>,
+    ctx: &'a Context<'a>,
     groups: Vec<Group>,
     frame: &'a Frame,
     delayed: bool,
@@ -147,7 +117,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// For each native row the classic group with the same labels, if there is one.
+    /// By row of native histograms: the classic histogram with the same labels, if there is one.
     fn conflicts(&self, notes: &mut Notes) -> HashMap<usize, usize> {
         let at: HashMap<&Labels, usize> =
             self.groups.iter().enumerate().map(|(i, g)| (&g.labels, i)).collect();
@@ -170,7 +140,7 @@ impl Work<'_> {
         self.groups[group].buckets.iter().any(|(_, row)| self.frame.rows[*row].column.float(step).is_some())
     }
 
-    /// One measure of all native histograms.
+    /// Computes one measure of all native histograms.
     fn native(
         &self,
         measure: &Measure,
@@ -184,7 +154,7 @@ impl Work<'_> {
             }
         }
         for (i, row) in self.frame.rows.iter().enumerate().filter(|(_, row)| row.column.has_histograms()) {
-            self.ev.check_cancelled()?;
+            self.ctx.check_cancelled()?;
             let mut out = Outputs::new(measure, self.steps);
             let kept = self.kept_labels(&row.labels);
             for (step, h) in row.column.histograms() {
@@ -197,14 +167,15 @@ impl Work<'_> {
                     Measure::Fraction { lower, upper } => native::fraction(lower[step], upper[step], h),
                 };
                 self.note(note, kept.metric_name().unwrap_or_default(), notes);
-                out.set(self.ev, step, value)?;
+                out.set(self.ctx, step, value)?;
             }
             out.into_rows(&kept, rows);
         }
         Ok(())
     }
 
-    /// All measures of all classic histograms; at each step the measures share the buckets.
+    /// Computes all measures of all classic histograms. The measures of a step share the buckets, which each leaves sorted
+    /// and corrected for the next.
     fn classic(
         &self,
         measures: &[Measure],
@@ -217,11 +188,11 @@ impl Work<'_> {
         let mut buckets = Vec::new();
         let mut forced = Forcings::new();
         for (group, clashing) in self.groups.iter().zip(&clashing) {
-            self.ev.check_cancelled()?;
+            self.ctx.check_cancelled()?;
             let mut outs: Vec<Outputs<'_>> =
                 measures.iter().map(|measure| Outputs::new(measure, self.steps)).collect();
             for step in 0..self.steps.len {
-                self.ev.check_cancelled()?;
+                self.ctx.check_cancelled()?;
                 buckets.clear();
                 buckets.extend(group.buckets.iter().filter_map(|(upper, row)| {
                     let count = self.frame.rows[*row].column.float(step)?;
@@ -233,7 +204,7 @@ impl Work<'_> {
                 }
                 for (measure, out) in measures.iter().zip(&mut outs) {
                     let value = self.classic_value(measure, group, &mut buckets, step, &mut forced);
-                    out.set(self.ev, step, value)?;
+                    out.set(self.ctx, step, value)?;
                 }
             }
             let kept = self.kept_labels(&group.labels);
@@ -294,11 +265,11 @@ impl Work<'_> {
     }
 }
 
-/// By metric name: what was forced to be monotonic, and how many histograms at each step.
+/// By metric name: how far buckets had to be made monotonic, and of how many histograms at each step.
 type Forcings = BTreeMap<Box<[u8]>, (Monotonicity, Vec<u64>)>;
 
-/// The number of samples as upstream tells it: from the second step on it merges what it has gathered with itself at
-/// each step, which doubles the count.
+/// The number of samples as upstream reports it: from the second step on, upstream merges the accumulated annotation with
+/// itself at each step, which doubles the count.
 fn merged_count(counts: &[u64]) -> u64 {
     let mut merged = 0u64;
     for count in counts {
@@ -319,7 +290,7 @@ impl<'a> Outputs<'a> {
         Outputs { measure, columns: Vec::new(), len: steps.len }
     }
 
-    fn set(&mut self, ev: &Evaluator<'_>, step: usize, value: f64) -> Result<(), QueryError> {
+    fn set(&mut self, ctx: &Context<'_>, step: usize, value: f64) -> Result<(), QueryError> {
         let key = match self.measure {
             Measure::Quantile { q, label: Some(_), .. } => open_metrics(q[step]),
             _ => String::new(),
@@ -327,7 +298,7 @@ impl<'a> Outputs<'a> {
         let at = match self.columns.iter().position(|(k, _)| *k == key) {
             Some(at) => at,
             None => {
-                ev.budget.add(0, Column::bytes_of(self.len) + size_of::<Row>() as u64)?;
+                ctx.held.add(0, Column::bytes_of(self.len) + size_of::<Row>() as u64)?;
                 self.columns.push((key, Column::new(self.len)));
                 self.columns.len() - 1
             }
@@ -350,7 +321,7 @@ impl<'a> Outputs<'a> {
     }
 }
 
-/// A number as OpenMetrics writes it: whole ones with `.0`.
+/// A number as OpenMetrics writes it: whole numbers end with `.0`.
 fn open_metrics(v: f64) -> String {
     let text = general(v);
     if !v.is_finite() || text.contains(['.', 'e']) { text } else { format!("{text}.0") }

@@ -1,19 +1,16 @@
 //! `info`: adds the labels of info series to the series that they describe. Upstream: `promql/info.go`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use tithon_chunks::{STALE_NAN_BITS, Samples};
 use tithon_index::{Labels, LabelsBuilder, Matcher};
 
-use crate::ast::{Call, NodeId};
+use crate::context::Context;
 use crate::error::QueryError;
-use crate::eval::Evaluator;
 use crate::frame::{Cell, Column, Frame, Row, Steps, label_bytes};
-use crate::ops::decode::for_each_series;
-use crate::ops::reach::Reach;
-use crate::ops::selector::{PickedSample, Picker, Reference};
-use crate::plan::info_matchers;
+use crate::read::{Picker, Reach, Reference, Selection, for_each_series};
+use crate::result::Sample;
 
 /// The labels that say which series an info series describes.
 const IDENTIFYING: [&[u8]; 2] = [b"instance", b"job"];
@@ -24,10 +21,16 @@ struct InfoSeries {
     times: Vec<Option<i64>>,
 }
 
-/// Evaluates `info(v, {matchers})`.
-pub(super) fn eval(ev: &Evaluator<'_>, id: NodeId, call: &Call, steps: &Steps) -> Result<Frame, QueryError> {
-    let base = ev.frame(call.args[0], steps)?;
-    let matchers = info_matchers(&ev.prepared.expr, call.args.get(1).copied());
+/// Adds the labels of info series, which `matchers` select, to the series of `base` that they describe. `select` reads the
+/// info series at the times of `reference`; it is called only if any series of `base` can be described.
+pub(crate) fn eval(
+    ctx: &Context<'_>,
+    base: &Frame,
+    matchers: &[Matcher],
+    reference: Reference,
+    select: impl FnOnce() -> Selection,
+    steps: &Steps,
+) -> Result<Frame, QueryError> {
     let names: Vec<&Matcher> = matchers.iter().filter(|m| m.name() == b"__name__").collect();
     let data: Vec<&Matcher> = matchers.iter().filter(|m| m.name() != b"__name__").collect();
     let is_info: Vec<bool> = base
@@ -38,19 +41,19 @@ pub(super) fn eval(ev: &Evaluator<'_>, id: NodeId, call: &Call, steps: &Steps) -
             names.iter().all(|m| m.matches(name))
         })
         .collect();
-    let series = fetch(ev, id, &base, &is_info, steps)?;
-    combine(ev, &base, &is_info, &series, &data, steps)
+    let values = identifying_values(base, &is_info);
+    if values.is_empty() {
+        return combine(ctx, base, &is_info, &[], &data, steps);
+    }
+    let series = fetch(ctx, select(), &values, reference, steps)?;
+    combine(ctx, base, &is_info, &series, &data, steps)
 }
 
-/// The info series that may describe a series of the vector.
-fn fetch(
-    ev: &Evaluator<'_>,
-    id: NodeId,
-    base: &Frame,
-    is_info: &[bool],
-    steps: &Steps,
-) -> Result<Vec<InfoSeries>, QueryError> {
-    let mut values: BTreeMap<&[u8], std::collections::HashSet<&[u8]>> = BTreeMap::new();
+/// The values that identifying labels have in series that are no info series themselves.
+type IdentifyingValues<'a> = BTreeMap<&'a [u8], HashSet<&'a [u8]>>;
+
+fn identifying_values<'a>(base: &'a Frame, is_info: &[bool]) -> IdentifyingValues<'a> {
+    let mut values = IdentifyingValues::new();
     for (row, _) in base.rows.iter().zip(is_info).filter(|(_, is_info)| !**is_info) {
         for name in IDENTIFYING {
             if let Some(value) = row.labels.get(name) {
@@ -58,16 +61,22 @@ fn fetch(
             }
         }
     }
-    if values.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (at, offset) = ev.prepared.info_modifiers.get(&id).copied().unwrap_or_default();
-    let reference = Reference::new(at, offset);
-    let lookback = ev.options().lookback_delta_ms;
+    values
+}
+
+/// The info series that may describe a series with these values.
+fn fetch(
+    ctx: &Context<'_>,
+    selection: Selection,
+    values: &IdentifyingValues<'_>,
+    reference: Reference,
+    steps: &Steps,
+) -> Result<Vec<InfoSeries>, QueryError> {
+    let lookback = ctx.options.lookback_delta_ms;
     let mut series = Vec::new();
     for_each_series(
-        ev,
-        id,
+        ctx,
+        selection,
         &Reach::new(reference, steps, lookback, 0),
         |labels, samples, _| {
             let described = values
@@ -76,7 +85,7 @@ fn fetch(
             if !described {
                 return Ok(None);
             }
-            ev.budget.add(0, (steps.len * size_of::<Option<i64>>()) as u64)?;
+            ctx.held.add(0, (steps.len * size_of::<Option<i64>>()) as u64)?;
             times(samples, reference, lookback, steps).map(Some)
         },
         |labels, times| {
@@ -99,16 +108,14 @@ fn times(
         .map(|step| match picker.pick(reference.at(steps.time(step)), lookback) {
             None => Ok(None),
             Some(picked) => match picked.sample {
-                PickedSample::Float(v) => Ok((v.to_bits() != STALE_NAN_BITS).then_some(picked.t)),
-                PickedSample::Histogram(_) => {
-                    Err(QueryError::Execution("info sample should be float".to_owned()))
-                }
+                Sample::Float(v) => Ok((v.to_bits() != STALE_NAN_BITS).then_some(picked.t)),
+                Sample::Histogram(_) => Err(QueryError::Execution("info sample should be float".to_owned())),
             },
         })
         .collect()
 }
 
-/// What joins a series and an info series: the info metric's name and the identifying labels.
+/// The labels by which series and info series are matched: the name of the info metric and the identifying labels.
 fn signature(name: &[u8], labels: &Labels) -> Labels {
     let mut builder = LabelsBuilder::default();
     builder.set(b"__name__", name);
@@ -119,34 +126,33 @@ fn signature(name: &[u8], labels: &Labels) -> Labels {
 }
 
 fn combine(
-    ev: &Evaluator<'_>,
+    ctx: &Context<'_>,
     base: &Frame,
     is_info: &[bool],
     series: &[InfoSeries],
     data: &[&Matcher],
     steps: &Steps,
 ) -> Result<Frame, QueryError> {
-    let names: std::collections::BTreeSet<&[u8]> =
-        series.iter().map(|s| s.labels.metric_name().unwrap_or_default()).collect();
+    let names: BTreeSet<&[u8]> = series.iter().map(|s| s.labels.metric_name().unwrap_or_default()).collect();
     let signatures: Vec<Labels> =
         series.iter().map(|s| signature(s.labels.metric_name().unwrap_or_default(), &s.labels)).collect();
     let mut wanted: Vec<Vec<Labels>> = Vec::with_capacity(base.rows.len());
     for row in &base.rows {
-        ev.check_cancelled()?;
+        ctx.check_cancelled()?;
         let own: Vec<Labels> = names.iter().map(|name| signature(name, &row.labels)).collect();
-        ev.budget.add(0, own.iter().map(label_bytes).sum())?;
+        ctx.held.add(0, own.iter().map(label_bytes).sum())?;
         wanted.push(own);
     }
     let keep_alone = data.iter().all(|m| m.matches_empty());
-    let mut out = Outputs { ev, at: HashMap::new(), rows: Vec::new(), len: steps.len };
+    let mut out = Outputs { ctx, at: HashMap::new(), rows: Vec::new(), len: steps.len };
     for step in 0..steps.len {
         if base.rows.iter().all(|row| row.column.get(step).is_none()) {
             continue;
         }
-        ev.check_cancelled()?;
+        ctx.check_cancelled()?;
         let newest = newest(series, &signatures, step)?;
         for (i, row) in base.rows.iter().enumerate() {
-            ev.check_cancelled()?;
+            ctx.check_cancelled()?;
             let Some(cell) = row.column.get(step) else { continue };
             if is_info[i] {
                 out.put(step, row.labels.clone(), row.drop_name, cell)?;
@@ -213,9 +219,9 @@ fn enriched(labels: &Labels, partners: &[&Labels], data: &[&Matcher]) -> Result<
     Ok(builder.finish())
 }
 
-/// Rows by their labels: a series may change its labels over time.
+/// The result: rows by their labels, since the labels of a series may change from step to step.
 struct Outputs<'a> {
-    ev: &'a Evaluator<'a>,
+    ctx: &'a Context<'a>,
     at: HashMap<Labels, usize>,
     rows: Vec<Row>,
     len: usize,
@@ -233,7 +239,7 @@ impl Outputs<'_> {
             Some(at) => *at,
             None => {
                 let bytes = Column::bytes_of(self.len) + label_bytes(&labels) + size_of::<Row>() as u64;
-                self.ev.budget.add(0, bytes)?;
+                self.ctx.held.add(0, bytes)?;
                 self.at.insert(labels.clone(), self.rows.len());
                 self.rows.push(Row { labels, drop_name, column: Column::new(self.len) });
                 self.rows.len() - 1

@@ -1,19 +1,19 @@
-//! Native histograms: quantiles and fractions. Upstream: `HistogramQuantile`, `HistogramFraction` in `promql/quantile.go`.
+//! Native histograms: quantiles, fractions and variances. Upstream: `HistogramQuantile`, `HistogramFraction` in `promql/quantile.go`.
 
-use tithon_chunks::{Bucket, FloatHistogram};
+use tithon_chunks::{Bucket, FloatHistogram, kahan_add};
 
 use crate::math::{exp2, log2};
 
-/// What an observation of NaN does to a result.
+/// How observations of NaN affect a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NanNote {
-    /// Nothing.
+    /// They do not.
     None,
-    /// The quantile lies among them.
+    /// The quantile lies among them, so the result is NaN.
     Result,
-    /// The quantile is higher than it would be without them.
+    /// The quantile is higher than without them.
     Skew,
-    /// They are in no fraction.
+    /// They are excluded from all fractions.
     Excluded,
 }
 
@@ -83,11 +83,11 @@ pub(super) fn quantile(q: f64, h: &FloatHistogram) -> (f64, NanNote) {
     (value, note)
 }
 
-/// Before the first bucket.
+/// The bucket before the first one is read.
 const EMPTY: Bucket =
     Bucket { lower: 0.0, upper: 0.0, lower_inclusive: false, upper_inclusive: false, count: 0.0, index: 0 };
 
-/// With buckets on one side only, the zero bucket lies on that side too.
+/// Limits the zero bucket to the side of the other buckets if those are all on one side.
 fn clip_zero_bucket(h: &FloatHistogram, bucket: &mut Bucket) {
     match (h.negative_buckets.is_empty(), h.positive_buckets.is_empty()) {
         (true, false) => bucket.lower = 0.0,
@@ -153,4 +153,23 @@ fn rank_inside(b: &Bucket, v: f64, rank: f64, linear: bool) -> f64 {
     let (lower, upper, at) = (log2(b.lower.abs()), log2(b.upper.abs()), log2(v.abs()));
     let share = if v > 0.0 { (at - lower) / (upper - lower) } else { 1.0 - ((at - upper) / (lower - upper)) };
     rank + b.count * share
+}
+
+/// The variance of the observations, each taken to lie in the middle of its bucket.
+pub(crate) fn variance(h: &FloatHistogram) -> f64 {
+    let mean = h.sum / h.count;
+    let (mut sum, mut c) = (0.0, 0.0);
+    for bucket in h.all_buckets().filter(|bucket| bucket.count != 0.0) {
+        let middle = if h.uses_custom_buckets() {
+            (bucket.upper + bucket.lower) / 2.0
+        } else if bucket.lower <= 0.0 && bucket.upper >= 0.0 {
+            0.0
+        } else {
+            let middle = (bucket.upper * bucket.lower).sqrt();
+            if bucket.upper < 0.0 { -middle } else { middle }
+        };
+        let delta = middle - mean;
+        (sum, c) = kahan_add(bucket.count * delta * delta, sum, c);
+    }
+    (sum + c) / h.count
 }

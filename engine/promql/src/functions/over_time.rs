@@ -1,59 +1,60 @@
 //! `*_over_time`, `changes` and `resets`. Upstream: `promql/functions.go`.
 
-use tithon_chunks::{CounterResetHint, FloatHistogram, HistogramError};
+use tithon_chunks::{CounterResetHint, FloatHistogram, HistogramError, kahan_add};
 
-use super::range_call::{Outcome, Site, float, histogram};
+use super::range_call::{Outcome, RangeCall, float, histogram};
 use super::starts::{Started, is_reset, started};
 use crate::annotations::Notes;
-use crate::ops::math::{self, Mean, kahan_inc};
-use crate::ops::range::Window;
+use crate::func::Func;
+use crate::read::Window;
+use crate::stats::{self, HistogramMean, Mean};
 
-/// Whether the window has floats only or histograms only; else a warning.
-fn one_kind(site: &Site, window: &Window<'_>, notes: &mut Notes) -> bool {
+/// Whether the window has floats only or histograms only; adds a warning if it has both.
+fn one_kind(call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -> bool {
     let mixed = !window.floats.is_empty() && !window.histograms.is_empty();
     if mixed {
-        notes.mixed_range(window.name(), site.pos);
+        notes.mixed_range(window.name(), call.pos);
     }
     !mixed
 }
 
-/// Whether the window has floats; histograms beside them are left out with an info.
-fn floats_only(site: &Site, window: &Window<'_>, notes: &mut Notes) -> bool {
+/// Whether the window has floats; adds an info if it has histograms too, which are ignored.
+fn floats_only(call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -> bool {
     if window.floats.is_empty() {
         return false;
     }
     if !window.histograms.is_empty() {
-        notes.ignored_in_range(window.name(), site.pos);
+        notes.ignored_in_range(window.name(), call.pos);
     }
     true
 }
 
 /// `sum_over_time`
-pub(super) fn sum(site: &Site, window: &Window<'_>, notes: &mut Notes) -> Outcome {
-    if !one_kind(site, window, notes) {
+pub(super) fn sum(call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -> Outcome {
+    if !one_kind(call, window, notes) {
         return None;
     }
     if window.floats.is_empty() {
-        return finish(histogram_sum(window), site, window, notes);
+        return finish(histogram_sum(window), call, window, notes);
     }
-    let (sum, c) = window.floats.iter().fold((0.0, 0.0), |(sum, c), v| kahan_inc(*v, sum, c));
+    let (sum, c) = window.floats.iter().fold((0.0, 0.0), |(sum, c), v| kahan_add(*v, sum, c));
     float(if sum.is_infinite() { sum } else { sum + c })
 }
 
 /// `avg_over_time`
-pub(super) fn avg(site: &Site, window: &Window<'_>, notes: &mut Notes) -> Outcome {
-    if !one_kind(site, window, notes) {
+pub(super) fn avg(call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -> Outcome {
+    if !one_kind(call, window, notes) {
         return None;
     }
     let Some((first, rest)) = window.floats.split_first() else {
-        return finish(histogram_mean(window), site, window, notes);
+        return finish(histogram_mean(window), call, window, notes);
     };
     let mut mean = Mean::of(*first);
     rest.iter().for_each(|v| mean.add(*v));
     float(mean.value())
 }
 
-/// A histogram and whether custom bounds were reconciled on the way.
+/// A histogram, and whether custom bounds were reconciled to compute it.
 type Folded = Result<(FloatHistogram, bool), HistogramError>;
 
 fn histogram_sum(window: &Window<'_>) -> Folded {
@@ -77,81 +78,21 @@ fn histogram_mean(window: &Window<'_>) -> Folded {
     Ok((mean.finish()?, reconciled))
 }
 
-/// The mean of histograms added one by one: a sum until it would overflow, then an incremental mean.
-#[derive(Clone, Debug)]
-pub(crate) struct HistogramMean {
-    sum: FloatHistogram,
-    lost: Option<FloatHistogram>,
-    n: f64,
-    incremental: bool,
-    /// Whether custom bounds were reconciled at the last addition or before.
-    pub(crate) reconciled: bool,
-}
-
-impl HistogramMean {
-    /// The mean of one histogram.
-    pub(crate) fn of(first: &FloatHistogram) -> HistogramMean {
-        HistogramMean { sum: first.clone(), lost: None, n: 1.0, incremental: false, reconciled: false }
-    }
-
-    /// Adds a histogram.
-    pub(crate) fn add(&mut self, h: &FloatHistogram) -> Result<(), HistogramError> {
-        self.n += 1.0;
-        let n = self.n;
-        if !self.incremental {
-            let (mut sum, mut lost) = (self.sum.clone(), self.lost.clone());
-            self.reconciled |= sum.kahan_add(h, &mut lost)?.bounds_reconciled;
-            if !sum.has_overflow() {
-                (self.sum, self.lost) = (sum, lost);
-                return Ok(());
-            }
-            self.incremental = true;
-            self.sum.div(n - 1.0);
-            if let Some(lost) = &mut self.lost {
-                lost.div(n - 1.0);
-            }
-        }
-        let q = (n - 1.0) / n;
-        if let Some(lost) = &mut self.lost {
-            lost.mul(q);
-        }
-        let mut part = h.clone();
-        part.div(n);
-        self.sum.mul(q);
-        self.reconciled |= self.sum.kahan_add(&part, &mut self.lost)?.bounds_reconciled;
-        Ok(())
-    }
-
-    /// The mean; not compacted.
-    pub(crate) fn finish(mut self) -> Result<FloatHistogram, HistogramError> {
-        if !self.incremental {
-            self.sum.div(self.n);
-            if let Some(lost) = &mut self.lost {
-                lost.div(self.n);
-            }
-        }
-        if let Some(lost) = &self.lost {
-            self.sum.add(lost)?;
-        }
-        Ok(self.sum)
-    }
-}
-
-fn finish(folded: Folded, site: &Site, window: &Window<'_>, notes: &mut Notes) -> Outcome {
+fn finish(folded: Folded, call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -> Outcome {
     let hints = |hint: CounterResetHint| window.histograms.iter().any(|h| h.counter_reset_hint == hint);
     match folded {
         Ok((h, reconciled)) => {
             if hints(CounterResetHint::Reset) && hints(CounterResetHint::NotReset) {
-                notes.reset_collision("aggregation", site.pos);
+                notes.reset_collision("aggregation", call.pos);
             }
             if reconciled {
-                notes.bounds_reconciled("aggregation", site.pos);
+                notes.bounds_reconciled("aggregation", call.pos);
             }
             histogram(h)
         }
         Err(e) => {
             if e == HistogramError::IncompatibleSchema {
-                notes.mixed_schemas(window.name(), site.pos);
+                notes.mixed_schemas(window.name(), call.pos);
             }
             None
         }
@@ -190,49 +131,54 @@ pub(super) fn time_of_last(window: &Window<'_>) -> Outcome {
     float(*last as f64 / 1000.0)
 }
 
-/// `max_over_time`, `min_over_time` and the times of the last of them.
-pub(super) fn extreme(site: &Site, window: &Window<'_>, notes: &mut Notes) -> Outcome {
-    if !floats_only(site, window, notes) {
+/// `max_over_time`, `min_over_time`, `ts_of_max_over_time` and `ts_of_min_over_time`.
+pub(super) fn extreme(call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -> Outcome {
+    if !floats_only(call, window, notes) {
         return None;
     }
     let mut at = 0;
     for (i, v) in window.floats.iter().enumerate() {
         let held = window.floats[at];
-        let better = match site.name {
-            "max_over_time" => *v > held,
-            "min_over_time" => *v < held,
-            "ts_of_max_over_time" => *v >= held,
+        let better = match call.func {
+            Func::MaxOverTime => *v > held,
+            Func::MinOverTime => *v < held,
+            Func::TsOfMaxOverTime => *v >= held,
             _ => *v <= held,
         };
         if better || held.is_nan() {
             at = i;
         }
     }
-    match site.name {
-        "max_over_time" | "min_over_time" => float(window.floats[at]),
+    match call.func {
+        Func::MaxOverTime | Func::MinOverTime => float(window.floats[at]),
         _ => float(window.float_times[at] as f64 / 1000.0),
     }
 }
 
 /// `stddev_over_time` and `stdvar_over_time`
-pub(super) fn variance(site: &Site, window: &Window<'_>, notes: &mut Notes) -> Outcome {
-    if !floats_only(site, window, notes) {
+pub(super) fn variance(call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -> Outcome {
+    if !floats_only(call, window, notes) {
         return None;
     }
     let (mut mean, mut aux, mut n) = ((0.0, 0.0), (0.0, 0.0), 0.0);
     for v in window.floats {
         n += 1.0;
         let delta = v - (mean.0 + mean.1);
-        mean = kahan_inc(delta / n, mean.0, mean.1);
-        aux = kahan_inc(delta * (v - (mean.0 + mean.1)), aux.0, aux.1);
+        mean = kahan_add(delta / n, mean.0, mean.1);
+        aux = kahan_add(delta * (v - (mean.0 + mean.1)), aux.0, aux.1);
     }
     let variance = (aux.0 + aux.1) / n;
-    float(if site.name == "stddev_over_time" { variance.sqrt() } else { variance })
+    float(if call.func == Func::StddevOverTime { variance.sqrt() } else { variance })
 }
 
 /// `mad_over_time`
-pub(super) fn mad(site: &Site, window: &Window<'_>, scratch: &mut Vec<f64>, notes: &mut Notes) -> Outcome {
-    if !floats_only(site, window, notes) {
+pub(super) fn mad(
+    call: &RangeCall,
+    window: &Window<'_>,
+    scratch: &mut Vec<f64>,
+    notes: &mut Notes,
+) -> Outcome {
+    if !floats_only(call, window, notes) {
         return None;
     }
     if window.floats.iter().any(|v| v.is_nan()) {
@@ -240,14 +186,14 @@ pub(super) fn mad(site: &Site, window: &Window<'_>, scratch: &mut Vec<f64>, note
     }
     scratch.clear();
     scratch.extend_from_slice(window.floats);
-    let median = math::quantile(0.5, scratch);
+    let median = stats::quantile(0.5, scratch);
     scratch.iter_mut().for_each(|v| *v = (*v - median).abs());
-    float(math::quantile(0.5, scratch))
+    float(stats::quantile(0.5, scratch))
 }
 
 /// `quantile_over_time`
 pub(super) fn quantile(
-    site: &Site,
+    call: &RangeCall,
     window: &Window<'_>,
     scratch: &mut Vec<f64>,
     notes: &mut Notes,
@@ -255,26 +201,26 @@ pub(super) fn quantile(
     if window.floats.is_empty() {
         return None;
     }
-    let q = site.scalars[0][window.step];
+    let q = call.scalars[0][window.step];
     if !(0.0..=1.0).contains(&q) {
-        notes.invalid_quantile(q, site.pos);
+        notes.invalid_quantile(q, call.pos);
     }
-    floats_only(site, window, notes);
+    floats_only(call, window, notes);
     scratch.clear();
     scratch.extend_from_slice(window.floats);
-    float(math::quantile(q, scratch))
+    float(stats::quantile(q, scratch))
 }
 
-/// A sample as `changes` and `resets` see it.
+/// A sample of either kind.
 #[derive(Clone, Copy)]
 enum Seen<'a> {
     Float(f64),
     Histogram(&'a FloatHistogram),
 }
 
-/// `changes` and `resets`: counts what happens between neighbours of both kinds.
-pub(super) fn transitions(site: &Site, window: &Window<'_>) -> Outcome {
-    let (mut f, mut h) = match site.anchored {
+/// `changes` and `resets`: counts the changes or resets between neighbouring samples of both kinds.
+pub(super) fn transitions(call: &RangeCall, window: &Window<'_>) -> Outcome {
+    let (mut f, mut h) = match call.anchored {
         true => anchor(window)?,
         false => (0, 0),
     };
@@ -294,7 +240,7 @@ pub(super) fn transitions(site: &Site, window: &Window<'_>) -> Outcome {
             (Seen::Histogram(&window.histograms[h - 1]), at)
         };
         if let Some(previous) = previous {
-            count += u64::from(happened(site.name == "resets", previous, current));
+            count += u64::from(happened(call.func == Func::Resets, previous, current));
         }
         previous = Some(current);
     }
@@ -313,7 +259,8 @@ fn happened(resets: bool, previous: (Seen<'_>, Started), current: (Seen<'_>, Sta
     }
 }
 
-/// Where an anchored window begins: at the newest sample of either kind not after its start.
+/// The indexes of the first float and histogram of an anchored window, which begins with the newest sample at or before its
+/// start; `None` when no sample comes after the start.
 fn anchor(window: &Window<'_>) -> Option<(usize, usize)> {
     let floats = window.float_times.partition_point(|t| *t <= window.start);
     let histograms = window.histogram_times.partition_point(|t| *t <= window.start);

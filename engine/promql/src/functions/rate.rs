@@ -1,15 +1,16 @@
 //! `rate`, `increase`, `delta`, `irate`, `idelta`.
 //!
-//! Upstream: `extrapolatedRate`, `histogramRate`, `instantValue` in `promql/functions.go`. The order of the arithmetic
-//! is part of the result.
+//! Upstream: `extrapolatedRate`, `histogramRate`, `instantValue` in `promql/functions.go`. The order of arithmetic
+//! operations decides the last bits of a result, so it is upstream's.
 
 use tithon_chunks::{CounterResetHint, FloatHistogram, HistogramError, Samples};
 
-use super::range_call::{Outcome, Site, float, histogram};
+use super::range_call::{Outcome, RangeCall, float, histogram};
 use super::starts::{is_reset, overlaps, started};
 use crate::annotations::Notes;
-use crate::kernel::Lie;
-use crate::ops::range::Window;
+use crate::func::Func;
+use crate::kernel::Extrapolation;
+use crate::read::Window;
 
 /// Indexes of the floats of a series before which its counter was reset, ascending.
 pub(super) fn falls(samples: &Samples) -> Vec<usize> {
@@ -24,10 +25,15 @@ pub(super) fn falls(samples: &Samples) -> Vec<usize> {
 }
 
 /// `rate`, `increase` and `delta`: the change over the window, extended to its ends.
-pub(super) fn extrapolated(site: &Site, window: &Window<'_>, falls: &[usize], notes: &mut Notes) -> Outcome {
-    let is_counter = site.name != "delta";
+pub(super) fn extrapolated(
+    call: &RangeCall,
+    window: &Window<'_>,
+    falls: &[usize],
+    notes: &mut Notes,
+) -> Outcome {
+    let is_counter = call.func != Func::Delta;
     if !window.floats.is_empty() && !window.histograms.is_empty() {
-        notes.mixed_range(window.name(), site.pos);
+        notes.mixed_range(window.name(), call.pos);
         return None;
     }
     if window.histograms.is_empty() {
@@ -35,7 +41,7 @@ pub(super) fn extrapolated(site: &Site, window: &Window<'_>, falls: &[usize], no
         let mut change = values[values.len() - 1] - values[0];
         if is_counter {
             change = with_resets(change, window, falls);
-            note_overlap(window.float_starts, window.float_times, site, window, notes);
+            note_overlap(window.float_starts, window.float_times, call, window, notes);
         }
         let start = first_start(is_counter, window.float_starts);
         let span = span(window, window.float_times, start);
@@ -45,12 +51,12 @@ pub(super) fn extrapolated(site: &Site, window: &Window<'_>, falls: &[usize], no
             return None;
         }
         let zero = (is_counter && change > 0.0 && values[0] >= 0.0).then(|| values[0] / change);
-        return float(change * scaled(site, span.factor(zero)));
+        return float(change * scaled(call, span.factor(zero)));
     }
     let (values, times) = (window.histograms, window.histogram_times);
     let mut change = match values.len() {
         1 => None,
-        _ => Some(histogram_change(site, window, is_counter, notes)?),
+        _ => Some(histogram_change(call, window, is_counter, notes)?),
     };
     let start = first_start(is_counter, window.histogram_starts);
     let span = span(window, times, start);
@@ -58,7 +64,7 @@ pub(super) fn extrapolated(site: &Site, window: &Window<'_>, falls: &[usize], no
         match &mut change {
             None => change = Some(values[0].clone()),
             Some(change) => {
-                if !add(change, &values[0], site, window, notes) {
+                if !add(change, &values[0], call, window, notes) {
                     return None;
                 }
             }
@@ -67,16 +73,16 @@ pub(super) fn extrapolated(site: &Site, window: &Window<'_>, falls: &[usize], no
     let mut change = change?;
     let zero =
         (is_counter && change.count > 0.0 && values[0].count >= 0.0).then(|| values[0].count / change.count);
-    change.mul(scaled(site, span.factor(zero)));
+    change.mul(scaled(call, span.factor(zero)));
     histogram(change)
 }
 
-/// How the samples at these times lie in the window.
+/// Where the samples at these times lie in the window.
 fn span(window: &Window<'_>, times: &[i64], first_start: i64) -> Span {
     Span::new((times[0], times[times.len() - 1]), times.len() - 1, (window.start, window.end), first_start)
 }
 
-/// The start timestamp of the first sample, where it counts; 0 is none.
+/// The start timestamp of the first sample if the function uses it, else 0.
 fn first_start(is_counter: bool, starts: &[i64]) -> i64 {
     starts.first().copied().filter(|_| is_counter).unwrap_or(0)
 }
@@ -91,13 +97,13 @@ fn with_resets(mut change: f64, window: &Window<'_>, falls: &[usize]) -> f64 {
     change
 }
 
-fn note_overlap(starts: &[i64], times: &[i64], site: &Site, window: &Window<'_>, notes: &mut Notes) {
+fn note_overlap(starts: &[i64], times: &[i64], call: &RangeCall, window: &Window<'_>, notes: &mut Notes) {
     if (1..starts.len()).any(|i| overlaps(started(starts, times, i - 1), starts[i])) {
-        notes.start_overlap(window.name(), site.pos);
+        notes.start_overlap(window.name(), call.pos);
     }
 }
 
-/// How the samples lie in the window, in seconds.
+/// Where the samples lie in their window, in seconds.
 pub(super) struct Span {
     starts_inside: bool,
     to_start: f64,
@@ -156,19 +162,19 @@ impl Span {
     }
 
     /// The same for many windows at once, with factors divided by `range`; `None` where all samples have one time.
-    pub(super) fn lie(&self, range: f64) -> Option<Lie> {
+    pub(super) fn extrapolation(&self, range: f64) -> Option<Extrapolation> {
         if self.sampled == 0.0 || self.starts_inside {
             return None;
         }
         let near = |distance: f64| if distance >= self.average * 1.1 { self.average / 2.0 } else { distance };
         let (to_start, to_end) = (near(self.to_start), near(self.to_end));
-        Some(Lie { sampled: self.sampled, to_start, to_end, range })
+        Some(Extrapolation { sampled: self.sampled, to_start, to_end, range })
     }
 }
 
 /// A factor per second for `rate`.
-fn scaled(site: &Site, factor: f64) -> f64 {
-    if site.name == "rate" { factor / site.range_seconds } else { factor }
+fn scaled(call: &RangeCall, factor: f64) -> f64 {
+    if call.func == Func::Rate { factor / call.range_seconds } else { factor }
 }
 
 fn is_gauge(h: &FloatHistogram) -> bool {
@@ -177,7 +183,7 @@ fn is_gauge(h: &FloatHistogram) -> bool {
 
 /// The change over at least two histograms, resets undone; `None` when they do not go together.
 fn histogram_change(
-    site: &Site,
+    call: &RangeCall,
     window: &Window<'_>,
     is_counter: bool,
     notes: &mut Notes,
@@ -188,7 +194,7 @@ fn histogram_change(
     let mut previous = &values[0];
     let mut seen = Notes::default();
     if is_counter && (is_gauge(previous) || is_gauge(last)) {
-        seen.not_counter(window.name(), site.pos);
+        seen.not_counter(window.name(), call.pos);
     }
     let reset_at = |i: usize, previous: &FloatHistogram| {
         (i < starts.len() && is_reset(started(starts, times, i - 1), started(starts, times, i)))
@@ -207,38 +213,38 @@ fn histogram_change(
     let mut fits = last.uses_custom_buckets() == custom;
     if !fits {
         notes.merge(seen);
-        notes.mixed_schemas(window.name(), site.pos);
+        notes.mixed_schemas(window.name(), call.pos);
         return None;
     }
     if is_counter {
         for h in &values[1..values.len() - 1] {
             if is_gauge(h) {
-                seen.not_counter(window.name(), site.pos);
+                seen.not_counter(window.name(), call.pos);
             }
             schema = schema.min(h.schema);
             fits &= h.uses_custom_buckets() == custom;
         }
     }
     if !fits {
-        notes.mixed_schemas(window.name(), site.pos);
+        notes.mixed_schemas(window.name(), call.pos);
         return None;
     }
     let mut change = last.copy_to_schema(schema).ok()?;
-    if !subtract(&mut change, previous, site, window, &mut seen) {
-        notes.mixed_schemas(window.name(), site.pos);
+    if !subtract(&mut change, previous, call, window, &mut seen) {
+        notes.mixed_schemas(window.name(), call.pos);
         return None;
     }
     if is_counter {
         for (i, h) in values.iter().enumerate().skip(1) {
-            if reset_at(i, previous) && !add(&mut change, previous, site, window, &mut seen) {
-                notes.mixed_schemas(window.name(), site.pos);
+            if reset_at(i, previous) && !add(&mut change, previous, call, window, &mut seen) {
+                notes.mixed_schemas(window.name(), call.pos);
                 return None;
             }
             previous = h;
         }
-        note_overlap(starts, times, site, window, &mut seen);
+        note_overlap(starts, times, call, window, &mut seen);
     } else if !is_gauge(&values[0]) || !is_gauge(last) {
-        seen.not_gauge(window.name(), site.pos);
+        seen.not_gauge(window.name(), call.pos);
     }
     notes.merge(seen);
     change.counter_reset_hint = CounterResetHint::Gauge;
@@ -250,18 +256,18 @@ fn histogram_change(
 pub(super) fn add(
     to: &mut FloatHistogram,
     other: &FloatHistogram,
-    site: &Site,
+    call: &RangeCall,
     window: &Window<'_>,
     notes: &mut Notes,
 ) -> bool {
     match to.add(other) {
         Ok(combined) => {
             if combined.bounds_reconciled {
-                notes.bounds_reconciled("addition", site.pos);
+                notes.bounds_reconciled("addition", call.pos);
             }
             true
         }
-        Err(e) => refuse(&e, site, window, notes),
+        Err(e) => refuse(&e, call, window, notes),
     }
 }
 
@@ -269,24 +275,24 @@ pub(super) fn add(
 pub(super) fn subtract(
     from: &mut FloatHistogram,
     other: &FloatHistogram,
-    site: &Site,
+    call: &RangeCall,
     window: &Window<'_>,
     notes: &mut Notes,
 ) -> bool {
     match from.sub(other) {
         Ok(combined) => {
             if combined.bounds_reconciled {
-                notes.bounds_reconciled("subtraction", site.pos);
+                notes.bounds_reconciled("subtraction", call.pos);
             }
             true
         }
-        Err(e) => refuse(&e, site, window, notes),
+        Err(e) => refuse(&e, call, window, notes),
     }
 }
 
-fn refuse(e: &HistogramError, site: &Site, window: &Window<'_>, notes: &mut Notes) -> bool {
+fn refuse(e: &HistogramError, call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -> bool {
     if *e == HistogramError::IncompatibleSchema {
-        notes.mixed_schemas(window.name(), site.pos);
+        notes.mixed_schemas(window.name(), call.pos);
     }
     false
 }
@@ -301,8 +307,8 @@ struct Last<'a> {
 }
 
 /// `irate` and `idelta`: from the last two samples.
-pub(super) fn instant(site: &Site, window: &Window<'_>, notes: &mut Notes) -> Outcome {
-    let is_rate = site.name == "irate";
+pub(super) fn instant(call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -> Outcome {
+    let is_rate = call.func == Func::Irate;
     let (a, b) = last_two(window)?;
     let interval = b.t - a.t;
     if interval == 0 {
@@ -318,14 +324,14 @@ pub(super) fn instant(site: &Site, window: &Window<'_>, notes: &mut Notes) -> Ou
         }
         (Some(first), Some(second)) => {
             if is_rate && (is_gauge(first) || is_gauge(second)) {
-                notes.not_counter(window.name(), site.pos);
+                notes.not_counter(window.name(), call.pos);
             }
             if !is_rate && (!is_gauge(first) || !is_gauge(second)) {
-                notes.not_gauge(window.name(), site.pos);
+                notes.not_gauge(window.name(), call.pos);
             }
             let mut change = second.clone();
             let keep = is_rate && (restarted || second.detect_reset(first));
-            if !keep && !subtract(&mut change, first, site, window, notes) {
+            if !keep && !subtract(&mut change, first, call, window, notes) {
                 return None;
             }
             change.counter_reset_hint = CounterResetHint::Gauge;
@@ -336,7 +342,7 @@ pub(super) fn instant(site: &Site, window: &Window<'_>, notes: &mut Notes) -> Ou
             histogram(change)
         }
         _ => {
-            notes.mixed_range(window.name(), site.pos);
+            notes.mixed_range(window.name(), call.pos);
             None
         }
     }

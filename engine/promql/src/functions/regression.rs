@@ -1,33 +1,35 @@
 //! `deriv`, `predict_linear` and `double_exponential_smoothing`. Upstream: `promql/functions.go`.
 
-use super::range_call::{Outcome, Site, float};
+use tithon_chunks::kahan_add;
+
+use super::range_call::{Outcome, RangeCall, float};
 use crate::annotations::Notes;
 use crate::error::QueryError;
 use crate::format::fixed;
-use crate::ops::math::kahan_inc;
-use crate::ops::range::Window;
+use crate::func::Func;
+use crate::read::Window;
 
-/// Whether there are two floats; infos about histograms left out go to `notes`.
-fn two_floats(site: &Site, window: &Window<'_>, notes: &mut Notes) -> bool {
+/// Whether the window has at least two floats; adds an info if it has histograms too, which are ignored.
+fn two_floats(call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -> bool {
     if !window.floats.is_empty() && !window.histograms.is_empty() {
-        notes.ignored_in_range(window.name(), site.pos);
+        notes.ignored_in_range(window.name(), call.pos);
     }
     window.floats.len() >= 2
 }
 
 /// `deriv` and `predict_linear`.
-pub(super) fn linear(site: &Site, window: &Window<'_>, notes: &mut Notes) -> Outcome {
-    if !two_floats(site, window, notes) {
+pub(super) fn linear(call: &RangeCall, window: &Window<'_>, notes: &mut Notes) -> Outcome {
+    if !two_floats(call, window, notes) {
         return None;
     }
-    if site.name == "deriv" {
+    if call.func == Func::Deriv {
         return float(least_squares(window, window.float_times[0]).0);
     }
     let (slope, intercept) = least_squares(window, window.time);
-    float(slope * site.scalars[0][window.step] + intercept)
+    float(slope * call.scalars[0][window.step] + intercept)
 }
 
-/// Slope (per second) and intercept of the line through the floats, x being 0 at `origin`.
+/// Slope (per second) and intercept of the least-squares line through the floats; x is the time since `origin` in seconds.
 fn least_squares(window: &Window<'_>, origin: i64) -> (f64, f64) {
     let n = window.floats.len() as f64;
     let first = window.floats[0];
@@ -37,10 +39,10 @@ fn least_squares(window: &Window<'_>, origin: i64) -> (f64, f64) {
     let (mut x, mut y, mut xy, mut xx) = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0));
     for (t, v) in window.float_times.iter().zip(window.floats) {
         let at = t.wrapping_sub(origin) as f64 / 1e3;
-        x = kahan_inc(at, x.0, x.1);
-        y = kahan_inc(*v, y.0, y.1);
-        xy = kahan_inc(at * v, xy.0, xy.1);
-        xx = kahan_inc(at * at, xx.0, xx.1);
+        x = kahan_add(at, x.0, x.1);
+        y = kahan_add(*v, y.0, y.1);
+        xy = kahan_add(at * v, xy.0, xy.1);
+        xx = kahan_add(at * at, xx.0, xx.1);
     }
     let (x, y, xy, xx) = (x.0 + x.1, y.0 + y.1, xy.0 + xy.1, xx.0 + xx.1);
     let covariance = xy - x * y / n;
@@ -50,8 +52,12 @@ fn least_squares(window: &Window<'_>, origin: i64) -> (f64, f64) {
 }
 
 /// `double_exponential_smoothing`.
-pub(super) fn smoothing(site: &Site, window: &Window<'_>, notes: &mut Notes) -> Result<Outcome, QueryError> {
-    let (sf, tf) = (site.scalars[0][window.step], site.scalars[1][window.step]);
+pub(super) fn smoothing(
+    call: &RangeCall,
+    window: &Window<'_>,
+    notes: &mut Notes,
+) -> Result<Outcome, QueryError> {
+    let (sf, tf) = (call.scalars[0][window.step], call.scalars[1][window.step]);
     for (what, short, value) in [("smoothing", "sf", sf), ("trend", "tf", tf)] {
         if value <= 0.0 || value >= 1.0 {
             return Err(QueryError::Execution(format!(
@@ -60,7 +66,7 @@ pub(super) fn smoothing(site: &Site, window: &Window<'_>, notes: &mut Notes) -> 
             )));
         }
     }
-    if !two_floats(site, window, notes) {
+    if !two_floats(call, window, notes) {
         return Ok(None);
     }
     let values = window.floats;

@@ -1,28 +1,19 @@
-//! Functions that return numbers, and numbers as vectors.
+//! Functions that return a scalar.
 
-use crate::ast::Call;
-use crate::error::QueryError;
-use crate::eval::Evaluator;
-use crate::frame::{Column, Frame, Row, Steps};
-use crate::ops::math::{go_max, go_min};
+use crate::frame::{Frame, Steps};
 
-/// Evaluates a function that returns a scalar.
-pub(crate) fn eval(ev: &Evaluator<'_>, call: &Call, steps: &Steps) -> Result<Vec<f64>, QueryError> {
-    let pairs = |f: fn(f64, f64) -> f64| -> Result<Vec<f64>, QueryError> {
-        let (a, b) = (ev.scalar(call.args[0], steps)?, ev.scalar(call.args[1], steps)?);
-        Ok(a.into_iter().zip(b).map(|(a, b)| f(a, b)).collect())
-    };
-    match call.func.name {
-        "pi" => Ok(vec![std::f64::consts::PI; steps.len]),
-        "time" => Ok((0..steps.len).map(|i| steps.time(i) as f64 / 1000.0).collect()),
-        "max_of" => pairs(go_max),
-        "min_of" => pairs(go_min),
-        _ => Ok(only_element(&ev.frame(call.args[0], steps)?, steps)),
-    }
+/// `time`: the time of each step, seconds.
+pub(crate) fn time(steps: &Steps) -> Vec<f64> {
+    (0..steps.len).map(|i| steps.time(i) as f64 / 1000.0).collect()
 }
 
-/// `scalar`: the value of the only float at a step, else NaN.
-fn only_element(frame: &Frame, steps: &Steps) -> Vec<f64> {
+/// `max_of` and `min_of`: a function of two scalars.
+pub(crate) fn pairs(a: Vec<f64>, b: Vec<f64>, f: fn(f64, f64) -> f64) -> Vec<f64> {
+    a.into_iter().zip(b).map(|(a, b)| f(a, b)).collect()
+}
+
+/// `scalar`: at each step the float of the only series that has one, else NaN.
+pub(crate) fn only_element(frame: &Frame, steps: &Steps) -> Vec<f64> {
     let mut counts = vec![0u32; steps.len];
     let mut values = vec![f64::NAN; steps.len];
     for row in &frame.rows {
@@ -32,11 +23,4 @@ fn only_element(frame: &Frame, steps: &Steps) -> Vec<f64> {
         }
     }
     counts.iter().zip(values).map(|(n, v)| if *n == 1 { v } else { f64::NAN }).collect()
-}
-
-/// Numbers as a series without labels.
-pub(crate) fn vector(values: &[f64]) -> Frame {
-    let mut column = Column::new(values.len());
-    values.iter().enumerate().for_each(|(step, v)| column.set_float(step, *v));
-    Frame { rows: vec![Row { labels: Default::default(), drop_name: false, column }] }
 }

@@ -2,44 +2,43 @@
 
 use std::cmp::Ordering;
 
-use crate::ast::{Call, NodeId};
-use crate::error::QueryError;
-use crate::eval::Evaluator;
-use crate::frame::{Frame, Row, Steps};
+use crate::frame::{Frame, Row};
 use crate::go_sort;
 
-/// Evaluates one of the four.
-pub(super) fn eval(ev: &Evaluator<'_>, id: NodeId, call: &Call, steps: &Steps) -> Result<Frame, QueryError> {
-    let mut frame = ev.frame(call.args[0], steps)?;
-    let name = call.func.name;
-    if steps.is_range {
-        ev.notes().warn(
-            "sort is ineffective for range queries since results are always ordered by labels",
-            ev.pos(id),
-        );
-    }
-    let is_seen = !ev.prepared.unsorted.contains(&id);
-    if name == "sort" || name == "sort_desc" {
-        for row in &mut frame.rows {
-            row.column.map_floats(|_, v| Some(v));
-        }
-        frame.rows.retain(|row| !row.column.is_empty());
-        if steps.len == 1 && is_seen {
-            let value = |row: &Row| row.column.float(0).unwrap_or(f64::NAN);
-            let descending = name == "sort_desc";
-            go_sort::sort(&mut frame.rows, |a, b| is_before(value(a), value(b), descending));
-        }
-    } else if steps.len == 1 && is_seen {
-        let labels: Vec<&[u8]> = call.args[1..].iter().map(|arg| ev.text(*arg)).collect();
-        frame.rows.sort_by(|a, b| {
-            let order = by_labels(a, b, &labels);
-            if name == "sort_by_label" { order } else { order.reverse() }
-        });
-    }
-    Ok(frame)
+/// The direction of a sort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// The smallest first.
+    Ascending,
+    /// The largest first.
+    Descending,
 }
 
-/// Whether `a` comes before `b`. NaN comes last either way, and after another one, as upstream's comparison has it.
+/// `sort` and `sort_desc`: leaves histograms out; orders the rows by their values at the first step, unless `order` is
+/// none.
+pub(crate) fn by_value(mut frame: Frame, order: Option<Order>) -> Frame {
+    for row in &mut frame.rows {
+        row.column.map_floats(|_, v| Some(v));
+    }
+    frame.rows.retain(|row| !row.column.is_empty());
+    if let Some(order) = order {
+        let value = |row: &Row| row.column.float(0).unwrap_or(f64::NAN);
+        go_sort::sort(&mut frame.rows, |a, b| is_before(value(a), value(b), order == Order::Descending));
+    }
+    frame
+}
+
+/// `sort_by_label` and `sort_by_label_desc`: orders the rows by the values of these labels.
+pub(crate) fn by_label(mut frame: Frame, labels: &[&[u8]], order: Order) -> Frame {
+    frame.rows.sort_by(|a, b| match order {
+        Order::Ascending => by_labels(a, b, labels),
+        Order::Descending => by_labels(a, b, labels).reverse(),
+    });
+    frame
+}
+
+/// Whether `a` comes before `b`. NaN comes last in both directions; of two NaN, each comes before the other, as in
+/// upstream's comparison.
 fn is_before(a: f64, b: f64, descending: bool) -> bool {
     b.is_nan() || if descending { b < a } else { b > a }
 }
@@ -55,7 +54,7 @@ fn by_labels(a: &Row, b: &Row, labels: &[&[u8]]) -> Ordering {
     a.labels.cmp(&b.labels)
 }
 
-/// Compares texts run by run, runs of digits as numbers.
+/// Compares texts in natural order: runs of digits are compared as numbers.
 fn natural(a: &[u8], b: &[u8]) -> Ordering {
     let (mut x, mut y) = (a, b);
     while !x.is_empty() && !y.is_empty() {

@@ -30,7 +30,7 @@ pub fn exp(x: f64) -> f64 {
     if x > OVERFLOW {
         return f64::INFINITY;
     }
-    // Where the power does not fit, the result is 0 anyway.
+    // If the power does not fit, the result is 0.
     let power = (x * LOG2_E).round_ties_even().max(-1e6);
     let reduced = (-power).mul_add(LN2_LOWER, (-power).mul_add(LN2_UPPER, x)) * 0.0625;
     let series = TAYLOR[1..].iter().fold(TAYLOR[0], |sum, c| reduced.mul_add(sum, *c));
@@ -42,7 +42,7 @@ pub fn exp(x: f64) -> f64 {
     scaled((less_one + 2.0).mul_add(less_one, 1.0), power as i32)
 }
 
-/// `value` times 2 to the power of `power`, rounded twice where the result is subnormal, as the assembly does.
+/// `value` times 2 to the power of `power`; subnormal results are rounded twice, as in the assembly.
 fn scaled(value: f64, power: i32) -> f64 {
     let biased = power + 0x3ff;
     if biased >= 0x7ff {

@@ -18,7 +18,7 @@ const SERIES: [f64; 7] = [
     6.666_666_666_666_735_130e-01,
 ];
 
-/// The natural logarithm. Go's assembly takes subnormal numbers for normal ones; so does this.
+/// The natural logarithm. Treats subnormal numbers as normal ones, as Go's assembly does.
 pub fn ln(x: f64) -> f64 {
     if x == 0.0 {
         return f64::NEG_INFINITY;
@@ -87,7 +87,7 @@ pub(super) fn ln_1p(x: f64) -> f64 {
     from_reduced(reduced)
 }
 
-/// 1 + x as 2^power * (1 + f), and what rounding lost.
+/// 1 + x as 2^power * (1 + f), and the rounding error.
 struct Reduced {
     f: f64,
     power: f64,

@@ -1,6 +1,6 @@
 //! Fraction and exponent of doubles.
 
-/// Splits into a fraction in [0.5, 1) and a power of two; 0, infinities and NaN come back with power 0.
+/// Splits into a fraction in [0.5, 1) and a power of two; 0, infinities and NaN are returned with power 0.
 pub fn frexp(x: f64) -> (f64, i32) {
     if x == 0.0 || !x.is_finite() {
         return (x, 0);
@@ -33,7 +33,7 @@ pub fn ldexp(fraction: f64, exponent: i32) -> f64 {
     scale * f64::from_bits(bits & !(0x7ff << 52) | ((exponent + 1023) as u64) << 52)
 }
 
-/// A subnormal number scaled up, and the power of two to put back.
+/// A subnormal number scaled up, and the power of two that undoes it.
 fn normalized(x: f64) -> (f64, i32) {
     if x.abs() < f64::MIN_POSITIVE { (x * (1u64 << 52) as f64, -52) } else { (x, 0) }
 }

@@ -10,7 +10,7 @@ pub fn pow(x: f64, y: f64) -> f64 {
     }
 }
 
-/// Arguments with results of their own; both are finite and `x` is not 0 if there is none.
+/// The result for special arguments; `None` if both are finite and `x` is not 0.
 fn special(x: f64, y: f64) -> Option<f64> {
     let result = if y == 0.0 || x == 1.0 {
         1.0
@@ -73,7 +73,7 @@ fn general(x: f64, y: f64) -> f64 {
     let mut bits = whole as i64;
     while bits != 0 {
         if !(-4096..=4096).contains(&square_power) {
-            // At least one more factor comes, and the result leaves the range with it.
+            // At least one more factor follows, with which the result overflows or underflows.
             result_power += square_power;
             break;
         }

@@ -88,7 +88,7 @@ fn cos_series(z: f64) -> f64 {
     1.0 - 0.5 * zz + zz * zz * polynomial(zz, &COS)
 }
 
-/// The octant of a finite angle that is not negative, made even, and what is left of the angle.
+/// The octant of a finite, non-negative angle, rounded up to an even one, and the rest of the angle.
 fn reduce(x: f64) -> (u64, f64) {
     // A quarter of pi in three parts.
     const PI4_A: f64 = 7.853_981_256_484_985_351_56e-1;
@@ -104,7 +104,7 @@ fn reduce(x: f64) -> (u64, f64) {
     (octant, ((x - y * PI4_A) - y * PI4_B) - y * PI4_C)
 }
 
-/// 4/pi in binary, 64 digits a word; the point is behind the first word.
+/// 4/pi in binary, 64 digits per word; the point comes after the first word.
 const FOUR_OVER_PI_BITS: [u64; 20] = [
     0x0000_0000_0000_0001,
     0x45f3_06dc_9c88_2a53,
@@ -153,7 +153,7 @@ fn reduce_large(x: f64) -> (u64, f64) {
     if octant & 1 == 1 { ((octant + 1) & 7, (z - 1.0) * FRAC_PI_4) } else { (octant, z * FRAC_PI_4) }
 }
 
-/// What pi/2 as a double lacks.
+/// The rounding error of pi/2 as a double.
 const FRAC_PI_2_REST: f64 = 6.123_233_995_736_765_886_130e-17;
 
 /// The angle in (-pi/2, pi/2) whose tangent is `x`.

@@ -1,102 +1,138 @@
-//! Aggregations: rows are folded into groups, all steps of a row at a time.
+//! Aggregations whose groups have a state at each step: `sum`, `avg`, `min`, `max`, `count`, `group`, `stddev`, `stdvar`,
+//! `quantile`.
 //!
 //! Upstream: `rangeEvalAgg`, `aggregation` in `promql/engine.go`. Rows are folded in input order, which fixes the
 //! rounding of sums.
 
-mod count_values;
 mod fold;
-mod grouping;
 mod histogram_fold;
+#[cfg(test)]
+mod tests;
 
 use std::ops::ControlFlow;
 
+use super::grouping::Grouper;
+use super::parameter::Parameter;
 use crate::annotations::Notes;
-use crate::ast::{Aggregate, AggregateOp, NodeId};
+use crate::ast::{Aggregate, AggregateOp, PosRange};
+use crate::context::Context;
 use crate::error::QueryError;
-use crate::eval::Evaluator;
 use crate::frame::{Frame, Row, Steps};
 
-use super::topk;
 use fold::Group;
-pub(crate) use grouping::{Grouper, Param};
 
-/// What the state of a group takes at each step, bytes: a number and its compensation, a flag, room for histograms.
+/// The memory that the state of a group takes per step, bytes: a number, its compensation, a flag, a pointer to histograms.
 const GROUP_BYTES_PER_STEP: u64 = 24;
 
-/// Evaluates an aggregation.
-pub(crate) fn eval(
-    ev: &Evaluator<'_>,
-    id: NodeId,
-    a: &Aggregate,
-    steps: &Steps,
-) -> Result<Frame, QueryError> {
-    match a.op {
-        AggregateOp::CountValues => return count_values::eval(ev, a, steps),
-        AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk | AggregateOp::LimitRatio => {
-            return topk::eval(ev, id, a, steps);
-        }
-        _ => {}
-    }
-    let param = Param::new(ev, a.param, steps)?;
-    let pos = ev.pos(ev.unparen(a.expr));
-    let mut notes = Notes::default();
-    if let (AggregateOp::Quantile, Some(id)) = (a.op, a.param) {
-        let param_pos = ev.pos(ev.unparen(id));
-        if param.has_nan {
-            notes.invalid_quantile(f64::NAN, param_pos);
-        }
-        if param.max > 1.0 {
-            notes.invalid_quantile(param.max, param_pos);
-        }
-        if param.min < 0.0 {
-            notes.invalid_quantile(param.min, param_pos);
-        }
-    }
-    let mut grouper = Grouper::new(&a.grouping, a.without);
-    let mut groups: Vec<Group> = Vec::new();
-    let mut held = Ok(());
-    let is_settled_by_presence = a.op == AggregateOp::Group && a.grouping.is_empty() && !a.without;
-    let stops = is_settled_by_presence && ev.may_stop_early(a.expr);
-    ev.for_each_row(a.expr, steps, |row| {
-        let at = grouper.index(&row.labels);
-        let mut more = (0, 0);
-        let is_new = at == groups.len();
-        if is_new {
-            more.1 = steps.len as u64 * GROUP_BYTES_PER_STEP + grouper.bytes_of_last();
-        }
+/// An aggregation in progress: it takes rows one by one and holds no more than the states of its groups.
+pub(crate) struct Aggregation<'a> {
+    ctx: &'a Context<'a>,
+    op: AggregateOp,
+    param: Parameter,
+    /// The place of the aggregated expression.
+    pos: PosRange,
+    n_steps: usize,
+    grouper: Grouper<'a>,
+    groups: Vec<Group>,
+    notes: Notes,
+    /// Whether to break off when there is a sample at each step, since more rows cannot change the result then.
+    stops_when_present: bool,
+    failed: Option<QueryError>,
+}
+
+impl<'a> Aggregation<'a> {
+    /// Before the first row. `pos` and `param_pos` are the places of the expression and of the parameter;
+    /// `may_stop_early` says that rows may be left unread.
+    pub(crate) fn new(
+        ctx: &'a Context<'a>,
+        a: &'a Aggregate,
+        param: Parameter,
+        (pos, param_pos): (PosRange, PosRange),
+        steps: &Steps,
+        may_stop_early: bool,
+    ) -> Aggregation<'a> {
+        let mut notes = Notes::default();
         if a.op == AggregateOp::Quantile {
-            // All values are needed in the end.
-            more = (row.column.n_points(), more.1 + row.column.n_points() * 8);
+            note_odd_quantiles(&param, param_pos, &mut notes);
         }
-        held = ev.budget.add(more.0, more.1);
-        if held.is_err() {
-            return ControlFlow::Break(());
+        Aggregation {
+            ctx,
+            op: a.op,
+            param,
+            pos,
+            n_steps: steps.len,
+            grouper: Grouper::new(&a.grouping, a.without),
+            groups: Vec::new(),
+            notes,
+            stops_when_present: may_stop_early
+                && a.op == AggregateOp::Group
+                && a.grouping.is_empty()
+                && !a.without,
+            failed: None,
         }
-        if is_new {
-            groups.push(Group::new(a.op, steps.len));
-        }
-        let grown = groups[at].fold(&row, pos, &mut notes);
-        if grown > 0 {
-            held = ev.budget.add(0, grown);
-            if held.is_err() {
-                return ControlFlow::Break(());
+    }
+
+    /// Folds a row into its group. Breaks off when too much is held, or when more rows cannot change the result.
+    pub(crate) fn add(&mut self, row: &Row) -> ControlFlow<()> {
+        match self.try_add(row) {
+            Ok(flow) => flow,
+            Err(error) => {
+                self.failed = Some(error);
+                ControlFlow::Break(())
             }
         }
-        if stops && groups[at].is_seen_everywhere() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    })?;
-    held?;
-    let mut rows = Vec::with_capacity(groups.len());
-    for (group, labels) in groups.into_iter().zip(grouper.into_labels()) {
-        ev.check_cancelled()?;
-        let (column, drop_name) = group.finish(&param, pos, &mut notes);
-        if !column.is_empty() {
-            rows.push(Row { labels, drop_name, column });
-        }
     }
-    ev.notes().merge(notes);
-    Ok(Frame { rows })
+
+    fn try_add(&mut self, row: &Row) -> Result<ControlFlow<()>, QueryError> {
+        let at = self.grouper.index(&row.labels);
+        let is_new = at == self.groups.len();
+        let (mut samples, mut bytes) = (0, 0);
+        if is_new {
+            bytes += self.n_steps as u64 * GROUP_BYTES_PER_STEP + self.grouper.bytes_of_last();
+        }
+        if self.op == AggregateOp::Quantile {
+            // All values are kept until the end.
+            samples = row.column.n_points();
+            bytes += samples * 8;
+        }
+        self.ctx.held.add(samples, bytes)?;
+        if is_new {
+            self.groups.push(Group::new(self.op, self.n_steps));
+        }
+        let grown = self.groups[at].fold(row, self.pos, &mut self.notes);
+        if grown > 0 {
+            self.ctx.held.add(0, grown)?;
+        }
+        let stops = self.stops_when_present && self.groups[at].is_seen_everywhere();
+        Ok(if stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    /// The result: one row per group, in order of appearance.
+    pub(crate) fn finish(mut self) -> Result<Frame, QueryError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let mut rows = Vec::with_capacity(self.groups.len());
+        for (group, labels) in self.groups.into_iter().zip(self.grouper.into_labels()) {
+            self.ctx.check_cancelled()?;
+            let (column, drop_name) = group.finish(&self.param.values, self.pos, &mut self.notes);
+            if !column.is_empty() {
+                rows.push(Row { labels, drop_name, column });
+            }
+        }
+        self.ctx.notes().merge(self.notes);
+        Ok(Frame { rows })
+    }
+}
+
+fn note_odd_quantiles(param: &Parameter, pos: PosRange, notes: &mut Notes) {
+    if param.has_nan {
+        notes.invalid_quantile(f64::NAN, pos);
+    }
+    if param.max > 1.0 {
+        notes.invalid_quantile(param.max, pos);
+    }
+    if param.min < 0.0 {
+        notes.invalid_quantile(param.min, pos);
+    }
 }

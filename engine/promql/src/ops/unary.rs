@@ -2,32 +2,21 @@
 
 use std::sync::Arc;
 
-use super::merge;
-use crate::ast::NodeId;
+use crate::context::Context;
 use crate::error::QueryError;
-use crate::eval::{Evaluator, Output};
-use crate::frame::{Column, Row, Steps, without_metadata};
+use crate::frame::{Column, Output, Row, merge, without_metadata};
 
-/// Evaluates `-expr` or `+expr`.
-pub(crate) fn eval(
-    ev: &Evaluator<'_>,
-    negate: bool,
-    expr: NodeId,
-    steps: &Steps,
-) -> Result<Output, QueryError> {
-    let output = ev.eval(expr, steps)?;
-    if !negate {
-        return Ok(output);
-    }
-    Ok(match output {
+/// `-expr`
+pub(crate) fn negate(ctx: &Context<'_>, operand: Output) -> Result<Output, QueryError> {
+    Ok(match operand {
         Output::Scalar(values) => Output::Scalar(values.into_iter().map(|v| -v).collect()),
         Output::Text(text) => Output::Text(text),
         Output::Frame(mut frame) => {
             for row in &mut frame.rows {
-                ev.check_cancelled()?;
+                ctx.check_cancelled()?;
                 negate_row(row);
                 row.drop_name = true;
-                if !ev.options().delayed_name_removal {
+                if !ctx.options.delayed_name_removal {
                     row.labels = without_metadata(&row.labels);
                 }
             }

@@ -1,17 +1,17 @@
-//! The type check: runs on trees without syntax errors, in upstream's order (`checkAST` in
-//! `promql/parser/parse.go`), with a stack of its own instead of recursion.
+//! The type check of trees without syntax errors, in upstream's order (`checkAST` in `promql/parser/parse.go`). It keeps a
+//! stack of its own instead of recursing.
 
 use std::collections::HashMap;
 
 use tithon_index::METRIC_NAME;
 
-use super::error::{ERRORS_MAX, ParseError};
 use super::token::quoted;
-use crate::ast::{
-    Aggregate, AggregateOp, Binary, Call, Cardinality, Expr, NodeId, NodeKind, PosRange, ValueType,
-};
+use crate::ast::{Aggregate, AggregateOp, Binary, Call, Cardinality, Expr, NodeId, NodeKind, PosRange};
+use crate::func::Func;
+use crate::parse_error::{ERRORS_MAX, ParseError};
+use crate::value_type::ValueType;
 
-/// Checks the tree and settles what depends on types: set operators match many to many, and only operations on two
+/// Checks the tree, and changes what depends on types: set operators match many to many, and only operations on two
 /// vectors keep their matching.
 pub(super) fn check(expr: &mut Expr, input: &[u8]) -> Vec<ParseError> {
     let root = expr.root();
@@ -59,7 +59,7 @@ impl Checker<'_> {
                 for (i, arg) in call.args.iter().enumerate() {
                     let Some(ty) = arg_type(&call, i) else { break };
                     work.push(Work::Enter(*arg));
-                    let place = format!("call to function \"{}\"", call.func.name);
+                    let place = format!("call to function \"{}\"", call.func);
                     work.push(Work::Expect { id: *arg, ty, place });
                 }
             }
@@ -134,28 +134,29 @@ impl Checker<'_> {
     }
 
     fn call(&mut self, id: NodeId, call: &Call) {
-        let (pos, name, n) = (self.expr[id].pos, call.func.name, call.args.len());
-        let declared = call.func.arg_types.len();
-        if call.func.variadic == 0 {
+        let (pos, func, n) = (self.expr[id].pos, call.func, call.args.len());
+        let signature = func.signature();
+        let declared = signature.arg_types.len();
+        if signature.variadic == 0 {
             if n != declared {
-                self.complain(pos, format!("expected {declared} argument(s) in call to \"{name}\", got {n}"));
+                self.complain(pos, format!("expected {declared} argument(s) in call to \"{func}\", got {n}"));
             }
         } else {
             let least = declared - 1;
-            let most = usize::try_from(call.func.variadic).ok().map(|v| least + v);
+            let most = usize::try_from(signature.variadic).ok().map(|v| least + v);
             if n < least {
                 self.complain(
                     pos,
-                    format!("expected at least {least} argument(s) in call to \"{name}\", got {n}"),
+                    format!("expected at least {least} argument(s) in call to \"{func}\", got {n}"),
                 );
             } else if let Some(most) = most.filter(|most| n > *most) {
                 self.complain(
                     pos,
-                    format!("expected at most {most} argument(s) in call to \"{name}\", got {n}"),
+                    format!("expected at most {most} argument(s) in call to \"{func}\", got {n}"),
                 );
             }
         }
-        if let ("info", Some(second)) = (name, call.args.get(1)) {
+        if let (Func::Info, Some(second)) = (func, call.args.get(1)) {
             self.info_selector(pos, *second);
         }
     }
@@ -257,12 +258,13 @@ fn aggregate_work(a: &Aggregate, work: &mut Vec<Work>) {
     work.push(Work::Expect { id: param, ty, place: "aggregation parameter".to_owned() });
 }
 
-/// The type that argument `i` must have; none if arguments that far are not checked.
+/// The type that argument `i` must have; `None` if it is one too many, which is complained about elsewhere.
 fn arg_type(call: &Call, i: usize) -> Option<ValueType> {
-    let types = call.func.arg_types;
+    let signature = call.func.signature();
+    let types = signature.arg_types;
     match types.get(i) {
         Some(ty) => Some(*ty),
-        None if call.func.variadic == 0 => None,
+        None if signature.variadic == 0 => None,
         None => types.last().copied(),
     }
 }

@@ -1,5 +1,5 @@
-//! The lexer: a state machine over bytes that mirrors upstream's states, so that it accepts and refuses the same
-//! inputs at the same places. Upstream: `promql/parser/lex.go`.
+//! The lexer: a state machine with upstream's states, so that it accepts the same inputs and refuses the others at the same
+//! positions. Upstream: `promql/parser/lex.go`.
 
 mod scan;
 mod series;
@@ -10,7 +10,7 @@ use crate::ast::{BinaryOp, PosRange};
 /// What the lexer expects next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Outside everything, or inside brackets after a first number.
+    /// Outside of braces and brackets, or inside brackets after a first number.
     General,
     /// Inside `{}`.
     Braces,
@@ -30,7 +30,7 @@ enum State {
     Histogram,
     /// A bucket list of a histogram description.
     Buckets,
-    /// There is nothing more.
+    /// The input has ended.
     End,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// The next token, comments left out; after the last one, `Eof` for ever.
+    /// The next token that is not a comment; `Eof` after the last one.
     pub(super) fn token(&mut self) -> Token {
         loop {
             self.token = None;
@@ -314,7 +314,7 @@ impl<'a> Lexer<'a> {
         let word = self.text();
         use super::token::Keyword::{Fill, FillLeft, FillRight};
         match keyword(word) {
-            // These are words of the language only in front of a parenthesis, so that metrics may be called so.
+            // These are keywords only in front of a parenthesis, so that they can be names of metrics too.
             Some(TokenKind::Keyword(Fill | FillLeft | FillRight)) if !self.left_paren_follows() => {
                 self.emit(TokenKind::Identifier);
             }

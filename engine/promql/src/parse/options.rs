@@ -1,6 +1,6 @@
 //! What a parser accepts.
 
-/// Which gated parts of the language are accepted. The default is that of a Prometheus server without feature flags.
+/// Which parts of the language that upstream has behind feature flags are accepted. The default is that of a Prometheus server without feature flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseOptions {
     /// Functions and aggregations marked experimental (`promql-experimental-functions`).

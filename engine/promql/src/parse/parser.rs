@@ -1,6 +1,6 @@
 //! The parser's state and its loop by precedence. Upstream: `promql/parser/generated_parser.y`.
 //!
-//! A syntax error ends the parse; complaints about what an otherwise well-formed part means are collected in the
+//! A syntax error ends the parse. Complaints about well-formed parts that mean something invalid are collected, in the
 //! order in which upstream's grammar reduces the parts.
 
 mod aggregate;
@@ -14,25 +14,25 @@ pub use series::SequenceValue;
 
 use std::collections::HashSet;
 
-use super::error::{ERRORS_MAX, ParseError, ParseErrors};
 use super::lexer::Lexer;
 use super::literal::{duration_ns, number, seconds, unquote};
 use super::options::ParseOptions;
 use super::token::{Keyword, Token, TokenKind};
-use crate::ast::{
-    Binary, BinaryOp, Cardinality, Node, NodeId, NodeKind, PosRange, ValueType, VectorMatching,
-};
-use crate::budget::{Charge, Watch};
+use crate::ast::{Binary, BinaryOp, Cardinality, Node, NodeId, NodeKind, PosRange, VectorMatching};
+use crate::budget::Charge;
 use crate::error::QueryError;
+use crate::parse_error::{ERRORS_MAX, ParseError, ParseErrors};
 use crate::stack::with_room;
+use crate::value_type::ValueType;
+use crate::watch::Watch;
 
 /// How deeply an expression may nest. Chains of left-associative operators do not count.
 const NESTING_MAX: u32 = 5_000;
 
-/// The parse ended; the reason is among the errors.
+/// The parse has ended; the parser's errors say why.
 pub(super) struct Stop;
 
-/// What a message about an unexpected token says besides the token.
+/// What a message about an unexpected token says in addition to the token.
 #[derive(Clone, Copy)]
 pub(super) struct Context {
     place: &'static str,
@@ -50,19 +50,19 @@ pub(super) struct Parser<'a> {
     ahead: Option<Token>,
     /// The token read last.
     last: Token,
-    /// Where the last token ended that can end an expression.
+    /// The end of the last token that can end an expression.
     last_closing: u32,
     pub(super) nodes: Vec<Node>,
     pub(super) errors: Vec<ParseError>,
-    /// What to say about an unexpected token, innermost last.
+    /// The contexts for messages about unexpected tokens, the innermost last.
     contexts: Vec<Context>,
     depth: u32,
     /// Selectors and subqueries whose offset is set; an offset of 0 does not count.
     with_offset: HashSet<NodeId>,
     watch: Watch<'a>,
-    /// What the nodes hold.
+    /// The charge for the memory of the nodes.
     charge: Charge,
-    /// Why the parse ended, if that is not among the errors.
+    /// Why the parse ended, if not because of the input.
     interrupt: Option<QueryError>,
 }
 
@@ -97,7 +97,7 @@ impl<'a> Parser<'a> {
         Ok(root)
     }
 
-    /// The result: what was parsed and what it holds, unless there were complaints.
+    /// The result and the charge for its memory, or all complaints.
     pub(super) fn finish<T>(self, parsed: Result<T, Stop>) -> Result<(T, Charge), QueryError> {
         match (parsed, self.interrupt) {
             (_, Some(interrupt)) => Err(interrupt),
@@ -106,14 +106,14 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Counts bytes that the tree holds, and those of the plan made of it.
+    /// Counts memory of the tree, and the copies of it that the plan will hold.
     fn hold(&mut self, bytes: usize) -> Result<(), Stop> {
-        /// The tree, and the conditions and readings of the plan.
+        /// One in the tree, two in the plan.
         const COPIES: u64 = 3;
         self.hold_once(bytes as u64 * COPIES)
     }
 
-    /// Counts bytes that the tree and its plan share.
+    /// Counts memory that the tree and its plan share.
     fn hold_once(&mut self, bytes: u64) -> Result<(), Stop> {
         self.charge.grow(bytes).map_err(|over| {
             self.interrupt = Some(QueryError::TooManyBytes(over));
@@ -131,7 +131,7 @@ impl<'a> Parser<'a> {
             return Err(Stop);
         }
         let token = self.lexer.token();
-        // Its share of a node.
+        // A token makes half a node on average.
         self.hold(size_of::<Node>() / 2)?;
         self.last = token;
         match token.kind {
@@ -185,12 +185,12 @@ impl<'a> Parser<'a> {
         Stop
     }
 
-    /// From here on, unexpected tokens are complained about so.
+    /// Sets the context of messages about unexpected tokens, until [`Parser::leave`].
     fn enter(&mut self, place: &'static str, expected: &'static str) {
         self.contexts.push(Context { place, expected });
     }
 
-    /// Replaces what the last `enter` said.
+    /// Replaces the context that was set last.
     fn change(&mut self, place: &'static str, expected: &'static str) {
         self.contexts.pop();
         self.enter(place, expected);
@@ -272,7 +272,7 @@ impl<'a> Parser<'a> {
         )
     }
 
-    /// Parses what an expression may begin with.
+    /// Parses an operand with the sign, parentheses, name or literal that it starts with.
     fn prefix(&mut self) -> Result<NodeId, Stop> {
         match self.peek()? {
             TokenKind::Number | TokenKind::Duration => {
@@ -371,7 +371,7 @@ impl<'a> Parser<'a> {
                 } else {
                     Cardinality::OneToMany
                 };
-                // The labels may be left out, but then the right operand must follow.
+                // The labels are optional; without them the right operand follows.
                 if !starts_expr(self.peek()?) || self.peek()? == TokenKind::LeftParen {
                     matching.include = self.grouping_labels()?;
                 }
@@ -425,7 +425,7 @@ fn precedence(op: BinaryOp) -> u8 {
     }
 }
 
-/// Whether a metric may be called so where an expression begins.
+/// Whether a token at the start of an expression may be the name of a metric.
 pub(super) fn may_name_metric(kind: TokenKind) -> bool {
     match kind {
         TokenKind::Identifier | TokenKind::MetricIdentifier | TokenKind::Aggregate(_) => true,
@@ -438,7 +438,7 @@ pub(super) fn may_name_metric(kind: TokenKind) -> bool {
     }
 }
 
-/// Whether an expression may begin so.
+/// Whether an expression may start with a token.
 fn starts_expr(kind: TokenKind) -> bool {
     may_name_metric(kind)
         || matches!(

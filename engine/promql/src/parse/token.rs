@@ -7,7 +7,7 @@ use crate::ast::{AggregateOp, BinaryOp, PosRange};
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenKind {
-    /// The lexer could not go on; it holds the message.
+    /// The lexer could not continue; it has the message.
     Error,
     Eof,
     Comment,
@@ -44,7 +44,7 @@ pub(super) enum TokenKind {
     ResetHint(tithon_chunks::CounterResetHint),
 }
 
-/// Words with a meaning of their own.
+/// Keywords.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keyword {
     Bool,
@@ -129,7 +129,7 @@ impl Token {
 }
 
 impl Keyword {
-    /// Whether it is one of the words that are functions as well; messages quote these.
+    /// Whether the keyword is a function as well; messages quote these.
     pub(super) fn is_preprocessor(self) -> bool {
         matches!(
             self,

@@ -1,7 +1,7 @@
 //! Constant folding: arithmetic on literals becomes a literal.
 
 use crate::ast::{Expr, NodeId, NodeKind};
-use crate::ops::binary::scalars;
+use crate::operator::on_scalars;
 
 /// Folds signs and operators over numbers, bottom-up. Nodes keep their places.
 pub(super) fn fold(expr: &mut Expr) {
@@ -13,7 +13,7 @@ pub(super) fn fold(expr: &mut Expr) {
                 number(expr, *inner).map(|v| if *negate { -v } else { v })
             }
             NodeKind::Binary(b) => {
-                number(expr, b.lhs).zip(number(expr, b.rhs)).map(|(l, r)| scalars(b.op, l, r))
+                number(expr, b.lhs).zip(number(expr, b.rhs)).map(|(l, r)| on_scalars(b.op, l, r))
             }
             _ => None,
         };

@@ -1,12 +1,12 @@
-//! The depth of a tree, found without recursion, because evaluation recurses.
+//! A limit on the depth of a tree, since evaluation recurses.
 
 use crate::ast::Expr;
 use crate::error::QueryError;
 
-/// Deeper queries are refused: their evaluation would need too much stack, some kilobytes a level.
+/// Deeper queries are refused: evaluation takes some kilobytes of stack for each level.
 const DEPTH_MAX: usize = 30_000;
 
-/// Refuses an expression that is too deep.
+/// Refuses an expression that is too deep. Does not recurse itself.
 pub(super) fn check(expr: &Expr) -> Result<(), QueryError> {
     let mut pending = vec![(expr.root(), 1)];
     let mut deepest = 0;

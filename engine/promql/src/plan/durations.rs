@@ -1,10 +1,10 @@
-//! Duration expressions become milliseconds, once step and range of the query are known.
+//! Duration expressions are computed, since step and range of the query are known now.
 //!
 //! Upstream: `promql/durations.go`.
 
 use crate::ast::{DurationOp, Expr, NodeId, NodeKind};
 use crate::error::QueryError;
-use crate::ops::math::{go_max, go_min, go_pow};
+use crate::math;
 use crate::options::TimeParams;
 
 /// Durations beyond this many seconds do not fit 64-bit nanoseconds.
@@ -63,8 +63,8 @@ fn seconds(expr: &Expr, id: NodeId, params: &TimeParams) -> Result<f64, QueryErr
     Ok(match d.op {
         DurationOp::Step => params.step_ms as f64 / 1000.0,
         DurationOp::Range => params.end.0.saturating_sub(params.start.0) as f64 / 1000.0,
-        DurationOp::MinOf => go_min(left, rhs),
-        DurationOp::MaxOf => go_max(left, rhs),
+        DurationOp::MinOf => math::min(left, rhs),
+        DurationOp::MaxOf => math::max(left, rhs),
         DurationOp::Add if lhs.is_none() => rhs,
         DurationOp::Add => left + rhs,
         DurationOp::Sub if lhs.is_none() => -rhs,
@@ -74,7 +74,7 @@ fn seconds(expr: &Expr, id: NodeId, params: &TimeParams) -> Result<f64, QueryErr
         DurationOp::Div => left / rhs,
         DurationOp::Mod if rhs == 0.0 => return Err(bad(expr, id, "modulo by zero")),
         DurationOp::Mod => left % rhs,
-        DurationOp::Pow => go_pow(left, rhs),
+        DurationOp::Pow => math::pow(left, rhs),
     })
 }
 

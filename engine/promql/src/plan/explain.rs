@@ -4,7 +4,7 @@ use super::Prepared;
 use crate::ast::{NodeId, NodeKind};
 use crate::print::node_head;
 
-/// Operators further down are left out of plans and analyses: those who read or drop them recurse.
+/// Operators on deeper levels are left out of plans and analyses, since printing and dropping those recurses.
 pub(crate) const LEVELS_MAX: usize = 1_000;
 
 /// An operator of a plan and what it reads from.
@@ -34,7 +34,6 @@ impl Prepared {
         let kind = match &self.expr[id].kind {
             NodeKind::Number { .. } => "numberLiteral",
             NodeKind::String(_) => "stringLiteral",
-            NodeKind::Vector(_) if self.fragments.contains_key(&id) => return self.remote_name(id),
             NodeKind::Vector(_) => "vectorSelector",
             NodeKind::Matrix(_) => "matrixSelector",
             NodeKind::Subquery(_) => "subquery",
@@ -53,13 +52,6 @@ impl Prepared {
                 name.push_str(&format!(" filtered by {{{}}}", filter.join(", ")));
             }
         }
-        if let Some(reading) = self.reads.get(&id)
-            && let Some(labels) = &self.selects[reading.select].hints.projection
-        {
-            let shown = labels.iter().filter(|name| !matches!(&name[..], b"__type__" | b"__unit__"));
-            let labels: Vec<_> = shown.map(|name| String::from_utf8_lossy(name)).collect();
-            name.push_str(&format!(", of labels {}", labels.join(", ")));
-        }
         if self.stats_only.contains(&id) {
             name.push_str(", without buckets");
         }
@@ -67,12 +59,5 @@ impl Prepared {
             name.push_str(", without order");
         }
         name
-    }
-
-    /// The name of what other engines evaluate.
-    fn remote_name(&self, id: NodeId) -> String {
-        let fragment = &self.fragments[&id];
-        let engines: Vec<String> = fragment.calls.iter().map(|(i, _)| i.to_string()).collect();
-        format!("[remote] {}, engines {}", fragment.query, engines.join(", "))
     }
 }

@@ -1,30 +1,34 @@
-//! Subtrees whose value is the same at every step are wrapped, to be evaluated once.
+//! Subtrees whose value is the same at every step are wrapped in [`NodeKind::StepInvariant`], to be evaluated once.
 //!
-//! Upstream: `preprocessExprHelper` in `promql/engine.go`. The parameter of an aggregation is not looked at, so an
-//! `@ start()` inside it stays unresolved and is ignored.
+//! Upstream: `preprocessExprHelper` in `promql/engine.go`. It skips the parameters of aggregations, so that an `@ start()`
+//! inside one stays unresolved and has no effect; so does this.
 
 use crate::ast::{AtModifier, Expr, Node, NodeId, NodeKind};
+use crate::func::Func;
 use crate::options::TimeParams;
 use crate::stack::with_room;
 
-/// Functions whose result depends on the step even when their arguments do not.
-const UNSAFE: [&str; 15] = [
-    "days_in_month",
-    "day_of_month",
-    "day_of_week",
-    "day_of_year",
-    "hour",
-    "minute",
-    "month",
-    "year",
-    "predict_linear",
-    "time",
-    "timestamp",
-    "start",
-    "end",
-    "range",
-    "step",
-];
+/// Whether the result depends on the step even when the arguments do not.
+fn depends_on_step(func: Func) -> bool {
+    matches!(
+        func,
+        Func::DaysInMonth
+            | Func::DayOfMonth
+            | Func::DayOfWeek
+            | Func::DayOfYear
+            | Func::Hour
+            | Func::Minute
+            | Func::Month
+            | Func::Year
+            | Func::PredictLinear
+            | Func::Time
+            | Func::Timestamp
+            | Func::Start
+            | Func::End
+            | Func::Range
+            | Func::Step
+    )
+}
 
 /// Resolves `@ start()` and `@ end()`.
 pub(super) fn resolve(expr: &mut Expr, params: &TimeParams) {
@@ -37,7 +41,7 @@ pub(super) fn resolve(expr: &mut Expr, params: &TimeParams) {
     }
 }
 
-/// All nodes but those in parameters of aggregations.
+/// All nodes except those inside parameters of aggregations.
 fn reached(expr: &Expr) -> Vec<NodeId> {
     let (mut out, mut pending) = (Vec::new(), vec![expr.root()]);
     while let Some(id) = pending.pop() {
@@ -59,7 +63,7 @@ pub(super) fn wrap(expr: &mut Expr) {
     }
 }
 
-/// Whether the node is invariant; wraps invariant parts of those that are not.
+/// Whether the node is invariant; if it is not, wraps its invariant parts.
 fn visit(expr: &mut Expr, id: NodeId) -> bool {
     with_room(|| visit_here(expr, id))
 }
@@ -100,12 +104,12 @@ fn visit_here(expr: &mut Expr, id: NodeId) -> bool {
 
 fn visit_call(expr: &mut Expr, id: NodeId) -> bool {
     let NodeKind::Call(call) = &expr[id].kind else { unreachable!("called for calls") };
-    let (name, args) = (call.func.name, call.args.clone());
+    let (func, args) = (call.func, call.args.clone());
     let invariant: Vec<bool> = args.iter().map(|arg| visit(expr, *arg)).collect();
     let all = invariant.iter().all(|is| *is);
-    let fixed_timestamp = name == "timestamp"
+    let fixed_timestamp = func == Func::Timestamp
         && args.first().is_some_and(|arg| matches!(expr[expr.unparen(*arg)].kind, NodeKind::Vector(_)));
-    if all && (fixed_timestamp || !UNSAFE.contains(&name)) {
+    if all && (fixed_timestamp || !depends_on_step(func)) {
         return true;
     }
     for (i, arg) in args.into_iter().enumerate() {
@@ -118,7 +122,7 @@ fn visit_call(expr: &mut Expr, id: NodeId) -> bool {
     false
 }
 
-/// The node wrapped, unless it is a literal, a range selector or a subquery.
+/// Wraps a node, unless it is a literal, a range selector or a subquery.
 fn wrapped(expr: &mut Expr, id: NodeId) -> NodeId {
     let inner = expr.unparen(id);
     if matches!(

@@ -1,7 +1,7 @@
-//! Selectors share a selection where one's conditions are a part of the other's: `a{x="1"} / a` selects `a` once.
+//! Selectors share a selection if the matchers of one are a subset of the other's: `a{x="1"} / a` selects `a` once.
 //!
-//! A label that the source takes away cannot be asked for afterwards: selectors whose conditions on such a label differ
-//! do not share.
+//! Series cannot be filtered by a label that the source has removed, so selectors whose matchers on such a label differ do
+//! not share.
 
 use std::collections::HashMap;
 
@@ -10,11 +10,11 @@ use tithon_index::{MatchOp, Matcher};
 
 use super::{Prepared, SelectHints, SelectSpec};
 
-/// How many selections of one metric, time and purpose are tried as the wider one; the narrowest of more stand alone,
-/// but for those that are equal.
+/// The most selections of one metric, time and purpose that others are compared with. If there are more, the ones with the
+/// most matchers are not shared, except by equal ones.
 const WIDER_MAX: usize = 16;
 
-/// Leaves out selections whose series are among those of another; their selectors filter the other's.
+/// Removes selections whose series are a subset of another's; their selectors filter the series of the other.
 pub(super) fn selects(prepared: &mut Prepared) {
     let sets = Sets::new(&prepared.selects, &prepared.options.dropped_labels);
     let wider = sets.wider(&prepared.selects);
@@ -32,12 +32,12 @@ pub(super) fn selects(prepared: &mut Prepared) {
     prepared.selects = kept.map(|(_, spec)| spec).collect();
 }
 
-/// The conditions of each selection as an ascending list of numbers; equal matchers have the same number.
+/// The matchers of each selection as ascending lists of numbers; equal matchers have the same number.
 struct Sets {
     matchers: Vec<Matcher>,
-    /// By matcher: whether its label is one that the source takes away.
+    /// By matcher: whether the source removes its label.
     is_dropped: Vec<bool>,
-    /// By matcher: whether it names a metric. Sharing pays for the series of one metric only.
+    /// By matcher: whether it names a metric. Only selections of one metric are shared.
     is_name: Vec<bool>,
     of: Vec<Vec<u32>>,
 }
@@ -66,7 +66,7 @@ impl Sets {
         sets
     }
 
-    /// By selection: the one with the fewest conditions that has all its series, perhaps itself.
+    /// By selection: the selection with the fewest matchers that has all its series, perhaps itself.
     fn wider(&self, selects: &[SelectSpec]) -> Vec<usize> {
         let mut wider: Vec<usize> = (0..selects.len()).collect();
         let mut alike: HashMap<(TimeRange, &SelectHints, u32), Vec<usize>> = HashMap::new();
@@ -93,14 +93,14 @@ impl Sets {
         wider
     }
 
-    /// Whether selection `base` has all series of selection `i`, and they can be told from its others.
+    /// Whether selection `base` has all series of selection `i`, and these can be filtered from its series.
     fn has_all_of(&self, base: usize, i: usize) -> bool {
         let mut own = self.of[i].iter();
         self.of[base].iter().all(|m| own.any(|o| o == m))
             && self.missing(i, base).all(|m| !self.is_dropped[m as usize])
     }
 
-    /// The conditions of selection `i` that `base` does not make.
+    /// The matchers of selection `i` that `base` does not have.
     fn missing(&self, i: usize, base: usize) -> impl Iterator<Item = u32> {
         let base = &self.of[base];
         self.of[i].iter().copied().filter(|m| base.binary_search(m).is_err())

@@ -1,16 +1,17 @@
-//! Matchers cross operators: series that cannot find a partner need not be selected.
+//! Matchers are copied across binary operators: series that cannot match any series of the other side need not be
+//! selected.
 //!
-//! A matcher on a label that the source takes away stays where it is: partners are found without the label, whatever
-//! its value was.
+//! A matcher on a label that the source removes ([`crate::Options::dropped_labels`]) is not copied: series match without
+//! the label, whatever its value was.
 
 use std::collections::HashSet;
 
 use tithon_index::Matcher;
 
-use super::{Rule, Rules};
 use crate::ast::{BinaryOp, Expr, NodeId, NodeKind, VectorMatching};
+use crate::rules::{Rule, Rules};
 
-/// Gives two selectors on the sides of an operator each other's conditions on labels that must be equal.
+/// Gives the two selectors of a binary operation each other's matchers on the labels by which their series match.
 pub(super) fn matchers(expr: &mut Expr, rules: Rules, dropped_labels: &[Box<[u8]>]) {
     if !rules.has(Rule::MatchersThroughSets) && !rules.has(Rule::MatchersThroughJoins) {
         return;
@@ -21,7 +22,7 @@ pub(super) fn matchers(expr: &mut Expr, rules: Rules, dropped_labels: &[Box<[u8]
         let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
         let (to_left, to_right) = match b.op {
             BinaryOp::And => (true, true),
-            // What `unless` keeps has no partner.
+            // `unless` keeps the series of the left side that match none, so the left side must not be narrowed.
             BinaryOp::Unless => (false, true),
             BinaryOp::Or => continue,
             _ if fills || !rules.has(Rule::MatchersThroughJoins) => continue,
@@ -44,7 +45,7 @@ pub(super) fn matchers(expr: &mut Expr, rules: Rules, dropped_labels: &[Box<[u8]
     }
 }
 
-/// The matchers of a selector on labels that partners share; `None` of other nodes.
+/// The matchers of a selector on the labels by which series match; `None` for other nodes.
 fn joined(
     expr: &Expr,
     id: NodeId,
@@ -63,7 +64,7 @@ fn joined(
     Some(s.matchers.iter().filter(is_joined).cloned().collect())
 }
 
-/// Adds matchers in front of the selector's own, but for those that it has.
+/// Adds those matchers that a selector does not have yet, in front of its own.
 fn add(expr: &mut Expr, id: NodeId, mut matchers: Vec<Matcher>) {
     let NodeKind::Vector(s) = &mut expr[id].kind else { return };
     let own: HashSet<_> = s.matchers.iter().map(|m| (m.op(), m.name(), m.value())).collect();

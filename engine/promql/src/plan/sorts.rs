@@ -1,28 +1,34 @@
-//! Sorting whose order nobody sees.
+//! Sorting whose order does not show in the result.
 
 use std::collections::HashSet;
 
 use crate::ast::{AggregateOp, Expr, NodeId, NodeKind};
+use crate::func::Func;
 
-/// The calls of `sort` and its kin that may leave the order as it is.
+/// The calls of `sort`, `sort_desc`, `sort_by_label` and `sort_by_label_desc` that need not sort: those directly below
+/// `count`, `group`, `absent` or `scalar`.
 ///
-/// Most nodes pass the order of their input on, or round sums by it, or break ties by it; `count`, `group`, `absent` and
-/// `scalar` do not.
-pub(super) fn unseen(expr: &Expr) -> HashSet<NodeId> {
-    let mut unseen = HashSet::new();
+/// The results of most other nodes depend on the order of their input: in their own order, in the rounding of sums, or in
+/// which of equal elements they choose.
+pub(super) fn unneeded(expr: &Expr) -> HashSet<NodeId> {
+    let mut unsorted = HashSet::new();
     for id in expr.preorder() {
         let input = match &expr[id].kind {
             NodeKind::Aggregate(a) if matches!(a.op, AggregateOp::Count | AggregateOp::Group) => a.expr,
-            NodeKind::Call(c) if matches!(c.func.name, "absent" | "scalar") => c.args[0],
+            NodeKind::Call(c) if matches!(c.func, Func::Absent | Func::Scalar) => c.args[0],
             _ => continue,
         };
         let mut input = expr.unparen(input);
         while let NodeKind::StepInvariant(inner) = expr[input].kind {
             input = expr.unparen(inner);
         }
-        if matches!(&expr[input].kind, NodeKind::Call(c) if c.func.name.starts_with("sort")) {
-            unseen.insert(input);
+        if matches!(&expr[input].kind, NodeKind::Call(c) if is_sort(c.func)) {
+            unsorted.insert(input);
         }
     }
-    unseen
+    unsorted
+}
+
+fn is_sort(func: Func) -> bool {
+    matches!(func, Func::Sort | Func::SortDesc | Func::SortByLabel | Func::SortByLabelDesc)
 }

@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 use tithon_index::Matcher;
 
-use crate::ast::{AtModifier, Binary, Expr, NodeId, NodeKind, Subquery, ValueType, VectorSelector};
+use crate::ast::{AtModifier, Binary, Expr, NodeId, NodeKind, Subquery, VectorSelector};
 use crate::format::positional;
 
-/// Trees higher than this have no JSON: it nests as the tree does, and those who read or drop it recurse.
+/// Higher trees are not converted: the JSON nests as deep as the tree, and reading or dropping it recurses.
 const HEIGHT_MAX: usize = 1000;
 
-/// The tree as JSON; nothing if it is higher than 1,000 nodes.
+/// The tree as JSON; `None` if it is higher than 1,000 nodes.
 pub fn to_json(expr: &Expr) -> Option<Value> {
     let order = expr.preorder();
     let mut height = vec![0usize; expr.nodes().len()];
@@ -52,10 +52,10 @@ fn node(expr: &Expr, id: NodeId) -> Value {
         NodeKind::Call(c) => json!({
             "type": "call",
             "func": {
-                "name": c.func.name,
-                "argTypes": c.func.arg_types.iter().map(|ty| ty.as_str()).collect::<Vec<_>>(),
-                "variadic": c.func.variadic,
-                "returnType": ValueType::as_str(c.func.return_type),
+                "name": c.func.name(),
+                "argTypes": c.func.signature().arg_types.iter().map(|ty| ty.as_str()).collect::<Vec<_>>(),
+                "variadic": c.func.signature().variadic,
+                "returnType": c.func.signature().return_type.as_str(),
             },
             "args": c.args.iter().map(|arg| node(expr, *arg)).collect::<Vec<_>>(),
         }),
@@ -135,7 +135,7 @@ fn duration(expr: &Expr, id: Option<NodeId>) -> Value {
     }
 }
 
-/// Whole numbers without a point, as Go writes them.
+/// A number as Go writes it: whole numbers without a decimal point.
 fn number(value: f64) -> Value {
     if value.fract() == 0.0 && value.abs() < 1e15 { (value as i64).into() } else { value.into() }
 }

@@ -1,4 +1,4 @@
-//! The text over several lines: what is longer than a line is split, with two spaces per level.
+//! The text over several lines: nodes that do not fit a line are split, indented by two spaces per level.
 
 use super::text::{aggregate_head, binary_modifiers, lengths, node_text, subquery_suffix_text};
 use crate::ast::{Expr, NodeId, NodeKind};
@@ -11,8 +11,8 @@ pub fn prettify(expr: &Expr) -> String {
     prettify_within(expr, usize::MAX).unwrap_or_default()
 }
 
-/// The same; `None` when it takes more than so many bytes. A chain of operators is indented by its length, so its text
-/// grows with the square of it.
+/// The same, or `None` when it takes more than so many bytes. Each operator of a chain is indented further than the one
+/// before, so the text grows with the square of the length of the chain.
 pub fn prettify_within(expr: &Expr, bytes_max: usize) -> Option<String> {
     let lengths = lengths(expr);
     let mut writer = Writer { out: String::new(), trim: false };
@@ -35,13 +35,13 @@ pub fn prettify_within(expr: &Expr, bytes_max: usize) -> Option<String> {
     Some(writer.out)
 }
 
-/// A part of the text still to be written.
+/// A part of the text that is still to be written.
 enum Piece {
-    /// Two spaces a level.
+    /// Two spaces for each level.
     Indent(usize),
     Text(String),
     Node(NodeId, usize),
-    /// Leave out the spaces that come next.
+    /// Leaves out the spaces that follow.
     Trim,
 }
 
@@ -90,7 +90,7 @@ fn split(expr: &Expr, id: NodeId, level: usize, is_long: bool, out: &mut Vec<Pie
             out.push(Piece::Node(b.rhs, level + 1));
         }
         NodeKind::Call(c) if is_long => {
-            out.extend([indent(), Piece::Text(format!("{}(\n", c.func.name))]);
+            out.extend([indent(), Piece::Text(format!("{}(\n", c.func))]);
             for (i, arg) in c.args.iter().enumerate() {
                 if i > 0 {
                     out.push(text(",\n"));
@@ -108,7 +108,7 @@ fn split(expr: &Expr, id: NodeId, level: usize, is_long: bool, out: &mut Vec<Pie
             out.push(Piece::Node(s.expr, level));
             out.push(Piece::Text(subquery_suffix_text(expr, s)));
         }
-        // Upstream forgets to indent these.
+        // Upstream does not indent these.
         NodeKind::Subquery(_) => out.push(Piece::Text(node_text(expr, id))),
         _ => out.extend([indent(), Piece::Text(node_text(expr, id))]),
     }

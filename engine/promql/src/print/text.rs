@@ -42,7 +42,7 @@ pub(super) fn lengths(expr: &Expr) -> Vec<usize> {
         write_node(expr, id, &mut pieces);
         let length = |piece| match piece {
             Piece::Text(text) => text.len(),
-            // Durations are no children, and not measured by themselves.
+            // Duration expressions do not count as children, so their lengths are not in the list.
             Piece::Node(child) if matches!(expr[child].kind, NodeKind::Duration(_)) => {
                 node_text(expr, child).len()
             }
@@ -54,13 +54,13 @@ pub(super) fn lengths(expr: &Expr) -> Vec<usize> {
     lengths
 }
 
-/// What a node says of itself, without its operands; range selectors whole.
+/// The text of a node without its operands; range selectors have theirs.
 pub(crate) fn node_head(expr: &Expr, id: NodeId) -> String {
     match &expr[id].kind {
         NodeKind::Unary { negate, .. } => if *negate { "-" } else { "+" }.to_owned(),
         NodeKind::Binary(b) => format!("{}{}", b.op, binary_modifiers(b)),
         NodeKind::Aggregate(a) => aggregate_head(a).trim_end().to_owned(),
-        NodeKind::Call(c) => c.func.name.to_owned(),
+        NodeKind::Call(c) => c.func.name().to_owned(),
         NodeKind::Subquery(s) => {
             let mut pieces = Vec::new();
             subquery_suffix(s, &mut pieces);
@@ -74,7 +74,7 @@ pub(crate) fn node_head(expr: &Expr, id: NodeId) -> String {
     }
 }
 
-/// A part of the text still to be written.
+/// A part of the text that is still to be written.
 enum Piece {
     Text(String),
     Node(NodeId),
@@ -120,7 +120,7 @@ fn write_node(expr: &Expr, id: NodeId, out: &mut Vec<Piece>) {
             out.push(")".into());
         }
         NodeKind::Call(c) => {
-            out.push(Piece::Text(format!("{}(", c.func.name)));
+            out.push(Piece::Text(format!("{}(", c.func)));
             for (i, arg) in c.args.iter().enumerate() {
                 if i > 0 {
                     out.push(", ".into());

@@ -53,15 +53,3 @@ impl Data {
         Box::new(out.into_iter())
     }
 }
-
-/// The same series without the labels that do not matter, numbered to stay apart.
-pub(crate) fn projected(input: SelectInput, spec: &SelectSpec) -> SelectInput {
-    let Some(needed) = spec.hints.projection.clone() else { return input };
-    Box::new(input.enumerate().map(move |(i, series)| {
-        let series = series?;
-        let mut labels = series.labels.to_builder();
-        labels.retain(|name| needed.iter().any(|needed| **needed == *name));
-        labels.set(b"__series_hash__", i.to_string().as_bytes());
-        Ok(Series { labels: labels.finish(), ..series })
-    }))
-}

@@ -122,7 +122,7 @@ fn at_time(series: &[MatrixSeries], t: i64) -> Vec<VectorSample> {
 fn fixed_in_time(query: &str, at: i64) -> Vec<(String, i64)> {
     let Ok(mut expr) = parse(query, &ParseOptions::ALL) else { return Vec::new() };
     let is_unsafe =
-        |id: &NodeId| matches!(&expr[*id].kind, NodeKind::Call(c) if UNSAFE.contains(&c.func.name));
+        |id: &NodeId| matches!(&expr[*id].kind, NodeKind::Call(c) if UNSAFE.contains(&c.func.name()));
     if expr.preorder().iter().any(is_unsafe) {
         return Vec::new();
     }

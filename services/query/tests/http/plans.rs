@@ -54,10 +54,10 @@ async fn a_plan_is_explained() {
             "2 [aggregate] sum by (job)",
             "3 [function] rate",
             "4 [matrixSelector] http_requests_total{code=\"200\"}[5m]",
-            "5 [vectorSelector] http_requests_total{code=\"200\"}, selection 0, of labels __name__, job",
+            "5 [vectorSelector] http_requests_total{code=\"200\"}, selection 0",
             "2 [numberLiteral] 2",
             "1 [aggregate] sum",
-            "2 [vectorSelector] http_requests_total, selection 1, of labels __name__",
+            "2 [vectorSelector] http_requests_total, selection 1",
         ];
         assert_eq!(tree, expected);
     }

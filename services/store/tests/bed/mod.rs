@@ -22,6 +22,7 @@ use tithon_bucket::{Bucket, BucketConfig};
 use tithon_runtime::{Cpu, GrpcServer, Metrics, Probes, Shutdown};
 use tithon_store::{Store, StoreOptions};
 use tithon_storeapi::StoreApiServer;
+use tithon_testdata::copy_dir;
 use tonic::transport::Channel;
 
 /// Copies the blocks of `answers/data/<set>` for each set into one bucket.
@@ -38,19 +39,6 @@ pub(crate) fn bucket_at(path: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     copy_dir(&tithon_testdata::shared(path), dir.path());
     dir
-}
-
-pub(crate) fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 pub(crate) async fn store_over(dir: &Path, options: StoreOptions) -> Store {

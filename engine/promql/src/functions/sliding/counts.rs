@@ -1,13 +1,13 @@
 //! `changes` and `resets` over sliding windows: differences of running counts.
 
-use super::Sliding;
+use super::slide::Sliding;
 use crate::frame::Column;
 
-/// How many neighbours inside each window are in a relation.
+/// How many pairs of neighbours inside each window are `related`.
 #[inline(always)]
 pub(super) fn pairs(sliding: &mut Sliding<'_>, related: impl Fn(f64, f64) -> bool) -> Column {
     let values = sliding.values;
-    // At `i`: the related pairs whose later value is at most the value `i`.
+    // At `i`: the number of related pairs among the values up to and including `i`.
     let mut counts: Vec<u32> = Vec::with_capacity(values.len());
     let mut n = 0;
     for i in 0..values.len() {

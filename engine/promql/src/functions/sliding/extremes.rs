@@ -1,14 +1,14 @@
 //! `min_over_time` and `max_over_time` over sliding windows: a queue of those values that can still become the extreme.
 
-use super::Sliding;
+use super::slide::Sliding;
 use crate::frame::Column;
 
-/// The extreme of each window: of equal values the first; a NaN only where there is nothing else, and then the last.
+/// The extreme of each window: the first of equal values; the last NaN if there are only NaN.
 ///
-/// `better(a, b)` tells whether `b` is to replace `a`.
+/// `better(a, b)` says whether `b` replaces `a`.
 #[inline(always)]
 pub(super) fn extreme(sliding: &mut Sliding<'_>, better: impl Fn(f64, f64) -> bool) -> Column {
-    // Values with their places, each at least as good as the next; those before `head` have left.
+    // Indexes and values, each value at least as good as the next; those before `head` have left the window.
     let mut queue: Vec<(usize, f64)> = Vec::new();
     let (mut head, mut seen) = (0, 0);
     sliding.fill(|slide, _, values| {

@@ -1,26 +1,26 @@
 //! `quantile_over_time` over sliding windows: the window's values are kept sorted.
 
-use super::Sliding;
+use super::slide::Sliding;
 use crate::annotations::Notes;
 use crate::frame::Column;
-use crate::functions::range_call::Site;
-use crate::ops::math;
+use crate::functions::range_call::RangeCall;
+use crate::stats;
 
 /// The quantile of each window.
-pub(super) fn quantile(sliding: &mut Sliding<'_>, site: &Site, notes: &mut Notes) -> Column {
-    let q = &site.scalars[0];
+pub(super) fn quantile(sliding: &mut Sliding<'_>, call: &RangeCall, notes: &mut Notes) -> Column {
+    let q = &call.scalars[0];
     let mut check = |q: f64| {
         if !(0.0..=1.0).contains(&q) {
-            notes.invalid_quantile(q, site.pos);
+            notes.invalid_quantile(q, call.pos);
         }
     };
-    if !math::has_plain_order(sliding.values) {
+    if !stats::has_plain_order(sliding.values) {
         let mut scratch = Vec::new();
         return sliding.fill(|slide, _, values| {
             check(q[slide.step]);
             scratch.clear();
             scratch.extend_from_slice(&values[slide.from..slide.to]);
-            Some(math::quantile(q[slide.step], &mut scratch))
+            Some(stats::quantile(q[slide.step], &mut scratch))
         });
     }
     let mut sorted: Vec<f64> = Vec::new();
@@ -41,6 +41,6 @@ pub(super) fn quantile(sliding: &mut Sliding<'_>, site: &Site, notes: &mut Notes
             }
         }
         held = slide.from..slide.to;
-        Some(math::quantile_of_sorted(q[slide.step], &sorted))
+        Some(stats::quantile_of_sorted(q[slide.step], &sorted))
     })
 }

@@ -1,29 +1,25 @@
 //! `rate`, `increase`, `delta`, `irate`, `idelta` over sliding windows.
 
-use super::{Slide, Sliding};
+use super::slide::{Slide, Sliding};
 use crate::frame::Column;
-use crate::functions::range_call::Site;
 use crate::functions::rate::Span;
 use crate::kernel;
 
-/// `rate`, `increase` and `delta`.
-pub(super) fn extrapolated(sliding: &mut Sliding<'_>, site: &Site) -> Column {
-    match site.name {
-        "rate" => counter(sliding, site.range_seconds),
-        "increase" => counter(sliding, 1.0),
-        _ => sliding.fill(|slide, times, values| {
-            if slide.to - slide.from < 2 {
-                return None;
-            }
-            let change = values[slide.to - 1] - values[slide.from];
-            let ends = (times[slide.from], times[slide.to - 1]);
-            let span = Span::new(ends, slide.to - slide.from - 1, (slide.start, slide.end), 0);
-            Some(change * span.factor(None))
-        }),
-    }
+/// `delta`
+pub(super) fn delta(sliding: &mut Sliding<'_>) -> Column {
+    sliding.fill(|slide, times, values| {
+        if slide.to - slide.from < 2 {
+            return None;
+        }
+        let change = values[slide.to - 1] - values[slide.from];
+        let ends = (times[slide.from], times[slide.to - 1]);
+        let span = Span::new(ends, slide.to - slide.from - 1, (slide.start, slide.end), 0);
+        Some(change * span.factor(None))
+    })
 }
 
-fn counter(sliding: &mut Sliding<'_>, range: f64) -> Column {
+/// `rate` and `increase`: the change of a counter, divided by `range`.
+pub(super) fn counter(sliding: &mut Sliding<'_>, range: f64) -> Column {
     let (times, values) = (sliding.times, sliding.values);
     let falls = if kernel::has_falls(values) { falls(values) } else { Vec::new() };
     let mut next = 0;
@@ -31,25 +27,25 @@ fn counter(sliding: &mut Sliding<'_>, range: f64) -> Column {
         let ends = (times[slide.from], times[slide.to - 1]);
         Span::new(ends, slide.to - slide.from - 1, (slide.start, slide.end), 0)
     };
-    sliding.fill_alike(|column, slide, alike| {
+    sliding.fill_even(|column, slide, run| {
         if slide.to - slide.from < 2 {
             return;
         }
-        let lie = span_of(slide).lie(range);
+        let extrapolation = span_of(slide).extrapolation(range);
         let mut i = 0;
-        while i < alike.n {
-            let slide = alike.slide(slide, i);
+        while i < run.n {
+            let slide = run.slide(slide, i);
             next += falls[next..].iter().take_while(|fall| **fall <= slide.from).count();
-            // Windows that end before the next fall.
+            // The number of windows that end before the next fall.
             let n_smooth = match falls.get(next) {
-                None => alike.n - i,
+                None => run.n - i,
                 Some(fall) if *fall < slide.to => 0,
-                Some(fall) => ((fall - slide.to) / alike.stride + 1).min(alike.n - i),
+                Some(fall) => ((fall - slide.to) / run.stride + 1).min(run.n - i),
             };
-            if let (Some(lie), 1..) = (lie, n_smooth) {
+            if let (Some(extrapolation), 1..) = (extrapolation, n_smooth) {
                 let ends = (&values[slide.from..], &values[slide.to - 1..]);
                 column.fill_floats(slide.step, n_smooth, |out| {
-                    kernel::rises(out, ends.0, ends.1, alike.stride, lie);
+                    kernel::rises(out, ends.0, ends.1, run.stride, extrapolation);
                 });
                 i += n_smooth;
                 continue;

@@ -3,9 +3,11 @@
 //! Sums of integers are exact in any order as long as they stay below 2^53: then a window's sum is the difference of two
 //! running sums, and the compensation of upstream's sums is zero. Other values are added up window by window.
 
-use super::Sliding;
+use tithon_chunks::kahan_add;
+
+use super::slide::Sliding;
 use crate::frame::Column;
-use crate::ops::math::{Mean, kahan_inc};
+use crate::stats::Mean;
 
 /// `sum_over_time`
 pub(super) fn sum(sliding: &mut Sliding<'_>) -> Column {
@@ -14,7 +16,7 @@ pub(super) fn sum(sliding: &mut Sliding<'_>) -> Column {
     }
     sliding.fill(|slide, _, values| {
         let window = &values[slide.from..slide.to];
-        let (sum, c) = window.iter().fold((0.0, 0.0), |(sum, c), v| kahan_inc(*v, sum, c));
+        let (sum, c) = window.iter().fold((0.0, 0.0), |(sum, c), v| kahan_add(*v, sum, c));
         Some(if sum.is_infinite() { sum } else { sum + c })
     })
 }
@@ -34,7 +36,7 @@ pub(super) fn avg(sliding: &mut Sliding<'_>) -> Column {
 
 /// The sums of the first 0, 1, 2, … values, if all of them and all differences are exact.
 fn running_sums(values: &[f64]) -> Option<Vec<f64>> {
-    // Adding and taking away 1.5 * 2^52 rounds numbers below 2^51 to integers.
+    // Adding and subtracting 1.5 * 2^52 rounds numbers below 2^51 to integers.
     const ROUND: f64 = 6_755_399_441_055_744.0;
     const LIMIT: f64 = 2_251_799_813_685_248.0;
     let mut lanes = [0.0; 4];

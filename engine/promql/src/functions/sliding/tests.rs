@@ -6,37 +6,39 @@ use proptest::prelude::*;
 use tithon_chunks::{Samples, Timestamp};
 use tithon_index::Labels;
 
-use super::Sliding;
+use super::apply;
 use crate::annotations::Notes;
 use crate::ast::{AtModifier, PosRange};
 use crate::frame::{Cell, Column, Steps};
-use crate::functions::range_call::{Site, apply};
-use crate::functions::rate;
-use crate::ops::range::RangeArg;
-use crate::ops::selector::Reference;
+use crate::func::Func;
+use crate::functions::range_call::RangeCall;
+use crate::functions::{over_range, rate};
+use crate::read::{Reference, Windows};
 
-const NAMES: [&str; 16] = [
-    "rate",
-    "increase",
-    "delta",
-    "irate",
-    "idelta",
-    "sum_over_time",
-    "avg_over_time",
-    "count_over_time",
-    "present_over_time",
-    "first_over_time",
-    "last_over_time",
-    "min_over_time",
-    "max_over_time",
-    "stddev_over_time",
-    "stdvar_over_time",
-    "quantile_over_time",
+const FUNCTIONS: [Func; 18] = [
+    Func::Rate,
+    Func::Increase,
+    Func::Delta,
+    Func::Irate,
+    Func::Idelta,
+    Func::SumOverTime,
+    Func::AvgOverTime,
+    Func::CountOverTime,
+    Func::PresentOverTime,
+    Func::FirstOverTime,
+    Func::LastOverTime,
+    Func::MinOverTime,
+    Func::MaxOverTime,
+    Func::StddevOverTime,
+    Func::StdvarOverTime,
+    Func::QuantileOverTime,
+    Func::Changes,
+    Func::Resets,
 ];
 
-fn site(name: &'static str, range_ms: i64, q: Vec<f64>) -> Site {
-    Site {
-        name,
+fn call(func: Func, range_ms: i64, q: Vec<f64>) -> RangeCall {
+    RangeCall {
+        func,
         pos: PosRange::default(),
         range_seconds: range_ms as f64 / 1000.0,
         use_starts: false,
@@ -47,20 +49,21 @@ fn site(name: &'static str, range_ms: i64, q: Vec<f64>) -> Site {
 }
 
 /// One window at a time.
-fn twin(site: &Site, arg: &RangeArg, samples: &Samples, steps: &Steps) -> (Column, u64, u64) {
+fn twin(call: &RangeCall, windows: &Windows, samples: &Samples, steps: &Steps) -> (Column, u64, u64) {
     let falls = rate::falls(samples);
     let labels = Labels::default();
     let (mut column, mut scratch, mut notes) = (Column::new(steps.len), Vec::new(), Notes::default());
     let (mut touched, mut largest) = (0, 0);
-    arg.each_window(&labels, samples, steps, 0, |window| {
-        touched += window.len() as u64;
-        largest = largest.max(window.len() as u64);
-        if let Some(sample) = apply(site, window, &falls, &mut scratch, &mut notes)? {
-            column.set(window.step, sample);
-        }
-        Ok(())
-    })
-    .expect("no function of floats fails");
+    windows
+        .each_window(&labels, samples, steps, 0, |window| {
+            touched += window.len() as u64;
+            largest = largest.max(window.len() as u64);
+            if let Some(sample) = over_range::apply(call, window, &falls, &mut scratch, &mut notes)? {
+                column.set(window.step, sample);
+            }
+            Ok(())
+        })
+        .expect("no function of floats fails");
     (column, touched, largest)
 }
 
@@ -126,15 +129,16 @@ proptest! {
         }
         let steps = Steps::new(-100, 3_000, interval);
         let at = fixed.map_or(AtModifier::None, AtModifier::At);
-        let arg = RangeArg::of_series(range_ms, Reference::new(at, offset));
+        let reference = Reference::new(at, offset);
+        let windows = Windows { range_ms, reference, anchored: false, smoothed: false };
         let cancelled = AtomicBool::new(false);
-        for name in NAMES.into_iter().chain(["changes", "resets"]) {
-            let site = site(name, range_ms, vec![q; steps.len]);
-            let mut sliding = Sliding::new(&arg, &samples, &steps, &cancelled).expect("floats alone");
-            let column = sliding.apply(&site, &mut Notes::default()).expect("a sliding form");
-            let (expected, touched, largest) = twin(&site, &arg, &samples, &steps);
-            prop_assert_eq!(difference(&column, &expected), None, "{}", name);
-            prop_assert_eq!((sliding.touched, sliding.largest), (touched, largest), "{}", name);
+        for func in FUNCTIONS {
+            let call = call(func, range_ms, vec![q; steps.len]);
+            let slid = apply(&call, &windows, &samples, &steps, &cancelled, &mut Notes::default());
+            let slid = slid.expect("floats alone, and a sliding form");
+            let (expected, touched, largest) = twin(&call, &windows, &samples, &steps);
+            prop_assert_eq!(difference(&slid.column, &expected), None, "{}", func);
+            prop_assert_eq!((slid.touched, slid.largest), (touched, largest), "{}", func);
         }
     }
 }

@@ -1,8 +1,10 @@
-//! `stddev_over_time` and `stdvar_over_time`: four windows side by side, as each is one long chain of divisions.
+//! `stddev_over_time` and `stdvar_over_time`: four windows at the same time, since each is a long chain of divisions that
+//! depend on each other.
 
-use super::Sliding;
+use tithon_chunks::kahan_add;
+
+use super::slide::Sliding;
 use crate::frame::Column;
-use crate::ops::math::kahan_inc;
 
 const LANES: usize = 4;
 
@@ -17,12 +19,12 @@ impl Welford {
     #[inline(always)]
     fn add(&mut self, v: f64, n: f64) {
         let delta = v - (self.mean.0 + self.mean.1);
-        self.mean = kahan_inc(delta / n, self.mean.0, self.mean.1);
-        self.squares = kahan_inc(delta * (v - (self.mean.0 + self.mean.1)), self.squares.0, self.squares.1);
+        self.mean = kahan_add(delta / n, self.mean.0, self.mean.1);
+        self.squares = kahan_add(delta * (v - (self.mean.0 + self.mean.1)), self.squares.0, self.squares.1);
     }
 }
 
-/// The variance of each window, or what `f` makes of it.
+/// `f` of the variance of each window.
 #[inline(always)]
 pub(super) fn variance(sliding: &mut Sliding<'_>, f: impl Fn(f64) -> f64) -> Column {
     let values = sliding.values;
@@ -56,7 +58,7 @@ pub(super) fn variance(sliding: &mut Sliding<'_>, f: impl Fn(f64) -> f64) -> Col
     column
 }
 
-/// Adds what lies behind the first `n` values of a window.
+/// Adds the values of a window from index `n` on, and gives its variance.
 fn finish(mut state: Welford, window: &[f64], n: usize) -> f64 {
     for (i, v) in window.iter().enumerate().skip(n) {
         state.add(*v, (i + 1) as f64);

@@ -1,14 +1,15 @@
 //! One group of `sum`, `avg`, `min`, `max`, `count`, `group`, `stddev`, `stdvar` or `quantile`: its state at all steps.
 
-use super::grouping::Param;
+use tithon_chunks::kahan_add;
+
 use super::histogram_fold::HistogramFold;
 use crate::annotations::Notes;
 use crate::ast::{AggregateOp, PosRange};
 use crate::frame::{Column, Row};
 use crate::kernel;
-use crate::ops::math::{Mean, kahan_inc, quantile};
+use crate::stats::{Mean, quantile};
 
-/// A group. Memory is one state a step, whatever the number of rows.
+/// A group: one state per step, whatever the number of rows. (`quantile` alone keeps all values.)
 #[derive(Debug)]
 pub(super) struct Group {
     op: AggregateOp,
@@ -18,7 +19,7 @@ pub(super) struct Group {
     drop_name: bool,
 }
 
-/// The state of floats at each step; meaningless where nothing was seen.
+/// The state of floats at each step; meaningless at steps without a sample so far.
 #[derive(Debug)]
 enum States {
     /// Sums and compensations.
@@ -39,7 +40,7 @@ struct Variance {
 }
 
 impl Group {
-    /// A group that has seen nothing.
+    /// A group without a sample.
     pub(crate) fn new(op: AggregateOp, len: usize) -> Group {
         let states = match op {
             AggregateOp::Sum => States::Sum(vec![0.0; len], vec![0.0; len]),
@@ -51,7 +52,7 @@ impl Group {
         Group { op, states, histograms: Vec::new(), seen: vec![0; len.div_ceil(64)], drop_name: false }
     }
 
-    /// Folds the samples of a row in; gives the bytes by which histograms grew.
+    /// Folds the samples of a row in; returns by how many bytes the histograms held grew.
     pub(crate) fn fold(&mut self, row: &Row, pos: PosRange, notes: &mut Notes) -> u64 {
         let (mut contributed, mut grown) = (false, 0);
         for (start, word, floats) in row.column.float_words() {
@@ -77,12 +78,12 @@ impl Group {
         grown
     }
 
-    /// Adds a float at each of some neighbouring steps, all of which have seen one before.
+    /// Adds floats at consecutive steps, each of which has a float already.
     fn add_all(&mut self, start: usize, floats: &[f64]) {
         let steps = start..start + floats.len();
         match &mut self.states {
             States::Sum(sums, lost) => {
-                kernel::kahan_add(&mut sums[steps.clone()], &mut lost[steps], floats);
+                kernel::kahan_add_each(&mut sums[steps.clone()], &mut lost[steps], floats);
             }
             States::One(ones) => {
                 let pairs = ones[steps].iter_mut().zip(floats);
@@ -106,7 +107,7 @@ impl Group {
         match &mut self.states {
             States::Sum(sums, lost) => {
                 (sums[step], lost[step]) =
-                    if first { (v, 0.0) } else { kahan_inc(v, sums[step], lost[step]) };
+                    if first { (v, 0.0) } else { kahan_add(v, sums[step], lost[step]) };
             }
             States::Avg(means) if first => means[step] = Mean::of(v),
             States::Avg(means) => means[step].add(v),
@@ -125,7 +126,7 @@ impl Group {
         }
     }
 
-    /// Folds histograms in, where the operator takes them; whether it does.
+    /// Folds histograms in, if the operator takes them; returns whether it does.
     fn fold_histograms(&mut self, row: &Row, pos: PosRange, notes: &mut Notes, grown: &mut u64) -> bool {
         match self.op {
             AggregateOp::Count | AggregateOp::Group => {
@@ -146,7 +147,7 @@ impl Group {
                 for (step, h) in row.column.histograms() {
                     let step = *step as usize;
                     if self.seen[step / 64] >> (step % 64) & 1 == 1 && self.histograms[step].is_none() {
-                        // The step has floats already and will be left out: only remember that it is mixed.
+                        // The step has floats already, so it has no result: only that it is mixed is remembered.
                         self.histograms[step] = Some(Box::new(HistogramFold::mixed()));
                         continue;
                     }
@@ -173,16 +174,16 @@ impl Group {
         matches!(&self.states, States::One(ones) if ones.len() == n)
     }
 
-    /// The result at all steps, and whether its name is to be dropped.
-    pub(crate) fn finish(mut self, param: &Param, pos: PosRange, notes: &mut Notes) -> (Column, bool) {
-        let len = param.values.len();
-        let mut column = Column::new(len);
-        for step in 0..len {
+    /// The result at all steps, and whether its name is to be dropped. `param` is the parameter of the operator at each
+    /// step.
+    pub(crate) fn finish(mut self, param: &[f64], pos: PosRange, notes: &mut Notes) -> (Column, bool) {
+        let mut column = Column::new(param.len());
+        for (step, param) in param.iter().enumerate() {
             let has_float = self.seen[step / 64] >> (step % 64) & 1 == 1;
             let fold = self.histograms.get_mut(step).and_then(Option::take);
             match (has_float, fold) {
                 (false, None) => {}
-                (true, None) => column.set_float(step, self.value(step, param.values[step])),
+                (true, None) => column.set_float(step, self.value(step, *param)),
                 (true, Some(_)) => {
                     notes.warn("encountered a mix of histograms and floats for aggregation", pos);
                 }

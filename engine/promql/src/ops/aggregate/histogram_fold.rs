@@ -6,7 +6,7 @@ use tithon_chunks::{CounterResetHint, FloatHistogram, HistogramError};
 
 use crate::annotations::Notes;
 use crate::ast::{AggregateOp, PosRange};
-use crate::functions::HistogramMean;
+use crate::stats::HistogramMean;
 
 /// Histograms folded so far.
 #[derive(Debug)]
@@ -23,12 +23,12 @@ enum State {
         lost: Option<FloatHistogram>,
     },
     Mean(HistogramMean),
-    /// Custom and exponential buckets met, or floats came first: there is no result.
+    /// There is no result: the histograms have custom and exponential buckets, or the step has floats too.
     Nothing,
 }
 
 impl HistogramFold {
-    /// Of one histogram.
+    /// The state after the first histogram.
     pub(crate) fn new(op: AggregateOp, h: &FloatHistogram) -> HistogramFold {
         let state = match op {
             AggregateOp::Avg => State::Mean(HistogramMean::of(h)),
@@ -39,7 +39,7 @@ impl HistogramFold {
         fold
     }
 
-    /// Of a step that has floats.
+    /// The state of a step that has floats too.
     pub(crate) fn mixed() -> HistogramFold {
         HistogramFold { state: State::Nothing, reset_seen: false, not_reset_seen: false }
     }

@@ -1,4 +1,4 @@
-//! Arithmetic and comparison of floats by whole columns, where the pairs of series are the same at all steps.
+//! Arithmetic and comparison of floats column by column, for operands whose series match the same series at all steps.
 //!
 //! The twin is `vectors.rs`, which goes step by step and knows every case.
 
@@ -7,16 +7,16 @@ use std::collections::{HashMap, HashSet};
 use tithon_index::Labels;
 
 use super::matching::{Signatures, result_labels};
-use super::{for_operator, math};
 use crate::ast::{Binary, BinaryOp, Cardinality};
+use crate::context::Context;
 use crate::error::QueryError;
-use crate::eval::Evaluator;
 use crate::frame::{Column, Frame, Row, label_bytes};
+use crate::operator::{for_operator, is_arithmetic};
 
-/// Evaluates the operator, or hands the operands back: when there are histograms or fill values, when a series might
-/// have several partners, or when two results might have equal labels. The result is in the order of the "many" side.
+/// Evaluates the operator. Returns the operands unchanged in an inner `Err` when there are histograms or fill values, when a
+/// series may match several, or when two results may have equal labels. The result is in the order of the "many" side.
 pub(super) fn eval(
-    ev: &Evaluator<'_>,
+    ctx: &Context<'_>,
     b: &Binary,
     lhs: Frame,
     rhs: Frame,
@@ -31,20 +31,20 @@ pub(super) fn eval(
     let one_to_one = matching.cardinality == Cardinality::OneToOne;
     let (many, one) = if swapped { (&rhs, &lhs) } else { (&lhs, &rhs) };
     let mut signatures = Signatures::default();
-    let one_sigs = signatures.of(ev, &matching, &one.rows)?;
-    let many_sigs = signatures.of(ev, &matching, &many.rows)?;
+    let one_sigs = signatures.of(ctx, &matching, &one.rows)?;
+    let many_sigs = signatures.of(ctx, &matching, &many.rows)?;
     let Some(partner) = unique(&one_sigs, signatures.len()) else { return Ok(Err((lhs, rhs))) };
     if one_to_one && unique(&many_sigs, signatures.len()).is_none() {
         return Ok(Err((lhs, rhs)));
     }
-    let drops_name = b.return_bool && !ev.options().delayed_name_removal;
+    let drops_name = b.return_bool && !ctx.options.delayed_name_removal;
     let mut seen = HashSet::with_capacity(many.rows.len());
     let mut pairs: Vec<(usize, usize, Labels)> = Vec::with_capacity(many.rows.len());
     for (i, (row, signature)) in many.rows.iter().zip(&many_sigs).enumerate() {
-        ev.check_cancelled()?;
+        ctx.check_cancelled()?;
         let Some(j) = partner.get(signature) else { continue };
         let labels = result_labels(b.op, drops_name, &matching, &row.labels, &one.rows[*j].labels);
-        ev.budget.add(0, label_bytes(&labels))?;
+        ctx.held.add(0, label_bytes(&labels))?;
         if !seen.insert(labels.clone()) {
             return Ok(Err((lhs, rhs)));
         }
@@ -53,7 +53,7 @@ pub(super) fn eval(
     let (mut many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
     let mut rows = Vec::with_capacity(pairs.len());
     for (i, j, labels) in pairs {
-        ev.check_cancelled()?;
+        ctx.check_cancelled()?;
         let mut column = std::mem::take(&mut many.rows[i].column);
         combine(b, &mut column, &one.rows[j].column, swapped);
         if !column.is_empty() {
@@ -64,10 +64,10 @@ pub(super) fn eval(
 }
 
 fn is_of_floats(op: BinaryOp) -> bool {
-    super::changes_schema(op) || op.is_comparison()
+    is_arithmetic(op) || op.is_comparison()
 }
 
-/// The row of each signature, if no two rows share one.
+/// The row of each signature; `None` if two rows have the same.
 fn unique(signatures: &[usize], n_signatures: usize) -> Option<HashMap<usize, usize>> {
     let mut row_of = HashMap::with_capacity(signatures.len().min(n_signatures));
     for (row, signature) in signatures.iter().enumerate() {
@@ -93,7 +93,7 @@ fn combine(b: &Binary, column: &mut Column, other: &Column, swapped: bool) {
                 (true, true) => column.zip_floats(other, |v, o| bit(o, v)),
                 (false, false) => column.filter_floats(other, holds),
                 (false, true) => {
-                    // What a comparison keeps is its left operand.
+                    // A comparison keeps its left operand.
                     column.filter_floats(other, |v, o| holds(o, v));
                     column.zip_floats(other, |_, o| o);
                 }
@@ -101,31 +101,4 @@ fn combine(b: &Binary, column: &mut Column, other: &Column, swapped: bool) {
         }};
     }
     for_operator!(b.op, apply, {});
-}
-
-/// Combines the floats of a column with one number a step; `false` when the operator does not take two floats.
-pub(super) fn with_numbers(b: &Binary, column: &mut Column, numbers: &[f64], swapped: bool) -> bool {
-    macro_rules! apply {
-        (arithmetic, $f:expr) => {{
-            let f = |l: f64, r: f64| -> f64 { ($f)(l, r) };
-            if swapped {
-                column.zip_numbers(numbers, |v, n| f(n, v))
-            } else {
-                column.zip_numbers(numbers, f)
-            }
-            true
-        }};
-        (comparison, $f:expr) => {{
-            let holds = |l: f64, r: f64| -> bool { ($f)(l, r) };
-            let bit = |l: f64, r: f64| f64::from(u8::from(holds(l, r)));
-            match (b.return_bool, swapped) {
-                (true, false) => column.zip_numbers(numbers, bit),
-                (true, true) => column.zip_numbers(numbers, |v, n| bit(n, v)),
-                (false, false) => column.filter_numbers(numbers, holds),
-                (false, true) => column.filter_numbers(numbers, |v, n| holds(n, v)),
-            }
-            true
-        }};
-    }
-    for_operator!(b.op, apply, false)
 }

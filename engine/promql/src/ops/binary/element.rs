@@ -1,52 +1,71 @@
-//! One element on each side. Upstream: `vectorElemBinop` in `promql/engine.go`.
+//! Binary operators on two samples. Upstream: `vectorElemBinop` in `promql/engine.go`.
 
 use std::sync::Arc;
 
 use tithon_chunks::{CounterResetHint, HistogramError, Keep};
 
-use super::{arithmetic, compare};
-use crate::ast::BinaryOp;
+use crate::annotations::Notes;
+use crate::ast::{BinaryOp, PosRange};
 use crate::frame::Cell;
 use crate::math::log2;
+use crate::operator::{arithmetic, compare};
 use crate::result::Sample;
 
-/// A result: for comparisons the left value and whether it is kept.
+/// The result for two samples.
 #[derive(Clone, Debug)]
 pub(super) struct Done {
-    /// The value.
+    /// The value; of a comparison, the left one.
     pub(crate) value: Sample,
-    /// Whether a comparison held; true for other operators.
+    /// Whether the comparison is true; always `true` for other operators.
     pub(crate) keep: bool,
-    /// Something to remark although there is a result.
-    pub(crate) remark: Option<Trouble>,
+    /// What to annotate although there is a result.
+    pub(crate) remark: Option<Issue>,
 }
 
-/// Why there is no result, or what is to be remarked about it.
+/// Why there is no result, or what to annotate about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum Issue {
     /// The operator does not take these types.
     Types(&'static str, &'static str),
     /// Custom buckets on one side only.
     Schemas,
-    /// A histogram whose parts do not fit together.
+    /// A histogram whose buckets and bounds contradict each other.
     Broken,
-    /// Hints contradict each other in this operation.
+    /// The counter reset hints of the operands of this operation contradict each other.
     ResetCollision(&'static str),
-    /// Custom bounds were reconciled in this operation.
+    /// The custom bounds of the operands of this operation differed and were reconciled.
     Reconciled(&'static str),
 }
 
-fn done(value: Sample) -> Result<Done, Trouble> {
+impl Issue {
+    /// Adds the annotation about an operation at `pos`.
+    pub(super) fn note(&self, op: BinaryOp, pos: PosRange, notes: &mut Notes) {
+        match self {
+            Issue::Types(l, r) => notes.info(
+                format!("incompatible sample types encountered for binary operator \"{op}\": {l} {op} {r}"),
+                pos,
+            ),
+            Issue::Schemas => {
+                notes.warn(format!("incompatible bucket layout encountered for binary operator {op}"), pos);
+            }
+            Issue::Broken => {}
+            Issue::ResetCollision(operation) => notes.reset_collision(operation, pos),
+            Issue::Reconciled(operation) => notes.bounds_reconciled(operation, pos),
+        }
+    }
+}
+
+fn done(value: Sample) -> Result<Done, Issue> {
     Ok(Done { value, keep: true, remark: None })
 }
 
 /// Combines two samples.
-pub(super) fn combine(op: BinaryOp, l: Cell<'_>, r: Cell<'_>) -> Result<Done, Trouble> {
+pub(super) fn combine(op: BinaryOp, l: Cell<'_>, r: Cell<'_>) -> Result<Done, Issue> {
     match (l, r) {
         (Cell::Float(l), Cell::Float(r)) => floats(op, l, r),
         (Cell::Float(l), Cell::Histogram(r)) => {
             if op != BinaryOp::Mul {
-                return Err(Trouble::Types("float", "histogram"));
+                return Err(Issue::Types("float", "histogram"));
             }
             let mut h = r.as_ref().clone();
             h.mul(l);
@@ -66,7 +85,7 @@ pub(super) fn combine(op: BinaryOp, l: Cell<'_>, r: Cell<'_>) -> Result<Done, Tr
                     h.trim(r, Keep::Above, log2);
                     return done(Sample::Histogram(Arc::new(h)));
                 }
-                _ => return Err(Trouble::Types("histogram", "float")),
+                _ => return Err(Issue::Types("histogram", "float")),
             }
             h.compact(0);
             done(Sample::Histogram(Arc::new(h)))
@@ -80,32 +99,32 @@ pub(super) fn combine(op: BinaryOp, l: Cell<'_>, r: Cell<'_>) -> Result<Done, Tr
                     let keep = l.equals(r) == (op == BinaryOp::Equal);
                     return Ok(Done { value: Sample::Histogram(Arc::clone(l)), keep, remark: None });
                 }
-                _ => return Err(Trouble::Types("histogram", "histogram")),
+                _ => return Err(Issue::Types("histogram", "histogram")),
             };
             let combined = combined.map_err(|e| match e {
-                HistogramError::IncompatibleSchema => Trouble::Schemas,
-                _ => Trouble::Broken,
+                HistogramError::IncompatibleSchema => Issue::Schemas,
+                _ => Issue::Broken,
             })?;
             if combined.counter_reset_collision {
-                return Err(Trouble::ResetCollision(operation));
+                return Err(Issue::ResetCollision(operation));
             }
             if op == BinaryOp::Sub {
                 h.counter_reset_hint = CounterResetHint::Gauge;
             }
             h.compact(0);
-            let remark = combined.bounds_reconciled.then_some(Trouble::Reconciled(operation));
+            let remark = combined.bounds_reconciled.then_some(Issue::Reconciled(operation));
             Ok(Done { value: Sample::Histogram(Arc::new(h)), keep: true, remark })
         }
     }
 }
 
 #[inline]
-fn floats(op: BinaryOp, l: f64, r: f64) -> Result<Done, Trouble> {
+fn floats(op: BinaryOp, l: f64, r: f64) -> Result<Done, Issue> {
     match arithmetic(op, l, r) {
         Some(v) => done(Sample::Float(v)),
         None if op.is_comparison() => {
             Ok(Done { value: Sample::Float(l), keep: compare(op, l, r), remark: None })
         }
-        None => Err(Trouble::Types("float", "float")),
+        None => Err(Issue::Types("float", "float")),
     }
 }

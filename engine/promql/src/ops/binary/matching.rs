@@ -1,22 +1,22 @@
-//! Which series of two vectors belong together: join signatures, found once per series.
+//! Which series of two vectors match: those with the same signature. Signatures are found once per series.
 
 use std::collections::HashMap;
 
 use tithon_index::Labels;
 
-use super::changes_schema;
 use crate::ast::{BinaryOp, Cardinality, VectorMatching};
+use crate::context::Context;
 use crate::error::QueryError;
-use crate::eval::Evaluator;
 use crate::frame::{Row, is_metadata, label_bytes};
-use crate::ops::names::NameSet;
+use crate::label_names::NameSet;
+use crate::operator::is_arithmetic;
 
-/// The labels that two series must share to match.
+/// The signature of a series: the labels that it must share with series of the other side to match them.
 pub(super) fn matching_labels(matching: &VectorMatching, labels: &Labels) -> Labels {
     shared_labels(matching.on, &NameSet::new(&matching.labels), labels)
 }
 
-/// The labels that are listed (`on`), or that are not.
+/// The labels that are listed (`on`), or those that are not (`ignoring`).
 fn shared_labels(on: bool, listed: &NameSet<'_>, labels: &Labels) -> Labels {
     if on {
         return Labels::from_sorted(labels.iter().filter(|(name, _)| listed.contains(name)));
@@ -24,7 +24,7 @@ fn shared_labels(on: bool, listed: &NameSet<'_>, labels: &Labels) -> Labels {
     Labels::from_sorted(labels.iter().filter(|(name, _)| *name != b"__name__" && !listed.contains(name)))
 }
 
-/// The labels of the result of a pair; `left` is of the side with many series.
+/// The labels of the result of two series; `left` are those of the side that may have many matching series.
 pub(super) fn result_labels(
     op: BinaryOp,
     drops_name: bool,
@@ -32,7 +32,7 @@ pub(super) fn result_labels(
     left: &Labels,
     right: &Labels,
 ) -> Labels {
-    let drops_metadata = drops_name || changes_schema(op);
+    let drops_metadata = drops_name || is_arithmetic(op);
     let one_to_one = matching.cardinality == Cardinality::OneToOne;
     let listed = |name: &[u8]| matching.labels.iter().any(|n| n.as_ref() == name);
     let keeps =
@@ -51,37 +51,37 @@ pub(super) fn result_labels(
     builder.finish()
 }
 
-/// Numbers signatures over both sides.
+/// Gives signatures numbers, the same for both sides.
 #[derive(Debug, Default)]
 pub(super) struct Signatures {
     at: HashMap<Labels, usize>,
 }
 
 impl Signatures {
-    /// The numbers of the rows' signatures.
+    /// The number of the signature of each row.
     pub(crate) fn of(
         &mut self,
-        ev: &Evaluator<'_>,
+        ctx: &Context<'_>,
         matching: &VectorMatching,
         rows: &[Row],
     ) -> Result<Vec<usize>, QueryError> {
         let listed = NameSet::new(&matching.labels);
         let mut numbers = Vec::with_capacity(rows.len());
         for row in rows {
-            ev.check_cancelled()?;
+            ctx.check_cancelled()?;
             let next = self.at.len();
             let signature = shared_labels(matching.on, &listed, &row.labels);
             let bytes = label_bytes(&signature);
             let number = *self.at.entry(signature).or_insert(next);
             if number == next {
-                ev.budget.add(0, bytes)?;
+                ctx.held.add(0, bytes)?;
             }
             numbers.push(number);
         }
         Ok(numbers)
     }
 
-    /// How many different ones there are.
+    /// How many different signatures there are.
     pub(crate) fn len(&self) -> usize {
         self.at.len()
     }

@@ -1,23 +1,22 @@
-//! `and`, `or`, `unless`: by bitmaps of the steps at which a signature is present.
+//! `and`, `or`, `unless`, by bitmaps of the steps at which the series of a signature have samples.
 
 use super::matching::Signatures;
 use crate::ast::{Binary, BinaryOp};
+use crate::context::Context;
 use crate::error::QueryError;
-use crate::eval::Evaluator;
-use crate::frame::{Frame, Row};
-use crate::ops::merge;
+use crate::frame::{Frame, Row, merge};
 
 /// Evaluates a set operator.
 pub(super) fn eval(
-    ev: &Evaluator<'_>,
+    ctx: &Context<'_>,
     b: &Binary,
     mut lhs: Frame,
     mut rhs: Frame,
 ) -> Result<Frame, QueryError> {
     let matching = b.matching.clone().unwrap_or_default();
     let mut signatures = Signatures::default();
-    let left = signatures.of(ev, &matching, &lhs.rows)?;
-    let right = signatures.of(ev, &matching, &rhs.rows)?;
+    let left = signatures.of(ctx, &matching, &lhs.rows)?;
+    let right = signatures.of(ctx, &matching, &rhs.rows)?;
     match b.op {
         BinaryOp::Or => {
             let present = presence(&lhs.rows, &left, signatures.len());
@@ -48,7 +47,7 @@ fn presence(rows: &[Row], signatures: &[usize], n_signatures: usize) -> Vec<Vec<
     present
 }
 
-/// Keeps the samples at steps where the row's signature is present (`keep`), or where it is not.
+/// Keeps the samples at the steps at which the row's signature is present (`keep`), or at the others.
 fn mask(rows: &mut [Row], signatures: &[usize], present: &[Vec<u64>], keep: bool) {
     for (row, signature) in rows.iter_mut().zip(signatures) {
         row.column.mask(&present[*signature], keep);

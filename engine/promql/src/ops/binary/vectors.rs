@@ -1,28 +1,27 @@
 //! Arithmetic and comparison of two vectors, with matching, grouping and filling.
 //!
-//! Upstream: `VectorBinop`, `resultMetric` in `promql/engine.go`. Errors arise only where both series have a sample at
-//! the same step; of the annotations of a step the last one survives.
+//! Upstream: `VectorBinop`, `resultMetric` in `promql/engine.go`. Errors arise only at steps at which both series have a
+//! sample; of the annotations of a step only the last one is kept.
 
 use std::collections::{HashMap, HashSet};
 
 use tithon_index::Labels;
 
-use super::element::{self, Trouble};
+use super::element::{self, Issue};
 use super::matching::{Signatures, matching_labels, result_labels};
-use super::note;
 use crate::annotations::Notes;
 use crate::ast::{Binary, BinaryOp, Cardinality, PosRange, VectorMatching};
+use crate::context::Context;
 use crate::error::QueryError;
-use crate::eval::Evaluator;
 use crate::frame::{Cell, Column, Frame, Row, Steps, label_bytes};
 use crate::result::Sample;
 
-/// No row: the value is filled in.
+/// Stands for the index of a row where the value is filled in.
 const FILLED: usize = usize::MAX;
 
-/// Evaluates the operator. With `group_right` the sides are swapped for matching, and back for computing.
+/// Evaluates the operator. With `group_right` the sides are swapped for matching, and swapped back for computing.
 pub(super) fn eval(
-    ev: &Evaluator<'_>,
+    ctx: &Context<'_>,
     b: &Binary,
     pos: PosRange,
     lhs: Frame,
@@ -33,11 +32,11 @@ pub(super) fn eval(
     let swapped = matching.cardinality == Cardinality::OneToMany;
     let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
     let mut signatures = Signatures::default();
-    let many_sigs = signatures.of(ev, &matching, &many.rows)?;
-    let one_sigs = signatures.of(ev, &matching, &one.rows)?;
-    let delayed = ev.options().delayed_name_removal;
+    let many_sigs = signatures.of(ctx, &matching, &many.rows)?;
+    let one_sigs = signatures.of(ctx, &matching, &one.rows)?;
+    let delayed = ctx.options.delayed_name_removal;
     let mut join = Join {
-        ev,
+        ctx,
         op: b.op,
         return_bool: b.return_bool,
         matching: &matching,
@@ -54,18 +53,18 @@ pub(super) fn eval(
     };
     let mut notes = Notes::default();
     for step in 0..steps.len {
-        ev.check_cancelled()?;
-        if let Some(trouble) = join.step(step)? {
-            note(&trouble, b.op, pos, &mut notes);
+        ctx.check_cancelled()?;
+        if let Some(issue) = join.step(step)? {
+            issue.note(b.op, pos, &mut notes);
         }
     }
-    ev.notes().merge(notes);
+    ctx.notes().merge(notes);
     let rows = join.out.rows.into_iter().filter(|row| !row.column.is_empty()).collect();
     Ok(Frame { rows })
 }
 
 struct Join<'a> {
-    ev: &'a Evaluator<'a>,
+    ctx: &'a Context<'a>,
     op: BinaryOp,
     return_bool: bool,
     matching: &'a VectorMatching,
@@ -75,11 +74,11 @@ struct Join<'a> {
     one: &'a [Row],
     many_sigs: &'a [usize],
     one_sigs: &'a [usize],
-    /// By signature: the row of the "one" side at this step.
+    /// By signature: the index of the row of the "one" side at the current step.
     partner: Vec<usize>,
-    /// By signature: whether a pair was computed at this step.
+    /// By signature: whether a pair was computed at the current step.
     matched: Vec<bool>,
-    /// By signature: the outputs of this step, where several series may match one.
+    /// By signature: the output series of the current step, if several series may match one.
     inserted: Vec<HashSet<usize>>,
     out: Out,
 }
@@ -93,8 +92,8 @@ struct Out {
 }
 
 impl Join<'_> {
-    /// Computes one step; what is to be noted about it.
-    fn step(&mut self, step: usize) -> Result<Option<Trouble>, QueryError> {
+    /// Computes one step; returns what to annotate about it.
+    fn step(&mut self, step: usize) -> Result<Option<Issue>, QueryError> {
         let is_present = |row: &Row| row.column.get(step).is_some();
         let no_fill = self.matching.fill_left.is_none() && self.matching.fill_right.is_none();
         let (any_many, any_one) = (self.many.iter().any(is_present), self.one.iter().any(is_present));
@@ -148,13 +147,13 @@ impl Join<'_> {
         (i, left): (usize, Cell<'_>),
         (j, right): (usize, Cell<'_>),
         signature: usize,
-        last: &mut Option<Trouble>,
+        last: &mut Option<Issue>,
     ) -> Result<(), QueryError> {
         let (l, r) = if self.swapped { (right, left) } else { (left, right) };
         let done = match element::combine(self.op, l, r) {
             Ok(done) => done,
-            Err(trouble) => {
-                *last = Some(trouble);
+            Err(issue) => {
+                *last = Some(issue);
                 return Ok(());
             }
         };
@@ -186,12 +185,12 @@ impl Join<'_> {
         Ok(())
     }
 
-    /// The output series of a pair of rows.
+    /// The index of the output series of a pair of rows.
     fn output(&mut self, i: usize, j: usize) -> Result<usize, QueryError> {
         if let Some(at) = self.out.pairs.get(&(i, j)) {
             return Ok(*at);
         }
-        self.ev.check_cancelled()?;
+        self.ctx.check_cancelled()?;
         let labels = |rows: &[Row], i: usize| rows.get(i).map(|row| row.labels.clone());
         let (many, one) = (labels(self.many, i), labels(self.one, j));
         let filled = |other: &Option<Labels>| {
@@ -202,7 +201,7 @@ impl Join<'_> {
         let labels = result_labels(self.op, self.drop_name, self.matching, &left, &right);
         let out = &mut self.out;
         let bytes = Column::bytes_of(out.len) + label_bytes(&labels) + size_of::<Row>() as u64;
-        self.ev.budget.add(0, bytes)?;
+        self.ctx.held.add(0, bytes)?;
         let at = *out.at.entry(labels.clone()).or_insert_with(|| {
             let column = Column::new(out.len);
             out.rows.push(Row { labels, drop_name: self.return_bool, column });
@@ -213,7 +212,7 @@ impl Join<'_> {
     }
 }
 
-/// Two series of the "one" side match the same labels.
+/// The error that two series of the "one" side have the same signature.
 fn duplicate(matching: &VectorMatching, swapped: bool, row: &Row, held: &Row) -> QueryError {
     let side = if swapped { "left" } else { "right" };
     let group = matching_labels(matching, &row.labels);

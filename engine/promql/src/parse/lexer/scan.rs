@@ -15,12 +15,12 @@ impl Lexer<'_> {
         self.peek().is_some_and(|c| valid.contains(c))
     }
 
-    /// Scans the text of a number, which need not have a value. Says whether it ends like one.
+    /// Scans the text of a number, whose syntax is checked later. Returns whether it ends like a number.
     pub(super) fn scan_number(&mut self) -> bool {
         const DECIMAL: &str = "0123456789";
         let first = self.pos;
         let mut digits = DECIMAL;
-        // In series descriptions, x repeats.
+        // In series descriptions, `x` is the mark of repetition.
         if !self.series && self.accept("0") && self.accept("xX") {
             self.accept("_");
             digits = "0123456789abcdefABCDEF";
@@ -83,7 +83,7 @@ impl Lexer<'_> {
             self.accept("s");
         }
         if self.peek().is_some_and(is_alphanumeric) {
-            // Upstream has read this character when it complains.
+            // Upstream has consumed this character when it complains.
             self.next();
             return false;
         }
@@ -121,7 +121,7 @@ impl Lexer<'_> {
         State::General
     }
 
-    /// Scans an escape sequence behind its backslash.
+    /// Scans the part of an escape sequence after its backslash.
     fn escape(&mut self) -> Result<(), String> {
         let not_terminated = || "escape sequence not terminated".to_owned();
         let c = self.next().ok_or_else(not_terminated)?;

@@ -1,14 +1,15 @@
 //! Aggregations and lists of label names.
 
 use super::{Parser, Stop};
-use crate::ast::{Aggregate, AggregateOp, NodeId, NodeKind, PosRange, ValueType};
+use crate::ast::{Aggregate, AggregateOp, NodeId, NodeKind, PosRange};
 use crate::parse::literal::unquote;
 use crate::parse::token::{Keyword, Token, TokenKind, quoted};
+use crate::value_type::ValueType;
 
 type LabelNames = Vec<Box<[u8]>>;
 
 impl Parser<'_> {
-    /// An aggregation, or a metric called like one.
+    /// An aggregation, or a selector of a metric that has the name of one.
     pub(super) fn aggregate_or_selector(&mut self) -> Result<NodeId, Stop> {
         let name = self.bump()?;
         let TokenKind::Aggregate(op) = name.kind else { return Err(self.unexpected()) };
@@ -44,7 +45,7 @@ impl Parser<'_> {
         Ok(self.push(NodeKind::Aggregate(Box::new(aggregate)), pos, ValueType::Vector))
     }
 
-    /// The parameter and the vector; where they are missing there is a complaint and a node that stands in.
+    /// The parameter and the vector. If they are missing, complains and returns a placeholder.
     fn aggregate_args(
         &mut self,
         op: AggregateOp,
@@ -69,11 +70,11 @@ impl Parser<'_> {
             }
         };
         self.complain(pos, complaint);
-        let stand_in = NodeKind::Number { value: 0.0, is_duration: false };
-        (None, self.push(stand_in, pos, ValueType::Scalar))
+        let placeholder = NodeKind::Number { value: 0.0, is_duration: false };
+        (None, self.push(placeholder, pos, ValueType::Scalar))
     }
 
-    /// `by (labels)` or `without (labels)`; says whether it is the latter.
+    /// `by (labels)` or `without (labels)`; returns whether it is `without`.
     fn grouping(&mut self) -> Result<(bool, LabelNames), Stop> {
         let without = self.bump()?.kind == TokenKind::Keyword(Keyword::Without);
         Ok((without, self.grouping_labels()?))

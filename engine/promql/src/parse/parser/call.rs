@@ -1,13 +1,9 @@
 //! Function calls.
 
 use super::{Parser, Stop, starts_expr};
-use crate::ast::{Call, NodeId, NodeKind, PosRange, ValueType};
-use crate::functions_table::{Function, function};
+use crate::ast::{Call, NodeId, NodeKind, PosRange};
+use crate::func::Func;
 use crate::parse::token::{Token, TokenKind, quoted};
-
-/// Stands for functions that there are not; an expression with it is refused.
-static UNKNOWN: Function =
-    Function { name: "", arg_types: &[], variadic: -1, return_type: ValueType::Vector, experimental: false };
 
 impl Parser<'_> {
     /// A call, or a selector by metric name.
@@ -28,20 +24,21 @@ impl Parser<'_> {
     fn call(&mut self, name: Token) -> Result<NodeId, Stop> {
         let (args, end) = self.call_args()?;
         let text = name.text(self.input);
-        let func = match std::str::from_utf8(text).ok().and_then(function) {
+        let func = match std::str::from_utf8(text).ok().and_then(Func::named) {
             Some(func) => {
-                if func.experimental && !self.options.experimental_functions {
+                if func.signature().experimental && !self.options.experimental_functions {
                     self.complain(name.pos(), format!("function {} is not enabled", quoted(text)));
                 }
                 func
             }
             None => {
                 self.complain(name.pos(), format!("unknown function with name {}", quoted(text)));
-                &UNKNOWN
+                // Any function that returns a vector will do: the complaint refuses the whole expression.
+                Func::Vector
             }
         };
         let pos = PosRange::new(name.start, end);
-        Ok(self.push(NodeKind::Call(Call { func, args }), pos, func.return_type))
+        Ok(self.push(NodeKind::Call(Call { func, args }), pos, func.signature().return_type))
     }
 
     /// Arguments in parentheses, and where the closing one ends.

@@ -1,8 +1,9 @@
-//! Durations in brackets and after `offset`: literals, and arithmetic that waits for the query's step.
+//! Durations in brackets and after `offset`: literals, and arithmetic that is computed when the query's step is known.
 
 use super::{Parser, Stop, precedence};
-use crate::ast::{BinaryOp, DurationExpr, DurationOp, NodeId, NodeKind, PosRange, ValueType};
+use crate::ast::{BinaryOp, DurationExpr, DurationOp, NodeId, NodeKind, PosRange};
 use crate::parse::token::{Keyword, Token, TokenKind};
+use crate::value_type::ValueType;
 
 /// A length of time: known, or an expression.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,7 +14,7 @@ pub(super) struct Length {
 }
 
 impl Length {
-    /// Whole milliseconds, cut towards zero.
+    /// Whole milliseconds, rounded towards zero.
     pub(super) fn ms(&self) -> i64 {
         self.ns / 1_000_000
     }
@@ -26,7 +27,7 @@ enum Duration {
     Expr(NodeId),
 }
 
-/// Seconds that an `i64` of nanoseconds can hold.
+/// The most seconds that fit 64-bit nanoseconds.
 const SECONDS_MAX: f64 = (1u64 << 63) as f64 / 1e9;
 
 fn out_of_range(seconds: f64) -> bool {
@@ -45,7 +46,8 @@ impl Parser<'_> {
         Ok(length(duration))
     }
 
-    /// The duration after `offset`. Some forms end at once, so that operators after them do not belong to it.
+    /// The duration after `offset`. After a literal or call it ends, so that an operator that follows belongs to the
+    /// expression around.
     pub(super) fn offset_duration(&mut self) -> Result<Length, Stop> {
         let duration = match self.peek()? {
             TokenKind::Number | TokenKind::Duration => self.duration_literal(None)?,
@@ -136,7 +138,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A literal behind its sign, if it has one.
+    /// A literal and its sign, if it has one.
     fn duration_literal(&mut self, sign: Option<Token>) -> Result<Duration, Stop> {
         let (mut value, is_duration, mut pos) = self.number_or_duration()?;
         let mut place = pos;
@@ -183,7 +185,7 @@ impl Parser<'_> {
         Ok(self.push_duration(op, lhs, rhs, false, pos))
     }
 
-    /// A call behind a sign directly after `offset`; a plus stays there too.
+    /// A call with a sign directly after `offset`; a plus is kept in the tree too.
     fn signed_duration_call(&mut self, sign: Token) -> Result<Duration, Stop> {
         let call = self.duration_call(false)?;
         let op = if sign.kind == TokenKind::Op(BinaryOp::Sub) { DurationOp::Sub } else { DurationOp::Add };
@@ -207,7 +209,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Remembers parentheses; a literal becomes the operand of a plus for that.
+    /// Marks a duration as standing in parentheses; a literal becomes the operand of a plus that carries the mark.
     fn wrap(&mut self, duration: Duration, start: u32) -> NodeId {
         if let Duration::Expr(id) = duration {
             if let NodeKind::Duration(d) = &mut self.node_mut(id).kind {

@@ -2,11 +2,13 @@
 
 use super::duration::Length;
 use super::{Parser, Stop};
-use crate::ast::{AtModifier, MatrixSelector, NodeId, NodeKind, PosRange, Subquery, ValueType};
+use crate::ast::{AtModifier, MatrixSelector, NodeId, NodeKind, PosRange, Subquery};
 use crate::format::fixed;
+use crate::math;
 use crate::parse::token::{Keyword, Token, TokenKind};
+use crate::value_type::ValueType;
 
-/// Which of two modifiers of selectors.
+/// A modifier that extends the windows of a selector.
 #[derive(Clone, Copy, PartialEq)]
 enum Extension {
     Anchored,
@@ -152,7 +154,7 @@ impl Parser<'_> {
                 let message = format!("timestamp out of bounds for @ modifier: {}", fixed(seconds, 6));
                 self.complain(self.pos(expr), message);
             }
-            AtModifier::At(to_i64((seconds * 1000.0).round()))
+            AtModifier::At(math::to_i64((seconds * 1000.0).round()))
         };
         self.leave();
         let Some(target) = self.target(expr, "@ modifier") else { return Ok(()) };
@@ -190,14 +192,5 @@ impl Parser<'_> {
         if v.anchored && v.smoothed {
             self.complain(pos, "anchored and smoothed modifiers cannot be used together");
         }
-    }
-}
-
-/// As Go converts on amd64: what does not fit becomes the smallest value.
-fn to_i64(value: f64) -> i64 {
-    if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&value) {
-        value as i64
-    } else {
-        i64::MIN
     }
 }

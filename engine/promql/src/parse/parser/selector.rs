@@ -3,16 +3,17 @@
 use tithon_index::{METRIC_NAME, MatchOp, Matcher};
 
 use super::{Parser, Stop, may_name_metric};
-use crate::ast::{BinaryOp, NodeId, NodeKind, PosRange, ValueType, VectorSelector};
+use crate::ast::{BinaryOp, NodeId, NodeKind, PosRange, VectorSelector};
 use crate::parse::literal::unquote;
 use crate::parse::token::{Token, TokenKind};
+use crate::value_type::ValueType;
 
 const PLACE: &str = "label matching";
-/// What the allocator and a compiled pattern take besides, bytes.
+/// The memory that the allocator and a compiled pattern take in addition, bytes.
 const MATCHER_OVERHEAD: usize = 32;
 
 impl Parser<'_> {
-    /// Parses an input that is one vector selector; its matchers.
+    /// Parses an input that is one vector selector; returns its matchers.
     pub(in crate::parse) fn whole_selector(&mut self) -> Result<Vec<Matcher>, Stop> {
         let kind = self.peek()?;
         let id = if kind == TokenKind::LeftBrace {
@@ -30,7 +31,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A selector whose name, if it has one, is consumed.
+    /// Parses a selector whose name, if it has one, is consumed already.
     pub(super) fn selector(&mut self, name: Option<Token>) -> Result<NodeId, Stop> {
         let (mut matchers, mut pos) = (Vec::new(), PosRange::default());
         if name.is_none() || self.peek()? == TokenKind::LeftBrace {
@@ -83,7 +84,7 @@ impl Parser<'_> {
             TokenKind::Op(BinaryOp::NotEqual) => MatchOp::NotEqual,
             TokenKind::MatchRegex => MatchOp::Regex,
             TokenKind::MatchNotRegex => MatchOp::NotRegex,
-            // A string alone is the metric's name.
+            // A string without an operator is the name of the metric.
             _ if label.kind == TokenKind::String => {
                 return self.matcher(MatchOp::Equal, METRIC_NAME, name, label.pos());
             }

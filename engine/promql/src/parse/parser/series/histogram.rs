@@ -7,7 +7,7 @@ use crate::ast::{BinaryOp, PosRange};
 use crate::parse::parser::{Parser, Stop};
 use crate::parse::token::{HistogramKey, Token, TokenKind, quoted};
 
-/// A histogram as described, with what its parts do not say.
+/// A histogram as described, with defaults for the parts that the description leaves out.
 #[derive(Default)]
 struct Description {
     histogram: FloatHistogram,
