@@ -1,14 +1,13 @@
-//! Decoding, folding and encoding of chunks: `cargo bench -p tithon-benches --bench chunks [-- --json]`.
+//! Decoding and encoding of chunks: `cargo bench -p tithon-benches --bench chunks [-- --json]`.
 
 use std::hint::black_box;
 
 use bytes::Bytes;
 use tithon_benches::{Report, medians};
 use tithon_chunks::{
-    ChunkRecord, DecodePath, EncodedChunk, Encoding, FloatFold, Fold, Histogram, HistogramBatch,
-    HistogramEncoder, RiseFold, SEGMENT_HEADER_BYTES, SampleBatch, Samples, Span, SumFold, TimeRange,
-    Timestamp, Windows, Xor2Encoder, XorEncoder, decode_float_chunks, decode_float_chunks_by, decode_floats,
-    decode_samples, fold_float_chunks, fold_windows,
+    ChunkRecord, DecodePath, EncodedChunk, Encoding, Histogram, HistogramBatch, HistogramEncoder,
+    SEGMENT_HEADER_BYTES, SampleBatch, Samples, Span, TimeRange, Timestamp, Xor2Encoder, XorEncoder,
+    decode_float_chunks_by, decode_floats, decode_samples,
 };
 
 const N_ROUNDS: usize = 9;
@@ -28,10 +27,6 @@ fn main() {
     ];
     for (name, chunks) in &sets {
         decode(&mut report, name, chunks);
-        fold(&mut report, name, chunks);
-        let series = series_of(chunks);
-        windows::<SumFold>(&mut report, &format!("windows/{name}/sum-5m-each-5m"), &series, 300_000);
-        windows::<RiseFold>(&mut report, &format!("windows/{name}/rate-5m-each-1m"), &series, 60_000);
     }
     encode(&mut report);
     decode_others(&mut report);
@@ -78,103 +73,6 @@ fn decode(report: &mut Report, name: &str, chunks: &[Bytes]) {
             seconds[0] / time,
         );
     }
-}
-
-fn fold(report: &mut Report, name: &str, chunks: &[Bytes]) {
-    let n_samples = count(chunks);
-    let tiles = tiles_of(chunks);
-    let mut batch = SampleBatch::default();
-    let mut folds: Vec<FloatFold> = Vec::new();
-    let mut decoded = || {
-        for data in chunks {
-            batch.clear();
-            decode_floats(Encoding::Xor, data, TimeRange::ALL, &mut batch).expect("the chunks are sound");
-            black_box(batch.values.iter().sum::<f64>());
-        }
-    };
-    let mut fused = || {
-        for tile in &tiles {
-            folds.clear();
-            fold_float_chunks(tile, &mut folds).expect("the chunks are sound");
-            black_box(&folds);
-        }
-    };
-    let seconds = medians(N_ROUNDS, &mut [&mut decoded, &mut fused]);
-    let value = seconds[1] * 1e9 / n_samples;
-    report.row(&format!("fused-sum/{name}"), "ns/sample", value, "decode then sum", seconds[0] / seconds[1]);
-}
-
-/// Windows of five minutes over series of chunks: from the bits, and from decoded columns window by window.
-fn windows<F: Fold + Default + Clone>(
-    report: &mut Report,
-    bench: &str,
-    series: &[Vec<EncodedChunk>],
-    step: i64,
-) {
-    const WIDTH: i64 = 300_000;
-    let each = |chunks: &[EncodedChunk]| {
-        let (first, last) = (chunks[0].min_time, chunks[chunks.len() - 1].max_time);
-        Windows::sliding(first, step, WIDTH, ((last.0 - first.0) / step + 1) as usize)
-    };
-    let (mut batch, mut ends) = (SampleBatch::default(), Vec::new());
-    let (mut folds, mut others) = (Vec::<F>::new(), Vec::<F>::new());
-    let mut decoded = || {
-        for chunks in series {
-            batch.clear();
-            others.clear();
-            let list: Vec<_> = chunks.iter().map(|chunk| (chunk.encoding, &chunk.data[..])).collect();
-            decode_float_chunks(&list, &mut batch, &mut ends).expect("the chunks are sound");
-            let (times, values) = (&batch.timestamps, &batch.values);
-            let (mut from, mut to) = (0, 0);
-            let windows = each(chunks);
-            for i in 0..windows.len() {
-                let end = windows.end(i).0;
-                to += times[to..].iter().take_while(|t| **t <= end).count();
-                from += times[from..to].iter().take_while(|t| **t <= end - WIDTH).count();
-                let mut fold = F::default();
-                times[from..to].iter().zip(&values[from..to]).for_each(|(t, value)| fold.add(*t, *value));
-                others.push(fold);
-            }
-            black_box(&others);
-        }
-    };
-    let mut fused = || {
-        for chunks in series {
-            let windows = each(chunks);
-            folds.clear();
-            folds.resize(windows.len(), F::default());
-            let data = chunks.iter().map(|chunk| (chunk.encoding, &chunk.data[..]));
-            fold_windows(data, windows, &mut folds).expect("the chunks are sound");
-            black_box(&folds);
-        }
-    };
-    let seconds = medians(N_ROUNDS, &mut [&mut decoded, &mut fused]);
-    let data = series.iter().flatten().map(|chunk| samples_in(&chunk.data)).sum::<usize>();
-    let value = seconds[1] * 1e9 / data as f64;
-    report.row(bench, "ns/sample", value, "decode, then each window", seconds[0] / seconds[1]);
-}
-
-/// The chunks as series: each goes on while its times do, for twelve chunks at most.
-fn series_of(chunks: &[Bytes]) -> Vec<Vec<EncodedChunk>> {
-    let mut out: Vec<Vec<EncodedChunk>> = Vec::new();
-    let mut batch = SampleBatch::default();
-    for data in chunks {
-        batch.clear();
-        decode_floats(Encoding::Xor, data, TimeRange::ALL, &mut batch).expect("the chunks are sound");
-        let chunk = EncodedChunk {
-            encoding: Encoding::Xor,
-            min_time: Timestamp(batch.timestamps[0]),
-            max_time: Timestamp(batch.timestamps[batch.len() - 1]),
-            data: data.clone(),
-        };
-        match out.last_mut() {
-            Some(last) if last.len() < 12 && last[last.len() - 1].max_time < chunk.min_time => {
-                last.push(chunk)
-            }
-            _ => out.push(vec![chunk]),
-        }
-    }
-    out
 }
 
 fn encode(report: &mut Report) {

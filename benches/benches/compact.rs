@@ -1,8 +1,8 @@
 //! Compaction and downsampling of synthetic blocks, each run a process of its own:
 //! `cargo bench -p tithon-benches --bench compact [-- --json]`.
 //!
-//! Input: blocks of two hours, a sample every 15 s, half of the series counters, half gauges; four in a row for
-//! horizontal compaction and, merged, for downsampling, two of the same hours five seconds apart for vertical. `SERIES`
+//! Input: blocks of two hours of a made-up Kubernetes cluster, a sample every 15 s; four in a row for horizontal compaction
+//! and, merged, for downsampling, the two of two replicas for vertical. `SERIES`
 //! in the environment sets how many there are (20,000 otherwise); a quarter and half of them show how cost grows.
 //! Blocks lie below `TMPDIR`. `PAUSE` is a number of seconds to rest before each run, for machines that slow down under
 //! lasting load.
@@ -17,16 +17,16 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tithon_benches::Report;
-use tithon_chunks::{EncodedChunk, Encoding, Timestamp, XorEncoder};
-use tithon_engine::compact::{CompactOptions, Overlap, compact};
+use tithon_engine::compact::{CompactOptions, compact};
+use tithon_engine::dedup::Algorithm;
 use tithon_engine::downsample::{Target, downsample};
-use tithon_engine::{Block, BlockId, BlockWriter, Compaction, MetaParts, Resolution, Source, ThanosMeta};
-use tithon_index::Labels;
-use tithon_testdata::synthetic::{self, Fleet};
+use tithon_engine::{Block, BlockId, Resolution, SourceType, ThanosMeta};
+use tithon_synthetic::{Data, Profile};
 
 const STEP_MS: i64 = 15_000;
 const BLOCK_MS: i64 = 7_200_000;
-const CHUNK_SAMPLES: usize = 120;
+/// 2025-01-01.
+const START_MS: i64 = 1_735_689_600_000;
 const N_ROUNDS: usize = 3;
 
 /// A kind of run: name, our mode, upstream's, which blocks, and upstream's speed where it is not at hand: millions of
@@ -179,7 +179,7 @@ fn one(mode: &str, threads: usize, out: &Path, blocks: &[String]) {
     let merge = |overlap| {
         let options = CompactOptions { overlap, ..CompactOptions::default() };
         let id = BlockId::from_parts(1, 1);
-        drop(compact(&blocks, out, id, None, options).expect("sound blocks"));
+        drop(compact(&blocks, out, &[id], None, options).expect("sound blocks"));
     };
     let coarsen = |levels: &[Resolution]| {
         let target =
@@ -188,10 +188,10 @@ fn one(mode: &str, threads: usize, out: &Path, blocks: &[String]) {
         drop(downsample(&blocks[0], out, &targets).expect("a sound block"));
     };
     pool.install(|| match mode {
-        "penalty" => merge(Overlap::Penalty),
+        "penalty" => merge(Algorithm::Penalty),
         "5m" => coarsen(&[Resolution::FiveMinutes]),
         "both" => coarsen(&[Resolution::FiveMinutes, Resolution::OneHour]),
-        _ => merge(Overlap::Chain),
+        _ => merge(Algorithm::Chain),
     });
     let wall = start.elapsed().as_secs_f64();
     println!(
@@ -225,14 +225,24 @@ struct Blocks {
 
 impl Blocks {
     fn generate(dir: &Path, n_series: usize) -> Blocks {
-        let in_time: Vec<PathBuf> =
-            (0..4).map(|i| generate(dir, i, (i as i64 + 1) * BLOCK_MS, 0, n_series)).collect();
-        let replicas = (0..2).map(|i| generate(dir, 10 + i, BLOCK_MS, i as i64 * 5000, n_series)).collect();
+        let data = Data {
+            profile: Profile::K8s,
+            series: n_series,
+            interval_ms: STEP_MS,
+            start_ms: START_MS,
+            range_ms: 4 * BLOCK_MS,
+            block_ms: BLOCK_MS,
+            replicas: 1,
+            seed: 1,
+        };
+        let in_time = generate(&dir.join("in-time"), &data);
+        let replicas = Data { range_ms: BLOCK_MS, replicas: 2, ..data };
+        let replicas = generate(&dir.join("replicas"), &replicas);
         let id = BlockId::from_parts(99, 0);
         let sources: Vec<Block> =
             in_time.iter().map(|b| Block::open(b).expect("a block just written")).collect();
-        let thanos = ThanosMeta { source: Source::Compactor, ..ThanosMeta::default() };
-        compact(&sources, dir, id, Some(thanos), CompactOptions::default()).expect("sound blocks");
+        let thanos = ThanosMeta { source: SourceType::Compactor, ..ThanosMeta::default() };
+        compact(&sources, dir, &[id], Some(thanos), CompactOptions::default()).expect("sound blocks");
         Blocks { n_series, in_time, replicas, long: dir.join(id.to_string()) }
     }
 
@@ -245,36 +255,12 @@ impl Blocks {
     }
 }
 
-/// A block of two hours from `start_ms`, scrapes shifted by `shift_ms`.
-fn generate(dir: &Path, number: u64, start_ms: i64, shift_ms: i64, n_series: usize) -> PathBuf {
-    let id = BlockId::from_parts(1000 + number, 0);
-    let n_scrapes = (BLOCK_MS / STEP_MS) as usize;
-    let fleet = Fleet { n_series, start_ms: start_ms + shift_ms, n_scrapes, step_ms: STEP_MS };
-    let mut writer = BlockWriter::create(dir, id).expect("a writable directory");
-    let mut samples = Vec::with_capacity(n_scrapes);
-    for i in 0..n_series {
-        samples.clear();
-        samples.extend(fleet.times().zip(fleet.values(i)));
-        let chunks: Vec<EncodedChunk> = samples.chunks(CHUNK_SAMPLES).map(encode).collect();
-        writer.add_series(&Labels::from_pairs(synthetic::labels(i)), &chunks).expect("series in order");
-    }
-    let parts = MetaParts {
-        min_time: start_ms,
-        max_time: start_ms + BLOCK_MS,
-        compaction: Compaction { level: 1, sources: vec![id], ..Compaction::default() },
-        thanos: None,
-    };
-    writer.finish(parts).expect("a writable directory");
-    dir.join(id.to_string())
-}
-
-fn encode(samples: &[(i64, f64)]) -> EncodedChunk {
-    let mut encoder = XorEncoder::new();
-    samples.iter().for_each(|(t, value)| encoder.push(*t, *value));
-    EncodedChunk {
-        encoding: Encoding::Xor,
-        min_time: Timestamp(samples[0].0),
-        max_time: Timestamp(samples[samples.len() - 1].0),
-        data: encoder.finish().into(),
-    }
+/// Makes blocks in the new folder `dir`; their paths, ascending by time, as the ids are.
+fn generate(dir: &Path, data: &Data) -> Vec<PathBuf> {
+    std::fs::create_dir_all(dir).expect("a writable directory");
+    data.write(dir, &|_| ()).expect("a writable directory");
+    let entries = std::fs::read_dir(dir).expect("a folder just written");
+    let mut blocks: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    blocks.sort();
+    blocks
 }

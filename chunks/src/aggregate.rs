@@ -59,22 +59,25 @@ impl<'a> AggregateChunk<'a> {
         Ok(AggregateChunk { parts })
     }
 
+    /// Finds one aggregate in the data of an AGGR chunk, and reads no further. As upstream, a chunk that ends right behind
+    /// an absent aggregate that was asked for is truncated.
+    ///
+    /// Fails when what lies before the aggregate or the aggregate itself does not fit.
+    pub fn find(data: &'a [u8], aggregate: Aggregate) -> Result<Option<(Encoding, &'a [u8])>, ChunkError> {
+        let mut reader = Reader::new(data);
+        for _ in 0..aggregate as usize {
+            read_part(&mut reader)?;
+        }
+        let found = read_part(&mut reader)?;
+        if found.is_none() {
+            reader.clone().u8("aggregate")?;
+        }
+        Ok(found)
+    }
+
     /// Encoding and data of one aggregate; `None` when it is absent.
     pub fn get(&self, aggregate: Aggregate) -> Option<(Encoding, &'a [u8])> {
         self.parts[aggregate as usize]
-    }
-
-    /// Like [`AggregateChunk::get`], with [`ChunkError::NoAggregate`] for an absent one.
-    pub fn require(&self, aggregate: Aggregate) -> Result<(Encoding, &'a [u8]), ChunkError> {
-        self.get(aggregate).ok_or(ChunkError::NoAggregate(aggregate.name()))
-    }
-
-    /// Number of samples as Thanos reports it: those of the count sub-chunk, 0 without one.
-    pub fn sample_count(&self) -> Result<usize, ChunkError> {
-        match self.get(Aggregate::Count) {
-            Some((encoding, data)) => crate::sample_count(encoding, data),
-            None => Ok(0),
-        }
     }
 
     /// Whether the chunk stands for histograms: its counter is made of them.
@@ -112,6 +115,7 @@ fn read_part<'a>(reader: &mut Reader<'a>) -> Result<Option<(Encoding, &'a [u8])>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample_count;
 
     #[test]
     fn only_an_empty_count() {
@@ -120,10 +124,23 @@ mod tests {
         let chunk = AggregateChunk::parse(&bytes).unwrap();
         assert_eq!(chunk.get(Aggregate::Count), Some((Encoding::Xor, &[0u8, 0][..])));
         assert_eq!(chunk.get(Aggregate::Counter), None);
-        assert_eq!(chunk.require(Aggregate::Max).unwrap_err(), ChunkError::NoAggregate("max"));
-        assert_eq!(chunk.sample_count(), Ok(0));
+        assert_eq!(sample_count(Encoding::Aggregate, &bytes), Ok(0));
         for len in 0..bytes.len() {
             assert!(AggregateChunk::parse(&bytes[..len]).is_err());
         }
+    }
+
+    #[test]
+    fn find_reads_no_further_than_it_must() {
+        let bytes = AggregateChunk::encode(&[Some((Encoding::Xor, &[0, 9])), None, None, None, None]);
+        assert_eq!(
+            AggregateChunk::find(&bytes[..4], Aggregate::Count),
+            Ok(Some((Encoding::Xor, &[0u8, 9][..])))
+        );
+        assert!(AggregateChunk::find(&bytes[..3], Aggregate::Count).is_err());
+        assert_eq!(AggregateChunk::find(&bytes, Aggregate::Min), Ok(None));
+        // As upstream, nothing may follow an absent one but more entries.
+        assert!(AggregateChunk::find(&bytes, Aggregate::Counter).is_err());
+        assert!(AggregateChunk::find(&bytes[..6], Aggregate::Min).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! Many float chunks a call, so that a kernel can fill its lanes; and the choice of the way to decode each.
 
+use crate::count::{float_count_max, sample_count};
 use crate::kernel::{self, Columns, Lanes};
 use crate::{ChunkError, Encoding, SampleBatch, TimeRange, decode, xor};
 
@@ -49,7 +50,7 @@ pub fn decode_float_chunks_by(
         let start = out.len();
         let result = match (encoding, path) {
             (Encoding::Xor, DecodePath::Scalar) => {
-                let n_max = decode::float_count_max(*encoding, data)?;
+                let n_max = float_count_max(*encoding, data)?;
                 xor::walk::<false>(data, &mut Columns::new(out, n_max))
             }
             _ => decode::decode_floats(*encoding, data, TimeRange::ALL, out),
@@ -70,8 +71,8 @@ const LANES_FROM_BYTES_PER_SAMPLE: f64 = 1.3;
 const RUNS_FROM_ZERO_SHARE: f64 = 0.7;
 
 /// Whether lanes decode a chunk faster: it compresses badly, or its unchanged samples lie scattered.
-pub(crate) fn pays_in_lanes(encoding: Encoding, data: &[u8]) -> bool {
-    let n = decode::sample_count(encoding, data).unwrap_or(0);
+fn pays_in_lanes(encoding: Encoding, data: &[u8]) -> bool {
+    let n = sample_count(encoding, data).unwrap_or(0);
     if encoding != Encoding::Xor || n <= 2 {
         return false;
     }
@@ -94,7 +95,7 @@ fn decode_in_lanes(
     let mut total = 0;
     starts.push(0);
     for (encoding, data) in chunks {
-        let Ok(n) = decode::sample_count(*encoding, data) else { return false };
+        let Ok(n) = sample_count(*encoding, data) else { return false };
         if *encoding != Encoding::Xor || n > xor::samples_max(data.len()) {
             return false;
         }

@@ -1,11 +1,12 @@
 //! Decoding whole chunks into columns: the entry points that other crates call.
 
+use crate::count::float_count_max;
 use crate::histogram_chunk::{Counts, Decoder, FloatDecoder, IntDecoder};
 use crate::kernel::{Columns, StartColumns};
 use crate::sink::{InRange, Sink};
 use crate::{
-    AggregateChunk, ChunkError, EncodedChunk, Encoding, FloatHistogram, HistogramBatch, Reader, Sample,
-    SampleBatch, SampleValue, Samples, TimeRange, Timestamp, xor, xor2,
+    ChunkError, EncodedChunk, Encoding, FloatHistogram, HistogramBatch, Sample, SampleBatch, SampleValue,
+    Samples, TimeRange, Timestamp, xor, xor2,
 };
 
 /// Appends the samples of a float chunk that lie in `range` to `out`; start timestamps are left out.
@@ -128,29 +129,8 @@ pub fn decode_exact(encoding: Encoding, data: &[u8], out: &mut Vec<Sample>) -> R
     }
 }
 
-/// The number of samples that a chunk's header promises; of an AGGR chunk, that of its count sub-chunk.
-pub fn sample_count(encoding: Encoding, data: &[u8]) -> Result<usize, ChunkError> {
-    let header = || Reader::new(data).u16_be("sample count").map(usize::from);
-    match encoding {
-        Encoding::Xor | Encoding::Xor2 | Encoding::Histogram | Encoding::FloatHistogram => header(),
-        Encoding::HistogramSt | Encoding::FloatHistogramSt => Ok(header()? & 0x3fff),
-        Encoding::Aggregate => AggregateChunk::parse(data)?.sample_count(),
-        Encoding::Unknown(_) => Err(ChunkError::UnsupportedEncoding(encoding)),
-    }
-}
-
-/// The header's count, or fewer when the bytes cannot hold as many.
-pub(crate) fn float_count_max(encoding: Encoding, data: &[u8]) -> Result<usize, ChunkError> {
-    let possible = match encoding {
-        Encoding::Xor => xor::samples_max(data.len()),
-        Encoding::Xor2 => xor2::samples_max(data.len()),
-        other => return Err(ChunkError::UnsupportedEncoding(other)),
-    };
-    Ok(sample_count(encoding, data)?.min(possible))
-}
-
 #[inline(always)]
-pub(crate) fn walk_floats(
+fn walk_floats(
     encoding: Encoding,
     data: &[u8],
     range: TimeRange,

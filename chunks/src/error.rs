@@ -17,8 +17,14 @@ pub enum ErrorKind {
     LimitExceeded,
     /// A dependency does not answer now: retry.
     Unavailable,
+    /// Part of the data cannot be read, and the caller accepts no partial answer.
+    Aborted,
+    /// It took longer than allowed.
+    TimedOut,
     /// The caller gave up.
     Cancelled,
+    /// No other kind fits; used where Thanos answers without a code.
+    Unknown,
     /// A fault of ours.
     Internal,
 }

@@ -16,7 +16,7 @@ mod load;
 #[cfg(target_arch = "x86_64")]
 mod quads;
 
-use crate::{FloatFold, SampleBatch};
+use crate::SampleBatch;
 
 pub(crate) use columns::{Columns, StartColumns};
 
@@ -50,8 +50,8 @@ impl Lanes {
     }
 }
 
-/// Whether the CPU can fold in lanes, and decode in [`Lanes::Eight`].
-pub(crate) fn lanes_available() -> bool {
+/// Whether the CPU can decode in [`Lanes::Eight`].
+fn lanes_available() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         is_x86_feature_detected!("avx512f")
@@ -123,26 +123,6 @@ pub(crate) fn groups(in_lanes: &[usize], alone: &mut Vec<usize>) -> Vec<[usize; 
         _ => alone.extend_from_slice(rest),
     }
     out
-}
-
-/// Folds eight chunks of more than 2 samples each side by side; `false` when one is damaged. Only where
-/// [`lanes_available`].
-pub(crate) fn fold_lanes(
-    chunks: &[&[u8]; N_LANES],
-    folds: &mut [FloatFold; N_LANES],
-    scratch: &mut Vec<u8>,
-) -> bool {
-    assert!(lanes_available());
-    #[cfg(target_arch = "x86_64")]
-    {
-        // SAFETY: `lanes_available` found the features that `fold` is compiled for.
-        unsafe { lanes::fold(chunks, folds, scratch) }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        let _ = (chunks, folds, scratch);
-        false
-    }
 }
 
 /// Decodes eight chunks side by side.

@@ -22,12 +22,11 @@ mod xor_code;
 // Encodings
 mod aggregate;
 mod batches;
+mod count;
 mod decode;
-mod fold;
 mod histogram_chunk;
 mod kernel;
 mod sink;
-mod window;
 mod xor;
 mod xor2;
 // Files
@@ -38,16 +37,12 @@ pub use crate::batch::{HistogramSamples, STALE_NAN_BITS, SampleBatch, Samples};
 pub use crate::batches::{DecodePath, decode_float_chunks, decode_float_chunks_by};
 pub use crate::checksum::{crc32c, crc32c_append};
 pub use crate::chunk::{ChunkMeta, ChunkRef, EncodedChunk};
+pub use crate::count::sample_count;
 pub use crate::decode::{
     decode_chunks, decode_exact, decode_floats, decode_floats_with_starts, decode_histograms, decode_samples,
-    sample_count,
 };
 pub use crate::encoding::Encoding;
 pub use crate::error::{ChunkError, ErrorKind};
-pub use crate::fold::{
-    CountFold, FloatFold, Fold, KahanFold, MaxFold, MinFold, RiseFold, SumFold, fold_float_chunks,
-    fold_floats,
-};
 pub use crate::histogram::{
     Bucket, CUSTOM_BUCKETS_SCHEMA, Combined, CounterResetHint, FloatHistogram, Histogram, HistogramError,
     Keep, SCHEMA_MAX, SCHEMA_MIN, Span, is_known_schema, is_valid_schema, kahan_add,
@@ -63,6 +58,5 @@ pub use crate::segment::{
     SegmentReader, put_record,
 };
 pub use crate::time::{TimeRange, Timestamp};
-pub use crate::window::{Windows, fold_windows, fold_windows_in_turn};
 pub use crate::xor::XorEncoder;
 pub use crate::xor2::Xor2Encoder;

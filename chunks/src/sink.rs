@@ -1,4 +1,4 @@
-//! Where decoders put samples: a column, a fold, or a filter in front of either.
+//! Where decoders put samples: columns, or a filter in front of them.
 
 use crate::TimeRange;
 

@@ -4,8 +4,8 @@
 
 use proptest::prelude::*;
 use tithon_chunks::{
-    DecodePath, Encoding, FloatFold, SampleBatch, TimeRange, XorEncoder, decode_float_chunks,
-    decode_float_chunks_by, decode_floats, fold_float_chunks, fold_floats,
+    DecodePath, Encoding, SampleBatch, TimeRange, XorEncoder, decode_float_chunks, decode_float_chunks_by,
+    decode_floats,
 };
 
 const PATHS: [DecodePath; 5] =
@@ -88,21 +88,6 @@ fn all_paths_agree_on_every_alignment_in_memory() {
 }
 
 #[test]
-fn folds_in_lanes_are_those_of_each_chunk_for_every_count() {
-    for n in 0..300usize {
-        let data: Vec<Vec<u8>> = (0..13).map(|k| chunk((n * 13 + k) as u64, n + k % 3)).collect();
-        let chunks: Vec<(Encoding, &[u8])> = data.iter().map(|data| (Encoding::Xor, &data[..])).collect();
-        let mut folds = Vec::new();
-        fold_float_chunks(&chunks, &mut folds).unwrap();
-        for (fold, data) in folds.iter().zip(&data) {
-            let mut batch = SampleBatch::default();
-            decode_floats(Encoding::Xor, data, TimeRange::ALL, &mut batch).unwrap();
-            check_fold(fold, &batch);
-        }
-    }
-}
-
-#[test]
 fn lanes_of_very_different_lengths_agree() {
     let chunks: Vec<Vec<u8>> =
         (0..24).map(|k| chunk(k, [1, 2, 3, 700, 8, 9, 10, 120][k as usize % 8])).collect();
@@ -150,43 +135,11 @@ fn a_range_gives_the_samples_inside_it() {
             let first: Vec<_> = bits(&all).into_iter().take_while(|(t, _)| *t <= range.max.0).collect();
             let expected: Vec<_> = first.into_iter().filter(|(t, _)| *t >= range.min.0).collect();
             assert_eq!(bits(&got), expected);
-            let mut fold = FloatFold::default();
-            fold_floats(Encoding::Xor, &data, range, &mut fold).unwrap();
-            check_fold(&fold, &got);
         }
     }
 }
 
-/// The fold of a batch, computed the plain way.
-fn check_fold(fold: &FloatFold, batch: &SampleBatch) {
-    let stale = 0x7ff0_0000_0000_0002;
-    let samples: Vec<(i64, f64)> =
-        bits(batch).into_iter().filter(|s| s.1 != stale).map(|(t, b)| (t, f64::from_bits(b))).collect();
-    assert_eq!(fold.count, samples.len() as u64);
-    let Some(((first_t, first), (last_t, last))) = samples.first().zip(samples.last()) else { return };
-    assert_eq!((fold.first_t.0, fold.first.to_bits()), (*first_t, first.to_bits()));
-    assert_eq!((fold.last_t.0, fold.last.to_bits()), (*last_t, last.to_bits()));
-    let sum = samples[1..].iter().fold(*first, |sum, (_, value)| sum + value);
-    assert!(fold.sum.to_bits() == sum.to_bits() || fold.sum.is_nan() && sum.is_nan());
-    let lost = samples.windows(2).filter(|w| w[1].1 < w[0].1).fold(0.0, |lost, w| lost + w[0].1);
-    assert!(fold.lost_at_resets.to_bits() == lost.to_bits() || fold.lost_at_resets.is_nan() && lost.is_nan());
-    let min = samples.iter().fold(f64::NAN, |min, (_, v)| min.min(*v));
-    let max = samples.iter().fold(f64::NAN, |max, (_, v)| max.max(*v));
-    assert!(fold.min == min || min.is_nan() && fold.min.is_nan());
-    assert!(fold.max == max || max.is_nan() && fold.max.is_nan());
-}
-
 proptest! {
-    #[test]
-    fn a_fold_is_the_fold_of_the_samples(seed in any::<u64>(), n in 0usize..200) {
-        let data = chunk(seed, n);
-        let mut batch = SampleBatch::default();
-        decode_floats(Encoding::Xor, &data, TimeRange::ALL, &mut batch).unwrap();
-        let mut fold = FloatFold::default();
-        fold_floats(Encoding::Xor, &data, TimeRange::ALL, &mut fold).unwrap();
-        check_fold(&fold, &batch);
-    }
-
     #[test]
     fn random_bytes_end_the_same_way_on_all_paths(
         chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 8..17), n in 0u8..40,
@@ -199,28 +152,6 @@ proptest! {
         for path in PATHS {
             prop_assert!(decode_by(path, &chunks) == expected, "{path:?}");
         }
-    }
-}
-
-#[test]
-fn folds_of_many_chunks_are_those_of_each() {
-    let chunks: Vec<Vec<u8>> = (0..60).map(|k| chunk(k / 12, 100 + k as usize % 2)).collect();
-    let mut list: Vec<(Encoding, &[u8])> = chunks.iter().map(|data| (Encoding::Xor, &data[..])).collect();
-    let mut folds = Vec::new();
-    fold_float_chunks(&list, &mut folds).unwrap();
-    assert_eq!(folds.len(), 60);
-    for (fold, data) in folds.iter().zip(&chunks) {
-        let mut batch = SampleBatch::default();
-        decode_floats(Encoding::Xor, data, TimeRange::ALL, &mut batch).unwrap();
-        check_fold(fold, &batch);
-    }
-    for damaged in [0, 17, 59] {
-        let sound = list[damaged];
-        list[damaged].1 = &sound.1[..sound.1.len() / 2];
-        folds.clear();
-        assert!(fold_float_chunks(&list, &mut folds).is_err());
-        assert_eq!(folds.len(), damaged);
-        list[damaged] = sound;
     }
 }
 

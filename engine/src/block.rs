@@ -94,7 +94,7 @@ impl Block {
     }
 
     /// Fails when a file from which something was read has been cut since it was mapped: then nothing that was made of
-    /// those bytes counts. To be asked behind each piece of work on them. Costs a look at the end of each file.
+    /// those bytes is valid. Call it after each piece of work on them. It costs a read of the end of each file.
     pub fn check(&self) -> Result<(), BlockError> {
         let block = self.id();
         if !self.index.is_intact() {

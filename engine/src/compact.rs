@@ -3,7 +3,7 @@
 //! Output bytes depend on the inputs and options alone, and equal upstream's. Prometheus `tsdb/compact.go`,
 //! `storage/merge.go`; Thanos `pkg/dedup/chunk_iter.go`.
 //!
-//! [`compact`] goes from mapped directories to a directory. [`compact_into`] goes from any [`Source`], a block whose
+//! [`compact`] goes from mapped directories to a directory. [`compact_into`] goes from any [`InputBlock`], a block whose
 //! files are read by ranges, to any [`BlockFiles`], which takes files from front to back while they are made: nothing
 //! needs to be on local disk. Memory is bounded by the number of sources, not by their size, but for what an index
 //! takes until its end: its strings and about three bytes a label of a series.
@@ -21,58 +21,37 @@ use tithon_chunks::TimeRange;
 
 use self::merged::Merged;
 use self::sets::SeriesSets;
+use crate::dedup::Algorithm;
 use crate::pipeline::pipeline;
 use crate::scan::SymbolUnion;
-use crate::writer::Content;
+use crate::writer::{BlockDir, Content};
 use crate::{
-    Block, BlockDesc, BlockError, BlockFiles, BlockId, BlockMeta, BlockWriter, Compaction, MetaParts,
-    ThanosMeta,
+    Block, BlockDesc, BlockError, BlockFiles, BlockId, BlockMeta, Compaction, MetaParts, ThanosMeta,
 };
 
 pub use self::encode::{ChunkBuilder, FloatEncoding, MergeError};
-pub use crate::scan::Source;
-
-/// How chunks of one series that overlap in time become one sequence.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Overlap {
-    /// All samples, one a time.
-    #[default]
-    Chain,
-    /// Thanos's penalty algorithm among chunks of one kind; others in the overlap are lost, as upstream.
-    Penalty,
-}
+pub use crate::scan::InputBlock;
 
 /// How to compact.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CompactOptions {
     /// What to do where chunks overlap.
-    pub overlap: Overlap,
+    pub overlap: Algorithm,
     /// How floats are encoded where chunks are made anew.
     pub float_encoding: FloatEncoding,
-    /// Of how many shards the inputs are one: the rest of the hash tells their series apart. 0 counts as 1.
+    /// The number of shards of which the inputs are one: the hash divided by it tells their series apart. 0 counts as 1.
     pub shards_before: u32,
 }
 
-/// Merges `blocks`, in this order, into the block `id` below `parent`. With `thanos`, its section goes into meta.json
-/// and no tombstones file is written. `None`, and no directory, when no sample is left.
-///
-/// Deletions are applied. Uses the rayon pool that it is called in.
-pub fn compact(
-    blocks: &[Block],
-    parent: &Path,
-    id: BlockId,
-    thanos: Option<ThanosMeta>,
-    options: CompactOptions,
-) -> Result<Option<BlockMeta>, BlockError> {
-    let sources: Vec<Source<'_>> = blocks.iter().map(Source::from).collect();
-    let parts = MetaParts { thanos, ..output_parts(&sources) };
-    let headers: Vec<_> = blocks.iter().map(Block::header).collect();
-    let (symbols, maps) = SymbolUnion::new(&headers);
-    let mut writer = BlockWriter::with_symbols(parent, id, symbols.texts.iter().copied())?;
-    let sets = SeriesSets::new(sources, maps, parts.range());
-    run(sets, &symbols, id, options, |round| writer.write(|content, files| round.write(content, files)))?;
-    blocks.iter().try_for_each(Block::check)?;
-    writer.finish(parts)
+/// Overlapping chunks are chained, as Prometheus does; floats are encoded as XOR; the inputs are no shards.
+impl Default for CompactOptions {
+    fn default() -> CompactOptions {
+        CompactOptions {
+            overlap: Algorithm::Chain,
+            float_encoding: FloatEncoding::default(),
+            shards_before: 0,
+        }
+    }
 }
 
 /// A block to be made of a compaction, or of a part of its series.
@@ -83,18 +62,18 @@ pub struct Output<'a> {
     pub files: Box<dyn BlockFiles + 'a>,
 }
 
-/// Merges `sources`, in this order, and spreads the series over `outputs`: output `i` of `n` takes those whose
-/// [`tithon_index::Labels::hash64`], divided by [`CompactOptions::shards_before`], leaves `i` when divided by `n`, so
-/// that one output takes all.
+/// Merges `sources`, in this order, and spreads the series over `outputs`: output `i` of `n` takes those for which
+/// [`tithon_index::Labels::hash64`] divided by [`CompactOptions::shards_before`] is `i` modulo `n`; a single output takes
+/// all.
 ///
-/// Writes segments and index of each output and answers with its meta, for the caller to write as the last file: the
-/// block exists from then on. `None` where no sample is left; its files are to be thrown away. Of several outputs,
-/// each counts itself as its only source: by their sources alone none is a duplicate of another, nor is an input one of
-/// any. What they were made of is for the caller to note, [`crate::plan::mark_cut`].
+/// Writes segments and index of each output and returns its meta, which the caller writes as the last file: the block
+/// exists from then on. `None` where no sample is left; the caller discards its files. Each of several outputs names
+/// itself as its only source, so that none looks like a duplicate of another or of an input; the caller notes what they
+/// were cut from with [`crate::plan::mark_cut`].
 ///
 /// Uses the rayon pool that it is called in; `fetch` of different sources may be called at the same time.
 pub fn compact_into(
-    sources: Vec<Source<'_>>,
+    sources: Vec<InputBlock<'_>>,
     mut outputs: Vec<Output<'_>>,
     thanos: Option<ThanosMeta>,
     options: CompactOptions,
@@ -127,42 +106,28 @@ pub fn compact_into(
     contents.into_iter().zip(&mut outputs).map(finish).collect()
 }
 
-/// Like [`compact`], with the series spread over blocks below `parent` as [`compact_into`] spreads them.
-pub fn compact_split(
+/// Merges `blocks`, in this order, and spreads the series over new blocks `ids` below `parent` as [`compact_into`] does.
+/// With `thanos`, its section goes into meta.json and no tombstones file is written. `None`, and no directory, for a block
+/// in which no sample is left.
+///
+/// Deletions are applied. Uses the rayon pool that it is called in.
+pub fn compact(
     blocks: &[Block],
     parent: &Path,
     ids: &[BlockId],
     thanos: Option<ThanosMeta>,
     options: CompactOptions,
 ) -> Result<Vec<Option<BlockMeta>>, BlockError> {
-    let sources: Vec<Source<'_>> = blocks.iter().map(Source::from).collect();
-    let parts = MetaParts { thanos, ..output_parts(&sources) };
-    let headers: Vec<_> = blocks.iter().map(Block::header).collect();
-    let (symbols, maps) = SymbolUnion::new(&headers);
-    let Some(first) = ids.first() else { return Ok(Vec::new()) };
-    let start = |id: &BlockId| BlockWriter::with_symbols(parent, *id, symbols.texts.iter().copied());
-    let mut writers = ids.iter().map(start).collect::<Result<Vec<_>, _>>()?;
-    let sets = SeriesSets::new(sources, maps, parts.range());
-    run(sets, &symbols, *first, options, |merged| match writers.as_mut_slice() {
-        [writer] => writer.write(|content, files| merged.write(content, files)),
-        writers => {
-            merged.spread(&symbols, options.shards_before, writers.len(), |i, labels, chunks, samples| {
-                writers[i].write(|content, files| {
-                    content.count(samples);
-                    content.add_records(files, labels, chunks)
-                })
-            })
-        }
-    })?;
+    let create = |id: &BlockId| BlockDir::create(parent, *id);
+    let mut dirs = ids.iter().map(create).collect::<Result<Vec<_>, _>>()?;
+    let output = |(id, dir): (&BlockId, _)| Output { id: *id, files: Box::new(BlockDir::files(dir)) };
+    let outputs = ids.iter().zip(&mut dirs).map(output).collect();
+    let metas = compact_into(blocks.iter().map(InputBlock::from).collect(), outputs, thanos, options)?;
     blocks.iter().try_for_each(Block::check)?;
-    let finish = |(writer, id): (BlockWriter, &BlockId)| {
-        let mut parts = parts.clone();
-        if ids.len() > 1 {
-            parts.compaction.sources = vec![*id];
-        }
-        writer.finish(parts)
-    };
-    writers.into_iter().zip(ids).map(finish).collect()
+    for (dir, meta) in dirs.into_iter().zip(&metas) {
+        meta.as_ref().map(|meta| dir.publish(meta)).transpose()?;
+    }
+    Ok(metas)
 }
 
 /// Reads, merges and writes, some series at a time.
@@ -185,7 +150,7 @@ impl MetaParts {
 }
 
 /// Range and history of a block made of these.
-fn output_parts(sources: &[Source<'_>]) -> MetaParts {
+fn output_parts(sources: &[InputBlock<'_>]) -> MetaParts {
     let metas: Vec<&BlockMeta> = sources.iter().map(|s| &s.meta).collect();
     let mut ids = BTreeSet::new();
     let mut hints = BTreeSet::new();

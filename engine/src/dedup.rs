@@ -20,13 +20,14 @@ pub(crate) use self::track::{Pick, Track};
 pub use self::rows::split_overlaps;
 pub use self::wanted::Wanted;
 
-/// How overlapping rows become one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// How samples of one series that overlap in time become one sequence, in queries and in compaction
+/// (`--deduplication.func` of both).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// Follow one replica, leave it only after a gap.
-    #[default]
+    /// Stay with one replica until it falls behind by twice its interval: Thanos's penalty algorithm. A compaction applies
+    /// it to chunks of one kind; overlapping chunks of other kinds are lost, as upstream.
     Penalty,
-    /// All samples of all replicas, one a time.
+    /// All samples of all replicas, one for each timestamp.
     Chain,
 }
 

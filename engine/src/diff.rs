@@ -126,7 +126,7 @@ fn samples(series: &SelectedSeries, part: Option<Aggregate>) -> Result<Vec<Sampl
     Ok(out)
 }
 
-/// Equal to the bit but for what is known of resets, which chunks cut elsewhere tell otherwise.
+/// Whether two samples are equal to the bit, counter reset hints aside: these depend on where chunks begin.
 fn same(a: &Sample, b: &Sample) -> bool {
     let told = |sample: &Sample| {
         let mut sample = sample.clone();

@@ -1,16 +1,18 @@
-//! A block told series by series, with digests over exactly what its chunks hold: blocks whose digests are equal hold
-//! the same series, chunks and samples. Deletions are not applied.
+//! Digests of a block, series by series, over all that its chunks hold: blocks with equal digests hold the same series,
+//! chunks and samples. Deletions are not applied.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tithon_chunks::{
-    Aggregate, AggregateChunk, ChunkError, ChunkMeta, Encoding, Sample, TimeRange, canonical_bytes, crc32c,
+    Aggregate, AggregateChunk, ChunkError, ChunkMeta, Encoding, Sample, canonical_bytes, crc32c,
     decode_exact, sample_count,
 };
-use tithon_index::{IndexError, PostingsPlan, SeriesDecoder, SeriesEntry, SeriesRef};
+use tithon_index::{SeriesDecoder, SeriesRef};
 
+use crate::entries::walk;
+use crate::scan::InputBlock;
 use crate::{Block, BlockError, BlockFile, FileRange, record};
 
 /// One series; serialises to one line of the digest form.
@@ -80,29 +82,20 @@ pub enum AggregateDigest {
     },
 }
 
-/// Digests of all series of a block, in label order. A chunk of an encoding that is not known is an error.
-pub fn digests(block: &Block) -> Result<impl Iterator<Item = Result<SeriesDigest, BlockError>>, BlockError> {
-    let failed = |source: IndexError| BlockError::Index { block: block.id(), source };
-    let plan = PostingsPlan::new(block.header(), &[], 0).map_err(failed)?;
-    let ranges: Vec<FileRange> = plan
-        .ranges()
-        .iter()
-        .map(|r| FileRange { file: BlockFile::Index, start: r.start, len: r.end.saturating_sub(r.start) })
-        .collect();
-    let postings = plan.resolve(&block.read(&ranges)?).map_err(failed)?;
+/// Visits the digests of all series of a block, in label order. Fails at the first part that is damaged; a chunk of an
+/// encoding that is not known counts as damage.
+pub fn digests<E: From<BlockError>>(
+    block: &Block,
+    mut visit: impl FnMut(SeriesDigest) -> Result<(), E>,
+) -> Result<(), E> {
     let mut decoder = SeriesDecoder::new(block.header());
-    let mut entry = SeriesEntry::default();
-    let ids: Vec<SeriesRef> = postings.iter().collect();
-    Ok(ids.into_iter().map(move |id| {
-        let offset = block.header().series_offset(id);
-        let range = FileRange { file: BlockFile::Index, start: offset, len: u64::MAX };
-        let bytes = block.read(&[range])?.remove(0);
-        entry.decode(&bytes, offset, TimeRange::ALL).map_err(failed)?;
+    walk(InputBlock::from(block), |id, entry| {
+        let entry = entry?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let pairs = decoder.pairs(&entry).map_err(failed)?;
+        let pairs = decoder.pairs(entry).map_err(BlockError::index(block.id()))?;
         let labels = pairs.iter().map(|(name, value)| (text(name), text(value))).collect();
-        series(block, id, labels, &entry.chunks)
-    }))
+        visit(series(block, id, labels, &entry.chunks)?)
+    })
 }
 
 fn series(
@@ -144,7 +137,7 @@ fn one_chunk(
             };
             described.insert(aggregate.name(), part);
         }
-        (parts.sample_count()? as u64, Some(described))
+        (sample_count(encoding, data)? as u64, Some(described))
     } else {
         let mut decoded = Vec::new();
         decode_exact(encoding, data, &mut decoded)?;
@@ -200,5 +193,5 @@ impl Hashes {
 }
 
 fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    const_hex::encode(hash.finalize())
 }

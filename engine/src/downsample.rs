@@ -1,5 +1,5 @@
-//! A block told more coarsely: for every window of 5 minutes or an hour, how many samples there were, their sum, least
-//! and greatest, and how far a counter had come.
+//! Downsampling: for every window of 5 minutes or an hour of each series, the count of its samples, their sum, minimum and
+//! maximum, and the value of the counter without resets.
 //!
 //! Output bytes equal upstream's. Thanos `pkg/compact/downsample/downsample.go`.
 
@@ -17,7 +17,9 @@ use tithon_chunks::TimeRange;
 use crate::pipeline::pipeline;
 use crate::plan::Shard;
 use crate::scan::{Batch, Pieces, Scan, SymbolUnion};
-use crate::{Block, BlockError, BlockId, BlockMeta, BlockWriter, Downsample, Resolution, Source, ThanosMeta};
+use crate::{
+    Block, BlockError, BlockId, BlockMeta, BlockWriter, Downsample, Resolution, SourceType, ThanosMeta,
+};
 
 pub use self::series::DownsampleError;
 
@@ -31,7 +33,7 @@ pub struct Target {
 }
 
 /// Makes blocks of coarser resolution from `block`, below `parent`, in one pass: from raw to 5 minutes, from 5 minutes
-/// to an hour, or both. Each target's meta.json is answered with; `None`, and no directory, where nothing is left.
+/// to an hour, or both. Returns the meta of each target; `None`, and no directory, where nothing is left.
 ///
 /// The block's own `thanos` section is carried over. Uses the rayon pool that it is called in.
 pub fn downsample(
@@ -122,7 +124,7 @@ fn output_meta(source: &BlockMeta, target: &Target) -> BlockMeta {
     let thanos = ThanosMeta {
         version: source.thanos.as_ref().map_or(0, |t| t.version),
         downsample: Downsample { resolution: target.resolution.ms() },
-        source: Source::Compactor,
+        source: SourceType::Compactor,
         ..source.thanos.clone().unwrap_or_default()
     };
     let mut meta = BlockMeta { ulid: target.id, version: 1, thanos: Some(thanos), ..source.clone() };

@@ -164,7 +164,7 @@ pub enum BlockError {
         /// What went wrong there.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The driver of a selection handed back something else than it was asked for: a fault of ours.
+    /// The driver of a selection handed over something else than was asked for: a bug of ours.
     #[error("block {block}: {got} ranges were handed in, {expected} asked for")]
     Fetched {
         /// The block.

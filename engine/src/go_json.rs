@@ -90,7 +90,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 }
 
-/// A structure given twice is filled twice, anything else is replaced.
+/// A structure that occurs twice is filled from both; of any other value the last one wins.
 fn set(out: &mut Map<String, Value>, key: String, value: Value) {
     match (out.get_mut(&key), value) {
         (Some(Value::Object(old)), Value::Object(new)) => {

@@ -10,7 +10,7 @@ use ulid::Ulid;
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockId(u128);
 
-/// Why a text is no block id.
+/// Why a text is not a block id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a block id: expected 26 characters of Crockford's base 32, at most 7ZZZ...")]
 pub struct BlockIdError {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tithon_chunks::{AggregateChunk, EncodedChunk, Encoding, TimeRange, sample_count};
+use tithon_chunks::{EncodedChunk, Encoding, TimeRange, sample_count};
 
 use crate::{Block, BlockError, Select, SelectRequest, Step, Tombstones};
 
@@ -126,11 +126,7 @@ fn walk(block: &Block) -> Result<(u64, BTreeMap<String, EncodingCount>), BlockEr
 
 /// What the header says; 0 where it cannot be read.
 fn samples(chunk: &EncodedChunk) -> u64 {
-    let count = match chunk.encoding {
-        Encoding::Aggregate => AggregateChunk::parse(&chunk.data).and_then(|c| c.sample_count()),
-        encoding => sample_count(encoding, &chunk.data),
-    };
-    count.unwrap_or(0) as u64
+    sample_count(chunk.encoding, &chunk.data).unwrap_or(0) as u64
 }
 
 /// Upstream's name of the encoding.

@@ -12,7 +12,10 @@ mod mmap;
 mod tombstones;
 
 mod block;
+mod entries;
 mod record;
+mod records;
+mod request;
 mod select;
 mod series;
 mod shard;
@@ -38,16 +41,18 @@ pub mod downsample;
 pub mod plan;
 
 pub use crate::block::{Block, BlockSelect};
+pub use crate::entries::walk;
 pub use crate::error::BlockError;
 pub use crate::file::{BlockFile, FileRange};
 pub use crate::id::{BlockId, BlockIdError};
 pub use crate::merge::{Merge, join_chunks, merge};
 pub use crate::meta::{
     BlockDesc, BlockMeta, BlockStats, Compaction, DeletionRequest, Downsample, File, FileHash, IndexStats,
-    Interval, MatcherRecord, MetaError, RelabelRecord, Resolution, Rewrite, Source, ThanosMeta, UploadTime,
-    parse_rfc3339_ms,
+    Interval, MatcherRecord, MetaError, RelabelRecord, Resolution, Rewrite, SourceType, ThanosMeta,
+    UploadTime, parse_rfc3339_ms,
 };
 pub use crate::mmap::MappedFile;
+pub use crate::request::{DEFAULT_TENANT, LabelsRequest, SeriesRequest};
 pub use crate::select::{LabelRequest, LabelSelect, LabelStep, Select, SelectRequest, Step};
 pub use crate::series::{SelectedSeries, SeriesBatch};
 pub use crate::shard::SeriesShard;

@@ -1,4 +1,4 @@
-//! Streams of series in label order become one: a tree of losers finds the least label set, equal ones are joined.
+//! Merges streams of series in label order: a loser tree finds the least label set, series with equal labels are joined.
 //!
 //! A tree of losers (Knuth, volume 3, 5.4.1) compares once a level, where a binary heap compares twice.
 
@@ -35,7 +35,7 @@ pub struct Merge<I: Iterator> {
     /// Of each match, counted from the root at 1, the stream that lost it. Leaves are the streams.
     losers: Vec<usize>,
     winner: usize,
-    /// The head of the winner has been taken and the next one not read yet: nobody may want it.
+    /// The winner's head has been taken and its next series not read yet, as the caller may not want it.
     taken: bool,
     /// An error that was met behind a series that is whole.
     failed: Option<I::Item>,

@@ -12,7 +12,7 @@ use crate::{BlockId, go_json};
 
 pub use self::thanos::{
     DeletionRequest, Downsample, File, FileHash, IndexStats, Interval, MatcherRecord, RelabelRecord,
-    Resolution, Rewrite, Source, ThanosMeta, UploadTime, parse_rfc3339_ms,
+    Resolution, Rewrite, SourceType, ThanosMeta, UploadTime, parse_rfc3339_ms,
 };
 
 /// The content of meta.json. `max_time` is outside the block.

@@ -98,7 +98,7 @@ impl MappedFile {
         &self.bytes
     }
 
-    /// Whether all that was read so far were bytes of the file as it was opened. Costs a look at the file's last bytes.
+    /// Whether all bytes read so far were bytes of the file as it was opened. Costs a read of the file's last bytes.
     pub fn is_intact(&self) -> bool {
         self.mapped.as_ref().is_none_or(|mapped| mapped.is_intact())
     }

@@ -8,13 +8,13 @@ mod downsample;
 mod duplicates;
 mod filter;
 mod group;
+mod incomplete_shards;
 mod next;
 mod relabel;
 mod retention;
 mod shard;
 #[cfg(test)]
 mod shard_tests;
-mod unready;
 
 pub use self::backlog::{Backlog, backlog};
 pub use self::choose::{LEVELS_MS, choose};
@@ -25,8 +25,8 @@ pub use self::downsample::{
 pub use self::duplicates::{Superseded, duplicates, holders, superseded};
 pub use self::filter::{in_time, overlapping, sharing_sources, too_fresh, without_replica_labels};
 pub use self::group::{Group, families, group, group_key};
+pub use self::incomplete_shards::incomplete_shards;
 pub use self::next::{Next, NoCompactReason, PlanSettings, next};
 pub use self::relabel::{ShardAction, ShardRule, is_kept};
 pub use self::retention::{Retention, expired};
 pub use self::shard::{Cut, KEY as SHARD_KEY, SHARDS_MAX, Shard, ShardClass, lineage, mark_cut, mark_merged};
-pub use self::unready::unready;

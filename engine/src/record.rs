@@ -7,8 +7,8 @@ use tithon_chunks::{ChunkError, ChunkMeta, ChunkRecord, EncodedChunk, Encoding, 
 const LENGTH_BYTES_MAX: usize = 5;
 const CRC_BYTES: u64 = 4;
 
-/// The size of the whole record that begins `bytes`; `None` when they are too few to tell. A length that is none
-/// counts as if the record took all of `bytes`: [`chunk`] says what is wrong.
+/// The size of the whole record that begins `bytes`; `None` when they are too few to tell. A
+/// malformed length counts as if the record took all of `bytes`; [`chunk`] then says what is wrong.
 pub(crate) fn size(bytes: &[u8]) -> Option<u64> {
     let mut reader = Reader::new(&bytes[..bytes.len().min(LENGTH_BYTES_MAX)]);
     match reader.uvarint("chunk length") {
@@ -37,7 +37,7 @@ pub(crate) fn verified(bytes: &[u8], offset: u64) -> Result<(Encoding, &[u8]), C
     let start = reader.offset();
     let checked = len.filter(|len| len.checked_add(start + 1 + CRC_BYTES as usize) == Some(bytes.len()));
     let Some(len) = checked else {
-        // Its length is none: the careful way says what is wrong with it.
+        // The length is malformed: parsing the record says how.
         let record = ChunkRecord::parse(&Bytes::copy_from_slice(bytes), 0)?;
         let (needed, left) = (record.raw.len(), bytes.len());
         return Err(ChunkError::Truncated { what: "chunk record", offset: offset as usize, needed, left });

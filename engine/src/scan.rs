@@ -2,38 +2,33 @@
 //! their chunks as records in what was fetched.
 
 mod batch;
+mod input;
 mod records;
-mod source;
 mod symbols;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tithon_chunks::{ChunkMeta, TimeRange};
-use tithon_index::{IndexError, Postings, PostingsPlan, SeriesEntry, SeriesRef, SymbolRef};
+use tithon_index::{IndexError, SeriesEntry, SymbolRef};
 
-use crate::select::records::{Place, Records};
-use crate::select::{chunk_kind, entry_kind, entry_records, index_range};
-use crate::{BlockError, BlockFile, FileRange};
+use crate::entries::{ENTRIES_AT_ONCE, Entries, all_series};
+use crate::records::{Place, Records, chunk_kind};
+use crate::{BlockError, BlockFile};
 
 pub(crate) use self::batch::{Batch, ChunkSlice, Pair, Record};
+pub use self::input::InputBlock;
 pub(crate) use self::records::Pieces;
-pub use self::source::Source;
 pub(crate) use self::symbols::{SymbolMap, SymbolUnion};
 
 use self::batch::Columns;
 
-/// Entries decoded at once.
-const ENTRIES: usize = 4096;
-
 /// A source being read.
 pub(crate) struct Scan<'a> {
-    source: Source<'a>,
+    source: InputBlock<'a>,
     symbols: SymbolMap,
     range: TimeRange,
-    postings: Option<Postings>,
-    /// How many of the postings have been read.
-    asked: usize,
+    /// `None` before the list of all series has been read.
+    entries: Option<Entries>,
     /// Series whose entries have been read.
     pending: Columns,
     /// How many of them have been given out.
@@ -42,8 +37,8 @@ pub(crate) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// All series with samples inside `range`; `symbols` are the source's.
-    pub(crate) fn new(source: Source<'a>, symbols: SymbolMap, range: TimeRange) -> Scan<'a> {
-        Scan { source, symbols, range, postings: None, asked: 0, pending: Columns::default(), taken: 0 }
+    pub(crate) fn new(source: InputBlock<'a>, symbols: SymbolMap, range: TimeRange) -> Scan<'a> {
+        Scan { source, symbols, range, entries: None, pending: Columns::default(), taken: 0 }
     }
 
     /// The next series, deletions applied; `None` at the end.
@@ -62,56 +57,32 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn fetch(&mut self, ranges: &[FileRange]) -> Result<Vec<Bytes>, BlockError> {
-        if ranges.is_empty() { Ok(Vec::new()) } else { (self.source.fetch)(ranges) }
-    }
-
-    /// Fetches what the records need, a second time where lengths were underestimated.
-    fn fill(&mut self, records: &mut Records) -> Result<(), BlockError> {
-        let mut ranges = records.ranges();
-        while !ranges.is_empty() {
-            let fetched = self.fetch(&ranges)?;
-            ranges = records.accept(fetched)?;
-        }
-        Ok(())
-    }
-
-    fn read_postings(&mut self) -> Result<Postings, BlockError> {
-        let block = self.source.meta.ulid;
-        let plan = PostingsPlan::new(&self.source.header, &[], 0).map_err(BlockError::index(block))?;
-        let ranges: Vec<FileRange> = plan.ranges().iter().map(index_range).collect();
-        let fetched = self.fetch(&ranges)?;
-        plan.resolve(&fetched).map_err(BlockError::index(block))
-    }
-
     /// Reads entries into `pending`; whether there were any.
     fn read_entries(&mut self) -> Result<bool, BlockError> {
-        let postings = match self.postings.take() {
-            Some(postings) => postings,
-            None => self.read_postings()?,
+        let mut entries = match self.entries.take() {
+            Some(entries) => entries,
+            None => {
+                let mut entries = Entries::new(&self.source.meta, Arc::clone(&self.source.header));
+                entries.set_postings(all_series(&mut self.source)?);
+                entries
+            }
         };
-        let from = self.asked;
-        self.asked = postings.len().min(from + ENTRIES);
-        let ids: Vec<SeriesRef> = postings.iter().skip(from).take(self.asked - from).collect();
-        self.postings = Some(postings);
         self.taken = 0;
         self.pending.clear();
-        if ids.is_empty() {
-            return Ok(false);
+        let mut missing = entries.ask(ENTRIES_AT_ONCE);
+        while !missing.is_empty() {
+            let fetched = self.source.fetch(&missing)?;
+            missing = entries.accept(fetched)?;
         }
-        let meta = &self.source.meta;
-        let mut records = entry_records(meta.ulid, entry_kind(meta), &self.source.header, &ids);
-        self.fill(&mut records)?;
-        self.decode_entries(&ids, &records)?;
-        Ok(true)
+        self.decode_entries(&entries)?;
+        Ok(!self.entries.insert(entries).batch().is_empty())
     }
 
-    fn decode_entries(&mut self, ids: &[SeriesRef], records: &Records) -> Result<(), BlockError> {
+    fn decode_entries(&mut self, entries: &Entries) -> Result<(), BlockError> {
         let block = self.source.meta.ulid;
         let mut entry = SeriesEntry::default();
-        for (i, id) in ids.iter().enumerate() {
-            let offset = self.source.header.series_offset(*id);
-            entry.decode(records.bytes(i)?, offset, self.range).map_err(BlockError::index(block))?;
+        for (i, id) in entries.batch().iter().enumerate() {
+            entries.decode(i, self.range, &mut entry)?;
             let deleted = self.source.tombstones.of(u64::from(id.0));
             if !deleted.is_empty() {
                 entry.chunks.retain(|c| !deleted.iter().any(|d| d.covers(c.range())));
@@ -169,7 +140,11 @@ impl<'a> Scan<'a> {
         };
         let places = columns.chunks().iter().map(place).collect();
         let mut records = Records::new(block, chunk_kind(&self.source.meta), places);
-        self.fill(&mut records)?;
+        let mut missing = records.ranges();
+        while !missing.is_empty() {
+            let fetched = self.source.fetch(&missing)?;
+            missing = records.accept(fetched)?;
+        }
         let found = (0..columns.chunks().len())
             .map(|i| records.find(i).map(|(slot, range)| Record::new(slot, range)))
             .collect::<Result<Vec<_>, _>>()?;

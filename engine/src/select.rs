@@ -5,7 +5,6 @@
 //! postings, series entries, chunks, the last two once a batch.
 
 mod labels;
-pub(crate) mod records;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,10 +13,11 @@ use bytes::Bytes;
 use rayon::prelude::*;
 use tithon_chunks::{ChunkMeta, EncodedChunk, TimeRange};
 use tithon_index::{
-    IndexHeader, Labels, Matcher, Planning, Postings, PostingsPlan, SeriesDecoder, SeriesEntry, SeriesRef,
+    IndexHeader, Labels, Matcher, Planning, PostingsPlan, SeriesDecoder, SeriesEntry, SeriesRef,
 };
 
-use self::records::{Kind, Place, Records};
+use crate::entries::{ENTRIES_AT_ONCE, Entries, index_range};
+use crate::records::{Kind, Place, Records, chunk_kind};
 use crate::{
     BlockError, BlockFile, BlockId, BlockMeta, FileRange, SelectedSeries, SeriesBatch, Tombstones, record,
     trim,
@@ -56,8 +56,6 @@ pub enum Step {
     Done,
 }
 
-/// Series entries decoded at once.
-const BATCH_SERIES: usize = 4096;
 /// Chunks fetched at once, unless one series alone has more.
 const BATCH_CHUNKS: usize = 16_384;
 /// The least that [`Select::in_smaller_batches`] leaves of both.
@@ -67,9 +65,6 @@ const BATCH_CHUNKS_MIN: usize = 1024;
 const DECODED_TOGETHER: usize = 256;
 /// Series whose chunks one thread cuts at least.
 const CUT_TOGETHER: usize = 64;
-/// Bytes that Thanos assumes of an entry and of a chunk where meta.json does not tell.
-const SERIES_BYTES: u64 = 65_536;
-const CHUNK_BYTES: u64 = 16_000;
 
 /// A selection from one block.
 pub struct Select {
@@ -77,15 +72,12 @@ pub struct Select {
     header: Arc<IndexHeader>,
     tombstones: Arc<Tombstones>,
     request: SelectRequest,
-    entries: Kind,
+    entries: Entries,
     chunks: Kind,
-    postings: Postings,
-    /// How many of the postings have been asked for.
-    asked: usize,
     /// Series whose chunks are yet to be fetched.
     pending: VecDeque<Pending>,
     yielded: usize,
-    /// What is wrong with the series behind the pending ones: told when they have been yielded and more are wanted.
+    /// The fault of the series behind the pending ones; returned when these have been yielded and more are wanted.
     fault: Option<BlockError>,
     batch_series: usize,
     batch_chunks: usize,
@@ -101,14 +93,11 @@ struct Pending {
     chunks: Vec<ChunkMeta>,
 }
 
-/// What the next step is handed.
+/// What the selection is waiting for.
 enum Phase {
     Plan(Planning),
     Postings(PostingsPlan),
-    Entries {
-        ids: Vec<SeriesRef>,
-        records: Records,
-    },
+    Entries,
     Chunks {
         series: Vec<Pending>,
         records: Records,
@@ -128,17 +117,15 @@ impl Select {
     ) -> Select {
         Select {
             block: meta.ulid,
-            entries: entry_kind(meta),
+            entries: Entries::new(meta, Arc::clone(&header)),
             chunks: chunk_kind(meta),
             header,
             tombstones,
             request,
-            postings: Postings::default(),
-            asked: 0,
             pending: VecDeque::new(),
             yielded: 0,
             fault: None,
-            batch_series: BATCH_SERIES,
+            batch_series: ENTRIES_AT_ONCE,
             batch_chunks: BATCH_CHUNKS,
             last_batch: 0,
             phase: Phase::Plan(Planning::default()),
@@ -148,12 +135,12 @@ impl Select {
     /// The same selection in batches of 1 / `parts` of the usual size, for a caller that keeps batches of so many
     /// selections at once.
     pub fn in_smaller_batches(mut self, parts: usize) -> Select {
-        self.batch_series = (BATCH_SERIES / parts.max(1)).max(BATCH_SERIES_MIN);
+        self.batch_series = (ENTRIES_AT_ONCE / parts.max(1)).max(BATCH_SERIES_MIN);
         self.batch_chunks = (BATCH_CHUNKS / parts.max(1)).max(BATCH_CHUNKS_MIN);
         self
     }
 
-    /// Goes on. `fetched` are the bytes of the ranges that the last step asked for; a range that reaches behind the
+    /// Advances the selection. `fetched` are the bytes of the ranges that the last step asked for; a range that reaches behind the
     /// end of its file is answered with what there is. A step that asks for no range is a pause in long work. After an
     /// error the selection is over; the series before the one at fault have been yielded.
     pub fn step(&mut self, fetched: Vec<Bytes>) -> Result<Step, BlockError> {
@@ -170,16 +157,16 @@ impl Select {
                 Phase::Plan(planning) => self.plan(planning)?,
                 Phase::Postings(plan) => {
                     let given = std::mem::take(&mut fetched);
-                    self.postings = plan.resolve(&given).map_err(BlockError::index(self.block))?;
+                    self.entries.set_postings(plan.resolve(&given).map_err(BlockError::index(self.block))?);
                     None
                 }
-                Phase::Entries { ids, mut records } => {
-                    let missing = records.accept(std::mem::take(&mut fetched))?;
+                Phase::Entries => {
+                    let missing = self.entries.accept(std::mem::take(&mut fetched))?;
                     if missing.is_empty() {
-                        self.decode_entries(&ids, &records);
+                        self.decode_entries();
                         None
                     } else {
-                        self.phase = Phase::Entries { ids, records };
+                        self.phase = Phase::Entries;
                         Some(Step::Fetch(missing))
                     }
                 }
@@ -210,7 +197,7 @@ impl Select {
             self.phase = Phase::Plan(planning);
             return Ok(Some(Step::Fetch(Vec::new())));
         }
-        let plan = planning.finish(&self.header, &self.request.matchers, 0, 0);
+        let plan = planning.finish(&self.header, 0);
         let plan = plan.map_err(BlockError::index(self.block))?;
         let ranges: Vec<FileRange> = plan.ranges().iter().map(index_range).collect();
         self.phase = Phase::Postings(plan);
@@ -229,19 +216,15 @@ impl Select {
         {
             return Err(fault);
         }
-        if left == 0 || (self.pending.is_empty() && self.asked == self.postings.len()) {
+        if left == 0 || (self.pending.is_empty() && self.entries.is_exhausted()) {
             self.phase = Phase::Done;
             return Ok(None);
         }
         if self.pending.is_empty() {
-            let from = self.asked;
             // Under a limit no more series than are wanted, and more only where these have no chunk in the range.
             self.last_batch = left.max(self.last_batch.saturating_mul(2)).min(self.batch_series);
-            self.asked = self.postings.len().min(from + self.last_batch);
-            let ids: Vec<SeriesRef> = self.postings.iter().skip(from).take(self.asked - from).collect();
-            let records = entry_records(self.block, self.entries, &self.header, &ids);
-            let ranges = records.ranges();
-            self.phase = Phase::Entries { ids, records };
+            let ranges = self.entries.ask(self.last_batch);
+            self.phase = Phase::Entries;
             return Ok(Some(Step::Fetch(ranges)));
         }
         let series = self.take_pending(left);
@@ -275,10 +258,10 @@ impl Select {
 
     /// Queues the series that have a chunk in range which is not wholly deleted, decoded on as many threads as the pool
     /// has.
-    fn decode_entries(&mut self, ids: &[SeriesRef], records: &Records) {
-        let parts = ids.par_chunks(DECODED_TOGETHER).enumerate();
+    fn decode_entries(&mut self) {
+        let parts = self.entries.batch().par_chunks(DECODED_TOGETHER).enumerate();
         let decoded: Vec<(Vec<Pending>, Option<BlockError>)> =
-            parts.map(|(part, ids)| self.entries(ids, part * DECODED_TOGETHER, records)).collect();
+            parts.map(|(part, ids)| self.decode_part(part * DECODED_TOGETHER, ids)).collect();
         for (pending, fault) in decoded {
             self.pending.extend(pending);
             if fault.is_some() {
@@ -291,23 +274,17 @@ impl Select {
     /// Asks for no more series than are pending: the one behind them is at fault.
     fn end_at(&mut self, fault: Option<BlockError>) {
         self.fault = fault;
-        self.asked = self.postings.len();
+        self.entries.stop();
     }
 
-    /// The series of some ids, the first one's entry being record `first`, up to one whose entry is damaged.
-    fn entries(
-        &self,
-        ids: &[SeriesRef],
-        first: usize,
-        records: &Records,
-    ) -> (Vec<Pending>, Option<BlockError>) {
+    /// Decodes the entries of `ids`, the first of which is series `first` of the batch, up to one that is damaged.
+    fn decode_part(&self, first: usize, ids: &[SeriesRef]) -> (Vec<Pending>, Option<BlockError>) {
         let mut decoder = SeriesDecoder::new(&self.header);
         let mut entry = SeriesEntry::default();
         let mut pending = Vec::with_capacity(ids.len());
         for (i, id) in ids.iter().enumerate() {
-            let read =
-                records.bytes(first + i).and_then(|bytes| self.entry(*id, bytes, &mut decoder, &mut entry));
-            match read {
+            let decoded = self.entries.decode(first + i, self.request.range, &mut entry);
+            match decoded.and_then(|()| self.pending(*id, &mut decoder, &mut entry)) {
                 Ok(series) => pending.extend(series),
                 Err(fault) => return (pending, Some(fault)),
             }
@@ -315,17 +292,13 @@ impl Select {
         (pending, None)
     }
 
-    /// The series of one entry; `None` when it has no chunk in range that is not wholly deleted.
-    fn entry(
+    /// The series of an entry; `None` when it has no chunk in range that is not wholly deleted.
+    fn pending(
         &self,
         id: SeriesRef,
-        bytes: &[u8],
         decoder: &mut SeriesDecoder<'_>,
         entry: &mut SeriesEntry,
     ) -> Result<Option<Pending>, BlockError> {
-        entry
-            .decode(bytes, self.header.series_offset(id), self.request.range)
-            .map_err(BlockError::index(self.block))?;
         let deleted = self.tombstones.of(u64::from(id.0));
         if !deleted.is_empty() {
             entry.chunks.retain(|c| !deleted.iter().any(|d| d.covers(c.range())));
@@ -348,7 +321,7 @@ impl Select {
             (pending, at)
         };
         let series: Vec<(Pending, usize)> = series.into_iter().map(with_first).collect();
-        // Of several damaged chunks the first one is told of, whatever thread met it.
+        // Of several damaged chunks the first in label order is reported, whichever thread met it.
         let cut: Vec<Result<Option<SelectedSeries>, BlockError>> = series
             .into_par_iter()
             .with_min_len(CUT_TOGETHER)
@@ -417,35 +390,4 @@ impl Select {
         self.yielded += series.len();
         Step::Batch(SeriesBatch { series })
     }
-}
-
-pub(crate) fn index_range(range: &std::ops::Range<u64>) -> FileRange {
-    FileRange { file: BlockFile::Index, start: range.start, len: range.end.saturating_sub(range.start) }
-}
-
-pub(crate) fn entry_records(block: BlockId, kind: Kind, header: &IndexHeader, ids: &[SeriesRef]) -> Records {
-    let place = |id: &SeriesRef| Place { file: BlockFile::Index, offset: header.series_offset(*id) };
-    Records::new(block, kind, ids.iter().map(place).collect())
-}
-
-pub(crate) fn entry_kind(meta: &BlockMeta) -> Kind {
-    let told = meta.thanos.as_ref().map_or(0, |t| t.index_stats.series_max_size);
-    Kind {
-        what: "series entry",
-        estimate: estimate(told, SERIES_BYTES),
-        size: |bytes| match SeriesEntry::size_hint(bytes) {
-            Ok(size) => size.map(|n| n as u64),
-            // A length that is none: decoding says what is wrong with it.
-            Err(_) => Some(bytes.len() as u64),
-        },
-    }
-}
-
-pub(crate) fn chunk_kind(meta: &BlockMeta) -> Kind {
-    let told = meta.thanos.as_ref().map_or(0, |t| t.index_stats.chunk_max_size);
-    Kind { what: "chunk", estimate: estimate(told, CHUNK_BYTES), size: record::size }
-}
-
-fn estimate(told: i64, assumed: u64) -> u64 {
-    u64::try_from(told).ok().filter(|n| *n > 0).map_or(assumed, |n| n.min(assumed))
 }

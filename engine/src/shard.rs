@@ -18,6 +18,13 @@ pub struct SeriesShard {
 }
 
 impl SeriesShard {
+    /// The part that numbers from outside name; `None`, which is all series, where there is less than one part. A negative
+    /// index is as big as upstream's cast makes it, and belongs to no part.
+    pub fn from_signed(index: i64, total: i64, by: bool, labels: Vec<String>) -> Option<SeriesShard> {
+        let total = u64::try_from(total).ok().filter(|total| *total > 0)?;
+        Some(SeriesShard { index: index.cast_unsigned(), total, by, labels })
+    }
+
     /// By XXH64 over names and values, each followed by 0xff, of the labels that count. `buffer` is scratch space.
     pub fn holds(&self, labels: &Labels, buffer: &mut Vec<u8>) -> bool {
         buffer.clear();

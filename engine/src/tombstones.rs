@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use tithon_chunks::{ErrorKind, TimeRange, Timestamp};
+use tithon_chunks::{ErrorKind, Reader, TimeRange, Timestamp, put_uvarint, put_varint};
 
 /// The deletions of one block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,11 +76,13 @@ impl Tombstones {
             return Err(TombstonesError::Checksum { got, expected });
         }
         let mut tombstones = Tombstones::default();
-        let mut left = entries;
-        while !left.is_empty() {
-            let offset = HEADER_BYTES + entries.len() - left.len();
-            let entry = (|| Some((uvarint(&mut left)?, varint(&mut left)?, varint(&mut left)?)))();
-            let (series, min, max) = entry.ok_or(TombstonesError::Number { offset })?;
+        let mut reader = Reader::new(entries);
+        while !reader.is_empty() {
+            let offset = HEADER_BYTES + reader.offset();
+            let malformed = |_| TombstonesError::Number { offset };
+            let series = reader.uvarint("series reference").map_err(malformed)?;
+            let min = reader.varint("first time").map_err(malformed)?;
+            let max = reader.varint("last time").map_err(malformed)?;
             tombstones.add(series, TimeRange::new(min, max));
         }
         Ok(tombstones)
@@ -93,9 +95,9 @@ impl Tombstones {
         out.push(1);
         for (series, intervals) in &self.series {
             for interval in intervals {
-                push_uvarint(&mut out, *series);
-                push_varint(&mut out, interval.min.0);
-                push_varint(&mut out, interval.max.0);
+                put_uvarint(*series, &mut out);
+                put_varint(interval.min.0, &mut out);
+                put_varint(interval.max.0, &mut out);
             }
         }
         let crc = crc32c::crc32c(&out[HEADER_BYTES..]);
@@ -138,39 +140,6 @@ impl Tombstones {
     pub fn is_empty(&self) -> bool {
         self.series.is_empty()
     }
-}
-
-fn uvarint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        if shift == 63 && byte > 1 {
-            return None;
-        }
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<i64> {
-    let zigzag = uvarint(bytes)?;
-    Some((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
-}
-
-fn push_uvarint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn push_varint(out: &mut Vec<u8>, value: i64) {
-    push_uvarint(out, (value << 1 ^ value >> 63) as u64);
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Whether a block is what its meta.json and index promise. Thanos `pkg/block/index.go`.
 
+mod index;
 mod segments;
 
 use std::fmt::{self, Display};
@@ -7,11 +8,15 @@ use std::path::{Component, Path};
 
 use serde::Serialize;
 use tithon_chunks::{
-    Aggregate, AggregateChunk, ChunkError, ChunkMeta, EncodedChunk, Encoding, Sample, TimeRange, decode_exact,
+    Aggregate, AggregateChunk, ChunkError, ChunkMeta, EncodedChunk, Encoding, Sample, decode_exact,
 };
-use tithon_index::{PostingsPlan, SeriesDecoder, SeriesEntry, audit};
+use tithon_index::{IndexHealth, Labels, SeriesDecoder, SeriesEntry, audit};
+
+pub use self::index::index_health;
 
 use self::segments::Coverage;
+use crate::entries::walk;
+use crate::scan::InputBlock;
 use crate::{Block, BlockError, BlockFile, BlockStats, FileRange, record};
 
 /// What a walk over a whole block found; serialises to one JSON object.
@@ -103,13 +108,13 @@ pub fn verify(block: &Block) -> Health {
     }
     let (mut stats, mut coverage) = (BlockStats::default(), Coverage::new(block.segments()));
     health.walk(block, &mut stats, &mut coverage);
-    // What could not be read is missing from the counts, and would be told once more.
+    // Damage that was reported already would show in the counts as well.
     if health.damaged == 0 {
         coverage.gaps().iter().for_each(|gap| health.add_damage(gap));
         health.compare_counts(block, stats);
     }
     health.compare_files(block);
-    // What a truncated file no longer has was read as zeros.
+    // The missing part of a truncated file was read as zeros.
     if let Err(error) = block.check() {
         health.add_damage(error);
     }
@@ -117,59 +122,54 @@ pub fn verify(block: &Block) -> Health {
 }
 
 impl Health {
-    /// Walks all series. That their list or an entry is damaged has been reported with the index.
+    /// Walks all series. Damage of their list or of an entry has been reported with the index.
     fn walk(&mut self, block: &Block, stats: &mut BlockStats, coverage: &mut Coverage) {
-        let Some(postings) = postings(block) else { return };
         let mut decoder = SeriesDecoder::new(block.header());
-        let (mut entry, mut samples) = (SeriesEntry::default(), Vec::new());
-        let mut last_labels = None;
+        let (mut counts, mut samples, mut last_labels) = (IndexHealth::default(), Vec::new(), None);
         let (min, max) = (block.meta().min_time, block.meta().max_time);
-        for id in postings.iter() {
-            let offset = block.header().series_offset(id);
-            let bytes =
-                usize::try_from(offset).ok().and_then(|at| block.index().get(at..)).unwrap_or_default();
-            if entry.decode(bytes, offset, TimeRange::ALL).is_err() {
-                continue;
-            }
-            let labels = match decoder.labels(&entry) {
+        let walked = walk(InputBlock::from(block), |id, entry| {
+            let Ok(entry) = entry else { return Ok::<_, BlockError>(()) };
+            let labels = match decoder.labels(entry) {
                 Ok(labels) => labels,
                 Err(error) => {
+                    let offset = block.header().series_offset(id);
                     self.add_damage(format_args!("index: series entry at offset {offset}: {error}"));
-                    continue;
+                    return Ok(());
                 }
             };
-            let names = decoder.pairs(&entry).unwrap_or_default();
+            let names = decoder.pairs(entry).unwrap_or_default();
             self.labels_out_of_order += u64::from(!names.is_sorted_by(|a, b| a.0 < b.0));
             self.empty_series += u64::from(names.is_empty() || entry.chunks.is_empty());
             self.series_out_of_order += u64::from(last_labels.as_ref().is_some_and(|last| *last >= labels));
             self.series += 1;
-            stats.num_series += 1;
-            self.count_places(&entry.chunks, min, max);
-            for meta in &entry.chunks {
-                stats.num_chunks += 1;
-                if let Err(error) = self.read_chunk(block, meta, &mut samples, stats, coverage) {
-                    self.add_damage(format_args!("series {labels}: {error}"));
-                }
-            }
+            counts.count_chunks(&entry.chunks, min, max);
+            self.read_chunks(block, &labels, entry, &mut samples, stats, coverage);
             last_labels = Some(labels);
-        }
+            Ok(())
+        });
+        drop(walked);
+        stats.num_series = self.series;
+        self.chunks = counts.chunks;
+        self.outside_chunks = counts.outside_chunks;
+        self.completely_outside_chunks = counts.complete_outside_chunks;
+        self.issue_347_outside_chunks = counts.issue_347_outside_chunks;
+        self.duplicated_chunks = counts.duplicated_chunks;
+        self.chunks_out_of_order = counts.out_of_order_chunks;
     }
 
-    fn count_places(&mut self, chunks: &[ChunkMeta], min: i64, max: i64) {
-        self.chunks += chunks.len() as u64;
-        for chunk in chunks {
-            let (from, to) = (chunk.min_time.0, chunk.max_time.0);
-            if from < min || to > max {
-                self.outside_chunks += 1;
-                self.completely_outside_chunks += u64::from(from > max || to < min);
-                self.issue_347_outside_chunks += u64::from(from == max);
-            }
-        }
-        for pair in chunks.windows(2) {
-            if pair[0].range() == pair[1].range() {
-                self.duplicated_chunks += 1;
-            } else if pair[1].min_time <= pair[0].max_time {
-                self.chunks_out_of_order += 1;
+    fn read_chunks(
+        &mut self,
+        block: &Block,
+        labels: &Labels,
+        entry: &SeriesEntry,
+        samples: &mut Vec<Sample>,
+        stats: &mut BlockStats,
+        coverage: &mut Coverage,
+    ) {
+        for meta in &entry.chunks {
+            stats.num_chunks += 1;
+            if let Err(error) = self.read_chunk(block, meta, samples, stats, coverage) {
+                self.add_damage(format_args!("series {labels}: {error}"));
             }
         }
     }
@@ -202,7 +202,7 @@ impl Health {
         Ok(())
     }
 
-    /// Compares the counts of meta.json; one that tells no counts at all is left alone.
+    /// Compares the counts of meta.json, unless it has none at all.
     fn compare_counts(&mut self, block: &Block, found: BlockStats) {
         let told = block.meta().stats;
         if (told.num_series, told.num_chunks, told.num_samples) == (0, 0, 0) {
@@ -234,18 +234,6 @@ impl Health {
             }
         }
     }
-}
-
-/// All series; `None` where their list cannot be read.
-fn postings(block: &Block) -> Option<tithon_index::Postings> {
-    let plan = PostingsPlan::new(block.header(), &[], 0).ok()?;
-    let range = |r: &std::ops::Range<u64>| FileRange {
-        file: BlockFile::Index,
-        start: r.start,
-        len: r.end.saturating_sub(r.start),
-    };
-    let ranges: Vec<FileRange> = plan.ranges().iter().map(range).collect();
-    plan.resolve(&block.read(&ranges).ok()?).ok()
 }
 
 /// Decodes each of the sub-chunks.
@@ -346,31 +334,5 @@ mod tests {
             *bytes = serde_json::to_vec(&meta).unwrap();
         });
         assert_eq!(damage.len(), 3, "{damage:?}");
-    }
-
-    #[test]
-    fn places_are_counted() {
-        let chunk = |min: i64, max: i64| ChunkMeta {
-            min_time: tithon_chunks::Timestamp(min),
-            max_time: tithon_chunks::Timestamp(max),
-            chunk_ref: tithon_chunks::ChunkRef(0),
-        };
-        let mut health = Health::default();
-        let chunks = [
-            chunk(-5, -1),
-            chunk(-1, 5),
-            chunk(3, 9),
-            chunk(3, 9),
-            chunk(10, 10),
-            chunk(10, 12),
-            chunk(20, 30),
-        ];
-        health.count_places(&chunks, 0, 10);
-        assert_eq!(health.outside_chunks, 4);
-        assert_eq!(health.completely_outside_chunks, 2);
-        assert_eq!(health.issue_347_outside_chunks, 1);
-        assert_eq!(health.duplicated_chunks, 1);
-        assert_eq!(health.chunks_out_of_order, 3);
-        assert!(!health.is_sound());
     }
 }

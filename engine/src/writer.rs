@@ -33,12 +33,42 @@ pub struct MetaParts {
     pub thanos: Option<ThanosMeta>,
 }
 
-/// A block directory under construction. Dropped before [`BlockWriter::finish`], it leaves nothing behind.
+/// Writes one block into a directory. Dropped before [`BlockWriter::finish`], it leaves nothing behind.
 #[derive(Debug)]
 pub struct BlockWriter {
+    dir: BlockDir,
+    content: Content,
+}
+
+/// The directory of a block under construction. It has no name that readers know until it is published.
+#[derive(Debug)]
+pub(crate) struct BlockDir {
     dir: Unpublished,
     files: Directory,
-    content: Content,
+}
+
+impl BlockDir {
+    pub(crate) fn create(parent: &Path, id: BlockId) -> Result<BlockDir, BlockError> {
+        let dir = Unpublished::create(parent, id)?;
+        let files = Directory(dir.dir().to_owned());
+        Ok(BlockDir { dir, files })
+    }
+
+    pub(crate) fn files(&mut self) -> &mut dyn BlockFiles {
+        &mut self.files
+    }
+
+    /// Writes meta.json, and a tombstones file where meta.json has no `thanos` section; makes everything durable and
+    /// gives the directory its name.
+    pub(crate) fn publish(self, meta: &BlockMeta) -> Result<(), BlockError> {
+        self.files.sync()?;
+        if meta.thanos.is_none() {
+            write_atomically(&self.dir.dir().join("tombstones"), &Tombstones::default().to_bytes())?;
+        }
+        write_atomically(&self.dir.dir().join("meta.json"), &meta.to_json())?;
+        self.dir.publish()?;
+        Ok(())
+    }
 }
 
 /// Chunks and index under construction, wherever the files are.
@@ -54,10 +84,9 @@ pub(crate) struct Content {
 impl BlockWriter {
     /// A writer that learns its strings from the series: index entries wait in a scratch file until the end.
     pub fn create(parent: &Path, id: BlockId) -> Result<BlockWriter, BlockError> {
-        let dir = Unpublished::create(parent, id)?;
-        let index = IndexFile::spooled(dir.dir(), id)?;
-        let files = Directory(dir.dir().to_owned());
-        Ok(BlockWriter { dir, files, content: Content::with_index(id, index) })
+        let dir = BlockDir::create(parent, id)?;
+        let index = IndexFile::spooled(dir.dir.dir(), id)?;
+        Ok(BlockWriter { dir, content: Content::with_index(id, index) })
     }
 
     /// A writer that is told all strings, ascending, before the first series; they need not all be used.
@@ -66,10 +95,9 @@ impl BlockWriter {
         id: BlockId,
         symbols: impl IntoIterator<Item = &'s [u8]>,
     ) -> Result<BlockWriter, BlockError> {
-        let dir = Unpublished::create(parent, id)?;
-        let mut files = Directory(dir.dir().to_owned());
-        let content = Content::new(&mut files, id, symbols)?;
-        Ok(BlockWriter { dir, files, content })
+        let mut dir = BlockDir::create(parent, id)?;
+        let content = Content::new(dir.files(), id, symbols)?;
+        Ok(BlockWriter { dir, content })
     }
 
     /// Cuts segments at this many bytes instead of 512 MiB; for what comes after.
@@ -82,12 +110,12 @@ impl BlockWriter {
     /// Adds a series behind all before it in label order; its chunks ascend and do not overlap. A series without
     /// chunks is left out.
     pub fn add_series(&mut self, labels: &Labels, chunks: &[EncodedChunk]) -> Result<(), BlockError> {
-        self.content.add_series(&mut self.files, labels, chunks)
+        self.content.add_series(self.dir.files(), labels, chunks)
     }
 
     /// Lets `write` add to the content.
     pub(crate) fn write<T>(&mut self, write: impl FnOnce(&mut Content, &mut dyn BlockFiles) -> T) -> T {
-        write(&mut self.content, &mut self.files)
+        write(&mut self.content, self.dir.files())
     }
 
     /// What has been written so far.
@@ -113,13 +141,8 @@ impl BlockWriter {
     }
 
     fn publish(mut self, meta: BlockMeta) -> Result<Option<BlockMeta>, BlockError> {
-        let Some(meta) = self.content.finish(&mut self.files, meta)? else { return Ok(None) };
-        self.files.sync()?;
-        if meta.thanos.is_none() {
-            write_atomically(&self.dir.dir().join("tombstones"), &Tombstones::default().to_bytes())?;
-        }
-        write_atomically(&self.dir.dir().join("meta.json"), &meta.to_json())?;
-        self.dir.publish()?;
+        let Some(meta) = self.content.finish(self.dir.files(), meta)? else { return Ok(None) };
+        self.dir.publish(&meta)?;
         Ok(Some(meta))
     }
 }
@@ -221,19 +244,16 @@ impl Content {
 impl BlockStats {
     /// Adds what a chunk's header says of its samples; an unknown encoding is an error.
     pub(crate) fn count(&mut self, encoding: Encoding, data: &[u8]) -> Result<(), ChunkError> {
-        let count = match encoding {
-            Encoding::Aggregate => {
-                let chunk = AggregateChunk::parse(data)?;
-                let parts = Aggregate::ALL.into_iter().filter_map(|aggregate| chunk.get(aggregate));
-                for (encoding, _) in parts {
-                    if matches!(encoding, Encoding::Aggregate | Encoding::Unknown(_)) {
-                        return Err(ChunkError::UnsupportedEncoding(encoding));
-                    }
+        if encoding == Encoding::Aggregate {
+            let chunk = AggregateChunk::parse(data)?;
+            let parts = Aggregate::ALL.into_iter().filter_map(|aggregate| chunk.get(aggregate));
+            for (encoding, _) in parts {
+                if matches!(encoding, Encoding::Aggregate | Encoding::Unknown(_)) {
+                    return Err(ChunkError::UnsupportedEncoding(encoding));
                 }
-                chunk.sample_count()?
             }
-            encoding => sample_count(encoding, data)?,
-        } as u64;
+        }
+        let count = sample_count(encoding, data)? as u64;
         self.num_samples += count;
         if encoding.is_float() {
             self.num_float_samples += count;

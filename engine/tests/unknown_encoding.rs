@@ -17,7 +17,7 @@ fn open(block: &str) -> Block {
 fn nothing_is_made_of_its_block() {
     let (dir, id) = (tempfile::tempdir().unwrap(), BlockId::from_parts(1, 1));
     let blocks = [open("01HWRY2K800000000000000034"), open(BAD)];
-    let merged = compact(&blocks, dir.path(), id, None, CompactOptions::default()).unwrap_err();
+    let merged = compact(&blocks, dir.path(), &[id], None, CompactOptions::default()).unwrap_err();
     let target = Target { resolution: Resolution::FiveMinutes, id };
     let downsampled = downsample(&blocks[1], dir.path(), &[target]).unwrap_err();
     for error in [merged, downsampled] {

@@ -2,9 +2,9 @@
 //!
 //! Source: thanos `pkg/block/index.go`, which decides on these counts what may be compacted.
 
-use tithon_chunks::{ChunkMeta, TimeRange};
+use tithon_chunks::ChunkMeta;
 
-use crate::{IndexError, IndexReader, SeriesDecoder, SeriesEntry};
+use crate::{IndexError, LabelPair};
 
 /// Counts of an index's series, its faults, and estimates of sizes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,43 +35,68 @@ pub struct IndexHealth {
     pub chunk_max_size: Option<u64>,
 }
 
-impl IndexHealth {
-    /// Walks all series of an index. `min_time` and `max_time` are those of the block's meta.json, in milliseconds.
-    ///
-    /// Fails at once on an empty label set, on series that do not ascend, on a series without chunks.
-    pub fn check(index: &IndexReader, min_time: i64, max_time: i64) -> Result<IndexHealth, IndexError> {
-        let mut health = IndexHealth::default();
-        let (mut entry, mut decoder) = (SeriesEntry::default(), SeriesDecoder::new(index.header()));
-        let mut last = None;
-        let mut last_offset = None;
-        for series in index.postings(&[], 0)?.iter() {
-            index.series(series, TimeRange::ALL, &mut entry)?;
-            let offset = index.header().series_offset(series);
-            let invalid = |what, found, expected| IndexError::Invalid { what, offset, found, expected };
-            let labels: Vec<_> = decoder.pairs(&entry)?.to_vec();
-            if labels.is_empty() {
-                return Err(invalid("label count", 0, "at least one label"));
-            }
-            if last.as_ref().is_some_and(|last| *last >= labels) {
-                return Err(invalid("order of series", health.series, "label sets that ascend"));
-            }
-            if entry.chunks.is_empty() {
-                return Err(invalid("chunk count", 0, "at least one chunk"));
-            }
-            health.series += 1;
-            health.out_of_order_labels += u64::from(!labels.is_sorted_by(|a, b| a.0 < b.0));
-            health.count_chunks(&entry.chunks, min_time, max_time);
-            if let Some(last_offset) = last_offset
-                && index.header().version() > 1
-            {
-                health.series_max_size = health.series_max_size.max(Some(offset - last_offset));
-            }
-            (last, last_offset) = (Some(labels), Some(offset));
-        }
-        Ok(health)
+/// Counts the series of an index, handed over one after the other in the order of the index.
+#[derive(Debug)]
+pub struct HealthCheck<'h> {
+    health: IndexHealth,
+    range: (i64, i64),
+    version: u8,
+    /// Labels of the series before, and where its entry begins.
+    last: Option<(Vec<LabelPair<'h>>, u64)>,
+}
+
+impl<'h> HealthCheck<'h> {
+    /// A check of an index of this version. `min_time` and `max_time` are those of the block's meta.json, in
+    /// milliseconds.
+    pub fn new(version: u8, min_time: i64, max_time: i64) -> HealthCheck<'h> {
+        HealthCheck { health: IndexHealth::default(), range: (min_time, max_time), version, last: None }
     }
 
-    /// Adds the chunks of one series, for whoever walks an index that is not at hand as a whole.
+    /// Counts the series whose entry begins at `offset` of the index.
+    ///
+    /// Fails on an empty label set, on labels that do not come after those of the series before, and on a series
+    /// without chunks: such an index cannot be walked any further by upstream.
+    pub fn add(
+        &mut self,
+        offset: u64,
+        labels: &[LabelPair<'h>],
+        chunks: &[ChunkMeta],
+    ) -> Result<(), IndexError> {
+        let invalid = |what, found, expected| IndexError::Invalid { what, offset, found, expected };
+        if labels.is_empty() {
+            return Err(invalid("label count", 0, "at least one label"));
+        }
+        let (mut last_labels, last_offset) = match self.last.take() {
+            Some((labels, offset)) => (labels, Some(offset)),
+            None => (Vec::new(), None),
+        };
+        if last_offset.is_some() && last_labels.as_slice() >= labels {
+            return Err(invalid("order of series", self.health.series, "label sets that ascend"));
+        }
+        if chunks.is_empty() {
+            return Err(invalid("chunk count", 0, "at least one chunk"));
+        }
+        self.health.series += 1;
+        self.health.out_of_order_labels += u64::from(!labels.is_sorted_by(|a, b| a.0 < b.0));
+        self.health.count_chunks(chunks, self.range.0, self.range.1);
+        if let Some(last_offset) = last_offset.filter(|_| self.version > 1) {
+            let size = offset.saturating_sub(last_offset);
+            self.health.series_max_size = self.health.series_max_size.max(Some(size));
+        }
+        last_labels.clear();
+        last_labels.extend_from_slice(labels);
+        self.last = Some((last_labels, offset));
+        Ok(())
+    }
+
+    /// What was counted.
+    pub fn finish(self) -> IndexHealth {
+        self.health
+    }
+}
+
+impl IndexHealth {
+    /// Counts the chunks of one series; the times are those of the block's meta.json.
     pub fn count_chunks(&mut self, chunks: &[ChunkMeta], min_time: i64, max_time: i64) {
         self.chunks += chunks.len() as u64;
         let mut out_of_order = 0;

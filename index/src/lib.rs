@@ -34,7 +34,7 @@ pub use crate::audit::{IndexFault, audit};
 pub use crate::error::IndexError;
 pub use crate::filter::LabelFilter;
 pub use crate::header::{IndexHeader, write_thanos_header};
-pub use crate::health::IndexHealth;
+pub use crate::health::{HealthCheck, IndexHealth};
 pub use crate::labels::{Labels, LabelsBuilder, LabelsIter, METRIC_NAME, write_name, write_quoted};
 pub use crate::matcher::{MatchOp, Matcher, MatcherError, PATTERN_BYTES_MAX, PatternBudget, anchored_regex};
 pub use crate::offsets::{LabelValue, LabelValues};

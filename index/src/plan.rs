@@ -19,8 +19,6 @@ pub struct PostingsPlan {
     add: Vec<Lists>,
     /// And in none of these.
     remove: Vec<Lists>,
-    /// Matchers left to check on the labels of the series found.
-    residual: Vec<Matcher>,
     limit: usize,
     nothing: bool,
 }
@@ -28,9 +26,9 @@ pub struct PostingsPlan {
 /// A plan being made, some matchers at a time: a pattern that is asked of each value of a large label takes long.
 #[derive(Clone, Debug, Default)]
 pub struct Planning {
-    /// For each matcher looked at, its place among them and the lists it asks for.
-    add: Vec<(Lists, usize)>,
-    remove: Vec<(Lists, usize)>,
+    /// The lists that the matchers looked at ask for.
+    add: Vec<Lists>,
+    remove: Vec<Lists>,
     /// How many matchers have been looked at.
     looked: usize,
     nothing: bool,
@@ -49,8 +47,8 @@ impl Planning {
             match (is_remove, lists.is_empty()) {
                 (false, true) => self.nothing = true,
                 (true, false) if every => self.nothing = true,
-                (true, false) => self.remove.push((lists, self.looked)),
-                (false, false) if !every => self.add.push((lists, self.looked)),
+                (true, false) => self.remove.push(lists),
+                (false, false) if !every => self.add.push(lists),
                 _ => {}
             }
             self.looked += 1;
@@ -61,22 +59,10 @@ impl Planning {
         Ok(false)
     }
 
-    /// The plan, as [`PostingsPlan::lazy`] gives it.
-    pub fn finish(
-        self,
-        header: &IndexHeader,
-        matchers: &[Matcher],
-        limit: usize,
-        series_bytes: u64,
-    ) -> Result<PostingsPlan, IndexError> {
-        let mut plan = PostingsPlan {
-            ranges: vec![],
-            add: vec![],
-            remove: vec![],
-            residual: vec![],
-            limit,
-            nothing: self.nothing,
-        };
+    /// The plan; `limit` as in [`PostingsPlan::new`].
+    pub fn finish(self, header: &IndexHeader, limit: usize) -> Result<PostingsPlan, IndexError> {
+        let mut plan =
+            PostingsPlan { ranges: vec![], add: vec![], remove: vec![], limit, nothing: self.nothing };
         if plan.nothing {
             return Ok(plan);
         }
@@ -85,11 +71,12 @@ impl Planning {
             None => plan.nothing = true,
             _ => {}
         }
-        let sorted = |mut lists: Vec<(Lists, usize)>| {
-            lists.sort_by_key(|(lists, _)| lists.refs());
-            lists.into_iter().map(|(lists, i)| (lists, &matchers[i])).collect()
+        let sorted = |mut lists: Vec<Lists>| {
+            lists.sort_by_key(Lists::refs);
+            lists
         };
-        plan.choose(sorted(self.add), sorted(self.remove), series_bytes);
+        plan.add.extend(sorted(self.add));
+        plan.remove.extend(sorted(self.remove));
         plan.collect_ranges();
         Ok(plan)
     }
@@ -99,38 +86,9 @@ impl PostingsPlan {
     /// Plans for the series that satisfy all matchers, all series when there is no matcher; `limit` cuts the result
     /// (0: no limit), and what lies behind the last series wanted is not looked at.
     pub fn new(header: &IndexHeader, matchers: &[Matcher], limit: usize) -> Result<PostingsPlan, IndexError> {
-        PostingsPlan::lazy(header, matchers, limit, 0)
-    }
-
-    /// As [`PostingsPlan::new`], but leaves out lists that cost more to fetch than the series entries they save, each
-    /// taken as `series_bytes` long (0: leaves out none). The caller checks [`PostingsPlan::residual`] on the labels of
-    /// the series found, and applies the limit where there is any. Thanos `pkg/store/lazy_postings.go` does the like.
-    pub fn lazy(
-        header: &IndexHeader,
-        matchers: &[Matcher],
-        limit: usize,
-        series_bytes: u64,
-    ) -> Result<PostingsPlan, IndexError> {
         let mut planning = Planning::default();
         while planning.step(header, matchers)? {}
-        planning.finish(header, matchers, limit, series_bytes)
-    }
-
-    /// Takes lists while they are worth it; the fewest refs first.
-    fn choose(&mut self, add: Vec<(Lists, &Matcher)>, remove: Vec<(Lists, &Matcher)>, series_bytes: u64) {
-        let mut matched = self.add.first().map(Lists::refs);
-        let groups =
-            add.into_iter().map(|group| (group, true)).chain(remove.into_iter().map(|group| (group, false)));
-        for ((lists, matcher), is_add) in groups {
-            // Half of the series are expected to fall to each further matcher, as Thanos assumes.
-            let saved = matched.map(|matched| matched.min(lists.refs()).div_ceil(2) * series_bytes);
-            if series_bytes > 0 && saved.is_some_and(|saved| 4 * lists.refs() > saved) {
-                self.residual.push(matcher.clone());
-                continue;
-            }
-            matched = Some(matched.map_or(lists.refs(), |matched| matched.div_ceil(2)));
-            if is_add { self.add.push(lists) } else { self.remove.push(lists) }
-        }
+        planning.finish(header, limit)
     }
 
     /// Gives each distinct range a slot, in the order of the file.
@@ -151,18 +109,13 @@ impl PostingsPlan {
         &self.ranges
     }
 
-    /// Matchers that the lists do not decide: to be checked on the labels of each series found.
-    pub fn residual(&self) -> &[Matcher] {
-        &self.residual
-    }
-
-    /// The series that match, but for [`PostingsPlan::residual`], given the bytes of [`PostingsPlan::ranges`] in their order.
+    /// The series that match, given the bytes of [`PostingsPlan::ranges`] in their order.
     pub fn resolve(&self, fetched: &[Bytes]) -> Result<Postings, IndexError> {
         self.check_fetched(fetched)?;
         if self.nothing {
             return Ok(Postings::default());
         }
-        if self.limit > 0 && self.residual.is_empty() {
+        if self.limit > 0 {
             return first_series(&self.add, &self.remove, fetched, self.limit).map(Postings::from_sorted);
         }
         let Some((first, others)) = self.add.split_first() else { return Ok(Postings::default()) };

@@ -1,9 +1,9 @@
-//! Ranges that lie close together read as one.
+//! Merging of byte ranges that lie close together, so that one read fetches them.
 
 use std::ops::Range;
 
-/// Ascending ranges that cover all that are given, of which no two have less than `gap` bytes or just as many between
-/// them; empty ones are left out. Each range given lies inside the first one of the result that does not end before it.
+/// Merges ranges that overlap or are at most `gap` bytes apart; the result ascends. Empty ranges are left out. Each range
+/// given lies inside the first range of the result whose end is not before its own.
 pub fn coalesce(ranges: &[Range<u64>], gap: u64) -> Vec<Range<u64>> {
     let mut sorted: Vec<&Range<u64>> = ranges.iter().filter(|range| !range.is_empty()).collect();
     sorted.sort_unstable_by_key(|range| range.start);

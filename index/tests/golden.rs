@@ -8,8 +8,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tithon_chunks::TimeRange;
 use tithon_index::{
-    Cardinality, IndexHeader, IndexHealth, IndexReader, IndexWriter, LabelFilter, Labels, MatchOp, Matcher,
-    Postings, PostingsPlan, SeriesDecoder, SeriesEntry, Toc, write_thanos_header,
+    Cardinality, HealthCheck, IndexError, IndexHeader, IndexHealth, IndexReader, IndexWriter, LabelFilter,
+    Labels, MatchOp, Matcher, Postings, SeriesDecoder, SeriesEntry, Toc, write_thanos_header,
 };
 use tithon_testdata::{json_lines, shared};
 
@@ -158,36 +158,6 @@ fn matchers_select_what_upstream_selects() {
 }
 
 #[test]
-fn lazy_plans_find_the_same_series_once_the_rest_is_checked() {
-    let reader = IndexReader::open(read(shared("testdata/blocks/wide/index"))).unwrap();
-    let (mut entry, mut decoder) = (SeriesEntry::default(), SeriesDecoder::new(reader.header()));
-    let (mut lazy, mut fewer) = (0, 0);
-    for line in json_lines("testdata/blocks/wide.matchers.jsonl.zst").iter().step_by(3) {
-        let matchers: Vec<Matcher> = line["matchers"].as_array().unwrap().iter().map(matcher).collect();
-        let exact = PostingsPlan::new(reader.header(), &matchers, 0).unwrap();
-        let plan = PostingsPlan::lazy(reader.header(), &matchers, 0, 8).unwrap();
-        let fetched = |plan: &PostingsPlan| -> Vec<Bytes> {
-            plan.ranges().iter().map(|r| reader.bytes().slice(r.start as usize..r.end as usize)).collect()
-        };
-        let found: Postings = plan
-            .resolve(&fetched(&plan))
-            .unwrap()
-            .iter()
-            .filter(|series| {
-                reader.series(*series, TimeRange::ALL, &mut entry).unwrap();
-                let labels = decoder.labels(&entry).unwrap();
-                plan.residual().iter().all(|m| m.matches(labels.get(m.name()).unwrap_or_default()))
-            })
-            .collect();
-        assert_eq!(line["ids_sha256"], ids_sha256(&found), "{matchers:?}");
-        lazy += usize::from(!plan.residual().is_empty());
-        let bytes = |plan: &PostingsPlan| -> usize { fetched(plan).iter().map(Bytes::len).sum() };
-        fewer += usize::from(bytes(&plan) < bytes(&exact));
-    }
-    assert!(lazy > 20 && fewer > 20, "{lazy} lazy, {fewer} with fewer bytes");
-}
-
-#[test]
 fn limits_cut_what_is_found() {
     let reader = IndexReader::open(read(shared("testdata/blocks/wide/index"))).unwrap();
     let matchers = [Matcher::new(MatchOp::NotEqual, "__name__", "").unwrap()];
@@ -276,7 +246,7 @@ fn healthy_blocks_are_found_healthy_and_sizes_are_those_of_thanos() {
         }
         let reader = IndexReader::open(read(&index)).unwrap();
         let time = |key: &str| meta[key].as_i64().unwrap();
-        let health = IndexHealth::check(&reader, time("minTime"), time("maxTime")).unwrap();
+        let health = health(&reader, time("minTime"), time("maxTime")).unwrap();
         assert!(!health.is_faulty(), "{}: {health:?}", path.display());
         assert_eq!(meta["stats"]["numSeries"].as_u64().unwrap_or(0), health.series, "{}", path.display());
         assert_eq!(meta["stats"]["numChunks"].as_u64().unwrap_or(0), health.chunks, "{}", path.display());
@@ -378,4 +348,15 @@ fn check_same(a: &IndexHeader, b: &IndexHeader) {
         };
         assert_eq!(values(a), values(b));
     }
+}
+
+/// The counts of a whole index.
+fn health(index: &IndexReader, min_time: i64, max_time: i64) -> Result<IndexHealth, IndexError> {
+    let (mut entry, mut decoder) = (SeriesEntry::default(), SeriesDecoder::new(index.header()));
+    let mut check = HealthCheck::new(index.header().version(), min_time, max_time);
+    for series in index.postings(&[], 0)?.iter() {
+        index.series(series, TimeRange::ALL, &mut entry)?;
+        check.add(index.header().series_offset(series), decoder.pairs(&entry)?, &entry.chunks)?;
+    }
+    Ok(check.finish())
 }

@@ -1,8 +1,6 @@
-//! Golden blocks and bytes for tests: finds them beside the project, makes synthetic ones, holds naive models.
+//! Golden blocks and bytes for tests: finds them beside the project, holds naive models.
 
-pub mod synthetic;
-
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The project's root folder.
 pub fn project_root() -> PathBuf {
@@ -26,4 +24,19 @@ pub fn json_lines(path: &str) -> Vec<serde_json::Value> {
         .filter(|line| !line.is_empty())
         .map(|line| serde_json::from_slice(line).unwrap_or_else(|e| panic!("{path}: {e}")))
         .collect()
+}
+
+/// Copies a folder with everything in it; panics, naming the path, where that fails.
+pub fn copy_dir(from: &Path, to: &Path) {
+    let failed = |path: &Path, error: std::io::Error| -> ! { panic!("{}: {error}", path.display()) };
+    std::fs::create_dir_all(to).unwrap_or_else(|error| failed(to, error));
+    for entry in std::fs::read_dir(from).unwrap_or_else(|error| failed(from, error)) {
+        let path = entry.unwrap_or_else(|error| failed(from, error)).path();
+        let target = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() {
+            copy_dir(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).map(drop).unwrap_or_else(|error| failed(&path, error));
+        }
+    }
 }

@@ -12,9 +12,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tithon-index", &["tithon-chunks"]),
     ("tithon-engine", &["tithon-chunks", "tithon-index"]),
     ("tithon-promql", &["tithon-chunks", "tithon-index"]),
+    ("tithon-synthetic", &["tithon-chunks", "tithon-index", "tithon-engine"]),
     ("tithon-proto", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql"]),
     ("tithon-bucket", &["tithon-chunks", "tithon-index", "tithon-engine"]),
     ("tithon-runtime", &["tithon-chunks"]),
+    (
+        "tithon-storeapi",
+        &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-proto", "tithon-runtime"],
+    ),
     (
         "tithon-store",
         &[
@@ -24,6 +29,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-bucket",
             "tithon-proto",
             "tithon-runtime",
+            "tithon-storeapi",
         ],
     ),
     (
@@ -44,10 +50,11 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-index",
             "tithon-engine",
             "tithon-promql",
-            "tithon-proto",
             "tithon-runtime",
+            "tithon-storeapi",
         ],
     ),
+    ("tithon-bench", &["tithon-engine", "tithon-synthetic", "tithon-proto"]),
     (
         "tithon",
         &[
@@ -58,15 +65,25 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-proto",
             "tithon-bucket",
             "tithon-runtime",
+            "tithon-storeapi",
             "tithon-store",
             "tithon-compact",
             "tithon-query",
+            "tithon-synthetic",
+            "tithon-bench",
         ],
     ),
     ("tithon-testdata", &[]),
     (
         "tithon-benches",
-        &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql", "tithon-testdata"],
+        &[
+            "tithon-chunks",
+            "tithon-index",
+            "tithon-engine",
+            "tithon-promql",
+            "tithon-synthetic",
+            "tithon-testdata",
+        ],
     ),
     ("tithon-fuzz", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql"]),
 ];
@@ -132,6 +149,69 @@ fn unsafe_stands_in_four_places_only() {
         let text = fs::read_to_string(&file).expect("source file");
         assert!(!text.contains("allow(unsafe_code)"), "{path}: unsafe code is allowed elsewhere only");
     }
+}
+
+/// Crates that know the messages of StoreAPI.
+const KNOW_THE_WIRE: &[&str] = &["services/proto/", "services/storeapi/"];
+
+#[test]
+fn wire_types_stay_in_proto_and_storeapi() {
+    for (path, text) in sources() {
+        if KNOW_THE_WIRE.iter().any(|dir| path.starts_with(dir)) {
+            continue;
+        }
+        for needle in [concat!("tithon_proto", "::thanos"), concat!("tithon_proto", "::hintspb")] {
+            assert!(!text.contains(needle), "{path}: uses {needle}");
+        }
+    }
+}
+
+/// Files that may name gRPC codes: the map from kinds of errors, and the metrics of calls.
+const KNOW_THE_CODES: &[&str] = &["services/runtime/src/status.rs", "services/runtime/src/calls.rs"];
+
+#[test]
+fn grpc_codes_stay_in_to_status() {
+    const MADE: &[&str] = &[
+        "new(",
+        "cancelled(",
+        "unknown(",
+        "invalid_argument(",
+        "deadline_exceeded(",
+        "not_found(",
+        "already_exists(",
+        "permission_denied(",
+        "resource_exhausted(",
+        "failed_precondition(",
+        "aborted(",
+        "out_of_range(",
+        "unimplemented(",
+        "internal(",
+        "unavailable(",
+        "data_loss(",
+        "unauthenticated(",
+    ];
+    for (path, text) in sources() {
+        if KNOW_THE_CODES.contains(&path.as_str()) {
+            continue;
+        }
+        for (at, _) in text.match_indices(concat!("Status", "::")) {
+            let (before, after) = (text[..at].chars().next_back(), &text[at + 8..]);
+            let is_grpc = before.is_none_or(|c| !c.is_alphanumeric());
+            let made = MADE.iter().find(|made| after.starts_with(**made));
+            assert!(!is_grpc || made.is_none(), "{path}: makes a status; use tithon_runtime::to_status");
+        }
+        assert!(!text.contains(concat!("tonic", "::Code")), "{path}: names a gRPC code");
+    }
+}
+
+/// Sources other than tests and benches, by their path below the root.
+fn sources() -> impl Iterator<Item = (String, String)> {
+    rust_files().into_iter().filter_map(|file| {
+        let path = file.strip_prefix(project_root()).expect("below the root");
+        let path = path.to_string_lossy().replace('\\', "/");
+        let is_test = path.split('/').any(|part| part == "tests" || part == "benches");
+        (!is_test).then(|| (path, fs::read_to_string(&file).expect("source file")))
+    })
 }
 
 #[test]

@@ -4,9 +4,8 @@ use memmap2::MmapOptions;
 use proptest::prelude::*;
 
 use crate::{
-    CountFold, DecodePath, Encoding, FloatFold, HistogramBatch, SampleBatch, TimeRange, Timestamp, Windows,
-    XorEncoder, decode_exact, decode_float_chunks_by, decode_histograms, fold_float_chunks, fold_floats,
-    fold_windows,
+    DecodePath, Encoding, HistogramBatch, SampleBatch, TimeRange, XorEncoder, decode_exact,
+    decode_float_chunks_by, decode_histograms,
 };
 
 const PAGE: usize = 4096;
@@ -37,17 +36,7 @@ fn decode_everything(data: &[u8]) {
         let chunks = [(Encoding::Xor, data); 8];
         let _ = decode_float_chunks_by(path, &chunks, &mut SampleBatch::default(), &mut Vec::new());
     }
-    for chunks in [&[(Encoding::Xor, data); 8][..], &[(Encoding::Xor, data); 5]] {
-        let _ = fold_float_chunks(chunks, &mut Vec::new());
-        let mut counts = [CountFold::default(); 9];
-        let _ = fold_windows(
-            chunks.iter().copied(),
-            Windows::sliding(Timestamp(0), 60_000, 90_000, 9),
-            &mut counts,
-        );
-    }
     let _ = decode_histograms(Encoding::Histogram, data, TimeRange::ALL, &mut HistogramBatch::default());
-    let _ = fold_floats(Encoding::Xor, data, TimeRange::ALL, &mut FloatFold::default());
 }
 
 #[test]

@@ -3,14 +3,10 @@
 //! Every step decodes one sample of each chunk without a branch on the data (but for rare long fields); eight steps
 //! are turned over together, so that each chunk's samples are stored with one instruction.
 
-mod fold;
-
 use std::arch::x86_64::*;
 
 use super::{N_LANES, load};
 use crate::SampleBatch;
-
-pub(super) use fold::fold;
 
 /// State of all chunks, a lane each.
 struct Lanes {

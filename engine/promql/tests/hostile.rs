@@ -1,5 +1,6 @@
 //! Queries that nobody means well with: planning takes time in proportion to the text, all that grows is counted, and
 //! both end soon after the caller has gone.
+#![allow(clippy::disallowed_methods)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! Chunks of one series from several blocks: copied where nothing overlaps, merged sample by sample where it does.
 //!
-//! Chunks come off a heap by first, then last time. A run of chunks each of which begins before all before it have
-//! ended is decoded and encoded anew; what comes of it goes back on the heap but for its first chunk.
+//! Chunks come off a heap by first, then last time. Overlapping chunks form a run, which is merged and encoded again: the
+//! first chunk of the result is final, the others are queued again, as later chunks may overlap them.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -11,8 +11,9 @@ use tithon_chunks::{
     Timestamp, decode_exact, decode_float_chunks, decode_floats_with_starts,
 };
 
+use super::CompactOptions;
 use super::encode::{CHUNK_SAMPLES, ChunkBuilder, FloatEncoding, MergeError, xor_chunk};
-use super::{CompactOptions, Overlap};
+use crate::dedup::Algorithm;
 use crate::dedup::{Pick, Track, chain, penalty};
 use crate::heap::Heap;
 use crate::scan::ChunkSlice;
@@ -55,7 +56,7 @@ impl From<EncodedChunk> for Piece<'_> {
     }
 }
 
-/// One list that ascends and does not overlap, out of several that each do.
+/// Merges lists of chunks, each of which ascends without overlaps, into one such list.
 pub(super) fn merge<'a>(
     lists: Vec<Vec<Piece<'a>>>,
     options: CompactOptions,
@@ -171,7 +172,7 @@ impl Decoded {
         let slices: Vec<(Encoding, &[u8])> =
             wanted.iter().map(|q| (q.chunk.encoding(), q.chunk.data())).collect();
         let (mut ends, few) = (Vec::with_capacity(wanted.len()), run.len());
-        // A damaged chunk ahead is none of this run's business.
+        // Damage of a chunk behind this run is reported when its turn comes.
         if decode_float_chunks(&slices, &mut self.samples, &mut ends).is_err() && ends.len() < few {
             self.samples.clear();
             ends.clear();
@@ -195,8 +196,8 @@ fn merge_run<'a>(
     options: CompactOptions,
 ) -> Result<Vec<Piece<'a>>, MergeError> {
     let run: Vec<Queued<'a>> = match options.overlap {
-        Overlap::Chain => run.into_iter().chain([base]).collect(),
-        Overlap::Penalty => {
+        Algorithm::Chain => run.into_iter().chain([base]).collect(),
+        Algorithm::Penalty => {
             let kind = kind_of(base.chunk.encoding());
             let others = run.into_iter().filter(|q| kind_of(q.chunk.encoding()) == kind);
             std::iter::once(base).chain(others).collect()
@@ -220,7 +221,7 @@ fn merge_run<'a>(
 }
 
 /// Merges XOR chunks, which have been decoded.
-fn merge_xor<'a>(run: &[Queued<'a>], decoded: &Decoded, overlap: Overlap) -> Vec<Piece<'a>> {
+fn merge_xor<'a>(run: &[Queued<'a>], decoded: &Decoded, overlap: Algorithm) -> Vec<Piece<'a>> {
     let ranges: Vec<Range<usize>> = run.iter().filter_map(|q| decoded.places[q.id].clone()).collect();
     let samples = &decoded.samples;
     let track = |range: &Range<usize>| {
@@ -228,7 +229,7 @@ fn merge_xor<'a>(run: &[Queued<'a>], decoded: &Decoded, overlap: Overlap) -> Vec
     };
     let tracks: Vec<Track<'_>> = ranges.iter().map(track).collect();
     match overlap {
-        Overlap::Chain => {
+        Algorithm::Chain => {
             let mut out = XorColumns::default();
             chain::merge_each(&tracks, |pick| {
                 let i = ranges[pick.track].start + pick.index;
@@ -237,7 +238,7 @@ fn merge_xor<'a>(run: &[Queued<'a>], decoded: &Decoded, overlap: Overlap) -> Vec
             out.cut();
             out.done
         }
-        Overlap::Penalty => {
+        Algorithm::Penalty => {
             let mut out =
                 XorStretches { run, ranges: &ranges, samples, open: Vec::new(), n_open: 0, done: Vec::new() };
             penalty::each(&tracks, |track, range| {
@@ -321,7 +322,7 @@ impl XorStretches<'_, '_> {
                 let (times, values) = (&times[only.clone()], &values[only.clone()]);
                 let range = TimeRange { min: Timestamp(times[0]), max: Timestamp(times[times.len() - 1]) };
                 let same = |i: &usize| self.ranges[*i] == *only && self.run[*i].chunk.range() == range;
-                // Encoded anew, a whole chunk would be what it is.
+                // Encoding a whole chunk again would give the same bytes.
                 self.done.push(match (0..self.run.len()).find(same) {
                     Some(i) => self.run[i].chunk.clone(),
                     None => Piece::Made(Encoding::Xor, range, xor_chunk(times, values)),
@@ -358,10 +359,10 @@ fn kind_of(encoding: Encoding) -> Option<SampleKind> {
     }
 }
 
-fn merge_tracks(tracks: &[Track<'_>], overlap: Overlap) -> Vec<Pick> {
+fn merge_tracks(tracks: &[Track<'_>], overlap: Algorithm) -> Vec<Pick> {
     match overlap {
-        Overlap::Chain => chain::merge(tracks),
-        Overlap::Penalty => penalty::merge(tracks, false),
+        Algorithm::Chain => chain::merge(tracks),
+        Algorithm::Penalty => penalty::merge(tracks, false),
     }
 }
 
@@ -410,7 +411,7 @@ fn merge_samples(
     let mut builder = ChunkBuilder::new(options.float_encoding);
     for pick in merge_tracks(&tracks, options.overlap) {
         let mut sample = samples[pick.track][pick.index].clone();
-        if options.overlap == Overlap::Chain && !pick.consecutive {
+        if options.overlap == Algorithm::Chain && !pick.consecutive {
             forget_resets(&mut sample.value);
         }
         builder.push(&sample)?;

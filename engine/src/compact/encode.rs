@@ -48,7 +48,7 @@ impl MergeError {
 /// The most samples in a chunk.
 pub(super) const CHUNK_SAMPLES: usize = 120;
 
-/// What most chunks of floats do not exceed, in bytes.
+/// Bytes that most chunks of floats do not exceed.
 const XOR_BYTES: usize = 512;
 
 /// The data of an XOR chunk of these samples.

@@ -50,7 +50,7 @@ impl Merged {
         self.each(|_, labels, chunks| content.add_records(files, labels, chunks))
     }
 
-    /// Spreads the series over `n` blocks by their hash divided by `before`: `add` is told which one, and the samples of the series.
+    /// Spreads the series over `n` blocks by their hash divided by `before`; `add` gets the number of the block, and the series.
     pub(super) fn spread(
         &self,
         symbols: &SymbolUnion<'_>,

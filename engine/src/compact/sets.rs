@@ -7,7 +7,7 @@ use tithon_chunks::TimeRange;
 
 use crate::BlockError;
 use crate::heap::Heap;
-use crate::scan::{Batch, Pair, Scan, SharedBatch, Source, SymbolMap};
+use crate::scan::{Batch, InputBlock, Pair, Scan, SharedBatch, SymbolMap};
 
 /// Merges the series of several blocks.
 pub(super) struct SeriesSets<'b> {
@@ -23,7 +23,7 @@ struct Input<'b> {
     batch: Option<SharedBatch>,
     /// The series of the batch that it stands on.
     at: usize,
-    /// What the batch is called in the round at hand.
+    /// The number of the batch in the current round.
     number: Option<u32>,
 }
 
@@ -67,7 +67,11 @@ const BATCHES: usize = 2;
 
 impl<'b> SeriesSets<'b> {
     /// All series with samples inside `range`; deletions are applied.
-    pub(super) fn new(sources: Vec<Source<'b>>, symbols: Vec<SymbolMap>, range: TimeRange) -> SeriesSets<'b> {
+    pub(super) fn new(
+        sources: Vec<InputBlock<'b>>,
+        symbols: Vec<SymbolMap>,
+        range: TimeRange,
+    ) -> SeriesSets<'b> {
         let input = |(source, symbols)| Input {
             scan: Scan::new(source, symbols, range),
             batch: None,
@@ -145,7 +149,7 @@ impl Input<'_> {
         if self.batch.is_none() || self.is_exhausted() {
             (self.batch, self.number) = (None, None);
             self.batch = self.scan.next_batch()?.map(|batch: Batch| Arc::new(batch));
-            // At the end it stays behind the start, so that it is not asked again.
+            // A cursor at its end is not read again.
             self.at = usize::from(self.batch.is_none());
         }
         Ok(())

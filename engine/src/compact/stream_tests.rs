@@ -49,9 +49,9 @@ impl BlockSink for MemoryFile {
 }
 
 /// The block as one that is fetched: ranges are copied.
-fn fetched(block: &Block) -> Source<'_> {
+fn fetched(block: &Block) -> InputBlock<'_> {
     let (header, tombstones) = (block.header().clone(), block.tombstones().clone());
-    Source::new(block.meta().clone(), header, tombstones, |ranges| {
+    InputBlock::new(block.meta().clone(), header, tombstones, |ranges| {
         let read = block.read(ranges)?;
         Ok(read.iter().map(|bytes| bytes::Bytes::copy_from_slice(bytes)).collect())
     })
@@ -75,7 +75,7 @@ fn stream(
 #[test]
 fn a_stream_is_what_a_directory_is() {
     for (case, overlap) in
-        [("horizontal", Overlap::Chain), ("penalty", Overlap::Penalty), ("tombstones", Overlap::Chain)]
+        [("horizontal", Algorithm::Chain), ("penalty", Algorithm::Penalty), ("tombstones", Algorithm::Chain)]
     {
         let blocks = blocks_in(&format!("testdata/compaction/{case}/in"));
         let options = CompactOptions { overlap, ..CompactOptions::default() };
@@ -83,7 +83,10 @@ fn a_stream_is_what_a_directory_is() {
         let metas = stream(&blocks, std::slice::from_ref(&memory), options).unwrap();
         let parent = tempfile::tempdir().unwrap();
         let thanos = blocks[0].meta().thanos.clone().unwrap_or_default();
-        let meta = compact(&blocks, parent.path(), metas[0].ulid, Some(thanos), options).unwrap().unwrap();
+        let meta = compact(&blocks, parent.path(), &[metas[0].ulid], Some(thanos), options)
+            .unwrap()
+            .remove(0)
+            .unwrap();
         assert_eq!(metas, [meta], "{case}");
         let files = memory.files.lock().unwrap();
         let dir = parent.path().join(metas[0].ulid.to_string());
@@ -101,8 +104,9 @@ fn shards_share_the_series() {
     let metas = stream(&blocks, &memories, CompactOptions::default()).unwrap();
     assert_eq!(metas.len(), 3);
     let parent = tempfile::tempdir().unwrap();
-    let whole = compact(&blocks, parent.path(), BlockId::from_parts(6, 6), None, CompactOptions::default());
-    let whole = whole.unwrap().unwrap();
+    let whole =
+        compact(&blocks, parent.path(), &[BlockId::from_parts(6, 6)], None, CompactOptions::default());
+    let whole = whole.unwrap().remove(0).unwrap();
     assert_eq!(metas.iter().map(|m| m.stats.num_samples).sum::<u64>(), whole.stats.num_samples);
     let mut found = 0;
     for (i, (memory, meta)) in memories.iter().zip(&metas).enumerate() {
@@ -132,9 +136,10 @@ fn a_full_disk_and_a_failed_fetch_are_told() {
     let memory = Memory { room: Some(2000), ..Memory::default() };
     let error = stream(&blocks, &[memory], CompactOptions::default()).unwrap_err();
     assert_eq!(error.kind(), tithon_chunks::ErrorKind::LimitExceeded);
-    let mut sources: Vec<Source<'_>> = blocks.iter().map(fetched).collect();
-    let id = blocks[1].id();
-    sources[1].fetch = Box::new(move |_| {
+    let mut sources: Vec<InputBlock<'_>> = blocks.iter().map(fetched).collect();
+    let (id, meta) = (blocks[1].id(), blocks[1].meta().clone());
+    let (header, tombstones) = (blocks[1].header().clone(), blocks[1].tombstones().clone());
+    sources[1] = InputBlock::new(meta, header, tombstones, move |_| {
         let (kind, source) = (tithon_chunks::ErrorKind::Unavailable, "throttled".into());
         Err(BlockError::Fetch { block: id, kind, source })
     });

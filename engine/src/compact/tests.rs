@@ -8,6 +8,7 @@ use tithon_index::Labels;
 use tithon_testdata::{json_lines, shared};
 
 use super::*;
+use crate::BlockWriter;
 
 fn chunk_of(value: &Value) -> EncodedChunk {
     EncodedChunk {
@@ -28,7 +29,7 @@ fn chunk_merges_are_as_recorded() {
     let lines = json_lines("testdata/vectors/chunk-merge.jsonl.zst");
     for line in &lines {
         let name = format!("{} {}", line["name"], line["func"]);
-        let overlap = if line["func"] == "penalty" { Overlap::Penalty } else { Overlap::Chain };
+        let overlap = if line["func"] == "penalty" { Algorithm::Penalty } else { Algorithm::Chain };
         let none = Vec::new();
         let list = |v: &Value| v.as_array().unwrap_or(&none).iter().map(chunk_of).collect::<Vec<_>>();
         let pieces = |v: &Value| list(v).into_iter().map(chunks::Piece::from).collect();
@@ -56,9 +57,10 @@ fn check(case: &str, out: &str, options: CompactOptions) {
     let parent = tempfile::tempdir().unwrap();
     for threads in [1, 3] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let made =
-            pool.install(|| compact(&blocks, parent.path(), theirs.id(), thanos.clone(), options)).unwrap();
-        assert!(made.is_some(), "{case}");
+        let made = pool
+            .install(|| compact(&blocks, parent.path(), &[theirs.id()], thanos.clone(), options))
+            .unwrap();
+        assert!(made.iter().all(Option::is_some), "{case}");
         let ours = Block::open(parent.path().join(theirs.id().to_string())).unwrap();
         assert_eq!(ours.segments().len(), theirs.segments().len(), "{case}");
         for (i, (a, b)) in ours.segments().iter().zip(theirs.segments()).enumerate() {
@@ -92,7 +94,7 @@ fn vertical() {
 
 #[test]
 fn penalty() {
-    let options = CompactOptions { overlap: Overlap::Penalty, ..CompactOptions::default() };
+    let options = CompactOptions { overlap: Algorithm::Penalty, ..CompactOptions::default() };
     check("penalty", "out", options);
     check("penalty-2h", "out", options);
     check("one-to-one", "out-penalty", options);
@@ -105,7 +107,7 @@ fn tombstones() {
     let blocks = blocks_in("testdata/compaction/empty-result/in");
     let parent = tempfile::tempdir().unwrap();
     let id = BlockId::from_parts(1, 1);
-    assert_eq!(compact(&blocks, parent.path(), id, None, CompactOptions::default()).unwrap(), None);
+    assert_eq!(compact(&blocks, parent.path(), &[id], None, CompactOptions::default()).unwrap(), [None]);
     assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
 }
 
@@ -145,7 +147,7 @@ fn read(block: &Block) -> Model {
 
 fn merge_blocks(parent: &std::path::Path, number: u64, blocks: &[Block]) -> Block {
     let id = BlockId::from_parts(number, 8);
-    compact(blocks, parent, id, None, CompactOptions::default()).unwrap().unwrap();
+    compact(blocks, parent, &[id], None, CompactOptions::default()).unwrap().remove(0).unwrap();
     Block::open(parent.join(id.to_string())).unwrap()
 }
 
@@ -210,7 +212,7 @@ fn damage_ends_in_an_error() {
         std::fs::create_dir_all(&out).unwrap();
         let result = Block::open(&copy).and_then(|damaged| {
             let blocks = [damaged, Block::open(&dirs[1])?];
-            compact(&blocks, &out, BlockId::from_parts(1, 1), None, CompactOptions::default())
+            compact(&blocks, &out, &[BlockId::from_parts(1, 1)], None, CompactOptions::default())
         });
         match result {
             Err(error) => {

@@ -1,21 +1,21 @@
-//! Counters without resets: chunks of one series, raw or counter aggregates, become one sequence that never falls.
+//! Removes counter resets: the chunks of one series, raw or counter aggregates, become one sequence that never falls.
 //!
 //! A counter aggregate ends with its last time given twice: the second value is the raw one, from which the next
 //! chunk goes on. Thanos `pkg/compact/downsample/downsample.go`, `ApplyCounterResetsSeriesIterator`.
 
 use super::track::{Pick, Track};
 
-/// Goes over the chunks' samples in turn: NaNs (stale markers too) and samples not after the last one are left
-/// out, histograms pass through.
+/// The samples of all chunks in order, each float raised by the resets before it. NaNs (stale markers too) and samples not
+/// after the last one are left out; histograms are kept as they are.
 pub(crate) fn apply_resets(chunks: &[Track<'_>]) -> Vec<Pick> {
     walk(chunks).0
 }
 
-/// Also gives the last raw value, which a duplicated time may have told after the last pick.
+/// [`apply_resets`], and the last raw value: a counter chunk gives it by repeating its last time.
 pub(crate) fn walk(chunks: &[Track<'_>]) -> (Vec<Pick>, f64) {
     let mut picks = Vec::with_capacity(chunks.iter().map(|c| c.times().len()).sum());
     let mut counter = Counter::default();
-    // What a pick has to reach since a border of chunks was crossed.
+    // At the start of a chunk, samples before this time belong to the chunk before it.
     let mut floor = i64::MIN;
     for (track, chunk) in chunks.iter().enumerate() {
         if track > 0 {
@@ -51,7 +51,7 @@ struct Counter {
 }
 
 impl Counter {
-    /// The total at `time`, if the sample moves time on.
+    /// Adds a sample; returns the total at `time`, or `None` where the sample is left out.
     fn add(&mut self, time: i64, value: f64) -> Option<f64> {
         if value.is_nan() {
             return None;

@@ -1,18 +1,18 @@
-//! The penalty algorithm: follow one replica, and go to another only when it has been silent for too long.
+//! The penalty algorithm: it stays with one replica and switches to another only when the first has been silent for long.
 //!
-//! Two replicas are merged by going on with whoever has the earlier sample, where the one left behind has first to
-//! skip twice the distance of the last two samples taken. More replicas are folded from the left. Thanos
-//! `pkg/dedup/iter.go`.
+//! Of two replicas the one with the earlier next sample is taken. The other is penalised: it skips its samples up to
+//! twice the distance between the last two samples taken. Several replicas are merged pairwise, from the first to the
+//! last. Thanos `pkg/dedup/iter.go`.
 
 use std::ops::Range;
 
 use super::track::{Pick, Track};
 
-/// What is skipped before any distance is known, milliseconds.
+/// The penalty while only one sample has been taken, milliseconds.
 const INITIAL_PENALTY_MS: i64 = 5000;
 
-/// Merges the tracks. With `counters`, floats of a replica whose counter stands lower at a switch are lifted, so
-/// that no switch looks like a reset.
+/// Merges the tracks. With `counters`, a switch to a replica whose counter is lower adds the difference to its floats, so
+/// that the switch does not look like a reset.
 pub(crate) fn merge(tracks: &[Track<'_>], counters: bool) -> Vec<Pick> {
     if counters {
         return merge_counters(tracks);
@@ -24,7 +24,7 @@ pub(crate) fn merge(tracks: &[Track<'_>], counters: bool) -> Vec<Pick> {
     places(tracks).iter().map(pick).collect()
 }
 
-/// Where a sample of the result is from.
+/// A sample of the result: which track it comes from, and its position there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) track: u32,
@@ -40,8 +40,8 @@ pub(crate) fn places(tracks: &[Track<'_>]) -> Vec<Place> {
     out
 }
 
-/// Hands over the samples of the result in turn: a track, and which of its samples. As values play no part, the fold
-/// goes pair by pair over whole sequences.
+/// Calls `take` with the stretches of the result in order: a track, and positions of its samples. Only times decide, so
+/// whole sequences are merged pair by pair.
 pub(crate) fn each(tracks: &[Track<'_>], mut take: impl FnMut(u32, Range<usize>)) {
     let (first, rest, last) = match tracks {
         [] => return,
@@ -80,7 +80,7 @@ pub(crate) fn each(tracks: &[Track<'_>], mut take: impl FnMut(u32, Range<usize>)
 struct Side<'a> {
     times: &'a [i64],
     at: usize,
-    /// How much later than the last sample it may go on.
+    /// Milliseconds after the last sample taken that are skipped.
     penalty: i64,
     /// Samples before this time are to be skipped.
     floor: i64,
@@ -91,7 +91,7 @@ impl<'a> Side<'a> {
         Side { times, at: 0, penalty: 0, floor: i64::MIN }
     }
 
-    /// Goes to the first sample that may be next.
+    /// Moves to the first sample that the penalty allows.
     fn skip(&mut self, last: i64) {
         let floor = self.floor.max(last.saturating_add(1).saturating_add(self.penalty));
         while self.time().is_some_and(|time| time < floor) {
@@ -104,8 +104,8 @@ impl<'a> Side<'a> {
         self.times.get(self.at).copied()
     }
 
-    /// Takes the sample it stands on and all that follow until `other` may be asked again, which answers later than any
-    /// of them (or, with `ties`, no earlier). Gives which, and the last one's time.
+    /// Takes the current sample at `time`, and those after it up to the first at which the penalty of `other` is over: at the
+    /// same time `other` wins, unless `ties` go to this side. Returns the positions taken and the time of the last.
     fn follow(
         &mut self,
         time: i64,
@@ -138,8 +138,8 @@ impl<'a> Side<'a> {
         (start..self.at, last)
     }
 
-    /// Goes on from the sample at `time`, at which it stands, while samples are `step` apart: none of them keeps the
-    /// other side silent for shorter. Gives the last one's time.
+    /// Moves from the current sample at `time` over all samples that are exactly `step` apart: with an equal step the penalty
+    /// of the other side does not end. Returns the time of the last.
     fn stride(&mut self, mut time: i64, step: i64) -> i64 {
         let rest = self.times.get(self.at + 1..).unwrap_or_default();
         let mut n = 0;
@@ -155,7 +155,7 @@ impl<'a> Side<'a> {
     }
 }
 
-/// The rule for two: calls `take` with stretches of samples, whether they are of the second track, and their positions.
+/// Merges two tracks: calls `take` with whether a stretch comes from the second track, and its positions.
 fn merge_two(a: &[i64], b: &[i64], mut take: impl FnMut(bool, Range<usize>)) {
     let (mut a, mut b) = (Side::new(a), Side::new(b));
     let mut last: Option<i64> = None;
@@ -211,7 +211,7 @@ impl Node<'_> {
         }
     }
 
-    /// Moves on until `time` is reached; stays where that is the case already.
+    /// Moves to the first sample at or after `time`; never backwards.
     fn seek(&mut self, time: i64) -> State {
         match self {
             Node::Leaf(leaf) => leaf.seek(time),
@@ -244,10 +244,10 @@ impl Node<'_> {
 struct Leaf<'a> {
     id: usize,
     track: Track<'a>,
-    /// The sample it stands on; meaningless before the first `next`.
+    /// Position of the current sample; not valid before the first `next`.
     at: usize,
     started: bool,
-    /// What is added to every float from here on.
+    /// Added to every float, since a switch met a lower counter.
     offset: f64,
 }
 
@@ -380,7 +380,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
-        /// The fold over whole sequences picks what the tree that goes sample by sample picks.
+        /// Merging whole sequences picks the same samples as going sample by sample.
         #[test]
         fn both_ways_agree(
             gaps in prop::collection::vec(prop::collection::vec(gap(), 0..40), 0..5),

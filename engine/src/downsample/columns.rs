@@ -84,7 +84,8 @@ pub(super) fn expand(chunks: &[(Encoding, &[u8])], out: &mut SampleBatch) -> Res
 
 /// Whether no time is negative or earlier than the one before it, and no value NaN.
 fn is_plain(times: &[i64], values: &[f64]) -> bool {
-    // The sign of a number tells what is wrong; it is one where a NaN is subtracted from infinity.
+    // Sign bits are collected with OR, without a branch: a step is negative where a time falls, and infinity minus the
+    // magnitude of a value, both taken as integers, where the value is NaN.
     let negative = times.iter().fold(0, |signs, t| signs | t);
     let steps = times.iter().zip(times.iter().skip(1));
     let falling = steps.fold(0, |signs, (t, next)| signs | next.wrapping_sub(*t));

@@ -8,8 +8,8 @@ pub(super) fn window_end(t: i64, resolution: i64) -> i64 {
     t.saturating_sub(t % resolution).saturating_add(resolution - 1)
 }
 
-/// How many chunks the samples of a series shall become: so many that none has to hold more than 140 windows, if the
-/// samples are as dense as `in_resolution` promises.
+/// The number of chunks for the samples of a series: enough that none holds more than 140 windows, if the samples are as
+/// dense as `in_resolution` promises.
 pub(super) fn chunk_target(
     min: i64,
     max: i64,

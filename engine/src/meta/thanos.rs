@@ -22,7 +22,7 @@ pub struct ThanosMeta {
     /// What one sample stands for.
     pub downsample: Downsample,
     /// Who made the block.
-    pub source: Source,
+    pub source: SourceType,
     /// Base names in `chunks/`, ascending.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub segment_files: Vec<String>,
@@ -32,9 +32,9 @@ pub struct ThanosMeta {
     /// Rewrites that were applied, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub rewrites: Vec<Rewrite>,
-    /// Sizes that save a reader from guessing.
+    /// Sizes that tell a reader how much to fetch.
     pub index_stats: IndexStats,
-    /// Any JSON that somebody attached.
+    /// Any JSON that a user attached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extensions: Option<serde_json::Value>,
     /// When the upload ended.
@@ -92,7 +92,7 @@ impl Resolution {
 /// Who made a block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
-pub enum Source {
+pub enum SourceType {
     /// Not said.
     #[default]
     Unknown,
@@ -116,48 +116,48 @@ pub enum Source {
     Other(String),
 }
 
-impl Source {
+impl SourceType {
     /// The text in the file.
     pub fn as_str(&self) -> &str {
         match self {
-            Source::Unknown => "",
-            Source::Sidecar => "sidecar",
-            Source::Receive => "receive",
-            Source::Ruler => "ruler",
-            Source::Compactor => "compactor",
-            Source::CompactorRepair => "compactor.repair",
-            Source::BucketRepair => "bucket.repair",
-            Source::BucketRewrite => "bucket.rewrite",
-            Source::BucketUpload => "bucket.upload",
-            Source::Other(text) => text,
+            SourceType::Unknown => "",
+            SourceType::Sidecar => "sidecar",
+            SourceType::Receive => "receive",
+            SourceType::Ruler => "ruler",
+            SourceType::Compactor => "compactor",
+            SourceType::CompactorRepair => "compactor.repair",
+            SourceType::BucketRepair => "bucket.repair",
+            SourceType::BucketRewrite => "bucket.rewrite",
+            SourceType::BucketUpload => "bucket.upload",
+            SourceType::Other(text) => text,
         }
     }
 }
 
-impl From<String> for Source {
-    fn from(text: String) -> Source {
+impl From<String> for SourceType {
+    fn from(text: String) -> SourceType {
         match text.as_str() {
-            "" => Source::Unknown,
-            "sidecar" => Source::Sidecar,
-            "receive" => Source::Receive,
-            "ruler" => Source::Ruler,
-            "compactor" => Source::Compactor,
-            "compactor.repair" => Source::CompactorRepair,
-            "bucket.repair" => Source::BucketRepair,
-            "bucket.rewrite" => Source::BucketRewrite,
-            "bucket.upload" => Source::BucketUpload,
-            _ => Source::Other(text),
+            "" => SourceType::Unknown,
+            "sidecar" => SourceType::Sidecar,
+            "receive" => SourceType::Receive,
+            "ruler" => SourceType::Ruler,
+            "compactor" => SourceType::Compactor,
+            "compactor.repair" => SourceType::CompactorRepair,
+            "bucket.repair" => SourceType::BucketRepair,
+            "bucket.rewrite" => SourceType::BucketRewrite,
+            "bucket.upload" => SourceType::BucketUpload,
+            _ => SourceType::Other(text),
         }
     }
 }
 
-impl From<Source> for String {
-    fn from(source: Source) -> String {
+impl From<SourceType> for String {
+    fn from(source: SourceType) -> String {
         source.as_str().to_owned()
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for SourceType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -227,7 +227,7 @@ pub struct DeletionRequest {
     /// Closed intervals; none means all of time.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub intervals: Vec<Interval>,
-    /// Whatever the requester called it.
+    /// The id that the requester gave it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub request_id: String,
 }

@@ -1,4 +1,4 @@
-//! How much there is to do: plans followed to their end without merging anything. Thanos `pkg/compact/compact.go`.
+//! How much work is waiting: plans simulated to their end without merging anything. Thanos `pkg/compact/compact.go`.
 
 use std::collections::HashSet;
 
@@ -14,8 +14,8 @@ pub struct Backlog {
     pub blocks: u64,
 }
 
-/// Plans each group again and again, as if every plan had been carried out. What a plan of blocks that are no shards is to
-/// become `shards` of, at least 2, is not followed further.
+/// Plans each group again and again, as if every plan had been carried out. A plan that would be cut into `shards` (2 or
+/// more) is counted, but what follows from it is not.
 pub fn backlog(groups: &[Group], levels_ms: &[i64], excluded: &HashSet<BlockId>, shards: u32) -> Backlog {
     let mut found = Backlog::default();
     for group in groups {

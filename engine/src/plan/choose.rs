@@ -46,7 +46,7 @@ pub fn choose<'m>(
     Vec::new()
 }
 
-/// The first run of blocks each of which begins before all before it have ended.
+/// The first run of overlapping blocks: each begins before one of those before it has ended.
 fn first_overlap<'m>(blocks: &[&'m BlockMeta]) -> Vec<&'m BlockMeta> {
     let mut found: Vec<&BlockMeta> = Vec::new();
     let Some(first) = blocks.first() else { return found };

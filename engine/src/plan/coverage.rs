@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::shard::{Shard, ShardClass, lineage};
 use crate::{BlockId, BlockMeta};
 
-/// Whether all that `block` was made of is in `others` of its labels and resolution, as far as lineage and shards tell.
-/// False for a block that names no source.
+/// Whether blocks of `others` with the same labels and resolution hold the data of all sources of `block`, as far as
+/// lineage and shards tell. False for a block that names no source.
 pub fn is_covered<M: Borrow<BlockMeta>>(block: &BlockMeta, others: &[M]) -> bool {
     let labels = |meta: &BlockMeta| meta.thanos.as_ref().map(|thanos| thanos.external_labels());
     let of_family = |other: &&BlockMeta| {
@@ -43,15 +43,15 @@ impl Holding {
         self.shard.is_some()
     }
 
-    /// The shards that hold the series of `class` of `sources`, as the cuts that made this block left them; `None` where
-    /// they cannot tell.
+    /// The shards that held the series of `class` of `sources` after the cuts that this block came from; `None` where its
+    /// meta.json does not tell.
     fn parts(&self, sources: &[BlockId], class: ShardClass) -> Option<Parts> {
         let shard = self.shard.as_ref()?;
         let count = shard.class.count;
         let mut parts = Parts::new();
         for source in sources {
             let cut = shard.cuts.iter().find(|cut| cut.sources.contains(source))?;
-            let scope = ShardClass { index: shard.class.index % cut.of, count: cut.of };
+            let scope = ShardClass { index: shard.class.index % cut.count_before, count: cut.count_before };
             let shards = cut.indexes.iter().map(|index| ShardClass { index: *index, count });
             let mut shards = shards.filter(|shard| scope.contains(class) && shard.meets(class)).peekable();
             shards.peek()?;
@@ -84,7 +84,7 @@ impl Coverage {
         self.holdings.push(holding);
     }
 
-    /// From now on the block, added already or yet to be, is gone.
+    /// Notes that a block is gone, whether it has been added or will be.
     pub(super) fn remove(&mut self, block: BlockId) {
         self.gone.insert(block);
     }
@@ -104,7 +104,7 @@ impl Coverage {
         self.find(&[source], class, None, 0).is_some()
     }
 
-    /// The block that holds all that `wanted` holds, or else the shards that do together; ascending. Not `wanted` itself.
+    /// Another block that holds all that `wanted` holds, or the shards that do so together; ascending.
     pub(super) fn successors(&self, wanted: &Holding) -> Option<Vec<BlockId>> {
         let mut sources: Vec<BlockId> = wanted.sources.iter().copied().collect();
         sources.sort_unstable();
@@ -112,17 +112,17 @@ impl Coverage {
         Some(found.into_iter().collect())
     }
 
-    /// The blocks, `but` not among them, that hold the series of `class` of `sources`: one, or those of a cut into more
-    /// than `finer` shards, each of which may have been cut again.
+    /// Finds the blocks that cover `class` of `sources`: one block, or the shards of a cut, each of which may have been cut
+    /// again. Ignores the block `exclude`, and cuts into `min_shards` shards or fewer.
     fn find(
         &self,
         sources: &[BlockId],
         class: ShardClass,
-        but: Option<BlockId>,
-        finer: u32,
+        exclude: Option<BlockId>,
+        min_shards: u32,
     ) -> Option<BTreeSet<BlockId>> {
         let first = *sources.first()?;
-        let others = || self.with(first).filter(|holding| Some(holding.block) != but);
+        let others = || self.with(first).filter(|holding| Some(holding.block) != exclude);
         let holds = |holding: &&Holding| {
             let is_there = !self.gone.contains(&holding.block);
             is_there
@@ -133,14 +133,15 @@ impl Coverage {
             return Some(BTreeSet::from([holding.block]));
         }
         let mut tried = BTreeSet::new();
-        for holding in others().filter(|holding| holding.class.count > finer) {
+        for holding in others().filter(|holding| holding.class.count > min_shards) {
             let Some(parts) = holding.parts(sources, class) else { continue };
             if !tried.insert(parts.clone()) {
                 continue;
             }
             let mut found = BTreeSet::new();
             let all = parts.into_iter().all(|(part, sources)| {
-                self.find(&sources, part, but, part.count).map(|blocks| found.extend(blocks)).is_some()
+                let blocks = self.find(&sources, part, exclude, part.count);
+                blocks.map(|blocks| found.extend(blocks)).is_some()
             });
             if all {
                 return Some(found);

@@ -27,7 +27,7 @@ impl Default for DownsampleSpans {
 pub struct DownsampleJob {
     /// The block.
     pub block: BlockId,
-    /// The resolution wanted: 5 minutes from raw, an hour from 5 minutes.
+    /// The resolution to make: 5 minutes from raw, an hour from 5 minutes.
     pub to: Resolution,
 }
 

@@ -5,9 +5,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::coverage::{Coverage, Holding};
-use crate::{BlockId, BlockMeta, Source};
+use crate::{BlockId, BlockMeta, SourceType};
 
-/// A block whose data others hold.
+/// A block that is superfluous because others hold its data.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Superseded {
     /// The block that is superfluous.
@@ -16,13 +16,13 @@ pub struct Superseded {
     pub by: Vec<BlockId>,
 }
 
-/// The blocks of one family (equal labels and resolution) that another single one makes superfluous, all of whose sources
-/// it has, or all shards of such a one together. Of equal ones a repaired one stays, else the oldest id. Ascending by id.
+/// The superfluous blocks of one family (equal labels and resolution), ascending by id: another block, or all shards of a
+/// cut together, have all of their sources. Of equal blocks a repaired one stays, else the one with the oldest id.
 ///
-/// A block that names no source stays, unlike upstream, which takes it for a part of anything. Of the shards of a cut none
-/// makes what was cut superfluous before all are there.
+/// A block that names no source stays; upstream takes it for a duplicate of any other. The shards of a cut supersede the
+/// blocks that were cut only when all of them exist.
 pub fn superseded<M: Borrow<BlockMeta>>(family: &[M]) -> Vec<Superseded> {
-    let repaired = |b: &BlockMeta| b.thanos.as_ref().is_some_and(|t| t.source == Source::CompactorRepair);
+    let repaired = |b: &BlockMeta| b.thanos.as_ref().is_some_and(|t| t.source == SourceType::CompactorRepair);
     let holding = |block: &M| (Holding::new(block.borrow()), repaired(block.borrow()));
     let mut blocks: Vec<(Holding, bool)> = family.iter().map(holding).collect();
     // What was cut comes after its shards.
@@ -121,7 +121,8 @@ pub(crate) mod tests {
             by: vec![blocks[by].ulid],
         };
         assert_eq!(superseded(&blocks), [pair(1, 0, &blocks)]);
-        let thanos = crate::ThanosMeta { source: Source::CompactorRepair, ..crate::ThanosMeta::default() };
+        let thanos =
+            crate::ThanosMeta { source: SourceType::CompactorRepair, ..crate::ThanosMeta::default() };
         blocks[1].thanos = Some(thanos);
         assert_eq!(superseded(&blocks), [pair(0, 1, &blocks)]);
     }
@@ -173,7 +174,7 @@ pub(crate) mod tests {
         let again = |id, index| {
             let mut block = meta(id, 0, 2, &[id]);
             let cuts = vec![crate::plan::shard::Cut {
-                of: 3,
+                count_before: 3,
                 indexes: vec![0, 3],
                 sources: vec![old[0].ulid, old[1].ulid],
             }];

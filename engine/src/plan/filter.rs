@@ -4,19 +4,19 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::shard::lineage;
-use crate::{BlockId, BlockMeta, Source};
+use crate::{BlockId, BlockMeta, SourceType};
 
 /// Whether a block touches the closed range of milliseconds that is asked for.
 pub fn in_time(block: &BlockMeta, min_ms: i64, max_ms: i64) -> bool {
     block.max_time >= min_ms && block.min_time <= max_ms
 }
 
-/// Whether a block was uploaded, or else created, less than `delay_ms` before `now_ms`: readers and other writers may not
-/// agree on it yet. Blocks of a compactor or a repair are never too fresh.
+/// Whether a block was uploaded (or, without that time, created) less than `delay_ms` before `now_ms`: other readers and
+/// writers may not see all of it yet. Blocks of a compactor or a repair are never too fresh.
 pub fn too_fresh(block: &BlockMeta, delay_ms: i64, now_ms: i64) -> bool {
     let thanos = block.thanos.as_ref();
-    let source = thanos.map_or(&Source::Unknown, |thanos| &thanos.source);
-    if matches!(source, Source::Compactor | Source::CompactorRepair | Source::BucketRepair) {
+    let source = thanos.map_or(&SourceType::Unknown, |thanos| &thanos.source);
+    if matches!(source, SourceType::Compactor | SourceType::CompactorRepair | SourceType::BucketRepair) {
         return false;
     }
     let uploaded = thanos.map(|thanos| &thanos.upload_time).filter(|time| !time.is_unset());
@@ -38,7 +38,7 @@ pub fn without_replica_labels(mut block: BlockMeta, replica_labels: &[String]) -
     (block, removed)
 }
 
-/// The blocks that share time with another, as upstream tells it: half-open ranges. `blocks` ascend by first time; the
+/// The blocks whose time overlaps another's, in half-open ranges as upstream counts. `blocks` ascend by first time; the
 /// answer has one list for each cluster.
 pub fn overlapping(blocks: &[BlockMeta]) -> Vec<Vec<BlockId>> {
     let mut clusters = Vec::new();
@@ -78,20 +78,20 @@ mod tests {
 
     #[test]
     fn fresh_blocks_wait_unless_a_compactor_made_them() {
-        let block = |source: Source, uploaded: &str| {
+        let block = |source: SourceType, uploaded: &str| {
             let mut meta = meta(1_000_000, 0, 1, &[]);
             let upload_time = UploadTime(uploaded.to_owned());
             meta.thanos = Some(ThanosMeta { source, upload_time, ..ThanosMeta::default() });
             meta
         };
         let unset = "0001-01-01T00:00:00Z";
-        assert!(too_fresh(&block(Source::Sidecar, unset), 1_000, 1_000_999));
-        assert!(!too_fresh(&block(Source::Sidecar, unset), 1_000, 1_001_000));
-        assert!(too_fresh(&block(Source::Receive, "1970-01-01T01:00:00.5Z"), 1_000, 3_601_499));
-        assert!(!too_fresh(&block(Source::Receive, "1970-01-01T01:00:00.5Z"), 1_000, 3_601_500));
-        assert!(!too_fresh(&block(Source::Compactor, unset), 1_000, 1_000_000));
+        assert!(too_fresh(&block(SourceType::Sidecar, unset), 1_000, 1_000_999));
+        assert!(!too_fresh(&block(SourceType::Sidecar, unset), 1_000, 1_001_000));
+        assert!(too_fresh(&block(SourceType::Receive, "1970-01-01T01:00:00.5Z"), 1_000, 3_601_499));
+        assert!(!too_fresh(&block(SourceType::Receive, "1970-01-01T01:00:00.5Z"), 1_000, 3_601_500));
+        assert!(!too_fresh(&block(SourceType::Compactor, unset), 1_000, 1_000_000));
         // A clock ahead of ours makes a block fresh, not old.
-        assert!(too_fresh(&block(Source::Sidecar, "2100-01-01T00:00:00Z"), 1_000, 1_000_000));
+        assert!(too_fresh(&block(SourceType::Sidecar, "2100-01-01T00:00:00Z"), 1_000, 1_000_000));
     }
 
     #[test]

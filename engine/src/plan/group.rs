@@ -75,7 +75,7 @@ fn sharded_key(key: String, class: ShardClass) -> String {
 }
 
 impl Group {
-    /// What a block merged from this group carries as extensions: the entries of the first member whose extensions are
+    /// The extensions of a block merged from this group: the entries of the first member whose extensions are
     /// an object, as far as every other such member has the key too. What they say of shards is of them alone.
     pub fn extensions(&self) -> Option<Value> {
         let of = |block: &BlockMeta| {
@@ -96,7 +96,7 @@ impl Group {
         ThanosMeta {
             labels: self.labels.clone(),
             downsample: crate::Downsample { resolution: self.resolution_ms },
-            source: crate::Source::Compactor,
+            source: crate::SourceType::Compactor,
             extensions: self.extensions(),
             ..ThanosMeta::default()
         }

@@ -1,5 +1,5 @@
-//! The next merge of a group, into as many blocks as the size of the index asks for, with the two reasons to leave blocks
-//! out of it for good: an index too large for any number of them, and overlaps of downsampled blocks. Thanos `pkg/compact/planner.go`.
+//! The next merge of a group, into as many blocks as the size of the index demands. Blocks are left out for good for two
+//! reasons: their index is too large however they are merged, or they are downsampled and overlap. Thanos `pkg/compact/planner.go`.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -17,7 +17,7 @@ pub struct PlanSettings<'s> {
     /// Bytes that the indexes of a plan may have together for each block it is merged into; 85 % of it are used, as
     /// upstream.
     pub index_bytes_max: u64,
-    /// Blocks that are no shards are merged into so many at least; 0 and 1 are one.
+    /// The least number of shards that blocks which are not shards are merged into; 0 counts as 1.
     pub shards: u32,
     /// Whether overlapping blocks are merged.
     pub vertical: bool,
@@ -26,7 +26,7 @@ pub struct PlanSettings<'s> {
 /// Why a block is not to be merged, as the marker says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NoCompactReason {
-    /// Somebody wants it so.
+    /// An operator set the mark.
     Manual,
     /// A merge would pass the limit of the index.
     IndexSizeExceeding,
@@ -64,7 +64,7 @@ pub enum Next {
     Merge {
         /// The blocks.
         blocks: Vec<BlockId>,
-        /// Into so many, at least 1, by the hash of the series.
+        /// Number of blocks to make, at least 1; series are spread over them by their hash.
         into: u32,
     },
     /// Mark these, exclude them, and ask again.
@@ -120,8 +120,8 @@ pub fn next(
     Next::Merge { blocks: ids().collect(), into }
 }
 
-/// Into how many blocks of `class` with indexes of these sizes are merged. Where no number will do, the block to leave out
-/// is the one that upstream leaves out of every plan that needs more than one.
+/// The number of blocks that blocks of `class` with indexes of these sizes are merged into. Where no number is enough, the
+/// block to leave out: the one that upstream leaves out of any plan that is too large.
 fn shards_needed(
     class: ShardClass,
     sizes: &[(BlockId, u64)],
@@ -153,7 +153,7 @@ fn shards_needed(
     Err(Next::Exclude { blocks: vec![id], reason: NoCompactReason::IndexSizeExceeding, details })
 }
 
-/// What the meta lists for the index; not where it lists nothing.
+/// The size of the index that the meta lists, if it does.
 fn listed_index_bytes(block: &BlockMeta) -> Option<u64> {
     let files = &block.thanos.as_ref()?.files;
     files.iter().find(|file| file.rel_path == "index").map(|file| file.size_bytes).filter(|size| *size > 0)
@@ -208,7 +208,7 @@ mod tests {
         // Shards are cut again only where their index needs it.
         let mut shards = blocks.clone();
         for (i, block) in shards.iter_mut().enumerate() {
-            let cuts = vec![crate::plan::Cut { of: 1, indexes: vec![2], sources: vec![ids[i]] }];
+            let cuts = vec![crate::plan::Cut { count_before: 1, indexes: vec![2], sources: vec![ids[i]] }];
             crate::plan::Shard { class: ShardClass { index: 2, count: 4 }, cuts }.attach(block);
         }
         assert_eq!((into(&shards, 20, 4), into(&shards, 64, 4)), (1, 4));

@@ -5,21 +5,21 @@ use crate::{BlockId, BlockMeta, Resolution};
 /// How long blocks are kept, milliseconds; 0 keeps them for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Blocks as they were scraped.
-    pub raw_ms: i64,
-    /// Blocks of 5 minutes.
-    pub five_minutes_ms: i64,
-    /// Blocks of an hour.
-    pub one_hour_ms: i64,
+    /// How long raw blocks are kept.
+    pub of_raw_blocks_ms: i64,
+    /// How long blocks of resolution 5m are kept.
+    pub of_5m_blocks_ms: i64,
+    /// How long blocks of resolution 1h are kept.
+    pub of_1h_blocks_ms: i64,
 }
 
 /// The blocks that end before their retention at `now_ms`; as upstream, ends count in whole seconds.
 pub fn expired(blocks: &[BlockMeta], retention: Retention, now_ms: i64) -> Vec<BlockId> {
     let is_expired = |block: &&BlockMeta| {
         let kept_ms = match Resolution::from_ms(block.resolution_ms()) {
-            Some(Resolution::Raw) => retention.raw_ms,
-            Some(Resolution::FiveMinutes) => retention.five_minutes_ms,
-            Some(Resolution::OneHour) => retention.one_hour_ms,
+            Some(Resolution::Raw) => retention.of_raw_blocks_ms,
+            Some(Resolution::FiveMinutes) => retention.of_5m_blocks_ms,
+            Some(Resolution::OneHour) => retention.of_1h_blocks_ms,
             None => 0,
         };
         let end_ms = block.max_time / 1000 * 1000;
@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn whole_blocks_after_their_time() {
-        let retention = Retention { raw_ms: 10_000, ..Retention::default() };
+        let retention = Retention { of_raw_blocks_ms: 10_000, ..Retention::default() };
         let blocks = [meta(1, 0, 5_999, &[]), meta(2, 0, 6_000, &[])];
         assert_eq!(expired(&blocks, retention, 15_000), []);
         assert_eq!(expired(&blocks, retention, 15_001), [blocks[0].ulid]);

@@ -1,9 +1,9 @@
 //! Shards: blocks that hold the series of some hashes only, so that no index grows too large.
 //!
-//! meta.json says so in `thanos.extensions`, under [`KEY`]; nothing else about such a block is special to a reader, who
-//! merges what several blocks of one time hold anyway. In `compaction.sources` a shard names itself in place of the
-//! blocks it was cut from: readers that know nothing of shards take a block for superfluous when another has all its
-//! sources, and no shard has all the data of what it was cut from, nor of its siblings.
+//! meta.json says so in `thanos.extensions`, under [`KEY`]. A reader needs to know nothing about shards, as it merges the
+//! series of all blocks of one time anyway. In `compaction.sources` a shard names itself, not the blocks it was cut from:
+//! a reader that does not know shards takes a block for a duplicate when another has all its sources, but no shard has
+//! all the data of the blocks it was cut from, nor of its siblings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ pub const KEY: &str = "tithon_shard";
 /// More shards than this are not made, and a meta that claims more is not believed.
 pub const SHARDS_MAX: u32 = 1024;
 
-/// The series whose `tithon_index::Labels::hash64` leaves `index` when divided by `count`.
+/// The series whose `tithon_index::Labels::hash64` modulo `count` is `index`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardClass {
     /// Below `count`.
@@ -62,30 +62,31 @@ impl ShardClass {
     }
 }
 
-/// What a shard holds.
+/// Which series a block holds that is a shard, and which blocks it was cut from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// Which series.
     pub class: ShardClass,
-    /// Of which blocks, and what became of the rest of them.
+    /// The cuts it came from; several where shards of several cuts were merged.
     pub cuts: Vec<Cut>,
 }
 
 /// Blocks that were cut into shards together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cut {
-    /// How many shards there were before: those of `class.index` modulo `of` were cut, all series where this is 1.
-    pub of: u32,
-    /// Which shards have any series, ascending; there is no block of the others.
+    /// Number of shards before the cut: the shard `class.index` modulo this was cut, or a whole block where this is 1.
+    #[serde(rename = "of")]
+    pub count_before: u32,
+    /// The shards that have any series, ascending; no block was made for the others.
     pub indexes: Vec<u32>,
-    /// The level-1 blocks that went in, ascending.
+    /// The level-1 blocks that were cut, ascending.
     pub sources: Vec<BlockId>,
 }
 
 /// The value under [`KEY`].
 #[derive(Serialize, Deserialize)]
 struct Record {
-    /// Whose meta it is: copies of it in metas of other blocks mean nothing.
+    /// The block it describes: a copy in the meta of another block is ignored.
     block: BlockId,
     index: u32,
     count: u32,
@@ -93,15 +94,15 @@ struct Record {
 }
 
 impl Shard {
-    /// What the meta says, if it says that the block is a shard, says it of this block, and makes sense.
+    /// The shard that a meta describes; `None` where it describes none, describes another block's, or is inconsistent.
     pub fn of(block: &BlockMeta) -> Option<Shard> {
         let value = block.thanos.as_ref()?.extensions.as_ref()?.get(KEY)?;
         let record = Record::deserialize(value).ok()?;
         let Record { index, count, .. } = record;
         let believable = |cut: &Cut| {
-            let class = ShardClass { index: index % cut.of.max(1), count: cut.of };
+            let class = ShardClass { index: index % cut.count_before.max(1), count: cut.count_before };
             let inside = |i: &u32| *i < count && class.contains(ShardClass { index: *i, count });
-            cut.of > 0
+            cut.count_before > 0
                 && !cut.sources.is_empty()
                 && cut.indexes.contains(&index)
                 && cut.indexes.iter().all(inside)
@@ -126,7 +127,7 @@ impl Shard {
         }
     }
 
-    /// What a block merged from shards of one class is; `None` where they are no shards.
+    /// The shard that a merge of `blocks`, shards of one class, makes; `None` where they are not shards.
     pub fn merged(blocks: &[BlockMeta]) -> Option<Shard> {
         let mut cuts: BTreeMap<(u32, Vec<u32>), BTreeSet<BlockId>> = BTreeMap::new();
         let mut class = None;
@@ -134,29 +135,29 @@ impl Shard {
             let shard = shard?;
             class = Some(shard.class);
             for cut in shard.cuts {
-                cuts.entry((cut.of, cut.indexes)).or_default().extend(cut.sources);
+                cuts.entry((cut.count_before, cut.indexes)).or_default().extend(cut.sources);
             }
         }
-        let cut = |((of, indexes), sources): (_, BTreeSet<_>)| Cut {
-            of,
+        let cut = |((count_before, indexes), sources): (_, BTreeSet<_>)| Cut {
+            count_before,
             indexes,
             sources: sources.into_iter().collect(),
         };
         Some(Shard { class: class?, cuts: cuts.into_iter().map(cut).collect() })
     }
 
-    /// What the parts are when `blocks` of `class` are cut into `parts`, of which those of `made` have any series; in the
-    /// order of `made`.
+    /// The shards that a cut of `blocks` of `class` into `parts` makes; only those in `made` have any series. In the order of
+    /// `made`.
     pub fn cut(blocks: &[BlockMeta], class: ShardClass, parts: u32, made: &[u32]) -> Vec<Shard> {
         let sources: BTreeSet<BlockId> = blocks.iter().flat_map(lineage).collect();
         let mut indexes: Vec<u32> = made.iter().map(|part| class.part(*part, parts).index).collect();
         indexes.sort_unstable();
-        let cut = Cut { of: class.count, indexes, sources: sources.into_iter().collect() };
+        let cut = Cut { count_before: class.count, indexes, sources: sources.into_iter().collect() };
         made.iter().map(|part| Shard { class: class.part(*part, parts), cuts: vec![cut.clone()] }).collect()
     }
 }
 
-/// The level-1 blocks whose data a block holds, of its class at least: its sources, for a shard those before the cut.
+/// The level-1 blocks whose data (for a shard: its share of the data) a block holds: its sources, or those of its cuts.
 pub fn lineage(block: &BlockMeta) -> Vec<BlockId> {
     match Shard::of(block) {
         Some(shard) => {
@@ -167,15 +168,15 @@ pub fn lineage(block: &BlockMeta) -> Vec<BlockId> {
     }
 }
 
-/// Makes the meta of the only block that `blocks` of one group were merged into say of which shard it is, if of any.
+/// Notes in the meta of the one block merged from `blocks` which shard it is, if they are shards.
 pub fn mark_merged(blocks: &[BlockMeta], made: &mut BlockMeta) {
     if let Some(shard) = Shard::merged(blocks) {
         shard.attach(made);
     }
 }
 
-/// Makes the metas of the blocks that `blocks` of `class` were cut into say of which shard each is: `made` has an entry
-/// for each part, `None` for those without series, which are left out of the answer.
+/// Notes in the metas of the blocks that `blocks` of `class` were cut into which shard each is. `made` has an entry for each
+/// part, `None` for a part without series; these are left out of the result.
 pub fn mark_cut(blocks: &[BlockMeta], class: ShardClass, made: Vec<Option<BlockMeta>>) -> Vec<BlockMeta> {
     let parts = u32::try_from(made.len()).unwrap_or(u32::MAX);
     let made: Vec<(u32, BlockMeta)> = (0..).zip(made).filter_map(|(i, meta)| Some((i, meta?))).collect();
@@ -203,7 +204,7 @@ pub(crate) mod tests {
     ) -> BlockMeta {
         let mut block = meta(id, hours.0 * 3_600_000, hours.1 * 3_600_000, &[id]);
         let sources = sources.iter().map(|s| BlockId::from_parts(*s, 0)).collect();
-        let cuts = vec![Cut { of: 1, indexes: indexes.to_vec(), sources }];
+        let cuts = vec![Cut { count_before: 1, indexes: indexes.to_vec(), sources }];
         Shard { class: ShardClass { index, count }, cuts }.attach(&mut block);
         block
     }
@@ -276,7 +277,7 @@ pub(crate) mod tests {
         let class = ShardClass::of(&merged);
         let again = mark_cut(&[merged], class, made[..2].iter().cloned().map(Some).collect());
         assert_eq!(ShardClass::of(&again[1]), ShardClass { index: 5, count: 6 });
-        assert_eq!(Shard::of(&again[1]).unwrap().cuts[0].of, 3);
+        assert_eq!(Shard::of(&again[1]).unwrap().cuts[0].count_before, 3);
         assert_eq!(Shard::merged(&plain), None);
     }
 }

@@ -204,7 +204,7 @@ impl Batch {
             && self.columns.ids.iter().all(|id| tombstones.of(u64::from(id.0)).is_empty())
     }
 
-    /// Takes off what is deleted or reaches out of `range`; series without samples left go.
+    /// Removes deleted samples and those outside `range`, and series of which no sample is left.
     pub(super) fn trimmed(self, tombstones: &Tombstones, range: TimeRange) -> Result<Batch, BlockError> {
         let outside = [
             TimeRange { min: Timestamp::MIN, max: Timestamp(range.min.0.saturating_sub(1)) },

@@ -5,12 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tithon_chunks::TimeRange;
-use tithon_index::{
-    IndexHeader, Matcher, Planning, Postings, PostingsPlan, SeriesEntry, SeriesRef, SymbolRef,
-};
+use tithon_index::{IndexHeader, Matcher, Planning, PostingsPlan, SeriesEntry, SymbolRef};
 
-use super::records::{Kind, Records};
-use super::{BATCH_SERIES, entry_kind, entry_records, index_range};
+use crate::entries::{ENTRIES_AT_ONCE, Entries, index_range};
 use crate::{BlockError, BlockId, BlockMeta, FileRange};
 
 /// Which names or values are wanted.
@@ -40,9 +37,7 @@ pub struct LabelSelect {
     block: BlockId,
     header: Arc<IndexHeader>,
     request: LabelRequest,
-    entries: Kind,
-    postings: Postings,
-    asked: usize,
+    entries: Entries,
     found: BTreeSet<SymbolRef>,
     phase: Phase,
 }
@@ -51,7 +46,7 @@ enum Phase {
     Begin,
     Plan(Planning),
     Postings(PostingsPlan),
-    Entries { ids: Vec<SeriesRef>, records: Records },
+    Entries,
     Between,
 }
 
@@ -60,11 +55,9 @@ impl LabelSelect {
     pub fn new(meta: &BlockMeta, header: Arc<IndexHeader>, request: LabelRequest) -> LabelSelect {
         LabelSelect {
             block: meta.ulid,
+            entries: Entries::new(meta, Arc::clone(&header)),
             header,
             request,
-            entries: entry_kind(meta),
-            postings: Postings::default(),
-            asked: 0,
             found: BTreeSet::new(),
             phase: Phase::Begin,
         }
@@ -72,7 +65,7 @@ impl LabelSelect {
 
     /// Number of series that the matchers found, whether or not they have chunks in the range; 0 before that is known.
     pub fn n_series(&self) -> usize {
-        self.postings.len()
+        self.entries.n_series()
     }
 
     /// Goes on as [`super::Select::step`] does.
@@ -89,9 +82,7 @@ impl LabelSelect {
                         self.phase = Phase::Plan(planning);
                         return Ok(LabelStep::Fetch(Vec::new()));
                     }
-                    let plan = planning
-                        .finish(&self.header, &self.request.matchers, 0, 0)
-                        .map_err(BlockError::index(self.block))?;
+                    let plan = planning.finish(&self.header, 0).map_err(BlockError::index(self.block))?;
                     let ranges: Vec<FileRange> = plan.ranges().iter().map(index_range).collect();
                     self.phase = Phase::Postings(plan);
                     if !ranges.is_empty() {
@@ -100,27 +91,22 @@ impl LabelSelect {
                 }
                 Phase::Postings(plan) => {
                     let given = std::mem::take(&mut fetched);
-                    self.postings = plan.resolve(&given).map_err(BlockError::index(self.block))?;
+                    self.entries.set_postings(plan.resolve(&given).map_err(BlockError::index(self.block))?);
                 }
-                Phase::Entries { ids, mut records } => {
-                    let missing = records.accept(std::mem::take(&mut fetched))?;
+                Phase::Entries => {
+                    let missing = self.entries.accept(std::mem::take(&mut fetched))?;
                     if !missing.is_empty() {
-                        self.phase = Phase::Entries { ids, records };
+                        self.phase = Phase::Entries;
                         return Ok(LabelStep::Fetch(missing));
                     }
-                    self.collect(&ids, &records)?;
+                    self.collect()?;
                 }
-                Phase::Between if self.asked == self.postings.len() => {
+                Phase::Between if self.entries.is_exhausted() => {
                     return self.found_texts().map(LabelStep::Done);
                 }
                 Phase::Between => {
-                    let from = self.asked;
-                    self.asked = self.postings.len().min(from + BATCH_SERIES);
-                    let ids: Vec<_> = self.postings.iter().skip(from).take(self.asked - from).collect();
-                    let records = entry_records(self.block, self.entries, &self.header, &ids);
-                    let ranges = records.ranges();
-                    self.phase = Phase::Entries { ids, records };
-                    return Ok(LabelStep::Fetch(ranges));
+                    self.phase = Phase::Entries;
+                    return Ok(LabelStep::Fetch(self.entries.ask(ENTRIES_AT_ONCE)));
                 }
             }
         }
@@ -145,14 +131,12 @@ impl LabelSelect {
         }
     }
 
-    fn collect(&mut self, ids: &[SeriesRef], records: &Records) -> Result<(), BlockError> {
+    /// Adds the names or values that the current batch of entries has.
+    fn collect(&mut self) -> Result<(), BlockError> {
         let mut entry = SeriesEntry::default();
         let mut name_symbol = None;
-        for (i, id) in ids.iter().enumerate() {
-            let bytes = records.bytes(i)?;
-            entry
-                .decode(bytes, self.header.series_offset(*id), self.request.range)
-                .map_err(BlockError::index(self.block))?;
+        for i in 0..self.entries.batch().len() {
+            self.entries.decode(i, self.request.range, &mut entry)?;
             if entry.chunks.is_empty() {
                 continue;
             }

@@ -14,7 +14,7 @@ pub(super) struct Coverage {
 
 struct Segment {
     len: u64,
-    /// Everything before it is taken: chunks lie one behind the other in the order of the series.
+    /// All bytes before it belong to chunks: chunks mostly lie in the order of the series.
     next: u64,
     /// Chunks that were not taken in the order in which they lie.
     ahead: Vec<Range<u64>>,
@@ -41,7 +41,7 @@ impl Coverage {
         }
     }
 
-    /// The stretches that no chunk has taken, described.
+    /// Descriptions of the stretches that belong to no chunk.
     pub(super) fn gaps(mut self) -> Vec<String> {
         let mut out = Vec::new();
         for (number, segment) in self.segments.iter_mut().enumerate() {

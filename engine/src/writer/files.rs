@@ -14,6 +14,12 @@ pub trait BlockFiles: Send {
     fn create(&mut self, name: &str) -> io::Result<Box<dyn BlockSink>>;
 }
 
+impl BlockFiles for &mut dyn BlockFiles {
+    fn create(&mut self, name: &str) -> io::Result<Box<dyn BlockSink>> {
+        (**self).create(name)
+    }
+}
+
 /// A file being written from front to back, in pieces of about a MiB. Dropped before [`BlockSink::finish`], it is to
 /// leave nothing behind.
 pub trait BlockSink: Write + Send {

@@ -29,11 +29,11 @@ pub struct BucketBlock {
     /// Files of the cache that header and filter are read from.
     header_file: MappedFile,
     filter_file: MappedFile,
-    source: Source,
+    files: Files,
 }
 
 #[derive(Debug)]
-enum Source {
+enum Files {
     Mapped(Box<Block>),
     Remote { bucket: Bucket, index: Object, segments: Vec<Object> },
 }
@@ -64,9 +64,9 @@ impl Bucket {
         let block =
             opened.map_err(|e| BucketError::Object { path: meta.ulid.to_string(), source: e.into() })??;
         let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
-        let source = Source::Mapped(Box::new(block));
+        let files = Files::Mapped(Box::new(block));
         let (header_file, filter_file) = (MappedFile::default(), MappedFile::default());
-        Ok(BucketBlock { meta, header, filter: None, tombstones, header_file, filter_file, source })
+        Ok(BucketBlock { meta, header, filter: None, tombstones, header_file, filter_file, files })
     }
 
     async fn open_remote(&self, meta: Arc<BlockMeta>) -> Result<BucketBlock, BucketError> {
@@ -90,10 +90,10 @@ impl Bucket {
             None => Tombstones::default(),
         };
         let segments = self.segments(block).await?;
-        let source = Source::Remote { bucket: self.clone(), index, segments };
+        let files = Files::Remote { bucket: self.clone(), index, segments };
         let (header, header_file) = (Arc::new(header.value), header.file);
         let (tombstones, filter_file) = (Arc::new(tombstones), MappedFile::default());
-        Ok(BucketBlock { meta, header, filter: None, tombstones, header_file, filter_file, source })
+        Ok(BucketBlock { meta, header, filter: None, tombstones, header_file, filter_file, files })
     }
 
     /// The header of an index, out of the parts of it that it is made of.
@@ -195,17 +195,17 @@ impl BucketBlock {
 
     /// The block as a mapped directory, where it is one: then no read of it needs to be awaited.
     pub fn mapped(&self) -> Option<&Block> {
-        match &self.source {
-            Source::Mapped(block) => Some(block),
-            Source::Remote { .. } => None,
+        match &self.files {
+            Files::Mapped(block) => Some(block),
+            Files::Remote { .. } => None,
         }
     }
 
     /// Sizes of the segments in bytes, in the order that chunk references count them.
     pub fn segment_sizes(&self) -> Vec<u64> {
-        match &self.source {
-            Source::Mapped(block) => block.segments().iter().map(|bytes| bytes.len() as u64).collect(),
-            Source::Remote { segments, .. } => segments.iter().map(|object| object.size).collect(),
+        match &self.files {
+            Files::Mapped(block) => block.segments().iter().map(|bytes| bytes.len() as u64).collect(),
+            Files::Remote { segments, .. } => segments.iter().map(|object| object.size).collect(),
         }
     }
 
@@ -221,9 +221,9 @@ impl BucketBlock {
 
     /// The bytes of ranges, in their order; fewer where a file ends before a range does.
     pub async fn fetch(&self, ranges: &[FileRange]) -> Result<Vec<Bytes>, BucketError> {
-        let (bucket, index, segments) = match &self.source {
-            Source::Mapped(block) => return Ok(block.read(ranges)?),
-            Source::Remote { bucket, index, segments } => (bucket, index, segments),
+        let (bucket, index, segments) = match &self.files {
+            Files::Mapped(block) => return Ok(block.read(ranges)?),
+            Files::Remote { bucket, index, segments } => (bucket, index, segments),
         };
         let mut out = vec![Bytes::new(); ranges.len()];
         let mut order: Vec<usize> = (0..ranges.len()).collect();

@@ -14,7 +14,7 @@ use crate::{Bucket, BucketError};
 /// Requests under way at once, as Thanos's `--block-meta-fetch-concurrency`.
 const CONCURRENCY: usize = 32;
 
-/// What a look at the bucket found.
+/// The blocks that a listing of the bucket found.
 #[derive(Debug, Default)]
 pub struct Discovery {
     /// Complete blocks: those that have a meta.json, the ones known before included.

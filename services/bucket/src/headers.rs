@@ -93,7 +93,7 @@ impl HeaderCache {
         Ok(())
     }
 
-    /// Opens a file of the cache; one that is damaged is as none.
+    /// Opens a file of the cache; a damaged file counts as absent.
     fn kept<T>(
         &self,
         block: BlockId,

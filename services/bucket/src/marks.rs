@@ -107,8 +107,8 @@ impl Mark {
 }
 
 impl Bucket {
-    /// The deletion mark of a block, if it has one. A mark that is no JSON counts as none, as an upload that broke off
-    /// leaves it so; a version other than 1 is an error.
+    /// The deletion mark of a block, if it has one. A mark that is not JSON, such as a broken upload leaves behind,
+    /// counts as absent; a version other than 1 is an error.
     pub async fn deletion_mark(&self, block: BlockId) -> Result<Option<DeletionMark>, BucketError> {
         let content = self.mark_content(block, MarkKind::Deletion).await?;
         let mark = |content: Content| DeletionMark {
@@ -118,8 +118,8 @@ impl Bucket {
         Ok(content.map(mark))
     }
 
-    /// A mark of a block, if it has it. One that is no JSON, lacks its time, or names another block counts as none, with
-    /// a warning; a version other than 1 is an error.
+    /// A mark of a block, if it has it. One that is not JSON, lacks its time, or names another block counts as absent,
+    /// with a warning; a version other than 1 is an error.
     pub async fn mark(&self, block: BlockId, kind: MarkKind) -> Result<Option<Mark>, BucketError> {
         let Some(content) = self.mark_content(block, kind).await? else { return Ok(None) };
         let time = match kind {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use backon::{ExponentialBuilder, Retryable};
 use object_store::Error;
 
 use crate::Bucket;
@@ -11,7 +12,8 @@ use crate::Bucket;
 pub struct Retry {
     /// Attempts in all, at least 1.
     pub attempts: u32,
-    /// The pause before the second attempt; each further one is twice as long, at most [`Retry::PAUSE_MAX`].
+    /// The pause before the second attempt; each further one is twice as long, at most [`Retry::PAUSE_MAX`]. To each is
+    /// added a random time of up to its length, so that many clients do not come back at once.
     pub first_pause: Duration,
 }
 
@@ -21,6 +23,14 @@ impl Retry {
 
     /// One attempt only.
     pub const NEVER: Retry = Retry { attempts: 1, first_pause: Duration::ZERO };
+
+    fn pauses(self) -> ExponentialBuilder {
+        ExponentialBuilder::default()
+            .with_min_delay(self.first_pause)
+            .with_max_delay(Retry::PAUSE_MAX)
+            .with_max_times(self.attempts.saturating_sub(1) as usize)
+            .with_jitter()
+    }
 }
 
 /// What a request does, as the metrics of Thanos's object store client name it.
@@ -63,26 +73,24 @@ impl Bucket {
         operation: Operation,
         request: impl Fn() -> F,
     ) -> object_store::Result<T> {
-        let mut pause = self.retry.first_pause;
-        for attempt in 1.. {
+        let attempt = || async {
             let begin = Instant::now();
             let result = request().await;
             let failed = matches!(&result, Err(error) if !matches!(error, Error::NotFound { .. }));
             self.metrics.observe(operation, begin.elapsed(), failed);
-            match result {
-                Err(error) if may_pass(&error) && attempt < self.retry.attempts => {
-                    tracing::warn!(operation = operation.name(), attempt, error = %error, "request is repeated");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Retry::PAUSE_MAX);
-                }
-                result => return result,
-            }
-        }
-        unreachable!("the range has no end")
+            result
+        };
+        attempt
+            .retry(self.retry.pauses())
+            .when(is_transient)
+            .notify(|error, pause| {
+                tracing::warn!(operation = operation.name(), ?pause, error = %error, "request is repeated");
+            })
+            .await
     }
 }
 
 /// Whether another attempt may succeed: the network, a busy server; but not what the store decided.
-fn may_pass(error: &Error) -> bool {
+fn is_transient(error: &Error) -> bool {
     matches!(error, Error::Generic { .. } | Error::JoinError { .. })
 }

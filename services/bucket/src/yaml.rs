@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Where a text is no YAML of the form that is expected, and in which way.
+/// A mistake in a YAML text: where it is, and what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct YamlFault {
     /// From 1; 0 where no place is known.

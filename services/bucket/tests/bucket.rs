@@ -11,19 +11,7 @@ use tithon_bucket::{Bucket, BucketBlock, BucketConfig};
 use tithon_chunks::TimeRange;
 use tithon_engine::{SelectRequest, SelectedSeries, Step};
 use tithon_index::{MatchOp, Matcher};
-
-fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
+use tithon_testdata::copy_dir;
 
 fn bucket_dir() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();

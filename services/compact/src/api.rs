@@ -11,12 +11,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
-use tithon_bucket::MarkKind;
 use tithon_engine::plan::NoCompactReason;
 use tithon_engine::{BlockId, BlockMeta};
 use tithon_runtime::is_same_origin;
 
 use crate::Compactor;
+use crate::compactor::ExcludedFrom;
 use crate::state::Loaded;
 
 #[derive(Clone)]
@@ -137,12 +137,12 @@ impl Api {
             return Err("Action cannot be empty".to_owned());
         }
         let block: BlockId = id.parse().map_err(|_| format!("ULID {id:?} is not valid"))?;
-        let kind = match action {
-            "DELETION" => MarkKind::Deletion,
-            "NO_COMPACTION" => MarkKind::NoCompact,
+        let (compactor, reason) = (&self.compactor, NoCompactReason::Manual);
+        let marked = match action {
+            "DELETION" => compactor.mark_for_deletion(block, detail, Vec::new()).await,
+            "NO_COMPACTION" => compactor.mark_excluded(block, ExcludedFrom::Merging, reason, detail).await,
             _ => return Err(format!("not supported marker {action}")),
         };
-        let marked = self.compactor.mark(block, kind, NoCompactReason::Manual, detail).await;
         marked.map(drop).map_err(|error| error.to_string())
     }
 

@@ -92,7 +92,7 @@ impl Compactor {
         deletions.await;
     }
 
-    /// Removes from scratch space what no block of the view needs; nothing else that lies beside it.
+    /// Removes from scratch space what no block of the view needs; other files in the data directory stay.
     pub(crate) async fn clean_scratch(&self, view: &View) -> Result<(), CompactError> {
         let ids: HashSet<String> = view.blocks.iter().map(|block| block.ulid.to_string()).collect();
         let groups = group(view.blocks.iter().cloned(), &[]);

@@ -27,7 +27,7 @@ pub(crate) struct Inner {
     pub(crate) cpu: Cpu,
     pub(crate) metrics: CompactMetrics,
     pub(crate) shutdown: Shutdown,
-    /// Metas that were read; held while the bucket is looked through.
+    /// Metas that were read; locked during a sync.
     pub(crate) seen: tokio::sync::Mutex<Seen>,
     /// Blocks that a merge or a downsampling reads just now.
     pub(crate) busy: Busy,
@@ -41,9 +41,16 @@ pub(crate) struct Inner {
     pub(crate) iterations: watch::Sender<u64>,
 }
 
+/// The work that a mark keeps a block out of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ExcludedFrom {
+    Merging,
+    Downsampling,
+}
+
 impl Compactor {
-    /// A compactor that has not looked at the bucket yet. `shutdown` ends it between two steps; work that was begun on the
-    /// CPU is carried to its end. `alone` says that no store in this process counts the looks at the bucket.
+    /// A compactor that has not synced yet. `shutdown` ends it between two steps; work that was begun on the
+    /// CPU is carried to its end. `alone` says that no store in this process counts syncs.
     pub fn new(
         bucket: Bucket,
         options: CompactorOptions,
@@ -85,46 +92,39 @@ impl Compactor {
         BlockId::from_parts(self.now_ms().unsigned_abs(), rand::random())
     }
 
-    /// Marks a block; answers whether it had no such mark yet.
-    pub(crate) async fn mark(
+    /// Marks a block for deletion; `replaced_by` are the blocks that hold its data now, where that is why. Answers whether
+    /// it had no such mark yet.
+    pub(crate) async fn mark_for_deletion(
         &self,
         block: BlockId,
-        kind: MarkKind,
+        details: &str,
+        replaced_by: Vec<BlockId>,
+    ) -> Result<bool, CompactError> {
+        let (kind, reason) = (MarkKind::Deletion, String::new());
+        let (details, time_s) = (details.to_owned(), self.now_ms() / 1000);
+        self.write_mark(Mark { kind, block, details, time_s, reason, replaced_by }).await
+    }
+
+    /// Marks a block as not to be merged or not to be downsampled; answers whether it had no such mark yet.
+    pub(crate) async fn mark_excluded(
+        &self,
+        block: BlockId,
+        from: ExcludedFrom,
         reason: NoCompactReason,
         details: &str,
     ) -> Result<bool, CompactError> {
-        let mark = Mark {
-            kind,
-            block,
-            details: details.to_owned(),
-            time_s: self.now_ms() / 1000,
-            reason: if kind == MarkKind::Deletion { String::new() } else { reason.as_str().to_owned() },
-            replaced_by: Vec::new(),
+        let kind = match from {
+            ExcludedFrom::Merging => MarkKind::NoCompact,
+            ExcludedFrom::Downsampling => MarkKind::NoDownsample,
         };
-        self.write_mark(mark, reason).await
+        let (details, reason, time_s) =
+            (details.to_owned(), reason.as_str().to_owned(), self.now_ms() / 1000);
+        self.write_mark(Mark { kind, block, details, time_s, reason, replaced_by: Vec::new() }).await
     }
 
-    /// Marks a block for deletion because others hold its data; answers whether it had no such mark yet.
-    pub(crate) async fn mark_replaced(
-        &self,
-        block: BlockId,
-        details: &str,
-        by: impl IntoIterator<Item = BlockId>,
-    ) -> Result<bool, CompactError> {
-        let mark = Mark {
-            kind: MarkKind::Deletion,
-            block,
-            details: details.to_owned(),
-            time_s: self.now_ms() / 1000,
-            reason: String::new(),
-            replaced_by: by.into_iter().collect(),
-        };
-        self.write_mark(mark, NoCompactReason::Manual).await
-    }
-
-    async fn write_mark(&self, mark: Mark, reason: NoCompactReason) -> Result<bool, CompactError> {
-        let (block, kind) = (mark.block, mark.kind);
-        // A mark is written to its end even if the caller goes away: half the sources marked is worse than all.
+    async fn write_mark(&self, mark: Mark) -> Result<bool, CompactError> {
+        let (block, kind, reason) = (mark.block, mark.kind, mark.reason.clone());
+        // The mark is written to its end even if the caller is dropped: half of the sources marked is worse than all.
         let bucket = self.inner.bucket.clone();
         let written = tokio::spawn(async move { bucket.put_mark(&mark).await });
         let written = written.await.map_err(|e| tithon_runtime::RuntimeError::Panic(e.to_string()))??;

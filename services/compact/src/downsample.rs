@@ -4,15 +4,15 @@
 use std::time::Instant;
 
 use futures::{StreamExt, stream};
-use tithon_bucket::MarkKind;
 use tithon_engine::downsample::{Target, downsample};
 use tithon_engine::plan::{DownsampleJob, downsample_jobs, downsample_rounds, downsample_targets};
 use tithon_engine::{BlockId, BlockMeta};
 use tracing::info;
 
+use crate::compactor::ExcludedFrom;
 use crate::fault::{Fault, Reporter};
-use crate::merge::refused;
 use crate::metrics::CompactMetrics;
+use crate::publish::refused;
 use crate::source::Obstacle;
 use crate::view::View;
 use crate::{CompactError, Compactor};
@@ -103,7 +103,7 @@ impl Compactor {
         let result = self.run_on(meta.ulid, work).await?;
         let made = match result.map_err(CompactError::from) {
             Ok(made) => made,
-            Err(error) if error.may_pass() => return Err(Obstacle::passing(error)),
+            Err(error) if error.is_transient() => return Err(Obstacle::transient(error)),
             Err(error) => return Err(self.unless_gone(meta.ulid, error).await),
         };
         let resolution = [("resolution", meta.resolution_ms().to_string())];
@@ -121,17 +121,17 @@ impl Compactor {
     async fn report_downsample(&self, block: BlockId, obstacle: Obstacle, reporter: &Reporter) {
         let (error, mark) = match obstacle {
             Obstacle::Damaged { error, reason, .. } => (error, Some(reason)),
-            Obstacle::Passing(error) => return reporter.unfinished(None, &error),
+            Obstacle::Transient(error) => return reporter.unfinished(None, &error),
             Obstacle::Gone(_) => return,
             Obstacle::Plan(error) => (error, None),
-            Obstacle::Issue347(_) => {
+            Obstacle::OutsideChunks(_) => {
                 let what = "chunks begin at the block's end; the next merge repairs it";
-                (Box::new(CompactError::Beyond { block, what }), None)
+                (Box::new(CompactError::NotRepairable { block, what }), None)
             }
         };
         let what = error.to_string();
         let marked = match mark {
-            Some(reason) => self.mark(block, MarkKind::NoDownsample, reason, &what).await,
+            Some(reason) => self.mark_excluded(block, ExcludedFrom::Downsampling, reason, &what).await,
             None => Ok(false),
         };
         let marked = marked.unwrap_or_else(|error| {

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use tithon_bucket::BucketError;
 use tithon_chunks::ErrorKind;
 use tithon_engine::{BlockError, BlockId};
-use tithon_index::IndexError;
 use tithon_runtime::RuntimeError;
 
 /// An error of the compactor, with the block or the group named.
@@ -30,21 +29,13 @@ pub enum CompactError {
     },
     /// The bucket did not answer for some blocks, so that nothing can be planned.
     #[error("the bucket did not answer for {failed} blocks, first {block}: {source}")]
-    Blind {
+    NoAnswer {
         /// How many.
         failed: usize,
         /// One of them.
         block: BlockId,
         /// What it said.
         source: Box<BucketError>,
-    },
-    /// An index cannot be walked.
-    #[error("block {block}: index: {source}")]
-    Walk {
-        /// The block.
-        block: BlockId,
-        /// What is wrong.
-        source: IndexError,
     },
     /// An index can be walked but breaks its promises.
     #[error("block {block}: index: {what}")]
@@ -62,9 +53,9 @@ pub enum CompactError {
         /// What the panic says.
         what: String,
     },
-    /// A downsampled block cannot be repaired.
+    /// A block with chunks outside its time range cannot be repaired.
     #[error("block {block}: {what}")]
-    Beyond {
+    NotRepairable {
         /// The block.
         block: BlockId,
         /// Why nothing can be made of it.
@@ -79,10 +70,9 @@ impl CompactError {
             CompactError::Bucket(error) => error.kind(),
             CompactError::Block(error) => error.kind(),
             CompactError::Runtime(error) => error.kind(),
-            CompactError::Scratch { .. } | CompactError::Blind { .. } => ErrorKind::Unavailable,
-            CompactError::Walk { source, .. } => source.kind(),
+            CompactError::Scratch { .. } | CompactError::NoAnswer { .. } => ErrorKind::Unavailable,
             CompactError::Unhealthy { .. } | CompactError::Panic { .. } => ErrorKind::Corrupt,
-            CompactError::Beyond { .. } => ErrorKind::Unsupported,
+            CompactError::NotRepairable { .. } => ErrorKind::Unsupported,
         }
     }
 
@@ -90,10 +80,9 @@ impl CompactError {
     pub fn block(&self) -> Option<BlockId> {
         match self {
             CompactError::Block(error) => block_of(error),
-            CompactError::Walk { block, .. }
-            | CompactError::Unhealthy { block, .. }
+            CompactError::Unhealthy { block, .. }
             | CompactError::Panic { block, .. }
-            | CompactError::Beyond { block, .. } => Some(*block),
+            | CompactError::NotRepairable { block, .. } => Some(*block),
             CompactError::Bucket(error) => match error {
                 BucketError::Meta { block, .. }
                 | BucketError::WrongId { block, .. }
@@ -110,7 +99,7 @@ impl CompactError {
 
     /// Whether a later attempt may succeed with the same blocks. A full disk is no fault of theirs; what is called internal
     /// is, as it comes again with the same bytes.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         let full = matches!(self, CompactError::Block(BlockError::Io { .. }))
             && self.kind() == ErrorKind::LimitExceeded;
         let is_ours = matches!(self, CompactError::Runtime(_));

@@ -1,4 +1,4 @@
-//! What an iteration did, and what it met that somebody should look at.
+//! The report of an iteration: what it did, and which faults it met.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -1,17 +1,17 @@
-//! All merges that are due, group by group. A group goes on by itself until nothing is left to do in it; there is no
+//! All merges that are due, group by group. Each group goes on until nothing is left to do in it, without
 //! waiting for the others.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{StreamExt, stream};
-use tithon_bucket::MarkKind;
 use tithon_engine::plan::{
     Group, Next, NoCompactReason, PlanSettings, group, next, overlapping, sharing_sources,
 };
 use tithon_engine::{BlockId, BlockMeta};
 use tracing::warn;
 
+use crate::compactor::ExcludedFrom;
 use crate::fault::{Fault, Reporter};
 use crate::metrics::CompactMetrics;
 use crate::source::Obstacle;
@@ -24,7 +24,7 @@ struct Work<'w> {
     group: Group,
     /// Not to be merged, for whatever reason.
     excluded: HashSet<BlockId>,
-    /// Sizes that metas do not tell.
+    /// Sizes of indexes that metas do not have.
     index_bytes: HashMap<BlockId, u64>,
     /// Set when a merge makes shards.
     cut: &'w AtomicBool,
@@ -113,22 +113,22 @@ impl Compactor {
                     let vertical = &self.inner.metrics.vertical_compactions;
                     CompactMetrics::count(vertical, work.group.resolution_ms);
                 }
-                self.take_in(work, &plan, made, into).await;
+                self.apply_result(work, &plan, made, into).await;
                 return true;
             }
             Err(error) => error,
         };
         CompactMetrics::count(&self.inner.metrics.compaction_failures, work.group.resolution_ms);
-        // The other groups may need the room. What cannot be removed is tried again with the next iteration.
+        // Other groups may need the space. What cannot be removed now is removed by the next iteration.
         let _ = tokio::fs::remove_dir_all(self.merge_dir().join(&work.group.key)).await;
         match error {
             Obstacle::Damaged { block, reason, error } => {
                 self.leave_out(work, block, reason, &error.to_string()).await;
             }
-            Obstacle::Issue347(block) => return self.repair_in(work, block).await,
+            Obstacle::OutsideChunks(block) => return self.repair_in(work, block).await,
             Obstacle::Gone(block) => work.group.blocks.retain(|meta| meta.ulid != block),
             Obstacle::Plan(error) => work.leave_out_for_now(plan.iter().map(|b| b.ulid), &error.to_string()),
-            Obstacle::Passing(error) => {
+            Obstacle::Transient(error) => {
                 work.reporter.unfinished(Some(&work.group.key), &error);
                 return false;
             }
@@ -136,8 +136,8 @@ impl Compactor {
         true
     }
 
-    /// The group as a new look at the bucket would find it.
-    async fn take_in(&self, work: &mut Work<'_>, plan: &[BlockMeta], made: Vec<BlockMeta>, into: u32) {
+    /// Replaces the merged blocks of the group by what was made of them.
+    async fn apply_result(&self, work: &mut Work<'_>, plan: &[BlockMeta], made: Vec<BlockMeta>, into: u32) {
         if made.is_empty() {
             return self.drop_empty(work, plan).await;
         }
@@ -151,16 +151,15 @@ impl Compactor {
         work.group.blocks.sort_by_key(|block| (block.min_time, block.ulid));
     }
 
-    /// Nothing was left of a plan: blocks that never had a sample go; the others are left alone, for their metas promise
-    /// samples that no block holds now.
+    /// A merge had no samples left: marks the blocks that never had a sample, and leaves the others alone, as their metas
+    /// promise samples that no other block holds.
     async fn drop_empty(&self, work: &mut Work<'_>, plan: &[BlockMeta]) {
         for block in plan {
             if block.stats.num_samples > 0 {
                 work.leave_out_for_now([block.ulid], "all its samples are deleted or out of range");
                 continue;
             }
-            let reason = NoCompactReason::Manual;
-            match self.mark(block.ulid, MarkKind::Deletion, reason, SOURCE_OF_COMPACTED).await {
+            match self.mark_for_deletion(block.ulid, SOURCE_OF_COMPACTED, Vec::new()).await {
                 Ok(_) => work.reporter.add(|report| report.marked_for_deletion += 1),
                 Err(error) => work.reporter.unfinished(Some(&work.group.key), &error),
             }
@@ -171,7 +170,7 @@ impl Compactor {
     /// Marks a block so that it is not merged any more, and goes on without it.
     async fn leave_out(&self, work: &mut Work<'_>, block: BlockId, reason: NoCompactReason, details: &str) {
         work.excluded.insert(block);
-        let marked = match self.mark(block, MarkKind::NoCompact, reason, details).await {
+        let marked = match self.mark_excluded(block, ExcludedFrom::Merging, reason, details).await {
             Ok(_) => true,
             Err(error) => {
                 work.reporter.unfinished(Some(&work.group.key), &error);
@@ -209,7 +208,7 @@ impl Compactor {
                 work.reporter.add(|report| report.marked_for_deletion += 1);
                 true
             }
-            Err(error) if error.may_pass() => {
+            Err(error) if error.is_transient() => {
                 work.reporter.unfinished(Some(&work.group.key), &error);
                 false
             }
@@ -232,7 +231,7 @@ impl Work<'_> {
         }
     }
 
-    /// Leaves blocks out until the next look at the bucket.
+    /// Leaves blocks out until the next sync.
     fn leave_out_for_now(&mut self, blocks: impl IntoIterator<Item = BlockId>, what: &str) {
         for block in blocks {
             self.excluded.insert(block);

@@ -7,11 +7,11 @@ use crate::view::View;
 use crate::{CompactError, Compactor, Report};
 
 impl Compactor {
-    /// Looks at the bucket, deletes what is marked, marks what is superseded, merges, downsamples, applies retention and
-    /// cleans up. What is at fault is in the report; an error means that the bucket cannot be looked at or scratch space
+    /// Syncs with the bucket, deletes what is marked, marks what is superseded, merges, downsamples, applies retention and
+    /// cleans up. What is at fault is in the report; an error means that the bucket cannot be listed or scratch space
     /// cannot be used.
     ///
-    /// While blocks are merged, retention and deletion go on beside it, so that a backlog cannot hold them up.
+    /// While blocks are merged, retention and deletion run at the same time, so that a backlog does not delay them.
     pub async fn iterate(&self) -> Result<Report, CompactError> {
         let reporter = Reporter::default();
         let result = self.steps(&reporter).await;
@@ -40,7 +40,7 @@ impl Compactor {
             return Ok(());
         }
         let mut view = view;
-        // Shards go on in groups of their own, which the next look finds; each time they are longer.
+        // Shards are merged further in groups of their own, which the next sync finds; each time they are longer.
         for _ in 0..=options.levels_ms.len() {
             let cut = tokio::select! {
                 cut = self.compact_groups(&view, reporter) => cut,
@@ -68,7 +68,7 @@ impl Compactor {
         self.clean_scratch(&view).await
     }
 
-    /// Retention and deletion, again and again; never ends.
+    /// Repeats retention and deletion; never ends.
     async fn keep_up(&self, reporter: &Reporter) {
         loop {
             tokio::time::sleep(self.inner.options.upkeep_interval).await;
@@ -82,7 +82,7 @@ impl Compactor {
         }
     }
 
-    /// One look for partial uploads, for the loop beside the iterations.
+    /// Deletes partial uploads once; called between iterations at an interval of its own.
     pub(crate) async fn clean_up(&self) -> Result<(), CompactError> {
         let view = self.sync().await?;
         self.delete_partial(&view, &Reporter::default()).await;

@@ -15,11 +15,11 @@ mod view;
 mod readback;
 mod source;
 mod succession;
-mod walk;
 
 mod clean;
 mod groups;
 mod merge;
+mod publish;
 mod repair;
 mod streaming;
 

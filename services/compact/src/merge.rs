@@ -4,15 +4,15 @@ use std::path::Path;
 use std::time::Instant;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use tithon_chunks::ErrorKind;
-use tithon_engine::compact::{CompactOptions, compact_split};
+use tithon_engine::compact::{CompactOptions, compact};
 use tithon_engine::plan::{Group, mark_cut, mark_merged};
 use tithon_engine::{Block, BlockId, BlockMeta};
 use tithon_runtime::{Priority, RuntimeError};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::fault::Reporter;
 use crate::metrics::CompactMetrics;
+use crate::publish::refused;
 use crate::source::Obstacle;
 use crate::succession::SOURCE_OF_COMPACTED;
 use crate::{CompactError, Compactor};
@@ -49,8 +49,8 @@ impl Compactor {
             );
         }
         for source in plan {
-            let by = made.iter().map(|block| block.ulid);
-            match self.mark_replaced(source.ulid, SOURCE_OF_COMPACTED, by).await {
+            let by = made.iter().map(|block| block.ulid).collect();
+            match self.mark_for_deletion(source.ulid, SOURCE_OF_COMPACTED, by).await {
                 Ok(written) => {
                     inner.metrics.garbage_blocks.inc();
                     reporter.add(|report| report.marked_for_deletion += usize::from(written));
@@ -75,7 +75,7 @@ impl Compactor {
         let ids: Vec<BlockId> = (0..into).map(|_| self.new_id()).collect();
         let options = self.compact_options(group);
         let (target, thanos) = (dir.to_owned(), group.thanos_meta());
-        let work = move || compact_split(&sources, &target, &ids, Some(thanos), options);
+        let work = move || compact(&sources, &target, &ids, Some(thanos), options);
         let made = match inner.cpu.run(Priority::Background, work).await {
             Ok(Ok(made)) => shards_of(group, plan, made),
             Ok(Err(error)) => return Err(self.blame(error.into(), plan, dir).await),
@@ -101,51 +101,6 @@ impl Compactor {
         opening.buffered(self.inner.options.fetch_concurrency.max(1)).try_collect().await
     }
 
-    /// Uploads a block that was made below `dir` and reads it back.
-    pub(crate) async fn publish(&self, dir: &Path, made: BlockMeta) -> Result<BlockMeta, CompactError> {
-        let published = self.publish_together(dir, vec![made.clone()]).await?;
-        Ok(published.into_iter().next().unwrap_or(made))
-    }
-
-    /// Uploads blocks that were made below `dir` and reads them back, all metas after everything else. What cannot be read
-    /// back is deleted again.
-    pub(crate) async fn publish_together(
-        &self,
-        dir: &Path,
-        made: Vec<BlockMeta>,
-    ) -> Result<Vec<BlockMeta>, CompactError> {
-        let bucket = &self.inner.bucket;
-        let mut files = Vec::with_capacity(made.len());
-        for block in &made {
-            let from = dir.join(block.ulid.to_string());
-            files.push(bucket.upload_files(&from, block, self.inner.options.transfer).await?);
-        }
-        if let Err(error) = self.read_back_all(&made).await {
-            for block in &made {
-                if let Err(error) = bucket.delete_block(block.ulid).await {
-                    // Without meta.json nobody sees it, and it is cleaned as half an upload.
-                    warn!(block = %block.ulid, error = %error, "an upload that is not sound cannot be deleted yet");
-                }
-            }
-            return Err(error);
-        }
-        let mut published = Vec::with_capacity(made.len());
-        for (block, files) in made.into_iter().zip(files) {
-            published.push(bucket.seal_block(block, files).await?);
-        }
-        for block in &published {
-            bucket.check_files(block).await?;
-        }
-        Ok(published)
-    }
-
-    async fn read_back_all(&self, made: &[BlockMeta]) -> Result<(), CompactError> {
-        for block in made {
-            self.read_back(block, self.inner.options.verify).await?;
-        }
-        Ok(())
-    }
-
     /// Removes what the merge put on local disk.
     async fn clear(&self, dir: &Path, plan: &[BlockMeta], made: &[BlockMeta]) -> Result<(), CompactError> {
         for block in plan.iter().chain(made) {
@@ -162,23 +117,15 @@ impl Compactor {
 
     /// Finds the block that a failed merge failed on.
     pub(crate) async fn blame(&self, error: CompactError, plan: &[BlockMeta], dir: &Path) -> Obstacle {
-        // Reading the blocks one by one shows which of them makes us panic.
+        // Reading the blocks one by one shows which of them causes the panic.
         let panicked = matches!(error, CompactError::Runtime(RuntimeError::Panic(_)));
-        if error.may_pass() && !panicked {
-            return Obstacle::passing(error);
+        if error.is_transient() && !panicked {
+            return Obstacle::transient(error);
         }
         match error.block().filter(|block| plan.iter().any(|meta| meta.ulid == *block)) {
             Some(block) => self.unless_gone(block, error).await,
             None => self.find_damage(plan, dir, error).await,
         }
-    }
-}
-
-/// An upload that failed: trying again helps unless the block is one that may not be uploaded.
-pub(crate) fn refused(error: CompactError) -> Obstacle {
-    match error.kind() {
-        ErrorKind::Invalid => Obstacle::plan(error),
-        _ => Obstacle::passing(error),
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct CompactMetrics {
     pub(crate) blocks_cleaned: Counter,
     pub(crate) cleanup_failures: Counter,
     pub(crate) deletions_held_back: Counter,
-    pub(crate) blocks_marked: Family<[(&'static str, &'static str); 2], Counter>,
+    pub(crate) blocks_marked: Family<[(&'static str, String); 2], Counter>,
     pub(crate) garbage_blocks: Counter,
     pub(crate) garbage_runs: Counter,
     pub(crate) garbage_failures: Counter,
@@ -121,7 +121,8 @@ impl CompactMetrics {
             (MarkKind::NoCompact, NoCompactReason::OutOfOrderChunk.as_str()),
             (MarkKind::NoCompact, NoCompactReason::IndexSizeExceeding.as_str()),
         ] {
-            drop(metrics.blocks_marked.get_or_create(&[("marker", kind.file()), ("reason", reason)]));
+            let labels = [("marker", kind.file().to_owned()), ("reason", reason.to_owned())];
+            drop(metrics.blocks_marked.get_or_create(&labels));
         }
         for state in STATES {
             drop(metrics.metas_synced.get_or_create(&[("state", state)]));
@@ -147,21 +148,21 @@ impl CompactMetrics {
         family.get_or_create(&[("resolution", resolution_ms.to_string())]).inc();
     }
 
-    pub(crate) fn count_mark(&self, kind: MarkKind, reason: NoCompactReason) {
-        let reason = if kind == MarkKind::Deletion { "" } else { reason.as_str() };
-        self.blocks_marked.get_or_create(&[("marker", kind.file()), ("reason", reason)]).inc();
+    /// Counts a mark that was written; `reason` is empty for deletion marks.
+    pub(crate) fn count_mark(&self, kind: MarkKind, reason: String) {
+        self.blocks_marked.get_or_create(&[("marker", kind.file().to_owned()), ("reason", reason)]).inc();
     }
 
-    /// Registers everything; `alone` says that no store in this process counts the looks at the bucket.
+    /// Registers everything; `alone` says that no store in this process counts syncs.
     pub(crate) fn register(&self, metrics: &Metrics, alone: bool) {
         self.register_cleaning(metrics);
         self.register_work(metrics);
         self.register_todo(metrics);
         if alone {
-            add(metrics, "thanos_blocks_meta_syncs", "Looks at the bucket", &self.syncs);
-            let help = "Looks at the bucket that failed";
+            add(metrics, "thanos_blocks_meta_syncs", "Synchronisations with the bucket", &self.syncs);
+            let help = "Synchronisations with the bucket that failed";
             add(metrics, "thanos_blocks_meta_sync_failures", help, &self.sync_failures);
-            let help = "How long looks at the bucket took";
+            let help = "Duration of synchronisations with the bucket";
             add(metrics, "thanos_blocks_meta_sync_duration_seconds", help, &self.sync_seconds);
             add(metrics, "thanos_blocks_meta_synced", "Blocks by state", &self.metas_synced);
             let help = "Blocks whose labels were changed when they were read";

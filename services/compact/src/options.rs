@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tithon_bucket::TransferOptions;
-use tithon_engine::compact::Overlap;
+use tithon_engine::dedup::Algorithm;
 use tithon_engine::plan::{DownsampleSpans, LEVELS_MS, Retention, ShardRule};
 
 /// Options of a [`crate::Compactor`]; the defaults are those of `thanos compact`.
@@ -18,17 +18,17 @@ pub struct CompactorOptions {
     pub spans: DownsampleSpans,
     /// Whether blocks are downsampled at all.
     pub downsampling: bool,
-    /// Blocks of other writers are left alone for so long after their upload.
+    /// Time after its upload during which a block of another writer is left alone.
     pub consistency_delay: Duration,
-    /// From the mark to the deletion of a block.
+    /// Time from the mark to the deletion of a block.
     pub delete_delay: Duration,
-    /// A block without meta.json that has not changed for so long is deleted.
+    /// Age of the last change from which a block without meta.json is deleted.
     pub partial_age: Duration,
     /// How long blocks are kept.
     pub retention: Retention,
-    /// Labels that tell replicas apart, ascending; taken off before blocks are grouped.
+    /// Labels that tell replicas apart, ascending; removed before blocks are grouped.
     pub replica_labels: Vec<String>,
-    /// Labels taken off before [`CompactorOptions::shard_rules`] are applied.
+    /// Labels removed before [`CompactorOptions::shard_rules`] are applied.
     pub shard_replica_labels: Vec<String>,
     /// Which blocks are ours.
     pub shard_rules: Vec<ShardRule>,
@@ -39,7 +39,7 @@ pub struct CompactorOptions {
     /// Whether overlapping blocks are merged; else they are reported and left alone.
     pub vertical: bool,
     /// How chunks that overlap are merged.
-    pub overlap: Overlap,
+    pub overlap: Algorithm,
     /// Groups worked on at once.
     pub concurrency: usize,
     /// Blocks downsampled at once.
@@ -52,7 +52,7 @@ pub struct CompactorOptions {
     pub transfer: TransferOptions,
     /// Bytes that the indexes of one merge may have together for each block that it makes: above, it makes several.
     pub index_bytes_max: u64,
-    /// Every merge of blocks that are no shards makes so many at least, by the hash of the series; 0 and 1 are one.
+    /// The least number of shards that a merge of blocks that are not shards makes; 0 counts as 1.
     pub split_shards: u32,
     /// What is read back of a block before its sources are marked, and again before they are deleted.
     pub verify: Verify,
@@ -62,7 +62,7 @@ pub struct CompactorOptions {
     pub halt_on_error: bool,
     /// Whether merges read and write the bucket by ranges and parts, rather than copy whole blocks to scratch space.
     pub streaming: bool,
-    /// While blocks are merged, retention and deletion run so often.
+    /// Interval between runs of retention and deletion while blocks are merged.
     pub upkeep_interval: Duration,
 }
 
@@ -83,7 +83,7 @@ impl Default for CompactorOptions {
             min_time: TimeBound::At(i64::MIN),
             max_time: TimeBound::At(i64::MAX),
             vertical: false,
-            overlap: Overlap::Chain,
+            overlap: Algorithm::Chain,
             concurrency: 1,
             downsample_concurrency: 1,
             fetch_concurrency: 1,

@@ -1,4 +1,4 @@
-//! How much there is to do, for the `thanos_compact_todo_*` gauges.
+//! How much work is waiting, for the `thanos_compact_todo_*` gauges.
 
 use tithon_engine::plan::{backlog, downsample_jobs, expired, group};
 
@@ -6,7 +6,7 @@ use crate::view::View;
 use crate::{CompactError, Compactor};
 
 impl Compactor {
-    /// Looks at the bucket and sets the gauges.
+    /// Syncs with the bucket and sets the gauges.
     pub(crate) async fn measure_progress(&self) -> Result<(), CompactError> {
         let view = self.sync().await?;
         self.show_progress(&view);

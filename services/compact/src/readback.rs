@@ -1,22 +1,34 @@
-//! What lies in the bucket, read back before anything is given up for it: the index, and every record of the segments
-//! with its checksum, counted and compared with what meta.json says.
+//! Reads a block back from the bucket before its sources are marked or deleted: the index, and every record of the segments
+//! with its checksum, counted and compared with meta.json.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tithon_bucket::{BucketBlock, BucketError};
 use tithon_chunks::{ChunkError, ChunkRecord, ChunkRef, SEGMENT_HEADER_BYTES, SegmentReader, sample_count};
+use tithon_engine::verify::index_health;
 use tithon_engine::{BlockError, BlockFile, BlockMeta, FileRange};
 use tithon_index::IndexHealth;
 use tokio::runtime::Handle;
 
-use crate::walk::{RefSum, walk};
+use crate::streaming::input;
 use crate::{CompactError, Compactor, Verify};
 
 /// Bytes of a segment read at once.
 const WINDOW_BYTES: u64 = 8 << 20;
-/// A record longer than this is not looked for: none that is written comes near.
+/// Longer records are taken for damage: no writer makes them.
 const RECORD_BYTES_MAX: usize = 64 << 20;
+
+/// A sum over the places of chunks: equal sets of places have equal sums, in whatever order they are added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct RefSum(u64);
+
+impl RefSum {
+    fn add(&mut self, chunk: ChunkRef) {
+        let mixed = chunk.0.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = self.0.wrapping_add((mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93));
+    }
+}
 
 /// What the segments of a block hold.
 #[derive(Debug, Default)]
@@ -34,13 +46,15 @@ impl Compactor {
         meta: &BlockMeta,
         verify: Verify,
     ) -> Result<IndexHealth, CompactError> {
-        // Without meta.json it is no block yet that could be mapped.
+        // Without meta.json it is not a block yet, and cannot be mapped.
         let remote = self.inner.bucket.clone().by_ranges();
         let block = Arc::new(remote.open_block(Arc::new(meta.clone())).await?);
         let (runtime, stats) = (Handle::current(), meta.stats);
         let work = move || -> Result<IndexHealth, CompactError> {
-            let fetch = |ranges: &[FileRange]| runtime.block_on(block.fetch(ranges));
-            let (health, refs) = walk(&block, fetch)?;
+            let mut refs = RefSum::default();
+            let health = index_health(input(&block, &runtime), |entry| {
+                entry.chunks.iter().for_each(|chunk| refs.add(chunk.chunk_ref));
+            })?;
             let differ = |what: &str, found: u64, expected: u64| match found == expected {
                 true => Ok(()),
                 false => Err(CompactError::Unhealthy {
@@ -48,13 +62,14 @@ impl Compactor {
                     what: format!("{found} {what} were read back, expected {expected}"),
                 }),
             };
-            // Old metas tell no counts.
+            // Old metas have no counts.
             let is_told = (stats.num_series, stats.num_chunks, stats.num_samples) != (0, 0, 0);
             if is_told {
                 differ("series", health.series, stats.num_series)?;
                 differ("chunks of the index", health.chunks, stats.num_chunks)?;
             }
             if verify == Verify::Full {
+                let fetch = |ranges: &[FileRange]| runtime.block_on(block.fetch(ranges));
                 let found = read_segments(&block, fetch)?;
                 differ("chunks", found.chunks, health.chunks)?;
                 if is_told {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tithon_engine::compact::{CompactOptions, compact};
 use tithon_engine::plan::{Group, Shard};
-use tithon_engine::{Block, BlockMeta, Source};
+use tithon_engine::{Block, BlockMeta, SourceType};
 use tracing::info;
 
 use crate::succession::SOURCE_OF_REPAIRED;
@@ -14,9 +14,9 @@ use crate::{CompactError, Compactor};
 impl Compactor {
     /// Uploads the repaired block and marks the broken one for deletion.
     pub(crate) async fn repair(&self, group: &Group, broken: &BlockMeta) -> Result<BlockMeta, CompactError> {
-        let beyond = |what| CompactError::Beyond { block: broken.ulid, what };
+        let refuse = |what| CompactError::NotRepairable { block: broken.ulid, what };
         if broken.resolution_ms() > 0 {
-            return Err(beyond("a downsampled block with chunks at its end cannot be repaired"));
+            return Err(refuse("a downsampled block with chunks at its end cannot be repaired"));
         }
         let inner = &self.inner;
         let begin = Instant::now();
@@ -35,20 +35,22 @@ impl Compactor {
         let work = move || {
             let block = Block::open(&from)?;
             let thanos = Some(thanos.clone());
-            compact(std::slice::from_ref(&block), &target, id, thanos, CompactOptions::default())
+            let blocks = std::slice::from_ref(&block);
+            compact(blocks, &target, &[id], thanos, CompactOptions::default())
         };
         let made = self.run_on(broken.ulid, work).await??;
-        let mut made = made.ok_or_else(|| beyond("nothing is left without the chunks at its end"))?;
+        let made = made.into_iter().next().flatten();
+        let mut made = made.ok_or_else(|| refuse("nothing is left without the chunks at its end"))?;
         made.compaction = broken.compaction.clone();
         if let Some(thanos) = &mut made.thanos {
-            thanos.source = Source::CompactorRepair;
+            thanos.source = SourceType::CompactorRepair;
         }
         if let Some(shard) = Shard::of(broken) {
             shard.attach(&mut made);
         }
-        let uploaded = self.publish(&dir, made).await?;
-        self.mark_replaced(broken.ulid, SOURCE_OF_REPAIRED, [uploaded.ulid]).await?;
-        info!(block = %uploaded.ulid, source = %broken.ulid, took = ?begin.elapsed(), "repaired block");
-        Ok(uploaded)
+        let made = self.publish_together(&dir, vec![made]).await?.swap_remove(0);
+        self.mark_for_deletion(broken.ulid, SOURCE_OF_REPAIRED, vec![made.ulid]).await?;
+        info!(block = %made.ulid, source = %broken.ulid, took = ?begin.elapsed(), "repaired block");
+        Ok(made)
     }
 }

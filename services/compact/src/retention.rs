@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
-use tithon_bucket::{BucketError, MarkKind};
-use tithon_engine::plan::{NoCompactReason, expired};
+use tithon_bucket::BucketError;
+use tithon_engine::plan::expired;
 use tithon_engine::{BlockId, BlockMeta, Resolution};
 
 use crate::fault::{Fault, Reporter};
@@ -14,7 +14,7 @@ use crate::view::View;
 use crate::{CompactError, Compactor};
 
 impl Compactor {
-    /// Marks the blocks whose last sample is older than it is to be kept.
+    /// Marks the blocks whose retention is over.
     pub(crate) async fn apply_retention(&self, view: &View, reporter: &Reporter) {
         let retention = self.inner.options.retention;
         for block in expired(&view.blocks, retention, self.now_ms()) {
@@ -23,20 +23,19 @@ impl Compactor {
             }
             let meta = view.blocks.iter().find(|meta| meta.ulid == block);
             let kept_ms = match meta.and_then(|meta| Resolution::from_ms(meta.resolution_ms())) {
-                Some(Resolution::FiveMinutes) => retention.five_minutes_ms,
-                Some(Resolution::OneHour) => retention.one_hour_ms,
-                _ => retention.raw_ms,
+                Some(Resolution::FiveMinutes) => retention.of_5m_blocks_ms,
+                Some(Resolution::OneHour) => retention.of_1h_blocks_ms,
+                _ => retention.of_raw_blocks_ms,
             };
             let details = format!("block exceeding retention of {}", go_duration(kept_ms));
-            match self.mark(block, MarkKind::Deletion, NoCompactReason::Manual, &details).await {
+            match self.mark_for_deletion(block, &details, Vec::new()).await {
                 Ok(written) => reporter.add(|report| report.marked_for_deletion += usize::from(written)),
                 Err(error) => reporter.unfinished(None, &error),
             }
         }
     }
 
-    /// Marks the blocks that others supersede, once it is certain that these others are there as a whole and cover their
-    /// time.
+    /// Marks the superseded blocks, once their successors are known to be complete and to cover their time.
     pub(crate) async fn collect_garbage(&self, view: &View, reporter: &Reporter) {
         let metrics = &self.inner.metrics;
         let begin = Instant::now();
@@ -63,7 +62,7 @@ impl Compactor {
                     }
                     covers(successor, block)?;
                 }
-                self.mark_replaced(found.block, OUTDATED, found.by.iter().copied()).await
+                self.mark_for_deletion(found.block, OUTDATED, found.by.clone()).await
             };
             match result.await {
                 Ok(written) => {
@@ -73,7 +72,7 @@ impl Compactor {
                 Err(error) => {
                     failed = true;
                     let what = format!("{} is kept, as its successor is at fault: {error}", found.block);
-                    let unfinished = error.may_pass();
+                    let unfinished = error.is_transient();
                     reporter.fault(Fault { block: at_fault, group: None, what, marked: false, unfinished });
                 }
             }

@@ -13,15 +13,15 @@ use crate::{CompactError, Compactor, Report};
 pub struct RunOptions {
     /// Whether to go on after the first iteration.
     pub wait: bool,
-    /// From the beginning of one iteration to that of the next.
+    /// Interval between the starts of two iterations.
     pub wait_interval: Duration,
-    /// Partial uploads are looked for so often; 0 is never.
+    /// Interval between searches for partial uploads; 0 is never.
     pub cleanup_interval: Duration,
-    /// Progress is measured so often; 0 is never.
+    /// Interval between measurements of progress; 0 is never.
     pub progress_interval: Duration,
-    /// The view of the whole bucket is refreshed so often; 0 is never.
+    /// Interval between refreshes of the view of the whole bucket; 0 is never.
     pub global_interval: Duration,
-    /// A refresh may take so long.
+    /// The longest a refresh may take.
     pub global_timeout: Duration,
     /// Whether a halted compactor stays to show why, rather than end.
     pub stay_halted: bool,
@@ -42,9 +42,9 @@ pub async fn run(
     }
     tokio::select! {
         result = iterations(compactor, options, &shutdown) => result,
-        () = beside(options.cleanup_interval, || clean_up(compactor)) => Ok(Report::default()),
-        () = beside(options.progress_interval, || progress(compactor)) => Ok(Report::default()),
-        () = beside(options.global_interval, || global(compactor, options)) => Ok(Report::default()),
+        () = every(options.cleanup_interval, || clean_up(compactor)) => Ok(Report::default()),
+        () = every(options.progress_interval, || progress(compactor)) => Ok(Report::default()),
+        () = every(options.global_interval, || global(compactor, options)) => Ok(Report::default()),
     }
 }
 
@@ -62,7 +62,7 @@ async fn iterations(
             _ = ticks.tick() => {}
         }
         let metrics = &compactor.inner.metrics;
-        // What is cut short leaves the bucket as a crash would: whole, and to be gone on with by the next run.
+        // An iteration that is cut short leaves the bucket as a crash would: consistent; the next run goes on from there.
         let result = tokio::select! {
             result = compactor.iterate() => result,
             () = shutdown.wait() => return Ok(last),
@@ -96,8 +96,8 @@ async fn iterations(
     }
 }
 
-/// Does something at an interval, for ever; an interval of 0 is never.
-async fn beside<F: Future<Output = ()>>(interval: Duration, act: impl Fn() -> F) {
+/// Calls `act` once an interval, for ever; an interval of 0 is never.
+async fn every<F: Future<Output = ()>>(interval: Duration, act: impl Fn() -> F) {
     if interval.is_zero() {
         return std::future::pending().await;
     }

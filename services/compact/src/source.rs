@@ -1,12 +1,14 @@
-//! The blocks that are read: carried to local disk, or mapped where they lie, and looked through before anything is made
-//! of them. Thanos `pkg/block/index.go`.
+//! The source blocks of merges and downsampling: copied to local disk, or mapped where they lie, and checked before
+//! anything is made from them. Thanos `pkg/block/index.go`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tithon_engine::compact::InputBlock;
 use tithon_engine::plan::NoCompactReason;
-use tithon_engine::{Block, BlockId, BlockMeta, verify};
-use tithon_index::{IndexHealth, IndexReader};
+use tithon_engine::verify::{self, index_health};
+use tithon_engine::{Block, BlockError, BlockId, BlockMeta};
+use tithon_index::IndexHealth;
 use tithon_runtime::{Priority, RuntimeError};
 
 use crate::{CompactError, Compactor};
@@ -14,23 +16,24 @@ use crate::{CompactError, Compactor};
 /// Why a block cannot be worked on.
 #[derive(Debug)]
 pub(crate) enum Obstacle {
-    /// It is damaged: it will not get better.
+    /// It is damaged; trying again will not help.
     Damaged { block: BlockId, reason: NoCompactReason, error: Box<CompactError> },
-    /// It ends with chunks that begin at the block's end, as Prometheus once wrote them; they can be cut off.
-    Issue347(BlockId),
+    /// It has chunks that begin at the end of its time range, as Prometheus once wrote them (tsdb issue 347); they can be
+    /// cut off.
+    OutsideChunks(BlockId),
     /// It is no longer in the bucket.
     Gone(BlockId),
-    /// The blocks together cannot be merged, and none of them can be named.
+    /// The blocks cannot be merged together, and none of them is known to be at fault.
     Plan(Box<CompactError>),
     /// Another attempt may succeed.
-    Passing(Box<CompactError>),
+    Transient(Box<CompactError>),
 }
 
 impl From<CompactError> for Obstacle {
-    /// Sorts an error by what it says of itself; whoever knows the sources looks closer.
+    /// Classifies an error by what it says itself; a caller that knows the sources may look closer.
     fn from(error: CompactError) -> Obstacle {
         match error.block() {
-            _ if error.may_pass() => Obstacle::passing(error),
+            _ if error.is_transient() => Obstacle::transient(error),
             Some(block) => Obstacle::corrupt(block, error),
             None => Obstacle::plan(error),
         }
@@ -42,8 +45,8 @@ impl Obstacle {
         Obstacle::Plan(Box::new(error))
     }
 
-    pub(crate) fn passing(error: CompactError) -> Obstacle {
-        Obstacle::Passing(Box::new(error))
+    pub(crate) fn transient(error: CompactError) -> Obstacle {
+        Obstacle::Transient(Box::new(error))
     }
 
     fn corrupt(block: BlockId, error: CompactError) -> Obstacle {
@@ -55,18 +58,22 @@ impl Compactor {
     /// A block ready to be read: from its place in a local bucket, else copied below `scratch` first.
     pub(crate) async fn open_source(&self, meta: &BlockMeta, scratch: &Path) -> Result<Block, Obstacle> {
         let id = meta.ulid;
-        let opened = self.fetch(meta, scratch).await;
-        let block = match opened {
-            Err(error) if !error.may_pass() => return Err(self.unless_gone(id, error).await),
-            result => result?,
+        let open = |dir: PathBuf| {
+            self.run_on(id, move || -> Result<_, BlockError> {
+                let block = Block::open(&dir)?;
+                let health = index_health(InputBlock::from(&block), |_| ())?;
+                Ok((block, health))
+            })
         };
-        let (min, max) = (meta.min_time, meta.max_time);
-        let index = block.index().clone();
-        let check = move || IndexHealth::check(&IndexReader::open(index.clone())?, min, max);
-        let health = self.run_on(id, check).await?;
-        let health = health.map_err(|source| CompactError::Walk { block: id, source })?;
-        self.judge(meta, &health)?;
-        Ok(block)
+        let opened = match self.fetch(meta, scratch).await {
+            Ok(dir) => open(dir).await.and_then(|opened| Ok(opened?)),
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok((block, health)) => self.judge(meta, &health).map(|()| block),
+            Err(error) if error.is_transient() => Err(error.into()),
+            Err(error) => Err(self.unless_gone(id, error).await),
+        }
     }
 
     /// Whether a block may be worked on, by the counts of its index.
@@ -87,7 +94,7 @@ impl Compactor {
             return damaged(NoCompactReason::OutOfOrderChunk, what);
         }
         if health.issue_347_outside_chunks > 0 {
-            return Err(Obstacle::Issue347(id));
+            return Err(Obstacle::OutsideChunks(id));
         }
         if health.out_of_order_labels > 0 && !self.inner.options.accept_malformed_index {
             let what = format!("label names of {} series do not ascend", health.out_of_order_labels);
@@ -96,17 +103,15 @@ impl Compactor {
         Ok(())
     }
 
-    async fn fetch(&self, meta: &BlockMeta, scratch: &Path) -> Result<Block, CompactError> {
+    /// The folder of a block: its place in a local bucket, or a copy below `scratch`.
+    async fn fetch(&self, meta: &BlockMeta, scratch: &Path) -> Result<PathBuf, CompactError> {
         let bucket = &self.inner.bucket;
-        let dir = match bucket.block_dir(meta.ulid) {
-            Some(dir) => dir,
-            None => {
-                let dir = scratch.join(meta.ulid.to_string());
-                bucket.download_block(meta, &dir, self.inner.options.transfer).await?;
-                dir
-            }
-        };
-        Ok(self.run_on(meta.ulid, move || Block::open(&dir)).await??)
+        if let Some(dir) = bucket.block_dir(meta.ulid) {
+            return Ok(dir);
+        }
+        let dir = scratch.join(meta.ulid.to_string());
+        bucket.download_block(meta, &dir, self.inner.options.transfer).await?;
+        Ok(dir)
     }
 
     /// Runs work on one block on the CPU pool. Work that panics is tried once more; after a second panic the block is at
@@ -130,12 +135,12 @@ impl Compactor {
         Err(CompactError::Panic { block, what: last_panic })
     }
 
-    /// A block that is deleted while it is read looks damaged: asks the bucket.
+    /// Asks the bucket whether a block that seems damaged has been deleted meanwhile.
     pub(crate) async fn unless_gone(&self, block: BlockId, error: CompactError) -> Obstacle {
         match self.inner.bucket.has_meta(block).await {
             Ok(true) => Obstacle::corrupt(block, error),
             Ok(false) => Obstacle::Gone(block),
-            Err(error) => Obstacle::passing(error.into()),
+            Err(error) => Obstacle::transient(error.into()),
         }
     }
 
@@ -148,12 +153,13 @@ impl Compactor {
         error: CompactError,
     ) -> Obstacle {
         for meta in metas {
-            let block = match self.fetch(meta, scratch).await {
-                Ok(block) => block,
+            let dir = match self.fetch(meta, scratch).await {
+                Ok(dir) => dir,
                 Err(error) => return error.into(),
             };
             let id = meta.ulid;
-            match self.run_on(id, move || verify::verify(&block)).await {
+            let read = self.run_on(id, move || Block::open(&dir).map(|block| verify::verify(&block))).await;
+            match read.and_then(|health| Ok(health?)) {
                 Err(error) => return error.into(),
                 Ok(health) if !health.is_sound() => {
                     let error = CompactError::Unhealthy {
@@ -171,15 +177,11 @@ impl Compactor {
         Obstacle::plan(error)
     }
 
-    /// Looks through a block that was made: nothing faulty is uploaded.
+    /// Checks the index of a new block before it is uploaded.
     pub(crate) async fn check_made(&self, dir: &Path, meta: &BlockMeta) -> Result<(), Obstacle> {
         let (dir, id) = (dir.join(meta.ulid.to_string()), meta.ulid);
-        let (min, max) = (meta.min_time, meta.max_time);
         let check = move || -> Result<IndexHealth, CompactError> {
-            let block = Block::open(dir)?;
-            let walk = |source| CompactError::Walk { block: id, source };
-            let index = IndexReader::open(block.index().clone()).map_err(walk)?;
-            IndexHealth::check(&index, min, max).map_err(walk)
+            Ok(index_health(InputBlock::from(&Block::open(dir)?), |_| ())?)
         };
         let health = self.inner.cpu.run(Priority::Background, check).await.map_err(CompactError::from)?;
         self.judge_made(id, &health.map_err(Obstacle::plan)?)
@@ -204,6 +206,7 @@ impl Compactor {
 mod tests {
     use object_store::memory::InMemory;
     use tithon_bucket::Bucket;
+    use tithon_index::IndexReader;
     use tithon_runtime::{Cpu, Metrics, Shutdown};
 
     use super::*;

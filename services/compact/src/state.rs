@@ -1,4 +1,4 @@
-//! What is remembered between steps.
+//! The state that a compactor keeps between iterations.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,9 +16,9 @@ pub(crate) struct Seen {
 pub(crate) struct Loaded {
     /// The blocks by id.
     pub(crate) blocks: Vec<Arc<BlockMeta>>,
-    /// When the bucket was last looked at, milliseconds since the Unix epoch.
+    /// Time of the last sync, milliseconds since the Unix epoch.
     pub(crate) refreshed_at_ms: i64,
-    /// Why the last look failed, if it did; the list is that of the look before.
+    /// Why the last sync failed, if it did; the list is then that of the sync before.
     pub(crate) error: Option<String>,
 }
 

@@ -4,22 +4,23 @@
 use std::sync::Arc;
 
 use tithon_bucket::{BucketBlock, BucketError, BucketFiles};
-use tithon_engine::compact::{Output, Source, compact_into};
+use tithon_engine::compact::{InputBlock, Output, compact_into};
 use tithon_engine::plan::Group;
+use tithon_engine::verify::index_health;
 use tithon_engine::{BlockError, BlockId, BlockMeta, File};
 use tithon_index::IndexHealth;
 use tithon_runtime::RuntimeError;
 use tokio::runtime::Handle;
 use tracing::warn;
 
-use crate::merge::{refused, shards_of};
+use crate::merge::shards_of;
+use crate::publish::refused;
 use crate::source::Obstacle;
-use crate::walk::walk;
 use crate::{CompactError, Compactor};
 
 impl Compactor {
     /// Merges `plan` into `into` blocks, of which those with samples are in the bucket, whole and checked; their metas come
-    /// after everything else. Where it fails, no block stays behind that is not whole.
+    /// after everything else. After a failure no incomplete block is left behind.
     pub(crate) async fn merge_streaming(
         &self,
         group: &Group,
@@ -40,7 +41,7 @@ impl Compactor {
         let work = {
             let (outputs, thanos, runtime) = (outputs.clone(), group.thanos_meta(), Handle::current());
             move || {
-                let sources = blocks.iter().map(|block| source(block, &runtime)).collect();
+                let sources = blocks.iter().map(|block| input(block, &runtime)).collect();
                 let output = |(id, files)| Output { id, files: Box::new(files) };
                 compact_into(sources, outputs.into_iter().map(output).collect(), Some(thanos), options)
             }
@@ -61,7 +62,7 @@ impl Compactor {
         };
         for (id, _) in outputs.iter().filter(|(id, _)| sealed.iter().all(|block| block.ulid != *id)) {
             if let Err(error) = inner.bucket.delete_block(*id).await {
-                // Without meta.json nobody sees it, and it is cleaned as half an upload.
+                // Without meta.json no reader sees it, and it is deleted later as a partial upload.
                 warn!(block = %id, error = %error, "what a merge left behind cannot be deleted yet");
             }
         }
@@ -70,24 +71,25 @@ impl Compactor {
 
     /// Opens a block in the bucket and looks through its index.
     async fn open_remote(&self, meta: &BlockMeta) -> Result<Arc<BucketBlock>, Obstacle> {
-        let opened = self.inner.bucket.open_block(Arc::new(meta.clone())).await.map_err(CompactError::from);
-        let block = match opened {
-            Ok(block) => Arc::new(block),
-            Err(error) if error.may_pass() => return Err(Obstacle::passing(error)),
-            Err(error) => return Err(self.unless_gone(meta.ulid, error).await),
+        let opened = match self.inner.bucket.open_block(Arc::new(meta.clone())).await {
+            Ok(block) => self.check_remote(Arc::new(block)).await,
+            Err(error) => Err(error.into()),
         };
-        match self.walk_remote(&block).await {
-            Ok(health) => self.judge(meta, &health).map(|()| block),
-            Err(error) if error.may_pass() => Err(Obstacle::passing(error)),
+        match opened {
+            Ok((block, health)) => self.judge(meta, &health).map(|()| block),
+            Err(error) if error.is_transient() => Err(Obstacle::transient(error)),
             Err(error) => Err(self.unless_gone(meta.ulid, error).await),
         }
     }
 
-    async fn walk_remote(&self, block: &Arc<BucketBlock>) -> Result<IndexHealth, CompactError> {
+    /// Walks the index of a block in the bucket. Work that panics is tried once more, as [`Compactor::run_on`] does.
+    async fn check_remote(
+        &self,
+        block: Arc<BucketBlock>,
+    ) -> Result<(Arc<BucketBlock>, IndexHealth), CompactError> {
         let walked = || {
-            let (block, runtime) = (Arc::clone(block), Handle::current());
-            let work = move || walk(&block, |ranges| runtime.block_on(block.fetch(ranges)));
-            self.inner.cpu.run_waiting(work)
+            let (block, runtime) = (Arc::clone(&block), Handle::current());
+            self.inner.cpu.run_waiting(move || index_health(input(&block, &runtime), |_| ()))
         };
         let result = match walked().await {
             Err(RuntimeError::Panic(what)) => {
@@ -98,7 +100,7 @@ impl Compactor {
         };
         match result {
             Err(RuntimeError::Panic(what)) => Err(CompactError::Panic { block: block.id(), what }),
-            result => Ok(result??.0),
+            result => result?.map(|health| (block, health)).map_err(CompactError::from),
         }
     }
 
@@ -110,7 +112,8 @@ impl Compactor {
     ) -> Result<(), Obstacle> {
         let bucket = &self.inner.bucket;
         for (_, meta) in &made {
-            let health = self.read_back(meta, self.inner.options.verify).await.map_err(Obstacle::passing)?;
+            let health =
+                self.read_back(meta, self.inner.options.verify).await.map_err(Obstacle::transient)?;
             self.judge_made(meta.ulid, &health)?;
         }
         for (files, meta) in made {
@@ -122,10 +125,10 @@ impl Compactor {
     }
 }
 
-/// A block as the engine reads it.
-fn source<'b>(block: &'b BucketBlock, runtime: &Handle) -> Source<'b> {
+/// A block as the engine reads it; to be read on a thread that may wait for the network.
+pub(crate) fn input<'b>(block: &'b BucketBlock, runtime: &Handle) -> InputBlock<'b> {
     if let Some(mapped) = block.mapped() {
-        return Source::from(mapped);
+        return InputBlock::from(mapped);
     }
     let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
     let runtime = runtime.clone();
@@ -138,5 +141,5 @@ fn source<'b>(block: &'b BucketBlock, runtime: &Handle) -> Source<'b> {
             }
         })
     };
-    Source::new(BlockMeta::clone(block.meta()), header, tombstones, fetch)
+    InputBlock::new(BlockMeta::clone(block.meta()), header, tombstones, fetch)
 }

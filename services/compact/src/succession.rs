@@ -1,4 +1,4 @@
-//! Before a block goes that others replace, these are asked for once more: that they are there, whole and readable.
+//! Before a replaced block is deleted, its successors are checked once more: that they are there, complete and readable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
@@ -21,7 +21,7 @@ pub(crate) const SOURCE_OF_REPAIRED: &str = "source of repaired block";
 /// The same of a block that is found to be superseded.
 pub(crate) const OUTDATED: &str = "outdated block";
 
-/// All complete blocks of the bucket, by labels and resolution, replica labels taken off.
+/// All complete blocks of the bucket, by labels and resolution, without replica labels.
 struct Families {
     families: Vec<Vec<BlockMeta>>,
     /// In which family a block is.
@@ -79,7 +79,7 @@ impl Compactor {
         out
     }
 
-    /// Why a block cannot be done without; `None` when it is over, or others hold its data.
+    /// Why a block is still needed; `None` when its retention is over, or others hold its data.
     async fn missed(
         &self,
         mark: &Mark,
@@ -131,7 +131,7 @@ impl Compactor {
         fault
     }
 
-    /// Looks whether a block that others are given up for is there as a whole, and reads it back.
+    /// Checks that a block which replaces others is complete, and reads it back.
     pub(crate) async fn check_successor(&self, successor: &BlockMeta) -> Result<(), CompactError> {
         self.inner.bucket.check_files(successor).await?;
         self.read_back(successor, self.inner.options.verify).await.map(drop)

@@ -1,4 +1,4 @@
-//! A look at the bucket: which blocks there are, and which of them this compactor works on. Thanos
+//! Sync with the bucket: which blocks there are, and which of them this compactor works on. Thanos
 //! `pkg/block/fetcher.go`, `cmd/thanos/compact.go`.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -15,10 +15,10 @@ use crate::metrics::STATES;
 use crate::state::Loaded;
 use crate::{CompactError, Compactor};
 
-/// What a look at the bucket found.
+/// The blocks that a sync found, and their marks.
 #[derive(Debug, Default)]
 pub(crate) struct View {
-    /// The blocks to work on, replica labels taken off, ascending by id.
+    /// The blocks to work on, without their replica labels, ascending by id.
     pub(crate) blocks: Vec<BlockMeta>,
     /// Deletion marks of blocks that passed the filters before them.
     pub(crate) deletion: BTreeMap<BlockId, Mark>,
@@ -45,8 +45,8 @@ struct Marks {
 type Counts = BTreeMap<&'static str, i64>;
 
 impl Compactor {
-    /// Looks at the bucket. Fails when it cannot be listed or did not answer for a block: without it nothing can be
-    /// planned.
+    /// Lists the bucket and applies the filters. Fails when it cannot be listed or did not answer for a block: then nothing
+    /// can be planned.
     pub(crate) async fn sync(&self) -> Result<View, CompactError> {
         let begin = Instant::now();
         let result = self.look().await;
@@ -84,7 +84,7 @@ impl Compactor {
         let failed = found.failed.len();
         if let Some(first) = found.failed.into_iter().next() {
             self.show(&counts);
-            return Err(CompactError::Blind { failed, block: first.block, source: Box::new(first.error) });
+            return Err(CompactError::NoAnswer { failed, block: first.block, source: Box::new(first.error) });
         }
         seen.metas.retain(|id, _| found.complete.contains(id));
         let metas: Vec<Arc<BlockMeta>> = seen.metas.values().cloned().collect();
@@ -211,7 +211,7 @@ impl Compactor {
         Ok(Marks { deletion, no_compact, no_downsample })
     }
 
-    /// Looks at the bucket without any filter, for the web API.
+    /// Lists the bucket without any filter, for the web API.
     pub(crate) async fn look_globally(&self) {
         let found = self.inner.bucket.discover(|_| false).await;
         let mut global = self.inner.global.write().unwrap_or_else(PoisonError::into_inner);
@@ -230,7 +230,7 @@ impl Compactor {
     }
 }
 
-/// Family by family, blocks whose data others hold are set aside.
+/// Sets aside, family by family, the blocks whose data others hold.
 fn without_superseded(blocks: Vec<BlockMeta>, view: &mut View) {
     let unknown = blocks.iter().filter(|b| tithon_engine::Resolution::from_ms(b.resolution_ms()).is_none());
     let unknown: BTreeSet<BlockId> = unknown.map(|block| block.ulid).collect();

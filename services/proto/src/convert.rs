@@ -4,17 +4,19 @@ mod chunk;
 mod hints;
 mod labels;
 mod matcher;
+mod request;
 mod series;
 mod shard;
 
-pub use chunk::{
-    aggr_chunk, check_aggregates, chunk_from_wire, chunk_to_wire, encoding_from_wire, encoding_to_wire,
-};
+pub use chunk::{aggr_chunk, aggr_chunk_from_wire, check_aggregates, encoding_from_wire, encoding_to_wire};
 pub use hints::{Hint, hint_from_any, hint_to_any};
 pub use labels::{label_set, labels_from_wire, labels_to_wire};
-pub use matcher::{matcher_from_wire, matcher_to_wire, matchers_from_wire};
-pub use series::series_to_wire;
-pub use shard::{shard_from_wire, shard_to_wire};
+pub use matcher::matchers_from_wire;
+pub use request::{
+    label_names_request_from_wire, label_names_request_to_wire, label_values_request_from_wire,
+    label_values_request_to_wire, series_request_from_wire, series_request_to_wire,
+};
+pub use series::{series_from_wire, series_to_wire};
 
 use tithon_chunks::{ChunkError, Encoding, ErrorKind};
 use tithon_index::MatcherError;
@@ -28,6 +30,22 @@ pub enum ConvertError {
     /// A matcher whose pattern is no regular expression.
     #[error(transparent)]
     Matcher(#[from] MatcherError),
+    /// A part of a request that cannot be understood.
+    #[error("{place}{source}")]
+    Part {
+        /// Which part, in Thanos's words, ending in a colon and a space.
+        place: &'static str,
+        /// What is wrong.
+        source: Box<ConvertError>,
+    },
+    /// A number of a request that may not be negative.
+    #[error("{field} must not be negative: {value}")]
+    Negative {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: i64,
+    },
     /// An `Any` with another message in it.
     #[error("mismatched message type: got {got:?} want {want:?}")]
     MessageType {
@@ -69,6 +87,7 @@ impl ConvertError {
             ConvertError::NoAggregate(_) => ErrorKind::NotFound,
             ConvertError::Chunk(error) => error.kind(),
             ConvertError::Matcher(error) => error.kind(),
+            ConvertError::Part { source, .. } => source.kind(),
             _ => ErrorKind::Invalid,
         }
     }

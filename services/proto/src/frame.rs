@@ -3,16 +3,14 @@
 //! In both kinds of frame a series is field 1 of the message around it, so series are appended to a buffer as they
 //! come, and a frame is a slice of it, with the header of the batch before it where there is one.
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{BufMut, Bytes};
 use prost::Message;
-use tithon_chunks::{EncodedChunk, Encoding};
+use tithon_chunks::{Aggregate, EncodedChunk, Encoding};
 use tithon_index::Labels;
-use tonic::Status;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use xxhash_rust::xxh64::xxh64;
 
+use crate::thanos::SeriesResponse;
 use crate::thanos::series_response::Result as Arm;
-use crate::thanos::{Aggr, SeriesRequest, SeriesResponse};
 use crate::{ConvertError, encoding_to_wire, series_to_wire};
 
 /// One encoded `SeriesResponse`.
@@ -40,6 +38,11 @@ impl SeriesFrame {
         SeriesFrame { is_batch: false, body: message.encode_to_vec().into() }
     }
 
+    /// The most bytes that [`SeriesFrame::write`] appends.
+    pub fn len_max(&self) -> usize {
+        self.body.len() + 11
+    }
+
     /// Appends the message to `out`.
     pub fn write(&self, out: &mut impl BufMut) {
         if self.is_batch {
@@ -58,7 +61,7 @@ pub fn append_series(
     out: &mut Vec<u8>,
     labels: &Labels,
     chunks: &[EncodedChunk],
-    aggregates: &[Aggr],
+    aggregates: &[Aggregate],
 ) -> Result<(), ConvertError> {
     let ascend =
         |pair: &[EncodedChunk]| (pair[0].min_time, pair[0].max_time) < (pair[1].min_time, pair[1].max_time);
@@ -163,46 +166,6 @@ fn put_scalar(out: &mut Vec<u8>, number: u8, value: u64) {
     if value != 0 {
         out.push(number << 3);
         put_varint(out, value);
-    }
-}
-
-/// The codec of a `Series` server: decodes requests, passes on frames that are encoded already.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SeriesCodec;
-
-impl Codec for SeriesCodec {
-    type Encode = SeriesFrame;
-    type Decode = SeriesRequest;
-    type Encoder = SeriesCodec;
-    type Decoder = SeriesCodec;
-
-    fn encoder(&mut self) -> SeriesCodec {
-        SeriesCodec
-    }
-
-    fn decoder(&mut self) -> SeriesCodec {
-        SeriesCodec
-    }
-}
-
-impl Encoder for SeriesCodec {
-    type Item = SeriesFrame;
-    type Error = Status;
-
-    fn encode(&mut self, frame: SeriesFrame, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.reserve(frame.body.len() + 11);
-        frame.write(out);
-        Ok(())
-    }
-}
-
-impl Decoder for SeriesCodec {
-    type Item = SeriesRequest;
-    type Error = Status;
-
-    fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<SeriesRequest>, Status> {
-        let request = SeriesRequest::decode(bytes.copy_to_bytes(bytes.remaining()));
-        request.map(Some).map_err(|e| Status::internal(format!("decode SeriesRequest: {e}")))
     }
 }
 

@@ -9,7 +9,24 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::proto::rr::{RData, rdata::SRV};
 use tracing::warn;
 
-use crate::fanout::EndpointError;
+/// Why an address or the resolver of names cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoveryError {
+    /// The address cannot be used.
+    #[error("endpoint {address:?}: {reason}")]
+    Address {
+        /// As given.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The system's resolver of names cannot be used.
+    #[error("resolver of endpoint names: {reason}")]
+    Resolver {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
 
 /// An address of `--endpoint`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,8 +58,8 @@ enum Lookup {
 
 impl EndpointAddress {
     /// Reads an address. Fails for one without a port, where no record tells it, and for an unknown prefix.
-    pub fn parse(text: &str) -> Result<EndpointAddress, EndpointError> {
-        let wrong = |reason: String| EndpointError::Address { address: text.to_owned(), reason };
+    pub fn parse(text: &str) -> Result<EndpointAddress, DiscoveryError> {
+        let wrong = |reason: String| DiscoveryError::Address { address: text.to_owned(), reason };
         let Some((prefix, rest)) = text.split_once('+') else {
             let (host, port) = split_port(text);
             if host.is_empty() || port.is_none() {
@@ -91,8 +108,8 @@ impl Discovery {
     }
 
     /// The resolver that `/etc/resolv.conf` and `/etc/hosts` describe.
-    pub fn system_resolver() -> Result<TokioResolver, EndpointError> {
-        let failed = |e: NetError| EndpointError::Resolver { reason: e.to_string() };
+    pub fn system_resolver() -> Result<TokioResolver, DiscoveryError> {
+        let failed = |e: NetError| DiscoveryError::Resolver { reason: e.to_string() };
         let mut builder = TokioResolver::builder_tokio().map_err(failed)?;
         let options = builder.options_mut();
         // Every look-up is to see what is so now, whatever time to live the records have.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tithon_chunks::{EncodedChunk, Encoding, ErrorKind, TimeRange, Timestamp};
 use tithon_engine::dedup::ReadError;
-use tithon_engine::{SelectedSeries, SeriesShard};
+use tithon_engine::{SelectedSeries, SeriesRequest, SeriesShard};
 use tithon_promql::{
     Analysis, Charge, EvalContext, MatrixSeries, Options, OverBudget, Prepared, QueryError, QueryResult,
     Sample, SelectInput, SelectSpec, TimeParams, Value, VectorSample, Watch,
@@ -14,7 +14,7 @@ use tithon_runtime::Priority;
 
 use crate::QueryService;
 use crate::error::ApiError;
-use crate::fanout::{Purpose, Scope, Selection, SeriesRequest, SourceError, to_series};
+use crate::fanout::{Purpose, Scope, Selection, SourceError, to_series};
 use crate::job::{Job, canceled};
 use crate::lookback::lookback_ms;
 use crate::options::{Dialect, QueryOptions};
@@ -101,7 +101,7 @@ impl QueryService {
             }
             selections.push((selection, purpose));
         }
-        let leases: Vec<_> = selections.iter().flat_map(|(selection, _)| selection.leases()).collect();
+        let leases: Vec<_> = selections.iter().map(|(selection, _)| selection.lease()).collect();
         let (job, prepared, query) = (Arc::clone(job), Arc::clone(prepared), Arc::clone(query));
         let cpu = inner.cpu.clone();
         let evaluate = move || {
@@ -121,7 +121,7 @@ impl QueryService {
         };
         let done: Result<Result<Evaluated, QueryError>, _> = inner.cpu.run(Priority::Query, evaluate).await;
         if let Some(error) = leases.iter().find_map(|lease| lease.check().err()) {
-            return Err(Failure::Cut(failure(&storage(error))));
+            return Err(Failure::Cut(failure(&storage(error.into()))));
         }
         match done {
             Ok(Ok(evaluated)) => Ok(evaluated),
@@ -255,14 +255,11 @@ fn purpose(spec: &SelectSpec, range: TimeRange, query: &Query, options: &QueryOp
 
 fn series_request(spec: &SelectSpec, query: &Query, purpose: &Purpose) -> SeriesRequest {
     SeriesRequest {
-        matchers: spec.matchers.clone(),
-        range: spec.range,
-        skip_chunks: false,
         max_resolution_ms: resolution_for(spec, query.max_resolution_ms),
         aggregates: purpose.aggregates(),
         without_labels: query.replica_labels.clone(),
         shard: query.shard.clone(),
-        limit: 0,
+        ..SeriesRequest::new(spec.matchers.clone(), spec.range)
     }
 }
 

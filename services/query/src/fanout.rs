@@ -1,117 +1,105 @@
-//! Sources of series, and asking those of them that may know.
-//!
-//! A source is either blocks in this process or an endpoint that speaks StoreAPI. Thanos `pkg/store/proxy.go`.
+//! The stores of a querier, and asking those of them that may know. Thanos `pkg/store/proxy.go`.
 
-mod endpoint;
 mod labels;
 mod notes;
-mod request;
 mod resolve;
 mod select;
-pub(crate) mod wire;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tithon_chunks::TimeRange;
 use tithon_index::{Labels, Matcher};
+use tithon_storeapi::{Endpoint, Health, StoreApi, StoreInfo};
 
-pub use self::endpoint::{Endpoint, EndpointError};
 pub(crate) use self::labels::Found;
 pub(crate) use self::notes::Notes;
-pub(crate) use self::request::SeriesStream;
-pub use self::request::{
-    Aggregate, LabelsRequest, Lease, LocalPart, LocalSource, SeriesRequest, SourceError, SourceInfo,
-    SourceLabels,
-};
 pub(crate) use self::resolve::{Purpose, to_series};
-pub(crate) use self::select::{Scope, Selection, bytes_of};
+pub(crate) use self::select::{MergedSeries, Scope, Selection, bytes_of};
 
-/// Where series come from.
-#[derive(Clone)]
-pub enum Source {
-    /// Blocks in this process, asked without gRPC.
-    Local(Arc<dyn LocalSource>),
-    /// A StoreAPI server.
-    Remote(Arc<Endpoint>),
+/// Why a store failed; its text becomes a warning or the query's error.
+pub(crate) type SourceError = Box<dyn std::error::Error + Send + Sync>;
+
+/// All stores of a querier.
+pub(crate) struct Fanout {
+    /// Stores in this process.
+    stores: Vec<Arc<dyn StoreApi>>,
+    /// Servers elsewhere; which ones may change while requests are under way.
+    endpoints: ArcSwap<Vec<Endpoint>>,
+    /// For whom stores are asked.
+    tenant: String,
 }
 
-/// All sources of a querier; which ones may change while requests are under way.
-pub(crate) struct Fanout {
-    sources: ArcSwap<Vec<Source>>,
+/// What a store says of itself, for people.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreStatus {
+    /// The address of an endpoint, the name of a store in this process.
+    pub(crate) name: String,
+    /// What it holds.
+    pub(crate) info: StoreInfo,
+    /// How an endpoint took the last calls of `Info`.
+    pub(crate) health: Health,
 }
 
 impl Fanout {
-    pub(crate) fn new(sources: Vec<Source>) -> Fanout {
-        Fanout { sources: ArcSwap::from_pointee(sources) }
+    pub(crate) fn new(stores: Vec<Arc<dyn StoreApi>>, tenant: String) -> Fanout {
+        Fanout { stores, endpoints: ArcSwap::default(), tenant }
     }
 
-    /// The sources as they are now.
-    fn sources(&self) -> Arc<Vec<Source>> {
-        self.sources.load_full()
+    /// From now on requests ask these endpoints; those under way go on with the ones that they began with.
+    pub(crate) fn set_endpoints(&self, endpoints: Vec<Endpoint>) {
+        self.endpoints.store(Arc::new(endpoints));
     }
 
-    /// From now on requests ask these; those under way go on with the sources that they began with.
-    pub(crate) fn set_sources(&self, sources: Vec<Source>) {
-        self.sources.store(Arc::new(sources));
-    }
-
-    /// The endpoint at an address, if it is among the sources.
-    pub(crate) fn endpoint(&self, address: &str) -> Option<Arc<Endpoint>> {
-        self.sources().iter().find_map(|source| match source {
-            Source::Remote(endpoint) if endpoint.address() == address => Some(Arc::clone(endpoint)),
-            _ => None,
-        })
+    /// The endpoint at an address, if it is asked.
+    pub(crate) fn endpoint(&self, address: &str) -> Option<Endpoint> {
+        self.endpoints.load().iter().find(|endpoint| endpoint.address() == address).cloned()
     }
 
     /// Asks every endpoint what it holds, all at once.
     pub(crate) async fn refresh(&self) {
-        let sources = self.sources();
-        let endpoints = sources.iter().filter_map(|source| match source {
-            Source::Remote(endpoint) => Some(endpoint.refresh()),
-            Source::Local(_) => None,
+        let endpoints = self.endpoints.load_full();
+        futures::future::join_all(endpoints.iter().map(Endpoint::refresh)).await;
+    }
+
+    /// What the stores hold; endpoints that have never answered are left out.
+    pub(crate) fn statuses(&self) -> Vec<StoreStatus> {
+        let local = self.stores.iter().filter_map(|store| {
+            Some(StoreStatus { name: store.name(), info: store.info()?, health: Health::default() })
         });
-        futures::future::join_all(endpoints).await;
+        let endpoints = self.endpoints.load();
+        let remote = endpoints.iter().filter_map(|endpoint| {
+            let (name, health) = (endpoint.address().to_owned(), endpoint.health());
+            Some(StoreStatus { name, info: endpoint.info()?, health })
+        });
+        local.chain(remote).collect()
     }
 
-    /// What the sources hold: local ones, and endpoints that have answered at least once.
-    pub(crate) fn infos(&self) -> Vec<SourceInfo> {
-        self.sources()
-            .iter()
-            .filter_map(|source| match source {
-                Source::Local(local) => Some(local.info()),
-                Source::Remote(endpoint) => endpoint.info(),
-            })
-            .collect()
-    }
-}
-
-/// The sources that may hold series of `range` that satisfy `matchers`, and whose address satisfies one of the sets of
-/// `store_matchers`, if there are any.
-fn candidates<'a>(
-    sources: &'a [Source],
-    matchers: &[Matcher],
-    range: TimeRange,
-    store_matchers: &[Vec<Matcher>],
-) -> Vec<&'a Source> {
-    sources
-        .iter()
-        .filter(|source| {
-            let (info, address) = match source {
-                Source::Local(local) => (Some(local.info()), None),
-                Source::Remote(endpoint) => (endpoint.info(), Some(endpoint.address())),
-            };
-            let may_hold = info.is_none_or(|info| {
+    /// The stores that may hold series of `range` that satisfy `matchers`, and whose address satisfies one of the sets of
+    /// `store_matchers`, if there are any.
+    fn candidates(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        store_matchers: &[Vec<Matcher>],
+    ) -> Vec<Arc<dyn StoreApi>> {
+        let is_asked = |store: &dyn StoreApi, address: &str| {
+            let may_hold = store.info().is_none_or(|info| {
                 range.min <= info.range.max
                     && range.max >= info.range.min
                     && may_match(matchers, &info.label_sets)
             });
             may_hold && (store_matchers.is_empty() || store_matchers.iter().any(|set| accepts(set, address)))
-        })
-        .collect()
+        };
+        let local = self.stores.iter().filter(|store| is_asked(&***store, "")).cloned();
+        let endpoints = self.endpoints.load();
+        let remote = endpoints.iter().filter(|endpoint| is_asked(*endpoint, endpoint.address()));
+        let remote = remote.map(|endpoint| Arc::new(endpoint.clone()) as Arc<dyn StoreApi>);
+        local.chain(remote).collect()
+    }
 }
 
-/// Whether one of the label sets contradicts no matcher; a source without label sets may hold anything.
+/// Whether one of the label sets contradicts no matcher; a store without label sets may hold anything.
 fn may_match(matchers: &[Matcher], label_sets: &[Labels]) -> bool {
     label_sets.is_empty()
         || label_sets
@@ -119,10 +107,10 @@ fn may_match(matchers: &[Matcher], label_sets: &[Labels]) -> bool {
             .any(|set| matchers.iter().all(|m| set.get(m.name()).is_none_or(|value| m.matches(value))))
 }
 
-/// Whether a set of matchers accepts an endpoint: only `__address__` counts, which is empty for a local source.
-fn accepts(set: &[Matcher], address: Option<&str>) -> bool {
-    let address = address.unwrap_or_default().as_bytes();
-    set.iter().filter(|m| m.name() == b"__address__").all(|m| m.matches(address))
+/// Whether a set of matchers accepts a store by `__address__`, the only label that counts; it is empty for a store in this
+/// process.
+fn accepts(set: &[Matcher], address: &str) -> bool {
+    set.iter().filter(|m| m.name() == b"__address__").all(|m| m.matches(address.as_bytes()))
 }
 
 #[cfg(test)]

@@ -39,11 +39,6 @@ impl Job {
         self.budget.empty_charge()
     }
 
-    /// The most that the request may hold, bytes.
-    pub(crate) fn bytes_max(&self) -> u64 {
-        self.budget.limit()
-    }
-
     /// Keeps a charge until the end of the request.
     pub(crate) fn keep(&self, charge: Charge) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).absorb(charge);

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tithon_engine::dedup::Algorithm;
 use tithon_promql::ParseOptions;
+use tithon_runtime::ClientTls;
+use tithon_storeapi::EndpointOptions;
 
 /// Whose HTTP API is spoken where the two differ: texts of errors, place of PromQL notes, extra fields and endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,16 +16,6 @@ pub enum Dialect {
     Prometheus,
     /// `thanos query`: parser texts as they are, every note in `warnings`, `analysis` in query data.
     Thanos,
-}
-
-/// How the samples of replicas become one series (`--deduplication.func`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DedupFunction {
-    /// Stay with one replica until it falls behind by twice its interval.
-    #[default]
-    Penalty,
-    /// Merge by timestamp.
-    Chain,
 }
 
 /// Settings of a querier; every default is Thanos's.
@@ -47,7 +40,7 @@ pub struct QueryOptions {
     /// `--query.replica-label`: labels that tell replicas apart.
     pub replica_labels: Vec<String>,
     /// `--deduplication.func`.
-    pub dedup_function: DedupFunction,
+    pub dedup_function: Algorithm,
     /// `--query.default-evaluation-interval`: step of subqueries that name none.
     pub default_evaluation_interval: Duration,
     /// `--query.default-step`: least step of range queries that name none (Thanos dialect).
@@ -126,7 +119,7 @@ impl Default for QueryOptions {
             lookback_delta: None,
             dynamic_lookback_delta: true,
             replica_labels: Vec::new(),
-            dedup_function: DedupFunction::default(),
+            dedup_function: Algorithm::Penalty,
             default_evaluation_interval: Duration::from_secs(60),
             default_step: Duration::from_secs(1),
             auto_downsampling: false,
@@ -148,7 +141,23 @@ impl Default for QueryOptions {
     }
 }
 
+/// The longest message that is accepted from an endpoint, in bytes: at least and at most, whatever a query may hold.
+const MESSAGE_BYTES: (u64, u64) = (16 << 20, 512 << 20);
+
 impl QueryOptions {
+    /// How endpoints are spoken to. A message counts as held only when it is there, so no single one may be a large part of
+    /// what a query may hold.
+    pub fn endpoint_options(&self, tls: Option<ClientTls>) -> EndpointOptions {
+        let limit = if self.memory_limit == 0 { u64::MAX } else { self.memory_limit };
+        let bytes = (self.max_bytes.min(limit) / 8).clamp(MESSAGE_BYTES.0, MESSAGE_BYTES.1);
+        EndpointOptions {
+            info_timeout: self.info_timeout,
+            response_timeout: self.store_response_timeout,
+            message_bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),
+            tls,
+        }
+    }
+
     /// Which parts of PromQL are accepted.
     pub(crate) fn parse_options(&self) -> ParseOptions {
         ParseOptions {

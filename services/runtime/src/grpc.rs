@@ -1,17 +1,18 @@
 //! The gRPC server: a component's services, health and reflection.
 
+mod services;
 mod tls_incoming;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+pub use self::services::GrpcServices;
 use crate::calls::CallMetrics;
 use crate::listener::listen;
 use crate::tls::ServerTls;
@@ -33,7 +34,6 @@ pub struct GrpcServer {
     listener: TcpListener,
     address: SocketAddr,
     metrics: Option<Metrics>,
-    services: &'static [&'static str],
     tls: Option<ServerTls>,
     max_connection_age: Option<Duration>,
 }
@@ -42,25 +42,12 @@ impl GrpcServer {
     /// Takes the port; fails when it is in use, naming the address.
     pub async fn bind(address: &str) -> Result<GrpcServer, RuntimeError> {
         let (listener, address) = listen(address).await?;
-        Ok(GrpcServer {
-            listener,
-            address,
-            metrics: None,
-            services: &[],
-            tls: None,
-            max_connection_age: None,
-        })
+        Ok(GrpcServer { listener, address, metrics: None, tls: None, max_connection_age: None })
     }
 
     /// Counts calls under `grpc_server_*`.
     pub fn with_metrics(self, metrics: &Metrics) -> GrpcServer {
         GrpcServer { metrics: Some(metrics.clone()), ..self }
-    }
-
-    /// Full names of the services that reflection lists besides health and its own; without this all that the
-    /// descriptors hold, served or not.
-    pub fn with_services(self, services: &'static [&'static str]) -> GrpcServer {
-        GrpcServer { services, ..self }
     }
 
     /// Speaks TLS only; `None` leaves it in clear text.
@@ -79,11 +66,12 @@ impl GrpcServer {
         self.address
     }
 
-    /// Serves `routes`, besides them `grpc.health.v1` for the empty service name as `probes` say, and reflection (v1
-    /// and v1alpha) over `descriptors`, an encoded `FileDescriptorSet`. At the shutdown open calls have `grace` to end.
+    /// Serves `services`, besides them `grpc.health.v1` for the empty service name as `probes` say, and reflection (v1
+    /// and v1alpha) of all these over `descriptors`, an encoded `FileDescriptorSet`. At the shutdown open calls have `grace`
+    /// to end.
     pub async fn serve(
         self,
-        routes: Routes,
+        services: GrpcServices,
         descriptors: &'static [u8],
         probes: Probes,
         shutdown: Shutdown,
@@ -94,8 +82,7 @@ impl GrpcServer {
             let mut builder = tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(descriptors)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-            let health = (!self.services.is_empty()).then_some("grpc.health.v1.Health");
-            for name in self.services.iter().copied().chain(health) {
+            for name in services.names.iter().copied().chain(["grpc.health.v1.Health"]) {
                 builder = builder.with_service_name(name);
             }
             builder
@@ -123,7 +110,8 @@ impl GrpcServer {
         if let Some(age) = self.max_connection_age {
             server = server.max_connection_age(age);
         }
-        let server = server.add_routes(routes).add_service(health).add_service(v1).add_service(v1alpha);
+        let server =
+            server.add_routes(services.routes).add_service(health).add_service(v1).add_service(v1alpha);
         let ending = async move { begun.wait().await };
         let server = async {
             match self.tls {

@@ -21,7 +21,7 @@ pub use crate::compress::compress;
 pub use crate::cpu::{Cpu, Priority};
 pub use crate::dial::dial;
 pub use crate::error::RuntimeError;
-pub use crate::grpc::GrpcServer;
+pub use crate::grpc::{GrpcServer, GrpcServices};
 pub use crate::http::{HttpServer, LongQuery, WebConfigError, ops_router, url_query};
 pub use crate::metrics::Metrics;
 pub use crate::origin::is_same_origin;

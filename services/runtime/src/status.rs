@@ -12,7 +12,10 @@ pub fn to_status(kind: ErrorKind, message: impl Into<String>) -> Status {
         ErrorKind::Unsupported => Code::Unimplemented,
         ErrorKind::LimitExceeded => Code::ResourceExhausted,
         ErrorKind::Unavailable => Code::Unavailable,
+        ErrorKind::Aborted => Code::Aborted,
+        ErrorKind::TimedOut => Code::DeadlineExceeded,
         ErrorKind::Cancelled => Code::Cancelled,
+        ErrorKind::Unknown => Code::Unknown,
         ErrorKind::Internal => Code::Internal,
     };
     Status::new(code, message)

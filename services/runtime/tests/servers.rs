@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tithon_runtime::{
-    ClientTls, ClientTlsOptions, GrpcServer, HttpServer, Metrics, Pem, Probes, ServerTls, ServerTlsOptions,
-    Shutdown, TlsVersion, dial, ops_router,
+    ClientTls, ClientTlsOptions, GrpcServer, GrpcServices, HttpServer, Metrics, Pem, Probes, ServerTls,
+    ServerTlsOptions, Shutdown, TlsVersion, dial, ops_router,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -60,7 +59,7 @@ async fn grpc_health_follows_the_probes_and_reflection_lists_services() {
     let server = GrpcServer::bind("127.0.0.1:0").await.unwrap().with_metrics(&metrics);
     let url = format!("http://{}", server.local_addr());
     let serve = server.serve(
-        Routes::default(),
+        GrpcServices::default(),
         tonic_health::pb::FILE_DESCRIPTOR_SET,
         probes.clone(),
         shutdown.clone(),
@@ -132,7 +131,7 @@ async fn grpc_speaks_tls_with_those_it_knows() {
         let address = server.local_addr();
         let descriptors = tonic_health::pb::FILE_DESCRIPTOR_SET;
         let (probes, shutdown) = (Probes::default(), Shutdown::default());
-        tokio::spawn(server.serve(Routes::default(), descriptors, probes, shutdown, Duration::ZERO));
+        tokio::spawn(server.serve(GrpcServices::default(), descriptors, probes, shutdown, Duration::ZERO));
         address
     };
     let client = |ca: &str, identity: Option<&str>| ClientTlsOptions {

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use divan::Bencher;
@@ -15,7 +15,9 @@ use tithon_index::{MatchOp, Matcher};
 use tithon_proto::thanos::{LabelMatcher, SeriesRequest, series_response};
 use tithon_proto::{append_series, series_to_wire};
 use tithon_runtime::{Cpu, GrpcServer, Metrics, Probes, Shutdown};
-use tithon_store::{SelectRequest, Selected, Store, StoreOptions, StoreService};
+use tithon_store::{Store, StoreOptions};
+use tithon_storeapi::{SeriesPart, StoreApi, StoreApiServer};
+use tithon_testdata::copy_dir;
 use tokio::runtime::Runtime;
 use tonic::codec::{Codec, DecodeBuf, Decoder};
 use tonic::transport::Channel;
@@ -63,19 +65,6 @@ struct Bed {
     n_series: usize,
 }
 
-fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 /// The block is taken from `TITHON_BENCH_BUCKET`, a directory of blocks, where that is set.
 fn bed() -> Bed {
     let runtime = Runtime::new().unwrap();
@@ -90,13 +79,14 @@ fn bed() -> Bed {
     let (store, channel) = runtime.block_on(async {
         let bucket = Bucket::open(&BucketConfig::filesystem(&dir)).unwrap();
         let cpu = Cpu::new(0).unwrap();
-        let store = Store::open(bucket, StoreOptions::default(), cpu, &Metrics::new("0")).await.unwrap();
+        let store =
+            Store::open(bucket, StoreOptions::default(), cpu.clone(), &Metrics::new("0")).await.unwrap();
         let server = GrpcServer::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", server.local_addr());
-        let routes = StoreService::new(store.clone(), Probes::default()).routes();
+        let services = StoreApiServer::new(Arc::new(store.clone()), cpu, Probes::default()).services();
         let descriptors = tithon_proto::FILE_DESCRIPTOR_SET;
         tokio::spawn(server.serve(
-            routes,
+            services,
             descriptors,
             Probes::default(),
             Shutdown::default(),
@@ -113,10 +103,10 @@ fn bed() -> Bed {
 
 async fn select(store: &Store, mut count: impl FnMut(&tithon_engine::SeriesBatch) -> usize) -> usize {
     let any = Matcher::new(MatchOp::NotEqual, "__name__", "").unwrap();
-    let mut parts = store.select(SelectRequest::new(vec![any], TimeRange::ALL));
+    let mut parts = store.series(tithon_engine::SeriesRequest::new(vec![any], TimeRange::ALL));
     let mut n = 0;
     while let Some(part) = parts.next().await {
-        if let Selected::Series(batch) = part.unwrap() {
+        if let SeriesPart::Series(batch) = part.unwrap() {
             n += count(&batch);
         }
     }

@@ -2,42 +2,17 @@
 
 use tithon_chunks::TimeRange;
 use tithon_index::Labels;
+use tithon_storeapi::{StoreInfo, Stretch};
 
 use crate::Store;
 
-/// External label sets and times of the blocks that are served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Advertised {
-    /// Distinct external label sets, by their text. None when a block has no external labels: then anything may be
-    /// here, and nobody may pass us by because of the labels of other blocks.
-    pub label_sets: Vec<Labels>,
-    /// From the first to the end of the last block, cut to the time that is served; empty without blocks.
-    pub range: TimeRange,
-    /// For each label set the stretches of time without gaps.
-    pub stretches: Vec<Stretch>,
-}
-
-/// A stretch of time that blocks of one label set cover.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stretch {
-    /// External labels.
-    pub labels: Labels,
-    /// The first millisecond of its first block.
-    pub min_time: i64,
-    /// The first millisecond behind its last block.
-    pub max_time: i64,
-}
-
 impl Store {
-    /// What is here now.
-    pub fn advertised(&self) -> Advertised {
+    /// The blocks that are served now: their label sets by their text, none when a block has no external labels, and from
+    /// the first to the end of the last block, cut to the time that is served.
+    pub(crate) fn advertised(&self) -> StoreInfo {
         let blocks = self.inner.blocks.load();
         let time = self.inner.options.time;
-        let mut out = Advertised {
-            label_sets: Vec::new(),
-            range: TimeRange::new(i64::MAX, i64::MIN),
-            stretches: Vec::new(),
-        };
+        let mut out = StoreInfo::new("store", TimeRange::new(i64::MAX, i64::MIN));
         for (labels, group) in &blocks.groups {
             let mut ranges: Vec<(i64, i64)> =
                 group.all().map(|block| (block.meta().min_time, block.meta().max_time)).collect();

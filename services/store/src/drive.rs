@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use tithon_bucket::BucketBlock;
+use tithon_chunks::Aggregate;
 use tithon_engine::{FileRange, Select, SelectedSeries, SeriesShard, Step};
 use tithon_index::Labels;
-use tithon_proto::{check_aggregates, thanos::Aggr};
+use tithon_proto::check_aggregates;
 use tithon_runtime::{Cpu, Priority};
 use tokio::sync::mpsc::Sender;
 
@@ -52,7 +53,7 @@ pub(crate) struct BlockJob {
     pub(crate) select: Select,
     pub(crate) reorder: Reorder,
     pub(crate) shard: Option<SeriesShard>,
-    pub(crate) aggregates: Arc<[Aggr]>,
+    pub(crate) aggregates: Arc<[Aggregate]>,
     pub(crate) budget: Arc<Budget>,
     /// How many more series are wanted.
     pub(crate) left: usize,

@@ -9,7 +9,7 @@ use tithon_index::{Labels, MatcherError};
 use tithon_proto::ConvertError;
 use tithon_runtime::RuntimeError;
 
-/// An error of a request or of a look at the bucket. The texts are Thanos's where Thanos has the case.
+/// An error of a request or of a sync with the bucket. The texts are Thanos's where Thanos has the case.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The bucket failed.
@@ -38,22 +38,6 @@ pub enum StoreError {
         labels: Labels,
         /// What is wrong.
         source: ConvertError,
-    },
-    /// A part of a request that cannot be understood.
-    #[error("{place}{source}")]
-    Request {
-        /// Which part, ending in a colon and a space, or nothing.
-        place: &'static str,
-        /// What is wrong.
-        source: ConvertError,
-    },
-    /// A number of a request that may not be negative.
-    #[error("{field} must not be negative: {value}")]
-    Negative {
-        /// The field.
-        field: &'static str,
-        /// Its value.
-        value: i64,
     },
     /// More than the operator allows.
     #[error("exceeded {what} limit: limit {limit} violated (got {got})")]
@@ -112,7 +96,6 @@ impl StoreError {
             StoreError::Block(error) => error.kind(),
             StoreError::NotServed { .. } => ErrorKind::Corrupt,
             StoreError::Chunk { source, .. } => source.kind(),
-            StoreError::Request { .. } | StoreError::Negative { .. } => ErrorKind::Invalid,
             StoreError::Limit { .. } | StoreError::Stalled { .. } => ErrorKind::LimitExceeded,
             StoreError::Patterns(error) => error.kind(),
             StoreError::ReaderLost { .. } | StoreError::BrokenOff => ErrorKind::Internal,

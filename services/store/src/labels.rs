@@ -6,30 +6,19 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use tithon_bucket::BucketBlock;
 use tithon_chunks::TimeRange;
-use tithon_engine::{BlockId, LabelRequest, LabelStep};
+use tithon_engine::{LabelRequest, LabelStep, LabelsRequest};
 use tithon_index::{Labels, METRIC_NAME, MatchOp, Matcher};
 use tithon_runtime::Priority;
+use tithon_storeapi::LabelsAnswer;
 
 use crate::drive::Budget;
 use crate::external::{block_matches, left_to_series};
 use crate::matchers;
-use crate::request::DEFAULT_TENANT;
 use crate::select::count_drop;
-use crate::{LabelsRequest, Store, StoreError};
+use crate::{Store, StoreError};
 
 /// Blocks that one call asks at the same time: each holds its names or values, and its matchers, until they are joined.
 const BLOCKS_AT_ONCE: usize = 32;
-
-/// Label names or values.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LabelAnswer {
-    /// Ascending, each once.
-    pub found: Vec<Vec<u8>>,
-    /// The blocks that were asked.
-    pub queried: Vec<BlockId>,
-    /// Blocks that could not be read.
-    pub warnings: Vec<String>,
-}
 
 /// A block that is asked, with the matchers that are left to its series.
 struct Asked {
@@ -40,10 +29,19 @@ struct Asked {
 }
 
 impl Store {
+    /// Label names or values, as the request says.
+    pub(crate) async fn find_labels(&self, request: LabelsRequest) -> Result<LabelsAnswer, StoreError> {
+        match request.values_of.clone() {
+            None => self.label_names(request).await,
+            Some(label) if request.is_without(&label) => Ok(LabelsAnswer::default()),
+            Some(label) => self.label_values(&label, request).await,
+        }
+    }
+
     /// Names of the labels of matching series, external ones included. Without matchers those of whole blocks.
-    pub async fn label_names(&self, request: LabelsRequest) -> Result<LabelAnswer, StoreError> {
+    async fn label_names(&self, request: LabelsRequest) -> Result<LabelsAnswer, StoreError> {
         let request = &self.prepared(request).await?;
-        let without = move |name: &[u8]| request.without_labels.iter().any(|w| w.as_bytes() == name);
+        let without = |name: &[u8]| request.is_without(name);
         let ask = |asked: Asked| async move {
             let by_series = !asked.matchers.is_empty();
             let mut names = self.ask(&asked, None, asked.matchers.clone(), &request_of(request, 0)).await?;
@@ -60,14 +58,7 @@ impl Store {
     }
 
     /// Values that a label has in matching series, external ones included. Without matchers those of whole blocks.
-    pub async fn label_values(
-        &self,
-        label: &[u8],
-        request: LabelsRequest,
-    ) -> Result<LabelAnswer, StoreError> {
-        if request.without_labels.iter().any(|w| w.as_bytes() == label) {
-            return Ok(LabelAnswer::default());
-        }
+    async fn label_values(&self, label: &[u8], request: LabelsRequest) -> Result<LabelsAnswer, StoreError> {
         let request = &self.prepared(request).await?;
         let ask = |asked: Asked| async move {
             let own = asked.external.get(label).map(<[u8]>::to_vec);
@@ -109,12 +100,12 @@ impl Store {
         &self,
         request: &LabelsRequest,
         ask: impl Fn(Asked) -> F,
-    ) -> Result<LabelAnswer, StoreError>
+    ) -> Result<LabelsAnswer, StoreError>
     where
         F: Future<Output = Result<Vec<Vec<u8>>, StoreError>>,
     {
         let blocks = self.inner.blocks.load_full();
-        let mut answer = LabelAnswer::default();
+        let (mut answer, mut queried) = (LabelsAnswer::default(), Vec::new());
         let mut concerned = Vec::new();
         let budget = Arc::new(Budget::new(self.inner.options.request_series_max, 0));
         for (external, group) in &blocks.groups {
@@ -124,7 +115,7 @@ impl Store {
                 let (meta, range) = (block.meta(), request.range);
                 let overlaps = meta.min_time <= range.max.0 && range.min.0 < meta.max_time;
                 if overlaps && block_matches(&request.block_matchers, external, block.id()) {
-                    answer.queried.push(block.id());
+                    queried.push(block.id());
                     if !block.may_match(&matchers) {
                         self.inner.metrics.blocks_filtered.inc();
                         continue;
@@ -145,8 +136,8 @@ impl Store {
         while let Some(result) = results.next().await {
             match result {
                 Ok(values) => found.extend(values),
-                Err(error) if request.abort_on_fault || !error.spares_other_blocks() => {
-                    count_drop(&self.inner, &error, DEFAULT_TENANT);
+                Err(error) if !request.partial_response || !error.spares_other_blocks() => {
+                    count_drop(&self.inner, &error, &request.tenant);
                     return Err(error);
                 }
                 Err(error) => {
@@ -157,6 +148,7 @@ impl Store {
         }
         let limit = if request.limit == 0 { usize::MAX } else { request.limit };
         answer.found = found.into_iter().take(limit).collect();
+        answer.queried_blocks = Some(queried);
         Ok(answer)
     }
 

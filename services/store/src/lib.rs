@@ -1,11 +1,11 @@
 //! StoreAPI over a bucket: which blocks there are, and series, label names and label values out of them.
 //!
-//! [`Store`] answers in our own types and serves one process as well as many; [`StoreService`] puts it on the wire.
+//! [`Store`] is a [`tithon_storeapi::StoreApi`]: asked in this process or, behind a `StoreApiServer`, over gRPC.
 
 mod error;
 mod options;
-mod request;
 
+mod api;
 mod blocks;
 mod metrics;
 mod store;
@@ -22,16 +22,7 @@ mod select;
 mod shape;
 mod stalls;
 
-mod frames;
-mod rpc;
-mod service;
-
-pub use crate::advertise::{Advertised, Stretch};
 pub use crate::error::StoreError;
-pub use crate::labels::LabelAnswer;
 pub use crate::options::StoreOptions;
-pub use crate::outlet::{Lease, SelectStream, Selected};
-pub use crate::request::{LabelsRequest, SelectRequest};
-pub use crate::service::StoreService;
 pub use crate::store::Store;
 pub use crate::sync::SyncReport;

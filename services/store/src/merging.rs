@@ -8,13 +8,14 @@ use std::vec::IntoIter;
 
 use tithon_engine::{BlockId, Merge, SelectedSeries, SeriesBatch, merge};
 use tithon_index::Labels;
+use tithon_storeapi::SeriesPart;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 use crate::StoreError;
 use crate::drive::Part;
-use crate::outlet::{Outlet, Refused, Selected};
+use crate::outlet::{Outlet, Refused};
 
 /// Series in one part of an answer, and bytes of it unless one series alone has more.
 const BATCH_SERIES: usize = 256;
@@ -126,7 +127,7 @@ pub(crate) struct Merging {
     /// How many more series are wanted.
     left: usize,
     /// What is to be sent next, and its bytes.
-    ready: VecDeque<(Selected, usize)>,
+    ready: VecDeque<(SeriesPart, usize)>,
     pub(crate) n_sent: usize,
 }
 
@@ -191,11 +192,11 @@ impl Merging {
                 tracing::warn!(error = %warning, "block left out of an answer");
             }
             let bytes = warning.len();
-            self.ready.push_back((Selected::Warning(warning), bytes));
+            self.ready.push_back((SeriesPart::Warning(warning), bytes));
         }
         if !series.is_empty() {
             self.n_sent += series.len();
-            self.ready.push_back((Selected::Series(SeriesBatch { series }), bytes));
+            self.ready.push_back((SeriesPart::Series(SeriesBatch { series }), bytes));
         }
         Ok(!self.ready.is_empty())
     }

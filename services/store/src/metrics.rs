@@ -87,8 +87,13 @@ impl StoreMetrics {
         add(metrics, "bucket_store_blocks_loaded", "Blocks that are served", &self.blocks_loaded);
         let help = "When a block was last opened";
         add(metrics, "bucket_store_blocks_last_loaded_timestamp_seconds", help, &self.last_loaded_seconds);
-        add(metrics, "blocks_meta_syncs", "Looks at the bucket", &self.syncs);
-        add(metrics, "blocks_meta_sync_failures", "Looks at the bucket that failed", &self.sync_failures);
+        add(metrics, "blocks_meta_syncs", "Synchronisations with the bucket", &self.syncs);
+        add(
+            metrics,
+            "blocks_meta_sync_failures",
+            "Synchronisations with the bucket that failed",
+            &self.sync_failures,
+        );
         add(metrics, "blocks_meta_synced", "Blocks by state", &self.metas_synced);
     }
 

@@ -9,9 +9,9 @@ use tithon_chunks::TimeRange;
 pub struct StoreOptions {
     /// Only blocks that overlap it are served, and requests are cut to it.
     pub time: TimeRange,
-    /// A block that was marked for deletion so long ago is no longer served.
+    /// Time after its deletion mark from which a block is no longer served.
     pub ignore_deletion_marks_delay: Duration,
-    /// Looks at the bucket are so far apart.
+    /// Interval between synchronisations with the bucket.
     pub sync_interval: Duration,
     /// Calls of `Series` that are answered at once; 0 is no limit.
     pub series_max_concurrency: usize,
@@ -19,7 +19,7 @@ pub struct StoreOptions {
     pub request_series_max: u64,
     /// The most samples one request may select, counted as 120 a chunk; 0 is no limit.
     pub request_samples_max: u64,
-    /// A call is ended when its reader takes nothing for so long.
+    /// A call ends when its reader has taken nothing for this long.
     pub stalled_reader_timeout: Duration,
 }
 

@@ -3,34 +3,24 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use futures::Stream;
 use prometheus_client::metrics::gauge::Gauge;
-use tithon_bucket::BucketBlock;
-use tithon_engine::SeriesBatch;
+use tithon_storeapi::SeriesPart;
 use tokio::sync::Notify;
 
 use crate::StoreError;
-
-/// A part of an answer.
-#[derive(Debug)]
-pub enum Selected {
-    /// The next series, with the labels they are sent with; batches follow each other in label order.
-    Series(SeriesBatch),
-    /// A block could not be read: the answer goes on without it.
-    Warning(String),
-}
 
 /// The most that waits for the reader, unless one part alone is more.
 const PARTS_MAX: usize = 8;
 const BYTES_MAX: usize = 2 << 20;
 
-/// The answer to a [`crate::SelectRequest`]; made by [`crate::Store::select`]. Dropping it ends the work and frees what
-/// waits in it. An error is the last item.
+/// The answer to a request for series; made by [`crate::Store::select`]. Dropping it ends the work and frees what waits in
+/// it. An error is the last item.
 #[derive(Debug)]
-pub struct SelectStream(Arc<Shared>);
+pub(crate) struct SelectStream(Arc<Shared>);
 
 /// The store's end. Dropped without [`Outlet::end`], as by a panic, it ends the answer with an error.
 pub(crate) struct Outlet(Arc<Shared>);
@@ -42,17 +32,13 @@ struct Shared {
     taken: Notify,
     /// The reader has gone.
     left: Notify,
-    /// The blocks whose chunks are given out.
-    blocks: OnceLock<Vec<Arc<BucketBlock>>>,
-    /// A fault of a block ends the answer.
-    abort: bool,
     /// Bytes that wait in all answers of the store.
     waiting_bytes: Gauge,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    parts: VecDeque<(Selected, usize)>,
+    parts: VecDeque<(SeriesPart, usize)>,
     bytes: usize,
     /// How the answer ended.
     end: Option<Result<(), StoreError>>,
@@ -69,19 +55,17 @@ impl Queue {
 /// Why a part was not taken.
 pub(crate) enum Refused {
     /// There is no room for it now.
-    Full(Selected),
+    Full(SeriesPart),
     /// Nobody reads.
     Gone,
 }
 
 /// A way for one answer; `waiting_bytes` counts what waits in it.
-pub(crate) fn outlet(abort: bool, waiting_bytes: Gauge) -> (Outlet, SelectStream) {
+pub(crate) fn outlet(waiting_bytes: Gauge) -> (Outlet, SelectStream) {
     let shared = Arc::new(Shared {
         queue: Mutex::default(),
         taken: Notify::new(),
         left: Notify::new(),
-        blocks: OnceLock::new(),
-        abort,
         waiting_bytes,
     });
     (Outlet(Arc::clone(&shared)), SelectStream(shared))
@@ -104,7 +88,7 @@ impl Shared {
     }
 
     /// Takes out all that waits, to be dropped without the lock.
-    fn empty(&self, queue: &mut Queue) -> VecDeque<(Selected, usize)> {
+    fn empty(&self, queue: &mut Queue) -> VecDeque<(SeriesPart, usize)> {
         self.waiting_bytes.dec_by(queue.bytes as i64);
         queue.bytes = 0;
         std::mem::take(&mut queue.parts)
@@ -113,7 +97,7 @@ impl Shared {
 
 impl Outlet {
     /// Hands over a part of so many bytes.
-    pub(crate) fn offer(&self, part: Selected, bytes: usize) -> Result<(), Refused> {
+    pub(crate) fn offer(&self, part: SeriesPart, bytes: usize) -> Result<(), Refused> {
         let mut queue = self.0.queue();
         if queue.gone {
             return Err(Refused::Gone);
@@ -156,12 +140,6 @@ impl Outlet {
         self.0.queue().gone
     }
 
-    /// Says which blocks' chunks are given out.
-    pub(crate) fn lend(&self, blocks: Vec<Arc<BucketBlock>>) {
-        // Said once.
-        let _ = self.0.blocks.set(blocks);
-    }
-
     /// Ends the answer. What waits for a reader that stalled is freed, else it is still given out.
     pub(crate) fn end(&self, end: Result<(), StoreError>) {
         let keep_waiting = !matches!(end, Err(StoreError::Stalled { .. }));
@@ -176,7 +154,7 @@ impl Drop for Outlet {
 }
 
 impl Stream for SelectStream {
-    type Item = Result<Selected, StoreError>;
+    type Item = Result<SeriesPart, StoreError>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut queue = self.0.queue();
@@ -209,64 +187,25 @@ impl Drop for SelectStream {
     }
 }
 
-/// Blocks whose chunks a reader has in hand.
-#[derive(Clone, Debug)]
-pub struct Lease(Arc<Shared>);
-
-impl SelectStream {
-    /// The blocks that the answer's chunks lie in, to be asked when the chunks have been used.
-    pub fn lease(&self) -> Lease {
-        Lease(Arc::clone(&self.0))
-    }
-}
-
-impl Lease {
-    fn blocks(&self) -> &[Arc<BucketBlock>] {
-        self.0.blocks.get().map(Vec::as_slice).unwrap_or_default()
-    }
-
-    /// Fails when a file with chunks of the answer was cut under us: nothing that was made of them counts.
-    pub fn check(&self) -> Result<(), StoreError> {
-        self.blocks().iter().try_for_each(|block| Ok(block.check()?))
-    }
-
-    /// The block that these bytes of a chunk lie in, where that can be told: of mapped blocks.
-    pub fn block_of(&self, chunk: &[u8]) -> Option<tithon_engine::BlockId> {
-        self.blocks().iter().find(|block| block.holds(chunk)).map(|block| block.id())
-    }
-
-    /// The blocks, but for those known already, with a file that was cut under us, and what is wrong with each.
-    pub(crate) fn broken(&self, known: &[Arc<BucketBlock>]) -> Vec<(Arc<BucketBlock>, StoreError)> {
-        let unknown = |block: &&Arc<BucketBlock>| !known.iter().any(|known| Arc::ptr_eq(known, block));
-        let broken = |block: &Arc<BucketBlock>| Some((Arc::clone(block), block.check().err()?.into()));
-        self.blocks().iter().filter(unknown).filter_map(broken).collect()
-    }
-
-    /// Whether a fault of a block ends the answer.
-    pub(crate) fn aborts(&self) -> bool {
-        self.0.abort
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use futures::StreamExt;
 
     use super::*;
 
-    fn part(text: &str) -> Selected {
-        Selected::Warning(text.to_owned())
+    fn part(text: &str) -> SeriesPart {
+        SeriesPart::Warning(text.to_owned())
     }
 
     #[tokio::test]
     async fn an_end_is_always_said() {
-        let (store, mut reader) = outlet(false, Gauge::default());
+        let (store, mut reader) = outlet(Gauge::default());
         assert!(store.offer(part("a"), 1).is_ok());
         drop(store);
-        assert!(matches!(reader.next().await, Some(Ok(Selected::Warning(_)))));
+        assert!(matches!(reader.next().await, Some(Ok(SeriesPart::Warning(_)))));
         assert!(matches!(reader.next().await, Some(Err(StoreError::BrokenOff))));
         assert!(reader.next().await.is_none());
-        let (store, mut reader) = outlet(false, Gauge::default());
+        let (store, mut reader) = outlet(Gauge::default());
         store.end(Ok(()));
         assert!(reader.next().await.is_none());
     }
@@ -274,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn full_by_parts_and_bytes_and_freed_with_the_reader() {
         let bytes = Gauge::default();
-        let (store, mut reader) = outlet(false, bytes.clone());
+        let (store, mut reader) = outlet(bytes.clone());
         assert!(store.offer(part("big"), BYTES_MAX).is_ok());
         assert!(matches!(store.offer(part("more"), 1), Err(Refused::Full(_))));
         assert_eq!(bytes.get(), BYTES_MAX as i64);

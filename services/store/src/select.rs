@@ -5,13 +5,17 @@ use std::time::Instant;
 
 use prometheus_client::metrics::gauge::Gauge;
 use tithon_bucket::BucketBlock;
+use tithon_chunks::Aggregate;
+use tithon_engine::{SelectRequest, SeriesRequest};
 use tithon_index::{MatchOp, Matcher};
 use tithon_runtime::{Priority, RuntimeError};
+use tithon_storeapi::{Lease, Mapped, SeriesPart};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::channel;
 use tokio::task::JoinSet;
 
+use crate::api::LentBlock;
 use crate::blocks::Blocks;
 use crate::drive::{BlockJob, Budget};
 use crate::external::{block_matches, left_to_series};
@@ -20,7 +24,7 @@ use crate::merging::{Faults, Incoming, Merging, Progress};
 use crate::outlet::{Outlet, SelectStream, outlet};
 use crate::shape::{Relabel, Reorder};
 use crate::store::Inner;
-use crate::{SelectRequest, Store, StoreError};
+use crate::{Store, StoreError};
 
 /// Batches under way from one block.
 const BLOCK_BATCHES: usize = 2;
@@ -30,8 +34,8 @@ const BLOCKS_AT_FULL_SIZE: usize = 8;
 impl Store {
     /// Selects series of all blocks, merged and in the order of the labels that they are sent with. Must be called
     /// inside a tokio runtime.
-    pub fn select(&self, request: SelectRequest) -> SelectStream {
-        let (outlet, stream) = outlet(request.abort_on_fault, self.inner.metrics.waiting_bytes.clone());
+    pub(crate) fn select(&self, request: SeriesRequest) -> SelectStream {
+        let (outlet, stream) = outlet(self.inner.metrics.waiting_bytes.clone());
         let (inner, outlet) = (Arc::clone(&self.inner), Arc::new(outlet));
         tokio::spawn(async move {
             let result = tokio::select! {
@@ -45,7 +49,7 @@ impl Store {
     }
 }
 
-async fn run(inner: &Arc<Inner>, mut request: SelectRequest, outlet: &Arc<Outlet>) -> Result<(), StoreError> {
+async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Arc<Outlet>) -> Result<(), StoreError> {
     let mut turn = Turn::wait(inner).await;
     request.range.min = request.range.min.max(inner.options.time.min);
     request.range.max = request.range.max.min(inner.options.time.max);
@@ -58,7 +62,9 @@ async fn run(inner: &Arc<Inner>, mut request: SelectRequest, outlet: &Arc<Outlet
         inner.cpu.run(Priority::Query, move || prepare(&given, request)).await??
     };
     inner.metrics.blocks_queried.get_or_create(&tenant).observe(jobs.len() as f64);
-    outlet.lend(jobs.iter().map(|job| Arc::clone(&job.block)).collect());
+    let lent = jobs.iter().map(|job| Arc::new(LentBlock(Arc::clone(&job.block))) as Arc<dyn Mapped>);
+    // Nothing waits before it: there is room, unless the reader has gone.
+    let _ = outlet.offer(SeriesPart::Lease(Lease::new(lent.collect())), 0);
     // Dropping them stops them: a reader that ends early by itself is missed by `Incoming`.
     let mut drivers = JoinSet::new();
     let mut streams = Vec::with_capacity(jobs.len());
@@ -154,7 +160,7 @@ struct Prepared {
 }
 
 /// Whether preparing takes some microseconds only: less than the way to the CPU pool and back.
-fn is_quick(inner: &Inner, request: &SelectRequest) -> bool {
+fn is_quick(inner: &Inner, request: &SeriesRequest) -> bool {
     const MATCHERS_MAX: usize = 16;
     const BLOCKS_MAX: usize = 32;
     let is_plain = |m: &Matcher| matches!(m.op(), MatchOp::Equal | MatchOp::NotEqual);
@@ -163,11 +169,11 @@ fn is_quick(inner: &Inner, request: &SelectRequest) -> bool {
         && inner.blocks.load().open.len() <= BLOCKS_MAX
 }
 
-fn prepare(inner: &Inner, mut request: SelectRequest) -> Result<Prepared, StoreError> {
+fn prepare(inner: &Inner, mut request: SeriesRequest) -> Result<Prepared, StoreError> {
     matchers::normalise(&mut request.matchers)?;
     matchers::normalise(&mut request.block_matchers)?;
     let blocks = inner.blocks.load();
-    let faults = Faults::new(request.abort_on_fault);
+    let faults = Faults::new(!request.partial_response);
     for fault in not_served(&blocks, &request) {
         faults.tolerate(fault)?;
     }
@@ -176,7 +182,7 @@ fn prepare(inner: &Inner, mut request: SelectRequest) -> Result<Prepared, StoreE
 }
 
 /// Blocks that would have to be read and are not served.
-fn not_served(blocks: &Blocks, request: &SelectRequest) -> Vec<StoreError> {
+fn not_served(blocks: &Blocks, request: &SeriesRequest) -> Vec<StoreError> {
     let concerned = blocks.faulty.iter().filter(|(id, faulty)| {
         let external = crate::blocks::external_labels(&faulty.meta);
         faulty.meta.range().overlaps(request.range)
@@ -192,7 +198,7 @@ fn not_served(blocks: &Blocks, request: &SelectRequest) -> Vec<StoreError> {
 fn jobs(
     inner: &Inner,
     blocks: &Blocks,
-    request: &SelectRequest,
+    request: &SeriesRequest,
     faults: &Faults,
 ) -> Result<Vec<BlockJob>, StoreError> {
     let options = &inner.options;
@@ -231,14 +237,14 @@ fn job(
     block: Arc<BucketBlock>,
     matchers: &[tithon_index::Matcher],
     relabel: &Relabel,
-    request: &SelectRequest,
-    aggregates: &Arc<[tithon_proto::thanos::Aggr]>,
+    request: &SeriesRequest,
+    aggregates: &Arc<[Aggregate]>,
     budget: &Arc<Budget>,
 ) -> BlockJob {
     // A header whose names cannot be read fails in the selection too, and is reported there.
     let names = block.header().label_names().unwrap_or_default();
     let disorder = relabel.disorder(names.into_iter());
-    let select = block.select(tithon_engine::SelectRequest {
+    let select = block.select(SelectRequest {
         matchers: matchers.to_vec(),
         range: request.range,
         skip_chunks: request.skip_chunks,

@@ -36,7 +36,7 @@ const STALLED_FOR_EACH: usize = 2;
 const STALLED_WITHOUT_LIMIT: usize = 100;
 
 impl Store {
-    /// Looks at the bucket once and opens its blocks. Damaged blocks are skipped with a warning; a bucket that cannot
+    /// Syncs with the bucket once and opens its blocks. Damaged blocks are skipped with a warning; a bucket that cannot
     /// be listed is an error.
     pub async fn open(
         bucket: Bucket,

@@ -17,13 +17,13 @@ use crate::{Store, StoreError};
 /// Blocks opened, or marks read, at once.
 const CONCURRENCY: usize = 20;
 
-/// What is remembered between looks at the bucket.
+/// What is kept between syncs with the bucket.
 #[derive(Debug, Default)]
 pub(crate) struct SyncState {
     metas: BTreeMap<BlockId, Arc<BlockMeta>>,
 }
 
-/// What a look at the bucket came to.
+/// The result of a sync with the bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SyncReport {
     /// Blocks that are served now.
@@ -41,7 +41,7 @@ pub struct SyncReport {
 }
 
 impl Store {
-    /// Looks at the bucket: opens new blocks and those whose files were replaced, and drops those that have gone once
+    /// Syncs with the bucket: opens new blocks and those whose files were replaced, and drops those that have gone once
     /// what supersedes them is open. When the store failed to answer for some blocks, none is dropped.
     pub async fn sync(&self) -> Result<SyncReport, StoreError> {
         let inner = &self.inner;
@@ -78,7 +78,7 @@ impl Store {
         Ok(report)
     }
 
-    /// Looks at the bucket again and again until the shutdown.
+    /// Syncs with the bucket at an interval, until the shutdown.
     pub async fn keep_synced(&self, shutdown: Shutdown) {
         let interval = self.inner.options.sync_interval;
         loop {
@@ -236,8 +236,8 @@ fn without_superseded(metas: Vec<Arc<BlockMeta>>) -> Vec<Arc<BlockMeta>> {
         let gone: BTreeSet<BlockId> = plan::duplicates(&family).into_iter().collect();
         out.extend(family.into_iter().filter(|meta| !gone.contains(&meta.ulid)));
     }
-    let unready: BTreeSet<BlockId> = plan::unready(&out).into_iter().collect();
-    out.retain(|meta| !unready.contains(&meta.ulid));
+    let incomplete: BTreeSet<BlockId> = plan::incomplete_shards(&out).into_iter().collect();
+    out.retain(|meta| !incomplete.contains(&meta.ulid));
     out
 }
 

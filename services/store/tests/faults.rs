@@ -9,31 +9,33 @@ use std::path::PathBuf;
 use futures::StreamExt;
 use tithon_bucket::{Bucket, BucketConfig};
 use tithon_chunks::TimeRange;
-use tithon_engine::BlockId;
+use tithon_engine::{BlockId, LabelsRequest, SeriesRequest};
 use tithon_index::{MatchOp, Matcher};
 use tithon_proto::thanos::info::InfoRequest;
 use tithon_proto::thanos::info::info_client::InfoClient;
 use tithon_proto::thanos::store_client::StoreClient;
-use tithon_proto::thanos::{LabelMatcher, SeriesRequest};
+use tithon_proto::thanos::{self, LabelMatcher};
 use tithon_runtime::{Cpu, Metrics, Probes};
-use tithon_store::{LabelsRequest, SelectRequest, Selected, Store, StoreError, StoreOptions};
+use tithon_store::{Store, StoreOptions};
+use tithon_storeapi::{SeriesPart, StoreApi, StoreApiError};
 use tonic::Code;
 
-fn up(abort: bool) -> SelectRequest {
+fn up(abort: bool) -> SeriesRequest {
     let matcher = Matcher::new(MatchOp::Equal, "__name__", "up").unwrap();
-    SelectRequest { abort_on_fault: abort, ..SelectRequest::new(vec![matcher], TimeRange::ALL) }
+    SeriesRequest { partial_response: !abort, ..SeriesRequest::new(vec![matcher], TimeRange::ALL) }
 }
 
 /// Number of chunks, warnings, and the error if the answer ends with one.
-async fn select(store: &Store, request: SelectRequest) -> (usize, Vec<String>, Option<StoreError>) {
+async fn select(store: &Store, request: SeriesRequest) -> (usize, Vec<String>, Option<StoreApiError>) {
     let (mut chunks, mut warnings) = (0, Vec::new());
-    let mut parts = store.select(request);
+    let mut parts = store.series(request);
     while let Some(part) = parts.next().await {
         match part {
-            Ok(Selected::Series(batch)) => {
+            Ok(SeriesPart::Series(batch)) => {
                 chunks += batch.series.iter().map(|s| s.chunks.len()).sum::<usize>()
             }
-            Ok(Selected::Warning(warning)) => warnings.push(warning),
+            Ok(SeriesPart::Warning(warning)) => warnings.push(warning),
+            Ok(SeriesPart::Lease(_)) => {}
             Err(error) => return (chunks, warnings, Some(error)),
         }
     }
@@ -78,7 +80,7 @@ async fn truncated_index() {
     std::fs::write(case.file("index"), &bytes[..bytes.len() / 2]).unwrap();
     case.check("index").await;
     let store = bed::store_over(case.dir.path(), StoreOptions::default()).await;
-    let answer = store.label_names(LabelsRequest::new(vec![], TimeRange::ALL)).await.unwrap();
+    let answer = store.labels(LabelsRequest::names(vec![], TimeRange::ALL)).await.unwrap();
     assert!(!answer.found.is_empty() && answer.warnings.len() == 1, "{answer:?}");
 }
 
@@ -134,7 +136,7 @@ async fn limits_and_wrong_requests_have_their_codes() {
     let info = InfoClient::new(channel.clone()).info(InfoRequest {}).await.unwrap().into_inner();
     assert_eq!(info.component_type, "store");
     let mut client = StoreClient::new(channel);
-    let mut code_of = async |request: SeriesRequest| {
+    let mut code_of = async |request: thanos::SeriesRequest| {
         let status = match client.series(request).await {
             Ok(answer) => answer.into_inner().message().await.unwrap_err(),
             Err(status) => status,
@@ -142,7 +144,8 @@ async fn limits_and_wrong_requests_have_their_codes() {
         (status.code(), status.message().to_owned())
     };
     let all = LabelMatcher { r#type: 2, name: "job".into(), value: ".+".into() };
-    let all = SeriesRequest { matchers: vec![all], max_time: i64::MAX, ..SeriesRequest::default() };
+    let all =
+        thanos::SeriesRequest { matchers: vec![all], max_time: i64::MAX, ..thanos::SeriesRequest::default() };
     let (code, text) = code_of(all.clone()).await;
     assert_eq!(code, Code::ResourceExhausted);
     assert!(text.starts_with("exceeded series limit: limit 10 violated (got "), "{text}");
@@ -157,9 +160,9 @@ async fn limits_and_wrong_requests_have_their_codes() {
     ] {
         assert!(text.contains(want), "{want} in {text}");
     }
-    let (code, _) = code_of(SeriesRequest { max_resolution_window: -1, ..all.clone() }).await;
+    let (code, _) = code_of(thanos::SeriesRequest { max_resolution_window: -1, ..all.clone() }).await;
     assert_eq!(code, Code::InvalidArgument);
-    let (code, _) = code_of(SeriesRequest { response_batch_size: -1, ..all }).await;
+    let (code, _) = code_of(thanos::SeriesRequest { response_batch_size: -1, ..all }).await;
     assert_eq!(code, Code::InvalidArgument);
 }
 
@@ -169,7 +172,7 @@ async fn a_caller_that_leaves_ends_the_work() {
     let options = StoreOptions { series_max_concurrency: 1, ..StoreOptions::default() };
     let store = bed::store_over(dir.path(), options).await;
     for _ in 0..50 {
-        let mut parts = store.select(up(true));
+        let mut parts = store.series(up(true));
         drop(parts.next().await);
     }
     let (chunks, _, error) = select(&store, up(true)).await;
@@ -177,9 +180,9 @@ async fn a_caller_that_leaves_ends_the_work() {
 }
 
 /// All series of a bucket of golden blocks.
-fn everything(name: &str, abort: bool) -> SelectRequest {
+fn everything(name: &str, abort: bool) -> SeriesRequest {
     let matcher = Matcher::new(MatchOp::Regex, "__name__", name).unwrap();
-    SelectRequest { abort_on_fault: abort, ..SelectRequest::new(vec![matcher], TimeRange::ALL) }
+    SeriesRequest { partial_response: !abort, ..SeriesRequest::new(vec![matcher], TimeRange::ALL) }
 }
 
 const BAD_ENCODING: &str = "01HWS4YAG00000000000000035";
@@ -203,11 +206,11 @@ async fn an_unknown_encoding_costs_its_block_only() {
     let mut client = StoreClient::new(bed::serve(store, Probes::default()).await);
     for response_batch_size in [0, 64] {
         let all = LabelMatcher { r#type: 2, name: "__name__".into(), value: ".+".into() };
-        let request = SeriesRequest {
+        let request = thanos::SeriesRequest {
             matchers: vec![all],
             max_time: i64::MAX,
             response_batch_size,
-            ..SeriesRequest::default()
+            ..thanos::SeriesRequest::default()
         };
         let mut answer = client.series(request.clone()).await.unwrap().into_inner();
         let (mut series, mut warnings) = (0, Vec::new());
@@ -221,7 +224,7 @@ async fn an_unknown_encoding_costs_its_block_only() {
             }
         }
         assert!(series >= 3 && warnings.len() == 1 && names_it(&warnings[0]), "{series} {warnings:?}");
-        let request = SeriesRequest { partial_response_strategy: 1, ..request };
+        let request = thanos::SeriesRequest { partial_response_strategy: 1, ..request };
         let mut answer = client.series(request).await.unwrap().into_inner();
         let status = loop {
             match answer.message().await {
@@ -239,18 +242,18 @@ async fn damaged_postings_cost_the_queries_that_need_them() {
     let golden = tithon_testdata::shared("testdata/field/damaged-postings");
     let meta = std::fs::read_to_string(golden.join("meta.json")).unwrap();
     let id = meta.split("\"ulid\"").nth(1).unwrap().split('"').nth(1).unwrap();
-    bed::copy_dir(&golden, &dir.path().join(id));
+    tithon_testdata::copy_dir(&golden, &dir.path().join(id));
     let store = bed::store_over(dir.path(), StoreOptions::default()).await;
     let block = tithon_engine::Block::open(dir.path().join(id)).unwrap();
     let (mut failed, mut answered) = (0, 0);
     for name in block.header().label_names().unwrap() {
         for value in block.header().label_values(name).unwrap() {
             let matcher = Matcher::new(MatchOp::Equal, name, value.unwrap().value).unwrap();
-            let request = SelectRequest::new(vec![matcher.clone()], TimeRange::ALL);
+            let request = SeriesRequest::new(vec![matcher.clone()], TimeRange::ALL);
             let (chunks, warnings, error) = select(&store, request.clone()).await;
             assert!(error.is_none(), "{error:?}");
-            let aborted = select(&store, SelectRequest { abort_on_fault: true, ..request }).await.2;
-            let labels = store.label_names(LabelsRequest::new(vec![matcher], TimeRange::ALL)).await.unwrap();
+            let aborted = select(&store, SeriesRequest { partial_response: false, ..request }).await.2;
+            let labels = store.labels(LabelsRequest::names(vec![matcher], TimeRange::ALL)).await.unwrap();
             if warnings.is_empty() {
                 assert!(aborted.is_none() && labels.warnings.is_empty(), "{aborted:?} {labels:?}");
                 answered += usize::from(chunks > 0);
@@ -398,7 +401,7 @@ async fn nothing_behind_the_limit_fails_a_call() {
         .iter()
         .position(|s| s.chunks.iter().any(|c| matches!(c.encoding, tithon_chunks::Encoding::Unknown(_))))
         .unwrap();
-    let limited = |limit| SelectRequest { limit, ..everything(".+", true) };
+    let limited = |limit| SeriesRequest { limit, ..everything(".+", true) };
     if sound > 0 {
         let (chunks, warnings, error) = select(&store, limited(sound)).await;
         assert!(chunks > 0 && warnings.is_empty() && error.is_none(), "{error:?}");
@@ -412,12 +415,13 @@ async fn label_calls_count_series_too() {
     let options = StoreOptions { request_series_max: 10, ..StoreOptions::default() };
     let store = bed::store_over(dir.path(), options).await;
     let job = Matcher::new(MatchOp::Regex, "job", ".+").unwrap();
-    let request = LabelsRequest::new(vec![job], TimeRange::ALL);
-    for error in [store.label_names(request.clone()).await, store.label_values(b"pod", request).await] {
-        let error = error.unwrap_err().to_string();
+    let names = LabelsRequest::names(vec![job.clone()], TimeRange::ALL);
+    let values = LabelsRequest::values("pod", vec![job], TimeRange::ALL);
+    for request in [names, values] {
+        let error = store.labels(request).await.unwrap_err().to_string();
         assert!(error.starts_with("exceeded series limit: limit 10 violated (got "), "{error}");
     }
-    assert!(store.label_names(LabelsRequest::new(vec![], TimeRange::ALL)).await.is_ok());
+    assert!(store.labels(LabelsRequest::names(vec![], TimeRange::ALL)).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -432,7 +436,7 @@ async fn readers_that_do_not_read_keep_nobody_out_and_are_given_up() {
     let bucket = Bucket::open(&BucketConfig::filesystem(dir.path())).unwrap();
     let store = bed::store_with(bucket, options, &metrics).await;
     let many = || everything(".+", false);
-    let idle: Vec<_> = (0..20).map(|_| store.select(many())).collect();
+    let idle: Vec<_> = (0..20).map(|_| store.series(many())).collect();
     let begun = std::time::Instant::now();
     let (chunks, _, error) = select(&store, up(true)).await;
     assert!(chunks > 0 && error.is_none() && begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
@@ -462,7 +466,8 @@ async fn patterns_of_one_call_have_a_budget() {
     let mut client = StoreClient::new(bed::serve(store, Probes::default()).await);
     let regex = |value: String| LabelMatcher { r#type: 2, name: "job".into(), value: value.into() };
     let mut call = async |matchers: Vec<LabelMatcher>| {
-        let request = SeriesRequest { matchers, max_time: i64::MAX, ..SeriesRequest::default() };
+        let request =
+            thanos::SeriesRequest { matchers, max_time: i64::MAX, ..thanos::SeriesRequest::default() };
         match client.series(request).await {
             Ok(answer) => {
                 let mut answer = answer.into_inner();
@@ -507,7 +512,7 @@ async fn files_of_the_cache_that_are_cut_cost_their_block_until_the_next_sync() 
         assert!(some > 0 && some < all && error.is_none(), "{file}: {some} of {all}");
         let text = warnings.join("; ");
         assert!(text.contains(&case.block.to_string()) && text.contains("truncated while mapped"), "{text}");
-        let labels = store.label_names(LabelsRequest::new(vec![], TimeRange::ALL)).await.unwrap();
+        let labels = store.labels(LabelsRequest::names(vec![], TimeRange::ALL)).await.unwrap();
         assert!(labels.warnings.join("; ").contains("truncated while mapped"), "{labels:?}");
         let report = store.sync().await.unwrap();
         assert_eq!((report.served, report.opened, report.faulty), (6, 1, 0), "{file}");
@@ -524,7 +529,8 @@ async fn clients_that_do_not_read_keep_nobody_out() {
     let store = bed::store_with(bucket, options, &metrics).await;
     let mut idle = StoreClient::new(bed::serve(store.clone(), Probes::default()).await);
     let all = LabelMatcher { r#type: 2, name: "__name__".into(), value: ".+".into() };
-    let all = SeriesRequest { matchers: vec![all], max_time: i64::MAX, ..SeriesRequest::default() };
+    let all =
+        thanos::SeriesRequest { matchers: vec![all], max_time: i64::MAX, ..thanos::SeriesRequest::default() };
     let mut held = Vec::new();
     for _ in 0..20 {
         held.push(idle.series(all.clone()).await.unwrap().into_inner());

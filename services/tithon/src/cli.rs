@@ -4,13 +4,15 @@ mod block;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use tithon_compact::TimeBound;
+use tithon_engine::dedup::Algorithm;
 
 pub use self::block::*;
 use crate::compact::CompactorFlags;
 use crate::flags::{
     BucketFlags, Duration, GrpcClientTlsFlags, LogFlags, ServerFlags, parse_duration, parse_size, parse_time,
+    query_algorithm,
 };
 
 /// Long-term storage for Prometheus: a drop-in for Thanos, one process at a time.
@@ -37,7 +39,7 @@ pub enum Command {
     Query(Box<QueryFlags>),
     /// Compactor: merges, downsamples, expires and deletes the blocks of a bucket. One for each bucket or shard.
     Compact(Box<CompactorFlags>),
-    /// Tools that work offline.
+    /// Tools: blocks offline, and measurements side by side.
     Tools(ToolsFlags),
 }
 
@@ -155,9 +157,9 @@ pub struct AnswerFlags {
     /// with commas.
     #[arg(long = "query.replica-label", value_name = "LABEL", value_delimiter = ',')]
     pub replica_label: Vec<String>,
-    /// How replicas are merged.
-    #[arg(long = "deduplication.func", value_enum, default_value_t = DedupFunc::Penalty)]
-    pub deduplication: DedupFunc,
+    /// How replicas are merged: penalty stays with one replica until it falls silent, chain takes all samples of all.
+    #[arg(long = "deduplication.func", value_name = "FUNC", default_value = "penalty", value_parser = query_algorithm())]
+    pub deduplication: Algorithm,
     /// PromQL features to switch on, as Prometheus names them, such as promql-experimental-functions; may be given
     /// several times or with commas.
     #[arg(long = "enable-feature", value_name = "FEATURE", value_delimiter = ',')]
@@ -200,15 +202,6 @@ pub struct AnswerFlags {
     pub metadata_default_time_range: Duration,
 }
 
-/// `--deduplication.func`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DedupFunc {
-    /// One replica at a time, switching when it falls silent.
-    Penalty,
-    /// All samples of all replicas.
-    Chain,
-}
-
 /// `tithon tools`.
 #[derive(Args, Debug)]
 pub struct ToolsFlags {
@@ -221,6 +214,8 @@ pub struct ToolsFlags {
 pub enum ToolsCommand {
     /// Work on local block directories: inspect, dump, compact, downsample, verify, compare.
     Block(BlockFlags),
+    /// Measure whole processes side by side: this program, an older one, Thanos, Prometheus; and make blocks for it.
+    Bench(tithon_bench::BenchFlags),
 }
 
 #[cfg(test)]

@@ -2,24 +2,24 @@
 
 mod flags;
 
+use std::error::Error;
 use std::time::Duration;
 
 use axum::response::Redirect;
 use axum::routing::get;
 use tithon_bucket::{Retry, TransferOptions};
 use tithon_compact::{
-    CompactError, Compactor, CompactorOptions, RunOptions, SelectorError, Verify, parse_selector, router,
-    run as run_compactor,
+    Compactor, CompactorOptions, RunOptions, SelectorError, parse_selector, router, run as run_compactor,
 };
-use tithon_engine::compact::Overlap;
+use tithon_engine::dedup::Algorithm;
 use tithon_engine::plan::{LEVELS_MS, Retention};
-use tithon_runtime::Cpu;
+use tithon_runtime::{Cpu, GrpcServices};
 use tracing::{error, info};
 
-pub use self::flags::{CompactorFlags, MergeFunc, VerifyHow};
+pub use self::flags::CompactorFlags;
+use crate::bucket::open_bucket;
 use crate::flags::{PathOrContentError, path_or_content};
-use crate::process::{HttpProcess, ProcessError};
-use crate::store::{StoreProcessError, open_bucket};
+use crate::process::Process;
 
 /// Requests that fail are repeated: five attempts over some seven seconds.
 pub const RETRY: Retry = Retry { attempts: 5, first_pause: Duration::from_millis(500) };
@@ -27,12 +27,6 @@ pub const RETRY: Retry = Retry { attempts: 5, first_pause: Duration::from_millis
 /// Why the compactor ended.
 #[derive(Debug, thiserror::Error)]
 pub enum CompactProcessError {
-    /// What can stop a store stops this too: the bucket, the CPU pool.
-    #[error(transparent)]
-    Store(Box<StoreProcessError>),
-    /// The process could not start or its server broke.
-    #[error(transparent)]
-    Process(#[from] ProcessError),
     /// A file of configuration cannot be read.
     #[error(transparent)]
     Flag(#[from] PathOrContentError),
@@ -42,9 +36,6 @@ pub enum CompactProcessError {
     /// Flags that do not go together.
     #[error("{0}")]
     Flags(String),
-    /// The bucket cannot be looked at.
-    #[error(transparent)]
-    Compact(Box<CompactError>),
     /// Something is left undone.
     #[error("{0} faults, some of which another run may get over")]
     Unfinished(usize),
@@ -53,25 +44,13 @@ pub enum CompactProcessError {
     Halted(String),
 }
 
-impl From<StoreProcessError> for CompactProcessError {
-    fn from(error: StoreProcessError) -> CompactProcessError {
-        CompactProcessError::Store(Box::new(error))
-    }
-}
-
-impl From<CompactError> for CompactProcessError {
-    fn from(error: CompactError) -> CompactProcessError {
-        CompactProcessError::Compact(Box::new(error))
-    }
-}
-
 /// Runs one iteration, or with `--wait` until a signal comes.
-pub async fn run(flags: &CompactorFlags) -> Result<(), CompactProcessError> {
+pub async fn run(flags: &CompactorFlags) -> Result<(), Box<dyn Error>> {
     let options = options(flags)?;
-    let process = HttpProcess::start("compact", &flags.http).await?;
-    let bucket = open_bucket(&flags.bucket)?.ok_or(StoreProcessError::NoBucket)?.with_retry(RETRY);
+    let process = Process::start_http("compact", &flags.http).await?;
+    let bucket = open_bucket(&flags.bucket)?.with_retry(RETRY);
     process.metrics.register(|registry| bucket.register_metrics(registry));
-    let cpu = Cpu::new(0).map_err(StoreProcessError::from)?;
+    let cpu = Cpu::new(0)?;
     let (metrics, shutdown) = (process.metrics.clone(), process.shutdown.clone());
     let compactor = Compactor::new(bucket, options, cpu, &metrics, shutdown.clone(), true);
     let pages = match flags.wait && !flags.web_disable {
@@ -79,7 +58,7 @@ pub async fn run(flags: &CompactorFlags) -> Result<(), CompactProcessError> {
         false => axum::Router::new(),
     };
     let running = run_compactor(&compactor, run_options(flags), shutdown);
-    let report = process.serve_during(pages, running).await??;
+    let report = process.serve_during(pages, GrpcServices::default(), running).await??;
     for fault in &report.faults {
         let block = fault.block.map(|block| block.to_string()).unwrap_or_default();
         info!(block, marked = fault.marked, unfinished = fault.unfinished, what = fault.what, "fault");
@@ -93,10 +72,10 @@ pub async fn run(flags: &CompactorFlags) -> Result<(), CompactProcessError> {
         "done"
     );
     match report.faults.first() {
-        Some(fault) if flags.halt_on_error => Err(CompactProcessError::Halted(fault.what.clone())),
+        Some(fault) if flags.halt_on_error => Err(CompactProcessError::Halted(fault.what.clone()).into()),
         Some(_) if report.is_unfinished() => {
             error!("something is left undone");
-            Err(CompactProcessError::Unfinished(report.faults.len()))
+            Err(CompactProcessError::Unfinished(report.faults.len()).into())
         }
         _ => Ok(()),
     }
@@ -148,17 +127,17 @@ fn options(flags: &CompactorFlags) -> Result<CompactorOptions, CompactProcessErr
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let defaults = CompactorOptions::default();
     let retention = Retention {
-        raw_ms: ms(flags.retention_raw),
-        five_minutes_ms: ms(flags.retention_5m),
-        one_hour_ms: ms(flags.retention_1h),
+        of_raw_blocks_ms: ms(flags.retention_raw),
+        of_5m_blocks_ms: ms(flags.retention_5m),
+        of_1h_blocks_ms: ms(flags.retention_1h),
     };
     if !flags.downsampling_disable {
-        if retention.raw_ms != 0 && retention.raw_ms < defaults.spans.raw_min_ms {
+        if retention.of_raw_blocks_ms != 0 && retention.of_raw_blocks_ms < defaults.spans.raw_min_ms {
             return refuse(
                 "--retention.resolution-raw must be 40h at least, so that blocks can be downsampled",
             );
         }
-        if retention.five_minutes_ms != 0 && retention.five_minutes_ms < defaults.spans.five_minutes_min_ms {
+        if retention.of_5m_blocks_ms != 0 && retention.of_5m_blocks_ms < defaults.spans.five_minutes_min_ms {
             return refuse(
                 "--retention.resolution-5m must be 10d at least, so that blocks can be downsampled",
             );
@@ -173,11 +152,8 @@ fn options(flags: &CompactorFlags) -> Result<CompactorOptions, CompactProcessErr
     replica_labels.retain(|label| !label.is_empty());
     replica_labels.sort();
     replica_labels.dedup();
-    let overlap = match flags.deduplication {
-        MergeFunc::Chain => Overlap::Chain,
-        MergeFunc::Penalty => Overlap::Penalty,
-    };
-    if overlap == Overlap::Penalty && replica_labels.is_empty() {
+    let overlap = flags.deduplication;
+    if overlap == Algorithm::Penalty && replica_labels.is_empty() {
         return refuse("--deduplication.func=penalty needs --deduplication.replica-label");
     }
     let (min, max) = (flags.min_time.at_ms(0), flags.max_time.at_ms(0));
@@ -214,10 +190,7 @@ fn options(flags: &CompactorFlags) -> Result<CompactorOptions, CompactProcessErr
         },
         index_bytes_max: flags.block_max_index_size,
         split_shards: flags.split_shards,
-        verify: match flags.verify {
-            VerifyHow::Full => Verify::Full,
-            VerifyHow::Index => Verify::Index,
-        },
+        verify: flags.verify,
         accept_malformed_index: flags.accept_malformed_index,
         halt_on_error: flags.halt_on_error,
         streaming: flags.streaming,

@@ -1,7 +1,43 @@
 //! Demo data: two days of realistic series in two-hour blocks that end now.
 
-mod catalogue;
-mod fill;
-mod process;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::Duration;
 
-pub use self::fill::fill;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tithon_engine::BlockError;
+use tithon_synthetic::{DEMO_INTERVAL_MS, Replica, Scrapes, Stream, demo_series, write_blocks};
+use tracing::info;
+
+const BLOCK_MS: i64 = 2 * 3_600_000;
+
+/// Fills `bucket`, an existing folder, with blocks over the last `hours` until `now` (milliseconds).
+pub fn fill(bucket: &Path, now: i64, hours: u32) -> Result<(), BlockError> {
+    let series = demo_series();
+    let start = (now - i64::from(hours) * 3_600_000).div_euclid(BLOCK_MS) * BLOCK_MS;
+    let bar = progress(series.len());
+    info!(series = series.len(), hours, "filling the empty bucket with demo data");
+    for replica in [Replica::A, Replica::B] {
+        let scrapes = Scrapes { start, end: now + 1, interval_ms: DEMO_INTERVAL_MS, replica };
+        let stream = Stream { scrapes, block_ms: BLOCK_MS, cluster: "demo", seed: 0 };
+        let shown = |written| bar.inc(if replica == Replica::A { written } else { 0 });
+        write_blocks(bucket, &series, &stream, &shown)?;
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// A bar on a terminal; elsewhere nothing, as the log says when it begins and ends.
+fn progress(n_series: usize) -> ProgressBar {
+    let target = if std::io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    let bar = ProgressBar::with_draw_target(Some(n_series as u64), target);
+    if let Ok(style) = ProgressStyle::with_template("demo data {bar:40} {pos}/{len} series, {eta} left") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

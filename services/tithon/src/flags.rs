@@ -1,6 +1,7 @@
 //! Flags that several subcommands share, with the names, defaults and units that Thanos gives them.
 
 mod accepted;
+mod choice;
 mod duration;
 mod negation;
 mod path_or_content;
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use clap::Args;
 
 pub use self::accepted::drop_without_effect;
+pub use self::choice::{compact_algorithm, query_algorithm, verify};
 pub use self::duration::{Duration, parse_duration};
 pub use self::negation::expand_negations;
 pub use self::path_or_content::{PathOrContentError, path_or_content};

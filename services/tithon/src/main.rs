@@ -2,11 +2,11 @@
 
 #![allow(unreachable_pub, reason = "a program has no public items; pub says what a module offers")]
 
+mod bucket;
 mod cli;
 mod compact;
 mod demo;
 mod flags;
-mod local;
 mod logging;
 mod memory;
 mod process;
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         warn!(flag, "this flag of Thanos is accepted and has no effect here");
     }
     match run(&cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             error!(error, "tithon stops");
             ExitCode::FAILURE
@@ -58,16 +58,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: &Command) -> Result<(), Box<dyn Error>> {
+fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
     match command {
         Command::Tools(tools) => match &tools.command {
-            ToolsCommand::Block(block) => Ok(tools_block::run(&block.command)?),
+            ToolsCommand::Block(block) => tools_block::run(&block.command)?,
+            ToolsCommand::Bench(flags) => {
+                return Ok(if tithon_bench::run(flags)? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
         },
-        Command::Store(flags) => Ok(runtime()?.block_on(store::run(flags))?),
-        Command::Compact(flags) => Ok(runtime()?.block_on(compact::run(flags))?),
-        Command::Query(flags) => Ok(runtime()?.block_on(query::run(flags))?),
-        Command::Standalone(flags) => Ok(runtime()?.block_on(standalone::run(flags))?),
+        Command::Store(flags) => runtime()?.block_on(store::run(flags))?,
+        Command::Compact(flags) => runtime()?.block_on(compact::run(flags))?,
+        Command::Query(flags) => runtime()?.block_on(query::run(flags))?,
+        Command::Standalone(flags) => runtime()?.block_on(standalone::run(flags))?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Threads for waiting; computing has a pool of its own.

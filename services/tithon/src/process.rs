@@ -1,15 +1,24 @@
-//! The frame of every server process: metrics, probes, signals, the HTTP and the gRPC server.
+//! The frame of every server process: metrics, probes, signals, and the HTTP and gRPC servers.
+//!
+//! A process is started, makes its pages and gRPC services, and serves them:
+//!
+//! ```text
+//! let process = Process::start("store", &flags.server).await?;
+//! let store = Store::open(.., &process.metrics).await?;
+//! process.supervisor.spawn("sync", ..);
+//! process.serve(pages, services).await
+//! ```
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::time::Duration;
 
 use axum::Router;
 use futures::FutureExt;
 use tithon_runtime::{
-    GrpcServer, HttpServer, Metrics, Probes, RuntimeError, Shutdown, Supervisor, TlsError, ops_router,
+    GrpcServer, GrpcServices, HttpServer, Metrics, Probes, RuntimeError, Shutdown, Supervisor, TlsError,
+    ops_router,
 };
-use tithon_store::StoreService;
-use tonic::service::Routes;
 use tracing::info;
 
 use crate::flags::{HttpFlags, ServerFlags};
@@ -21,111 +30,66 @@ pub struct Process {
     pub shutdown: Shutdown,
     /// Runs the loops without which the process must stop.
     pub supervisor: Supervisor,
-    http: HttpServer,
-    grpc: GrpcServer,
-    flags: ServerFlags,
     component: &'static str,
+    http: HttpServer,
+    http_grace: Duration,
+    /// The gRPC server and how long its calls may go on after the shutdown; none in a process without gRPC.
+    grpc: Option<(GrpcServer, Duration)>,
 }
 
 impl Process {
-    /// Takes both ports and begins to listen for SIGINT and SIGTERM.
+    /// Takes the ports of HTTP and gRPC and begins to listen for SIGINT and SIGTERM.
     pub async fn start(component: &'static str, flags: &ServerFlags) -> Result<Process, ProcessError> {
-        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        let probes = Probes::default();
+        let process = Process::start_http(component, &flags.http).await?;
+        let grpc = GrpcServer::bind(&flags.grpc_address.to_string())
+            .await?
+            .with_metrics(&process.metrics)
+            .with_tls(flags.grpc_tls.load()?)
+            .with_max_connection_age(flags.grpc_max_connection_age);
+        Ok(Process { grpc: Some((grpc, flags.grpc_grace_period)), ..process })
+    }
+
+    /// Like [`Process::start`] for a process without gRPC.
+    pub async fn start_http(component: &'static str, flags: &HttpFlags) -> Result<Process, ProcessError> {
+        let (metrics, probes) = (Metrics::new(env!("CARGO_PKG_VERSION")), Probes::default());
         probes.register(&metrics, component);
         let shutdown = Shutdown::on_signals().map_err(ProcessError::Signals)?;
+        let mut http = HttpServer::bind(&flags.http_address.to_string()).await?;
+        if !flags.http_config.is_empty() {
+            http = http.with_web_config(Path::new(&flags.http_config))?;
+        }
         Ok(Process {
             supervisor: Supervisor::new(probes.clone(), shutdown.clone()),
-            shutdown,
-            http: bind_http(&flags.http).await?,
-            // Every component serves the same two services so far.
-            grpc: GrpcServer::bind(&flags.grpc_address.to_string())
-                .await?
-                .with_metrics(&metrics)
-                .with_services(StoreService::SERVICES)
-                .with_tls(flags.grpc_tls.load()?)
-                .with_max_connection_age(flags.grpc_max_connection_age),
             metrics,
             probes,
-            flags: flags.clone(),
+            shutdown,
             component,
+            http,
+            http_grace: flags.http_grace_period,
+            grpc: None,
         })
     }
 
-    /// Serves until a signal comes, or until a supervised loop dies, which is an error: `router` besides probes and metrics, `routes` besides health and reflection.
-    pub async fn serve(self, router: Router, routes: Routes) -> Result<(), ProcessError> {
-        let (http, grpc) = (self.http.local_addr(), self.grpc.local_addr());
-        let router = router.merge(ops_router(self.probes.clone(), self.metrics.clone()));
-        self.probes.set_healthy(true);
-        self.probes.set_ready(true);
-        info!(component = self.component, http = %http, grpc = %grpc, "ready");
-        let probes = self.probes.clone();
-        let (shutdown, unready) = (self.shutdown.clone(), self.shutdown.clone());
-        let announce = async move {
-            unready.wait().await;
-            info!("stopping");
-            probes.set_ready(false);
-            Ok(())
-        };
-        let http = self.http.serve(router, shutdown.clone(), self.flags.http.http_grace_period);
-        let grpc = self.grpc.serve(
-            routes,
-            tithon_proto::FILE_DESCRIPTOR_SET,
-            self.probes.clone(),
-            shutdown,
-            self.flags.grpc_grace_period,
-        );
-        let result = tokio::try_join!(http, grpc, announce);
-        self.probes.set_healthy(false);
-        result?;
-        self.supervisor.failure().map_or(Ok(()), |failure| Err(failure.into()))
-    }
-}
-
-async fn bind_http(flags: &HttpFlags) -> Result<HttpServer, ProcessError> {
-    let server = HttpServer::bind(&flags.http_address.to_string()).await?;
-    Ok(match flags.http_config.as_str() {
-        "" => server,
-        path => server.with_web_config(Path::new(path))?,
-    })
-}
-
-/// The frame of a process without StoreAPI.
-pub struct HttpProcess {
-    pub metrics: Metrics,
-    pub probes: Probes,
-    pub shutdown: Shutdown,
-    http: HttpServer,
-    flags: HttpFlags,
-    component: &'static str,
-}
-
-impl HttpProcess {
-    /// Takes the port and begins to listen for SIGINT and SIGTERM.
-    pub async fn start(component: &'static str, flags: &HttpFlags) -> Result<HttpProcess, ProcessError> {
-        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        let probes = Probes::default();
-        probes.register(&metrics, component);
-        Ok(HttpProcess {
-            http: bind_http(flags).await?,
-            shutdown: Shutdown::on_signals().map_err(ProcessError::Signals)?,
-            metrics,
-            probes,
-            flags: flags.clone(),
-            component,
-        })
+    /// Serves until a signal comes: `pages` besides probes and metrics, `services` besides health and reflection. A
+    /// supervised loop that dies ends it with an error.
+    pub async fn serve(self, pages: Router, services: GrpcServices) -> Result<(), ProcessError> {
+        let shutdown = self.shutdown.clone();
+        self.serve_during(pages, services, async move { shutdown.wait().await }).await
     }
 
-    /// Serves `router` besides probes and metrics for as long as `work` goes on.
+    /// Serves as [`Process::serve`] does, for as long as `work` goes on, and gives its result.
     pub async fn serve_during<T>(
         self,
-        router: Router,
+        pages: Router,
+        services: GrpcServices,
         work: impl Future<Output = T>,
     ) -> Result<T, ProcessError> {
-        let router = router.merge(ops_router(self.probes.clone(), self.metrics.clone()));
+        let pages = pages.merge(ops_router(self.probes.clone(), self.metrics.clone()));
+        let (http, grpc) =
+            (self.http.local_addr(), self.grpc.as_ref().map(|(grpc, _)| grpc.local_addr().to_string()));
         self.probes.set_healthy(true);
         self.probes.set_ready(true);
-        info!(component = self.component, http = %self.http.local_addr(), "ready");
+        info!(component = self.component, http = %http, grpc, "ready");
         let work = async {
             let done = AssertUnwindSafe(work).catch_unwind().await;
             info!("stopping");
@@ -134,10 +98,16 @@ impl HttpProcess {
             // The panic's own message was printed where it happened.
             done.map_err(|_| RuntimeError::LoopDied { name: self.component, reason: "panic".to_owned() })
         };
-        let http = self.http.serve(router, self.shutdown.clone(), self.flags.http_grace_period);
-        let ((), done) = tokio::try_join!(http, work)?;
+        let http = self.http.serve(pages, self.shutdown.clone(), self.http_grace);
+        let (probes, shutdown) = (self.probes.clone(), self.shutdown.clone());
+        let grpc = async move {
+            let Some((grpc, grace)) = self.grpc else { return Ok(()) };
+            grpc.serve(services, tithon_proto::FILE_DESCRIPTOR_SET, probes, shutdown, grace).await
+        };
+        let result = tokio::try_join!(http, grpc, work);
         self.probes.set_healthy(false);
-        Ok(done)
+        let ((), (), done) = result?;
+        self.supervisor.failure().map_or(Ok(done), |failure| Err(failure.into()))
     }
 }
 

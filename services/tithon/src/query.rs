@@ -1,27 +1,22 @@
 //! `tithon query`: PromQL over StoreAPI servers.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use tithon_query::{
-    DedupFunction, Dialect, Discovery, DnsName, Endpoint, EndpointAddress, EndpointError, QueryOptions,
-    QueryService, Source, grpc_routes, router,
+    Dialect, Discovery, DiscoveryError, DnsName, EndpointAddress, QueryOptions, QueryService, router,
 };
-use tithon_runtime::{Cpu, RuntimeError, TlsError};
+use tithon_runtime::{Cpu, TlsError};
+use tithon_storeapi::{Endpoint, EndpointError, StoreApiServer};
 use tracing::warn;
 
-use crate::cli::{AnswerFlags, DedupFunc, QueryFlags};
+use crate::cli::{AnswerFlags, QueryFlags};
 use crate::memory;
-use crate::process::{Process, ProcessError};
+use crate::process::Process;
 
-/// Why the querier ended.
+/// What is wrong with the flags that say whom to ask.
 #[derive(Debug, thiserror::Error)]
-pub enum QueryError {
-    /// The process could not start or its servers broke.
-    #[error(transparent)]
-    Process(#[from] ProcessError),
-    /// The CPU pool could not start.
-    #[error(transparent)]
-    Runtime(#[from] RuntimeError),
+pub enum EndpointFlagsError {
     /// TLS towards endpoints cannot be set up.
     #[error("--grpc-client-tls-*: {0}")]
     Tls(#[from] TlsError),
@@ -30,13 +25,16 @@ pub enum QueryError {
         "--endpoint-strict={0}: a strict endpoint is one HOST:PORT and no name to look up; use --endpoint"
     )]
     StrictName(String),
-    /// An address is none.
+    /// An address or a name cannot be used.
+    #[error("--endpoint: {0}")]
+    Name(#[from] DiscoveryError),
+    /// An address cannot be used.
     #[error("--endpoint: {0}")]
     Endpoint(#[from] EndpointError),
 }
 
 /// Runs until a signal comes.
-pub async fn run(flags: &QueryFlags) -> Result<(), QueryError> {
+pub async fn run(flags: &QueryFlags) -> Result<(), Box<dyn Error>> {
     let process = Process::start("query", &flags.server).await?;
     let options = QueryOptions {
         dialect: Dialect::Thanos,
@@ -44,20 +42,31 @@ pub async fn run(flags: &QueryFlags) -> Result<(), QueryError> {
         info_timeout: flags.info_timeout,
         ..answer_options(&flags.answers)
     };
+    let cpu = Cpu::new(0)?;
+    let service = QueryService::new(options, Vec::new(), cpu.clone(), &process.metrics);
+    connect(&process, &service, flags).await?;
+    let server = StoreApiServer::new(Arc::new(service.clone()), cpu, process.probes.clone());
+    Ok(process.serve(router(service), server.services()).await?)
+}
+
+/// Gives the service its endpoints, and starts the loops that look up their names and ask them what they hold.
+async fn connect(
+    process: &Process,
+    service: &QueryService,
+    flags: &QueryFlags,
+) -> Result<(), EndpointFlagsError> {
     let (addresses, names) = addresses(flags)?;
-    let (tls, settings) = (flags.tls.load()?, options.clone());
-    let connect = move |address: &str| Endpoint::new(address, &settings, tls.clone());
-    let mut sources = Vec::new();
-    for address in &addresses {
-        sources.push(Source::Remote(Arc::new(connect(address)?)));
-    }
-    if sources.is_empty() && names.is_empty() {
+    let options = service.options().endpoint_options(flags.tls.load()?);
+    let connect = move |address: &str| Endpoint::new(address, options.clone());
+    let endpoints: Vec<Endpoint> =
+        addresses.iter().map(|address| connect(address)).collect::<Result<_, _>>()?;
+    if endpoints.is_empty() && names.is_empty() {
         warn!("no --endpoint is given: every query will find nothing");
     }
-    let service = QueryService::new(options, sources.clone(), Cpu::new(0)?, &process.metrics);
+    service.set_endpoints(endpoints.clone());
     if !names.is_empty() {
         let mut discovery = Discovery::new(names, Discovery::system_resolver()?);
-        service.discover(&sources, &mut discovery, &connect).await;
+        service.discover(&endpoints, &mut discovery, &connect).await;
         let (service, shutdown, interval) = (service.clone(), process.shutdown.clone(), flags.dns_interval);
         process.supervisor.spawn("DNS discovery", async move {
             loop {
@@ -65,21 +74,18 @@ pub async fn run(flags: &QueryFlags) -> Result<(), QueryError> {
                     () = shutdown.wait() => return,
                     () = tokio::time::sleep(interval) => {}
                 }
-                service.discover(&sources, &mut discovery, &connect).await;
+                service.discover(&endpoints, &mut discovery, &connect).await;
             }
         });
     }
     service.refresh().await;
-    process.supervisor.spawn("endpoint", {
-        let (service, shutdown) = (service.clone(), process.shutdown.clone());
-        async move { service.keep_refreshed(shutdown).await }
-    });
-    let routes = grpc_routes(service.clone());
-    Ok(process.serve(router(service), routes).await?)
+    let (service, shutdown) = (service.clone(), process.shutdown.clone());
+    process.supervisor.spawn("endpoint", async move { service.keep_refreshed(shutdown).await });
+    Ok(())
 }
 
 /// The addresses of `--endpoint` and `--endpoint-strict`, and the names to be looked up.
-fn addresses(flags: &QueryFlags) -> Result<(Vec<String>, Vec<DnsName>), QueryError> {
+fn addresses(flags: &QueryFlags) -> Result<(Vec<String>, Vec<DnsName>), EndpointFlagsError> {
     let (mut addresses, mut names) = (Vec::new(), Vec::new());
     for text in &flags.endpoint {
         match EndpointAddress::parse(text)? {
@@ -90,7 +96,7 @@ fn addresses(flags: &QueryFlags) -> Result<(Vec<String>, Vec<DnsName>), QueryErr
     for text in &flags.endpoint_strict {
         match EndpointAddress::parse(text)? {
             EndpointAddress::Static(address) => addresses.push(address),
-            EndpointAddress::Dns(_) => return Err(QueryError::StrictName(text.clone())),
+            EndpointAddress::Dns(_) => return Err(EndpointFlagsError::StrictName(text.clone())),
         }
     }
     Ok((addresses, names))
@@ -120,10 +126,7 @@ pub fn answer_options(flags: &AnswerFlags) -> QueryOptions {
         },
         lookback_delta: flags.lookback_delta,
         replica_labels: replica_labels(&flags.replica_label),
-        dedup_function: match flags.deduplication {
-            DedupFunc::Penalty => DedupFunction::Penalty,
-            DedupFunc::Chain => DedupFunction::Chain,
-        },
+        dedup_function: flags.deduplication,
         default_evaluation_interval: flags.default_evaluation_interval,
         default_step: flags.default_step,
         auto_downsampling: flags.auto_downsampling,

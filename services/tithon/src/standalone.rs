@@ -2,31 +2,29 @@
 
 mod compaction;
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tithon_bucket::{Bucket, BucketConfig};
 use tithon_chunks::TimeRange;
-use tithon_engine::BlockError;
-use tithon_query::{QueryOptions, QueryService, Source, router};
+use tithon_query::{QueryOptions, QueryService, router};
 use tithon_runtime::Cpu;
-use tithon_store::{Store, StoreOptions, StoreService};
+use tithon_store::{Store, StoreOptions};
+use tithon_storeapi::StoreApiServer;
 use tracing::info;
 
+use crate::bucket::find_bucket;
 use crate::cli::StandaloneFlags;
 use crate::demo;
-use crate::local::LocalBlocks;
 use crate::process::Process;
 use crate::query::answer_options;
-use crate::store::{StoreProcessError, open_bucket};
+use crate::store::keep_synced;
 
-/// Why the process ended.
+/// What is wrong with the folders that the flags name.
 #[derive(Debug, thiserror::Error)]
 pub enum StandaloneError {
-    /// What can stop a store stops this too.
-    #[error(transparent)]
-    Store(#[from] StoreProcessError),
     /// The data directory cannot be used.
     #[error("--data-dir: {path}: {source}")]
     DataDir {
@@ -38,17 +36,11 @@ pub enum StandaloneError {
     /// Demo data goes into an embedded bucket only.
     #[error("--demo fills the embedded bucket: leave out --objstore.config")]
     DemoElsewhere,
-    /// The demo's blocks cannot be written.
-    #[error("demo data: {0}")]
-    Demo(#[from] BlockError),
-    /// The work was cut short.
-    #[error("demo data: {0}")]
-    Task(#[from] tokio::task::JoinError),
 }
 
 /// Runs until a signal comes.
-pub async fn run(flags: &StandaloneFlags) -> Result<(), StandaloneError> {
-    let process = Process::start("standalone", &flags.server).await.map_err(StoreProcessError::from)?;
+pub async fn run(flags: &StandaloneFlags) -> Result<(), Box<dyn Error>> {
+    let process = Process::start("standalone", &flags.server).await?;
     let bucket = bucket(flags).await?;
     process.metrics.register(|registry| bucket.register_metrics(registry));
     let store_options = StoreOptions {
@@ -56,25 +48,19 @@ pub async fn run(flags: &StandaloneFlags) -> Result<(), StandaloneError> {
         sync_interval: flags.sync_block_duration,
         ..StoreOptions::default()
     };
-    let cpu = Cpu::new(0).map_err(StoreProcessError::from)?;
-    let store = Store::open(bucket.clone(), store_options, cpu.clone(), &process.metrics)
-        .await
-        .map_err(StoreProcessError::from)?;
-    process.supervisor.spawn("sync", {
-        let (store, shutdown) = (store.clone(), process.shutdown.clone());
-        async move { store.keep_synced(shutdown).await }
-    });
+    let cpu = Cpu::new(0)?;
+    let store = Store::open(bucket.clone(), store_options, cpu.clone(), &process.metrics).await?;
+    keep_synced(&process, &store);
     let compactor = compaction::start(flags, bucket, &cpu, &process, &store);
-    let source = Source::Local(Arc::new(LocalBlocks::new(store.clone())));
-    let service = QueryService::new(options(flags), vec![source], cpu, &process.metrics);
     info!(blocks = store.n_blocks(), url = format!("http://{}", flags.server.http.http_address), "serving");
-    let routes = StoreService::new(store, process.probes.clone()).routes();
+    let store = Arc::new(store);
+    let service = QueryService::new(options(flags), vec![store.clone()], cpu.clone(), &process.metrics);
     let mut pages = router(service);
     if let Some(compactor) = compactor {
         pages = pages.merge(tithon_compact::router(compactor, "", true, true));
     }
-    process.serve(pages, routes).await.map_err(StoreProcessError::from)?;
-    Ok(())
+    let services = StoreApiServer::new(store, cpu, process.probes.clone()).services();
+    Ok(process.serve(pages, services).await?)
 }
 
 /// The demo's replicas are told apart by a label of its own making, so it is dropped unless others are given.
@@ -87,18 +73,18 @@ fn options(flags: &StandaloneFlags) -> QueryOptions {
 }
 
 /// The bucket that the flags name; the embedded one is made, and filled where the demo is asked for.
-async fn bucket(flags: &StandaloneFlags) -> Result<Bucket, StandaloneError> {
-    if let Some(bucket) = open_bucket(&flags.bucket)? {
-        return if flags.demo { Err(StandaloneError::DemoElsewhere) } else { Ok(bucket) };
+async fn bucket(flags: &StandaloneFlags) -> Result<Bucket, Box<dyn Error>> {
+    if let Some(bucket) = find_bucket(&flags.bucket)? {
+        return if flags.demo { Err(StandaloneError::DemoElsewhere.into()) } else { Ok(bucket) };
     }
     let dir = match &flags.bucket_dir {
         Some(dir) => dir.clone(),
         None => embedded(flags).await?,
     };
-    Ok(Bucket::open(&BucketConfig::filesystem(dir)).map_err(StoreProcessError::from)?)
+    Ok(Bucket::open(&BucketConfig::filesystem(dir))?)
 }
 
-async fn embedded(flags: &StandaloneFlags) -> Result<PathBuf, StandaloneError> {
+async fn embedded(flags: &StandaloneFlags) -> Result<PathBuf, Box<dyn Error>> {
     let dir = flags.data_dir.join("bucket");
     let failed = |source| StandaloneError::DataDir { path: dir.clone(), source };
     std::fs::create_dir_all(&dir).map_err(failed)?;
@@ -114,7 +100,8 @@ async fn embedded(flags: &StandaloneFlags) -> Result<PathBuf, StandaloneError> {
         }
         std::fs::create_dir(&filling).map_err(failed)?;
         let folder = filling.clone();
-        tokio::task::spawn_blocking(move || demo::fill(&folder, end, hours)).await??;
+        let filled = tokio::task::spawn_blocking(move || demo::fill(&folder, end, hours)).await;
+        filled.map_err(|e| format!("demo data: {e}"))?.map_err(|e| format!("demo data: {e}"))?;
         std::fs::remove_dir(&target).and_then(|()| std::fs::rename(&filling, &target)).map_err(failed)?;
     }
     Ok(dir)

@@ -9,19 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-
-fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
+use tithon_testdata::copy_dir;
 
 /// The golden bucket without the downsampled blocks, so that these are made again.
 fn bucket(dir: &Path) {
@@ -62,7 +50,7 @@ fn lines(bucket: &Path) -> Vec<String> {
         for name in names(&dir.join("chunks")) {
             hash.update(std::fs::read(dir.join("chunks").join(name)).unwrap());
         }
-        let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = const_hex::encode(hash.finalize());
         let marks: Vec<String> =
             names(&dir).into_iter().filter(|name| name.ends_with("-mark.json")).collect();
         let cluster = meta["thanos"]["labels"]["cluster"].as_str().unwrap();

@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use process::{Server, copy_dir};
+use process::Server;
+use tithon_testdata::copy_dir;
 
 const CUT: &str = "01HRKP0D00SZ6QE7ZSYT6RDQTH";
 /// A file of that block, and what it is cut to.

@@ -1,4 +1,5 @@
 //! Prometheus's own tests of PromQL (`promql/promqltest/testdata`), run through the parser and the evaluator.
+#![allow(clippy::disallowed_methods)]
 
 mod check;
 mod run;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tithon_bucket::{Mark, MarkKind, TransferOptions};
 use tithon_engine::BlockWriter;
-use tithon_engine::{BlockId, MetaParts, Source, ThanosMeta};
+use tithon_engine::{BlockId, MetaParts, SourceType, ThanosMeta};
 
 /// What a power cut leaves: names that their folder was synced with, and files that were synced.
 #[derive(Default)]
@@ -108,7 +108,7 @@ async fn upload_and_mark(dir: &Path) {
     }
     let thanos = ThanosMeta {
         labels: [("a".to_owned(), "b".to_owned())].into(),
-        source: Source::Compactor,
+        source: SourceType::Compactor,
         ..ThanosMeta::default()
     };
     let parts = MetaParts { max_time: 1000, thanos: Some(thanos), ..MetaParts::default() };

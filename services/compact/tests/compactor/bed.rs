@@ -13,8 +13,8 @@ use tithon_bucket::Bucket;
 use tithon_chunks::{EncodedChunk, Encoding, TimeRange, Timestamp, XorEncoder, decode_exact};
 use tithon_compact::{Compactor, CompactorOptions};
 use tithon_engine::{
-    Block, BlockId, BlockMeta, BlockWriter, Compaction, Downsample, File, MetaParts, SelectRequest, Source,
-    ThanosMeta, plan,
+    Block, BlockId, BlockMeta, BlockWriter, Compaction, Downsample, File, MetaParts, SelectRequest,
+    SourceType, ThanosMeta, plan,
 };
 use tithon_index::Labels;
 use tithon_runtime::{Cpu, Metrics, Shutdown};
@@ -63,7 +63,7 @@ fn write_block(parent: &LocalPath, spec: &Spec) -> BlockMeta {
     }
     let thanos = ThanosMeta {
         labels: spec.labels.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
-        source: Source::Sidecar,
+        source: SourceType::Sidecar,
         downsample: Downsample { resolution: spec.resolution },
         ..ThanosMeta::default()
     };
@@ -252,8 +252,8 @@ pub fn served_by_us(objects: &BTreeMap<String, Bytes>) -> Vec<BlockMeta> {
         let gone = plan::duplicates(&family);
         seen.extend(family.into_iter().filter(|meta| !gone.contains(&meta.ulid)));
     }
-    let unready = plan::unready(&seen);
-    seen.retain(|meta| !unready.contains(&meta.ulid));
+    let incomplete = plan::incomplete_shards(&seen);
+    seen.retain(|meta| !incomplete.contains(&meta.ulid));
     seen
 }
 

@@ -67,7 +67,7 @@ fn options(dir: &Path, way: Way) -> CompactorOptions {
         replica_labels: vec!["replica".to_owned()],
         vertical: true,
         spans: DownsampleSpans { raw_min_ms: span_ms, five_minutes_min_ms: span_ms },
-        retention: Retention { one_hour_ms: 24 * bed::HOUR, ..Retention::default() },
+        retention: Retention { of_1h_blocks_ms: 24 * bed::HOUR, ..Retention::default() },
         partial_age: Duration::ZERO,
         ..bed::options(dir)
     }

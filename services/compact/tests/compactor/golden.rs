@@ -6,7 +6,7 @@ use std::path::Path as LocalPath;
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
-use tithon_engine::compact::Overlap;
+use tithon_engine::dedup::Algorithm;
 
 use crate::bed;
 
@@ -32,7 +32,7 @@ fn lines(objects: &BTreeMap<String, bytes::Bytes>) -> Vec<String> {
         let mut hash = Sha256::new();
         hash.update(&objects[&format!("{id}/index")]);
         content.for_each(|(_, bytes)| hash.update(bytes));
-        let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = const_hex::encode(hash.finalize());
         let marks = summary.marks.join(",");
         format!(
             "{} {} {} {} [{marks}]",
@@ -47,13 +47,13 @@ fn lines(objects: &BTreeMap<String, bytes::Bytes>) -> Vec<String> {
     lines
 }
 
-async fn check(replica_labels: &[&str], overlap: Overlap, expected: &[&str]) {
+async fn check(replica_labels: &[&str], overlap: Algorithm, expected: &[&str]) {
     for streaming in [false, true] {
         check_one(replica_labels, overlap, expected, streaming).await;
     }
 }
 
-async fn check_one(replica_labels: &[&str], overlap: Overlap, expected: &[&str], streaming: bool) {
+async fn check_one(replica_labels: &[&str], overlap: Algorithm, expected: &[&str], streaming: bool) {
     let store = Arc::new(InMemory::new());
     load(&store, &tithon_testdata::shared("testdata/bucket"), "").await;
     let dir = tempfile::tempdir().unwrap();
@@ -81,7 +81,7 @@ const UNTOUCHED: [&str; 4] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn without_replica_labels_nothing_is_merged() {
     let eu1 = ["eu1 0 1 4136aedb0266ba42 []", "eu1 0 1 da40e213ab92735f []"];
-    check(&[], Overlap::Chain, &[&eu1[..], &UNTOUCHED].concat()).await;
+    check(&[], Algorithm::Chain, &[&eu1[..], &UNTOUCHED].concat()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,7 +89,7 @@ async fn replicas_become_one_block() {
     let sources =
         ["eu1 0 1 4136aedb0266ba42 [deletion-mark.json]", "eu1 0 1 da40e213ab92735f [deletion-mark.json]"];
     let chain = [&sources[..], &["eu1 0 2 fdb4f39f4cf77772 []"], &UNTOUCHED].concat();
-    check(&["replica"], Overlap::Chain, &chain).await;
+    check(&["replica"], Algorithm::Chain, &chain).await;
     let penalty = [&sources[..], &["eu1 0 2 c8abbb021d95bbf1 []"], &UNTOUCHED].concat();
-    check(&["replica"], Overlap::Penalty, &penalty).await;
+    check(&["replica"], Algorithm::Penalty, &penalty).await;
 }

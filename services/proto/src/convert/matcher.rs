@@ -1,14 +1,16 @@
 //! Label matchers on the wire.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
-use tithon_index::{MatchOp, Matcher};
+use tithon_index::{MatchOp, Matcher, PatternBudget};
 
 use crate::ConvertError;
 use crate::thanos::LabelMatcher;
 use crate::thanos::label_matcher::Type;
 
-/// Fails on a type that the enum lacks, and on a pattern that is no regular expression.
-pub fn matcher_from_wire(matcher: &LabelMatcher) -> Result<Matcher, ConvertError> {
+/// A matcher of a message. Fails on a type that the enum lacks, and on a pattern that is no regular expression.
+fn matcher_from_wire(matcher: &LabelMatcher) -> Result<Matcher, ConvertError> {
     let op = match Type::try_from(matcher.r#type) {
         Ok(Type::Eq) => MatchOp::Equal,
         Ok(Type::Neq) => MatchOp::NotEqual,
@@ -19,13 +21,22 @@ pub fn matcher_from_wire(matcher: &LabelMatcher) -> Result<Matcher, ConvertError
     Ok(Matcher::new(op, &matcher.name, &matcher.value)?)
 }
 
-/// All matchers of a request; the first bad one fails.
-pub fn matchers_from_wire(matchers: &[LabelMatcher]) -> Result<Vec<Matcher>, ConvertError> {
-    matchers.iter().map(matcher_from_wire).collect()
+/// All matchers of a request, each once. Compiles their patterns, which takes long where there are many.
+///
+/// Fails with the first bad one, and when the patterns together exceed the [`PatternBudget`] of one request.
+pub fn matchers_from_wire(wire: &[LabelMatcher]) -> Result<Vec<Matcher>, ConvertError> {
+    let (mut seen, mut budget) = (HashSet::new(), PatternBudget::default());
+    let mut matchers = Vec::with_capacity(wire.len());
+    for one in wire.iter().filter(|one| seen.insert((one.r#type, &one.name, &one.value))) {
+        let matcher = matcher_from_wire(one)?;
+        budget.add(&matcher)?;
+        matchers.push(matcher);
+    }
+    Ok(matchers)
 }
 
 /// A matcher as a message.
-pub fn matcher_to_wire(matcher: &Matcher) -> LabelMatcher {
+pub(super) fn matcher_to_wire(matcher: &Matcher) -> LabelMatcher {
     let r#type = match matcher.op() {
         MatchOp::Equal => Type::Eq,
         MatchOp::NotEqual => Type::Neq,

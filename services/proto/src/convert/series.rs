@@ -2,23 +2,31 @@
 
 use std::cmp::Ordering;
 
-use tithon_chunks::EncodedChunk;
+use tithon_chunks::{Aggregate, EncodedChunk};
+use tithon_engine::SelectedSeries;
 use tithon_index::Labels;
 
-use super::{aggr_chunk, labels_to_wire};
+use super::{aggr_chunk, aggr_chunk_from_wire, labels_from_wire, labels_to_wire};
 use crate::ConvertError;
-use crate::thanos::{Aggr, AggrChunk, Chunk, Series};
+use crate::thanos::{AggrChunk, Chunk, Series};
 
 /// A series as a message, its chunks in Thanos's order. Fails as [`aggr_chunk`] does.
 pub fn series_to_wire(
     labels: &Labels,
     chunks: &[EncodedChunk],
-    aggregates: &[Aggr],
+    aggregates: &[Aggregate],
 ) -> Result<Series, ConvertError> {
     let chunks = chunks.iter().map(|chunk| aggr_chunk(chunk, aggregates));
     let mut chunks = chunks.collect::<Result<Vec<_>, _>>()?;
     chunks.sort_by(compare);
     Ok(Series { labels: labels_to_wire(labels), chunks })
+}
+
+/// The series of a message, its chunks by first, then last time. Fails on a chunk encoding that is not known.
+pub fn series_from_wire(wire: &Series) -> Result<SelectedSeries, ConvertError> {
+    let mut chunks = wire.chunks.iter().map(aggr_chunk_from_wire).collect::<Result<Vec<_>, _>>()?;
+    chunks.sort_by_key(|c| (c.min_time, c.max_time));
+    Ok(SelectedSeries { labels: labels_from_wire(&wire.labels), chunks })
 }
 
 /// Thanos's order of chunks: by time, then part by part: present before absent, the smaller type, the greater bytes.

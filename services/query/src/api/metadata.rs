@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tithon_chunks::TimeRange;
+use tithon_engine::{LabelsRequest, SeriesRequest};
 use tithon_index::{Labels, Matcher};
 use tithon_promql::Charge;
 
@@ -12,7 +13,7 @@ use super::arguments::Arguments;
 use super::router::Call;
 use crate::QueryService;
 use crate::error::ApiError;
-use crate::fanout::{Found, LabelsRequest, Notes, Scope, Selection, SeriesRequest, SourceError};
+use crate::fanout::{Found, Notes, Scope, Selection, SourceError};
 use crate::job::Job;
 use crate::json::{push_labels, push_list};
 use crate::options::Dialect;
@@ -44,13 +45,13 @@ async fn labels(service: QueryService, call: Call, values_of: Option<String>) ->
         let mut found = Found::new(limit, &job);
         for matchers in sets {
             let request = LabelsRequest {
-                values_of: values_of.clone(),
-                matchers,
-                range: TimeRange::new(window.start, window.end),
+                values_of: values_of.clone().map(String::into_bytes),
+                whole_blocks: true,
                 without_labels: without_labels.clone(),
                 limit,
+                ..LabelsRequest::names(matchers, TimeRange::new(window.start, window.end))
             };
-            let asked = service.inner.fanout.labels(&request, &scope, &job, &mut found).await;
+            let asked = service.inner.fanout.labels(&request, &scope, &mut found).await;
             asked.map_err(|e| ApiError::execution(e.to_string()))?;
         }
         service
@@ -153,15 +154,13 @@ impl Window {
     }
 
     fn request(self, matchers: Vec<Matcher>, without: &[String], limit: usize) -> SeriesRequest {
+        let range = TimeRange::new(self.start.min(self.end), self.start.max(self.end));
         SeriesRequest {
-            matchers,
-            range: TimeRange::new(self.start.min(self.end), self.start.max(self.end)),
             skip_chunks: !self.is_inverted(),
             max_resolution_ms: i64::MAX,
-            aggregates: Vec::new(),
             without_labels: without.to_vec(),
-            shard: None,
             limit: if limit == 0 || self.is_inverted() { 0 } else { limit.saturating_add(1) },
+            ..SeriesRequest::new(matchers, range)
         }
     }
 }

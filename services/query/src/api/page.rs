@@ -4,20 +4,21 @@ use axum::extract::State;
 use axum::response::Html;
 
 use crate::QueryService;
+use crate::fanout::StoreStatus;
 
 const PAGE: &str = include_str!("page.html");
 
-/// The page, with version and sources filled in.
+/// The page, with version and stores filled in.
 pub(crate) async fn page(State(service): State<QueryService>) -> Html<String> {
     let mut rows = String::new();
-    for info in service.sources() {
+    for StoreStatus { name, info, health } in service.stores() {
         let sets: Vec<String> = info.label_sets.iter().map(|set| escape(&set.to_string())).collect();
         rows.push_str(&format!(
             "<tr><td>{}</td><td>{}</td><td><code>{}</code></td><td>{}</td></tr>\n",
-            escape(&info.name),
+            escape(&name),
             escape(&info.component),
             sets.join("<br>"),
-            info.last_error.as_deref().map_or("up".to_owned(), |e| format!("down: {}", escape(e))),
+            health.last_error.as_deref().map_or("up".to_owned(), |e| format!("down: {}", escape(e))),
         ));
     }
     if rows.is_empty() {

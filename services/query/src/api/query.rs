@@ -7,8 +7,6 @@ use futures::stream::{self, BoxStream, StreamExt};
 use tithon_chunks::Timestamp;
 use tithon_engine::SeriesShard;
 use tithon_promql::{Charge, QueryResult, TimeParams, Value};
-use tithon_proto::shard_from_wire;
-use tithon_proto::thanos::ShardInfo;
 use tithon_runtime::{Cpu, Priority, RuntimeError};
 
 use super::answer::{Answer, Data};
@@ -302,7 +300,7 @@ impl Arguments<'_> {
                 let why = go_json_error(text, &e);
                 ApiError::bad_data(format!("could not unmarshal parameter shard_info: {why}"))
             })?;
-        Ok(shard_from_wire(ShardInfo { shard_index, total_shards, by, labels }))
+        Ok(SeriesShard::from_signed(shard_index, total_shards, by, labels))
     }
 }
 

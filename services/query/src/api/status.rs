@@ -7,14 +7,15 @@ use super::answer::Answer;
 use super::router::Call;
 use crate::QueryService;
 use crate::error::ApiError;
+use crate::fanout::StoreStatus;
 use crate::options::Dialect;
 use crate::params::{Params, parse_bool, parse_int, quote};
 
 pub(crate) async fn stores(service: QueryService, _: Call) -> Result<Answer, ApiError> {
     let mut by_component: Map<String, Value> = Map::new();
-    let mut infos = service.sources();
-    infos.sort_by(|a, b| a.name.cmp(&b.name));
-    for info in infos {
+    let mut stores = service.stores();
+    stores.sort_by(|a, b| a.name.cmp(&b.name));
+    for StoreStatus { name, info, health } in stores {
         let label_sets: Vec<Value> = info
             .label_sets
             .iter()
@@ -24,9 +25,9 @@ pub(crate) async fn stores(service: QueryService, _: Call) -> Result<Answer, Api
             })
             .collect();
         let entry = json!({
-            "name": info.name,
-            "lastCheck": rfc3339(info.last_check_ms),
-            "lastError": info.last_error,
+            "name": name,
+            "lastCheck": rfc3339(health.last_check_ms),
+            "lastError": health.last_error,
             "labelSets": label_sets,
             "minTime": info.range.min.0,
             "maxTime": info.range.max.0,

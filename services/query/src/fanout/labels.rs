@@ -1,14 +1,13 @@
-//! Label names and values of all sources.
+//! Label names and values of all stores.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use futures::StreamExt;
-use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
+use tithon_engine::LabelsRequest;
 use tithon_promql::Charge;
 
-use super::{Fanout, LabelsRequest, Scope, Source, SourceError, SourceLabels, candidates};
+use super::{Fanout, Scope, SourceError};
 use crate::job::Job;
 
 /// Names or values, each once, and the charge for them.
@@ -53,32 +52,20 @@ impl Found {
 }
 
 impl Fanout {
-    /// Asks every source that may know, all at once, and adds what they have. One more than the limit is asked for, so
+    /// Asks every store that may know, all at once, and adds what they have. One more than the limit is asked for, so
     /// that the caller sees whether there was more.
     pub(crate) async fn labels(
         &self,
         request: &LabelsRequest,
         scope: &Scope,
-        job: &Job,
         found: &mut Found,
     ) -> Result<(), SourceError> {
         let limit = if request.limit == 0 { 0 } else { request.limit.saturating_add(1) };
-        let request = LabelsRequest { limit, ..request.clone() };
-        let sources = self.sources();
-        let candidates = candidates(&sources, &request.matchers, request.range, &scope.store_matchers);
-        let mut calls: FuturesUnordered<_> = candidates
-            .into_iter()
-            .map(|source| {
-                let call: BoxFuture<'_, Result<SourceLabels, SourceError>> = match source {
-                    Source::Local(local) => Arc::clone(local).labels(request.clone(), scope.partial),
-                    Source::Remote(endpoint) => endpoint
-                        .labels(&request, scope.partial, job)
-                        .map(|answer| answer.map_err(Into::into))
-                        .boxed(),
-                };
-                call
-            })
-            .collect();
+        let (partial_response, tenant) = (scope.partial, self.tenant.clone());
+        let request = LabelsRequest { limit, partial_response, tenant, ..request.clone() };
+        let candidates = self.candidates(&request.matchers, request.range, &scope.store_matchers);
+        let mut calls: FuturesUnordered<_> =
+            candidates.iter().map(|store| store.labels(request.clone())).collect();
         while let Some(answer) = calls.next().await {
             match answer {
                 Ok(answer) => {
@@ -87,7 +74,7 @@ impl Fanout {
                         scope.tolerate(warning.into())?;
                     }
                 }
-                Err(error) => scope.tolerate(error)?,
+                Err(error) => scope.tolerate(error.into())?,
             }
         }
         Ok(())

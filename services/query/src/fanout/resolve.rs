@@ -1,12 +1,11 @@
 //! From selected chunks to what the evaluator reads: replicas made one, downsampled data read by aggregate.
 
-use tithon_chunks::TimeRange;
+use tithon_chunks::{Aggregate, TimeRange};
 use tithon_engine::SelectedSeries;
 use tithon_engine::dedup::{self, Algorithm, ReadError, Resolved, Wanted};
 use tithon_promql::{Series, SeriesData};
 
-use super::Aggregate;
-use crate::options::{DedupFunction, Dialect};
+use crate::options::Dialect;
 
 /// What a selection is for.
 #[derive(Clone, Debug)]
@@ -16,7 +15,7 @@ pub(crate) struct Purpose {
     /// The time that the query reads.
     pub(crate) range: TimeRange,
     /// Overlapping chunks are replicas, to be joined this way; without it they are chunks of overlapping blocks.
-    pub(crate) dedup: Option<DedupFunction>,
+    pub(crate) dedup: Option<Algorithm>,
     /// Thanos reads raw counters with their resets taken out, Prometheus as they are.
     pub(crate) dialect: Dialect,
 }
@@ -45,13 +44,7 @@ pub(crate) fn to_series(selected: SelectedSeries, purpose: &Purpose) -> Result<S
         (Dialect::Prometheus, _) if raw && apart => Resolved::Chunks(chunks),
         (Dialect::Prometheus, None) if raw => dedup::resolve(chunks, range)?,
         (_, None) => dedup::concatenate(chunks, function, range)?,
-        (_, Some(algorithm)) => {
-            let algorithm = match algorithm {
-                DedupFunction::Penalty => Algorithm::Penalty,
-                DedupFunction::Chain => Algorithm::Chain,
-            };
-            dedup::deduplicate(chunks, function, algorithm, range)?
-        }
+        (_, Some(algorithm)) => dedup::deduplicate(chunks, function, algorithm, range)?,
     };
     let data = match resolved {
         Resolved::Chunks(chunks) => SeriesData::Chunks(chunks),

@@ -1,27 +1,26 @@
-//! One selection from all sources, read to its end before evaluation starts: chunks stay encoded, and those of local
-//! blocks stay where they are mapped.
+//! One selection from all stores, read to its end before evaluation starts: chunks stay encoded, and those of mapped blocks
+//! stay where they are mapped.
 
 use std::sync::Arc;
 
 use futures::StreamExt;
-use futures::future::{BoxFuture, FutureExt};
 use tithon_chunks::{EncodedChunk, Samples, TimeRange, decode_samples};
 use tithon_engine::dedup::{self, ReadError, Resolved};
-use tithon_engine::{SelectedSeries, merge};
+use tithon_engine::{SelectedSeries, SeriesRequest, merge};
 use tithon_index::Matcher;
 use tithon_promql::Charge;
+use tithon_storeapi::{Lease, SeriesPart, StoreApi};
 
-use super::endpoint::Endpoint;
-use super::{
-    Fanout, Lease, LocalPart, LocalSource, Notes, SeriesRequest, SeriesStream, Source, SourceError,
-    candidates,
-};
+use super::{Fanout, Notes, SourceError};
 use crate::job::Job;
 
-/// How a request treats its sources.
+/// Series ascending by labels. An error ends the stream.
+pub(crate) type MergedSeries = Box<dyn Iterator<Item = Result<SelectedSeries, SourceError>> + Send>;
+
+/// How a request treats its stores.
 #[derive(Clone)]
 pub(crate) struct Scope {
-    /// A failing source costs a warning instead of the request.
+    /// A failing store costs a warning instead of the request.
     pub(crate) partial: bool,
     /// `storeMatch[]`.
     pub(crate) store_matchers: Vec<Vec<Matcher>>,
@@ -40,25 +39,25 @@ impl Scope {
     }
 }
 
-/// What the sources have, each in label order, and the charge for it.
+/// What the stores have, each in label order, and the charge for it.
 pub(crate) struct Selection {
     parts: Vec<Part>,
     charge: Charge,
     limit: usize,
 }
 
-/// What one source has.
+/// What one store has.
 struct Part {
-    /// The source, for people.
-    source: String,
+    /// The store's name.
+    store: String,
     series: Vec<SelectedSeries>,
-    /// Of a local source: where its chunks lie.
-    lease: Option<Arc<dyn Lease>>,
+    /// What its chunks may be slices of.
+    lease: Lease,
 }
 
 impl Fanout {
-    /// Asks the sources that may hold what is wanted, all at once, and waits for all they have. What a source sent
-    /// before it failed counts, if the failure is tolerated; one that sends more than the request may hold is never.
+    /// Asks the stores that may hold what is wanted, all at once, and waits for all they have. What a store sent before it
+    /// failed counts, if the failure is tolerated; sending more than the request may hold is never tolerated.
     pub(crate) async fn select(
         &self,
         request: SeriesRequest,
@@ -66,15 +65,10 @@ impl Fanout {
         job: &Job,
     ) -> Result<Selection, SourceError> {
         let limit = request.limit;
-        let sources = self.sources();
-        let candidates = candidates(&sources, &request.matchers, request.range, &scope.store_matchers);
-        let calls = candidates.into_iter().map(|source| {
-            let call: BoxFuture<'_, Result<(Part, Charge), SourceError>> = match source {
-                Source::Local(local) => drain(Arc::clone(local), request.clone(), scope, job).boxed(),
-                Source::Remote(endpoint) => receive(endpoint, &request, scope, job).boxed(),
-            };
-            call
-        });
+        let (partial_response, tenant) = (scope.partial, self.tenant.clone());
+        let request = SeriesRequest { partial_response, tenant, ..request };
+        let candidates = self.candidates(&request.matchers, request.range, &scope.store_matchers);
+        let calls = candidates.into_iter().map(|store| receive(store, request.clone(), scope, job));
         let (mut parts, mut charge) = (Vec::new(), job.charge());
         for (part, held) in futures::future::try_join_all(calls).await? {
             parts.push(part);
@@ -84,44 +78,33 @@ impl Fanout {
     }
 }
 
-async fn drain(
-    local: Arc<dyn LocalSource>,
+/// All that one store sends, in label order also where the store does not keep to it, and the charge for it.
+async fn receive(
+    store: Arc<dyn StoreApi>,
     request: SeriesRequest,
     scope: &Scope,
     job: &Job,
 ) -> Result<(Part, Charge), SourceError> {
-    let source = local.info().name;
-    let mut parts = local.series(request, scope.partial);
-    let (mut series, mut lease, mut charge) = (Vec::new(), None, job.charge());
+    let mut parts = store.series(request);
+    let (mut series, mut lease, mut charge) = (Vec::new(), Lease::default(), job.charge());
     while let Some(part) = parts.next().await {
         match part {
-            Ok(LocalPart::Lease(given)) => lease = Some(given),
-            Ok(LocalPart::Series(batch)) => {
+            Ok(SeriesPart::Lease(given)) => lease.absorb(given),
+            Ok(SeriesPart::Series(batch)) => {
                 charge.grow(batch.series.iter().map(bytes_of).sum())?;
                 series.extend(batch.series);
             }
-            Ok(LocalPart::Warning(warning)) => scope.tolerate(warning.into())?,
-            Err(error) => scope.tolerate(error)?,
+            Ok(SeriesPart::Warning(warning)) => {
+                charge.grow(warning.len() as u64)?;
+                scope.tolerate(warning.into())?;
+            }
+            Err(error) => scope.tolerate(error.into())?,
         }
     }
-    Ok((Part { source, series, lease }, charge))
-}
-
-async fn receive(
-    endpoint: &Endpoint,
-    request: &SeriesRequest,
-    scope: &Scope,
-    job: &Job,
-) -> Result<(Part, Charge), SourceError> {
-    let answer = endpoint.series(request, scope.partial, job).await?;
-    for warning in answer.warnings {
-        scope.tolerate(warning.into())?;
+    if !series.is_sorted_by(|a, b| a.labels <= b.labels) {
+        series.sort_by(|a, b| a.labels.cmp(&b.labels));
     }
-    if let Some(error) = answer.error {
-        scope.tolerate(error.into())?;
-    }
-    let part = Part { source: endpoint.describe(), series: answer.series, lease: None };
-    Ok((part, answer.charge))
+    Ok((Part { store: store.name(), series, lease }, charge))
 }
 
 /// What a selected series holds, bytes; its chunks may lie in a message together with the text of the labels.
@@ -131,20 +114,22 @@ pub(crate) fn bytes_of(series: &SelectedSeries) -> u64 {
 }
 
 impl Selection {
-    /// The series of all sources in label order, equal label sets joined, and the charge for them. To be read on the CPU
+    /// The series of all stores in label order, equal label sets joined, and the charge for them. To be read on the CPU
     /// pool.
-    pub(crate) fn into_stream(self) -> (SeriesStream, Charge) {
+    pub(crate) fn into_stream(self) -> (MergedSeries, Charge) {
         let limit = if self.limit == 0 { usize::MAX } else { self.limit };
         let parts = self.parts.into_iter().map(|part| part.series.into_iter().map(Ok));
         (Box::new(merge(parts).take(limit)), self.charge)
     }
 
-    /// What to ask when the chunks have been used.
-    pub(crate) fn leases(&self) -> impl Iterator<Item = Arc<dyn Lease>> {
-        self.parts.iter().filter_map(|part| part.lease.clone())
+    /// What the chunks may be slices of, to be checked when they have been used.
+    pub(crate) fn lease(&self) -> Lease {
+        let mut all = Lease::default();
+        self.parts.iter().for_each(|part| all.absorb(part.lease.clone()));
+        all
     }
 
-    /// Decodes every chunk and leaves out those that cannot be, each with a warning that names source and series, or
+    /// Decodes every chunk and leaves out those that cannot be, each with a warning that names store and series, or
     /// fails with the first, as the scope has it. To be called on the CPU pool.
     pub(crate) fn sound(
         mut self,
@@ -152,7 +137,7 @@ impl Selection {
         scope: &Scope,
         job: &Job,
     ) -> Result<Selection, SourceError> {
-        for Part { source, series, lease } in &mut self.parts {
+        for Part { store, series, lease } in &mut self.parts {
             for one in series.iter_mut() {
                 job.watch().check()?;
                 let labels = &one.labels;
@@ -160,14 +145,14 @@ impl Selection {
                 one.chunks.retain(|chunk| match decode(chunk, function) {
                     Ok(()) => true,
                     Err(error) => {
-                        let block = lease.as_ref().and_then(|lease| lease.block_of(&chunk.data));
+                        let block = lease.name_of(&chunk.data);
                         failed.get_or_insert((block, error));
                         false
                     }
                 });
                 if let Some((block, error)) = failed {
-                    let source = block.as_ref().unwrap_or(source);
-                    scope.tolerate(format!("{source}: chunk of series {labels}: {error}").into())?;
+                    let place = block.as_ref().unwrap_or(store);
+                    scope.tolerate(format!("{place}: chunk of series {labels}: {error}").into())?;
                 }
             }
             series.retain(|one| !one.chunks.is_empty());

@@ -1,16 +1,19 @@
-//! A local source over block directories: what the program hands to a querier, in small.
+//! A store over block directories: what the program hands to a querier, in small.
 
+use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures::future::{BoxFuture, FutureExt};
-use futures::stream::{BoxStream, StreamExt};
-use tithon_chunks::{EncodedChunk, TimeRange};
-use tithon_engine::{Block, LabelRequest, SelectRequest, SelectedSeries};
+use futures::future::FutureExt;
+use futures::stream::StreamExt;
+use tithon_chunks::{EncodedChunk, ErrorKind, TimeRange};
+use tithon_engine::{Block, LabelRequest, LabelsRequest, SelectRequest, SelectedSeries, SeriesRequest};
 use tithon_index::{Labels, Matcher};
-use tithon_query::{
-    LabelsRequest, LocalPart, LocalSource, SeriesRequest, SourceError, SourceInfo, SourceLabels,
+use tithon_storeapi::{
+    LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo,
 };
+
+type AnyError = Box<dyn Error + Send + Sync>;
 
 /// Blocks whose external labels belong to every series.
 pub(crate) struct Blocks(Vec<Arc<Block>>);
@@ -71,7 +74,7 @@ impl Blocks {
 }
 
 impl Blocks {
-    fn select(&self, request: &SeriesRequest) -> Result<Vec<SelectedSeries>, SourceError> {
+    fn select(&self, request: &SeriesRequest) -> Result<Vec<SelectedSeries>, AnyError> {
         let mut streams = Vec::new();
         for block in self.of_resolution(request.max_resolution_ms) {
             let external = block.external_labels();
@@ -94,12 +97,12 @@ impl Blocks {
                 }
             }
             series.sort_by(|a, b| a.labels.cmp(&b.labels));
-            streams.push(series.into_iter().map(Ok::<_, SourceError>));
+            streams.push(series.into_iter().map(Ok::<_, AnyError>));
         }
         tithon_engine::merge(streams).collect()
     }
 
-    fn find(&self, request: &LabelsRequest) -> Result<Vec<Vec<u8>>, SourceError> {
+    fn find(&self, request: &LabelsRequest) -> Result<Vec<Vec<u8>>, AnyError> {
         let mut found = std::collections::BTreeSet::new();
         for block in &self.0 {
             let external = block.external_labels();
@@ -107,9 +110,9 @@ impl Blocks {
             if !touches(block, request.range) {
                 continue;
             }
-            let hidden = |name: &[u8]| request.without_labels.iter().any(|w| w.as_bytes() == name);
+            let hidden = |name: &[u8]| request.is_without(name);
             let own = LabelRequest {
-                values_of: request.values_of.clone().map(String::into_bytes),
+                values_of: request.values_of.clone(),
                 matchers,
                 range: range(block),
                 limit: 0,
@@ -118,7 +121,7 @@ impl Blocks {
                 Some(name) if external.get(name).is_some() => {
                     // any series that matches carries the external value
                     let any = LabelRequest { values_of: None, limit: 1, ..own };
-                    if !hidden(name.as_bytes()) && !block.labels(any)?.is_empty() {
+                    if !hidden(name) && !block.labels(any)?.is_empty() {
                         found.extend(external.get(name).map(<[u8]>::to_vec));
                     }
                 }
@@ -136,34 +139,32 @@ impl Blocks {
     }
 }
 
-impl LocalSource for Blocks {
-    fn info(&self) -> SourceInfo {
-        SourceInfo {
-            name: "blocks".into(),
-            component: "store".into(),
-            label_sets: Vec::new(),
-            range: TimeRange::ALL,
-            last_check_ms: 0,
-            last_error: None,
-        }
+fn failed(error: AnyError) -> StoreApiError {
+    StoreApiError::new(ErrorKind::Aborted, error)
+}
+
+impl StoreApi for Blocks {
+    fn name(&self) -> String {
+        "blocks".to_owned()
     }
 
-    fn series(&self, request: SeriesRequest, _: bool) -> BoxStream<'static, Result<LocalPart, SourceError>> {
-        let series = self.select(&request).map(|mut series| {
+    fn info(&self) -> Option<StoreInfo> {
+        Some(StoreInfo::new("store", TimeRange::ALL))
+    }
+
+    fn series(&self, request: SeriesRequest) -> SeriesStream {
+        let series = self.select(&request).map_err(failed).map(|mut series| {
             if let Some(shard) = &request.shard {
                 series.retain(|one| shard.holds(&one.labels, &mut Vec::new()));
             }
-            LocalPart::Series(tithon_engine::SeriesBatch { series })
+            SeriesPart::Series(tithon_engine::SeriesBatch { series })
         });
         futures::stream::iter([series]).boxed()
     }
 
-    fn labels(
-        &self,
-        request: LabelsRequest,
-        _: bool,
-    ) -> BoxFuture<'static, Result<SourceLabels, SourceError>> {
-        let found = self.find(&request).map(|found| SourceLabels { found, warnings: Vec::new() });
-        std::future::ready(found).boxed()
+    fn labels(&self, request: LabelsRequest) -> LabelsFuture {
+        let found = self.find(&request).map_err(failed);
+        let answer = found.map(|found| LabelsAnswer { found, ..LabelsAnswer::default() });
+        std::future::ready(answer).boxed()
     }
 }

@@ -1,22 +1,21 @@
-//! A local source whose mapped files are cut while its chunks are used: what was made of them does not count.
+//! A store whose mapped files are cut while its chunks are used: what was made of them does not count.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::StreamExt;
-use futures::future::BoxFuture;
-use futures::stream::{self, BoxStream};
+use futures::stream;
 use serde_json::json;
-use tithon_chunks::{EncodedChunk, Encoding, TimeRange, Timestamp, XorEncoder};
-use tithon_engine::{SelectedSeries, SeriesBatch};
+use tithon_chunks::{EncodedChunk, Encoding, ErrorKind, TimeRange, Timestamp, XorEncoder};
+use tithon_engine::{LabelsRequest, SelectedSeries, SeriesBatch, SeriesRequest};
 use tithon_index::Labels;
-use tithon_query::{
-    LabelsRequest, Lease, LocalPart, LocalSource, QueryOptions, SeriesRequest, Source, SourceError,
-    SourceInfo, SourceLabels,
+use tithon_query::QueryOptions;
+use tithon_storeapi::{
+    LabelsAnswer, LabelsFuture, Lease, Mapped, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo,
 };
 
 use crate::endpoints::get;
-use crate::{ask, serve};
+use crate::{Sources, ask, serve};
 
 /// Has two series until a file was cut so often, then one.
 #[derive(Clone, Debug)]
@@ -29,33 +28,35 @@ struct Held {
     cuts_left: Arc<AtomicUsize>,
 }
 
-impl Lease for Held {
-    fn check(&self) -> Result<(), SourceError> {
+impl Mapped for Held {
+    fn name(&self) -> String {
+        "block 01HRKP0D00SZ6QE7ZSYT6RDQTH".to_owned()
+    }
+
+    fn check(&self) -> Result<(), StoreApiError> {
         let less = |left: usize| left.checked_sub(1);
+        let text = "block 01HRKP0D00SZ6QE7ZSYT6RDQTH: index was truncated while mapped";
         match self.cuts_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less) {
-            Ok(_) => Err("block 01HRKP0D00SZ6QE7ZSYT6RDQTH: index was truncated while mapped".into()),
+            Ok(_) => Err(StoreApiError::new(ErrorKind::Aborted, text)),
             Err(_) => Ok(()),
         }
     }
 
-    fn block_of(&self, chunk: &[u8]) -> Option<String> {
-        (chunk.len() == 3).then(|| "block 01HRKP0D00SZ6QE7ZSYT6RDQTH".to_owned())
+    fn holds(&self, bytes: &[u8]) -> bool {
+        bytes.len() == 3
     }
 }
 
-impl LocalSource for Shrinking {
-    fn info(&self) -> SourceInfo {
-        SourceInfo {
-            name: "shrinking".into(),
-            component: "store".into(),
-            label_sets: Vec::new(),
-            range: TimeRange::ALL,
-            last_check_ms: 0,
-            last_error: None,
-        }
+impl StoreApi for Shrinking {
+    fn name(&self) -> String {
+        "shrinking".to_owned()
     }
 
-    fn series(&self, request: SeriesRequest, _: bool) -> BoxStream<'static, Result<LocalPart, SourceError>> {
+    fn info(&self) -> Option<StoreInfo> {
+        Some(StoreInfo::new("store", TimeRange::ALL))
+    }
+
+    fn series(&self, request: SeriesRequest) -> SeriesStream {
         let n = 1 + usize::from(self.cuts_left.load(Ordering::SeqCst) > 0);
         let is_damaged = request.matchers.iter().any(|m| m.value() == b"damaged");
         let series = (0..n).map(|i| {
@@ -68,19 +69,19 @@ impl LocalSource for Shrinking {
             SelectedSeries { labels, chunks: vec![chunk] }
         });
         let batch = SeriesBatch { series: series.collect() };
-        let lease = Held { cuts_left: Arc::clone(&self.cuts_left) };
-        stream::iter([Ok(LocalPart::Lease(Arc::new(lease))), Ok(LocalPart::Series(batch))]).boxed()
+        let lease = Lease::new(vec![Arc::new(Held { cuts_left: Arc::clone(&self.cuts_left) })]);
+        stream::iter([Ok(SeriesPart::Lease(lease)), Ok(SeriesPart::Series(batch))]).boxed()
     }
 
-    fn labels(&self, _: LabelsRequest, _: bool) -> BoxFuture<'static, Result<SourceLabels, SourceError>> {
-        Box::pin(std::future::ready(Ok(SourceLabels::default())))
+    fn labels(&self, _: LabelsRequest) -> LabelsFuture {
+        Box::pin(std::future::ready(Ok(LabelsAnswer::default())))
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_made_of_bytes_that_were_gone_does_not_count() {
     let source = Shrinking { cuts_left: Arc::default() };
-    let address = serve(QueryOptions::default(), vec![Source::Local(Arc::new(source.clone()))]).await;
+    let address = serve(QueryOptions::default(), Sources::of(source.clone())).await;
     let count = |text: &str| get("/api/v1/query", json!([["query", text], ["time", "1710040000"]]));
     for cuts in [0, 1, 2] {
         source.cuts_left.store(cuts, Ordering::SeqCst);
@@ -97,7 +98,7 @@ async fn what_was_made_of_bytes_that_were_gone_does_not_count() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chunk_that_cannot_be_decoded_is_named_with_its_block() {
     let source = Shrinking { cuts_left: Arc::default() };
-    let address = serve(QueryOptions::default(), vec![Source::Local(Arc::new(source))]).await;
+    let address = serve(QueryOptions::default(), Sources::of(source)).await;
     let query = r#"max_over_time(up{i!="damaged"}[1h])"#;
     let (status, answer) =
         ask(address, &get("/api/v1/query", json!([["query", query], ["time", "1710040000"]]))).await;

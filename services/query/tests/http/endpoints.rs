@@ -14,29 +14,29 @@ use tithon_proto::thanos::{
     Label, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse, Series,
     SeriesRequest, SeriesResponse, series_response,
 };
-use tithon_query::{Endpoint, QueryOptions, Source, grpc_routes};
-use tithon_runtime::{GrpcServer, Probes, Shutdown};
-use tonic::service::Routes;
+use tithon_query::QueryOptions;
+use tithon_runtime::{Cpu, GrpcServer, GrpcServices, Probes, Shutdown};
+use tithon_storeapi::{Endpoint, StoreApiServer};
 use tonic::{Request, Response, Status};
 
-use crate::{ask, serve, service, sources};
+use crate::{Sources, ask, serve, service, sources};
 
 const REPLICAS: [&str; 2] = ["answers/data/replica-a", "answers/data/replica-b"];
 
-pub(crate) async fn serve_grpc(routes: Routes) -> SocketAddr {
+pub(crate) async fn serve_grpc(services: GrpcServices) -> SocketAddr {
     let server = GrpcServer::bind("127.0.0.1:0").await.expect("a free port");
     let address = server.local_addr();
     let probes = Probes::default();
     tokio::spawn(async move {
         server
-            .serve(routes, tithon_proto::FILE_DESCRIPTOR_SET, probes, Shutdown::default(), Duration::ZERO)
+            .serve(services, tithon_proto::FILE_DESCRIPTOR_SET, probes, Shutdown::default(), Duration::ZERO)
             .await
     });
     address
 }
 
-pub(crate) fn endpoint(address: SocketAddr, options: &QueryOptions) -> Source {
-    Source::Remote(Arc::new(Endpoint::new(&address.to_string(), options, None).expect("an address")))
+pub(crate) fn endpoint(address: SocketAddr, options: &QueryOptions) -> Endpoint {
+    Endpoint::new(&address.to_string(), options.endpoint_options(None)).expect("an address")
 }
 
 pub(crate) fn get(path: &str, params: Value) -> Value {
@@ -67,8 +67,11 @@ fn requests() -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_querier_under_a_querier_gives_the_same_answers() {
     let options = QueryOptions { replica_labels: vec!["replica".into()], ..QueryOptions::default() };
-    let below = serve_grpc(grpc_routes(service(options.clone(), sources(&REPLICAS)))).await;
-    let above = serve(options.clone(), vec![endpoint(below, &options)]).await;
+    let (below, probes) = (service(options.clone(), sources(&REPLICAS)), Probes::default());
+    probes.set_ready(true);
+    let server = StoreApiServer::new(Arc::new(below), Cpu::new(0).expect("a pool"), probes);
+    let below = serve_grpc(server.services()).await;
+    let above = serve(options.clone(), Sources::default().and(endpoint(below, &options))).await;
     let direct = serve(options, sources(&REPLICAS)).await;
     for request in requests() {
         let (got, want) = (ask(above, &request).await, ask(direct, &request).await);
@@ -127,14 +130,12 @@ impl Info for Fault {
 }
 
 async fn faulty(fault: Fault) -> SocketAddr {
-    serve_grpc(Routes::new(StoreServer::new(fault)).add_service(InfoServer::new(fault))).await
+    serve_grpc(GrpcServices::default().with(StoreServer::new(fault)).with(InfoServer::new(fault))).await
 }
 
 /// Asks for series with and without partial responses: `warning` must be in the warnings, or in the error.
-async fn check_fault(source: Source, options: QueryOptions, warning: &str) {
-    let mut all = sources(&REPLICAS[..1]);
-    all.push(source);
-    let address = serve(options, all).await;
+async fn check_fault(endpoint: Endpoint, options: QueryOptions, warning: &str) {
+    let address = serve(options, sources(&REPLICAS[..1]).and(endpoint)).await;
     let params = |partial| {
         json!([
             ["match[]", "{__name__=~\"half|node_load1\"}"],

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt;
-use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use serde_json::{Value, json};
 use tithon_chunks::{EncodedChunk, Encoding, Timestamp, XorEncoder};
@@ -18,14 +17,13 @@ use tithon_proto::thanos::{
     AggrChunk, Chunk, Label, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse,
     Series, SeriesRequest, SeriesResponse, series_response,
 };
-use tithon_query::{
-    LabelsRequest, LocalPart, LocalSource, QueryOptions, Source, SourceError, SourceInfo, SourceLabels,
-};
-use tonic::service::Routes;
+use tithon_query::QueryOptions;
+use tithon_runtime::GrpcServices;
+use tithon_storeapi::{Endpoint, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi};
 use tonic::{Request, Response, Status};
 
 use crate::endpoints::{endpoint, get, serve_grpc};
-use crate::{ask, serve, sources};
+use crate::{Sources, ask, serve, sources};
 
 const REPLICAS: [&str; 2] = ["answers/data/replica-a", "answers/data/replica-b"];
 
@@ -114,14 +112,12 @@ impl Info for Peer {
 }
 
 async fn peer(peer: Peer) -> SocketAddr {
-    serve_grpc(Routes::new(StoreServer::new(peer)).add_service(InfoServer::new(peer))).await
+    serve_grpc(GrpcServices::default().with(StoreServer::new(peer)).with(InfoServer::new(peer))).await
 }
 
 /// A querier over two sound sources and one other.
-async fn serve_with(options: QueryOptions, other: Source) -> SocketAddr {
-    let mut all = sources(&REPLICAS);
-    all.push(other);
-    serve(options, all).await
+async fn serve_with(options: QueryOptions, other: Endpoint) -> SocketAddr {
+    serve(options, sources(&REPLICAS).and(other)).await
 }
 
 fn query(query: &str, more: &[[&str; 2]]) -> Value {
@@ -226,28 +222,21 @@ async fn a_chunk_that_cannot_be_decoded_is_left_out_with_a_warning() {
     }
 }
 
-/// A source that counts how often it is asked.
+/// A store that counts how often it is asked.
 struct Counting {
     asked: Arc<std::sync::atomic::AtomicUsize>,
 }
 
-impl LocalSource for Counting {
-    fn info(&self) -> SourceInfo {
-        SourceInfo {
-            name: "counting".into(),
-            component: "store".into(),
-            label_sets: Vec::new(),
-            range: tithon_chunks::TimeRange::ALL,
-            last_check_ms: 0,
-            last_error: None,
-        }
+impl StoreApi for Counting {
+    fn name(&self) -> String {
+        "counting".to_owned()
     }
 
-    fn series(
-        &self,
-        _: tithon_query::SeriesRequest,
-        _: bool,
-    ) -> BoxStream<'static, Result<LocalPart, SourceError>> {
+    fn info(&self) -> Option<tithon_storeapi::StoreInfo> {
+        Some(tithon_storeapi::StoreInfo::new("store", tithon_chunks::TimeRange::ALL))
+    }
+
+    fn series(&self, _: tithon_engine::SeriesRequest) -> SeriesStream {
         self.asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let labels = tithon_index::Labels::from_pairs([("__name__", "up")]);
         let chunk = EncodedChunk {
@@ -257,13 +246,13 @@ impl LocalSource for Counting {
             data: Bytes::from_static(&[0, 0]),
         };
         let series = tithon_engine::SelectedSeries { labels, chunks: vec![chunk] };
-        let batch = LocalPart::Series(tithon_engine::SeriesBatch { series: vec![series] });
+        let batch = SeriesPart::Series(tithon_engine::SeriesBatch { series: vec![series] });
         stream::iter([Ok(batch)]).boxed()
     }
 
-    fn labels(&self, _: LabelsRequest, _: bool) -> BoxFuture<'static, Result<SourceLabels, SourceError>> {
+    fn labels(&self, _: tithon_engine::LabelsRequest) -> LabelsFuture {
         self.asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        Box::pin(std::future::ready(Ok(SourceLabels::default())))
+        Box::pin(std::future::ready(Ok(LabelsAnswer::default())))
     }
 }
 
@@ -274,8 +263,8 @@ fn post(path: &str, params: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn equal_matcher_sets_are_asked_once() {
     let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let source = Source::Local(Arc::new(Counting { asked: Arc::clone(&asked) }));
-    let address = serve(QueryOptions::default(), vec![source]).await;
+    let store = Sources::of(Counting { asked: Arc::clone(&asked) });
+    let address = serve(QueryOptions::default(), store).await;
     let sets = |of: fn(usize) -> String| (0..2_000).map(|i| json!(["match[]", of(i)])).collect::<Vec<_>>();
     for path in ["/api/v1/series", "/api/v1/labels", "/api/v1/label/job/values"] {
         let method = if path.ends_with("values") { get } else { post };

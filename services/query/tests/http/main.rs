@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tithon_query::{QueryOptions, QueryService, Source, router};
+use tithon_query::{QueryOptions, QueryService, router};
 use tithon_runtime::{Cpu, HttpServer, Metrics, Shutdown};
+use tithon_storeapi::{Endpoint, StoreApi};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -25,17 +26,38 @@ fn path(record: &Value) -> &str {
     record["path"].as_str().unwrap_or_default()
 }
 
-/// Local blocks in the directories.
-fn sources(dirs: &[&str]) -> Vec<Source> {
-    vec![Source::Local(Arc::new(Blocks::open(dirs)))]
+/// What a querier asks.
+#[derive(Default)]
+struct Sources {
+    stores: Vec<Arc<dyn StoreApi>>,
+    endpoints: Vec<Endpoint>,
 }
 
-fn service(options: QueryOptions, sources: Vec<Source>) -> QueryService {
-    QueryService::new(options, sources, Cpu::new(0).expect("a pool"), &Metrics::new("test"))
+impl Sources {
+    fn of(store: impl StoreApi) -> Sources {
+        Sources { stores: vec![Arc::new(store)], endpoints: Vec::new() }
+    }
+
+    fn and(mut self, endpoint: Endpoint) -> Sources {
+        self.endpoints.push(endpoint);
+        self
+    }
+}
+
+/// Local blocks in the directories.
+fn sources(dirs: &[&str]) -> Sources {
+    Sources::of(Blocks::open(dirs))
+}
+
+fn service(options: QueryOptions, sources: Sources) -> QueryService {
+    let cpu = Cpu::new(0).expect("a pool");
+    let service = QueryService::new(options, sources.stores, cpu, &Metrics::new("test"));
+    service.set_endpoints(sources.endpoints);
+    service
 }
 
 /// Serves a querier's HTTP API on a free port.
-async fn serve(options: QueryOptions, sources: Vec<Source>) -> SocketAddr {
+async fn serve(options: QueryOptions, sources: Sources) -> SocketAddr {
     let service = service(options, sources);
     service.refresh().await;
     let server = HttpServer::bind("127.0.0.1:0").await.expect("a free port");

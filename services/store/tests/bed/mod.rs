@@ -20,7 +20,9 @@ use object_store::{
 
 use tithon_bucket::{Bucket, BucketConfig};
 use tithon_runtime::{Cpu, GrpcServer, Metrics, Probes, Shutdown};
-use tithon_store::{Store, StoreOptions, StoreService};
+use tithon_store::{Store, StoreOptions};
+use tithon_storeapi::StoreApiServer;
+use tithon_testdata::copy_dir;
 use tonic::transport::Channel;
 
 /// Copies the blocks of `answers/data/<set>` for each set into one bucket.
@@ -39,19 +41,6 @@ pub(crate) fn bucket_at(path: &str) -> tempfile::TempDir {
     dir
 }
 
-pub(crate) fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 pub(crate) async fn store_over(dir: &Path, options: StoreOptions) -> Store {
     let bucket = Bucket::open(&BucketConfig::filesystem(dir)).unwrap();
     store_of(bucket, options).await
@@ -67,11 +56,12 @@ pub(crate) async fn store_with(bucket: Bucket, options: StoreOptions, metrics: &
 
 /// Serves until the test ends.
 pub(crate) async fn serve(store: Store, probes: Probes) -> Channel {
-    let server = GrpcServer::bind("127.0.0.1:0").await.unwrap().with_services(StoreService::SERVICES);
+    let server = GrpcServer::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", server.local_addr());
-    let routes = StoreService::new(store, probes.clone()).routes();
+    let cpu = Cpu::new(0).unwrap();
+    let services = StoreApiServer::new(Arc::new(store), cpu, probes.clone()).services();
     let descriptors = tithon_proto::FILE_DESCRIPTOR_SET;
-    tokio::spawn(server.serve(routes, descriptors, probes, Shutdown::default(), Duration::ZERO));
+    tokio::spawn(server.serve(services, descriptors, probes, Shutdown::default(), Duration::ZERO));
     Channel::from_shared(url).unwrap().connect().await.unwrap()
 }
 

@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use tithon_compact::TimeBound;
+use clap::Args;
+use tithon_compact::{TimeBound, Verify};
+use tithon_engine::dedup::Algorithm;
 use tithon_engine::plan::SHARDS_MAX;
 
-use crate::flags::{BucketFlags, Duration, HttpFlags, parse_duration, parse_size, parse_time};
+use crate::flags::{
+    BucketFlags, Duration, HttpFlags, compact_algorithm, parse_duration, parse_size, parse_time, verify,
+};
 
 /// `tithon compact`.
 #[derive(Args, Debug)]
@@ -18,7 +21,7 @@ pub struct CompactorFlags {
     /// Scratch space for blocks that are merged and downsampled; may be deleted while the process is down.
     #[arg(long = "data-dir", value_name = "DIR", default_value = "./data")]
     pub data_dir: PathBuf,
-    /// Blocks of other writers are left alone for so long after their upload.
+    /// Time after its upload during which a block of another writer is left alone.
     #[arg(long = "consistency-delay", value_name = "DURATION", default_value = "30m", value_parser = parse_duration)]
     pub consistency_delay: Duration,
     /// How long raw blocks are kept; 0d is for ever.
@@ -47,16 +50,16 @@ pub struct CompactorFlags {
     /// Files of one block carried at the same time.
     #[arg(long = "block-files-concurrency", value_name = "N", default_value_t = 1, value_parser = positive)]
     pub block_files_concurrency: usize,
-    /// The view of the whole bucket is refreshed so often.
+    /// Interval between refreshes of the view of the whole bucket.
     #[arg(long = "block-viewer.global.sync-block-interval", value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
     pub global_sync_interval: Duration,
     /// A refresh may take so long.
     #[arg(long = "block-viewer.global.sync-block-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub global_sync_timeout: Duration,
-    /// Partial uploads are looked for so often with --wait, and retention and deletion run so often beside merges.
+    /// Interval between searches for partial uploads (with --wait), and between runs of retention and deletion during merges.
     #[arg(long = "compact.cleanup-interval", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub cleanup_interval: Duration,
-    /// The thanos_compact_todo_* metrics are measured so often with --wait; 0s is never.
+    /// Interval between measurements of the thanos_compact_todo_* metrics (with --wait); 0s is never.
     #[arg(long = "compact.progress-interval", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub progress_interval: Duration,
     /// Groups of blocks merged at the same time.
@@ -79,11 +82,11 @@ pub struct CompactorFlags {
     #[arg(
         long = "deduplication.func",
         value_name = "FUNC",
-        value_enum,
+        value_parser = compact_algorithm(),
         default_value = "",
         hide_default_value = true
     )]
-    pub deduplication: MergeFunc,
+    pub deduplication: Algorithm,
     /// A label that tells replicas apart; their blocks are merged into one. May be given several times or with commas.
     #[arg(long = "deduplication.replica-label", value_name = "LABEL")]
     pub replica_label: Vec<String>,
@@ -162,8 +165,8 @@ pub struct CompactorFlags {
     pub debug_halt_on_error: bool,
     /// What is read back from the bucket before the sources of a block are marked for deletion, and again before they are
     /// deleted: full is the index and every chunk with its checksum, index is the index alone.
-    #[arg(long = "compact.verify", value_name = "HOW", value_enum, default_value = "full")]
-    pub verify: VerifyHow,
+    #[arg(long = "compact.verify", value_name = "HOW", default_value = "full", value_parser = verify())]
+    pub verify: Verify,
     /// Pass over faults in the order of an index's labels, and no others.
     #[arg(long = "debug.accept-malformed-index", alias = "compact.accept-malformed-index", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL", hide = true)]
@@ -171,25 +174,6 @@ pub struct CompactorFlags {
     /// How many levels blocks grow: 4 is up to 14 days, 0 merges overlapping blocks only.
     #[arg(long = "debug.max-compaction-level", value_name = "N", default_value_t = 4, hide = true, value_parser = level)]
     pub max_compaction_level: usize,
-}
-
-/// `--compact.verify`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum VerifyHow {
-    /// Index and chunks.
-    Full,
-    /// The index alone.
-    Index,
-}
-
-/// `--deduplication.func`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum MergeFunc {
-    /// All samples, one a time.
-    #[value(name = "")]
-    Chain,
-    /// One replica at a time, switching when it falls silent.
-    Penalty,
 }
 
 fn positive(text: &str) -> Result<usize, String> {

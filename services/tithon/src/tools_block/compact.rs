@@ -4,7 +4,8 @@ use std::io::Write;
 use std::time::Instant;
 
 use serde::Serialize;
-use tithon_engine::compact::{CompactOptions, FloatEncoding, Overlap, compact};
+use tithon_engine::compact::{CompactOptions, FloatEncoding, compact};
+use tithon_engine::dedup::Algorithm;
 use tithon_engine::plan::{Group, group};
 use tithon_engine::{Block, BlockId, BlockMeta};
 use tithon_index::Labels;
@@ -43,7 +44,7 @@ pub fn run(flags: &CompactFlags, out: &mut impl Write) -> Result<(), ToolError> 
     let group = one_group(&blocks, flags)?;
     let thanos = blocks.iter().any(|b| b.meta().thanos.is_some()).then(|| group.thanos_meta());
     let options = CompactOptions {
-        overlap: if flags.dedup == Dedup::Penalty { Overlap::Penalty } else { Overlap::Chain },
+        overlap: if flags.dedup == Dedup::Penalty { Algorithm::Penalty } else { Algorithm::Chain },
         float_encoding: match flags.float_encoding {
             Floats::Xor => FloatEncoding::Xor,
             Floats::Xor2 => FloatEncoding::Xor2,
@@ -53,12 +54,12 @@ pub fn run(flags: &CompactFlags, out: &mut impl Write) -> Result<(), ToolError> 
     let (id, began) = (new_id(), Instant::now());
     let expected = blocks.iter().map(bytes).sum();
     let progress = Progress::watch("compacting", &flags.out, &[id], expected);
-    let block = pool(&flags.job)?.install(|| compact(&blocks, &flags.out, id, thanos, options))?;
+    let made = pool(&flags.job)?.install(|| compact(&blocks, &flags.out, &[id], thanos, options))?;
     drop(progress);
     let made = Made {
         sources: blocks.iter().map(Block::id).collect(),
         source_samples: blocks.iter().map(|b| b.meta().stats.num_samples).sum(),
-        block,
+        block: made.into_iter().next().flatten(),
         seconds: began.elapsed().as_secs_f64(),
     };
     match flags.job.output {

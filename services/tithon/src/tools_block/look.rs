@@ -27,11 +27,10 @@ pub fn print_inspection(dir: &Path, output: Output, out: &mut impl Write) -> Res
 /// Prints a line of digests a series.
 pub fn dump_digests(dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     let block = Block::open(dir)?;
-    for digest in digests(&block)? {
-        serde_json::to_writer(&mut *out, &digest?).map_err(io::Error::from)?;
-        out.write_all(b"\n")?;
-    }
-    Ok(())
+    digests(&block, |digest| {
+        serde_json::to_writer(&mut *out, &digest).map_err(io::Error::from)?;
+        Ok(out.write_all(b"\n")?)
+    })
 }
 
 /// Every sample that a query would see: deletions are applied. Chunks of unknown encoding are named and left out.

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::process::{Server, TITHON, copy_dir, output};
+use tithon_testdata::copy_dir;
+
+use super::process::{Server, TITHON, output};
 
 /// At a fixed end nothing restarts in the hours that are asked for: Prometheus 2.42 extrapolates a counter that begins
 /// inside its window otherwise than 3.x.

@@ -15,12 +15,12 @@ mod queries;
 use std::process::Command;
 
 use serde_json::Value;
-use tithon_testdata::shared;
+use tithon_testdata::{copy_dir, shared};
 
 use self::catalog::Catalog;
 use self::compare::{Verdict, compare};
 use self::queries::{Dialect, Queries};
-use super::process::{Server, copy_dir};
+use super::process::Server;
 
 const FEATURES: &str = "--enable-feature=promql-experimental-functions,promql-extended-range-selectors,\
                         promql-binop-fill-modifiers";

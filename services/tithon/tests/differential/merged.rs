@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::process::{TITHON, copy_dir, output};
+use tithon_testdata::copy_dir;
+
+use super::process::{TITHON, output};
 
 #[test]
 fn compacted_blocks_in_prometheus() {

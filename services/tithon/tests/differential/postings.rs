@@ -8,9 +8,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tithon_chunks::TimeRange;
 use tithon_index::{Cardinality, IndexHeader, IndexReader, MatchOp, Matcher, SeriesDecoder, SeriesEntry};
-use tithon_testdata::{json_lines, shared};
+use tithon_testdata::{copy_dir, json_lines, shared};
 
-use super::process::{Server, copy_dir, output};
+use super::process::{Server, output};
 
 /// The id of a golden block.
 fn ulid(block: &Path) -> String {
@@ -90,7 +90,7 @@ fn check_matchers(server: &Server, set: &str, ids: &HashMap<LabelSet, u64>) -> u
         let mut found: Vec<u64> = found.data.iter().map(|labels| ids[labels]).collect();
         found.sort_unstable();
         let bytes: Vec<u8> = found.iter().flat_map(|id| id.to_le_bytes()).collect();
-        let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = const_hex::encode(Sha256::digest(&bytes));
         assert_eq!(line["count"], found.len(), "{matchers:?}");
         assert_eq!(line["ids_sha256"], sha256, "{matchers:?}");
     }

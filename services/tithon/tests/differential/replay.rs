@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use tithon_testdata::shared;
+use tithon_testdata::{copy_dir, shared};
 
-use super::process::{Server, copy_dir};
+use super::process::Server;
 
 const FEATURES: &str = "--enable-feature=promql-experimental-functions,promql-extended-range-selectors,\
                         promql-binop-fill-modifiers";

@@ -1,0 +1,164 @@
+//! The series entries of a block's index, read in bounded batches. Selections, label queries, scans, verification,
+//! digests and health checks all walk an index through [`Entries`].
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tithon_chunks::TimeRange;
+use tithon_index::{IndexHeader, Postings, PostingsPlan, SeriesEntry, SeriesRef};
+
+use crate::records::{Kind, Place, Records, estimate};
+use crate::scan::InputBlock;
+use crate::{BlockError, BlockFile, BlockId, BlockMeta, FileRange};
+
+/// Entries that are usually read at once.
+pub(crate) const ENTRIES_AT_ONCE: usize = 4096;
+
+/// Bytes of entries that a walk over all series reads at once.
+const WALK_BYTES: u64 = 4 << 20;
+
+/// Bytes that Thanos assumes of an entry where meta.json does not tell.
+const ENTRY_BYTES: u64 = 65_536;
+
+/// Reads the entries of a list of series, a batch at a time. It does no I/O: it says which ranges of the index it needs
+/// and is handed their bytes.
+pub(crate) struct Entries {
+    block: BlockId,
+    header: Arc<IndexHeader>,
+    kind: Kind,
+    postings: Postings,
+    /// How many of the postings have been asked for.
+    asked: usize,
+    /// The series of the current batch and their entries.
+    batch: Vec<SeriesRef>,
+    records: Records,
+}
+
+impl Entries {
+    /// A reader for the block that `meta` and `header` describe; it has no series yet.
+    pub(crate) fn new(meta: &BlockMeta, header: Arc<IndexHeader>) -> Entries {
+        let kind = entry_kind(meta);
+        Entries {
+            block: meta.ulid,
+            header,
+            kind,
+            postings: Postings::default(),
+            asked: 0,
+            batch: Vec::new(),
+            records: Records::new(meta.ulid, kind, Vec::new()),
+        }
+    }
+
+    /// Begins to read the entries of these series.
+    pub(crate) fn set_postings(&mut self, postings: Postings) {
+        (self.postings, self.asked) = (postings, 0);
+    }
+
+    /// Number of series to read.
+    pub(crate) fn n_series(&self) -> usize {
+        self.postings.len()
+    }
+
+    /// Whether the entries of all series have been asked for.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.asked == self.postings.len()
+    }
+
+    /// Asks for no entry behind the current batch.
+    pub(crate) fn stop(&mut self) {
+        self.asked = self.postings.len();
+    }
+
+    /// Begins the batch of the next `n` series, or fewer at the end; answers with the ranges to fetch for it.
+    pub(crate) fn ask(&mut self, n: usize) -> Vec<FileRange> {
+        let from = self.asked;
+        self.asked = self.postings.len().min(from.saturating_add(n));
+        self.batch.clear();
+        self.batch.extend(self.postings.iter().skip(from).take(self.asked - from));
+        let place = |id: &SeriesRef| Place { file: BlockFile::Index, offset: self.header.series_offset(*id) };
+        self.records = Records::new(self.block, self.kind, self.batch.iter().map(place).collect());
+        self.records.ranges()
+    }
+
+    /// Begins the batch of the next series whose entries lie within so many bytes, one at the least; for lists of all
+    /// series, whose entries lie side by side.
+    fn ask_within(&mut self, bytes: u64) -> Vec<FileRange> {
+        let mut offsets = self.postings.iter().skip(self.asked).map(|id| self.header.series_offset(id));
+        let first = offsets.next().unwrap_or_default();
+        let n = 1 + offsets.take_while(|offset| offset.saturating_sub(first) < bytes).count();
+        self.ask(n)
+    }
+
+    /// Takes the bytes of the ranges last asked for; answers with those still missing, none once the batch is there.
+    pub(crate) fn accept(&mut self, fetched: Vec<Bytes>) -> Result<Vec<FileRange>, BlockError> {
+        self.records.accept(fetched)
+    }
+
+    /// The series of the current batch.
+    pub(crate) fn batch(&self) -> &[SeriesRef] {
+        &self.batch
+    }
+
+    /// Decodes the entry of series `i` of the current batch, with those of its chunks that share a millisecond with
+    /// `range`.
+    pub(crate) fn decode(
+        &self,
+        i: usize,
+        range: TimeRange,
+        entry: &mut SeriesEntry,
+    ) -> Result<(), BlockError> {
+        let offset = self.header.series_offset(self.batch[i]);
+        entry.decode(self.records.bytes(i)?, offset, range).map_err(BlockError::index(self.block))?;
+        Ok(())
+    }
+}
+
+/// Visits all series of a block in the order of its index; deletions are not applied. `visit` is given the error of an
+/// entry that cannot be decoded, and decides whether the walk goes on.
+pub fn walk<E: From<BlockError>>(
+    mut source: InputBlock<'_>,
+    mut visit: impl FnMut(SeriesRef, Result<&SeriesEntry, BlockError>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut entries = Entries::new(&source.meta, Arc::clone(&source.header));
+    entries.set_postings(all_series(&mut source)?);
+    let mut entry = SeriesEntry::default();
+    while !entries.is_exhausted() {
+        let mut missing = entries.ask_within(WALK_BYTES);
+        while !missing.is_empty() {
+            let fetched = source.fetch(&missing)?;
+            missing = entries.accept(fetched)?;
+        }
+        for (i, series) in entries.batch().iter().enumerate() {
+            let decoded = entries.decode(i, TimeRange::ALL, &mut entry);
+            visit(*series, decoded.map(|()| &entry))?;
+        }
+    }
+    Ok(())
+}
+
+/// The list of all series of a block.
+pub(crate) fn all_series(source: &mut InputBlock<'_>) -> Result<Postings, BlockError> {
+    let block = source.meta.ulid;
+    let plan = PostingsPlan::new(&source.header, &[], 0).map_err(BlockError::index(block))?;
+    let ranges: Vec<FileRange> = plan.ranges().iter().map(index_range).collect();
+    let fetched = source.fetch(&ranges)?;
+    plan.resolve(&fetched).map_err(BlockError::index(block))
+}
+
+/// A range of the index file.
+pub(crate) fn index_range(range: &std::ops::Range<u64>) -> FileRange {
+    FileRange { file: BlockFile::Index, start: range.start, len: range.end.saturating_sub(range.start) }
+}
+
+fn entry_kind(meta: &BlockMeta) -> Kind {
+    let told = meta.thanos.as_ref().map_or(0, |t| t.index_stats.series_max_size);
+    Kind {
+        what: "series entry",
+        estimate: estimate(told, ENTRY_BYTES),
+        size: |bytes| match SeriesEntry::size_hint(bytes) {
+            Ok(size) => size.map(|n| n as u64),
+            // The length field is malformed: decoding says how.
+            Err(_) => Some(bytes.len() as u64),
+        },
+    }
+}

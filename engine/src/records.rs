@@ -1,0 +1,165 @@
+//! Records whose places are known and whose lengths are not: series entries and chunks.
+//!
+//! Each record is asked for up to the next one wanted or an estimated length, whichever comes first; what touches is
+//! asked for in one range. A record that turns out longer is asked for once more, exactly.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::{BlockError, BlockFile, BlockId, BlockMeta, FileRange, record};
+
+/// Where a record begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) file: BlockFile,
+    pub(crate) offset: u64,
+}
+
+/// How records of one kind are read.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) what: &'static str,
+    /// Bytes that most records do not exceed.
+    pub(crate) estimate: u64,
+    /// The record's whole size, told from its first bytes; `None` when these are too few.
+    pub(crate) size: fn(&[u8]) -> Option<u64>,
+}
+
+/// A fetch of records under way.
+pub(crate) struct Records {
+    kind: Kind,
+    block: BlockId,
+    places: Vec<Place>,
+    /// For each place, the range that holds it.
+    slots: Vec<u32>,
+    ranges: Vec<FileRange>,
+    fetched: Vec<Bytes>,
+    /// Records that were too long for their range: place and what was fetched for it.
+    long: Vec<(usize, Bytes)>,
+    retried: bool,
+}
+
+/// Ranges closer than this are asked for as one.
+const GAP_BYTES: u64 = 512;
+
+/// No record is longer than this, whatever its length field says.
+const RECORD_BYTES_MAX: u64 = 64 << 20;
+
+impl Records {
+    pub(crate) fn new(block: BlockId, kind: Kind, places: Vec<Place>) -> Records {
+        let mut order: Vec<u32> = (0..places.len() as u32).collect();
+        if !places.is_sorted() {
+            order.sort_by_key(|i| places[*i as usize]);
+        }
+        let mut slots = vec![0; places.len()];
+        let mut ranges: Vec<FileRange> = Vec::new();
+        for &i in &order {
+            let Place { file, offset } = places[i as usize];
+            let end = offset.saturating_add(kind.estimate);
+            match ranges.last_mut() {
+                Some(last) if last.file == file && offset <= last.end().saturating_add(GAP_BYTES) => {
+                    last.len = end.max(last.end()) - last.start;
+                }
+                _ => ranges.push(FileRange { file, start: offset, len: end - offset }),
+            }
+            slots[i as usize] = ranges.len() as u32 - 1;
+        }
+        Records { kind, block, places, slots, ranges, fetched: Vec::new(), long: Vec::new(), retried: false }
+    }
+
+    /// What to fetch first.
+    pub(crate) fn ranges(&self) -> Vec<FileRange> {
+        self.ranges.clone()
+    }
+
+    /// Takes what was fetched; answers with what is still missing, which is nothing on the second call.
+    pub(crate) fn accept(&mut self, fetched: Vec<Bytes>) -> Result<Vec<FileRange>, BlockError> {
+        let expected = if self.retried { self.long.len() } else { self.ranges.len() };
+        if fetched.len() != expected {
+            return Err(BlockError::Fetched { block: self.block, got: fetched.len(), expected });
+        }
+        if self.retried {
+            for (long, bytes) in self.long.iter_mut().zip(fetched) {
+                long.1 = bytes;
+            }
+            return Ok(Vec::new());
+        }
+        self.fetched = fetched;
+        self.retried = true;
+        let mut missing = Vec::new();
+        for i in 0..self.places.len() {
+            let bytes = self.tail(i);
+            let needed = match (self.kind.size)(bytes) {
+                Some(size) if size <= bytes.len() as u64 => continue,
+                Some(size) => size.min(RECORD_BYTES_MAX),
+                None => self.kind.estimate,
+            };
+            missing.push(FileRange { file: self.places[i].file, start: self.places[i].offset, len: needed });
+            self.long.push((i, Bytes::new()));
+        }
+        Ok(missing)
+    }
+
+    /// The first fetch from the start of record `i` on.
+    fn tail(&self, i: usize) -> &[u8] {
+        let slot = self.slots[i] as usize;
+        let skipped = self.places[i].offset - self.ranges[slot].start;
+        usize::try_from(skipped).ok().and_then(|n| self.fetched[slot].get(n..)).unwrap_or(&[])
+    }
+
+    /// Where record `i` lies, cut to its size: in which of [`Records::into_fetched`], and at which bytes of it.
+    pub(crate) fn find(&self, i: usize) -> Result<(usize, Range<usize>), BlockError> {
+        let (slot, start, whole): (usize, usize, &[u8]) =
+            match self.long.binary_search_by_key(&i, |(place, _)| *place) {
+                Ok(found) => (self.fetched.len() + found, 0, &self.long[found].1),
+                Err(_) => {
+                    let slot = self.slots[i] as usize;
+                    let tail = self.tail(i);
+                    (slot, self.fetched[slot].len() - tail.len(), tail)
+                }
+            };
+        let left = whole.len() as u64;
+        match (self.kind.size)(whole) {
+            Some(size) if size <= left => Ok((slot, start..start + size as usize)),
+            size => Err(BlockError::Short {
+                block: self.block,
+                file: self.places[i].file,
+                what: self.kind.what,
+                offset: self.places[i].offset,
+                needed: size.unwrap_or(left.saturating_add(1)),
+                left,
+            }),
+        }
+    }
+
+    /// What was fetched for the records of a slot.
+    pub(crate) fn slot(&self, slot: usize) -> &Bytes {
+        self.fetched.get(slot).unwrap_or_else(|| &self.long[slot - self.fetched.len()].1)
+    }
+
+    /// The bytes of record `i`, cut to its size.
+    pub(crate) fn bytes(&self, i: usize) -> Result<&[u8], BlockError> {
+        let (slot, range) = self.find(i)?;
+        Ok(&self.slot(slot)[range])
+    }
+
+    /// All that was fetched.
+    pub(crate) fn into_fetched(self) -> Vec<Bytes> {
+        self.fetched.into_iter().chain(self.long.into_iter().map(|(_, bytes)| bytes)).collect()
+    }
+}
+
+/// Bytes that Thanos assumes of a chunk where meta.json does not tell.
+const CHUNK_BYTES: u64 = 16_000;
+
+/// How the chunks of a block are read.
+pub(crate) fn chunk_kind(meta: &BlockMeta) -> Kind {
+    let told = meta.thanos.as_ref().map_or(0, |t| t.index_stats.chunk_max_size);
+    Kind { what: "chunk", estimate: estimate(told, CHUNK_BYTES), size: record::size }
+}
+
+/// The size that meta.json has, or the assumed one where it has none or a larger one.
+pub(crate) fn estimate(told: i64, assumed: u64) -> u64 {
+    u64::try_from(told).ok().filter(|n| *n > 0).map_or(assumed, |n| n.min(assumed))
+}

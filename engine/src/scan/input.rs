@@ -1,0 +1,68 @@
+//! A block to be read front to back: by ranges, from a map or from wherever its files are.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tithon_index::IndexHeader;
+
+use crate::{Block, BlockError, BlockMeta, FileRange, Tombstones};
+
+/// Answers ranges of a block's files, in the order given; a range that reaches behind the end of its file gives what
+/// there is. It may block.
+type Fetch<'a> = Box<dyn FnMut(&[FileRange]) -> Result<Vec<Bytes>, BlockError> + Send + 'a>;
+
+/// A block to be read once, from front to back.
+pub struct InputBlock<'a> {
+    pub(crate) meta: BlockMeta,
+    pub(crate) header: Arc<IndexHeader>,
+    pub(crate) tombstones: Arc<Tombstones>,
+    fetch: Fetch<'a>,
+    /// Bytes of chunks fetched at once, unless one series alone has more.
+    pub(crate) chunk_bytes: u64,
+}
+
+impl<'a> InputBlock<'a> {
+    /// The block that `meta`, `header` and `tombstones` describe, its index entries and chunks read by `fetch`. A
+    /// failure of `fetch` that is not one of the block comes as [`BlockError::Fetch`].
+    pub fn new(
+        meta: BlockMeta,
+        header: Arc<IndexHeader>,
+        tombstones: Arc<Tombstones>,
+        fetch: impl FnMut(&[FileRange]) -> Result<Vec<Bytes>, BlockError> + Send + 'a,
+    ) -> InputBlock<'a> {
+        InputBlock { meta, header, tombstones, fetch: Box::new(fetch), chunk_bytes: FETCHED_BYTES }
+    }
+
+    /// The bytes of these ranges, in their order.
+    pub(crate) fn fetch(&mut self, ranges: &[FileRange]) -> Result<Vec<Bytes>, BlockError> {
+        if ranges.is_empty() { Ok(Vec::new()) } else { (self.fetch)(ranges) }
+    }
+}
+
+/// Bytes fetched at once: large reads save requests to a remote block, small ones save memory.
+const FETCHED_BYTES: u64 = 3 << 20;
+const MAPPED_BYTES: u64 = 1 << 20;
+
+/// The pages of a read of a mapped block are released this many reads later.
+const READS_KEPT: usize = 8;
+
+impl<'a> From<&'a Block> for InputBlock<'a> {
+    fn from(block: &'a Block) -> InputBlock<'a> {
+        let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
+        let mut reads: VecDeque<Vec<FileRange>> = VecDeque::new();
+        let fetch = move |ranges: &[FileRange]| {
+            // The bytes of earlier reads have been used by now.
+            block.check()?;
+            reads.push_back(ranges.to_vec());
+            if reads.len() > READS_KEPT {
+                reads.pop_front().iter().flatten().for_each(|range| block.release(range));
+            }
+            block.read(ranges)
+        };
+        InputBlock {
+            chunk_bytes: MAPPED_BYTES,
+            ..InputBlock::new(block.meta().clone(), header, tombstones, fetch)
+        }
+    }
+}

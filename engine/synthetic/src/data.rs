@@ -1,0 +1,83 @@
+//! What data to make: the settings of `tithon tools bench gen`.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tithon_engine::{BlockError, BlockMeta};
+
+use crate::profile::Profile;
+use crate::series::{Replica, Scrapes};
+use crate::write::{Stream, write_blocks};
+
+/// The settings that decide every byte of a set of blocks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Data {
+    /// Kind of data.
+    pub profile: Profile,
+    /// Series that exist at the same time.
+    pub series: usize,
+    /// Milliseconds from scrape to scrape.
+    pub interval_ms: i64,
+    /// The first millisecond of the data.
+    pub start_ms: i64,
+    /// Length of the data, milliseconds.
+    pub range_ms: i64,
+    /// Length of a block, milliseconds.
+    pub block_ms: i64,
+    /// How many servers scrape the same: 1 or 2.
+    pub replicas: u8,
+    /// Decides all values.
+    pub seed: u64,
+}
+
+/// What was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// How many blocks.
+    pub blocks: u64,
+    /// Series of all blocks, each block for itself.
+    pub series: u64,
+    /// Their samples.
+    pub samples: u64,
+}
+
+impl Data {
+    /// Samples that will be written, about: series that end and begin are counted as one.
+    pub fn samples(&self) -> u64 {
+        let scrapes = self.range_ms / self.interval_ms.max(1);
+        self.series as u64 * scrapes.max(0) as u64 * u64::from(self.replicas)
+    }
+
+    /// Bytes on disk that the blocks will need, at most about.
+    pub fn bytes(&self) -> u64 {
+        let blocks = (self.range_ms / self.block_ms.max(1) + 1).max(1) as u64;
+        let entries = self.series as u64 * blocks * u64::from(self.replicas);
+        self.samples() * self.profile.bytes_per_sample() + entries * 400
+    }
+
+    /// Writes the blocks into the folder `dir`; `progress` is told how many series were written since it was last called.
+    pub fn write(&self, dir: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Written, BlockError> {
+        let series = self.profile.series(self);
+        let mut written = Written::default();
+        for replica in [Replica::A, Replica::B].into_iter().take(self.replicas.into()) {
+            let scrapes = Scrapes {
+                start: self.start_ms,
+                end: self.start_ms + self.range_ms,
+                interval_ms: self.interval_ms,
+                replica,
+            };
+            let stream = Stream { scrapes, block_ms: self.block_ms, cluster: "bench", seed: self.seed };
+            let metas = write_blocks(dir, &series, &stream, progress)?;
+            written.add(&metas);
+        }
+        Ok(written)
+    }
+}
+
+impl Written {
+    fn add(&mut self, metas: &[BlockMeta]) {
+        self.blocks += metas.len() as u64;
+        self.series += metas.iter().map(|meta| meta.stats.num_series).sum::<u64>();
+        self.samples += metas.iter().map(|meta| meta.stats.num_samples).sum::<u64>();
+    }
+}

@@ -1,0 +1,107 @@
+//! Kinds of data: which series there are, and how their values come about.
+
+mod cardinality;
+mod k8s;
+mod native;
+mod noise;
+mod walk;
+
+use serde::{Deserialize, Serialize};
+use tithon_index::Labels;
+
+pub(crate) use self::native::Native;
+pub(crate) use self::noise::Noise;
+pub(crate) use self::walk::Walk;
+
+use crate::data::Data;
+use crate::random::join;
+use crate::series::{Series, Source};
+
+/// A kind of data. The names are those of `tithon tools bench gen --profile`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// A Kubernetes cluster: 100 series a pod, 60 jobs, counters, gauges and classic histograms that mostly repeat their
+    /// values, pods that end and begin.
+    K8s,
+    /// Native histograms.
+    Native,
+    /// Label values without end: one `id` for each series.
+    Cardinality,
+    /// Gauges of one metric; made for a single series with very many samples.
+    OneSeries,
+    /// Random bits as values, at random times.
+    Noise,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Profile; 5] =
+        [Profile::K8s, Profile::Native, Profile::Cardinality, Profile::OneSeries, Profile::Noise];
+
+    /// The name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Profile::K8s => "k8s",
+            Profile::Native => "native",
+            Profile::Cardinality => "cardinality",
+            Profile::OneSeries => "one-series",
+            Profile::Noise => "noise",
+        }
+    }
+
+    /// Bytes of a sample in a chunk, at most about.
+    pub(crate) const fn bytes_per_sample(self) -> u64 {
+        match self {
+            Profile::K8s | Profile::Cardinality => 2,
+            Profile::OneSeries => 4,
+            Profile::Native | Profile::Noise => 16,
+        }
+    }
+
+    /// All series that exist at some time of the data, ascending by labels.
+    pub(crate) fn series(self, data: &Data) -> Vec<Series> {
+        match self {
+            Profile::K8s => k8s::series(data),
+            Profile::Native => numbered(data, native_labels, |_| Source::Native(Native)),
+            Profile::Cardinality => numbered(data, cardinality::labels, |_| cardinality::SOURCE),
+            Profile::OneSeries => numbered(data, gauge_labels, |_| Source::Walk(Walk::gauge(900, 50_000.0))),
+            Profile::Noise => numbered(data, noise_labels, |_| Source::Noise(Noise)),
+        }
+    }
+}
+
+/// One series a number, all of them there all the time.
+fn numbered(data: &Data, labels: fn(usize) -> Labels, source: fn(usize) -> Source) -> Vec<Series> {
+    let one = |i: usize| {
+        let labels = labels(i);
+        let seed = join(data.seed, labels.hash64());
+        // A hundred series are of one target.
+        let target = join(data.seed, (i / 100) as u64);
+        Series { labels, source: source(i), seed, target, begin: i64::MIN, end: i64::MAX, replicated: true }
+    };
+    sorted((0..data.series).map(one).collect())
+}
+
+fn sorted(mut list: Vec<Series>) -> Vec<Series> {
+    use rayon::slice::ParallelSliceMut;
+    list.par_sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+    list
+}
+
+fn native_labels(i: usize) -> Labels {
+    Labels::from_pairs([
+        ("__name__", "rpc_duration_seconds".to_owned()),
+        ("instance", format!("10.1.{}.{}:8080", i / 250, i % 250)),
+        ("job", format!("rpc-{}", i % 7)),
+        ("method", ["Get", "List", "Put", "Delete"][i % 4].to_owned()),
+    ])
+}
+
+fn gauge_labels(i: usize) -> Labels {
+    Labels::from_pairs([("__name__", "temperature_millikelvin".to_owned()), ("sensor", format!("{i:07}"))])
+}
+
+fn noise_labels(i: usize) -> Labels {
+    Labels::from_pairs([("__name__", "noise".to_owned()), ("source", format!("{i:07}"))])
+}

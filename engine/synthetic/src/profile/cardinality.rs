@@ -1,0 +1,21 @@
+//! Many values of one label.
+
+use tithon_index::Labels;
+
+use super::Walk;
+use crate::series::Source;
+
+/// What all of them are: counters that seldom move.
+pub(crate) const SOURCE: Source = Source::Walk(Walk::counter(60, 4));
+
+/// Labels of series `i`: the `id` is its own.
+pub(crate) fn labels(i: usize) -> Labels {
+    let name =
+        ["sessions_total", "session_bytes_total", "session_errors_total", "session_seconds_total"][i % 4];
+    Labels::from_pairs([
+        ("__name__", name.to_owned()),
+        ("id", format!("{:08x}-{i:07}", (i as u32).wrapping_mul(0x9e37_79b9))),
+        ("region", format!("eu-{}", i % 5)),
+        ("tenant", format!("tenant-{:03}", i / 7 % 100)),
+    ])
+}

@@ -1,0 +1,124 @@
+//! One made-up series: its labels, and how its samples come about.
+
+use tithon_engine::compact::MergeError;
+use tithon_index::Labels;
+
+use crate::cut::Cutter;
+use crate::demo::Shape;
+use crate::profile::{Native, Noise, Walk};
+use crate::random::mix;
+
+/// How much later the second replica scrapes than the first, as a share of the interval.
+const REPLICA_SHIFT: f64 = 0.45;
+/// Scrapes in 1,024 that come a few milliseconds late. Each changes the step three times, so that about 96 % of the
+/// samples repeat the step, as in a real block.
+const LATE: u64 = 14;
+
+/// A series to make up.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// The labels inside the block, without external ones.
+    pub(crate) labels: Labels,
+    /// How its values come about.
+    pub(crate) source: Source,
+    /// Decides the values; shared by series that must agree, such as the buckets of a histogram.
+    pub(crate) seed: u64,
+    /// Decides when scrapes happen; shared by all series of one target.
+    pub(crate) target: u64,
+    /// The series exists from this millisecond on.
+    pub(crate) begin: i64,
+    /// The first millisecond at which it does not exist any more; a marker of staleness stands there.
+    pub(crate) end: i64,
+    /// Whether the second replica scrapes it too.
+    pub(crate) replicated: bool,
+}
+
+/// The kinds of series.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    /// A counter, gauge or bucket that mostly repeats its value.
+    Walk(Walk),
+    /// A native histogram.
+    Native(Native),
+    /// Values that no encoding can shorten.
+    Noise(Noise),
+    /// A series of the demo, with days and nights.
+    Demo(Shape),
+}
+
+/// One of the two servers that scrape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replica {
+    /// Scrapes everything.
+    A,
+    /// Scrapes a little later, and only what is replicated.
+    B,
+}
+
+impl Replica {
+    /// The value of the external label `replica`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Replica::A => "a",
+            Replica::B => "b",
+        }
+    }
+}
+
+/// When scrapes happen.
+#[derive(Clone, Copy, Debug)]
+pub struct Scrapes {
+    /// The first millisecond of the data.
+    pub start: i64,
+    /// The first millisecond behind the data.
+    pub end: i64,
+    /// Milliseconds from scrape to scrape.
+    pub interval_ms: i64,
+    /// Who scrapes.
+    pub replica: Replica,
+}
+
+impl Series {
+    /// Makes all samples and hands them to `out`. Fails only where histograms are made that contradict themselves.
+    pub(crate) fn make(&self, scrapes: &Scrapes, out: &mut Cutter) -> Result<(), MergeError> {
+        match &self.source {
+            Source::Walk(walk) => walk.make(self, scrapes, out),
+            Source::Native(native) => return native.make(self, scrapes, out),
+            Source::Noise(noise) => noise.make(self, scrapes, out),
+            Source::Demo(shape) => crate::demo::make(self, shape, scrapes, out),
+        }
+        Ok(())
+    }
+
+    /// Calls `scrape` with the time of each scrape at which the series exists, whether the replica took part or not:
+    /// the second argument says whether it did. Returns when a marker of staleness is due: where the series ends before
+    /// the data.
+    pub(crate) fn each_scrape(&self, scrapes: &Scrapes, mut scrape: impl FnMut(i64, bool)) -> Option<i64> {
+        let step = scrapes.interval_ms;
+        let offset = (self.target % step as u64) as i64;
+        let shift = match scrapes.replica {
+            Replica::A => 0,
+            Replica::B => (step as f64 * REPLICA_SHIFT) as i64,
+        };
+        let first = (self.begin.max(scrapes.start) - scrapes.start + step - 1 - offset).max(0) / step;
+        let (mut number, mut t) = (first, scrapes.start + first * step + offset);
+        let end = self.end.min(scrapes.end);
+        while t < end {
+            let random = mix(self.target ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let late = if random & 1023 < LATE { 1 + (random >> 10 & 3) as i64 } else { 0 };
+            let at = t + shift + late;
+            scrape(at, at < end && !is_away(scrapes, number));
+            number += 1;
+            t += step;
+        }
+        (self.end < scrapes.end && t + shift < scrapes.end).then_some(t + shift)
+    }
+}
+
+/// Each replica misses a stretch of its own now and then: deduplication fills the one from the other.
+fn is_away(scrapes: &Scrapes, number: i64) -> bool {
+    match scrapes.replica {
+        Replica::A => number % 1_500 >= 1_460 && number % 1_500 < 1_480,
+        Replica::B => number % 1_300 >= 700 && number % 1_300 < 730,
+    }
+}

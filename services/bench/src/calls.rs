@@ -1,0 +1,119 @@
+//! Makes the calls of one run: some at a time, at a pace or as fast as answers come, and adds up what they took.
+
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
+
+use crate::answer::Answer;
+use crate::http_client::HttpClient;
+use crate::run::{Call, Failure, Run, median, p99};
+use crate::server::{Server, Usage};
+use crate::store_client::{Question, StoreConnection};
+use crate::turns::LoadWatch;
+
+/// How many calls make a run, and how they follow each other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub calls: u32,
+    pub concurrency: u16,
+    /// Calls a second, at most.
+    pub qps: Option<f64>,
+}
+
+/// A client of one subject.
+#[derive(Debug)]
+pub(crate) enum Client {
+    Store(StoreConnection),
+    Http(HttpClient),
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Request {
+    Store(Question),
+    Http { path: &'static str, form: String },
+}
+
+impl Client {
+    async fn ask(&mut self, request: &Request) -> Result<(Call, Answer), Failure> {
+        match (self, request) {
+            (Client::Store(connection), Request::Store(question)) => connection.ask(question).await,
+            (Client::Http(client), Request::Http { path, form }) => {
+                let (call, text) = client.ask(path, form).await?;
+                Ok((call, Answer::Json(text)))
+            }
+            _ => Err(Failure::Prepare("a request for another kind of server".to_owned())),
+        }
+    }
+}
+
+/// One run against `servers`, whose usage is added up: `request(n)` is call number `n` of it. The answer is that of the
+/// last call.
+pub(crate) async fn run(
+    servers: &[&Server],
+    clients: &mut [Client],
+    pace: Pace,
+    limit: Duration,
+    request: impl Fn(u32) -> Request,
+) -> Result<(Run, Answer), Failure> {
+    servers.iter().for_each(|server| crate::proc::reset_peak(server.child.pid()));
+    let (before, asked_before, watch) = (usage(servers), bucket_requests(servers), LoadWatch::start());
+    let began = Instant::now();
+    let (next, calls, answer) = (Cell::new(0), RefCell::new(Vec::new()), RefCell::new(Answer::Nothing));
+    let workers = clients.iter_mut().map(|client| async {
+        loop {
+            let n = next.get();
+            if n >= pace.calls {
+                return Ok(());
+            }
+            next.set(n + 1);
+            if let Some(qps) = pace.qps {
+                let due = began + Duration::from_secs_f64(f64::from(n) / qps);
+                tokio::time::sleep_until(due.into()).await;
+            }
+            let (call, said) = client.ask(&request(n)).await?;
+            calls.borrow_mut().push(call);
+            if n + 1 == pace.calls {
+                answer.replace(said);
+            }
+        }
+    });
+    let all = futures::future::try_join_all(workers);
+    tokio::time::timeout(limit, all).await.map_err(|_| Failure::TimedOut(limit))??;
+    let wall = began.elapsed().as_secs_f64();
+    let after = usage(servers);
+    let cpu = after.cpu - before.cpu;
+    let foreign_load = watch.foreign_load(cpu);
+    let calls = calls.into_inner();
+    let walls = || calls.iter().map(|call| call.wall).collect::<Vec<_>>();
+    let asked =
+        asked_before.zip(bucket_requests(servers)).map(|(before, after)| after.saturating_sub(before));
+    let run = Run {
+        wall: median(walls()).unwrap_or(wall),
+        p99: p99(walls()),
+        first_byte: median(calls.iter().map(|call| call.first_byte).collect()),
+        cpu,
+        calls_per_second: (pace.calls > 1).then_some(f64::from(pace.calls) / wall),
+        peak_bytes: after.peak_bytes,
+        resident_bytes: Some(after.resident_bytes),
+        bytes: calls.last().map(|call| call.bytes),
+        descriptors: after.descriptors,
+        bucket_requests: asked,
+        files: None,
+        foreign_load,
+    };
+    Ok((run, answer.into_inner()))
+}
+
+fn usage(servers: &[&Server]) -> Usage {
+    servers.iter().map(|server| server.usage()).fold(Usage::default(), |a, b| Usage {
+        cpu: a.cpu + b.cpu,
+        peak_bytes: a.peak_bytes + b.peak_bytes,
+        resident_bytes: a.resident_bytes + b.resident_bytes,
+        descriptors: a.descriptors + b.descriptors,
+    })
+}
+
+/// Requests to the bucket by the first server, which is the one that has a bucket.
+fn bucket_requests(servers: &[&Server]) -> Option<u64> {
+    servers.first().and_then(|server| server.bucket_requests())
+}

@@ -1,0 +1,21 @@
+//! The built-in cases. Their names are part of the interface.
+
+mod compact;
+mod downsample;
+mod one_shot;
+mod query;
+mod query_set;
+mod servers;
+mod start;
+mod store;
+
+pub(crate) use self::compact::compact;
+pub(crate) use self::downsample::downsample;
+pub(crate) use self::query::query;
+pub(crate) use self::start::start;
+pub(crate) use self::store::store;
+
+/// Where made-up data begins: 2025-01-01, milliseconds.
+const START_MS: i64 = 1_735_689_600_000;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;

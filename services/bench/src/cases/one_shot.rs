@@ -1,0 +1,106 @@
+//! Cases whose subjects work on a bucket once and end: each run has a bucket of its own, copied before.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use tithon_engine::BlockMeta;
+
+use crate::answer::Answer;
+use crate::child::{Child, free_port};
+use crate::error::BenchError;
+use crate::folder::{copy_blocks, count_files, describe_ms};
+use crate::run::{Failure, Run};
+use crate::session::Session;
+use crate::subject::Subject;
+use crate::turns::{FirstRound, LoadWatch, take_turns};
+
+/// Makes the arguments of a subject: of configuration of the bucket, data directory and free port.
+type Arguments<'a> = dyn Fn(&Subject, &Path, &Path, u16) -> Option<Vec<String>> + 'a;
+
+/// A case: the bucket that it begins with, and how a subject is called on it.
+pub(super) struct OneShot<'a> {
+    pub name: &'a str,
+    pub what: &'a str,
+    pub bucket: &'a Path,
+    /// The arguments; `None` where the program cannot do it.
+    pub args: &'a Arguments<'a>,
+    /// What a program lacks that cannot do it.
+    pub lacks: &'static str,
+    /// Samples of the bucket that are worked on.
+    pub samples: u64,
+}
+
+/// Measures one case.
+pub(super) fn measure(session: &mut Session, case: &OneShot<'_>) -> Result<(), BenchError> {
+    let rounds = session.rounds(FirstRound::Counts);
+    let measured = take_turns(&session.names(), rounds, |i, _| one(session, case, i));
+    session.add(case.name, case.what, Some(case.samples as f64), measured)
+}
+
+fn one(session: &Session, case: &OneShot<'_>, i: usize) -> Result<(Run, Answer), Failure> {
+    let prepare = |error: BenchError| Failure::Prepare(error.to_string());
+    let subject = &session.subjects[i];
+    let port = free_port().map_err(|error| Failure::Prepare(format!("no free port: {error}")))?;
+    let work = session.folder("work", i)?;
+    let (bucket, data) = (work.join("bucket"), work.join("data"));
+    let config = session.scratch.bucket_config(&format!("bucket-{i}"), &bucket).map_err(prepare)?;
+    let args = (case.args)(subject, &config, &data, port).ok_or(Failure::Lacks(case.lacks))?;
+    let before = copy_blocks(case.bucket, &bucket).and_then(|()| names(&bucket)).map_err(prepare)?;
+    let watch = LoadWatch::start();
+    let mut child = Child::start(&subject.program, &args, &work.join("log"))
+        .map_err(|e| Failure::Start(e.to_string()))?;
+    let waited = child.wait(session.limit).map_err(|error| Failure::Prepare(format!("waiting: {error}")))?;
+    let ended = waited.ok_or(Failure::TimedOut(session.limit))?;
+    if !ended.status.success() {
+        return Err(Failure::Ended(format!("{}: {}", ended.status, child.last_line())));
+    }
+    let run = Run {
+        wall: ended.wall,
+        cpu: ended.cpu,
+        peak_bytes: ended.peak_bytes,
+        descriptors: ended.descriptors,
+        files: Some(count_files(&data)),
+        foreign_load: watch.foreign_load(ended.cpu),
+        ..Run::default()
+    };
+    let made = made_since(&bucket, &before).map_err(prepare)?;
+    if made.is_empty() {
+        return Err(Failure::Ended(format!("no new block: {}", child.last_line())));
+    }
+    // The next run needs the room.
+    let _ = fs::remove_dir_all(&work);
+    Ok((run, Answer::Blocks(made)))
+}
+
+/// The names of the blocks of a bucket.
+fn names(bucket: &Path) -> Result<BTreeSet<String>, BenchError> {
+    let entries = fs::read_dir(bucket).map_err(BenchError::io(bucket))?.flatten();
+    let blocks = entries.filter(|entry| entry.path().join("meta.json").exists());
+    Ok(blocks.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+}
+
+/// What the blocks hold that were not there before: times, resolution, series and samples, which do not depend on how
+/// chunks are cut.
+fn made_since(bucket: &Path, before: &BTreeSet<String>) -> Result<Vec<String>, BenchError> {
+    let mut made = Vec::new();
+    for name in names(bucket)?.difference(before) {
+        let path = bucket.join(name).join("meta.json");
+        let text = fs::read(&path).map_err(BenchError::io(&path))?;
+        let meta =
+            BlockMeta::parse(&text).map_err(|error| BenchError::io(&path)(std::io::Error::other(error)))?;
+        let labels = meta.thanos.as_ref().map(|thanos| Value::from_iter(thanos.labels.clone()));
+        made.push(format!(
+            "{} to {} of {} every {}, {} series, {} samples",
+            meta.min_time,
+            meta.max_time,
+            labels.unwrap_or_default(),
+            describe_ms(meta.resolution_ms()),
+            meta.stats.num_series,
+            meta.stats.num_samples,
+        ));
+    }
+    made.sort_unstable();
+    Ok(made)
+}

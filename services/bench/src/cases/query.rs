@@ -1,0 +1,148 @@
+//! `bench query`: PromQL over HTTP, against a querier over a store gateway.
+
+use std::path::Path;
+
+use form_urlencoded::Serializer;
+use tithon_synthetic::{Data, Profile};
+
+use super::query_set::{DEDUPLICATED, EXPRESSIONS, SMALL};
+use super::servers::{ServerCase, Setup, measure, pace};
+use super::{HOUR_MS, START_MS};
+use crate::calls::{Pace, Request};
+use crate::cli::QueryFlags;
+use crate::error::BenchError;
+use crate::http_client::Transport;
+use crate::session::Session;
+
+const STEP_S: i64 = 60;
+/// Calls of a run that measures the latency of small answers.
+const SMALL_CALLS: u32 = 500;
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Measures all cases.
+pub(crate) fn query(session: &mut Session, flags: &QueryFlags) -> Result<(), BenchError> {
+    let single = data(session, 10_000, 1);
+    let cases = single_cases(flags, &single)?;
+    run(session, flags, "query", &single, &cases)?;
+    if flags.queries.is_none() {
+        let replicas = data(session, 100_000, 2);
+        let cases = deduplicated_cases(flags, &replicas)?;
+        run(session, flags, "query-replicas", &replicas, &cases)?;
+    }
+    Ok(())
+}
+
+/// Twelve hours of a cluster.
+fn data(session: &Session, series: usize, replicas: u8) -> Data {
+    Data {
+        profile: Profile::K8s,
+        series: session.scaled(series),
+        interval_ms: 30_000,
+        start_ms: START_MS,
+        range_ms: 12 * HOUR_MS,
+        block_ms: 12 * HOUR_MS,
+        replicas,
+        seed: session.seed,
+    }
+}
+
+fn run(
+    session: &mut Session,
+    flags: &QueryFlags,
+    name: &str,
+    data: &Data,
+    cases: &[ServerCase],
+) -> Result<(), BenchError> {
+    if !cases.iter().any(|case| session.wants(&case.name)) {
+        return Ok(());
+    }
+    let bucket = session.data(name, std::slice::from_ref(data))?;
+    let transport = Transport { fresh: flags.fresh, post: flags.post, gzip: flags.gzip };
+    let mut probe = Serializer::new(String::new());
+    probe.append_pair("query", "count(up)");
+    probe.append_pair("time", &((data.start_ms + data.range_ms / 2) / 1000).to_string());
+    let setup = Setup::Query { bucket: &bucket, transport, probe: probe.finish(), replicas: data.replicas };
+    measure(session, &setup, cases, flags.call.repeat)
+}
+
+fn single_cases(flags: &QueryFlags, data: &Data) -> Result<Vec<ServerCase>, BenchError> {
+    let pace = pace(&flags.call)?;
+    let case =
+        |name: &str, expression: &str| case(format!("query/{name}"), expression, flags.instant, data, pace);
+    if let Some(path) = &flags.queries {
+        let list = expressions(path)?;
+        return Ok(list.iter().enumerate().map(|(i, e)| case(&format!("line-{}", i + 1), e)).collect());
+    }
+    let mut cases: Vec<ServerCase> =
+        EXPRESSIONS.iter().map(|(name, expression)| case(name, expression)).collect();
+    cases.extend(SMALL.iter().map(|(name, expression, steps)| {
+        let calls = if flags.call.calls > 1 { pace.calls } else { SMALL_CALLS };
+        let (end, length) = ((data.start_ms + data.range_ms) / 1000, steps * STEP_S);
+        let expression = (*expression).to_owned();
+        ServerCase {
+            name: format!("query-small/{name}"),
+            what: format!("{expression}, {calls} calls"),
+            // The range moves by a second from call to call.
+            request: Box::new(move |n| {
+                let end = end - i64::from(n % 3600);
+                range(&expression, end - length, end)
+            }),
+            pace: Pace { calls, ..pace },
+        }
+    }));
+    Ok(cases)
+}
+
+fn deduplicated_cases(flags: &QueryFlags, data: &Data) -> Result<Vec<ServerCase>, BenchError> {
+    let pace = pace(&flags.call)?;
+    let wanted = EXPRESSIONS.iter().filter(|(name, _)| DEDUPLICATED.contains(name));
+    let case =
+        |(name, e): &(&str, &str)| case(format!("query-replicas/{name}"), e, flags.instant, data, pace);
+    Ok(wanted.map(case).collect())
+}
+
+/// An expression over the whole range, or at its end.
+fn case(name: String, expression: &str, instant: bool, data: &Data, pace: Pace) -> ServerCase {
+    let (start, end) = (data.start_ms / 1000, (data.start_ms + data.range_ms) / 1000 - 1);
+    let expression = expression.to_owned();
+    let what = expression.clone();
+    let request = move |n: u32| {
+        // Later by a second from call to call, so that no cache of answers helps.
+        let shift = i64::from(n % 60);
+        if instant { at(&expression, end - 60 + shift) } else { range(&expression, start + shift, end) }
+    };
+    ServerCase { name, what, request: Box::new(request), pace }
+}
+
+fn range(expression: &str, start: i64, end: i64) -> Request {
+    let mut form = Serializer::new(String::new());
+    form.append_pair("query", expression);
+    for (name, value) in [("start", start), ("end", end), ("step", STEP_S)] {
+        form.append_pair(name, &value.to_string());
+    }
+    Request::Http { path: "/api/v1/query_range", form: form.finish() }
+}
+
+fn at(expression: &str, time: i64) -> Request {
+    let mut form = Serializer::new(String::new());
+    form.append_pair("query", expression).append_pair("time", &time.to_string());
+    Request::Http { path: "/api/v1/query", form: form.finish() }
+}
+
+/// The expressions of a file, one a line.
+fn expressions(path: &Path) -> Result<Vec<String>, BenchError> {
+    let len = std::fs::metadata(path).map_err(BenchError::io(path))?.len();
+    if len > FILE_BYTES_MAX {
+        return Err(BenchError::Flags(format!(
+            "{}: more than {FILE_BYTES_MAX} bytes of queries",
+            path.display()
+        )));
+    }
+    let text = std::fs::read_to_string(path).map_err(BenchError::io(path))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let list: Vec<String> = lines.map(str::to_owned).collect();
+    if list.is_empty() {
+        return Err(BenchError::Flags(format!("{}: no expression", path.display())));
+    }
+    Ok(list)
+}

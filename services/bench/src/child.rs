@@ -1,0 +1,148 @@
+//! One process of a subject: started on its own, measured from outside, ended with the tool.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child as Process, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+
+use crate::proc;
+
+/// The words that make this program become another one, see [`exec`].
+pub(crate) const EXEC: [&str; 3] = ["tools", "bench", "exec"];
+/// From one look at a process that works to the next.
+const LOOK_MS: u64 = 5;
+
+/// A running process. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Child {
+    process: Process,
+    log: PathBuf,
+    started: Instant,
+}
+
+/// What a process that ended by itself took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    pub status: ExitStatus,
+    pub wall: f64,
+    pub cpu: f64,
+    pub peak_bytes: u64,
+    pub descriptors: u64,
+}
+
+impl Child {
+    /// Starts `program` with its output in the file `log`.
+    ///
+    /// The process is started through this program, which asks the kernel to kill it when the tool ends and then becomes
+    /// it: so nothing is left behind even when the tool is killed.
+    pub(crate) fn start(program: &Path, args: &[String], log: &Path) -> io::Result<Child> {
+        let output = File::create(log)?;
+        let process = Command::new(std::env::current_exe()?)
+            .args(EXEC)
+            .arg(std::process::id().to_string())
+            .arg(program)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .process_group(0)
+            .spawn()?;
+        Ok(Child { process, log: log.to_owned(), started: Instant::now() })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// When it was started.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(None))
+    }
+
+    /// Waits until it ends by itself; `None` when it took longer than `limit`.
+    pub(crate) fn wait(&mut self, limit: Duration) -> io::Result<Option<Ended>> {
+        let pid = self.pid();
+        let (mut peak_bytes, mut descriptors, mut looks) = (0, 0, 0u32);
+        let of = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
+        loop {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+            let ended = rustix::process::waitid(WaitId::Pid(of), options)?.is_some();
+            if ended {
+                let wall = self.started.elapsed().as_secs_f64();
+                // What it used can be read until it is waited for.
+                let cpu = proc::cpu_seconds(pid).unwrap_or_default();
+                let status = self.process.wait()?;
+                return Ok(Some(Ended { status, wall, cpu, peak_bytes, descriptors }));
+            }
+            if self.started.elapsed() > limit {
+                return Ok(None);
+            }
+            peak_bytes = peak_bytes.max(proc::peak_bytes(pid).unwrap_or_default());
+            if looks.is_multiple_of(10) {
+                descriptors = descriptors.max(proc::descriptors(pid));
+            }
+            looks += 1;
+            std::thread::sleep(Duration::from_millis(LOOK_MS));
+        }
+    }
+
+    /// The last line of what it said, cut to what fits a table.
+    pub(crate) fn last_line(&self) -> String {
+        last_line(&self.log)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // It may have ended by itself. The group holds what it started.
+        if let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
+            let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+        }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The last line of a log that is not empty, at most 300 characters of it.
+fn last_line(path: &Path) -> String {
+    const TAIL_BYTES: u64 = 16 << 10;
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let len = file.metadata()?.len();
+        file.seek(SeekFrom::Start(len.saturating_sub(TAIL_BYTES)))?;
+        let mut tail = Vec::new();
+        file.take(TAIL_BYTES).read_to_end(&mut tail)?;
+        Ok(tail)
+    };
+    let tail = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&tail);
+    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("(it said nothing)");
+    line.chars().take(300).collect()
+}
+
+/// Becomes `program`, killed by the kernel when the process `parent` ends. Returns only on failure.
+pub(crate) fn exec(parent: u32, program: &Path, args: &[String]) -> io::Error {
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
+        return error.into();
+    }
+    // The parent may have ended before the kernel was asked.
+    let now = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
+    if now != i32::try_from(parent).ok() {
+        return io::Error::other("the tool has ended");
+    }
+    Command::new(program).args(args).exec()
+}
+
+/// A port of the loopback interface that is free now.
+pub(crate) fn free_port() -> io::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

@@ -1,0 +1,61 @@
+//! `tithon tools bench`: whole processes measured side by side, ours, Thanos's and Prometheus's, on made-up data.
+//!
+//! Subjects are spoken to over their sockets only, as any user does.
+
+mod answer;
+mod calls;
+mod cases;
+mod child;
+mod cli;
+mod error;
+mod folder;
+mod generate;
+mod http_client;
+mod proc;
+mod progress;
+mod report;
+mod run;
+mod server;
+mod session;
+mod store_client;
+mod subject;
+mod turns;
+mod wire;
+
+pub use crate::cli::BenchFlags;
+pub use crate::error::BenchError;
+
+use crate::cli::{BenchCommand, MeasureFlags};
+use crate::session::Session;
+
+/// Runs the tool; `false` when answers differ and that was not allowed.
+///
+/// Must run on the program's first thread: the kernel ends the subjects when the thread ends that started them.
+pub fn run(flags: &BenchFlags) -> Result<bool, BenchError> {
+    match &flags.command {
+        BenchCommand::Gen(flags) => generate::run(flags).map(|()| true),
+        BenchCommand::Exec { parent, program, args } => Err(BenchError::System {
+            what: "becoming a subject",
+            source: child::exec(*parent, program, args),
+        }),
+        BenchCommand::Store(flags) => {
+            measure("store", &flags.measure, |session| cases::store(session, flags))
+        }
+        BenchCommand::Query(flags) => {
+            measure("query", &flags.call.measure, |session| cases::query(session, flags))
+        }
+        BenchCommand::Start(flags) => measure("start", flags, cases::start),
+        BenchCommand::Compact(flags) => measure("compact", flags, cases::compact),
+        BenchCommand::Downsample(flags) => measure("downsample", flags, cases::downsample),
+    }
+}
+
+fn measure(
+    command: &'static str,
+    flags: &MeasureFlags,
+    cases: impl FnOnce(&mut Session) -> Result<(), BenchError>,
+) -> Result<bool, BenchError> {
+    let mut session = Session::start(command, flags)?;
+    cases(&mut session)?;
+    Ok(session.finish()? || flags.allow_differences)
+}

@@ -1,0 +1,192 @@
+//! Results: collected case by case and printed as a table, as JSON lines or as a page.
+
+mod html;
+mod json;
+mod table;
+
+use serde::Serialize;
+
+use crate::cli::{MeasureFlags, Output};
+use crate::error::BenchError;
+use crate::proc;
+use crate::run::{Measured, Run, Verdict};
+use crate::subject::Subject;
+
+/// The kernel counts processor time in hundredths of a second: ratios of less than this say nothing.
+const CPU_SECONDS_MIN: f64 = 0.05;
+/// Runs beside so many busy processors are marked.
+const FOREIGN_LOAD_MAX: f64 = 0.3;
+
+/// All results of one call of the tool.
+#[derive(Debug)]
+pub(crate) struct Report {
+    head: Head,
+    output: Output,
+    cases: Vec<CaseReport>,
+}
+
+/// Where and with what was measured.
+#[derive(Clone, Debug, Serialize)]
+struct Head {
+    command: &'static str,
+    machine: String,
+    versions: Vec<Version>,
+    sizes: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Version {
+    subject: String,
+    version: String,
+}
+
+/// The results of one case.
+#[derive(Debug)]
+pub(crate) struct CaseReport {
+    /// Name, as `--case` takes it.
+    pub name: String,
+    /// What was done, for people.
+    pub what: String,
+    /// Samples that were worked on, where a rate makes sense.
+    pub samples: Option<f64>,
+    /// One for each subject, in the order of the command line.
+    pub measured: Vec<Measured>,
+}
+
+impl Report {
+    pub(crate) fn new(command: &'static str, flags: &MeasureFlags, subjects: &[Subject]) -> Report {
+        let cores = std::thread::available_parallelism().map_or(0, usize::from);
+        let memory = indicatif::HumanBytes(proc::memory_bytes());
+        let version = |s: &Subject| Version { subject: s.name.clone(), version: s.version.clone() };
+        let quick = if flags.quick { ", quick" } else { "" };
+        let head = Head {
+            command,
+            machine: format!("{cores} cores of {}, {memory}", proc::processor()),
+            versions: subjects.iter().map(version).collect(),
+            sizes: format!("scale {}{quick}, seed {}", flags.scale, flags.seed),
+        };
+        Report { head, output: flags.output, cases: Vec::new() }
+    }
+
+    /// Takes down the results of a case; JSON is printed at once, and a line about it goes to standard error.
+    pub(crate) fn add(&mut self, case: CaseReport) -> Result<(), BenchError> {
+        eprintln!("{}", summary(&case));
+        if self.output == Output::Json {
+            let first = self.cases.is_empty().then_some(&self.head);
+            json::print(first, &case).map_err(BenchError::Output)?;
+        }
+        self.cases.push(case);
+        Ok(())
+    }
+
+    /// Prints what was not printed yet; whether nothing differed.
+    pub(crate) fn finish(self) -> Result<bool, BenchError> {
+        let printed = match self.output {
+            Output::Table => table::print(&self.head, &self.cases),
+            Output::Html => html::print(&self.head, &self.cases),
+            Output::Json => Ok(()),
+        };
+        printed.map_err(BenchError::Output)?;
+        let mut all = self.cases.iter().flat_map(|case| &case.measured);
+        Ok(!all.any(|measured| matches!(measured.answer, Verdict::Differs(_))))
+    }
+}
+
+/// One line about a case.
+fn summary(case: &CaseReport) -> String {
+    let one = |measured: &Measured| match (&measured.failure, measured.median(|run| Some(run.wall))) {
+        (Some(failure), _) => format!("{}: {failure}", measured.subject),
+        (None, Some(wall)) => format!("{} {}", measured.subject, seconds(wall)),
+        (None, None) => format!("{}: no run", measured.subject),
+    };
+    let parts: Vec<String> = case.measured.iter().map(one).collect();
+    format!("{}: {}", case.name, parts.join(", "))
+}
+
+/// A number that is measured: how it is read and printed.
+struct Column {
+    name: &'static str,
+    of: fn(&Run) -> Option<f64>,
+    print: fn(f64) -> String,
+    /// Whether the ratio to the first subject is shown: of numbers from this one on, smaller ones are too coarse.
+    ratio_from: Option<f64>,
+}
+
+/// The numbers beside the wall time.
+const COLUMNS: [Column; 10] = [
+    Column { name: "p99", of: |run| run.p99, print: seconds, ratio_from: None },
+    Column { name: "CPU", of: |run| Some(run.cpu), print: cpu_seconds, ratio_from: Some(CPU_SECONDS_MIN) },
+    Column { name: "peak", of: |run| Some(run.peak_bytes as f64), print: mib, ratio_from: Some(0.0) },
+    Column { name: "resident", of: |run| run.resident_bytes.map(|n| n as f64), print: mib, ratio_from: None },
+    Column { name: "first byte", of: |run| run.first_byte, print: seconds, ratio_from: None },
+    Column { name: "answer", of: |run| run.bytes.map(|n| n as f64), print: bytes, ratio_from: None },
+    Column {
+        name: "calls/s",
+        of: |run| run.calls_per_second,
+        print: |n| format!("{n:.0}"),
+        ratio_from: None,
+    },
+    Column {
+        name: "files open",
+        of: |run| Some(run.descriptors as f64),
+        print: |n| format!("{n:.0}"),
+        ratio_from: None,
+    },
+    Column {
+        name: "bucket requests",
+        of: |run| run.bucket_requests.map(|n| n as f64),
+        print: |n| format!("{n:.0}"),
+        ratio_from: None,
+    },
+    Column {
+        name: "files",
+        of: |run| run.files.map(|n| n as f64),
+        print: |n| format!("{n:.0}"),
+        ratio_from: None,
+    },
+];
+
+/// How many times the first subject's number this one is; nothing for the first subject itself, and for numbers below `from`.
+fn ratio(case: &CaseReport, measured: &Measured, of: impl Fn(&Run) -> Option<f64>, from: f64) -> Option<f64> {
+    let reference = case.measured.first()?;
+    if std::ptr::eq(reference, measured) {
+        return None;
+    }
+    let (mine, theirs) = (measured.median(&of)?, reference.median(&of)?);
+    (theirs > 0.0 && theirs.min(mine) >= from).then_some(mine / theirs)
+}
+
+fn seconds(s: f64) -> String {
+    if s >= 1.0 {
+        format!("{s:.2} s")
+    } else if s >= 0.01 {
+        format!("{:.0} ms", s * 1e3)
+    } else {
+        format!("{:.2} ms", s * 1e3)
+    }
+}
+
+fn cpu_seconds(s: f64) -> String {
+    format!("{s:.2} s")
+}
+
+fn mib(n: f64) -> String {
+    format!("{:.0} MiB", n / (1 << 20) as f64)
+}
+
+fn bytes(n: f64) -> String {
+    indicatif::DecimalBytes(n as u64).to_string()
+}
+
+/// What else is to be said of a subject in a case.
+fn notes(measured: &Measured) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Verdict::Differs(difference) = &measured.answer {
+        notes.push(format!("DIFFERS: {difference}"));
+    }
+    notes.extend(measured.failure.as_ref().map(ToString::to_string));
+    if measured.foreign_load() > FOREIGN_LOAD_MAX {
+        notes.push(format!("beside {:.1} busy cores", measured.foreign_load()));
+    }
+    notes
+}

@@ -1,0 +1,96 @@
+//! Results as JSON, one object a line: first what was measured where, then one for each case and subject. The names `bench`,
+//! `unit`, `value`, `against` and `ratio` are those of the benches.
+
+use std::io::{self, Write, stdout};
+
+use serde::Serialize;
+
+use super::{CaseReport, Head, ratio};
+use crate::run::{Measured, Run, Verdict};
+
+#[derive(Serialize)]
+struct Row<'a> {
+    bench: String,
+    unit: &'static str,
+    /// Median of the wall time.
+    value: Option<f64>,
+    against: Option<&'a str>,
+    /// How many times longer the first subject takes.
+    ratio: Option<f64>,
+    subject: &'a str,
+    what: &'a str,
+    min: Option<f64>,
+    max: Option<f64>,
+    runs: usize,
+    first_s: Option<f64>,
+    p99_s: Option<f64>,
+    first_byte_s: Option<f64>,
+    cpu_s: Option<f64>,
+    peak_bytes: Option<f64>,
+    resident_bytes: Option<f64>,
+    answer_bytes: Option<f64>,
+    calls_per_second: Option<f64>,
+    descriptors: Option<f64>,
+    bucket_requests: Option<f64>,
+    files: Option<f64>,
+    samples_per_second: Option<f64>,
+    foreign_load: f64,
+    /// Whether the answer is the first subject's; nothing where there is none to compare with.
+    same_answer: Option<bool>,
+    difference: Option<&'a str>,
+    failure: Option<String>,
+}
+
+/// Prints the lines of a case, and `head` before them.
+pub(super) fn print(head: Option<&Head>, case: &CaseReport) -> io::Result<()> {
+    let mut out = stdout().lock();
+    if let Some(head) = head {
+        writeln!(out, "{}", serde_json::to_string(head)?)?;
+    }
+    for measured in &case.measured {
+        writeln!(out, "{}", serde_json::to_string(&row(case, measured))?)?;
+    }
+    Ok(())
+}
+
+fn row<'a>(case: &'a CaseReport, measured: &'a Measured) -> Row<'a> {
+    let median = |of: fn(&Run) -> Option<f64>| measured.median(of);
+    let wall = median(|run| Some(run.wall));
+    let compared = ratio(case, measured, |run| Some(run.wall), 0.0);
+    let range = measured.wall_range();
+    Row {
+        bench: format!("{}/{}", case.name, measured.subject),
+        unit: "s",
+        value: wall,
+        against: compared.and(case.measured.first()).map(|first| first.subject.as_str()),
+        ratio: compared.map(|ratio| 1.0 / ratio),
+        subject: &measured.subject,
+        what: &case.what,
+        min: range.map(|(low, _)| low),
+        max: range.map(|(_, high)| high),
+        runs: measured.runs.len(),
+        first_s: measured.first.map(|run| run.wall),
+        p99_s: median(|run| run.p99),
+        first_byte_s: median(|run| run.first_byte),
+        cpu_s: median(|run| Some(run.cpu)),
+        peak_bytes: median(|run| Some(run.peak_bytes as f64)),
+        resident_bytes: median(|run| run.resident_bytes.map(|n| n as f64)),
+        answer_bytes: median(|run| run.bytes.map(|n| n as f64)),
+        calls_per_second: median(|run| run.calls_per_second),
+        descriptors: median(|run| Some(run.descriptors as f64)),
+        bucket_requests: median(|run| run.bucket_requests.map(|n| n as f64)),
+        files: median(|run| run.files.map(|n| n as f64)),
+        samples_per_second: case.samples.zip(wall).map(|(samples, wall)| samples / wall),
+        foreign_load: measured.foreign_load(),
+        same_answer: match measured.answer {
+            Verdict::Alone => None,
+            Verdict::Same => Some(true),
+            Verdict::Differs(_) => Some(false),
+        },
+        difference: match &measured.answer {
+            Verdict::Differs(difference) => Some(difference),
+            _ => None,
+        },
+        failure: measured.failure.as_ref().map(ToString::to_string),
+    }
+}

@@ -1,0 +1,127 @@
+//! Servers of a subject, started on free ports of the loopback interface and waited for.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::child::{Child, free_port};
+use crate::http_client::get_small;
+use crate::proc;
+use crate::run::Failure;
+use crate::subject::{Kind, Subject};
+
+/// A server process that is ready.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub child: Child,
+    /// The port of its HTTP API.
+    pub http: u16,
+    /// The port of its gRPC API; 0 where it has none.
+    pub grpc: u16,
+    /// Seconds from its start until it was ready.
+    pub ready_after: f64,
+}
+
+/// What the processes of a subject used so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    pub cpu: f64,
+    pub peak_bytes: u64,
+    pub resident_bytes: u64,
+    pub descriptors: u64,
+}
+
+impl Server {
+    /// `store` over the bucket of the configuration file `config`; `data` is its data directory.
+    pub(crate) fn store(
+        subject: &Subject,
+        config: &Path,
+        data: &Path,
+        limit: Duration,
+    ) -> Result<Server, Failure> {
+        start(subject, data, "store", limit, |grpc, http| {
+            subject.store(config, data, grpc, http).ok_or(Failure::Lacks("a store gateway"))
+        })
+    }
+
+    /// `query` over the store at port `store`; its log lies beside `data`.
+    pub(crate) fn query(
+        subject: &Subject,
+        store: u16,
+        data: &Path,
+        limit: Duration,
+    ) -> Result<Server, Failure> {
+        start(subject, data, "query", limit, |grpc, http| {
+            subject.query(store, grpc, http).ok_or(Failure::Lacks("a querier"))
+        })
+    }
+
+    /// A Prometheus server over the blocks in `data`, which are its own.
+    pub(crate) fn prometheus(subject: &Subject, data: &Path, limit: Duration) -> Result<Server, Failure> {
+        let config = data.with_extension("yml");
+        std::fs::write(&config, "global: {scrape_interval: 1h}\n")
+            .map_err(|error| Failure::Prepare(format!("{}: {error}", config.display())))?;
+        start(subject, data, "server", limit, |_, http| {
+            subject.prometheus(&config, data, http).ok_or(Failure::Lacks("a server of its own blocks"))
+        })
+    }
+
+    /// What it used since it was started.
+    pub(crate) fn usage(&self) -> Usage {
+        let pid = self.child.pid();
+        Usage {
+            cpu: proc::cpu_seconds(pid).unwrap_or_default(),
+            peak_bytes: proc::peak_bytes(pid).unwrap_or_default(),
+            resident_bytes: proc::resident_bytes(pid).unwrap_or_default(),
+            descriptors: proc::descriptors(pid),
+        }
+    }
+
+    /// Requests made to the bucket so far, where the server counts them as Thanos does.
+    pub(crate) fn bucket_requests(&self) -> Option<u64> {
+        let (_, text) = get_small(self.http, "/metrics").ok()?;
+        let lines = text.lines().filter(|line| line.starts_with("thanos_objstore_bucket_operations_total"));
+        let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        let counts: Vec<f64> = counts.collect();
+        (!counts.is_empty()).then(|| counts.iter().sum::<f64>() as u64)
+    }
+}
+
+/// Starts a process whose arguments need two free ports and waits until it says that it is ready.
+fn start(
+    subject: &Subject,
+    data: &Path,
+    part: &str,
+    limit: Duration,
+    args: impl FnOnce(u16, u16) -> Result<Vec<String>, Failure>,
+) -> Result<Server, Failure> {
+    let port = || free_port().map_err(|error| Failure::Prepare(format!("no free port: {error}")));
+    let (grpc, http) = (port()?, port()?);
+    let args = args(grpc, http)?;
+    let log = data.with_extension(format!("{part}.log"));
+    let child =
+        Child::start(&subject.program, &args, &log).map_err(|error| Failure::Start(error.to_string()))?;
+    let grpc = if subject.kind == Kind::Prometheus { 0 } else { grpc };
+    let mut server = Server { child, http, grpc, ready_after: 0.0 };
+    server.wait_until_ready(limit)?;
+    Ok(server)
+}
+
+impl Server {
+    fn wait_until_ready(&mut self, limit: Duration) -> Result<(), Failure> {
+        let began = self.child.started();
+        loop {
+            if get_small(self.http, "/-/ready").is_ok_and(|(status, _)| status == 200) {
+                self.ready_after = began.elapsed().as_secs_f64();
+                return Ok(());
+            }
+            if !self.child.is_running() {
+                return Err(Failure::Start(self.child.last_line()));
+            }
+            if Instant::now() > began + limit {
+                let limit = humantime::format_duration(limit);
+                return Err(Failure::Start(format!("not ready after {limit}: {}", self.child.last_line())));
+            }
+            std::thread::sleep(Duration::from_millis(3));
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! A StoreAPI client that counts what it gets: bytes go from the connection to [`Content`] and nowhere else.
+
+use std::time::Instant;
+
+use bytes::{Buf, Bytes};
+use http::uri::PathAndQuery;
+use prost::Message;
+use tithon_proto::thanos::{
+    LabelMatcher, LabelValuesRequest, PartialResponseStrategy, SeriesRequest, label_matcher,
+    store_client::StoreClient,
+};
+use tonic::Status;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::answer::Answer;
+use crate::run::{Call, Failure};
+use crate::wire::Content;
+
+/// Receive windows: large, so that the client never holds the server up.
+const WINDOW_BYTES: u32 = 8 << 20;
+/// The most that one frame may take; Thanos allows as much.
+const FRAME_BYTES_MAX: usize = 1 << 31;
+
+/// A question to a store.
+#[derive(Clone, Debug)]
+pub(crate) enum Question {
+    /// Series that match, in this range of milliseconds; without chunks if so wanted.
+    Series { matchers: Vec<LabelMatcher>, min_time: i64, max_time: i64, skip_chunks: bool },
+    /// Values of a label of series that match.
+    Values { label: String, matchers: Vec<LabelMatcher>, min_time: i64, max_time: i64 },
+}
+
+/// A matcher `name=value`.
+pub(crate) fn equal(name: &str, value: &str) -> LabelMatcher {
+    matcher(label_matcher::Type::Eq, name, value)
+}
+
+/// A matcher `name!=value`.
+pub(crate) fn not_equal(name: &str, value: &str) -> LabelMatcher {
+    matcher(label_matcher::Type::Neq, name, value)
+}
+
+/// A matcher `name=~pattern`.
+pub(crate) fn matches(name: &str, pattern: &str) -> LabelMatcher {
+    matcher(label_matcher::Type::Re, name, pattern)
+}
+
+fn matcher(kind: label_matcher::Type, name: &str, value: &str) -> LabelMatcher {
+    LabelMatcher { r#type: kind.into(), name: name.to_owned().into(), value: value.to_owned().into() }
+}
+
+/// A connection to one store.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreConnection(Channel);
+
+impl StoreConnection {
+    /// Connects to a port of the loopback interface.
+    pub(crate) async fn open(port: u16) -> Result<StoreConnection, Failure> {
+        let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}"))
+            .map_err(|error| Failure::Call(error.to_string()))?
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(2 * WINDOW_BYTES);
+        let channel = endpoint.connect().await.map_err(|error| Failure::Call(chain(&error)))?;
+        Ok(StoreConnection(channel))
+    }
+
+    /// Asks and takes the whole answer.
+    pub(crate) async fn ask(&self, question: &Question) -> Result<(Call, Answer), Failure> {
+        match question {
+            Question::Series { matchers, min_time, max_time, skip_chunks } => {
+                let request = SeriesRequest {
+                    min_time: *min_time,
+                    max_time: *max_time,
+                    matchers: matchers.clone(),
+                    skip_chunks: *skip_chunks,
+                    // What a querier asks for, so that both kinds of store may put many series into a frame.
+                    response_batch_size: 64,
+                    partial_response_strategy: PartialResponseStrategy::Abort.into(),
+                    ..SeriesRequest::default()
+                };
+                self.series(request).await
+            }
+            Question::Values { label, matchers, min_time, max_time } => {
+                let request = LabelValuesRequest {
+                    label: label.clone().into(),
+                    start: *min_time,
+                    end: *max_time,
+                    matchers: matchers.clone(),
+                    partial_response_strategy: PartialResponseStrategy::Abort.into(),
+                    ..LabelValuesRequest::default()
+                };
+                self.values(request).await
+            }
+        }
+    }
+
+    async fn series(&self, request: SeriesRequest) -> Result<(Call, Answer), Failure> {
+        let began = Instant::now();
+        let mut grpc = Grpc::new(self.0.clone()).max_decoding_message_size(FRAME_BYTES_MAX);
+        grpc.ready().await.map_err(|error| Failure::Call(chain(&error)))?;
+        let path = PathAndQuery::from_static("/thanos.Store/Series");
+        let request = tonic::Request::new(request);
+        let answer = grpc.server_streaming(request, path, RawFrames).await.map_err(refused)?;
+        let mut stream = answer.into_inner();
+        let (mut content, mut bytes, mut first) = (Content::default(), 0, None);
+        while let Some(frame) = stream.message().await.map_err(refused)? {
+            first.get_or_insert_with(|| began.elapsed().as_secs_f64());
+            bytes += frame.len() as u64;
+            content.count(&frame).map_err(|error| Failure::Call(error.to_string()))?;
+        }
+        if let Some(warning) = content.warnings.first() {
+            return Err(Failure::Call(format!("a warning: {warning}")));
+        }
+        let wall = began.elapsed().as_secs_f64();
+        Ok((Call { wall, first_byte: first.unwrap_or(wall), bytes }, Answer::Frames(content)))
+    }
+
+    async fn values(&self, request: LabelValuesRequest) -> Result<(Call, Answer), Failure> {
+        let began = Instant::now();
+        let mut client = StoreClient::new(self.0.clone()).max_decoding_message_size(FRAME_BYTES_MAX);
+        let answer = client.label_values(request).await.map_err(refused)?.into_inner();
+        let wall = began.elapsed().as_secs_f64();
+        if let Some(warning) = answer.warnings.first() {
+            return Err(Failure::Call(format!("a warning: {warning}")));
+        }
+        let call = Call { wall, first_byte: wall, bytes: answer.encoded_len() as u64 };
+        Ok((call, Answer::Values(answer.values.into_iter().map(|value| value.to_vec()).collect())))
+    }
+}
+
+fn refused(status: Status) -> Failure {
+    Failure::Call(format!("{}: {}", status.code(), status.message()))
+}
+
+/// An error with what is behind it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// A codec whose answers stay bytes.
+#[derive(Clone, Copy, Debug)]
+struct RawFrames;
+
+impl Codec for RawFrames {
+    type Encode = SeriesRequest;
+    type Decode = Bytes;
+    type Encoder = RawFrames;
+    type Decoder = RawFrames;
+
+    fn encoder(&mut self) -> RawFrames {
+        RawFrames
+    }
+
+    fn decoder(&mut self) -> RawFrames {
+        RawFrames
+    }
+}
+
+impl Encoder for RawFrames {
+    type Item = SeriesRequest;
+    type Error = Status;
+
+    fn encode(&mut self, request: SeriesRequest, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        request.encode(out).map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+impl Decoder for RawFrames {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, frame: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        let len = frame.remaining();
+        Ok(Some(frame.copy_to_bytes(len)))
+    }
+}

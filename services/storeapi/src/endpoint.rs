@@ -1,0 +1,355 @@
+//! A StoreAPI server at another address: what it says of itself, and calls to it.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use tithon_chunks::{ErrorKind, TimeRange};
+use tithon_engine::{LabelsRequest, SelectedSeries, SeriesBatch, SeriesRequest, SeriesShard};
+use tithon_proto::thanos::info::{InfoRequest, info_client::InfoClient};
+use tithon_proto::thanos::series_response::Result as Frame;
+use tithon_proto::thanos::store_client::StoreClient;
+use tithon_proto::thanos::{Series, SeriesResponse};
+use tithon_proto::{
+    ConvertError, label_names_request_to_wire, label_values_request_to_wire, series_from_wire,
+    series_request_to_wire,
+};
+use tithon_runtime::{ClientTls, to_status};
+use tonic::metadata::MetadataValue;
+use tonic::transport::{Channel, Endpoint as Dial};
+use tonic::{Request, Status, Streaming};
+
+use crate::{LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo};
+
+/// A StoreAPI server by its address. Connects by itself, again and again if need be. Clones share the connection.
+///
+/// As a [`StoreApi`] it passes on what the server sends, in the server's order: series are out of order where the server
+/// does not keep to the rules, and where labels are removed here because the server cannot do it.
+#[derive(Clone)]
+pub struct Endpoint(Arc<Inner>);
+
+struct Inner {
+    address: String,
+    channel: Channel,
+    options: EndpointOptions,
+    state: RwLock<State>,
+}
+
+/// How an endpoint is spoken to.
+#[derive(Clone)]
+pub struct EndpointOptions {
+    /// The longest time that connecting, or an answer to `Info`, may take.
+    pub info_timeout: Duration,
+    /// The longest silence within a call; zero is no limit.
+    pub response_timeout: Duration,
+    /// The longest message that is accepted, in bytes.
+    pub message_bytes_max: usize,
+    /// Speak TLS; `None` is clear text.
+    pub tls: Option<ClientTls>,
+}
+
+#[derive(Default)]
+struct State {
+    info: Option<StoreInfo>,
+    health: Health,
+}
+
+/// How an endpoint took the last calls of `Info`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// When it last answered, in milliseconds since 1970; 0 before it has.
+    pub last_check_ms: i64,
+    /// Why it has not answered since then.
+    pub last_error: Option<String>,
+}
+
+/// Why an endpoint cannot be asked or did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// The address cannot be used.
+    #[error("endpoint {address:?}: {reason}")]
+    Address {
+        /// As given.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It has never said what it holds.
+    #[error("Addr: {address}: {reason}")]
+    NeverSeen {
+        /// The endpoint's address.
+        address: String,
+        /// What the last attempt met.
+        reason: String,
+    },
+    /// A call failed.
+    #[error("{call} {store}: {status}")]
+    Call {
+        /// What was tried, in Thanos's words.
+        call: &'static str,
+        /// The endpoint, in Thanos's words.
+        store: String,
+        /// The status, as Go prints it.
+        status: String,
+    },
+    /// It was silent for too long.
+    #[error("failed to receive any data in {silence:?} from {store}: context canceled")]
+    Silent {
+        /// How long.
+        silence: Duration,
+        /// The endpoint, in Thanos's words.
+        store: String,
+    },
+    /// It sent something that cannot be read.
+    #[error("receive series from {store}: {error}")]
+    Message {
+        /// The endpoint, in Thanos's words.
+        store: String,
+        /// What is wrong with it.
+        error: ConvertError,
+    },
+}
+
+impl EndpointError {
+    /// What the caller should do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            EndpointError::Address { .. } => ErrorKind::Invalid,
+            EndpointError::Message { .. } => ErrorKind::Corrupt,
+            _ => ErrorKind::Unavailable,
+        }
+    }
+}
+
+impl From<EndpointError> for StoreApiError {
+    fn from(error: EndpointError) -> StoreApiError {
+        StoreApiError::new(error.kind(), error)
+    }
+}
+
+impl Endpoint {
+    /// An endpoint at `address` (`host:port`). Nothing is sent yet; must be called inside a tokio runtime.
+    pub fn new(address: &str, options: EndpointOptions) -> Result<Endpoint, EndpointError> {
+        let dial = Dial::from_shared(format!("http://{address}"))
+            .map_err(|e| EndpointError::Address { address: address.to_owned(), reason: e.to_string() })?
+            .connect_timeout(options.info_timeout)
+            .initial_stream_window_size(4 << 20)
+            .initial_connection_window_size(8 << 20)
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .keep_alive_timeout(Duration::from_secs(5))
+            .tcp_nodelay(true);
+        let channel = tithon_runtime::dial(dial, options.tls.clone());
+        let (address, state) = (address.to_owned(), RwLock::default());
+        Ok(Endpoint(Arc::new(Inner { address, channel, options, state })))
+    }
+
+    /// The address as given.
+    pub fn address(&self) -> &str {
+        &self.0.address
+    }
+
+    /// How it took the last calls of `Info`.
+    pub fn health(&self) -> Health {
+        self.state(|state| state.health.clone())
+    }
+
+    /// Asks it what it holds, for [`StoreApi::info`]. A failure is kept for [`Endpoint::health`].
+    pub async fn refresh(&self) {
+        let mut client = InfoClient::new(self.0.channel.clone());
+        let (call, timeout) = (client.info(InfoRequest::default()), self.0.options.info_timeout);
+        let answer = match tokio::time::timeout(timeout, call).await {
+            Ok(Ok(answer)) => Ok(StoreInfo::from_wire(answer.into_inner())),
+            Ok(Err(status)) => Err(go_status(&status)),
+            Err(_) => Err(format!("no answer to Info in {timeout:?}")),
+        };
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Ok(info) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let last_check_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+                *state = State { info: Some(info), health: Health { last_check_ms, last_error: None } };
+            }
+            Err(reason) => {
+                if state.health.last_error.as_ref() != Some(&reason) {
+                    tracing::warn!(endpoint = %self.0.address, error = %reason, "endpoint does not answer");
+                }
+                state.health.last_error = Some(reason);
+            }
+        }
+    }
+
+    fn state<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.0.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Begins a call of `Series`.
+    async fn receive(self, request: SeriesRequest) -> Result<Receiving, EndpointError> {
+        self.check_seen()?;
+        let message = with_tenant(&request.tenant, series_request_to_wire(&request));
+        let mut client = self.client();
+        let call = self.in_time(client.series(message)).await.map_err(|silence| self.silent(silence))?;
+        let frames = call.map_err(|status| self.failed("fetch series for", &status))?.into_inner();
+        let supports = self.state(|state| {
+            state.info.as_ref().map(|info| (info.supports_without_labels, info.supports_sharding))
+        });
+        let (removes_labels, shards) = supports.unwrap_or_default();
+        Ok(Receiving {
+            without_labels: if removes_labels { Vec::new() } else { request.without_labels },
+            shard: request.shard.filter(|_| !shards || !removes_labels),
+            endpoint: self,
+            frames,
+        })
+    }
+
+    async fn find_labels(self, request: LabelsRequest) -> Result<LabelsAnswer, EndpointError> {
+        self.check_seen()?;
+        let mut client = self.client();
+        let late = |_| to_status(ErrorKind::TimedOut, "context deadline exceeded");
+        let (found, warnings) = match &request.values_of {
+            None => {
+                let message = with_tenant(&request.tenant, label_names_request_to_wire(&request));
+                let answer = self.in_time(client.label_names(message)).await.map_err(late).flatten();
+                let failed = |status: Status| self.failed("fetch label names from store", &status);
+                let answer = answer.map_err(failed)?.into_inner();
+                (answer.names, answer.warnings)
+            }
+            Some(label) => {
+                let message = with_tenant(&request.tenant, label_values_request_to_wire(label, &request));
+                let answer = self.in_time(client.label_values(message)).await.map_err(late).flatten();
+                let failed = |status: Status| self.failed("fetch label values from store", &status);
+                let answer = answer.map_err(failed)?.into_inner();
+                (answer.values, answer.warnings)
+            }
+        };
+        Ok(LabelsAnswer { found: found.into_iter().map(Vec::from).collect(), warnings, queried_blocks: None })
+    }
+
+    fn client(&self) -> StoreClient<Channel> {
+        let bytes = self.0.options.message_bytes_max;
+        StoreClient::new(self.0.channel.clone()).max_decoding_message_size(bytes)
+    }
+
+    /// Waits no longer than an endpoint may be silent; else says how long that is.
+    async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, Duration> {
+        let longest = self.0.options.response_timeout;
+        if longest.is_zero() {
+            return Ok(answer.await);
+        }
+        tokio::time::timeout(longest, answer).await.map_err(|_| longest)
+    }
+
+    /// Fails for an endpoint that has never answered, without asking it again: the next refresh will.
+    fn check_seen(&self) -> Result<(), EndpointError> {
+        let reason = self.state(|state| state.health.last_error.clone().filter(|_| state.info.is_none()));
+        match reason {
+            Some(reason) => Err(EndpointError::NeverSeen { address: self.0.address.clone(), reason }),
+            None => Ok(()),
+        }
+    }
+
+    fn silent(&self, silence: Duration) -> EndpointError {
+        EndpointError::Silent { silence, store: self.name() }
+    }
+
+    fn failed(&self, call: &'static str, status: &Status) -> EndpointError {
+        EndpointError::Call { call, store: self.name(), status: go_status(status) }
+    }
+}
+
+impl StoreApi for Endpoint {
+    /// `Addr: host:port MinTime: 1 MaxTime: 2`.
+    fn name(&self) -> String {
+        let range = self.info().map_or(TimeRange::ALL, |info| info.range);
+        format!("Addr: {} MinTime: {} MaxTime: {}", self.0.address, range.min, range.max)
+    }
+
+    /// What it last said it holds; `None` before it has said anything.
+    fn info(&self) -> Option<StoreInfo> {
+        self.state(|state| state.info.clone())
+    }
+
+    fn series(&self, request: SeriesRequest) -> SeriesStream {
+        let parts = stream::once(self.clone().receive(request)).map_ok(Receiving::parts).try_flatten();
+        parts.map_err(StoreApiError::from).boxed()
+    }
+
+    fn labels(&self, request: LabelsRequest) -> LabelsFuture {
+        let answer = self.clone().find_labels(request);
+        Box::pin(async { Ok(answer.await?) })
+    }
+}
+
+/// A call of `Series` under way, and what has to be done here because the server cannot.
+struct Receiving {
+    endpoint: Endpoint,
+    frames: Streaming<SeriesResponse>,
+    without_labels: Vec<String>,
+    shard: Option<SeriesShard>,
+}
+
+impl Receiving {
+    fn parts(self) -> impl stream::Stream<Item = Result<SeriesPart, EndpointError>> {
+        stream::try_unfold(self, |mut receiving| async {
+            let part = receiving.next().await?;
+            Ok(part.map(|part| (part, receiving)))
+        })
+    }
+
+    async fn next(&mut self) -> Result<Option<SeriesPart>, EndpointError> {
+        let endpoint = &self.endpoint;
+        loop {
+            let frame = endpoint.in_time(self.frames.message()).await.map_err(|s| endpoint.silent(s))?;
+            let frame = frame.map_err(|status| endpoint.failed("receive series from", &status))?;
+            let Some(frame) = frame else { return Ok(None) };
+            match frame.result {
+                Some(Frame::Series(one)) => return self.batch(&[one]).map(Some),
+                Some(Frame::Batch(batch)) => return self.batch(&batch.series).map(Some),
+                Some(Frame::Warning(warning)) => return Ok(Some(SeriesPart::Warning(warning))),
+                Some(Frame::Hints(_)) | None => {}
+            }
+        }
+    }
+
+    fn batch(&self, wire: &[Series]) -> Result<SeriesPart, EndpointError> {
+        let series = wire.iter().map(series_from_wire).collect::<Result<Vec<_>, _>>();
+        let store = || self.endpoint.name();
+        let mut series = series.map_err(|error| EndpointError::Message { store: store(), error })?;
+        remove_labels(&mut series, &self.without_labels);
+        if let Some(shard) = &self.shard {
+            let mut buffer = Vec::new();
+            series.retain(|one| shard.holds(&one.labels, &mut buffer));
+        }
+        Ok(SeriesPart::Series(SeriesBatch { series }))
+    }
+}
+
+fn remove_labels(series: &mut [SelectedSeries], names: &[String]) {
+    if names.is_empty() {
+        return;
+    }
+    for one in series {
+        if names.iter().any(|name| one.labels.get(name).is_some()) {
+            let keeps = |label: &[u8]| !names.iter().any(|name| name.as_bytes() == label);
+            one.labels = one.labels.to_builder().retain(keeps).finish();
+        }
+    }
+}
+
+fn with_tenant<T>(tenant: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    if let Ok(tenant) = MetadataValue::try_from(tenant) {
+        request.metadata_mut().insert("thanos-tenant", tenant);
+    }
+    request
+}
+
+/// A status as Go's gRPC prints it.
+fn go_status(status: &Status) -> String {
+    format!("rpc error: code = {:?} desc = {}", status.code(), status.message())
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Endpoint").field("address", &self.0.address).finish_non_exhaustive()
+    }
+}

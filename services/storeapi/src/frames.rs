@@ -1,0 +1,243 @@
+//! From the parts of an answer to its frames on the wire.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::{self, StreamExt};
+use tithon_chunks::Aggregate;
+use tithon_engine::SeriesBatch;
+use tithon_proto::{ConvertError, SeriesFrame, append_series};
+use tonic::Status;
+
+use crate::server::{Frames, convert_status, status};
+use crate::{Lease, Mapped, SeriesPart, SeriesStream, StoreApiError};
+
+/// The frames of an answer. Bytes leave only after the files that they were copied from were found whole. A file that was cut
+/// costs a warning where a partial answer is accepted, else the answer.
+pub(crate) fn frames(parts: SeriesStream, partial: bool, framer: Framer) -> Frames {
+    let (lease, ready, cut, broken) = (Lease::default(), VecDeque::new(), Vec::new(), Vec::new());
+    let answer = Answer { parts, partial, lease, framer, ready, cut, broken, ended: false };
+    stream::unfold(answer, |mut answer| async { answer.next().await.map(|frame| (frame, answer)) }).boxed()
+}
+
+/// An answer on its way to the wire.
+struct Answer {
+    parts: SeriesStream,
+    partial: bool,
+    /// What chunks may be slices of.
+    lease: Lease,
+    framer: Framer,
+    ready: VecDeque<SeriesFrame>,
+    /// What was cut and was not told yet.
+    cut: Vec<(Arc<dyn Mapped>, StoreApiError)>,
+    /// What was cut and was told: its chunks do not count any more.
+    broken: Vec<Arc<dyn Mapped>>,
+    ended: bool,
+}
+
+impl Answer {
+    async fn next(&mut self) -> Option<Result<SeriesFrame, Status>> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                return Some(Ok(frame));
+            }
+            if self.ended {
+                return None;
+            }
+            let taken = match self.parts.next().await {
+                Some(part) => part.map_err(|e| status(&e)).and_then(|part| self.take(part)),
+                None => {
+                    self.ended = true;
+                    self.ready.extend(self.framer.finish());
+                    Ok(())
+                }
+            };
+            if let Err(status) = taken {
+                (self.ended, self.ready) = (true, VecDeque::new());
+                return Some(Err(status));
+            }
+        }
+    }
+
+    fn take(&mut self, part: SeriesPart) -> Result<(), Status> {
+        match part {
+            SeriesPart::Lease(lease) => self.lease.absorb(lease),
+            SeriesPart::Warning(warning) => self.warn(warning),
+            SeriesPart::Series(batch) => self.take_series(batch)?,
+        }
+        Ok(())
+    }
+
+    /// Makes frames of series, and makes them again without the chunks of files that were cut meanwhile.
+    fn take_series(&mut self, mut batch: SeriesBatch) -> Result<(), Status> {
+        loop {
+            self.discard_broken(&mut batch)?;
+            let mark = self.framer.mark();
+            let frames = self.framer.push(&batch).map_err(|e| convert_status(&e))?;
+            // The bytes have been copied: they count when the files are still whole.
+            self.cut = self.lease.take_broken();
+            let chunks = || batch.series.iter().flat_map(|series| &series.chunks);
+            if !self.cut.iter().any(|(mapped, _)| chunks().any(|chunk| mapped.holds(&chunk.data))) {
+                self.ready.extend(frames);
+                return Ok(());
+            }
+            self.framer.return_to(mark);
+        }
+    }
+
+    /// Removes chunks of files that were cut, and series of which nothing is left. Each such file costs a warning, or the
+    /// answer where no partial answer is accepted.
+    fn discard_broken(&mut self, batch: &mut SeriesBatch) -> Result<(), Status> {
+        self.cut.extend(self.lease.take_broken());
+        for (mapped, error) in std::mem::take(&mut self.cut) {
+            if !self.partial {
+                return Err(status(&error));
+            }
+            tracing::warn!(kind = ?error.kind(), error = %error, "block left out of an answer");
+            self.warn(error.to_string());
+            self.broken.push(mapped);
+        }
+        if !self.broken.is_empty() {
+            let is_broken = |chunk: &[u8]| self.broken.iter().any(|mapped| mapped.holds(chunk));
+            batch.series.retain_mut(|series| {
+                let had_chunks = !series.chunks.is_empty();
+                series.chunks.retain(|chunk| !is_broken(&chunk.data));
+                !had_chunks || !series.chunks.is_empty()
+            });
+        }
+        Ok(())
+    }
+
+    /// Sends a warning behind the series before it.
+    fn warn(&mut self, warning: String) {
+        self.ready.extend(self.framer.finish());
+        self.ready.push_back(SeriesFrame::warning(warning));
+    }
+}
+
+/// A frame that has so many bytes is sent although it could hold more series.
+const FRAME_BYTES: usize = 16 << 20;
+
+/// Collects series into frames of the size that a request asks for.
+#[derive(Debug)]
+pub(crate) struct Framer {
+    aggregates: Vec<Aggregate>,
+    /// Series in a `batch` frame; below 2 each series is a frame of its own.
+    batch: usize,
+    /// Encoded series that wait for their frame to be full.
+    pending: Vec<u8>,
+    n_pending: usize,
+    /// Bytes of the last frame of several series: the next will be about as big.
+    last_len: usize,
+    /// The first frame of several series since the last mark.
+    first: Option<Bytes>,
+}
+
+/// Where a [`Framer`] stood.
+pub(crate) struct Mark {
+    pending: usize,
+    n_pending: usize,
+}
+
+impl Framer {
+    pub(crate) fn new(aggregates: Vec<Aggregate>, batch: usize) -> Framer {
+        Framer { aggregates, batch, pending: Vec::new(), n_pending: 0, last_len: 0, first: None }
+    }
+
+    /// The frames that more series complete.
+    pub(crate) fn push(&mut self, batch: &SeriesBatch) -> Result<Vec<SeriesFrame>, ConvertError> {
+        if self.batch < 2 { self.one_by_one(batch) } else { self.in_batches(batch) }
+    }
+
+    /// The last frame, if series are left.
+    pub(crate) fn finish(&mut self) -> Option<SeriesFrame> {
+        if self.n_pending == 0 {
+            return None;
+        }
+        self.n_pending = 0;
+        self.last_len = self.pending.len();
+        let frame = Bytes::from(std::mem::take(&mut self.pending));
+        self.first.get_or_insert_with(|| frame.clone());
+        Some(SeriesFrame::batch(frame))
+    }
+
+    /// Remembers what waits.
+    pub(crate) fn mark(&mut self) -> Mark {
+        self.first = None;
+        Mark { pending: self.pending.len(), n_pending: self.n_pending }
+    }
+
+    /// Forgets what was pushed since the mark was made, the last one.
+    pub(crate) fn return_to(&mut self, mark: Mark) {
+        if let Some(first) = self.first.take() {
+            self.pending = first.to_vec();
+        }
+        self.pending.truncate(mark.pending);
+        self.n_pending = mark.n_pending;
+    }
+
+    /// All frames share one buffer.
+    fn one_by_one(&self, batch: &SeriesBatch) -> Result<Vec<SeriesFrame>, ConvertError> {
+        let mut buffer = Vec::with_capacity(batch.series.len() * 512);
+        let mut places: Vec<Range<usize>> = Vec::with_capacity(batch.series.len());
+        for series in &batch.series {
+            let start = buffer.len();
+            append_series(&mut buffer, &series.labels, &series.chunks, &self.aggregates)?;
+            places.push(start..buffer.len());
+        }
+        let buffer = Bytes::from(buffer);
+        Ok(places.into_iter().map(|place| SeriesFrame::series(buffer.slice(place))).collect())
+    }
+
+    fn in_batches(&mut self, batch: &SeriesBatch) -> Result<Vec<SeriesFrame>, ConvertError> {
+        let mut frames = Vec::with_capacity(batch.series.len() / self.batch + 1);
+        for series in &batch.series {
+            if self.n_pending == 0 {
+                self.pending.reserve(self.last_len + self.last_len / 8);
+            }
+            append_series(&mut self.pending, &series.labels, &series.chunks, &self.aggregates)?;
+            self.n_pending += 1;
+            if self.n_pending == self.batch || self.pending.len() >= FRAME_BYTES {
+                frames.extend(self.finish());
+            }
+        }
+        Ok(frames)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tithon_engine::SelectedSeries;
+    use tithon_index::Labels;
+
+    use super::*;
+
+    fn batch(names: std::ops::Range<usize>) -> SeriesBatch {
+        let series = names.map(|i| SelectedSeries {
+            labels: Labels::from_pairs([("__name__", i.to_string())]),
+            chunks: Vec::new(),
+        });
+        SeriesBatch { series: series.collect() }
+    }
+
+    #[test]
+    fn what_is_forgotten_leaves_no_trace() {
+        for (size, forgotten) in [(0, 5), (3, 1), (3, 2), (3, 20), (100, 20)] {
+            let frames = |forget: bool| {
+                let mut framer = Framer::new(Vec::new(), size);
+                let mut frames = framer.push(&batch(0..7)).unwrap();
+                if forget {
+                    let mark = framer.mark();
+                    drop(framer.push(&batch(100..100 + forgotten)).unwrap());
+                    framer.return_to(mark);
+                }
+                frames.extend(framer.push(&batch(7..16)).unwrap());
+                frames.extend(framer.finish());
+                format!("{frames:?}")
+            };
+            assert_eq!(frames(true), frames(false), "{size} {forgotten}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What a store tells others that it holds, in our own types and on the wire.
+
+use tithon_chunks::TimeRange;
+use tithon_index::Labels;
+use tithon_proto::thanos::info::{self, InfoResponse, TsdbInfo};
+use tithon_proto::{label_set, labels_from_wire};
+
+/// What a store holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreInfo {
+    /// What it is: `store`, `sidecar`, `query`, `rule`, `receive`.
+    pub component: String,
+    /// External labels of its data, each set once. None means that it may hold anything, so that nobody passes it by
+    /// because of labels.
+    pub label_sets: Vec<Labels>,
+    /// The time that its data cover; empty without data.
+    pub range: TimeRange,
+    /// For each label set the stretches of time without gaps.
+    pub stretches: Vec<Stretch>,
+    /// Whether it leaves out series that are not in the shard that is asked for.
+    pub supports_sharding: bool,
+    /// Whether it removes `without_labels` from series before it sorts them.
+    pub supports_without_labels: bool,
+}
+
+/// A stretch of time that data of one label set cover.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// External labels.
+    pub labels: Labels,
+    /// The first millisecond.
+    pub min_time: i64,
+    /// The first millisecond behind the end.
+    pub max_time: i64,
+}
+
+impl StoreInfo {
+    /// A store that may hold any labels in `range` and supports all that can be asked.
+    pub fn new(component: &str, range: TimeRange) -> StoreInfo {
+        StoreInfo {
+            component: component.to_owned(),
+            label_sets: Vec::new(),
+            range,
+            stretches: Vec::new(),
+            supports_sharding: true,
+            supports_without_labels: true,
+        }
+    }
+
+    pub(crate) fn to_wire(&self) -> InfoResponse {
+        let stretch = |stretch: &Stretch| TsdbInfo {
+            labels: Some(label_set(&stretch.labels)),
+            min_time: stretch.min_time,
+            max_time: stretch.max_time,
+        };
+        let store = info::StoreInfo {
+            min_time: self.range.min.0,
+            max_time: self.range.max.0,
+            supports_sharding: self.supports_sharding,
+            supports_without_replica_labels: self.supports_without_labels,
+            tsdb_infos: self.stretches.iter().map(stretch).collect(),
+            supports_projections: false,
+        };
+        InfoResponse {
+            label_sets: self.label_sets.iter().map(label_set).collect(),
+            component_type: self.component.clone(),
+            store: Some(store),
+            ..InfoResponse::default()
+        }
+    }
+
+    /// What a server says of itself; one that says nothing about a store has no time and supports nothing.
+    pub(crate) fn from_wire(wire: InfoResponse) -> StoreInfo {
+        let store = wire.store.unwrap_or_default();
+        let stretch = |info: TsdbInfo| Stretch {
+            labels: labels_from_wire(&info.labels.unwrap_or_default().labels),
+            min_time: info.min_time,
+            max_time: info.max_time,
+        };
+        StoreInfo {
+            component: wire.component_type,
+            label_sets: wire.label_sets.iter().map(|set| labels_from_wire(&set.labels)).collect(),
+            range: TimeRange::new(store.min_time, store.max_time),
+            stretches: store.tsdb_infos.into_iter().map(stretch).collect(),
+            supports_sharding: store.supports_sharding,
+            supports_without_labels: store.supports_without_replica_labels,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The gRPC services `thanos.Store` and `thanos.info.Info` over any [`StoreApi`].
+
+use std::sync::Arc;
+
+use futures::stream::BoxStream;
+use tithon_chunks::ErrorKind;
+use tithon_engine::{BlockId, DEFAULT_TENANT};
+use tithon_proto::hintspb::{Block, LabelNamesResponseHints, LabelValuesResponseHints};
+use tithon_proto::thanos::info::info_server::{Info, InfoServer};
+use tithon_proto::thanos::info::{InfoRequest, InfoResponse};
+use tithon_proto::thanos::label_matcher::Type;
+use tithon_proto::thanos::{
+    LabelMatcher, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse,
+    SeriesRequest,
+};
+use tithon_proto::{
+    ConvertError, SeriesFrame, hint_to_any, label_names_request_from_wire, label_values_request_from_wire,
+    series_request_from_wire,
+};
+use tithon_runtime::{Cpu, GrpcServices, Priority, Probes, to_status};
+use tonic::{Request, Response, Status};
+
+use crate::frames::{Framer, frames};
+use crate::rpc::StoreRpc;
+use crate::{StoreApi, StoreApiError};
+
+pub(crate) type Frames = BoxStream<'static, Result<SeriesFrame, Status>>;
+
+/// Serves a store. Clones share it.
+#[derive(Clone)]
+pub struct StoreApiServer {
+    store: Arc<dyn StoreApi>,
+    cpu: Cpu,
+    probes: Probes,
+}
+
+impl StoreApiServer {
+    /// A server of `store`. Requests with many patterns are read on `cpu`; `Info` fails as long as `probes` say that the
+    /// process is not ready.
+    pub fn new(store: Arc<dyn StoreApi>, cpu: Cpu, probes: Probes) -> StoreApiServer {
+        StoreApiServer { store, cpu, probes }
+    }
+
+    /// Both services; messages may be as big as Thanos allows.
+    pub fn services(self) -> GrpcServices {
+        GrpcServices::default().with(StoreRpc(self.clone())).with(InfoServer::new(self))
+    }
+
+    pub(crate) async fn series(&self, request: Request<SeriesRequest>) -> Result<Response<Frames>, Status> {
+        let tenant = tenant(&request);
+        let mut wire = request.into_inner();
+        let batch = usize::try_from(wire.response_batch_size).map_err(|_| {
+            let (field, value) = ("response_batch_size", wire.response_batch_size);
+            convert_status(&ConvertError::Negative { field, value })
+        })?;
+        wire.hints = wire.hints.filter(|_| self.store.reads_hints());
+        let is_quick = wire.hints.is_none() && are_quick(&wire.matchers);
+        let request = self.read(is_quick, move || series_request_from_wire(wire, tenant)).await?;
+        let framer = Framer::new(request.aggregates.clone(), batch);
+        let partial = request.partial_response;
+        Ok(Response::new(frames(self.store.series(request), partial, framer)))
+    }
+
+    pub(crate) async fn label_names(
+        &self,
+        request: Request<LabelNamesRequest>,
+    ) -> Result<Response<LabelNamesResponse>, Status> {
+        let tenant = tenant(&request);
+        let mut wire = request.into_inner();
+        wire.hints = wire.hints.filter(|_| self.store.reads_hints());
+        let is_quick = wire.hints.is_none() && are_quick(&wire.matchers);
+        let request = self.read(is_quick, move || label_names_request_from_wire(wire, tenant)).await?;
+        let answer = self.store.labels(request).await.map_err(|e| status(&e))?;
+        let hints = |ids| hint_to_any(&LabelNamesResponseHints { queried_blocks: blocks(ids) });
+        Ok(Response::new(LabelNamesResponse {
+            names: answer.found.into_iter().map(Into::into).collect(),
+            warnings: answer.warnings,
+            hints: answer.queried_blocks.map(hints),
+        }))
+    }
+
+    pub(crate) async fn label_values(
+        &self,
+        request: Request<LabelValuesRequest>,
+    ) -> Result<Response<LabelValuesResponse>, Status> {
+        let tenant = tenant(&request);
+        let mut wire = request.into_inner();
+        wire.hints = wire.hints.filter(|_| self.store.reads_hints());
+        let is_quick = wire.hints.is_none() && are_quick(&wire.matchers);
+        let request = self.read(is_quick, move || label_values_request_from_wire(wire, tenant)).await?;
+        let answer = self.store.labels(request).await.map_err(|e| status(&e))?;
+        let hints = |ids| hint_to_any(&LabelValuesResponseHints { queried_blocks: blocks(ids) });
+        Ok(Response::new(LabelValuesResponse {
+            values: answer.found.into_iter().map(Into::into).collect(),
+            warnings: answer.warnings,
+            hints: answer.queried_blocks.map(hints),
+        }))
+    }
+
+    /// Reads a message here where that is quick, else on the CPU pool: many patterns take long to compile.
+    async fn read<T: Send + 'static>(
+        &self,
+        is_quick: bool,
+        read: impl FnOnce() -> Result<T, ConvertError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let read = if is_quick {
+            read()
+        } else {
+            let done = self.cpu.run(Priority::Query, read).await;
+            done.map_err(|error| to_status(error.kind(), error.to_string()))?
+        };
+        read.map_err(|error| convert_status(&error))
+    }
+}
+
+/// Whether matchers are few and have no patterns to compile.
+fn are_quick(matchers: &[LabelMatcher]) -> bool {
+    const MATCHERS_MAX: usize = 16;
+    let is_plain = |m: &LabelMatcher| !matches!(Type::try_from(m.r#type), Ok(Type::Re | Type::Nre));
+    matchers.len() <= MATCHERS_MAX && matchers.iter().all(is_plain)
+}
+
+/// The tenant that the metadata of a call name.
+fn tenant<T>(request: &Request<T>) -> String {
+    let tenant = request.metadata().get("thanos-tenant").and_then(|value| value.to_str().ok());
+    tenant.unwrap_or(DEFAULT_TENANT).to_owned()
+}
+
+fn blocks(ids: Vec<BlockId>) -> Vec<Block> {
+    ids.iter().map(|id| Block { id: id.to_string() }).collect()
+}
+
+pub(crate) fn status(error: &StoreApiError) -> Status {
+    to_status(error.kind(), error.to_string())
+}
+
+pub(crate) fn convert_status(error: &ConvertError) -> Status {
+    to_status(error.kind(), error.to_string())
+}
+
+#[tonic::async_trait]
+impl Info for StoreApiServer {
+    async fn info(&self, _: Request<InfoRequest>) -> Result<Response<InfoResponse>, Status> {
+        match self.store.info().filter(|_| self.probes.is_ready()) {
+            Some(info) => Ok(Response::new(info.to_wire())),
+            None => Err(to_status(ErrorKind::Unknown, "Not ready")),
+        }
+    }
+}

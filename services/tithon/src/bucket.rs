@@ -1,0 +1,40 @@
+//! The bucket that flags describe.
+
+use tithon_bucket::{Bucket, BucketConfig, BucketError, ConfigError};
+
+use crate::flags::{BucketFlags, PathOrContentError};
+
+/// Why the bucket of the flags cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BucketFlagsError {
+    /// The configuration was given in a way that cannot be read.
+    #[error(transparent)]
+    Flag(#[from] PathOrContentError),
+    /// The configuration is wrong.
+    #[error("{origin}: {source}")]
+    Config {
+        /// The flag it was given by, with the file's path.
+        origin: String,
+        /// What is wrong.
+        source: ConfigError,
+    },
+    /// No configuration was given.
+    #[error("no bucket is given: use --objstore.config-file=FILE or --objstore.config=YAML")]
+    NoBucket,
+    /// The bucket cannot be opened.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+}
+
+/// Opens the bucket that the flags describe.
+pub fn open_bucket(flags: &BucketFlags) -> Result<Bucket, BucketFlagsError> {
+    find_bucket(flags)?.ok_or(BucketFlagsError::NoBucket)
+}
+
+/// Opens the bucket that the flags describe; `None` when they describe none.
+pub fn find_bucket(flags: &BucketFlags) -> Result<Option<Bucket>, BucketFlagsError> {
+    let Some(yaml) = flags.content()? else { return Ok(None) };
+    let wrong = |source| BucketFlagsError::Config { origin: flags.origin(), source };
+    let config = BucketConfig::parse(&yaml).map_err(wrong)?;
+    Ok(Some(Bucket::open(&config)?))
+}
