@@ -69,7 +69,7 @@ impl TimeParams {
     }
 
     /// Whether it is an instant query.
-    pub const fn is_instant(&self) -> bool {
+    pub(crate) const fn is_instant(&self) -> bool {
         self.step_ms == 0
     }
 }
@@ -85,7 +85,7 @@ pub struct EvalContext<'a> {
 
 impl EvalContext<'_> {
     /// Whether the caller no longer waits for the answer.
-    pub fn is_cancelled(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }
 }
