@@ -38,8 +38,8 @@ pub(crate) struct Run {
     pub bucket_requests: Option<u64>,
     /// Files in the subject's data directory behind the run, where it matters.
     pub files: Option<u64>,
-    /// Processors that were busy with something else meanwhile.
-    pub foreign_load: f64,
+    /// Processors that were busy with something else meanwhile, of a short run during all runs of the case.
+    pub foreign_load: Option<f64>,
 }
 
 /// Why a subject has no numbers for a case.
@@ -112,7 +112,7 @@ impl Measured {
 
     /// The highest foreign load of the runs.
     pub(crate) fn foreign_load(&self) -> f64 {
-        self.runs.iter().map(|run| run.foreign_load).fold(0.0, f64::max)
+        self.runs.iter().filter_map(|run| run.foreign_load).fold(0.0, f64::max)
     }
 }
 
