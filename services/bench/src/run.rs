@@ -116,10 +116,12 @@ impl Measured {
     }
 }
 
-/// The middle value; the upper one of two.
+/// The middle value, or the mean of the two in the middle.
 pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
+    let upper = *values.get(values.len() / 2)?;
+    let lower = *values.get((values.len() - 1) / 2)?;
+    Some(lower + (upper - lower) / 2.0)
 }
 
 /// The value that one in a hundred exceeds; needs a hundred values.

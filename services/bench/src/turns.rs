@@ -145,7 +145,7 @@ mod tests {
         });
         assert_eq!(order, [(0, 0), (0, 1), (1, 1), (1, 0), (2, 0), (2, 1)]);
         assert_eq!(all[0].first.map(|run| run.wall), Some(0.0));
-        assert_eq!(all[1].median(|run| Some(run.wall)), Some(2.0));
+        assert_eq!(all[1].median(|run| Some(run.wall)), Some(1.5));
         assert_eq!(all[0].wall_range(), Some((1.0, 2.0)));
         assert_eq!((&all[0].answer, &all[1].answer), (&Verdict::Alone, &Verdict::Same));
     }
