@@ -17,7 +17,7 @@ pub struct NodeId(pub u32);
 
 /// A parsed expression: the arena of its nodes and which of them is the root.
 ///
-/// Every child has a smaller id than its parent as long as nodes are only added by `Expr::push`.
+/// In a tree that the parser has built, every child has a smaller id than its parent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expr {
     nodes: Vec<Node>,
@@ -445,7 +445,8 @@ impl Expr {
         }
     }
 
-    /// The children, as `Expr::for_each_child` meets them.
+    /// The children, in the order of evaluation of upstream's `Children`: the expression of an aggregation before its
+    /// parameter.
     pub fn children(&self, id: NodeId) -> Vec<NodeId> {
         let mut children = Vec::new();
         self.for_each_child(id, |child| children.push(child));

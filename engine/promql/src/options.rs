@@ -16,8 +16,8 @@ pub struct Options {
     pub default_subquery_step_ms: i64,
     /// The most samples held in memory at once; a query that exceeds it fails.
     pub max_samples: u64,
-    /// The most bytes held in memory; a query that exceeds it fails. Where a [`crate::Budget`] is handed in, that counts
-    /// instead.
+    /// The most bytes held in memory; a query that exceeds it fails. If the caller gives a [`crate::Budget`], that
+    /// limits the query instead.
     pub max_bytes: u64,
     /// What the parser accepts.
     pub parse: ParseOptions,
