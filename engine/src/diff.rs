@@ -6,7 +6,7 @@ use tithon_chunks::{
     decode_exact,
 };
 
-use crate::{Block, BlockError, SelectRequest, SelectedSeries, merge};
+use crate::{Block, BlockError, Merge, MergeStep, SelectRequest, SelectedSeries};
 
 /// One difference; serialises to one JSON object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,14 +70,24 @@ pub fn diff(first: &[Block], second: &[Block], most: usize) -> Result<Vec<Differ
     Ok(found)
 }
 
+/// The series of all blocks, merged. An error is the last item that counts.
 fn all_series(blocks: &[Block]) -> impl Iterator<Item = Result<SelectedSeries, BlockError>> {
-    merge(blocks.iter().map(|block| {
-        let batches = block.select(SelectRequest::new(Vec::new(), TimeRange::ALL));
-        batches.flat_map(|batch| match batch {
-            Ok(batch) => batch.series.into_iter().map(Ok).collect::<Vec<_>>(),
-            Err(error) => vec![Err(error)],
-        })
-    }))
+    let everything = || SelectRequest::new(Vec::new(), TimeRange::ALL);
+    let mut batches: Vec<_> = blocks.iter().map(|block| block.select(everything())).collect();
+    let mut merge = Merge::new(batches.len());
+    std::iter::from_fn(move || {
+        loop {
+            match merge.step() {
+                MergeStep::Series(series) => return Some(Ok(series)),
+                MergeStep::Done => return None,
+                MergeStep::Need(i) => match batches[i].next().transpose() {
+                    Ok(Some(batch)) => merge.feed(i, batch.series),
+                    Ok(None) => merge.end(i),
+                    Err(error) => return Some(Err(error)),
+                },
+            }
+        }
+    })
 }
 
 fn compare(a: &SelectedSeries, b: &SelectedSeries, found: &mut Vec<Difference>) -> Result<(), BlockError> {

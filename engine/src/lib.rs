@@ -13,6 +13,7 @@ mod tombstones;
 
 mod block;
 mod entries;
+mod input;
 mod record;
 mod records;
 mod request;
@@ -45,7 +46,7 @@ pub use crate::entries::walk;
 pub use crate::error::BlockError;
 pub use crate::file::{BlockFile, FileRange};
 pub use crate::id::{BlockId, BlockIdError};
-pub use crate::merge::{Merge, join_chunks, merge};
+pub use crate::merge::{Merge, MergeStep, merge};
 pub use crate::meta::{
     BlockDesc, BlockMeta, BlockStats, Compaction, DeletionRequest, Downsample, File, FileHash, IndexStats,
     Interval, MatcherRecord, MetaError, RelabelRecord, Resolution, Rewrite, SourceType, ThanosMeta,

@@ -1,63 +1,127 @@
 //! Merges streams of series in label order: a loser tree finds the least label set, series with equal labels are joined.
 //!
+//! [`Merge`] is a state machine without input or output: it says of which stream it needs the next batch, and whoever drives
+//! it waits for that batch in whatever way suits, on a thread or in a task. [`merge`] drives it over streams in memory.
+//!
 //! A tree of losers (Knuth, volume 3, 5.4.1) compares once a level, where a binary heap compares twice.
 
 use std::cmp::Ordering;
+use std::vec::IntoIter;
 
 use tithon_chunks::EncodedChunk;
 
 use crate::SelectedSeries;
 
 /// Merges streams that each ascend by labels. Series of equal labels become one: their chunks ascend by time, exact
-/// duplicates are dropped, overlaps stay. A stream is read no further than the series taken need. An error comes in its
-/// stream's place: behind the series before it. After it the merge is over.
-pub fn merge<I, E>(streams: impl IntoIterator<Item = I>) -> Merge<I>
-where
-    I: Iterator<Item = Result<SelectedSeries, E>>,
-{
-    let streams: Vec<I> = streams.into_iter().collect();
-    Merge {
-        heads: Vec::with_capacity(streams.len()),
-        streams,
-        losers: Vec::new(),
-        winner: 0,
-        taken: false,
-        failed: None,
-        state: State::New,
-    }
-}
-
-/// The merged stream; made by [`merge`].
-pub struct Merge<I: Iterator> {
-    streams: Vec<I>,
-    /// The next series of each stream; `None` when it has ended.
+/// duplicates are dropped, overlaps stay.
+pub struct Merge {
+    streams: Vec<Stream>,
+    /// The next series of each stream; `None` when the stream has ended.
     heads: Vec<Option<SelectedSeries>>,
     /// Of each match, counted from the root at 1, the stream that lost it. Leaves are the streams.
     losers: Vec<usize>,
     winner: usize,
-    /// The winner's head has been taken and its next series not read yet, as the caller may not want it.
+    /// The head of the winner has been taken and the next one has not been read yet.
     taken: bool,
-    /// An error that was met behind a series that is whole.
-    failed: Option<I::Item>,
-    state: State,
+    /// The series that is put together, and whether its chunks come from several streams.
+    series: Option<SelectedSeries>,
+    is_joined: bool,
 }
 
-#[derive(PartialEq, Eq)]
-enum State {
-    New,
-    Running,
-    Failed,
+/// Series of one stream that have arrived and are not read yet.
+#[derive(Default)]
+struct Stream {
+    batch: IntoIter<SelectedSeries>,
+    has_ended: bool,
 }
 
-impl<I, E> Merge<I>
-where
-    I: Iterator<Item = Result<SelectedSeries, E>>,
-{
-    /// Reads the first series of every stream and plays all matches.
-    fn start(&mut self) -> Result<(), E> {
-        for stream in &mut self.streams {
-            self.heads.push(stream.next().transpose()?);
+/// What a merge needs next, or yields.
+#[derive(Debug, PartialEq)]
+pub enum MergeStep {
+    /// Call [`Merge::feed`] or [`Merge::end`] for this stream before the next step.
+    Need(usize),
+    /// The next series.
+    Series(SelectedSeries),
+    /// There are no more.
+    Done,
+}
+
+impl Merge {
+    /// A merge of `n` streams, numbered from 0. Of equal labels, chunks of lower streams come first.
+    pub fn new(n: usize) -> Merge {
+        Merge {
+            streams: (0..n).map(|_| Stream::default()).collect(),
+            heads: Vec::with_capacity(n),
+            losers: Vec::new(),
+            winner: 0,
+            taken: false,
+            series: None,
+            is_joined: false,
         }
+    }
+
+    /// Hands over the next series of a stream. To be called when all before them are read, as [`MergeStep::Need`] says.
+    pub fn feed(&mut self, stream: usize, batch: Vec<SelectedSeries>) {
+        self.streams[stream].batch = batch.into_iter();
+    }
+
+    /// Says that a stream has no more series.
+    pub fn end(&mut self, stream: usize) {
+        self.streams[stream].has_ended = true;
+    }
+
+    /// Goes on. Reads a stream no further than the series yielded need.
+    pub fn step(&mut self) -> MergeStep {
+        // At first every stream has to show its first series.
+        while self.heads.len() < self.streams.len() {
+            match self.read(self.heads.len()) {
+                Some(head) => self.heads.push(head),
+                None => return MergeStep::Need(self.heads.len()),
+            }
+            if self.heads.len() == self.streams.len() {
+                self.play_all();
+            }
+        }
+        if self.streams.is_empty() {
+            return MergeStep::Done;
+        }
+        loop {
+            if self.taken {
+                let Some(head) = self.read(self.winner) else { return MergeStep::Need(self.winner) };
+                self.heads[self.winner] = head;
+                self.taken = false;
+                self.play_winner();
+            }
+            let head = &mut self.heads[self.winner];
+            match (&mut self.series, head.as_mut()) {
+                (None, None) => return MergeStep::Done,
+                (None, Some(_)) => (self.series, self.is_joined) = (head.take(), false),
+                (Some(series), Some(same)) if same.labels == series.labels => {
+                    series.chunks.append(&mut same.chunks);
+                    (*head, self.is_joined) = (None, true);
+                }
+                (Some(_), _) => break,
+            }
+            self.taken = true;
+        }
+        let Some(mut series) = self.series.take() else { return MergeStep::Done };
+        if self.is_joined {
+            join_chunks(&mut series.chunks);
+        }
+        MergeStep::Series(series)
+    }
+
+    /// The next series of a stream, `Some(None)` at its end, `None` when it has not arrived yet.
+    fn read(&mut self, stream: usize) -> Option<Option<SelectedSeries>> {
+        let Stream { batch, has_ended } = &mut self.streams[stream];
+        match batch.next() {
+            None if !*has_ended => None,
+            next => Some(next),
+        }
+    }
+
+    /// Plays all matches between the heads.
+    fn play_all(&mut self) {
         let n = self.streams.len();
         self.losers = vec![0; n];
         let mut winners = vec![0; 2 * n];
@@ -70,7 +134,19 @@ where
             (winners[node], self.losers[node]) = (winner, loser);
         }
         self.winner = winners.get(1).copied().unwrap_or(0);
-        Ok(())
+    }
+
+    /// Plays the matches of the last winner again, which has a new head.
+    fn play_winner(&mut self) {
+        let mut winner = self.winner;
+        let mut node = (self.streams.len() + winner) / 2;
+        while node > 0 {
+            if self.beats(self.losers[node], winner) {
+                std::mem::swap(&mut self.losers[node], &mut winner);
+            }
+            node /= 2;
+        }
+        self.winner = winner;
     }
 
     /// Whether stream `a` comes strictly before stream `b`; of equal labels the earlier stream wins.
@@ -82,67 +158,25 @@ where
             (None, None) => a < b,
         }
     }
+}
 
-    /// Takes the least series.
-    fn pop(&mut self) -> Result<Option<SelectedSeries>, E> {
-        if self.streams.is_empty() {
-            return Ok(None);
-        }
-        self.refill()?;
-        let least = self.heads[self.winner].take();
-        self.taken = least.is_some();
-        Ok(least)
+/// Merges streams that are in memory, each ascending by labels, as [`Merge`] does.
+pub fn merge(streams: impl IntoIterator<Item = Vec<SelectedSeries>>) -> impl Iterator<Item = SelectedSeries> {
+    let streams: Vec<_> = streams.into_iter().collect();
+    let mut merge = Merge::new(streams.len());
+    for (i, stream) in streams.into_iter().enumerate() {
+        merge.feed(i, stream);
+        merge.end(i);
     }
-
-    /// Reads the next series of the stream that was last taken from, and plays its matches again.
-    fn refill(&mut self) -> Result<(), E> {
-        if !std::mem::take(&mut self.taken) {
-            return Ok(());
-        }
-        let mut winner = self.winner;
-        self.heads[winner] = self.streams[winner].next().transpose()?;
-        let mut node = (self.streams.len() + winner) / 2;
-        while node > 0 {
-            if self.beats(self.losers[node], winner) {
-                std::mem::swap(&mut self.losers[node], &mut winner);
-            }
-            node /= 2;
-        }
-        self.winner = winner;
-        Ok(())
-    }
-
-    fn next_joined(&mut self) -> Result<Option<SelectedSeries>, E> {
-        if let Some(failed) = self.failed.take() {
-            return failed.map(Some);
-        }
-        if self.state == State::New {
-            self.start()?;
-            self.state = State::Running;
-        }
-        let Some(mut series) = self.pop()? else { return Ok(None) };
-        let mut joined = false;
-        loop {
-            if let Err(error) = self.refill() {
-                self.failed = Some(Err(error));
-                break;
-            }
-            match &mut self.heads[self.winner] {
-                Some(head) if head.labels == series.labels => series.chunks.append(&mut head.chunks),
-                _ => break,
-            }
-            self.heads[self.winner] = None;
-            (self.taken, joined) = (true, true);
-        }
-        if joined {
-            join_chunks(&mut series.chunks);
-        }
-        Ok(Some(series))
-    }
+    std::iter::from_fn(move || match merge.step() {
+        MergeStep::Series(series) => Some(series),
+        // No stream needs more: all have ended.
+        MergeStep::Need(_) | MergeStep::Done => None,
+    })
 }
 
 /// Sorts chunks of one series by first, then last time, and drops those equal to one before them.
-pub fn join_chunks(chunks: &mut Vec<EncodedChunk>) {
+fn join_chunks(chunks: &mut Vec<EncodedChunk>) {
     chunks.sort_by_key(|c| (c.min_time, c.max_time));
     let mut kept: Vec<EncodedChunk> = Vec::with_capacity(chunks.len());
     for chunk in chunks.drain(..) {
@@ -152,24 +186,6 @@ pub fn join_chunks(chunks: &mut Vec<EncodedChunk>) {
         }
     }
     *chunks = kept;
-}
-
-impl<I, E> Iterator for Merge<I>
-where
-    I: Iterator<Item = Result<SelectedSeries, E>>,
-{
-    type Item = Result<SelectedSeries, E>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.state == State::Failed {
-            return None;
-        }
-        let next = self.next_joined().transpose();
-        if matches!(next, Some(Err(_))) {
-            self.state = State::Failed;
-        }
-        next
-    }
 }
 
 #[cfg(test)]
@@ -211,11 +227,12 @@ mod tests {
                     chunks.dedup();
                     model.entry(*name).or_default().extend(chunks.iter().copied());
                     let chunks = chunks.into_iter().map(|(min, max, data)| chunk(min, max, data)).collect();
-                    input.push(Ok::<_, ()>(series(*name, chunks)));
+                    input.push(series(*name, chunks));
                 }
-                inputs.push(input.into_iter());
+                inputs.push(input);
             }
-            let merged: Vec<_> = merge(inputs).map(Result::unwrap).collect();
+            prop_assert_eq!(in_pieces(&inputs), merge(inputs.clone()).collect::<Vec<_>>());
+            let merged: Vec<_> = merge(inputs).collect();
             let names: Vec<_> = merged.iter().map(|s| s.labels.clone()).collect();
             let expected: Vec<_> = model.keys().map(|n| series(*n, vec![]).labels).collect();
             prop_assert_eq!(names, expected);
@@ -229,13 +246,36 @@ mod tests {
         }
     }
 
+    /// The merge of streams of which each batch has one series and arrives when it is asked for.
+    fn in_pieces(inputs: &[Vec<SelectedSeries>]) -> Vec<SelectedSeries> {
+        let mut left: Vec<_> = inputs.iter().map(|input| input.iter()).collect();
+        let (mut merge, mut merged) = (Merge::new(inputs.len()), Vec::new());
+        loop {
+            match merge.step() {
+                MergeStep::Need(i) => match left[i].next() {
+                    Some(series) => merge.feed(i, vec![series.clone()]),
+                    None => merge.end(i),
+                },
+                MergeStep::Series(series) => merged.push(series),
+                MergeStep::Done => return merged,
+            }
+        }
+    }
+
     #[test]
-    fn an_error_comes_behind_the_series_before_it_and_ends_the_merge() {
-        let good = vec![Ok(series(0, vec![])), Ok(series(1, vec![]))];
-        let bad = vec![Ok(series(0, vec![])), Err("broken")];
-        let mut merged = merge([good.into_iter(), bad.into_iter()]);
-        assert_eq!(merged.next(), Some(Ok(series(0, vec![]))));
-        assert_eq!(merged.next(), Some(Err("broken")));
-        assert_eq!(merged.next(), None);
+    fn a_stream_is_read_no_further_than_needed() {
+        let mut merge = Merge::new(2);
+        assert_eq!(merge.step(), MergeStep::Need(0));
+        merge.feed(0, vec![series(0, vec![]), series(2, vec![])]);
+        assert_eq!(merge.step(), MergeStep::Need(1));
+        merge.feed(1, vec![series(1, vec![])]);
+        assert_eq!(merge.step(), MergeStep::Series(series(0, vec![])));
+        assert_eq!(merge.step(), MergeStep::Need(1));
+        // An empty batch is no end.
+        merge.feed(1, vec![]);
+        assert_eq!(merge.step(), MergeStep::Need(1));
+        merge.end(1);
+        assert_eq!(merge.step(), MergeStep::Series(series(1, vec![])));
+        assert_eq!(merge.step(), MergeStep::Need(0));
     }
 }

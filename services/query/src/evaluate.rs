@@ -48,21 +48,21 @@ pub(crate) fn prepare(options: &QueryOptions, query: &Query, watch: Watch<'_>) -
     })
 }
 
-/// What every selection of a query reads: as the sources have it, or looked through chunk by chunk.
+/// How carefully the chunks of a query are read.
 #[derive(Clone, Copy, PartialEq)]
 enum Care {
     /// Chunks are decoded where they are needed.
     Usual,
-    /// Each chunk is decoded when it comes; those that cannot be are left out with a warning that names the source.
+    /// Each chunk is decoded when it arrives; one that cannot be decoded is left out with a warning that names the store.
     EveryChunk,
 }
 
 impl QueryService {
     /// Evaluates a planned query.
     ///
-    /// A chunk that cannot be decoded is met where nobody knows any more who sent it. Then all is read once more with
-    /// care; damage is rare, so only those who meet it pay. A mapped file of a local block that was cut meanwhile makes all
-    /// that was read of it void: then all is read again too, by when the source leaves the block out.
+    /// The evaluator does not know which store sent a chunk. When it cannot decode one, the whole selection is read again and
+    /// every chunk is decoded on arrival, so that the warning can name the store. When a mapped file was cut meanwhile, the
+    /// result does not count, and the selection is read again: by then the store leaves the block out.
     pub(crate) async fn evaluate(
         &self,
         job: &Arc<Job>,
@@ -182,7 +182,7 @@ fn is_damage(error: &QueryError) -> bool {
     }
 }
 
-/// An error of a source; that of a budget stays one.
+/// The error of a store for the engine; an exceeded budget keeps its own variant.
 fn storage(error: SourceError) -> QueryError {
     match error.downcast::<OverBudget>() {
         Ok(over) => QueryError::TooManyBytes(*over),
@@ -190,7 +190,7 @@ fn storage(error: SourceError) -> QueryError {
     }
 }
 
-/// A query's answer, what it took if that was asked for, and the charge for the value.
+/// A query's result, the cost of its operators if `analyze` was asked for, and the charge for the value.
 pub(crate) struct Evaluated {
     pub(crate) result: QueryResult,
     pub(crate) analysis: Option<Analysis>,
@@ -287,8 +287,7 @@ fn resolution_for(spec: &SelectSpec, allowed: i64) -> i64 {
 fn input(selection: Selection, purpose: Purpose, job: &Arc<Job>) -> (SelectInput, Charge) {
     let (stream, charge) = selection.into_stream();
     let job = Arc::clone(job);
-    let read = move |series: Result<SelectedSeries, SourceError>| {
-        let series = series?;
+    let read = move |series: SelectedSeries| {
         let mut held = job.charge();
         let bytes = decoded_bytes(&series);
         if bytes > DECODED_BYTES_FREE {
@@ -314,7 +313,7 @@ fn decoded_bytes(series: &SelectedSeries) -> u64 {
     series.chunks.iter().map(samples).sum::<u64>() * SAMPLE_BYTES
 }
 
-/// The error of the call for that of the engine.
+/// The error of the API for an error of the engine.
 pub(crate) fn failure(error: &QueryError) -> ApiError {
     match error.kind() {
         ErrorKind::Cancelled => canceled(error.to_string()),
@@ -328,7 +327,7 @@ pub(crate) fn notes(
     result: &mut QueryResult,
     from_sources: Vec<String>,
 ) -> (Vec<String>, Vec<String>) {
-    /// Prometheus shows so many of a kind.
+    /// Prometheus shows at most this many notes of a kind.
     const SHOWN_MAX: usize = 10;
     let mut warnings = from_sources;
     warnings.append(&mut result.warnings);

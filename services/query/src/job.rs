@@ -12,19 +12,19 @@ use crate::api::Call;
 use crate::api::arguments::Arguments;
 use crate::error::{ApiError, ErrorType};
 
-/// Whose flag limits a query.
+/// The flag that limits the bytes of one query.
 const QUERY_FLAG: &str = "--query.max-bytes";
 
 /// What the parts of a request share.
 pub(crate) struct Job {
     budget: Arc<Budget>,
     cancelled: AtomicBool,
-    /// What the request holds until its end, for what nobody else keeps the charge of.
+    /// Charges that are held until the request ends.
     held: Mutex<Charge>,
 }
 
 impl Job {
-    /// What a long piece of work asks.
+    /// The budget and the flag of cancellation, for long work to check.
     pub(crate) fn watch(&self) -> Watch<'_> {
         Watch { budget: &self.budget, cancelled: &self.cancelled }
     }
@@ -113,7 +113,7 @@ impl QueryService {
     }
 }
 
-/// Nobody waits for the answer any more.
+/// The error of a call that its caller has left.
 pub(crate) fn canceled(message: String) -> ApiError {
     ApiError { error_type: ErrorType::Canceled, message }
 }

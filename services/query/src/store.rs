@@ -98,24 +98,24 @@ impl Merging {
         let Some(mut merging) = merging else { return Ok(None) };
         let cpu = merging.service.inner.cpu.clone();
         let merge = move || {
-            let (batch, is_last) = merging.batch().map_err(store_error)?;
-            Ok(Some((SeriesPart::Series(batch), (!is_last).then_some(merging))))
+            let (batch, is_last) = merging.batch();
+            Some((SeriesPart::Series(batch), (!is_last).then_some(merging)))
         };
         let merged = cpu.run(Priority::Query, merge).await;
-        merged.unwrap_or_else(|error| Err(StoreApiError::new(ErrorKind::Internal, error)))
+        merged.map_err(|error| StoreApiError::new(ErrorKind::Internal, error))
     }
 
     /// The next batch, and whether it is the last.
-    fn batch(&mut self) -> Result<(SeriesBatch, bool), SourceError> {
+    fn batch(&mut self) -> (SeriesBatch, bool) {
         let (mut series, mut bytes) = (Vec::new(), 0);
         while series.len() < BATCH_SERIES && bytes < BATCH_BYTES {
-            let Some(one) = self.series.next().transpose()? else {
-                return Ok((SeriesBatch { series }, true));
+            let Some(one) = self.series.next() else {
+                return (SeriesBatch { series }, true);
             };
             bytes += bytes_of(&one);
             series.push(one);
         }
-        Ok((SeriesBatch { series }, false))
+        (SeriesBatch { series }, false)
     }
 }
 

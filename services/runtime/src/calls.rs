@@ -140,7 +140,7 @@ where
     }
 }
 
-/// A call under way; counted as handled when it is dropped, as cancelled where no status was seen.
+/// A call under way. When it is dropped it counts as handled, with the status that was seen, or as cancelled without one.
 struct Call {
     metrics: CallMetrics,
     labels: CallLabels,
@@ -183,7 +183,7 @@ impl Messages {
     }
 }
 
-/// Finds messages in a stream of bytes: each begins with five, whether it is compressed and its length.
+/// Finds messages in a stream of bytes. Each begins with five bytes: one says whether it is compressed, four its length.
 #[derive(Debug, Default)]
 struct Heads {
     /// How many bytes of a head were seen, and the length as far as it is known.

@@ -19,7 +19,7 @@ use crate::{Cpu, Priority};
 const BODY_BYTES_MIN: u64 = 1024;
 /// Pieces of a body below this size are compressed at once, within half a millisecond.
 const PIECE_BYTES_INLINE: usize = 16 << 10;
-/// What has been compressed is sent when it has this size.
+/// Compressed bytes are sent in pieces of this size.
 const SENT_BYTES_MIN: usize = 16 << 10;
 
 /// Middleware for `axum::middleware::from_fn_with_state`: compresses the bodies of answers.

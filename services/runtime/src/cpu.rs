@@ -19,7 +19,7 @@ pub enum Priority {
     Background,
 }
 
-/// The nice value of background threads: the system gives them what queries leave.
+/// The nice value of background threads: they get the CPU time that queries leave.
 const BACKGROUND_NICE: i32 = 15;
 
 /// Two pools of threads, `query-N` and `background-N`. Clones share them.

@@ -20,13 +20,13 @@ use crate::{Metrics, Probes, RuntimeError, Shutdown};
 
 /// Bytes in one HTTP/2 frame, where the client allows it: bigger frames save system calls.
 const FRAME_BYTES: u32 = 1 << 20;
-/// How much a stream or connection may have under way before it waits for an acknowledgement.
+/// Flow-control window of a stream and of a connection, in bytes.
 const WINDOW_BYTES: u32 = 8 << 20;
 /// Calls of one connection under way at the same time; a client that wants more waits.
 const STREAMS_MAX: u32 = 1000;
-/// A connection that has been silent for so long is asked whether anybody is there, ..
+/// How long a connection may be silent before it is pinged.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
-/// .. and closed when nobody answers in this time.
+/// How long the answer to a ping may take before the connection is closed.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A bound gRPC server.

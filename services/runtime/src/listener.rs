@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream, lookup_host};
 
 use crate::RuntimeError;
 
-/// From a failed accept to the next one.
+/// Pause between a failed accept and the next one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Listens on `host:port`; an empty host is every address, as in Go. Errors name the address.

@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-/// Told once, heard by all clones, also by those that begin to listen later.
+/// A signal that is sent once and reaches all clones, also those that begin to wait later.
 #[derive(Clone, Debug)]
 pub struct Shutdown(watch::Sender<bool>);
 

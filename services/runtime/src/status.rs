@@ -1,4 +1,4 @@
-//! From the kind of an error to a gRPC code; nobody else knows those codes.
+//! From the kind of an error to a gRPC code. No other file makes a status, so that the mapping is in one place.
 
 use tithon_chunks::ErrorKind;
 use tonic::{Code, Status};

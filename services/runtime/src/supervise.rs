@@ -16,7 +16,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor that nothing has been given to yet.
+    /// A supervisor without loops.
     pub fn new(probes: Probes, shutdown: Shutdown) -> Supervisor {
         Supervisor { probes, shutdown, failure: Arc::default() }
     }

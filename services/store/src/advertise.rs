@@ -7,8 +7,8 @@ use tithon_storeapi::{StoreInfo, Stretch};
 use crate::Store;
 
 impl Store {
-    /// The blocks that are served now: their label sets by their text, none when a block has no external labels, and from
-    /// the first to the end of the last block, cut to the time that is served.
+    /// What the blocks that are served now hold. The range goes from the first block to the end of the last, cut to the time
+    /// that is served. There are no label sets when some block has no external labels: then anything may be here.
     pub(crate) fn advertised(&self) -> StoreInfo {
         let blocks = self.inner.blocks.load();
         let time = self.inner.options.time;

@@ -8,7 +8,7 @@ use tithon_chunks::TimeRange;
 use tithon_engine::{BlockId, BlockMeta, Resolution};
 use tithon_index::Labels;
 
-/// Blocks that are served, and those that should be and are damaged. Never changed: a sync makes a new one.
+/// The blocks that are served, and the damaged ones that should be. Never changed: each synchronisation makes a new value.
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
     pub(crate) open: BTreeMap<BlockId, Arc<BucketBlock>>,
@@ -32,7 +32,7 @@ pub(crate) struct FaultyBlock {
 /// Resolutions in the order of [`Group`]'s lists.
 const RESOLUTIONS: [Resolution; 3] = [Resolution::OneHour, Resolution::FiveMinutes, Resolution::Raw];
 
-/// The external labels of a block; none where Prometheus wrote it.
+/// The external labels of a block; a block that Prometheus wrote has none.
 pub(crate) fn external_labels(meta: &BlockMeta) -> Labels {
     meta.thanos.as_ref().map(|thanos| thanos.external_labels()).unwrap_or_default()
 }
@@ -64,8 +64,8 @@ impl Group {
         self.by_resolution.iter().flatten()
     }
 
-    /// The blocks that answer for `range`: those of the coarsest resolution that is allowed, and finer ones where these
-    /// leave gaps; never coarser ones. Thanos `pkg/store/bucket.go`, `getFor`.
+    /// The blocks that answer for `range`: those of the coarsest resolution that is allowed, and blocks of finer resolutions
+    /// for the gaps between them. Thanos `pkg/store/bucket.go`, `getFor`.
     pub(crate) fn choose(&self, range: TimeRange, max_resolution_ms: i64) -> Vec<Arc<BucketBlock>> {
         let coarsest = RESOLUTIONS.iter().position(|r| r.ms() <= max_resolution_ms);
         let mut out = Vec::new();

@@ -1,4 +1,5 @@
-//! Drives the selection from one block: computing on the CPU pool, reading in between where the block is not mapped.
+//! Drives the selection from one block: its steps run on the CPU pool; the reads in between are awaited, unless the block is
+//! mapped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,7 @@ use tokio::sync::mpsc::Sender;
 use crate::StoreError;
 use crate::shape::Reorder;
 
-/// What one request may select over all blocks, and how much it has.
+/// The most that one request may select over all its blocks, and what it has selected so far.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     pub(crate) series_max: u64,
@@ -47,7 +48,7 @@ fn spend(what: &'static str, spent: &AtomicU64, n: usize, limit: u64) -> Result<
     if limit > 0 && got > limit { Err(StoreError::Limit { what, limit, got }) } else { Ok(()) }
 }
 
-/// The selection from one block, up to series as they are sent.
+/// The selection from one block: it yields series with the labels, and in the order, that they are sent with.
 pub(crate) struct BlockJob {
     pub(crate) block: Arc<BucketBlock>,
     pub(crate) select: Select,
@@ -59,13 +60,14 @@ pub(crate) struct BlockJob {
     pub(crate) left: usize,
 }
 
-/// What comes of a block. The end is always said: a channel that closes without it has lost its sender.
+/// What a block yields. The last part is [`Part::End`] or [`Part::Fault`]: a channel that closes without one has lost its
+/// sender.
 pub(crate) enum Part {
     /// The next series.
     Series(Vec<SelectedSeries>),
-    /// The last part, in place of a series whose labels are known, or of all that would follow.
+    /// A series that cannot be sent, with its labels where they are known. Nothing of the block follows.
     Fault(Option<Labels>, StoreError),
-    /// The last part of a block that was read as far as wanted.
+    /// The block has been read as far as it is wanted.
     End,
 }
 
@@ -117,13 +119,13 @@ impl BlockJob {
     fn advance(&mut self, mut fetched: Vec<Bytes>) -> Outcome {
         loop {
             let step = self.select.step(std::mem::take(&mut fetched));
-            // What the step made of mapped bytes counts only while the files are whole.
+            // If a mapped file was cut meanwhile, the step read zeros, and its result does not count.
             if let Err(error) = self.block.check() {
                 return Outcome::Series(Vec::new(), Some(Part::Fault(None, error.into())));
             }
             let mut ready = Vec::new();
             match step {
-                // Without ranges it is a pause in long work, for others to get their turn.
+                // A step that asks for no ranges is a pause in long work, so that other tasks get their turn.
                 Ok(Step::Fetch(ranges)) => match self.block.mapped().filter(|_| !ranges.is_empty()) {
                     Some(block) => match block.read(&ranges) {
                         Ok(bytes) => fetched = bytes,
@@ -151,7 +153,7 @@ impl BlockJob {
         }
     }
 
-    /// The series held back, and the fault in the place of the series that has it where that place is known.
+    /// Ends with a fault: the series that were held back, up to the one at fault where it is known, then the fault.
     fn fail(&mut self, error: StoreError) -> Outcome {
         let mut ready = Vec::new();
         let at = error.series().and_then(|labels| self.reorder.place_of(labels));
@@ -163,8 +165,8 @@ impl BlockJob {
         Outcome::Series(ready, Some(last))
     }
 
-    /// Leaves those of the shard, no more than are wanted, and none from the first on that cannot be sent. Answers with
-    /// what follows when there is nothing more to read.
+    /// Keeps the series of the shard, no more than are wanted, and none from the first one on that cannot be sent. Returns
+    /// the last part when nothing more is to be read.
     fn keep_wanted(&mut self, series: &mut Vec<SelectedSeries>) -> Option<Part> {
         if let Some(shard) = &self.shard {
             let mut buffer = Vec::new();

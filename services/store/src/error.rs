@@ -49,7 +49,7 @@ pub enum StoreError {
         /// How many there are at least.
         got: u64,
     },
-    /// What reads a block failed, as by a panic.
+    /// The task that reads a block failed, for example by a panic.
     #[error("block {block}: its reader failed: {source}")]
     Reader {
         /// The block.
@@ -57,13 +57,13 @@ pub enum StoreError {
         /// What happened.
         source: Box<RuntimeError>,
     },
-    /// What reads a block ended before the block did, as by a panic.
+    /// The task that reads a block ended before the block did, for example by a panic.
     #[error("block {block}: its reader ended before the block did")]
     ReaderLost {
         /// The block.
         block: BlockId,
     },
-    /// What makes an answer ended before the answer did, as by a panic.
+    /// The task that makes an answer ended before the answer did, for example by a panic.
     #[error("the answer was broken off before its end")]
     BrokenOff,
     /// The reader of an answer took nothing for so long that the answer was given up.
@@ -80,7 +80,7 @@ pub enum StoreError {
     Runtime(#[from] RuntimeError),
 }
 
-/// The series of a damaged chunk; of a missing aggregate Thanos's text is kept.
+/// Names the series of a damaged chunk; the text about a missing aggregate stays as in Thanos.
 fn in_series(source: &ConvertError, labels: &Labels) -> String {
     match source {
         ConvertError::NoAggregate(_) => String::new(),

@@ -3,8 +3,8 @@
 use tithon_engine::BlockId;
 use tithon_index::{Labels, Matcher};
 
-/// The matchers that are left to the series of a block with these external labels; `None` when one of the others does
-/// not hold, so that nothing can match.
+/// The matchers that the external labels do not decide, for the series of a block with these labels; `None` when an external
+/// label contradicts a matcher, so that no series can match.
 pub(crate) fn left_to_series(matchers: &[Matcher], external: &Labels) -> Option<Vec<Matcher>> {
     let mut left = Vec::with_capacity(matchers.len());
     for matcher in matchers {

@@ -85,7 +85,7 @@ impl Store {
         self.ask_all(request, ask).await
     }
 
-    /// The request with each matcher once and its patterns checked, off the asynchronous threads.
+    /// Removes repeated matchers and checks the budget of patterns, on the CPU pool.
     async fn prepared(&self, mut request: LabelsRequest) -> Result<LabelsRequest, StoreError> {
         let prepare = move || {
             matchers::normalise(&mut request.matchers)?;
@@ -170,7 +170,7 @@ impl Store {
             });
             let (same, step) =
                 step.await.map_err(|source| StoreError::Reader { block, source: Box::new(source) })?;
-            // What the step made of mapped bytes counts only while the files are whole.
+            // If a mapped file was cut meanwhile, the step read zeros, and its result does not count.
             asked.block.check()?;
             select = same;
             asked.budget.take_series(select.n_series() - counted)?;

@@ -14,6 +14,7 @@ mod sync;
 mod advertise;
 mod drive;
 mod external;
+mod faults;
 mod labels;
 mod matchers;
 mod merging;

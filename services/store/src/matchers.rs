@@ -6,7 +6,7 @@ use tithon_index::{Matcher, PatternBudget};
 
 use crate::StoreError;
 
-/// Removes matchers that are there twice; fails when the patterns are more than a request may have.
+/// Removes repeated matchers; fails when the patterns exceed the budget of one request.
 pub(crate) fn normalise(matchers: &mut Vec<Matcher>) -> Result<(), StoreError> {
     let mut budget = PatternBudget::default();
     matchers.iter().try_for_each(|matcher| budget.add(matcher))?;

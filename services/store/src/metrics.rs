@@ -36,7 +36,7 @@ pub(crate) struct StoreMetrics {
     pub(crate) blocks_faulty: Gauge,
     /// Bytes of answers that wait for their readers.
     pub(crate) waiting_bytes: Gauge,
-    /// Calls whose readers take nothing now, and those that were given up for it.
+    /// Calls whose readers take nothing now, and calls that were ended because of that.
     pub(crate) stalled: Gauge,
     pub(crate) stalled_ended: Counter,
 }

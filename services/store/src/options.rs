@@ -7,13 +7,13 @@ use tithon_chunks::TimeRange;
 /// Options of a [`crate::Store`]; the defaults are those of `thanos store`.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// Only blocks that overlap it are served, and requests are cut to it.
+    /// Only blocks that overlap this range are served, and requests are cut to it.
     pub time: TimeRange,
     /// Time after its deletion mark from which a block is no longer served.
     pub ignore_deletion_marks_delay: Duration,
     /// Interval between synchronisations with the bucket.
     pub sync_interval: Duration,
-    /// Calls of `Series` that are answered at once; 0 is no limit.
+    /// The most calls of `Series` that are answered at the same time; 0 is no limit.
     pub series_max_concurrency: usize,
     /// The most series one request may select over all blocks; 0 is no limit.
     pub request_series_max: u64,

@@ -1,5 +1,5 @@
-//! The way of an answer from the store to its reader: bounded in parts and bytes, with an end that is always said, and
-//! emptied at once when reader or store give up.
+//! The queue between the task that makes an answer and its reader. It is bounded in parts and bytes, always ends with a result,
+//! and frees what it holds as soon as one side gives up.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ const BYTES_MAX: usize = 2 << 20;
 #[derive(Debug)]
 pub(crate) struct SelectStream(Arc<Shared>);
 
-/// The store's end. Dropped without [`Outlet::end`], as by a panic, it ends the answer with an error.
+/// The sending side. When it is dropped without [`Outlet::end`], for example by a panic, the answer ends with an error.
 pub(crate) struct Outlet(Arc<Shared>);
 
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub(crate) enum Refused {
     Gone,
 }
 
-/// A way for one answer; `waiting_bytes` counts what waits in it.
+/// A queue for one answer; `waiting_bytes` counts the bytes in it.
 pub(crate) fn outlet(waiting_bytes: Gauge) -> (Outlet, SelectStream) {
     let shared = Arc::new(Shared {
         queue: Mutex::default(),
@@ -129,15 +129,11 @@ impl Outlet {
     pub(crate) async fn closed(&self) {
         loop {
             let left = self.0.left.notified();
-            if self.is_closed() {
+            if self.0.queue().gone {
                 return;
             }
             left.await;
         }
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.0.queue().gone
     }
 
     /// Ends the answer. What waits for a reader that stalled is freed, else it is still given out.

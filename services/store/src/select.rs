@@ -1,33 +1,36 @@
-//! Series out of all blocks: each block's are selected at the same time, merged, and sent in batches.
+//! A `Series` call: selections from all blocks run at the same time, and their series are merged and sent in batches.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::gauge::Gauge;
 use tithon_bucket::BucketBlock;
 use tithon_chunks::Aggregate;
 use tithon_engine::{SelectRequest, SeriesRequest};
 use tithon_index::{MatchOp, Matcher};
-use tithon_runtime::{Priority, RuntimeError};
+use tithon_runtime::Priority;
 use tithon_storeapi::{Lease, Mapped, SeriesPart};
-use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::channel;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::api::LentBlock;
 use crate::blocks::Blocks;
 use crate::drive::{BlockJob, Budget};
 use crate::external::{block_matches, left_to_series};
+use crate::faults::Faults;
 use crate::matchers;
-use crate::merging::{Faults, Incoming, Merging, Progress};
-use crate::outlet::{Outlet, SelectStream, outlet};
+use crate::merging::{Incoming, Merging};
+use crate::outlet::{Outlet, Refused, SelectStream, outlet};
 use crate::shape::{Relabel, Reorder};
 use crate::store::Inner;
 use crate::{Store, StoreError};
 
-/// Batches under way from one block.
+/// Batches of one block that may wait for the merge.
 const BLOCK_BATCHES: usize = 2;
+/// A reader that takes nothing for so long counts as stalled.
+const STALLED_AFTER: Duration = Duration::from_millis(200);
 /// Blocks of one request whose batches have the usual size; those of more blocks are smaller.
 const BLOCKS_AT_FULL_SIZE: usize = 8;
 
@@ -36,20 +39,18 @@ impl Store {
     /// inside a tokio runtime.
     pub(crate) fn select(&self, request: SeriesRequest) -> SelectStream {
         let (outlet, stream) = outlet(self.inner.metrics.waiting_bytes.clone());
-        let (inner, outlet) = (Arc::clone(&self.inner), Arc::new(outlet));
+        let inner = Arc::clone(&self.inner);
         tokio::spawn(async move {
-            let result = tokio::select! {
-                result = run(&inner, request, &outlet) => result,
-                () = outlet.closed() => return,
-            };
-            // A thread that still has it says no end any more: this one is the first.
-            outlet.end(result);
+            tokio::select! {
+                result = run(&inner, request, &outlet) => outlet.end(result),
+                () = outlet.closed() => {}
+            }
         });
         stream
     }
 }
 
-async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Arc<Outlet>) -> Result<(), StoreError> {
+async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) -> Result<(), StoreError> {
     let mut turn = Turn::wait(inner).await;
     request.range.min = request.range.min.max(inner.options.time.min);
     request.range.max = request.range.max.min(inner.options.time.max);
@@ -65,30 +66,26 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Arc<Outlet
     let lent = jobs.iter().map(|job| Arc::new(LentBlock(Arc::clone(&job.block))) as Arc<dyn Mapped>);
     // Nothing waits before it: there is room, unless the reader has gone.
     let _ = outlet.offer(SeriesPart::Lease(Lease::new(lent.collect())), 0);
-    // Dropping them stops them: a reader that ends early by itself is missed by `Incoming`.
+    // Dropping the set stops the drivers.
     let mut drivers = JoinSet::new();
-    let mut streams = Vec::with_capacity(jobs.len());
+    let mut incoming = Vec::with_capacity(jobs.len());
     for job in jobs {
         let (sender, parts) = channel(BLOCK_BATCHES);
-        streams.push(Incoming::new(job.block.id(), parts, Arc::clone(&faults)));
+        incoming.push(Incoming { block: job.block.id(), parts });
         drivers.spawn(job.drive(inner.cpu.clone(), sender));
     }
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let mut merging = Merging::new(streams, faults, skip_chunks, limit);
+    let mut merging = Merging::new(incoming, faults, skip_chunks, limit);
     loop {
-        let merged = tokio::task::spawn_blocking({
-            let outlet = Arc::clone(outlet);
-            move || {
-                let progress = merging.run(&outlet, &Handle::current());
-                (merging, progress)
+        let next = merging.next().await.inspect_err(|error| count_drop(inner, error, &tenant[0].1))?;
+        let Some((mut part, bytes)) = next else { break };
+        loop {
+            match outlet.offer(part, bytes) {
+                Ok(()) => break,
+                Err(Refused::Gone) => return Ok(()),
+                Err(Refused::Full(same)) => part = same,
             }
-        });
-        let (same, progress) = merged.await.map_err(|e| RuntimeError::Panic(e.to_string()))?;
-        merging = same;
-        match progress.inspect_err(|error| count_drop(inner, error, &tenant[0].1))? {
-            Progress::Done => break,
-            Progress::Gone => return Ok(()),
-            Progress::Stalled => {
+            if timeout(STALLED_AFTER, outlet.room()).await.is_err() {
                 // Others may work while the reader does not read.
                 drop(turn);
                 wait_for_reader(inner, outlet).await?;
@@ -115,7 +112,7 @@ async fn wait_for_reader(inner: &Inner, outlet: &Outlet) -> Result<(), StoreErro
     Err(StoreError::Stalled { after: begun.elapsed() })
 }
 
-/// Takes one off a gauge when it is dropped.
+/// Decrements a gauge when it is dropped.
 struct Counted(Gauge);
 
 impl Drop for Counted {
@@ -153,13 +150,13 @@ impl Turn {
     }
 }
 
-/// What a request comes to: a job for each block that answers a part of it.
+/// A request, prepared: one job for each block that answers a part of it.
 struct Prepared {
     jobs: Vec<BlockJob>,
-    faults: Arc<Faults>,
+    faults: Faults,
 }
 
-/// Whether preparing takes some microseconds only: less than the way to the CPU pool and back.
+/// Whether preparing a request takes only microseconds, less than sending it to the CPU pool and back.
 fn is_quick(inner: &Inner, request: &SeriesRequest) -> bool {
     const MATCHERS_MAX: usize = 16;
     const BLOCKS_MAX: usize = 32;
@@ -173,15 +170,15 @@ fn prepare(inner: &Inner, mut request: SeriesRequest) -> Result<Prepared, StoreE
     matchers::normalise(&mut request.matchers)?;
     matchers::normalise(&mut request.block_matchers)?;
     let blocks = inner.blocks.load();
-    let faults = Faults::new(!request.partial_response);
+    let mut faults = Faults::new(request.partial_response);
     for fault in not_served(&blocks, &request) {
         faults.tolerate(fault)?;
     }
-    let jobs = jobs(inner, &blocks, &request, &faults)?;
-    Ok(Prepared { jobs, faults: Arc::new(faults) })
+    let jobs = jobs(inner, &blocks, &request, &mut faults)?;
+    Ok(Prepared { jobs, faults })
 }
 
-/// Blocks that would have to be read and are not served.
+/// An error for each block that the request concerns and that is not served because it is damaged.
 fn not_served(blocks: &Blocks, request: &SeriesRequest) -> Vec<StoreError> {
     let concerned = blocks.faulty.iter().filter(|(id, faulty)| {
         let external = crate::blocks::external_labels(&faulty.meta);
@@ -199,14 +196,14 @@ fn jobs(
     inner: &Inner,
     blocks: &Blocks,
     request: &SeriesRequest,
-    faults: &Faults,
+    faults: &mut Faults,
 ) -> Result<Vec<BlockJob>, StoreError> {
     let options = &inner.options;
     let budget = Arc::new(Budget::new(options.request_series_max, options.request_samples_max / 120));
     let aggregates: Arc<[_]> = request.aggregates.clone().into();
     let mut jobs = Vec::new();
     for (external, group) in &blocks.groups {
-        // As Thanos has it, a block gives nothing when its external labels leave no matcher to its series.
+        // As in Thanos, a block gives nothing when its external labels decide all matchers.
         let left = left_to_series(&request.matchers, external).filter(|left| !left.is_empty());
         let Some(matchers) = left else { continue };
         let relabel = Relabel::new(external, &request.without_labels);
@@ -248,7 +245,7 @@ fn job(
         matchers: matchers.to_vec(),
         range: request.range,
         skip_chunks: request.skip_chunks,
-        // As Thanos has it, the first series of the index count. Which of them a shard has is known later.
+        // As in Thanos, the limit counts series in the order of the index. Which series a shard has is known later only.
         limit: if request.shard.is_some() { 0 } else { request.limit },
     });
     BlockJob {

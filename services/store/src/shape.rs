@@ -2,8 +2,8 @@
 //!
 //! Adding external labels keeps the order of an index except where the labels of one series are the beginning of
 //! another's: `{a="1"}` comes before `{a="1",b="2"}`, but `{a="1",m="x"}` after `{a="1",b="2",m="x"}`. Such series lie
-//! together in the index, so only runs that begin with the same labels are held back. Where a label is replaced or
-//! taken away anything may happen, and the whole block is.
+//! together in the index, so only runs that begin with the same labels are held back. Replacing or removing a label can
+//! reorder series arbitrarily: then the whole block is held back and sorted.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Calls whose readers take nothing: they give up their turn, but hold what was read for them. So there may be only so many,
-//! and those that wait longest go first.
+//! Calls whose readers take nothing. They give up their place among the running calls but still hold memory, so their number is
+//! limited; when there are too many, the one that has waited longest is ended.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

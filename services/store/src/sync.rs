@@ -28,7 +28,7 @@ pub(crate) struct SyncState {
 pub struct SyncReport {
     /// Blocks that are served now.
     pub served: usize,
-    /// Blocks opened by this look.
+    /// Blocks opened by this synchronisation.
     pub opened: usize,
     /// Blocks that are no longer served.
     pub dropped: usize,
@@ -214,8 +214,8 @@ impl Candidates {
     }
 }
 
-/// The open blocks whose files are not the ones that were opened any more. Looks at directories: not for asynchronous
-/// threads.
+/// The open blocks whose files have been replaced since they were opened. Reads directories, so it must not run on threads
+/// of the asynchronous runtime.
 async fn changed(blocks: Arc<Blocks>) -> BTreeSet<BlockId> {
     let look = move || {
         let changed = blocks.open.values().filter(|block| !block.is_current() || block.check().is_err());

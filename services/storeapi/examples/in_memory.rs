@@ -75,9 +75,9 @@ impl StoreApi for InMemory {
         found.sort_by(|a, b| a.labels.cmp(&b.labels));
         // Removing labels can make series equal: merging makes one of them.
         let limit = if request.limit == 0 { usize::MAX } else { request.limit };
-        let streams = found.into_iter().map(|one| [Ok(one)].into_iter());
-        let merged: Result<_, _> = tithon_engine::merge(streams).take(limit).collect();
-        stream::iter([merged.map(|series| SeriesPart::Series(SeriesBatch { series }))]).boxed()
+        let streams = found.into_iter().map(|one| vec![one]);
+        let series = tithon_engine::merge(streams).take(limit).collect();
+        stream::iter([Ok(SeriesPart::Series(SeriesBatch { series }))]).boxed()
     }
 
     fn labels(&self, request: LabelsRequest) -> LabelsFuture {

@@ -11,14 +11,14 @@ use crate::{Lease, StoreApiError, StoreInfo};
 /// Implementers do heavy computing on the CPU pool (`tithon_runtime::Cpu`), not in the futures and streams that they give.
 /// Dropping these ends the work.
 pub trait StoreApi: Send + Sync + 'static {
-    /// The store, for people: it stands in warnings.
+    /// The name of the store in warnings and errors.
     fn name(&self) -> String;
 
     /// What the store holds now; `None` while that is not known.
     fn info(&self) -> Option<StoreInfo>;
 
     /// Selects series. External labels are in their label sets, `without_labels` are not, equal label sets are one series,
-    /// and series ascend by labels over all batches. An error is the last item.
+    /// and series ascend by labels over all batches. An error is the last item. Must be called inside a tokio runtime.
     fn series(&self, request: SeriesRequest) -> SeriesStream;
 
     /// Finds label names, or the values of a label, as `values_of` says.

@@ -118,7 +118,7 @@ pub struct StoreFlags {
     /// Most samples one call may touch, counted as 120 a chunk; 0 is no limit.
     #[arg(long = "store.limits.request-samples", value_name = "N", default_value_t = 0)]
     pub request_samples: u64,
-    /// A Series call whose reader takes nothing for so long is ended. Ours, Thanos has none.
+    /// How long the reader of a Series call may take nothing before the call is ended. Thanos has no such flag.
     #[arg(long = "store.stalled-reader-timeout", value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
     pub stalled_reader_timeout: Duration,
 }

@@ -46,7 +46,7 @@ pub struct ServerFlags {
     /// How long calls under way may go on after a signal; 0 ends them at once.
     #[arg(long = "grpc-grace-period", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
     pub grpc_grace_period: Duration,
-    /// Clients are asked to connect anew after this time, so that load spreads over replicas; 0 is never.
+    /// Time after which clients are asked to connect anew, so that load spreads over replicas; 0 is never.
     #[arg(long = "grpc-server-max-connection-age", value_name = "DURATION", default_value = "60m",
           value_parser = parse_duration)]
     pub grpc_max_connection_age: Duration,

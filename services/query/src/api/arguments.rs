@@ -22,9 +22,9 @@ pub(crate) struct Arguments<'a> {
 
 /// Why a selector is not taken.
 pub(crate) enum Refused {
-    /// It is none, for the reason told.
+    /// It is not a selector, for this reason.
     Text(String),
-    /// Reading it had to end.
+    /// Parsing was cancelled or exceeded its budget.
     Ended(ApiError),
 }
 
@@ -122,7 +122,7 @@ impl Arguments<'_> {
         }
     }
 
-    /// The matcher sets of `match[]`, those left out whose series others have too.
+    /// The matcher sets of `match[]`, without those whose series another set selects as well.
     pub(crate) fn matcher_sets(&self) -> Result<Vec<Vec<Matcher>>, Refused> {
         let mut seen = HashSet::new();
         let mut sets = Vec::new();
@@ -204,7 +204,7 @@ impl Arguments<'_> {
     }
 }
 
-/// The sets whose series no other set has all of: equal ones once, and none that only adds conditions to another.
+/// Removes redundant sets: a set that equals another, or that only adds conditions to another.
 fn widest(sets: Vec<Vec<Matcher>>) -> Vec<Vec<Matcher>> {
     /// How many sets are tried as the wider one.
     const WIDER_MAX: usize = 16;

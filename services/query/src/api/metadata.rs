@@ -174,7 +174,7 @@ struct FoundSeries {
 }
 
 impl FoundSeries {
-    /// Adds the series of a selection. Of more than the limit the first count, and that there are more.
+    /// Adds the series of a selection. Keeps the first ones up to the limit, and one more to show that there are more.
     fn add(&mut self, selection: Selection, job: &Job) -> Result<(), SourceError> {
         /// What the set and the shared buffer take besides the labels.
         const OVERHEAD: u64 = 64;
@@ -183,7 +183,6 @@ impl FoundSeries {
         let (stream, _held) = selection.into_stream();
         for series in stream {
             job.watch().check()?;
-            let series = series?;
             let covers =
                 |c: &tithon_chunks::EncodedChunk| c.min_time.0 <= window.end && c.max_time.0 >= window.start;
             if window.is_inverted() && !series.chunks.iter().any(covers) {

@@ -20,7 +20,7 @@ use crate::error::ApiError;
 use crate::options::Dialect;
 use crate::params::{Params, read_multipart};
 
-/// Form bodies are read up to here, as Go does.
+/// The most bytes of a form body that are read, as in Go.
 const FORM_BYTES_MAX: usize = 10 << 20;
 /// A form body must be here after this time.
 const FORM_TIME_MAX: Duration = Duration::from_secs(60);
@@ -64,7 +64,7 @@ pub fn router(service: QueryService) -> Router {
 /// One request, its parameters read.
 pub(crate) struct Call {
     pub(crate) params: Params,
-    /// The part of the path that the route names.
+    /// The variable part of the path.
     pub(crate) name: String,
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Nothing is found yet; no more than the first `limit` are wanted, and whether there are more. 0 is no limit.
+    /// An empty set. Keeps the first `limit` texts and one more, which shows that there are more; 0 is no limit.
     pub(crate) fn new(limit: usize, job: &Job) -> Found {
         let limit = if limit == 0 { usize::MAX } else { limit };
         Found { limit, texts: BTreeSet::new(), charge: job.charge() }

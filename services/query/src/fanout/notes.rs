@@ -1,4 +1,4 @@
-//! Warnings that several sources leave while one request is answered.
+//! The warnings of all stores that one request asks.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// No more warnings than this are kept; the others are counted.
 const KEPT_MAX: usize = 1_000;
 
-/// A warning is cut behind so many bytes: it may show the labels of a series.
+/// Longer warnings are cut to this many bytes: a warning may show the labels of a series.
 const TEXT_BYTES_MAX: usize = 4 << 10;
 
 /// A list of warnings; clones share it. Equal texts are kept once.
@@ -39,7 +39,7 @@ impl Notes {
         list.texts.push(text);
     }
 
-    /// What has been left so far.
+    /// Takes out the warnings so far.
     pub(crate) fn take(&self) -> Vec<String> {
         let List { mut texts, omitted, .. } =
             std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));

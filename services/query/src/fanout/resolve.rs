@@ -1,4 +1,4 @@
-//! From selected chunks to what the evaluator reads: replicas made one, downsampled data read by aggregate.
+//! From selected chunks to what the evaluator reads: replicas are deduplicated, downsampled data are read by aggregate.
 
 use tithon_chunks::{Aggregate, TimeRange};
 use tithon_engine::SelectedSeries;
@@ -14,7 +14,7 @@ pub(crate) struct Purpose {
     pub(crate) function: String,
     /// The time that the query reads.
     pub(crate) range: TimeRange,
-    /// Overlapping chunks are replicas, to be joined this way; without it they are chunks of overlapping blocks.
+    /// How to deduplicate overlapping chunks, which then are those of replicas; `None` joins chunks of overlapping blocks.
     pub(crate) dedup: Option<Algorithm>,
     /// Thanos reads raw counters with their resets taken out, Prometheus as they are.
     pub(crate) dialect: Dialect,

@@ -14,8 +14,8 @@ use tithon_storeapi::{Lease, SeriesPart, StoreApi};
 use super::{Fanout, Notes, SourceError};
 use crate::job::Job;
 
-/// Series ascending by labels. An error ends the stream.
-pub(crate) type MergedSeries = Box<dyn Iterator<Item = Result<SelectedSeries, SourceError>> + Send>;
+/// Series ascending by labels, each label set once.
+pub(crate) type MergedSeries = Box<dyn Iterator<Item = SelectedSeries> + Send>;
 
 /// How a request treats its stores.
 #[derive(Clone)]
@@ -118,7 +118,7 @@ impl Selection {
     /// pool.
     pub(crate) fn into_stream(self) -> (MergedSeries, Charge) {
         let limit = if self.limit == 0 { usize::MAX } else { self.limit };
-        let parts = self.parts.into_iter().map(|part| part.series.into_iter().map(Ok));
+        let parts = self.parts.into_iter().map(|part| part.series);
         (Box::new(merge(parts).take(limit)), self.charge)
     }
 

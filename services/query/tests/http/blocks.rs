@@ -97,9 +97,9 @@ impl Blocks {
                 }
             }
             series.sort_by(|a, b| a.labels.cmp(&b.labels));
-            streams.push(series.into_iter().map(Ok::<_, AnyError>));
+            streams.push(series);
         }
-        tithon_engine::merge(streams).collect()
+        Ok(tithon_engine::merge(streams).collect())
     }
 
     fn find(&self, request: &LabelsRequest) -> Result<Vec<Vec<u8>>, AnyError> {

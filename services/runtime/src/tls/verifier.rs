@@ -13,7 +13,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// Verifies client certificates as the web configuration asks for it.
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
-    /// Checks the chain; without it any certificate will do.
+    /// Checks the chain of signatures; `None` accepts any certificate.
     pub(super) chain: Option<Arc<dyn ClientCertVerifier>>,
     /// Whether a client without certificate is turned away.
     pub(super) mandatory: bool,
