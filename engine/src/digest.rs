@@ -193,5 +193,5 @@ impl Hashes {
 }
 
 fn hex(hash: Sha256) -> String {
-    const_hex::encode(hash.finalize())
+    hex::encode(hash.finalize())
 }

@@ -19,7 +19,7 @@ fn digest(samples: &Samples) -> String {
         canonical_bytes(&sample, &mut bytes);
         hash.update(&bytes);
     }
-    const_hex::encode(hash.finalize())
+    hex::encode(hash.finalize())
 }
 
 /// Blocks merged, deletions applied, overlaps resolved. Digests of series of floats, numbers of samples of all.

@@ -13,7 +13,7 @@ fn float_of(bits: &str) -> f64 {
 }
 
 fn described(chunks: &[EncodedChunk]) -> Vec<(i64, i64, String)> {
-    let hex = |c: &EncodedChunk| const_hex::encode(&c.data);
+    let hex = |c: &EncodedChunk| hex::encode(&c.data);
     chunks.iter().map(|c| (c.min_time.0, c.max_time.0, hex(c))).collect()
 }
 

@@ -126,7 +126,7 @@ impl BlockSink for Sink {
         if let Some(upload) = self.upload.take() {
             self.files.runtime.block_on(upload.finish()).map_err(|error| failed(&self.path, error))?;
         }
-        let value = |hash: Sha256| const_hex::encode(hash.finalize());
+        let value = |hash: Sha256| hex::encode(hash.finalize());
         let hash =
             self.hash.take().map(|hash| FileHash { function: "SHA256".to_owned(), value: value(hash) });
         let file = File { rel_path: self.name.clone(), size_bytes: self.bytes, hash };

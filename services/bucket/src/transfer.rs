@@ -227,7 +227,7 @@ async fn sha256(path: &LocalPath) -> std::io::Result<String> {
         let mut part = vec![0; 1 << 20];
         loop {
             match std::io::Read::read(&mut file, &mut part)? {
-                0 => return Ok(const_hex::encode(hash.finalize())),
+                0 => return Ok(hex::encode(hash.finalize())),
                 n => hash.update(&part[..n]),
             }
         }

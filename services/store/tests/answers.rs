@@ -76,7 +76,7 @@ fn chunk(aggr: &AggrChunk) -> Value {
     out.insert("max_time".into(), aggr.max_time.into());
     let mut part = |name: &str, chunk: &Option<Chunk>| {
         if let Some(chunk) = chunk {
-            let sha = const_hex::encode(Sha256::digest(&chunk.data));
+            let sha = hex::encode(Sha256::digest(&chunk.data));
             let part = json!({
                 "type": chunk.r#type().as_str_name(), "len": chunk.data.len(), "sha256": sha, "hash": chunk.hash.to_string(),
             });

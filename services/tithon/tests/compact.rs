@@ -50,7 +50,7 @@ fn lines(bucket: &Path) -> Vec<String> {
         for name in names(&dir.join("chunks")) {
             hash.update(std::fs::read(dir.join("chunks").join(name)).unwrap());
         }
-        let hex = const_hex::encode(hash.finalize());
+        let hex = hex::encode(hash.finalize());
         let marks: Vec<String> =
             names(&dir).into_iter().filter(|name| name.ends_with("-mark.json")).collect();
         let cluster = meta["thanos"]["labels"]["cluster"].as_str().unwrap();

@@ -32,7 +32,7 @@ fn lines(objects: &BTreeMap<String, bytes::Bytes>) -> Vec<String> {
         let mut hash = Sha256::new();
         hash.update(&objects[&format!("{id}/index")]);
         content.for_each(|(_, bytes)| hash.update(bytes));
-        let hex = const_hex::encode(hash.finalize());
+        let hex = hex::encode(hash.finalize());
         let marks = summary.marks.join(",");
         format!(
             "{} {} {} {} [{marks}]",

@@ -90,7 +90,7 @@ fn check_matchers(server: &Server, set: &str, ids: &HashMap<LabelSet, u64>) -> u
         let mut found: Vec<u64> = found.data.iter().map(|labels| ids[labels]).collect();
         found.sort_unstable();
         let bytes: Vec<u8> = found.iter().flat_map(|id| id.to_le_bytes()).collect();
-        let sha256 = const_hex::encode(Sha256::digest(&bytes));
+        let sha256 = hex::encode(Sha256::digest(&bytes));
         assert_eq!(line["count"], found.len(), "{matchers:?}");
         assert_eq!(line["ids_sha256"], sha256, "{matchers:?}");
     }
