@@ -30,7 +30,7 @@ use crate::{
 };
 
 pub use self::encode::{ChunkBuilder, FloatEncoding, MergeError};
-pub use crate::scan::InputBlock;
+pub use crate::input::InputBlock;
 
 /// How to compact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -12,7 +12,7 @@ use tithon_chunks::{
 use tithon_index::{SeriesDecoder, SeriesRef};
 
 use crate::entries::walk;
-use crate::scan::InputBlock;
+use crate::input::InputBlock;
 use crate::{Block, BlockError, BlockFile, FileRange, record};
 
 /// One series; serialises to one line of the digest form.

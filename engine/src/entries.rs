@@ -7,8 +7,8 @@ use bytes::Bytes;
 use tithon_chunks::TimeRange;
 use tithon_index::{IndexHeader, Postings, PostingsPlan, SeriesEntry, SeriesRef};
 
+use crate::input::InputBlock;
 use crate::records::{Kind, Place, Records, estimate};
-use crate::scan::InputBlock;
 use crate::{BlockError, BlockFile, BlockId, BlockMeta, FileRange};
 
 /// Entries that are usually read at once.

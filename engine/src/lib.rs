@@ -13,6 +13,7 @@ mod tombstones;
 
 mod block;
 mod entries;
+mod input;
 mod record;
 mod records;
 mod request;

@@ -2,7 +2,6 @@
 //! their chunks as records in what was fetched.
 
 mod batch;
-mod input;
 mod records;
 mod symbols;
 
@@ -12,11 +11,12 @@ use tithon_chunks::{ChunkMeta, TimeRange};
 use tithon_index::{IndexError, SeriesEntry, SymbolRef};
 
 use crate::entries::{ENTRIES_AT_ONCE, Entries, all_series};
+use crate::input::InputBlock;
 use crate::records::{Place, Records, chunk_kind};
 use crate::{BlockError, BlockFile};
 
 pub(crate) use self::batch::{Batch, ChunkSlice, Pair, Record};
-pub use self::input::InputBlock;
+
 pub(crate) use self::records::Pieces;
 pub(crate) use self::symbols::{SymbolMap, SymbolUnion};
 

@@ -16,7 +16,7 @@ pub use self::index::index_health;
 
 use self::segments::Coverage;
 use crate::entries::walk;
-use crate::scan::InputBlock;
+use crate::input::InputBlock;
 use crate::{Block, BlockError, BlockFile, BlockStats, FileRange, record};
 
 /// What a walk over a whole block found; serialises to one JSON object.

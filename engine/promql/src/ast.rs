@@ -17,7 +17,7 @@ pub struct NodeId(pub u32);
 
 /// A parsed expression: the arena of its nodes and which of them is the root.
 ///
-/// Every child has a smaller id than its parent as long as nodes are only added by [`Expr::push`].
+/// In a tree that the parser has built, every child has a smaller id than its parent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expr {
     nodes: Vec<Node>,
@@ -321,7 +321,7 @@ operators! {
 
 impl BinaryOp {
     /// Whether it compares: `==`, `!=`, `<`, `<=`, `>`, `>=`.
-    pub const fn is_comparison(self) -> bool {
+    pub(crate) const fn is_comparison(self) -> bool {
         matches!(
             self,
             BinaryOp::Equal
@@ -334,14 +334,14 @@ impl BinaryOp {
     }
 
     /// Whether it is `and`, `or` or `unless`.
-    pub const fn is_set(self) -> bool {
+    pub(crate) const fn is_set(self) -> bool {
         matches!(self, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless)
     }
 }
 
 impl AggregateOp {
     /// Whether it has a parameter before the vector.
-    pub const fn has_param(self) -> bool {
+    pub(crate) const fn has_param(self) -> bool {
         matches!(
             self,
             AggregateOp::Topk
@@ -354,7 +354,7 @@ impl AggregateOp {
     }
 
     /// Whether it needs experimental functions to be enabled.
-    pub const fn is_experimental(self) -> bool {
+    pub(crate) const fn is_experimental(self) -> bool {
         matches!(self, AggregateOp::Limitk | AggregateOp::LimitRatio)
     }
 }
@@ -373,7 +373,7 @@ impl Cardinality {
 
 impl PosRange {
     /// The range from `start` to `end`.
-    pub const fn new(start: u32, end: u32) -> PosRange {
+    pub(crate) const fn new(start: u32, end: u32) -> PosRange {
         PosRange { start, end }
     }
 }
@@ -390,7 +390,7 @@ impl Expr {
     }
 
     /// Makes another node the root.
-    pub fn set_root(&mut self, root: NodeId) {
+    pub(crate) fn set_root(&mut self, root: NodeId) {
         assert!((root.0 as usize) < self.nodes.len(), "the root is a node");
         self.root = root;
     }
@@ -406,14 +406,14 @@ impl Expr {
     }
 
     /// Adds a node, whose children must be nodes already.
-    pub fn push(&mut self, node: Node) -> NodeId {
+    pub(crate) fn push(&mut self, node: Node) -> NodeId {
         let id = NodeId(u32::try_from(self.nodes.len()).expect("a query has fewer than 2^32 nodes"));
         self.nodes.push(node);
         id
     }
 
     /// The node, without the parentheses around it.
-    pub fn unparen(&self, mut id: NodeId) -> NodeId {
+    pub(crate) fn unparen(&self, mut id: NodeId) -> NodeId {
         while let NodeKind::Paren(inner) = self[id].kind {
             id = inner;
         }
@@ -422,7 +422,7 @@ impl Expr {
 
     /// Calls `visit` with each child in the order of evaluation of upstream's `Children`: the expression of an
     /// aggregation before its parameter. Duration expressions of selectors and subqueries are not visited.
-    pub fn for_each_child(&self, id: NodeId, mut visit: impl FnMut(NodeId)) {
+    pub(crate) fn for_each_child(&self, id: NodeId, mut visit: impl FnMut(NodeId)) {
         match &self[id].kind {
             NodeKind::Number { .. } | NodeKind::String(_) | NodeKind::Vector(_) => {}
             NodeKind::Matrix(m) => visit(m.selector),
@@ -445,7 +445,8 @@ impl Expr {
         }
     }
 
-    /// The children, as [`Expr::for_each_child`] meets them.
+    /// The children, in the order of evaluation of upstream's `Children`: the expression of an aggregation before its
+    /// parameter.
     pub fn children(&self, id: NodeId) -> Vec<NodeId> {
         let mut children = Vec::new();
         self.for_each_child(id, |child| children.push(child));

@@ -1,4 +1,4 @@
-//! The state of one evaluation: its options, what it holds, the annotations so far, whether anybody still waits for it.
+//! The state of one evaluation: its options, the memory it holds, the annotations so far, whether the caller still waits.
 //! It knows no operator.
 
 mod held;

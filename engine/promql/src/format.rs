@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 /// Go's `'f'` with `decimals` places (`%f` has six).
-pub fn fixed(value: f64, decimals: usize) -> String {
+pub(crate) fn fixed(value: f64, decimals: usize) -> String {
     special(value).map_or_else(|| format!("{value:.decimals$}"), str::to_owned)
 }
 
@@ -68,7 +68,7 @@ fn ascii(text: Vec<u8>) -> String {
 }
 
 /// A duration of so many milliseconds as canonical text (`1h30m`), without a sign.
-pub fn duration_ms(ms: i64) -> String {
+pub(crate) fn duration_ms(ms: i64) -> String {
     if ms <= 0 {
         return "0s".to_owned();
     }

@@ -17,7 +17,7 @@ mod trig;
 pub use exp::{exp, exp2};
 pub use hyperbolic::{acosh, asinh, atanh, cosh, sinh, tanh};
 pub use log::{ln, log2, log10};
-pub use parts::{frexp, ldexp};
+pub(crate) use parts::{frexp, ldexp};
 pub use pow::pow;
 pub use trig::{acos, asin, atan, atan2, cos, sin, tan};
 

@@ -16,8 +16,8 @@ pub struct Options {
     pub default_subquery_step_ms: i64,
     /// The most samples held in memory at once; a query that exceeds it fails.
     pub max_samples: u64,
-    /// The most bytes held in memory; a query that exceeds it fails. Where a [`crate::Budget`] is handed in, that counts
-    /// instead.
+    /// The most bytes held in memory; a query that exceeds it fails. If the caller gives a [`crate::Budget`], that
+    /// limits the query instead.
     pub max_bytes: u64,
     /// What the parser accepts.
     pub parse: ParseOptions,
@@ -69,7 +69,7 @@ impl TimeParams {
     }
 
     /// Whether it is an instant query.
-    pub const fn is_instant(&self) -> bool {
+    pub(crate) const fn is_instant(&self) -> bool {
         self.step_ms == 0
     }
 }
@@ -85,7 +85,7 @@ pub struct EvalContext<'a> {
 
 impl EvalContext<'_> {
     /// Whether the caller no longer waits for the answer.
-    pub fn is_cancelled(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }
 }

@@ -20,7 +20,7 @@ pub struct ParseError {
 
 impl ParseError {
     /// A complaint about `range` of `input`.
-    pub fn new(input: &[u8], range: PosRange, message: impl Into<String>) -> ParseError {
+    pub(crate) fn new(input: &[u8], range: PosRange, message: impl Into<String>) -> ParseError {
         ParseError { range, line_column: line_column(input, range.start), message: message.into() }
     }
 }

@@ -15,7 +15,7 @@ pub enum ValueType {
 
 impl ValueType {
     /// The name in most error texts.
-    pub const fn documented(self) -> &'static str {
+    pub(crate) const fn documented(self) -> &'static str {
         match self {
             ValueType::Scalar => "scalar",
             ValueType::String => "string",

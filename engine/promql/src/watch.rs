@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::budget::Budget;
 use crate::error::QueryError;
 
-/// Whether a long piece of work may hold more bytes, and whether anybody still waits for its result.
+/// Whether a long piece of work may hold more bytes, and whether the caller still waits for its result.
 #[derive(Clone, Copy, Debug)]
 pub struct Watch<'a> {
     /// The bytes that may be held.
     pub budget: &'a Arc<Budget>,
-    /// Set by the caller when nobody waits for the result any more.
+    /// Set by the caller when it no longer waits for the result.
     pub cancelled: &'a AtomicBool,
 }
 

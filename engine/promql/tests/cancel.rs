@@ -1,4 +1,4 @@
-//! A query whose caller has gone stops within 50 ms, whatever it is at.
+//! A query stops within 50 ms after its caller cancels it, whatever it is doing.
 #![allow(clippy::disallowed_methods)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,9 +9,9 @@ use tithon_index::Labels;
 use tithon_promql::{EvalContext, Options, Prepared, SelectInput, Series, SeriesData, TimeParams};
 
 const N_STEPS: i64 = 2_000;
-/// How long the caller waits before it goes.
+/// How long the caller waits before it cancels.
 const PATIENCE: Duration = Duration::from_millis(30);
-/// How soon evaluation must stop, in the best of a few attempts: other programs may hold the processor.
+/// How soon evaluation must stop, in the best of a few attempts, since other programs may use the processor.
 const STOPS_WITHIN: Duration = Duration::from_millis(50);
 
 fn floats(n_samples: i64, seed: i64) -> Samples {
@@ -34,7 +34,7 @@ fn histograms(n_samples: i64) -> Samples {
     samples
 }
 
-/// Many series, or one long one, or native histograms: made while they are read.
+/// Many series, one long series, or native histograms, generated while they are read.
 fn input(name: String) -> SelectInput {
     let (n, of): (i64, fn(i64) -> Samples) = match name.as_str() {
         "long" => (1, |_| floats(200_000, 7)),
@@ -48,7 +48,7 @@ fn input(name: String) -> SelectInput {
     }))
 }
 
-/// From the moment the caller goes to the end of the evaluation; `None` when it ended before.
+/// The time from the cancellation to the end of the evaluation; `None` when it ended before.
 fn delay(query: &str) -> Option<Duration> {
     let end = if query.contains("long") { 3_000_000_000 } else { 9_000_000 };
     let params = TimeParams { start: Timestamp(0), end: Timestamp(end), step_ms: end / N_STEPS };

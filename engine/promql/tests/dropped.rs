@@ -1,5 +1,5 @@
-//! A source that makes one series of replicas matches their labels first and takes these away: no rewriting may change an
-//! answer because of that.
+//! A source that deduplicates replicas matches their labels first and then removes them: no rule that rewrites plans may
+//! change an answer because of that.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -36,7 +36,7 @@ fn stored() -> Vec<(Labels, Samples)> {
     stored
 }
 
-/// What a source answers: of series that are equal without the labels dropped, the first that matches.
+/// The answer of a source: of series that are equal without the dropped labels, the first that matches.
 fn selected(stored: &[(Labels, Samples)], spec: &SelectSpec, dropped: &[Box<[u8]>]) -> SelectInput {
     let mut found: BTreeMap<Labels, Samples> = BTreeMap::new();
     for (labels, samples) in stored {
@@ -60,7 +60,7 @@ fn answer(query: &str, dropped: &[&str], rules: Rules) -> Result<String, QueryEr
     Ok(format!("{:?} {:?}", result.value, result.warnings))
 }
 
-/// The answer is the same with and without rewriting.
+/// Checks that the answer is the same with and without rules.
 fn check(query: &str, dropped: &[&str]) {
     let plain = answer(query, dropped, Rules::NONE.with(Rule::StepInvariants));
     let usual = answer(query, dropped, Rules::default());

@@ -1,5 +1,5 @@
-//! Queries that nobody means well with: planning takes time in proportion to the text, all that grows is counted, and
-//! both end soon after the caller has gone.
+//! Queries made to do harm: planning takes time in proportion to the text, all memory that grows is counted, and planning
+//! and evaluation end soon after the caller cancels.
 #![allow(clippy::disallowed_methods)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ fn options() -> Options {
     Options { parse: ParseOptions::ALL, ..Options::default() }
 }
 
-/// Plans within generous time: a quadratic piece takes minutes. Other programs may hold the processor.
+/// Plans within a generous time; planning in quadratic time would take minutes.
 fn check_plan(name: &str, query: &str) {
     let begun = Instant::now();
     let prepared = Prepared::new(query, AT, &options());
@@ -79,7 +79,7 @@ fn planning_takes_time_in_proportion_to_the_text() {
     }
 }
 
-/// A chain of terms that are all the same is read once, and evaluated within a second or so.
+/// A chain of equal terms is read once, and evaluated within about a second.
 #[test]
 fn equal_selectors_are_read_once() {
     let query = vec!["up"; 20_000].join("+");
@@ -174,7 +174,7 @@ fn labels_and_results_are_counted() {
     }
 }
 
-/// The replacement is read once, and made once a series.
+/// The replacement is parsed once, and expanded once per series.
 #[test]
 fn a_long_replacement_takes_time_in_proportion_to_it() {
     let begun = Instant::now();

@@ -1,5 +1,5 @@
-//! Every function and aggregation against the simplest thing that could be meant: a range query against one instant
-//! query a step, and functions of ranges and aggregations against plain loops over the samples.
+//! Every function and aggregation against a simple model: a range query against one instant query per step, functions of
+//! ranges and aggregations against plain loops over the samples.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -226,7 +226,7 @@ fn made(values: &[Vec<f64>], jitter: i64) -> Vec<Made> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// A range query is one instant query a step, to the bit.
+    /// A range query equals one instant query per step, to the bit.
     #[test]
     fn ranges_are_instants(
         values in proptest::collection::vec(values(), 6),

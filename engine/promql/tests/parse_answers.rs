@@ -11,7 +11,7 @@ fn params<'a>(record: &'a Value, name: &str) -> Vec<&'a str> {
     all.iter().filter(|p| p[0] == name).filter_map(|p| p[1].as_str()).collect()
 }
 
-/// Compares the outcome of one parse with the recorded answer; says whether there was something to compare.
+/// Compares the outcome of one parse with the recorded answer; returns whether there was one.
 fn agrees(record: &Value, outcome: Result<(), String>) -> Result<bool, String> {
     let error = record["body"]["error"].as_str().unwrap_or_default();
     match outcome {
@@ -62,7 +62,7 @@ fn query_answers() {
     assert!(compared > 7_000, "{compared} compared");
 }
 
-/// Compares what an endpoint made of each query that it accepted.
+/// Compares the result of an endpoint for each query that it accepted.
 fn check_printed(path: &str, print: impl Fn(&str) -> Value) -> usize {
     let (mut compared, mut wrong) = (0, Vec::new());
     for record in tithon_testdata::json_lines("answers/http-api.jsonl.zst") {
@@ -111,8 +111,8 @@ fn printed_queries_parse_to_the_same_text() {
     }
 }
 
-/// 1,800 random expressions, half of them spoilt, with what Prometheus 3.14's parser says of each: the text that it
-/// prints and the places of all nodes, depth first, or its error.
+/// 1,800 random expressions, half of them broken, with the result of Prometheus 3.14's parser for each: the text that it
+/// prints and the positions of all nodes, depth first, or its error.
 #[test]
 fn random_expressions() {
     let (mut compared, mut wrong) = (0, Vec::new());

@@ -1,4 +1,4 @@
-//! The parser under inputs that nobody writes: any bytes, any order of tokens, any depth.
+//! The parser with arbitrary inputs: any bytes, any order of tokens, any depth.
 
 use proptest::prelude::*;
 use tithon_promql::{
@@ -60,7 +60,7 @@ fn parse_all(input: &[u8]) {
     drop(parse_series_desc(input));
 }
 
-/// Words of the language, to be strung together.
+/// Tokens of the language, to be joined at random.
 const WORDS: [&str; 44] = [
     "(",
     ")",

@@ -1,4 +1,5 @@
-//! What must not change an answer: chunks or decoded samples, threads, joins by column or step by step.
+//! Different ways of evaluation give the same answer: chunks or decoded samples, any number of threads, joins by column or
+//! step by step.
 
 use std::sync::atomic::AtomicBool;
 
@@ -94,7 +95,7 @@ fn times(start: i64, step: i64, n: i64) -> TimeParams {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Chunks that no window looks into are skipped, and cut short where the last window ends.
+    /// Chunks that no window reaches are skipped, and the last chunk is decoded only to the end of the last window.
     #[test]
     fn chunks_give_what_samples_give(
         step in 1_000i64..20_000_000,
@@ -121,7 +122,7 @@ proptest! {
         }
     }
 
-    /// A histogram among the operands sends a join the way that goes step by step.
+    /// A histogram among the operands makes a join go step by step.
     #[test]
     fn joins_by_column_give_what_joins_by_step_give(
         op in prop_oneof![Just("+"), Just("-"), Just("/"), Just("%"), Just("^"), Just(">"), Just("== bool"), Just("<=")],

@@ -7,7 +7,8 @@ use tithon_chunks::TimeRange;
 
 use crate::BlockError;
 use crate::heap::Heap;
-use crate::scan::{Batch, InputBlock, Pair, Scan, SharedBatch, SymbolMap};
+use crate::input::InputBlock;
+use crate::scan::{Batch, Pair, Scan, SharedBatch, SymbolMap};
 
 /// Merges the series of several blocks.
 pub(super) struct SeriesSets<'b> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tithon_index::{HealthCheck, IndexHealth, SeriesDecoder, SeriesEntry};
 
 use crate::entries::walk;
-use crate::scan::InputBlock;
+use crate::input::InputBlock;
 use crate::{BlockError, BlockId};
 
 /// Walks the index of a block and counts its series and their faults; `each` sees every entry.

@@ -38,8 +38,8 @@ pub(crate) struct Run {
     pub bucket_requests: Option<u64>,
     /// Files in the subject's data directory behind the run, where it matters.
     pub files: Option<u64>,
-    /// Processors that were busy with something else meanwhile.
-    pub foreign_load: f64,
+    /// Processors that were busy with something else meanwhile, of a short run during all runs of the case.
+    pub foreign_load: Option<f64>,
 }
 
 /// Why a subject has no numbers for a case.
@@ -112,14 +112,16 @@ impl Measured {
 
     /// The highest foreign load of the runs.
     pub(crate) fn foreign_load(&self) -> f64 {
-        self.runs.iter().map(|run| run.foreign_load).fold(0.0, f64::max)
+        self.runs.iter().filter_map(|run| run.foreign_load).fold(0.0, f64::max)
     }
 }
 
-/// The middle value; the upper one of two.
+/// The middle value, or the mean of the two in the middle.
 pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
+    let upper = *values.get(values.len() / 2)?;
+    let lower = *values.get((values.len() - 1) / 2)?;
+    Some(lower + (upper - lower) / 2.0)
 }
 
 /// The value that one in a hundred exceeds; needs a hundred values.

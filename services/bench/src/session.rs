@@ -15,7 +15,7 @@ use crate::subject::Subject;
 use crate::turns::{FirstRound, Rounds};
 
 /// A case stops early when its rounds took this long.
-const ENOUGH: Duration = Duration::from_secs(20);
+const ENOUGH: Duration = Duration::from_secs(40);
 const QUICK_ENOUGH: Duration = Duration::from_secs(2);
 
 /// One call of the tool.

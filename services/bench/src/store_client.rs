@@ -169,7 +169,7 @@ impl Encoder for RawFrames {
     type Error = Status;
 
     fn encode(&mut self, request: SeriesRequest, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        request.encode(out).map_err(|error| Status::internal(error.to_string()))
+        request.encode(out).map_err(|error| Status::from_error(Box::new(error)))
     }
 }
 

@@ -43,9 +43,14 @@ pub(crate) fn take_turns(
     let mut all: Vec<Measured> = subjects.iter().map(start).collect();
     let extra = usize::from(rounds.first == FirstRound::Apart);
     let began = Instant::now();
+    let (mut watch, mut cpu) = (LoadWatch::start(), 0.0);
     for round in 0..rounds.most + extra {
         if round > extra && began.elapsed() > rounds.enough {
             break;
+        }
+        if round == extra {
+            // Servers are started in the first round.
+            (watch, cpu) = (LoadWatch::start(), 0.0);
         }
         let mut order: Vec<usize> = (0..subjects.len()).collect();
         if round % 2 == 1 {
@@ -59,6 +64,7 @@ pub(crate) fn take_turns(
             match measure(i, round) {
                 Ok((run, answer)) => {
                     answers[i] = Some(answer);
+                    cpu += run.cpu;
                     if round < extra {
                         all[i].first = Some(run);
                     } else {
@@ -69,6 +75,10 @@ pub(crate) fn take_turns(
             }
         }
         judge(&mut all, &answers);
+    }
+    let load = watch.foreign_load(cpu);
+    for run in all.iter_mut().flat_map(|measured| &mut measured.runs) {
+        run.foreign_load = run.foreign_load.or(load);
     }
     all
 }
@@ -104,13 +114,13 @@ impl LoadWatch {
         LoadWatch { began: Instant::now(), busy: proc::machine_busy_seconds(), own: proc::own_cpu_seconds() }
     }
 
-    /// Processors busy with something other than this tool and a subject that took `cpu` seconds.
-    pub(crate) fn foreign_load(&self, cpu: f64) -> f64 {
+    /// Processors busy with something other than this tool and subjects that took `cpu` seconds; `None` after less than a
+    /// tenth of a second, as the kernel counts in hundredths.
+    pub(crate) fn foreign_load(&self, cpu: f64) -> Option<f64> {
         let own = proc::own_cpu_seconds() - self.own;
         let foreign = proc::machine_busy_seconds() - self.busy - own - cpu;
-        // The kernel counts hundredths of a second: a short run tells nothing.
         let wall = self.began.elapsed().as_secs_f64();
-        if wall < 0.1 { 0.0 } else { (foreign / wall).max(0.0) }
+        (wall >= 0.1).then_some((foreign / wall).max(0.0))
     }
 }
 
@@ -135,7 +145,7 @@ mod tests {
         });
         assert_eq!(order, [(0, 0), (0, 1), (1, 1), (1, 0), (2, 0), (2, 1)]);
         assert_eq!(all[0].first.map(|run| run.wall), Some(0.0));
-        assert_eq!(all[1].median(|run| Some(run.wall)), Some(2.0));
+        assert_eq!(all[1].median(|run| Some(run.wall)), Some(1.5));
         assert_eq!(all[0].wall_range(), Some((1.0, 2.0)));
         assert_eq!((&all[0].answer, &all[1].answer), (&Verdict::Alone, &Verdict::Same));
     }

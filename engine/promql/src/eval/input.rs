@@ -34,7 +34,7 @@ pub(super) fn slots(prepared: &Prepared, inputs: Vec<SelectInput>) -> Vec<Slot> 
 
 impl Slot {
     /// The series that fulfil the conditions, for the next reader; none when all readers have had theirs. Series that are
-    /// kept for other readers are read to the end first, but no further once the caller has gone.
+    /// kept for other readers are read to the end first, or until the caller no longer waits.
     pub(super) fn take(&self, filter: &[Matcher], ctx: &Context<'_>) -> Option<SelectInput> {
         let mut slot = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (state, readers) = &mut *slot;
@@ -72,7 +72,7 @@ impl Slot {
     }
 }
 
-/// All series, or those read before the caller had gone.
+/// All series; fewer when the caller no longer waits.
 fn read_all(input: SelectInput, ctx: &Context<'_>) -> Result<(Vec<Series>, Charge), SourceError> {
     let mut charge = ctx.empty_charge();
     let mut all = Vec::new();

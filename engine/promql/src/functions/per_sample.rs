@@ -40,7 +40,7 @@ pub(crate) fn map_histograms(
     merged(frame)
 }
 
-/// A part of the date of each step: what `hour()` and its kin give without an argument.
+/// A part of the date of each step: the result of `hour()` and the other date functions without an argument.
 pub(crate) fn of_step_dates(steps: &Steps, part: fn(&Date) -> f64) -> Frame {
     let date = |i: usize| Date::from_seconds(steps.time(i) / 1000);
     Frame::of_numbers(&(0..steps.len).map(|i| part(&date(i))).collect::<Vec<_>>())

@@ -113,8 +113,8 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Of samples from the first to the last time, with so many gaps between them, in the window from its open left
-    /// end to its right end; all times in milliseconds. `first_start` is the first sample's start timestamp or 0.
+    /// The span of samples from the first to the last time, with so many gaps between them, in the window `(start, end]`. All
+    /// times are milliseconds; `first_start` is the start timestamp of the first sample, or 0.
     #[inline(always)]
     pub(crate) fn new(
         (first, last): (i64, i64),

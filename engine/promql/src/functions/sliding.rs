@@ -1,7 +1,7 @@
 //! Range functions over floats alone: windows slide along the columns of a series, and what two windows share is not
 //! computed twice where the result stays the same to the bit.
 //!
-//! The twin of every function here is the one in `rate.rs` or `over_time.rs`, which sees one window at a time.
+//! Every function here has a twin in `rate.rs` or `over_time.rs` that looks at one window at a time; tests compare the two.
 
 mod counts;
 mod extremes;

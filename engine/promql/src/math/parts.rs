@@ -1,7 +1,7 @@
 //! Fraction and exponent of doubles.
 
 /// Splits into a fraction in [0.5, 1) and a power of two; 0, infinities and NaN are returned with power 0.
-pub fn frexp(x: f64) -> (f64, i32) {
+pub(crate) fn frexp(x: f64) -> (f64, i32) {
     if x == 0.0 || !x.is_finite() {
         return (x, 0);
     }
@@ -12,7 +12,7 @@ pub fn frexp(x: f64) -> (f64, i32) {
 }
 
 /// `fraction` times 2 to the power of `exponent`, with one rounding at most.
-pub fn ldexp(fraction: f64, exponent: i32) -> f64 {
+pub(crate) fn ldexp(fraction: f64, exponent: i32) -> f64 {
     if fraction == 0.0 || !fraction.is_finite() {
         return fraction;
     }

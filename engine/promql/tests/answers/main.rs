@@ -1,4 +1,4 @@
-//! Recorded answers of Prometheus 3.14: each query is evaluated over the same blocks and must give the same.
+//! Recorded answers of Prometheus 3.14: each query is evaluated over the same blocks and must give the same answer.
 //!
 //! Series are compared as sets, values as the text of an answer, errors by their text.
 #![allow(clippy::disallowed_methods)]
@@ -16,7 +16,7 @@ use tithon_promql::{
 
 use data::Data;
 
-/// What became of a set of records.
+/// How many records of a set have equal answers.
 #[derive(Default)]
 struct Tally {
     total: usize,

@@ -124,7 +124,7 @@ fn histogram(h: &FloatHistogram) -> Json {
     Json::Object(map)
 }
 
-/// What `a` has and `b` has not.
+/// The entries of `a` that `b` does not have.
 pub(crate) fn difference(a: &Answer, b: &Answer) -> String {
     let mut out = a.kind.clone();
     for (metric, points) in &a.series {

@@ -6,10 +6,10 @@ use tithon_promql::{MatrixSeries, QueryError, QueryResult, Sample, SequenceValue
 
 use crate::script::{Eval, TextTest};
 
-/// How far numbers may be apart, relative to their size.
+/// By how much numbers may differ, relative to their size.
 const EPSILON: f64 = 1e-6;
 
-/// Whether a failed query was to fail so.
+/// Whether a query was expected to fail with this error.
 pub(crate) fn failure(eval: &Eval, error: &QueryError) -> Result<(), String> {
     let text = error.to_string();
     if eval.fail && eval.fail_texts.iter().all(|test| test.accepts(&text)) {
@@ -35,7 +35,7 @@ pub(crate) fn annotations(eval: &Eval, result: &QueryResult) -> Result<(), Strin
     Ok(())
 }
 
-/// With an expectation, each must meet a text and each text an expectation.
+/// If anything is expected, each expectation must match a text and each text an expectation.
 fn texts(expected: &[TextTest], actual: &[String]) -> Result<(), String> {
     if expected.is_empty() {
         return Ok(());

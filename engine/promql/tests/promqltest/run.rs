@@ -118,7 +118,7 @@ fn at_time(series: &[MatrixSeries], t: i64) -> Vec<VectorSample> {
 }
 
 /// The query with all its selectors fixed to `at`, to be evaluated at other times. None for queries with functions
-/// that would notice.
+/// whose result depends on the time of evaluation.
 fn fixed_in_time(query: &str, at: i64) -> Vec<(String, i64)> {
     let Ok(mut expr) = parse(query, &ParseOptions::ALL) else { return Vec::new() };
     let is_unsafe =
@@ -132,7 +132,7 @@ fn fixed_in_time(query: &str, at: i64) -> Vec<(String, i64)> {
     times.into_iter().map(|t| (expr.to_string(), t)).collect()
 }
 
-/// Fixes what is below a node. Below a subquery that is fixed, nothing needs to be.
+/// Fixes the selectors below a node, except those below a subquery that is fixed already.
 fn fix(expr: &mut Expr, id: NodeId, at: i64) {
     match &mut expr[id].kind {
         NodeKind::Vector(v) => fix_at(&mut v.at, at),

@@ -24,7 +24,7 @@ pub(crate) struct LoadedSeries {
     pub(crate) starts: Vec<Option<i64>>,
 }
 
-/// A query, and what must come out of it.
+/// A query and its expected result.
 pub(crate) struct Eval {
     pub(crate) expr: String,
     pub(crate) is_range: bool,
@@ -70,7 +70,7 @@ impl TextTest {
     }
 }
 
-/// The commands of a file with their line numbers. Panics, naming the line, on what is no test file.
+/// The commands of a file with their line numbers. Panics, naming the line, if the file is not a test file.
 pub(crate) fn parse(text: &str) -> Vec<(usize, Command)> {
     let lines: Vec<&str> =
         text.lines().map(str::trim).map(|line| if line.starts_with('#') { "" } else { line }).collect();
@@ -156,7 +156,7 @@ fn signed_duration(text: &str) -> (i64, &str) {
     (sign * duration_ms(duration), rest)
 }
 
-/// The word at the start, and what follows the spaces behind it.
+/// The first word, and the text after the spaces that follow it.
 fn word(text: &str) -> (&str, &str) {
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     (word, rest.trim_start())
@@ -221,7 +221,7 @@ fn eval(block: &[&str]) -> (Eval, usize) {
     (eval, block.len())
 }
 
-/// Takes a line that says what to expect other than a series.
+/// Reads a line with an expectation that is not a series.
 fn expectation(eval: &mut Eval, line: &str) -> bool {
     if let Some(text) = line.strip_prefix("expected_fail_message").filter(|_| eval.fail) {
         eval.fail_texts.push(TextTest::Equals(text.trim().to_owned()));

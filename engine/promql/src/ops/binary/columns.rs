@@ -1,6 +1,6 @@
 //! Arithmetic and comparison of floats column by column, for operands whose series match the same series at all steps.
 //!
-//! The twin is `vectors.rs`, which goes step by step and knows every case.
+//! `vectors.rs` handles all cases step by step; the results are the same to the bit.
 
 use std::collections::{HashMap, HashSet};
 

@@ -20,7 +20,7 @@ pub(super) struct Kept<'a> {
 const NOT_KEPT: u32 = u32::MAX;
 
 impl<'a> Kept<'a> {
-    /// Nothing is kept yet of so many input rows.
+    /// Keeps elements of `n_rows` input rows; none is kept yet.
     pub(super) fn new(ctx: &'a Context<'a>, n_rows: usize, steps: &Steps) -> Result<Kept<'a>, QueryError> {
         ctx.held.add(0, (n_rows * size_of::<u32>()) as u64)?;
         let place = vec![NOT_KEPT; n_rows];
