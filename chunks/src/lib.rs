@@ -5,6 +5,7 @@
 
 // Values
 mod batch;
+pub mod calendar;
 mod chunk;
 mod encoding;
 mod error;

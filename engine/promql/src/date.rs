@@ -1,5 +1,7 @@
 //! Dates in UTC, by the proleptic Gregorian calendar, for any 64-bit number of seconds.
 
+use tithon_chunks::calendar::{date_of_days, days_in_month, days_of_date};
+
 use crate::math;
 
 /// A point in time as date and time of day.
@@ -26,18 +28,11 @@ impl Date {
     pub(crate) fn from_seconds(seconds: i64) -> Date {
         let seconds = wrapped(seconds);
         let (days, rest) = (seconds.div_euclid(86_400) as i64, seconds.rem_euclid(86_400) as i64);
-        // Days are counted from 0000-03-01, so that the leap day is the last one of its year.
-        let days_since = days + 719_468;
-        let (era, day_of_era) = (days_since.div_euclid(146_097), days_since.rem_euclid(146_097));
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted = (5 * day_of_year + 2) / 153;
-        let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+        let (year, month, day) = date_of_days(days);
         Date {
-            year: year_of_era + era * 400 + i64::from(month <= 2),
+            year,
             month,
-            day: day_of_year - (153 * shifted + 2) / 5 + 1,
+            day,
             hour: rest / 3_600,
             minute: rest / 60 % 60,
             second: rest % 60,
@@ -50,25 +45,14 @@ impl Date {
         Date::from_seconds(math::to_i64(seconds))
     }
 
-    fn is_leap(&self) -> bool {
-        self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0)
-    }
-
     /// 28 to 31.
     pub(crate) fn days_in_month(&self) -> i64 {
-        match self.month {
-            2 if self.is_leap() => 29,
-            2 => 28,
-            4 | 6 | 9 | 11 => 30,
-            _ => 31,
-        }
+        days_in_month(self.year, self.month)
     }
 
     /// 1 to 366.
     pub(crate) fn day_of_year(&self) -> i64 {
-        const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
-        let before = BEFORE[(self.month - 1) as usize];
-        before + self.day + i64::from(self.month > 2 && self.is_leap())
+        days_of_date(self.year, self.month, self.day) - days_of_date(self.year, 1, 1) + 1
     }
 }
 

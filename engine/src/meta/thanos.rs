@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use tithon_chunks::calendar::parse_rfc3339;
 use tithon_index::Labels;
 
 use super::{is_zero, null_is_default};
@@ -301,47 +302,10 @@ impl UploadTime {
     }
 }
 
-/// Reads `2024-05-01T00:00:00.5Z` or the same with an offset such as `+02:00`, as milliseconds since the Unix epoch.
+/// Reads an RFC 3339 time such as `2024-05-01T00:00:00.5Z`, as Go does, as milliseconds since the Unix epoch.
 pub fn parse_rfc3339_ms(text: &str) -> Option<i64> {
-    let number = |range: std::ops::Range<usize>| -> Option<i64> {
-        let digits = text.get(range)?;
-        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
-    };
-    let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
-    if separators.iter().any(|(at, byte)| text.as_bytes().get(*at) != Some(byte)) {
-        return None;
-    }
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    let rest = text.get(19..)?;
-    let zone_at = rest.find(['Z', '+', '-'])?;
-    let (fraction, zone) = rest.split_at(zone_at);
-    let millis = match fraction.strip_prefix('.') {
-        Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
-            digits.bytes().chain(*b"00").take(3).fold(0, |ms, digit| ms * 10 + i64::from(digit - b'0'))
-        }
-        None if fraction.is_empty() => 0,
-        _ => return None,
-    };
-    let offset_minutes = match zone {
-        "Z" => 0,
-        _ => {
-            let (hours, minutes) = zone.get(1..)?.split_once(':')?;
-            let minutes = hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?;
-            if zone.starts_with('-') { -minutes } else { minutes }
-        }
-    };
-    // Days since 1970-01-01 in the proleptic Gregorian calendar, years counted from March.
-    let shifted = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (shifted.div_euclid(400), shifted.rem_euclid(400));
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    let days = era * 146_097 + day_of_era - 719_468;
-    let seconds = ((days * 24 + hour) * 60 + minute - offset_minutes) * 60 + second;
-    Some(seconds * 1000 + millis)
+    let (seconds, nanos) = parse_rfc3339(text)?;
+    Some(seconds * 1000 + nanos / 1_000_000)
 }
 
 fn is_zero_i64(n: &i64) -> bool {

@@ -1,5 +1,7 @@
 //! Points in time of requests: seconds as a float or RFC 3339, kept as Go's `time.Time` keeps them, overflow included.
 
+use tithon_chunks::calendar::parse_rfc3339;
+
 use super::number::parse_float;
 use super::quote;
 use crate::options::Dialect;
@@ -76,85 +78,14 @@ pub(crate) fn parse_time(s: &str, dialect: Dialect) -> Result<GoTime, String> {
         let nanos = (fraction * 1000.0).round() / 1000.0 * 1e9;
         return Ok(GoTime::new(go_int64(whole), go_int64(nanos)));
     }
-    if let Some(t) = parse_rfc3339(s) {
-        return Ok(t);
+    if let Some((seconds, nanos)) = parse_rfc3339(s) {
+        return Ok(GoTime::new(seconds, nanos));
     }
     match s {
         "-292273086-05-16T16:47:06Z" if dialect == Dialect::Prometheus => Ok(GoTime::MIN),
         "292277025-08-18T07:12:54.999999999Z" if dialect == Dialect::Prometheus => Ok(GoTime::MAX),
         _ => Err(format!("cannot parse {} to a valid timestamp", quote(s))),
     }
-}
-
-/// `2006-01-02T15:04:05[.fraction](Z|+01:00)`, as Go's `time.Parse(time.RFC3339Nano, s)`.
-fn parse_rfc3339(s: &str) -> Option<GoTime> {
-    let bytes = s.as_bytes();
-    let number = |from: usize, to: usize| -> Option<i64> {
-        let digits = bytes.get(from..to)?;
-        digits
-            .iter()
-            .all(u8::is_ascii_digit)
-            .then(|| digits.iter().fold(0, |n, d| n * 10 + i64::from(d - b'0')))
-    };
-    let is = |at: usize, c: u8| (bytes.get(at) == Some(&c)).then_some(());
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    for (at, c) in [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')] {
-        is(at, c)?;
-    }
-    if !(1..=12).contains(&month)
-        || !(1..=days_of(year, month)).contains(&day)
-        || hour > 23
-        || minute > 59
-        || second > 59
-    {
-        return None;
-    }
-    let mut at = 19;
-    let mut nanos = 0;
-    if matches!(bytes.get(at), Some(b'.' | b',')) {
-        let digits = bytes[at + 1..].iter().take_while(|b| b.is_ascii_digit()).count();
-        if digits == 0 {
-            return None;
-        }
-        let mut unit = 100_000_000;
-        for d in &bytes[at + 1..at + 1 + digits] {
-            nanos += i64::from(d - b'0') * unit;
-            unit /= 10;
-        }
-        at += 1 + digits;
-    }
-    let offset = match bytes.get(at)? {
-        b'Z' if bytes.len() == at + 1 => 0,
-        sign @ (b'+' | b'-') if bytes.len() == at + 6 => {
-            is(at + 3, b':')?;
-            let (h, m) = (number(at + 1, at + 3)?, number(at + 4, at + 6)?);
-            if h > 24 || m > 60 {
-                return None;
-            }
-            (h * 3600 + m * 60) * if *sign == b'-' { -1 } else { 1 }
-        }
-        _ => return None,
-    };
-    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
-    Some(GoTime::new(seconds, nanos))
-}
-
-fn days_of(year: i64, month: i64) -> i64 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days from 1970-01-01 in the Gregorian calendar (H. Hinnant, "chrono-compatible low-level date algorithms").
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let y = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (y.div_euclid(400), y.rem_euclid(400));
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
 #[cfg(test)]

@@ -1,0 +1,139 @@
+//! The calendar: dates, days since 1970, and times as RFC 3339 texts.
+//!
+//! Dates are of the proleptic Gregorian calendar in UTC; year 0 comes before year 1. The conversions follow H. Hinnant,
+//! "chrono-compatible low-level date algorithms": days are counted from a 1 March, so that the leap day ends its year.
+
+/// Days from 1970-01-01 to a date.
+pub const fn days_of_date(year: i64, month: i64, day: i64) -> i64 {
+    let shifted = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (shifted.div_euclid(400), shifted.rem_euclid(400));
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// Year, month (from 1) and day (from 1) of the date that is `days` after 1970-01-01.
+pub const fn date_of_days(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
+    (year, month, day_of_year - (153 * shifted + 2) / 5 + 1)
+}
+
+/// Number of days of a month (1 to 12).
+pub const fn days_in_month(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Reads `2006-01-02T15:04:05[.fraction](Z|+01:00)` as seconds since 1970 and nanoseconds; digits behind the ninth are
+/// dropped. Accepts what Go's `time.Parse(time.RFC3339Nano, text)` accepts.
+pub fn parse_rfc3339(text: &str) -> Option<(i64, i64)> {
+    let bytes = text.as_bytes();
+    let number = |from: usize, to: usize| -> Option<i64> {
+        let digits = bytes.get(from..to)?;
+        let value = digits.iter().fold(0, |n, digit| n * 10 + i64::from(digit.wrapping_sub(b'0')));
+        digits.iter().all(u8::is_ascii_digit).then_some(value)
+    };
+    for (at, separator) in [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')] {
+        if bytes.get(at) != Some(&separator) {
+            return None;
+        }
+    }
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    if !(1..=12).contains(&month)
+        || !(1..=days_in_month(year, month)).contains(&day)
+        || hour > 23
+        || minute > 59
+        || second > 59
+    {
+        return None;
+    }
+    let (mut at, mut nanos) = (19, 0);
+    if matches!(bytes.get(at), Some(b'.' | b',')) {
+        let digits = bytes[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 {
+            return None;
+        }
+        let mut unit = 100_000_000;
+        for digit in &bytes[at + 1..at + 1 + digits] {
+            nanos += i64::from(digit - b'0') * unit;
+            unit /= 10;
+        }
+        at += 1 + digits;
+    }
+    let offset = match bytes.get(at)? {
+        b'Z' if bytes.len() == at + 1 => 0,
+        sign @ (b'+' | b'-') if bytes.len() == at + 6 && bytes[at + 3] == b':' => {
+            let (hours, minutes) = (number(at + 1, at + 3)?, number(at + 4, at + 6)?);
+            if hours > 24 || minutes > 60 {
+                return None;
+            }
+            (hours * 3600 + minutes * 60) * if *sign == b'-' { -1 } else { 1 }
+        }
+        _ => return None,
+    };
+    let seconds = days_of_date(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
+    Some((seconds, nanos))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_dates_there_and_back() {
+        assert_eq!(days_of_date(1970, 1, 1), 0);
+        assert_eq!(days_of_date(2000, 2, 29), 11_016);
+        assert_eq!(date_of_days(-1), (1969, 12, 31));
+        let mut days = days_of_date(-401, 3, 1);
+        for year in -401..2_500 {
+            for month in 1..=12 {
+                if (year, month) < (-401, 3) {
+                    continue;
+                }
+                for day in [1, days_in_month(year, month)] {
+                    assert_eq!(days_of_date(year, month, day), days + day - 1, "{year}-{month}-{day}");
+                    assert_eq!(date_of_days(days + day - 1), (year, month, day));
+                }
+                days += days_in_month(year, month);
+            }
+        }
+    }
+
+    #[test]
+    fn times_as_go_reads_them() {
+        for (text, seconds, nanos) in [
+            ("1970-01-01T00:00:00Z", 0, 0),
+            ("2024-05-01T00:00:00.5Z", 1_714_521_600, 500_000_000),
+            ("2024-02-29T23:59:59,1234567891Z", 1_709_251_199, 123_456_789),
+            ("2024-03-01T01:30:00+02:00", 1_709_249_400, 0),
+            ("0000-01-01T00:00:00Z", -62_167_219_200, 0),
+            ("9999-12-31T23:59:59Z", 253_402_300_799, 0),
+        ] {
+            assert_eq!(parse_rfc3339(text), Some((seconds, nanos)), "{text}");
+        }
+        for text in [
+            "",
+            "2024-05-01",
+            "2024-05-01 00:00:00Z",
+            "2024-13-01T00:00:00Z",
+            "2024-02-30T00:00:00Z",
+            "2024-05-01T00:00:60Z",
+            "2024-05-01T00:00:00.Z",
+            "2024-05-01T00:00:00+2:00",
+            "2024-05-01T00:00:00Zx",
+            "é024-03-10T01:02:03Z",
+        ] {
+            assert_eq!(parse_rfc3339(text), None, "{text}");
+        }
+    }
+}
