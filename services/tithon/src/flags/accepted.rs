@@ -11,7 +11,8 @@ enum Takes {
 
 use Takes::{Nothing, Value};
 
-/// Names per subcommand, without the dashes, and what Thanos's flag takes. None of these changes an answer.
+/// Names per subcommand, without the dashes, and what Thanos's flag takes. They tune caches, pools and transports that do
+/// not exist here, or ask for what always happens here.
 const NO_EFFECT: &[(&str, &[(&str, Takes)])] = &[
     (
         "store",
