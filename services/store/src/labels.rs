@@ -1,6 +1,6 @@
 //! Label names and values of all blocks. Thanos `pkg/store/bucket.go`, `LabelNames` and `LabelValues`.
 
-use std::collections::BTreeSet;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
@@ -124,7 +124,7 @@ impl Store {
                 }
             }
         }
-        let mut found = BTreeSet::new();
+        let mut found = Vec::new();
         let faults = blocks.faulty.iter().filter(|(_, f)| f.meta.range().overlaps(request.range));
         let faults = faults.map(|(id, f)| StoreError::NotServed { block: *id, reason: f.reason.clone() });
         let asking = stream::iter(concerned).map(|(block, external, matchers)| {
@@ -135,7 +135,7 @@ impl Store {
         let mut results = faults.chain(asking.buffered(BLOCKS_AT_ONCE));
         while let Some(result) = results.next().await {
             match result {
-                Ok(values) => found.extend(values),
+                Ok(values) => found = union(found, values),
                 Err(error) if !request.partial_response || !error.spares_other_blocks() => {
                     count_drop(&self.inner, &error, &request.tenant);
                     return Err(error);
@@ -146,8 +146,8 @@ impl Store {
                 }
             }
         }
-        let limit = if request.limit == 0 { usize::MAX } else { request.limit };
-        answer.found = found.into_iter().take(limit).collect();
+        found.truncate(if request.limit == 0 { usize::MAX } else { request.limit });
+        answer.found = found;
         answer.queried_blocks = Some(queried);
         Ok(answer)
     }
@@ -186,4 +186,54 @@ impl Store {
 fn request_of(request: &LabelsRequest, limit: usize) -> LabelRequest {
     let range = if request.whole_blocks { TimeRange::ALL } else { request.range };
     LabelRequest { values_of: None, matchers: Vec::new(), range, limit }
+}
+
+/// The names or values of both lists, ascending, each once. The first list is such a result; the second is what a block
+/// has, which ascends but for external labels at its end.
+fn union(first: Vec<Vec<u8>>, mut second: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    // Finds runs that ascend already.
+    second.sort();
+    second.dedup();
+    if first.is_empty() {
+        return second;
+    }
+    let mut out = Vec::with_capacity(first.len().max(second.len()));
+    let (mut first, mut second) = (first.into_iter().peekable(), second.into_iter().peekable());
+    while let (Some(a), Some(b)) = (first.peek(), second.peek()) {
+        match a.cmp(b) {
+            Ordering::Less => out.extend(first.next()),
+            Ordering::Greater => out.extend(second.next()),
+            Ordering::Equal => {
+                out.extend(first.next());
+                second.next();
+            }
+        }
+    }
+    out.extend(first);
+    out.extend(second);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::union;
+
+    proptest! {
+        #[test]
+        fn unions_are_those_of_sets(
+            lists in prop::collection::vec(prop::collection::vec("[a-c]{0,3}", 0..9), 0..5),
+        ) {
+            let lists = lists.into_iter().map(|list| list.into_iter().map(String::into_bytes).collect::<Vec<_>>());
+            let (mut found, mut expected) = (Vec::new(), BTreeSet::new());
+            for list in lists {
+                expected.extend(list.iter().cloned());
+                found = union(found, list);
+            }
+            prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+        }
+    }
 }
