@@ -14,7 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tithon-promql", &["tithon-chunks", "tithon-index"]),
     ("tithon-synthetic", &["tithon-chunks", "tithon-index", "tithon-engine"]),
     ("tithon-proto", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql"]),
-    ("tithon-bucket", &["tithon-chunks", "tithon-index", "tithon-engine"]),
+    ("tithon-bucket", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-runtime"]),
     ("tithon-runtime", &["tithon-chunks"]),
     (
         "tithon-storeapi",

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use tithon_chunks::ErrorKind;
-
-use crate::YamlFault;
+use tithon_runtime::YamlFault;
 
 /// Where the blocks are.
 #[derive(Clone, Debug, PartialEq, Eq)]

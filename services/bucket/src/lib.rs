@@ -15,7 +15,6 @@ mod metrics;
 mod retry;
 mod sink;
 mod transfer;
-mod yaml;
 
 pub use crate::block::BucketBlock;
 pub use crate::bucket::Bucket;
@@ -26,4 +25,3 @@ pub use crate::marks::{DeletionMark, Mark, MarkKind};
 pub use crate::retry::Retry;
 pub use crate::sink::BucketFiles;
 pub use crate::transfer::TransferOptions;
-pub use crate::yaml::YamlFault;

@@ -2,9 +2,9 @@
 //! are allowed. Thanos `pkg/block/fetcher.go`.
 
 use serde::Deserialize;
-use tithon_bucket::YamlFault;
 use tithon_engine::plan::{ShardAction, ShardRule};
 use tithon_index::{MatchOp, Matcher};
+use tithon_runtime::YamlFault;
 
 /// Why the text cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

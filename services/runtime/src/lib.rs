@@ -16,6 +16,7 @@ mod shutdown;
 mod status;
 mod supervise;
 mod tls;
+mod yaml;
 
 pub use crate::compress::compress;
 pub use crate::cpu::{Cpu, Priority};
@@ -32,3 +33,4 @@ pub use crate::supervise::Supervisor;
 pub use crate::tls::{
     ClientAuth, ClientTls, ClientTlsOptions, Pem, ServerTls, ServerTlsOptions, TlsError, TlsVersion,
 };
+pub use crate::yaml::YamlFault;

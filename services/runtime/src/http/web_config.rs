@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::YamlFault;
 use crate::tls::{ClientAuth, Pem, ServerTlsOptions, TlsError, TlsVersion};
 
 /// Why a web configuration cannot be used. No variant holds a value of the file: it may be a secret.
@@ -22,16 +23,12 @@ pub enum WebConfigError {
         source: std::io::Error,
     },
     /// No YAML, an unknown key, or a value of the wrong form.
-    #[error("--http.config {path}:{line}:{column}: {reason}")]
+    #[error("--http.config {path}: {source}")]
     Yaml {
         /// The file.
         path: PathBuf,
-        /// From 1 on; 0 where it is not known.
-        line: u64,
-        /// From 1 on; 0 where it is not known.
-        column: u64,
-        /// What is wrong.
-        reason: String,
+        /// What is wrong, and where.
+        source: YamlFault,
     },
     /// A value that is not allowed.
     #[error("--http.config {path}: {key}: {reason}")]
@@ -128,8 +125,10 @@ impl WebConfig {
     pub(super) fn read(path: &Path) -> Result<WebConfig, WebConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| WebConfigError::File { path: path.to_owned(), source })?;
-        let config: Option<WebConfig> =
-            serde_saphyr::from_str(&text).map_err(|error| yaml_error(path, &error))?;
+        let config: Option<WebConfig> = serde_saphyr::from_str(&text).map_err(|error| {
+            let source = YamlFault::new(&text, &error);
+            WebConfigError::Yaml { path: path.to_owned(), source }
+        })?;
         let config = config.unwrap_or_default();
         config.check(path)?;
         Ok(config)
@@ -228,18 +227,6 @@ impl WebConfig {
     }
 }
 
-/// Where the mistake is and of which kind, without the file's values.
-fn yaml_error(path: &Path, error: &serde_saphyr::Error) -> WebConfigError {
-    let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
-    let text = error.without_snippet().to_string();
-    let names_a_key = ["unknown field", "missing field", "duplicate"];
-    let reason = match names_a_key.iter().find_map(|word| text.find(word)) {
-        Some(at) => text[at..].lines().next().unwrap_or_default().to_owned(),
-        None => "this is no YAML of the form that is expected here".to_owned(),
-    };
-    WebConfigError::Yaml { path: path.to_owned(), line, column, reason }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,10 +262,10 @@ mod tests {
     #[test]
     fn mistakes_are_named_without_their_values() {
         for (text, expected) in [
-            ("tls_server_confg: {}", "DIR/web.yml:1:1: unknown field"),
+            ("tls_server_confg: {}", "DIR/web.yml: line 1, column 1, unknown field"),
             (
                 "basic_auth_users: geheim",
-                "DIR/web.yml:1:19: this is no YAML of the form that is expected here",
+                r#"DIR/web.yml: line 1, column 19, key "basic_auth_users": this is not what is expected here"#,
             ),
             ("basic_auth_users: {ann: geheim}", "basic_auth_users.ann: the value is no bcrypt hash"),
             (
