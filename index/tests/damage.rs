@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod counts;
+
 use bytes::Bytes;
 use tithon_chunks::{ChunkMeta, ChunkRef, TimeRange, Timestamp};
 use tithon_index::{
-    Cardinality, HealthCheck, IndexError, IndexHeader, IndexHealth, IndexReader, IndexWriter, LabelFilter,
-    Labels, MatchOp, Matcher, PostingsPlan, SeriesDecoder, SeriesEntry,
+    Cardinality, IndexHeader, IndexReader, IndexWriter, LabelFilter, Labels, MatchOp, Matcher, PostingsPlan,
+    SeriesDecoder, SeriesEntry,
 };
 
 /// One series `{__name__="up", job="a"}` with a chunk from 1700000000000 to 1700000083200 at 8.
@@ -108,7 +110,7 @@ fn walk(index: &Bytes) {
         }
     }
     walk_header(header);
-    drop(health(&reader, 0, i64::MAX));
+    drop(counts::health(&reader, 0, i64::MAX));
 }
 
 fn walk_header(header: &IndexHeader) {
@@ -190,15 +192,4 @@ fn the_sparse_form_answers_alike_and_damage_to_it_never_panics() {
             }
         }
     }
-}
-
-/// The counts of a whole index.
-fn health(index: &IndexReader, min_time: i64, max_time: i64) -> Result<IndexHealth, IndexError> {
-    let (mut entry, mut decoder) = (SeriesEntry::default(), SeriesDecoder::new(index.header()));
-    let mut check = HealthCheck::new(index.header().version(), min_time, max_time);
-    for series in index.postings(&[], 0)?.iter() {
-        index.series(series, TimeRange::ALL, &mut entry)?;
-        check.add(index.header().series_offset(series), decoder.pairs(&entry)?, &entry.chunks)?;
-    }
-    Ok(check.finish())
 }

@@ -1,6 +1,8 @@
 //! Indexes written by Prometheus and Thanos: read, written again byte for byte, asked as upstream was asked.
 #![allow(clippy::unwrap_used)]
 
+mod counts;
+
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -8,8 +10,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tithon_chunks::TimeRange;
 use tithon_index::{
-    Cardinality, HealthCheck, IndexError, IndexHeader, IndexHealth, IndexReader, IndexWriter, LabelFilter,
-    Labels, MatchOp, Matcher, Postings, SeriesDecoder, SeriesEntry, Toc, write_thanos_header,
+    Cardinality, IndexHeader, IndexReader, IndexWriter, LabelFilter, Labels, MatchOp, Matcher, Postings,
+    SeriesDecoder, SeriesEntry, Toc, write_thanos_header,
 };
 use tithon_testdata::{json_lines, shared};
 
@@ -246,7 +248,7 @@ fn healthy_blocks_are_found_healthy_and_sizes_are_those_of_thanos() {
         }
         let reader = IndexReader::open(read(&index)).unwrap();
         let time = |key: &str| meta[key].as_i64().unwrap();
-        let health = health(&reader, time("minTime"), time("maxTime")).unwrap();
+        let health = counts::health(&reader, time("minTime"), time("maxTime")).unwrap();
         assert!(!health.is_faulty(), "{}: {health:?}", path.display());
         assert_eq!(meta["stats"]["numSeries"].as_u64().unwrap_or(0), health.series, "{}", path.display());
         assert_eq!(meta["stats"]["numChunks"].as_u64().unwrap_or(0), health.chunks, "{}", path.display());
@@ -348,15 +350,4 @@ fn check_same(a: &IndexHeader, b: &IndexHeader) {
         };
         assert_eq!(values(a), values(b));
     }
-}
-
-/// The counts of a whole index.
-fn health(index: &IndexReader, min_time: i64, max_time: i64) -> Result<IndexHealth, IndexError> {
-    let (mut entry, mut decoder) = (SeriesEntry::default(), SeriesDecoder::new(index.header()));
-    let mut check = HealthCheck::new(index.header().version(), min_time, max_time);
-    for series in index.postings(&[], 0)?.iter() {
-        index.series(series, TimeRange::ALL, &mut entry)?;
-        check.add(index.header().series_offset(series), decoder.pairs(&entry)?, &entry.chunks)?;
-    }
-    Ok(check.finish())
 }
