@@ -214,8 +214,32 @@ pub struct ToolsFlags {
 pub enum ToolsCommand {
     /// Work on local block directories: inspect, dump, compact, downsample, verify, compare.
     Block(BlockFlags),
+    /// Ask a StoreAPI server about 300 questions and print which rules of the protocol its answers keep.
+    ///
+    /// Works with any server: Tithon's, Thanos's, a provider of metrics of your own. The exit status is 1 when a rule is
+    /// broken.
+    StoreapiCheck(StoreapiCheckFlags),
     /// Measure whole processes side by side: this program, an older one, Thanos, Prometheus; and make blocks for it.
     Bench(tithon_bench::BenchFlags),
+}
+
+/// `tithon tools storeapi-check`.
+#[derive(Args, Debug)]
+pub struct StoreapiCheckFlags {
+    /// The server, host:port.
+    #[arg(long = "address", value_name = "HOST:PORT")]
+    pub address: String,
+    #[command(flatten)]
+    pub tls: GrpcClientTlsFlags,
+    /// Longest time that one answer may take.
+    #[arg(long = "timeout", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub timeout: Duration,
+    /// Metrics that the questions are about; may be given several times. Without it some are chosen from what the server holds.
+    #[arg(long = "metric", value_name = "NAME")]
+    pub metrics: Vec<String>,
+    /// How the rules are printed.
+    #[arg(long = "output", value_name = "FORMAT", default_value = "table")]
+    pub output: Output,
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod process;
 mod query;
 mod standalone;
 mod store;
+mod storeapi_check;
 mod tools_block;
 
 use std::error::Error;
@@ -62,6 +63,7 @@ fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
     match command {
         Command::Tools(tools) => match &tools.command {
             ToolsCommand::Block(block) => tools_block::run(&block.command)?,
+            ToolsCommand::StoreapiCheck(flags) => return runtime()?.block_on(storeapi_check::run(flags)),
             ToolsCommand::Bench(flags) => {
                 return Ok(if tithon_bench::run(flags)? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }

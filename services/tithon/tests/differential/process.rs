@@ -45,13 +45,18 @@ impl Server {
 
     /// Starts `tithon query` over these StoreAPI servers.
     pub fn query(endpoints: &[&str], args: &[&str]) -> Server {
+        Server::query_with_grpc(endpoints, args).0
+    }
+
+    /// The same; returns the address of its own StoreAPI too.
+    pub fn query_with_grpc(endpoints: &[&str], args: &[&str]) -> (Server, String) {
         let (http, grpc) = (free_port(), free_port());
         let mut command = Command::new(TITHON);
         command.args(["query", "--log.level=warn"]).args(args);
         command.args(endpoints.iter().map(|address| format!("--endpoint={address}")));
         command.arg(format!("--http-address=127.0.0.1:{http}"));
         command.arg(format!("--grpc-address=127.0.0.1:{grpc}"));
-        Server::start(command, http)
+        (Server::start(command, http), format!("127.0.0.1:{grpc}"))
     }
 
     /// Starts Debian's Prometheus over a copy of a data directory: it may delete or compact what it finds.

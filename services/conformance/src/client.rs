@@ -1,0 +1,197 @@
+//! The connection to the server under examination: messages as they are, or as bytes that are none.
+
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes};
+use http::uri::PathAndQuery;
+use prost::Message;
+use tithon_chunks::ErrorKind;
+use tithon_proto::thanos::info::{InfoRequest, InfoResponse};
+use tithon_proto::thanos::{
+    LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse, SeriesRequest,
+    SeriesResponse,
+};
+use tithon_runtime::to_status;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder, Streaming};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::answer::SeriesAnswer;
+use crate::{CheckError, Options};
+
+/// The most that one frame may take; Thanos allows as much.
+const FRAME_BYTES_MAX: usize = i32::MAX as usize;
+
+/// A connection that is made when it is needed.
+#[derive(Clone)]
+pub(crate) struct Client {
+    channel: Channel,
+    timeout: Duration,
+}
+
+pub(crate) const SERIES: &str = "/thanos.Store/Series";
+pub(crate) const LABEL_NAMES: &str = "/thanos.Store/LabelNames";
+pub(crate) const LABEL_VALUES: &str = "/thanos.Store/LabelValues";
+const INFO: &str = "/thanos.info.Info/Info";
+
+impl Client {
+    pub(crate) fn new(options: &Options) -> Result<Client, CheckError> {
+        let address = |reason: String| CheckError::Address { address: options.address.clone(), reason };
+        let endpoint = Endpoint::from_shared(format!("http://{}", options.address))
+            .map_err(|error| address(error.to_string()))?;
+        if endpoint.uri().port_u16().is_none() {
+            return Err(address("has no port".to_owned()));
+        }
+        let endpoint = endpoint.connect_timeout(options.timeout).tcp_nodelay(true);
+        Ok(Client { channel: tithon_runtime::dial(endpoint, options.tls.clone()), timeout: options.timeout })
+    }
+
+    pub(crate) async fn info(&self) -> Result<InfoResponse, Status> {
+        self.unary(INFO, &InfoRequest::default()).await
+    }
+
+    pub(crate) async fn label_names(
+        &self,
+        request: &LabelNamesRequest,
+    ) -> Result<LabelNamesResponse, Status> {
+        self.unary(LABEL_NAMES, request).await
+    }
+
+    pub(crate) async fn label_values(
+        &self,
+        request: &LabelValuesRequest,
+    ) -> Result<LabelValuesResponse, Status> {
+        self.unary(LABEL_VALUES, request).await
+    }
+
+    /// The state of the whole server by `grpc.health.v1`.
+    pub(crate) async fn health(&self) -> Result<i32, Status> {
+        let mut client = HealthClient::new(self.channel.clone());
+        let call = client.check(HealthCheckRequest::default());
+        Ok(self.in_time(call).await??.into_inner().status)
+    }
+
+    /// Takes the whole answer, or as much of it as is bounded.
+    pub(crate) async fn series(&self, request: Request<Bytes>) -> SeriesAnswer {
+        let mut answer = SeriesAnswer::default();
+        answer.status = match self.in_time(self.take(request, &mut answer)).await {
+            Ok(Ok(())) => None,
+            Ok(Err(status)) | Err(status) => Some(status),
+        };
+        answer
+    }
+
+    async fn take(&self, request: Request<Bytes>, answer: &mut SeriesAnswer) -> Result<(), Status> {
+        let mut frames = self.open_series(request).await?;
+        while let Some(frame) = frames.message().await? {
+            answer.add(&frame)?;
+            if answer.is_cut {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a call of `Series` and leaves the frames to the caller.
+    pub(crate) async fn open_series(&self, request: Request<Bytes>) -> Result<Streaming<Bytes>, Status> {
+        let mut grpc = self.grpc().await?;
+        Ok(grpc.server_streaming(request, PathAndQuery::from_static(SERIES), Raw).await?.into_inner())
+    }
+
+    async fn unary<Q: Message, A: Message + Default>(
+        &self,
+        path: &'static str,
+        ask: &Q,
+    ) -> Result<A, Status> {
+        let answer = self.raw(path, ask.encode_to_vec().into()).await?;
+        A::decode(answer)
+            .map_err(|error| to_status(ErrorKind::Internal, format!("the answer cannot be decoded: {error}")))
+    }
+
+    /// A unary call with any bytes as its message.
+    pub(crate) async fn raw(&self, path: &'static str, message: Bytes) -> Result<Bytes, Status> {
+        let call = async {
+            let mut grpc = self.grpc().await?;
+            let path = PathAndQuery::from_static(path);
+            Ok::<_, Status>(grpc.unary(Request::new(message), path, Raw).await?.into_inner())
+        };
+        self.in_time(call).await?
+    }
+
+    async fn grpc(&self) -> Result<Grpc<Channel>, Status> {
+        let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(FRAME_BYTES_MAX);
+        grpc.ready().await.map_err(|error| to_status(ErrorKind::Unavailable, chain(&error)))?;
+        Ok(grpc)
+    }
+
+    async fn in_time<T>(&self, call: impl Future<Output = T>) -> Result<T, Status> {
+        let late = |_| to_status(ErrorKind::TimedOut, format!("no answer within {:?}", self.timeout));
+        tokio::time::timeout(self.timeout, call).await.map_err(late)
+    }
+}
+
+/// A request with the metadata that queriers send.
+pub(crate) fn with_tenant(request: &SeriesRequest) -> Request<Bytes> {
+    let mut request = Request::new(request.encode_to_vec().into());
+    request.metadata_mut().insert("thanos-tenant", "default-tenant".parse().expect("plain text"));
+    request
+}
+
+/// A frame of `Series`.
+pub(crate) fn frame(bytes: &Bytes) -> Result<SeriesResponse, Status> {
+    SeriesResponse::decode(bytes.clone())
+        .map_err(|error| to_status(ErrorKind::Internal, format!("a frame cannot be decoded: {error}")))
+}
+
+/// An error with what is behind it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// A codec whose messages stay bytes, either way.
+#[derive(Clone, Copy, Debug)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Raw;
+    type Decoder = Raw;
+
+    fn encoder(&mut self) -> Raw {
+        Raw
+    }
+
+    fn decoder(&mut self) -> Raw {
+        Raw
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, message: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put(message);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        let len = message.remaining();
+        Ok(Some(message.copy_to_bytes(len)))
+    }
+}

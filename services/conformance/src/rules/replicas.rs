@@ -1,0 +1,48 @@
+//! Labels that are taken away before series are sorted.
+
+use std::collections::BTreeMap;
+
+use tithon_index::Labels;
+
+use crate::expect::{Data, data, same_data};
+use crate::report::Rule;
+use crate::requests::{self, series};
+use crate::rules::Checker;
+use crate::sample::Sample;
+
+const TOGETHER: Rule = Rule {
+    name: "replicas-together",
+    says: "series that become equal when labels are taken away come one behind the other, with all their samples",
+};
+
+/// Labels that are taken away one by one.
+const NAMES_MAX: usize = 6;
+
+pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
+    let names: Vec<String> =
+        sample.names().into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
+    let step = names.len().div_ceil(NAMES_MAX).max(1);
+    let mut lists: Vec<Vec<String>> = names.iter().step_by(step).map(|name| vec![name.clone()]).collect();
+    lists.push(names.iter().rev().take(2).cloned().collect());
+    lists.push(vec!["no_such_label".to_owned()]);
+    lists.push(names.first().into_iter().cloned().chain(["no_such_label".to_owned()]).collect());
+    for list in lists {
+        let mut request = series(sample.matchers.clone(), sample.range);
+        request.without_replica_labels.clone_from(&list);
+        let answer = checker.series(&request).await;
+        if answer.is_ok() {
+            let result = same_data(&data(&answer.series, sample.range), &without(&sample.data, &list));
+            checker.rule(&TOGETHER, &requests::told(&request), result);
+        }
+    }
+}
+
+fn without(data: &Data, names: &[String]) -> Data {
+    let mut out: Data = BTreeMap::new();
+    for (labels, points) in data {
+        let keep = |name: &[u8]| !names.iter().any(|gone| gone.as_bytes() == name);
+        let left: Labels = labels.to_builder().retain(keep).finish();
+        out.entry(left).or_default().extend(points);
+    }
+    out
+}
