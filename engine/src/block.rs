@@ -1,5 +1,6 @@
 //! A block directory, mapped: `meta.json`, `index`, `chunks/NNNNNN` and perhaps `tombstones`.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -136,7 +137,7 @@ impl Block {
     }
 
     /// Tells the system that the pages of this range need not stay in memory.
-    pub(crate) fn release(&self, range: &FileRange) {
+    pub fn release(&self, range: &FileRange) {
         let map = match range.file {
             BlockFile::Index => Some(&self.index),
             BlockFile::Segment(segment) => self.segment_maps.get(segment as usize),
@@ -146,6 +147,17 @@ impl Block {
         // Whole pages: a part of one may still be needed.
         let start = clamp(range.start) / PAGE * PAGE;
         map.release(start..clamp(range.end()));
+    }
+
+    /// The same, of the bytes at these addresses, as far as they are of the block's segments.
+    pub fn release_at(&self, addresses: &Range<usize>) {
+        for map in &self.segment_maps {
+            let bytes = map.bytes().as_ptr_range();
+            let (start, end) = (bytes.start.addr(), bytes.end.addr());
+            if start <= addresses.start && addresses.end <= end {
+                map.release((addresses.start - start) / PAGE * PAGE..addresses.end - start);
+            }
+        }
     }
 
     /// Selects series in label order, batch by batch; deletions are applied.

@@ -105,7 +105,7 @@ pub enum BlockError {
     /// Something is wrong with a part of a series.
     #[error("{source}, in series {labels}")]
     InSeries {
-        /// The labels that the index has of it.
+        /// The labels that it is sent with.
         labels: Labels,
         /// What is wrong.
         source: Box<BlockError>,
@@ -203,7 +203,7 @@ impl BlockError {
         }
     }
 
-    /// The labels, as the index has them, of the series that is at fault, where one is.
+    /// The labels, as they are sent, of the series that is at fault, where one is.
     pub fn series(&self) -> Option<&Labels> {
         match self {
             BlockError::InSeries { labels, .. } => Some(labels),

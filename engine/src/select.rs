@@ -1,10 +1,12 @@
 //! Which series match, and their chunks: a state machine without I/O.
 //!
-//! [`Select::step`] asks for byte ranges and is handed their bytes, until it yields batches of series in label order.
+//! [`Select::step`] asks for byte ranges and is handed their bytes, until it yields batches of series with the labels, and in
+//! the order, that they are sent with.
 //! A driver over a mapped block slices; one over object storage fetches. There are three rounds at the least:
 //! postings, series entries, chunks, the last two once a batch.
 
 mod labels;
+mod order;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,7 +15,8 @@ use bytes::Bytes;
 use rayon::prelude::*;
 use tithon_chunks::{ChunkMeta, EncodedChunk, TimeRange};
 use tithon_index::{
-    IndexHeader, Labels, Matcher, Planning, PostingsPlan, SeriesDecoder, SeriesEntry, SeriesRef,
+    IndexHeader, Labels, Matcher, Planning, PostingsPlan, Relabel, SeriesDecoder, SeriesEntry, SeriesRef,
+    SymbolRef,
 };
 
 use crate::entries::{ENTRIES_AT_ONCE, Entries, index_range};
@@ -24,6 +27,7 @@ use crate::{
 };
 
 pub use self::labels::{LabelRequest, LabelSelect, LabelStep};
+use self::order::{Disorder, Order};
 
 /// What to select.
 #[derive(Clone, Debug)]
@@ -34,14 +38,16 @@ pub struct SelectRequest {
     pub range: TimeRange,
     /// Yield labels only.
     pub skip_chunks: bool,
-    /// The most series to yield; 0 is no limit.
+    /// The most series to yield, the first in the order of the index; 0 is no limit.
     pub limit: usize,
+    /// Labels that are added to all series and taken away from them.
+    pub relabel: Relabel,
 }
 
 impl SelectRequest {
-    /// All series and chunks that share a millisecond with `range` and satisfy `matchers`.
+    /// All series and chunks that share a millisecond with `range` and satisfy `matchers`, with the labels of the index.
     pub fn new(matchers: Vec<Matcher>, range: TimeRange) -> SelectRequest {
-        SelectRequest { matchers, range, skip_chunks: false, limit: 0 }
+        SelectRequest { matchers, range, skip_chunks: false, limit: 0, relabel: Relabel::default() }
     }
 }
 
@@ -61,6 +67,8 @@ const BATCH_CHUNKS: usize = 16_384;
 /// The least that [`Select::in_smaller_batches`] leaves of both.
 const BATCH_SERIES_MIN: usize = 256;
 const BATCH_CHUNKS_MIN: usize = 1024;
+/// A range in which no chunk lies.
+const NO_CHUNKS: TimeRange = TimeRange::new(i64::MAX, i64::MIN);
 /// Series entries that one thread decodes at a time.
 const DECODED_TOGETHER: usize = 256;
 /// Series whose chunks one thread cuts at least.
@@ -74,8 +82,14 @@ pub struct Select {
     request: SelectRequest,
     entries: Entries,
     chunks: Kind,
+    /// Series whose place among the others is not certain yet; `None` before the first entry was decoded.
+    order: Option<Order>,
+    /// Labels of the last entry that was decoded.
+    last_labels: Vec<(SymbolRef, SymbolRef)>,
     /// Series whose chunks are yet to be fetched.
     pending: VecDeque<Pending>,
+    /// Series that were found and that were yielded.
+    found: usize,
     yielded: usize,
     /// The fault of the series behind the pending ones; returned when these have been yielded and more are wanted.
     fault: Option<BlockError>,
@@ -86,11 +100,21 @@ pub struct Select {
     phase: Phase,
 }
 
-/// A series known from its entry.
+/// A series known from its entry, with the labels that it is sent with.
 struct Pending {
     id: SeriesRef,
     labels: Labels,
     chunks: Vec<ChunkMeta>,
+}
+
+/// What one thread decoded.
+struct DecodedPart {
+    /// Each series with how many labels it shares with the one before, and how many decide its place.
+    series: Vec<(Pending, usize, usize)>,
+    /// Labels that the entries behind the last series share with it and each other.
+    shared_behind: usize,
+    last_labels: Vec<(SymbolRef, SymbolRef)>,
+    fault: Option<BlockError>,
 }
 
 /// What the selection is waiting for.
@@ -122,7 +146,10 @@ impl Select {
             header,
             tombstones,
             request,
+            order: None,
+            last_labels: Vec::new(),
             pending: VecDeque::new(),
+            found: 0,
             yielded: 0,
             fault: None,
             batch_series: ENTRIES_AT_ONCE,
@@ -163,7 +190,7 @@ impl Select {
                 Phase::Entries => {
                     let missing = self.entries.accept(std::mem::take(&mut fetched))?;
                     if missing.is_empty() {
-                        self.decode_entries();
+                        self.decode_entries()?;
                         None
                     } else {
                         self.phase = Phase::Entries;
@@ -210,6 +237,12 @@ impl Select {
             0 => usize::MAX,
             limit => limit - self.yielded,
         };
+        if self.pending.is_empty()
+            && self.entries.is_exhausted()
+            && let Some(order) = &mut self.order
+        {
+            order.finish(&mut self.pending);
+        }
         if left > 0
             && self.pending.is_empty()
             && let Some(fault) = self.fault.take()
@@ -256,19 +289,46 @@ impl Select {
         series
     }
 
+    /// Whether as many series were found as are wanted. Where something was deleted that is known later: series of which
+    /// nothing is left may be among them.
+    fn has_all_wanted(&self) -> bool {
+        self.request.limit > 0 && self.found >= self.request.limit && self.tombstones.is_empty()
+    }
+
     /// Queues the series that have a chunk in range which is not wholly deleted, decoded on as many threads as the pool
     /// has.
-    fn decode_entries(&mut self) {
+    fn decode_entries(&mut self) -> Result<(), BlockError> {
+        let mut order = match self.order.take() {
+            Some(order) => order,
+            None => {
+                let disorder = Disorder::of_block(&self.request.relabel, &self.header);
+                Order::new(disorder.map_err(BlockError::index(self.block))?)
+            }
+        };
         let parts = self.entries.batch().par_chunks(DECODED_TOGETHER).enumerate();
-        let decoded: Vec<(Vec<Pending>, Option<BlockError>)> =
-            parts.map(|(part, ids)| self.decode_part(part * DECODED_TOGETHER, ids)).collect();
-        for (pending, fault) in decoded {
-            self.pending.extend(pending);
-            if fault.is_some() {
-                self.end_at(fault);
+        let decoded: Vec<DecodedPart> = parts
+            .map(|(part, ids)| self.decode_part(order.disorder(), part * DECODED_TOGETHER, ids))
+            .collect();
+        for part in decoded {
+            for (series, shared, leading) in part.series {
+                if self.has_all_wanted() {
+                    break;
+                }
+                order.share(shared);
+                order.push(series, leading, &mut self.pending);
+                self.found += 1;
+            }
+            order.share(part.shared_behind);
+            self.last_labels = part.last_labels;
+            let all_wanted = self.has_all_wanted();
+            if all_wanted || part.fault.is_some() {
+                order.finish(&mut self.pending);
+                self.end_at(part.fault.filter(|_| !all_wanted));
                 break;
             }
         }
+        self.order = Some(order);
+        Ok(())
     }
 
     /// Asks for no more series than are pending: the one behind them is at fault.
@@ -278,27 +338,58 @@ impl Select {
     }
 
     /// Decodes the entries of `ids`, the first of which is series `first` of the batch, up to one that is damaged.
-    fn decode_part(&self, first: usize, ids: &[SeriesRef]) -> (Vec<Pending>, Option<BlockError>) {
-        let mut decoder = SeriesDecoder::new(&self.header);
+    fn decode_part(&self, disorder: &Disorder, first: usize, ids: &[SeriesRef]) -> DecodedPart {
+        let mut decoder = SeriesDecoder::with_relabel(&self.header, self.request.relabel.clone());
         let mut entry = SeriesEntry::default();
-        let mut pending = Vec::with_capacity(ids.len());
-        for (i, id) in ids.iter().enumerate() {
-            let decoded = self.entries.decode(first + i, self.request.range, &mut entry);
-            match decoded.and_then(|()| self.pending(*id, &mut decoder, &mut entry)) {
-                Ok(series) => pending.extend(series),
-                Err(fault) => return (pending, Some(fault)),
+        let mut part = DecodedPart {
+            series: Vec::with_capacity(ids.len()),
+            shared_behind: usize::MAX,
+            last_labels: Vec::new(),
+            fault: None,
+        };
+        let needs_shared = !matches!(disorder, Disorder::Nowhere | Disorder::Anywhere);
+        if needs_shared {
+            match first.checked_sub(1) {
+                // Of a damaged entry the part before tells.
+                Some(before) if self.entries.decode(before, NO_CHUNKS, &mut entry).is_ok() => {
+                    part.last_labels.clone_from(&entry.labels);
+                }
+                Some(_) => {}
+                None => part.last_labels.clone_from(&self.last_labels),
             }
         }
-        (pending, None)
+        for (i, id) in ids.iter().enumerate() {
+            let decoded = self.entries.decode(first + i, self.request.range, &mut entry);
+            let series = decoded.and_then(|()| self.pending(*id, disorder, &mut decoder, &mut entry));
+            if needs_shared && series.is_ok() {
+                let same = part.last_labels.iter().zip(&entry.labels).take_while(|(a, b)| a == b).count();
+                part.shared_behind = part.shared_behind.min(same);
+                part.last_labels.clone_from(&entry.labels);
+            }
+            match series {
+                Ok(Some((series, leading))) => {
+                    let shared = std::mem::replace(&mut part.shared_behind, usize::MAX);
+                    part.series.push((series, shared, leading));
+                }
+                Ok(None) => {}
+                Err(fault) => {
+                    part.fault = Some(fault);
+                    break;
+                }
+            }
+        }
+        part
     }
 
-    /// The series of an entry; `None` when it has no chunk in range that is not wholly deleted.
+    /// The series of an entry, and how many of its labels decide with which others it can change places; `None` when it has
+    /// no chunk in range that is not wholly deleted.
     fn pending(
         &self,
         id: SeriesRef,
+        disorder: &Disorder,
         decoder: &mut SeriesDecoder<'_>,
         entry: &mut SeriesEntry,
-    ) -> Result<Option<Pending>, BlockError> {
+    ) -> Result<Option<(Pending, usize)>, BlockError> {
         let deleted = self.tombstones.of(u64::from(id.0));
         if !deleted.is_empty() {
             entry.chunks.retain(|c| !deleted.iter().any(|d| d.covers(c.range())));
@@ -308,7 +399,16 @@ impl Select {
         }
         entry.chunks.sort_by_key(|c| (c.min_time, c.max_time));
         let labels = decoder.labels(entry).map_err(BlockError::index(self.block))?;
-        Ok(Some(Pending { id, labels, chunks: entry.chunks.clone() }))
+        let mut leading = entry.labels.len();
+        if let Disorder::Before(first) = disorder {
+            for (i, (name, _)) in entry.labels.iter().enumerate() {
+                if decoder.symbol(*name).map_err(BlockError::index(self.block))? >= &**first {
+                    leading = i;
+                    break;
+                }
+            }
+        }
+        Ok(Some((Pending { id, labels, chunks: entry.chunks.clone() }, leading)))
     }
 
     /// Cuts the chunks out of what was fetched, on as many threads as the pool has; `None` when deletions left nothing
@@ -320,40 +420,43 @@ impl Select {
             first += pending.chunks.len();
             (pending, at)
         };
-        let series: Vec<(Pending, usize)> = series.into_iter().map(with_first).collect();
-        // Of several damaged chunks the first in label order is reported, whichever thread met it.
-        let cut: Vec<Result<Option<SelectedSeries>, BlockError>> = series
-            .into_par_iter()
-            .with_min_len(CUT_TOGETHER)
-            .map(|(pending, first)| self.cut(pending, first, records))
-            .collect();
-        let mut selected: Vec<SelectedSeries> = Vec::with_capacity(cut.len());
-        for series in cut {
-            match series {
-                Ok(series) => selected.extend(series),
-                Err(fault) => {
-                    self.pending.clear();
-                    self.end_at(Some(fault));
-                    break;
-                }
+        let mut series: Vec<(Pending, usize)> = series.into_iter().map(with_first).collect();
+        // Of several damaged chunks the first in the order of the answer is reported, whichever thread met it.
+        let cut: Vec<(Vec<SelectedSeries>, Option<BlockError>)> =
+            series.par_chunks_mut(CUT_TOGETHER).map(|part| self.cut_part(part, records)).collect();
+        let mut selected: Vec<SelectedSeries> = Vec::with_capacity(series.len());
+        for (part, fault) in cut {
+            selected.extend(part);
+            if fault.is_some() {
+                self.pending.clear();
+                self.order = None;
+                self.end_at(fault);
+                break;
             }
         }
         (!selected.is_empty()).then(|| self.yield_batch(selected))
     }
 
-    /// A series with its chunks, its first one being record `first`; `None` when nothing of them is left.
-    fn cut(
+    /// Series with their chunks, up to one that is damaged; each is given with the number of its first record. Those of which
+    /// nothing is left are not among them.
+    fn cut_part(
         &self,
-        pending: Pending,
-        first: usize,
+        part: &mut [(Pending, usize)],
         records: &Records,
-    ) -> Result<Option<SelectedSeries>, BlockError> {
-        match self.cut_chunks(&pending, first, records) {
-            Ok(chunks) => {
-                Ok((!chunks.is_empty()).then_some(SelectedSeries { labels: pending.labels, chunks }))
+    ) -> (Vec<SelectedSeries>, Option<BlockError>) {
+        let mut fetched = Fetched::default();
+        let mut cut = Vec::with_capacity(part.len());
+        for (pending, first) in part {
+            let labels = std::mem::take(&mut pending.labels);
+            match self.cut_chunks(pending, *first, records, &mut fetched) {
+                Ok(chunks) if chunks.is_empty() => {}
+                Ok(chunks) => cut.push(SelectedSeries { labels, chunks }),
+                Err(source) => {
+                    return (cut, Some(BlockError::InSeries { labels, source: Box::new(source) }));
+                }
             }
-            Err(source) => Err(BlockError::InSeries { labels: pending.labels, source: Box::new(source) }),
         }
+        (cut, None)
     }
 
     fn cut_chunks(
@@ -361,12 +464,13 @@ impl Select {
         pending: &Pending,
         first: usize,
         records: &Records,
+        fetched: &mut Fetched,
     ) -> Result<Vec<EncodedChunk>, BlockError> {
         let deleted = self.tombstones.of(u64::from(pending.id.0));
         let mut chunks = Vec::with_capacity(pending.chunks.len());
         for (i, meta) in pending.chunks.iter().enumerate() {
             let (slot, place) = records.find(first + i)?;
-            let fetched = records.slot(slot);
+            let fetched = fetched.slot(records, slot);
             let offset = u64::from(meta.chunk_ref.offset());
             let at_fault = |source| BlockError::Chunk {
                 block: self.block,
@@ -389,5 +493,21 @@ impl Select {
     fn yield_batch(&mut self, series: Vec<SelectedSeries>) -> Step {
         self.yielded += series.len();
         Step::Batch(SeriesBatch { series })
+    }
+}
+
+/// The slot of [`Records`] that was cut last, under a count of references of its own: threads that all counted in the one of
+/// the mapped file would wait for each other at every chunk.
+#[derive(Default)]
+struct Fetched(Option<(usize, Bytes)>);
+
+impl Fetched {
+    fn slot(&mut self, records: &Records, slot: usize) -> &Bytes {
+        let counted = || (slot, Bytes::from_owner(records.slot(slot).clone()));
+        match &mut self.0 {
+            Some((held, _)) if *held != slot => self.0 = Some(counted()),
+            _ => {}
+        }
+        &self.0.get_or_insert_with(counted).1
     }
 }

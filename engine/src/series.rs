@@ -6,7 +6,7 @@ use tithon_index::Labels;
 /// One selected series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelectedSeries {
-    /// The labels of the index; external labels are not among them.
+    /// The labels that it is sent with: those of the index, as the selection was told to change them.
     pub labels: Labels,
     /// Chunks that overlap the range asked for, ascending by first, then last time; empty where chunks were not asked
     /// for.

@@ -9,7 +9,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::cursor::Cursor;
-use crate::offsets::{NameEntries, PostingsOffsets};
+use crate::offsets::{NameEntries, PostingsOffsets, list_len};
 use crate::toc::{Toc, index_version};
 use crate::{IndexError, LabelValues, SeriesRef, SymbolRef, SymbolTable};
 
@@ -123,6 +123,16 @@ impl IndexHeader {
     /// Number of values of a label.
     pub fn n_label_values(&self, name: &[u8]) -> Result<usize, IndexError> {
         Ok(self.offsets.name(name)?.map_or(0, |part| part.count()))
+    }
+
+    /// Whether it is certain that every series has a label of this name, as the lengths of the postings lists tell.
+    pub fn every_series_has(&self, name: &[u8]) -> Result<bool, IndexError> {
+        let Some(all) = self.postings_range(b"", b"")? else { return Ok(false) };
+        let values = self.label_values(name)?;
+        let lists = values.left() as u64;
+        // The lists of a name share no series.
+        let refs = values.whole()?.map(|range| (range.end - range.start).saturating_sub(12 * lists) / 4);
+        Ok(refs == Some(list_len(&all)))
     }
 
     /// Where the postings list of a pair lies in the index, checksum included; `None` if no series has the pair.

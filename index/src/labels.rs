@@ -46,10 +46,14 @@ impl Labels {
     ) -> Labels {
         buffer.clear();
         for (name, value) in pairs {
-            push_sized(buffer, name);
-            push_sized(buffer, value);
+            push_pair(buffer, name, value);
         }
-        Labels { data: buffer.as_slice().into() }
+        Labels::from_packed(buffer)
+    }
+
+    /// Takes pairs that [`push_pair`] appended, each name once and ascending, no value empty.
+    pub(crate) fn from_packed(packed: &[u8]) -> Labels {
+        Labels { data: packed.into() }
     }
 
     /// The value of `name`, if the label is there.
@@ -201,6 +205,12 @@ impl<'a> Iterator for LabelsIter<'a> {
 
 /// Sizes from here on cannot be told in three bytes: they take eight more.
 const SIZE_24_MAX: usize = (1 << 24) - 1;
+
+/// Appends a pair in the layout of a [`Labels`].
+pub(crate) fn push_pair(data: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    push_sized(data, name);
+    push_sized(data, value);
+}
 
 fn push_sized(data: &mut Vec<u8>, s: &[u8]) {
     let len = s.len();

@@ -3,7 +3,8 @@
 use tithon_chunks::{ChunkMeta, ChunkRef, TimeRange, Timestamp};
 
 use crate::cursor::Cursor;
-use crate::{IndexError, IndexHeader, Labels, SymbolRef};
+use crate::relabel::{Packed, Packer};
+use crate::{IndexError, IndexHeader, Labels, Relabel, SymbolRef};
 
 /// A series of one block: the offset of its entry divided by 16 (version 1: the offset), ascending as the labels do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,22 +115,34 @@ const SLOTS: usize = 4096;
 /// A symbol seen, and its string.
 type Slot<'h> = Option<(SymbolRef, &'h [u8])>;
 
-/// Turns series entries of one block into labels, remembering where recently seen symbols lie.
+/// Turns series entries of one block into labels. It remembers where recently seen symbols lie, and packs labels only behind
+/// those that the series before has too.
 #[derive(Debug)]
 pub struct SeriesDecoder<'h> {
     header: &'h IndexHeader,
+    relabel: Relabel,
     slots: Box<[Slot<'h>]>,
     pairs: Vec<LabelPair<'h>>,
-    buffer: Vec<u8>,
+    /// The labels that were packed last, each with how far the packer had come behind it.
+    last: Vec<((SymbolRef, SymbolRef), Packed)>,
+    packer: Packer,
 }
 
 impl<'h> SeriesDecoder<'h> {
     /// A decoder for the block that `header` belongs to.
     pub fn new(header: &'h IndexHeader) -> SeriesDecoder<'h> {
-        SeriesDecoder { header, slots: vec![None; SLOTS].into(), pairs: Vec::new(), buffer: Vec::new() }
+        SeriesDecoder::with_relabel(header, Relabel::default())
+    }
+
+    /// The same; label sets are those that the series are sent with.
+    pub fn with_relabel(header: &'h IndexHeader, relabel: Relabel) -> SeriesDecoder<'h> {
+        let slots = vec![None; SLOTS].into();
+        let (pairs, last, packer) = (Vec::new(), Vec::new(), Packer::default());
+        SeriesDecoder { header, relabel, slots, pairs, last, packer }
     }
 
     /// The string of a symbol.
+    #[inline]
     pub fn symbol(&mut self, symbol: SymbolRef) -> Result<&'h [u8], IndexError> {
         let slot = &mut self.slots[symbol.0 as usize % SLOTS];
         match slot {
@@ -154,13 +167,34 @@ impl<'h> SeriesDecoder<'h> {
 
     /// The label set of an entry, sorted by name even where a malformed index is not.
     pub fn labels(&mut self, entry: &SeriesEntry) -> Result<Labels, IndexError> {
-        self.pairs(entry)?;
-        let pairs = &self.pairs;
-        if pairs.is_sorted_by(|a, b| a.0 < b.0) && pairs.iter().all(|(_, value)| !value.is_empty()) {
-            Ok(Labels::from_sorted_in(&mut self.buffer, pairs.iter().copied()))
-        } else {
-            Ok(Labels::from_pairs(pairs.iter().copied()))
+        if self.pack(entry)? {
+            return Ok(self.packer.finish(&self.relabel));
         }
+        self.last.clear();
+        self.pairs(entry)?;
+        Ok(self.relabel.apply(&Labels::from_pairs(self.pairs.iter().copied())))
+    }
+
+    /// Packs the labels of an entry behind those that the last one has too; whether they are in order.
+    fn pack(&mut self, entry: &SeriesEntry) -> Result<bool, IndexError> {
+        let same = self.last.iter().zip(&entry.labels).take_while(|((last, _), pair)| last == *pair);
+        let shared = same.count();
+        self.last.truncate(shared);
+        self.packer.return_to(self.last.last().map(|(_, packed)| *packed).unwrap_or_default());
+        let mut before = match self.last.last() {
+            Some(((name, _), _)) => Some(self.symbol(*name)?),
+            None => None,
+        };
+        for pair in &entry.labels[shared..] {
+            let (name, value) = (self.symbol(pair.0)?, self.symbol(pair.1)?);
+            if value.is_empty() || before.is_some_and(|before| before >= name) {
+                return Ok(false);
+            }
+            self.packer.push(&self.relabel, name, value);
+            self.last.push((*pair, self.packer.packed()));
+            before = Some(name);
+        }
+        Ok(true)
     }
 }
 

@@ -11,6 +11,17 @@ use crate::u32s::U32s;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SymbolRef(pub u32);
 
+/// Skips up to `n` strings whose lengths take one byte, from position `at` on: where the next string lies, and how many are
+/// still to be skipped.
+fn skip_short(strings: &[u8], mut at: usize, mut n: usize) -> (usize, usize) {
+    while n > 0
+        && let Some(len) = strings.get(at).filter(|len| **len < 0x80)
+    {
+        (at, n) = (at + 1 + usize::from(*len), n - 1);
+    }
+    (at, n)
+}
+
 /// How many symbols lie between two whose positions are kept.
 pub(crate) const SYMBOLS_PER_SAMPLE: usize = 32;
 
@@ -84,6 +95,7 @@ impl SymbolTable {
         if start >= self.strings.len() {
             return Err(missing());
         }
+        let (start, skip) = skip_short(&self.strings, start, skip);
         let mut cursor = Cursor::at(&self.strings, start, self.base);
         for _ in 0..skip {
             cursor.string("symbol")?;

@@ -75,47 +75,70 @@ pub fn append_series(
     Ok(())
 }
 
-/// Raw chunks in order, the common case: lengths are summed first, then everything is written once.
+/// Raw chunks in order, the common case: everything is written once, behind room for the length as it is estimated.
 fn append_plain(out: &mut Vec<u8>, labels: &Labels, chunks: &[EncodedChunk]) -> Result<(), ConvertError> {
-    let mut size = 0;
+    const CHUNK_HEADERS: usize = 44;
+    let data: usize = chunks.iter().map(|chunk| chunk.data.len() + CHUNK_HEADERS).sum();
+    let estimate = labels.bytes() + labels.bytes() / 3 + data;
+    let begin = out.len();
+    out.reserve(estimate + 16);
+    out.push(1 << 3 | LEN);
+    let reserved = varint(estimate as u64);
+    out.extend_from_slice(&[0; 10][..reserved]);
     for (name, value) in labels.iter() {
-        size += nested(field(name.len()) + field(value.len()));
+        put_label(out, name, value);
     }
-    let mut sized = smallvec::SmallVec::<[ChunkSize; 16]>::new();
     for chunk in chunks {
-        let (number, hash) = (encoding_to_wire(chunk.encoding)?, xxh64(&chunk.data, 0));
-        let inner = scalar(number as u64) + field(chunk.data.len()) + scalar(hash);
-        let outer = scalar(unsigned(chunk.min_time.0)) + scalar(unsigned(chunk.max_time.0)) + nested(inner);
-        sized.push(ChunkSize { number, hash, inner, outer });
-        size += nested(outer);
+        if let Err(error) = put_chunk(out, chunk) {
+            out.truncate(begin);
+            return Err(error);
+        }
     }
-    out.reserve(nested(size));
-    put_header(out, 1, size);
-    for (name, value) in labels.iter() {
-        put_header(out, 1, field(name.len()) + field(value.len()));
-        put_bytes(out, 1, name);
-        put_bytes(out, 2, value);
-    }
-    for (chunk, ChunkSize { number, hash, inner, outer }) in chunks.iter().zip(sized) {
-        put_header(out, 2, outer);
-        put_scalar(out, 1, unsigned(chunk.min_time.0));
-        put_scalar(out, 2, unsigned(chunk.max_time.0));
-        put_header(out, 3, inner);
-        put_scalar(out, 1, number as u64);
-        put_bytes(out, 2, &chunk.data);
-        put_scalar(out, 3, hash);
-    }
+    put_length(out, begin + 1, reserved);
     Ok(())
 }
 
-/// What is known of a chunk before it is written.
-struct ChunkSize {
-    number: i32,
-    hash: u64,
-    /// Bytes of the `Chunk` message.
-    inner: usize,
-    /// Bytes of the `AggrChunk` message.
-    outer: usize,
+/// Writes the length of what lies behind `reserved` bytes at `at` into these, which become as many as it takes.
+fn put_length(out: &mut Vec<u8>, at: usize, reserved: usize) {
+    let size = out.len() - at - reserved;
+    if (0x80..0x4000).contains(&size) && reserved == 2 {
+        out[at] = (size & 0x7f) as u8 | 0x80;
+        out[at + 1] = (size >> 7) as u8;
+    } else {
+        let mut length = Vec::with_capacity(10);
+        put_varint(&mut length, size as u64);
+        out.splice(at..at + reserved, length);
+    }
+}
+
+#[inline]
+fn put_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    let size = field(name.len()) + field(value.len());
+    if size >= 0x80 || name.is_empty() || value.is_empty() {
+        put_header(out, 1, size);
+        put_bytes(out, 1, name);
+        put_bytes(out, 2, value);
+        return;
+    }
+    out.extend_from_slice(&[1 << 3 | LEN, size as u8, 1 << 3 | LEN, name.len() as u8]);
+    out.extend_from_slice(name);
+    out.extend_from_slice(&[2 << 3 | LEN, value.len() as u8]);
+    out.extend_from_slice(value);
+}
+
+#[inline]
+fn put_chunk(out: &mut Vec<u8>, chunk: &EncodedChunk) -> Result<(), ConvertError> {
+    let (number, hash) = (encoding_to_wire(chunk.encoding)? as u64, xxh64(&chunk.data, 0));
+    let (min, max) = (unsigned(chunk.min_time.0), unsigned(chunk.max_time.0));
+    let inner = scalar(number) + field(chunk.data.len()) + scalar(hash);
+    put_header(out, 2, scalar(min) + scalar(max) + nested(inner));
+    put_scalar(out, 1, min);
+    put_scalar(out, 2, max);
+    put_header(out, 3, inner);
+    put_scalar(out, 1, number);
+    put_bytes(out, 2, &chunk.data);
+    put_scalar(out, 3, hash);
+    Ok(())
 }
 
 /// An `int64` goes as its two's complement.
@@ -123,6 +146,7 @@ fn unsigned(value: i64) -> u64 {
     value.cast_unsigned()
 }
 
+#[inline]
 fn varint(value: u64) -> usize {
     prost::encoding::encoded_len_varint(value)
 }
@@ -142,12 +166,18 @@ fn scalar(value: u64) -> usize {
     if value == 0 { 0 } else { 1 + varint(value) }
 }
 
+#[inline]
 fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
+    if value < 0x80 {
+        return out.push(value as u8);
     }
-    out.push(value as u8);
+    let (mut bytes, mut n) = ([0; 10], 0);
+    while value >= 0x80 {
+        bytes[n] = value as u8 | 0x80;
+        (value, n) = (value >> 7, n + 1);
+    }
+    bytes[n] = value as u8;
+    out.extend_from_slice(&bytes[..=n]);
 }
 
 fn put_header(out: &mut Vec<u8>, number: u8, len: usize) {

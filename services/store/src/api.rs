@@ -1,5 +1,6 @@
 //! [`Store`] as a [`StoreApi`]: its errors get the kinds, and so the gRPC codes, that Thanos's store gateway gives them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt};
@@ -65,5 +66,11 @@ impl Mapped for LentBlock {
 
     fn holds(&self, bytes: &[u8]) -> bool {
         self.0.holds(bytes)
+    }
+
+    fn release(&self, addresses: &Range<usize>) {
+        if let Some(block) = self.0.mapped() {
+            block.release_at(addresses);
+        }
     }
 }

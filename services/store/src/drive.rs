@@ -7,14 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tithon_bucket::BucketBlock;
 use tithon_chunks::Aggregate;
-use tithon_engine::{FileRange, Select, SelectedSeries, SeriesShard, Step};
+use tithon_engine::{BlockFile, FileRange, Select, SelectedSeries, SeriesShard, Step};
 use tithon_index::Labels;
 use tithon_proto::check_aggregates;
 use tithon_runtime::{Cpu, Priority};
 use tokio::sync::mpsc::Sender;
 
 use crate::StoreError;
-use crate::shape::Reorder;
 
 /// The most that one request may select over all its blocks, and what it has selected so far.
 #[derive(Debug, Default)]
@@ -52,7 +51,6 @@ fn spend(what: &'static str, spent: &AtomicU64, n: usize, limit: u64) -> Result<
 pub(crate) struct BlockJob {
     pub(crate) block: Arc<BucketBlock>,
     pub(crate) select: Select,
-    pub(crate) reorder: Reorder,
     pub(crate) shard: Option<SeriesShard>,
     pub(crate) aggregates: Arc<[Aggregate]>,
     pub(crate) budget: Arc<Budget>,
@@ -70,6 +68,9 @@ pub(crate) enum Part {
     /// The block has been read as far as it is wanted.
     End,
 }
+
+/// Pages of the index are let go of where so many bytes were read side by side.
+const RELEASED_BYTES: u64 = 128 << 10;
 
 enum Outcome {
     Fetch(Vec<FileRange>),
@@ -117,52 +118,46 @@ impl BlockJob {
 
     /// Goes on until there are series to send or bytes to wait for.
     fn advance(&mut self, mut fetched: Vec<Bytes>) -> Outcome {
+        let mut read = Vec::new();
         loop {
             let step = self.select.step(std::mem::take(&mut fetched));
+            self.release(&std::mem::take(&mut read));
             // If a mapped file was cut meanwhile, the step read zeros, and its result does not count.
             if let Err(error) = self.block.check() {
                 return Outcome::Series(Vec::new(), Some(Part::Fault(None, error.into())));
             }
-            let mut ready = Vec::new();
             match step {
                 // A step that asks for no ranges is a pause in long work, so that other tasks get their turn.
                 Ok(Step::Fetch(ranges)) => match self.block.mapped().filter(|_| !ranges.is_empty()) {
                     Some(block) => match block.read(&ranges) {
-                        Ok(bytes) => fetched = bytes,
-                        Err(error) => return self.fail(error.into()),
+                        Ok(bytes) => (fetched, read) = (bytes, ranges),
+                        Err(error) => return fail(error.into()),
                     },
                     None => return Outcome::Fetch(ranges),
                 },
                 Ok(Step::Batch(batch)) => {
-                    if let Err(error) = self.budget.take(&batch.series) {
-                        return Outcome::Series(ready, Some(Part::Fault(None, error)));
+                    let mut series = batch.series;
+                    if let Err(error) = self.budget.take(&series) {
+                        return Outcome::Series(Vec::new(), Some(Part::Fault(None, error)));
                     }
-                    batch.series.into_iter().for_each(|series| self.reorder.push(series, &mut ready));
-                    let last = self.keep_wanted(&mut ready);
-                    if last.is_some() || !ready.is_empty() {
-                        return Outcome::Series(ready, last);
+                    let last = self.keep_wanted(&mut series);
+                    if last.is_some() || !series.is_empty() {
+                        return Outcome::Series(series, last);
                     }
                 }
-                Ok(Step::Done) => {
-                    self.reorder.finish(&mut ready);
-                    let last = self.keep_wanted(&mut ready).unwrap_or(Part::End);
-                    return Outcome::Series(ready, Some(last));
-                }
-                Err(error) => return self.fail(error.into()),
+                Ok(Step::Done) => return Outcome::Series(Vec::new(), Some(Part::End)),
+                Err(error) => return fail(error.into()),
             }
         }
     }
 
-    /// Ends with a fault: the series that were held back, up to the one at fault where it is known, then the fault.
-    fn fail(&mut self, error: StoreError) -> Outcome {
-        let mut ready = Vec::new();
-        let at = error.series().and_then(|labels| self.reorder.place_of(labels));
-        self.reorder.finish(&mut ready);
-        if let Some(at) = &at {
-            ready.retain(|series| series.labels < *at);
+    /// Lets go of the pages of long parts of the index that were read.
+    fn release(&self, read: &[FileRange]) {
+        if let Some(block) = self.block.mapped() {
+            let long =
+                read.iter().filter(|range| range.file == BlockFile::Index && range.len >= RELEASED_BYTES);
+            long.for_each(|range| block.release(range));
         }
-        let last = self.keep_wanted(&mut ready).unwrap_or(Part::Fault(at, error));
-        Outcome::Series(ready, Some(last))
     }
 
     /// Keeps the series of the shard, no more than are wanted, and none from the first one on that cannot be sent. Returns
@@ -189,4 +184,9 @@ impl BlockJob {
         let (block, labels) = (self.block.id(), || series.labels.clone());
         checked.err().map(|source| StoreError::Chunk { block, labels: labels(), source })
     }
+}
+
+/// Ends with a fault, behind the series before the one at fault where that is known.
+fn fail(error: StoreError) -> Outcome {
+    Outcome::Series(Vec::new(), Some(Part::Fault(error.series().cloned(), error)))
 }

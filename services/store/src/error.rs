@@ -117,7 +117,7 @@ impl StoreError {
         }
     }
 
-    /// The labels, as the index has them, of the series that is at fault, where one is.
+    /// The labels, as they are sent, of the series that is at fault, where one is.
     pub(crate) fn series(&self) -> Option<&Labels> {
         match self {
             StoreError::Block(error) => error.series(),

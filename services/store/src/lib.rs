@@ -20,7 +20,6 @@ mod matchers;
 mod merging;
 mod outlet;
 mod select;
-mod shape;
 mod stalls;
 
 pub use crate::error::StoreError;

@@ -7,7 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tithon_bucket::BucketBlock;
 use tithon_chunks::Aggregate;
 use tithon_engine::{SelectRequest, SeriesRequest};
-use tithon_index::{MatchOp, Matcher};
+use tithon_index::{MatchOp, Matcher, Relabel};
 use tithon_runtime::Priority;
 use tithon_storeapi::{Lease, Mapped, SeriesPart};
 use tokio::sync::OwnedSemaphorePermit;
@@ -23,7 +23,6 @@ use crate::faults::Faults;
 use crate::matchers;
 use crate::merging::{Incoming, Merging};
 use crate::outlet::{Outlet, Refused, SelectStream, outlet};
-use crate::shape::{Relabel, Reorder};
 use crate::store::Inner;
 use crate::{Store, StoreError};
 
@@ -238,20 +237,17 @@ fn job(
     aggregates: &Arc<[Aggregate]>,
     budget: &Arc<Budget>,
 ) -> BlockJob {
-    // A header whose names cannot be read fails in the selection too, and is reported there.
-    let names = block.header().label_names().unwrap_or_default();
-    let disorder = relabel.disorder(names.into_iter());
     let select = block.select(SelectRequest {
         matchers: matchers.to_vec(),
         range: request.range,
         skip_chunks: request.skip_chunks,
         // As in Thanos, the limit counts series in the order of the index. Which series a shard has is known later only.
         limit: if request.shard.is_some() { 0 } else { request.limit },
+        relabel: relabel.clone(),
     });
     BlockJob {
         block,
         select,
-        reorder: Reorder::new(relabel.clone(), disorder),
         shard: request.shard.clone(),
         aggregates: Arc::clone(aggregates),
         budget: Arc::clone(budget),

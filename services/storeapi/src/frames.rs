@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
-use tithon_chunks::Aggregate;
-use tithon_engine::SeriesBatch;
+use tithon_chunks::{Aggregate, EncodedChunk};
+use tithon_engine::{SelectedSeries, SeriesBatch};
 use tithon_proto::{ConvertError, SeriesFrame, append_series};
 use tonic::Status;
 
@@ -17,8 +17,9 @@ use crate::{Lease, Mapped, SeriesPart, SeriesStream, StoreApiError};
 /// The frames of an answer. Bytes leave only after the files that they were copied from were found whole. A file that was cut
 /// costs a warning where a partial answer is accepted, else the answer.
 pub(crate) fn frames(parts: SeriesStream, partial: bool, framer: Framer) -> Frames {
-    let (lease, ready, cut, broken) = (Lease::default(), VecDeque::new(), Vec::new(), Vec::new());
-    let answer = Answer { parts, partial, lease, framer, ready, cut, broken, ended: false };
+    let (lease, pieces, ready) = (Lease::default(), VecDeque::new(), VecDeque::new());
+    let (cut, broken, used) = (Vec::new(), Vec::new(), Used::default());
+    let answer = Answer { parts, partial, lease, framer, pieces, ready, cut, broken, used, ended: false };
     stream::unfold(answer, |mut answer| async { answer.next().await.map(|frame| (frame, answer)) }).boxed()
 }
 
@@ -29,11 +30,15 @@ struct Answer {
     /// What chunks may be slices of.
     lease: Lease,
     framer: Framer,
+    /// What is left of the last batch.
+    pieces: VecDeque<SeriesBatch>,
     ready: VecDeque<SeriesFrame>,
     /// What was cut and was not told yet.
     cut: Vec<(Arc<dyn Mapped>, StoreApiError)>,
     /// What was cut and was told: its chunks do not count any more.
     broken: Vec<Arc<dyn Mapped>>,
+    /// Chunks that were sent and whose pages can go.
+    used: Used,
     ended: bool,
 }
 
@@ -44,15 +49,19 @@ impl Answer {
                 return Some(Ok(frame));
             }
             if self.ended {
+                self.used.release(&self.lease);
                 return None;
             }
-            let taken = match self.parts.next().await {
-                Some(part) => part.map_err(|e| status(&e)).and_then(|part| self.take(part)),
-                None => {
-                    self.ended = true;
-                    self.ready.extend(self.framer.finish());
-                    Ok(())
-                }
+            let taken = match self.pieces.pop_front() {
+                Some(piece) => self.take_series(piece),
+                None => match self.parts.next().await {
+                    Some(part) => part.map_err(|e| status(&e)).and_then(|part| self.take(part)),
+                    None => {
+                        self.ended = true;
+                        self.ready.extend(self.framer.finish());
+                        Ok(())
+                    }
+                },
             };
             if let Err(status) = taken {
                 (self.ended, self.ready) = (true, VecDeque::new());
@@ -65,7 +74,7 @@ impl Answer {
         match part {
             SeriesPart::Lease(lease) => self.lease.absorb(lease),
             SeriesPart::Warning(warning) => self.warn(warning),
-            SeriesPart::Series(batch) => self.take_series(batch)?,
+            SeriesPart::Series(batch) => self.pieces = pieces(batch),
         }
         Ok(())
     }
@@ -81,6 +90,7 @@ impl Answer {
             let chunks = || batch.series.iter().flat_map(|series| &series.chunks);
             if !self.cut.iter().any(|(mapped, _)| chunks().any(|chunk| mapped.holds(&chunk.data))) {
                 self.ready.extend(frames);
+                chunks().for_each(|chunk| self.used.add(&chunk.data, &self.lease));
                 return Ok(());
             }
             self.framer.return_to(mark);
@@ -117,8 +127,73 @@ impl Answer {
     }
 }
 
-/// A frame that has so many bytes is sent although it could hold more series.
-const FRAME_BYTES: usize = 16 << 20;
+/// A frame that has so many bytes is sent although it could hold more series, and a series that has more bytes of chunks goes in
+/// parts, each with its labels: frames on the way take little memory. Thanos's stores of local blocks send as much at once.
+const FRAME_BYTES: usize = 1 << 20;
+
+/// A batch, its long series in parts.
+fn pieces(batch: SeriesBatch) -> VecDeque<SeriesBatch> {
+    let bytes = |chunks: &[EncodedChunk]| chunks.iter().map(|chunk| chunk.data.len()).sum::<usize>();
+    if batch.series.iter().all(|series| bytes(&series.chunks) <= FRAME_BYTES) {
+        return VecDeque::from([batch]);
+    }
+    let (mut pieces, mut piece, mut piece_bytes) = (VecDeque::new(), SeriesBatch::default(), 0);
+    for series in batch.series {
+        let mut chunks = series.chunks.into_iter().peekable();
+        loop {
+            let mut part = SelectedSeries { labels: series.labels.clone(), chunks: Vec::new() };
+            while let Some(chunk) = chunks.next_if(|_| piece_bytes < FRAME_BYTES) {
+                piece_bytes += chunk.data.len();
+                part.chunks.push(chunk);
+            }
+            piece.series.push(part);
+            if piece_bytes >= FRAME_BYTES {
+                pieces.push_back(std::mem::take(&mut piece));
+                piece_bytes = 0;
+            }
+            if chunks.peek().is_none() {
+                break;
+            }
+        }
+    }
+    if !piece.series.is_empty() {
+        pieces.push_back(piece);
+    }
+    pieces
+}
+
+/// Bytes of chunks that were sent and lie one behind the other in a file: when they are many, their pages are given back to the
+/// system. They stay in its cache, but do not count as memory of the process.
+#[derive(Debug, Default)]
+struct Used(Range<usize>);
+
+impl Used {
+    /// The least that is given back.
+    const RELEASED_BYTES: usize = 1 << 20;
+    /// Between the data of two chunks that follow each other lie a checksum, a length and an encoding.
+    const GAP_BYTES: usize = 32;
+
+    fn add(&mut self, chunk: &[u8], lease: &Lease) {
+        let range = chunk.as_ptr_range();
+        let (start, end) = (range.start.addr(), range.end.addr());
+        if start < self.0.end || start - self.0.end > Used::GAP_BYTES {
+            self.release(lease);
+            self.0 = start..end;
+        } else {
+            self.0.end = end;
+        }
+        if self.0.len() >= 2 * Used::RELEASED_BYTES {
+            self.release(lease);
+        }
+    }
+
+    fn release(&mut self, lease: &Lease) {
+        if self.0.len() >= Used::RELEASED_BYTES {
+            lease.release(&self.0);
+        }
+        self.0.start = self.0.end;
+    }
+}
 
 /// Collects series into frames of the size that a request asks for.
 #[derive(Debug)]
@@ -209,10 +284,38 @@ impl Framer {
 
 #[cfg(test)]
 mod tests {
-    use tithon_engine::SelectedSeries;
+    use tithon_chunks::{Encoding, Timestamp};
     use tithon_index::Labels;
 
     use super::*;
+
+    #[test]
+    fn long_series_go_in_parts() {
+        let series = |n_chunks: i64, bytes: usize| SelectedSeries {
+            labels: Labels::from_pairs([("n", n_chunks.to_string())]),
+            chunks: (0..n_chunks)
+                .map(|i| EncodedChunk {
+                    encoding: Encoding::Xor,
+                    min_time: Timestamp(i),
+                    max_time: Timestamp(i),
+                    data: vec![0; bytes].into(),
+                })
+                .collect(),
+        };
+        let short = SeriesBatch { series: vec![series(3, 10), series(0, 0), series(1, FRAME_BYTES)] };
+        assert_eq!(pieces(short.clone()), [short]);
+        let long = SeriesBatch { series: vec![series(2, 9), series(50, FRAME_BYTES / 4), series(0, 0)] };
+        let pieces = pieces(long.clone());
+        assert_eq!(pieces.len(), 13);
+        let mut joined: Vec<SelectedSeries> = Vec::new();
+        for part in pieces.into_iter().flat_map(|piece| piece.series) {
+            match joined.last_mut() {
+                Some(last) if last.labels == part.labels => last.chunks.extend(part.chunks),
+                _ => joined.push(part),
+            }
+        }
+        assert_eq!(joined, long.series);
+    }
 
     fn batch(names: std::ops::Range<usize>) -> SeriesBatch {
         let series = names.map(|i| SelectedSeries {

@@ -2,6 +2,7 @@
 //! read, and nothing that was made of them counts.
 
 use std::fmt::Debug;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::StoreApiError;
@@ -16,6 +17,10 @@ pub trait Mapped: Debug + Send + Sync {
 
     /// Whether `bytes`, such as the data of a chunk, are a slice of what is mapped.
     fn holds(&self, bytes: &[u8]) -> bool;
+
+    /// Tells the system that the pages at these addresses are not needed for now, where they are of what is mapped. What is
+    /// read of them later comes from the file again.
+    fn release(&self, _addresses: &Range<usize>) {}
 }
 
 /// All that is mapped behind the chunks of an answer. Whoever used the chunks calls [`Lease::check`] before the result
@@ -37,6 +42,11 @@ impl Lease {
     /// Fails when a file behind the chunks was cut.
     pub fn check(&self) -> Result<(), StoreApiError> {
         self.0.iter().try_for_each(|mapped| mapped.check())
+    }
+
+    /// Tells the system that the pages at these addresses are not needed for now.
+    pub(crate) fn release(&self, addresses: &Range<usize>) {
+        self.0.iter().for_each(|mapped| mapped.release(addresses));
     }
 
     /// The name of what the bytes of a chunk are a slice of; `None` when they are not mapped.

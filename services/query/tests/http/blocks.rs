@@ -82,8 +82,10 @@ impl Blocks {
             if !touches(block, request.range) {
                 continue;
             }
-            let select =
-                SelectRequest { matchers, range: request.range, skip_chunks: request.skip_chunks, limit: 0 };
+            let select = SelectRequest {
+                skip_chunks: request.skip_chunks,
+                ..SelectRequest::new(matchers, request.range)
+            };
             let mut series = Vec::new();
             for batch in block.select(select) {
                 for one in batch?.series {
