@@ -35,7 +35,7 @@ pub struct BucketBlock {
 #[derive(Debug)]
 enum Files {
     Mapped(Box<Block>),
-    Remote { bucket: Bucket, index: Object, segments: Vec<Object> },
+    Remote { bucket: Box<Bucket>, index: Object, segments: Vec<Object> },
 }
 
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Bucket {
             None => Tombstones::default(),
         };
         let segments = self.segments(block).await?;
-        let files = Files::Remote { bucket: self.clone(), index, segments };
+        let files = Files::Remote { bucket: Box::new(self.clone()), index, segments };
         let (header, header_file) = (Arc::new(header.value), header.file);
         let (tombstones, filter_file) = (Arc::new(tombstones), MappedFile::default());
         Ok(BucketBlock { meta, header, filter: None, tombstones, header_file, filter_file, files })

@@ -1,23 +1,28 @@
 //! A bucket: objects by key.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{
+    Attributes, MultipartUpload, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload,
+};
 use tithon_engine::BlockId;
 
 use crate::directory::Directory;
 use crate::headers::HeaderCache;
 use crate::metrics::BucketMetrics;
+use crate::provider::{FilesystemConfig, Opened, Provider};
 use crate::retry::Operation;
+use crate::transfer::PART_BYTES;
 use crate::{BucketConfig, BucketError, Retry};
 
 /// Blocks in an object store. Clones share the connection.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Bucket {
     store: Arc<dyn ObjectStore>,
     /// Where the blocks can be mapped.
@@ -25,15 +30,46 @@ pub struct Bucket {
     /// The store, where it is a directory.
     pub(crate) directory: Option<Directory>,
     headers: Option<HeaderCache>,
+    /// What is said of every object that is written.
+    attributes: Attributes,
+    /// Objects up to this size go in one request; larger ones in parts of it.
+    pub(crate) part_bytes: usize,
+    /// The store repeats failed requests itself.
+    repeats: bool,
     pub(crate) retry: Retry,
     pub(crate) metrics: Arc<BucketMetrics>,
+}
+
+/// The store by its name: some stores' own `Debug` prints secrets.
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bucket").field("store", &format_args!("{}", self.store)).finish_non_exhaustive()
+    }
 }
 
 impl Bucket {
     /// Opens a bucket. A directory that is not there yet is an empty bucket, made by the first upload, as in Thanos; one
     /// that cannot be read is an error.
+    ///
+    /// A bucket over the network is not asked for anything here.
     pub fn open(config: &BucketConfig) -> Result<Bucket, BucketError> {
-        let given = config.directory.join(&config.prefix);
+        match (&config.provider, config.provider.open()?) {
+            (_, Some(opened)) => Ok(Bucket::remote(opened, &config.prefix)),
+            (Provider::Filesystem(directory), None) => Bucket::in_directory(directory, &config.prefix),
+            (_, None) => unreachable!("only a directory is opened without a store"),
+        }
+    }
+
+    /// Opens a bucket, and makes the container of an AZURE one where that is asked for.
+    pub async fn connect(config: &BucketConfig) -> Result<Bucket, BucketError> {
+        if let Provider::Azure(azure) = &config.provider {
+            azure.make_container().await?;
+        }
+        Bucket::open(config)
+    }
+
+    fn in_directory(config: &FilesystemConfig, prefix: &str) -> Result<Bucket, BucketError> {
+        let given = config.directory.join(prefix);
         let directory = |source| BucketError::Directory { path: given.clone(), source };
         let path = std::path::absolute(&given).map_err(directory)?;
         match std::fs::read_dir(&path) {
@@ -43,22 +79,40 @@ impl Bucket {
             result => drop(result.map_err(directory)?),
         }
         let directory = Directory::new(path.clone());
-        let metrics = Arc::new(BucketMetrics::new(&config.directory.display().to_string()));
-        let (store, directory) = (Arc::new(directory.clone()), Some(directory));
-        Ok(Bucket { store, local: Some(path), directory, headers: None, retry: Retry::NEVER, metrics })
+        let store = Arc::new(directory.clone());
+        let bucket = Bucket::over(store, &config.directory.display().to_string());
+        Ok(Bucket { local: Some(path), directory: Some(directory), ..bucket })
     }
 
     /// A bucket in any store, below `prefix`; its blocks are read by ranges, never mapped.
     pub fn from_store(store: Arc<dyn ObjectStore>, prefix: &str) -> Bucket {
-        let store: Arc<dyn ObjectStore> =
-            if prefix.is_empty() { store } else { Arc::new(PrefixStore::new(store, Path::from(prefix))) };
-        let metrics = Arc::new(BucketMetrics::new(prefix));
-        Bucket { store, local: None, directory: None, headers: None, retry: Retry::NEVER, metrics }
+        Bucket::over(below(store, prefix), prefix)
     }
 
-    /// The same bucket; requests that fail in a way that may pass are repeated.
+    fn remote(opened: Opened, prefix: &str) -> Bucket {
+        let Opened { store, name, attributes, part_bytes, retry } = opened;
+        let bucket = Bucket::over(below(store, prefix), &name);
+        Bucket { attributes, part_bytes, retry, repeats: true, ..bucket }
+    }
+
+    fn over(store: Arc<dyn ObjectStore>, name: &str) -> Bucket {
+        Bucket {
+            store,
+            local: None,
+            directory: None,
+            headers: None,
+            attributes: Attributes::new(),
+            part_bytes: PART_BYTES,
+            repeats: false,
+            retry: Retry::NEVER,
+            metrics: Arc::new(BucketMetrics::new(name)),
+        }
+    }
+
+    /// The same bucket; requests that fail in a way that may pass are repeated. A bucket over the network that was opened by
+    /// its configuration stays as it is: that says how often, and attempts would multiply.
     pub fn with_retry(self, retry: Retry) -> Bucket {
-        Bucket { retry, ..self }
+        if self.repeats { self } else { Bucket { retry, ..self } }
     }
 
     /// The same bucket, its blocks read by ranges and never mapped: for a directory on a network, where a failed read of
@@ -121,6 +175,32 @@ impl Bucket {
             Err(error) => Err(BucketError::object(path)(error)),
         }
     }
+}
+
+impl Bucket {
+    /// Writes an object.
+    pub(crate) async fn put(&self, path: &Path, bytes: Bytes) -> Result<(), BucketError> {
+        let put = || {
+            let options = PutOptions { attributes: self.attributes.clone(), ..PutOptions::default() };
+            self.store.put_opts(path, PutPayload::from(bytes.clone()), options)
+        };
+        self.retrying(Operation::Upload, put).await.map_err(BucketError::object(path))?;
+        Ok(())
+    }
+
+    /// Begins an object that is written in parts.
+    pub(crate) async fn put_parts(&self, path: &Path) -> Result<Box<dyn MultipartUpload>, BucketError> {
+        let begin = || {
+            let options =
+                PutMultipartOptions { attributes: self.attributes.clone(), ..PutMultipartOptions::default() };
+            self.store.put_multipart_opts(path, options)
+        };
+        self.retrying(Operation::Upload, begin).await.map_err(BucketError::object(path))
+    }
+}
+
+fn below(store: Arc<dyn ObjectStore>, prefix: &str) -> Arc<dyn ObjectStore> {
+    if prefix.is_empty() { store } else { Arc::new(PrefixStore::new(store, Path::from(prefix))) }
 }
 
 /// The key of a file of a block.

@@ -1,29 +1,38 @@
-//! The YAML of `--objstore.config`. thanos-io/objstore `client/factory.go`.
+//! The YAML of `--objstore.config`: an envelope that names the provider, and the provider's own keys. thanos-io/objstore
+//! `client/factory.go`.
+
+mod http;
+mod secret;
+mod span;
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
 use tithon_chunks::ErrorKind;
 use tithon_runtime::YamlFault;
+
+pub use self::http::{HttpConfig, TlsConfig};
+pub use self::secret::Secret;
+pub use self::span::Span;
+use crate::provider::{FilesystemConfig, Provider};
 
 /// Where the blocks are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BucketConfig {
-    /// The root of the bucket on local disk.
-    pub directory: PathBuf,
+    /// The object store, and how it is reached.
+    pub provider: Provider,
     /// Objects lie below it; empty, or without slashes at its ends.
     pub prefix: String,
 }
 
-/// Why a configuration cannot be used.
+/// Why a configuration cannot be used. No variant holds a value of a key that may be secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// Not YAML, an unknown key, or a value of the wrong type.
     #[error("objstore config: {0}")]
     Yaml(YamlFault),
-    /// A key whose value is a list or a structure.
-    #[error("objstore config: {0} is not a string")]
-    NotText(&'static str),
     /// A key that the provider needs.
     #[error("objstore config: {provider}: {key} is missing")]
     Missing {
@@ -32,9 +41,26 @@ pub enum ConfigError {
         /// The key's path.
         key: &'static str,
     },
-    /// A provider that Thanos has and this build lacks.
-    #[error("objstore config: provider {0} is not supported yet, use FILESYSTEM")]
-    Unsupported(String),
+    /// A value that is none of those that the key may have, or keys that do not go together.
+    #[error("objstore config: {provider}: {key}: {reason}")]
+    Invalid {
+        /// The provider, in upper case.
+        provider: &'static str,
+        /// The key's path.
+        key: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// What Thanos can and this build cannot.
+    #[error("objstore config: {provider}: {key} is not supported: {reason}")]
+    Unsupported {
+        /// The provider, in upper case.
+        provider: &'static str,
+        /// The key's path.
+        key: &'static str,
+        /// Why, and what to do instead.
+        reason: &'static str,
+    },
     /// No provider of Thanos.
     #[error("objstore config: type {0:?} is not a provider")]
     UnknownProvider(String),
@@ -44,110 +70,73 @@ impl ConfigError {
     /// What the caller should do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            ConfigError::Unsupported(_) => ErrorKind::Unsupported,
+            ConfigError::Unsupported { .. } => ErrorKind::Unsupported,
             _ => ErrorKind::Invalid,
         }
     }
 }
 
+/// The keys beside `config`; others are errors.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Envelope {
-    #[serde(default, rename = "type")]
-    provider: String,
-    #[serde(default)]
-    config: Option<serde_json::Value>,
-    #[serde(default)]
+struct Envelope<C> {
+    #[serde(rename = "type")]
+    provider: Option<String>,
+    config: Option<C>,
     prefix: Option<String>,
 }
 
-const OTHER_PROVIDERS: [&str; 9] = ["S3", "GCS", "AZURE", "SWIFT", "COS", "ALIYUNOSS", "BOS", "OCI", "OBS"];
+impl<C: DeserializeOwned> Envelope<C> {
+    fn read(yaml: &str) -> Result<Envelope<C>, ConfigError> {
+        serde_saphyr::from_str(yaml).map_err(|error| ConfigError::Yaml(YamlFault::new(yaml, &error)))
+    }
+}
+
+/// The keys of one provider: the YAML is read a second time, now that their names are known, so that mistakes in them
+/// have a place.
+pub(crate) fn read<C: DeserializeOwned + Default>(yaml: &str) -> Result<C, ConfigError> {
+    let fault = match Envelope::<C>::read(yaml) {
+        Ok(envelope) => return Ok(envelope.config.unwrap_or_default()),
+        Err(fault) => fault,
+    };
+    // In Go a key without a value, such as a template leaves behind, keeps its default.
+    let mut config = Envelope::<Value>::read(yaml)?.config.unwrap_or_default();
+    remove_nulls(&mut config);
+    serde_json::from_value(config).map_err(|_| fault)
+}
+
+fn remove_nulls(value: &mut Value) {
+    if let Value::Object(keys) = value {
+        keys.retain(|_, value| !value.is_null());
+        keys.values_mut().for_each(remove_nulls);
+    }
+}
+
+/// Fails with the first key of `keys` whose value is empty.
+pub(crate) fn require(provider: &'static str, keys: &[(&'static str, bool)]) -> Result<(), ConfigError> {
+    match keys.iter().find(|(_, is_empty)| *is_empty) {
+        Some((key, _)) => Err(ConfigError::Missing { provider, key }),
+        None => Ok(()),
+    }
+}
 
 impl BucketConfig {
     /// A bucket in a directory.
     pub fn filesystem(directory: impl Into<PathBuf>) -> BucketConfig {
-        BucketConfig { directory: directory.into(), prefix: String::new() }
+        let provider = Provider::Filesystem(FilesystemConfig { directory: directory.into() });
+        BucketConfig { provider, prefix: String::new() }
     }
 
     /// Reads the YAML, in which environment variables have been replaced. Unknown keys beside `type`, `config` and
-    /// `prefix` are errors; those of FILESYSTEM's `config` are ignored, as in Thanos.
+    /// `prefix` are errors; those below `config` are where they are in Thanos: with S3, GCS, AZURE, SWIFT and OBS.
     pub fn parse(yaml: &str) -> Result<BucketConfig, ConfigError> {
-        let envelope: Envelope =
-            serde_saphyr::from_str(yaml).map_err(|e| ConfigError::Yaml(YamlFault::new(yaml, &e)))?;
-        let provider = envelope.provider.to_uppercase();
-        match provider.as_str() {
-            "FILESYSTEM" => {}
-            "" => return Err(ConfigError::Missing { provider: "bucket", key: "type" }),
-            other if OTHER_PROVIDERS.contains(&other) => return Err(ConfigError::Unsupported(provider)),
-            _ => return Err(ConfigError::UnknownProvider(envelope.provider)),
-        }
-        let directory = envelope.config.as_ref().and_then(|config| config.get("directory"));
-        let missing = ConfigError::Missing { provider: "FILESYSTEM", key: "config.directory" };
-        match directory.map(|value| value.as_str()) {
-            Some(Some("")) | None => Err(missing),
-            Some(None) => Err(ConfigError::NotText("config.directory")),
-            Some(Some(directory)) => {
-                let prefix = envelope.prefix.unwrap_or_default().trim_matches('/').to_owned();
-                Ok(BucketConfig { directory: directory.into(), prefix })
-            }
-        }
+        let envelope = Envelope::<IgnoredAny>::read(yaml)?;
+        let name = envelope.provider.unwrap_or_default();
+        let provider = Provider::read(&name, yaml)?;
+        let prefix = envelope.prefix.unwrap_or_default().trim_matches('/').to_owned();
+        Ok(BucketConfig { provider, prefix })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(yaml: &str) -> Result<BucketConfig, String> {
-        BucketConfig::parse(yaml).map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn a_filesystem_bucket() {
-        let plain = BucketConfig { directory: "/d".into(), prefix: String::new() };
-        assert_eq!(parse("type: FILESYSTEM\nconfig:\n  directory: /d\n"), Ok(plain.clone()));
-        assert_eq!(parse("type: filesystem\nconfig: {directory: /d, other: 1}\nprefix: '/'"), Ok(plain));
-        let prefixed = parse("{type: FILESYSTEM, config: {directory: /d/x}, prefix: /a/b/}").unwrap();
-        assert_eq!((prefixed.directory.to_str(), prefixed.prefix.as_str()), (Some("/d/x"), "a/b"));
-    }
-
-    #[test]
-    fn what_is_refused() {
-        let check = |yaml: &str, want: &str| {
-            let error = parse(yaml).unwrap_err();
-            assert!(error.contains(want), "{yaml:?}: {error}");
-        };
-        check("type: FILESYSTEM", "config.directory is missing");
-        check("type: FILESYSTEM\nconfig: {directory: ''}", "config.directory is missing");
-        check("type: FILESYSTEM\nconfig: {directory: [1]}", "config.directory is not a string");
-        check("config: {}", "type is missing");
-        check("type: S3\nconfig: {bucket: x}", "provider S3 is not supported yet");
-        check("type: FLOPPY", "\"FLOPPY\" is not a provider");
-        check("type: FILESYSTEM\nprefx: x", "prefx");
-        check("type: [", "objstore config: ");
-    }
-
-    /// A mistake is told by its place and key; neither the secret beside it nor the text is.
-    #[test]
-    fn mistakes_do_not_tell_secrets() {
-        for (yaml, parts) in [
-            ("type: S3\nconfig:\n  secret_key: hunter2\n bucket: x\n", &["line "][..]),
-            ("type: S3\nconfig:\n  secret_key: 'hunter2\n", &["line "]),
-            ("type: S3\nconfig: {secret_key: hunter2\n", &["line "]),
-            ("type: [hunter2]\n", &["line 1, column ", "key \"type\""]),
-            ("type: FILESYSTEM\nprefix: {secret: hunter2}\n", &["line 2, column ", "key \"prefix\""]),
-            ("type: S3\nsecret_kee: hunter2\n", &["line 2, column ", "unknown field", "secret_kee"]),
-            ("type: S3\ntype: hunter2\n", &["line 2, column "]),
-            ("{type: S3, secret_key hunter2}", &["line 1, column "]),
-            ("hunter2", &["objstore config: "]),
-            ("- hunter2\n- hunter2", &["objstore config: "]),
-            ("type: S3\nconfig: &a\n  x: *hunter2\n", &["objstore config: "]),
-            ("%hunter2\n---\ntype: S3", &["objstore config: "]),
-        ] {
-            let error = BucketConfig::parse(yaml).unwrap_err();
-            let told = format!("{error} {error:?}");
-            assert!(!told.contains("hunter"), "{yaml:?}: {told}");
-            assert!(parts.iter().all(|part| told.contains(part)), "{yaml:?}: {told}");
-        }
-    }
-}
+mod tests;

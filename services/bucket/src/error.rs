@@ -22,6 +22,14 @@ pub enum BucketError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A store over the network cannot be set up.
+    #[error("{provider}: {source}")]
+    Store {
+        /// The provider, in upper case.
+        provider: &'static str,
+        /// What its client says.
+        source: object_store::Error,
+    },
     /// The store failed to answer for an object.
     #[error("{path}: {source}")]
     Object {
@@ -135,7 +143,9 @@ impl BucketError {
         match self {
             BucketError::Config(error) => error.kind(),
             BucketError::Object { source: object_store::Error::NotFound { .. }, .. } => ErrorKind::NotFound,
-            BucketError::Directory { .. } | BucketError::Object { .. } => ErrorKind::Unavailable,
+            BucketError::Directory { .. } | BucketError::Object { .. } | BucketError::Store { .. } => {
+                ErrorKind::Unavailable
+            }
             BucketError::Meta { source, .. } => source.kind(),
             BucketError::MarkVersion { .. } => ErrorKind::Unsupported,
             BucketError::WrongId { .. }

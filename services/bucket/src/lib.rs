@@ -5,6 +5,7 @@
 mod block;
 mod bucket;
 mod config;
+mod connector;
 mod delete;
 mod directory;
 mod discover;
@@ -12,16 +13,21 @@ mod error;
 mod headers;
 mod marks;
 mod metrics;
+mod provider;
 mod retry;
 mod sink;
 mod transfer;
 
 pub use crate::block::BucketBlock;
 pub use crate::bucket::Bucket;
-pub use crate::config::{BucketConfig, ConfigError};
+pub use crate::config::{BucketConfig, ConfigError, HttpConfig, Secret, Span, TlsConfig};
 pub use crate::discover::{Discovery, Faulty};
 pub use crate::error::BucketError;
 pub use crate::marks::{DeletionMark, Mark, MarkKind};
+pub use crate::provider::{
+    AliyunOssConfig, AzureConfig, AzurePipeline, AzureReader, BosConfig, BucketLookup, CosConfig,
+    FilesystemConfig, GcsConfig, ObsConfig, Provider, S3Config, S3Encryption, S3Trace, SwiftConfig,
+};
 pub use crate::retry::Retry;
 pub use crate::sink::BucketFiles;
 pub use crate::transfer::TransferOptions;

@@ -1,11 +1,9 @@
 //! Marker files beside a block. Thanos `pkg/block/metadata/markers.go`.
 
-use object_store::{ObjectStoreExt, PutPayload};
 use serde::{Deserialize, Serialize};
 use tithon_engine::{BlockId, go_json};
 
 use crate::bucket::key;
-use crate::retry::Operation;
 use crate::{Bucket, BucketError};
 
 /// The three markers a block may have.
@@ -148,9 +146,7 @@ impl Bucket {
             return Ok(false);
         }
         let path = key(mark.block, mark.kind.file());
-        let bytes = PutPayload::from(mark.to_json());
-        let put = self.retrying(Operation::Upload, || self.store().put(&path, bytes.clone()));
-        put.await.map_err(BucketError::object(&path))?;
+        self.put(&path, mark.to_json().into()).await?;
         Ok(true)
     }
 

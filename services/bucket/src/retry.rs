@@ -24,7 +24,7 @@ impl Retry {
     /// One attempt only.
     pub const NEVER: Retry = Retry { attempts: 1, first_pause: Duration::ZERO };
 
-    fn pauses(self) -> ExponentialBuilder {
+    pub(crate) fn pauses(self) -> ExponentialBuilder {
         ExponentialBuilder::default()
             .with_min_delay(self.first_pause)
             .with_max_delay(Retry::PAUSE_MAX)

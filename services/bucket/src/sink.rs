@@ -3,15 +3,13 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use object_store::WriteMultipart;
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, WriteMultipart};
 use sha2::{Digest, Sha256};
 use tithon_engine::{BlockFiles, BlockId, BlockSink, File, FileHash};
 use tokio::runtime::Handle;
 
 use crate::bucket::key;
-use crate::retry::Operation;
-use crate::transfer::PART_BYTES;
 use crate::{Bucket, BucketError};
 
 /// Parts of one file under way at once: these and the one being filled are what a file takes in memory.
@@ -75,21 +73,20 @@ impl Sink {
             let begun = match upload {
                 Some(begun) => begun,
                 None => {
-                    let begin = || files.bucket.store().put_multipart(path);
-                    let begun = files.bucket.retrying(Operation::Upload, begin).await?;
-                    upload.insert(WriteMultipart::new_with_chunk_size(begun, PART_BYTES))
+                    let begun = files.bucket.put_parts(path).await?;
+                    upload.insert(WriteMultipart::new_with_chunk_size(begun, files.bucket.part_bytes))
                 }
             };
-            begun.wait_for_capacity(PARTS_IN_FLIGHT).await?;
+            begun.wait_for_capacity(PARTS_IN_FLIGHT).await.map_err(BucketError::object(path))?;
             begun.put(part.into());
             Ok(())
         };
-        files.runtime.block_on(send).map_err(|error| failed(path, error))
+        files.runtime.block_on(send).map_err(failed)
     }
 }
 
-fn failed(path: &Path, error: object_store::Error) -> io::Error {
-    io::Error::other(BucketError::object(path)(error))
+fn failed(error: BucketError) -> io::Error {
+    io::Error::other(error)
 }
 
 impl Write for Sink {
@@ -99,8 +96,8 @@ impl Write for Sink {
         if let Some(hash) = &mut self.hash {
             hash.update(bytes);
         }
-        while self.part.len() >= PART_BYTES {
-            let rest = self.part.split_off(PART_BYTES);
+        while self.part.len() >= self.files.bucket.part_bytes {
+            let rest = self.part.split_off(self.files.bucket.part_bytes);
             let full = std::mem::replace(&mut self.part, rest);
             self.send(full)?;
         }
@@ -118,13 +115,12 @@ impl BlockSink for Sink {
         if self.upload.is_some() && !last.is_empty() {
             self.send(last)?;
         } else if self.upload.is_none() {
-            let (bucket, path, last) = (&self.files.bucket, &self.path, bytes::Bytes::from(last));
-            let put = || bucket.store().put(path, last.clone().into());
-            let put = self.files.runtime.block_on(bucket.retrying(Operation::Upload, put));
-            put.map_err(|error| failed(path, error))?;
+            let put = self.files.bucket.put(&self.path, last.into());
+            self.files.runtime.block_on(put).map_err(failed)?;
         }
         if let Some(upload) = self.upload.take() {
-            self.files.runtime.block_on(upload.finish()).map_err(|error| failed(&self.path, error))?;
+            let finished = self.files.runtime.block_on(upload.finish());
+            finished.map_err(BucketError::object(&self.path)).map_err(failed)?;
         }
         let value = |hash: Sha256| hex::encode(hash.finalize());
         let hash =

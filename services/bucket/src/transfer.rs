@@ -4,10 +4,9 @@
 use std::path::{Path as LocalPath, PathBuf};
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStoreExt, PutPayload, WriteMultipart};
+use object_store::{ObjectMeta, ObjectStoreExt, WriteMultipart};
 use sha2::{Digest, Sha256};
 use tithon_engine::{BlockId, BlockMeta, File, FileHash, UploadTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,7 +15,7 @@ use crate::bucket::key;
 use crate::retry::Operation;
 use crate::{Bucket, BucketError};
 
-/// Files up to this size go in one request; larger ones in parts of it.
+/// Files are read in ranges of this size; and written in parts of it, where the configuration names none.
 pub(crate) const PART_BYTES: usize = 8 << 20;
 /// Parts of one file under way at once.
 const PARTS_IN_FLIGHT: usize = 4;
@@ -147,9 +146,7 @@ impl Bucket {
         thanos.files = files;
         thanos.upload_time = now();
         let path = key(block, "meta.json");
-        let bytes = PutPayload::from(meta.to_json());
-        let put = self.retrying(Operation::Upload, || self.store().put(&path, bytes.clone()));
-        put.await.map_err(BucketError::object(&path))?;
+        self.put(&path, meta.to_json().into()).await?;
         Ok(meta)
     }
 
@@ -163,10 +160,8 @@ impl Bucket {
         let source = name.split('/').fold(from.to_owned(), |dir, part| dir.join(part));
         let path = key(block, name);
         let size = tokio::fs::metadata(&source).await.map_err(local(&source))?.len();
-        if size <= PART_BYTES as u64 {
-            let bytes = Bytes::from(tokio::fs::read(&source).await.map_err(local(&source))?);
-            let put = || self.store().put(&path, bytes.clone().into());
-            self.retrying(Operation::Upload, put).await.map_err(BucketError::object(&path))?;
+        if size <= self.part_bytes as u64 {
+            self.put(&path, tokio::fs::read(&source).await.map_err(local(&source))?.into()).await?;
         } else {
             self.upload_parts(&source, &path).await?;
         }
@@ -180,14 +175,13 @@ impl Bucket {
     }
 
     async fn upload_parts(&self, source: &LocalPath, path: &Path) -> Result<(), BucketError> {
-        let begin = || self.store().put_multipart(path);
-        let upload = self.retrying(Operation::Upload, begin).await.map_err(BucketError::object(path))?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
+        let part_bytes = self.part_bytes;
+        let mut upload = WriteMultipart::new_with_chunk_size(self.put_parts(path).await?, part_bytes);
         let mut file = tokio::fs::File::open(source).await.map_err(local(source))?;
         let sent = async {
             loop {
-                let mut part = Vec::with_capacity(PART_BYTES);
-                (&mut file).take(PART_BYTES as u64).read_to_end(&mut part).await.map_err(local(source))?;
+                let mut part = Vec::with_capacity(part_bytes);
+                (&mut file).take(part_bytes as u64).read_to_end(&mut part).await.map_err(local(source))?;
                 if part.is_empty() {
                     return Ok(());
                 }

@@ -31,6 +31,6 @@ pub use crate::shutdown::Shutdown;
 pub use crate::status::to_status;
 pub use crate::supervise::Supervisor;
 pub use crate::tls::{
-    ClientAuth, ClientTls, ClientTlsOptions, Pem, ServerTls, ServerTlsOptions, TlsError, TlsVersion,
+    ClientAuth, ClientTls, ClientTlsOptions, Pem, ServerTls, ServerTlsOptions, TlsError, TlsVersion, http_tls,
 };
 pub use crate::yaml::YamlFault;

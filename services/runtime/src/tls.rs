@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use rustls::SupportedProtocolVersion;
 use tithon_chunks::ErrorKind;
 
-pub use self::client::{ClientTls, ClientTlsOptions};
+pub use self::client::{ClientTls, ClientTlsOptions, http_tls};
 pub use self::files::Pem;
 pub use self::server::{ClientAuth, ServerTls, ServerTlsOptions};
 

@@ -27,14 +27,14 @@ pub enum BucketFlagsError {
 }
 
 /// Opens the bucket that the flags describe.
-pub fn open_bucket(flags: &BucketFlags) -> Result<Bucket, BucketFlagsError> {
-    find_bucket(flags)?.ok_or(BucketFlagsError::NoBucket)
+pub async fn open_bucket(flags: &BucketFlags) -> Result<Bucket, BucketFlagsError> {
+    find_bucket(flags).await?.ok_or(BucketFlagsError::NoBucket)
 }
 
 /// Opens the bucket that the flags describe; `None` when they describe none.
-pub fn find_bucket(flags: &BucketFlags) -> Result<Option<Bucket>, BucketFlagsError> {
+pub async fn find_bucket(flags: &BucketFlags) -> Result<Option<Bucket>, BucketFlagsError> {
     let Some(yaml) = flags.content()? else { return Ok(None) };
     let wrong = |source| BucketFlagsError::Config { origin: flags.origin(), source };
     let config = BucketConfig::parse(&yaml).map_err(wrong)?;
-    Ok(Some(Bucket::open(&config)?))
+    Ok(Some(Bucket::connect(&config).await?))
 }

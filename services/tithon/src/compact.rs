@@ -48,7 +48,7 @@ pub enum CompactProcessError {
 pub async fn run(flags: &CompactorFlags) -> Result<(), Box<dyn Error>> {
     let options = options(flags)?;
     let process = Process::start_http("compact", &flags.http).await?;
-    let bucket = open_bucket(&flags.bucket)?.with_retry(RETRY);
+    let bucket = open_bucket(&flags.bucket).await?.with_retry(RETRY);
     process.metrics.register(|registry| bucket.register_metrics(registry));
     let cpu = Cpu::new(0)?;
     let (metrics, shutdown) = (process.metrics.clone(), process.shutdown.clone());

@@ -74,7 +74,7 @@ fn options(flags: &StandaloneFlags) -> QueryOptions {
 
 /// The bucket that the flags name; the embedded one is made, and filled where the demo is asked for.
 async fn bucket(flags: &StandaloneFlags) -> Result<Bucket, Box<dyn Error>> {
-    if let Some(bucket) = find_bucket(&flags.bucket)? {
+    if let Some(bucket) = find_bucket(&flags.bucket).await? {
         return if flags.demo { Err(StandaloneError::DemoElsewhere.into()) } else { Ok(bucket) };
     }
     let dir = match &flags.bucket_dir {

@@ -16,7 +16,7 @@ use crate::process::Process;
 /// Runs until a signal comes.
 pub async fn run(flags: &StoreFlags) -> Result<(), Box<dyn Error>> {
     let process = Process::start("store", &flags.server).await?;
-    let mut bucket = open_bucket(&flags.bucket)?;
+    let mut bucket = open_bucket(&flags.bucket).await?;
     if flags.cache_index_header {
         bucket = bucket.with_headers(flags.data_dir.clone())?;
     }

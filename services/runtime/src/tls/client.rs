@@ -32,28 +32,46 @@ impl ClientTlsOptions {
     }
 
     fn config(&self) -> Result<ClientConfig, TlsError> {
+        let roots = match &self.ca {
+            _ if self.skip_verify => Arc::new(RootCertStore::empty()),
+            Some(ca) => roots(ca, "server CA")?,
+            None => system_roots()?,
+        };
+        let mut config = self.config_with(roots, None)?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(config)
+    }
+
+    /// The server's certificate must be signed by one of `roots`, and have `name` where there is one, else the host's.
+    fn config_with(
+        &self,
+        roots: Arc<RootCertStore>,
+        name: Option<ServerName<'static>>,
+    ) -> Result<ClientConfig, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&versions(self.min_version, TlsVersion::V13)?)?;
         let builder = if self.skip_verify {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
+        } else if roots.is_empty() {
+            builder.with_root_certificates(roots)
         } else {
-            let roots = match &self.ca {
-                Some(ca) => roots(ca, "server CA")?,
-                None => system_roots()?,
-            };
             let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
-            builder.with_webpki_verifier(verifier.map_err(|e| TlsError::Settings(e.to_string()))?)
+            let verifier = verifier.map_err(|e| TlsError::Settings(e.to_string()))?;
+            match name {
+                Some(name) => {
+                    builder.dangerous().with_custom_certificate_verifier(Arc::new(Named { name, verifier }))
+                }
+                None => builder.with_webpki_verifier(verifier),
+            }
         };
-        let mut config = match &self.identity {
+        Ok(match &self.identity {
             Some((cert, key)) => builder.with_client_auth_cert(
                 certificates(cert, "client certificate")?,
                 private_key(key, "client key")?,
             )?,
             None => builder.with_no_client_auth(),
-        };
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(config)
+        })
     }
 }
 
@@ -92,6 +110,62 @@ impl ClientTls {
         let name = self.options.server_name.as_deref().unwrap_or(host).to_owned();
         ServerName::try_from(name.clone())
             .map_err(|e| TlsError::Settings(format!("server name {name:?}: {e}")))
+    }
+}
+
+/// The TLS of an HTTP client that takes a finished configuration; the files are read once. A system without certificates is
+/// no error: then no server is trusted.
+pub fn http_tls(options: &ClientTlsOptions) -> Result<ClientConfig, TlsError> {
+    let roots = match &options.ca {
+        Some(ca) => roots(ca, "server CA")?,
+        None => system_roots().unwrap_or_else(|_| Arc::new(RootCertStore::empty())),
+    };
+    let name = options.server_name.as_deref().map(|name| {
+        ServerName::try_from(name.to_owned())
+            .map_err(|e| TlsError::Settings(format!("server name {name:?}: {e}")))
+    });
+    options.config_with(roots, name.transpose()?)
+}
+
+/// Demands a certificate of `name` from whatever host is connected to.
+#[derive(Debug)]
+struct Named {
+    name: ServerName<'static>,
+    verifier: Arc<WebPkiServerVerifier>,
+}
+
+impl ServerCertVerifier for Named {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.verifier.verify_server_cert(end_entity, intermediates, &self.name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
     }
 }
 

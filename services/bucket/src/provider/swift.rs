@@ -1,0 +1,144 @@
+//! SWIFT, OpenStack's Object Storage. thanos-io/objstore `providers/swift/swift.go`.
+
+mod auth;
+mod large;
+mod listing;
+mod store;
+
+use reqwest::Url;
+use serde::Deserialize;
+
+use self::store::Swift;
+use super::Opened;
+use crate::config::{HttpConfig, Secret, Span, require};
+use crate::{BucketError, ConfigError};
+
+const PROVIDER: &str = "SWIFT";
+/// A server takes 1,000 segments for one object, and four are in memory: this allows objects of 32 GB.
+const SEGMENT_BYTES_MAX: u64 = 32 << 20;
+
+/// The keys of a SWIFT container.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SwiftConfig {
+    /// 1, 2 or 3; 0 for what `auth_url` has in it.
+    pub auth_version: u8,
+    /// Where tokens come from.
+    pub auth_url: String,
+    /// The user's name.
+    pub username: String,
+    /// The domain of the user, by name.
+    pub user_domain_name: String,
+    /// The domain of the user, by id.
+    pub user_domain_id: String,
+    /// The user's id, instead of name and domain.
+    pub user_id: String,
+    /// The user's password.
+    pub password: Secret,
+    /// The same as `user_domain_id`.
+    pub domain_id: String,
+    /// The same as `user_domain_name`.
+    pub domain_name: String,
+    /// Id of an application's credential, instead of a user.
+    pub application_credential_id: String,
+    /// Name of an application's credential, beside the user that it belongs to.
+    pub application_credential_name: String,
+    /// Secret of an application's credential.
+    pub application_credential_secret: Secret,
+    /// The project, by id.
+    pub project_id: String,
+    /// The project, by name.
+    pub project_name: String,
+    /// The domain of the project, by id; the user's if none is given.
+    pub project_domain_id: String,
+    /// The domain of the project, by name.
+    pub project_domain_name: String,
+    /// The region; empty for the first.
+    pub region_name: String,
+    /// The container, which must exist.
+    pub container_name: String,
+    /// Objects of this size and above are sent in segments, bytes. Here segments have at most 32 MiB.
+    pub large_object_chunk_size: u64,
+    /// The container of segments; empty for the same, below `segments/`.
+    pub large_object_segments_container_name: String,
+    /// Repetitions of a failed request.
+    pub retries: u32,
+    /// How long a connection may take to come about.
+    pub connect_timeout: Span,
+    /// How long a request may take, its body included.
+    pub timeout: Span,
+    /// Large objects get a manifest that names a prefix, instead of one that lists their segments.
+    pub use_dynamic_large_objects: bool,
+    /// How the server is reached.
+    pub http_config: HttpConfig,
+}
+
+impl Default for SwiftConfig {
+    fn default() -> SwiftConfig {
+        let none = String::new;
+        SwiftConfig {
+            auth_version: 0,
+            auth_url: none(),
+            username: none(),
+            user_domain_name: none(),
+            user_domain_id: none(),
+            user_id: none(),
+            password: Secret::default(),
+            domain_id: none(),
+            domain_name: none(),
+            application_credential_id: none(),
+            application_credential_name: none(),
+            application_credential_secret: Secret::default(),
+            project_id: none(),
+            project_name: none(),
+            project_domain_id: none(),
+            project_domain_name: none(),
+            region_name: none(),
+            container_name: none(),
+            large_object_chunk_size: 1 << 30,
+            large_object_segments_container_name: none(),
+            retries: 3,
+            connect_timeout: Span::secs(10),
+            timeout: Span::secs(300),
+            use_dynamic_large_objects: false,
+            http_config: HttpConfig::default(),
+        }
+    }
+}
+
+impl SwiftConfig {
+    pub(super) fn check(self) -> Result<SwiftConfig, ConfigError> {
+        let required =
+            [("auth_url", self.auth_url.is_empty()), ("container_name", self.container_name.is_empty())];
+        require(PROVIDER, &required)?;
+        let invalid = |key, reason: &str| {
+            Err(ConfigError::Invalid { provider: PROVIDER, key, reason: reason.to_owned() })
+        };
+        if Url::parse(&self.auth_url).is_err() {
+            return invalid("auth_url", "this is not a URL");
+        }
+        if self.version().is_none() {
+            return invalid("auth_version", "expected 1, 2 or 3, here or as v1, v2 or v3 in auth_url");
+        }
+        if self.large_object_chunk_size == 0 {
+            return invalid("large_object_chunk_size", "expected more than 0 bytes");
+        }
+        self.http_config.check(PROVIDER)?;
+        Ok(self)
+    }
+
+    /// The version of the protocol that tokens are asked for by.
+    fn version(&self) -> Option<u8> {
+        match self.auth_version {
+            0 => (1..=3).rev().find(|version| self.auth_url.contains(&format!("v{version}"))),
+            version => (1..=3).contains(&version).then_some(version),
+        }
+    }
+
+    pub(super) fn open(&self) -> Result<Opened, BucketError> {
+        let store = Swift::new(self).map_err(|source| BucketError::Store { provider: PROVIDER, source })?;
+        let part_bytes = self.large_object_chunk_size.min(SEGMENT_BYTES_MAX);
+        let part_bytes = usize::try_from(part_bytes).unwrap_or(usize::MAX);
+        Ok(Opened { part_bytes, ..Opened::new(store, &self.container_name) })
+    }
+}

@@ -1,0 +1,117 @@
+//! What a container holds, page by page.
+
+use std::time::SystemTime;
+
+use http::{Method, StatusCode};
+use object_store::path::Path;
+use object_store::{ListResult, ObjectMeta, Result};
+use serde::Deserialize;
+
+use super::auth::generic;
+use super::large::SEGMENTS;
+use super::store::{Request, Swift, refused};
+
+/// One entry of a page.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Folder { subdir: String },
+    Object(Object),
+}
+
+#[derive(Deserialize)]
+struct Object {
+    name: String,
+    bytes: u64,
+    #[serde(default)]
+    hash: Option<String>,
+    /// Without a zone, which is UTC.
+    last_modified: String,
+}
+
+impl Entry {
+    fn name(&self) -> &str {
+        match self {
+            Entry::Folder { subdir } => subdir,
+            Entry::Object(object) => &object.name,
+        }
+    }
+}
+
+impl Swift {
+    /// Everything below a prefix; `by_folder` with the names of folders in place of what is in them. Segments are left out.
+    pub(super) async fn list_all(&self, prefix: Option<&Path>, by_folder: bool) -> Result<ListResult> {
+        let prefix = prefix.map(Path::as_ref).filter(|prefix| !prefix.is_empty());
+        let prefix = prefix.map(|prefix| format!("{prefix}/")).unwrap_or_default();
+        let mut out =
+            ListResult { common_prefixes: Vec::new(), objects: Vec::new(), extensions: Default::default() };
+        let mut marker = String::new();
+        loop {
+            let page = self.page(self.container(), &prefix, &marker, by_folder).await?;
+            let Some(last) = page.last() else { return Ok(out) };
+            marker = last.name().to_owned();
+            for entry in page {
+                match entry {
+                    entry if entry.name().starts_with(SEGMENTS) => {}
+                    Entry::Folder { subdir } => {
+                        out.common_prefixes.push(Path::parse(subdir.trim_end_matches('/'))?)
+                    }
+                    Entry::Object(object) => out.objects.extend(self.meta(object).await?),
+                }
+            }
+        }
+    }
+
+    /// An entry's facts. The listing of an object with a dynamic manifest does not know its size, so the object is asked;
+    /// `None` where it has gone meanwhile.
+    async fn meta(&self, object: Object) -> Result<Option<ObjectMeta>> {
+        let size = match object.bytes {
+            0 => {
+                let request = Request::new(Method::HEAD, self.container(), &object.name);
+                let answer = self.send(&request).await?;
+                match answer.status {
+                    StatusCode::NOT_FOUND => return Ok(None),
+                    status if !status.is_success() => return Err(refused(&object.name, status)),
+                    _ => answer.text("content-length").and_then(|text| text.parse().ok()).unwrap_or_default(),
+                }
+            }
+            size => size,
+        };
+        let time = humantime::parse_rfc3339_weak(&object.last_modified);
+        let time: SystemTime = time.map_err(|_| generic("an object of the listing has no time"))?;
+        let location = Path::parse(&object.name)?;
+        Ok(Some(ObjectMeta { location, last_modified: time.into(), size, e_tag: object.hash, version: None }))
+    }
+
+    async fn page(&self, container: &str, prefix: &str, marker: &str, by_folder: bool) -> Result<Vec<Entry>> {
+        let mut query = vec![("format", "json"), ("prefix", prefix), ("marker", marker)];
+        if by_folder {
+            query.push(("delimiter", "/"));
+        }
+        let request = Request { query: &query, ..Request::new(Method::GET, container, "") };
+        let answer = self.send(&request).await?;
+        match answer.status {
+            StatusCode::NO_CONTENT => Ok(Vec::new()),
+            // A container that is missing must not look like one that is empty.
+            StatusCode::NOT_FOUND => Err(generic(format!("container {container:?} does not exist"))),
+            status if !status.is_success() => Err(refused(container, status)),
+            _ => serde_json::from_slice(&answer.body).map_err(generic),
+        }
+    }
+
+    /// Deletes all objects of a container whose names begin with a prefix.
+    pub(super) async fn delete_segments(&self, container: &str, prefix: &str) -> Result<()> {
+        let mut marker = String::new();
+        loop {
+            let page = self.page(container, prefix, &marker, false).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            marker = last.name().to_owned();
+            for entry in &page {
+                let answer = self.send(&Request::new(Method::DELETE, container, entry.name())).await?;
+                if !answer.status.is_success() && answer.status != StatusCode::NOT_FOUND {
+                    return Err(refused(entry.name(), answer.status));
+                }
+            }
+        }
+    }
+}
