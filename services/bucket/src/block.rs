@@ -15,6 +15,7 @@ use tithon_index::{IndexHeader, LabelFilter, Matcher, Toc, coalesce, index_versi
 
 use crate::bucket::key;
 use crate::headers::Kept;
+use crate::listing::{BlockObjects, segment_name};
 use crate::retry::Operation;
 use crate::{Bucket, BucketError};
 
@@ -45,11 +46,16 @@ struct Object {
 }
 
 impl Bucket {
-    /// Opens a block: maps it, or reads the parts of its index that stay in memory.
-    pub async fn open_block(&self, meta: Arc<BlockMeta>) -> Result<BucketBlock, BucketError> {
+    /// Opens a block: maps it, or reads the parts of its index that stay in memory. `objects` are its files, where a
+    /// listing had them; else they are asked for.
+    pub async fn open_block(
+        &self,
+        meta: Arc<BlockMeta>,
+        objects: Option<&BlockObjects>,
+    ) -> Result<BucketBlock, BucketError> {
         let mut block = match self.local_dir(meta.ulid) {
             Some(dir) => self.open_mapped(meta, dir).await?,
-            None => self.open_remote(meta).await?,
+            None => self.open_remote(meta, objects).await?,
         };
         let (id, header) = (block.id(), Arc::clone(&block.header));
         if let Some(kept) = self.with_cache(move |cache| cache.filter(id, &header)).await.flatten() {
@@ -69,10 +75,17 @@ impl Bucket {
         Ok(BucketBlock { meta, header, filter: None, tombstones, header_file, filter_file, files })
     }
 
-    async fn open_remote(&self, meta: Arc<BlockMeta>) -> Result<BucketBlock, BucketError> {
+    async fn open_remote(
+        &self,
+        meta: Arc<BlockMeta>,
+        objects: Option<&BlockObjects>,
+    ) -> Result<BucketBlock, BucketError> {
         let block = meta.ulid;
         let path = key(block, "index");
-        let size = self.index_bytes(block).await?;
+        let size = match objects.map(|objects| objects.index) {
+            Some(size) if size > 0 => size,
+            _ => self.index_bytes(block).await?,
+        };
         let index = Object { path, size };
         let header = match self.with_cache(move |cache| cache.header(block)).await.flatten() {
             Some(kept) => kept,
@@ -83,13 +96,20 @@ impl Bucket {
                 kept.unwrap_or_else(|| Kept { value: header, file: MappedFile::default() })
             }
         };
-        let tombstones = match self.get(&key(block, "tombstones")).await? {
+        let tombstones = match objects.is_none_or(|objects| objects.has_tombstones) {
+            true => self.get(&key(block, "tombstones")).await?,
+            false => None,
+        };
+        let tombstones = match tombstones {
             Some(bytes) => {
                 Tombstones::parse(&bytes).map_err(|source| BucketError::Tombstones { block, source })?
             }
             None => Tombstones::default(),
         };
-        let segments = self.segments(block).await?;
+        let segments = match objects.and_then(|objects| objects.segments.as_deref()) {
+            Some(sizes) => listed_segments(block, sizes),
+            None => self.segments(block).await?,
+        };
         let files = Files::Remote { bucket: Box::new(self.clone()), index, segments };
         let (header, header_file) = (Arc::new(header.value), header.file);
         let (tombstones, filter_file) = (Arc::new(tombstones), MappedFile::default());
@@ -141,6 +161,15 @@ impl Bucket {
         };
         Ok(ranges.iter().map(part).collect())
     }
+}
+
+/// The segments of which a listing found these sizes.
+fn listed_segments(block: BlockId, sizes: &[u64]) -> Vec<Object> {
+    let object = |(number, size): (u64, &u64)| Object {
+        path: key(block, &format!("chunks/{}", segment_name(number))),
+        size: *size,
+    };
+    (1..).zip(sizes).map(object).collect()
 }
 
 /// Bytes that are read although nobody asked, to save a request; as Thanos has it.

@@ -130,8 +130,7 @@ impl Bucket {
     }
 
     /// Deletes what is kept of other blocks than these.
-    pub async fn forget_other_headers(&self, blocks: &BTreeSet<BlockId>) {
-        let blocks = blocks.clone();
+    pub async fn forget_other_headers(&self, blocks: BTreeSet<BlockId>) {
         let deleted = self.with_cache(move |cache| cache.retain(&blocks)).await;
         if let Some(Err(error)) = deleted {
             tracing::warn!(error = %error, "cached headers of blocks that have gone are not deleted");
@@ -151,6 +150,11 @@ impl Bucket {
     /// The directory of a block that can be mapped.
     pub(crate) fn local_dir(&self, block: BlockId) -> Option<PathBuf> {
         self.local.as_ref().map(|root| root.join(block.to_string()))
+    }
+
+    /// The bucket's name in metrics: its directory or prefix.
+    pub(crate) fn name(&self) -> &str {
+        &self.metrics.bucket
     }
 
     pub(crate) fn store(&self) -> &dyn ObjectStore {

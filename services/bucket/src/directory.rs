@@ -1,6 +1,7 @@
 //! A bucket in a directory. What was written is on disk once the store says so, and neither a listing nor a deletion
 //! leaves the directory by a symbolic link.
 
+mod folders;
 mod walk;
 
 use std::collections::HashSet;

@@ -42,6 +42,11 @@ impl HeaderCache {
         Ok(HeaderCache { dir })
     }
 
+    /// The file of what is known of the bucket's blocks.
+    pub(crate) fn snapshot(&self) -> PathBuf {
+        self.dir.join("catalogue.jsonl")
+    }
+
     /// The header kept of a block.
     pub(crate) fn header(&self, block: BlockId) -> Option<Kept<IndexHeader>> {
         self.kept(block, HEADER, |bytes| IndexHeader::from_sparse(&bytes))

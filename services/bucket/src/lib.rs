@@ -4,25 +4,28 @@
 
 mod block;
 mod bucket;
+mod catalogue;
 mod config;
 mod connector;
 mod delete;
 mod directory;
-mod discover;
 mod error;
 mod headers;
+mod listing;
 mod marks;
 mod metrics;
 mod provider;
 mod retry;
 mod sink;
+mod snapshot;
 mod transfer;
 
 pub use crate::block::BucketBlock;
 pub use crate::bucket::Bucket;
+pub use crate::catalogue::{Catalogue, Faulty, KnownBlock, Look};
 pub use crate::config::{BucketConfig, ConfigError, HttpConfig, Secret, Span, TlsConfig};
-pub use crate::discover::{Discovery, Faulty};
 pub use crate::error::BucketError;
+pub use crate::listing::BlockObjects;
 pub use crate::marks::{DeletionMark, Mark, MarkKind};
 pub use crate::provider::{
     AliyunOssConfig, AzureConfig, AzurePipeline, AzureReader, BosConfig, BucketLookup, CosConfig,

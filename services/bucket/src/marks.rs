@@ -18,6 +18,14 @@ pub enum MarkKind {
 }
 
 impl MarkKind {
+    /// All of them.
+    pub const ALL: [MarkKind; 3] = [MarkKind::Deletion, MarkKind::NoCompact, MarkKind::NoDownsample];
+
+    /// Where it is in [`MarkKind::ALL`].
+    pub(crate) const fn place(self) -> usize {
+        self as usize
+    }
+
     /// The file's name.
     pub const fn file(self) -> &'static str {
         match self {
@@ -54,9 +62,9 @@ pub struct DeletionMark {
     pub deletion_time: i64,
 }
 
-/// The files' content, all three kinds in one.
-#[derive(Serialize, Deserialize)]
-struct Content {
+/// The files' content, all three kinds in one, whatever its version.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct MarkFile {
     #[serde(default)]
     id: String,
     version: i64,
@@ -74,7 +82,7 @@ struct Content {
     replaced_by: Vec<String>,
 }
 
-/// The fields of [`Content`].
+/// The fields of [`MarkFile`].
 const FIELDS: &[&str] = &[
     "id",
     "version",
@@ -90,7 +98,7 @@ impl Mark {
     /// The file's bytes as Thanos writes them.
     pub fn to_json(&self) -> Vec<u8> {
         let time = |kind| (self.kind == kind).then_some(self.time_s);
-        let content = Content {
+        let content = MarkFile {
             id: self.block.to_string(),
             version: 1,
             details: self.details.clone(),
@@ -104,29 +112,17 @@ impl Mark {
     }
 }
 
-impl Bucket {
-    /// The deletion mark of a block, if it has one. A mark that is not JSON, such as a broken upload leaves behind,
-    /// counts as absent; a version other than 1 is an error.
-    pub async fn deletion_mark(&self, block: BlockId) -> Result<Option<DeletionMark>, BucketError> {
-        let content = self.mark_content(block, MarkKind::Deletion).await?;
-        let mark = |content: Content| DeletionMark {
-            details: content.details,
-            deletion_time: content.deletion_time.unwrap_or_default(),
-        };
-        Ok(content.map(mark))
-    }
-
-    /// A mark of a block, if it has it. One that is not JSON, lacks its time, or names another block counts as absent,
-    /// with a warning; a version other than 1 is an error.
-    pub async fn mark(&self, block: BlockId, kind: MarkKind) -> Result<Option<Mark>, BucketError> {
-        let Some(content) = self.mark_content(block, kind).await? else { return Ok(None) };
+impl MarkFile {
+    /// The mark; a file that lacks its time or names another block counts as absent, with a warning.
+    pub(crate) fn mark(&self, block: BlockId, kind: MarkKind) -> Result<Option<Mark>, BucketError> {
+        self.check_version(block, kind)?;
         let time = match kind {
-            MarkKind::Deletion => content.deletion_time,
-            MarkKind::NoCompact => content.no_compact_time,
-            MarkKind::NoDownsample => content.no_downsample_time,
+            MarkKind::Deletion => self.deletion_time,
+            MarkKind::NoCompact => self.no_compact_time,
+            MarkKind::NoDownsample => self.no_downsample_time,
         };
-        if content.id.parse() != Ok(block) {
-            let (id, file) = (content.id, kind.file());
+        if self.id.parse() != Ok(block) {
+            let (id, file) = (&self.id, kind.file());
             tracing::warn!(block = %block, file, id, "mark is for another block, taken for absent");
             return Ok(None);
         }
@@ -134,9 +130,42 @@ impl Bucket {
             tracing::warn!(block = %block, file = kind.file(), "mark has no time, taken for absent");
             return Ok(None);
         };
-        let reason = content.reason.unwrap_or_default();
-        let replaced_by = content.replaced_by.iter().filter_map(|id| id.parse().ok()).collect();
-        Ok(Some(Mark { kind, block, details: content.details, time_s, reason, replaced_by }))
+        let reason = self.reason.clone().unwrap_or_default();
+        let replaced_by = self.replaced_by.iter().filter_map(|id| id.parse().ok()).collect();
+        Ok(Some(Mark { kind, block, details: self.details.clone(), time_s, reason, replaced_by }))
+    }
+
+    /// The file as a deletion mark of the block that it lies in.
+    pub(crate) fn deletion_mark(&self, block: BlockId) -> Result<DeletionMark, BucketError> {
+        self.check_version(block, MarkKind::Deletion)?;
+        let deletion_time = self.deletion_time.unwrap_or_default();
+        Ok(DeletionMark { details: self.details.clone(), deletion_time })
+    }
+
+    fn check_version(&self, block: BlockId, kind: MarkKind) -> Result<(), BucketError> {
+        if self.version != 1 {
+            let path = key(block, kind.file()).to_string();
+            return Err(BucketError::MarkVersion { path, found: self.version });
+        }
+        Ok(())
+    }
+}
+
+impl Bucket {
+    /// The deletion mark of a block, if it has one. A mark that is not JSON, such as a broken upload leaves behind,
+    /// counts as absent; a version other than 1 is an error.
+    pub async fn deletion_mark(&self, block: BlockId) -> Result<Option<DeletionMark>, BucketError> {
+        let file = self.mark_file(block, MarkKind::Deletion).await?;
+        file.map(|file| file.deletion_mark(block)).transpose()
+    }
+
+    /// A mark of a block, if it has it. One that is not JSON, lacks its time, or names another block counts as absent,
+    /// with a warning; a version other than 1 is an error.
+    pub async fn mark(&self, block: BlockId, kind: MarkKind) -> Result<Option<Mark>, BucketError> {
+        match self.mark_file(block, kind).await? {
+            Some(file) => file.mark(block, kind),
+            None => Ok(None),
+        }
     }
 
     /// Writes a mark. One that is there already stays as it is, so that the first time counts; answers whether it was
@@ -150,20 +179,21 @@ impl Bucket {
         Ok(true)
     }
 
-    async fn mark_content(&self, block: BlockId, kind: MarkKind) -> Result<Option<Content>, BucketError> {
+    /// The file of a mark; one that is not JSON counts as absent, with a warning.
+    pub(crate) async fn mark_file(
+        &self,
+        block: BlockId,
+        kind: MarkKind,
+    ) -> Result<Option<MarkFile>, BucketError> {
         let path = key(block, kind.file());
         let Some(bytes) = self.get(&path).await? else { return Ok(None) };
-        let content: Content = match go_json::from_slice(&bytes, FIELDS, &[]) {
-            Ok(content) => content,
+        match go_json::from_slice(&bytes, FIELDS, &[]) {
+            Ok(file) => Ok(Some(file)),
             Err(error) => {
                 let file = kind.file();
                 tracing::warn!(block = %block, file, error = %error, "mark cannot be read, taken for absent");
-                return Ok(None);
+                Ok(None)
             }
-        };
-        if content.version != 1 {
-            return Err(BucketError::MarkVersion { path: path.to_string(), found: content.version });
         }
-        Ok(Some(content))
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct BucketMetrics {
     failures: Family<Labels, Counter>,
     seconds: Family<Labels, Histogram, fn() -> Histogram>,
     last_upload: Family<[(&'static str, String); 1], Gauge<f64, AtomicU64>>,
-    bucket: String,
+    pub(crate) bucket: String,
 }
 
 const SECONDS: [f64; 18] = [

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
-use tithon_bucket::{Bucket, BucketBlock, BucketConfig};
+use tithon_bucket::{Bucket, BucketBlock, BucketConfig, Catalogue, MarkKind};
 use tithon_chunks::TimeRange;
-use tithon_engine::{SelectRequest, SelectedSeries, Step};
+use tithon_engine::{BlockMeta, SelectRequest, SelectedSeries, Step};
 use tithon_index::{MatchOp, Matcher};
 use tithon_testdata::copy_dir;
 
@@ -31,6 +31,13 @@ fn from_memory(objects: Arc<InMemory>) -> Bucket {
     Bucket::from_store(objects, "deep/down")
 }
 
+async fn metas(bucket: &Bucket) -> Vec<Arc<BlockMeta>> {
+    let mut catalogue = Catalogue::new(bucket.clone(), &[]);
+    let look = catalogue.look().await.unwrap();
+    assert!(look.partial.is_empty() && look.corrupt.is_empty() && look.failed.is_empty(), "{look:?}");
+    catalogue.metas().cloned().collect()
+}
+
 async fn series(block: &BucketBlock) -> Vec<SelectedSeries> {
     let matchers = vec![Matcher::new(MatchOp::Regex, "job", "a.*|lab").unwrap()];
     let mut select = block.select(SelectRequest::new(matchers, TimeRange::ALL));
@@ -48,12 +55,12 @@ async fn series(block: &BucketBlock) -> Vec<SelectedSeries> {
 async fn mapped_and_remote_blocks_read_the_same() {
     let dir = bucket_dir();
     let (mapped, remote) = (mapped(dir.path()), by_ranges(dir.path()));
-    let found = mapped.discover(|_| false).await.unwrap();
-    assert_eq!((found.new.len(), found.complete.len(), found.partial.len()), (6, 6, 0));
+    let found = metas(&mapped).await;
+    assert_eq!(found.len(), 6);
     let mut n_series = 0;
-    for meta in found.new {
-        let a = mapped.open_block(Arc::clone(&meta)).await.unwrap();
-        let b = remote.open_block(meta).await.unwrap();
+    for meta in found {
+        let a = mapped.open_block(Arc::clone(&meta), None).await.unwrap();
+        let b = remote.open_block(meta, None).await.unwrap();
         assert!(a.mapped().is_some() && b.mapped().is_none());
         let (a, b) = (series(&a).await, series(&b).await);
         assert_eq!(a, b);
@@ -65,7 +72,7 @@ async fn mapped_and_remote_blocks_read_the_same() {
 #[tokio::test]
 async fn partial_corrupt_and_foreign_entries_are_told_apart() {
     let dir = bucket_dir();
-    let ids: Vec<_> = mapped(dir.path()).discover(|_| false).await.unwrap().complete.into_iter().collect();
+    let ids: Vec<_> = metas(&mapped(dir.path())).await.iter().map(|meta| meta.ulid).collect();
     let block = |i: usize| dir.path().join(ids[i].to_string());
     std::fs::remove_file(block(0).join("meta.json")).unwrap();
     std::fs::write(block(1).join("meta.json"), b"{\"ulid\":").unwrap();
@@ -76,10 +83,12 @@ async fn partial_corrupt_and_foreign_entries_are_told_apart() {
     std::fs::write(block(4).join("deletion-mark.json"), mark).unwrap();
     std::fs::write(block(5).join("deletion-mark.json"), b"{").unwrap();
     for bucket in [mapped(dir.path()), by_ranges(dir.path())] {
-        let found = bucket.discover(|id| id == ids[3]).await.unwrap();
+        let mut catalogue = Catalogue::new(bucket.clone(), &[MarkKind::Deletion]);
+        let found = catalogue.look().await.unwrap();
         assert_eq!(found.partial, [ids[0]]);
-        assert_eq!(found.complete.iter().copied().collect::<Vec<_>>(), &ids[3..]);
-        assert_eq!(found.new.iter().map(|m| m.ulid).collect::<Vec<_>>(), &ids[4..]);
+        assert_eq!(catalogue.blocks().keys().copied().collect::<Vec<_>>(), &ids[3..]);
+        let marks: Vec<_> = catalogue.blocks().values().map(|b| b.deletion_mark().unwrap()).collect();
+        assert_eq!(marks.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, false]);
         let mut corrupt: Vec<_> = found.corrupt.iter().map(|f| (f.block, f.error.to_string())).collect();
         corrupt.sort();
         assert_eq!(corrupt.len(), 2);
@@ -94,14 +103,13 @@ async fn partial_corrupt_and_foreign_entries_are_told_apart() {
 #[tokio::test]
 async fn a_damaged_index_is_an_error_that_names_block_and_file() {
     let dir = bucket_dir();
-    let found = mapped(dir.path()).discover(|_| false).await.unwrap();
-    let meta = &found.new[0];
+    let meta = &metas(&mapped(dir.path())).await[0];
     let index = dir.path().join(meta.ulid.to_string()).join("index");
     let bytes = std::fs::read(&index).unwrap();
     for len in [0, 4, 51, 60, bytes.len() / 2, bytes.len() - 1] {
         std::fs::write(&index, &bytes[..len]).unwrap();
         for bucket in [mapped(dir.path()), by_ranges(dir.path())] {
-            let error = bucket.open_block(Arc::clone(meta)).await.unwrap_err().to_string();
+            let error = bucket.open_block(Arc::clone(meta), None).await.unwrap_err().to_string();
             assert!(error.contains(&meta.ulid.to_string()) && error.contains("index"), "{len}: {error}");
         }
     }
@@ -110,8 +118,7 @@ async fn a_damaged_index_is_an_error_that_names_block_and_file() {
 #[tokio::test]
 async fn any_store_below_a_prefix() {
     let dir = bucket_dir();
-    let found = mapped(dir.path()).discover(|_| false).await.unwrap();
-    let meta = &found.new[2];
+    let meta = &metas(&mapped(dir.path())).await[2];
     let objects = Arc::new(InMemory::new());
     for file in ["meta.json", "index", "chunks/000001"] {
         let bytes = std::fs::read(dir.path().join(meta.ulid.to_string()).join(file)).unwrap();
@@ -119,10 +126,13 @@ async fn any_store_below_a_prefix() {
         objects.put(&path.as_str().into(), bytes.into()).await.unwrap();
     }
     let bucket = from_memory(Arc::clone(&objects));
-    let seen = bucket.discover(|_| false).await.unwrap();
-    assert_eq!(seen.new, std::slice::from_ref(meta));
-    let ours = bucket.open_block(Arc::clone(meta)).await.unwrap();
-    let theirs = mapped(dir.path()).open_block(Arc::clone(meta)).await.unwrap();
+    let mut catalogue = Catalogue::new(bucket.clone(), &[]);
+    catalogue.look().await.unwrap();
+    let known = &catalogue.blocks()[&meta.ulid];
+    assert!(catalogue.blocks().len() == 1 && known.meta() == meta);
+    let objects = known.objects().map(|objects| &**objects);
+    let ours = bucket.open_block(Arc::clone(meta), objects).await.unwrap();
+    let theirs = mapped(dir.path()).open_block(Arc::clone(meta), None).await.unwrap();
     assert_eq!(series(&ours).await, series(&theirs).await);
 }
 

@@ -10,9 +10,10 @@ mod durable;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tempfile::TempDir;
-use tithon_bucket::{Bucket, BucketConfig, Mark, MarkKind, TransferOptions};
+use tithon_bucket::{Bucket, BucketConfig, Catalogue, Mark, MarkKind, TransferOptions};
 use tithon_engine::{BlockId, BlockMeta};
 
 const RAW: &str = "testdata/field/encoding-0/01HWRY2K800000000000000034";
@@ -37,9 +38,16 @@ async fn bucket() -> (TempDir, Bucket, BlockId) {
 }
 
 async fn blocks(bucket: &Bucket) -> Vec<BlockId> {
-    let found = bucket.discover(|_| false).await.unwrap();
+    let (metas, partial) = look(bucket).await;
+    metas.iter().map(|meta| meta.ulid).chain(partial).collect()
+}
+
+/// Metas of complete blocks, and the partial ones.
+async fn look(bucket: &Bucket) -> (Vec<Arc<BlockMeta>>, Vec<BlockId>) {
+    let mut catalogue = Catalogue::new(bucket.clone(), &[]);
+    let found = catalogue.look().await.unwrap();
     assert!(found.corrupt.is_empty() && found.failed.is_empty(), "{found:?}");
-    found.complete.into_iter().chain(found.partial).collect()
+    (catalogue.metas().cloned().collect(), found.partial)
 }
 
 #[tokio::test]
@@ -108,8 +116,7 @@ async fn blocks_that_are_links() {
     let archived = dir.path().join("archive");
     fs::rename(dir.path().join(id.to_string()), &archived).unwrap();
     symlink("archive", dir.path().join(id.to_string())).unwrap();
-    let found = bucket.discover(|_| false).await.unwrap();
-    bucket.check_files(&found.new[0]).await.unwrap();
+    bucket.check_files(&look(&bucket).await.0[0]).await.unwrap();
     bucket.delete_block(id).await.unwrap();
     assert!(archived.join("meta.json").exists() && archived.join("chunks/000001").exists());
     assert_eq!(blocks(&bucket).await, []);
@@ -122,8 +129,7 @@ async fn a_bucket_that_is_a_link_itself() {
     let link = elsewhere.path().join("bucket");
     symlink(dir.path(), &link).unwrap();
     let bucket = open(&link);
-    let found = bucket.discover(|_| false).await.unwrap();
-    bucket.check_files(&found.new[0]).await.unwrap();
+    bucket.check_files(&look(&bucket).await.0[0]).await.unwrap();
     bucket.delete_block(id).await.unwrap();
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -141,8 +147,8 @@ async fn files_of_killed_uploads_are_no_objects_and_go_in_the_end() {
     ];
     leftovers.iter().for_each(|path| fs::write(path, b"half").unwrap());
     fs::write(block.join("notes#a"), b"kept").unwrap();
-    let found = bucket.discover(|_| false).await.unwrap();
-    assert_eq!((found.complete.len(), found.partial.as_slice()), (1, [half].as_slice()));
+    let (complete, partial) = look(&bucket).await;
+    assert_eq!((complete.len(), partial.as_slice()), (1, [half].as_slice()));
     // An upload under way counts as a change, whenever the block was born.
     let changed = bucket.last_change_ms(half).await.unwrap().unwrap();
     assert!(changed > 1_700_000_000_000 + 86_400_000 * 600, "{changed}");

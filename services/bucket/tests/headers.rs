@@ -40,9 +40,9 @@ fn check(block: &BucketBlock) {
 async fn damaged_files_are_made_again_and_those_of_other_blocks_deleted() {
     let (blocks, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (bucket, meta) = bucket_of(blocks.path(), "wide");
-    assert!(bucket.open_block(Arc::clone(&meta)).await.unwrap().may_match(&equal("trace_id", "7")));
+    assert!(bucket.open_block(Arc::clone(&meta), None).await.unwrap().may_match(&equal("trace_id", "7")));
     let bucket = bucket.with_headers(kept.path().join("d")).unwrap();
-    check(&bucket.open_block(Arc::clone(&meta)).await.unwrap());
+    check(&bucket.open_block(Arc::clone(&meta), None).await.unwrap());
     let dir = kept.path().join("d").join(meta.ulid.to_string());
     for name in ["index-header.sparse", "label-filter"] {
         let good = std::fs::read(dir.join(name)).unwrap();
@@ -50,13 +50,13 @@ async fn damaged_files_are_made_again_and_those_of_other_blocks_deleted() {
             // The file that is mapped stays as it is.
             std::fs::remove_file(dir.join(name)).unwrap();
             std::fs::write(dir.join(name), bad).unwrap();
-            check(&bucket.open_block(Arc::clone(&meta)).await.unwrap());
+            check(&bucket.open_block(Arc::clone(&meta), None).await.unwrap());
             assert!(std::fs::read(dir.join(name)).unwrap() == good, "{name} is as it was");
         }
     }
-    bucket.forget_other_headers(&BTreeSet::from([meta.ulid])).await;
+    bucket.forget_other_headers(BTreeSet::from([meta.ulid])).await;
     assert!(dir.exists());
-    bucket.forget_other_headers(&BTreeSet::from([BlockId::from_parts(1, 1)])).await;
+    bucket.forget_other_headers(BTreeSet::from([BlockId::from_parts(1, 1)])).await;
     assert!(!dir.exists());
 }
 
@@ -65,7 +65,7 @@ async fn an_index_of_version_1_has_a_filter_and_no_kept_header() {
     let (blocks, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (bucket, meta) = bucket_of(blocks.path(), "index-format-v1");
     let bucket = bucket.with_headers(kept.path().to_owned()).unwrap();
-    let block = bucket.open_block(Arc::clone(&meta)).await.unwrap();
+    let block = bucket.open_block(Arc::clone(&meta), None).await.unwrap();
     assert_eq!(block.header().version(), 1);
     assert!(!block.may_match(&equal("no_such_name", "7")));
     let dir = kept.path().join(meta.ulid.to_string());

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tithon_bucket::{Bucket, Mark, MarkKind};
+use tithon_bucket::{Bucket, Catalogue, Mark, MarkKind};
 use tithon_engine::BlockId;
 use tithon_engine::plan::NoCompactReason;
 use tithon_runtime::{Cpu, Metrics, Shutdown};
 use tokio::sync::watch;
 
 use crate::metrics::CompactMetrics;
-use crate::state::{Busy, Loaded, Seen};
+use crate::state::{Busy, Loaded};
 use crate::{CompactError, CompactorOptions};
 
 /// Works on the blocks of one bucket. Clones share everything.
@@ -27,8 +27,8 @@ pub(crate) struct Inner {
     pub(crate) cpu: Cpu,
     pub(crate) metrics: CompactMetrics,
     pub(crate) shutdown: Shutdown,
-    /// Metas that were read; locked during a sync.
-    pub(crate) seen: tokio::sync::Mutex<Seen>,
+    /// The blocks of the bucket and their marks; locked during a sync.
+    pub(crate) catalogue: tokio::sync::Mutex<Catalogue>,
     /// Blocks that a merge or a downsampling reads just now.
     pub(crate) busy: Busy,
     /// Successors that could not be read back: when that was, and why.
@@ -61,13 +61,15 @@ impl Compactor {
     ) -> Compactor {
         let counters = CompactMetrics::new(options.delete_delay, options.consistency_delay);
         counters.register(metrics, alone);
+        let catalogue = Catalogue::new(bucket.clone(), &MarkKind::ALL);
+        let catalogue = catalogue.with_concurrency(options.meta_concurrency);
         let inner = Inner {
             bucket,
             options,
             cpu,
             metrics: counters,
             shutdown,
-            seen: tokio::sync::Mutex::default(),
+            catalogue: tokio::sync::Mutex::new(catalogue),
             busy: Busy::default(),
             faulty: Mutex::default(),
             loaded: RwLock::default(),

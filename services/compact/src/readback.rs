@@ -48,7 +48,7 @@ impl Compactor {
     ) -> Result<IndexHealth, CompactError> {
         // Without meta.json it is not a block yet, and cannot be mapped.
         let remote = self.inner.bucket.clone().by_ranges();
-        let block = Arc::new(remote.open_block(Arc::new(meta.clone())).await?);
+        let block = Arc::new(remote.open_block(Arc::new(meta.clone()), None).await?);
         let (runtime, stats) = (Handle::current(), meta.stats);
         let work = move || -> Result<IndexHealth, CompactError> {
             let mut refs = RefSum::default();

@@ -1,15 +1,9 @@
 //! The state that a compactor keeps between iterations.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tithon_engine::{BlockId, BlockMeta};
-
-/// Metas of complete blocks, as they are in the bucket.
-#[derive(Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) metas: BTreeMap<BlockId, Arc<BlockMeta>>,
-}
 
 /// A list of blocks for the web API.
 #[derive(Debug, Default)]

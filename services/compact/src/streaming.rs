@@ -71,7 +71,7 @@ impl Compactor {
 
     /// Opens a block in the bucket and looks through its index.
     async fn open_remote(&self, meta: &BlockMeta) -> Result<Arc<BucketBlock>, Obstacle> {
-        let opened = match self.inner.bucket.open_block(Arc::new(meta.clone())).await {
+        let opened = match self.inner.bucket.open_block(Arc::new(meta.clone()), None).await {
             Ok(block) => self.check_remote(Arc::new(block)).await,
             Err(error) => Err(error.into()),
         };

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use futures::{StreamExt, stream};
-use tithon_bucket::{BucketError, Mark, MarkKind};
+use tithon_bucket::{BucketError, Catalogue, KnownBlock, Mark, MarkKind};
 use tithon_engine::plan::{self, Superseded};
 use tithon_engine::{BlockId, BlockMeta};
 use tracing::warn;
@@ -70,8 +69,8 @@ impl Compactor {
     }
 
     async fn look(&self) -> Result<View, CompactError> {
-        let mut seen = self.inner.seen.lock().await;
-        let found = self.inner.bucket.discover(|id| seen.metas.contains_key(&id)).await?;
+        let mut catalogue = self.inner.catalogue.lock().await;
+        let found = catalogue.look().await?;
         let mut counts = Counts::new();
         let mut view = View { partial: found.partial, ..View::default() };
         counts.insert("no-meta-json", view.partial.len() as i64);
@@ -80,16 +79,12 @@ impl Compactor {
         for faulty in found.corrupt {
             view.unusable.push((faulty.block, faulty.error.to_string()));
         }
-        seen.metas.extend(found.new.into_iter().map(|meta| (meta.ulid, meta)));
         let failed = found.failed.len();
         if let Some(first) = found.failed.into_iter().next() {
             self.show(&counts);
             return Err(CompactError::NoAnswer { failed, block: first.block, source: Box::new(first.error) });
         }
-        seen.metas.retain(|id, _| found.complete.contains(id));
-        let metas: Vec<Arc<BlockMeta>> = seen.metas.values().cloned().collect();
-        drop(seen);
-        let result = self.filter(metas, &mut view, &mut counts).await;
+        let result = self.filter(&catalogue, &mut view, &mut counts);
         self.show(&counts);
         result.map(|()| view)
     }
@@ -102,9 +97,9 @@ impl Compactor {
     }
 
     /// The filters of Thanos's compactor, in its order.
-    async fn filter(
+    fn filter(
         &self,
-        metas: Vec<Arc<BlockMeta>>,
+        catalogue: &Catalogue,
         view: &mut View,
         counts: &mut Counts,
     ) -> Result<(), CompactError> {
@@ -121,13 +116,13 @@ impl Compactor {
             plan::too_fresh(meta, delay_ms, now).then_some("too-fresh")
         };
         let mut kept = Vec::new();
-        for meta in metas {
-            match excluded(&meta) {
+        for block in catalogue.blocks().values() {
+            match excluded(block.meta()) {
                 Some(state) => *counts.entry(state).or_default() += 1,
-                None => kept.push(meta),
+                None => kept.push(block),
             }
         }
-        let kept = self.without_marked(kept, view, counts).await?;
+        let kept = self.without_marked(kept, view, counts)?;
         let mut modified = 0;
         let mut blocks = Vec::with_capacity(kept.len());
         for meta in kept {
@@ -148,26 +143,21 @@ impl Compactor {
         Ok(())
     }
 
-    /// Reads all marks; leaves out blocks that are marked for deletion for more than half the delay, and those whose marks
-    /// are of a version that is not known.
-    async fn without_marked(
+    /// Looks at all marks; leaves out blocks that are marked for deletion for more than half the delay, and those whose
+    /// marks are of a version that is not known.
+    fn without_marked(
         &self,
-        metas: Vec<Arc<BlockMeta>>,
+        blocks: Vec<&KnownBlock>,
         view: &mut View,
         counts: &mut Counts,
     ) -> Result<Vec<Arc<BlockMeta>>, CompactError> {
         let options = &self.inner.options;
-        let reads = stream::iter(metas).map(|meta| async move {
-            let marks = self.marks(meta.ulid).await;
-            (meta, marks)
-        });
-        let read: Vec<_> = reads.buffered(options.meta_concurrency.max(1)).collect().await;
         let now_s = self.now_ms() / 1000;
         let half_s = i64::try_from(options.delete_delay.as_secs() / 2).unwrap_or(i64::MAX);
-        let mut kept = Vec::with_capacity(read.len());
-        for (meta, marks) in read {
-            let id = meta.ulid;
-            let marks = match marks {
+        let mut kept = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            let (meta, id) = (Arc::clone(block.meta()), block.meta().ulid);
+            let marks = match self.marks(block) {
                 Err(error @ BucketError::MarkVersion { .. }) => {
                     view.unusable.push((id, error.to_string()));
                     continue;
@@ -195,31 +185,25 @@ impl Compactor {
         Ok(kept)
     }
 
-    async fn marks(&self, block: BlockId) -> Result<Marks, BucketError> {
-        let bucket = &self.inner.bucket;
-        let no_downsample = async {
-            match self.inner.options.downsampling {
-                true => bucket.mark(block, MarkKind::NoDownsample).await,
-                false => Ok(None),
-            }
+    fn marks(&self, block: &KnownBlock) -> Result<Marks, BucketError> {
+        let no_downsample = match self.inner.options.downsampling {
+            true => block.mark(MarkKind::NoDownsample)?,
+            false => None,
         };
-        let (deletion, no_compact, no_downsample) = futures::try_join!(
-            bucket.mark(block, MarkKind::Deletion),
-            bucket.mark(block, MarkKind::NoCompact),
-            no_downsample
-        )?;
+        let (deletion, no_compact) = (block.mark(MarkKind::Deletion)?, block.mark(MarkKind::NoCompact)?);
         Ok(Marks { deletion, no_compact, no_downsample })
     }
 
     /// Lists the bucket without any filter, for the web API.
     pub(crate) async fn look_globally(&self) {
-        let found = self.inner.bucket.discover(|_| false).await;
+        let mut catalogue = self.inner.catalogue.lock().await;
+        let found = catalogue.look().await;
         let mut global = self.inner.global.write().unwrap_or_else(PoisonError::into_inner);
         let blocks = std::mem::take(&mut global.blocks);
         let refreshed_at_ms = self.now_ms();
         *global = match found {
             Ok(found) if found.failed.is_empty() => {
-                Loaded { blocks: found.new, refreshed_at_ms, error: None }
+                Loaded { blocks: catalogue.metas().cloned().collect(), refreshed_at_ms, error: None }
             }
             Ok(found) => {
                 let error = found.failed.first().map(|faulty| faulty.error.to_string());

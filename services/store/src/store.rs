@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tithon_bucket::Bucket;
+use tithon_bucket::{Bucket, Catalogue, MarkKind};
 use tithon_runtime::{Cpu, Metrics};
 use tokio::sync::Semaphore;
 
 use crate::blocks::Blocks;
 use crate::metrics::StoreMetrics;
 use crate::stalls::Stalls;
-use crate::sync::SyncState;
 use crate::{StoreError, StoreOptions};
 
 /// Answers for the blocks of one bucket. Clones share them.
@@ -25,7 +24,8 @@ pub(crate) struct Inner {
     pub(crate) cpu: Cpu,
     pub(crate) metrics: StoreMetrics,
     pub(crate) blocks: ArcSwap<Blocks>,
-    pub(crate) sync: tokio::sync::Mutex<SyncState>,
+    /// The blocks of the bucket; locked during a sync.
+    pub(crate) catalogue: tokio::sync::Mutex<Catalogue>,
     /// Calls of `Series` that may begin.
     pub(crate) gate: Option<Arc<Semaphore>>,
     pub(crate) stalls: Arc<Stalls>,
@@ -52,13 +52,14 @@ impl Store {
             0 => STALLED_WITHOUT_LIMIT,
             most => most.saturating_mul(STALLED_FOR_EACH),
         };
+        let catalogue = Catalogue::new(bucket.clone(), &[MarkKind::Deletion]).load().await;
         let inner = Inner {
             bucket,
             options,
             cpu,
             metrics: StoreMetrics::default(),
             blocks: ArcSwap::default(),
-            sync: tokio::sync::Mutex::default(),
+            catalogue: tokio::sync::Mutex::new(catalogue),
             gate,
             stalls: Arc::new(Stalls::new(stalls)),
         };

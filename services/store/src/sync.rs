@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::{StreamExt, stream};
-use tithon_bucket::{BucketBlock, BucketError};
+use tithon_bucket::{BucketBlock, BucketError, Catalogue};
 use tithon_engine::{BlockId, BlockMeta, Resolution, plan};
 use tithon_runtime::Shutdown;
 use tracing::{info, warn};
@@ -14,14 +14,8 @@ use tracing::{info, warn};
 use crate::blocks::{Blocks, FaultyBlock};
 use crate::{Store, StoreError};
 
-/// Blocks opened, or marks read, at once.
+/// Blocks opened at once.
 const CONCURRENCY: usize = 20;
-
-/// What is kept between syncs with the bucket.
-#[derive(Debug, Default)]
-pub(crate) struct SyncState {
-    metas: BTreeMap<BlockId, Arc<BlockMeta>>,
-}
 
 /// The result of a sync with the bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,11 +39,10 @@ impl Store {
     /// what supersedes them is open. When the store failed to answer for some blocks, none is dropped.
     pub async fn sync(&self) -> Result<SyncReport, StoreError> {
         let inner = &self.inner;
-        let mut state = inner.sync.lock().await;
+        let mut catalogue = inner.catalogue.lock().await;
         inner.metrics.syncs.inc();
-        let changed = changed(inner.blocks.load_full()).await;
-        let known = |id| state.metas.contains_key(&id) && !changed.contains(&id);
-        let found = inner.bucket.discover(known).await;
+        let mut changed = changed(inner.blocks.load_full()).await;
+        let found = catalogue.look().await;
         let found = found.inspect_err(|_| {
             inner.metrics.sync_failures.inc();
         })?;
@@ -58,11 +51,11 @@ impl Store {
         }
         let unsure = !found.failed.is_empty();
         if !unsure {
-            state.metas.retain(|id, _| found.complete.contains(id));
-            inner.bucket.forget_other_headers(&found.complete).await;
+            let complete = catalogue.blocks().keys().copied().collect();
+            inner.bucket.forget_other_headers(complete).await;
         }
-        state.metas.extend(found.new.into_iter().map(|meta| (meta.ulid, meta)));
-        let candidates = self.candidates(&state.metas).await;
+        changed.extend(&found.replaced);
+        let candidates = self.candidates(&catalogue);
         let report = self.open_wanted(candidates, unsure, &changed).await;
         let report =
             SyncReport { partial: found.partial.len(), corrupt_metas: found.corrupt.len(), ..report };
@@ -94,33 +87,30 @@ impl Store {
     }
 
     /// The blocks that may be served: of the time that is served and of a known resolution.
-    async fn candidates(&self, metas: &BTreeMap<BlockId, Arc<BlockMeta>>) -> Candidates {
+    fn candidates(&self, catalogue: &Catalogue) -> Candidates {
         let time = self.inner.options.time;
-        let in_time = metas.values().filter(|m| m.max_time >= time.min.0 && m.min_time <= time.max.0);
-        let known = in_time.filter(|meta| {
-            let resolution = meta.resolution_ms();
-            let known = Resolution::from_ms(resolution).is_some();
-            if !known {
-                warn!(block = %meta.ulid, resolution, "skipped block of unknown resolution");
-            }
-            known
-        });
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs() as i64);
         let delay = self.inner.options.ignore_deletion_marks_delay.as_secs() as i64;
-        let marked = known.cloned().map(|meta| async move {
-            let gone = match self.inner.bucket.deletion_mark(meta.ulid).await {
-                Ok(mark) => mark.is_some_and(|mark| now.saturating_sub(mark.deletion_time) > delay),
-                Err(error) => {
-                    warn!(block = %meta.ulid, error = %error, "deletion mark cannot be read");
-                    false
-                }
-            };
-            (meta, gone)
-        });
-        let found: Vec<_> = stream::iter(marked.collect::<Vec<_>>()).buffered(CONCURRENCY).collect().await;
-        let (marked, live): (Vec<_>, Vec<_>) = found.into_iter().partition(|(_, gone)| *gone);
-        let metas = |list: Vec<(Arc<BlockMeta>, bool)>| list.into_iter().map(|(meta, _)| meta).collect();
-        Candidates { live: metas(live), marked: metas(marked) }
+        let mut candidates = Candidates { live: Vec::new(), marked: Vec::new() };
+        for block in catalogue.blocks().values() {
+            let (meta, id) = (block.meta(), block.meta().ulid);
+            if meta.max_time < time.min.0 || meta.min_time > time.max.0 {
+                continue;
+            }
+            let resolution = meta.resolution_ms();
+            if Resolution::from_ms(resolution).is_none() {
+                warn!(block = %id, resolution, "skipped block of unknown resolution");
+                continue;
+            }
+            let mark = block.deletion_mark().unwrap_or_else(|error| {
+                warn!(block = %id, error = %error, "deletion mark cannot be read");
+                None
+            });
+            let is_gone = mark.is_some_and(|mark| now.saturating_sub(mark.deletion_time) > delay);
+            let list = if is_gone { &mut candidates.marked } else { &mut candidates.live };
+            list.push(Arc::clone(meta));
+        }
+        candidates
     }
 
     async fn open_wanted(
@@ -186,7 +176,7 @@ impl Store {
     ) -> Vec<(Arc<BlockMeta>, Result<BucketBlock, BucketError>)> {
         let opening = metas.into_iter().map(|meta| async {
             self.inner.metrics.block_loads.inc();
-            let result = self.inner.bucket.open_block(Arc::clone(&meta)).await;
+            let result = self.inner.bucket.open_block(Arc::clone(&meta), None).await;
             (meta, result)
         });
         stream::iter(opening).buffered(CONCURRENCY).collect().await

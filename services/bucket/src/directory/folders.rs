@@ -1,0 +1,142 @@
+//! The folders of the blocks in a directory: looked at again only where something in them changed.
+//!
+//! A name that comes, goes or is renamed changes the times of its folder. What does not is a file that is written in place:
+//! so meta.json and the marks that are there are looked at too. Two changes within one tick of the file system's clock
+//! leave the same time, so a folder that changed a moment ago is read again at the next look.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path as FsPath;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use object_store::Result;
+use object_store::path::Path;
+use tithon_engine::BlockId;
+
+use super::{Directory, blocking, failed};
+use crate::listing::{Listed, Listing, Stamp};
+use crate::{BucketError, Faulty, MarkKind};
+
+/// A folder that has not changed for so long shows the next change by its times. The coarsest clocks of file systems tick
+/// every two seconds.
+const SETTLED_AFTER: Duration = Duration::from_secs(3);
+
+impl Directory {
+    /// All blocks: of those whose folders are as `before` has them only times are read.
+    pub(crate) async fn look_at_blocks(&self, before: Arc<BTreeMap<BlockId, Listed>>) -> Result<Listing> {
+        let directory = self.clone();
+        let look = move || directory.folders(&before).map_err(|error| failed(directory.root(), error));
+        blocking(look).await
+    }
+
+    fn folders(&self, before: &BTreeMap<BlockId, Listed>) -> io::Result<Listing> {
+        let mut listing = Listing::default();
+        let entries = match fs::read_dir(self.root()) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(listing),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let Some(block) = entry.file_name().to_str().and_then(|name| name.parse::<BlockId>().ok()) else {
+                continue;
+            };
+            let path = entry.path();
+            if entry.file_type()?.is_symlink() && self.target(&path)?.is_none() {
+                continue;
+            }
+            match self.folder(&path, before.get(&block)) {
+                Ok(Some(listed)) => drop(listing.blocks.insert(block, listed)),
+                Ok(None) => {}
+                // Deleted meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => {
+                    let error = BucketError::object(&Path::from(block.to_string()))(failed(&path, error));
+                    listing.failed.push(Faulty { block, error });
+                }
+            }
+        }
+        Ok(listing)
+    }
+
+    /// A block's folder; `None` when it is none.
+    fn folder(&self, path: &FsPath, before: Option<&Listed>) -> io::Result<Option<Listed>> {
+        let folder = fs::metadata(path)?;
+        if !folder.is_dir() {
+            return Ok(None);
+        }
+        let stamp = Some(folder_stamp(&folder)).filter(|_| is_settled(&folder));
+        let same = before.filter(|before| stamp.is_some() && before.folder == stamp);
+        let listed = match same {
+            Some(before) => self.same_names(path, before),
+            None => self.names(path),
+        };
+        Ok(Some(Listed { folder: stamp, ..listed? }))
+    }
+
+    /// Looks at the files that were there.
+    fn same_names(&self, path: &FsPath, before: &Listed) -> io::Result<Listed> {
+        let mut listed = Listed { meta: None, ..before.clone() };
+        if before.meta.is_some() {
+            listed.meta = self.file(&path.join("meta.json"))?;
+        }
+        for (kind, mark) in MarkKind::ALL.into_iter().zip(&mut listed.marks) {
+            if mark.is_some() {
+                *mark = self.file(&path.join(kind.file()))?;
+            }
+        }
+        Ok(listed)
+    }
+
+    /// Reads the names in a folder, and looks at those that matter.
+    fn names(&self, path: &FsPath) -> io::Result<Listed> {
+        let mut listed = Listed::default();
+        for entry in fs::read_dir(path)? {
+            let name = entry?.file_name();
+            if name == "meta.json" {
+                listed.meta = self.file(&path.join(name))?;
+            } else if let Some(kind) = MarkKind::ALL.iter().position(|kind| name == kind.file()) {
+                listed.marks[kind] = self.file(&path.join(name))?;
+            }
+        }
+        Ok(listed)
+    }
+
+    /// The stamp of a file; `None` when there is none, or a link that leads out of the bucket.
+    fn file(&self, path: &FsPath) -> io::Result<Option<Stamp>> {
+        let found = fs::symlink_metadata(path).and_then(|meta| match meta.is_symlink() {
+            true => self.target(path)?.map(fs::metadata).transpose(),
+            false => Ok(Some(meta)),
+        });
+        match found {
+            Ok(meta) => Ok(meta.filter(Metadata::is_file).map(|meta| file_stamp(&meta))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn stamp_of(numbers: &[i64]) -> Stamp {
+    Stamp::of(&numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>())
+}
+
+/// The time of the last change of an inode is among the facts: nobody can set it back.
+fn folder_stamp(meta: &Metadata) -> Stamp {
+    let (dev, inode) = (meta.dev().cast_signed(), meta.ino().cast_signed());
+    stamp_of(&[dev, inode, meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()])
+}
+
+/// Without the time of the inode's change: linking a file elsewhere, or changing who may read it, changes no content.
+fn file_stamp(meta: &Metadata) -> Stamp {
+    let (dev, inode) = (meta.dev().cast_signed(), meta.ino().cast_signed());
+    stamp_of(&[dev, inode, meta.size().cast_signed(), meta.mtime(), meta.mtime_nsec()])
+}
+
+fn is_settled(folder: &Metadata) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let changed = folder.mtime().max(folder.ctime());
+    let settled = changed.saturating_add(SETTLED_AFTER.as_secs().cast_signed());
+    settled < now.as_secs().cast_signed()
+}

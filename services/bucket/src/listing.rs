@@ -1,0 +1,178 @@
+//! One listing of a bucket: which blocks there are, and which of the files that a process follows each of them has.
+//! Thanos `pkg/block/fetcher.go`, the recursive lister.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use object_store::ObjectMeta;
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+use tithon_engine::BlockId;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::retry::Operation;
+use crate::{Bucket, BucketError, Faulty, MarkKind};
+
+/// What tells one state of a file or folder from another: a hash of what the listing says about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stamp(u64);
+
+impl Stamp {
+    /// The stamp of these facts.
+    pub(crate) fn of(facts: &[u8]) -> Stamp {
+        Stamp(xxh3_64(facts))
+    }
+
+    /// The stamp of an object: its tag, size and time of the last change.
+    fn of_object(object: &ObjectMeta) -> Stamp {
+        let (tag, changed) = (object.e_tag.as_deref().unwrap_or_default(), object.last_modified);
+        Stamp::of(format!("{tag} {} {:?}", object.size, changed.timestamp_nanos_opt()).as_bytes())
+    }
+}
+
+/// What a listing says about one block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// Of a block in a directory, its folder: while that has the same stamp, it has the same names. None when the folder
+    /// changed so lately that another change might not show.
+    pub(crate) folder: Option<Stamp>,
+    /// meta.json; a block without is partial.
+    pub(crate) meta: Option<Stamp>,
+    /// The marks, in the order of [`MarkKind::ALL`].
+    pub(crate) marks: [Option<Stamp>; MarkKind::ALL.len()],
+    /// The files that are read by ranges; None in a directory, whose listing does not look at them.
+    pub(crate) objects: Option<Arc<BlockObjects>>,
+}
+
+/// The files of a block that are read by ranges, as a listing found them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockObjects {
+    /// Size of the index in bytes; 0 when there is none.
+    pub(crate) index: u64,
+    /// Sizes of the segments `000001` and so on; None when their names are others.
+    pub(crate) segments: Option<Box<[u64]>>,
+    /// Whether there is a file of tombstones.
+    pub(crate) has_tombstones: bool,
+}
+
+/// The blocks of a bucket.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) blocks: BTreeMap<BlockId, Listed>,
+    /// Blocks that could not be looked at.
+    pub(crate) failed: Vec<Faulty>,
+}
+
+impl Bucket {
+    /// Lists the bucket. In object storage that is one request for each thousand objects; in a directory a look at each
+    /// folder, and at the names in those that are not as `before` had them.
+    pub(crate) async fn listing(
+        &self,
+        before: Arc<BTreeMap<BlockId, Listed>>,
+    ) -> Result<Listing, BucketError> {
+        let listing = match &self.directory {
+            Some(directory) => {
+                let look = || directory.look_at_blocks(Arc::clone(&before));
+                self.retrying(Operation::Iter, look).await
+            }
+            None => self.retrying(Operation::Iter, || self.list_objects()).await,
+        };
+        listing.map_err(BucketError::object(&Path::default()))
+    }
+
+    async fn list_objects(&self) -> object_store::Result<Listing> {
+        let mut objects = self.store().list(None);
+        let mut found: BTreeMap<BlockId, Found> = BTreeMap::new();
+        while let Some(object) = objects.try_next().await? {
+            let Some((block, file)) = object.location.as_ref().split_once('/') else { continue };
+            if let Ok(block) = block.parse::<BlockId>() {
+                found.entry(block).or_default().add(file, &object);
+            }
+        }
+        let blocks = found.into_iter().map(|(block, found)| (block, found.finish())).collect();
+        Ok(Listing { blocks, failed: Vec::new() })
+    }
+}
+
+/// What a listing has found of a block so far.
+#[derive(Default)]
+struct Found {
+    listed: Listed,
+    objects: BlockObjects,
+    segments: BTreeMap<u64, u64>,
+    has_other_names: bool,
+}
+
+impl Found {
+    fn add(&mut self, file: &str, object: &ObjectMeta) {
+        match file {
+            "meta.json" => self.listed.meta = Some(Stamp::of_object(object)),
+            "index" => self.objects.index = object.size,
+            "tombstones" => self.objects.has_tombstones = true,
+            _ => {
+                if let Some(kind) = MarkKind::ALL.iter().position(|kind| kind.file() == file) {
+                    self.listed.marks[kind] = Some(Stamp::of_object(object));
+                } else if let Some(name) = file.strip_prefix("chunks/") {
+                    self.add_segment(name, object.size);
+                }
+            }
+        }
+    }
+
+    fn add_segment(&mut self, name: &str, size: u64) {
+        match name.parse::<u64>() {
+            Ok(number) if name == segment_name(number) => drop(self.segments.insert(number, size)),
+            Ok(_) => self.has_other_names = true,
+            Err(_) => {}
+        }
+    }
+
+    fn finish(mut self) -> Listed {
+        let is_row = (1..).zip(self.segments.keys()).all(|(expected, number)| *number == expected);
+        self.objects.segments =
+            (is_row && !self.has_other_names).then(|| self.segments.into_values().collect());
+        Listed { objects: Some(Arc::new(self.objects)), ..self.listed }
+    }
+}
+
+/// The name of a segment, counted from 1.
+pub(crate) fn segment_name(number: u64) -> String {
+    format!("{number:06}")
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+    use object_store::{ObjectStoreExt, PutPayload};
+
+    use super::*;
+
+    async fn listed(files: &[&str]) -> Listed {
+        let (store, id) = (Arc::new(InMemory::new()), "01HWS4YAG00000000000000035");
+        for file in files {
+            let bytes = PutPayload::from(file.as_bytes().to_vec());
+            store.put(&Path::from(format!("deep/{id}/{file}")), bytes).await.unwrap();
+        }
+        let bucket = Bucket::from_store(store, "deep");
+        bucket.listing(Arc::default()).await.unwrap().blocks.remove(&id.parse().unwrap()).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn segments_are_listed_when_their_names_are_the_usual_ones() {
+        let whole = listed(&["index", "meta.json", "chunks/000001", "chunks/000002", "chunks/x"]).await;
+        let expected = BlockObjects { index: 5, segments: Some([13, 13].into()), has_tombstones: false };
+        assert_eq!(*whole.objects.unwrap(), expected);
+        assert!(whole.meta.is_some() && whole.marks == [None; 3]);
+        for odd in [&["chunks/000002"], &["chunks/1"]] {
+            assert_eq!(listed(odd).await.objects.unwrap().segments, None, "{odd:?}");
+        }
+        let marked = listed(&["no-compact-mark.json", "tombstones"]).await;
+        assert!(marked.marks[1].is_some() && marked.meta.is_none());
+        assert_eq!(
+            *marked.objects.unwrap(),
+            BlockObjects { segments: Some([].into()), has_tombstones: true, index: 0 }
+        );
+        assert_eq!(listed(&[]).await, Listed::default());
+    }
+}
