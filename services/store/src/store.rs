@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::blocks::Blocks;
 use crate::metrics::StoreMetrics;
+use crate::postings_cache::PostingsCache;
 use crate::stalls::Stalls;
 use crate::sync::SyncState;
 use crate::{StoreError, StoreOptions};
@@ -29,6 +30,7 @@ pub(crate) struct Inner {
     /// Calls of `Series` that may begin.
     pub(crate) gate: Option<Arc<Semaphore>>,
     pub(crate) stalls: Arc<Stalls>,
+    pub(crate) postings: Arc<PostingsCache>,
 }
 
 /// Calls whose readers take nothing, for each call that may be answered at once; and their number where that has no limit.
@@ -52,6 +54,7 @@ impl Store {
             0 => STALLED_WITHOUT_LIMIT,
             most => most.saturating_mul(STALLED_FOR_EACH),
         };
+        let postings = Arc::new(PostingsCache::new(options.index_cache_bytes, metrics));
         let inner = Inner {
             bucket,
             options,
@@ -61,6 +64,7 @@ impl Store {
             sync: tokio::sync::Mutex::default(),
             gate,
             stalls: Arc::new(Stalls::new(stalls)),
+            postings,
         };
         inner.metrics.register(metrics);
         inner.metrics.gate_max.set(i64::try_from(inner.options.series_max_concurrency).unwrap_or(i64::MAX));
