@@ -54,6 +54,11 @@ impl Entries {
         (self.postings, self.asked) = (postings, 0);
     }
 
+    /// The series to read, in the order of the index.
+    pub(crate) fn postings(&self) -> &Postings {
+        &self.postings
+    }
+
     /// Number of series to read.
     pub(crate) fn n_series(&self) -> usize {
         self.postings.len()

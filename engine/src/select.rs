@@ -15,8 +15,8 @@ use bytes::Bytes;
 use rayon::prelude::*;
 use tithon_chunks::{ChunkMeta, EncodedChunk, TimeRange};
 use tithon_index::{
-    IndexHeader, Labels, Matcher, Planning, PostingsPlan, Relabel, SeriesDecoder, SeriesEntry, SeriesRef,
-    SymbolRef,
+    IndexHeader, Labels, Matcher, Planning, Postings, PostingsPlan, Relabel, SeriesDecoder, SeriesEntry,
+    SeriesRef, SymbolRef,
 };
 
 use crate::entries::{ENTRIES_AT_ONCE, Entries, index_range};
@@ -165,6 +165,17 @@ impl Select {
         self.batch_series = (ENTRIES_AT_ONCE / parts.max(1)).max(BATCH_SERIES_MIN);
         self.batch_chunks = (BATCH_CHUNKS / parts.max(1)).max(BATCH_CHUNKS_MIN);
         self
+    }
+
+    /// Says before the first step which series satisfy the matchers: they are not looked for.
+    pub fn set_postings(&mut self, postings: Postings) {
+        self.entries.set_postings(postings);
+        self.phase = Phase::Between;
+    }
+
+    /// The series that satisfy the matchers, whether or not they have chunks in the range; `None` before that is known.
+    pub fn postings(&self) -> Option<&Postings> {
+        (!matches!(self.phase, Phase::Plan(_) | Phase::Postings(_))).then(|| self.entries.postings())
     }
 
     /// Advances the selection. `fetched` are the bytes of the ranges that the last step asked for; a range that reaches behind the

@@ -1,5 +1,7 @@
 //! Postings: sorted series refs, as stored in an index and as computed from those.
 
+use tithon_chunks::put_uvarint;
+
 use crate::IndexError;
 use crate::SeriesRef;
 use crate::cursor::Cursor;
@@ -34,6 +36,33 @@ impl Postings {
     /// The refs as plain numbers.
     pub fn as_u32s(&self) -> &[u32] {
         &self.refs
+    }
+
+    /// The same in few bytes: the differences of neighbours as varints, the first from 0.
+    pub fn to_deltas(&self) -> Vec<u8> {
+        let mut deltas = Vec::with_capacity(self.refs.len() + self.refs.len() / 4 + 5);
+        let mut before = 0;
+        for r in &self.refs {
+            put_uvarint(u64::from(r - before), &mut deltas);
+            before = *r;
+        }
+        deltas
+    }
+
+    /// Takes what [`Postings::to_deltas`] gives. Fails on anything else.
+    pub fn from_deltas(deltas: &[u8]) -> Result<Postings, IndexError> {
+        let mut cursor = Cursor::new(deltas, 0);
+        let mut refs: Vec<u32> = Vec::with_capacity(deltas.len());
+        while cursor.left() > 0 {
+            let offset = cursor.offset();
+            let delta = cursor.uvarint32("difference of postings")?;
+            let next =
+                refs.last().map_or(Some(delta), |before| before.checked_add(delta).filter(|_| delta > 0));
+            let (what, found, expected) = ("difference of postings", u64::from(delta), "refs that ascend");
+            refs.push(next.ok_or(IndexError::Invalid { what, offset, found, expected })?);
+        }
+        refs.shrink_to_fit();
+        Ok(Postings { refs })
     }
 
     /// The `i`th series.
@@ -78,4 +107,27 @@ fn counted_refs(content: &[u8], offset: u64) -> Result<&[u8], IndexError> {
         return Err(IndexError::Invalid { what, offset, found, expected: "the length of the list" });
     }
     Ok(refs)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn deltas_come_back(refs in prop::collection::btree_set(any::<u32>(), 0..200), bits in 0u32..32) {
+            let refs: std::collections::BTreeSet<u32> = refs.into_iter().map(|r| r >> bits).collect();
+            let postings = Postings::from_sorted(refs.into_iter().collect());
+            prop_assert_eq!(Postings::from_deltas(&postings.to_deltas()).unwrap(), postings);
+        }
+
+        #[test]
+        fn any_bytes_give_refs_that_ascend(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            if let Ok(postings) = Postings::from_deltas(&bytes) {
+                prop_assert!(postings.as_u32s().is_sorted_by(|a, b| a < b));
+            }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The gRPC server: a component's services, health and reflection.
 
+mod compression;
 mod services;
 mod tls_incoming;
 
@@ -12,6 +13,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use self::compression::Compressed;
 pub use self::services::GrpcServices;
 use crate::calls::CallMetrics;
 use crate::listener::listen;
@@ -101,6 +103,7 @@ impl GrpcServer {
         let begun = shutdown.clone();
         let mut server = Server::builder()
             .layer(calls)
+            .layer(Compressed)
             .max_frame_size(FRAME_BYTES)
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)

@@ -14,20 +14,28 @@ use tithon_runtime::{Cpu, Priority};
 use tokio::sync::mpsc::Sender;
 
 use crate::StoreError;
+use crate::postings_cache::{Key, PostingsCache};
 
 /// The most that one request may select over all its blocks, and what it has selected so far.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     pub(crate) series_max: u64,
     pub(crate) chunks_max: u64,
+    pub(crate) bytes_max: u64,
     series: AtomicU64,
     chunks: AtomicU64,
+    bytes: AtomicU64,
 }
 
 impl Budget {
-    /// A budget of so many series and chunks; 0 is no limit.
-    pub(crate) fn new(series_max: u64, chunks_max: u64) -> Budget {
-        Budget { series_max, chunks_max, ..Budget::default() }
+    /// A budget of so many series, chunks, and bytes of blocks; 0 is no limit.
+    pub(crate) fn new(series_max: u64, chunks_max: u64, bytes_max: u64) -> Budget {
+        Budget { series_max, chunks_max, bytes_max, ..Budget::default() }
+    }
+
+    /// Counts bytes of a block that are read.
+    pub(crate) fn take_bytes(&self, fetched: &[Bytes]) -> Result<(), StoreError> {
+        spend("bytes", &self.bytes, fetched.iter().map(Bytes::len).sum(), self.bytes_max)
     }
 
     fn take(&self, series: &[SelectedSeries]) -> Result<(), StoreError> {
@@ -56,6 +64,16 @@ pub(crate) struct BlockJob {
     pub(crate) budget: Arc<Budget>,
     /// How many more series are wanted.
     pub(crate) left: usize,
+    /// Where to look for the series that the matchers select, and to keep them.
+    pub(crate) kept: Option<Kept>,
+}
+
+/// A place in the cache of postings.
+pub(crate) struct Kept {
+    pub(crate) cache: Arc<PostingsCache>,
+    pub(crate) key: Key,
+    pub(crate) tenant: String,
+    pub(crate) was_asked: bool,
 }
 
 /// What a block yields. The last part is [`Part::End`] or [`Part::Fault`]: a channel that closes without one has lost its
@@ -93,13 +111,16 @@ impl BlockJob {
                     job = same;
                     match outcome {
                         Outcome::Series(series, last) => (series, last),
-                        Outcome::Fetch(ranges) => match job.block.fetch(&ranges).await {
-                            Ok(bytes) => {
-                                fetched = bytes;
-                                continue;
+                        Outcome::Fetch(ranges) => {
+                            let bytes = job.block.fetch(&ranges).await.map_err(StoreError::from);
+                            match bytes.and_then(|bytes| job.budget.take_bytes(&bytes).map(|()| bytes)) {
+                                Ok(bytes) => {
+                                    fetched = bytes;
+                                    continue;
+                                }
+                                Err(error) => (Vec::new(), Some(Part::Fault(None, error))),
                             }
-                            Err(error) => (Vec::new(), Some(Part::Fault(None, error.into()))),
-                        },
+                        }
                     }
                 }
                 Err(source) => {
@@ -119,6 +140,7 @@ impl BlockJob {
     /// Goes on until there are series to send or bytes to wait for.
     fn advance(&mut self, mut fetched: Vec<Bytes>) -> Outcome {
         let mut read = Vec::new();
+        self.ask_cache();
         loop {
             let step = self.select.step(std::mem::take(&mut fetched));
             self.release(&std::mem::take(&mut read));
@@ -126,11 +148,17 @@ impl BlockJob {
             if let Err(error) = self.block.check() {
                 return Outcome::Series(Vec::new(), Some(Part::Fault(None, error.into())));
             }
+            self.fill_cache();
             match step {
                 // A step that asks for no ranges is a pause in long work, so that other tasks get their turn.
                 Ok(Step::Fetch(ranges)) => match self.block.mapped().filter(|_| !ranges.is_empty()) {
                     Some(block) => match block.read(&ranges) {
-                        Ok(bytes) => (fetched, read) = (bytes, ranges),
+                        Ok(bytes) => {
+                            if let Err(error) = self.budget.take_bytes(&bytes) {
+                                return fail(error);
+                            }
+                            (fetched, read) = (bytes, ranges);
+                        }
                         Err(error) => return fail(error.into()),
                     },
                     None => return Outcome::Fetch(ranges),
@@ -148,6 +176,25 @@ impl BlockJob {
                 Ok(Step::Done) => return Outcome::Series(Vec::new(), Some(Part::End)),
                 Err(error) => return fail(error.into()),
             }
+        }
+    }
+
+    /// Takes from the cache which series the matchers select.
+    fn ask_cache(&mut self) {
+        let Some(kept) = self.kept.as_mut().filter(|kept| !kept.was_asked) else { return };
+        kept.was_asked = true;
+        if let Some(postings) = kept.cache.get(&kept.key, &self.block, &kept.tenant) {
+            self.select.set_postings(postings);
+            self.kept = None;
+        }
+    }
+
+    /// Keeps in the cache which series the matchers select, once that is known.
+    fn fill_cache(&mut self) {
+        if let Some(postings) = self.select.postings()
+            && let Some(kept) = self.kept.take()
+        {
+            kept.cache.put(kept.key, &self.block, postings);
         }
     }
 

@@ -40,9 +40,9 @@ pub enum StoreError {
         source: ConvertError,
     },
     /// More than the operator allows.
-    #[error("exceeded {what} limit: limit {limit} violated (got {got})")]
+    #[error("exceeded {what} limit{}: limit {limit} violated (got {got})", where_counted(what))]
     Limit {
-        /// `series` or `chunks`.
+        /// `series`, `chunks` or `bytes`.
         what: &'static str,
         /// The most there may be.
         limit: u64,
@@ -86,6 +86,11 @@ fn in_series(source: &ConvertError, labels: &Labels) -> String {
         ConvertError::NoAggregate(_) => String::new(),
         _ => format!(", in series {labels}"),
     }
+}
+
+/// Thanos says of bytes where the limit was met.
+fn where_counted(what: &str) -> &'static str {
+    if what == "bytes" { " while reading index and chunks" } else { "" }
 }
 
 impl StoreError {

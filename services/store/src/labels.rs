@@ -107,7 +107,8 @@ impl Store {
         let blocks = self.inner.blocks.load_full();
         let (mut answer, mut queried) = (LabelsAnswer::default(), Vec::new());
         let mut concerned = Vec::new();
-        let budget = Arc::new(Budget::new(self.inner.options.request_series_max, 0));
+        let options = &self.inner.options;
+        let budget = Arc::new(Budget::new(options.request_series_max, 0, options.downloaded_bytes_max));
         for (external, group) in &blocks.groups {
             let Some(matchers) = left_to_series(&request.matchers, external) else { continue };
             let matchers = Arc::new(matchers);
@@ -176,7 +177,10 @@ impl Store {
             asked.budget.take_series(select.n_series() - counted)?;
             counted = select.n_series();
             match step? {
-                LabelStep::Fetch(ranges) => fetched = asked.block.fetch(&ranges).await?,
+                LabelStep::Fetch(ranges) => {
+                    fetched = asked.block.fetch(&ranges).await?;
+                    asked.budget.take_bytes(&fetched)?;
+                }
                 LabelStep::Done(found) => return Ok(found),
             }
         }

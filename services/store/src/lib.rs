@@ -19,6 +19,7 @@ mod labels;
 mod matchers;
 mod merging;
 mod outlet;
+mod postings_cache;
 mod select;
 mod stalls;
 

@@ -19,6 +19,10 @@ pub struct StoreOptions {
     pub request_series_max: u64,
     /// The most samples one request may select, counted as 120 a chunk; 0 is no limit.
     pub request_samples_max: u64,
+    /// The most bytes of indexes and chunks one request may read; 0 is no limit.
+    pub downloaded_bytes_max: u64,
+    /// Bytes that the cache of what matchers selected may take; 0 is no cache.
+    pub index_cache_bytes: usize,
     /// A call ends when its reader has taken nothing for this long.
     pub stalled_reader_timeout: Duration,
 }
@@ -32,6 +36,8 @@ impl Default for StoreOptions {
             series_max_concurrency: 20,
             request_series_max: 0,
             request_samples_max: 0,
+            downloaded_bytes_max: 0,
+            index_cache_bytes: 250 << 20,
             stalled_reader_timeout: Duration::from_secs(60),
         }
     }

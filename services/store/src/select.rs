@@ -17,12 +17,13 @@ use tokio::time::timeout;
 
 use crate::api::LentBlock;
 use crate::blocks::Blocks;
-use crate::drive::{BlockJob, Budget};
+use crate::drive::{BlockJob, Budget, Kept};
 use crate::external::{block_matches, left_to_series};
 use crate::faults::Faults;
 use crate::matchers;
 use crate::merging::{Incoming, Merging};
 use crate::outlet::{Outlet, Refused, SelectStream, outlet};
+use crate::postings_cache::{Key, PostingsCache};
 use crate::store::Inner;
 use crate::{Store, StoreError};
 
@@ -168,7 +169,8 @@ fn is_quick(inner: &Inner, request: &SeriesRequest) -> bool {
 fn prepare(inner: &Inner, mut request: SeriesRequest) -> Result<Prepared, StoreError> {
     matchers::normalise(&mut request.matchers)?;
     matchers::normalise(&mut request.block_matchers)?;
-    let blocks = inner.blocks.load();
+    let blocks = inner.blocks.load_full();
+    inner.postings.keep_served(&blocks);
     let mut faults = Faults::new(request.partial_response);
     for fault in not_served(&blocks, &request) {
         faults.tolerate(fault)?;
@@ -198,7 +200,8 @@ fn jobs(
     faults: &mut Faults,
 ) -> Result<Vec<BlockJob>, StoreError> {
     let options = &inner.options;
-    let budget = Arc::new(Budget::new(options.request_series_max, options.request_samples_max / 120));
+    let (series_max, chunks_max) = (options.request_series_max, options.request_samples_max / 120);
+    let budget = Arc::new(Budget::new(series_max, chunks_max, options.downloaded_bytes_max));
     let aggregates: Arc<[_]> = request.aggregates.clone().into();
     let mut jobs = Vec::new();
     for (external, group) in &blocks.groups {
@@ -218,7 +221,8 @@ fn jobs(
                 faults.tolerate(error.into())?;
                 continue;
             }
-            jobs.push(job(block, &matchers, &relabel, request, &aggregates, &budget));
+            let kept = kept(&inner.postings, &block, &matchers, &request.tenant);
+            jobs.push(job(block, &matchers, &relabel, request, &aggregates, &budget, kept));
         }
     }
     let parts = jobs.len().div_ceil(BLOCKS_AT_FULL_SIZE);
@@ -236,6 +240,7 @@ fn job(
     request: &SeriesRequest,
     aggregates: &Arc<[Aggregate]>,
     budget: &Arc<Budget>,
+    kept: Option<Kept>,
 ) -> BlockJob {
     let select = block.select(SelectRequest {
         matchers: matchers.to_vec(),
@@ -252,5 +257,13 @@ fn job(
         aggregates: Arc::clone(aggregates),
         budget: Arc::clone(budget),
         left: if request.limit == 0 { usize::MAX } else { request.limit },
+        kept,
     }
+}
+
+/// Where the cache has the series that these matchers select, if they are worth a place.
+fn kept(cache: &Arc<PostingsCache>, block: &BucketBlock, matchers: &[Matcher], tenant: &str) -> Option<Kept> {
+    let (key, tenant) = (|| Key::new(block.id(), matchers), tenant.to_owned());
+    let is_for = cache.is_for(block, matchers);
+    is_for.then(|| Kept { cache: Arc::clone(cache), key: key(), tenant, was_asked: false })
 }

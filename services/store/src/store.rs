@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::blocks::Blocks;
 use crate::metrics::StoreMetrics;
+use crate::postings_cache::PostingsCache;
 use crate::stalls::Stalls;
 use crate::{StoreError, StoreOptions};
 
@@ -29,6 +30,7 @@ pub(crate) struct Inner {
     /// Calls of `Series` that may begin.
     pub(crate) gate: Option<Arc<Semaphore>>,
     pub(crate) stalls: Arc<Stalls>,
+    pub(crate) postings: Arc<PostingsCache>,
 }
 
 /// Calls whose readers take nothing, for each call that may be answered at once; and their number where that has no limit.
@@ -53,6 +55,7 @@ impl Store {
             most => most.saturating_mul(STALLED_FOR_EACH),
         };
         let catalogue = Catalogue::new(bucket.clone(), &[MarkKind::Deletion]).load().await;
+        let postings = Arc::new(PostingsCache::new(options.index_cache_bytes, metrics));
         let inner = Inner {
             bucket,
             options,
@@ -62,6 +65,7 @@ impl Store {
             catalogue: tokio::sync::Mutex::new(catalogue),
             gate,
             stalls: Arc::new(Stalls::new(stalls)),
+            postings,
         };
         inner.metrics.register(metrics);
         inner.metrics.gate_max.set(i64::try_from(inner.options.series_max_concurrency).unwrap_or(i64::MAX));

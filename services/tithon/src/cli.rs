@@ -118,6 +118,12 @@ pub struct StoreFlags {
     /// Most samples one call may touch, counted as 120 a chunk; 0 is no limit.
     #[arg(long = "store.limits.request-samples", value_name = "N", default_value_t = 0)]
     pub request_samples: u64,
+    /// Most bytes of indexes and chunks one call may read; 0 is no limit.
+    #[arg(long = "store.grpc.downloaded-bytes-limit", value_name = "SIZE", default_value = "0", value_parser = parse_size)]
+    pub downloaded_bytes: u64,
+    /// Memory for what matchers selected of blocks, so that the next request with the same ones need not look again.
+    #[arg(long = "index-cache-size", value_name = "SIZE", default_value = "250MB", value_parser = parse_size)]
+    pub index_cache_size: u64,
     /// How long the reader of a Series call may take nothing before the call is ended. Thanos has no such flag.
     #[arg(long = "store.stalled-reader-timeout", value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
     pub stalled_reader_timeout: Duration,

@@ -42,6 +42,8 @@ fn options(flags: &StoreFlags) -> StoreOptions {
         series_max_concurrency: flags.series_max_concurrency,
         request_series_max: flags.request_series,
         request_samples_max: flags.request_samples,
+        downloaded_bytes_max: flags.downloaded_bytes,
+        index_cache_bytes: usize::try_from(flags.index_cache_size).unwrap_or(usize::MAX),
         stalled_reader_timeout: flags.stalled_reader_timeout,
     }
 }

@@ -1,0 +1,296 @@
+//! Which series of a block satisfied some matchers, kept for the next request with the same ones: dashboards ask again and again.
+//! What was used longest ago goes when the memory given is used up, and what is of a block when the block goes. Thanos calls
+//! it expanded postings, `pkg/store/cache/inmemory.go`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use tithon_bucket::BucketBlock;
+use tithon_engine::BlockId;
+use tithon_index::{MatchOp, Matcher, Postings};
+use tithon_runtime::Metrics;
+
+use crate::blocks::Blocks;
+
+/// Memory of one item beside its text and its postings: the entries of three maps.
+const ITEM_BYTES: usize = 200;
+
+/// The cache.
+#[derive(Debug)]
+pub(crate) struct PostingsCache {
+    bytes_max: usize,
+    state: Mutex<State>,
+    metrics: CacheMetrics,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    items: HashMap<Key, Item>,
+    /// When each item was last used, in counts of uses.
+    by_use: BTreeMap<u64, Key>,
+    uses: u64,
+    bytes: usize,
+    /// The blocks that are served, as they last were looked at.
+    blocks: Weak<Blocks>,
+}
+
+/// A block and matchers, in one order and each behind the length of its text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    block: BlockId,
+    matchers: Arc<[u8]>,
+}
+
+#[derive(Debug)]
+struct Item {
+    /// A block that was opened anew may have other files.
+    block: Weak<BucketBlock>,
+    /// As [`Postings::to_deltas`] gives them.
+    deltas: Arc<[u8]>,
+    used: u64,
+}
+
+impl Key {
+    pub(crate) fn new(block: BlockId, matchers: &[Matcher]) -> Key {
+        let mut sorted: Vec<&Matcher> = matchers.iter().collect();
+        sorted.sort_by_key(|matcher| (matcher.op().as_str(), matcher.name(), matcher.value()));
+        let mut text = Vec::new();
+        for matcher in sorted {
+            for part in [matcher.op().as_str().as_bytes(), matcher.name(), matcher.value()] {
+                text.extend_from_slice(&(part.len() as u64).to_le_bytes());
+                text.extend_from_slice(part);
+            }
+        }
+        Key { block, matchers: text.into() }
+    }
+
+    fn bytes(&self, deltas: &[u8]) -> usize {
+        ITEM_BYTES + self.matchers.len() + deltas.len()
+    }
+}
+
+impl PostingsCache {
+    /// A cache of so many bytes; 0 keeps nothing.
+    pub(crate) fn new(bytes_max: usize, metrics: &Metrics) -> PostingsCache {
+        let cache = PostingsCache { bytes_max, state: Mutex::default(), metrics: CacheMetrics::default() };
+        cache.metrics.register(metrics);
+        cache.metrics.max_bytes.set(bytes_max as i64);
+        cache.metrics.item_bytes_max.set(cache.item_bytes_max() as i64);
+        cache
+    }
+
+    fn item_bytes_max(&self) -> usize {
+        self.bytes_max / 2
+    }
+
+    /// Whether what these matchers select is worth a place: a single list of a mapped block is read as fast.
+    pub(crate) fn is_for(&self, block: &BucketBlock, matchers: &[Matcher]) -> bool {
+        let is_one_list = matches!(matchers, [only] if only.op() == MatchOp::Equal);
+        self.bytes_max > 0 && !(is_one_list && block.mapped().is_some())
+    }
+
+    /// The series that a request with the same matchers found.
+    pub(crate) fn get(&self, key: &Key, block: &Arc<BucketBlock>, tenant: &str) -> Option<Postings> {
+        let labels = [("item_type", ITEM[0].1.to_owned()), ("tenant", tenant.to_owned())];
+        self.metrics.requests.get_or_create(&labels).inc();
+        let deltas = self.state().touch(key, block)?;
+        let postings = Postings::from_deltas(&deltas).ok()?;
+        self.metrics.hits.get_or_create(&labels).inc();
+        Some(postings)
+    }
+
+    /// Keeps what was found.
+    pub(crate) fn put(&self, key: Key, block: &Arc<BucketBlock>, postings: &Postings) {
+        // A ref takes a byte at the least.
+        if key.bytes(&[]) + postings.len() > self.item_bytes_max() {
+            self.metrics.overflowed.get_or_create(&ITEM).inc();
+            return;
+        }
+        let deltas: Arc<[u8]> = postings.to_deltas().into();
+        let bytes = key.bytes(&deltas);
+        if bytes > self.item_bytes_max() {
+            self.metrics.overflowed.get_or_create(&ITEM).inc();
+            return;
+        }
+        let mut state = self.state();
+        state.remove(&key);
+        while state.bytes + bytes > self.bytes_max && state.remove_oldest() {
+            self.metrics.evicted.get_or_create(&ITEM).inc();
+        }
+        state.insert(key, Item { block: Arc::downgrade(block), deltas, used: 0 });
+        self.metrics.added.get_or_create(&ITEM).inc();
+        self.count(&state);
+    }
+
+    /// Lets go of what is of other blocks than those that are served.
+    pub(crate) fn keep_served(&self, blocks: &Arc<Blocks>) {
+        let mut state = self.state();
+        if state.blocks.as_ptr() == Arc::as_ptr(blocks) {
+            return;
+        }
+        state.blocks = Arc::downgrade(blocks);
+        let is_served = |key: &Key, item: &Item| {
+            blocks.open.get(&key.block).is_some_and(|open| item.block.as_ptr() == Arc::as_ptr(open))
+        };
+        let gone = state.items.iter().filter(|(key, item)| !is_served(key, item));
+        let gone: Vec<Key> = gone.map(|(key, _)| key.clone()).collect();
+        gone.iter().for_each(|key| state.remove(key));
+        self.count(&state);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, state: &State) {
+        self.metrics.items.get_or_create(&ITEM).set(state.items.len() as i64);
+        self.metrics.items_bytes.get_or_create(&ITEM).set(state.bytes as i64);
+        self.metrics.total_bytes.get_or_create(&ITEM).set(state.bytes as i64);
+    }
+}
+
+impl State {
+    fn touch(&mut self, key: &Key, block: &Arc<BucketBlock>) -> Option<Arc<[u8]>> {
+        self.uses += 1;
+        let item = self.items.get_mut(key).filter(|item| item.block.as_ptr() == Arc::as_ptr(block))?;
+        let before = std::mem::replace(&mut item.used, self.uses);
+        let deltas = Arc::clone(&item.deltas);
+        if let Some(key) = self.by_use.remove(&before) {
+            self.by_use.insert(self.uses, key);
+        }
+        Some(deltas)
+    }
+
+    fn insert(&mut self, key: Key, mut item: Item) {
+        self.uses += 1;
+        item.used = self.uses;
+        self.bytes += key.bytes(&item.deltas);
+        self.by_use.insert(self.uses, key.clone());
+        self.items.insert(key, item);
+    }
+
+    fn remove(&mut self, key: &Key) {
+        if let Some(item) = self.items.remove(key) {
+            self.by_use.remove(&item.used);
+            self.bytes -= key.bytes(&item.deltas);
+        }
+    }
+
+    /// Whether there was one.
+    fn remove_oldest(&mut self) -> bool {
+        let oldest = self.by_use.first_key_value().map(|(_, key)| key.clone());
+        if let Some(key) = &oldest {
+            self.remove(key);
+        }
+        oldest.is_some()
+    }
+}
+
+type ByItem = [(&'static str, &'static str); 1];
+type ByItemAndTenant = [(&'static str, String); 2];
+
+/// Thanos's name of what is kept here.
+const ITEM: ByItem = [("item_type", "ExpandedPostings")];
+
+/// Metrics under Thanos's names.
+#[derive(Debug, Default)]
+struct CacheMetrics {
+    requests: Family<ByItemAndTenant, Counter>,
+    hits: Family<ByItemAndTenant, Counter>,
+    added: Family<ByItem, Counter>,
+    evicted: Family<ByItem, Counter>,
+    overflowed: Family<ByItem, Counter>,
+    items: Family<ByItem, Gauge>,
+    items_bytes: Family<ByItem, Gauge>,
+    total_bytes: Family<ByItem, Gauge>,
+    max_bytes: Gauge,
+    item_bytes_max: Gauge,
+}
+
+impl CacheMetrics {
+    fn register(&self, metrics: &Metrics) {
+        metrics.register(|registry| {
+            let name = |name: &str| format!("thanos_store_index_cache_{name}");
+            registry.register(name("requests"), "Questions to the cache", self.requests.clone());
+            registry.register(name("hits"), "Questions that the cache answered", self.hits.clone());
+            registry.register(name("items_added"), "Items that were put into the cache", self.added.clone());
+            let help = "Items that went because others needed the memory";
+            registry.register(name("items_evicted"), help, self.evicted.clone());
+            let help = "Items that were not kept because they are too long";
+            registry.register(name("items_overflowed"), help, self.overflowed.clone());
+            registry.register(name("items"), "Items in the cache", self.items.clone());
+            let help = "Bytes of the items in the cache";
+            registry.register(name("items_size_bytes"), help, self.items_bytes.clone());
+            let help = "Bytes of the items in the cache, with what is kept of each beside it";
+            registry.register(name("total_size_bytes"), help, self.total_bytes.clone());
+            let help = "Bytes that the cache may take";
+            registry.register(name("max_size_bytes"), help, self.max_bytes.clone());
+            let help = "Bytes that one item may take";
+            registry.register(name("max_item_size_bytes"), help, self.item_bytes_max.clone());
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tithon_index::SeriesRef;
+
+    use super::*;
+
+    fn matcher(op: MatchOp, value: &str) -> Matcher {
+        Matcher::new(op, "job", value).unwrap()
+    }
+
+    fn key(value: &str) -> Key {
+        Key::new(
+            BlockId::from_parts(1, 1),
+            &[matcher(MatchOp::Equal, value), matcher(MatchOp::NotEqual, "b")],
+        )
+    }
+
+    fn item(n: u32) -> Item {
+        let postings: Postings = (0..n).map(SeriesRef).collect();
+        Item { block: Weak::new(), deltas: postings.to_deltas().into(), used: 0 }
+    }
+
+    #[test]
+    fn keys_are_the_same_in_any_order_and_differ_otherwise() {
+        let (a, b) = (matcher(MatchOp::Equal, "a"), matcher(MatchOp::NotEqual, "b"));
+        let block = BlockId::from_parts(1, 1);
+        let of = |matchers: &[&Matcher]| {
+            Key::new(block, &matchers.iter().map(|m| (*m).clone()).collect::<Vec<_>>())
+        };
+        assert_eq!(of(&[&a, &b]), of(&[&b, &a]));
+        assert_ne!(of(&[&a]), of(&[&b]));
+        assert_ne!(of(&[&matcher(MatchOp::Equal, "b")]), of(&[&b]));
+        assert_ne!(of(&[&a]), Key::new(BlockId::from_parts(1, 2), std::slice::from_ref(&a)));
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_goes_and_bytes_are_counted() {
+        let mut state = State::default();
+        for value in ["1", "2", "3"] {
+            state.insert(key(value), item(100));
+        }
+        let counted =
+            |state: &State| state.items.iter().map(|(key, item)| key.bytes(&item.deltas)).sum::<usize>();
+        assert_eq!(state.bytes, counted(&state));
+        // The block that asks is not the one the item is of.
+        let used = state.items[&key("1")].used;
+        state.uses += 1;
+        let now = state.uses;
+        if let Some(item) = state.items.get_mut(&key("1")) {
+            item.used = now;
+        }
+        let same = state.by_use.remove(&used).unwrap();
+        state.by_use.insert(now, same);
+        assert!(state.remove_oldest());
+        assert!(state.items.contains_key(&key("1")) && !state.items.contains_key(&key("2")));
+        assert_eq!(state.bytes, counted(&state));
+        assert!(state.remove_oldest() && state.remove_oldest() && !state.remove_oldest());
+        assert_eq!((state.bytes, state.items.len(), state.by_use.len()), (0, 0, 0));
+    }
+}
