@@ -116,7 +116,7 @@ impl Store {
                 let overlaps = meta.min_time <= range.max.0 && range.min.0 < meta.max_time;
                 if overlaps && block_matches(&request.block_matchers, external, block.id()) {
                     queried.push(block.id());
-                    if !block.may_match(&matchers) {
+                    if !block.may_match(&matchers, &self.inner) {
                         self.inner.metrics.blocks_filtered.inc();
                         continue;
                     }
@@ -128,8 +128,16 @@ impl Store {
         let faults = blocks.faulty.iter().filter(|(_, f)| f.meta.range().overlaps(request.range));
         let faults = faults.map(|(id, f)| StoreError::NotServed { block: *id, reason: f.reason.clone() });
         let asking = stream::iter(concerned).map(|(block, external, matchers)| {
-            let (matchers, budget) = (matchers.to_vec(), Arc::clone(&budget));
-            ask(Asked { block, external, matchers, budget })
+            let (matchers, budget, ask) = (matchers.to_vec(), Arc::clone(&budget), &ask);
+            async move {
+                let block = block.get(&self.inner).await?;
+                if !block.may_match(&matchers) {
+                    // Opening it made its filter.
+                    self.inner.metrics.blocks_filtered.inc();
+                    return Ok(Vec::new());
+                }
+                ask(Asked { block, external, matchers, budget }).await
+            }
         });
         let faults = stream::iter(faults.map(Err).collect::<Vec<_>>());
         let mut results = faults.chain(asking.buffered(BLOCKS_AT_ONCE));
