@@ -167,7 +167,7 @@ impl Block {
     }
 
     /// Label names or values, ascending.
-    pub fn labels(&self, request: LabelRequest) -> Result<Vec<Vec<u8>>, BlockError> {
+    pub fn labels(&self, request: LabelRequest) -> Result<Vec<Bytes>, BlockError> {
         let mut select = LabelSelect::new(&self.meta, Arc::clone(&self.header), request);
         let mut fetched = Vec::new();
         loop {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tithon_chunks::TimeRange;
-use tithon_index::{IndexHeader, Matcher, Planning, PostingsPlan, SeriesEntry, SymbolRef};
+use tithon_index::{IndexError, IndexHeader, Matcher, Planning, PostingsPlan, SeriesEntry, SymbolRef};
 
 use crate::entries::{ENTRIES_AT_ONCE, Entries, index_range};
 use crate::{BlockError, BlockId, BlockMeta, FileRange};
@@ -28,8 +28,8 @@ pub struct LabelRequest {
 pub enum LabelStep {
     /// Hand the bytes of these ranges to the next step, in this order.
     Fetch(Vec<FileRange>),
-    /// The names or values, ascending; the query is over.
-    Done(Vec<Vec<u8>>),
+    /// The names or values, ascending, each once; the query is over. They are slices of one copy, not of the index.
+    Done(Vec<Bytes>),
 }
 
 /// A query of labels of one block.
@@ -116,19 +116,15 @@ impl LabelSelect {
         if self.request.limit == 0 { usize::MAX } else { self.request.limit }
     }
 
-    fn all_of_header(&self) -> Result<Vec<Vec<u8>>, BlockError> {
-        let failed = BlockError::index(self.block);
-        match &self.request.values_of {
-            None => {
-                let names = self.header.label_names().map_err(failed)?;
-                Ok(names.into_iter().take(self.most()).map(<[u8]>::to_vec).collect())
-            }
-            Some(name) => self
-                .header
+    fn all_of_header(&self) -> Result<Vec<Bytes>, BlockError> {
+        let (header, most) = (&self.header, self.most());
+        let found = match &self.request.values_of {
+            None => header.label_names().and_then(|names| copies(names.into_iter().take(most).map(Ok))),
+            Some(name) => header
                 .label_values(name)
-                .and_then(|values| values.take(self.most()).map(|v| Ok(v?.value.to_vec())).collect())
-                .map_err(failed),
-        }
+                .and_then(|values| copies(values.take(most).map(|value| Ok(value?.value)))),
+        };
+        found.map_err(BlockError::index(self.block))
     }
 
     /// Adds the names or values that the current batch of entries has.
@@ -159,12 +155,23 @@ impl LabelSelect {
     }
 
     /// Symbols ascend as their strings do in every version but the first.
-    fn found_texts(&self) -> Result<Vec<Vec<u8>>, BlockError> {
-        let texts = self.found.iter().map(|symbol| self.header.symbol(*symbol).map(<[u8]>::to_vec));
-        let mut texts: Vec<Vec<u8>> =
-            texts.collect::<Result<_, _>>().map_err(BlockError::index(self.block))?;
+    fn found_texts(&self) -> Result<Vec<Bytes>, BlockError> {
+        let texts = self.found.iter().map(|symbol| self.header.symbol(*symbol));
+        let mut texts: Vec<&[u8]> = texts.collect::<Result<_, _>>().map_err(BlockError::index(self.block))?;
         texts.sort_unstable();
         texts.truncate(self.most());
-        Ok(texts)
+        copies(texts.into_iter().map(Ok)).map_err(BlockError::index(self.block))
     }
+}
+
+/// Texts as slices of one copy: an allocation for all of them, and nothing of a mapped file.
+fn copies<'t>(texts: impl Iterator<Item = Result<&'t [u8], IndexError>>) -> Result<Vec<Bytes>, IndexError> {
+    let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(texts.size_hint().0));
+    for text in texts {
+        bytes.extend_from_slice(text?);
+        ends.push(bytes.len());
+    }
+    let (bytes, mut start) = (Bytes::from(bytes), 0);
+    let slice = |end| bytes.slice(std::mem::replace(&mut start, end)..end);
+    Ok(ends.into_iter().map(slice).collect())
 }

@@ -144,6 +144,10 @@ impl<'a> LabelValues<'a> {
 impl<'a> Iterator for LabelValues<'a> {
     type Item = Result<LabelValue<'a>, IndexError>;
 
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.left()))
+    }
+
     fn next(&mut self) -> Option<Self::Item> {
         let item = self.next_entry().transpose();
         if matches!(item, Some(Err(_))) {

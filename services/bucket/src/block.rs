@@ -11,10 +11,10 @@ use tithon_engine::{
     Block, BlockFile, BlockId, BlockMeta, FileRange, LabelRequest, LabelSelect, MappedFile, Select,
     SelectRequest, Tombstones,
 };
-use tithon_index::{IndexHeader, LabelFilter, Matcher, Toc, coalesce, index_version};
+use tithon_index::{IndexHeader, Matcher, Toc, coalesce, index_version};
 
 use crate::bucket::key;
-use crate::headers::Kept;
+use crate::headers::{Kept, KeptFilter};
 use crate::listing::{BlockObjects, segment_name};
 use crate::retry::Operation;
 use crate::{Bucket, BucketError};
@@ -25,11 +25,10 @@ use crate::{Bucket, BucketError};
 pub struct BucketBlock {
     meta: Arc<BlockMeta>,
     header: Arc<IndexHeader>,
-    filter: Option<LabelFilter>,
+    filter: Option<KeptFilter>,
     tombstones: Arc<Tombstones>,
-    /// Files of the cache that header and filter are read from.
+    /// The file of the cache that the header is read from.
     header_file: MappedFile,
-    filter_file: MappedFile,
     files: Files,
 }
 
@@ -58,9 +57,7 @@ impl Bucket {
             None => self.open_remote(meta, objects).await?,
         };
         let (id, header) = (block.id(), Arc::clone(&block.header));
-        if let Some(kept) = self.with_cache(move |cache| cache.filter(id, &header)).await.flatten() {
-            (block.filter, block.filter_file) = (Some(kept.value), kept.file);
-        }
+        block.filter = self.with_cache(move |cache| cache.filter(id, &header)).await.flatten();
         block.check()?;
         Ok(block)
     }
@@ -71,8 +68,8 @@ impl Bucket {
             opened.map_err(|e| BucketError::Object { path: meta.ulid.to_string(), source: e.into() })??;
         let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
         let files = Files::Mapped(Box::new(block));
-        let (header_file, filter_file) = (MappedFile::default(), MappedFile::default());
-        Ok(BucketBlock { meta, header, filter: None, tombstones, header_file, filter_file, files })
+        let header_file = MappedFile::default();
+        Ok(BucketBlock { meta, header, filter: None, tombstones, header_file, files })
     }
 
     async fn open_remote(
@@ -112,8 +109,8 @@ impl Bucket {
         };
         let files = Files::Remote { bucket: Box::new(self.clone()), index, segments };
         let (header, header_file) = (Arc::new(header.value), header.file);
-        let (tombstones, filter_file) = (Arc::new(tombstones), MappedFile::default());
-        Ok(BucketBlock { meta, header, filter: None, tombstones, header_file, filter_file, files })
+        let tombstones = Arc::new(tombstones);
+        Ok(BucketBlock { meta, header, filter: None, tombstones, header_file, files })
     }
 
     /// The header of an index, out of the parts of it that it is made of.
@@ -193,15 +190,18 @@ impl BucketBlock {
 
     /// False when it is certain that no series satisfies all matchers; costs no look at the index.
     pub fn may_match(&self, matchers: &[Matcher]) -> bool {
-        let may_match = self.filter.as_ref().is_none_or(|filter| filter.may_match(matchers));
-        may_match || !self.filter_file.is_intact()
+        self.filter.as_ref().is_none_or(|filter| filter.may_match(matchers))
     }
 
     /// Fails when a mapped file of the block has been cut under us: then nothing that was read from it counts. To be asked
     /// behind each step of a selection, and again when bytes of chunks have been used.
     pub fn check(&self) -> Result<(), BucketError> {
-        let cached = [("cached index-header", &self.header_file), ("cached label filter", &self.filter_file)];
-        if let Some((file, _)) = cached.into_iter().find(|(_, file)| !file.is_intact()) {
+        let is_filter_intact = self.filter.as_ref().is_none_or(KeptFilter::is_intact);
+        let cached = [
+            ("cached index-header", self.header_file.is_intact()),
+            ("cached label filter", is_filter_intact),
+        ];
+        if let Some((file, _)) = cached.into_iter().find(|(_, is_intact)| !is_intact) {
             return Err(BucketError::CacheTruncated { block: self.id(), file });
         }
         self.mapped().map_or(Ok(()), |block| Ok(block.check()?))

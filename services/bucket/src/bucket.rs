@@ -14,7 +14,7 @@ use object_store::{
 use tithon_engine::BlockId;
 
 use crate::directory::Directory;
-use crate::headers::HeaderCache;
+use crate::headers::{HeaderCache, KeptFilter};
 use crate::metrics::BucketMetrics;
 use crate::provider::{FilesystemConfig, Opened, Provider};
 use crate::retry::Operation;
@@ -135,6 +135,11 @@ impl Bucket {
         if let Some(Err(error)) = deleted {
             tracing::warn!(error = %error, "cached headers of blocks that have gone are not deleted");
         }
+    }
+
+    /// The filter of a block's labels that is kept from an earlier opening. Reads a file on local disk.
+    pub fn kept_filter(&self, block: BlockId) -> Option<KeptFilter> {
+        self.headers.as_ref()?.kept_filter(block)
     }
 
     /// Works on what is kept, off the asynchronous threads; `None` when nothing is kept.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use tithon_engine::{BlockId, MappedFile};
-use tithon_index::{IndexError, IndexHeader, LabelFilter};
+use tithon_index::{IndexError, IndexHeader, LabelFilter, Matcher};
 use tracing::warn;
 
 /// A directory with a folder for each block.
@@ -21,6 +21,25 @@ pub(crate) struct HeaderCache {
 pub(crate) struct Kept<T> {
     pub(crate) value: T,
     pub(crate) file: MappedFile,
+}
+
+/// The filter of a block's labels, kept from when the block was open: it can be asked while the block is not.
+#[derive(Debug)]
+pub struct KeptFilter {
+    filter: LabelFilter,
+    file: MappedFile,
+}
+
+impl KeptFilter {
+    /// False when it is certain that no series of the block satisfies all matchers.
+    pub fn may_match(&self, matchers: &[Matcher]) -> bool {
+        self.filter.may_match(matchers) || !self.is_intact()
+    }
+
+    /// Whether the file is still what was opened.
+    pub(crate) fn is_intact(&self) -> bool {
+        self.file.is_intact()
+    }
 }
 
 const HEADER: &str = "index-header.sparse";
@@ -73,8 +92,8 @@ impl HeaderCache {
     }
 
     /// The filter of a block's labels: the one kept, or a new one that is kept from now on.
-    pub(crate) fn filter(&self, block: BlockId, header: &IndexHeader) -> Option<Kept<LabelFilter>> {
-        if let Some(filter) = self.kept(block, FILTER, LabelFilter::open) {
+    pub(crate) fn filter(&self, block: BlockId, header: &IndexHeader) -> Option<KeptFilter> {
+        if let Some(filter) = self.kept_filter(block) {
             return Some(filter);
         }
         let made = || -> Result<LabelFilter, CacheError> {
@@ -83,7 +102,13 @@ impl HeaderCache {
             Ok(filter)
         };
         made().inspect_err(|error| warn!(block = %block, error = %error, "labels are not filtered")).ok()?;
-        self.kept(block, FILTER, LabelFilter::open)
+        self.kept_filter(block)
+    }
+
+    /// The filter kept of a block's labels.
+    pub(crate) fn kept_filter(&self, block: BlockId) -> Option<KeptFilter> {
+        let Kept { value: filter, file } = self.kept(block, FILTER, LabelFilter::open)?;
+        Some(KeptFilter { filter, file })
     }
 
     /// Deletes what is kept of other blocks.

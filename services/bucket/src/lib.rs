@@ -25,6 +25,7 @@ pub use crate::bucket::Bucket;
 pub use crate::catalogue::{Catalogue, Faulty, KnownBlock, Look};
 pub use crate::config::{BucketConfig, ConfigError, HttpConfig, Secret, Span, TlsConfig};
 pub use crate::error::BucketError;
+pub use crate::headers::KeptFilter;
 pub use crate::listing::BlockObjects;
 pub use crate::marks::{DeletionMark, Mark, MarkKind};
 pub use crate::provider::{

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tithon_bucket::BucketBlock;
 use tithon_chunks::TimeRange;
 use tithon_engine::{BlockId, BlockMeta, Resolution};
 use tithon_index::Labels;
 
+use crate::served::ServedBlock;
+
 /// The blocks that are served, and the damaged ones that should be. Never changed: each synchronisation makes a new value.
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
-    pub(crate) open: BTreeMap<BlockId, Arc<BucketBlock>>,
+    pub(crate) served: BTreeMap<BlockId, Arc<ServedBlock>>,
     pub(crate) groups: BTreeMap<Labels, Group>,
     pub(crate) faulty: BTreeMap<BlockId, FaultyBlock>,
 }
@@ -19,7 +20,7 @@ pub(crate) struct Blocks {
 /// Blocks of one external label set, coarsest resolution first, each list ascending by time.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
-    by_resolution: [Vec<Arc<BucketBlock>>; 3],
+    by_resolution: [Vec<Arc<ServedBlock>>; 3],
 }
 
 /// A block that could not be opened.
@@ -38,13 +39,13 @@ pub(crate) fn external_labels(meta: &BlockMeta) -> Labels {
 }
 
 impl Blocks {
-    /// Sorts open blocks into groups.
+    /// Sorts blocks into groups.
     pub(crate) fn new(
-        open: BTreeMap<BlockId, Arc<BucketBlock>>,
+        served: BTreeMap<BlockId, Arc<ServedBlock>>,
         faulty: BTreeMap<BlockId, FaultyBlock>,
     ) -> Blocks {
         let mut groups: BTreeMap<Labels, Group> = BTreeMap::new();
-        for block in open.values() {
+        for block in served.values() {
             let resolution = block.meta().resolution_ms();
             if let Some(list) = RESOLUTIONS.iter().position(|r| r.ms() == resolution) {
                 let group = groups.entry(external_labels(block.meta())).or_default();
@@ -54,19 +55,19 @@ impl Blocks {
         for list in groups.values_mut().flat_map(|group| &mut group.by_resolution) {
             list.sort_by_key(|block| (block.meta().min_time, block.meta().max_time, block.id()));
         }
-        Blocks { open, groups, faulty }
+        Blocks { served, groups, faulty }
     }
 }
 
 impl Group {
     /// All blocks of the group.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<BucketBlock>> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<ServedBlock>> {
         self.by_resolution.iter().flatten()
     }
 
     /// The blocks that answer for `range`: those of the coarsest resolution that is allowed, and blocks of finer resolutions
     /// for the gaps between them. Thanos `pkg/store/bucket.go`, `getFor`.
-    pub(crate) fn choose(&self, range: TimeRange, max_resolution_ms: i64) -> Vec<Arc<BucketBlock>> {
+    pub(crate) fn choose(&self, range: TimeRange, max_resolution_ms: i64) -> Vec<Arc<ServedBlock>> {
         let coarsest = RESOLUTIONS.iter().position(|r| r.ms() <= max_resolution_ms);
         let mut out = Vec::new();
         if let Some(coarsest) = coarsest {
@@ -75,7 +76,7 @@ impl Group {
         out
     }
 
-    fn fill(&self, min: i64, max: i64, resolution: usize, out: &mut Vec<Arc<BucketBlock>>) {
+    fn fill(&self, min: i64, max: i64, resolution: usize, out: &mut Vec<Arc<ServedBlock>>) {
         let Some(blocks) = self.by_resolution.get(resolution).filter(|_| min <= max) else { return };
         let mut cursor = min;
         for block in blocks {

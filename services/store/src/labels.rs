@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::{StreamExt, stream};
 use tithon_bucket::BucketBlock;
 use tithon_chunks::TimeRange;
@@ -51,7 +52,9 @@ impl Store {
             if by_series {
                 names.retain(|name| !without(name));
             }
-            names.extend(asked.external.iter().map(|(name, _)| name.to_vec()).filter(|name| !without(name)));
+            for (name, _) in asked.external.iter().filter(|(name, _)| !without(name)) {
+                insert(&mut names, name);
+            }
             Ok(names)
         };
         self.ask_all(request, ask).await
@@ -61,13 +64,13 @@ impl Store {
     async fn label_values(&self, label: &[u8], request: LabelsRequest) -> Result<LabelsAnswer, StoreError> {
         let request = &self.prepared(request).await?;
         let ask = |asked: Asked| async move {
-            let own = asked.external.get(label).map(<[u8]>::to_vec);
+            let own = asked.external.get(label);
             let mut matchers = asked.matchers.clone();
             let part = request_of(request, request.limit);
             let values = match own {
                 Some(own) if !matchers.is_empty() => {
                     let names = self.ask(&asked, None, matchers, &request_of(request, 1)).await?;
-                    if names.is_empty() { Vec::new() } else { vec![own] }
+                    if names.is_empty() { Vec::new() } else { vec![Bytes::copy_from_slice(own)] }
                 }
                 own => {
                     let named = |m: &Matcher| m.op() == MatchOp::Equal && m.name() == METRIC_NAME;
@@ -76,7 +79,7 @@ impl Store {
                         matchers.extend(present);
                     }
                     let mut values = self.ask(&asked, Some(label.to_vec()), matchers, &part).await?;
-                    values.extend(own);
+                    own.into_iter().for_each(|own| insert(&mut values, own));
                     values
                 }
             };
@@ -102,7 +105,7 @@ impl Store {
         ask: impl Fn(Asked) -> F,
     ) -> Result<LabelsAnswer, StoreError>
     where
-        F: Future<Output = Result<Vec<Vec<u8>>, StoreError>>,
+        F: Future<Output = Result<Vec<Bytes>, StoreError>>,
     {
         let blocks = self.inner.blocks.load_full();
         let (mut answer, mut queried) = (LabelsAnswer::default(), Vec::new());
@@ -117,7 +120,7 @@ impl Store {
                 let overlaps = meta.min_time <= range.max.0 && range.min.0 < meta.max_time;
                 if overlaps && block_matches(&request.block_matchers, external, block.id()) {
                     queried.push(block.id());
-                    if !block.may_match(&matchers) {
+                    if !block.may_match(&matchers, &self.inner) {
                         self.inner.metrics.blocks_filtered.inc();
                         continue;
                     }
@@ -125,18 +128,26 @@ impl Store {
                 }
             }
         }
-        let mut found = Vec::new();
+        let mut found = Unions::default();
         let faults = blocks.faulty.iter().filter(|(_, f)| f.meta.range().overlaps(request.range));
         let faults = faults.map(|(id, f)| StoreError::NotServed { block: *id, reason: f.reason.clone() });
         let asking = stream::iter(concerned).map(|(block, external, matchers)| {
-            let (matchers, budget) = (matchers.to_vec(), Arc::clone(&budget));
-            ask(Asked { block, external, matchers, budget })
+            let (matchers, budget, ask) = (matchers.to_vec(), Arc::clone(&budget), &ask);
+            async move {
+                let block = block.get(&self.inner).await?;
+                if !block.may_match(&matchers) {
+                    // Opening it made its filter.
+                    self.inner.metrics.blocks_filtered.inc();
+                    return Ok(Vec::new());
+                }
+                ask(Asked { block, external, matchers, budget }).await
+            }
         });
         let faults = stream::iter(faults.map(Err).collect::<Vec<_>>());
         let mut results = faults.chain(asking.buffered(BLOCKS_AT_ONCE));
         while let Some(result) = results.next().await {
             match result {
-                Ok(values) => found = union(found, values),
+                Ok(values) => found.add(values),
                 Err(error) if !request.partial_response || !error.spares_other_blocks() => {
                     count_drop(&self.inner, &error, &request.tenant);
                     return Err(error);
@@ -147,6 +158,7 @@ impl Store {
                 }
             }
         }
+        let mut found = found.finish();
         found.truncate(if request.limit == 0 { usize::MAX } else { request.limit });
         answer.found = found;
         answer.queried_blocks = Some(queried);
@@ -160,7 +172,7 @@ impl Store {
         values_of: Option<Vec<u8>>,
         matchers: Vec<Matcher>,
         part: &LabelRequest,
-    ) -> Result<Vec<Vec<u8>>, StoreError> {
+    ) -> Result<Vec<Bytes>, StoreError> {
         let mut select = asked.block.select_labels(LabelRequest { values_of, matchers, ..part.clone() });
         let (mut fetched, mut counted) = (Vec::new(), 0);
         loop {
@@ -192,12 +204,38 @@ fn request_of(request: &LabelsRequest, limit: usize) -> LabelRequest {
     LabelRequest { values_of: None, matchers: Vec::new(), range, limit }
 }
 
-/// The names or values of both lists, ascending, each once. The first list is such a result; the second is what a block
-/// has, which ascends but for external labels at its end.
-fn union(first: Vec<Vec<u8>>, mut second: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
-    // Finds runs that ascend already.
-    second.sort();
-    second.dedup();
+/// Inserts a text into a list that ascends, unless it is there.
+fn insert(list: &mut Vec<Bytes>, text: &[u8]) {
+    if let Err(place) = list.binary_search_by(|other| other[..].cmp(text)) {
+        list.insert(place, Bytes::copy_from_slice(text));
+    }
+}
+
+/// The union of many lists that ascend. Lists of about the same length are joined, so that each text is compared a few
+/// times only, and no more is held than the lists that differ.
+#[derive(Default)]
+struct Unions {
+    /// Each at least twice as long as the next.
+    lists: Vec<Vec<Bytes>>,
+}
+
+impl Unions {
+    fn add(&mut self, mut list: Vec<Bytes>) {
+        while let Some(longer) = self.lists.pop_if(|last| last.len() < 2 * list.len()) {
+            list = union(longer, list);
+        }
+        if !list.is_empty() {
+            self.lists.push(list);
+        }
+    }
+
+    fn finish(self) -> Vec<Bytes> {
+        self.lists.into_iter().rev().reduce(union).unwrap_or_default()
+    }
+}
+
+/// The texts of both lists, ascending, each once.
+fn union(first: Vec<Bytes>, second: Vec<Bytes>) -> Vec<Bytes> {
     if first.is_empty() {
         return second;
     }
@@ -222,21 +260,29 @@ fn union(first: Vec<Vec<u8>>, mut second: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
 mod tests {
     use std::collections::BTreeSet;
 
+    use bytes::Bytes;
     use proptest::prelude::*;
 
-    use super::union;
+    use super::{Unions, insert};
+
+    fn texts() -> impl Strategy<Value = BTreeSet<String>> {
+        prop::collection::btree_set("[a-c]{0,3}", 0..9)
+    }
 
     proptest! {
         #[test]
         fn unions_are_those_of_sets(
-            lists in prop::collection::vec(prop::collection::vec("[a-c]{0,3}", 0..9), 0..5),
+            lists in prop::collection::vec(texts(), 0..9),
+            more in texts(),
         ) {
-            let lists = lists.into_iter().map(|list| list.into_iter().map(String::into_bytes).collect::<Vec<_>>());
-            let (mut found, mut expected) = (Vec::new(), BTreeSet::new());
+            let (mut found, mut expected) = (Unions::default(), BTreeSet::new());
             for list in lists {
-                expected.extend(list.iter().cloned());
-                found = union(found, list);
+                found.add(list.iter().cloned().map(Bytes::from).collect());
+                expected.extend(list);
             }
+            let mut found = found.finish();
+            more.iter().for_each(|text| insert(&mut found, text.as_bytes()));
+            expected.extend(more);
             prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
         }
     }

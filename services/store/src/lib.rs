@@ -8,7 +8,9 @@ mod options;
 mod api;
 mod blocks;
 mod metrics;
+mod served;
 mod store;
+mod succession;
 mod sync;
 
 mod advertise;

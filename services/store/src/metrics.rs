@@ -19,6 +19,10 @@ pub(crate) struct StoreMetrics {
     pub(crate) block_load_failures: Counter,
     pub(crate) block_drops: Counter,
     pub(crate) blocks_loaded: Gauge,
+    /// Blocks that are open because requests needed them lately.
+    pub(crate) blocks_open: Gauge,
+    /// Blocks that were closed because no request needed them.
+    pub(crate) blocks_closed: Counter,
     pub(crate) last_loaded_seconds: Gauge<f64, AtomicU64>,
     pub(crate) metas_synced: Family<[(&'static str, &'static str); 1], Gauge>,
     pub(crate) syncs: Counter,
@@ -51,6 +55,8 @@ impl Default for StoreMetrics {
             block_load_failures: Counter::default(),
             block_drops: Counter::default(),
             blocks_loaded: Gauge::default(),
+            blocks_open: Gauge::default(),
+            blocks_closed: Counter::default(),
             last_loaded_seconds: Gauge::default(),
             metas_synced: Family::default(),
             syncs: Counter::default(),
@@ -84,6 +90,14 @@ impl StoreMetrics {
         let help = "Blocks that could not be opened";
         add(metrics, "bucket_store_block_load_failures", help, &self.block_load_failures);
         add(metrics, "bucket_store_block_drops", "Blocks that are no longer served", &self.block_drops);
+        // Thanos's names: there it is index-headers alone that are opened late.
+        let (name, help) =
+            ("bucket_store_indexheader_lazy_unload", "Blocks closed because nothing used them");
+        add(metrics, name, help, &self.blocks_closed);
+        metrics.register(|registry| {
+            let help = "Blocks that are open because requests needed them lately";
+            registry.register("tithon_store_blocks_open", help, self.blocks_open.clone());
+        });
         add(metrics, "bucket_store_blocks_loaded", "Blocks that are served", &self.blocks_loaded);
         let help = "When a block was last opened";
         add(metrics, "bucket_store_blocks_last_loaded_timestamp_seconds", help, &self.last_loaded_seconds);

@@ -13,6 +13,8 @@ pub struct StoreOptions {
     pub ignore_deletion_marks_delay: Duration,
     /// Interval between synchronisations with the bucket.
     pub sync_interval: Duration,
+    /// A block is closed when no request has needed it for this long; 0 is never.
+    pub idle_timeout: Duration,
     /// The most calls of `Series` that are answered at the same time; 0 is no limit.
     pub series_max_concurrency: usize,
     /// The most series one request may select over all blocks; 0 is no limit.
@@ -33,6 +35,7 @@ impl Default for StoreOptions {
             time: TimeRange::ALL,
             ignore_deletion_marks_delay: Duration::from_secs(24 * 3600),
             sync_interval: Duration::from_secs(15 * 60),
+            idle_timeout: Duration::from_secs(5 * 60),
             series_max_concurrency: 20,
             request_series_max: 0,
             request_samples_max: 0,

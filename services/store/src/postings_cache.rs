@@ -133,7 +133,8 @@ impl PostingsCache {
         }
         state.blocks = Arc::downgrade(blocks);
         let is_served = |key: &Key, item: &Item| {
-            blocks.open.get(&key.block).is_some_and(|open| item.block.as_ptr() == Arc::as_ptr(open))
+            let open = blocks.served.get(&key.block).and_then(|served| served.if_open());
+            open.is_some_and(|open| item.block.as_ptr() == Arc::as_ptr(&open))
         };
         let gone = state.items.iter().filter(|(key, item)| !is_served(key, item));
         let gone: Vec<Key> = gone.map(|(key, _)| key.clone()).collect();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::{StreamExt, stream};
 use prometheus_client::metrics::gauge::Gauge;
 use tithon_bucket::BucketBlock;
 use tithon_chunks::Aggregate;
@@ -24,6 +25,7 @@ use crate::matchers;
 use crate::merging::{Incoming, Merging};
 use crate::outlet::{Outlet, Refused, SelectStream, outlet};
 use crate::postings_cache::{Key, PostingsCache};
+use crate::served::ServedBlock;
 use crate::store::Inner;
 use crate::{Store, StoreError};
 
@@ -57,10 +59,10 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
     let tenant = [("tenant", request.tenant.clone())];
     let (limit, skip_chunks) = (request.limit, request.skip_chunks);
     let Prepared { jobs, faults } = if is_quick(inner, &request) {
-        prepare(inner, request)?
+        prepare(inner, request)?.finish(inner).await?
     } else {
         let given = Arc::clone(inner);
-        inner.cpu.run(Priority::Query, move || prepare(&given, request)).await??
+        inner.cpu.run(Priority::Query, move || prepare(&given, request)).await??.finish(inner).await?
     };
     inner.metrics.blocks_queried.get_or_create(&tenant).observe(jobs.len() as f64);
     let lent = jobs.iter().map(|job| Arc::new(LentBlock(Arc::clone(&job.block))) as Arc<dyn Mapped>);
@@ -156,6 +158,24 @@ struct Prepared {
     faults: Faults,
 }
 
+/// A request of which some blocks are not open yet.
+struct Preparing {
+    request: SeriesRequest,
+    budget: Arc<Budget>,
+    aggregates: Arc<[Aggregate]>,
+    /// Jobs by the place of their blocks in the answer: where series are equal, that orders their chunks.
+    jobs: Vec<(usize, BlockJob)>,
+    closed: Vec<(usize, Chosen)>,
+    faults: Faults,
+}
+
+/// A block that answers a part of a request.
+struct Chosen {
+    block: Arc<ServedBlock>,
+    matchers: Arc<[Matcher]>,
+    relabel: Relabel,
+}
+
 /// Whether preparing a request takes only microseconds, less than sending it to the CPU pool and back.
 fn is_quick(inner: &Inner, request: &SeriesRequest) -> bool {
     const MATCHERS_MAX: usize = 16;
@@ -163,10 +183,10 @@ fn is_quick(inner: &Inner, request: &SeriesRequest) -> bool {
     let is_plain = |m: &Matcher| matches!(m.op(), MatchOp::Equal | MatchOp::NotEqual);
     request.matchers.len() + request.block_matchers.len() <= MATCHERS_MAX
         && request.matchers.iter().chain(&request.block_matchers).all(is_plain)
-        && inner.blocks.load().open.len() <= BLOCKS_MAX
+        && inner.blocks.load().served.len() <= BLOCKS_MAX
 }
 
-fn prepare(inner: &Inner, mut request: SeriesRequest) -> Result<Prepared, StoreError> {
+fn prepare(inner: &Inner, mut request: SeriesRequest) -> Result<Preparing, StoreError> {
     matchers::normalise(&mut request.matchers)?;
     matchers::normalise(&mut request.block_matchers)?;
     let blocks = inner.blocks.load_full();
@@ -175,8 +195,71 @@ fn prepare(inner: &Inner, mut request: SeriesRequest) -> Result<Prepared, StoreE
     for fault in not_served(&blocks, &request) {
         faults.tolerate(fault)?;
     }
-    let jobs = jobs(inner, &blocks, &request, &mut faults)?;
-    Ok(Prepared { jobs, faults })
+    let chosen = choose(inner, &blocks, &request);
+    let options = &inner.options;
+    let (series_max, chunks_max) = (options.request_series_max, options.request_samples_max / 120);
+    let mut preparing = Preparing {
+        budget: Arc::new(Budget::new(series_max, chunks_max, options.downloaded_bytes_max)),
+        aggregates: request.aggregates.clone().into(),
+        request,
+        jobs: Vec::with_capacity(chosen.len()),
+        closed: Vec::new(),
+        faults,
+    };
+    for (place, chosen) in chosen.into_iter().enumerate() {
+        match chosen.block.if_open() {
+            Some(block) => preparing.add(inner, place, block, &chosen)?,
+            None => preparing.closed.push((place, chosen)),
+        }
+    }
+    Ok(preparing)
+}
+
+impl Preparing {
+    /// Opens the blocks that are not open.
+    async fn finish(mut self, inner: &Arc<Inner>) -> Result<Prepared, StoreError> {
+        let closed = std::mem::take(&mut self.closed);
+        let n_closed = closed.len().max(1);
+        let opening = closed.into_iter().map(|(place, chosen)| async move {
+            let block = chosen.block.get(inner).await;
+            (place, chosen, block)
+        });
+        // The store bounds how many blocks are opened at once.
+        let opened: Vec<_> = stream::iter(opening).buffered(n_closed).collect().await;
+        for (place, chosen, block) in opened {
+            match block {
+                // Opening it made its filter.
+                Ok(block) if !block.may_match(&chosen.matchers) => drop(inner.metrics.blocks_filtered.inc()),
+                Ok(block) => self.add(inner, place, block, &chosen)?,
+                Err(error) => self.faults.tolerate(error)?,
+            }
+        }
+        self.jobs.sort_by_key(|(place, _)| *place);
+        let parts = self.jobs.len().div_ceil(BLOCKS_AT_FULL_SIZE);
+        let smaller = |job: BlockJob| match parts {
+            0 | 1 => job,
+            _ => BlockJob { select: job.select.in_smaller_batches(parts), ..job },
+        };
+        let jobs = self.jobs.into_iter().map(|(_, job)| smaller(job)).collect();
+        Ok(Prepared { jobs, faults: self.faults })
+    }
+
+    fn add(
+        &mut self,
+        inner: &Inner,
+        place: usize,
+        block: Arc<BucketBlock>,
+        chosen: &Chosen,
+    ) -> Result<(), StoreError> {
+        if let Err(error) = block.check() {
+            return self.faults.tolerate(error.into());
+        }
+        let (matchers, relabel) = (&*chosen.matchers, &chosen.relabel);
+        let kept = kept(&inner.postings, &block, matchers, &self.request.tenant);
+        let job = job(block, matchers, relabel, &self.request, &self.aggregates, &self.budget, kept);
+        self.jobs.push((place, job));
+        Ok(())
+    }
 }
 
 /// An error for each block that the request concerns and that is not served because it is damaged.
@@ -193,44 +276,26 @@ fn not_served(blocks: &Blocks, request: &SeriesRequest) -> Vec<StoreError> {
         .collect()
 }
 
-fn jobs(
-    inner: &Inner,
-    blocks: &Blocks,
-    request: &SeriesRequest,
-    faults: &mut Faults,
-) -> Result<Vec<BlockJob>, StoreError> {
-    let options = &inner.options;
-    let (series_max, chunks_max) = (options.request_series_max, options.request_samples_max / 120);
-    let budget = Arc::new(Budget::new(series_max, chunks_max, options.downloaded_bytes_max));
-    let aggregates: Arc<[_]> = request.aggregates.clone().into();
-    let mut jobs = Vec::new();
+/// The blocks that may have series of the request.
+fn choose(inner: &Inner, blocks: &Blocks, request: &SeriesRequest) -> Vec<Chosen> {
+    let mut out = Vec::new();
     for (external, group) in &blocks.groups {
         // As in Thanos, a block gives nothing when its external labels decide all matchers.
         let left = left_to_series(&request.matchers, external).filter(|left| !left.is_empty());
-        let Some(matchers) = left else { continue };
+        let Some(matchers) = left.map(Arc::<[Matcher]>::from) else { continue };
         let relabel = Relabel::new(external, &request.without_labels);
         for block in group.choose(request.range, request.max_resolution_ms) {
             if !block_matches(&request.block_matchers, external, block.id()) {
                 continue;
             }
-            if !block.may_match(&matchers) {
+            if !block.may_match(&matchers, inner) {
                 inner.metrics.blocks_filtered.inc();
                 continue;
             }
-            if let Err(error) = block.check() {
-                faults.tolerate(error.into())?;
-                continue;
-            }
-            let kept = kept(&inner.postings, &block, &matchers, &request.tenant);
-            jobs.push(job(block, &matchers, &relabel, request, &aggregates, &budget, kept));
+            out.push(Chosen { block, matchers: Arc::clone(&matchers), relabel: relabel.clone() });
         }
     }
-    let parts = jobs.len().div_ceil(BLOCKS_AT_FULL_SIZE);
-    if parts > 1 {
-        let smaller = |job: BlockJob| BlockJob { select: job.select.in_smaller_batches(parts), ..job };
-        jobs = jobs.into_iter().map(smaller).collect();
-    }
-    Ok(jobs)
+    out
 }
 
 fn job(

@@ -1,6 +1,7 @@
 //! A store: the blocks of a bucket that are served, and what answers from them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tithon_bucket::{Bucket, Catalogue, MarkKind};
@@ -27,6 +28,9 @@ pub(crate) struct Inner {
     pub(crate) blocks: ArcSwap<Blocks>,
     /// The blocks of the bucket; locked during a sync.
     pub(crate) catalogue: tokio::sync::Mutex<Catalogue>,
+    /// Blocks that may be opened at once.
+    pub(crate) opening: Semaphore,
+    begun: Instant,
     /// Calls of `Series` that may begin.
     pub(crate) gate: Option<Arc<Semaphore>>,
     pub(crate) stalls: Arc<Stalls>,
@@ -37,8 +41,18 @@ pub(crate) struct Inner {
 const STALLED_FOR_EACH: usize = 2;
 const STALLED_WITHOUT_LIMIT: usize = 100;
 
+/// Blocks opened at once, as Thanos's `--block-sync-concurrency`.
+const OPENED_AT_ONCE: usize = 20;
+
+impl Inner {
+    /// Milliseconds since the store began.
+    pub(crate) fn age_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
 impl Store {
-    /// Syncs with the bucket once and opens its blocks. Damaged blocks are skipped with a warning; a bucket that cannot
+    /// Syncs with the bucket once and serves its blocks. Damaged blocks are skipped with a warning; a bucket that cannot
     /// be listed is an error.
     pub async fn open(
         bucket: Bucket,
@@ -63,6 +77,8 @@ impl Store {
             metrics: StoreMetrics::default(),
             blocks: ArcSwap::default(),
             catalogue: tokio::sync::Mutex::new(catalogue),
+            opening: Semaphore::new(OPENED_AT_ONCE),
+            begun: Instant::now(),
             gate,
             stalls: Arc::new(Stalls::new(stalls)),
             postings,
@@ -76,6 +92,6 @@ impl Store {
 
     /// Number of blocks that are served.
     pub fn n_blocks(&self) -> usize {
-        self.inner.blocks.load().open.len()
+        self.inner.blocks.load().served.len()
     }
 }

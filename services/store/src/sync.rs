@@ -1,28 +1,33 @@
 //! Keeping up with the bucket: blocks come, go, are marked, and supersede each other.
 //! Thanos `pkg/block/fetcher.go`, `pkg/store/bucket.go`.
+//!
+//! A block is served as soon as its meta.json is known, and opened when a request needs it. Two kinds are opened by the
+//! sync itself: blocks that stand in for others which are still in the bucket, because these may go only when what they
+//! went into can be opened; and blocks that were open, or could not be opened, and were replaced or shall be tried again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::{StreamExt, stream};
-use tithon_bucket::{BucketBlock, BucketError, Catalogue};
-use tithon_engine::{BlockId, BlockMeta, Resolution, plan};
+use tithon_bucket::{BucketError, Catalogue, Look};
+use tithon_engine::{BlockId, Resolution};
 use tithon_runtime::Shutdown;
 use tracing::{info, warn};
 
 use crate::blocks::{Blocks, FaultyBlock};
+use crate::served::ServedBlock;
+use crate::succession::Candidates;
 use crate::{Store, StoreError};
-
-/// Blocks opened at once.
-const CONCURRENCY: usize = 20;
 
 /// The result of a sync with the bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SyncReport {
     /// Blocks that are served now.
     pub served: usize,
-    /// Blocks opened by this synchronisation.
+    /// Blocks that were not served before.
+    pub added: usize,
+    /// Blocks that were opened by the sync itself.
     pub opened: usize,
     /// Blocks that are no longer served.
     pub dropped: usize,
@@ -34,9 +39,12 @@ pub struct SyncReport {
     pub faulty: usize,
 }
 
+/// How long a sync looks at what it found before it closes idle blocks again.
+const CLOSE_INTERVAL_MAX: Duration = Duration::from_secs(30);
+
 impl Store {
-    /// Syncs with the bucket: opens new blocks and those whose files were replaced, and drops those that have gone once
-    /// what supersedes them is open. When the store failed to answer for some blocks, none is dropped.
+    /// Syncs with the bucket: serves new blocks, opens those whose files were replaced again, and drops those that have
+    /// gone once what supersedes them is open. When the store failed to answer for some blocks, none is dropped.
     pub async fn sync(&self) -> Result<SyncReport, StoreError> {
         let inner = &self.inner;
         let mut catalogue = inner.catalogue.lock().await;
@@ -49,16 +57,22 @@ impl Store {
         for faulty in found.corrupt.iter().chain(&found.failed) {
             warn!(block = %faulty.block, kind = ?faulty.error.kind(), error = %faulty.error, "skipped block");
         }
+        changed.extend(&found.replaced);
         let unsure = !found.failed.is_empty();
+        let mut complete: BTreeSet<BlockId> = catalogue.blocks().keys().copied().collect();
+        complete.retain(|id| !changed.contains(id));
         if !unsure {
-            let complete = catalogue.blocks().keys().copied().collect();
             inner.bucket.forget_other_headers(complete).await;
         }
-        changed.extend(&found.replaced);
-        let candidates = self.candidates(&catalogue);
-        let report = self.open_wanted(candidates, unsure, &changed).await;
+        let before = inner.blocks.load_full();
+        let report = self.serve(&catalogue, Plan::after_sync(&before, changed, unsure)).await;
         let report =
             SyncReport { partial: found.partial.len(), corrupt_metas: found.corrupt.len(), ..report };
+        self.show(&report, &found);
+        Ok(report)
+    }
+
+    fn show(&self, report: &SyncReport, found: &Look) {
         let states = [
             ("loaded", report.served),
             ("no-meta-json", report.partial),
@@ -66,24 +80,117 @@ impl Store {
             ("failed", found.failed.len()),
         ];
         for (state, count) in states {
-            inner.metrics.metas_synced.get_or_create(&[("state", state)]).set(count as i64);
+            self.inner.metrics.metas_synced.get_or_create(&[("state", state)]).set(count as i64);
         }
-        Ok(report)
     }
 
-    /// Syncs with the bucket at an interval, until the shutdown.
+    /// Syncs with the bucket at an interval and closes idle blocks, until the shutdown.
     pub async fn keep_synced(&self, shutdown: Shutdown) {
-        let interval = self.inner.options.sync_interval;
+        let options = &self.inner.options;
+        let close_interval = match options.idle_timeout / 10 {
+            Duration::ZERO => CLOSE_INTERVAL_MAX,
+            tenth => tenth.clamp(Duration::from_millis(100), CLOSE_INTERVAL_MAX),
+        };
+        let mut next_sync = Instant::now() + options.sync_interval;
         loop {
+            let pause = close_interval.min(next_sync.saturating_duration_since(Instant::now()));
             tokio::select! {
                 () = shutdown.wait() => return,
-                () = tokio::time::sleep(interval) => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+            self.close_idle_blocks();
+            if Instant::now() < next_sync {
+                continue;
             }
             match self.sync().await {
                 Ok(report) => info!(?report, "synced blocks"),
                 Err(error) => warn!(kind = ?error.kind(), error = %error, "sync failed"),
             }
+            next_sync = Instant::now() + options.sync_interval;
         }
+    }
+
+    /// Serves, after a block was found damaged, what it was made of in its place.
+    pub(crate) async fn settle(&self) {
+        let catalogue = self.inner.catalogue.lock().await;
+        let before = self.inner.blocks.load_full();
+        self.serve(&catalogue, Plan::after_fault(&before)).await;
+    }
+
+    async fn serve(&self, catalogue: &Catalogue, plan: Plan) -> SyncReport {
+        let inner = &self.inner;
+        let before = inner.blocks.load_full();
+        let candidates = self.candidates(catalogue);
+        let Plan { replaced, to_open, mut faulty, unsure } = plan;
+        let mut served = before.served.clone();
+        served.retain(|id, _| !replaced.contains(id) || !candidates.has(*id));
+        let mut opened = 0;
+        // A block that cannot be opened supersedes nothing: then its sources are wanted, and may have to be opened.
+        let wanted = loop {
+            let succession = candidates.succession(&faulty);
+            let mut opening = Vec::new();
+            for meta in &succession.wanted {
+                let block = served.entry(meta.ulid).or_insert_with(|| {
+                    let objects = catalogue.blocks().get(&meta.ulid).and_then(|known| known.objects());
+                    Arc::new(ServedBlock::new(Arc::clone(meta), objects.cloned()))
+                });
+                let is_successor = succession.successors.contains(&meta.ulid);
+                if !block.was_opened() && (is_successor || to_open.contains(&meta.ulid)) {
+                    opening.push(Arc::clone(block));
+                }
+            }
+            let n_faulty = faulty.len();
+            for (block, result) in self.open_all(opening).await {
+                match result {
+                    Ok(_) => opened += 1,
+                    Err(error) => {
+                        served.remove(&block.id());
+                        let (meta, reason) = (Arc::clone(block.meta()), error.to_string());
+                        faulty.insert(block.id(), FaultyBlock { meta, reason });
+                    }
+                }
+            }
+            if faulty.len() == n_faulty {
+                break succession.wanted;
+            }
+        };
+        let ids: BTreeSet<BlockId> = wanted.iter().map(|meta| meta.ulid).collect();
+        served.retain(|id, _| ids.contains(id) || (unsure && !faulty.contains_key(id)));
+        let n_faulty = faulty.len();
+        faulty.retain(|_, fault| {
+            let covered = tithon_engine::plan::is_covered(&fault.meta, &wanted);
+            if covered {
+                warn!(block = %fault.meta.ulid, "what the block was made of is served in its place");
+            }
+            !covered
+        });
+        let report = self.publish(&before, Blocks::new(served, faulty));
+        inner.metrics.blocks_faulty.set(n_faulty as i64);
+        SyncReport { opened, faulty: n_faulty, ..report }
+    }
+
+    /// Makes blocks the ones that are served.
+    fn publish(&self, before: &Blocks, blocks: Blocks) -> SyncReport {
+        let inner = &self.inner;
+        let mut dropped = 0;
+        for (id, block) in &before.served {
+            match blocks.served.get(id) {
+                Some(same) if Arc::ptr_eq(block, same) => continue,
+                Some(_) => {}
+                None => dropped += 1,
+            }
+            block.close(inner);
+        }
+        let added = blocks.served.keys().filter(|id| !before.served.contains_key(id)).count();
+        inner.metrics.block_drops.inc_by(dropped as u64);
+        inner.metrics.blocks_loaded.set(blocks.served.len() as i64);
+        if added > 0 {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |age| age.as_secs_f64());
+            inner.metrics.last_loaded_seconds.set(now);
+        }
+        let report = SyncReport { served: blocks.served.len(), added, dropped, ..SyncReport::default() };
+        inner.blocks.store(Arc::new(blocks));
+        report
     }
 
     /// The blocks that may be served: of the time that is served and of a known resolution.
@@ -91,7 +198,7 @@ impl Store {
         let time = self.inner.options.time;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs() as i64);
         let delay = self.inner.options.ignore_deletion_marks_delay.as_secs() as i64;
-        let mut candidates = Candidates { live: Vec::new(), marked: Vec::new() };
+        let mut candidates = Candidates::default();
         for block in catalogue.blocks().values() {
             let (meta, id) = (block.meta(), block.meta().ulid);
             if meta.max_time < time.min.0 || meta.min_time > time.max.0 {
@@ -113,94 +220,57 @@ impl Store {
         candidates
     }
 
-    async fn open_wanted(
-        &self,
-        candidates: Candidates,
-        unsure: bool,
-        changed: &BTreeSet<BlockId>,
-    ) -> SyncReport {
-        let inner = &self.inner;
-        let before = inner.blocks.load_full();
-        let is_kept = |id: &BlockId| !changed.contains(id) || !candidates.has(*id);
-        let mut open = before.open.clone();
-        open.retain(|id, _| is_kept(id));
-        let (mut faulty, mut n_opened) = (BTreeMap::new(), 0);
-        // A block that cannot be opened supersedes nothing: then its sources are wanted, and may have to be opened.
-        let wanted = loop {
-            let wanted = candidates.wanted(&faulty);
-            let missing = wanted.iter().filter(|meta| !open.contains_key(&meta.ulid)).cloned();
-            let n_faulty = faulty.len();
-            for (meta, result) in self.open_all(missing.collect()).await {
-                match result {
-                    Ok(block) => drop(open.insert(meta.ulid, Arc::new(block))),
-                    Err(error) => {
-                        inner.metrics.block_load_failures.inc();
-                        warn!(block = %meta.ulid, kind = ?error.kind(), error = %error, "skipped block");
-                        faulty.insert(meta.ulid, FaultyBlock { meta, reason: error.to_string() });
-                        continue;
-                    }
-                }
-                n_opened += 1;
-            }
-            if faulty.len() == n_faulty {
-                break wanted;
-            }
-        };
-        let ids: BTreeSet<BlockId> = wanted.iter().map(|meta| meta.ulid).collect();
-        if !unsure {
-            open.retain(|id, _| ids.contains(id));
-        }
-        let dropped = before.open.keys().filter(|id| !open.contains_key(id)).count();
-        let (served, n_faulty) = (open.len(), faulty.len());
-        faulty.retain(|_, fault| {
-            let covered = plan::is_covered(&fault.meta, &wanted);
-            if covered {
-                warn!(block = %fault.meta.ulid, "what the block was made of is served in its place");
-            }
-            !covered
-        });
-        inner.metrics.block_drops.inc_by(dropped as u64);
-        inner.metrics.blocks_loaded.set(served as i64);
-        inner.metrics.blocks_faulty.set(n_faulty as i64);
-        if n_opened > 0 {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |age| age.as_secs_f64());
-            inner.metrics.last_loaded_seconds.set(now);
-        }
-        inner.blocks.store(Arc::new(Blocks::new(open, faulty)));
-        SyncReport { served, opened: n_opened, dropped, faulty: n_faulty, ..SyncReport::default() }
-    }
-
     async fn open_all(
         &self,
-        metas: Vec<Arc<BlockMeta>>,
-    ) -> Vec<(Arc<BlockMeta>, Result<BucketBlock, BucketError>)> {
-        let opening = metas.into_iter().map(|meta| async {
-            self.inner.metrics.block_loads.inc();
-            let result = self.inner.bucket.open_block(Arc::clone(&meta), None).await;
-            (meta, result)
+        blocks: Vec<Arc<ServedBlock>>,
+    ) -> Vec<(Arc<ServedBlock>, Result<(), BucketError>)> {
+        let at_once = blocks.len().max(1);
+        let opening = blocks.into_iter().map(|block| async {
+            let result = block.open(&self.inner).await.map(drop);
+            (block, result)
         });
-        stream::iter(opening).buffered(CONCURRENCY).collect().await
+        // The store bounds how many are opened at once.
+        stream::iter(opening).buffer_unordered(at_once).collect().await
     }
 }
 
-/// Blocks that may be served.
-struct Candidates {
-    live: Vec<Arc<BlockMeta>>,
-    /// Those that were marked for deletion long ago. They come back while what was made of them cannot be opened.
-    marked: Vec<Arc<BlockMeta>>,
+/// What to do with the blocks that were served before.
+struct Plan {
+    /// Blocks that are served anew: their files were replaced, or they shall be tried again.
+    replaced: BTreeSet<BlockId>,
+    /// Of these, the ones to open at once.
+    to_open: BTreeSet<BlockId>,
+    /// Blocks that are known to be damaged and not tried again.
+    faulty: BTreeMap<BlockId, FaultyBlock>,
+    /// Whether blocks may be in the bucket that were not found.
+    unsure: bool,
 }
 
-impl Candidates {
-    fn has(&self, id: BlockId) -> bool {
-        self.live.iter().chain(&self.marked).any(|meta| meta.ulid == id)
+impl Plan {
+    /// After a look at the bucket: blocks that could not be opened are tried again, and those that were open and changed
+    /// are opened again.
+    fn after_sync(before: &Blocks, changed: BTreeSet<BlockId>, unsure: bool) -> Plan {
+        let found_faulty = before.served.values().filter(|block| block.fault().is_some());
+        let mut to_open: BTreeSet<BlockId> = found_faulty.map(|block| block.id()).collect();
+        let mut replaced = changed;
+        replaced.extend(&to_open);
+        let was_open = |id: &&BlockId| before.served.get(id).is_some_and(|block| block.if_open().is_some());
+        to_open.extend(replaced.iter().filter(was_open));
+        to_open.extend(before.faulty.keys());
+        Plan { replaced, to_open, faulty: BTreeMap::new(), unsure }
     }
 
-    /// The blocks to serve: what is not superseded by a block that can be opened.
-    fn wanted(&self, faulty: &BTreeMap<BlockId, FaultyBlock>) -> Vec<Arc<BlockMeta>> {
-        let faults: Vec<&BlockMeta> = faulty.values().map(|fault| &*fault.meta).collect();
-        let back = self.marked.iter().filter(|meta| !faults.is_empty() && plan::is_covered(meta, &faults));
-        let sound = self.live.iter().chain(back).filter(|meta| !faulty.contains_key(&meta.ulid));
-        without_superseded(sound.cloned().collect())
+    /// After requests found blocks damaged.
+    fn after_fault(before: &Blocks) -> Plan {
+        let mut faulty = before.faulty.clone();
+        for block in before.served.values() {
+            if let Some(reason) = block.fault() {
+                let (meta, reason) = (Arc::clone(block.meta()), reason.to_owned());
+                faulty.insert(block.id(), FaultyBlock { meta, reason });
+            }
+        }
+        let replaced = faulty.keys().copied().collect();
+        Plan { replaced, to_open: BTreeSet::new(), faulty, unsure: true }
     }
 }
 
@@ -208,57 +278,12 @@ impl Candidates {
 /// of the asynchronous runtime.
 async fn changed(blocks: Arc<Blocks>) -> BTreeSet<BlockId> {
     let look = move || {
-        let changed = blocks.open.values().filter(|block| !block.is_current() || block.check().is_err());
+        let open = blocks.served.values().filter_map(|block| block.if_open());
+        let changed = open.filter(|block| !block.is_current() || block.check().is_err());
         changed.map(|block| block.id()).collect()
     };
     tokio::task::spawn_blocking(look).await.unwrap_or_else(|error| {
         warn!(error = %error, "blocks whose files were replaced are not found this time");
         BTreeSet::new()
     })
-}
-
-/// Leaves out a block when all blocks that it was made from went into one other block of the same labels and
-/// resolution, or into all shards of such a one. Of equal sources the oldest block stays. A downsampled shard is left out
-/// too while its siblings are not downsampled yet.
-fn without_superseded(metas: Vec<Arc<BlockMeta>>) -> Vec<Arc<BlockMeta>> {
-    let mut out = Vec::with_capacity(metas.len());
-    for family in plan::families(metas) {
-        let gone: BTreeSet<BlockId> = plan::duplicates(&family).into_iter().collect();
-        out.extend(family.into_iter().filter(|meta| !gone.contains(&meta.ulid)));
-    }
-    let incomplete: BTreeSet<BlockId> = plan::incomplete_shards(&out).into_iter().collect();
-    out.retain(|meta| !incomplete.contains(&meta.ulid));
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(n: u128) -> BlockId {
-        BlockId::from_parts(1, n)
-    }
-
-    fn meta(n: u128, sources: &[u128]) -> Arc<BlockMeta> {
-        let sources = sources.iter().map(|s| format!("\"{}\"", id(*s))).collect::<Vec<_>>().join(",");
-        let json = format!(
-            r#"{{"ulid":"{}","minTime":0,"maxTime":1,"version":1,"stats":{{}},"compaction":{{"level":1,"sources":[{sources}]}}}}"#,
-            id(n)
-        );
-        Arc::new(BlockMeta::parse(json.as_bytes()).unwrap())
-    }
-
-    #[test]
-    fn superseded_blocks_are_left_out() {
-        let check = |blocks: &[(u128, &[u128])], want: &[u128]| {
-            let kept = without_superseded(blocks.iter().map(|(n, sources)| meta(*n, sources)).collect());
-            let mut kept: Vec<_> = kept.iter().map(|m| m.ulid).collect();
-            kept.sort();
-            assert_eq!(kept, want.iter().map(|n| id(*n)).collect::<Vec<_>>());
-        };
-        check(&[(1, &[1]), (2, &[2])], &[1, 2]);
-        check(&[(1, &[1]), (2, &[2]), (3, &[1, 2])], &[3]);
-        check(&[(1, &[1]), (2, &[1])], &[1]);
-        check(&[(3, &[1, 2]), (4, &[2, 5])], &[3, 4]);
-    }
 }

@@ -266,9 +266,9 @@ async fn every_recorded_answer_is_given_again_with_headers_and_filters_kept_on_d
     let with_headers = |bucket: Bucket| bucket.by_ranges().with_headers(kept.path().to_owned()).unwrap();
     let made = replay(with_headers).await;
     let files = |name: &str| {
-        let blocks = std::fs::read_dir(kept.path()).unwrap();
-        let of_block = |block: std::fs::DirEntry| block.path().join(name).metadata();
-        blocks.map(|block| of_block(block.unwrap()).unwrap().modified().unwrap()).collect::<Vec<_>>()
+        let entries = std::fs::read_dir(kept.path()).unwrap().map(|entry| entry.unwrap().path());
+        let of_block = |block: std::path::PathBuf| block.join(name).metadata().unwrap().modified().unwrap();
+        entries.filter(|path| path.is_dir()).map(of_block).collect::<Vec<_>>()
     };
     let before = [files("index-header.sparse"), files("label-filter")];
     let opened = replay(with_headers).await;

@@ -58,7 +58,8 @@ impl Case {
     }
 
     async fn check(&self, file: &str) {
-        let whole = bed::store_over(bed::bucket_of(&["replica-a"]).path(), StoreOptions::default()).await;
+        let whole_dir = bed::bucket_of(&["replica-a"]);
+        let whole = bed::store_over(whole_dir.path(), StoreOptions::default()).await;
         let (all, warnings, error) = select(&whole, up(true)).await;
         assert!(all > 0 && warnings.is_empty() && error.is_none());
         let store = bed::store_over(self.dir.path(), StoreOptions::default()).await;
@@ -115,7 +116,7 @@ async fn blocks_come_and_go() {
     assert_eq!((report.served, report.dropped, report.partial), (5, 1, 1));
     std::fs::write(case.file("meta.json"), meta).unwrap();
     let report = store.sync().await.unwrap();
-    assert_eq!((report.served, report.opened, report.partial), (6, 1, 0));
+    assert_eq!((report.served, report.added, report.partial), (6, 1, 0));
     let mark = format!("{{\"id\":\"{}\",\"version\":1,\"deletion_time\":1700000000}}", case.block);
     std::fs::write(case.file("deletion-mark.json"), mark).unwrap();
     assert_eq!(store.sync().await.unwrap().served, 5);

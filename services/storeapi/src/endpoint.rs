@@ -221,7 +221,7 @@ impl Endpoint {
                 (answer.values, answer.warnings)
             }
         };
-        Ok(LabelsAnswer { found: found.into_iter().map(Vec::from).collect(), warnings, queried_blocks: None })
+        Ok(LabelsAnswer { found, warnings, queried_blocks: None })
     }
 
     fn client(&self) -> StoreClient<Channel> {

@@ -73,7 +73,7 @@ impl StoreApiServer {
         let answer = self.store.labels(request).await.map_err(|e| status(&e))?;
         let hints = |ids| hint_to_any(&LabelNamesResponseHints { queried_blocks: blocks(ids) });
         Ok(Response::new(LabelNamesResponse {
-            names: answer.found.into_iter().map(Into::into).collect(),
+            names: answer.found,
             warnings: answer.warnings,
             hints: answer.queried_blocks.map(hints),
         }))
@@ -91,7 +91,7 @@ impl StoreApiServer {
         let answer = self.store.labels(request).await.map_err(|e| status(&e))?;
         let hints = |ids| hint_to_any(&LabelValuesResponseHints { queried_blocks: blocks(ids) });
         Ok(Response::new(LabelValuesResponse {
-            values: answer.found.into_iter().map(Into::into).collect(),
+            values: answer.found,
             warnings: answer.warnings,
             hints: answer.queried_blocks.map(hints),
         }))

@@ -109,6 +109,9 @@ pub struct StoreFlags {
     /// Blocks are dropped this long after they were marked for deletion.
     #[arg(long = "ignore-deletion-marks-delay", value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
     pub ignore_deletion_marks_delay: Duration,
+    /// A block that no call has needed for this long is closed until the next one does; 0 is never.
+    #[arg(long = "store.index-header-lazy-reader-idle-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub idle_timeout: Duration,
     /// Series calls answered at the same time; others wait.
     #[arg(long = "store.grpc.series-max-concurrency", value_name = "N", default_value_t = 20)]
     pub series_max_concurrency: usize,

@@ -39,6 +39,7 @@ fn options(flags: &StoreFlags) -> StoreOptions {
         time: TimeRange::ALL,
         ignore_deletion_marks_delay: flags.ignore_deletion_marks_delay,
         sync_interval: flags.sync_block_duration,
+        idle_timeout: flags.idle_timeout,
         series_max_concurrency: flags.series_max_concurrency,
         request_series_max: flags.request_series,
         request_samples_max: flags.request_samples,

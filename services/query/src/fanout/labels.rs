@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tithon_engine::LabelsRequest;
@@ -24,12 +25,13 @@ impl Found {
         Found { limit, texts: BTreeSet::new(), charge: job.charge() }
     }
 
-    fn add(&mut self, texts: Vec<Vec<u8>>) -> Result<(), SourceError> {
+    fn add(&mut self, texts: Vec<Bytes>) -> Result<(), SourceError> {
         /// What the set takes besides the text.
         const OVERHEAD: u64 = 48;
         for text in texts {
             let bytes = text.len() as u64 + OVERHEAD;
-            if self.texts.insert(text) {
+            // A copy: what came is a slice of a whole message.
+            if self.texts.insert(text.into()) {
                 if self.texts.len() > self.limit.saturating_add(1) {
                     self.texts.pop_last();
                 } else {

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::future::FutureExt;
 use futures::stream::StreamExt;
 use tithon_chunks::{EncodedChunk, ErrorKind, TimeRange};
@@ -104,7 +105,7 @@ impl Blocks {
         Ok(tithon_engine::merge(streams).collect())
     }
 
-    fn find(&self, request: &LabelsRequest) -> Result<Vec<Vec<u8>>, AnyError> {
+    fn find(&self, request: &LabelsRequest) -> Result<Vec<Bytes>, AnyError> {
         let mut found = std::collections::BTreeSet::new();
         for block in &self.0 {
             let external = block.external_labels();
@@ -124,14 +125,16 @@ impl Blocks {
                     // any series that matches carries the external value
                     let any = LabelRequest { values_of: None, limit: 1, ..own };
                     if !hidden(name) && !block.labels(any)?.is_empty() {
-                        found.extend(external.get(name).map(<[u8]>::to_vec));
+                        found.extend(external.get(name).map(Bytes::copy_from_slice));
                     }
                 }
                 Some(_) => found.extend(block.labels(own)?),
                 None => {
                     let names = block.labels(own)?;
                     if !names.is_empty() {
-                        found.extend(external.iter().map(|(n, _)| n.to_vec()).filter(|n| !hidden(n)));
+                        found.extend(
+                            external.iter().map(|(n, _)| Bytes::copy_from_slice(n)).filter(|n| !hidden(n)),
+                        );
                     }
                     found.extend(names);
                 }

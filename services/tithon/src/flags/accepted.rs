@@ -28,7 +28,6 @@ const NO_EFFECT: &[(&str, &[(&str, Takes)])] = &[
             ("store.enable-index-header-lazy-reader", Nothing),
             ("store.enable-lazy-expanded-postings", Nothing),
             ("store.index-header-lazy-download-strategy", Value),
-            ("store.index-header-lazy-reader-idle-timeout", Value),
             ("store.index-header-posting-offsets-in-mem-sampling", Value),
             ("store.posting-group-max-key-series-ratio", Value),
             ("tracing.config", Value),

@@ -1,0 +1,176 @@
+//! A block that is served: it is opened when a request first needs it, and closed when none has for a while. Until then it
+//! costs its meta and no open file. Thanos `pkg/block/indexheader/lazy_binary_reader.go`, `reader_pool.go`.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tithon_bucket::{BlockObjects, BucketBlock, BucketError, KeptFilter};
+use tithon_chunks::ErrorKind;
+use tithon_engine::{BlockId, BlockMeta};
+use tithon_index::Matcher;
+use tracing::warn;
+
+use crate::store::Inner;
+use crate::{Store, StoreError};
+
+/// A block of the bucket, open or not.
+#[derive(Debug)]
+pub(crate) struct ServedBlock {
+    meta: Arc<BlockMeta>,
+    objects: Option<Arc<BlockObjects>>,
+    open: ArcSwapOption<BucketBlock>,
+    /// Held while the block is opened: who else wants it waits.
+    opening: tokio::sync::Mutex<()>,
+    /// The filter of its labels, where one is kept from an earlier opening; looked at while the block is not open.
+    filter: ArcSwapOption<KeptFilter>,
+    /// Why it cannot be opened, once that was tried.
+    fault: OnceLock<String>,
+    was_opened: AtomicBool,
+    /// When a request last needed it, milliseconds since the store began.
+    used_ms: AtomicU64,
+}
+
+impl ServedBlock {
+    pub(crate) fn new(meta: Arc<BlockMeta>, objects: Option<Arc<BlockObjects>>) -> ServedBlock {
+        ServedBlock {
+            meta,
+            objects,
+            open: ArcSwapOption::empty(),
+            opening: tokio::sync::Mutex::const_new(()),
+            filter: ArcSwapOption::empty(),
+            fault: OnceLock::new(),
+            was_opened: AtomicBool::new(false),
+            used_ms: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn id(&self) -> BlockId {
+        self.meta.ulid
+    }
+
+    pub(crate) fn meta(&self) -> &Arc<BlockMeta> {
+        &self.meta
+    }
+
+    /// The block, where it is open.
+    pub(crate) fn if_open(&self) -> Option<Arc<BucketBlock>> {
+        self.open.load_full()
+    }
+
+    /// Why the block cannot be opened, if that was tried.
+    pub(crate) fn fault(&self) -> Option<&str> {
+        self.fault.get().map(String::as_str)
+    }
+
+    /// Whether it was open once: then its index and segments are there and begin as they should.
+    pub(crate) fn was_opened(&self) -> bool {
+        self.was_opened.load(Ordering::Relaxed)
+    }
+
+    /// False when the filter of its labels says for certain that no series satisfies all matchers. Does not open the
+    /// block; may map the small file that is kept of it.
+    pub(crate) fn may_match(&self, matchers: &[Matcher], inner: &Inner) -> bool {
+        if let Some(block) = self.if_open() {
+            return block.may_match(matchers);
+        }
+        if self.filter.load().is_none() {
+            self.filter.store(inner.bucket.kept_filter(self.id()).map(Arc::new));
+        }
+        self.touch(inner);
+        self.filter.load().as_ref().is_none_or(|filter| filter.may_match(matchers))
+    }
+
+    /// The block for a request: opened now if it is not open. A block that is found damaged is not tried again before the
+    /// next sync, and what it was made of is served in its place as soon as that is settled.
+    pub(crate) async fn get(&self, inner: &Arc<Inner>) -> Result<Arc<BucketBlock>, StoreError> {
+        self.touch(inner);
+        if let Some(block) = self.if_open() {
+            return Ok(block);
+        }
+        if let Some(reason) = self.fault() {
+            return Err(StoreError::NotServed { block: self.id(), reason: reason.to_owned() });
+        }
+        let opened = self.open(inner).await;
+        if let Err(error) = &opened
+            && error.kind() != ErrorKind::Unavailable
+            && self.fault.set(error.to_string()).is_ok()
+        {
+            inner.metrics.blocks_faulty.inc();
+            let store = Store { inner: Arc::clone(inner) };
+            tokio::spawn(async move { store.settle().await });
+        }
+        Ok(opened?)
+    }
+
+    /// Opens the block if it is not open; some blocks at once, and each once.
+    pub(crate) async fn open(&self, inner: &Inner) -> Result<Arc<BucketBlock>, BucketError> {
+        let _opening = self.opening.lock().await;
+        if let Some(block) = self.if_open() {
+            return Ok(block);
+        }
+        // Nobody closes the semaphore.
+        let _permit = inner.opening.acquire().await;
+        inner.metrics.block_loads.inc();
+        match inner.bucket.open_block(Arc::clone(&self.meta), self.objects.as_deref()).await {
+            Ok(block) => {
+                let block = Arc::new(block);
+                self.was_opened.store(true, Ordering::Relaxed);
+                self.touch(inner);
+                self.open.store(Some(Arc::clone(&block)));
+                self.filter.store(None);
+                inner.metrics.blocks_open.inc();
+                Ok(block)
+            }
+            Err(error) => {
+                inner.metrics.block_load_failures.inc();
+                warn!(block = %self.id(), kind = ?error.kind(), error = %error, "block cannot be opened");
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes the block if no request has needed it for this long and none holds it; answers whether it was open.
+    pub(crate) fn close_if_idle(&self, idle: Duration, inner: &Inner) -> bool {
+        let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        if inner.age_ms().saturating_sub(self.used_ms.load(Ordering::Relaxed)) < idle_ms {
+            return false;
+        }
+        self.filter.store(None);
+        let Some(block) = self.if_open() else { return false };
+        // One for the block's place, one here.
+        if Arc::strong_count(&block) > 2 {
+            return false;
+        }
+        self.close(inner)
+    }
+
+    /// Lets go of the open block; what requests hold of it stays open until they end.
+    pub(crate) fn close(&self, inner: &Inner) -> bool {
+        let was_open = self.open.swap(None).is_some();
+        if was_open {
+            inner.metrics.blocks_open.dec();
+        }
+        was_open
+    }
+
+    fn touch(&self, inner: &Inner) {
+        self.used_ms.store(inner.age_ms(), Ordering::Relaxed);
+    }
+}
+
+impl Store {
+    /// Closes the blocks that no request has needed for as long as the options say; answers with how many.
+    pub fn close_idle_blocks(&self) -> usize {
+        let inner = &*self.inner;
+        let idle = inner.options.idle_timeout;
+        if idle.is_zero() {
+            return 0;
+        }
+        let blocks = inner.blocks.load();
+        let closed = blocks.served.values().filter(|block| block.close_if_idle(idle, inner)).count();
+        inner.metrics.blocks_closed.inc_by(closed as u64);
+        closed
+    }
+}
