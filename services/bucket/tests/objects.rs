@@ -1,0 +1,26 @@
+//! The bucket over real object stores: S3 (versitygw), AZURE (Azurite), GCS (fake-gcs-server) and SWIFT (OpenStack's own).
+//!
+//! These tests run where `TITHON_OBJECTS` is set, as in CI, which installs the servers; elsewhere each says that it was
+//! skipped.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(unreachable_pub, reason = "a test has no public items; pub says what a module offers")]
+
+#[path = "objects/contract.rs"]
+mod contract;
+#[path = "objects/faults.rs"]
+mod faults;
+#[path = "objects/fleet.rs"]
+#[allow(dead_code, reason = "other tests share it")]
+mod fleet;
+#[path = "objects/swift.rs"]
+mod swift;
+
+/// Whether these tests are to run.
+fn enabled() -> bool {
+    let on = std::env::var_os("TITHON_OBJECTS").is_some();
+    if !on {
+        eprintln!("skipped: TITHON_OBJECTS is not set");
+    }
+    on
+}

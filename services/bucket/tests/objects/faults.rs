@@ -1,0 +1,48 @@
+//! What goes wrong with real servers is an error that names it, and never an empty bucket.
+
+use tithon_bucket::{Bucket, BucketConfig};
+
+use crate::fleet::{Fleet, Kind, SECRET};
+
+#[test]
+fn faults() {
+    if !crate::enabled() {
+        return;
+    }
+    for kind in [Kind::S3, Kind::Azure, Kind::Swift] {
+        let mut fleet = Fleet::start(kind);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let list = |yaml: &str| runtime.block_on(listed(yaml));
+        // The container of AZURE is made by this.
+        assert_eq!(list(&fleet.yaml()), Ok(0));
+
+        let missing = list(&fleet.yaml_of("missing", SECRET)).unwrap_err();
+        assert!(missing.contains("404") || missing.contains("does not exist"), "{missing}");
+
+        let wrong = "hunter3hunter3";
+        let refused = list(&fleet.yaml_of("thanos", wrong)).unwrap_err();
+        assert!(["401", "403"].iter().any(|status| refused.contains(status)), "{refused}");
+        let right = list(&fleet.yaml()).map(|n| n.to_string()).unwrap_or_else(|error| error);
+        for told in [&missing, &refused, &right] {
+            assert!(!told.contains(SECRET) && !told.contains(wrong), "{told}");
+        }
+
+        let bucket = Bucket::open(&BucketConfig::parse(&fleet.yaml()).unwrap()).unwrap();
+        fleet.kill();
+        let down = runtime.block_on(bucket.discover(|_| false)).map(drop).unwrap_err();
+        assert_eq!(down.kind(), tithon_chunks::ErrorKind::Unavailable, "{down}");
+        fleet.launch();
+        // Azurite forgets what it had just made.
+        assert_eq!(list(&fleet.yaml()), Ok(0));
+        runtime.block_on(bucket.discover(|_| false)).unwrap();
+        eprintln!("objects: faults of {kind:?} told");
+    }
+}
+
+/// How many blocks there are, or what is wrong.
+async fn listed(yaml: &str) -> Result<usize, String> {
+    let told = |error| format!("{error} {error:?}");
+    let bucket = Bucket::connect(&BucketConfig::parse(yaml).unwrap()).await.map_err(told)?;
+    let found = bucket.discover(|_| false).await.map_err(told)?;
+    Ok(found.new.len())
+}

@@ -1,0 +1,174 @@
+//! Servers of object stores as child processes on free loopback ports, each with an empty bucket, and the YAML that leads
+//! to it.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::swift;
+
+/// What the servers know; no error may tell it.
+pub const SECRET: &str = "hunter2hunter2";
+/// The account and key that Azurite has built in.
+const AZURITE_ACCOUNT: &str = "devstoreaccount1";
+const AZURITE_KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// The kinds of servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    S3,
+    Gcs,
+    Azure,
+    Swift,
+}
+
+impl Kind {
+    /// Those that can be written to by Tithon. The server of GCS does not know the protocol that `object_store` uploads by, so
+    /// over it only reading is tested.
+    pub const WRITABLE: [Kind; 3] = [Kind::S3, Kind::Azure, Kind::Swift];
+}
+
+/// A running server, killed when this goes out of scope.
+pub struct Fleet {
+    pub kind: Kind,
+    pub port: u16,
+    pub dir: TempDir,
+    children: Vec<Child>,
+}
+
+impl Fleet {
+    /// Starts a server whose bucket `thanos` is empty.
+    pub fn start(kind: Kind) -> Fleet {
+        let mut fleet =
+            Fleet { kind, port: free_port(), dir: tempfile::tempdir().unwrap(), children: Vec::new() };
+        fleet.launch();
+        match kind {
+            Kind::S3 | Kind::Azure => {}
+            Kind::Gcs => {
+                let url = format!("http://127.0.0.1:{}/storage/v1/b?project=p", fleet.port);
+                ureq::post(url)
+                    .header("content-type", "application/json")
+                    .send(r#"{"name":"thanos"}"#)
+                    .unwrap();
+            }
+            Kind::Swift => swift::make_container(fleet.port),
+        }
+        fleet
+    }
+
+    /// Uploads an object to the server of GCS by the protocol that it knows.
+    pub fn put_gcs(&self, key: &str, bytes: &[u8]) {
+        let url = format!("http://127.0.0.1:{}/upload/storage/v1/b/thanos/o", self.port);
+        let request = ureq::post(url).query("uploadType", "media").query("name", format!("a/b/{key}"));
+        request.header("content-type", "application/octet-stream").send(bytes).unwrap();
+    }
+
+    /// Starts the processes again on the same port and data.
+    pub fn launch(&mut self) {
+        let (port, dir) = (self.port, self.dir.path());
+        let commands = match self.kind {
+            Kind::S3 => {
+                std::fs::create_dir_all(dir.join("thanos")).unwrap();
+                let mut command = Command::new("versitygw");
+                command.args([
+                    "--port",
+                    &format!("127.0.0.1:{port}"),
+                    "--access",
+                    "tithon",
+                    "--secret",
+                    SECRET,
+                ]);
+                command.arg("posix").arg(dir);
+                vec![command]
+            }
+            Kind::Gcs => {
+                let mut command = Command::new("fake-gcs-server");
+                command.args(["-scheme", "http", "-host", "127.0.0.1", "-port", &port.to_string()]);
+                command.args(["-backend", "memory", "-log-level", "error"]);
+                command.args(["-public-host", &format!("127.0.0.1:{port}")]);
+                vec![command]
+            }
+            Kind::Azure => {
+                let mut command = Command::new("azurite-blob");
+                command.args(["--blobHost", "127.0.0.1", "--blobPort", &port.to_string()]);
+                command.args(["--skipApiVersionCheck", "--silent", "--location"]).arg(dir);
+                vec![command]
+            }
+            Kind::Swift => swift::commands(dir, port),
+        };
+        for mut command in commands {
+            let log = std::fs::File::create(dir.join(format!("log-{}", self.children.len()))).unwrap();
+            command.stdout(log.try_clone().unwrap()).stderr(log).stdin(Stdio::null());
+            self.children.push(command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")));
+        }
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < deadline, "{:?} does not listen after 60 s: {}", self.kind, logs(dir));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Ends the processes.
+    pub fn kill(&mut self) {
+        for mut child in self.children.drain(..) {
+            // A process that has gone already needs no killing.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// The YAML of `--objstore.config` for the bucket.
+    pub fn yaml(&self) -> String {
+        self.yaml_of("thanos", SECRET)
+    }
+
+    /// The same for another bucket, or with another secret. One attempt only, so that errors come at once.
+    pub fn yaml_of(&self, bucket: &str, secret: &str) -> String {
+        let port = self.port;
+        match self.kind {
+            Kind::S3 => format!(
+                "type: S3\nconfig: {{bucket: {bucket}, endpoint: '127.0.0.1:{port}', insecure: true, \
+                 access_key: tithon, secret_key: {secret}, max_retries: 1}}\nprefix: a/b"
+            ),
+            // The server asks for no password; a key may name where it is, so that no environment is needed.
+            Kind::Gcs => format!(
+                "type: GCS\nconfig: {{bucket: {bucket}, max_retries: 1, service_account: \
+                 '{{\"type\":\"service_account\",\"gcs_base_url\":\"http://127.0.0.1:{port}\",\"disable_oauth\":true,\
+                 \"client_email\":\"\",\"private_key\":\"\",\"private_key_id\":\"\"}}'}}\nprefix: a/b"
+            ),
+            Kind::Azure => {
+                let key = if secret == SECRET { AZURITE_KEY } else { "aHVudGVyM2h1bnRlcjM=" };
+                format!(
+                    "type: AZURE\nconfig: {{storage_account: {AZURITE_ACCOUNT}, container: {bucket}, \
+                     storage_account_key: '{key}', endpoint: 'http://127.0.0.1:{port}/{AZURITE_ACCOUNT}', \
+                     storage_create_container: {}, pipeline_config: {{max_tries: 1, retry_delay: 10ms}}}}\nprefix: a/b",
+                    bucket == "thanos"
+                )
+            }
+            Kind::Swift => format!(
+                "type: SWIFT\nconfig: {{auth_version: 1, auth_url: 'http://127.0.0.1:{port}/auth/v1.0', \
+                 username: 'test:tester', password: {secret}, container_name: {bucket}, retries: 0}}\nprefix: a/b"
+            ),
+        }
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What the servers said.
+fn logs(dir: &Path) -> String {
+    let read = |i| std::fs::read_to_string(dir.join(format!("log-{i}"))).unwrap_or_default();
+    (0..5).map(read).collect()
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
