@@ -2,6 +2,8 @@
 
 use std::sync::atomic::AtomicU64;
 
+use std::collections::BTreeMap;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -43,6 +45,29 @@ pub(crate) struct StoreMetrics {
 
 const GATE_SECONDS: [f64; 14] =
     [0.01, 0.1, 0.3, 0.6, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 30.0, 60.0, 90.0, 120.0];
+
+/// States of blocks, as Thanos's fetcher names them.
+const STATES: [&str; 9] = [
+    "loaded",
+    "failed",
+    "no-meta-json",
+    "corrupted-meta-json",
+    "time-excluded",
+    "label-excluded",
+    "too-fresh",
+    "marked-for-deletion",
+    "duplicate",
+];
+
+impl StoreMetrics {
+    /// Shows how many blocks are in each state; those that are not named have none.
+    pub(crate) fn set_states(&self, states: &BTreeMap<&'static str, i64>) {
+        for state in STATES {
+            let count = states.get(state).copied().unwrap_or_default();
+            self.metas_synced.get_or_create(&[("state", state)]).set(count);
+        }
+    }
+}
 
 impl Default for StoreMetrics {
     fn default() -> StoreMetrics {

@@ -12,6 +12,7 @@ use tithon_runtime::Shutdown;
 use tracing::{info, warn};
 
 use crate::blocks::{Blocks, FaultyBlock};
+use crate::store::now_ms;
 use crate::{Store, StoreError};
 
 /// Blocks opened at once.
@@ -56,18 +57,19 @@ impl Store {
         }
         changed.extend(&found.replaced);
         let candidates = self.candidates(&catalogue);
+        let n_candidates = candidates.live.len() + candidates.marked.len();
+        let mut states = candidates.excluded.clone();
+        states.insert("marked-for-deletion", candidates.marked.len() as i64);
         let report = self.open_wanted(candidates, unsure, &changed).await;
         let report =
             SyncReport { partial: found.partial.len(), corrupt_metas: found.corrupt.len(), ..report };
-        let states = [
-            ("loaded", report.served),
-            ("no-meta-json", report.partial),
-            ("corrupted-meta-json", report.corrupt_metas),
-            ("failed", found.failed.len()),
-        ];
-        for (state, count) in states {
-            inner.metrics.metas_synced.get_or_create(&[("state", state)]).set(count as i64);
-        }
+        let others = report.served + report.faulty + states["marked-for-deletion"] as usize;
+        states.insert("duplicate", n_candidates.saturating_sub(others) as i64);
+        states.insert("loaded", report.served as i64);
+        states.insert("no-meta-json", report.partial as i64);
+        states.insert("corrupted-meta-json", report.corrupt_metas as i64);
+        states.insert("failed", found.failed.len() as i64);
+        inner.metrics.set_states(&states);
         Ok(report)
     }
 
@@ -86,15 +88,15 @@ impl Store {
         }
     }
 
-    /// The blocks that may be served: of the time that is served and of a known resolution.
+    /// The blocks that may be served: those in the scope and of a known resolution. Others are counted by what excludes them.
     fn candidates(&self, catalogue: &Catalogue) -> Candidates {
-        let time = self.inner.options.time;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs() as i64);
+        let (scope, now) = (&self.inner.options.scope, now_ms());
         let delay = self.inner.options.ignore_deletion_marks_delay.as_secs() as i64;
-        let mut candidates = Candidates { live: Vec::new(), marked: Vec::new() };
+        let mut candidates = Candidates::default();
         for block in catalogue.blocks().values() {
             let (meta, id) = (block.meta(), block.meta().ulid);
-            if meta.max_time < time.min.0 || meta.min_time > time.max.0 {
+            if let Some(state) = scope.excludes(meta, now) {
+                *candidates.excluded.entry(state).or_default() += 1;
                 continue;
             }
             let resolution = meta.resolution_ms();
@@ -106,7 +108,7 @@ impl Store {
                 warn!(block = %id, error = %error, "deletion mark cannot be read");
                 None
             });
-            let is_gone = mark.is_some_and(|mark| now.saturating_sub(mark.deletion_time) > delay);
+            let is_gone = mark.is_some_and(|mark| (now / 1000).saturating_sub(mark.deletion_time) > delay);
             let list = if is_gone { &mut candidates.marked } else { &mut candidates.live };
             list.push(Arc::clone(meta));
         }
@@ -184,7 +186,10 @@ impl Store {
 }
 
 /// Blocks that may be served.
+#[derive(Default)]
 struct Candidates {
+    /// How many blocks are not among them, by what excludes them.
+    excluded: BTreeMap<&'static str, i64>,
     live: Vec<Arc<BlockMeta>>,
     /// Those that were marked for deletion long ago. They come back while what was made of them cannot be opened.
     marked: Vec<Arc<BlockMeta>>,

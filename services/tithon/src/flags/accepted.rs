@@ -24,7 +24,6 @@ const NO_EFFECT: &[(&str, &[(&str, Takes)])] = &[
             ("debug.estimated-max-series-size", Value),
             ("debug.series-batch-size", Value),
             ("enable-auto-gomemlimit", Nothing),
-            ("index-cache-size", Value),
             ("matcher-cache-size", Value),
             ("store.enable-index-header-lazy-reader", Nothing),
             ("store.enable-lazy-expanded-postings", Nothing),
@@ -105,12 +104,12 @@ mod tests {
     fn only_flags_of_the_subcommand_go() {
         let args = |text: &str| text.split(' ').map(str::to_string).collect::<Vec<_>>();
         let (kept, dropped) = drop_without_effect(args(
-            "tithon store --chunk-pool-size=1GB --no-enable-auto-gomemlimit --index-cache-size 2GB --matcher-cache-size 9 --http-address=:1",
+            "tithon store --chunk-pool-size=1GB --no-enable-auto-gomemlimit --debug.series-batch-size 2 --matcher-cache-size 9 --http-address=:1",
         ));
         assert_eq!(kept, args("tithon store --http-address=:1"));
         assert_eq!(
             dropped,
-            ["--chunk-pool-size", "--enable-auto-gomemlimit", "--index-cache-size", "--matcher-cache-size"]
+            ["--chunk-pool-size", "--enable-auto-gomemlimit", "--debug.series-batch-size", "--matcher-cache-size"]
         );
         for (given, left) in [
             ("tithon compact --enable-auto-gomemlimit -w", "tithon compact -w"),
