@@ -134,11 +134,28 @@ impl Bucket {
         Ok(listed.into_iter().map(|object| Object { path: object.location, size: object.size }).collect())
     }
 
-    /// Parts of an object, cut to its size; those that lie close together are read at once.
+    /// Parts of an object, cut to its size, from a cache if there is one.
     async fn ranges(&self, object: &Object, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, BucketError> {
         let cut = |r: &Range<u64>| r.start.min(object.size)..r.end.min(object.size);
         let ranges: Vec<Range<u64>> = ranges.iter().map(cut).collect();
-        let merged = coalesce(&ranges, GAP_MAX);
+        let is_index = object.path.filename() == Some("index");
+        let Some(cache) = (if is_index { &self.index_cache } else { &self.chunk_cache }) else {
+            return self.read_ranges(object, &ranges).await;
+        };
+        let asked: Vec<Range<u64>> = ranges.iter().filter(|range| !range.is_empty()).cloned().collect();
+        let read = |missing: Vec<Range<u64>>| async move { self.read_ranges(object, &missing).await };
+        let found = cache.ranges(object.path.as_ref(), object.size, &asked, read).await?;
+        let mut found = found.into_iter();
+        let of = |range: &Range<u64>| match range.is_empty() {
+            true => Bytes::new(),
+            false => found.next().unwrap_or_default(),
+        };
+        Ok(ranges.iter().map(of).collect())
+    }
+
+    /// Parts of an object, read from the bucket; those that lie close together are read at once.
+    async fn read_ranges(&self, object: &Object, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, BucketError> {
+        let merged = coalesce(ranges, GAP_MAX);
         if merged.is_empty() {
             return Ok(vec![Bytes::new(); ranges.len()]);
         }

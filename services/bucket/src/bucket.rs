@@ -14,6 +14,7 @@ use object_store::{
 use tithon_engine::BlockId;
 
 use crate::directory::Directory;
+use crate::cache::RangeCache;
 use crate::headers::{HeaderCache, KeptFilter};
 use crate::metrics::BucketMetrics;
 use crate::provider::{FilesystemConfig, Opened, Provider};
@@ -30,6 +31,9 @@ pub struct Bucket {
     /// The store, where it is a directory.
     pub(crate) directory: Option<Directory>,
     headers: Option<HeaderCache>,
+    /// Of indexes, and of segments, where they are read by ranges.
+    pub(crate) index_cache: Option<RangeCache>,
+    pub(crate) chunk_cache: Option<RangeCache>,
     /// What is said of every object that is written.
     attributes: Attributes,
     /// Objects up to this size go in one request; larger ones in parts of it.
@@ -101,6 +105,8 @@ impl Bucket {
             local: None,
             directory: None,
             headers: None,
+            index_cache: None,
+            chunk_cache: None,
             attributes: Attributes::new(),
             part_bytes: PART_BYTES,
             repeats: false,
@@ -127,6 +133,17 @@ impl Bucket {
         let headers = HeaderCache::open(dir.clone());
         let headers = headers.map_err(|source| BucketError::Directory { path: dir, source })?;
         Ok(Bucket { headers: Some(headers), ..self })
+    }
+
+    /// The same bucket; ranges of indexes and of segments that are read over the network are kept in these caches. A block
+    /// that is mapped needs none.
+    pub fn with_range_caches(self, index: Option<RangeCache>, chunks: Option<RangeCache>) -> Bucket {
+        Bucket { index_cache: index, chunk_cache: chunks, ..self }
+    }
+
+    /// Whether blocks are mapped, so that nothing is read by ranges.
+    pub fn is_mapped(&self) -> bool {
+        self.local.is_some()
     }
 
     /// Deletes what is kept of other blocks than these.

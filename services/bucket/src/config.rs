@@ -3,6 +3,7 @@
 
 mod http;
 mod secret;
+mod size;
 mod span;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use tithon_runtime::YamlFault;
 
 pub use self::http::{HttpConfig, TlsConfig};
 pub use self::secret::Secret;
+pub use self::size::{Size, parse_size};
 pub use self::span::Span;
 use crate::provider::{FilesystemConfig, Provider};
 

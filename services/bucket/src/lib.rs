@@ -4,6 +4,7 @@
 
 mod block;
 mod bucket;
+mod cache;
 mod catalogue;
 mod config;
 mod connector;
@@ -16,14 +17,16 @@ mod marks;
 mod metrics;
 mod provider;
 mod retry;
+mod selector;
 mod sink;
 mod snapshot;
 mod transfer;
 
 pub use crate::block::BucketBlock;
 pub use crate::bucket::Bucket;
+pub use crate::cache::{CacheConfig, CacheConfigError, RangeCache};
 pub use crate::catalogue::{Catalogue, Faulty, KnownBlock, Look};
-pub use crate::config::{BucketConfig, ConfigError, HttpConfig, Secret, Span, TlsConfig};
+pub use crate::config::{BucketConfig, ConfigError, HttpConfig, Secret, Size, Span, TlsConfig, parse_size};
 pub use crate::error::BucketError;
 pub use crate::headers::KeptFilter;
 pub use crate::listing::BlockObjects;
@@ -33,5 +36,6 @@ pub use crate::provider::{
     FilesystemConfig, GcsConfig, ObsConfig, Provider, S3Config, S3Encryption, S3Trace, SwiftConfig,
 };
 pub use crate::retry::Retry;
+pub use crate::selector::{SelectorError, parse_selector};
 pub use crate::sink::BucketFiles;
 pub use crate::transfer::TransferOptions;

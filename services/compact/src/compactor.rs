@@ -59,7 +59,7 @@ impl Compactor {
         shutdown: Shutdown,
         alone: bool,
     ) -> Compactor {
-        let counters = CompactMetrics::new(options.delete_delay, options.consistency_delay);
+        let counters = CompactMetrics::new(options.delete_delay, options.scope.consistency_delay_ms);
         counters.register(metrics, alone);
         let catalogue = Catalogue::new(bucket.clone(), &MarkKind::ALL);
         let catalogue = catalogue.with_concurrency(options.meta_concurrency);

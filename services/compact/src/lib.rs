@@ -5,7 +5,6 @@
 mod error;
 mod metrics;
 mod options;
-mod selector;
 
 mod compactor;
 mod fault;
@@ -35,6 +34,5 @@ pub use crate::api::router;
 pub use crate::compactor::Compactor;
 pub use crate::error::CompactError;
 pub use crate::fault::{Fault, Report};
-pub use crate::options::{CompactorOptions, TimeBound, Verify};
+pub use crate::options::{CompactorOptions, Verify};
 pub use crate::run::{RunOptions, run};
-pub use crate::selector::{SelectorError, parse_selector};

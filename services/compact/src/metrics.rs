@@ -77,7 +77,7 @@ pub(crate) const STATES: [&str; 12] = [
 ];
 
 impl CompactMetrics {
-    pub(crate) fn new(delete_delay: Duration, consistency_delay: Duration) -> CompactMetrics {
+    pub(crate) fn new(delete_delay: Duration, consistency_delay_ms: i64) -> CompactMetrics {
         let metrics = CompactMetrics {
             halted: Gauge::default(),
             retries: Counter::default(),
@@ -115,7 +115,7 @@ impl CompactMetrics {
             tsdb_seconds: Histogram::new(JOB_SECONDS),
         };
         metrics.delete_delay.set(delete_delay.as_secs_f64());
-        metrics.consistency_delay.set(consistency_delay.as_secs_f64());
+        metrics.consistency_delay.set(consistency_delay_ms as f64 / 1e3);
         for (kind, reason) in [
             (MarkKind::Deletion, ""),
             (MarkKind::NoCompact, NoCompactReason::OutOfOrderChunk.as_str()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tithon_bucket::TransferOptions;
 use tithon_engine::dedup::Algorithm;
-use tithon_engine::plan::{DownsampleSpans, LEVELS_MS, Retention, ShardRule};
+use tithon_engine::plan::{DownsampleSpans, LEVELS_MS, Retention, Scope};
 
 /// Options of a [`crate::Compactor`]; the defaults are those of `thanos compact`.
 #[derive(Clone, Debug)]
@@ -18,8 +18,8 @@ pub struct CompactorOptions {
     pub spans: DownsampleSpans,
     /// Whether blocks are downsampled at all.
     pub downsampling: bool,
-    /// Time after its upload during which a block of another writer is left alone.
-    pub consistency_delay: Duration,
+    /// Which blocks are ours.
+    pub scope: Scope,
     /// Time from the mark to the deletion of a block.
     pub delete_delay: Duration,
     /// Age of the last change from which a block without meta.json is deleted.
@@ -28,14 +28,6 @@ pub struct CompactorOptions {
     pub retention: Retention,
     /// Labels that tell replicas apart, ascending; removed before blocks are grouped.
     pub replica_labels: Vec<String>,
-    /// Labels removed before [`CompactorOptions::shard_rules`] are applied.
-    pub shard_replica_labels: Vec<String>,
-    /// Which blocks are ours.
-    pub shard_rules: Vec<ShardRule>,
-    /// Blocks must end at or after it.
-    pub min_time: TimeBound,
-    /// Blocks must begin at or before it.
-    pub max_time: TimeBound,
     /// Whether overlapping blocks are merged; else they are reported and left alone.
     pub vertical: bool,
     /// How chunks that overlap are merged.
@@ -73,15 +65,11 @@ impl Default for CompactorOptions {
             levels_ms: LEVELS_MS.to_vec(),
             spans: DownsampleSpans::default(),
             downsampling: true,
-            consistency_delay: Duration::from_secs(30 * 60),
+            scope: Scope { consistency_delay_ms: 30 * 60 * 1000, ..Scope::default() },
             delete_delay: Duration::from_secs(48 * 3600),
             partial_age: Duration::from_secs(48 * 3600),
             retention: Retention::default(),
             replica_labels: Vec::new(),
-            shard_replica_labels: Vec::new(),
-            shard_rules: Vec::new(),
-            min_time: TimeBound::At(i64::MIN),
-            max_time: TimeBound::At(i64::MAX),
             vertical: false,
             overlap: Algorithm::Chain,
             concurrency: 1,
@@ -107,23 +95,4 @@ pub enum Verify {
     Full,
     /// The index alone.
     Index,
-}
-
-/// A point in time, fixed or moving with the clock. Milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeBound {
-    /// Since the Unix epoch.
-    At(i64),
-    /// Added to the present; negative for the past.
-    FromNow(i64),
-}
-
-impl TimeBound {
-    /// The point, seen from `now_ms`.
-    pub const fn at_ms(self, now_ms: i64) -> i64 {
-        match self {
-            TimeBound::At(ms) => ms,
-            TimeBound::FromNow(ms) => now_ms.saturating_add(ms),
-        }
-    }
 }

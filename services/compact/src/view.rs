@@ -104,20 +104,9 @@ impl Compactor {
         counts: &mut Counts,
     ) -> Result<(), CompactError> {
         let (options, now) = (&self.inner.options, self.now_ms());
-        let (min, max) = (options.min_time.at_ms(now), options.max_time.at_ms(now));
-        let delay_ms = i64::try_from(options.consistency_delay.as_millis()).unwrap_or(i64::MAX);
-        let excluded = |meta: &BlockMeta| {
-            if !plan::in_time(meta, min, max) {
-                return Some("time-excluded");
-            }
-            if !plan::is_kept(meta, &options.shard_replica_labels, &options.shard_rules) {
-                return Some("label-excluded");
-            }
-            plan::too_fresh(meta, delay_ms, now).then_some("too-fresh")
-        };
         let mut kept = Vec::new();
         for block in catalogue.blocks().values() {
-            match excluded(block.meta()) {
+            match options.scope.excludes(block.meta(), now) {
                 Some(state) => *counts.entry(state).or_default() += 1,
                 None => kept.push(block),
             }

@@ -11,7 +11,7 @@ impl Store {
     /// that is served. There are no label sets when some block has no external labels: then anything may be here.
     pub(crate) fn advertised(&self) -> StoreInfo {
         let blocks = self.inner.blocks.load();
-        let time = self.inner.options.time;
+        let time = self.inner.time_now();
         let mut out = StoreInfo::new("store", TimeRange::new(i64::MAX, i64::MIN));
         for (labels, group) in &blocks.groups {
             let mut ranges: Vec<(i64, i64)> =

@@ -1,5 +1,6 @@
 //! Metrics under the names of `thanos store`.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::metrics::counter::Counter;
@@ -47,6 +48,20 @@ pub(crate) struct StoreMetrics {
 
 const GATE_SECONDS: [f64; 14] =
     [0.01, 0.1, 0.3, 0.6, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 30.0, 60.0, 90.0, 120.0];
+
+/// States of blocks that are not served, as Thanos's fetcher names them.
+const EXCLUDED: [&str; 5] =
+    ["time-excluded", "label-excluded", "too-fresh", "marked-for-deletion", "duplicate"];
+
+impl StoreMetrics {
+    /// Shows how many blocks are in each of these states; those that are not named have none.
+    pub(crate) fn set_excluded(&self, states: &BTreeMap<&'static str, i64>) {
+        for state in EXCLUDED {
+            let count = states.get(state).copied().unwrap_or_default();
+            self.metas_synced.get_or_create(&[("state", state)]).set(count);
+        }
+    }
+}
 
 impl Default for StoreMetrics {
     fn default() -> StoreMetrics {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use tithon_chunks::TimeRange;
+use tithon_engine::plan::Scope;
 
 /// Options of a [`crate::Store`]; the defaults are those of `thanos store`.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// Only blocks that overlap this range are served, and requests are cut to it.
-    pub time: TimeRange,
+    /// Only these blocks are served, and requests for series are cut to their range.
+    pub scope: Scope,
     /// Time after its deletion mark from which a block is no longer served.
     pub ignore_deletion_marks_delay: Duration,
     /// Interval between synchronisations with the bucket.
@@ -32,7 +32,7 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> StoreOptions {
         StoreOptions {
-            time: TimeRange::ALL,
+            scope: Scope::default(),
             ignore_deletion_marks_delay: Duration::from_secs(24 * 3600),
             sync_interval: Duration::from_secs(15 * 60),
             idle_timeout: Duration::from_secs(5 * 60),

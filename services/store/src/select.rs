@@ -54,8 +54,9 @@ impl Store {
 
 async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) -> Result<(), StoreError> {
     let mut turn = Turn::wait(inner).await;
-    request.range.min = request.range.min.max(inner.options.time.min);
-    request.range.max = request.range.max.min(inner.options.time.max);
+    let time = inner.time_now();
+    request.range.min = request.range.min.max(time.min);
+    request.range.max = request.range.max.min(time.max);
     let tenant = [("tenant", request.tenant.clone())];
     let (limit, skip_chunks) = (request.limit, request.skip_chunks);
     let Prepared { jobs, faults } = if is_quick(inner, &request) {

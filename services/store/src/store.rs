@@ -1,10 +1,11 @@
 //! A store: the blocks of a bucket that are served, and what answers from them.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use tithon_bucket::{Bucket, Catalogue, MarkKind};
+use tithon_chunks::TimeRange;
 use tithon_runtime::{Cpu, Metrics};
 use tokio::sync::Semaphore;
 
@@ -35,6 +36,20 @@ pub(crate) struct Inner {
     pub(crate) gate: Option<Arc<Semaphore>>,
     pub(crate) stalls: Arc<Stalls>,
     pub(crate) postings: Arc<PostingsCache>,
+}
+
+impl Inner {
+    /// The range that is served at this moment.
+    pub(crate) fn time_now(&self) -> TimeRange {
+        let (min, max) = self.options.scope.range_ms(now_ms());
+        TimeRange::new(min, max)
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    let age = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Calls whose readers take nothing, for each call that may be answered at once; and their number where that has no limit.

@@ -10,6 +10,8 @@ use crate::blocks::FaultyBlock;
 /// Blocks that may be served.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
+    /// How many blocks are not among them, by what excludes them.
+    pub(crate) excluded: BTreeMap<&'static str, i64>,
     pub(crate) live: Vec<Arc<BlockMeta>>,
     /// Those that were marked for deletion long ago. They come back while what was made of them cannot be opened.
     pub(crate) marked: Vec<Arc<BlockMeta>>,

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::blocks::{Blocks, FaultyBlock};
 use crate::served::ServedBlock;
+use crate::store::now_ms;
 use crate::succession::Candidates;
 use crate::{Store, StoreError};
 
@@ -166,6 +167,11 @@ impl Store {
         });
         let report = self.publish(&before, Blocks::new(served, faulty));
         inner.metrics.blocks_faulty.set(n_faulty as i64);
+        let mut excluded = candidates.excluded.clone();
+        excluded.insert("marked-for-deletion", candidates.marked.len() as i64);
+        let others = wanted.len() + n_faulty;
+        excluded.insert("duplicate", candidates.live.len().saturating_sub(others) as i64);
+        inner.metrics.set_excluded(&excluded);
         SyncReport { opened, faulty: n_faulty, ..report }
     }
 
@@ -193,15 +199,15 @@ impl Store {
         report
     }
 
-    /// The blocks that may be served: of the time that is served and of a known resolution.
+    /// The blocks that may be served: those in the scope and of a known resolution. Others are counted by what excludes them.
     fn candidates(&self, catalogue: &Catalogue) -> Candidates {
-        let time = self.inner.options.time;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs() as i64);
+        let (scope, now) = (&self.inner.options.scope, now_ms());
         let delay = self.inner.options.ignore_deletion_marks_delay.as_secs() as i64;
         let mut candidates = Candidates::default();
         for block in catalogue.blocks().values() {
             let (meta, id) = (block.meta(), block.meta().ulid);
-            if meta.max_time < time.min.0 || meta.min_time > time.max.0 {
+            if let Some(state) = scope.excludes(meta, now) {
+                *candidates.excluded.entry(state).or_default() += 1;
                 continue;
             }
             let resolution = meta.resolution_ms();
@@ -213,7 +219,7 @@ impl Store {
                 warn!(block = %id, error = %error, "deletion mark cannot be read");
                 None
             });
-            let is_gone = mark.is_some_and(|mark| now.saturating_sub(mark.deletion_time) > delay);
+            let is_gone = mark.is_some_and(|mark| (now / 1000).saturating_sub(mark.deletion_time) > delay);
             let list = if is_gone { &mut candidates.marked } else { &mut candidates.live };
             list.push(Arc::clone(meta));
         }

@@ -5,13 +5,13 @@ mod block;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use tithon_compact::TimeBound;
+use tithon_engine::plan::TimeBound;
 use tithon_engine::dedup::Algorithm;
 
 pub use self::block::*;
 use crate::compact::CompactorFlags;
 use crate::flags::{
-    BucketFlags, Duration, GrpcClientTlsFlags, LogFlags, ServerFlags, parse_duration, parse_size, parse_time,
+    BucketFlags, CacheFlags, Duration, GrpcClientTlsFlags, LogFlags, ScopeFlags, ServerFlags, parse_duration, parse_size, parse_time,
     query_algorithm,
 };
 
@@ -106,25 +106,35 @@ pub struct StoreFlags {
     /// How often the bucket is looked through for new and gone blocks.
     #[arg(long = "sync-block-duration", value_name = "DURATION", default_value = "15m", value_parser = parse_duration)]
     pub sync_block_duration: Duration,
+    #[command(flatten)]
+    pub scope: ScopeFlags,
+    /// Blocks of other writers than compactors are left alone for so long after their upload.
+    #[arg(long = "consistency-delay", value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
+    pub consistency_delay: Duration,
     /// Blocks are dropped this long after they were marked for deletion.
     #[arg(long = "ignore-deletion-marks-delay", value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
     pub ignore_deletion_marks_delay: Duration,
     /// A block that no call has needed for this long is closed until the next one does; 0 is never.
     #[arg(long = "store.index-header-lazy-reader-idle-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub idle_timeout: Duration,
+    #[command(flatten)]
+    pub caches: CacheFlags,
     /// Series calls answered at the same time; others wait.
     #[arg(long = "store.grpc.series-max-concurrency", value_name = "N", default_value_t = 20)]
     pub series_max_concurrency: usize,
     /// Most series one call may touch; 0 is no limit.
-    #[arg(long = "store.limits.request-series", value_name = "N", default_value_t = 0)]
+    #[arg(long = "store.limits.request-series", value_name = "N", default_value_t = 0,
+          alias = "store.grpc.touched-series-limit")]
     pub request_series: u64,
     /// Most samples one call may touch, counted as 120 a chunk; 0 is no limit.
-    #[arg(long = "store.limits.request-samples", value_name = "N", default_value_t = 0)]
+    #[arg(long = "store.limits.request-samples", value_name = "N", default_value_t = 0,
+          alias = "store.grpc.series-sample-limit")]
     pub request_samples: u64,
     /// Most bytes of indexes and chunks one call may read; 0 is no limit.
     #[arg(long = "store.grpc.downloaded-bytes-limit", value_name = "SIZE", default_value = "0", value_parser = parse_size)]
     pub downloaded_bytes: u64,
-    /// Memory for what matchers selected of blocks, so that the next request with the same ones need not look again.
+    /// Memory for what matchers selected of blocks, so that the next request with the same ones need not look again; and as much
+    /// again for parts of indexes, where blocks are read over the network.
     #[arg(long = "index-cache-size", value_name = "SIZE", default_value = "250MB", value_parser = parse_size)]
     pub index_cache_size: u64,
     /// How long the reader of a Series call may take nothing before the call is ended. Thanos has no such flag.

@@ -8,9 +8,7 @@ use std::time::Duration;
 use axum::response::Redirect;
 use axum::routing::get;
 use tithon_bucket::{Retry, TransferOptions};
-use tithon_compact::{
-    Compactor, CompactorOptions, RunOptions, SelectorError, parse_selector, router, run as run_compactor,
-};
+use tithon_compact::{Compactor, CompactorOptions, RunOptions, router, run as run_compactor};
 use tithon_engine::dedup::Algorithm;
 use tithon_engine::plan::{LEVELS_MS, Retention};
 use tithon_runtime::{Cpu, GrpcServices};
@@ -18,7 +16,7 @@ use tracing::{error, info};
 
 pub use self::flags::CompactorFlags;
 use crate::bucket::open_bucket;
-use crate::flags::{PathOrContentError, path_or_content};
+use crate::flags::ScopeError;
 use crate::process::Process;
 
 /// Requests that fail are repeated: five attempts over some seven seconds.
@@ -27,12 +25,9 @@ pub const RETRY: Retry = Retry { attempts: 5, first_pause: Duration::from_millis
 /// Why the compactor ended.
 #[derive(Debug, thiserror::Error)]
 pub enum CompactProcessError {
-    /// A file of configuration cannot be read.
+    /// Flags that choose blocks cannot be used.
     #[error(transparent)]
-    Flag(#[from] PathOrContentError),
-    /// The selector cannot be used.
-    #[error("--selector.{0}")]
-    Selector(#[from] SelectorError),
+    Scope(#[from] ScopeError),
     /// Flags that do not go together.
     #[error("{0}")]
     Flags(String),
@@ -156,29 +151,15 @@ fn options(flags: &CompactorFlags) -> Result<CompactorOptions, CompactProcessErr
     if overlap == Algorithm::Penalty && replica_labels.is_empty() {
         return refuse("--deduplication.func=penalty needs --deduplication.replica-label");
     }
-    let (min, max) = (flags.min_time.at_ms(0), flags.max_time.at_ms(0));
-    if min > max {
-        return refuse("--min-time must not be after --max-time");
-    }
-    let selector = path_or_content(
-        "selector.relabel-config",
-        &flags.selector_relabel_config_file,
-        &flags.selector_relabel_config,
-        true,
-    )?;
     Ok(CompactorOptions {
         data_dir: flags.data_dir.clone(),
         levels_ms: LEVELS_MS[..=flags.max_compaction_level.min(LEVELS_MS.len() - 1)].to_vec(),
         downsampling: !flags.downsampling_disable,
-        consistency_delay: flags.consistency_delay,
+        scope: flags.scope.read(&flags.replica_label, flags.consistency_delay)?,
         delete_delay: flags.delete_delay,
         retention,
         vertical: flags.enable_vertical_compaction || !replica_labels.is_empty(),
         replica_labels,
-        shard_replica_labels: flags.replica_label.clone(),
-        shard_rules: parse_selector(&selector.unwrap_or_default())?,
-        min_time: flags.min_time,
-        max_time: flags.max_time,
         overlap,
         concurrency: flags.concurrency,
         downsample_concurrency: flags.downsample_concurrency,

@@ -1,24 +1,27 @@
 //! Flags that several subcommands share, with the names, defaults and units that Thanos gives them.
 
 mod accepted;
+mod caches;
 mod choice;
 mod duration;
 mod negation;
 mod path_or_content;
-mod size;
+mod scope;
 mod time;
 mod tls;
 
 use std::net::SocketAddr;
 
 use clap::Args;
+pub use tithon_bucket::parse_size;
 
 pub use self::accepted::drop_without_effect;
+pub use self::caches::{CacheFlags, CacheFlagsError};
 pub use self::choice::{compact_algorithm, query_algorithm, verify};
 pub use self::duration::{Duration, parse_duration};
 pub use self::negation::expand_negations;
 pub use self::path_or_content::{PathOrContentError, path_or_content};
-pub use self::size::parse_size;
+pub use self::scope::{ScopeError, ScopeFlags};
 pub use self::time::parse_time;
 pub use self::tls::{GrpcClientTlsFlags, GrpcServerTlsFlags};
 

@@ -4,25 +4,28 @@ use std::error::Error;
 use std::sync::Arc;
 
 use axum::Router;
-use tithon_chunks::TimeRange;
 use tithon_runtime::Cpu;
 use tithon_store::{Store, StoreOptions};
 use tithon_storeapi::StoreApiServer;
 
 use crate::bucket::open_bucket;
 use crate::cli::StoreFlags;
+use crate::flags::ScopeError;
 use crate::process::Process;
 
 /// Runs until a signal comes.
 pub async fn run(flags: &StoreFlags) -> Result<(), Box<dyn Error>> {
+    let options = options(flags)?;
+    let caches = flags.caches.read(flags.index_cache_size)?;
     let process = Process::start("store", &flags.server).await?;
     let mut bucket = open_bucket(&flags.bucket).await?;
     if flags.cache_index_header {
         bucket = bucket.with_headers(flags.data_dir.clone())?;
     }
+    let bucket = caches.put_before(bucket, &process.metrics)?;
     process.metrics.register(|registry| bucket.register_metrics(registry));
     let cpu = Cpu::new(0)?;
-    let store = Store::open(bucket, options(flags), cpu.clone(), &process.metrics).await?;
+    let store = Store::open(bucket, options, cpu.clone(), &process.metrics).await?;
     keep_synced(&process, &store);
     let services = StoreApiServer::new(Arc::new(store), cpu, process.probes.clone()).services();
     Ok(process.serve(Router::new(), services).await?)
@@ -34,9 +37,9 @@ pub fn keep_synced(process: &Process, store: &Store) {
     process.supervisor.spawn("sync", async move { store.keep_synced(shutdown).await });
 }
 
-fn options(flags: &StoreFlags) -> StoreOptions {
-    StoreOptions {
-        time: TimeRange::ALL,
+fn options(flags: &StoreFlags) -> Result<StoreOptions, ScopeError> {
+    Ok(StoreOptions {
+        scope: flags.scope.read(&[], flags.consistency_delay)?,
         ignore_deletion_marks_delay: flags.ignore_deletion_marks_delay,
         sync_interval: flags.sync_block_duration,
         idle_timeout: flags.idle_timeout,
@@ -46,5 +49,5 @@ fn options(flags: &StoreFlags) -> StoreOptions {
         downloaded_bytes_max: flags.downloaded_bytes,
         index_cache_bytes: usize::try_from(flags.index_cache_size).unwrap_or(usize::MAX),
         stalled_reader_timeout: flags.stalled_reader_timeout,
-    }
+    })
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use tithon_bucket::{Mark, MarkKind};
-use tithon_compact::{CompactorOptions, TimeBound, parse_selector};
+use tithon_bucket::parse_selector;
+use tithon_compact::CompactorOptions;
+use tithon_engine::plan::TimeBound;
 use tithon_engine::BlockId;
 use tithon_engine::plan::NoCompactReason;
 
@@ -79,10 +81,10 @@ async fn only_our_blocks_are_touched() {
     };
     check(&|_| {}, 2).await;
     let keep = "[{action: keep, source_labels: [cluster], regex: b}]";
-    check(&|options| options.shard_rules = parse_selector(keep).unwrap(), 1).await;
-    check(&|options| options.max_time = TimeBound::At(bed::BASE - 1), 0).await;
-    check(&|options| options.min_time = TimeBound::FromNow(-bed::HOUR), 0).await;
-    check(&|options| options.consistency_delay = std::time::Duration::from_secs(1 << 31), 0).await;
+    check(&|options| options.scope.rules = parse_selector(keep).unwrap(), 1).await;
+    check(&|options| options.scope.max_time = TimeBound::At(bed::BASE - 1), 0).await;
+    check(&|options| options.scope.min_time = TimeBound::FromNow(-bed::HOUR), 0).await;
+    check(&|options| options.scope.consistency_delay_ms = 1000 << 31, 0).await;
     check(&|options| options.levels_ms.truncate(1), 0).await;
 }
 

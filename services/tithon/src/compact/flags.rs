@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tithon_compact::{TimeBound, Verify};
+use tithon_compact::Verify;
 use tithon_engine::dedup::Algorithm;
 use tithon_engine::plan::SHARDS_MAX;
 
 use crate::flags::{
-    BucketFlags, Duration, HttpFlags, compact_algorithm, parse_duration, parse_size, parse_time, verify,
+    BucketFlags, Duration, HttpFlags, ScopeFlags, compact_algorithm, parse_duration, parse_size, verify,
 };
 
 /// `tithon compact`.
@@ -97,30 +97,8 @@ pub struct CompactorFlags {
     /// Hash of each file that is written into meta.json: nothing or SHA256. Files at hand with the right one are not fetched.
     #[arg(long = "hash-func", value_name = "FUNC", default_value = "", hide_default_value = true, value_parser = ["", "SHA256"])]
     pub hash_func: String,
-    /// Only blocks that end at or after it: RFC 3339, or a duration from now such as -2w.
-    #[arg(long = "min-time", value_name = "TIME", default_value = "0000-01-01T00:00:00Z", value_parser = parse_time,
-          allow_hyphen_values = true)]
-    pub min_time: TimeBound,
-    /// Only blocks that begin at or before it.
-    #[arg(long = "max-time", value_name = "TIME", default_value = "9999-12-31T23:59:59Z", value_parser = parse_time,
-          allow_hyphen_values = true)]
-    pub max_time: TimeBound,
-    /// Path of a YAML file with relabelling steps (keep, drop, hashmod) that choose blocks by their external labels.
-    #[arg(
-        long = "selector.relabel-config-file",
-        value_name = "FILE",
-        default_value = "",
-        hide_default_value = true
-    )]
-    pub selector_relabel_config_file: String,
-    /// The same YAML given inline.
-    #[arg(
-        long = "selector.relabel-config",
-        value_name = "YAML",
-        default_value = "",
-        hide_default_value = true
-    )]
-    pub selector_relabel_config: String,
+    #[command(flatten)]
+    pub scope: ScopeFlags,
     /// No web API.
     #[arg(long = "web.disable", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL")]

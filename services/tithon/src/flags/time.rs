@@ -1,7 +1,7 @@
 //! Points in time in flags: RFC 3339, or a duration from now with or without a sign.
 
-use tithon_compact::TimeBound;
 use tithon_engine::parse_rfc3339_ms;
+use tithon_engine::plan::TimeBound;
 
 use super::parse_duration;
 

@@ -1,0 +1,101 @@
+//! Which blocks of a bucket a process is for. Thanos `pkg/block/fetcher.go`, the filters by time, labels and consistency.
+
+use super::{ShardRule, in_time, is_kept, too_fresh};
+use crate::BlockMeta;
+
+/// A point in time, fixed or moving with the clock. Milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeBound {
+    /// Since the Unix epoch.
+    At(i64),
+    /// Added to the present; negative for the past.
+    FromNow(i64),
+}
+
+impl TimeBound {
+    /// The point, seen from `now_ms`.
+    pub const fn at_ms(self, now_ms: i64) -> i64 {
+        match self {
+            TimeBound::At(ms) => ms,
+            TimeBound::FromNow(ms) => now_ms.saturating_add(ms),
+        }
+    }
+}
+
+/// The blocks that a process works on or serves. By default all.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// Blocks must end at or after it.
+    pub min_time: TimeBound,
+    /// Blocks must begin at or before it.
+    pub max_time: TimeBound,
+    /// Labels removed before [`Scope::rules`] are applied.
+    pub replica_labels: Vec<String>,
+    /// What external labels and the block's id must satisfy.
+    pub rules: Vec<ShardRule>,
+    /// Milliseconds after its upload during which a block of another writer is left alone.
+    pub consistency_delay_ms: i64,
+}
+
+impl Default for Scope {
+    fn default() -> Scope {
+        Scope {
+            min_time: TimeBound::At(i64::MIN),
+            max_time: TimeBound::At(i64::MAX),
+            replica_labels: Vec::new(),
+            rules: Vec::new(),
+            consistency_delay_ms: 0,
+        }
+    }
+}
+
+impl Scope {
+    /// The range of the scope, seen from `now_ms`; both ends in milliseconds, included.
+    pub const fn range_ms(&self, now_ms: i64) -> (i64, i64) {
+        (self.min_time.at_ms(now_ms), self.max_time.at_ms(now_ms))
+    }
+
+    /// Why a block is out of the scope, as the metric `blocks_meta_synced` names it: `time-excluded`, `label-excluded` or
+    /// `too-fresh`; `None` for a block inside.
+    pub fn excludes(&self, block: &BlockMeta, now_ms: i64) -> Option<&'static str> {
+        let (min, max) = self.range_ms(now_ms);
+        if !in_time(block, min, max) {
+            return Some("time-excluded");
+        }
+        if !is_kept(block, &self.replica_labels, &self.rules) {
+            return Some("label-excluded");
+        }
+        too_fresh(block, self.consistency_delay_ms, now_ms).then_some("too-fresh")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tithon_index::{MatchOp, Matcher};
+
+    use super::*;
+    use crate::plan::ShardAction;
+
+    #[test]
+    fn blocks_are_excluded_by_the_first_reason() {
+        let json = r#"{"ulid":"01HRK1D7808Y7332HNV6GP9882","minTime":1000,"maxTime":2000,"version":1,"stats":{},
+            "compaction":{"level":1,"sources":[]},"thanos":{"labels":{"tenant":"a"},"downsample":{"resolution":0},"source":"sidecar"}}"#;
+        let block = BlockMeta::parse(json.as_bytes()).unwrap();
+        let now = block.ulid.unix_ms() as i64 + 60_000;
+        let check = |scope: Scope, expected: Option<&str>| assert_eq!(scope.excludes(&block, now), expected);
+        check(Scope::default(), None);
+        check(Scope { min_time: TimeBound::At(2_000), ..Scope::default() }, None);
+        check(Scope { min_time: TimeBound::At(2_001), ..Scope::default() }, Some("time-excluded"));
+        check(Scope { max_time: TimeBound::At(999), ..Scope::default() }, Some("time-excluded"));
+        check(Scope { min_time: TimeBound::FromNow(-60_000), ..Scope::default() }, Some("time-excluded"));
+        check(Scope { consistency_delay_ms: 60_001, ..Scope::default() }, Some("too-fresh"));
+        check(Scope { consistency_delay_ms: 60_000, ..Scope::default() }, None);
+        let rule = |value: &str| ShardRule {
+            source_labels: vec!["tenant".to_owned()],
+            separator: ";".to_owned(),
+            action: ShardAction::Keep(Matcher::new(MatchOp::Regex, "", value).unwrap()),
+        };
+        check(Scope { rules: vec![rule("a|b")], ..Scope::default() }, None);
+        check(Scope { rules: vec![rule("b")], consistency_delay_ms: 90_000, ..Scope::default() }, Some("label-excluded"));
+    }
+}

@@ -1,0 +1,74 @@
+//! `--min-time`, `--max-time` and `--selector.*`: which blocks of a bucket a process is for.
+
+use std::time::Duration;
+
+use clap::Args;
+use tithon_bucket::{SelectorError, parse_selector};
+use tithon_engine::plan::{Scope, TimeBound};
+
+use super::{PathOrContentError, parse_time, path_or_content};
+
+/// Flags of `store` and `compact` that choose blocks.
+#[derive(Args, Clone, Debug)]
+pub struct ScopeFlags {
+    /// Only blocks that end at or after it: RFC 3339, or a duration from now such as -2w.
+    #[arg(long = "min-time", value_name = "TIME", default_value = "0000-01-01T00:00:00Z", value_parser = parse_time,
+          allow_hyphen_values = true)]
+    pub min_time: TimeBound,
+    /// Only blocks that begin at or before it.
+    #[arg(long = "max-time", value_name = "TIME", default_value = "9999-12-31T23:59:59Z", value_parser = parse_time,
+          allow_hyphen_values = true)]
+    pub max_time: TimeBound,
+    /// Path of a YAML file with relabelling steps (keep, drop, hashmod) that choose blocks by their external labels.
+    #[arg(
+        long = "selector.relabel-config-file",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub relabel_config_file: String,
+    /// The same YAML given inline.
+    #[arg(
+        long = "selector.relabel-config",
+        value_name = "YAML",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub relabel_config: String,
+}
+
+/// Why these flags cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ScopeError {
+    /// An empty range.
+    #[error("--min-time must not be after --max-time")]
+    Range,
+    /// The YAML was given twice, or its file cannot be read.
+    #[error(transparent)]
+    Content(#[from] PathOrContentError),
+    /// The YAML cannot be used.
+    #[error("--selector.{0}")]
+    Selector(#[from] SelectorError),
+}
+
+impl ScopeFlags {
+    /// The blocks that the flags choose. `replica_labels` are taken away before labels are looked at; blocks younger than the
+    /// delay are left alone.
+    pub fn read(&self, replica_labels: &[String], consistency_delay: Duration) -> Result<Scope, ScopeError> {
+        let mixed = |a: TimeBound, b: TimeBound| std::mem::discriminant(&a) != std::mem::discriminant(&b);
+        let (min, max) = (self.min_time, self.max_time);
+        // A fixed and a moving bound are compared when they are used.
+        if !mixed(min, max) && min.at_ms(0) > max.at_ms(0) {
+            return Err(ScopeError::Range);
+        }
+        let name = "selector.relabel-config";
+        let rules = path_or_content(name, &self.relabel_config_file, &self.relabel_config, true)?;
+        Ok(Scope {
+            min_time: min,
+            max_time: max,
+            replica_labels: replica_labels.to_vec(),
+            rules: parse_selector(&rules.unwrap_or_default())?,
+            consistency_delay_ms: i64::try_from(consistency_delay.as_millis()).unwrap_or(i64::MAX),
+        })
+    }
+}
