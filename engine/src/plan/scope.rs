@@ -96,6 +96,9 @@ mod tests {
             action: ShardAction::Keep(Matcher::new(MatchOp::Regex, "", value).unwrap()),
         };
         check(Scope { rules: vec![rule("a|b")], ..Scope::default() }, None);
-        check(Scope { rules: vec![rule("b")], consistency_delay_ms: 90_000, ..Scope::default() }, Some("label-excluded"));
+        check(
+            Scope { rules: vec![rule("b")], consistency_delay_ms: 90_000, ..Scope::default() },
+            Some("label-excluded"),
+        );
     }
 }

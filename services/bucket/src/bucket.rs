@@ -13,8 +13,8 @@ use object_store::{
 };
 use tithon_engine::BlockId;
 
-use crate::directory::Directory;
 use crate::cache::RangeCache;
+use crate::directory::Directory;
 use crate::headers::{HeaderCache, KeptFilter};
 use crate::metrics::BucketMetrics;
 use crate::provider::{FilesystemConfig, Opened, Provider};

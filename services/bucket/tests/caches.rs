@@ -91,7 +91,7 @@ fn ranges() -> Vec<FileRange> {
 }
 
 async fn fetch(bucket: &Bucket, meta: &Arc<BlockMeta>) -> Vec<Bytes> {
-    let block = bucket.open_block(Arc::clone(meta)).await.unwrap();
+    let block = bucket.open_block(Arc::clone(meta), None).await.unwrap();
     block.fetch(&ranges()).await.unwrap()
 }
 
@@ -209,7 +209,7 @@ async fn memory_keeps_indexes() {
     let mut registry = Registry::default();
     cache.register_metrics("index", &mut registry);
     let bucket = bucket.with_range_caches(Some(cache), None);
-    let block = bucket.open_block(meta).await.unwrap();
+    let block = bucket.open_block(meta, None).await.unwrap();
     let range = FileRange { file: BlockFile::Index, start: 5, len: 10_000 };
     let once = block.fetch(&[range]).await.unwrap();
     let fetched = counter(&registry, "getrange_fetched_bytes");

@@ -94,7 +94,7 @@ mod tests {
         successors: &[u128],
     ) {
         let metas = |list: &[(u128, &[u128])]| list.iter().map(|(n, s)| meta(*n, s)).collect::<Vec<_>>();
-        let candidates = Candidates { live: metas(live), marked: metas(marked) };
+        let candidates = Candidates { live: metas(live), marked: metas(marked), ..Candidates::default() };
         let fault = |n: &u128| {
             let meta = candidates.live.iter().find(|meta| meta.ulid == id(*n)).unwrap();
             (id(*n), FaultyBlock { meta: Arc::clone(meta), reason: String::new() })

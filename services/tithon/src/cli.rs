@@ -5,14 +5,14 @@ mod block;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use tithon_engine::plan::TimeBound;
 use tithon_engine::dedup::Algorithm;
+use tithon_engine::plan::TimeBound;
 
 pub use self::block::*;
 use crate::compact::CompactorFlags;
 use crate::flags::{
-    BucketFlags, CacheFlags, Duration, GrpcClientTlsFlags, LogFlags, ScopeFlags, ServerFlags, parse_duration, parse_size, parse_time,
-    query_algorithm,
+    BucketFlags, CacheFlags, Duration, GrpcClientTlsFlags, LogFlags, ScopeFlags, ServerFlags, parse_duration,
+    parse_size, parse_time, query_algorithm,
 };
 
 /// Long-term storage for Prometheus: a drop-in for Thanos, one process at a time.
@@ -123,12 +123,20 @@ pub struct StoreFlags {
     #[arg(long = "store.grpc.series-max-concurrency", value_name = "N", default_value_t = 20)]
     pub series_max_concurrency: usize,
     /// Most series one call may touch; 0 is no limit.
-    #[arg(long = "store.limits.request-series", value_name = "N", default_value_t = 0,
-          alias = "store.grpc.touched-series-limit")]
+    #[arg(
+        long = "store.limits.request-series",
+        value_name = "N",
+        default_value_t = 0,
+        alias = "store.grpc.touched-series-limit"
+    )]
     pub request_series: u64,
     /// Most samples one call may touch, counted as 120 a chunk; 0 is no limit.
-    #[arg(long = "store.limits.request-samples", value_name = "N", default_value_t = 0,
-          alias = "store.grpc.series-sample-limit")]
+    #[arg(
+        long = "store.limits.request-samples",
+        value_name = "N",
+        default_value_t = 0,
+        alias = "store.grpc.series-sample-limit"
+    )]
     pub request_samples: u64,
     /// Most bytes of indexes and chunks one call may read; 0 is no limit.
     #[arg(long = "store.grpc.downloaded-bytes-limit", value_name = "SIZE", default_value = "0", value_parser = parse_size)]

@@ -16,7 +16,7 @@ use clap::Args;
 pub use tithon_bucket::parse_size;
 
 pub use self::accepted::drop_without_effect;
-pub use self::caches::{CacheFlags, CacheFlagsError};
+pub use self::caches::CacheFlags;
 pub use self::choice::{compact_algorithm, query_algorithm, verify};
 pub use self::duration::{Duration, parse_duration};
 pub use self::negation::expand_negations;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tithon_bucket::{Bucket, BucketConfig};
-use tithon_chunks::TimeRange;
 use tithon_query::{QueryOptions, QueryService, router};
 use tithon_runtime::Cpu;
 use tithon_store::{Store, StoreOptions};
@@ -43,11 +42,7 @@ pub async fn run(flags: &StandaloneFlags) -> Result<(), Box<dyn Error>> {
     let process = Process::start("standalone", &flags.server).await?;
     let bucket = bucket(flags).await?;
     process.metrics.register(|registry| bucket.register_metrics(registry));
-    let store_options = StoreOptions {
-        time: TimeRange::ALL,
-        sync_interval: flags.sync_block_duration,
-        ..StoreOptions::default()
-    };
+    let store_options = StoreOptions { sync_interval: flags.sync_block_duration, ..StoreOptions::default() };
     let cpu = Cpu::new(0)?;
     let store = Store::open(bucket.clone(), store_options, cpu.clone(), &process.metrics).await?;
     keep_synced(&process, &store);

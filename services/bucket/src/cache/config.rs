@@ -127,7 +127,6 @@ impl Default for MemoryConfig {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(dead_code, reason = "keys of Thanos that tune what does not exist here")]
 struct MemcachedConfig {
     addresses: Vec<String>,
     timeout: Span,
@@ -162,7 +161,6 @@ impl Default for MemcachedConfig {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(dead_code, reason = "keys of Thanos that tune what does not exist here")]
 struct RedisConfig {
     addr: String,
     prefix: String,
@@ -314,7 +312,8 @@ impl MemcachedConfig {
         }
         for address in &self.addresses {
             if address.starts_with("dns") && address.contains('+') {
-                let reason = "names are looked up whenever a connection is made; give host:port without a prefix";
+                let reason =
+                    "names are looked up whenever a connection is made; give host:port without a prefix";
                 return Err(CacheConfigError::Unsupported { key: "config.addresses: dns+", reason });
             }
             if split_port(address).is_none() {
@@ -349,13 +348,19 @@ impl RedisConfig {
             return Err(invalid("config.addr", "is missing"));
         }
         if self.addr.contains(',') {
-            return unsupported("config.addr: several addresses", "a cluster is not spoken to; give one server");
+            return unsupported(
+                "config.addr: several addresses",
+                "a cluster is not spoken to; give one server",
+            );
         }
         if split_port(&self.addr).is_none() {
             return Err(invalid("config.addr", "expected host:port"));
         }
         if !self.master_name.is_empty() {
-            return unsupported("config.master_name", "sentinels are not spoken to; give the server's address");
+            return unsupported(
+                "config.master_name",
+                "sentinels are not spoken to; give the server's address",
+            );
         }
         if self.tls_enabled {
             return unsupported("config.tls_enabled", "redis is spoken to in clear text only");
@@ -383,7 +388,7 @@ impl RedisConfig {
             waiting_max: self.max_async_buffer_size,
             writes_max: self.max_async_concurrency,
         };
-        Ok((Kind::Redis(server), bounds))
+        Ok((Kind::Redis(Box::new(server)), bounds))
     }
 }
 
@@ -431,7 +436,8 @@ mod tests {
         check("type: IN-MEMORY\nenabled_items: [Chunks]", "\"Chunks\"");
         let error = CacheConfig::parse_caching_bucket("type: GROUPCACHE").map(drop).unwrap_err();
         assert!(error.to_string().contains("MEMCACHED or REDIS"), "{error}");
-        let config = CacheConfig::parse_index("type: REDIS\nconfig: {addr: 'a:1', password: hunter2}").unwrap();
+        let config =
+            CacheConfig::parse_index("type: REDIS\nconfig: {addr: 'a:1', password: hunter2}").unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 }

@@ -38,7 +38,12 @@ const LINE_MAX: u64 = 512;
 
 impl Memcached {
     /// Servers at `host:port`, at least one.
-    pub(super) fn new(mut addresses: Vec<String>, idle_max: usize, keys_max: usize, item_max: u64) -> Memcached {
+    pub(super) fn new(
+        mut addresses: Vec<String>,
+        idle_max: usize,
+        keys_max: usize,
+        item_max: u64,
+    ) -> Memcached {
         addresses.sort_by(|a, b| natural(a, b));
         addresses.dedup();
         let server = |address| Server { address, idle: Mutex::default(), idle_max };
@@ -100,7 +105,8 @@ impl Server {
             }
             let wrong = || self.answer(&line, "VALUE of a key that was asked for, or END");
             let mut words = line.strip_prefix("VALUE ").ok_or_else(wrong)?.split(' ');
-            let (key, len) = (words.next().unwrap_or_default(), words.nth(1).and_then(|len| len.parse().ok()));
+            let (key, len) =
+                (words.next().unwrap_or_default(), words.nth(1).and_then(|len| len.parse().ok()));
             // Values come in the order of the keys; those that are not there are left out.
             let place = left.by_ref().find(|i| keys[**i] == key).ok_or_else(wrong)?;
             let len: usize = len.filter(|len| *len <= item_max).ok_or_else(wrong)?;

@@ -106,9 +106,8 @@ impl Pieces {
 
     /// The bytes of a range; fewer when the object ended before its size.
     pub(super) fn cut(&self, range: &Range<u64>) -> Bytes {
-        let whole = |(start, bytes): &&(u64, Bytes)| {
-            *start <= range.start && range.end <= start + bytes.len() as u64
-        };
+        let whole =
+            |(start, bytes): &&(u64, Bytes)| *start <= range.start && range.end <= start + bytes.len() as u64;
         if let Some((start, bytes)) = self.fetched.iter().find(whole) {
             return bytes.slice((range.start - start) as usize..(range.end - start) as usize);
         }

@@ -36,7 +36,7 @@ struct Inner {
 #[derive(Debug)]
 pub(super) enum Kind {
     Memcached(Memcached),
-    Redis(Redis),
+    Redis(Box<Redis>),
 }
 
 /// Bounds of a cache on servers.
@@ -95,9 +95,8 @@ impl Remote {
 
     /// Keeps items, some time later; those that find no room to wait are dropped.
     pub(super) fn put(&self, items: Vec<(String, Bytes)>) {
-        let fits = |bytes: &Bytes| {
-            self.inner.item_bytes_max == 0 || bytes.len() as u64 <= self.inner.item_bytes_max
-        };
+        let fits =
+            |bytes: &Bytes| self.inner.item_bytes_max == 0 || bytes.len() as u64 <= self.inner.item_bytes_max;
         let items: Vec<_> = items.into_iter().filter(|(_, bytes)| fits(bytes)).collect();
         let n = u32::try_from(items.len()).unwrap_or(u32::MAX);
         if n == 0 || !self.inner.guard.may_ask(Instant::now()) {

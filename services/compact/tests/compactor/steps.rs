@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use tithon_bucket::{Mark, MarkKind};
 use tithon_bucket::parse_selector;
+use tithon_bucket::{Mark, MarkKind};
 use tithon_compact::CompactorOptions;
-use tithon_engine::plan::TimeBound;
 use tithon_engine::BlockId;
 use tithon_engine::plan::NoCompactReason;
+use tithon_engine::plan::TimeBound;
 
 use crate::bed::{self, Spec};
 
