@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use axum::Router;
 use tithon_chunks::TimeRange;
 use tithon_runtime::Cpu;
 use tithon_store::{Store, StoreOptions};
@@ -24,8 +23,9 @@ pub async fn run(flags: &StoreFlags) -> Result<(), Box<dyn Error>> {
     let cpu = Cpu::new(0)?;
     let store = Store::open(bucket, options(flags), cpu.clone(), &process.metrics).await?;
     keep_synced(&process, &store);
+    let pages = store.router();
     let services = StoreApiServer::new(Arc::new(store), cpu, process.probes.clone()).services();
-    Ok(process.serve(Router::new(), services).await?)
+    Ok(process.serve(pages, services).await?)
 }
 
 /// Starts the loop that follows the changes of the bucket.
