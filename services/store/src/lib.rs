@@ -21,6 +21,7 @@ mod labels;
 mod matchers;
 mod merging;
 mod outlet;
+mod page;
 mod postings_cache;
 mod select;
 mod stalls;

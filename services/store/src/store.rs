@@ -29,6 +29,7 @@ pub(crate) struct Inner {
     pub(crate) blocks: ArcSwap<Blocks>,
     /// The blocks of the bucket; locked during a sync.
     pub(crate) catalogue: tokio::sync::Mutex<Catalogue>,
+    pub(crate) last_sync: ArcSwap<LastSync>,
     /// Blocks that may be opened at once.
     pub(crate) opening: Semaphore,
     begun: Instant,
@@ -55,6 +56,15 @@ pub(crate) fn now_ms() -> i64 {
 /// Calls whose readers take nothing, for each call that may be answered at once; and their number where that has no limit.
 const STALLED_FOR_EACH: usize = 2;
 const STALLED_WITHOUT_LIMIT: usize = 100;
+
+/// When the bucket was last looked at, for the web API.
+#[derive(Debug, Default)]
+pub(crate) struct LastSync {
+    /// Milliseconds since the Unix epoch; 0 is never.
+    pub(crate) at_ms: u64,
+    /// Why it failed, if it did; then what was served before still is.
+    pub(crate) error: Option<String>,
+}
 
 /// Blocks opened at once, as Thanos's `--block-sync-concurrency`.
 const OPENED_AT_ONCE: usize = 20;
@@ -92,6 +102,7 @@ impl Store {
             metrics: StoreMetrics::default(),
             blocks: ArcSwap::default(),
             catalogue: tokio::sync::Mutex::new(catalogue),
+            last_sync: ArcSwap::default(),
             opening: Semaphore::new(OPENED_AT_ONCE),
             begun: Instant::now(),
             gate,

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::blocks::{Blocks, FaultyBlock};
 use crate::served::ServedBlock;
-use crate::store::now_ms;
+use crate::store::{LastSync, now_ms};
 use crate::succession::Candidates;
 use crate::{Store, StoreError};
 
@@ -40,7 +40,7 @@ pub struct SyncReport {
     pub faulty: usize,
 }
 
-/// How long a sync looks at what it found before it closes idle blocks again.
+/// Idle blocks are looked for at least this often.
 const CLOSE_INTERVAL_MAX: Duration = Duration::from_secs(30);
 
 impl Store {
@@ -52,6 +52,9 @@ impl Store {
         inner.metrics.syncs.inc();
         let mut changed = changed(inner.blocks.load_full()).await;
         let found = catalogue.look().await;
+        let error = found.as_ref().err().map(ToString::to_string);
+        let at_ms = since_epoch().as_millis().try_into().unwrap_or(u64::MAX);
+        inner.last_sync.store(Arc::new(LastSync { at_ms, error }));
         let found = found.inspect_err(|_| {
             inner.metrics.sync_failures.inc();
         })?;
@@ -191,8 +194,7 @@ impl Store {
         inner.metrics.block_drops.inc_by(dropped as u64);
         inner.metrics.blocks_loaded.set(blocks.served.len() as i64);
         if added > 0 {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |age| age.as_secs_f64());
-            inner.metrics.last_loaded_seconds.set(now);
+            inner.metrics.last_loaded_seconds.set(since_epoch().as_secs_f64());
         }
         let report = SyncReport { served: blocks.served.len(), added, dropped, ..SyncReport::default() };
         inner.blocks.store(Arc::new(blocks));
@@ -238,6 +240,10 @@ impl Store {
         // The store bounds how many are opened at once.
         stream::iter(opening).buffer_unordered(at_once).collect().await
     }
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// What to do with the blocks that were served before.

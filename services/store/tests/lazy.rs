@@ -15,6 +15,7 @@ use tithon_index::{MatchOp, Matcher};
 use tithon_runtime::Metrics;
 use tithon_store::{Store, StoreOptions};
 use tithon_storeapi::{SeriesPart, StoreApi};
+use tower::ServiceExt;
 
 fn matching(name: &str, value: &str) -> SeriesRequest {
     SeriesRequest::new(vec![Matcher::new(MatchOp::Equal, name, value).unwrap()], TimeRange::ALL)
@@ -143,4 +144,27 @@ async fn a_successor_that_is_damaged_later_gives_its_sources_back() {
     }
     assert_eq!(select(&store, matching("__name__", "up")).await, (all, vec![]));
     assert_eq!(value_of(&metrics, "tithon_store_blocks_faulty"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_web_api_lists_what_is_served() {
+    let dir = bed::bucket_of(&["replica-a"]);
+    let store = bed::store_over(dir.path(), StoreOptions::default()).await;
+    let ask = async |uri: &str| -> serde_json::Value {
+        let request = axum::http::Request::get(uri).body(axum::body::Body::empty()).unwrap();
+        let response = store.router().oneshot(request).await.unwrap();
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        serde_json::from_slice(&body).unwrap()
+    };
+    let answer = ask("/api/v1/blocks?view=loaded").await;
+    assert_eq!((&answer["status"], &answer["data"]["err"]), (&"success".into(), &serde_json::Value::Null));
+    let blocks = answer["data"]["blocks"].as_array().unwrap();
+    assert_eq!(blocks.len(), 6);
+    let meta = dir.path().join(blocks[0]["ulid"].as_str().unwrap()).join("meta.json");
+    let meta = tithon_engine::BlockMeta::parse(&std::fs::read(meta).unwrap()).unwrap();
+    assert_eq!(blocks[0], serde_json::to_value(&meta).unwrap());
+    assert!(answer["data"]["refreshedAt"].as_str().unwrap().starts_with("20"), "{answer}");
+    let global = ask("/api/v1/blocks").await;
+    assert_eq!(global["data"]["refreshedAt"], "0001-01-01T00:00:00Z");
+    assert_eq!(global["data"]["blocks"].as_array().unwrap().len(), 0);
 }

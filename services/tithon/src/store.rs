@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use axum::Router;
 use tithon_runtime::Cpu;
 use tithon_store::{Store, StoreOptions};
 use tithon_storeapi::StoreApiServer;
@@ -27,8 +26,9 @@ pub async fn run(flags: &StoreFlags) -> Result<(), Box<dyn Error>> {
     let cpu = Cpu::new(0)?;
     let store = Store::open(bucket, options, cpu.clone(), &process.metrics).await?;
     keep_synced(&process, &store);
+    let pages = store.router();
     let services = StoreApiServer::new(Arc::new(store), cpu, process.probes.clone()).services();
-    Ok(process.serve(Router::new(), services).await?)
+    Ok(process.serve(pages, services).await?)
 }
 
 /// Starts the loop that follows the changes of the bucket.

@@ -1,0 +1,59 @@
+//! The web API: which blocks are served. Thanos `cmd/thanos/store.go`, `pkg/api/blocks/v1.go`.
+
+use std::collections::HashMap;
+use std::time::{Duration, UNIX_EPOCH};
+
+use axum::extract::{Query, State};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use tithon_engine::BlockMeta;
+
+use crate::Store;
+
+#[derive(Serialize)]
+struct Envelope {
+    status: &'static str,
+    data: Blocks,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Blocks {
+    label: String,
+    blocks: Vec<BlockMeta>,
+    refreshed_at: String,
+    err: Option<String>,
+}
+
+impl Store {
+    /// `GET /api/v1/blocks`: with `view=loaded` the metas of the blocks that are served, and when the last sync with the
+    /// bucket was; any other view is empty, as in Thanos's store gateway.
+    pub fn router(&self) -> Router {
+        Router::new().route("/api/v1/blocks", get(blocks)).with_state(self.clone())
+    }
+}
+
+async fn blocks(State(store): State<Store>, Query(query): Query<HashMap<String, String>>) -> Json<Envelope> {
+    let is_loaded = query.get("view").is_some_and(|view| view == "loaded");
+    let data = if is_loaded { loaded(&store) } else { Blocks::new(Vec::new(), 0, None) };
+    Json(Envelope { status: "success", data })
+}
+
+fn loaded(store: &Store) -> Blocks {
+    let blocks = store.inner.blocks.load();
+    let metas = blocks.served.values().map(|block| BlockMeta::clone(block.meta())).collect();
+    let last = store.inner.last_sync.load();
+    Blocks::new(metas, last.at_ms, last.error.clone())
+}
+
+impl Blocks {
+    /// `at_ms` is when the list was made, milliseconds since the Unix epoch; 0 is never.
+    fn new(blocks: Vec<BlockMeta>, at_ms: u64, err: Option<String>) -> Blocks {
+        let refreshed_at = match at_ms {
+            0 => "0001-01-01T00:00:00Z".to_owned(),
+            at_ms => humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(at_ms)).to_string(),
+        };
+        Blocks { label: String::new(), blocks, refreshed_at, err }
+    }
+}
