@@ -76,16 +76,18 @@ impl<'a> Cursor<'a> {
             self.pos += 1;
             return Ok(u64::from(byte));
         }
-        self.uvarint_long(what)
-    }
-
-    fn uvarint_long(&mut self, what: &'static str) -> Result<u64, IndexError> {
-        let bytes = self.data.get(self.pos..).unwrap_or_default();
-        let word = bytes.first_chunk().map(|word| u64::from_le_bytes(*word));
+        let rest = self.data.get(self.pos..).unwrap_or_default();
+        let word = rest.first_chunk().map(|word| u64::from_le_bytes(*word));
         if let Some((value, len)) = word.and_then(short_uvarint) {
             self.pos += len;
             return Ok(value);
         }
+        self.uvarint_long(what)
+    }
+
+    /// One of more than eight bytes, or near the end of the data.
+    fn uvarint_long(&mut self, what: &'static str) -> Result<u64, IndexError> {
+        let bytes = self.data.get(self.pos..).unwrap_or_default();
         let mut value = 0u64;
         for (i, byte) in bytes.iter().take(10).enumerate() {
             if i == 9 && *byte > 1 {

@@ -193,6 +193,7 @@ pub struct LabelsIter<'a> {
 impl<'a> Iterator for LabelsIter<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
@@ -212,6 +213,7 @@ pub(crate) fn push_pair(data: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     push_sized(data, value);
 }
 
+#[inline]
 fn push_sized(data: &mut Vec<u8>, s: &[u8]) {
     let len = s.len();
     if len < 255 {
@@ -226,6 +228,7 @@ fn push_sized(data: &mut Vec<u8>, s: &[u8]) {
     data.extend_from_slice(s);
 }
 
+#[inline]
 fn take_sized<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
     let data = *rest;
     let (mut len, mut at) = (data[0] as usize, 1);

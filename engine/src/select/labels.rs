@@ -1,14 +1,18 @@
 //! Label names and values: straight from the header, or of the series that match, as a state machine without I/O.
 
-use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rayon::prelude::*;
 use tithon_chunks::TimeRange;
 use tithon_index::{IndexError, IndexHeader, Matcher, Planning, PostingsPlan, SeriesEntry, SymbolRef};
 
 use crate::entries::{ENTRIES_AT_ONCE, Entries, index_range};
 use crate::{BlockError, BlockId, BlockMeta, FileRange};
+
+/// Entries that one thread decodes at a time.
+const DECODED_TOGETHER: usize = 512;
 
 /// Which names or values are wanted.
 #[derive(Clone, Debug)]
@@ -38,7 +42,9 @@ pub struct LabelSelect {
     header: Arc<IndexHeader>,
     request: LabelRequest,
     entries: Entries,
-    found: BTreeSet<SymbolRef>,
+    /// Symbols of what was found, those before `n_distinct` ascending and each once.
+    found: Vec<SymbolRef>,
+    n_distinct: usize,
     phase: Phase,
 }
 
@@ -58,7 +64,8 @@ impl LabelSelect {
             entries: Entries::new(meta, Arc::clone(&header)),
             header,
             request,
-            found: BTreeSet::new(),
+            found: Vec::new(),
+            n_distinct: 0,
             phase: Phase::Begin,
         }
     }
@@ -127,17 +134,40 @@ impl LabelSelect {
         found.map_err(BlockError::index(self.block))
     }
 
-    /// Adds the names or values that the current batch of entries has.
+    /// Adds the names or values that the current batch of entries has, decoded on as many threads as the pool has.
     fn collect(&mut self) -> Result<(), BlockError> {
+        let n = self.entries.batch().len();
+        let firsts: Vec<usize> = (0..n).step_by(DECODED_TOGETHER).collect();
+        let parts: Vec<Result<Vec<SymbolRef>, BlockError>> = firsts
+            .into_par_iter()
+            .map(|first| self.collect_part(first..n.min(first + DECODED_TOGETHER)))
+            .collect();
+        for part in parts {
+            self.found.extend(part?);
+        }
+        if self.found.len() >= 2 * self.n_distinct.max(ENTRIES_AT_ONCE) {
+            self.make_distinct();
+        }
+        Ok(())
+    }
+
+    fn make_distinct(&mut self) {
+        self.found.sort_unstable();
+        self.found.dedup();
+        self.n_distinct = self.found.len();
+    }
+
+    /// What these entries of the batch have.
+    fn collect_part(&self, entries: Range<usize>) -> Result<Vec<SymbolRef>, BlockError> {
         let mut entry = SeriesEntry::default();
-        let mut name_symbol = None;
-        for i in 0..self.entries.batch().len() {
+        let (mut found, mut name_symbol) = (Vec::new(), None);
+        for i in entries {
             self.entries.decode(i, self.request.range, &mut entry)?;
             if entry.chunks.is_empty() {
                 continue;
             }
             let Some(wanted) = &self.request.values_of else {
-                self.found.extend(entry.labels.iter().map(|(name, _)| *name));
+                found.extend(entry.labels.iter().map(|(name, _)| *name));
                 continue;
             };
             for (name, value) in &entry.labels {
@@ -148,14 +178,17 @@ impl LabelSelect {
                     }
                     name_symbol = Some(*name);
                 }
-                self.found.insert(*value);
+                found.push(*value);
             }
         }
-        Ok(())
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
     }
 
     /// Symbols ascend as their strings do in every version but the first.
-    fn found_texts(&self) -> Result<Vec<Bytes>, BlockError> {
+    fn found_texts(&mut self) -> Result<Vec<Bytes>, BlockError> {
+        self.make_distinct();
         let texts = self.found.iter().map(|symbol| self.header.symbol(*symbol));
         let mut texts: Vec<&[u8]> = texts.collect::<Result<_, _>>().map_err(BlockError::index(self.block))?;
         texts.sort_unstable();

@@ -87,7 +87,7 @@ pub(crate) enum Part {
     End,
 }
 
-/// Pages of the index are let go of where so many bytes were read side by side.
+/// Pages of the index are let go of where so many bytes were read in one round.
 const RELEASED_BYTES: u64 = 128 << 10;
 
 enum Outcome {
@@ -198,12 +198,16 @@ impl BlockJob {
         }
     }
 
-    /// Lets go of the pages of long parts of the index that were read.
+    /// Lets go of the pages of the index from the first to the last range read, where these are long.
     fn release(&self, read: &[FileRange]) {
-        if let Some(block) = self.block.mapped() {
-            let long =
-                read.iter().filter(|range| range.file == BlockFile::Index && range.len >= RELEASED_BYTES);
-            long.for_each(|range| block.release(range));
+        let mut parts = read.iter().filter(|range| range.file == BlockFile::Index);
+        let bytes: u64 = parts.clone().map(|range| range.len).sum();
+        if let Some(block) = self.block.mapped()
+            && bytes >= RELEASED_BYTES
+            && let Some(first) = parts.next()
+        {
+            let end = parts.map(|range| range.end()).max().unwrap_or(0).max(first.end());
+            block.release(&FileRange { len: end.saturating_sub(first.start), ..*first });
         }
     }
 

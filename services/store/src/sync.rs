@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use tithon_bucket::{BucketError, Catalogue, Look};
@@ -53,7 +53,7 @@ impl Store {
         let mut changed = changed(inner.blocks.load_full()).await;
         let found = catalogue.look().await;
         let error = found.as_ref().err().map(ToString::to_string);
-        let at_ms = since_epoch().as_millis().try_into().unwrap_or(u64::MAX);
+        let at_ms = now_ms().unsigned_abs();
         inner.last_sync.store(Arc::new(LastSync { at_ms, error }));
         let found = found.inspect_err(|_| {
             inner.metrics.sync_failures.inc();
@@ -194,7 +194,7 @@ impl Store {
         inner.metrics.block_drops.inc_by(dropped as u64);
         inner.metrics.blocks_loaded.set(blocks.served.len() as i64);
         if added > 0 {
-            inner.metrics.last_loaded_seconds.set(since_epoch().as_secs_f64());
+            inner.metrics.last_loaded_seconds.set(now_ms() as f64 / 1e3);
         }
         let report = SyncReport { served: blocks.served.len(), added, dropped, ..SyncReport::default() };
         inner.blocks.store(Arc::new(blocks));
@@ -240,10 +240,6 @@ impl Store {
         // The store bounds how many are opened at once.
         stream::iter(opening).buffer_unordered(at_once).collect().await
     }
-}
-
-fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// What to do with the blocks that were served before.

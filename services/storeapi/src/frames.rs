@@ -162,7 +162,7 @@ fn pieces(batch: SeriesBatch) -> VecDeque<SeriesBatch> {
     pieces
 }
 
-/// Bytes of chunks that were sent and lie one behind the other in a file: when they are many, their pages are given back to the
+/// Bytes of chunks that were sent and lie close to each other in a file: when they are many, their pages are given back to the
 /// system. They stay in its cache, but do not count as memory of the process.
 #[derive(Debug, Default)]
 struct Used(Range<usize>);
@@ -170,8 +170,8 @@ struct Used(Range<usize>);
 impl Used {
     /// The least that is given back.
     const RELEASED_BYTES: usize = 1 << 20;
-    /// Between the data of two chunks that follow each other lie a checksum, a length and an encoding.
-    const GAP_BYTES: usize = 32;
+    /// Pages between chunks that are so far from each other at most go with theirs.
+    const GAP_BYTES: usize = 64 << 10;
 
     fn add(&mut self, chunk: &[u8], lease: &Lease) {
         let range = chunk.as_ptr_range();

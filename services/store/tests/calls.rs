@@ -1,18 +1,26 @@
 //! The cache of what matchers select: the same answers, fewer looks at the index, and nothing is left of blocks that go. Bytes
-//! that a call may read.
+//! that a call may read, and calls in packed messages.
 
 #![allow(clippy::unwrap_used)]
 
 mod bed;
 
+use std::io::{Read, Write};
+
+use bytes::Bytes;
 use futures::StreamExt;
+use http_body_util::{BodyExt, Full};
+use prost::Message;
 use tithon_bucket::{Bucket, BucketConfig};
 use tithon_chunks::{ErrorKind, TimeRange};
 use tithon_engine::{LabelsRequest, SelectedSeries, SeriesRequest};
 use tithon_index::{MatchOp, Matcher};
-use tithon_runtime::Metrics;
+use tithon_proto::thanos::store_client::StoreClient;
+use tithon_proto::thanos::{self, LabelMatcher, SeriesResponse};
+use tithon_runtime::{Metrics, Probes};
 use tithon_store::{Store, StoreOptions};
 use tithon_storeapi::{SeriesPart, StoreApi, StoreApiError};
+use tower::{Service, ServiceExt};
 
 fn matchers() -> Vec<Matcher> {
     let matcher = |op, name: &str, value: &str| Matcher::new(op, name, value).unwrap();
@@ -90,4 +98,52 @@ async fn a_call_reads_no_more_bytes_than_it_may() {
         let names = LabelsRequest::names(matchers(), TimeRange::ALL);
         is_told(&little.labels(names).await.unwrap_err());
     }
+}
+
+/// A message behind its flag and length.
+fn framed(flag: u8, bytes: &[u8]) -> Bytes {
+    [&[flag][..], &(bytes.len() as u32).to_be_bytes(), bytes].concat().into()
+}
+
+/// Asks as a client of grpc-go with snappy does, and unpacks the answer by hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_speaks_snappy_is_answered_in_it() {
+    let dir = bed::bucket_of(&["replica-a"]);
+    let store = bed::store_over(dir.path(), StoreOptions::default()).await;
+    let mut channel = bed::serve(store, Probes::default()).await;
+    let up = LabelMatcher { r#type: 0, name: "__name__".into(), value: "up".into() };
+    let request = thanos::SeriesRequest {
+        matchers: vec![up],
+        max_time: i64::MAX,
+        response_batch_size: 64,
+        ..thanos::SeriesRequest::default()
+    };
+    let plain = StoreClient::new(channel.clone()).series(request.clone()).await.unwrap();
+    let plain: Vec<SeriesResponse> = plain.into_inner().map(Result::unwrap).collect().await;
+    assert!(!plain.is_empty());
+    let mut packed = snap::write::FrameEncoder::new(Vec::new());
+    packed.write_all(&request.encode_to_vec()).unwrap();
+    let body = Full::new(framed(1, &packed.into_inner().unwrap())).map_err(|never| match never {});
+    let call = http::Request::post("http://store/thanos.Store/Series")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-encoding", "snappy")
+        .header("grpc-accept-encoding", "snappy");
+    channel.ready().await.unwrap();
+    let answer = channel.call(call.body(tonic::body::Body::new(body)).unwrap()).await.unwrap();
+    assert_eq!(answer.headers()["grpc-encoding"], "snappy");
+    let body = answer.into_body().collect().await.unwrap();
+    assert_eq!(body.trailers().unwrap()["grpc-status"], "0");
+    let (body, mut unpacked) = (body.to_bytes(), Vec::new());
+    let mut rest = &body[..];
+    while !rest.is_empty() {
+        let (head, behind) = rest.split_at(5);
+        let (message, behind) = behind.split_at(u32::from_be_bytes(head[1..].try_into().unwrap()) as usize);
+        assert_eq!(head[0], 1);
+        let mut bytes = Vec::new();
+        snap::read::FrameDecoder::new(message).read_to_end(&mut bytes).unwrap();
+        unpacked.push(SeriesResponse::decode(&bytes[..]).unwrap());
+        rest = behind;
+    }
+    assert_eq!(unpacked, plain);
 }
