@@ -13,6 +13,8 @@ mod faults;
 #[path = "objects/fleet.rs"]
 #[allow(dead_code, reason = "other tests share it")]
 mod fleet;
+#[path = "objects/look.rs"]
+mod look;
 #[path = "objects/swift.rs"]
 mod swift;
 

@@ -8,6 +8,7 @@ use tithon_bucket::{Bucket, BucketConfig, Mark, MarkKind, TransferOptions};
 use tithon_engine::{BlockFiles, BlockMeta};
 
 use crate::fleet::{Fleet, Kind};
+use crate::look::look;
 
 /// A directory with the files of a block: an index of three parts and a small segment, of bytes that tell places apart.
 fn large_block(dir: &Path) -> BlockMeta {
@@ -81,11 +82,11 @@ fn gcs_is_read() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let bucket = Bucket::connect(&BucketConfig::parse(&fleet.yaml()).unwrap()).await.unwrap();
-        let found = bucket.discover(|_| false).await.unwrap();
+        let found = look(&bucket).await.unwrap();
         assert_eq!(found.new.len(), 1, "{found:?}");
         let meta = &found.new[0];
         assert!(bucket.deletion_mark(meta.ulid).await.unwrap().is_some());
-        bucket.open_block(std::sync::Arc::clone(meta)).await.unwrap();
+        bucket.open_block(std::sync::Arc::clone(meta), None).await.unwrap();
         let back = tempfile::tempdir().unwrap();
         bucket.download_block(meta, back.path(), TransferOptions::default()).await.unwrap();
         for file in files {
@@ -93,16 +94,16 @@ fn gcs_is_read() {
             assert!(read(&golden) == read(back.path()), "{file} differs");
         }
         bucket.delete_block(meta.ulid).await.unwrap();
-        assert!(bucket.discover(|_| false).await.unwrap().new.is_empty());
+        assert!(look(&bucket).await.unwrap().new.is_empty());
         let missing =
             Bucket::connect(&BucketConfig::parse(&fleet.yaml_of("missing", "")).unwrap()).await.unwrap();
-        assert!(missing.discover(|_| false).await.is_err(), "a bucket that is missing looks empty");
+        assert!(look(&missing).await.is_err(), "a bucket that is missing looks empty");
     });
     eprintln!("objects: GCS is read");
 }
 
 async fn check(bucket: &Bucket) {
-    let found = bucket.discover(|_| false).await.unwrap();
+    let found = look(bucket).await.unwrap();
     assert!(found.new.is_empty() && found.partial.is_empty(), "{found:?}");
 
     let dir = tempfile::tempdir().unwrap();
@@ -110,10 +111,10 @@ async fn check(bucket: &Bucket) {
     let block = meta.ulid;
     let options = TransferOptions { files_concurrency: 2, hash: true };
     let files = bucket.upload_files(dir.path(), &meta, options).await.unwrap();
-    let found = bucket.discover(|_| false).await.unwrap();
+    let found = look(bucket).await.unwrap();
     assert_eq!((found.new.len(), found.partial), (0, vec![block]), "without meta.json it is half a block");
     let written = bucket.seal_block(meta, files).await.unwrap();
-    let found = bucket.discover(|_| false).await.unwrap();
+    let found = look(bucket).await.unwrap();
     assert_eq!((found.new.as_slice(), found.partial.len()), (&[std::sync::Arc::new(written.clone())][..], 0));
     bucket.check_files(&written).await.unwrap();
     assert_eq!(bucket.index_bytes(block).await.unwrap(), 20_000_000);
@@ -142,7 +143,7 @@ async fn check(bucket: &Bucket) {
     broken_upload(bucket, &written).await;
     bucket.delete_block(block).await.unwrap();
     bucket.delete_block(block).await.unwrap();
-    let found = bucket.discover(|_| false).await.unwrap();
+    let found = look(bucket).await.unwrap();
     assert!(found.new.is_empty() && found.partial.is_empty(), "{found:?}");
 }
 
@@ -157,6 +158,6 @@ async fn broken_upload(bucket: &Bucket, meta: &BlockMeta) {
         drop(sink);
     };
     tokio::task::spawn_blocking(write).await.unwrap();
-    let found = bucket.discover(|_| false).await.unwrap();
+    let found = look(bucket).await.unwrap();
     assert_eq!((found.partial.len(), found.new.len()), (0, 1), "{found:?}");
 }

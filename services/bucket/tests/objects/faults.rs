@@ -3,6 +3,7 @@
 use tithon_bucket::{Bucket, BucketConfig};
 
 use crate::fleet::{Fleet, Kind, SECRET};
+use crate::look::look;
 
 #[test]
 fn faults() {
@@ -29,12 +30,12 @@ fn faults() {
 
         let bucket = Bucket::open(&BucketConfig::parse(&fleet.yaml()).unwrap()).unwrap();
         fleet.kill();
-        let down = runtime.block_on(bucket.discover(|_| false)).map(drop).unwrap_err();
+        let down = runtime.block_on(look(&bucket)).map(drop).unwrap_err();
         assert_eq!(down.kind(), tithon_chunks::ErrorKind::Unavailable, "{down}");
         fleet.launch();
         // Azurite forgets what it had just made.
         assert_eq!(list(&fleet.yaml()), Ok(0));
-        runtime.block_on(bucket.discover(|_| false)).unwrap();
+        runtime.block_on(look(&bucket)).unwrap();
         eprintln!("objects: faults of {kind:?} told");
     }
 }
@@ -43,6 +44,6 @@ fn faults() {
 async fn listed(yaml: &str) -> Result<usize, String> {
     let told = |error| format!("{error} {error:?}");
     let bucket = Bucket::connect(&BucketConfig::parse(yaml).unwrap()).await.map_err(told)?;
-    let found = bucket.discover(|_| false).await.map_err(told)?;
+    let found = look(&bucket).await.map_err(told)?;
     Ok(found.new.len())
 }
