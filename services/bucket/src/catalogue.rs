@@ -15,6 +15,9 @@ use crate::marks::MarkFile;
 use crate::snapshot::{self, Origin};
 use crate::{Bucket, BucketError, DeletionMark, Mark, MarkKind};
 
+/// Blocks of a directory that are read at once: reads of local files wait for no network, and each takes a thread.
+const IN_DIRECTORY: usize = 4;
+
 /// What is known of the blocks of a bucket.
 #[derive(Debug)]
 pub struct Catalogue {
@@ -69,7 +72,8 @@ impl Catalogue {
         }
     }
 
-    /// The same catalogue, reading so many blocks at once; 32 unless this says otherwise.
+    /// The same catalogue, reading so many blocks at once; 32 unless this says otherwise, and no more than 4 in a
+    /// directory.
     pub fn with_concurrency(self, concurrency: usize) -> Catalogue {
         Catalogue { concurrency: concurrency.max(1), ..self }
     }
@@ -130,6 +134,10 @@ impl Catalogue {
             }
         }
         let has_read = !reads.is_empty();
+        let at_once = match self.bucket.directory {
+            Some(_) => self.concurrency.min(IN_DIRECTORY),
+            None => self.concurrency,
+        };
         let mut read = stream::iter(reads)
             .map(|(id, listed, known)| {
                 let (bucket, kinds) = (self.bucket.clone(), self.kinds.clone());
@@ -137,7 +145,7 @@ impl Catalogue {
                 let read = tokio::spawn(async move { bucket.read_block(id, listed, &kinds, known).await });
                 async move { (id, read.await) }
             })
-            .buffer_unordered(self.concurrency);
+            .buffer_unordered(at_once);
         while let Some((block, result)) = read.next().await {
             let path = object_store::path::Path::from(block.to_string());
             let read = result.map_err(|error| BucketError::object(&path)(error.into()));

@@ -171,6 +171,9 @@ impl Store {
         let blocks = inner.blocks.load();
         let closed = blocks.served.values().filter(|block| block.close_if_idle(idle, inner)).count();
         inner.metrics.blocks_closed.inc_by(closed as u64);
+        // Requests that began before a sync may have opened blocks that it replaced: those are not counted down.
+        let open = blocks.served.values().filter(|block| block.if_open().is_some()).count();
+        inner.metrics.blocks_open.set(open as i64);
         closed
     }
 }
