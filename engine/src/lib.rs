@@ -12,6 +12,7 @@ mod mmap;
 mod tombstones;
 
 mod block;
+mod cardinality;
 mod entries;
 mod input;
 mod record;
@@ -35,13 +36,15 @@ mod merge;
 mod pipeline;
 mod scan;
 
-pub mod compact;
+pub mod cardinality;
+mod compact;
 pub mod dedup;
 pub mod downsample;
 
 pub mod plan;
 
 pub use crate::block::{Block, BlockSelect};
+pub use crate::cardinality::{Cardinality, Counted, cardinality};
 pub use crate::entries::walk;
 pub use crate::error::BlockError;
 pub use crate::file::{BlockFile, FileRange};

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::extract::{Query, State};
+use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::Serialize;
-use tithon_engine::BlockMeta;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tithon_engine::{BlockId, BlockMeta, cardinality};
+use tithon_runtime::Priority;
 
 use crate::Store;
 
@@ -27,10 +30,12 @@ struct Blocks {
 }
 
 impl Store {
-    /// `GET /api/v1/blocks`: with `view=loaded` the metas of the blocks that are served, and when the last sync with the
+    /// `GET /api/v1/cardinality?block=ULID&limit=20` (ours): which labels and metrics of a block that is served have the most values
+    /// and series. `GET /api/v1/blocks`: with `view=loaded` the metas of the blocks that are served, and when the last sync with the
     /// bucket was; any other view is empty, as in Thanos's store gateway.
     pub fn router(&self) -> Router {
-        Router::new().route("/api/v1/blocks", get(blocks)).with_state(self.clone())
+        let router = Router::new().route("/api/v1/blocks", get(blocks));
+        router.route("/api/v1/cardinality", get(block_cardinality)).with_state(self.clone())
     }
 }
 
@@ -38,6 +43,43 @@ async fn blocks(State(store): State<Store>, Query(query): Query<HashMap<String, 
     let is_loaded = query.get("view").is_some_and(|view| view == "loaded");
     let data = if is_loaded { loaded(&store) } else { Blocks::new(Vec::new(), 0, None) };
     Json(Envelope { status: "success", data })
+}
+
+/// What is asked about a block.
+#[derive(Deserialize)]
+struct CardinalityQuery {
+    block: BlockId,
+    #[serde(default = "twenty")]
+    limit: usize,
+}
+
+fn twenty() -> usize {
+    20
+}
+
+/// Entries of a list at most.
+const LIMIT_MAX: usize = 10_000;
+
+async fn block_cardinality(
+    State(store): State<Store>,
+    Query(query): Query<CardinalityQuery>,
+) -> Result<Json<Value>, (StatusCode, Json<Value>)> {
+    let failed = |code, error: String| {
+        (code, Json(json!({ "status": "error", "errorType": "not_found", "error": error })))
+    };
+    let block = store.inner.blocks.load().served.get(&query.block).cloned();
+    let missing = || failed(StatusCode::NOT_FOUND, format!("block {} is not served", query.block));
+    let block = block.ok_or_else(missing)?;
+    let broken = |error: String| failed(StatusCode::UNPROCESSABLE_ENTITY, error);
+    let open = block.get(&store.inner).await.map_err(|error| broken(error.to_string()))?;
+    let (limit, cpu) = (query.limit.min(LIMIT_MAX), store.inner.cpu.clone());
+    let work = cpu.run(Priority::Query, move || {
+        let found = cardinality(open.header(), limit).map_err(|error| error.to_string())?;
+        open.check().map_err(|error| error.to_string())?;
+        Ok::<_, String>(found)
+    });
+    let found = work.await.map_err(|error| broken(error.to_string()))?.map_err(broken)?;
+    Ok(Json(json!({ "status": "success", "data": found })))
 }
 
 fn loaded(store: &Store) -> Blocks {

@@ -1,6 +1,7 @@
 //! The command line: subcommands and flags, named as Thanos names them.
 
 mod block;
+mod bucket;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use tithon_engine::dedup::Algorithm;
 use tithon_engine::plan::TimeBound;
 
 pub use self::block::*;
+pub use self::bucket::*;
 use crate::compact::CompactorFlags;
 use crate::flags::{
     BucketFlags, CacheFlags, Duration, GrpcClientTlsFlags, LogFlags, ScopeFlags, ServerFlags, parse_duration,
@@ -241,7 +243,9 @@ pub struct ToolsFlags {
 pub enum ToolsCommand {
     /// Work on local block directories: inspect, dump, compact, downsample, verify, compare.
     Block(BlockFlags),
-    /// Ask a StoreAPI server about 300 questions and print which rules of the protocol its answers keep.
+    /// Look at what a bucket holds.
+    Bucket(BucketToolFlags),
+    /// Ask a StoreAPI server about 400 questions and print which rules of the protocol its answers keep.
     ///
     /// Works with any server: Tithon's, Thanos's, a provider of metrics of your own. The exit status is 1 when a rule is
     /// broken.

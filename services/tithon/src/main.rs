@@ -15,6 +15,7 @@ mod standalone;
 mod store;
 mod storeapi_check;
 mod tools_block;
+mod tools_bucket;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -63,6 +64,7 @@ fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
     match command {
         Command::Tools(tools) => match &tools.command {
             ToolsCommand::Block(block) => tools_block::run(&block.command)?,
+            ToolsCommand::Bucket(bucket) => runtime()?.block_on(tools_bucket::run(&bucket.command))?,
             ToolsCommand::StoreapiCheck(flags) => return runtime()?.block_on(storeapi_check::run(flags)),
             ToolsCommand::Bench(flags) => {
                 return Ok(if tithon_bench::run(flags)? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
