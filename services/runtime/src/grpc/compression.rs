@@ -15,11 +15,14 @@ use flate2::write::GzEncoder;
 use futures::{Stream, stream};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
+use tithon_chunks::ErrorKind;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderValue, Request, Response};
 use tower::Layer;
+
+use crate::to_status;
 
 /// The most that a packed message of a request may become; the longest are matchers of some megabytes.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -160,7 +163,7 @@ impl Recoding {
             }
             match self.body.frame().await.transpose()? {
                 None if self.arrived.is_empty() => return Ok(None),
-                None => return Err(Status::internal("the body ends inside a message")),
+                None => return Err(to_status(ErrorKind::Internal, "the body ends inside a message")),
                 Some(frame) => match frame.into_data() {
                     Ok(data) => self.arrived.extend_from_slice(&data),
                     Err(trailers) => return Ok(Some(trailers)),
@@ -202,7 +205,8 @@ async fn recode(
         done.unwrap_or_else(|error| Err(io::Error::other(error)))
     };
     let name = encoding.name();
-    let done = done.map_err(|error| Status::internal(format!("message in {name}: {error}")))?;
+    let failed = |error| to_status(ErrorKind::Internal, format!("message in {name}: {error}"));
+    let done = done.map_err(failed)?;
     Ok(framed(direction == Direction::Pack, &done))
 }
 
