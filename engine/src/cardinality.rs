@@ -150,8 +150,12 @@ mod tests {
             values_by_name: counted(&[("pod", 5), ("job", 2)]),
             ..Cardinality::default()
         };
-        let other =
-            Cardinality { series: 8, names: 4, values_by_name: counted(&[("job", 3), ("zone", 1)]), ..one.clone() };
+        let other = Cardinality {
+            series: 8,
+            names: 4,
+            values_by_name: counted(&[("job", 3), ("zone", 1)]),
+            ..one.clone()
+        };
         one.take_in(other, 2);
         assert_eq!((one.series, one.names, one.pairs), (10, 4, 7));
         assert_eq!(one.values_by_name, counted(&[("pod", 5), ("job", 3)]));

@@ -36,8 +36,7 @@ mod merge;
 mod pipeline;
 mod scan;
 
-pub mod cardinality;
-mod compact;
+pub mod compact;
 pub mod dedup;
 pub mod downsample;
 

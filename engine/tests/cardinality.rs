@@ -8,8 +8,7 @@ use tithon_chunks::TimeRange;
 use tithon_engine::{Block, Counted, SelectRequest, cardinality};
 
 fn sorted(counts: BTreeMap<String, u64>) -> Vec<Counted> {
-    let mut out: Vec<Counted> =
-        counts.into_iter().map(|(name, count)| Counted { name, count }).collect();
+    let mut out: Vec<Counted> = counts.into_iter().map(|(name, count)| Counted { name, count }).collect();
     out.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
     out
 }

@@ -8,7 +8,8 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 fn cardinality(bucket: &Path, more: &[&str]) -> Output {
-    let config = format!("--objstore.config={{type: FILESYSTEM, config: {{directory: {}}}}}", bucket.display());
+    let config =
+        format!("--objstore.config={{type: FILESYSTEM, config: {{directory: {}}}}}", bucket.display());
     let mut command = Command::new(env!("CARGO_BIN_EXE_tithon"));
     command.args(["tools", "bucket", "cardinality", &config]).args(more).output().unwrap()
 }
@@ -23,7 +24,10 @@ fn cardinality_of_a_bucket() {
     };
     let newest = json(&[]);
     assert_eq!(newest["blocks"].as_array().unwrap().len(), 1);
-    assert_eq!(newest["values_by_name"].as_array().unwrap().len(), 20.min(newest["names"].as_u64().unwrap() as usize));
+    assert_eq!(
+        newest["values_by_name"].as_array().unwrap().len(),
+        20.min(newest["names"].as_u64().unwrap() as usize)
+    );
     let all = json(&["--all", "--limit=2"]);
     let n_blocks = std::fs::read_dir(&bucket).unwrap().count();
     assert_eq!(all["blocks"].as_array().unwrap().len(), n_blocks);

@@ -43,8 +43,7 @@ pub async fn run(flags: &CardinalityFlags) -> Result<(), Box<dyn Error>> {
     let most = flags.limit.saturating_mul(ENTRIES_FOR_EACH);
     let reads = chosen.iter().map(|block| read(&bucket, block, most));
     let mut reads = stream::iter(reads).buffer_unordered(AT_ONCE);
-    let mut found =
-        Found { blocks: Vec::new(), faulty: BTreeMap::new(), labels: Cardinality::default() };
+    let mut found = Found { blocks: Vec::new(), faulty: BTreeMap::new(), labels: Cardinality::default() };
     while let Some((block, result)) = reads.next().await {
         match result {
             Ok(labels) => {
@@ -111,10 +110,8 @@ fn table(found: &Found) -> String {
         1 => format!("block {}", found.blocks[0]),
         n => format!("{n} blocks (each number is the largest of one block)"),
     };
-    let mut out = format!(
-        "{blocks}: {} series, {} label names, {} pairs\n",
-        labels.series, labels.names, labels.pairs
-    );
+    let mut out =
+        format!("{blocks}: {} series, {} label names, {} pairs\n", labels.series, labels.names, labels.pairs);
     for (title, unit, list) in [
         ("label name", "values", &labels.values_by_name),
         ("metric", "series", &labels.series_by_metric),
