@@ -15,6 +15,8 @@ mod faults;
 mod fleet;
 #[path = "objects/swift.rs"]
 mod swift;
+#[path = "objects/tls.rs"]
+mod tls;
 
 /// Whether these tests are to run.
 fn enabled() -> bool {
