@@ -70,12 +70,13 @@ pub fn make_container(port: u16) {
             .call();
         let made = asked.and_then(|answer| {
             let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
-            ureq::put(format!("{}/thanos", header("x-storage-url")))
-                .header("x-auth-token", header("x-auth-token"))
-                .send_empty()
+            let (url, token) = (format!("{}/thanos", header("x-storage-url")), header("x-auth-token"));
+            ureq::put(&url).header("x-auth-token", &token).send_empty()?;
+            ureq::get(format!("{url}/none")).header("x-auth-token", &token).call()
         });
         match made {
-            Ok(_) => return,
+            // The object server is up too: it says that there is no such object.
+            Ok(_) | Err(ureq::Error::StatusCode(404)) => return,
             Err(error) => assert!(std::time::Instant::now() < deadline, "no container after 60 s: {error}"),
         }
         std::thread::sleep(std::time::Duration::from_millis(200));
