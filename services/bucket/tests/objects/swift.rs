@@ -31,7 +31,7 @@ fn prepare(dir: &Path, port: u16) {
         let devices = dir.join("devices");
         let config = format!(
             "[DEFAULT]\nbind_ip = 127.0.0.1\nbind_port = {own}\nuser = root\nswift_dir = {}\ndevices = {}\n\
-             mount_check = false\nworkers = 1\n\n[pipeline:main]\npipeline = {name}-server\n\n\
+             mount_check = false\nworkers = 0\n\n[pipeline:main]\npipeline = {name}-server\n\n\
              [app:{name}-server]\nuse = egg:swift#{name}\n",
             dir.display(),
             devices.display()
@@ -48,7 +48,7 @@ fn prepare(dir: &Path, port: u16) {
         }
     }
     let proxy = format!(
-        "[DEFAULT]\nbind_ip = 127.0.0.1\nbind_port = {port}\nuser = root\nswift_dir = {}\nworkers = 1\n\n\
+        "[DEFAULT]\nbind_ip = 127.0.0.1\nbind_port = {port}\nuser = root\nswift_dir = {}\nworkers = 0\n\n\
          [pipeline:main]\npipeline = catch_errors cache tempauth copy slo dlo proxy-server\n\n\
          [app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\n\n\
          [filter:catch_errors]\nuse = egg:swift#catch_errors\n\n\
