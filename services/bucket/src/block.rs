@@ -159,9 +159,7 @@ impl Bucket {
         if merged.is_empty() {
             return Ok(vec![Bytes::new(); ranges.len()]);
         }
-        let get = || self.store().get_ranges(&object.path, &merged);
-        let fetched = self.retrying(Operation::GetRange, get).await;
-        let fetched = fetched.map_err(BucketError::object(&object.path))?;
+        let fetched = self.get_ranges(&object.path, &merged).await?;
         let part = |range: &Range<u64>| {
             let i = merged.partition_point(|read| read.end < range.end);
             match (merged.get(i), fetched.get(i)) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -185,9 +186,16 @@ impl Bucket {
 
     /// An object's bytes; `None` when there is no such object.
     pub(crate) async fn get(&self, path: &Path) -> Result<Option<Bytes>, BucketError> {
-        let answer = || async { self.store.get(path).await?.bytes().await };
+        let answer = || async {
+            let answer = self.store.get(path).await?;
+            let size = answer.range.end - answer.range.start;
+            whole(answer.bytes().await?, size)
+        };
         match self.retrying(Operation::Get, answer).await {
-            Ok(bytes) => Ok(Some(bytes)),
+            Ok(bytes) => {
+                self.metrics.fetched(Operation::Get, bytes.len());
+                Ok(Some(bytes))
+            }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(BucketError::object(path)(error)),
         }
@@ -211,7 +219,24 @@ impl Bucket {
             self.store.put_opts(path, PutPayload::from(bytes.clone()), options)
         };
         self.retrying(Operation::Upload, put).await.map_err(BucketError::object(path))?;
+        self.metrics.uploaded(bytes.len() as u64);
         Ok(())
+    }
+
+    /// Ranges of an object, each of them whole.
+    pub(crate) async fn get_ranges(
+        &self,
+        path: &Path,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>, BucketError> {
+        let get = || async {
+            let parts = self.store.get_ranges(path, ranges).await?;
+            let sizes = ranges.iter().map(|range| range.end - range.start);
+            parts.into_iter().zip(sizes).map(|(part, size)| whole(part, size)).collect::<Result<Vec<_>, _>>()
+        };
+        let parts = self.retrying(Operation::GetRange, get).await.map_err(BucketError::object(path))?;
+        self.metrics.fetched(Operation::GetRange, parts.iter().map(Bytes::len).sum());
+        Ok(parts)
     }
 
     /// Begins an object that is written in parts.
@@ -223,6 +248,15 @@ impl Bucket {
         };
         self.retrying(Operation::Upload, begin).await.map_err(BucketError::object(path))
     }
+}
+
+/// The bytes of an answer; one that ends early may come whole another time.
+fn whole(bytes: Bytes, size: u64) -> object_store::Result<Bytes> {
+    if bytes.len() as u64 == size {
+        return Ok(bytes);
+    }
+    let source = format!("the answer has {} bytes, expected {size}", bytes.len()).into();
+    Err(object_store::Error::Generic { store: "bucket", source })
 }
 
 fn below(store: Arc<dyn ObjectStore>, prefix: &str) -> Arc<dyn ObjectStore> {

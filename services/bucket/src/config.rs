@@ -107,6 +107,20 @@ pub(crate) fn read<C: DeserializeOwned + Default>(yaml: &str) -> Result<C, Confi
     serde_json::from_value(config).map_err(|_| fault)
 }
 
+/// A text up to the line that ends its first document; what is behind it does not count, as in Go.
+fn first_document(yaml: &str) -> &str {
+    let (mut at, mut begun) = (0, false);
+    for line in yaml.split_inclusive('\n') {
+        let is_separator = matches!(line.trim_end(), "---" | "...");
+        if is_separator && begun {
+            return &yaml[..at];
+        }
+        begun |= !is_separator && !line.trim().is_empty() && !line.starts_with(['#', '%']);
+        at += line.len();
+    }
+    yaml
+}
+
 fn remove_nulls(value: &mut Value) {
     if let Value::Object(keys) = value {
         keys.retain(|_, value| !value.is_null());
@@ -132,6 +146,7 @@ impl BucketConfig {
     /// Reads the YAML, in which environment variables have been replaced. Unknown keys beside `type`, `config` and
     /// `prefix` are errors; those below `config` are where they are in Thanos: with S3, GCS, AZURE, SWIFT and OBS.
     pub fn parse(yaml: &str) -> Result<BucketConfig, ConfigError> {
+        let yaml = first_document(yaml);
         let envelope = Envelope::<IgnoredAny>::read(yaml)?;
         let name = envelope.provider.unwrap_or_default();
         let provider = Provider::read(&name, yaml)?;

@@ -33,7 +33,7 @@ pub enum BucketError {
     /// The store failed to answer for an object.
     #[error("{path}: {source}")]
     Object {
-        /// The object's key, or the prefix that was listed.
+        /// The object's key, or the prefix that was listed; `bucket` for all of it.
         path: String,
         /// What the store says.
         source: object_store::Error,
@@ -90,16 +90,6 @@ pub enum BucketError {
         /// The size in meta.json; 0 where it is not known.
         expected: u64,
     },
-    /// An object gave fewer bytes than its listing promised.
-    #[error("{path}: ends after {found} bytes, expected {expected}")]
-    Short {
-        /// The object's key.
-        path: String,
-        /// Bytes that came.
-        found: u64,
-        /// Bytes in the listing.
-        expected: u64,
-    },
     /// A block that is to be uploaded has no external labels.
     #[error("{block}: a block without external labels is not uploaded")]
     NoLabels {
@@ -148,10 +138,9 @@ impl BucketError {
             }
             BucketError::Meta { source, .. } => source.kind(),
             BucketError::MarkVersion { .. } => ErrorKind::Unsupported,
-            BucketError::WrongId { .. }
-            | BucketError::NoSegment { .. }
-            | BucketError::Incomplete { .. }
-            | BucketError::Short { .. } => ErrorKind::Corrupt,
+            BucketError::WrongId { .. } | BucketError::NoSegment { .. } | BucketError::Incomplete { .. } => {
+                ErrorKind::Corrupt
+            }
             BucketError::NoLabels { .. } => ErrorKind::Invalid,
             BucketError::Local { .. } | BucketError::CacheTruncated { .. } => ErrorKind::Unavailable,
             BucketError::Index { source, .. } => source.kind(),
@@ -169,7 +158,7 @@ impl BucketError {
     }
 
     pub(crate) fn object(path: &object_store::path::Path) -> impl FnOnce(object_store::Error) -> BucketError {
-        let path = path.to_string();
+        let path = if path.as_ref().is_empty() { "bucket".to_owned() } else { path.to_string() };
         move |source| BucketError::Object { path, source }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::Bucket;
@@ -20,6 +20,8 @@ pub(crate) struct BucketMetrics {
     operations: Family<Labels, Counter>,
     failures: Family<Labels, Counter>,
     seconds: Family<Labels, Histogram, fn() -> Histogram>,
+    fetched: Family<Labels, Counter>,
+    transferred: Family<Labels, Histogram, fn() -> Histogram>,
     last_upload: Family<[(&'static str, String); 1], Gauge<f64, AtomicU64>>,
     pub(crate) bucket: String,
 }
@@ -35,6 +37,11 @@ impl BucketMetrics {
             operations: Family::default(),
             failures: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            fetched: Family::default(),
+            // 32 KiB to 1 GiB.
+            transferred: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(f64::from(32 << 10), 2.0, 16))
+            }),
             last_upload: Family::default(),
             bucket: bucket.to_owned(),
         };
@@ -42,12 +49,27 @@ impl BucketMetrics {
             drop(metrics.operations.get_or_create(&metrics.labels(operation)));
             drop(metrics.failures.get_or_create(&metrics.labels(operation)));
         }
+        for operation in [Operation::Get, Operation::GetRange] {
+            drop(metrics.fetched.get_or_create(&metrics.labels(operation)));
+        }
         drop(metrics.last_upload.get_or_create(&[("bucket", metrics.bucket.clone())]));
         metrics
     }
 
     fn labels(&self, operation: Operation) -> Labels {
         [("bucket", self.bucket.clone()), ("operation", operation.name().to_owned())]
+    }
+
+    /// Counts the bytes of one answer.
+    pub(crate) fn fetched(&self, operation: Operation, bytes: usize) {
+        let labels = self.labels(operation);
+        self.fetched.get_or_create(&labels).inc_by(bytes as u64);
+        self.transferred.get_or_create(&labels).observe(bytes as f64);
+    }
+
+    /// Counts the bytes of one object that was written.
+    pub(crate) fn uploaded(&self, bytes: u64) {
+        self.transferred.get_or_create(&self.labels(Operation::Upload)).observe(bytes as f64);
     }
 
     pub(crate) fn observe(&self, operation: Operation, took: Duration, failed: bool) {
@@ -73,6 +95,10 @@ impl Bucket {
         registry.register(name("operation_failures"), help, metrics.failures.clone());
         let help = "How long requests to the bucket took";
         registry.register(name("operation_duration_seconds"), help, metrics.seconds.clone());
+        let help = "Bytes that answers of the bucket had";
+        registry.register(name("operation_fetched_bytes"), help, metrics.fetched.clone());
+        let help = "Bytes of single answers and uploads";
+        registry.register(name("operation_transferred_bytes"), help, metrics.transferred.clone());
         let help = "When something was last uploaded, seconds since the Unix epoch";
         registry.register(name("last_successful_upload_time"), help, metrics.last_upload.clone());
     }

@@ -121,6 +121,7 @@ impl BlockSink for Sink {
         if let Some(upload) = self.upload.take() {
             let finished = self.files.runtime.block_on(upload.finish());
             finished.map_err(BucketError::object(&self.path)).map_err(failed)?;
+            self.files.bucket.metrics.uploaded(self.bytes);
         }
         let value = |hash: Sha256| hex::encode(hash.finalize());
         let hash =

@@ -6,13 +6,12 @@ use std::time::SystemTime;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStoreExt, WriteMultipart};
+use object_store::{ObjectMeta, WriteMultipart};
 use sha2::{Digest, Sha256};
 use tithon_engine::{BlockId, BlockMeta, File, FileHash, UploadTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::bucket::key;
-use crate::retry::Operation;
 use crate::{Bucket, BucketError};
 
 /// Files are read in ranges of this size; and written in parts of it, where the configuration names none.
@@ -85,13 +84,11 @@ impl Bucket {
         let mut at = 0;
         while at < size {
             let range = at..size.min(at + PART_BYTES as u64);
-            let get = || self.store().get_range(path, range.clone());
-            let bytes = self.retrying(Operation::GetRange, get).await.map_err(BucketError::object(path))?;
-            if bytes.is_empty() {
-                return Err(BucketError::Short { path: path.to_string(), found: at, expected: size });
+            let parts = self.get_ranges(path, std::slice::from_ref(&range)).await?;
+            for part in &parts {
+                file.write_all(part).await.map_err(local(target))?;
             }
-            file.write_all(&bytes).await.map_err(local(target))?;
-            at += bytes.len() as u64;
+            at = range.end;
         }
         file.flush().await.map_err(local(target))
     }
@@ -163,7 +160,7 @@ impl Bucket {
         if size <= self.part_bytes as u64 {
             self.put(&path, tokio::fs::read(&source).await.map_err(local(&source))?.into()).await?;
         } else {
-            self.upload_parts(&source, &path).await?;
+            self.upload_parts(&source, &path, size).await?;
         }
         let hash = if hash {
             let value = sha256(&source).await.map_err(local(&source))?;
@@ -174,7 +171,7 @@ impl Bucket {
         Ok(File { rel_path: name.to_owned(), size_bytes: size, hash })
     }
 
-    async fn upload_parts(&self, source: &LocalPath, path: &Path) -> Result<(), BucketError> {
+    async fn upload_parts(&self, source: &LocalPath, path: &Path, size: u64) -> Result<(), BucketError> {
         let part_bytes = self.part_bytes;
         let mut upload = WriteMultipart::new_with_chunk_size(self.put_parts(path).await?, part_bytes);
         let mut file = tokio::fs::File::open(source).await.map_err(local(source))?;
@@ -190,7 +187,9 @@ impl Bucket {
             }
         };
         match sent.await {
-            Ok(()) => upload.finish().await.map(drop).map_err(BucketError::object(path)),
+            Ok(()) => upload.finish().await.map(drop).map_err(BucketError::object(path)).inspect(|()| {
+                self.metrics.uploaded(size);
+            }),
             Err(error) => {
                 // The first failure is the one to report.
                 let _ = upload.abort().await;

@@ -17,6 +17,8 @@ mod fleet;
 mod look;
 #[path = "objects/swift.rs"]
 mod swift;
+#[path = "objects/tls.rs"]
+mod tls;
 
 /// Whether these tests are to run.
 fn enabled() -> bool {

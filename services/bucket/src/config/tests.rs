@@ -22,6 +22,10 @@ fn a_filesystem_bucket() {
     let plain = BucketConfig::filesystem("/d");
     assert_eq!(parse("type: FILESYSTEM\nconfig:\n  directory: /d\n"), Ok(plain.clone()));
     assert_eq!(parse("type: filesystem\nconfig: {directory: /d, other: 1}\nprefix: '/'"), Ok(plain));
+    assert_eq!(
+        parse("# x\n---\ntype: FILESYSTEM\nconfig: {directory: /d}\n---\ntype: [\n").unwrap().prefix,
+        ""
+    );
     let prefixed = parse("{type: FILESYSTEM, config: {directory: /d/x}, prefix: /a/b/}").unwrap();
     assert_eq!(
         (prefixed.provider, prefixed.prefix.as_str()),

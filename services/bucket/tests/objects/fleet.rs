@@ -37,14 +37,22 @@ pub struct Fleet {
     pub kind: Kind,
     pub port: u16,
     pub dir: TempDir,
+    /// More flags of the server.
+    more: Vec<String>,
     children: Vec<Child>,
 }
 
 impl Fleet {
     /// Starts a server whose bucket `thanos` is empty.
     pub fn start(kind: Kind) -> Fleet {
-        let mut fleet =
-            Fleet { kind, port: free_port(), dir: tempfile::tempdir().unwrap(), children: Vec::new() };
+        Fleet::start_with(kind, &[])
+    }
+
+    /// The same with more flags, which only S3 takes.
+    pub fn start_with(kind: Kind, more: &[&str]) -> Fleet {
+        let (dir, more) =
+            (tempfile::tempdir().unwrap(), more.iter().map(|flag| (*flag).to_owned()).collect());
+        let mut fleet = Fleet { kind, port: free_port(), dir, more, children: Vec::new() };
         fleet.launch();
         match kind {
             Kind::S3 | Kind::Azure => {}
@@ -82,7 +90,7 @@ impl Fleet {
                     "--secret",
                     SECRET,
                 ]);
-                command.arg("posix").arg(dir);
+                command.args(&self.more).arg("posix").arg(dir);
                 vec![command]
             }
             Kind::Gcs => {

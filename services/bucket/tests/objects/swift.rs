@@ -31,7 +31,7 @@ fn prepare(dir: &Path, port: u16) {
         let devices = dir.join("devices");
         let config = format!(
             "[DEFAULT]\nbind_ip = 127.0.0.1\nbind_port = {own}\nuser = root\nswift_dir = {}\ndevices = {}\n\
-             mount_check = false\nworkers = 1\n\n[pipeline:main]\npipeline = {name}-server\n\n\
+             mount_check = false\nworkers = 0\n\n[pipeline:main]\npipeline = {name}-server\n\n\
              [app:{name}-server]\nuse = egg:swift#{name}\n",
             dir.display(),
             devices.display()
@@ -48,7 +48,7 @@ fn prepare(dir: &Path, port: u16) {
         }
     }
     let proxy = format!(
-        "[DEFAULT]\nbind_ip = 127.0.0.1\nbind_port = {port}\nuser = root\nswift_dir = {}\nworkers = 1\n\n\
+        "[DEFAULT]\nbind_ip = 127.0.0.1\nbind_port = {port}\nuser = root\nswift_dir = {}\nworkers = 0\n\n\
          [pipeline:main]\npipeline = catch_errors cache tempauth copy slo dlo proxy-server\n\n\
          [app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\n\n\
          [filter:catch_errors]\nuse = egg:swift#catch_errors\n\n\
@@ -70,12 +70,13 @@ pub fn make_container(port: u16) {
             .call();
         let made = asked.and_then(|answer| {
             let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
-            ureq::put(format!("{}/thanos", header("x-storage-url")))
-                .header("x-auth-token", header("x-auth-token"))
-                .send_empty()
+            let (url, token) = (format!("{}/thanos", header("x-storage-url")), header("x-auth-token"));
+            ureq::put(&url).header("x-auth-token", &token).send_empty()?;
+            ureq::get(format!("{url}/none")).header("x-auth-token", &token).call()
         });
         match made {
-            Ok(_) => return,
+            // The object server is up too: it says that there is no such object.
+            Ok(_) | Err(ureq::Error::StatusCode(404)) => return,
             Err(error) => assert!(std::time::Instant::now() < deadline, "no container after 60 s: {error}"),
         }
         std::thread::sleep(std::time::Duration::from_millis(200));

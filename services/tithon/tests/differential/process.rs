@@ -31,13 +31,18 @@ impl Server {
 
     /// Starts `tithon store` over a FILESYSTEM bucket; returns it and the address of its StoreAPI.
     pub fn store(bucket: &Path, data: &Path) -> (Server, String) {
-        let (http, grpc) = (free_port(), free_port());
         let mut command = Command::new(TITHON);
         command.args(["store", "--log.level=warn", &format!("--data-dir={}", data.display())]);
         command.arg(format!(
             "--objstore.config={{type: FILESYSTEM, config: {{directory: {}}}}}",
             bucket.display()
         ));
+        Server::of_store(command)
+    }
+
+    /// Starts `tithon store` by a command that lacks its addresses; returns it and the address of its StoreAPI.
+    pub fn of_store(mut command: Command) -> (Server, String) {
+        let (http, grpc) = (free_port(), free_port());
         command.arg(format!("--http-address=127.0.0.1:{http}"));
         command.arg(format!("--grpc-address=127.0.0.1:{grpc}"));
         (Server::start(command, http), format!("127.0.0.1:{grpc}"))

@@ -81,13 +81,14 @@ impl SwiftConfig {
         let base = self.auth_url.trim_end_matches('/');
         match self.version() {
             Some(3) => {
-                let response = send(client.post(format!("{base}/auth/tokens")).body(self.body_3())).await?;
+                let response =
+                    send(self, client.post(format!("{base}/auth/tokens")).body(self.body_3())).await?;
                 let token = header(&response, "x-subject-token")?;
                 let answer: Answer3 = read(response).await?;
                 Ok(Session { storage_url: self.endpoint(&answer.token.catalog)?, token })
             }
             Some(2) => {
-                let response = send(client.post(format!("{base}/tokens")).body(self.body_2())).await?;
+                let response = send(self, client.post(format!("{base}/tokens")).body(self.body_2())).await?;
                 let answer: Answer2 = read(response).await?;
                 let storage_url = self.endpoint(&answer.access.catalog)?;
                 Ok(Session { storage_url, token: answer.access.token.id })
@@ -97,7 +98,7 @@ impl SwiftConfig {
                     .get(base)
                     .header("x-auth-user", &self.username)
                     .header("x-auth-key", self.password.expose());
-                let response = send(request).await?;
+                let response = send(self, request).await?;
                 let storage_url = header(&response, "x-storage-url")?.trim_end_matches('/').to_owned();
                 Ok(Session { storage_url, token: header(&response, "x-auth-token")? })
             }
@@ -179,15 +180,15 @@ fn named(pairs: &[(&str, &str)], otherwise: Value) -> Value {
     pair.map_or(otherwise, |(key, value)| json!({*key: value}))
 }
 
-async fn send(request: RequestBuilder) -> Result<Response> {
+async fn send(config: &SwiftConfig, request: RequestBuilder) -> Result<Response> {
     let request = request.header("content-type", "application/json").header("accept", "application/json");
     let response = request.send().await.map_err(generic)?;
-    let status = response.status();
+    let (status, path) = (response.status(), config.auth_url.clone());
     let told = || format!("asked for a token, the server answers with status {status}").into();
     match status {
         status if status.is_success() => Ok(response),
-        StatusCode::UNAUTHORIZED => Err(Error::Unauthenticated { path: String::new(), source: told() }),
-        StatusCode::FORBIDDEN => Err(Error::PermissionDenied { path: String::new(), source: told() }),
+        StatusCode::UNAUTHORIZED => Err(Error::Unauthenticated { path, source: told() }),
+        StatusCode::FORBIDDEN => Err(Error::PermissionDenied { path, source: told() }),
         _ => Err(generic(told())),
     }
 }

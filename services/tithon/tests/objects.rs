@@ -1,0 +1,222 @@
+//! `tithon store` and `tithon compact` as processes over real object stores: they answer and leave what they answer and leave
+//! over a directory.
+//!
+//! These tests run where `TITHON_OBJECTS` is set, as in CI, which installs the servers; elsewhere each says that it was
+//! skipped.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(unreachable_pub, reason = "a test has no public items; pub says what a module offers")]
+
+#[path = "../../bucket/tests/objects/fleet.rs"]
+#[allow(dead_code, reason = "other tests share it")]
+mod fleet;
+#[path = "differential/process.rs"]
+#[allow(dead_code, reason = "other tests share it")]
+mod process;
+#[path = "../../bucket/tests/objects/swift.rs"]
+mod swift;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use tithon_bucket::{Bucket, BucketConfig, MarkKind, TransferOptions};
+
+use crate::fleet::{Fleet, Kind, SECRET};
+use crate::process::{Server, TITHON};
+
+/// The golden bucket without the downsampled blocks, so that these are made again.
+const MADE: [&str; 2] = ["01HWY69WW03S31SCAFM32EK5KS", "01HWY9QRG0ZB7Z0GY2J37SMPMC"];
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
+}
+
+fn golden() -> PathBuf {
+    tithon_testdata::shared("testdata/bucket")
+}
+
+/// Uploads the blocks of the golden bucket, with their marks.
+async fn fill(bucket: &Bucket, without: &[&str]) {
+    let golden = Bucket::open(&BucketConfig::filesystem(golden())).unwrap();
+    for meta in golden.discover(|_| false).await.unwrap().new {
+        let id = meta.ulid.to_string();
+        if without.contains(&id.as_str()) {
+            continue;
+        }
+        for kind in [MarkKind::Deletion, MarkKind::NoCompact, MarkKind::NoDownsample] {
+            if let Some(mark) = golden.mark(meta.ulid, kind).await.unwrap() {
+                bucket.put_mark(&mark).await.unwrap();
+            }
+        }
+        let dir = golden.block_dir(meta.ulid).unwrap();
+        bucket.upload_block(&dir, (*meta).clone(), TransferOptions::default()).await.unwrap();
+    }
+}
+
+/// Of each complete block: labels, resolution, level, marks, and SHA-256 of index and chunks.
+async fn contents(bucket: &Bucket) -> Vec<String> {
+    let mut lines = Vec::new();
+    for meta in bucket.discover(|_| false).await.unwrap().new {
+        let dir = tempfile::tempdir().unwrap();
+        bucket.download_block(&meta, dir.path(), TransferOptions::default()).await.unwrap();
+        let mut hash = Sha256::new();
+        hash.update(std::fs::read(dir.path().join("index")).unwrap());
+        let chunks = std::fs::read_dir(dir.path().join("chunks")).unwrap();
+        let mut chunks: Vec<PathBuf> = chunks.map(|entry| entry.unwrap().path()).collect();
+        chunks.sort();
+        chunks.iter().for_each(|path| hash.update(std::fs::read(path).unwrap()));
+        let mut marks = Vec::new();
+        for kind in [MarkKind::Deletion, MarkKind::NoCompact, MarkKind::NoDownsample] {
+            marks.extend(bucket.mark(meta.ulid, kind).await.unwrap().map(|mark| mark.kind.file()));
+        }
+        let thanos = meta.thanos.as_ref().unwrap();
+        let (labels, level) = (&thanos.labels, meta.compaction.level);
+        let hash = hex::encode(hash.finalize());
+        lines.push(format!("{labels:?} {:?} {level} {hash} {marks:?}", thanos.downsample.resolution));
+    }
+    lines.sort();
+    lines
+}
+
+fn compact(yaml: &str, data: &Path, streaming: bool) {
+    let mut command = Command::new(TITHON);
+    command.args(["compact", "--http-address=127.0.0.1:0", "--log.level=warn"]);
+    command.args(["--deduplication.replica-label=replica", &format!("--objstore.config={yaml}")]);
+    command.arg(format!("--data-dir={}", data.display()));
+    if streaming {
+        command.arg("--compact.streaming");
+    }
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn compact_leaves_what_it_leaves_in_a_directory() {
+    if !enabled() {
+        return;
+    }
+    let runtime = runtime();
+    let after = |yaml: &str, streaming| {
+        let bucket = runtime.block_on(Bucket::connect(&BucketConfig::parse(yaml).unwrap())).unwrap();
+        runtime.block_on(fill(&bucket, &MADE));
+        compact(yaml, tempfile::tempdir().unwrap().path(), streaming);
+        runtime.block_on(contents(&bucket))
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let expected = after(&directory(dir.path()), false);
+    assert_eq!(expected.len(), 6, "{expected:#?}");
+    for kind in Kind::WRITABLE {
+        for streaming in [false, true] {
+            let fleet = Fleet::start(kind);
+            assert_eq!(after(&fleet.yaml(), streaming), expected, "{kind:?}, streaming: {streaming}");
+        }
+        eprintln!("objects: compact over {kind:?} leaves the same blocks");
+    }
+}
+
+fn directory(dir: &Path) -> String {
+    format!("{{type: FILESYSTEM, config: {{directory: {}}}}}", dir.display())
+}
+
+fn store_command(yaml: &str, data: &Path) -> Command {
+    let mut command = Command::new(TITHON);
+    command.args(["store", "--log.level=warn", "--sync-block-duration=1s"]);
+    command.args([format!("--objstore.config={yaml}"), format!("--data-dir={}", data.display())]);
+    command
+}
+
+/// Every sample of every series, as `tithon query` over `tithon store` tells them.
+fn samples(query: &Server) -> String {
+    let params = [("query", "{__name__=~\".+\"}[30d]"), ("time", "1716000000")];
+    query.text("/api/v1/query", &params)
+}
+
+#[test]
+fn store_answers_what_it_answers_over_a_directory() {
+    if !enabled() {
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let serve = |yaml: &str, name: &str| {
+        let (store, address) = Server::of_store(store_command(yaml, &data.path().join(name)));
+        let query = Server::query(&[&address], &["--query.timeout=20s"]);
+        (store, query)
+    };
+    let (_store, query) = serve(&directory(&golden()), "directory");
+    let expected = samples(&query);
+    assert!(expected.len() > 100_000 && expected.contains("\"status\":\"success\""), "{expected:.500}");
+    for kind in Kind::WRITABLE {
+        let mut fleet = Fleet::start(kind);
+        runtime().block_on(async {
+            let config = BucketConfig::parse(&fleet.yaml()).unwrap();
+            fill(&Bucket::connect(&config).await.unwrap(), &[]).await;
+        });
+        let (mut store, query) = serve(&fleet.yaml(), &format!("{kind:?}"));
+        assert_eq!(samples(&query), expected, "{kind:?}");
+        if kind != Kind::Azure {
+            // Azurite forgets what it had not yet written when it is killed.
+            fleet.kill();
+            let down = samples(&query);
+            assert!(down != expected && !down.contains(SECRET), "{down:.500}");
+            fleet.launch();
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while samples(&query) != expected {
+                assert!(Instant::now() < deadline, "{kind:?} does not answer again");
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        }
+        assert!(store.is_alive());
+        eprintln!("objects: store over {kind:?} answers the same");
+    }
+}
+
+/// A process whose bucket cannot be reached ends with an error that says why, and tells no secret.
+#[test]
+fn a_bucket_that_cannot_be_reached_ends_the_process() {
+    if !enabled() {
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    for kind in Kind::WRITABLE {
+        let mut fleet = Fleet::start(kind);
+        let end = |yaml: &str| -> Output {
+            let mut command = store_command(yaml, data.path());
+            command.args(["--http-address=127.0.0.1:0", "--grpc-address=127.0.0.1:0"]);
+            let mut child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while child.try_wait().unwrap().is_none() {
+                if Instant::now() >= deadline {
+                    child.kill().unwrap();
+                    panic!("{kind:?}: still runs after 60 s: {yaml}");
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            child.wait_with_output().unwrap()
+        };
+        let missing = end(&fleet.yaml_of("missing", SECRET));
+        let refused = end(&fleet.yaml_of("thanos", "hunter3hunter3"));
+        fleet.kill();
+        let down = end(&fleet.yaml());
+        for (what, output) in [("missing", missing), ("refused", refused), ("down", down)] {
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{kind:?} {what}: {told}");
+            assert!(!told.contains(SECRET) && !told.contains("hunter3"), "{kind:?} {what}: {told}");
+            assert!(
+                told.contains("127.0.0.1") || told.contains(&format!("{kind:?}").to_uppercase()),
+                "{told}"
+            );
+        }
+        eprintln!("objects: {kind:?} out of reach ends the process");
+    }
+}
+
+/// Whether these tests are to run.
+fn enabled() -> bool {
+    let on = std::env::var_os("TITHON_OBJECTS").is_some();
+    if !on {
+        eprintln!("skipped: TITHON_OBJECTS is not set");
+    }
+    on
+}
