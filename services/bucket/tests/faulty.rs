@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "objects/look.rs"]
+#[allow(dead_code, reason = "other tests share it")]
+mod look;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +26,8 @@ use object_store::{
 use tithon_bucket::{Bucket, Retry, TransferOptions};
 use tithon_chunks::ErrorKind;
 use tithon_engine::{BlockFile, BlockMeta, FileRange};
+
+use crate::look::look;
 
 /// What goes wrong, each at every n-th request of its kind; 0 for never.
 #[derive(Clone, Copy, Debug, Default)]
@@ -157,11 +163,11 @@ async fn round_trip(plan: Plan) {
     let bucket = Bucket::from_store(Faulty::new(plan), "p").with_retry(retry);
     let (dir, meta) = golden();
     let written = bucket.upload_block(&dir, meta, TransferOptions::default()).await.unwrap();
-    let found = bucket.discover(|_| false).await.unwrap();
+    let found = look(&bucket).await.unwrap();
     assert_eq!(found.new.len(), 1, "{plan:?}: {found:?}");
     let back = tempfile::tempdir().unwrap();
     bucket.download_block(&written, back.path(), TransferOptions::default()).await.unwrap();
-    let block = bucket.open_block(Arc::clone(&found.new[0])).await.unwrap();
+    let block = bucket.open_block(Arc::clone(&found.new[0]), None).await.unwrap();
     for (file, part) in [("index", BlockFile::Index), ("chunks/000001", BlockFile::Segment(0))] {
         let bytes = std::fs::read(dir.join(file)).unwrap();
         assert!(std::fs::read(back.path().join(file)).unwrap() == bytes, "{plan:?}: {file} differs");
@@ -172,7 +178,7 @@ async fn round_trip(plan: Plan) {
         }
     }
     bucket.delete_block(written.ulid).await.unwrap();
-    assert!(bucket.discover(|_| false).await.unwrap().new.is_empty(), "{plan:?}");
+    assert!(look(&bucket).await.unwrap().new.is_empty(), "{plan:?}");
 }
 
 #[tokio::test]
@@ -214,7 +220,7 @@ async fn a_store_that_always_misbehaves_is_an_error() {
             faulty.inner.put_opts(&object.location, bytes.into(), PutOptions::default()).await.unwrap();
         }
         let bucket = Bucket::from_store(faulty, "");
-        let error = bucket.open_block(Arc::new(written)).await.map(drop).unwrap_err();
+        let error = bucket.open_block(Arc::new(written), None).await.map(drop).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{plan:?}: {error}");
     }
 }
@@ -229,5 +235,5 @@ async fn listings_that_lag_hide_a_block_for_a_while() {
     assert_eq!(bucket.check_files(&written).await.unwrap_err().kind(), ErrorKind::Corrupt);
     store.late.lock().unwrap().clear();
     bucket.check_files(&written).await.unwrap();
-    assert_eq!(bucket.discover(|_| false).await.unwrap().new.len(), 1);
+    assert_eq!(look(&bucket).await.unwrap().new.len(), 1);
 }

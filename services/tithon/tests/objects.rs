@@ -10,6 +10,9 @@
 #[path = "../../bucket/tests/objects/fleet.rs"]
 #[allow(dead_code, reason = "other tests share it")]
 mod fleet;
+#[path = "../../bucket/tests/objects/look.rs"]
+#[allow(dead_code, reason = "other tests share it")]
+mod look;
 #[path = "differential/process.rs"]
 #[allow(dead_code, reason = "other tests share it")]
 mod process;
@@ -24,6 +27,7 @@ use sha2::{Digest, Sha256};
 use tithon_bucket::{Bucket, BucketConfig, MarkKind, TransferOptions};
 
 use crate::fleet::{Fleet, Kind, SECRET};
+use crate::look::look;
 use crate::process::{Server, TITHON};
 
 /// The golden bucket without the downsampled blocks, so that these are made again.
@@ -40,7 +44,7 @@ fn golden() -> PathBuf {
 /// Uploads the blocks of the golden bucket, with their marks.
 async fn fill(bucket: &Bucket, without: &[&str]) {
     let golden = Bucket::open(&BucketConfig::filesystem(golden())).unwrap();
-    for meta in golden.discover(|_| false).await.unwrap().new {
+    for meta in look(&golden).await.unwrap().new {
         let id = meta.ulid.to_string();
         if without.contains(&id.as_str()) {
             continue;
@@ -58,7 +62,7 @@ async fn fill(bucket: &Bucket, without: &[&str]) {
 /// Of each complete block: labels, resolution, level, marks, and SHA-256 of index and chunks.
 async fn contents(bucket: &Bucket) -> Vec<String> {
     let mut lines = Vec::new();
-    for meta in bucket.discover(|_| false).await.unwrap().new {
+    for meta in look(bucket).await.unwrap().new {
         let dir = tempfile::tempdir().unwrap();
         bucket.download_block(&meta, dir.path(), TransferOptions::default()).await.unwrap();
         let mut hash = Sha256::new();

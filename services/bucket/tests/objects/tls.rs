@@ -4,6 +4,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use tithon_bucket::{Bucket, BucketConfig};
 
 use crate::fleet::{Fleet, Kind, SECRET};
+use crate::look::look;
 
 #[test]
 fn certificates() {
@@ -31,7 +32,7 @@ fn certificates() {
             fleet.port
         );
         let bucket = Bucket::open(&BucketConfig::parse(&yaml).unwrap()).unwrap();
-        runtime.block_on(bucket.discover(|_| false)).map(drop).map_err(|error| format!("{error:?}"))
+        runtime.block_on(look(&bucket)).map(drop).map_err(|error| format!("{error:?}"))
     };
     let ca = format!("    tls_config:\n      ca_file: {}\n", file("ca.pem"));
     assert_eq!(reach(&ca), Ok(()));
