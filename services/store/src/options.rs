@@ -13,6 +13,10 @@ pub struct StoreOptions {
     pub ignore_deletion_marks_delay: Duration,
     /// Interval between synchronisations with the bucket.
     pub sync_interval: Duration,
+    /// Metas and marks read at the same time.
+    pub meta_concurrency: usize,
+    /// Blocks opened at the same time.
+    pub block_concurrency: usize,
     /// A block is closed when no request has needed it for this long; 0 is never.
     pub idle_timeout: Duration,
     /// The most calls of `Series` that are answered at the same time; 0 is no limit.
@@ -35,6 +39,8 @@ impl Default for StoreOptions {
             scope: Scope::default(),
             ignore_deletion_marks_delay: Duration::from_secs(24 * 3600),
             sync_interval: Duration::from_secs(15 * 60),
+            meta_concurrency: 32,
+            block_concurrency: 20,
             idle_timeout: Duration::from_secs(5 * 60),
             series_max_concurrency: 20,
             request_series_max: 0,

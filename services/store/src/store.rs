@@ -45,6 +45,11 @@ impl Inner {
         let (min, max) = self.options.scope.range_ms(now_ms());
         TimeRange::new(min, max)
     }
+
+    /// Milliseconds since the store began.
+    pub(crate) fn age_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 /// Milliseconds since 1970.
@@ -66,16 +71,6 @@ pub(crate) struct LastSync {
     pub(crate) error: Option<String>,
 }
 
-/// Blocks opened at once, as Thanos's `--block-sync-concurrency`.
-const OPENED_AT_ONCE: usize = 20;
-
-impl Inner {
-    /// Milliseconds since the store began.
-    pub(crate) fn age_ms(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-}
-
 impl Store {
     /// Syncs with the bucket once and serves its blocks. Damaged blocks are skipped with a warning; a bucket that cannot
     /// be listed is an error.
@@ -93,7 +88,9 @@ impl Store {
             0 => STALLED_WITHOUT_LIMIT,
             most => most.saturating_mul(STALLED_FOR_EACH),
         };
-        let catalogue = Catalogue::new(bucket.clone(), &[MarkKind::Deletion]).load().await;
+        let catalogue = Catalogue::new(bucket.clone(), &[MarkKind::Deletion]);
+        let catalogue = catalogue.with_concurrency(options.meta_concurrency).load().await;
+        let opening = Semaphore::new(options.block_concurrency.clamp(1, Semaphore::MAX_PERMITS));
         let postings = Arc::new(PostingsCache::new(options.index_cache_bytes, metrics));
         let inner = Inner {
             bucket,
@@ -103,7 +100,7 @@ impl Store {
             blocks: ArcSwap::default(),
             catalogue: tokio::sync::Mutex::new(catalogue),
             last_sync: ArcSwap::default(),
-            opening: Semaphore::new(OPENED_AT_ONCE),
+            opening,
             begun: Instant::now(),
             gate,
             stalls: Arc::new(Stalls::new(stalls)),

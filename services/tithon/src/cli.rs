@@ -108,6 +108,12 @@ pub struct StoreFlags {
     /// How often the bucket is looked through for new and gone blocks.
     #[arg(long = "sync-block-duration", value_name = "DURATION", default_value = "15m", value_parser = parse_duration)]
     pub sync_block_duration: Duration,
+    /// Metas and marks of blocks read at the same time.
+    #[arg(long = "block-meta-fetch-concurrency", value_name = "N", default_value_t = 32)]
+    pub meta_concurrency: usize,
+    /// Blocks opened at the same time.
+    #[arg(long = "block-sync-concurrency", value_name = "N", default_value_t = 20)]
+    pub block_concurrency: usize,
     #[command(flatten)]
     pub scope: ScopeFlags,
     /// Blocks of other writers than compactors are left alone for so long after their upload.

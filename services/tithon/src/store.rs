@@ -42,6 +42,8 @@ fn options(flags: &StoreFlags) -> Result<StoreOptions, ScopeError> {
         scope: flags.scope.read(&[], flags.consistency_delay)?,
         ignore_deletion_marks_delay: flags.ignore_deletion_marks_delay,
         sync_interval: flags.sync_block_duration,
+        meta_concurrency: flags.meta_concurrency,
+        block_concurrency: flags.block_concurrency,
         idle_timeout: flags.idle_timeout,
         series_max_concurrency: flags.series_max_concurrency,
         request_series_max: flags.request_series,
