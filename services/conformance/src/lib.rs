@@ -3,7 +3,7 @@
 //!
 //! The server is spoken to over its socket only, so it may be anybody's: a store, a sidecar, a receiver, a querier, a provider of
 //! metrics of your own. What is asked follows from what the server says of itself and from a sample of its series
-//! ([`sample`](crate::sample)); what is expected is worked out here from that sample. The rules are those of Thanos's
+//! (`sample.rs`); what is expected is worked out here from that sample. The rules are those of Thanos's
 //! `pkg/store/storepb/rpc.proto` and of what its queriers rely on.
 
 mod answer;
