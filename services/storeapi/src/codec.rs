@@ -1,7 +1,12 @@
-//! The codec of `Series` on the server: decodes requests, passes on frames that are encoded already.
+//! Codecs of the server: of `Series`, which passes on frames that are encoded already, and of label names and values, which writes
+//! texts into the message without a handle for each.
 
-use bytes::Buf;
+use std::marker::PhantomData;
+
+use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, message, string};
+use prost_types::Any;
 use tithon_chunks::ErrorKind;
 use tithon_proto::SeriesFrame;
 use tithon_proto::thanos::SeriesRequest;
@@ -45,5 +50,110 @@ impl Decoder for SeriesCodec {
     fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<SeriesRequest>, Status> {
         let request = SeriesRequest::decode(bytes.copy_to_bytes(bytes.remaining()));
         request.map(Some).map_err(|e| to_status(ErrorKind::Internal, format!("decode SeriesRequest: {e}")))
+    }
+}
+
+/// An answer with label names or values: `LabelNamesResponse` and `LabelValuesResponse` have the same fields.
+#[derive(Debug, Default)]
+pub(crate) struct LabelsMessage {
+    /// Field 1.
+    pub(crate) found: Vec<Bytes>,
+    /// Field 2.
+    pub(crate) warnings: Vec<String>,
+    /// Field 3.
+    pub(crate) hints: Option<Any>,
+}
+
+impl LabelsMessage {
+    fn len(&self) -> usize {
+        // Keys of fields below 16 take a byte.
+        let text = |text: &Bytes| 1 + encoded_len_varint(text.len() as u64) + text.len();
+        let hints = self.hints.as_ref().map_or(0, |hints| message::encoded_len(3, hints));
+        self.found.iter().map(text).sum::<usize>() + string::encoded_len_repeated(2, &self.warnings) + hints
+    }
+
+    fn write(&self, out: &mut impl BufMut) {
+        for text in &self.found {
+            encode_key(1, WireType::LengthDelimited, out);
+            encode_varint(text.len() as u64, out);
+            out.put_slice(text);
+        }
+        string::encode_repeated(2, &self.warnings, out);
+        if let Some(hints) = &self.hints {
+            message::encode(3, hints, out);
+        }
+    }
+}
+
+/// The codec of label calls, whose requests are `Q`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LabelsCodec<Q>(PhantomData<Q>);
+
+impl<Q> Default for LabelsCodec<Q> {
+    fn default() -> LabelsCodec<Q> {
+        LabelsCodec(PhantomData)
+    }
+}
+
+impl<Q: Message + Default + 'static> Codec for LabelsCodec<Q> {
+    type Encode = LabelsMessage;
+    type Decode = Q;
+    type Encoder = LabelsCodec<Q>;
+    type Decoder = LabelsCodec<Q>;
+
+    fn encoder(&mut self) -> LabelsCodec<Q> {
+        LabelsCodec::default()
+    }
+
+    fn decoder(&mut self) -> LabelsCodec<Q> {
+        LabelsCodec::default()
+    }
+}
+
+impl<Q> Encoder for LabelsCodec<Q> {
+    type Item = LabelsMessage;
+    type Error = Status;
+
+    fn encode(&mut self, answer: LabelsMessage, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.reserve(answer.len());
+        answer.write(out);
+        Ok(())
+    }
+}
+
+impl<Q: Message + Default> Decoder for LabelsCodec<Q> {
+    type Item = Q;
+    type Error = Status;
+
+    fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<Q>, Status> {
+        let request = Q::decode(bytes.copy_to_bytes(bytes.remaining()));
+        request.map(Some).map_err(|e| to_status(ErrorKind::Internal, format!("decode a label request: {e}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tithon_proto::thanos::{LabelNamesResponse, LabelValuesResponse};
+
+    use super::*;
+
+    #[test]
+    fn labels_are_written_as_both_messages_have_them() {
+        let long = Bytes::from(vec![b'x'; 300]);
+        let found = vec![Bytes::from_static(b"a"), Bytes::new(), long, Bytes::from_static(b"\xff")];
+        let warnings = vec!["careful".to_owned(), String::new()];
+        let hints = Some(Any { type_url: "t/x".to_owned(), value: vec![1, 2, 3] });
+        for hints in [hints, None] {
+            let message =
+                LabelsMessage { found: found.clone(), warnings: warnings.clone(), hints: hints.clone() };
+            let mut out = Vec::new();
+            message.write(&mut out);
+            assert_eq!(out.len(), message.len());
+            let (names, warnings) = (found.clone(), warnings.clone());
+            let expected = LabelNamesResponse { names, warnings: warnings.clone(), hints: hints.clone() };
+            assert_eq!(out, expected.encode_to_vec());
+            let expected = LabelValuesResponse { values: found.clone(), warnings, hints };
+            assert_eq!(out, expected.encode_to_vec());
+        }
     }
 }

@@ -13,11 +13,10 @@ use tithon_runtime::to_status;
 use tonic::body::Body;
 use tonic::codegen::{Body as HttpBody, Service, StdError};
 use tonic::server::{Grpc, NamedService};
-use tonic_prost::ProstCodec;
 use tower::service_fn;
 
 use crate::StoreApiServer;
-use crate::codec::SeriesCodec;
+use crate::codec::{LabelsCodec, SeriesCodec};
 
 /// Thanos's limit of a message, either way.
 const MESSAGE_BYTES: Option<usize> = Some(i32::MAX as usize);
@@ -61,7 +60,7 @@ where
                         let service = service.clone();
                         async move { service.label_names(r).await }
                     });
-                    let mut grpc = Grpc::new(ProstCodec::default());
+                    let mut grpc = Grpc::new(LabelsCodec::default());
                     grpc = grpc.apply_max_message_size_config(MESSAGE_BYTES, MESSAGE_BYTES);
                     grpc.unary(method, request).await
                 }
@@ -70,7 +69,7 @@ where
                         let service = service.clone();
                         async move { service.label_values(r).await }
                     });
-                    let mut grpc = Grpc::new(ProstCodec::default());
+                    let mut grpc = Grpc::new(LabelsCodec::default());
                     grpc = grpc.apply_max_message_size_config(MESSAGE_BYTES, MESSAGE_BYTES);
                     grpc.unary(method, request).await
                 }

@@ -9,10 +9,7 @@ use tithon_proto::hintspb::{Block, LabelNamesResponseHints, LabelValuesResponseH
 use tithon_proto::thanos::info::info_server::{Info, InfoServer};
 use tithon_proto::thanos::info::{InfoRequest, InfoResponse};
 use tithon_proto::thanos::label_matcher::Type;
-use tithon_proto::thanos::{
-    LabelMatcher, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse,
-    SeriesRequest,
-};
+use tithon_proto::thanos::{LabelMatcher, LabelNamesRequest, LabelValuesRequest, SeriesRequest};
 use tithon_proto::{
     ConvertError, SeriesFrame, hint_to_any, label_names_request_from_wire, label_values_request_from_wire,
     series_request_from_wire,
@@ -20,6 +17,7 @@ use tithon_proto::{
 use tithon_runtime::{Cpu, GrpcServices, Priority, Probes, to_status};
 use tonic::{Request, Response, Status};
 
+use crate::codec::LabelsMessage;
 use crate::frames::{Framer, frames};
 use crate::rpc::StoreRpc;
 use crate::{StoreApi, StoreApiError};
@@ -64,7 +62,7 @@ impl StoreApiServer {
     pub(crate) async fn label_names(
         &self,
         request: Request<LabelNamesRequest>,
-    ) -> Result<Response<LabelNamesResponse>, Status> {
+    ) -> Result<Response<LabelsMessage>, Status> {
         let tenant = tenant(&request);
         let mut wire = request.into_inner();
         wire.hints = wire.hints.filter(|_| self.store.reads_hints());
@@ -72,8 +70,8 @@ impl StoreApiServer {
         let request = self.read(is_quick, move || label_names_request_from_wire(wire, tenant)).await?;
         let answer = self.store.labels(request).await.map_err(|e| status(&e))?;
         let hints = |ids| hint_to_any(&LabelNamesResponseHints { queried_blocks: blocks(ids) });
-        Ok(Response::new(LabelNamesResponse {
-            names: answer.found,
+        Ok(Response::new(LabelsMessage {
+            found: answer.found,
             warnings: answer.warnings,
             hints: answer.queried_blocks.map(hints),
         }))
@@ -82,7 +80,7 @@ impl StoreApiServer {
     pub(crate) async fn label_values(
         &self,
         request: Request<LabelValuesRequest>,
-    ) -> Result<Response<LabelValuesResponse>, Status> {
+    ) -> Result<Response<LabelsMessage>, Status> {
         let tenant = tenant(&request);
         let mut wire = request.into_inner();
         wire.hints = wire.hints.filter(|_| self.store.reads_hints());
@@ -90,8 +88,8 @@ impl StoreApiServer {
         let request = self.read(is_quick, move || label_values_request_from_wire(wire, tenant)).await?;
         let answer = self.store.labels(request).await.map_err(|e| status(&e))?;
         let hints = |ids| hint_to_any(&LabelValuesResponseHints { queried_blocks: blocks(ids) });
-        Ok(Response::new(LabelValuesResponse {
-            values: answer.found,
+        Ok(Response::new(LabelsMessage {
+            found: answer.found,
             warnings: answer.warnings,
             hints: answer.queried_blocks.map(hints),
         }))
