@@ -19,6 +19,10 @@ pub enum Priority {
     Background,
 }
 
+/// Bytes of the stack of a thread. A task that waits inside a `join` has another one begun on top of it, so stacks must hold several
+/// deeply nested expressions. Only what is used takes memory.
+const STACK_BYTES: usize = 64 << 20;
+
 /// The nice value of background threads: they get the CPU time that queries leave.
 const BACKGROUND_NICE: i32 = 15;
 
@@ -37,7 +41,8 @@ impl Cpu {
     /// Starts `threads` threads in each pool; 0 is one for each CPU.
     pub fn new(threads: usize) -> Result<Cpu, RuntimeError> {
         let named = |name: &'static str| {
-            ThreadPoolBuilder::new().num_threads(threads).thread_name(move |i| format!("{name}-{i}"))
+            let builder = ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK_BYTES);
+            builder.thread_name(move |i| format!("{name}-{i}"))
         };
         let failed = |e: rayon::ThreadPoolBuildError| RuntimeError::Pool(e.to_string());
         let query = named("query").build().map_err(failed)?;
