@@ -12,7 +12,6 @@ mod mmap;
 mod tombstones;
 
 mod block;
-mod cardinality;
 mod entries;
 mod input;
 mod record;
@@ -43,7 +42,6 @@ pub mod downsample;
 pub mod plan;
 
 pub use crate::block::{Block, BlockSelect};
-pub use crate::cardinality::{Cardinality, Counted, cardinality};
 pub use crate::entries::walk;
 pub use crate::error::BlockError;
 pub use crate::file::{BlockFile, FileRange};

@@ -5,6 +5,8 @@
 mod error;
 mod options;
 
+mod cardinality;
+
 mod api;
 mod blocks;
 mod metrics;
@@ -26,6 +28,7 @@ mod postings_cache;
 mod select;
 mod stalls;
 
+pub use crate::cardinality::{Cardinality, Counted};
 pub use crate::error::StoreError;
 pub use crate::options::StoreOptions;
 pub use crate::store::Store;

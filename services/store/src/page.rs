@@ -9,10 +9,10 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tithon_engine::{BlockId, BlockMeta, cardinality};
+use tithon_engine::{BlockId, BlockMeta};
 use tithon_runtime::Priority;
 
-use crate::Store;
+use crate::{Cardinality, Store};
 
 #[derive(Serialize)]
 struct Envelope {
@@ -64,17 +64,18 @@ async fn block_cardinality(
     State(store): State<Store>,
     Query(query): Query<CardinalityQuery>,
 ) -> Result<Json<Value>, (StatusCode, Json<Value>)> {
-    let failed = |code, error: String| {
-        (code, Json(json!({ "status": "error", "errorType": "not_found", "error": error })))
+    let failed = |code, kind, error: String| {
+        (code, Json(json!({ "status": "error", "errorType": kind, "error": error })))
     };
     let block = store.inner.blocks.load().served.get(&query.block).cloned();
-    let missing = || failed(StatusCode::NOT_FOUND, format!("block {} is not served", query.block));
+    let missing =
+        || failed(StatusCode::NOT_FOUND, "not_found", format!("block {} is not served", query.block));
     let block = block.ok_or_else(missing)?;
-    let broken = |error: String| failed(StatusCode::UNPROCESSABLE_ENTITY, error);
+    let broken = |error: String| failed(StatusCode::UNPROCESSABLE_ENTITY, "execution", error);
     let open = block.get(&store.inner).await.map_err(|error| broken(error.to_string()))?;
     let (limit, cpu) = (query.limit.min(LIMIT_MAX), store.inner.cpu.clone());
     let work = cpu.run(Priority::Query, move || {
-        let found = cardinality(open.header(), limit).map_err(|error| error.to_string())?;
+        let found = Cardinality::of(open.header(), limit).map_err(|error| error.to_string())?;
         open.check().map_err(|error| error.to_string())?;
         Ok::<_, String>(found)
     });

@@ -95,22 +95,25 @@ impl Store {
             Duration::ZERO => CLOSE_INTERVAL_MAX,
             tenth => tenth.clamp(Duration::from_millis(100), CLOSE_INTERVAL_MAX),
         };
-        let mut next_sync = Instant::now() + options.sync_interval;
+        // An interval beyond what the clock can tell is never.
+        let next = || Instant::now().checked_add(options.sync_interval);
+        let mut next_sync = next();
         loop {
-            let pause = close_interval.min(next_sync.saturating_duration_since(Instant::now()));
+            let left = next_sync.map(|next| next.saturating_duration_since(Instant::now()));
+            let pause = left.map_or(close_interval, |left| close_interval.min(left));
             tokio::select! {
                 () = shutdown.wait() => return,
                 () = tokio::time::sleep(pause) => {}
             }
             self.close_idle_blocks();
-            if Instant::now() < next_sync {
+            if next_sync.is_none_or(|next| Instant::now() < next) {
                 continue;
             }
             match self.sync().await {
                 Ok(report) => info!(?report, "synced blocks"),
                 Err(error) => warn!(kind = ?error.kind(), error = %error, "sync failed"),
             }
-            next_sync = Instant::now() + options.sync_interval;
+            next_sync = next();
         }
     }
 

@@ -10,7 +10,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use futures::{StreamExt, stream};
 use serde::Serialize;
 use tithon_bucket::{Bucket, BucketError, Catalogue, KnownBlock};
-use tithon_engine::{BlockId, BlockMeta, Cardinality, Counted, cardinality};
+use tithon_engine::{BlockId, BlockMeta};
+use tithon_store::{Cardinality, Counted};
 
 use crate::bucket::open_bucket;
 use crate::cli::{CardinalityFlags, Output};
@@ -97,7 +98,7 @@ async fn read(
     let id = block.meta().ulid;
     let read = async {
         let open = bucket.open_block(Arc::clone(block.meta()), block.objects().map(|o| &**o)).await?;
-        let labels = cardinality(open.header(), most);
+        let labels = Cardinality::of(open.header(), most);
         open.check()?;
         labels.map_err(|source| BucketError::Index { block: id, source })
     };

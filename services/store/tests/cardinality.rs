@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tithon_chunks::TimeRange;
-use tithon_engine::{Block, Counted, SelectRequest, cardinality};
+use tithon_engine::{Block, SelectRequest};
+use tithon_store::{Cardinality, Counted};
 
 fn sorted(counts: BTreeMap<String, u64>) -> Vec<Counted> {
     let mut out: Vec<Counted> = counts.into_iter().map(|(name, count)| Counted { name, count }).collect();
@@ -29,13 +30,13 @@ fn tables_tell_what_series_have() {
             }
         }
     }
-    let found = cardinality(block.header(), 1 << 30).unwrap();
+    let found = Cardinality::of(block.header(), 1 << 30).unwrap();
     assert_eq!((found.series, found.names, found.pairs), (series, values.len() as u64, pairs.len() as u64));
     let by_name = values.into_iter().map(|(name, values)| (name, values.len() as u64)).collect();
     assert_eq!(found.values_by_name, sorted(by_name));
     let metric = |(pair, count): (&String, &u64)| Some((pair.strip_prefix("__name__=")?.to_owned(), *count));
     assert_eq!(found.series_by_metric, sorted(pairs.iter().filter_map(metric).collect()));
     assert_eq!(found.series_by_pair, sorted(pairs));
-    let few = cardinality(block.header(), 3).unwrap();
+    let few = Cardinality::of(block.header(), 3).unwrap();
     assert_eq!(few.series_by_pair, found.series_by_pair[..3]);
 }
