@@ -2,16 +2,15 @@
 
 use std::time::Instant;
 
-use bytes::{Buf, Bytes};
 use http::uri::PathAndQuery;
 use prost::Message;
 use tithon_proto::thanos::{
     LabelMatcher, LabelValuesRequest, PartialResponseStrategy, SeriesRequest, label_matcher,
     store_client::StoreClient,
 };
+use tithon_proto::{RawCodec, with_causes};
 use tonic::Status;
 use tonic::client::Grpc;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::answer::Answer;
@@ -62,7 +61,7 @@ impl StoreConnection {
             .map_err(|error| Failure::Call(error.to_string()))?
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(2 * WINDOW_BYTES);
-        let channel = endpoint.connect().await.map_err(|error| Failure::Call(chain(&error)))?;
+        let channel = endpoint.connect().await.map_err(|error| Failure::Call(with_causes(&error)))?;
         Ok(StoreConnection(channel))
     }
 
@@ -99,10 +98,10 @@ impl StoreConnection {
     async fn series(&self, request: SeriesRequest) -> Result<(Call, Answer), Failure> {
         let began = Instant::now();
         let mut grpc = Grpc::new(self.0.clone()).max_decoding_message_size(FRAME_BYTES_MAX);
-        grpc.ready().await.map_err(|error| Failure::Call(chain(&error)))?;
+        grpc.ready().await.map_err(|error| Failure::Call(with_causes(&error)))?;
         let path = PathAndQuery::from_static("/thanos.Store/Series");
-        let request = tonic::Request::new(request);
-        let answer = grpc.server_streaming(request, path, RawFrames).await.map_err(refused)?;
+        let request = tonic::Request::new(request.encode_to_vec().into());
+        let answer = grpc.server_streaming(request, path, RawCodec).await.map_err(refused)?;
         let mut stream = answer.into_inner();
         let (mut content, mut bytes, mut first) = (Content::default(), 0, None);
         while let Some(frame) = stream.message().await.map_err(refused)? {
@@ -132,53 +131,4 @@ impl StoreConnection {
 
 fn refused(status: Status) -> Failure {
     Failure::Call(format!("{}: {}", status.code(), status.message()))
-}
-
-/// An error with what is behind it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
-/// A codec whose answers stay bytes.
-#[derive(Clone, Copy, Debug)]
-struct RawFrames;
-
-impl Codec for RawFrames {
-    type Encode = SeriesRequest;
-    type Decode = Bytes;
-    type Encoder = RawFrames;
-    type Decoder = RawFrames;
-
-    fn encoder(&mut self) -> RawFrames {
-        RawFrames
-    }
-
-    fn decoder(&mut self) -> RawFrames {
-        RawFrames
-    }
-}
-
-impl Encoder for RawFrames {
-    type Item = SeriesRequest;
-    type Error = Status;
-
-    fn encode(&mut self, request: SeriesRequest, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        request.encode(out).map_err(|error| Status::from_error(Box::new(error)))
-    }
-}
-
-impl Decoder for RawFrames {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, frame: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        let len = frame.remaining();
-        Ok(Some(frame.copy_to_bytes(len)))
-    }
 }

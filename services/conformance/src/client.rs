@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use http::uri::PathAndQuery;
 use prost::Message;
 use tithon_chunks::ErrorKind;
@@ -11,9 +11,10 @@ use tithon_proto::thanos::{
     LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse, SeriesRequest,
     SeriesResponse,
 };
+use tithon_proto::{RawCodec, with_causes};
 use tithon_runtime::to_status;
 use tonic::client::Grpc;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder, Streaming};
+use tonic::codec::Streaming;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 use tonic_health::pb::HealthCheckRequest;
@@ -98,7 +99,7 @@ impl Client {
     /// Begins a call of `Series` and leaves the frames to the caller.
     pub(crate) async fn open_series(&self, request: Request<Bytes>) -> Result<Streaming<Bytes>, Status> {
         let mut grpc = self.grpc().await?;
-        Ok(grpc.server_streaming(request, PathAndQuery::from_static(SERIES), Raw).await?.into_inner())
+        Ok(grpc.server_streaming(request, PathAndQuery::from_static(SERIES), RawCodec).await?.into_inner())
     }
 
     async fn unary<Q: Message, A: Message + Default>(
@@ -116,14 +117,14 @@ impl Client {
         let call = async {
             let mut grpc = self.grpc().await?;
             let path = PathAndQuery::from_static(path);
-            Ok::<_, Status>(grpc.unary(Request::new(message), path, Raw).await?.into_inner())
+            Ok::<_, Status>(grpc.unary(Request::new(message), path, RawCodec).await?.into_inner())
         };
         self.in_time(call).await?
     }
 
     async fn grpc(&self) -> Result<Grpc<Channel>, Status> {
         let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(FRAME_BYTES_MAX);
-        grpc.ready().await.map_err(|error| to_status(ErrorKind::Unavailable, chain(&error)))?;
+        grpc.ready().await.map_err(|error| to_status(ErrorKind::Unavailable, with_causes(&error)))?;
         Ok(grpc)
     }
 
@@ -144,54 +145,4 @@ pub(crate) fn with_tenant(request: &SeriesRequest) -> Request<Bytes> {
 pub(crate) fn frame(bytes: &Bytes) -> Result<SeriesResponse, Status> {
     SeriesResponse::decode(bytes.clone())
         .map_err(|error| to_status(ErrorKind::Internal, format!("a frame cannot be decoded: {error}")))
-}
-
-/// An error with what is behind it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
-/// A codec whose messages stay bytes, either way.
-#[derive(Clone, Copy, Debug)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Raw;
-    type Decoder = Raw;
-
-    fn encoder(&mut self) -> Raw {
-        Raw
-    }
-
-    fn decoder(&mut self) -> Raw {
-        Raw
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, message: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put(message);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        let len = message.remaining();
-        Ok(Some(message.copy_to_bytes(len)))
-    }
 }

@@ -4,6 +4,7 @@
 
 mod convert;
 mod frame;
+mod outside;
 mod wire;
 
 pub use crate::convert::{
@@ -14,4 +15,5 @@ pub use crate::convert::{
     series_to_wire,
 };
 pub use crate::frame::{SeriesFrame, append_series};
+pub use crate::outside::{RawCodec, with_causes};
 pub use crate::wire::{FILE_DESCRIPTOR_SET, hintspb, prometheus_copy, thanos};

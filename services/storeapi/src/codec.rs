@@ -21,14 +21,14 @@ impl Codec for SeriesCodec {
     type Encode = SeriesFrame;
     type Decode = SeriesRequest;
     type Encoder = SeriesCodec;
-    type Decoder = SeriesCodec;
+    type Decoder = RequestDecoder<SeriesRequest>;
 
     fn encoder(&mut self) -> SeriesCodec {
         SeriesCodec
     }
 
-    fn decoder(&mut self) -> SeriesCodec {
-        SeriesCodec
+    fn decoder(&mut self) -> RequestDecoder<SeriesRequest> {
+        RequestDecoder(PhantomData)
     }
 }
 
@@ -43,13 +43,17 @@ impl Encoder for SeriesCodec {
     }
 }
 
-impl Decoder for SeriesCodec {
-    type Item = SeriesRequest;
+/// Decodes requests of type `Q`.
+#[derive(Debug)]
+pub(crate) struct RequestDecoder<Q>(PhantomData<Q>);
+
+impl<Q: Message + Default> Decoder for RequestDecoder<Q> {
+    type Item = Q;
     type Error = Status;
 
-    fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<SeriesRequest>, Status> {
-        let request = SeriesRequest::decode(bytes.copy_to_bytes(bytes.remaining()));
-        request.map(Some).map_err(|e| to_status(ErrorKind::Internal, format!("decode SeriesRequest: {e}")))
+    fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<Q>, Status> {
+        let request = Q::decode(bytes.copy_to_bytes(bytes.remaining()));
+        request.map(Some).map_err(|e| to_status(ErrorKind::Internal, format!("decode the request: {e}")))
     }
 }
 
@@ -86,7 +90,7 @@ impl LabelsMessage {
 }
 
 /// The codec of label calls, whose requests are `Q`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct LabelsCodec<Q>(PhantomData<Q>);
 
 impl<Q> Default for LabelsCodec<Q> {
@@ -98,19 +102,23 @@ impl<Q> Default for LabelsCodec<Q> {
 impl<Q: Message + Default + 'static> Codec for LabelsCodec<Q> {
     type Encode = LabelsMessage;
     type Decode = Q;
-    type Encoder = LabelsCodec<Q>;
-    type Decoder = LabelsCodec<Q>;
+    type Encoder = LabelsEncoder;
+    type Decoder = RequestDecoder<Q>;
 
-    fn encoder(&mut self) -> LabelsCodec<Q> {
-        LabelsCodec::default()
+    fn encoder(&mut self) -> LabelsEncoder {
+        LabelsEncoder
     }
 
-    fn decoder(&mut self) -> LabelsCodec<Q> {
-        LabelsCodec::default()
+    fn decoder(&mut self) -> RequestDecoder<Q> {
+        RequestDecoder(PhantomData)
     }
 }
 
-impl<Q> Encoder for LabelsCodec<Q> {
+/// Writes answers with label names or values.
+#[derive(Debug)]
+pub(crate) struct LabelsEncoder;
+
+impl Encoder for LabelsEncoder {
     type Item = LabelsMessage;
     type Error = Status;
 
@@ -118,16 +126,6 @@ impl<Q> Encoder for LabelsCodec<Q> {
         out.reserve(answer.len());
         answer.write(out);
         Ok(())
-    }
-}
-
-impl<Q: Message + Default> Decoder for LabelsCodec<Q> {
-    type Item = Q;
-    type Error = Status;
-
-    fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<Q>, Status> {
-        let request = Q::decode(bytes.copy_to_bytes(bytes.remaining()));
-        request.map(Some).map_err(|e| to_status(ErrorKind::Internal, format!("decode a label request: {e}")))
     }
 }
 
