@@ -44,6 +44,13 @@ struct Object {
     size: u64,
 }
 
+impl Object {
+    /// Ranges, cut to its size.
+    fn cut(&self, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+        ranges.iter().map(|range| range.start.min(self.size)..range.end.min(self.size)).collect()
+    }
+}
+
 impl Bucket {
     /// Opens a block: maps it, or reads the parts of its index that stay in memory. `objects` are its files, where a
     /// listing had them; else they are asked for.
@@ -113,13 +120,16 @@ impl Bucket {
         Ok(BucketBlock { meta, header, filter: None, tombstones, header_file, files })
     }
 
-    /// The header of an index, out of the parts of it that it is made of.
+    /// The header of an index, out of the parts of it that it is made of. It is kept in a file of its own, so these do not go
+    /// through a cache.
     async fn fetch_header(&self, block: BlockId, index: &Object) -> Result<IndexHeader, BucketError> {
         let (size, failed) = (index.size, |source| BucketError::Index { block, source });
-        let ends = self.ranges(index, &[0..5, size.saturating_sub(Toc::SIZE as u64)..size]).await?;
+        let ends = [0..5, size.saturating_sub(Toc::SIZE as u64)..size];
+        let ends = self.read_ranges(index, &index.cut(&ends)).await?;
         let version = index_version(&ends[0]).map_err(failed)?;
         let toc = Toc::parse(&ends[1], size).map_err(failed)?;
-        let parts = self.ranges(index, &[toc.symbols_range(), toc.offsets_range(size)]).await?;
+        let parts = index.cut(&[toc.symbols_range(), toc.offsets_range(size)]);
+        let parts = self.read_ranges(index, &parts).await?;
         let [symbols, offsets] = <[Bytes; 2]>::try_from(parts).expect("as many parts as ranges");
         IndexHeader::from_sections(version, toc, symbols, offsets).map_err(failed)
     }
@@ -136,8 +146,7 @@ impl Bucket {
 
     /// Parts of an object, cut to its size, from a cache if there is one.
     async fn ranges(&self, object: &Object, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, BucketError> {
-        let cut = |r: &Range<u64>| r.start.min(object.size)..r.end.min(object.size);
-        let ranges: Vec<Range<u64>> = ranges.iter().map(cut).collect();
+        let ranges = object.cut(ranges);
         let is_index = object.path.filename() == Some("index");
         let Some(cache) = (if is_index { &self.index_cache } else { &self.chunk_cache }) else {
             return self.read_ranges(object, &ranges).await;

@@ -32,6 +32,9 @@ struct Inner {
     writing: Semaphore,
 }
 
+/// Items that are written within one timeout: a long list is no sign of a slow server.
+const WRITTEN_TOGETHER: usize = 16;
+
 /// What kind of server.
 #[derive(Debug)]
 pub(super) enum Kind {
@@ -106,13 +109,17 @@ impl Remote {
         let inner = Arc::clone(&self.inner);
         tokio::spawn(async move {
             let Ok(_turn) = inner.writing.acquire().await else { return };
-            let write = async {
-                match &inner.kind {
-                    Kind::Memcached(servers) => servers.put(&items, inner.ttl).await,
-                    Kind::Redis(server) => server.put(&items, inner.ttl).await,
+            for items in items.chunks(WRITTEN_TOGETHER) {
+                let write = async {
+                    match &inner.kind {
+                        Kind::Memcached(servers) => servers.put(items, inner.ttl).await,
+                        Kind::Redis(server) => server.put(items, inner.ttl).await,
+                    }
+                };
+                if inner.in_time(write).await.is_none() {
+                    break;
                 }
-            };
-            inner.in_time(write).await;
+            }
             drop(place);
         });
     }
