@@ -26,6 +26,8 @@ use crate::to_status;
 
 /// The most that a packed message of a request may become; the longest are matchers of some megabytes.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// The most that a packed message of a request may have: what cannot be packed becomes longer, by less than this in any encoding.
+const PACKED_BYTES_MAX: usize = MESSAGE_BYTES_MAX + MESSAGE_BYTES_MAX / 64;
 /// Messages from this size on are packed off the threads that serve sockets.
 const INLINE_BYTES_MAX: usize = 128 << 10;
 /// Flag and length.
@@ -158,7 +160,7 @@ impl Recoding {
     /// The next message as a frame of its own, or the trailers.
     async fn next(&mut self) -> Result<Option<Frame<Bytes>>, Status> {
         loop {
-            if let Some((is_packed, message)) = self.message() {
+            if let Some((is_packed, message)) = self.message()? {
                 return recode(self.encoding, self.direction, is_packed, message).await.map(Some);
             }
             match self.body.frame().await.transpose()? {
@@ -173,13 +175,24 @@ impl Recoding {
     }
 
     /// The next message, if all of it has arrived, and whether it is packed.
-    fn message(&mut self) -> Option<(bool, Bytes)> {
-        let [flag, length @ ..] = *self.arrived.first_chunk::<HEAD>()?;
-        let end = HEAD.checked_add(u32::from_be_bytes(length) as usize)?;
-        if self.arrived.len() < end {
-            return None;
+    fn message(&mut self) -> Result<Option<(bool, Bytes)>, Status> {
+        let Some([flag, length @ ..]) = self.arrived.first_chunk::<HEAD>().copied() else { return Ok(None) };
+        let length = u32::from_be_bytes(length) as usize;
+        if flag > 1 {
+            return Err(to_status(
+                ErrorKind::Internal,
+                format!("found message flag {flag}, expected 0 or 1"),
+            ));
         }
-        Some((flag == 1, self.arrived.split_to(end).freeze().slice(HEAD..)))
+        if self.direction == Direction::Unpack && flag == 1 && length > PACKED_BYTES_MAX {
+            let text = format!("a packed message of {length} bytes, at most {PACKED_BYTES_MAX} are taken");
+            return Err(to_status(ErrorKind::LimitExceeded, text));
+        }
+        let end = HEAD + length;
+        if self.arrived.len() < end {
+            return Ok(None);
+        }
+        Ok(Some((flag == 1, self.arrived.split_to(end).freeze().slice(HEAD..))))
     }
 }
 
@@ -285,6 +298,11 @@ mod tests {
             assert!(body.is_err(), "{encoding:?}");
             let whole = message(true, &encoding.pack(b"some bytes").unwrap());
             let (body, _) = echo(encoding.name(), whole[..whole.len() - 1].to_vec()).await;
+            assert!(body.is_err(), "{encoding:?}");
+            let long = [&[1][..], &(PACKED_BYTES_MAX as u32 + 1).to_be_bytes(), b"begun"].concat();
+            let (body, _) = echo(encoding.name(), long).await;
+            assert_eq!(body.unwrap_err().code(), to_status(ErrorKind::LimitExceeded, "").code());
+            let (body, _) = echo(encoding.name(), vec![7, 0, 0, 0, 0]).await;
             assert!(body.is_err(), "{encoding:?}");
             let bomb = encoding.pack(&vec![0; MESSAGE_BYTES_MAX + 1]).unwrap();
             assert!(encoding.unpack(&bomb).is_err());

@@ -1,6 +1,6 @@
 //! `--min-time`, `--max-time` and `--selector.*`: which blocks of a bucket a process is for.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use tithon_bucket::{SelectorError, parse_selector};
@@ -55,10 +55,10 @@ impl ScopeFlags {
     /// The blocks that the flags choose. `replica_labels` are taken away before labels are looked at; blocks younger than the
     /// delay are left alone.
     pub fn read(&self, replica_labels: &[String], consistency_delay: Duration) -> Result<Scope, ScopeError> {
-        let mixed = |a: TimeBound, b: TimeBound| std::mem::discriminant(&a) != std::mem::discriminant(&b);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         let (min, max) = (self.min_time, self.max_time);
-        // A fixed and a moving bound are compared when they are used.
-        if !mixed(min, max) && min.at_ms(0) > max.at_ms(0) {
+        if min.at_ms(now_ms) > max.at_ms(now_ms) {
             return Err(ScopeError::Range);
         }
         let name = "selector.relabel-config";
