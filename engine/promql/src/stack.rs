@@ -1,9 +1,9 @@
 //! Stack for recursion: expressions may nest deeper than the stack of a thread allows, as they may upstream.
 
-/// If less stack than this is left, a new piece is allocated.
-const LEFT_BYTES_MIN: usize = 256 << 10;
+/// If less stack than this is left, a new piece is allocated. While a level waits for others, parts of their work run on top of it.
+const LEFT_BYTES_MIN: usize = 1 << 20;
 /// The size of a piece.
-const PIECE_BYTES: usize = 4 << 20;
+const PIECE_BYTES: usize = 8 << 20;
 
 /// Runs one level of a recursion, on a new piece of stack if necessary. The limits on the nesting of queries bound how
 /// much is allocated.

@@ -22,6 +22,9 @@ pub enum Priority {
 /// Bytes of the stack of a thread. A task that waits inside a `join` has another one begun on top of it, so stacks must hold several
 /// deeply nested expressions. Only what is used takes memory.
 const STACK_BYTES: usize = 64 << 20;
+/// What every task finds of it at the least, as much as a thread of its own would have; else it begins on a new piece.
+const TASK_BYTES_MIN: usize = 2 << 20;
+const PIECE_BYTES: usize = 8 << 20;
 
 /// The nice value of background threads: they get the CPU time that queries leave.
 const BACKGROUND_NICE: i32 = 15;
@@ -73,7 +76,8 @@ impl Cpu {
             if done.is_closed() {
                 return;
             }
-            let result = catch_unwind(AssertUnwindSafe(|| span.in_scope(work)));
+            let begin = || catch_unwind(AssertUnwindSafe(|| span.in_scope(work)));
+            let result = stacker::maybe_grow(TASK_BYTES_MIN, PIECE_BYTES, begin);
             // The caller may have gone meanwhile: then nobody wants the result.
             let _ = done.send(result.map_err(|panic| RuntimeError::Panic(panic_text(panic.as_ref()))));
         });
@@ -137,6 +141,34 @@ mod tests {
         let error = cpu.run(Priority::Query, || panic!("boom")).await.unwrap_err();
         assert_eq!(error.to_string(), "panic: boom");
         assert_eq!(cpu.run(Priority::Query, || 3).await.unwrap(), 3);
+    }
+
+    /// A hundred tasks, each begun while the one before waits, take more than the stack of the thread together.
+    #[tokio::test]
+    async fn tasks_on_top_of_each_other_have_room() {
+        let cpu = Cpu::new(1).unwrap();
+        let (begin, wait) = mpsc::channel::<()>();
+        let first = cpu.run(Priority::Query, move || wait.recv().is_ok());
+        let deepest = std::sync::Arc::new(AtomicUsize::new(0));
+        let running = std::sync::Arc::new(AtomicUsize::new(0));
+        let others = (0..100).map(|_| {
+            let (deepest, running) = (deepest.clone(), running.clone());
+            cpu.run(Priority::Query, move || {
+                let used = std::hint::black_box([1_u8; 3 << 19]);
+                deepest.fetch_max(running.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                // Takes up what waits in the pool, as a wait inside a join does.
+                while let Some(rayon::Yield::Executed) = rayon::yield_now() {}
+                running.fetch_sub(1, Ordering::Relaxed);
+                std::hint::black_box(&used).len()
+            })
+        });
+        let release = async {
+            tokio::task::yield_now().await;
+            begin.send(()).unwrap();
+        };
+        let (first, others, ()) = futures::join!(first, futures::future::join_all(others), release);
+        assert!(first.unwrap() && others.into_iter().all(|used| used.unwrap() == 3 << 19));
+        assert_eq!(deepest.load(Ordering::Relaxed), 100);
     }
 
     #[tokio::test]
