@@ -80,7 +80,8 @@ impl Entries {
         self.asked = self.postings.len().min(from.saturating_add(n));
         self.batch.clear();
         self.batch.extend(self.postings.iter().skip(from).take(self.asked - from));
-        let place = |id: &SeriesRef| Place { file: BlockFile::Index, offset: self.header.series_offset(*id) };
+        let (file, expected) = (BlockFile::Index, self.kind.estimate);
+        let place = |id: &SeriesRef| Place { file, offset: self.header.series_offset(*id), expected };
         self.records = Records::new(self.block, self.kind, self.batch.iter().map(place).collect());
         self.records.ranges()
     }

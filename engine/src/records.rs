@@ -1,19 +1,21 @@
 //! Records whose places are known and whose lengths are not: series entries and chunks.
 //!
-//! Each record is asked for up to the next one wanted or an estimated length, whichever comes first; what touches is
-//! asked for in one range. A record that turns out longer is asked for once more, exactly.
+//! Each record is asked for up to the next one, where that is known, or by an estimated length; what touches is asked for in
+//! one range. A record that turns out longer is asked for once more, exactly.
 
 use std::ops::Range;
 
 use bytes::Bytes;
+use tithon_chunks::{ChunkMeta, ChunkRef};
 
 use crate::{BlockError, BlockFile, BlockId, BlockMeta, FileRange, record};
 
-/// Where a record begins.
+/// Where a record begins, and how many bytes it is expected to take at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     pub(crate) file: BlockFile,
     pub(crate) offset: u64,
+    pub(crate) expected: u64,
 }
 
 /// How records of one kind are read.
@@ -55,8 +57,8 @@ impl Records {
         let mut slots = vec![0; places.len()];
         let mut ranges: Vec<FileRange> = Vec::new();
         for &i in &order {
-            let Place { file, offset } = places[i as usize];
-            let end = offset.saturating_add(kind.estimate);
+            let Place { file, offset, expected } = places[i as usize];
+            let end = offset.saturating_add(expected);
             match ranges.last_mut() {
                 Some(last) if last.file == file && offset <= last.end().saturating_add(GAP_BYTES) => {
                     last.len = end.max(last.end()) - last.start;
@@ -73,9 +75,14 @@ impl Records {
         self.ranges.clone()
     }
 
+    /// How many ranges the next [`Records::accept`] expects the bytes of.
+    pub(crate) fn n_asked(&self) -> usize {
+        if self.retried { self.long.len() } else { self.ranges.len() }
+    }
+
     /// Takes what was fetched; answers with what is still missing, which is nothing on the second call.
     pub(crate) fn accept(&mut self, fetched: Vec<Bytes>) -> Result<Vec<FileRange>, BlockError> {
-        let expected = if self.retried { self.long.len() } else { self.ranges.len() };
+        let expected = self.n_asked();
         if fetched.len() != expected {
             return Err(BlockError::Fetched { block: self.block, got: fetched.len(), expected });
         }
@@ -157,6 +164,21 @@ const CHUNK_BYTES: u64 = 16_000;
 pub(crate) fn chunk_kind(meta: &BlockMeta) -> Kind {
     let told = meta.thanos.as_ref().map_or(0, |t| t.index_stats.chunk_max_size);
     Kind { what: "chunk", estimate: estimate(told, CHUNK_BYTES), size: record::size }
+}
+
+/// Chunks that lie further apart than this are not taken for neighbours.
+const NEIGHBOUR_BYTES: u64 = 64 << 10;
+
+impl Kind {
+    /// The place of a chunk; `next` is one that may lie right behind it.
+    pub(crate) fn chunk_place(&self, chunk: &ChunkMeta, next: Option<ChunkRef>) -> Place {
+        let (file, offset) = (chunk.chunk_ref.segment(), u64::from(chunk.chunk_ref.offset()));
+        let distance = next
+            .filter(|next| next.segment() == file)
+            .and_then(|next| u64::from(next.offset()).checked_sub(offset))
+            .filter(|distance| (1..=NEIGHBOUR_BYTES).contains(distance));
+        Place { file: BlockFile::Segment(file), offset, expected: distance.unwrap_or(self.estimate) }
+    }
 }
 
 /// The size that meta.json has, or the assumed one where it has none or a larger one.

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use tithon_chunks::{ChunkMeta, TimeRange};
 use tithon_index::{IndexError, SeriesEntry, SymbolRef};
 
+use crate::BlockError;
 use crate::entries::{ENTRIES_AT_ONCE, Entries, all_series};
 use crate::input::InputBlock;
-use crate::records::{Place, Records, chunk_kind};
-use crate::{BlockError, BlockFile};
+use crate::records::{Records, chunk_kind};
 
 pub(crate) use self::batch::{Batch, ChunkSlice, Pair, Record};
 
@@ -134,12 +134,9 @@ impl<'a> Scan<'a> {
 
     fn read_chunks(&mut self, columns: Columns) -> Result<Batch, BlockError> {
         let block = self.source.meta.ulid;
-        let place = |chunk: &ChunkMeta| Place {
-            file: BlockFile::Segment(chunk.chunk_ref.segment()),
-            offset: u64::from(chunk.chunk_ref.offset()),
-        };
-        let places = columns.chunks().iter().map(place).collect();
-        let mut records = Records::new(block, chunk_kind(&self.source.meta), places);
+        let kind = chunk_kind(&self.source.meta);
+        let places = columns.chunks().iter().map(|chunk| kind.chunk_place(chunk, None)).collect();
+        let mut records = Records::new(block, kind, places);
         let mut missing = records.ranges();
         while !missing.is_empty() {
             let fetched = self.source.fetch(&missing)?;

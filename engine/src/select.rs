@@ -13,14 +13,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rayon::prelude::*;
-use tithon_chunks::{ChunkMeta, EncodedChunk, TimeRange};
+use tithon_chunks::{ChunkMeta, ChunkRef, EncodedChunk, TimeRange};
 use tithon_index::{
     IndexHeader, Labels, Matcher, Planning, Postings, PostingsPlan, Relabel, SeriesDecoder, SeriesEntry,
     SeriesRef, SymbolRef,
 };
 
 use crate::entries::{ENTRIES_AT_ONCE, Entries, index_range};
-use crate::records::{Kind, Place, Records, chunk_kind};
+use crate::records::{Kind, Records, chunk_kind};
 use crate::{
     BlockError, BlockFile, BlockId, BlockMeta, FileRange, SelectedSeries, SeriesBatch, Tombstones, record,
     trim,
@@ -97,6 +97,8 @@ pub struct Select {
     batch_chunks: usize,
     /// Series entries that the last batch asked for.
     last_batch: usize,
+    /// Ask for the next series entries together with chunks.
+    reads_ahead: bool,
     phase: Phase,
 }
 
@@ -105,6 +107,8 @@ struct Pending {
     id: SeriesRef,
     labels: Labels,
     chunks: Vec<ChunkMeta>,
+    /// The chunk that is stored behind the last of these, where there is one.
+    behind: Option<ChunkRef>,
 }
 
 /// What one thread decoded.
@@ -125,7 +129,11 @@ enum Phase {
     Chunks {
         series: Vec<Pending>,
         records: Records,
+        /// The next series entries come with the chunks.
+        with_entries: bool,
     },
+    /// The next series entries are there.
+    Decode,
     /// Nothing is under way.
     Between,
     Done,
@@ -155,6 +163,7 @@ impl Select {
             batch_series: ENTRIES_AT_ONCE,
             batch_chunks: BATCH_CHUNKS,
             last_batch: 0,
+            reads_ahead: false,
             phase: Phase::Plan(Planning::default()),
         }
     }
@@ -164,6 +173,13 @@ impl Select {
     pub fn in_smaller_batches(mut self, parts: usize) -> Select {
         self.batch_series = (ENTRIES_AT_ONCE / parts.max(1)).max(BATCH_SERIES_MIN);
         self.batch_chunks = (BATCH_CHUNKS / parts.max(1)).max(BATCH_CHUNKS_MIN);
+        self
+    }
+
+    /// The same selection with one round less a batch: the next series entries are asked for together with the chunks of those
+    /// before. For a caller whose reads take long.
+    pub fn reading_ahead(mut self) -> Select {
+        self.reads_ahead = true;
         self
     }
 
@@ -200,22 +216,27 @@ impl Select {
                 }
                 Phase::Entries => {
                     let missing = self.entries.accept(std::mem::take(&mut fetched))?;
+                    self.phase = if missing.is_empty() { Phase::Decode } else { Phase::Entries };
+                    (!missing.is_empty()).then_some(Step::Fetch(missing))
+                }
+                Phase::Chunks { series, mut records, with_entries } => {
+                    let mut chunks = std::mem::take(&mut fetched);
+                    let entries = chunks.split_off(records.n_asked().min(chunks.len()));
+                    let mut missing = records.accept(chunks)?;
+                    if with_entries {
+                        missing.extend(self.entries.accept(entries)?);
+                    }
                     if missing.is_empty() {
-                        self.decode_entries()?;
-                        None
+                        self.phase = if with_entries { Phase::Decode } else { Phase::Between };
+                        self.batch(series, &records)
                     } else {
-                        self.phase = Phase::Entries;
+                        self.phase = Phase::Chunks { series, records, with_entries };
                         Some(Step::Fetch(missing))
                     }
                 }
-                Phase::Chunks { series, mut records } => {
-                    let missing = records.accept(std::mem::take(&mut fetched))?;
-                    if missing.is_empty() {
-                        self.batch(series, &records)
-                    } else {
-                        self.phase = Phase::Chunks { series, records };
-                        Some(Step::Fetch(missing))
-                    }
+                Phase::Decode => {
+                    self.decode_entries()?;
+                    None
                 }
                 Phase::Between => self.next_fetch()?,
                 Phase::Done => {
@@ -266,8 +287,7 @@ impl Select {
         }
         if self.pending.is_empty() {
             // Under a limit no more series than are wanted, and more only where these have no chunk in the range.
-            self.last_batch = left.max(self.last_batch.saturating_mul(2)).min(self.batch_series);
-            let ranges = self.entries.ask(self.last_batch);
+            let ranges = self.ask_entries(left);
             self.phase = Phase::Entries;
             return Ok(Some(Step::Fetch(ranges)));
         }
@@ -276,14 +296,28 @@ impl Select {
             let series = series.into_iter().map(|s| SelectedSeries { labels: s.labels, chunks: Vec::new() });
             return Ok(Some(self.yield_batch(series.collect())));
         }
-        let places = series.iter().flat_map(|s| &s.chunks).map(|c| Place {
-            file: BlockFile::Segment(c.chunk_ref.segment()),
-            offset: u64::from(c.chunk_ref.offset()),
+        let places = series.iter().flat_map(|series| {
+            let next = series.chunks.iter().skip(1).map(|chunk| Some(chunk.chunk_ref)).chain([series.behind]);
+            series.chunks.iter().zip(next).map(|(chunk, next)| self.chunks.chunk_place(chunk, next))
         });
         let records = Records::new(self.block, self.chunks, places.collect());
-        let ranges = records.ranges();
-        self.phase = Phase::Chunks { series, records };
+        let mut ranges = records.ranges();
+        // Under a limit nothing is read that may not be wanted.
+        let with_entries = self.reads_ahead
+            && self.request.limit == 0
+            && self.pending.is_empty()
+            && !self.entries.is_exhausted();
+        if with_entries {
+            ranges.extend(self.ask_entries(left));
+        }
+        self.phase = Phase::Chunks { series, records, with_entries };
         Ok(Some(Step::Fetch(ranges)))
+    }
+
+    /// Asks for the next entries, when `left` more series are wanted.
+    fn ask_entries(&mut self, left: usize) -> Vec<FileRange> {
+        self.last_batch = left.max(self.last_batch.saturating_mul(2)).min(self.batch_series);
+        self.entries.ask(self.last_batch)
     }
 
     /// The first pending series, as many as fit one fetch of chunks.
@@ -419,7 +453,8 @@ impl Select {
                 }
             }
         }
-        Ok(Some((Pending { id, labels, chunks: entry.chunks.clone() }, leading)))
+        let chunks = entry.chunks.clone();
+        Ok(Some((Pending { id, labels, chunks, behind: entry.behind }, leading)))
     }
 
     /// Cuts the chunks out of what was fetched, on as many threads as the pool has; `None` when deletions left nothing
@@ -442,6 +477,7 @@ impl Select {
                 self.pending.clear();
                 self.order = None;
                 self.end_at(fault);
+                self.phase = Phase::Between;
                 break;
             }
         }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 use tithon_chunks::{ErrorKind, TimeRange};
-use tithon_engine::{Block, LabelRequest, Select, SelectRequest, SelectedSeries, Step, Tombstones};
+use tithon_engine::{
+    Block, BlockFile, LabelRequest, Select, SelectRequest, SelectedSeries, Step, Tombstones,
+};
 use tithon_index::{Labels, MatchOp, Matcher};
 use tithon_testdata::{json_lines, shared};
 
@@ -129,24 +131,83 @@ fn every_chunk_of_every_golden_block() {
     assert!(n_blocks >= 70, "{n_blocks}");
 }
 
-/// A driver that serves ranges as object storage does, and counts them.
+fn selection(block: &Block, request: SelectRequest) -> Select {
+    Select::new(block.meta(), Arc::clone(block.header()), Arc::clone(block.tombstones()), request)
+}
+
+/// Serves ranges as object storage does, and counts the rounds.
 fn steps_of(block: &Block, request: SelectRequest) -> (usize, Vec<SelectedSeries>) {
-    let mut select =
-        Select::new(block.meta(), Arc::clone(block.header()), Arc::clone(block.tombstones()), request);
+    let (fetches, _, series) = rounds_of(block, selection(block, request));
+    (fetches, series)
+}
+
+/// The rounds that a selection takes, the bytes of segments that it asks for, and its series.
+fn rounds_of(block: &Block, mut select: Select) -> (usize, u64, Vec<SelectedSeries>) {
+    let mut chunk_bytes = 0;
     let (mut series, mut fetched, mut fetches) = (Vec::new(), Vec::new(), 0);
     loop {
         match select.step(std::mem::take(&mut fetched)).unwrap() {
             Step::Fetch(ranges) => {
                 fetches += 1;
                 fetched = block.read(&ranges).unwrap();
+                let of_segments = ranges.iter().filter(|range| range.file != BlockFile::Index);
+                chunk_bytes += of_segments.map(|range| range.len).sum::<u64>();
                 for (range, bytes) in ranges.iter().zip(&mut fetched) {
                     *bytes = Bytes::copy_from_slice(&bytes[..bytes.len().min(range.len as usize)]);
                 }
             }
             Step::Batch(batch) => series.extend(batch.series),
-            Step::Done => return (fetches, series),
+            Step::Done => return (fetches, chunk_bytes, series),
         }
     }
+}
+
+/// A batch then takes one round: its chunks come with the entries of the next.
+#[test]
+fn reading_ahead_changes_nothing_but_the_rounds() {
+    let block = Block::open(shared("testdata/blocks/wide")).unwrap();
+    let select = || selection(&block, SelectRequest::new(vec![], ALL)).in_smaller_batches(1000);
+    let (rounds, _, series) = rounds_of(&block, select());
+    let (rounds_ahead, _, ahead) = rounds_of(&block, select().reading_ahead());
+    assert_eq!(ahead, series);
+    let batches = series.len().div_ceil(256);
+    assert!(batches > 3 && rounds_ahead == 2 + batches && rounds > rounds_ahead, "{rounds} {rounds_ahead}");
+    for name in blocks_with_expectations("blocks") {
+        let block = Block::open(shared("testdata").join(&name)).unwrap();
+        let select = || selection(&block, SelectRequest::new(vec![], ALL)).in_smaller_batches(1000);
+        assert_eq!(rounds_of(&block, select().reading_ahead()).2, drive(&block, select()), "{name}");
+    }
+}
+
+/// Where an entry has a chunk behind those in range, it tells where they end.
+#[test]
+fn chunks_with_others_behind_them_are_asked_for_exactly() {
+    let (mut n_series, mut n_exact) = (0, 0);
+    for name in blocks_with_expectations("blocks") {
+        let block = Block::open(shared("testdata").join(&name)).unwrap();
+        let begin = block.meta().min_time;
+        let request = SelectRequest::new(vec![], TimeRange::new(begin, begin));
+        for series in drive(&block, selection(&block, request)) {
+            let one = |(name, value): (&[u8], &[u8])| {
+                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+                Matcher::new(MatchOp::Equal, &text(name), &text(value)).unwrap()
+            };
+            let matchers: Vec<Matcher> = series.labels.iter().map(one).collect();
+            let whole = drive(&block, selection(&block, SelectRequest::new(matchers.clone(), ALL)));
+            if whole.len() != 1 || whole[0].chunks.len() == series.chunks.len() || n_series > 200 {
+                continue;
+            }
+            let request = SelectRequest::new(matchers, TimeRange::new(begin, begin));
+            let (rounds, bytes, again) = rounds_of(&block, selection(&block, request));
+            assert_eq!((rounds, again.as_slice()), (3, [series].as_slice()));
+            let used: usize = again[0].chunks.iter().map(|chunk| chunk.data.len()).sum();
+            // Length, encoding and checksum of a record are not data of the chunk.
+            n_exact += usize::from(bytes <= used as u64 + 10);
+            n_series += 1;
+        }
+    }
+    // The last chunk of a segment has none behind it in its file.
+    assert!(n_series > 100 && n_exact >= n_series - 3, "{n_exact} of {n_series}");
 }
 
 #[test]

@@ -24,6 +24,9 @@ pub struct SeriesEntry {
     pub labels: Vec<(SymbolRef, SymbolRef)>,
     /// The chunks asked for, in the order stored.
     pub chunks: Vec<ChunkMeta>,
+    /// The chunk stored behind the last one asked for, where there is one. As chunks lie side by side, it tells how long
+    /// that one is.
+    pub behind: Option<ChunkRef>,
 }
 
 impl SeriesEntry {
@@ -70,6 +73,7 @@ impl SeriesEntry {
         let n_chunks = cursor.uvarint("chunk count")?;
         let n_chunks = cursor.expect_items(n_chunks, 3, "chunks")?;
         let (mut time, mut chunk_ref) = (0i64, 0u64);
+        self.behind = None;
         for i in 0..n_chunks {
             let min_time = match i {
                 0 => cursor.varint("chunk min time")?,
@@ -87,6 +91,9 @@ impl SeriesEntry {
                     max_time: Timestamp(max_time),
                     chunk_ref: ChunkRef(chunk_ref),
                 });
+                self.behind = None;
+            } else if self.behind.is_none() && !self.chunks.is_empty() {
+                self.behind = Some(ChunkRef(chunk_ref));
             }
         }
         Ok(())

@@ -141,7 +141,8 @@ mod tests {
                 Disorder::Before(first) => own.iter().take_while(|(name, _)| **name < **first).count(),
                 _ => own.len(),
             };
-            let series = Pending { id: SeriesRef(0), labels: relabel.apply(own), chunks: Vec::new() };
+            let series =
+                Pending { id: SeriesRef(0), labels: relabel.apply(own), chunks: Vec::new(), behind: None };
             order.push(series, leading, &mut out);
         }
         order.finish(&mut out);
