@@ -190,7 +190,7 @@ fn chunks_with_others_behind_them_are_asked_for_exactly() {
         for series in drive(&block, selection(&block, request)) {
             let one = |(name, value): (&[u8], &[u8])| {
                 let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-                Matcher::new(MatchOp::Equal, &text(name), &text(value)).unwrap()
+                Matcher::new(MatchOp::Equal, text(name), text(value)).unwrap()
             };
             let matchers: Vec<Matcher> = series.labels.iter().map(one).collect();
             let whole = drive(&block, selection(&block, SelectRequest::new(matchers.clone(), ALL)));

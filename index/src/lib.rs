@@ -41,7 +41,7 @@ pub use crate::matcher::{MatchOp, Matcher, MatcherError, PATTERN_BYTES_MAX, Patt
 pub use crate::offsets::{LabelValue, LabelValues};
 pub use crate::plan::{Planning, PostingsPlan};
 pub use crate::postings::Postings;
-pub use crate::ranges::coalesce;
+pub use crate::ranges::{coalesce, gap_to_leave};
 pub use crate::reader::IndexReader;
 pub use crate::relabel::Relabel;
 pub use crate::series::{LabelPair, SeriesDecoder, SeriesEntry, SeriesRef};

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use futures::future::try_join_all;
 use object_store::path::Path;
 use tithon_engine::{
     Block, BlockFile, BlockId, BlockMeta, FileRange, LabelRequest, LabelSelect, MappedFile, Select,
     SelectRequest, Tombstones,
 };
-use tithon_index::{IndexHeader, Matcher, Toc, coalesce, index_version};
+use tithon_index::{IndexHeader, Matcher, Toc, index_version};
 
 use crate::bucket::key;
 use crate::headers::{Kept, KeptFilter};
@@ -71,8 +72,8 @@ impl Bucket {
 
     async fn open_mapped(&self, meta: Arc<BlockMeta>, dir: PathBuf) -> Result<BucketBlock, BucketError> {
         let opened = tokio::task::spawn_blocking(move || Block::open(dir)).await;
-        let block =
-            opened.map_err(|e| BucketError::Object { path: meta.ulid.to_string(), source: e.into() })??;
+        let block = opened
+            .map_err(|e| BucketError::Object { path: meta.ulid.to_string(), source: Arc::new(e.into()) })??;
         let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
         let files = Files::Mapped(Box::new(block));
         let header_file = MappedFile::default();
@@ -125,11 +126,11 @@ impl Bucket {
     async fn fetch_header(&self, block: BlockId, index: &Object) -> Result<IndexHeader, BucketError> {
         let (size, failed) = (index.size, |source| BucketError::Index { block, source });
         let ends = [0..5, size.saturating_sub(Toc::SIZE as u64)..size];
-        let ends = self.read_ranges(index, &index.cut(&ends)).await?;
+        let ends = self.read_ranges(&index.path, &index.cut(&ends)).await?;
         let version = index_version(&ends[0]).map_err(failed)?;
         let toc = Toc::parse(&ends[1], size).map_err(failed)?;
         let parts = index.cut(&[toc.symbols_range(), toc.offsets_range(size)]);
-        let parts = self.read_ranges(index, &parts).await?;
+        let parts = self.read_ranges(&index.path, &parts).await?;
         let [symbols, offsets] = <[Bytes; 2]>::try_from(parts).expect("as many parts as ranges");
         IndexHeader::from_sections(version, toc, symbols, offsets).map_err(failed)
     }
@@ -149,10 +150,10 @@ impl Bucket {
         let ranges = object.cut(ranges);
         let is_index = object.path.filename() == Some("index");
         let Some(cache) = (if is_index { &self.index_cache } else { &self.chunk_cache }) else {
-            return self.read_ranges(object, &ranges).await;
+            return self.read_ranges(&object.path, &ranges).await;
         };
         let asked: Vec<Range<u64>> = ranges.iter().filter(|range| !range.is_empty()).cloned().collect();
-        let read = |missing: Vec<Range<u64>>| async move { self.read_ranges(object, &missing).await };
+        let read = |missing: Vec<Range<u64>>| async move { self.read_ranges(&object.path, &missing).await };
         let found = cache.ranges(object.path.as_ref(), object.size, &asked, read).await?;
         let mut found = found.into_iter();
         let of = |range: &Range<u64>| match range.is_empty() {
@@ -160,27 +161,6 @@ impl Bucket {
             false => found.next().unwrap_or_default(),
         };
         Ok(ranges.iter().map(of).collect())
-    }
-
-    /// Parts of an object, read from the bucket; those that lie close together are read at once.
-    async fn read_ranges(&self, object: &Object, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, BucketError> {
-        let merged = coalesce(ranges, GAP_MAX);
-        if merged.is_empty() {
-            return Ok(vec![Bytes::new(); ranges.len()]);
-        }
-        let fetched = self.get_ranges(&object.path, &merged).await?;
-        let part = |range: &Range<u64>| {
-            let i = merged.partition_point(|read| read.end < range.end);
-            match (merged.get(i), fetched.get(i)) {
-                (Some(read), Some(bytes)) if !range.is_empty() => {
-                    let from = ((range.start - read.start) as usize).min(bytes.len());
-                    let to = ((range.end - read.start) as usize).min(bytes.len());
-                    bytes.slice(from..to)
-                }
-                _ => Bytes::new(),
-            }
-        };
-        Ok(ranges.iter().map(part).collect())
     }
 }
 
@@ -192,9 +172,6 @@ fn listed_segments(block: BlockId, sizes: &[u64]) -> Vec<Object> {
     };
     (1..).zip(sizes).map(object).collect()
 }
-
-/// Bytes that are read although nobody asked, to save a request; as Thanos has it.
-const GAP_MAX: u64 = 512 << 10;
 
 impl BucketBlock {
     /// The block's id.
@@ -264,7 +241,8 @@ impl BucketBlock {
 
     /// A selection of series; whoever drives it hands in what [`BucketBlock::fetch`] gives.
     pub fn select(&self, request: SelectRequest) -> Select {
-        Select::new(&self.meta, Arc::clone(&self.header), Arc::clone(&self.tombstones), request)
+        let select = Select::new(&self.meta, Arc::clone(&self.header), Arc::clone(&self.tombstones), request);
+        if self.mapped().is_some() { select } else { select.reading_ahead() }
     }
 
     /// A query of label names or values, driven likewise.
@@ -281,15 +259,23 @@ impl BucketBlock {
         let mut out = vec![Bytes::new(); ranges.len()];
         let mut order: Vec<usize> = (0..ranges.len()).collect();
         order.sort_by_key(|i| ranges[*i].file);
-        for group in order.chunk_by(|a, b| ranges[*a].file == ranges[*b].file) {
-            let object = match ranges[group[0]].file {
-                BlockFile::Index => index,
-                BlockFile::Segment(segment) => segments
-                    .get(segment as usize)
-                    .ok_or(BucketError::NoSegment { block: self.id(), segment, segments: segments.len() })?,
-            };
+        let groups = order.chunk_by(|a, b| ranges[*a].file == ranges[*b].file);
+        let read = |group: &[usize]| {
             let asked: Vec<Range<u64>> = group.iter().map(|i| ranges[*i].start..ranges[*i].end()).collect();
-            for (slot, bytes) in group.iter().zip(bucket.ranges(object, &asked).await?) {
+            let object = match ranges[group[0]].file {
+                BlockFile::Index => Ok(index),
+                BlockFile::Segment(segment) => segments.get(segment as usize).ok_or(BucketError::NoSegment {
+                    block: self.id(),
+                    segment,
+                    segments: segments.len(),
+                }),
+            };
+            async move { bucket.ranges(object?, &asked).await }
+        };
+        // All files at the same time.
+        let fetched = try_join_all(groups.clone().map(read)).await?;
+        for (group, fetched) in groups.zip(fetched) {
+            for (slot, bytes) in group.iter().zip(fetched) {
                 out[*slot] = bytes;
             }
         }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,15 +12,21 @@ use object_store::{
     Attributes, MultipartUpload, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload,
 };
 use tithon_engine::BlockId;
+use tokio::sync::Semaphore;
 
 use crate::cache::RangeCache;
 use crate::directory::Directory;
+use crate::flights::Flights;
 use crate::headers::{HeaderCache, KeptFilter};
+use crate::hedge::Hedge;
 use crate::metrics::BucketMetrics;
 use crate::provider::{FilesystemConfig, Opened, Provider};
 use crate::retry::Operation;
 use crate::transfer::PART_BYTES;
 use crate::{BucketConfig, BucketError, Retry};
+
+/// Requests for ranges that may be under way at the same time, over all blocks.
+const RANGE_REQUESTS_MAX: usize = 256;
 
 /// Blocks in an object store. Clones share the connection.
 #[derive(Clone)]
@@ -42,6 +47,10 @@ pub struct Bucket {
     /// The store repeats failed requests itself.
     repeats: bool,
     pub(crate) retry: Retry,
+    /// Requests for ranges that are under way, and places for them.
+    pub(crate) flights: Flights,
+    pub(crate) range_requests: Arc<Semaphore>,
+    pub(crate) hedge: Option<Arc<Hedge>>,
     pub(crate) metrics: Arc<BucketMetrics>,
 }
 
@@ -59,7 +68,10 @@ impl Bucket {
     /// A bucket over the network is not asked for anything here.
     pub fn open(config: &BucketConfig) -> Result<Bucket, BucketError> {
         match (&config.provider, config.provider.open()?) {
-            (_, Some(opened)) => Ok(Bucket::remote(opened, &config.prefix)),
+            (_, Some(opened)) => {
+                let hedge = Hedge::new(config.hedging).map(Arc::new);
+                Ok(Bucket { hedge, ..Bucket::remote(opened, &config.prefix) })
+            }
             (Provider::Filesystem(directory), None) => Bucket::in_directory(directory, &config.prefix),
             (_, None) => unreachable!("only a directory is opened without a store"),
         }
@@ -112,6 +124,9 @@ impl Bucket {
             part_bytes: PART_BYTES,
             repeats: false,
             retry: Retry::NEVER,
+            flights: Flights::default(),
+            range_requests: Arc::new(Semaphore::new(RANGE_REQUESTS_MAX)),
+            hedge: None,
             metrics: Arc::new(BucketMetrics::new(name)),
         }
     }
@@ -223,22 +238,6 @@ impl Bucket {
         Ok(())
     }
 
-    /// Ranges of an object, each of them whole.
-    pub(crate) async fn get_ranges(
-        &self,
-        path: &Path,
-        ranges: &[Range<u64>],
-    ) -> Result<Vec<Bytes>, BucketError> {
-        let get = || async {
-            let parts = self.store.get_ranges(path, ranges).await?;
-            let sizes = ranges.iter().map(|range| range.end - range.start);
-            parts.into_iter().zip(sizes).map(|(part, size)| whole(part, size)).collect::<Result<Vec<_>, _>>()
-        };
-        let parts = self.retrying(Operation::GetRange, get).await.map_err(BucketError::object(path))?;
-        self.metrics.fetched(Operation::GetRange, parts.iter().map(Bytes::len).sum());
-        Ok(parts)
-    }
-
     /// Begins an object that is written in parts.
     pub(crate) async fn put_parts(&self, path: &Path) -> Result<Box<dyn MultipartUpload>, BucketError> {
         let begin = || {
@@ -251,7 +250,7 @@ impl Bucket {
 }
 
 /// The bytes of an answer; one that ends early may come whole another time.
-fn whole(bytes: Bytes, size: u64) -> object_store::Result<Bytes> {
+pub(crate) fn whole(bytes: Bytes, size: u64) -> object_store::Result<Bytes> {
     if bytes.len() as u64 == size {
         return Ok(bytes);
     }

@@ -18,15 +18,18 @@ pub use self::http::{HttpConfig, TlsConfig};
 pub use self::secret::Secret;
 pub use self::size::{Size, parse_size};
 pub use self::span::Span;
+use crate::hedge::HedgingConfig;
 use crate::provider::{FilesystemConfig, Provider};
 
 /// Where the blocks are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BucketConfig {
     /// The object store, and how it is reached.
     pub provider: Provider,
     /// Objects lie below it; empty, or without slashes at its ends.
     pub prefix: String,
+    /// Requests for ranges that take long are made again.
+    pub hedging: HedgingConfig,
 }
 
 /// Why a configuration cannot be used. No variant holds a value of a key that may be secret.
@@ -86,6 +89,7 @@ struct Envelope<C> {
     provider: Option<String>,
     config: Option<C>,
     prefix: Option<String>,
+    hedging_config: Option<HedgingConfig>,
 }
 
 impl<C: DeserializeOwned> Envelope<C> {
@@ -140,18 +144,20 @@ impl BucketConfig {
     /// A bucket in a directory.
     pub fn filesystem(directory: impl Into<PathBuf>) -> BucketConfig {
         let provider = Provider::Filesystem(FilesystemConfig { directory: directory.into() });
-        BucketConfig { provider, prefix: String::new() }
+        BucketConfig { provider, prefix: String::new(), hedging: HedgingConfig::default() }
     }
 
-    /// Reads the YAML, in which environment variables have been replaced. Unknown keys beside `type`, `config` and
-    /// `prefix` are errors; those below `config` are where they are in Thanos: with S3, GCS, AZURE, SWIFT and OBS.
+    /// Reads the YAML, in which environment variables have been replaced. Unknown keys beside `type`, `config`, `prefix` and
+    /// `hedging_config` are errors; those below `config` are where they are in Thanos: with S3, GCS, AZURE, SWIFT and OBS.
     pub fn parse(yaml: &str) -> Result<BucketConfig, ConfigError> {
         let yaml = first_document(yaml);
         let envelope = Envelope::<IgnoredAny>::read(yaml)?;
         let name = envelope.provider.unwrap_or_default();
         let provider = Provider::read(&name, yaml)?;
         let prefix = envelope.prefix.unwrap_or_default().trim_matches('/').to_owned();
-        Ok(BucketConfig { provider, prefix })
+        let hedging = envelope.hedging_config.unwrap_or_default();
+        hedging.check()?;
+        Ok(BucketConfig { provider, prefix, hedging })
     }
 }
 

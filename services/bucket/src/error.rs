@@ -1,6 +1,7 @@
 //! What can go wrong with a bucket, with the object named.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tithon_chunks::ErrorKind;
 use tithon_engine::{BlockError, BlockId, MetaError, TombstonesError};
@@ -35,8 +36,8 @@ pub enum BucketError {
     Object {
         /// The object's key, or the prefix that was listed; `bucket` for all of it.
         path: String,
-        /// What the store says.
-        source: object_store::Error,
+        /// What the store says; callers may have waited for one request.
+        source: Arc<object_store::Error>,
     },
     /// A meta.json is damaged or of another version.
     #[error("{block}/meta.json: {source}")]
@@ -132,7 +133,11 @@ impl BucketError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             BucketError::Config(error) => error.kind(),
-            BucketError::Object { source: object_store::Error::NotFound { .. }, .. } => ErrorKind::NotFound,
+            BucketError::Object { source, .. }
+                if matches!(**source, object_store::Error::NotFound { .. }) =>
+            {
+                ErrorKind::NotFound
+            }
             BucketError::Directory { .. } | BucketError::Object { .. } | BucketError::Store { .. } => {
                 ErrorKind::Unavailable
             }
@@ -159,6 +164,6 @@ impl BucketError {
 
     pub(crate) fn object(path: &object_store::path::Path) -> impl FnOnce(object_store::Error) -> BucketError {
         let path = if path.as_ref().is_empty() { "bucket".to_owned() } else { path.to_string() };
-        move |source| BucketError::Object { path, source }
+        move |source| BucketError::Object { path, source: Arc::new(source) }
     }
 }

@@ -101,5 +101,9 @@ impl Bucket {
         registry.register(name("operation_transferred_bytes"), help, metrics.transferred.clone());
         let help = "When something was last uploaded, seconds since the Unix epoch";
         registry.register(name("last_successful_upload_time"), help, metrics.last_upload.clone());
+        if let Some(hedge) = &self.hedge {
+            let help = "Requests for ranges that were made again because the first took long";
+            registry.register("tithon_objstore_hedged_requests", help, hedge.extra.clone());
+        }
     }
 }

@@ -84,10 +84,8 @@ impl Bucket {
         let mut at = 0;
         while at < size {
             let range = at..size.min(at + PART_BYTES as u64);
-            let parts = self.get_ranges(path, std::slice::from_ref(&range)).await?;
-            for part in &parts {
-                file.write_all(part).await.map_err(local(target))?;
-            }
+            let part = self.get_range(path, range.clone()).await?;
+            file.write_all(&part).await.map_err(local(target))?;
             at = range.end;
         }
         file.flush().await.map_err(local(target))

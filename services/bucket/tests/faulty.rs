@@ -23,9 +23,10 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
-use tithon_bucket::{Bucket, Retry, TransferOptions};
+use tithon_bucket::{Bucket, BucketBlock, Retry, TransferOptions};
 use tithon_chunks::ErrorKind;
 use tithon_engine::{BlockFile, BlockMeta, FileRange};
+use tokio::sync::Barrier;
 
 use crate::look::look;
 
@@ -41,6 +42,8 @@ struct Plan {
     /// Listings leave out this many of the objects that were written last.
     lag: usize,
     latency: Duration,
+    /// Reads of segments wait until there are so many; 0 for none.
+    together: usize,
 }
 
 #[derive(Debug)]
@@ -50,12 +53,14 @@ struct Faulty {
     requests: AtomicU64,
     answers: AtomicU64,
     late: Mutex<VecDeque<Path>>,
+    barrier: Barrier,
 }
 
 impl Faulty {
     fn new(plan: Plan) -> Arc<Faulty> {
         let (requests, answers) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Faulty { inner: InMemory::new(), plan, requests, answers, late: Mutex::default() })
+        let barrier = Barrier::new(plan.together);
+        Arc::new(Faulty { inner: InMemory::new(), plan, requests, answers, late: Mutex::default(), barrier })
     }
 
     async fn begin(&self) -> Result<()> {
@@ -106,6 +111,9 @@ impl ObjectStore for Faulty {
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
         self.begin().await?;
+        if path.as_ref().contains("/chunks/") && self.plan.together > 0 {
+            self.barrier.wait().await;
+        }
         let is_head = options.head;
         let mut result = self.inner.get_opts(path, options).await?;
         if is_head {
@@ -236,4 +244,44 @@ async fn listings_that_lag_hide_a_block_for_a_while() {
     store.late.lock().unwrap().clear();
     bucket.check_files(&written).await.unwrap();
     assert_eq!(look(&bucket).await.unwrap().new.len(), 1);
+}
+
+/// The first bytes of these segments.
+fn beginnings(segments: std::ops::Range<u32>) -> Vec<FileRange> {
+    segments.map(|i| FileRange { file: BlockFile::Segment(i), start: 0, len: 8 }).collect()
+}
+
+/// A block of several segments in a store, opened.
+async fn several_segments(plan: Plan) -> (Arc<Faulty>, BucketBlock) {
+    let dir = tithon_testdata::shared("testdata/blocks/multi-segment");
+    let mut meta = BlockMeta::parse(&std::fs::read(dir.join("meta.json")).unwrap()).unwrap();
+    let store = Faulty::new(plan);
+    let bucket = Bucket::from_store(Arc::clone(&store) as Arc<dyn ObjectStore>, "");
+    let labels = [("replica".to_owned(), "a".to_owned())];
+    meta.thanos.get_or_insert_default().labels = labels.into_iter().collect();
+    let written = bucket.upload_block(&dir, meta, TransferOptions::default()).await.unwrap();
+    let block = bucket.open_block(Arc::new(written), None).await.unwrap();
+    (store, block)
+}
+
+#[tokio::test]
+async fn segments_are_read_at_the_same_time() {
+    let (store, block) = several_segments(Plan { together: 8, ..Plan::default() }).await;
+    let asked = store.requests.load(Ordering::Relaxed);
+    let read = tokio::time::timeout(Duration::from_secs(30), block.fetch(&beginnings(0..8))).await;
+    assert!(read.expect("eight requests come together").unwrap().iter().all(|bytes| bytes.len() == 8));
+    assert_eq!(store.requests.load(Ordering::Relaxed) - asked, 8);
+}
+
+#[tokio::test]
+async fn equal_reads_at_the_same_time_are_one_request() {
+    let (store, block) = several_segments(Plan::default()).await;
+    let asked = store.requests.load(Ordering::Relaxed);
+    let ranges = beginnings(0..1);
+    let reads = futures::future::join_all((0..5).map(|_| block.fetch(&ranges))).await;
+    let reads: Vec<Vec<Bytes>> = reads.into_iter().map(|read| read.unwrap()).collect();
+    assert!(reads.iter().all(|read| read == &reads[0]));
+    assert_eq!(store.requests.load(Ordering::Relaxed) - asked, 1);
+    block.fetch(&ranges).await.unwrap();
+    assert_eq!(store.requests.load(Ordering::Relaxed) - asked, 2);
 }

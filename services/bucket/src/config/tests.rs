@@ -34,6 +34,18 @@ fn a_filesystem_bucket() {
 }
 
 #[test]
+fn hedged_requests() {
+    let yaml =
+        |hedging: &str| format!("type: FILESYSTEM\nconfig: {{directory: /d}}\nhedging_config: {hedging}");
+    let hedging = parse(&yaml("{enabled: true}")).unwrap().hedging;
+    assert_eq!((hedging.enabled, hedging.up_to, hedging.quantile), (true, 3, 0.9));
+    assert!(!parse(&yaml("{}")).unwrap().hedging.enabled);
+    assert!(parse(&yaml("{up_too: 2}")).unwrap_err().contains("up_too"));
+    assert!(parse(&yaml("{up_to: 0}")).unwrap_err().contains("hedging_config.up_to: found 0"));
+    assert!(parse(&yaml("{quantile: 2}")).unwrap_err().contains("hedging_config.quantile: found 2"));
+}
+
+#[test]
 fn an_s3_bucket() {
     let base = S3Config { bucket: "b".to_owned(), endpoint: "h:1".to_owned(), ..S3Config::default() };
     assert_eq!(s3(""), Ok(base.clone()));

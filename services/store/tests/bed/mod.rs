@@ -3,13 +3,11 @@
 #![allow(clippy::unwrap_used, dead_code)]
 
 use std::fmt;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
@@ -101,12 +99,8 @@ impl ObjectStore for Panicking {
     }
 
     async fn get_opts(&self, path: &Key, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(path, options).await
-    }
-
-    async fn get_ranges(&self, path: &Key, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         assert!(!path.as_ref().starts_with(self.prefix) || !PANIC.load(Ordering::SeqCst), "made to panic");
-        self.inner.get_ranges(path, ranges).await
+        self.inner.get_opts(path, options).await
     }
 
     fn delete_stream(&self, paths: BoxStream<'static, Result<Key>>) -> BoxStream<'static, Result<Key>> {

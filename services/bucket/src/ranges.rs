@@ -1,0 +1,82 @@
+//! Ranges of an object read over the network: neighbours are one request, requests go out side by side, and those that ask for
+//! the same at the same time are one.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::try_join_all;
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange};
+use tithon_index::{coalesce, gap_to_leave};
+
+use crate::bucket::whole;
+use crate::retry::Operation;
+use crate::{Bucket, BucketError};
+
+/// A gap that is always read rather than spared: less than a request costs.
+const GAP_MIN: u64 = 16 << 10;
+/// The widest gap that is read to save a request; as Thanos has it.
+const GAP_MAX: u64 = 512 << 10;
+/// Requests of one read that go out side by side. Gaps are read only where there would be more.
+const REQUESTS_AT_ONCE: usize = 16;
+
+impl Bucket {
+    /// Parts of an object, in their order; an empty range has no bytes.
+    pub(crate) async fn read_ranges(
+        &self,
+        path: &Path,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>, BucketError> {
+        let merged = coalesce(ranges, gap_to_leave(ranges, REQUESTS_AT_ONCE, GAP_MIN..=GAP_MAX));
+        let fetched = try_join_all(merged.iter().map(|range| self.get_range(path, range.clone()))).await?;
+        let part = |range: &Range<u64>| {
+            let i = merged.partition_point(|read| read.end < range.end);
+            match (merged.get(i), fetched.get(i)) {
+                (Some(read), Some(bytes)) if !range.is_empty() => {
+                    let from = ((range.start - read.start) as usize).min(bytes.len());
+                    let to = ((range.end - read.start) as usize).min(bytes.len());
+                    bytes.slice(from..to)
+                }
+                _ => Bytes::new(),
+            }
+        };
+        Ok(ranges.iter().map(part).collect())
+    }
+
+    /// A range of an object, whole. Calls that ask for it at the same time share one request.
+    pub(crate) async fn get_range(&self, path: &Path, range: Range<u64>) -> Result<Bytes, BucketError> {
+        let (bucket, given, asked) = (self.clone(), path.clone(), range.clone());
+        let request = async move { bucket.request_range(&given, &asked).await.map_err(Arc::new) };
+        let answer = self.flights.join((path.clone(), range), request).await;
+        answer.map_err(|source| BucketError::Object { path: path.to_string(), source })
+    }
+
+    async fn request_range(&self, path: &Path, range: &Range<u64>) -> object_store::Result<Bytes> {
+        // Nobody closes it.
+        let _turn = self.range_requests.acquire().await.ok();
+        let get = || async {
+            let answer = self.first_answer(path, range).await?;
+            whole(answer.bytes().await?, range.end - range.start)
+        };
+        let bytes = self.retrying(Operation::GetRange, get).await?;
+        self.metrics.fetched(Operation::GetRange, bytes.len());
+        Ok(bytes)
+    }
+
+    /// The first of the answers to a request that may be hedged.
+    async fn first_answer(
+        &self,
+        path: &Path,
+        range: &Range<u64>,
+    ) -> object_store::Result<object_store::GetResult> {
+        let request = || {
+            let range = Some(GetRange::Bounded(range.clone()));
+            self.store().get_opts(path, GetOptions { range, ..GetOptions::default() })
+        };
+        match &self.hedge {
+            Some(hedge) => hedge.first(request).await,
+            None => request().await,
+        }
+    }
+}
