@@ -30,13 +30,25 @@ impl Bucket {
     ) -> Result<Vec<Bytes>, BucketError> {
         let merged = coalesce(ranges, gap_to_leave(ranges, REQUESTS_AT_ONCE, GAP_MIN..=GAP_MAX));
         let fetched = try_join_all(merged.iter().map(|range| self.get_range(path, range.clone()))).await?;
+        // Parts of a read of which most was not asked for are copied, so that the rest is freed.
+        let mut asked_bytes = vec![0; merged.len()];
+        for range in ranges {
+            if let Some(bytes) = asked_bytes.get_mut(merged.partition_point(|read| read.end < range.end)) {
+                *bytes += range.end - range.start;
+            }
+        }
+        let is_sparse = |i: usize| 2 * asked_bytes[i] < merged[i].end - merged[i].start;
         let part = |range: &Range<u64>| {
             let i = merged.partition_point(|read| read.end < range.end);
             match (merged.get(i), fetched.get(i)) {
                 (Some(read), Some(bytes)) if !range.is_empty() => {
                     let from = ((range.start - read.start) as usize).min(bytes.len());
                     let to = ((range.end - read.start) as usize).min(bytes.len());
-                    bytes.slice(from..to)
+                    if is_sparse(i) {
+                        Bytes::copy_from_slice(&bytes[from..to])
+                    } else {
+                        bytes.slice(from..to)
+                    }
                 }
                 _ => Bytes::new(),
             }

@@ -14,6 +14,7 @@ use tithon_runtime::{Cpu, Priority};
 use tokio::sync::mpsc::Sender;
 
 use crate::StoreError;
+use crate::memory::{Call, Charge};
 use crate::postings_cache::{Key, PostingsCache};
 
 /// The most that one request may select over all its blocks, and what it has selected so far.
@@ -66,6 +67,8 @@ pub(crate) struct BlockJob {
     pub(crate) left: usize,
     /// Where to look for the series that the matchers select, and to keep them.
     pub(crate) kept: Option<Kept>,
+    /// Is charged for what is fetched and yielded.
+    pub(crate) call: Arc<Call>,
 }
 
 /// A place in the cache of postings.
@@ -79,8 +82,8 @@ pub(crate) struct Kept {
 /// What a block yields. The last part is [`Part::End`] or [`Part::Fault`]: a channel that closes without one has lost its
 /// sender.
 pub(crate) enum Part {
-    /// The next series.
-    Series(Vec<SelectedSeries>),
+    /// The next series, and the charge for them.
+    Series(Vec<SelectedSeries>, Charge),
     /// A series that cannot be sent, with its labels where they are known. Nothing of the block follows.
     Fault(Option<Labels>, StoreError),
     /// The block has been read as far as it is wanted.
@@ -111,16 +114,13 @@ impl BlockJob {
                     job = same;
                     match outcome {
                         Outcome::Series(series, last) => (series, last),
-                        Outcome::Fetch(ranges) => {
-                            let bytes = job.block.fetch(&ranges).await.map_err(StoreError::from);
-                            match bytes.and_then(|bytes| job.budget.take_bytes(&bytes).map(|()| bytes)) {
-                                Ok(bytes) => {
-                                    fetched = bytes;
-                                    continue;
-                                }
-                                Err(error) => (Vec::new(), Some(Part::Fault(None, error))),
+                        Outcome::Fetch(ranges) => match job.fetch(&ranges).await {
+                            Ok(bytes) => {
+                                fetched = bytes;
+                                continue;
                             }
-                        }
+                            Err(error) => (Vec::new(), Some(Part::Fault(None, error))),
+                        },
                     }
                 }
                 Err(source) => {
@@ -128,13 +128,27 @@ impl BlockJob {
                     return drop(out.send(fault).await);
                 }
             };
-            if !series.is_empty() && out.send(Part::Series(series)).await.is_err() {
-                return;
+            if !series.is_empty() {
+                let part = match job.call.charge(bytes_of(&series)).await {
+                    Ok(charge) => Part::Series(series, charge),
+                    Err(error) => return drop(out.send(Part::Fault(None, error)).await),
+                };
+                if out.send(part).await.is_err() {
+                    return;
+                }
             }
             if let Some(last) = last {
                 return drop(out.send(last).await);
             }
         }
+    }
+
+    /// Reads ranges over the network. What is read is charged until the last slice of it goes.
+    async fn fetch(&self, ranges: &[FileRange]) -> Result<Vec<Bytes>, StoreError> {
+        let charge = self.call.charge(ranges.iter().map(|range| range.len).sum()).await?;
+        let fetched = self.block.fetch(ranges).await?;
+        self.budget.take_bytes(&fetched)?;
+        Ok(charge.put_on(fetched))
     }
 
     /// Goes on until there are series to send or bytes to wait for.
@@ -235,6 +249,12 @@ impl BlockJob {
         let (block, labels) = (self.block.id(), || series.labels.clone());
         checked.err().map(|source| StoreError::Chunk { block, labels: labels(), source })
     }
+}
+
+/// About the bytes that series take without the data of their chunks, which lie in what was fetched or mapped.
+fn bytes_of(series: &[SelectedSeries]) -> u64 {
+    let of = |series: &SelectedSeries| 64 + series.labels.bytes() + 64 * series.chunks.len();
+    series.iter().map(of).sum::<usize>() as u64
 }
 
 /// Ends with a fault, behind the series before the one at fault where that is known.

@@ -42,7 +42,7 @@ pub enum StoreError {
     /// More than the operator allows.
     #[error("exceeded {what} limit{}: limit {limit} violated (got {got})", where_counted(what))]
     Limit {
-        /// `series`, `chunks` or `bytes`.
+        /// `series`, `chunks`, `bytes` or `memory`.
         what: &'static str,
         /// The most there may be.
         limit: u64,

@@ -15,6 +15,7 @@ use tithon_storeapi::LabelsAnswer;
 use crate::drive::Budget;
 use crate::external::{block_matches, left_to_series};
 use crate::matchers;
+use crate::memory::Call;
 use crate::select::count_drop;
 use crate::{Store, StoreError};
 
@@ -27,6 +28,7 @@ struct Asked {
     external: Labels,
     matchers: Vec<Matcher>,
     budget: Arc<Budget>,
+    call: Arc<Call>,
 }
 
 impl Store {
@@ -112,6 +114,8 @@ impl Store {
         let mut concerned = Vec::new();
         let options = &self.inner.options;
         let budget = Arc::new(Budget::new(options.request_series_max, 0, options.downloaded_bytes_max));
+        let begun = self.inner.memory.begin().await;
+        let call = Arc::new(begun.inspect_err(|error| count_drop(&self.inner, error, &request.tenant))?);
         for (external, group) in &blocks.groups {
             let Some(matchers) = left_to_series(&request.matchers, external) else { continue };
             let matchers = Arc::new(matchers);
@@ -133,6 +137,7 @@ impl Store {
         let faults = faults.map(|(id, f)| StoreError::NotServed { block: *id, reason: f.reason.clone() });
         let asking = stream::iter(concerned).map(|(block, external, matchers)| {
             let (matchers, budget, ask) = (matchers.to_vec(), Arc::clone(&budget), &ask);
+            let call = Arc::clone(&call);
             async move {
                 let block = block.get(&self.inner).await?;
                 if !block.may_match(&matchers) {
@@ -140,7 +145,7 @@ impl Store {
                     self.inner.metrics.blocks_filtered.inc();
                     return Ok(Vec::new());
                 }
-                ask(Asked { block, external, matchers, budget }).await
+                ask(Asked { block, external, matchers, budget, call }).await
             }
         });
         let faults = stream::iter(faults.map(Err).collect::<Vec<_>>());
@@ -190,7 +195,11 @@ impl Store {
             counted = select.n_series();
             match step? {
                 LabelStep::Fetch(ranges) => {
-                    fetched = asked.block.fetch(&ranges).await?;
+                    // A mapped block gives slices of its map.
+                    let bytes =
+                        if asked.block.mapped().is_some() { 0 } else { ranges.iter().map(|r| r.len).sum() };
+                    let charge = asked.call.charge(bytes).await?;
+                    fetched = charge.put_on(asked.block.fetch(&ranges).await?);
                     asked.budget.take_bytes(&fetched)?;
                 }
                 LabelStep::Done(found) => return Ok(found),

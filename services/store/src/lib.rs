@@ -21,6 +21,7 @@ mod external;
 mod faults;
 mod labels;
 mod matchers;
+mod memory;
 mod merging;
 mod outlet;
 mod page;

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::Receiver;
 use crate::StoreError;
 use crate::drive::Part;
 use crate::faults::Faults;
+use crate::memory::Charge;
 
 /// Series in one part of an answer, and bytes of it unless one series alone has more.
 const BATCH_SERIES: usize = 256;
@@ -18,6 +19,8 @@ const BATCH_BYTES: usize = 1 << 20;
 pub(crate) struct Incoming {
     pub(crate) block: BlockId,
     pub(crate) parts: Receiver<Part>,
+    /// For the series that the merge has of it.
+    pub(crate) charge: Option<Charge>,
 }
 
 /// An answer being made.
@@ -80,13 +83,17 @@ impl Merging {
     /// Waits for what comes next of a block. A series that has a fault takes part in the merge without chunks, so that the
     /// fault is told in its place.
     async fn receive(&mut self, i: usize) -> Result<(), StoreError> {
-        let Incoming { block, parts } = &mut self.incoming[i];
+        let Incoming { block, parts, charge } = &mut self.incoming[i];
+        *charge = None;
         let part = parts.recv().await;
-        if !matches!(part, Some(Part::Series(_))) {
+        if !matches!(part, Some(Part::Series(..))) {
             self.merge.end(i);
         }
         match part {
-            Some(Part::Series(series)) => self.merge.feed(i, series),
+            Some(Part::Series(series, charged)) => {
+                *charge = Some(charged);
+                self.merge.feed(i, series);
+            }
             Some(Part::End) => {}
             Some(Part::Fault(Some(labels), error)) => {
                 self.faults.keep(labels.clone(), error);

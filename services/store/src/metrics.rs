@@ -41,6 +41,8 @@ pub(crate) struct StoreMetrics {
     pub(crate) blocks_faulty: Gauge,
     /// Bytes of answers that wait for their readers.
     pub(crate) waiting_bytes: Gauge,
+    /// Bytes of blocks and answers that calls hold.
+    pub(crate) held_bytes: Gauge,
     /// Calls whose readers take nothing now, and calls that were ended because of that.
     pub(crate) stalled: Gauge,
     pub(crate) stalled_ended: Counter,
@@ -88,6 +90,7 @@ impl Default for StoreMetrics {
             gate_seconds: Histogram::new(GATE_SECONDS),
             blocks_faulty: Gauge::default(),
             waiting_bytes: Gauge::default(),
+            held_bytes: Gauge::default(),
             stalled: Gauge::default(),
             stalled_ended: Counter::default(),
         }
@@ -139,6 +142,8 @@ impl StoreMetrics {
             registry.register("tithon_store_blocks_faulty", help, self.blocks_faulty.clone());
             let help = "Bytes of answers that wait for their readers";
             registry.register("tithon_store_waiting_bytes", help, self.waiting_bytes.clone());
+            let help = "Bytes of blocks and answers that calls hold, as --store.memory-limit counts them";
+            registry.register("tithon_store_held_bytes", help, self.held_bytes.clone());
             let help = "Series calls whose readers take nothing at the moment";
             registry.register("tithon_store_stalled_readers", help, self.stalled.clone());
             let help = "Series calls that were ended because their readers took nothing";

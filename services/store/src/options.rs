@@ -27,6 +27,8 @@ pub struct StoreOptions {
     pub request_samples_max: u64,
     /// The most bytes of indexes and chunks one request may read; 0 is no limit.
     pub downloaded_bytes_max: u64,
+    /// Bytes that all calls may hold together of blocks and answers; 0 is no limit.
+    pub memory_max: u64,
     /// Bytes that the cache of what matchers selected may take; 0 is no cache.
     pub index_cache_bytes: usize,
     /// A call ends when its reader has taken nothing for this long.
@@ -46,6 +48,7 @@ impl Default for StoreOptions {
             request_series_max: 0,
             request_samples_max: 0,
             downloaded_bytes_max: 0,
+            memory_max: 0,
             index_cache_bytes: 250 << 20,
             stalled_reader_timeout: Duration::from_secs(60),
         }

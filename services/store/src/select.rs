@@ -22,6 +22,7 @@ use crate::drive::{BlockJob, Budget, Kept};
 use crate::external::{block_matches, left_to_series};
 use crate::faults::Faults;
 use crate::matchers;
+use crate::memory::Call;
 use crate::merging::{Incoming, Merging};
 use crate::outlet::{Outlet, Refused, SelectStream, outlet};
 use crate::postings_cache::{Key, PostingsCache};
@@ -54,16 +55,19 @@ impl Store {
 
 async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) -> Result<(), StoreError> {
     let mut turn = Turn::wait(inner).await;
+    let begun = inner.memory.begin().await;
+    let call = Arc::new(begun.inspect_err(|error| count_drop(inner, error, &request.tenant))?);
     let time = inner.time_now();
     request.range.min = request.range.min.max(time.min);
     request.range.max = request.range.max.min(time.max);
     let tenant = [("tenant", request.tenant.clone())];
     let (limit, skip_chunks) = (request.limit, request.skip_chunks);
     let Prepared { jobs, faults } = if is_quick(inner, &request) {
-        prepare(inner, request)?.finish(inner).await?
+        prepare(inner, request, &call)?.finish(inner).await?
     } else {
-        let given = Arc::clone(inner);
-        inner.cpu.run(Priority::Query, move || prepare(&given, request)).await??.finish(inner).await?
+        let (given, of) = (Arc::clone(inner), Arc::clone(&call));
+        let prepared = inner.cpu.run(Priority::Query, move || prepare(&given, request, &of));
+        prepared.await??.finish(inner).await?
     };
     inner.metrics.blocks_queried.get_or_create(&tenant).observe(jobs.len() as f64);
     let lent = jobs.iter().map(|job| Arc::new(LentBlock(Arc::clone(&job.block))) as Arc<dyn Mapped>);
@@ -74,7 +78,7 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
     let mut incoming = Vec::with_capacity(jobs.len());
     for job in jobs {
         let (sender, parts) = channel(BLOCK_BATCHES);
-        incoming.push(Incoming { block: job.block.id(), parts });
+        incoming.push(Incoming { block: job.block.id(), parts, charge: None });
         drivers.spawn(job.drive(inner.cpu.clone(), sender));
     }
     let limit = if limit == 0 { usize::MAX } else { limit };
@@ -91,6 +95,7 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
             if timeout(STALLED_AFTER, outlet.room()).await.is_err() {
                 // Others may work while the reader does not read.
                 drop(turn);
+                call.step_back();
                 wait_for_reader(inner, outlet).await?;
                 turn = Turn::wait(inner).await;
             }
@@ -162,6 +167,7 @@ struct Prepared {
 /// A request of which some blocks are not open yet.
 struct Preparing {
     request: SeriesRequest,
+    call: Arc<Call>,
     budget: Arc<Budget>,
     aggregates: Arc<[Aggregate]>,
     /// Jobs by the place of their blocks in the answer: where series are equal, that orders their chunks.
@@ -187,7 +193,7 @@ fn is_quick(inner: &Inner, request: &SeriesRequest) -> bool {
         && inner.blocks.load().served.len() <= BLOCKS_MAX
 }
 
-fn prepare(inner: &Inner, mut request: SeriesRequest) -> Result<Preparing, StoreError> {
+fn prepare(inner: &Inner, mut request: SeriesRequest, call: &Arc<Call>) -> Result<Preparing, StoreError> {
     matchers::normalise(&mut request.matchers)?;
     matchers::normalise(&mut request.block_matchers)?;
     let blocks = inner.blocks.load_full();
@@ -203,6 +209,7 @@ fn prepare(inner: &Inner, mut request: SeriesRequest) -> Result<Preparing, Store
         budget: Arc::new(Budget::new(series_max, chunks_max, options.downloaded_bytes_max)),
         aggregates: request.aggregates.clone().into(),
         request,
+        call: Arc::clone(call),
         jobs: Vec::with_capacity(chosen.len()),
         closed: Vec::new(),
         faults,
@@ -256,8 +263,25 @@ impl Preparing {
             return self.faults.tolerate(error.into());
         }
         let (matchers, relabel) = (&*chosen.matchers, &chosen.relabel);
-        let kept = kept(&inner.postings, &block, matchers, &self.request.tenant);
-        let job = job(block, matchers, relabel, &self.request, &self.aggregates, &self.budget, kept);
+        let request = &self.request;
+        let select = block.select(SelectRequest {
+            matchers: matchers.to_vec(),
+            range: request.range,
+            skip_chunks: request.skip_chunks,
+            // As in Thanos, the limit counts series in the order of the index. Which series a shard has is known later only.
+            limit: if request.shard.is_some() { 0 } else { request.limit },
+            relabel: relabel.clone(),
+        });
+        let job = BlockJob {
+            kept: kept(&inner.postings, &block, matchers, &request.tenant),
+            block,
+            select,
+            shard: request.shard.clone(),
+            aggregates: Arc::clone(&self.aggregates),
+            budget: Arc::clone(&self.budget),
+            left: if request.limit == 0 { usize::MAX } else { request.limit },
+            call: Arc::clone(&self.call),
+        };
         self.jobs.push((place, job));
         Ok(())
     }
@@ -297,34 +321,6 @@ fn choose(inner: &Inner, blocks: &Blocks, request: &SeriesRequest) -> Vec<Chosen
         }
     }
     out
-}
-
-fn job(
-    block: Arc<BucketBlock>,
-    matchers: &[tithon_index::Matcher],
-    relabel: &Relabel,
-    request: &SeriesRequest,
-    aggregates: &Arc<[Aggregate]>,
-    budget: &Arc<Budget>,
-    kept: Option<Kept>,
-) -> BlockJob {
-    let select = block.select(SelectRequest {
-        matchers: matchers.to_vec(),
-        range: request.range,
-        skip_chunks: request.skip_chunks,
-        // As in Thanos, the limit counts series in the order of the index. Which series a shard has is known later only.
-        limit: if request.shard.is_some() { 0 } else { request.limit },
-        relabel: relabel.clone(),
-    });
-    BlockJob {
-        block,
-        select,
-        shard: request.shard.clone(),
-        aggregates: Arc::clone(aggregates),
-        budget: Arc::clone(budget),
-        left: if request.limit == 0 { usize::MAX } else { request.limit },
-        kept,
-    }
 }
 
 /// Where the cache has the series that these matchers select, if they are worth a place.

@@ -10,6 +10,7 @@ use tithon_runtime::{Cpu, Metrics};
 use tokio::sync::Semaphore;
 
 use crate::blocks::Blocks;
+use crate::memory::Memory;
 use crate::metrics::StoreMetrics;
 use crate::postings_cache::PostingsCache;
 use crate::stalls::Stalls;
@@ -36,6 +37,7 @@ pub(crate) struct Inner {
     /// Calls of `Series` that may begin.
     pub(crate) gate: Option<Arc<Semaphore>>,
     pub(crate) stalls: Arc<Stalls>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) postings: Arc<PostingsCache>,
 }
 
@@ -92,11 +94,13 @@ impl Store {
         let catalogue = catalogue.with_concurrency(options.meta_concurrency).load().await;
         let opening = Semaphore::new(options.block_concurrency.clamp(1, Semaphore::MAX_PERMITS));
         let postings = Arc::new(PostingsCache::new(options.index_cache_bytes, metrics));
+        let own_metrics = StoreMetrics::default();
+        let memory = Arc::new(Memory::new(options.memory_max, own_metrics.held_bytes.clone()));
         let inner = Inner {
             bucket,
             options,
             cpu,
-            metrics: StoreMetrics::default(),
+            metrics: own_metrics,
             blocks: ArcSwap::default(),
             catalogue: tokio::sync::Mutex::new(catalogue),
             last_sync: ArcSwap::default(),
@@ -104,6 +108,7 @@ impl Store {
             begun: Instant::now(),
             gate,
             stalls: Arc::new(Stalls::new(stalls)),
+            memory,
             postings,
         };
         inner.metrics.register(metrics);

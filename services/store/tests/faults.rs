@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use futures::StreamExt;
 use tithon_bucket::{Bucket, BucketConfig};
-use tithon_chunks::TimeRange;
+use tithon_chunks::{ErrorKind, TimeRange};
 use tithon_engine::{BlockId, LabelsRequest, SeriesRequest};
 use tithon_index::{MatchOp, Matcher};
 use tithon_proto::thanos::info::InfoRequest;
@@ -458,6 +458,46 @@ async fn readers_that_do_not_read_keep_nobody_out_and_are_given_up() {
         text.contains("tithon_store_waiting_bytes 0") && text.contains("tithon_store_stalled_readers 0"),
         "{text}"
     );
+}
+
+/// Calls that would hold too much together wait for each other; one that needs more than there is fails, and says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_share_the_memory_there_is() {
+    let dir = bed::bucket_of(&["replica-a", "replica-b"]);
+    let bucket = || Bucket::open(&BucketConfig::filesystem(dir.path())).unwrap().by_ranges();
+    let (whole, ..) =
+        select(&bed::store_of(bucket(), StoreOptions::default()).await, everything(".+", true)).await;
+    for (memory_max, fits) in [(64 << 20, true), (128 << 10, false)] {
+        let metrics = Metrics::new("0");
+        let options = StoreOptions { memory_max, ..StoreOptions::default() };
+        let store = bed::store_with(bucket(), options, &metrics).await;
+        let calls = (0..12).map(|_| select(&store, everything(".+", true)));
+        for (chunks, _, error) in futures::future::join_all(calls).await {
+            match error {
+                None => assert!(fits && chunks == whole),
+                Some(error) => {
+                    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+                    assert!(
+                        !fits && error.to_string().starts_with("exceeded memory limit: limit "),
+                        "{error}"
+                    );
+                }
+            }
+        }
+        // Tasks that read blocks end a moment behind their call.
+        for _ in 0..1000 {
+            if metrics.text().contains("tithon_store_held_bytes 0") {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        let text = metrics.text();
+        assert!(text.contains("tithon_store_held_bytes 0"), "{text}");
+        assert!(
+            fits || text.contains("thanos_bucket_store_queries_dropped_total{reason=\"memory\""),
+            "{text}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -153,6 +153,11 @@ pub struct StoreFlags {
     /// again for parts of indexes, where blocks are read over the network.
     #[arg(long = "index-cache-size", value_name = "SIZE", default_value = "250MB", value_parser = parse_size)]
     pub index_cache_size: u64,
+    /// Most memory that all calls may hold together of blocks and answers; 0 is no limit. A call that needs more waits up to ten
+    /// seconds for others to end, and fails with ResourceExhausted. What is held for caches and mapped files is not counted. Thanos
+    /// has no such flag.
+    #[arg(long = "store.memory-limit", value_name = "SIZE", default_value = "0", value_parser = parse_size)]
+    pub memory_limit: u64,
     /// How long the reader of a Series call may take nothing before the call is ended. Thanos has no such flag.
     #[arg(long = "store.stalled-reader-timeout", value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
     pub stalled_reader_timeout: Duration,

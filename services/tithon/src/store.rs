@@ -49,6 +49,7 @@ fn options(flags: &StoreFlags) -> Result<StoreOptions, ScopeError> {
         request_series_max: flags.request_series,
         request_samples_max: flags.request_samples,
         downloaded_bytes_max: flags.downloaded_bytes,
+        memory_max: flags.memory_limit,
         index_cache_bytes: usize::try_from(flags.index_cache_size).unwrap_or(usize::MAX),
         stalled_reader_timeout: flags.stalled_reader_timeout,
     })
