@@ -35,8 +35,8 @@ pub(crate) struct Fanout {
 pub(crate) struct StoreStatus {
     /// The address of an endpoint, the name of a store in this process.
     pub(crate) name: String,
-    /// What it holds.
-    pub(crate) info: StoreInfo,
+    /// What it holds; `None` while an endpoint has not said so.
+    pub(crate) info: Option<StoreInfo>,
     /// How an endpoint took the last calls of `Info`.
     pub(crate) health: Health,
 }
@@ -62,17 +62,26 @@ impl Fanout {
         futures::future::join_all(endpoints.iter().map(Endpoint::refresh)).await;
     }
 
-    /// What the stores hold; endpoints that have never answered are left out.
+    /// What the stores hold, and how endpoints are.
     pub(crate) fn statuses(&self) -> Vec<StoreStatus> {
         let local = self.stores.iter().filter_map(|store| {
-            Some(StoreStatus { name: store.name(), info: store.info()?, health: Health::default() })
+            Some(StoreStatus { name: store.name(), info: Some(store.info()?), health: Health::default() })
         });
         let endpoints = self.endpoints.load();
-        let remote = endpoints.iter().filter_map(|endpoint| {
+        let remote = endpoints.iter().map(|endpoint| {
             let (name, health) = (endpoint.address().to_owned(), endpoint.health());
-            Some(StoreStatus { name, info: endpoint.info()?, health })
+            StoreStatus { name, info: endpoint.info(), health }
         });
         local.chain(remote).collect()
+    }
+
+    /// What those stores hold that requests go to now.
+    pub(crate) fn asked(&self) -> Vec<StoreInfo> {
+        let endpoints = self.endpoints.load();
+        let remote =
+            endpoints.iter().filter(|endpoint| endpoint.is_asked() && endpoint.has(|apis| apis.store));
+        let remote = remote.filter_map(|endpoint| endpoint.info());
+        self.stores.iter().filter_map(|store| store.info()).chain(remote).collect()
     }
 
     /// The stores that may hold series of `range` that satisfy `matchers`, and whose address satisfies one of the sets of
@@ -93,7 +102,9 @@ impl Fanout {
         };
         let local = self.stores.iter().filter(|store| is_asked(&***store, "")).cloned();
         let endpoints = self.endpoints.load();
-        let remote = endpoints.iter().filter(|endpoint| is_asked(*endpoint, endpoint.address()));
+        let can_answer = |endpoint: &Endpoint| endpoint.is_asked() && endpoint.has(|apis| apis.store);
+        let remote = endpoints.iter().filter(|endpoint| can_answer(endpoint));
+        let remote = remote.filter(|endpoint| is_asked(*endpoint, endpoint.address()));
         let remote = remote.map(|endpoint| Arc::new(endpoint.clone()) as Arc<dyn StoreApi>);
         local.chain(remote).collect()
     }

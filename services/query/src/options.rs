@@ -55,8 +55,10 @@ pub struct QueryOptions {
     pub metadata_default_time_range: Duration,
     /// `--store.response-timeout`: the longest silence of one endpoint; zero is no limit.
     pub store_response_timeout: Duration,
-    /// `--endpoint.info-timeout`.
+    /// `--endpoint.info-timeout`: also how often endpoints are asked what they hold.
     pub info_timeout: Duration,
+    /// `--store.unhealthy-timeout`: an endpoint that is silent for so long is forgotten.
+    pub unhealthy_timeout: Duration,
     /// `--enable-feature=promql-experimental-functions`.
     pub experimental_functions: bool,
     /// `--enable-feature=promql-extended-range-selectors`.
@@ -128,6 +130,7 @@ impl Default for QueryOptions {
             metadata_default_time_range: Duration::ZERO,
             store_response_timeout: Duration::ZERO,
             info_timeout: Duration::from_secs(5),
+            unhealthy_timeout: Duration::from_secs(300),
             experimental_functions: false,
             extended_range_selectors: false,
             binop_fill_modifiers: false,
@@ -145,7 +148,7 @@ impl Default for QueryOptions {
 const MESSAGE_BYTES: (u64, u64) = (16 << 20, 512 << 20);
 
 impl QueryOptions {
-    /// How endpoints are spoken to. A message counts as held only when it is there, so no single one may be a large part of
+    /// How endpoints that are not strict are spoken to. A message counts as held only when it is there, so no single one may be a large part of
     /// what a query may hold.
     pub fn endpoint_options(&self, tls: Option<ClientTls>) -> EndpointOptions {
         let limit = if self.memory_limit == 0 { u64::MAX } else { self.memory_limit };
@@ -155,6 +158,8 @@ impl QueryOptions {
             response_timeout: self.store_response_timeout,
             message_bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),
             tls,
+            strict: false,
+            unhealthy_timeout: self.unhealthy_timeout,
         }
     }
 

@@ -19,7 +19,7 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint as Dial};
 use tonic::{Request, Status, Streaming};
 
-use crate::{LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo};
+use crate::{Apis, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo};
 
 /// A StoreAPI server by its address. Connects by itself, again and again if need be. Clones share the connection.
 ///
@@ -46,6 +46,11 @@ pub struct EndpointOptions {
     pub message_bytes_max: usize,
     /// Speak TLS; `None` is clear text.
     pub tls: Option<ClientTls>,
+    /// Ask it whether or not it has answered lately, so that its failure is seen in every answer. Other endpoints are passed
+    /// by until they answer to `Info` again.
+    pub strict: bool,
+    /// What an endpoint said is forgotten when it has not answered for so long, unless it is strict.
+    pub unhealthy_timeout: Duration,
 }
 
 #[derive(Default)]
@@ -153,7 +158,19 @@ impl Endpoint {
         self.state(|state| state.health.clone())
     }
 
-    /// Asks it what it holds, for [`StoreApi::info`]. A failure is kept for [`Endpoint::health`].
+    /// Whether requests go to it now: it answered to the last `Info`, or it is strict.
+    pub fn is_asked(&self) -> bool {
+        self.0.options.strict || self.state(|state| state.info.is_some() && state.health.last_error.is_none())
+    }
+
+    /// Whether it has a service, as far as it has said; a strict one that has never answered counts as a store.
+    pub fn has(&self, api: fn(&Apis) -> bool) -> bool {
+        let unseen = Apis { store: true, ..Apis::default() };
+        self.state(|state| api(&state.info.as_ref().map_or(unseen, |info| info.apis)))
+    }
+
+    /// Asks it what it holds, for [`StoreApi::info`]. A failure is kept for [`Endpoint::health`]; going and coming back are
+    /// each logged once.
     pub async fn refresh(&self) {
         let mut client = InfoClient::new(self.0.channel.clone());
         let (call, timeout) = (client.info(InfoRequest::default()), self.0.options.info_timeout);
@@ -163,18 +180,36 @@ impl Endpoint {
             Err(_) => Err(format!("no answer to Info in {timeout:?}")),
         };
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        let endpoint = &self.0.address;
         match answer {
             Ok(info) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                let last_check_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-                *state = State { info: Some(info), health: Health { last_check_ms, last_error: None } };
-            }
-            Err(reason) => {
-                if state.health.last_error.as_ref() != Some(&reason) {
-                    tracing::warn!(endpoint = %self.0.address, error = %reason, "endpoint does not answer");
+                if state.health.last_error.is_some() {
+                    tracing::info!(
+                        endpoint,
+                        component = info.component,
+                        "endpoint answers and is asked again"
+                    );
                 }
-                state.health.last_error = Some(reason);
+                *state =
+                    State { info: Some(info), health: Health { last_check_ms: now_ms(), last_error: None } };
             }
+            Err(reason) => self.missed(&mut state, reason),
+        }
+    }
+
+    /// Notes that a call of `Info` failed.
+    fn missed(&self, state: &mut State, reason: String) {
+        let (endpoint, options) = (&self.0.address, &self.0.options);
+        if state.health.last_error.is_none() {
+            let meanwhile =
+                if options.strict { "it is strict and still asked" } else { "it is left out until it does" };
+            tracing::warn!(endpoint, error = %reason, "endpoint does not answer, {meanwhile}");
+        }
+        state.health.last_error = Some(reason);
+        let silent_ms = now_ms().saturating_sub(state.health.last_check_ms);
+        let is_over = u128::try_from(silent_ms).is_ok_and(|ms| ms > options.unhealthy_timeout.as_millis());
+        if is_over && !options.strict && state.info.take().is_some() {
+            tracing::warn!(endpoint, silent = ?options.unhealthy_timeout, "endpoint was silent for too long");
         }
     }
 
@@ -341,6 +376,12 @@ fn with_tenant<T>(tenant: &str, message: T) -> Request<T> {
         request.metadata_mut().insert("thanos-tenant", tenant);
     }
     request
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A status as Go's gRPC prints it.

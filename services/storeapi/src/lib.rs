@@ -19,6 +19,6 @@ mod server;
 pub use crate::api::{LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi};
 pub use crate::endpoint::{Endpoint, EndpointError, EndpointOptions, Health};
 pub use crate::error::StoreApiError;
-pub use crate::info::{StoreInfo, Stretch};
+pub use crate::info::{Apis, StoreInfo, Stretch};
 pub use crate::lease::{Lease, Mapped};
 pub use crate::server::StoreApiServer;

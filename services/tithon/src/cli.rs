@@ -169,7 +169,8 @@ pub struct QueryFlags {
     /// (SRV records and the addresses of their targets), dnssrvnoa+NAME (SRV records only); may be given several times.
     #[arg(long = "endpoint", value_name = "ADDR")]
     pub endpoint: Vec<String>,
-    /// Like --endpoint: a server that does not answer costs a warning, or the query without partial responses.
+    /// Like --endpoint, but a server that does not answer is not left out: it costs a warning, or the query without partial
+    /// responses.
     #[arg(long = "endpoint-strict", value_name = "ADDR")]
     pub endpoint_strict: Vec<String>,
     /// How often names of --endpoint are looked up.
@@ -183,6 +184,9 @@ pub struct QueryFlags {
     /// How long a server may take to say what it has.
     #[arg(long = "endpoint.info-timeout", value_name = "DURATION", default_value = "5s", value_parser = parse_duration, hide = true)]
     pub info_timeout: Duration,
+    /// A server that has not answered for so long is forgotten until it does, unless it is strict.
+    #[arg(long = "store.unhealthy-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub unhealthy_timeout: Duration,
 }
 
 /// Flags of `query` that shape answers; `standalone` has them too.

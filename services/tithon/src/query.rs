@@ -40,6 +40,7 @@ pub async fn run(flags: &QueryFlags) -> Result<(), Box<dyn Error>> {
         dialect: Dialect::Thanos,
         store_response_timeout: flags.response_timeout,
         info_timeout: flags.info_timeout,
+        unhealthy_timeout: flags.unhealthy_timeout,
         ..answer_options(&flags.answers)
     };
     let cpu = Cpu::new(0)?;

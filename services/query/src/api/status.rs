@@ -2,7 +2,9 @@
 //! nothing to say.
 
 use serde_json::{Map, Value, json};
+use tithon_chunks::TimeRange;
 use tithon_chunks::calendar::date_of_days;
+use tithon_storeapi::StoreInfo;
 
 use super::answer::Answer;
 use super::router::Call;
@@ -17,6 +19,7 @@ pub(crate) async fn stores(service: QueryService, _: Call) -> Result<Answer, Api
     let mut stores = service.stores();
     stores.sort_by(|a, b| a.name.cmp(&b.name));
     for StoreStatus { name, info, health } in stores {
+        let info = info.unwrap_or_else(|| StoreInfo::new("", TimeRange::ALL));
         let label_sets: Vec<Value> = info
             .label_sets
             .iter()
@@ -27,18 +30,29 @@ pub(crate) async fn stores(service: QueryService, _: Call) -> Result<Answer, Api
             .collect();
         let entry = json!({
             "name": name,
-            "lastCheck": rfc3339(health.last_check_ms),
+            "lastCheck": last_check(health.last_check_ms),
             "lastError": health.last_error,
             "labelSets": label_sets,
             "minTime": info.range.min.0,
             "maxTime": info.range.max.0,
         });
-        let list = by_component.entry(info.component).or_insert_with(|| Value::Array(Vec::new()));
+        let list = by_component.entry(component(info.component)).or_insert_with(|| Value::Array(Vec::new()));
         if let Value::Array(list) = list {
             list.push(entry);
         }
     }
     Ok(data(&Value::Object(by_component)))
+}
+
+/// The group of a store: one of Thanos's, or that of those which are none of them or have never answered.
+fn component(component: String) -> String {
+    const KNOWN: [&str; 6] = ["sidecar", "store", "rule", "receive", "query", "debug"];
+    if KNOWN.contains(&component.as_str()) { component } else { "unknown-store-api".to_owned() }
+}
+
+/// When an endpoint last answered; Go's zero time before it has.
+fn last_check(millis: i64) -> String {
+    if millis == 0 { "0001-01-01T00:00:00Z".to_owned() } else { rfc3339(millis) }
 }
 
 pub(crate) async fn rules(service: QueryService, call: Call) -> Result<Answer, ApiError> {
