@@ -259,13 +259,23 @@ impl Endpoint {
         Ok(LabelsAnswer { found, warnings, queried_blocks: None })
     }
 
+    /// The connection.
+    pub(crate) fn channel(&self) -> Channel {
+        self.0.channel.clone()
+    }
+
+    /// The longest message that is accepted, in bytes.
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        self.0.options.message_bytes_max
+    }
+
     fn client(&self) -> StoreClient<Channel> {
         let bytes = self.0.options.message_bytes_max;
         StoreClient::new(self.0.channel.clone()).max_decoding_message_size(bytes)
     }
 
     /// Waits no longer than an endpoint may be silent; else says how long that is.
-    async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, Duration> {
+    pub(crate) async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, Duration> {
         let longest = self.0.options.response_timeout;
         if longest.is_zero() {
             return Ok(answer.await);
@@ -282,11 +292,11 @@ impl Endpoint {
         }
     }
 
-    fn silent(&self, silence: Duration) -> EndpointError {
+    pub(crate) fn silent(&self, silence: Duration) -> EndpointError {
         EndpointError::Silent { silence, store: self.name() }
     }
 
-    fn failed(&self, call: &'static str, status: &Status) -> EndpointError {
+    pub(crate) fn failed(&self, call: &'static str, status: &Status) -> EndpointError {
         EndpointError::Call { call, store: self.name(), status: go_status(status) }
     }
 }
