@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tithon_chunks::TimeRange;
 use tithon_index::{Labels, Matcher};
-use tithon_storeapi::{Endpoint, Health, StoreApi, StoreInfo};
+use tithon_storeapi::{Apis, Endpoint, Health, StoreApi, StoreInfo};
 
 pub(crate) use self::labels::Found;
 pub(crate) use self::notes::Notes;
@@ -75,6 +75,12 @@ impl Fanout {
         local.chain(remote).collect()
     }
 
+    /// The endpoints with a service that requests go to now.
+    pub(crate) fn endpoints_with(&self, api: fn(&Apis) -> bool) -> Vec<Endpoint> {
+        let endpoints = self.endpoints.load();
+        endpoints.iter().filter(|endpoint| endpoint.is_asked() && endpoint.has(api)).cloned().collect()
+    }
+
     /// What those stores hold that requests go to now.
     pub(crate) fn asked(&self) -> Vec<StoreInfo> {
         let endpoints = self.endpoints.load();
@@ -111,7 +117,7 @@ impl Fanout {
 }
 
 /// Whether one of the label sets contradicts no matcher; a store without label sets may hold anything.
-fn may_match(matchers: &[Matcher], label_sets: &[Labels]) -> bool {
+pub(crate) fn may_match(matchers: &[Matcher], label_sets: &[Labels]) -> bool {
     label_sets.is_empty()
         || label_sets
             .iter()

@@ -5,6 +5,7 @@
 //! (`tithon_storeapi::StoreApi`), for the queriers above it.
 
 mod api;
+mod companions;
 mod discovery;
 mod error;
 mod evaluate;
@@ -21,5 +22,5 @@ mod store;
 pub use crate::api::router;
 pub use crate::discovery::{Discovery, DiscoveryError, DnsName, EndpointAddress};
 pub use crate::error::{ApiError, ErrorType};
-pub use crate::options::{BuildInfo, Dialect, QueryOptions};
+pub use crate::options::{BuildInfo, Dialect, PartialResponses, QueryOptions};
 pub use crate::service::QueryService;

@@ -51,6 +51,8 @@ pub struct QueryOptions {
     pub instant_max_source_resolution: Duration,
     /// `--query.partial-response`: a failing source costs a warning instead of the query.
     pub partial_response: bool,
+    /// The same for rules, targets and so on.
+    pub partial_responses: PartialResponses,
     /// `--query.metadata.default-time-range`: how far back label calls look by default; zero is for ever.
     pub metadata_default_time_range: Duration,
     /// `--store.response-timeout`: the longest silence of one endpoint; zero is no limit.
@@ -77,6 +79,27 @@ pub struct QueryOptions {
     pub build: BuildInfo,
     /// What `/api/v1/status/flags` says.
     pub flags: BTreeMap<String, String>,
+}
+
+/// Of which APIs besides queries a failing source costs a warning instead of the request; by default of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartialResponses {
+    /// `--rule.partial-response`.
+    pub rules: bool,
+    /// `--target.partial-response`.
+    pub targets: bool,
+    /// `--metric-metadata.partial-response`.
+    pub metadata: bool,
+    /// `--exemplar.partial-response`.
+    pub exemplars: bool,
+    /// `--status.partial-response`.
+    pub status: bool,
+}
+
+impl Default for PartialResponses {
+    fn default() -> PartialResponses {
+        PartialResponses { rules: true, targets: true, metadata: true, exemplars: true, status: true }
+    }
 }
 
 /// Identity of the program, as in `/api/v1/status/buildinfo`.
@@ -127,6 +150,7 @@ impl Default for QueryOptions {
             auto_downsampling: false,
             instant_max_source_resolution: Duration::ZERO,
             partial_response: true,
+            partial_responses: PartialResponses::default(),
             metadata_default_time_range: Duration::ZERO,
             store_response_timeout: Duration::ZERO,
             info_timeout: Duration::from_secs(5),

@@ -9,7 +9,7 @@ use tithon_index::Labels;
 use tithon_promql::{Charge, OverBudget};
 use tithon_runtime::Priority;
 use tithon_storeapi::{
-    LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo, Stretch,
+    Apis, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo, Stretch,
 };
 
 use crate::QueryService;
@@ -47,7 +47,16 @@ impl StoreApi for QueryService {
         }
         let min = stores.iter().map(|store| store.range.min.0).min().unwrap_or(i64::MIN);
         let max = stores.iter().map(|store| store.range.max.0).max().unwrap_or(i64::MAX);
-        Some(StoreInfo { label_sets, stretches, ..StoreInfo::new("query", TimeRange::new(min, max)) })
+        let apis = Apis {
+            store: true,
+            rules: true,
+            targets: true,
+            metadata: true,
+            exemplars: true,
+            status: true,
+            query: false,
+        };
+        Some(StoreInfo { label_sets, stretches, apis, ..StoreInfo::new("query", TimeRange::new(min, max)) })
     }
 
     fn series(&self, request: SeriesRequest) -> SeriesStream {

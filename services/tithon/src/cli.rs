@@ -187,6 +187,26 @@ pub struct QueryFlags {
     /// A server that has not answered for so long is forgotten until it does, unless it is strict.
     #[arg(long = "store.unhealthy-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub unhealthy_timeout: Duration,
+    /// Answer with a warning instead of an error when a server fails to tell its rules and alerts.
+    #[arg(long = "rule.partial-response", default_value_t = true, action = clap::ArgAction::Set, hide = true,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub rule_partial_response: bool,
+    /// Answer with a warning instead of an error when a server fails to tell its targets.
+    #[arg(long = "target.partial-response", default_value_t = true, action = clap::ArgAction::Set, hide = true,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub target_partial_response: bool,
+    /// Answer with a warning instead of an error when a server fails to tell its metadata.
+    #[arg(long = "metric-metadata.partial-response", default_value_t = true, action = clap::ArgAction::Set, hide = true,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub metadata_partial_response: bool,
+    /// Answer with a warning instead of an error when a server fails to tell its exemplars.
+    #[arg(long = "exemplar.partial-response", default_value_t = true, action = clap::ArgAction::Set, hide = true,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub exemplar_partial_response: bool,
+    /// Answer with a warning instead of an error when a server fails to tell its statistics of TSDBs.
+    #[arg(long = "status.partial-response", default_value_t = true, action = clap::ArgAction::Set, hide = true,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub status_partial_response: bool,
 }
 
 /// Flags of `query` that shape answers; `standalone` has them too.

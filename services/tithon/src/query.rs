@@ -4,10 +4,11 @@ use std::error::Error;
 use std::sync::Arc;
 
 use tithon_query::{
-    Dialect, Discovery, DiscoveryError, DnsName, EndpointAddress, QueryOptions, QueryService, router,
+    Dialect, Discovery, DiscoveryError, DnsName, EndpointAddress, PartialResponses, QueryOptions,
+    QueryService, router,
 };
 use tithon_runtime::{Cpu, TlsError};
-use tithon_storeapi::{Endpoint, EndpointError, StoreApiServer};
+use tithon_storeapi::{CompanionServer, Endpoint, EndpointError, StoreApiServer};
 use tracing::warn;
 
 use crate::cli::{AnswerFlags, QueryFlags};
@@ -41,13 +42,21 @@ pub async fn run(flags: &QueryFlags) -> Result<(), Box<dyn Error>> {
         store_response_timeout: flags.response_timeout,
         info_timeout: flags.info_timeout,
         unhealthy_timeout: flags.unhealthy_timeout,
+        partial_responses: PartialResponses {
+            rules: flags.rule_partial_response,
+            targets: flags.target_partial_response,
+            metadata: flags.metadata_partial_response,
+            exemplars: flags.exemplar_partial_response,
+            status: flags.status_partial_response,
+        },
         ..answer_options(&flags.answers)
     };
     let cpu = Cpu::new(0)?;
     let service = QueryService::new(options, Vec::new(), cpu.clone(), &process.metrics);
     connect(&process, &service, flags).await?;
     let server = StoreApiServer::new(Arc::new(service.clone()), cpu, process.probes.clone());
-    Ok(process.serve(router(service), server.services()).await?)
+    let services = CompanionServer::new(Arc::new(service.clone())).and(server.services());
+    Ok(process.serve(router(service), services).await?)
 }
 
 /// Gives the service its endpoints, and starts the loops that look up their names and ask them what they hold.

@@ -1,6 +1,7 @@
 //! The querier over real HTTP and gRPC, over real blocks.
 
 mod blocks;
+mod companions;
 mod compare;
 mod cut;
 mod endpoints;
