@@ -51,11 +51,6 @@ impl Fanout {
         self.endpoints.store(Arc::new(endpoints));
     }
 
-    /// The endpoint at an address, if it is asked.
-    pub(crate) fn endpoint(&self, address: &str) -> Option<Endpoint> {
-        self.endpoints.load().iter().find(|endpoint| endpoint.address() == address).cloned()
-    }
-
     /// Asks every endpoint what it holds, all at once.
     pub(crate) async fn refresh(&self) {
         let endpoints = self.endpoints.load_full();

@@ -1,5 +1,6 @@
 //! A StoreAPI server at another address: what it says of itself, and calls to it.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,7 +22,7 @@ use tonic::{Request, Status, Streaming};
 
 use crate::{Apis, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo};
 
-/// A StoreAPI server by its address. Connects by itself, again and again if need be. Clones share the connection.
+/// A StoreAPI server by its address, or a group of equal ones. Connects by itself, again and again if need be. Clones share the connection.
 ///
 /// As a [`StoreApi`] it passes on what the server sends, in the server's order: series are out of order where the server
 /// does not keep to the rules, and where labels are removed here because the server cannot do it.
@@ -30,9 +31,20 @@ pub struct Endpoint(Arc<Inner>);
 
 struct Inner {
     address: String,
-    channel: Channel,
+    /// One, or those of a group, which take turns.
+    peers: RwLock<Vec<Arc<Peer>>>,
+    /// Calls so far.
+    calls: AtomicUsize,
     options: EndpointOptions,
     state: RwLock<State>,
+}
+
+/// A server that is connected to.
+struct Peer {
+    address: String,
+    channel: Channel,
+    /// Whether it answered to the last `Info`.
+    answers: AtomicBool,
 }
 
 /// How an endpoint is spoken to.
@@ -52,6 +64,9 @@ pub struct EndpointOptions {
     /// What an endpoint said is forgotten when it has not answered for so long, unless it is strict.
     pub unhealthy_timeout: Duration,
 }
+
+/// Why a group whose name was never looked up does not answer.
+const NO_ADDRESS: &str = "no address is known";
 
 #[derive(Default)]
 struct State {
@@ -135,20 +150,53 @@ impl From<EndpointError> for StoreApiError {
 impl Endpoint {
     /// An endpoint at `address` (`host:port`). Nothing is sent yet; must be called inside a tokio runtime.
     pub fn new(address: &str, options: EndpointOptions) -> Result<Endpoint, EndpointError> {
-        let dial = Dial::from_shared(format!("http://{address}"))
-            .map_err(|e| EndpointError::Address { address: address.to_owned(), reason: e.to_string() })?
-            .connect_timeout(options.info_timeout)
-            .initial_stream_window_size(4 << 20)
-            .initial_connection_window_size(8 << 20)
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .keep_alive_timeout(Duration::from_secs(5))
-            .tcp_nodelay(true);
-        let channel = tithon_runtime::dial(dial, options.tls.clone());
-        let (address, state) = (address.to_owned(), RwLock::default());
-        Ok(Endpoint(Arc::new(Inner { address, channel, options, state })))
+        let endpoint = Endpoint::group(address, options);
+        endpoint.set_addresses([address.to_owned()])?;
+        Ok(endpoint)
     }
 
-    /// The address as given.
+    /// Servers that have the same data and take turns, under one name. There are none before [`Endpoint::set_addresses`].
+    pub fn group(name: &str, options: EndpointOptions) -> Endpoint {
+        let (address, peers, calls) = (name.to_owned(), RwLock::default(), AtomicUsize::new(0));
+        Endpoint(Arc::new(Inner { address, peers, calls, options, state: RwLock::default() }))
+    }
+
+    /// From now on these servers answer; connections to addresses that were there before are kept. Must be called inside a
+    /// tokio runtime.
+    pub fn set_addresses(&self, addresses: impl IntoIterator<Item = String>) -> Result<(), EndpointError> {
+        let mut peers = self.0.peers.write().unwrap_or_else(PoisonError::into_inner);
+        let mut now = Vec::new();
+        for address in addresses {
+            now.push(match peers.iter().find(|peer| peer.address == address) {
+                Some(known) => Arc::clone(known),
+                None => Arc::new(Peer::new(address, &self.0.options)?),
+            });
+        }
+        *peers = now;
+        Ok(())
+    }
+
+    /// The connection to the server whose turn it is, of those that answered last; of all where none did.
+    pub(crate) fn channel(&self) -> Result<Channel, EndpointError> {
+        let peers = self.peers();
+        let answering: Vec<&Arc<Peer>> =
+            peers.iter().filter(|peer| peer.answers.load(Ordering::Relaxed)).collect();
+        let choice = if answering.is_empty() { peers.iter().collect() } else { answering };
+        let turn = self.0.calls.fetch_add(1, Ordering::Relaxed).checked_rem(choice.len());
+        match turn.and_then(|turn| choice.get(turn)) {
+            Some(peer) => Ok(peer.channel.clone()),
+            None => Err(EndpointError::NeverSeen {
+                address: self.0.address.clone(),
+                reason: NO_ADDRESS.to_owned(),
+            }),
+        }
+    }
+
+    fn peers(&self) -> Vec<Arc<Peer>> {
+        self.0.peers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The address as given, or the name of the group.
     pub fn address(&self) -> &str {
         &self.0.address
     }
@@ -172,13 +220,12 @@ impl Endpoint {
     /// Asks it what it holds, for [`StoreApi::info`]. A failure is kept for [`Endpoint::health`]; going and coming back are
     /// each logged once.
     pub async fn refresh(&self) {
-        let mut client = InfoClient::new(self.0.channel.clone());
-        let (call, timeout) = (client.info(InfoRequest::default()), self.0.options.info_timeout);
-        let answer = match tokio::time::timeout(timeout, call).await {
-            Ok(Ok(answer)) => Ok(StoreInfo::from_wire(answer.into_inner())),
-            Ok(Err(status)) => Err(go_status(&status)),
-            Err(_) => Err(format!("no answer to Info in {timeout:?}")),
-        };
+        let (peers, timeout) = (self.peers(), self.0.options.info_timeout);
+        let answers = futures::future::join_all(peers.iter().map(|peer| peer.info(timeout))).await;
+        // Any server of a group speaks for all.
+        let answer =
+            answers.into_iter().reduce(|first, next| if first.is_ok() { first } else { next.or(first) });
+        let answer = answer.unwrap_or_else(|| Err(NO_ADDRESS.to_owned()));
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
         let endpoint = &self.0.address;
         match answer {
@@ -221,7 +268,7 @@ impl Endpoint {
     async fn receive(self, request: SeriesRequest) -> Result<Receiving, EndpointError> {
         self.check_seen()?;
         let message = with_tenant(&request.tenant, series_request_to_wire(&request));
-        let mut client = self.client();
+        let mut client = self.client()?;
         let call = self.in_time(client.series(message)).await.map_err(|silence| self.silent(silence))?;
         let frames = call.map_err(|status| self.failed("fetch series for", &status))?.into_inner();
         let supports = self.state(|state| {
@@ -238,7 +285,7 @@ impl Endpoint {
 
     async fn find_labels(self, request: LabelsRequest) -> Result<LabelsAnswer, EndpointError> {
         self.check_seen()?;
-        let mut client = self.client();
+        let mut client = self.client()?;
         let late = |_| to_status(ErrorKind::TimedOut, "context deadline exceeded");
         let (found, warnings) = match &request.values_of {
             None => {
@@ -259,19 +306,14 @@ impl Endpoint {
         Ok(LabelsAnswer { found, warnings, queried_blocks: None })
     }
 
-    /// The connection.
-    pub(crate) fn channel(&self) -> Channel {
-        self.0.channel.clone()
-    }
-
     /// The longest message that is accepted, in bytes.
     pub(crate) fn message_bytes_max(&self) -> usize {
         self.0.options.message_bytes_max
     }
 
-    fn client(&self) -> StoreClient<Channel> {
+    fn client(&self) -> Result<StoreClient<Channel>, EndpointError> {
         let bytes = self.0.options.message_bytes_max;
-        StoreClient::new(self.0.channel.clone()).max_decoding_message_size(bytes)
+        Ok(StoreClient::new(self.channel()?).max_decoding_message_size(bytes))
     }
 
     /// Waits no longer than an endpoint may be silent; else says how long that is.
@@ -298,6 +340,33 @@ impl Endpoint {
 
     pub(crate) fn failed(&self, call: &'static str, status: &Status) -> EndpointError {
         EndpointError::Call { call, store: self.name(), status: go_status(status) }
+    }
+}
+
+impl Peer {
+    fn new(address: String, options: &EndpointOptions) -> Result<Peer, EndpointError> {
+        let dial = Dial::from_shared(format!("http://{address}"))
+            .map_err(|e| EndpointError::Address { address: address.clone(), reason: e.to_string() })?
+            .connect_timeout(options.info_timeout)
+            .initial_stream_window_size(4 << 20)
+            .initial_connection_window_size(8 << 20)
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .keep_alive_timeout(Duration::from_secs(5))
+            .tcp_nodelay(true);
+        let channel = tithon_runtime::dial(dial, options.tls.clone());
+        Ok(Peer { address, channel, answers: AtomicBool::new(true) })
+    }
+
+    /// Asks what it holds.
+    async fn info(&self, timeout: Duration) -> Result<StoreInfo, String> {
+        let mut client = InfoClient::new(self.channel.clone());
+        let answer = match tokio::time::timeout(timeout, client.info(InfoRequest::default())).await {
+            Ok(Ok(answer)) => Ok(StoreInfo::from_wire(answer.into_inner())),
+            Ok(Err(status)) => Err(go_status(&status)),
+            Err(_) => Err(format!("no answer to Info in {timeout:?}")),
+        };
+        self.answers.store(answer.is_ok(), Ordering::Relaxed);
+        answer
     }
 }
 

@@ -14,7 +14,7 @@ use tithon_proto::thanos::{
     Label, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse, Series,
     SeriesRequest, SeriesResponse, series_response,
 };
-use tithon_query::QueryOptions;
+use tithon_query::{MemberSources, Members, QueryOptions};
 use tithon_runtime::{Cpu, GrpcServer, GrpcServices, Probes, Shutdown};
 use tithon_storeapi::{Endpoint, EndpointOptions, StoreApiServer};
 use tonic::{Request, Response, Status};
@@ -251,4 +251,39 @@ async fn an_endpoint_is_left_out_while_it_is_down() {
     assert_eq!((found, warnings), (6, Value::Null));
     // It is forgotten at once, by the time given.
     assert_eq!(listed.map(|(kind, _)| kind).as_deref(), Some("unknown-store-api"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_a_group_take_turns_and_one_that_is_down_has_none() {
+    let (alive, down, options) = (faulty(Fault::Answers).await, nobody().await, QueryOptions::default());
+    let group = Endpoint::group(&alive.to_string(), options.endpoint_options(None));
+    group.set_addresses([down.to_string(), alive.to_string()]).expect("addresses");
+    let querier = serve(options, sources(&REPLICAS[..1]).and(group)).await;
+    for _ in 0..6 {
+        let (found, warnings, _) = seen(querier, alive).await;
+        assert_eq!((found, warnings), (7, Value::Null));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_come_and_go_with_files() {
+    let (address, folder) = (faulty(Fault::Answers).await, tempfile::tempdir().expect("a folder"));
+    let list = folder.path().join("stores.json");
+    let write = |targets: Value| {
+        std::fs::write(&list, json!([{ "targets": targets }]).to_string()).expect("a file");
+    };
+    let sources_of_members =
+        MemberSources { sd_files: (vec![list.clone()], Duration::ZERO), ..MemberSources::default() };
+    let mut members = Members::new(sources_of_members).expect("members");
+    let querier = service(QueryOptions::default(), sources(&REPLICAS[..1]));
+    let http = serve_service(querier.clone()).await;
+    for (targets, expected) in
+        [(json!([address.to_string(), "no port"]), 7), (json!([]), 6), (json!([address.to_string()]), 7)]
+    {
+        write(targets);
+        members.update(&querier).await.expect("an update");
+        querier.refresh().await;
+        let (found, warnings, listed) = seen(http, address).await;
+        assert_eq!((found, warnings, listed.is_some()), (expected, Value::Null, expected == 7));
+    }
 }

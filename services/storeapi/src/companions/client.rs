@@ -86,7 +86,7 @@ macro_rules! ask {
         let (endpoint, wire, partial, words) = ($endpoint.clone(), $request, $partial, $words);
         async move {
             let bytes = endpoint.message_bytes_max();
-            let mut client = $client::new(endpoint.channel()).max_decoding_message_size(bytes);
+            let mut client = $client::new(endpoint.channel()?).max_decoding_message_size(bytes);
             let call = client.$method(wire);
             use $result as Part;
             let told = endpoint.tell(words, partial, call, |frame| match frame.result {
