@@ -11,7 +11,7 @@ mod shard;
 pub use chunk::{aggr_chunk, aggr_chunk_from_wire, check_aggregates, encoding_from_wire, encoding_to_wire};
 pub use hints::{Hint, hint_from_any, hint_to_any};
 pub use labels::{label_set, labels_from_wire, labels_to_wire};
-pub use matcher::matchers_from_wire;
+pub use matcher::{matcher_to_wire, matchers_from_wire};
 pub use request::{
     label_names_request_from_wire, label_names_request_to_wire, label_values_request_from_wire,
     label_values_request_to_wire, series_request_from_wire, series_request_to_wire,

@@ -25,6 +25,11 @@ const FILES: &[&str] = &[
     "hints.proto",
     "info.proto",
     "query.proto",
+    "rules.proto",
+    "targets.proto",
+    "metadata.proto",
+    "exemplars.proto",
+    "status.proto",
 ];
 
 fn crate_dir() -> PathBuf {

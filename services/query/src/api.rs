@@ -2,6 +2,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod arguments;
+mod companions;
 mod expression;
 mod metadata;
 mod page;

@@ -1,6 +1,11 @@
-//! Endpoints by name: which addresses a DNS name stands for now. Thanos `pkg/discovery/dns`.
+//! Which servers are asked: named by flags, configurations and files, and looked up by DNS. Thanos `pkg/discovery/dns`.
+
+mod config;
+mod files;
+mod members;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -8,6 +13,9 @@ use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::net::NetError;
 use hickory_resolver::proto::rr::{RData, rdata::SRV};
 use tracing::warn;
+
+pub use self::config::{EndpointConfigError, parse_endpoints};
+pub use self::members::{Member, MemberSources, Members};
 
 /// Why an address or the resolver of names cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +95,22 @@ impl EndpointAddress {
     }
 }
 
+impl fmt::Display for EndpointAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            EndpointAddress::Static(address) => return f.write_str(address),
+            EndpointAddress::Dns(name) => name,
+        };
+        let prefix = match name.lookup {
+            Lookup::Hosts => "dns",
+            Lookup::Services => "dnssrv",
+            Lookup::ServicesOnly => "dnssrvnoa",
+        };
+        write!(f, "{prefix}+{}", name.name)?;
+        name.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
 /// The host and the port behind the last colon; `None` where there is no number.
 fn split_port(text: &str) -> (&str, Option<u16>) {
     match text.rsplit_once(':') {
@@ -96,19 +120,19 @@ fn split_port(text: &str) -> (&str, Option<u16>) {
 }
 
 /// Looks names up, and remembers what they stood for while nobody answers.
-pub struct Discovery {
+struct Discovery {
     resolver: TokioResolver,
     found: BTreeMap<DnsName, BTreeSet<String>>,
 }
 
 impl Discovery {
     /// Nothing is looked up yet.
-    pub fn new(names: impl IntoIterator<Item = DnsName>, resolver: TokioResolver) -> Discovery {
+    fn new(names: impl IntoIterator<Item = DnsName>, resolver: TokioResolver) -> Discovery {
         Discovery { resolver, found: names.into_iter().map(|name| (name, BTreeSet::new())).collect() }
     }
 
     /// The resolver that `/etc/resolv.conf` and `/etc/hosts` describe.
-    pub fn system_resolver() -> Result<TokioResolver, DiscoveryError> {
+    fn system_resolver() -> Result<TokioResolver, DiscoveryError> {
         let failed = |e: NetError| DiscoveryError::Resolver { reason: e.to_string() };
         let mut builder = TokioResolver::builder_tokio().map_err(failed)?;
         let options = builder.options_mut();
@@ -118,9 +142,18 @@ impl Discovery {
         builder.build().map_err(failed)
     }
 
-    /// Looks all names up once, for at most `limit`, and gives all addresses, each once. A name that cannot be looked up
+    /// From now on these names are looked up; those that were there before keep their addresses.
+    fn set_names(&mut self, names: BTreeSet<DnsName>) {
+        let known = std::mem::take(&mut self.found);
+        self.found = names.into_iter().map(|name| (name, BTreeSet::new())).collect();
+        for (name, addresses) in known {
+            self.found.entry(name).and_modify(|found| *found = addresses);
+        }
+    }
+
+    /// Looks all names up once, for at most `limit` each, and gives the addresses of each. A name that cannot be looked up
     /// keeps its addresses; one that does not exist has none.
-    pub async fn resolve(&mut self, limit: Duration) -> BTreeSet<String> {
+    async fn resolve(&mut self, limit: Duration) -> BTreeMap<DnsName, BTreeSet<String>> {
         let resolver = &self.resolver;
         let lookups = self.found.iter_mut().map(async |(name, found)| {
             match tokio::time::timeout(limit, name.addresses(resolver)).await {
@@ -130,7 +163,7 @@ impl Discovery {
             }
         });
         futures::future::join_all(lookups).await;
-        self.found.values().flatten().cloned().collect()
+        self.found.clone()
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tithon_chunks::TimeRange;
 use tithon_index::{Labels, Matcher};
-use tithon_storeapi::{Endpoint, Health, StoreApi, StoreInfo};
+use tithon_storeapi::{Apis, Endpoint, Health, StoreApi, StoreInfo};
 
 pub(crate) use self::labels::Found;
 pub(crate) use self::notes::Notes;
@@ -35,8 +35,8 @@ pub(crate) struct Fanout {
 pub(crate) struct StoreStatus {
     /// The address of an endpoint, the name of a store in this process.
     pub(crate) name: String,
-    /// What it holds.
-    pub(crate) info: StoreInfo,
+    /// What it holds; `None` while an endpoint has not said so.
+    pub(crate) info: Option<StoreInfo>,
     /// How an endpoint took the last calls of `Info`.
     pub(crate) health: Health,
 }
@@ -51,28 +51,38 @@ impl Fanout {
         self.endpoints.store(Arc::new(endpoints));
     }
 
-    /// The endpoint at an address, if it is asked.
-    pub(crate) fn endpoint(&self, address: &str) -> Option<Endpoint> {
-        self.endpoints.load().iter().find(|endpoint| endpoint.address() == address).cloned()
-    }
-
     /// Asks every endpoint what it holds, all at once.
     pub(crate) async fn refresh(&self) {
         let endpoints = self.endpoints.load_full();
         futures::future::join_all(endpoints.iter().map(Endpoint::refresh)).await;
     }
 
-    /// What the stores hold; endpoints that have never answered are left out.
+    /// What the stores hold, and how endpoints are.
     pub(crate) fn statuses(&self) -> Vec<StoreStatus> {
         let local = self.stores.iter().filter_map(|store| {
-            Some(StoreStatus { name: store.name(), info: store.info()?, health: Health::default() })
+            Some(StoreStatus { name: store.name(), info: Some(store.info()?), health: Health::default() })
         });
         let endpoints = self.endpoints.load();
-        let remote = endpoints.iter().filter_map(|endpoint| {
+        let remote = endpoints.iter().map(|endpoint| {
             let (name, health) = (endpoint.address().to_owned(), endpoint.health());
-            Some(StoreStatus { name, info: endpoint.info()?, health })
+            StoreStatus { name, info: endpoint.info(), health }
         });
         local.chain(remote).collect()
+    }
+
+    /// The endpoints with a service that requests go to now.
+    pub(crate) fn endpoints_with(&self, api: fn(&Apis) -> bool) -> Vec<Endpoint> {
+        let endpoints = self.endpoints.load();
+        endpoints.iter().filter(|endpoint| endpoint.is_asked() && endpoint.has(api)).cloned().collect()
+    }
+
+    /// What those stores hold that requests go to now.
+    pub(crate) fn asked(&self) -> Vec<StoreInfo> {
+        let endpoints = self.endpoints.load();
+        let remote =
+            endpoints.iter().filter(|endpoint| endpoint.is_asked() && endpoint.has(|apis| apis.store));
+        let remote = remote.filter_map(|endpoint| endpoint.info());
+        self.stores.iter().filter_map(|store| store.info()).chain(remote).collect()
     }
 
     /// The stores that may hold series of `range` that satisfy `matchers`, and whose address satisfies one of the sets of
@@ -93,14 +103,16 @@ impl Fanout {
         };
         let local = self.stores.iter().filter(|store| is_asked(&***store, "")).cloned();
         let endpoints = self.endpoints.load();
-        let remote = endpoints.iter().filter(|endpoint| is_asked(*endpoint, endpoint.address()));
+        let can_answer = |endpoint: &Endpoint| endpoint.is_asked() && endpoint.has(|apis| apis.store);
+        let remote = endpoints.iter().filter(|endpoint| can_answer(endpoint));
+        let remote = remote.filter(|endpoint| is_asked(*endpoint, endpoint.address()));
         let remote = remote.map(|endpoint| Arc::new(endpoint.clone()) as Arc<dyn StoreApi>);
         local.chain(remote).collect()
     }
 }
 
 /// Whether one of the label sets contradicts no matcher; a store without label sets may hold anything.
-fn may_match(matchers: &[Matcher], label_sets: &[Labels]) -> bool {
+pub(crate) fn may_match(matchers: &[Matcher], label_sets: &[Labels]) -> bool {
     label_sets.is_empty()
         || label_sets
             .iter()

@@ -5,6 +5,7 @@
 //! (`tithon_storeapi::StoreApi`), for the queriers above it.
 
 mod api;
+mod companions;
 mod discovery;
 mod error;
 mod evaluate;
@@ -19,7 +20,10 @@ mod service;
 mod store;
 
 pub use crate::api::router;
-pub use crate::discovery::{Discovery, DiscoveryError, DnsName, EndpointAddress};
+pub use crate::discovery::{
+    DiscoveryError, DnsName, EndpointAddress, EndpointConfigError, Member, MemberSources, Members,
+    parse_endpoints,
+};
 pub use crate::error::{ApiError, ErrorType};
-pub use crate::options::{BuildInfo, Dialect, QueryOptions};
+pub use crate::options::{BuildInfo, Dialect, PartialResponses, QueryOptions};
 pub use crate::service::QueryService;

@@ -51,12 +51,16 @@ pub struct QueryOptions {
     pub instant_max_source_resolution: Duration,
     /// `--query.partial-response`: a failing source costs a warning instead of the query.
     pub partial_response: bool,
+    /// The same for rules, targets and so on.
+    pub partial_responses: PartialResponses,
     /// `--query.metadata.default-time-range`: how far back label calls look by default; zero is for ever.
     pub metadata_default_time_range: Duration,
     /// `--store.response-timeout`: the longest silence of one endpoint; zero is no limit.
     pub store_response_timeout: Duration,
-    /// `--endpoint.info-timeout`.
+    /// `--endpoint.info-timeout`: also how often endpoints are asked what they hold.
     pub info_timeout: Duration,
+    /// `--store.unhealthy-timeout`: an endpoint that is silent for so long is forgotten.
+    pub unhealthy_timeout: Duration,
     /// `--enable-feature=promql-experimental-functions`.
     pub experimental_functions: bool,
     /// `--enable-feature=promql-extended-range-selectors`.
@@ -75,6 +79,27 @@ pub struct QueryOptions {
     pub build: BuildInfo,
     /// What `/api/v1/status/flags` says.
     pub flags: BTreeMap<String, String>,
+}
+
+/// Of which APIs besides queries a failing source costs a warning instead of the request; by default of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartialResponses {
+    /// `--rule.partial-response`.
+    pub rules: bool,
+    /// `--target.partial-response`.
+    pub targets: bool,
+    /// `--metric-metadata.partial-response`.
+    pub metadata: bool,
+    /// `--exemplar.partial-response`.
+    pub exemplars: bool,
+    /// `--status.partial-response`.
+    pub status: bool,
+}
+
+impl Default for PartialResponses {
+    fn default() -> PartialResponses {
+        PartialResponses { rules: true, targets: true, metadata: true, exemplars: true, status: true }
+    }
 }
 
 /// Identity of the program, as in `/api/v1/status/buildinfo`.
@@ -125,9 +150,11 @@ impl Default for QueryOptions {
             auto_downsampling: false,
             instant_max_source_resolution: Duration::ZERO,
             partial_response: true,
+            partial_responses: PartialResponses::default(),
             metadata_default_time_range: Duration::ZERO,
             store_response_timeout: Duration::ZERO,
             info_timeout: Duration::from_secs(5),
+            unhealthy_timeout: Duration::from_secs(300),
             experimental_functions: false,
             extended_range_selectors: false,
             binop_fill_modifiers: false,
@@ -145,7 +172,7 @@ impl Default for QueryOptions {
 const MESSAGE_BYTES: (u64, u64) = (16 << 20, 512 << 20);
 
 impl QueryOptions {
-    /// How endpoints are spoken to. A message counts as held only when it is there, so no single one may be a large part of
+    /// How endpoints that are not strict are spoken to. A message counts as held only when it is there, so no single one may be a large part of
     /// what a query may hold.
     pub fn endpoint_options(&self, tls: Option<ClientTls>) -> EndpointOptions {
         let limit = if self.memory_limit == 0 { u64::MAX } else { self.memory_limit };
@@ -155,6 +182,8 @@ impl QueryOptions {
             response_timeout: self.store_response_timeout,
             message_bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),
             tls,
+            strict: false,
+            unhealthy_timeout: self.unhealthy_timeout,
         }
     }
 

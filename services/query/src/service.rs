@@ -5,17 +5,17 @@ use std::time::{Duration, SystemTime};
 
 use tithon_promql::Budget;
 use tithon_runtime::{Cpu, Metrics, Shutdown};
-use tithon_storeapi::{Endpoint, EndpointError, StoreApi};
+use tithon_storeapi::{Endpoint, StoreApi};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
-use crate::discovery::Discovery;
+use crate::discovery::Members;
 use crate::fanout::{Fanout, StoreStatus};
 use crate::metrics::QueryMetrics;
 use crate::options::QueryOptions;
 
-/// How often endpoints are asked what they hold, as Thanos does.
-const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+/// Endpoints are not asked more often than this what they hold.
+const REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 /// A querier. Clones share everything.
 #[derive(Clone)]
@@ -70,33 +70,18 @@ impl QueryService {
         self.inner.fanout.refresh().await;
     }
 
-    /// Goes on asking until the shutdown.
-    pub async fn keep_refreshed(&self, shutdown: Shutdown) {
+    /// Goes on asking until the shutdown: those that `members` name now, every time that an answer may take.
+    pub async fn keep_refreshed(&self, mut members: Members, shutdown: Shutdown) {
         loop {
             tokio::select! {
                 () = shutdown.wait() => return,
-                () = tokio::time::sleep(REFRESH_INTERVAL) => self.refresh().await,
+                () = tokio::time::sleep(self.inner.options.info_timeout.max(REFRESH_INTERVAL_MIN)) => {}
             }
-        }
-    }
-
-    /// Looks the names up once: from now on the endpoints are `fixed` and those that `discovery` finds, which `connect`
-    /// makes of addresses that are new.
-    pub async fn discover(
-        &self,
-        fixed: &[Endpoint],
-        discovery: &mut Discovery,
-        connect: impl Fn(&str) -> Result<Endpoint, EndpointError>,
-    ) {
-        let mut endpoints = fixed.to_vec();
-        for address in discovery.resolve(self.inner.options.info_timeout).await {
-            let known = self.inner.fanout.endpoint(&address).map(Ok);
-            match known.unwrap_or_else(|| connect(&address)) {
-                Ok(endpoint) => endpoints.push(endpoint),
-                Err(error) => warn!(address, error = %error, "a found address is left out"),
+            if let Err(error) = members.update(self).await {
+                warn!(error = %error, "endpoints stay as they are");
             }
+            self.refresh().await;
         }
-        self.set_endpoints(endpoints);
     }
 
     /// What the stores hold, as far as they have answered.

@@ -9,7 +9,7 @@ use tithon_index::Labels;
 use tithon_promql::{Charge, OverBudget};
 use tithon_runtime::Priority;
 use tithon_storeapi::{
-    LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo, Stretch,
+    Apis, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo, Stretch,
 };
 
 use crate::QueryService;
@@ -25,11 +25,11 @@ impl StoreApi for QueryService {
     }
 
     fn info(&self) -> Option<StoreInfo> {
-        let stores = self.stores();
+        let stores = self.inner.fanout.asked();
         let own = Labels::from_pairs(self.options().selector_labels.iter().map(|(n, v)| (n, v)));
         let stretches: Vec<Stretch> = stores
             .iter()
-            .flat_map(|store| store.info.label_sets.iter().map(move |set| (set, store.info.range)))
+            .flat_map(|store| store.label_sets.iter().map(move |set| (set, store.range)))
             .map(|(set, range)| {
                 let mut builder = set.to_builder();
                 for (name, value) in own.iter() {
@@ -42,12 +42,21 @@ impl StoreApi for QueryService {
         label_sets.sort();
         label_sets.dedup();
         // A store without label sets may hold anything, and so may this one.
-        if stores.iter().any(|store| store.info.label_sets.is_empty()) || stores.is_empty() {
+        if stores.iter().any(|store| store.label_sets.is_empty()) || stores.is_empty() {
             label_sets = if own.is_empty() { Vec::new() } else { vec![own] };
         }
-        let min = stores.iter().map(|store| store.info.range.min.0).min().unwrap_or(i64::MIN);
-        let max = stores.iter().map(|store| store.info.range.max.0).max().unwrap_or(i64::MAX);
-        Some(StoreInfo { label_sets, stretches, ..StoreInfo::new("query", TimeRange::new(min, max)) })
+        let min = stores.iter().map(|store| store.range.min.0).min().unwrap_or(i64::MIN);
+        let max = stores.iter().map(|store| store.range.max.0).max().unwrap_or(i64::MAX);
+        let apis = Apis {
+            store: true,
+            rules: true,
+            targets: true,
+            metadata: true,
+            exemplars: true,
+            status: true,
+            query: false,
+        };
+        Some(StoreInfo { label_sets, stretches, apis, ..StoreInfo::new("query", TimeRange::new(min, max)) })
     }
 
     fn series(&self, request: SeriesRequest) -> SeriesStream {

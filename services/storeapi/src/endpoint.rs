@@ -1,5 +1,6 @@
 //! A StoreAPI server at another address: what it says of itself, and calls to it.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,9 +20,9 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint as Dial};
 use tonic::{Request, Status, Streaming};
 
-use crate::{LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo};
+use crate::{Apis, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo};
 
-/// A StoreAPI server by its address. Connects by itself, again and again if need be. Clones share the connection.
+/// A StoreAPI server by its address, or a group of equal ones. Connects by itself, again and again if need be. Clones share the connection.
 ///
 /// As a [`StoreApi`] it passes on what the server sends, in the server's order: series are out of order where the server
 /// does not keep to the rules, and where labels are removed here because the server cannot do it.
@@ -30,9 +31,20 @@ pub struct Endpoint(Arc<Inner>);
 
 struct Inner {
     address: String,
-    channel: Channel,
+    /// One, or those of a group, which take turns.
+    peers: RwLock<Vec<Arc<Peer>>>,
+    /// Calls so far.
+    calls: AtomicUsize,
     options: EndpointOptions,
     state: RwLock<State>,
+}
+
+/// A server that is connected to.
+struct Peer {
+    address: String,
+    channel: Channel,
+    /// Whether it answered to the last `Info`.
+    answers: AtomicBool,
 }
 
 /// How an endpoint is spoken to.
@@ -46,7 +58,15 @@ pub struct EndpointOptions {
     pub message_bytes_max: usize,
     /// Speak TLS; `None` is clear text.
     pub tls: Option<ClientTls>,
+    /// Ask it whether or not it has answered lately, so that its failure is seen in every answer. Other endpoints are passed
+    /// by until they answer to `Info` again.
+    pub strict: bool,
+    /// What an endpoint said is forgotten when it has not answered for so long, unless it is strict.
+    pub unhealthy_timeout: Duration,
 }
+
+/// Why a group whose name was never looked up does not answer.
+const NO_ADDRESS: &str = "no address is known";
 
 #[derive(Default)]
 struct State {
@@ -130,20 +150,53 @@ impl From<EndpointError> for StoreApiError {
 impl Endpoint {
     /// An endpoint at `address` (`host:port`). Nothing is sent yet; must be called inside a tokio runtime.
     pub fn new(address: &str, options: EndpointOptions) -> Result<Endpoint, EndpointError> {
-        let dial = Dial::from_shared(format!("http://{address}"))
-            .map_err(|e| EndpointError::Address { address: address.to_owned(), reason: e.to_string() })?
-            .connect_timeout(options.info_timeout)
-            .initial_stream_window_size(4 << 20)
-            .initial_connection_window_size(8 << 20)
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .keep_alive_timeout(Duration::from_secs(5))
-            .tcp_nodelay(true);
-        let channel = tithon_runtime::dial(dial, options.tls.clone());
-        let (address, state) = (address.to_owned(), RwLock::default());
-        Ok(Endpoint(Arc::new(Inner { address, channel, options, state })))
+        let endpoint = Endpoint::group(address, options);
+        endpoint.set_addresses([address.to_owned()])?;
+        Ok(endpoint)
     }
 
-    /// The address as given.
+    /// Servers that have the same data and take turns, under one name. There are none before [`Endpoint::set_addresses`].
+    pub fn group(name: &str, options: EndpointOptions) -> Endpoint {
+        let (address, peers, calls) = (name.to_owned(), RwLock::default(), AtomicUsize::new(0));
+        Endpoint(Arc::new(Inner { address, peers, calls, options, state: RwLock::default() }))
+    }
+
+    /// From now on these servers answer; connections to addresses that were there before are kept. Must be called inside a
+    /// tokio runtime.
+    pub fn set_addresses(&self, addresses: impl IntoIterator<Item = String>) -> Result<(), EndpointError> {
+        let mut peers = self.0.peers.write().unwrap_or_else(PoisonError::into_inner);
+        let mut now = Vec::new();
+        for address in addresses {
+            now.push(match peers.iter().find(|peer| peer.address == address) {
+                Some(known) => Arc::clone(known),
+                None => Arc::new(Peer::new(address, &self.0.options)?),
+            });
+        }
+        *peers = now;
+        Ok(())
+    }
+
+    /// The connection to the server whose turn it is, of those that answered last; of all where none did.
+    pub(crate) fn channel(&self) -> Result<Channel, EndpointError> {
+        let peers = self.peers();
+        let answering: Vec<&Arc<Peer>> =
+            peers.iter().filter(|peer| peer.answers.load(Ordering::Relaxed)).collect();
+        let choice = if answering.is_empty() { peers.iter().collect() } else { answering };
+        let turn = self.0.calls.fetch_add(1, Ordering::Relaxed).checked_rem(choice.len());
+        match turn.and_then(|turn| choice.get(turn)) {
+            Some(peer) => Ok(peer.channel.clone()),
+            None => Err(EndpointError::NeverSeen {
+                address: self.0.address.clone(),
+                reason: NO_ADDRESS.to_owned(),
+            }),
+        }
+    }
+
+    fn peers(&self) -> Vec<Arc<Peer>> {
+        self.0.peers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The address as given, or the name of the group.
     pub fn address(&self) -> &str {
         &self.0.address
     }
@@ -153,28 +206,57 @@ impl Endpoint {
         self.state(|state| state.health.clone())
     }
 
-    /// Asks it what it holds, for [`StoreApi::info`]. A failure is kept for [`Endpoint::health`].
+    /// Whether requests go to it now: it answered to the last `Info`, or it is strict.
+    pub fn is_asked(&self) -> bool {
+        self.0.options.strict || self.state(|state| state.info.is_some() && state.health.last_error.is_none())
+    }
+
+    /// Whether it has a service, as far as it has said; a strict one that has never answered counts as a store.
+    pub fn has(&self, api: fn(&Apis) -> bool) -> bool {
+        let unseen = Apis { store: true, ..Apis::default() };
+        self.state(|state| api(&state.info.as_ref().map_or(unseen, |info| info.apis)))
+    }
+
+    /// Asks it what it holds, for [`StoreApi::info`]. A failure is kept for [`Endpoint::health`]; going and coming back are
+    /// each logged once.
     pub async fn refresh(&self) {
-        let mut client = InfoClient::new(self.0.channel.clone());
-        let (call, timeout) = (client.info(InfoRequest::default()), self.0.options.info_timeout);
-        let answer = match tokio::time::timeout(timeout, call).await {
-            Ok(Ok(answer)) => Ok(StoreInfo::from_wire(answer.into_inner())),
-            Ok(Err(status)) => Err(go_status(&status)),
-            Err(_) => Err(format!("no answer to Info in {timeout:?}")),
-        };
+        let (peers, timeout) = (self.peers(), self.0.options.info_timeout);
+        let answers = futures::future::join_all(peers.iter().map(|peer| peer.info(timeout))).await;
+        // Any server of a group speaks for all.
+        let answer =
+            answers.into_iter().reduce(|first, next| if first.is_ok() { first } else { next.or(first) });
+        let answer = answer.unwrap_or_else(|| Err(NO_ADDRESS.to_owned()));
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        let endpoint = &self.0.address;
         match answer {
             Ok(info) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                let last_check_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-                *state = State { info: Some(info), health: Health { last_check_ms, last_error: None } };
-            }
-            Err(reason) => {
-                if state.health.last_error.as_ref() != Some(&reason) {
-                    tracing::warn!(endpoint = %self.0.address, error = %reason, "endpoint does not answer");
+                if state.health.last_error.is_some() {
+                    tracing::info!(
+                        endpoint,
+                        component = info.component,
+                        "endpoint answers and is asked again"
+                    );
                 }
-                state.health.last_error = Some(reason);
+                *state =
+                    State { info: Some(info), health: Health { last_check_ms: now_ms(), last_error: None } };
             }
+            Err(reason) => self.missed(&mut state, reason),
+        }
+    }
+
+    /// Notes that a call of `Info` failed.
+    fn missed(&self, state: &mut State, reason: String) {
+        let (endpoint, options) = (&self.0.address, &self.0.options);
+        if state.health.last_error.is_none() {
+            let meanwhile =
+                if options.strict { "it is strict and still asked" } else { "it is left out until it does" };
+            tracing::warn!(endpoint, error = %reason, "endpoint does not answer, {meanwhile}");
+        }
+        state.health.last_error = Some(reason);
+        let silent_ms = now_ms().saturating_sub(state.health.last_check_ms);
+        let is_over = u128::try_from(silent_ms).is_ok_and(|ms| ms > options.unhealthy_timeout.as_millis());
+        if is_over && !options.strict && state.info.take().is_some() {
+            tracing::warn!(endpoint, silent = ?options.unhealthy_timeout, "endpoint was silent for too long");
         }
     }
 
@@ -186,7 +268,7 @@ impl Endpoint {
     async fn receive(self, request: SeriesRequest) -> Result<Receiving, EndpointError> {
         self.check_seen()?;
         let message = with_tenant(&request.tenant, series_request_to_wire(&request));
-        let mut client = self.client();
+        let mut client = self.client()?;
         let call = self.in_time(client.series(message)).await.map_err(|silence| self.silent(silence))?;
         let frames = call.map_err(|status| self.failed("fetch series for", &status))?.into_inner();
         let supports = self.state(|state| {
@@ -203,7 +285,7 @@ impl Endpoint {
 
     async fn find_labels(self, request: LabelsRequest) -> Result<LabelsAnswer, EndpointError> {
         self.check_seen()?;
-        let mut client = self.client();
+        let mut client = self.client()?;
         let late = |_| to_status(ErrorKind::TimedOut, "context deadline exceeded");
         let (found, warnings) = match &request.values_of {
             None => {
@@ -224,13 +306,18 @@ impl Endpoint {
         Ok(LabelsAnswer { found, warnings, queried_blocks: None })
     }
 
-    fn client(&self) -> StoreClient<Channel> {
+    /// The longest message that is accepted, in bytes.
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        self.0.options.message_bytes_max
+    }
+
+    fn client(&self) -> Result<StoreClient<Channel>, EndpointError> {
         let bytes = self.0.options.message_bytes_max;
-        StoreClient::new(self.0.channel.clone()).max_decoding_message_size(bytes)
+        Ok(StoreClient::new(self.channel()?).max_decoding_message_size(bytes))
     }
 
     /// Waits no longer than an endpoint may be silent; else says how long that is.
-    async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, Duration> {
+    pub(crate) async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, Duration> {
         let longest = self.0.options.response_timeout;
         if longest.is_zero() {
             return Ok(answer.await);
@@ -247,12 +334,39 @@ impl Endpoint {
         }
     }
 
-    fn silent(&self, silence: Duration) -> EndpointError {
+    pub(crate) fn silent(&self, silence: Duration) -> EndpointError {
         EndpointError::Silent { silence, store: self.name() }
     }
 
-    fn failed(&self, call: &'static str, status: &Status) -> EndpointError {
+    pub(crate) fn failed(&self, call: &'static str, status: &Status) -> EndpointError {
         EndpointError::Call { call, store: self.name(), status: go_status(status) }
+    }
+}
+
+impl Peer {
+    fn new(address: String, options: &EndpointOptions) -> Result<Peer, EndpointError> {
+        let dial = Dial::from_shared(format!("http://{address}"))
+            .map_err(|e| EndpointError::Address { address: address.clone(), reason: e.to_string() })?
+            .connect_timeout(options.info_timeout)
+            .initial_stream_window_size(4 << 20)
+            .initial_connection_window_size(8 << 20)
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .keep_alive_timeout(Duration::from_secs(5))
+            .tcp_nodelay(true);
+        let channel = tithon_runtime::dial(dial, options.tls.clone());
+        Ok(Peer { address, channel, answers: AtomicBool::new(true) })
+    }
+
+    /// Asks what it holds.
+    async fn info(&self, timeout: Duration) -> Result<StoreInfo, String> {
+        let mut client = InfoClient::new(self.channel.clone());
+        let answer = match tokio::time::timeout(timeout, client.info(InfoRequest::default())).await {
+            Ok(Ok(answer)) => Ok(StoreInfo::from_wire(answer.into_inner())),
+            Ok(Err(status)) => Err(go_status(&status)),
+            Err(_) => Err(format!("no answer to Info in {timeout:?}")),
+        };
+        self.answers.store(answer.is_ok(), Ordering::Relaxed);
+        answer
     }
 }
 
@@ -341,6 +455,12 @@ fn with_tenant<T>(tenant: &str, message: T) -> Request<T> {
         request.metadata_mut().insert("thanos-tenant", tenant);
     }
     request
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A status as Go's gRPC prints it.

@@ -21,6 +21,27 @@ pub struct StoreInfo {
     pub supports_sharding: bool,
     /// Whether it removes `without_labels` from series before it sorts them.
     pub supports_without_labels: bool,
+    /// Which services it has.
+    pub apis: Apis,
+}
+
+/// Which gRPC services a server has beside `Info`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Apis {
+    /// `thanos.Store`.
+    pub store: bool,
+    /// `thanos.Rules`.
+    pub rules: bool,
+    /// `thanos.Targets`.
+    pub targets: bool,
+    /// `thanos.Metadata`.
+    pub metadata: bool,
+    /// `thanos.Exemplars`.
+    pub exemplars: bool,
+    /// `thanos.Status`.
+    pub status: bool,
+    /// `thanos.Query`.
+    pub query: bool,
 }
 
 /// A stretch of time that data of one label set cover.
@@ -44,6 +65,7 @@ impl StoreInfo {
             stretches: Vec::new(),
             supports_sharding: true,
             supports_without_labels: true,
+            apis: Apis { store: true, ..Apis::default() },
         }
     }
 
@@ -64,14 +86,31 @@ impl StoreInfo {
         InfoResponse {
             label_sets: self.label_sets.iter().map(label_set).collect(),
             component_type: self.component.clone(),
-            store: Some(store),
-            ..InfoResponse::default()
+            store: self.apis.store.then_some(store),
+            rules: self.apis.rules.then(info::RulesInfo::default),
+            metric_metadata: self.apis.metadata.then(info::MetricMetadataInfo::default),
+            targets: self.apis.targets.then(info::TargetsInfo::default),
+            exemplars: self.apis.exemplars.then(info::ExemplarsInfo::default),
+            query: self.apis.query.then(info::QueryApiInfo::default),
+            status: self.apis.status.then(info::StatusInfo::default),
         }
     }
 
-    /// What a server says of itself; one that says nothing about a store has no time and supports nothing.
+    /// What a server says of itself; one that says nothing about a store covers all of time and supports nothing. Empty label
+    /// sets count as none.
     pub(crate) fn from_wire(wire: InfoResponse) -> StoreInfo {
-        let store = wire.store.unwrap_or_default();
+        let apis = Apis {
+            store: wire.store.is_some(),
+            rules: wire.rules.is_some(),
+            targets: wire.targets.is_some(),
+            metadata: wire.metric_metadata.is_some(),
+            exemplars: wire.exemplars.is_some(),
+            status: wire.status.is_some(),
+            query: wire.query.is_some(),
+        };
+        let without =
+            info::StoreInfo { min_time: i64::MIN, max_time: i64::MAX, ..info::StoreInfo::default() };
+        let store = wire.store.unwrap_or(without);
         let stretch = |info: TsdbInfo| Stretch {
             labels: labels_from_wire(&info.labels.unwrap_or_default().labels),
             min_time: info.min_time,
@@ -79,11 +118,17 @@ impl StoreInfo {
         };
         StoreInfo {
             component: wire.component_type,
-            label_sets: wire.label_sets.iter().map(|set| labels_from_wire(&set.labels)).collect(),
+            label_sets: wire
+                .label_sets
+                .iter()
+                .map(|set| labels_from_wire(&set.labels))
+                .filter(|set| !set.is_empty())
+                .collect(),
             range: TimeRange::new(store.min_time, store.max_time),
             stretches: store.tsdb_infos.into_iter().map(stretch).collect(),
             supports_sharding: store.supports_sharding,
             supports_without_labels: store.supports_without_replica_labels,
+            apis,
         }
     }
 }

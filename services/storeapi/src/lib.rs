@@ -4,8 +4,12 @@
 //! your own (`examples/in_memory.rs`). [`StoreApiServer`] serves any of them as the gRPC services `thanos.Store` and
 //! `thanos.info.Info`; [`Endpoint`] is such a server at another address, and a [`StoreApi`] itself. In one process stores
 //! are called through the trait, without gRPC between them.
+//!
+//! [`Companions`] are the other APIs that servers of Thanos have over gRPC: rules, targets, metadata, exemplars and
+//! statistics. [`CompanionServer`] serves them, and an [`Endpoint`] has them too.
 
 mod api;
+mod companions;
 mod error;
 mod info;
 mod lease;
@@ -17,8 +21,14 @@ mod rpc;
 mod server;
 
 pub use crate::api::{LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi};
+pub use crate::companions::{
+    ActiveAlert, ActiveTarget, AlertState, Alerting, CompanionServer, Companions, Exemplar, ExemplarsRequest,
+    Meta, MetadataByMetric, MetadataRequest, Moment, Rule, RuleGroup, RuleKind, RulesRequest,
+    SeriesExemplars, Statistic, StatisticsByTenant, StatisticsRequest, TargetHealth, TargetState,
+    TargetsByState, TargetsRequest, Telling, Told, TsdbStatistics,
+};
 pub use crate::endpoint::{Endpoint, EndpointError, EndpointOptions, Health};
 pub use crate::error::StoreApiError;
-pub use crate::info::{StoreInfo, Stretch};
+pub use crate::info::{Apis, StoreInfo, Stretch};
 pub use crate::lease::{Lease, Mapped};
 pub use crate::server::StoreApiServer;

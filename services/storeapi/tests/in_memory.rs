@@ -42,6 +42,8 @@ async fn endpoint(store: InMemory) -> Endpoint {
         response_timeout: Duration::from_secs(5),
         message_bytes_max: 1 << 20,
         tls: None,
+        strict: false,
+        unhealthy_timeout: Duration::from_secs(300),
     };
     let endpoint = Endpoint::new(&address, options).unwrap();
     endpoint.refresh().await;
@@ -114,6 +116,8 @@ async fn an_endpoint_that_is_not_there_is_named() {
         response_timeout: Duration::from_secs(1),
         message_bytes_max: 1 << 20,
         tls: None,
+        strict: false,
+        unhealthy_timeout: Duration::from_secs(300),
     };
     // A port that was free a moment ago.
     let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();

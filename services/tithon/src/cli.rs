@@ -170,16 +170,8 @@ pub struct QueryFlags {
     pub server: ServerFlags,
     #[command(flatten)]
     pub answers: AnswerFlags,
-    /// Address of a StoreAPI server, host:port, or a name to look up: dns+NAME:PORT (A and AAAA records), dnssrv+NAME
-    /// (SRV records and the addresses of their targets), dnssrvnoa+NAME (SRV records only); may be given several times.
-    #[arg(long = "endpoint", value_name = "ADDR")]
-    pub endpoint: Vec<String>,
-    /// Like --endpoint: a server that does not answer costs a warning, or the query without partial responses.
-    #[arg(long = "endpoint-strict", value_name = "ADDR")]
-    pub endpoint_strict: Vec<String>,
-    /// How often names of --endpoint are looked up.
-    #[arg(long = "store.sd-dns-interval", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
-    pub dns_interval: Duration,
+    #[command(flatten)]
+    pub endpoints: EndpointFlags,
     /// How long a server may send nothing before it is given up; 0 is for ever.
     #[arg(long = "store.response-timeout", value_name = "DURATION", default_value = "0ms", value_parser = parse_duration)]
     pub response_timeout: Duration,
@@ -188,6 +180,72 @@ pub struct QueryFlags {
     /// How long a server may take to say what it has.
     #[arg(long = "endpoint.info-timeout", value_name = "DURATION", default_value = "5s", value_parser = parse_duration, hide = true)]
     pub info_timeout: Duration,
+    /// A server that has not answered for so long is forgotten until it does, unless it is strict.
+    #[arg(long = "store.unhealthy-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub unhealthy_timeout: Duration,
+    /// Answer with a warning instead of an error when a server fails to tell its rules and alerts.
+    #[arg(long = "rule.partial-response", default_value_t = true, action = clap::ArgAction::Set, hide = true,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub rule_partial_response: bool,
+    /// Answer with a warning instead of an error when a server fails to tell its targets.
+    #[arg(long = "target.partial-response", default_value_t = true, action = clap::ArgAction::Set, hide = true,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub target_partial_response: bool,
+    /// Answer with a warning instead of an error when a server fails to tell its metadata.
+    #[arg(long = "metric-metadata.partial-response", default_value_t = true, action = clap::ArgAction::Set, hide = true,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub metadata_partial_response: bool,
+    /// Answer with a warning instead of an error when a server fails to tell its exemplars.
+    #[arg(long = "exemplar.partial-response", default_value_t = true, action = clap::ArgAction::Set, hide = true,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub exemplar_partial_response: bool,
+    /// Answer with a warning instead of an error when a server fails to tell its statistics of TSDBs.
+    #[arg(long = "status.partial-response", default_value_t = true, action = clap::ArgAction::Set, hide = true,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub status_partial_response: bool,
+}
+
+/// Flags of `query` that name the servers that are asked.
+#[derive(Args, Clone, Debug)]
+pub struct EndpointFlags {
+    /// Address of a StoreAPI server, host:port, or a name to look up: dns+NAME:PORT (A and AAAA records), dnssrv+NAME
+    /// (SRV records and the addresses of their targets), dnssrvnoa+NAME (SRV records only); may be given several times.
+    #[arg(long = "endpoint", value_name = "ADDR")]
+    pub endpoint: Vec<String>,
+    /// Like --endpoint, but a server that does not answer is not left out: it costs a warning, or the query without partial
+    /// responses.
+    #[arg(long = "endpoint-strict", value_name = "ADDR")]
+    pub endpoint_strict: Vec<String>,
+    /// Like --endpoint for servers that have the same data: the addresses of a name are one endpoint, and take turns.
+    #[arg(long = "endpoint-group", value_name = "ADDR")]
+    pub endpoint_group: Vec<String>,
+    /// Like --endpoint-group, and strict as --endpoint-strict.
+    #[arg(long = "endpoint-group-strict", value_name = "ADDR")]
+    pub endpoint_group_strict: Vec<String>,
+    /// YAML file with endpoints and the TLS of each.
+    #[arg(
+        long = "endpoint.sd-config-file",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub sd_config_file: String,
+    /// The same inline.
+    #[arg(long = "endpoint.sd-config", value_name = "YAML", default_value = "", hide_default_value = true)]
+    pub sd_config: String,
+    /// How often the YAML file is read again.
+    #[arg(long = "endpoint.sd-config-reload-interval", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub sd_reload_interval: Duration,
+    /// Files with lists of addresses as Prometheus's file discovery has them, JSON or YAML; * may stand in the name; may be
+    /// given several times. Changes are seen within seconds.
+    #[arg(long = "store.sd-files", value_name = "PATH")]
+    pub sd_files: Vec<PathBuf>,
+    /// How often these files are read again at least.
+    #[arg(long = "store.sd-interval", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub sd_interval: Duration,
+    /// How often names are looked up.
+    #[arg(long = "store.sd-dns-interval", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub dns_interval: Duration,
 }
 
 /// Flags of `query` that shape answers; `standalone` has them too.

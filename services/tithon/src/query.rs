@@ -1,16 +1,19 @@
 //! `tithon query`: PromQL over StoreAPI servers.
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tithon_query::{
-    Dialect, Discovery, DiscoveryError, DnsName, EndpointAddress, QueryOptions, QueryService, router,
+    Dialect, DiscoveryError, EndpointAddress, EndpointConfigError, Member, MemberSources, Members,
+    PartialResponses, QueryOptions, QueryService, parse_endpoints, router,
 };
-use tithon_runtime::{Cpu, TlsError};
-use tithon_storeapi::{Endpoint, EndpointError, StoreApiServer};
+use tithon_runtime::{ClientTlsOptions, Cpu, TlsError};
+use tithon_storeapi::{CompanionServer, StoreApiServer};
 use tracing::warn;
 
-use crate::cli::{AnswerFlags, QueryFlags};
+use crate::cli::{AnswerFlags, EndpointFlags, QueryFlags};
+use crate::flags::PathOrContentError;
 use crate::memory;
 use crate::process::Process;
 
@@ -21,16 +24,22 @@ pub enum EndpointFlagsError {
     #[error("--grpc-client-tls-*: {0}")]
     Tls(#[from] TlsError),
     /// What is looked up can change, and a strict endpoint cannot.
-    #[error(
-        "--endpoint-strict={0}: a strict endpoint is one HOST:PORT and no name to look up; use --endpoint"
-    )]
+    #[error("{0}: a strict endpoint is one HOST:PORT and no name to look up")]
     StrictName(String),
     /// An address or a name cannot be used.
-    #[error("--endpoint: {0}")]
-    Name(#[from] DiscoveryError),
-    /// An address cannot be used.
-    #[error("--endpoint: {0}")]
-    Endpoint(#[from] EndpointError),
+    #[error("{flag}: {error}")]
+    Address {
+        /// The flag.
+        flag: &'static str,
+        /// What is wrong with its value.
+        error: DiscoveryError,
+    },
+    /// The inline configuration cannot be used.
+    #[error("--endpoint.sd-config: {0}")]
+    Config(#[from] EndpointConfigError),
+    /// A flag and the file of the same are given.
+    #[error(transparent)]
+    Both(#[from] PathOrContentError),
 }
 
 /// Runs until a signal comes.
@@ -40,66 +49,75 @@ pub async fn run(flags: &QueryFlags) -> Result<(), Box<dyn Error>> {
         dialect: Dialect::Thanos,
         store_response_timeout: flags.response_timeout,
         info_timeout: flags.info_timeout,
+        unhealthy_timeout: flags.unhealthy_timeout,
+        partial_responses: PartialResponses {
+            rules: flags.rule_partial_response,
+            targets: flags.target_partial_response,
+            metadata: flags.metadata_partial_response,
+            exemplars: flags.exemplar_partial_response,
+            status: flags.status_partial_response,
+        },
         ..answer_options(&flags.answers)
     };
     let cpu = Cpu::new(0)?;
     let service = QueryService::new(options, Vec::new(), cpu.clone(), &process.metrics);
     connect(&process, &service, flags).await?;
     let server = StoreApiServer::new(Arc::new(service.clone()), cpu, process.probes.clone());
-    Ok(process.serve(router(service), server.services()).await?)
+    let services = CompanionServer::new(Arc::new(service.clone())).and(server.services());
+    Ok(process.serve(router(service), services).await?)
 }
 
-/// Gives the service its endpoints, and starts the loops that look up their names and ask them what they hold.
+/// Gives the service its endpoints, and starts the loop that keeps them as their sources say.
 async fn connect(
     process: &Process,
     service: &QueryService,
     flags: &QueryFlags,
-) -> Result<(), EndpointFlagsError> {
-    let (addresses, names) = addresses(flags)?;
-    let options = service.options().endpoint_options(flags.tls.load()?);
-    let connect = move |address: &str| Endpoint::new(address, options.clone());
-    let endpoints: Vec<Endpoint> =
-        addresses.iter().map(|address| connect(address)).collect::<Result<_, _>>()?;
-    if endpoints.is_empty() && names.is_empty() {
+) -> Result<(), Box<dyn Error>> {
+    let mut members = Members::new(flags.endpoints.sources(flags.tls.options()?)?)
+        .map_err(|error| format!("--endpoint.sd-config-file: {error}"))?;
+    if members.are_none() {
         warn!("no --endpoint is given: every query will find nothing");
     }
-    service.set_endpoints(endpoints.clone());
-    if !names.is_empty() {
-        let mut discovery = Discovery::new(names, Discovery::system_resolver()?);
-        service.discover(&endpoints, &mut discovery, &connect).await;
-        let (service, shutdown, interval) = (service.clone(), process.shutdown.clone(), flags.dns_interval);
-        process.supervisor.spawn("DNS discovery", async move {
-            loop {
-                tokio::select! {
-                    () = shutdown.wait() => return,
-                    () = tokio::time::sleep(interval) => {}
-                }
-                service.discover(&endpoints, &mut discovery, &connect).await;
-            }
-        });
-    }
+    members.update(service).await?;
     service.refresh().await;
     let (service, shutdown) = (service.clone(), process.shutdown.clone());
-    process.supervisor.spawn("endpoint", async move { service.keep_refreshed(shutdown).await });
+    process.supervisor.spawn("endpoint", async move { service.keep_refreshed(members, shutdown).await });
     Ok(())
 }
 
-/// The addresses of `--endpoint` and `--endpoint-strict`, and the names to be looked up.
-fn addresses(flags: &QueryFlags) -> Result<(Vec<String>, Vec<DnsName>), EndpointFlagsError> {
-    let (mut addresses, mut names) = (Vec::new(), Vec::new());
-    for text in &flags.endpoint {
-        match EndpointAddress::parse(text)? {
-            EndpointAddress::Static(address) => addresses.push(address),
-            EndpointAddress::Dns(name) => names.push(name),
+impl EndpointFlags {
+    /// What the flags name; endpoints that say nothing about TLS have `tls`.
+    fn sources(&self, tls: Option<ClientTlsOptions>) -> Result<MemberSources, EndpointFlagsError> {
+        let mut flags = Vec::new();
+        for (flag, list, strict, group) in [
+            ("--endpoint", &self.endpoint, false, false),
+            ("--endpoint-group", &self.endpoint_group, false, true),
+            ("--endpoint-strict", &self.endpoint_strict, true, false),
+            ("--endpoint-group-strict", &self.endpoint_group_strict, true, true),
+        ] {
+            for text in list {
+                let address = EndpointAddress::parse(text);
+                let address = address.map_err(|error| EndpointFlagsError::Address { flag, error })?;
+                if strict && matches!(address, EndpointAddress::Dns(_)) {
+                    return Err(EndpointFlagsError::StrictName(format!("{flag}={text}")));
+                }
+                flags.push(Member { address, strict, group, tls: tls.clone() });
+            }
         }
-    }
-    for text in &flags.endpoint_strict {
-        match EndpointAddress::parse(text)? {
-            EndpointAddress::Static(address) => addresses.push(address),
-            EndpointAddress::Dns(_) => return Err(EndpointFlagsError::StrictName(text.clone())),
+        if !self.sd_config_file.is_empty() && !self.sd_config.is_empty() {
+            return Err(PathOrContentError::Both("endpoint.sd-config".to_owned()).into());
         }
+        flags.append(&mut parse_endpoints(&self.sd_config, tls.as_ref())?);
+        let config_file = (!self.sd_config_file.is_empty())
+            .then(|| (PathBuf::from(&self.sd_config_file), self.sd_reload_interval));
+        Ok(MemberSources {
+            flags,
+            config_file,
+            sd_files: (self.sd_files.clone(), self.sd_interval),
+            tls,
+            dns_interval: self.dns_interval,
+        })
     }
-    Ok((addresses, names))
 }
 
 /// The names in a list of labels, without what commas at its ends or doubled ones leave.

@@ -36,7 +36,7 @@ pub fn matchers_from_wire(wire: &[LabelMatcher]) -> Result<Vec<Matcher>, Convert
 }
 
 /// A matcher as a message.
-pub(super) fn matcher_to_wire(matcher: &Matcher) -> LabelMatcher {
+pub fn matcher_to_wire(matcher: &Matcher) -> LabelMatcher {
     let r#type = match matcher.op() {
         MatchOp::Equal => Type::Eq,
         MatchOp::NotEqual => Type::Neq,

@@ -11,7 +11,6 @@ use crate::QueryService;
 use crate::error::ApiError;
 use crate::evaluate::failure;
 use crate::json::push_text;
-use crate::options::Dialect;
 use crate::params::GoTime;
 
 /// The longest text of `format_query`, bytes.
@@ -19,15 +18,9 @@ const FORMATTED_BYTES_MAX: usize = 16 << 20;
 /// What the tree of an expression holds as JSON, times what the expression does.
 const TREE_COPIES: u64 = 4;
 
-/// Exemplars are not kept in blocks: the answer is empty, but wrong requests are told so.
+/// Prometheus's API over blocks alone, which keep no exemplars: the answer is empty, but wrong requests are told so.
 pub(crate) async fn exemplars(service: QueryService, call: Call) -> Result<Answer, ApiError> {
     on_expression(service, call, |arguments| {
-        let options = arguments.options;
-        if options.dialect == Dialect::Thanos {
-            let prefix = "retrieving exemplars: proxy Exemplars";
-            expression(&arguments, |e| ApiError::internal(format!("{prefix}: {e}")))?;
-            return Ok(Answer::new(b"[]".to_vec()));
-        }
         let start = arguments.time_or("start", GoTime::MIN)?;
         let end = arguments.time_or("end", GoTime::MAX)?;
         if end.before(start) {

@@ -14,7 +14,7 @@ use http_body_util::Limited;
 use tithon_runtime::{compress, url_query};
 
 use super::answer::{Answer, respond};
-use super::{expression, metadata, page, query, status};
+use super::{companions, expression, metadata, page, query, status};
 use crate::QueryService;
 use crate::error::ApiError;
 use crate::options::Dialect;
@@ -27,33 +27,40 @@ const FORM_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// The HTTP API and the page at `/`. Probes and `/metrics` are not among it: every component has those.
 pub fn router(service: QueryService) -> Router {
-    let mut router = Router::new()
+    let router = Router::new()
         .route("/", get(page::page))
         .route("/graph", get(page::page))
         .route("/api/v1/query", get_or_post("query", query::instant))
         .route("/api/v1/query_range", get_or_post("query_range", query::range))
         .route("/api/v1/query_explain", get_or_post("query", query::explain))
         .route("/api/v1/query_range_explain", get_or_post("query", query::explain_range))
-        .route("/api/v1/query_exemplars", get_or_post("exemplars", expression::exemplars))
         .route("/api/v1/series", get_or_post("series", metadata::series))
         .route("/api/v1/labels", get_or_post("label_names", metadata::label_names))
         .route("/api/v1/label/{name}/values", no_other_methods(get(label_values), "GET, OPTIONS"))
         .route("/api/v1/stores", get_only("stores", status::stores))
-        .route("/api/v1/rules", get_only("rules", status::rules))
-        .route("/api/v1/alerts", get_only("alerts", status::alerts))
-        .route("/api/v1/targets", get_only("targets", status::targets))
-        .route("/api/v1/metadata", get_only("metadata", status::metadata))
         .route("/api/v1/status/buildinfo", get_only("status_build", status::build_info))
         .route("/api/v1/status/flags", get_only("status_flags", status::flags))
-        .route("/api/v1/status/runtimeinfo", get_only("status_runtime", status::runtime_info))
-        .route("/api/v1/status/tsdb", get_only("status_tsdb", status::tsdb));
-    if service.options().dialect == Dialect::Prometheus {
-        router = router
+        .route("/api/v1/status/runtimeinfo", get_only("status_runtime", status::runtime_info));
+    let router = match service.options().dialect {
+        Dialect::Thanos => router
+            .route("/api/v1/query_exemplars", get_or_post("exemplars", companions::exemplars))
+            .route("/api/v1/rules", get_only("rules", companions::rules))
+            .route("/api/v1/alerts", get_only("alerts", companions::alerts))
+            .route("/api/v1/targets", get_only("targets", companions::targets))
+            .route("/api/v1/metadata", get_only("metadata", companions::metadata))
+            .route("/api/v1/status/tsdb", get_only("status_tsdb", companions::tsdb)),
+        Dialect::Prometheus => router
+            .route("/api/v1/query_exemplars", get_or_post("exemplars", expression::exemplars))
+            .route("/api/v1/rules", get_only("rules", status::rules))
+            .route("/api/v1/alerts", get_only("alerts", status::alerts))
+            .route("/api/v1/targets", get_only("targets", status::targets))
+            .route("/api/v1/metadata", get_only("metadata", status::metadata))
+            .route("/api/v1/status/tsdb", get_only("status_tsdb", status::tsdb))
             .route("/api/v1/parse_query", get_or_post("parse_query", expression::parse))
             .route("/api/v1/format_query", get_or_post("format_query", expression::format))
             .route("/api/v1/targets/metadata", get_only("targets_metadata", status::targets_metadata))
-            .route("/api/v1/alertmanagers", get_only("alertmanagers", status::alertmanagers));
-    }
+            .route("/api/v1/alertmanagers", get_only("alertmanagers", status::alertmanagers)),
+    };
     router
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(service.clone(), cors))

@@ -1,8 +1,9 @@
-//! Endpoints about the querier itself, and those of Prometheus for which a querier without rules and targets has
-//! nothing to say.
+//! Endpoints about the querier itself, and those of Prometheus for which a querier over blocks alone has nothing to say.
 
 use serde_json::{Map, Value, json};
+use tithon_chunks::TimeRange;
 use tithon_chunks::calendar::date_of_days;
+use tithon_storeapi::StoreInfo;
 
 use super::answer::Answer;
 use super::router::Call;
@@ -17,6 +18,7 @@ pub(crate) async fn stores(service: QueryService, _: Call) -> Result<Answer, Api
     let mut stores = service.stores();
     stores.sort_by(|a, b| a.name.cmp(&b.name));
     for StoreStatus { name, info, health } in stores {
+        let info = info.unwrap_or_else(|| StoreInfo::new("", TimeRange::ALL));
         let label_sets: Vec<Value> = info
             .label_sets
             .iter()
@@ -27,13 +29,13 @@ pub(crate) async fn stores(service: QueryService, _: Call) -> Result<Answer, Api
             .collect();
         let entry = json!({
             "name": name,
-            "lastCheck": rfc3339(health.last_check_ms),
+            "lastCheck": last_check(health.last_check_ms),
             "lastError": health.last_error,
             "labelSets": label_sets,
             "minTime": info.range.min.0,
             "maxTime": info.range.max.0,
         });
-        let list = by_component.entry(info.component).or_insert_with(|| Value::Array(Vec::new()));
+        let list = by_component.entry(component(info.component)).or_insert_with(|| Value::Array(Vec::new()));
         if let Value::Array(list) = list {
             list.push(entry);
         }
@@ -41,24 +43,25 @@ pub(crate) async fn stores(service: QueryService, _: Call) -> Result<Answer, Api
     Ok(data(&Value::Object(by_component)))
 }
 
-pub(crate) async fn rules(service: QueryService, call: Call) -> Result<Answer, ApiError> {
-    let dialect = service.options().dialect;
-    if dialect == Dialect::Prometheus {
-        call.params.check_form(dialect)?;
-    }
+/// The group of a store: one of Thanos's, or that of those which are none of them or have never answered.
+fn component(component: String) -> String {
+    const KNOWN: [&str; 6] = ["sidecar", "store", "rule", "receive", "query", "debug"];
+    if KNOWN.contains(&component.as_str()) { component } else { "unknown-store-api".to_owned() }
+}
+
+/// When an endpoint last answered; Go's zero time before it has.
+fn last_check(millis: i64) -> String {
+    if millis == 0 { "0001-01-01T00:00:00Z".to_owned() } else { rfc3339(millis) }
+}
+
+pub(crate) async fn rules(_: QueryService, call: Call) -> Result<Answer, ApiError> {
+    call.params.check_form(Dialect::Prometheus)?;
     let kind = call.params.get("type");
-    let known = matches!(kind.to_ascii_lowercase().as_str(), "" | "alert" | "record")
-        || (dialect == Dialect::Thanos && kind.eq_ignore_ascii_case("all"));
-    if !known {
-        let message = match dialect {
-            Dialect::Prometheus => format!("not supported value {}", quote(kind)),
-            Dialect::Thanos => format!("invalid rules parameter type='{kind}'"),
-        };
-        return Err(ApiError::invalid_parameter(dialect, "type", message));
+    if !matches!(kind.to_ascii_lowercase().as_str(), "" | "alert" | "record") {
+        let message = format!("not supported value {}", quote(kind));
+        return Err(ApiError::invalid_parameter(Dialect::Prometheus, "type", message));
     }
-    if dialect == Dialect::Prometheus {
-        check_rule_paging(&call.params)?;
-    }
+    check_rule_paging(&call.params)?;
     Ok(data(&json!({"groups": []})))
 }
 
@@ -83,24 +86,13 @@ fn check_rule_paging(params: &Params) -> Result<(), ApiError> {
     Ok(())
 }
 
-pub(crate) async fn alerts(service: QueryService, _: Call) -> Result<Answer, ApiError> {
-    Ok(data(&match service.options().dialect {
-        Dialect::Prometheus => json!({"alerts": []}),
-        Dialect::Thanos => json!({"alerts": null}),
-    }))
+pub(crate) async fn alerts(_: QueryService, _: Call) -> Result<Answer, ApiError> {
+    Ok(data(&json!({"alerts": []})))
 }
 
-pub(crate) async fn targets(service: QueryService, call: Call) -> Result<Answer, ApiError> {
-    let state = call.params.get("state");
-    let everything = state.is_empty() || state.eq_ignore_ascii_case("any");
-    if service.options().dialect == Dialect::Thanos {
-        if !everything && !state.eq_ignore_ascii_case("active") && !state.eq_ignore_ascii_case("dropped") {
-            return Err(ApiError::bad_data(format!("invalid targets parameter state='{state}'")));
-        }
-        return Ok(data(&json!({"activeTargets": [], "droppedTargets": []})));
-    }
-    let dropped = everything || state.eq_ignore_ascii_case("dropped");
-    let counts = if dropped { json!({}) } else { Value::Null };
+pub(crate) async fn targets(_: QueryService, call: Call) -> Result<Answer, ApiError> {
+    let state = call.params.get("state").to_ascii_lowercase();
+    let counts = if matches!(state.as_str(), "" | "any" | "dropped") { json!({}) } else { Value::Null };
     Ok(data(&json!({"activeTargets": [], "droppedTargets": [], "droppedTargetCounts": counts})))
 }
 
@@ -165,10 +157,7 @@ pub(crate) async fn runtime_info(service: QueryService, _: Call) -> Result<Answe
     })))
 }
 
-pub(crate) async fn tsdb(service: QueryService, call: Call) -> Result<Answer, ApiError> {
-    if service.options().dialect == Dialect::Thanos {
-        call.params.check_form(Dialect::Thanos)?;
-    }
+pub(crate) async fn tsdb(_: QueryService, _: Call) -> Result<Answer, ApiError> {
     Ok(data(&json!({
         "headStats": {"numSeries": 0, "numLabelPairs": 0, "chunkCount": 0, "minTime": 0, "maxTime": 0},
         "seriesCountByMetricName": [],

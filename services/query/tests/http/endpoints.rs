@@ -14,12 +14,12 @@ use tithon_proto::thanos::{
     Label, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse, Series,
     SeriesRequest, SeriesResponse, series_response,
 };
-use tithon_query::QueryOptions;
+use tithon_query::{MemberSources, Members, QueryOptions};
 use tithon_runtime::{Cpu, GrpcServer, GrpcServices, Probes, Shutdown};
-use tithon_storeapi::{Endpoint, StoreApiServer};
+use tithon_storeapi::{Endpoint, EndpointOptions, StoreApiServer};
 use tonic::{Request, Response, Status};
 
-use crate::{Sources, ask, serve, service, sources};
+use crate::{Sources, ask, serve, serve_service, service, sources};
 
 const REPLICAS: [&str; 2] = ["answers/data/replica-a", "answers/data/replica-b"];
 
@@ -81,9 +81,10 @@ async fn a_querier_under_a_querier_gives_the_same_answers() {
     }
 }
 
-/// How a server misbehaves when it is asked for series.
+/// How a server behaves when it is asked for series.
 #[derive(Clone, Copy)]
 enum Fault {
+    Answers,
     DiesInTheMiddle,
     NeverAnswers,
 }
@@ -99,6 +100,7 @@ impl Store for Fault {
             Series { labels: vec![label("__name__", "half"), label("job", "x")], chunks: Vec::new() };
         let first = Ok(SeriesResponse { result: Some(series_response::Result::Series(series)) });
         let rest: Self::SeriesStream = match self {
+            Fault::Answers => futures::stream::empty().boxed(),
             Fault::DiesInTheMiddle => futures::stream::iter([Err(Status::unavailable("gone"))]).boxed(),
             Fault::NeverAnswers => futures::stream::pending().boxed(),
         };
@@ -176,12 +178,112 @@ async fn a_slow_endpoint_costs_a_warning_or_the_request() {
     check_fault(endpoint(address, &quick()), quick(), "failed to receive any data in 200ms").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_that_is_down_costs_a_warning_or_the_request() {
-    // a port that was free a moment ago
+/// A port that was free a moment ago.
+async fn nobody() -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    drop(listener);
-    let options = QueryOptions::default();
-    check_fault(endpoint(address, &options), options, &address.to_string()).await;
+    listener.local_addr().expect("an address")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strict_endpoint_that_is_down_costs_a_warning_or_the_request() {
+    let (address, options) = (nobody().await, QueryOptions::default());
+    let strict = EndpointOptions { strict: true, ..options.endpoint_options(None) };
+    let endpoint = Endpoint::new(&address.to_string(), strict).expect("an address");
+    check_fault(endpoint, options, &address.to_string()).await;
+}
+
+/// The names of series that match, the warnings, and what the list of stores says of an endpoint: its kind and last error.
+async fn seen(querier: SocketAddr, endpoint: SocketAddr) -> (usize, Value, Option<(String, Value)>) {
+    let params = json!([
+        ["match[]", "{__name__=~\"half|node_load1\"}"],
+        ["start", "1710030000"],
+        ["end", "1710060000"],
+        ["partial_response", "false"]
+    ]);
+    let (status, answer) = ask(querier, &get("/api/v1/series", params)).await;
+    assert_eq!(status, 200, "{answer}");
+    let (_, stores) = ask(querier, &get("/api/v1/stores", json!([]))).await;
+    let of_kind = |(kind, list): (&String, &Value)| {
+        let one = list.as_array()?.iter().find(|one| one["name"] == json!(endpoint.to_string()))?;
+        Some((kind.clone(), one["lastError"].clone()))
+    };
+    let listed = stores["data"].as_object().into_iter().flatten().find_map(of_kind);
+    (answer["data"].as_array().map_or(0, Vec::len), answer["warnings"].clone(), listed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_is_left_out_while_it_is_down() {
+    let address = nobody().await;
+    let options = QueryOptions { unhealthy_timeout: Duration::ZERO, ..QueryOptions::default() };
+    let sources = sources(&REPLICAS[..1]).and(endpoint(address, &options));
+    let querier = service(options, sources);
+    querier.refresh().await;
+    let http = serve_service(querier.clone()).await;
+
+    let (found, warnings, listed) = seen(http, address).await;
+    let (kind, error) = listed.expect("a listed endpoint");
+    assert_eq!((found, &warnings, kind.as_str()), (6, &Value::Null, "unknown-store-api"));
+    assert!(error.as_str().is_some_and(|e| e.contains("rpc error: code = Unavailable")), "{error}");
+
+    let (stop, fault) = (Shutdown::default(), Fault::Answers);
+    let services = GrpcServices::default().with(StoreServer::new(fault)).with(InfoServer::new(fault));
+    let server = GrpcServer::bind(&address.to_string()).await.expect("the port");
+    let descriptors = tithon_proto::FILE_DESCRIPTOR_SET;
+    let serving = server.serve(services, descriptors, Probes::default(), stop.clone(), Duration::ZERO);
+    let serving = tokio::spawn(serving);
+    let mut listed = None;
+    for _ in 0..100 {
+        querier.refresh().await;
+        let (found, warnings, now) = seen(http, address).await;
+        listed = now;
+        if found == 7 {
+            assert_eq!(warnings, Value::Null);
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(listed, Some(("store".to_owned(), Value::Null)), "it is asked again");
+
+    stop.trigger();
+    serving.await.expect("the server's end").expect("no error");
+    querier.refresh().await;
+    let (found, warnings, listed) = seen(http, address).await;
+    assert_eq!((found, warnings), (6, Value::Null));
+    // It is forgotten at once, by the time given.
+    assert_eq!(listed.map(|(kind, _)| kind).as_deref(), Some("unknown-store-api"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_a_group_take_turns_and_one_that_is_down_has_none() {
+    let (alive, down, options) = (faulty(Fault::Answers).await, nobody().await, QueryOptions::default());
+    let group = Endpoint::group(&alive.to_string(), options.endpoint_options(None));
+    group.set_addresses([down.to_string(), alive.to_string()]).expect("addresses");
+    let querier = serve(options, sources(&REPLICAS[..1]).and(group)).await;
+    for _ in 0..6 {
+        let (found, warnings, _) = seen(querier, alive).await;
+        assert_eq!((found, warnings), (7, Value::Null));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_come_and_go_with_files() {
+    let (address, folder) = (faulty(Fault::Answers).await, tempfile::tempdir().expect("a folder"));
+    let list = folder.path().join("stores.json");
+    let write = |targets: Value| {
+        std::fs::write(&list, json!([{ "targets": targets }]).to_string()).expect("a file");
+    };
+    let sources_of_members =
+        MemberSources { sd_files: (vec![list.clone()], Duration::ZERO), ..MemberSources::default() };
+    let mut members = Members::new(sources_of_members).expect("members");
+    let querier = service(QueryOptions::default(), sources(&REPLICAS[..1]));
+    let http = serve_service(querier.clone()).await;
+    for (targets, expected) in
+        [(json!([address.to_string(), "no port"]), 7), (json!([]), 6), (json!([address.to_string()]), 7)]
+    {
+        write(targets);
+        members.update(&querier).await.expect("an update");
+        querier.refresh().await;
+        let (found, warnings, listed) = seen(http, address).await;
+        assert_eq!((found, warnings, listed.is_some()), (expected, Value::Null, expected == 7));
+    }
 }

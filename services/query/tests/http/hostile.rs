@@ -19,7 +19,9 @@ use tithon_proto::thanos::{
 };
 use tithon_query::QueryOptions;
 use tithon_runtime::GrpcServices;
-use tithon_storeapi::{Endpoint, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi};
+use tithon_storeapi::{
+    Endpoint, EndpointOptions, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi,
+};
 use tonic::{Request, Response, Status};
 
 use crate::endpoints::{endpoint, get, serve_grpc};
@@ -164,12 +166,16 @@ async fn a_peer_that_hangs_in_info_holds_up_nobody() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let silent = listener.local_addr().expect("an address");
     let options = QueryOptions { info_timeout: Duration::from_millis(300), ..QueryOptions::default() };
-    let address = serve_with(options.clone(), endpoint(silent, &options)).await;
-    let begun = Instant::now();
-    let (status, answer) = ask(address, &query("count(up)", &[])).await;
-    assert_eq!(status, 200, "{answer}");
-    assert!(warnings(&answer).contains("no answer to Info in 300ms"), "{answer}");
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    for strict in [false, true] {
+        let how = EndpointOptions { strict, ..options.endpoint_options(None) };
+        let other = Endpoint::new(&silent.to_string(), how).expect("an address");
+        let address = serve_with(options.clone(), other).await;
+        let begun = Instant::now();
+        let (status, answer) = ask(address, &query("count(up)", &[])).await;
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(warnings(&answer).contains("no answer to Info in 300ms"), strict, "{answer}");
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! The querier over real HTTP and gRPC, over real blocks.
 
 mod blocks;
+mod companions;
 mod compare;
 mod cut;
 mod endpoints;
@@ -60,6 +61,10 @@ fn service(options: QueryOptions, sources: Sources) -> QueryService {
 async fn serve(options: QueryOptions, sources: Sources) -> SocketAddr {
     let service = service(options, sources);
     service.refresh().await;
+    serve_service(service).await
+}
+
+async fn serve_service(service: QueryService) -> SocketAddr {
     let server = HttpServer::bind("127.0.0.1:0").await.expect("a free port");
     let address = server.local_addr();
     tokio::spawn(server.serve(router(service), Shutdown::default(), Duration::ZERO));

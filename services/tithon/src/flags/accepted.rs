@@ -59,7 +59,6 @@ const NO_EFFECT: &[(&str, &[(&str, Takes)])] = &[
             ("query.lazy-retrieval-max-buffered-responses", Value),
             ("query.max-concurrent-select", Value),
             ("store.sd-dns-resolver", Value),
-            ("store.unhealthy-timeout", Value),
             ("tracing.config", Value),
             ("tracing.config-file", Value),
         ],

@@ -89,6 +89,11 @@ pub struct GrpcClientTlsFlags {
 impl GrpcClientTlsFlags {
     /// The TLS that the flags ask for; `None` for clear text.
     pub fn load(&self) -> Result<Option<ClientTls>, TlsError> {
+        self.options()?.map(ClientTls::new).transpose()
+    }
+
+    /// The same before its files are read.
+    pub fn options(&self) -> Result<Option<ClientTlsOptions>, TlsError> {
         if !self.client_secure {
             return Ok(None);
         }
@@ -104,7 +109,7 @@ impl GrpcClientTlsFlags {
             skip_verify: self.client_skip_verify,
             min_version: self.client_min_version,
         };
-        ClientTls::new(options).map(Some)
+        Ok(Some(options))
     }
 }
 

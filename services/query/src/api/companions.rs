@@ -1,0 +1,312 @@
+//! Rules, alerts, targets, metadata, exemplars and statistics of the servers behind a querier, as Thanos's HTTP API shows them.
+//! Thanos `pkg/api/query/v1.go`.
+
+use serde_json::{Map, Value, json};
+use tithon_chunks::ErrorKind;
+use tithon_index::{Labels, Matcher};
+use tithon_storeapi::{
+    ActiveAlert, ActiveTarget, Companions, ExemplarsRequest, MetadataRequest, Rule, RuleGroup, RuleKind,
+    RulesRequest, SeriesExemplars, Statistic, StatisticsRequest, StoreApiError, TargetState, TargetsRequest,
+    TsdbStatistics,
+};
+
+use super::answer::Answer;
+use super::router::Call;
+use crate::QueryService;
+use crate::companions::{exemplars, metadata, rules, statistics, targets};
+use crate::error::ApiError;
+use crate::json::push_value;
+use crate::options::Dialect;
+use crate::params::{GoTime, parse_int, parse_time, quote};
+
+pub(crate) async fn rules(service: QueryService, call: Call) -> Result<Answer, ApiError> {
+    let params = &call.params;
+    let kind = match params.get("type").to_ascii_lowercase().as_str() {
+        "" | "all" => None,
+        "alert" => Some(RuleKind::Alerting),
+        "record" => Some(RuleKind::Recording),
+        _ => {
+            let text = format!("invalid rules parameter type='{}'", params.get("type"));
+            return Err(ApiError::bad_data(text));
+        }
+    };
+    let list = |name: &str| params.all(name).map(str::to_owned).collect();
+    let matchers = selectors(&service, &call, |e| {
+        ApiError::internal(format!("error retrieving rules: parser ParseMetricSelector: {e}"))
+    })?;
+    let (names, groups, files) = (list("rule_name[]"), list("rule_group[]"), list("file[]"));
+    let filter = rules::Filter { matchers, names, groups, files };
+    let (groups, warnings) = merged_rules(&service, kind, filter).await?;
+    let groups: Vec<Value> = groups.iter().map(group_json).collect();
+    Ok(answer(&json!({ "groups": groups }), warnings))
+}
+
+pub(crate) async fn alerts(service: QueryService, _: Call) -> Result<Answer, ApiError> {
+    let (groups, warnings) =
+        merged_rules(&service, Some(RuleKind::Alerting), rules::Filter::default()).await?;
+    let rules = groups.iter().flat_map(|group| &group.rules);
+    let alerts = rules.filter_map(|rule| rule.alerting.as_ref()).flat_map(|alerting| &alerting.alerts);
+    let alerts: Vec<Value> = alerts.map(alert_json).collect();
+    let alerts = if alerts.is_empty() { Value::Null } else { Value::Array(alerts) };
+    Ok(answer(&json!({ "alerts": alerts }), warnings))
+}
+
+async fn merged_rules(
+    service: &QueryService,
+    kind: Option<RuleKind>,
+    filter: rules::Filter,
+) -> Result<(Vec<RuleGroup>, Vec<String>), ApiError> {
+    let options = service.options();
+    let request = RulesRequest { kind, partial_response: options.partial_responses.rules };
+    let told = service.rules(request).await.map_err(failed("error retrieving rules: proxy Rules"))?;
+    let replica_labels = options.replica_labels.clone();
+    let merge = move || Ok(rules::merge(told.found, &filter, &replica_labels));
+    Ok((service.on_pool(merge).await?, told.warnings))
+}
+
+pub(crate) async fn targets(service: QueryService, call: Call) -> Result<Answer, ApiError> {
+    let state = match call.params.get("state").to_ascii_lowercase().as_str() {
+        "" | "any" => None,
+        "active" => Some(TargetState::Active),
+        "dropped" => Some(TargetState::Dropped),
+        _ => {
+            let text = format!("invalid targets parameter state='{}'", call.params.get("state"));
+            return Err(ApiError::bad_data(text));
+        }
+    };
+    let options = service.options();
+    let request = TargetsRequest { state, partial_response: options.partial_responses.targets };
+    let told = service.targets(request).await.map_err(failed("retrieving targets: proxy Targets"))?;
+    let replica_labels = options.replica_labels.clone();
+    let data = move || {
+        let merged = targets::merge(told.found, &replica_labels);
+        let active: Vec<Value> = merged.active.iter().map(target_json).collect();
+        let dropped = merged.dropped.iter().map(|labels| json!({ "discoveredLabels": labels_json(labels) }));
+        Ok(json!({"activeTargets": active, "droppedTargets": dropped.collect::<Vec<_>>()}))
+    };
+    Ok(answer(&service.on_pool(data).await?, told.warnings))
+}
+
+pub(crate) async fn metadata(service: QueryService, call: Call) -> Result<Answer, ApiError> {
+    let limit = match call.params.get("limit") {
+        "" => -1,
+        text => {
+            let number = parse_int(text, "ParseInt").ok().and_then(|n| i32::try_from(n).ok());
+            number.ok_or_else(|| ApiError::bad_data(format!("invalid metric metadata limit='{text}'")))?
+        }
+    };
+    let (metric, partial_response) =
+        (call.params.get("metric").to_owned(), service.options().partial_responses.metadata);
+    let request = MetadataRequest { metric, limit, partial_response };
+    let told =
+        service.metadata(request).await.map_err(failed("retrieving metadata: proxy MetricMetadata"))?;
+    let mut data = Map::new();
+    for (name, metas) in metadata::merge(told.found, limit) {
+        let metas = metas.into_iter().map(|m| json!({"type": m.kind, "help": m.help, "unit": m.unit}));
+        data.insert(name, metas.collect());
+    }
+    Ok(answer(&Value::Object(data), told.warnings))
+}
+
+pub(crate) async fn exemplars(service: QueryService, call: Call) -> Result<Answer, ApiError> {
+    let time = |name: &str, default: GoTime| match call.params.get(name) {
+        "" => Ok(default),
+        text => parse_time(text, Dialect::Thanos)
+            .map_err(|e| ApiError::bad_data(format!("Invalid time value for '{name}': {e}"))),
+    };
+    let (start, end) = (time("start", GoTime::MIN)?, time("end", GoTime::MAX)?);
+    let options = service.options();
+    let request = ExemplarsRequest {
+        query: call.params.get("query").to_owned(),
+        start_ms: start.storage_millis(),
+        end_ms: end.storage_millis(),
+        partial_response: options.partial_responses.exemplars,
+    };
+    let told = service.exemplars(request).await;
+    let told = told.map_err(failed("retrieving exemplars: proxy Exemplars"))?;
+    let replica_labels = options.replica_labels.clone();
+    let data = move || {
+        Ok(exemplars::merge(told.found, &replica_labels).iter().map(exemplars_json).collect::<Value>())
+    };
+    Ok(answer(&service.on_pool(data).await?, told.warnings))
+}
+
+pub(crate) async fn tsdb(service: QueryService, call: Call) -> Result<Answer, ApiError> {
+    /// Lines of each list where the request does not say.
+    const DEFAULT_LIMIT: i32 = 10;
+    call.params.check_form(Dialect::Thanos)?;
+    let wrong = |text: &str| ApiError::bad_data(format!("cannot parse {} to a valid limit", quote(text)));
+    let limit = match call.params.get("limit") {
+        "" => 0,
+        text => parse_int(text, "Atoi").ok().filter(|n| *n >= 0).ok_or_else(|| wrong(text))?,
+    };
+    let limit = i32::try_from(limit)
+        .map_err(|_| ApiError::bad_data(format!("limit {limit} overflows int32")))
+        .map(|limit| if limit < 1 { DEFAULT_LIMIT } else { limit })?;
+    let matchers = selectors(&service, &call, ApiError::bad_data)?;
+    let partial_response = service.options().partial_responses.status;
+    let request = StatisticsRequest { tenant: String::new(), limit, matchers, partial_response };
+    let told = service.statistics(request).await;
+    let told = told.map_err(failed("retrieving tsdb statistics: proxy TSDBStatistics"))?;
+    let lines = usize::try_from(limit).unwrap_or(usize::MAX);
+    Ok(answer(&statistics_json(&statistics::merge(told.found), lines), told.warnings))
+}
+
+/// The matchers of all `match[]` together.
+fn selectors(
+    service: &QueryService,
+    call: &Call,
+    refuse: impl Fn(String) -> ApiError,
+) -> Result<Vec<Matcher>, ApiError> {
+    let mut matchers = Vec::new();
+    for text in call.params.all("match[]") {
+        let options = service.options().parse_options();
+        let parsed = tithon_promql::parse_metric_selector(text, &options);
+        matchers.append(&mut parsed.map_err(|e| refuse(e.to_string()))?);
+    }
+    Ok(matchers)
+}
+
+/// The error of the API for one of the servers', or of the request to all of them.
+fn failed(doing: &'static str) -> impl Fn(StoreApiError) -> ApiError {
+    move |error| match error.kind() {
+        ErrorKind::Invalid => {
+            ApiError::internal(format!("{doing}: rpc error: code = InvalidArgument desc = {error}"))
+        }
+        _ => ApiError::internal(format!("{doing}: {error}")),
+    }
+}
+
+fn answer(data: &Value, warnings: Vec<String>) -> Answer {
+    Answer { warnings, ..Answer::new(data.to_string().into_bytes()) }
+}
+
+fn group_json(group: &RuleGroup) -> Value {
+    json!({
+        "name": group.name,
+        "file": group.file,
+        "rules": group.rules.iter().map(rule_json).collect::<Vec<_>>(),
+        "interval": number(group.interval),
+        "evaluationTime": number(group.evaluation_seconds),
+        "lastEvaluation": group.last_evaluation.to_string(),
+        "limit": group.limit,
+        "partialResponseStrategy": strategy(group.aborts),
+    })
+}
+
+fn rule_json(rule: &Rule) -> Value {
+    let mut json = json!({
+        "name": rule.name,
+        "query": rule.query,
+        "labels": labels_json(&rule.labels),
+        "health": rule.health,
+        "evaluationTime": number(rule.evaluation_seconds),
+        "lastEvaluation": rule.last_evaluation.to_string(),
+        "type": "recording",
+    });
+    if !rule.last_error.is_empty() {
+        json["lastError"] = json!(rule.last_error);
+    }
+    if let Some(alerting) = &rule.alerting {
+        json["type"] = json!("alerting");
+        json["state"] = json!(alerting.state.as_str());
+        json["duration"] = number(alerting.duration);
+        json["keepFiringFor"] = number(alerting.keep_firing_for);
+        json["annotations"] = labels_json(&alerting.annotations);
+        json["alerts"] = alerting.alerts.iter().map(alert_json).collect();
+    }
+    json
+}
+
+fn alert_json(alert: &ActiveAlert) -> Value {
+    let mut json = json!({
+        "labels": labels_json(&alert.labels),
+        "annotations": labels_json(&alert.annotations),
+        "state": alert.state.as_str(),
+        "value": alert.value,
+        "partialResponseStrategy": strategy(alert.aborts),
+    });
+    if let Some(at) = alert.active_at {
+        json["activeAt"] = json!(at.to_string());
+    }
+    json
+}
+
+fn target_json(target: &ActiveTarget) -> Value {
+    json!({
+        "discoveredLabels": labels_json(&target.discovered_labels),
+        "labels": labels_json(&target.labels),
+        "scrapePool": target.scrape_pool,
+        "scrapeUrl": target.scrape_url,
+        "globalUrl": target.global_url,
+        "lastError": target.last_error,
+        "lastScrape": target.last_scrape.to_string(),
+        "lastScrapeDuration": number(target.last_scrape_seconds),
+        "health": target.health.as_str(),
+    })
+}
+
+fn exemplars_json(series: &SeriesExemplars) -> Value {
+    let exemplars = series.exemplars.iter().map(|one| {
+        json!({
+            "labels": labels_json(&one.labels),
+            "value": float_text(one.value),
+            "timestamp": number(one.time_ms as f64 / 1000.0),
+        })
+    });
+    json!({"seriesLabels": labels_json(&series.labels), "exemplars": exemplars.collect::<Vec<_>>()})
+}
+
+fn statistics_json(all: &TsdbStatistics, lines: usize) -> Value {
+    let list = |list: &[Statistic]| -> Value {
+        list.iter().take(lines).map(|one| json!({"name": one.name, "value": one.value})).collect()
+    };
+    json!({
+        "headStats": {
+            "numSeries": all.series,
+            "numLabelPairs": all.label_pairs,
+            "chunkCount": all.chunks,
+            "minTime": all.min_time_ms,
+            "maxTime": all.max_time_ms,
+        },
+        "seriesCountByMetricName": list(&all.series_by_metric),
+        "labelValueCountByLabelName": list(&all.values_by_label),
+        "memoryInBytesByLabelName": list(&all.bytes_by_label),
+        "seriesCountByLabelValuePair": list(&all.series_by_pair),
+    })
+}
+
+fn strategy(aborts: bool) -> &'static str {
+    if aborts { "ABORT" } else { "WARN" }
+}
+
+fn labels_json(labels: &Labels) -> Value {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Value::Object(labels.iter().map(|(name, value)| (text(name), Value::String(text(value)))).collect())
+}
+
+/// A number as Go writes it: without a point where it is whole.
+fn number(value: f64) -> Value {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    if value.fract() == 0.0 && value.abs() <= EXACT_MAX { json!(value as i64) } else { json!(value) }
+}
+
+/// A sample's value as the text that PromQL's API has for it.
+fn float_text(value: f64) -> String {
+    let mut text = Vec::new();
+    push_value(&mut text, value);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_as_in_go() {
+        for (value, text) in [(60.0, "60"), (0.000123, "0.000123"), (-1.5, "-1.5"), (1e300, "1e+300")] {
+            assert_eq!(number(value).to_string(), text);
+        }
+        assert_eq!(float_text(f64::INFINITY), "+Inf");
+    }
+}

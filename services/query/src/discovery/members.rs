@@ -1,0 +1,242 @@
+//! Which endpoints a querier has now: those of flags, of configurations and files, and what names stand for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tithon_runtime::{ClientTls, ClientTlsOptions};
+use tithon_storeapi::{Endpoint, EndpointOptions};
+use tracing::{info, warn};
+
+use super::files::SdFiles;
+use super::{Discovery, DiscoveryError, DnsName, EndpointAddress, parse_endpoints};
+use crate::QueryService;
+
+/// An endpoint as an operator names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// `host:port`, or a name that is looked up.
+    pub address: EndpointAddress,
+    /// It is asked whether or not it has answered lately.
+    pub strict: bool,
+    /// All its addresses are one endpoint, and take turns.
+    pub group: bool,
+    /// How it is spoken to; `None` is clear text.
+    pub tls: Option<ClientTlsOptions>,
+}
+
+/// Where endpoints are named.
+#[derive(Clone, Debug, Default)]
+pub struct MemberSources {
+    /// By flags.
+    pub flags: Vec<Member>,
+    /// `--endpoint.sd-config-file`, and how often it is read.
+    pub config_file: Option<(PathBuf, Duration)>,
+    /// `--store.sd-files`, and how often they are read.
+    pub sd_files: (Vec<PathBuf>, Duration),
+    /// The TLS of endpoints that say nothing about it.
+    pub tls: Option<ClientTlsOptions>,
+    /// `--store.sd-dns-interval`.
+    pub dns_interval: Duration,
+}
+
+/// The endpoints of a querier, kept as their sources say.
+pub struct Members {
+    sources: MemberSources,
+    config: Vec<Member>,
+    files: SdFiles,
+    listed: BTreeSet<String>,
+    discovery: Option<Discovery>,
+    found: BTreeMap<DnsName, BTreeSet<String>>,
+    read_config: Due,
+    read_files: Due,
+    look_up: Due,
+    known: BTreeMap<String, (Member, Endpoint)>,
+    duplicates: BTreeSet<String>,
+}
+
+/// Something that is done again and again.
+struct Due(Option<Instant>);
+
+impl Due {
+    fn is_now(&mut self, interval: Duration) -> bool {
+        let now = Instant::now();
+        if self.0.is_some_and(|last| now.saturating_duration_since(last) < interval) {
+            return false;
+        }
+        self.0 = Some(now);
+        true
+    }
+}
+
+impl Members {
+    /// Reads the configuration, which must be sound at the start; nothing is looked up yet.
+    pub fn new(sources: MemberSources) -> Result<Members, Box<dyn std::error::Error + Send + Sync>> {
+        let mut read_config = Due(None);
+        let config = match &sources.config_file {
+            Some((path, interval)) => {
+                read_config.is_now(*interval);
+                let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+                parse_endpoints(&text, sources.tls.as_ref())?
+            }
+            None => Vec::new(),
+        };
+        Ok(Members {
+            config,
+            files: SdFiles::new(sources.sd_files.0.clone()),
+            listed: BTreeSet::new(),
+            discovery: None,
+            found: BTreeMap::new(),
+            read_config,
+            read_files: Due(None),
+            look_up: Due(None),
+            known: BTreeMap::new(),
+            duplicates: BTreeSet::new(),
+            sources,
+        })
+    }
+
+    /// Whether nothing names an endpoint, now or later.
+    pub fn are_none(&self) -> bool {
+        let sources = &self.sources;
+        sources.flags.is_empty() && sources.config_file.is_none() && sources.sd_files.0.is_empty()
+    }
+
+    /// Reads and looks up what is due, and gives the service the endpoints that there are now; those that were there before
+    /// stay what they are. Must be called inside a tokio runtime.
+    pub async fn update(&mut self, service: &QueryService) -> Result<(), DiscoveryError> {
+        self.read();
+        let members = self.members();
+        self.resolve(&members, service.options().info_timeout).await?;
+        let mut wanted: BTreeMap<String, (Member, BTreeSet<String>)> = BTreeMap::new();
+        let mut duplicates = BTreeSet::new();
+        for (name, member, addresses) in members.into_iter().flat_map(|member| self.endpoints_of(member)) {
+            if wanted.insert(name.clone(), (member, addresses)).is_some() {
+                duplicates.insert(name);
+            }
+        }
+        for name in duplicates.difference(&self.duplicates) {
+            warn!(endpoint = name, "endpoint is named several times; the last one counts");
+        }
+        self.duplicates = duplicates;
+        self.known.retain(|name, (member, _)| {
+            let stays = wanted.get(name).is_some_and(|(now, _)| now == member);
+            if !stays {
+                info!(endpoint = name, "endpoint is not named any more, or differently");
+            }
+            stays
+        });
+        for (name, (member, addresses)) in wanted {
+            self.set(name, member, addresses, service);
+        }
+        service.set_endpoints(self.known.values().map(|(_, endpoint)| endpoint.clone()).collect());
+        Ok(())
+    }
+
+    /// Reads the configuration and the files where that is due. A configuration with a mistake counts as unchanged.
+    fn read(&mut self) {
+        if let Some((path, interval)) = &self.sources.config_file
+            && self.read_config.is_now(*interval)
+        {
+            let text = std::fs::read_to_string(path).map_err(|e| e.to_string());
+            let config =
+                text.and_then(|t| parse_endpoints(&t, self.sources.tls.as_ref()).map_err(|e| e.to_string()));
+            match config {
+                Ok(config) => self.config = config,
+                Err(error) => warn!(file = %path.display(), error, "endpoint config is not taken over"),
+            }
+        }
+        // Small files are read more often than the interval says, in place of being watched.
+        const WATCH_INTERVAL: Duration = Duration::from_secs(5);
+        let (patterns, interval) = &self.sources.sd_files;
+        if !patterns.is_empty() && self.read_files.is_now((*interval).min(WATCH_INTERVAL)) {
+            self.listed = self.files.read();
+        }
+    }
+
+    /// All members that are named now, the flags' behind the others.
+    fn members(&self) -> Vec<Member> {
+        let parse = |text: &String| match EndpointAddress::parse(text) {
+            Ok(address) => {
+                Some(Member { address, strict: false, group: false, tls: self.sources.tls.clone() })
+            }
+            Err(error) => {
+                warn!(error = %error, "a listed address is left out");
+                None
+            }
+        };
+        let listed = self.listed.iter().filter_map(parse);
+        self.config.iter().cloned().chain(listed).chain(self.sources.flags.iter().cloned()).collect()
+    }
+
+    /// Looks names up, where that is due or a name is new.
+    async fn resolve(&mut self, members: &[Member], limit: Duration) -> Result<(), DiscoveryError> {
+        let names: BTreeSet<DnsName> = members
+            .iter()
+            .filter_map(|member| match &member.address {
+                EndpointAddress::Dns(name) => Some(name.clone()),
+                EndpointAddress::Static(_) => None,
+            })
+            .collect();
+        if names.is_empty() {
+            self.found.clear();
+            return Ok(());
+        }
+        let is_new = names.iter().any(|name| !self.found.contains_key(name));
+        if !self.look_up.is_now(self.sources.dns_interval) && !is_new {
+            return Ok(());
+        }
+        let discovery = match &mut self.discovery {
+            Some(discovery) => discovery,
+            none => none.insert(Discovery::new([], Discovery::system_resolver()?)),
+        };
+        discovery.set_names(names);
+        self.found = discovery.resolve(limit).await;
+        Ok(())
+    }
+
+    /// The endpoints that a member stands for now: name, how they are spoken to, addresses.
+    fn endpoints_of(&self, member: Member) -> Vec<(String, Member, BTreeSet<String>)> {
+        let addresses = match &member.address {
+            EndpointAddress::Static(address) => BTreeSet::from([address.clone()]),
+            EndpointAddress::Dns(name) => self.found.get(name).cloned().unwrap_or_default(),
+        };
+        if member.group {
+            return vec![(format!("thanos:///{}", member.address), member, addresses)];
+        }
+        // Whatever names an address, the same address is the same endpoint.
+        let one = |address: String| {
+            let member = Member { address: EndpointAddress::Static(address.clone()), ..member.clone() };
+            (address.clone(), member, BTreeSet::from([address]))
+        };
+        addresses.into_iter().map(one).collect()
+    }
+
+    /// Makes an endpoint that is new; a group has the addresses that it has now, unless there are none.
+    fn set(&mut self, name: String, member: Member, addresses: BTreeSet<String>, service: &QueryService) {
+        let endpoint = match self.known.get(&name) {
+            Some((_, endpoint)) => endpoint.clone(),
+            None => {
+                let tls = match member.tls.clone().map(ClientTls::new).transpose() {
+                    Ok(tls) => tls,
+                    Err(error) => {
+                        warn!(endpoint = name, error = %error, "endpoint is left out: its TLS cannot be set up");
+                        return;
+                    }
+                };
+                let options =
+                    EndpointOptions { strict: member.strict, ..service.options().endpoint_options(tls) };
+                let endpoint = Endpoint::group(&name, options);
+                self.known.insert(name.clone(), (member, endpoint.clone()));
+                endpoint
+            }
+        };
+        if addresses.is_empty() {
+            return;
+        }
+        if let Err(error) = endpoint.set_addresses(addresses) {
+            warn!(endpoint = name, error = %error, "endpoint is left out: its address cannot be used");
+            self.known.remove(&name);
+        }
+    }
+}
