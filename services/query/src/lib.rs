@@ -16,6 +16,7 @@ mod lookback;
 mod metrics;
 mod options;
 mod params;
+mod promql;
 mod service;
 mod store;
 

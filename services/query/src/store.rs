@@ -54,7 +54,7 @@ impl StoreApi for QueryService {
             metadata: true,
             exemplars: true,
             status: true,
-            query: false,
+            query: true,
         };
         Some(StoreInfo { label_sets, stretches, apis, ..StoreInfo::new("query", TimeRange::new(min, max)) })
     }

@@ -9,7 +9,7 @@ use tithon_query::{
     PartialResponses, QueryOptions, QueryService, parse_endpoints, router,
 };
 use tithon_runtime::{ClientTlsOptions, Cpu, TlsError};
-use tithon_storeapi::{CompanionServer, StoreApiServer};
+use tithon_storeapi::{CompanionServer, PromqlServer, StoreApiServer};
 use tracing::warn;
 
 use crate::cli::{AnswerFlags, EndpointFlags, QueryFlags};
@@ -64,6 +64,8 @@ pub async fn run(flags: &QueryFlags) -> Result<(), Box<dyn Error>> {
     connect(&process, &service, flags).await?;
     let server = StoreApiServer::new(Arc::new(service.clone()), cpu, process.probes.clone());
     let services = CompanionServer::new(Arc::new(service.clone())).and(server.services());
+    let promql = service.clone();
+    let services = PromqlServer::new(move |request| promql.answer_promql(request)).and(services);
     Ok(process.serve(router(service), services).await?)
 }
 

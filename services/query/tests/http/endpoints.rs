@@ -179,7 +179,7 @@ async fn a_slow_endpoint_costs_a_warning_or_the_request() {
 }
 
 /// A port that was free a moment ago.
-async fn nobody() -> SocketAddr {
+pub(crate) async fn nobody() -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     listener.local_addr().expect("an address")
 }

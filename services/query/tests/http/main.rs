@@ -8,6 +8,7 @@ mod endpoints;
 mod forms;
 mod hostile;
 mod plans;
+mod promql;
 mod replay;
 
 use std::net::SocketAddr;
