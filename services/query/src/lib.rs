@@ -23,7 +23,7 @@ mod store;
 pub use crate::api::router;
 pub use crate::discovery::{
     DiscoveryError, DnsName, EndpointAddress, EndpointConfigError, Member, MemberSources, Members,
-    parse_endpoints,
+    MembersError, parse_endpoints,
 };
 pub use crate::error::{ApiError, ErrorType};
 pub use crate::options::{BuildInfo, Dialect, PartialResponses, QueryOptions};
