@@ -72,6 +72,7 @@ impl QueryService {
                 .max_resolution_ms
                 .unwrap_or_else(|| i64::try_from(resolution).unwrap_or(i64::MAX)),
             scope: Scope {
+                tenant: options.default_tenant.clone(),
                 partial: request.partial_response,
                 store_matchers: request.store_matchers,
                 notes: Notes::default(),
