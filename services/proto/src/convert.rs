@@ -4,6 +4,7 @@ mod chunk;
 mod hints;
 mod labels;
 mod matcher;
+mod points;
 mod request;
 mod series;
 mod shard;
@@ -12,11 +13,13 @@ pub use chunk::{aggr_chunk, aggr_chunk_from_wire, check_aggregates, encoding_fro
 pub use hints::{Hint, hint_from_any, hint_to_any};
 pub use labels::{label_set, labels_from_wire, labels_to_wire};
 pub use matcher::{matcher_to_wire, matchers_from_wire};
+pub use points::points_to_wire;
 pub use request::{
     label_names_request_from_wire, label_names_request_to_wire, label_values_request_from_wire,
     label_values_request_to_wire, series_request_from_wire, series_request_to_wire,
 };
 pub use series::{series_from_wire, series_to_wire};
+pub use shard::shard_from_wire;
 
 use tithon_chunks::{ChunkError, Encoding, ErrorKind};
 use tithon_index::MatcherError;

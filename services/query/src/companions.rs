@@ -14,26 +14,37 @@ use futures::FutureExt;
 use tithon_chunks::ErrorKind;
 use tithon_index::Labels;
 use tithon_storeapi::{
-    Companions, ExemplarsRequest, MetadataByMetric, MetadataRequest, RuleGroup, RulesRequest,
-    SeriesExemplars, StatisticsByTenant, StatisticsRequest, StoreApiError, TargetsByState, TargetsRequest,
-    Telling, Told,
+    Companions, Endpoint, ExemplarsRequest, MetadataByMetric, MetadataRequest, RuleGroup, RulesRequest,
+    SeriesExemplars, StatisticsByTenant, StatisticsRequest, StoreApi, StoreApiError, TargetsByState,
+    TargetsRequest, Telling, Told,
 };
 
 use crate::QueryService;
 
 impl QueryService {
-    /// Waits for answers of several servers, no longer than a query may take, and joins them in the servers' order. Fails with
-    /// the first that fails.
-    fn gather<T: Send + 'static>(&self, telling: Vec<Telling<T>>) -> Telling<T> {
+    /// Waits for servers, by their names, each no longer than a query may take, and joins what they tell. With `partial` a
+    /// server that is late costs a warning, as one that fails does; else the first that is late or fails fails all.
+    fn gather<T: Send + 'static>(
+        &self,
+        asked: impl IntoIterator<Item = (String, Telling<T>)>,
+        partial: bool,
+    ) -> Telling<T> {
         let timeout = self.options().timeout;
+        let in_time = |(name, telling): (String, Telling<T>)| async move {
+            let late = |_| {
+                let text = format!("{name}: no answer within {timeout:?} (--query.timeout)");
+                match partial {
+                    true => Ok(Told { found: Vec::new(), warnings: vec![text] }),
+                    false => Err(StoreApiError::new(ErrorKind::TimedOut, text)),
+                }
+            };
+            tokio::time::timeout(timeout, telling).await.unwrap_or_else(late)
+        };
+        let telling: Vec<_> = asked.into_iter().map(in_time).collect();
+        let telling = futures::future::try_join_all(telling);
         async move {
-            let told = tokio::time::timeout(timeout, futures::future::try_join_all(telling)).await;
-            let told = told.unwrap_or_else(|_| {
-                let text = format!("no answer within {timeout:?} (--query.timeout)");
-                Err(StoreApiError::new(ErrorKind::TimedOut, text))
-            })?;
             let mut all = Told::default();
-            for Told { mut found, mut warnings } in told {
+            for Told { mut found, mut warnings } in telling.await? {
                 all.found.append(&mut found);
                 all.warnings.append(&mut warnings);
             }
@@ -46,17 +57,20 @@ impl QueryService {
 impl Companions for QueryService {
     fn rules(&self, request: RulesRequest) -> Telling<RuleGroup> {
         let endpoints = self.inner.fanout.endpoints_with(|apis| apis.rules);
-        self.gather(endpoints.iter().map(|endpoint| endpoint.rules(request)).collect())
+        let asked = endpoints.iter().map(|endpoint| (endpoint.name(), endpoint.rules(request)));
+        self.gather(asked, request.partial_response)
     }
 
     fn targets(&self, request: TargetsRequest) -> Telling<TargetsByState> {
         let endpoints = self.inner.fanout.endpoints_with(|apis| apis.targets);
-        self.gather(endpoints.iter().map(|endpoint| endpoint.targets(request)).collect())
+        let asked = endpoints.iter().map(|endpoint| (endpoint.name(), endpoint.targets(request)));
+        self.gather(asked, request.partial_response)
     }
 
     fn metadata(&self, request: MetadataRequest) -> Telling<MetadataByMetric> {
         let endpoints = self.inner.fanout.endpoints_with(|apis| apis.metadata);
-        self.gather(endpoints.iter().map(|endpoint| endpoint.metadata(request.clone())).collect())
+        let asked = endpoints.iter().map(|endpoint| (endpoint.name(), endpoint.metadata(request.clone())));
+        self.gather(asked, request.partial_response)
     }
 
     fn exemplars(&self, request: ExemplarsRequest) -> Telling<SeriesExemplars> {
@@ -64,17 +78,19 @@ impl Companions for QueryService {
         let telling = async move {
             let endpoints = service.inner.fanout.endpoints_with(|apis| apis.exemplars);
             let asked = exemplars::queries(&service, &request.query, endpoints).await?;
-            let ask = |(endpoint, query): (tithon_storeapi::Endpoint, String)| {
-                endpoint.exemplars(ExemplarsRequest { query, ..request.clone() })
+            let ask = |(endpoint, query): (Endpoint, String)| {
+                let request = ExemplarsRequest { query, ..request.clone() };
+                (endpoint.name(), endpoint.exemplars(request))
             };
-            service.gather(asked.into_iter().map(ask).collect()).await
+            service.gather(asked.into_iter().map(ask), request.partial_response).await
         };
         telling.boxed()
     }
 
     fn statistics(&self, request: StatisticsRequest) -> Telling<StatisticsByTenant> {
         let endpoints = self.inner.fanout.endpoints_with(|apis| apis.status);
-        self.gather(endpoints.iter().map(|endpoint| endpoint.statistics(request.clone())).collect())
+        let asked = endpoints.iter().map(|endpoint| (endpoint.name(), endpoint.statistics(request.clone())));
+        self.gather(asked, request.partial_response)
     }
 }
 

@@ -15,7 +15,7 @@ use hickory_resolver::proto::rr::{RData, rdata::SRV};
 use tracing::warn;
 
 pub use self::config::{EndpointConfigError, parse_endpoints};
-pub use self::members::{Member, MemberSources, Members};
+pub use self::members::{Member, MemberSources, Members, MembersError};
 
 /// Why an address or the resolver of names cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -26,8 +26,6 @@ pub(crate) struct Fanout {
     stores: Vec<Arc<dyn StoreApi>>,
     /// Servers elsewhere; which ones may change while requests are under way.
     endpoints: ArcSwap<Vec<Endpoint>>,
-    /// For whom stores are asked.
-    tenant: String,
 }
 
 /// What a store says of itself, for people.
@@ -42,8 +40,8 @@ pub(crate) struct StoreStatus {
 }
 
 impl Fanout {
-    pub(crate) fn new(stores: Vec<Arc<dyn StoreApi>>, tenant: String) -> Fanout {
-        Fanout { stores, endpoints: ArcSwap::default(), tenant }
+    pub(crate) fn new(stores: Vec<Arc<dyn StoreApi>>) -> Fanout {
+        Fanout { stores, endpoints: ArcSwap::default() }
     }
 
     /// From now on requests ask these endpoints; those under way go on with the ones that they began with.

@@ -87,11 +87,19 @@ impl QueryService {
         read: impl FnOnce(Arguments<'_>) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         if call.params.are_short() {
-            return read(Arguments { params: &call.params, options: self.options(), job });
+            return read(Arguments {
+                params: &call.params,
+                tenant: &call.tenant,
+                options: self.options(),
+                job,
+            });
         }
         let (service, job, call) = (self.clone(), Arc::clone(job), Arc::clone(call));
-        self.on_pool(move || read(Arguments { params: &call.params, options: service.options(), job: &job }))
-            .await
+        let read = move || {
+            let (params, tenant) = (&call.params, call.tenant.as_str());
+            read(Arguments { params, tenant, options: service.options(), job: &job })
+        };
+        self.on_pool(read).await
     }
 
     /// Runs work on the CPU pool.

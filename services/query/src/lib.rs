@@ -16,13 +16,14 @@ mod lookback;
 mod metrics;
 mod options;
 mod params;
+mod promql;
 mod service;
 mod store;
 
 pub use crate::api::router;
 pub use crate::discovery::{
     DiscoveryError, DnsName, EndpointAddress, EndpointConfigError, Member, MemberSources, Members,
-    parse_endpoints,
+    MembersError, parse_endpoints,
 };
 pub use crate::error::{ApiError, ErrorType};
 pub use crate::options::{BuildInfo, Dialect, PartialResponses, QueryOptions};

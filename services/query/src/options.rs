@@ -71,7 +71,9 @@ pub struct QueryOptions {
     pub delayed_name_removal: bool,
     /// `--web.disable-cors`.
     pub disable_cors: bool,
-    /// `--query.default-tenant-id`, forwarded to the stores.
+    /// `--query.tenant-header`: the header that names the tenant, beside `THANOS-TENANT`.
+    pub tenant_header: String,
+    /// `--query.default-tenant-id`: the tenant of requests that name none. Tenants are forwarded to the stores.
     pub default_tenant: String,
     /// External labels of this querier itself (`--selector-label`).
     pub selector_labels: Vec<(String, String)>,
@@ -160,6 +162,7 @@ impl Default for QueryOptions {
             binop_fill_modifiers: false,
             delayed_name_removal: false,
             disable_cors: false,
+            tenant_header: "THANOS-TENANT".into(),
             default_tenant: "default-tenant".into(),
             selector_labels: Vec::new(),
             build: BuildInfo::default(),

@@ -46,7 +46,7 @@ impl QueryService {
             if options.max_concurrent == 0 { Semaphore::MAX_PERMITS } else { options.max_concurrent };
         let metrics = QueryMetrics::new(registry, options.max_concurrent);
         let memory_limit = if options.memory_limit == 0 { u64::MAX } else { options.memory_limit };
-        let fanout = Fanout::new(stores, options.default_tenant.clone());
+        let fanout = Fanout::new(stores);
         QueryService {
             inner: Arc::new(Inner {
                 options,
@@ -67,7 +67,10 @@ impl QueryService {
 
     /// Asks every endpoint once what it holds. A querier is ready when this has ended.
     pub async fn refresh(&self) {
-        self.inner.fanout.refresh().await;
+        let inner = &self.inner;
+        inner.fanout.refresh().await;
+        let asked = inner.fanout.endpoints_with(|_| true);
+        inner.metrics.connected(&asked.iter().filter_map(StoreApi::info).collect::<Vec<_>>());
     }
 
     /// Goes on asking until the shutdown: those that `members` name now, every time that an answer may take.

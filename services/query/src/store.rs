@@ -54,7 +54,7 @@ impl StoreApi for QueryService {
             metadata: true,
             exemplars: true,
             status: true,
-            query: false,
+            query: true,
         };
         Some(StoreInfo { label_sets, stretches, apis, ..StoreInfo::new("query", TimeRange::new(min, max)) })
     }
@@ -63,7 +63,7 @@ impl StoreApi for QueryService {
         let service = self.clone();
         let parts = async move {
             let (job, _stop) = service.begin();
-            let scope = scope(request.partial_response);
+            let scope = scope(request.partial_response, &request.tenant);
             let selection = service.inner.fanout.select(request, &scope, &job);
             let selection = in_time(service.options().timeout, selection).await?;
             let lease = stream::iter([Ok(SeriesPart::Lease(selection.lease()))]);
@@ -81,7 +81,7 @@ impl StoreApi for QueryService {
         let service = self.clone();
         let answer = async move {
             let (job, _stop) = service.begin();
-            let scope = scope(request.partial_response);
+            let scope = scope(request.partial_response, &request.tenant);
             let mut found = Found::new(request.limit, &job);
             let asking = service.inner.fanout.labels(&request, &scope, &mut found);
             in_time(service.options().timeout, asking).await?;
@@ -142,8 +142,8 @@ async fn in_time<T>(
     }
 }
 
-fn scope(partial: bool) -> Scope {
-    Scope { partial, store_matchers: Vec::new(), notes: Notes::default() }
+fn scope(partial: bool, tenant: &str) -> Scope {
+    Scope { tenant: tenant.to_owned(), partial, store_matchers: Vec::new(), notes: Notes::default() }
 }
 
 /// As Thanos, a call is aborted when a store fails and partial answers are not accepted.

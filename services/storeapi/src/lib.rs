@@ -6,7 +6,7 @@
 //! are called through the trait, without gRPC between them.
 //!
 //! [`Companions`] are the other APIs that servers of Thanos have over gRPC: rules, targets, metadata, exemplars and
-//! statistics. [`CompanionServer`] serves them, and an [`Endpoint`] has them too.
+//! statistics. [`CompanionServer`] serves them, and an [`Endpoint`] has them too. [`PromqlServer`] serves PromQL over gRPC.
 
 mod api;
 mod companions;
@@ -17,6 +17,7 @@ mod lease;
 mod codec;
 mod endpoint;
 mod frames;
+mod promql;
 mod rpc;
 mod server;
 
@@ -31,4 +32,7 @@ pub use crate::endpoint::{Endpoint, EndpointError, EndpointOptions, Health};
 pub use crate::error::StoreApiError;
 pub use crate::info::{Apis, StoreInfo, Stretch};
 pub use crate::lease::{Lease, Mapped};
+pub use crate::promql::{
+    PromqlAnswer, PromqlFuture, PromqlPoints, PromqlRequest, PromqlSeries, PromqlServer, PromqlTimes,
+};
 pub use crate::server::StoreApiServer;

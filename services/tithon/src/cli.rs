@@ -183,6 +183,27 @@ pub struct QueryFlags {
     /// A server that has not answered for so long is forgotten until it does, unless it is strict.
     #[arg(long = "store.unhealthy-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub unhealthy_timeout: Duration,
+    /// Where queries are evaluated: here. Thanos's distributed mode is not there yet; as a leaf of one, nothing need be set.
+    #[arg(long = "query.mode", value_name = "MODE", default_value = "local", value_parser = ["local"])]
+    pub mode: String,
+    /// The header of requests that names the tenant, for whom the servers are asked.
+    #[arg(long = "query.tenant-header", value_name = "NAME", default_value = "THANOS-TENANT")]
+    pub tenant_header: String,
+    /// The tenant of requests that name none.
+    #[arg(long = "query.default-tenant-id", value_name = "TENANT", default_value = "default-tenant")]
+    pub default_tenant: String,
+    /// Do not let pages of other origins read the answers.
+    #[arg(long = "web.disable-cors", default_value_t = false, action = clap::ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub web_disable_cors: bool,
+    /// Look back further for samples where downsampled data may answer.
+    #[arg(long = "query.dynamic-lookback-delta", hide = true, default_value_t = true, action = clap::ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub dynamic_lookback_delta: bool,
+    /// Coarsest resolution that may answer instant queries under --query.auto-downsampling.
+    #[arg(long = "query.instant.default.max_source_resolution", value_name = "DURATION", default_value = "0s",
+          value_parser = parse_duration, hide = true)]
+    pub instant_max_source_resolution: Duration,
     /// Answer with a warning instead of an error when a server fails to tell its rules and alerts.
     #[arg(long = "rule.partial-response", default_value_t = true, action = clap::ArgAction::Set, hide = true,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]

@@ -1,5 +1,6 @@
 //! `tithon query`: PromQL over StoreAPI servers.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use tithon_query::{
     PartialResponses, QueryOptions, QueryService, parse_endpoints, router,
 };
 use tithon_runtime::{ClientTlsOptions, Cpu, TlsError};
-use tithon_storeapi::{CompanionServer, StoreApiServer};
+use tithon_storeapi::{CompanionServer, PromqlServer, StoreApiServer};
 use tracing::warn;
 
 use crate::cli::{AnswerFlags, EndpointFlags, QueryFlags};
@@ -50,6 +51,12 @@ pub async fn run(flags: &QueryFlags) -> Result<(), Box<dyn Error>> {
         store_response_timeout: flags.response_timeout,
         info_timeout: flags.info_timeout,
         unhealthy_timeout: flags.unhealthy_timeout,
+        tenant_header: flags.tenant_header.clone(),
+        default_tenant: flags.default_tenant.clone(),
+        disable_cors: flags.web_disable_cors,
+        flags: shown_flags(flags),
+        dynamic_lookback_delta: flags.dynamic_lookback_delta,
+        instant_max_source_resolution: flags.instant_max_source_resolution,
         partial_responses: PartialResponses {
             rules: flags.rule_partial_response,
             targets: flags.target_partial_response,
@@ -64,7 +71,21 @@ pub async fn run(flags: &QueryFlags) -> Result<(), Box<dyn Error>> {
     connect(&process, &service, flags).await?;
     let server = StoreApiServer::new(Arc::new(service.clone()), cpu, process.probes.clone());
     let services = CompanionServer::new(Arc::new(service.clone())).and(server.services());
+    let promql = service.clone();
+    let services = PromqlServer::new(move |request| promql.answer_promql(request)).and(services);
     Ok(process.serve(router(service), services).await?)
+}
+
+/// The flags that `/api/v1/status/flags` shows: those that pages for Thanos look at.
+fn shown_flags(flags: &QueryFlags) -> BTreeMap<String, String> {
+    let step = format!("{}s", flags.answers.default_step.as_secs());
+    let shown = [
+        ("query.default-step", step),
+        ("query.mode", flags.mode.clone()),
+        ("query.partial-response", flags.answers.partial_response.to_string()),
+        ("query.promql-engine", "prometheus".to_owned()),
+    ];
+    shown.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Gives the service its endpoints, and starts the loop that keeps them as their sources say.

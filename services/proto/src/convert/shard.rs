@@ -5,7 +5,7 @@ use tithon_engine::SeriesShard;
 use crate::thanos::ShardInfo;
 
 /// The part that is asked for; `None` is all series.
-pub(super) fn shard_from_wire(wire: ShardInfo) -> Option<SeriesShard> {
+pub fn shard_from_wire(wire: ShardInfo) -> Option<SeriesShard> {
     SeriesShard::from_signed(wire.shard_index, wire.total_shards, wire.by, wire.labels)
 }
 

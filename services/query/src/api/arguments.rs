@@ -15,6 +15,8 @@ use crate::params::{GoTime, Params, parse_bool, parse_duration, parse_int, parse
 #[derive(Clone, Copy)]
 pub(crate) struct Arguments<'a> {
     pub(crate) params: &'a Params,
+    /// As the request's headers name it.
+    pub(crate) tenant: &'a str,
     pub(crate) options: &'a QueryOptions,
     /// The work that the request is for.
     pub(crate) job: &'a Job,
@@ -157,6 +159,14 @@ impl Arguments<'_> {
             Some(found) => format!("expected type *parser.VectorSelector, got *parser.{found}"),
             None => error.to_string(),
         }))
+    }
+
+    /// The tenant, handed on to the stores. Its name may be part of paths there.
+    pub(crate) fn tenant(&self) -> Result<String, ApiError> {
+        if self.tenant.is_empty() || self.tenant.contains('/') {
+            return Err(ApiError::bad_data("tenant name not valid"));
+        }
+        Ok(self.tenant.to_owned())
     }
 
     /// A boolean of Thanos's.

@@ -217,6 +217,7 @@ impl FoundSeries {
 
 fn scope(arguments: &Arguments<'_>) -> Result<Scope, ApiError> {
     Ok(Scope {
+        tenant: arguments.tenant()?,
         partial: arguments.flag("partial_response", arguments.options.partial_response)?,
         store_matchers: arguments.store_matchers()?,
         notes: Notes::default(),

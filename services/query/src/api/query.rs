@@ -240,6 +240,7 @@ impl Arguments<'_> {
             replica_labels: self.replica_labels()?,
             max_resolution_ms: self.max_resolution(automatic)?,
             scope: Scope {
+                tenant: self.tenant()?,
                 partial: self.flag("partial_response", self.options.partial_response)?,
                 store_matchers: self.store_matchers()?,
                 notes: Notes::default(),

@@ -17,7 +17,7 @@ use super::answer::{Answer, respond};
 use super::{companions, expression, metadata, page, query, status};
 use crate::QueryService;
 use crate::error::ApiError;
-use crate::options::Dialect;
+use crate::options::{Dialect, QueryOptions};
 use crate::params::{Params, read_multipart};
 
 /// The most bytes of a form body that are read, as in Go.
@@ -73,6 +73,8 @@ pub(crate) struct Call {
     pub(crate) params: Params,
     /// The variable part of the path.
     pub(crate) name: String,
+    /// The tenant that the headers name, or the configured one.
+    pub(crate) tenant: String,
 }
 
 fn get_only<F, Fut>(handler: &'static str, answer: F) -> MethodRouter<QueryService>
@@ -136,8 +138,9 @@ where
 {
     let begun = Instant::now();
     let method = request.method().clone();
+    let tenant = tenant(request.headers(), service.options());
     let result = match read_params(request).await {
-        Ok(params) => answer(service.clone(), Call { params, name }).await,
+        Ok(params) => answer(service.clone(), Call { params, name, tenant }).await,
         Err(error) => Err(error),
     };
     if let Err(error) = &result {
@@ -174,6 +177,14 @@ async fn read_params(request: Request) -> Result<Params, ApiError> {
     tokio::time::timeout(FORM_TIME_MAX, reading)
         .await
         .unwrap_or_else(|_| Err(wrong(format!("the body did not come within {FORM_TIME_MAX:?}"))))
+}
+
+/// The tenant of a request: by the configured header, by Thanos's own, or the configured one.
+fn tenant(headers: &HeaderMap, options: &QueryOptions) -> String {
+    let value =
+        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|v| !v.is_empty());
+    let named = value(&options.tenant_header).or_else(|| value("THANOS-TENANT"));
+    named.unwrap_or(&options.default_tenant).to_owned()
 }
 
 fn content_type(headers: &HeaderMap) -> &str {

@@ -1,7 +1,7 @@
 //! Which endpoints a querier has now: those of flags, of configurations and files, and what names stand for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tithon_runtime::{ClientTls, ClientTlsOptions};
@@ -9,7 +9,7 @@ use tithon_storeapi::{Endpoint, EndpointOptions};
 use tracing::{info, warn};
 
 use super::files::SdFiles;
-use super::{Discovery, DiscoveryError, DnsName, EndpointAddress, parse_endpoints};
+use super::{Discovery, DiscoveryError, DnsName, EndpointAddress, EndpointConfigError, parse_endpoints};
 use crate::QueryService;
 
 /// An endpoint as an operator names it.
@@ -38,6 +38,27 @@ pub struct MemberSources {
     pub tls: Option<ClientTlsOptions>,
     /// `--store.sd-dns-interval`.
     pub dns_interval: Duration,
+}
+
+/// Why a querier cannot begin with its endpoints.
+#[derive(Debug, thiserror::Error)]
+pub enum MembersError {
+    /// The configuration cannot be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// Its file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The configuration has a mistake.
+    #[error("{path}: {source}")]
+    Config {
+        /// Its file.
+        path: PathBuf,
+        /// The mistake.
+        source: EndpointConfigError,
+    },
 }
 
 /// The endpoints of a querier, kept as their sources say.
@@ -69,15 +90,20 @@ impl Due {
     }
 }
 
+fn read_config_file(path: &Path, global: Option<&ClientTlsOptions>) -> Result<Vec<Member>, MembersError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| MembersError::Read { path: path.to_owned(), source })?;
+    parse_endpoints(&text, global).map_err(|source| MembersError::Config { path: path.to_owned(), source })
+}
+
 impl Members {
     /// Reads the configuration, which must be sound at the start; nothing is looked up yet.
-    pub fn new(sources: MemberSources) -> Result<Members, Box<dyn std::error::Error + Send + Sync>> {
+    pub fn new(sources: MemberSources) -> Result<Members, MembersError> {
         let mut read_config = Due(None);
         let config = match &sources.config_file {
             Some((path, interval)) => {
                 read_config.is_now(*interval);
-                let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-                parse_endpoints(&text, sources.tls.as_ref())?
+                read_config_file(path, sources.tls.as_ref())?
             }
             None => Vec::new(),
         };
@@ -138,12 +164,9 @@ impl Members {
         if let Some((path, interval)) = &self.sources.config_file
             && self.read_config.is_now(*interval)
         {
-            let text = std::fs::read_to_string(path).map_err(|e| e.to_string());
-            let config =
-                text.and_then(|t| parse_endpoints(&t, self.sources.tls.as_ref()).map_err(|e| e.to_string()));
-            match config {
+            match read_config_file(path, self.sources.tls.as_ref()) {
                 Ok(config) => self.config = config,
-                Err(error) => warn!(file = %path.display(), error, "endpoint config is not taken over"),
+                Err(error) => warn!(error = %error, "endpoint config is not taken over"),
             }
         }
         // Small files are read more often than the interval says, in place of being watched.

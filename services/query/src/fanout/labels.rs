@@ -63,7 +63,7 @@ impl Fanout {
         found: &mut Found,
     ) -> Result<(), SourceError> {
         let limit = if request.limit == 0 { 0 } else { request.limit.saturating_add(1) };
-        let (partial_response, tenant) = (scope.partial, self.tenant.clone());
+        let (partial_response, tenant) = (scope.partial, scope.tenant.clone());
         let request = LabelsRequest { limit, partial_response, tenant, ..request.clone() };
         let candidates = self.candidates(&request.matchers, request.range, &scope.store_matchers);
         let mut calls: FuturesUnordered<_> =

@@ -20,6 +20,8 @@ pub(crate) type MergedSeries = Box<dyn Iterator<Item = SelectedSeries> + Send>;
 /// How a request treats its stores.
 #[derive(Clone)]
 pub(crate) struct Scope {
+    /// For whom stores are asked.
+    pub(crate) tenant: String,
     /// A failing store costs a warning instead of the request.
     pub(crate) partial: bool,
     /// `storeMatch[]`.
@@ -65,7 +67,7 @@ impl Fanout {
         job: &Job,
     ) -> Result<Selection, SourceError> {
         let limit = request.limit;
-        let (partial_response, tenant) = (scope.partial, self.tenant.clone());
+        let (partial_response, tenant) = (scope.partial, scope.tenant.clone());
         let request = SeriesRequest { partial_response, tenant, ..request };
         let candidates = self.candidates(&request.matchers, request.range, &scope.store_matchers);
         let calls = candidates.into_iter().map(|store| receive(store, request.clone(), scope, job));

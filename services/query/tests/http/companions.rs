@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::stream::{self, BoxStream, StreamExt};
 use serde_json::{Value, json};
@@ -25,19 +26,29 @@ use tonic::{Request, Response, Status};
 use crate::endpoints::{endpoint, get, serve_grpc};
 use crate::{Sources, ask, serve, service};
 
+/// What comes behind the first frame.
+#[derive(Clone, Copy)]
+enum Then {
+    Ends,
+    Fails,
+    Hangs,
+    /// The same frame again, without end.
+    Repeats,
+}
+
 /// A server like a sidecar, one of several replicas.
 #[derive(Clone)]
 struct Sidecar {
     replica: &'static str,
-    /// Every call fails after its first frame.
-    breaks: bool,
+    /// What comes behind the first frame of every answer.
+    then: Then,
     /// The queries for exemplars that came.
     exemplar_queries: Arc<Mutex<Vec<String>>>,
 }
 
 impl Sidecar {
     fn new(replica: &'static str) -> Sidecar {
-        Sidecar { replica, breaks: false, exemplar_queries: Arc::default() }
+        Sidecar { replica, then: Then::Ends, exemplar_queries: Arc::default() }
     }
 
     fn labels(&self, pairs: &[(&'static str, &'static str)]) -> Option<LabelSet> {
@@ -46,9 +57,14 @@ impl Sidecar {
         Some(LabelSet { labels })
     }
 
-    fn answer<T: Send + 'static>(&self, frame: T) -> Result<Response<Frames<T>>, Status> {
-        let end = self.breaks.then(|| Err(Status::unavailable("gone")));
-        Ok(Response::new(stream::iter([Ok(frame)]).chain(stream::iter(end)).boxed()))
+    fn answer<T: Clone + Send + 'static>(&self, frame: T) -> Result<Response<Frames<T>>, Status> {
+        let then = match self.then {
+            Then::Ends => stream::empty().boxed(),
+            Then::Fails => stream::iter([Err(Status::unavailable("gone"))]).boxed(),
+            Then::Hangs => stream::pending().boxed(),
+            Then::Repeats => stream::repeat(frame.clone()).map(Ok).boxed(),
+        };
+        Ok(Response::new(stream::iter([Ok(frame)]).chain(then).boxed()))
     }
 
     async fn serve(self) -> SocketAddr {
@@ -281,7 +297,7 @@ async fn replicas_are_shown_once_at_every_height() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_breaks_costs_a_warning_or_the_request() {
     let servers =
-        [Sidecar::new("0").serve().await, Sidecar { breaks: true, ..Sidecar::new("1") }.serve().await];
+        [Sidecar::new("0").serve().await, Sidecar { then: Then::Fails, ..Sidecar::new("1") }.serve().await];
     let calls = [
         ("/api/v1/rules", json!([]), "receiving rules from rules client Addr: "),
         ("/api/v1/alerts", json!([]), "receiving rules from rules client Addr: "),
@@ -333,4 +349,29 @@ async fn exemplars_are_asked_for_without_external_labels() {
         (500, true),
         "{answer}"
     );
+}
+
+/// A server that says nothing more, or never stops, costs a warning; the others answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_end_costs_a_warning() {
+    let late = Duration::from_millis(300);
+    let silence = QueryOptions { store_response_timeout: late, ..thanos() };
+    let time = QueryOptions { timeout: late, ..thanos() };
+    let bytes = QueryOptions { max_bytes: 64 << 20, ..thanos() };
+    let all = ["rules", "alerts", "targets", "metadata", "status/tsdb", "query_exemplars"];
+    for (then, options, paths, text) in [
+        (Then::Hangs, silence, &all[..], "failed to receive any data in 300ms from Addr: "),
+        (Then::Hangs, time, &all[..], "no answer within 300ms (--query.timeout)"),
+        (Then::Repeats, bytes, &["rules", "query_exemplars"], "the answer is longer than 16777216 bytes"),
+    ] {
+        let servers = [Sidecar::new("0").serve().await, Sidecar { then, ..Sidecar::new("1") }.serve().await];
+        let [querier, _] = queriers(&options, &servers).await;
+        for path in paths {
+            let call = get(&format!("/api/v1/{path}"), json!([["query", "up"]]));
+            let (status, answer) = ask(querier, &call).await;
+            assert_eq!(status, 200, "{path}: {answer}");
+            assert!(answer["warnings"].to_string().contains(text), "{path}: {}", answer["warnings"]);
+            assert!(answer["data"].to_string().len() > 20, "{path}: {answer}");
+        }
+    }
 }

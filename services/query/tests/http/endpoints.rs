@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use tithon_proto::thanos::{
     Label, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse, Series,
     SeriesRequest, SeriesResponse, series_response,
 };
-use tithon_query::{MemberSources, Members, QueryOptions};
+use tithon_query::{Dialect, MemberSources, Members, QueryOptions};
 use tithon_runtime::{Cpu, GrpcServer, GrpcServices, Probes, Shutdown};
 use tithon_storeapi::{Endpoint, EndpointOptions, StoreApiServer};
 use tonic::{Request, Response, Status};
@@ -93,11 +94,15 @@ enum Fault {
 impl Store for Fault {
     type SeriesStream = BoxStream<'static, Result<SeriesResponse, Status>>;
 
-    async fn series(&self, _: Request<SeriesRequest>) -> Result<Response<Self::SeriesStream>, Status> {
-        let label =
-            |name: &'static str, value: &'static str| Label { name: name.into(), value: value.into() };
-        let series =
-            Series { labels: vec![label("__name__", "half"), label("job", "x")], chunks: Vec::new() };
+    async fn series(&self, request: Request<SeriesRequest>) -> Result<Response<Self::SeriesStream>, Status> {
+        let tenant = request.metadata().get("thanos-tenant").and_then(|name| name.to_str().ok());
+        let label = |name: &'static str, value: &str| Label {
+            name: name.into(),
+            value: Bytes::copy_from_slice(value.as_bytes()),
+        };
+        let labels =
+            vec![label("__name__", "half"), label("job", "x"), label("tenant", tenant.unwrap_or_default())];
+        let series = Series { labels, chunks: Vec::new() };
         let first = Ok(SeriesResponse { result: Some(series_response::Result::Series(series)) });
         let rest: Self::SeriesStream = match self {
             Fault::Answers => futures::stream::empty().boxed(),
@@ -179,7 +184,7 @@ async fn a_slow_endpoint_costs_a_warning_or_the_request() {
 }
 
 /// A port that was free a moment ago.
-async fn nobody() -> SocketAddr {
+pub(crate) async fn nobody() -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     listener.local_addr().expect("an address")
 }
@@ -285,5 +290,31 @@ async fn endpoints_come_and_go_with_files() {
         querier.refresh().await;
         let (found, warnings, listed) = seen(http, address).await;
         assert_eq!((found, warnings, listed.is_some()), (expected, Value::Null, expected == 7));
+    }
+}
+
+/// A server is told for whom it is asked, through any number of queriers.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tenant_of_a_request_reaches_the_stores() {
+    let options = QueryOptions { dialect: Dialect::Thanos, ..QueryOptions::default() };
+    let server = faulty(Fault::Answers).await;
+    let below = service(options.clone(), Sources::default().and(endpoint(server, &options)));
+    below.refresh().await;
+    let probes = Probes::default();
+    probes.set_ready(true);
+    let nested = StoreApiServer::new(Arc::new(below.clone()), Cpu::new(1).expect("a pool"), probes);
+    let nested = serve_grpc(nested.services()).await;
+    let above = serve(options.clone(), Sources::default().and(endpoint(nested, &options))).await;
+    for querier in [serve_service(below).await, above] {
+        for (tenant, expected) in [(json!("blue"), "blue"), (Value::Null, "default-tenant")] {
+            let params = json!([["match[]", "half"], ["start", "1710030000"], ["end", "1710060000"]]);
+            let mut request = get("/api/v1/series", params);
+            request["tenant"] = tenant;
+            let (status, answer) = ask(querier, &request).await;
+            assert_eq!((status, &answer["data"][0]["tenant"]), (200, &json!(expected)), "{answer}");
+            request["tenant"] = json!("a/b");
+            let (status, answer) = ask(querier, &request).await;
+            assert_eq!((status, &answer["error"]), (400, &json!("tenant name not valid")));
+        }
     }
 }

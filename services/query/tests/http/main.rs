@@ -8,6 +8,7 @@ mod endpoints;
 mod forms;
 mod hostile;
 mod plans;
+mod promql;
 mod replay;
 
 use std::net::SocketAddr;
@@ -85,13 +86,15 @@ fn encoded(record: &Value) -> String {
 async fn ask(address: SocketAddr, record: &Value) -> (u16, Value) {
     let form = encoded(record);
     let path = path(record).replace(' ', "%20");
+    let tenant = record["tenant"].as_str().map(|name| format!("THANOS-TENANT: {name}\r\n"));
+    let tenant = tenant.unwrap_or_default();
     let request = if record["method"] == "POST" {
         format!(
-            "POST {path} HTTP/1.0\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+            "POST {path} HTTP/1.0\r\n{tenant}Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
             form.len()
         )
     } else {
-        format!("GET {path}?{form} HTTP/1.0\r\n\r\n")
+        format!("GET {path}?{form} HTTP/1.0\r\n{tenant}\r\n")
     };
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     stream.write_all(request.as_bytes()).await.expect("sent");
