@@ -33,6 +33,33 @@ pub const fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
+/// A duration of so many nanoseconds as Go prints it: `-1h2m3.5s`, `1.5ms`, `17µs`, `9ns`, `0s`. Go `time.Duration.String`.
+pub fn go_duration(nanoseconds: i64) -> String {
+    let fraction = |whole: u64, unit: u64| {
+        let digits = format!("{:0width$}", whole % unit, width = unit.ilog10() as usize);
+        let digits = digits.trim_end_matches('0');
+        let dot = if digits.is_empty() { "" } else { "." };
+        format!("{}{dot}{digits}", whole / unit)
+    };
+    let sign = if nanoseconds < 0 { "-" } else { "" };
+    let absolute = match nanoseconds.unsigned_abs() {
+        0 => "0s".to_owned(),
+        nanos @ 1..1_000 => format!("{nanos}ns"),
+        nanos @ 1_000..1_000_000 => format!("{}µs", fraction(nanos, 1_000)),
+        nanos @ 1_000_000..1_000_000_000 => format!("{}ms", fraction(nanos, 1_000_000)),
+        nanos => {
+            let (hours, minutes) = (nanos / 3_600_000_000_000, nanos / 60_000_000_000 % 60);
+            let seconds = fraction(nanos % 60_000_000_000, 1_000_000_000);
+            match (hours, minutes) {
+                (0, 0) => format!("{seconds}s"),
+                (0, _) => format!("{minutes}m{seconds}s"),
+                _ => format!("{hours}h{minutes}m{seconds}s"),
+            }
+        }
+    };
+    format!("{sign}{absolute}")
+}
+
 /// Reads `2006-01-02T15:04:05[.fraction](Z|+01:00)` as seconds since 1970 and nanoseconds; digits behind the ninth are
 /// dropped. Accepts what Go's `time.Parse(time.RFC3339Nano, text)` accepts.
 pub fn parse_rfc3339(text: &str) -> Option<(i64, i64)> {
@@ -106,6 +133,25 @@ mod tests {
                 }
                 days += days_in_month(year, month);
             }
+        }
+    }
+
+    #[test]
+    fn durations_as_go_prints_them() {
+        for (nanos, text) in [
+            (0, "0s"),
+            (999, "999ns"),
+            (1_100, "1.1µs"),
+            (2_200_000, "2.2ms"),
+            (1_000_000_000, "1s"),
+            (3_300_000_001, "3.300000001s"),
+            (61_500_000_000, "1m1.5s"),
+            (3_600_000_000_000, "1h0m0s"),
+            (2_592_000_000_000_000, "720h0m0s"),
+            (-28_680_001_000_000, "-7h58m0.001s"),
+            (i64::MIN, "-2562047h47m16.854775808s"),
+        ] {
+            assert_eq!(go_duration(nanos), text);
         }
     }
 

@@ -97,7 +97,7 @@ impl Bucket {
         self.retrying(Operation::Iter, list).await.map_err(BucketError::object(&prefix))
     }
 
-    async fn delete(&self, path: &Path) -> Result<(), BucketError> {
+    pub(crate) async fn delete(&self, path: &Path) -> Result<(), BucketError> {
         match self.retrying(Operation::Delete, || self.store().delete(path)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(BucketError::object(path)(error)),

@@ -179,6 +179,21 @@ impl Bucket {
         Ok(true)
     }
 
+    /// Takes a mark away, whatever is in its file; answers whether it was there.
+    pub async fn remove_mark(&self, block: BlockId, kind: MarkKind) -> Result<bool, BucketError> {
+        let path = key(block, kind.file());
+        let was_there = self.exists(&path).await?;
+        if was_there {
+            self.delete(&path).await?;
+        }
+        Ok(was_there)
+    }
+
+    /// Whether the bucket has a block of this id, which is so once its meta.json is there.
+    pub async fn has_block(&self, block: BlockId) -> Result<bool, BucketError> {
+        self.exists(&key(block, "meta.json")).await
+    }
+
     /// The file of a mark; one that is not JSON counts as absent, with a warning.
     pub(crate) async fn mark_file(
         &self,

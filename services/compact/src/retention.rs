@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
 use tithon_bucket::BucketError;
+use tithon_chunks::calendar::go_duration;
 use tithon_engine::plan::expired;
 use tithon_engine::{BlockId, BlockMeta, Resolution};
 
@@ -27,7 +28,8 @@ impl Compactor {
                 Some(Resolution::OneHour) => retention.of_1h_blocks_ms,
                 _ => retention.of_raw_blocks_ms,
             };
-            let details = format!("block exceeding retention of {}", go_duration(kept_ms));
+            let details =
+                format!("block exceeding retention of {}", go_duration(kept_ms.saturating_mul(1_000_000)));
             match self.mark_for_deletion(block, &details, Vec::new()).await {
                 Ok(written) => reporter.add(|report| report.marked_for_deletion += usize::from(written)),
                 Err(error) => reporter.unfinished(None, &error),
@@ -93,32 +95,4 @@ fn covers(successor: &BlockMeta, block: &BlockMeta) -> Result<(), CompactError> 
         successor.min_time, successor.max_time, block.min_time, block.max_time, block.ulid
     );
     Err(BucketError::Incomplete { block: successor.ulid, file, found: None, expected: 0 }.into())
-}
-
-/// A duration as Go prints it: `720h0m0s`.
-fn go_duration(ms: i64) -> String {
-    let (s, fraction) = (ms / 1000, ms % 1000);
-    let seconds = match fraction {
-        0 => format!("{}s", s % 60),
-        _ => format!("{}s", (s % 60) as f64 + fraction as f64 / 1000.0),
-    };
-    match s {
-        0..60 => seconds,
-        60..3600 => format!("{}m{seconds}", s / 60),
-        _ => format!("{}h{}m{seconds}", s / 3600, s / 60 % 60),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::go_duration;
-
-    #[test]
-    fn durations_as_go_prints_them() {
-        for (ms, text) in
-            [(2_592_000_000, "720h0m0s"), (90_000, "1m30s"), (1_500, "1.5s"), (3_661_000, "1h1m1s")]
-        {
-            assert_eq!(go_duration(ms), text);
-        }
-    }
 }

@@ -7,11 +7,114 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn cardinality(bucket: &Path, more: &[&str]) -> Output {
+fn tool(name: &str, bucket: &Path, more: &[&str]) -> Output {
     let config =
         format!("--objstore.config={{type: FILESYSTEM, config: {{directory: {}}}}}", bucket.display());
     let mut command = Command::new(env!("CARGO_BIN_EXE_tithon"));
-    command.args(["tools", "bucket", "cardinality", &config]).args(more).output().unwrap()
+    command
+        .env("TZ", "America/New_York")
+        .args(["tools", "bucket", name, &config])
+        .args(more)
+        .output()
+        .unwrap()
+}
+
+fn cardinality(bucket: &Path, more: &[&str]) -> Output {
+    tool("cardinality", bucket, more)
+}
+
+/// The lines that a tool prints.
+fn lines(name: &str, bucket: &Path, more: &[&str]) -> Vec<String> {
+    let output = tool(name, bucket, more);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn refused(name: &str, bucket: &Path, more: &[&str]) -> String {
+    let output = tool(name, bucket, more);
+    assert!(!output.status.success(), "{more:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// As Thanos 0.43 prints the same bucket.
+#[test]
+fn blocks_are_listed() {
+    let bucket = tithon_testdata::shared("testdata/bucket");
+    let ids = lines("ls", &bucket, &[]);
+    assert!(ids.len() == 7 && ids.is_sorted(), "{ids:?}");
+    let wide = lines("ls", &bucket, &["-o", "wide"]);
+    assert_eq!(
+        wide[0],
+        "01HWRQ6W00X6DPMYWAJ8WS5VBY -- 2024-04-30T18:00:01-04:00 - 2024-04-30T19:59:01-04:00 \
+         Diff: 1h59m0s, Compaction: 1, Downsample: 0, Source: sidecar"
+    );
+    let template = "{{.ULID}} {{.Thanos.Labels}} {{.Stats.NumSeries}} {{.Thanos.SegmentFiles}}";
+    assert_eq!(
+        lines("ls", &bucket, &["-o", template])[0],
+        "01HWRQ6W00X6DPMYWAJ8WS5VBY map[cluster:eu1 replica:a] 44 [000001]"
+    );
+    let json = lines("ls", &bucket, &["-o", "json"]).join("\n");
+    let metas: Vec<Value> =
+        serde_json::Deserializer::from_str(&json).into_iter().collect::<Result<_, _>>().unwrap();
+    let of_json: Vec<&str> = metas.iter().map(|meta| meta["ulid"].as_str().unwrap()).collect();
+    assert_eq!(of_json, ids);
+    let early = lines("ls", &bucket, &["--max-time=2024-04-30T23:59:00Z"]);
+    assert_eq!(early, ids[..1]);
+    assert!(refused("ls", &bucket, &["-o", "yaml"]).contains("expected wide, json, or a template"));
+}
+
+#[test]
+fn blocks_are_inspected() {
+    let bucket = tithon_testdata::shared("testdata/bucket");
+    let table = lines("inspect", &bucket, &["-l", "cluster=\"us1\"", "--sort-by=UNTIL-DOWN"]);
+    assert_eq!(table.len(), 2 + 5 - 1, "{table:#?}");
+    assert!(
+        table[0].starts_with("|            ULID            |           FROM            |"),
+        "{}",
+        table[0]
+    );
+    assert!(table[0].ends_with("|   LABELS    | RESOLUTION |  SOURCE   |"), "{}", table[0]);
+    assert!(table[2].contains("| -             | 44      | 2,112    | 44      |"), "{}", table[2]);
+    let csv = lines("inspect", &bucket, &["--output=csv"]);
+    assert_eq!(
+        csv[1],
+        "01HWRQ6W00X6DPMYWAJ8WS5VBY,2024-04-30T18:00:01-04:00,2024-04-30T19:59:01-04:00,1h59m0.001s,\
+         38h0m59.999s,44,\"4,920\",46,1,false,\"cluster=eu1,replica=a\",0s,sidecar"
+    );
+    assert!(refused("inspect", &bucket, &["-l", "cluster=us1"]).contains("expected name="));
+    assert!(refused("inspect", &bucket, &["--sort-by=SIZE"]).contains("UNTIL-DOWN"));
+}
+
+#[test]
+fn blocks_are_marked_and_unmarked() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = "01HWRQ6W00X6DPMYWAJ8WS5VBY";
+    tithon_testdata::copy_dir(&tithon_testdata::shared("testdata/bucket").join(id), &dir.path().join(id));
+    let id_flag = format!("--id={id}");
+    let mark = |more: &[&str]| lines("mark", dir.path(), &[&[id_flag.as_str()], more].concat());
+    mark(&["--marker=no-compact-mark.json", "--details=it is large"]);
+    let path = dir.path().join(id).join("no-compact-mark.json");
+    let written: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(
+        (written["id"].as_str(), written["details"].as_str(), written["reason"].as_str()),
+        (Some(id), Some("it is large"), Some("manual"))
+    );
+    assert!(written["version"] == 1 && written["no_compact_time"].as_i64().unwrap() > 1_700_000_000);
+    mark(&["--marker=no-compact-mark.json", "--remove"]);
+    assert!(!path.exists());
+    mark(&["--marker=deletion-mark.json", "--details=x"]);
+    assert!(lines("ls", dir.path(), &["--exclude-delete"]).is_empty());
+    assert_eq!(lines("ls", dir.path(), &[]), [id]);
+    for (more, want) in [
+        (vec![&*id_flag, "--marker=deletion-mark.json"], "--details is needed"),
+        (
+            vec!["--id=01HWS4YAG00000000000000035", "--marker=deletion-mark.json", "--details=x"],
+            "no such block",
+        ),
+        (vec![&*id_flag, "--marker=mark.json", "--details=x"], "no-downsample-mark.json"),
+    ] {
+        assert!(refused("mark", dir.path(), &more).contains(want), "{more:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Plans and what they cost, as Thanos's API gives them: fields that are zero or empty are left out.
 
-use std::time::Duration;
-
+use tithon_chunks::calendar::go_duration;
 use tithon_promql::{Analysis, PlanNode};
 
 use super::{push_list, push_text};
@@ -20,7 +19,8 @@ pub(crate) fn push_analysis(out: &mut Vec<u8>, node: &Analysis) {
     push_text(out, node.name.as_bytes());
     if !node.execution_time.is_zero() {
         out.extend_from_slice(br#","executionTime":"#);
-        push_text(out, go_duration(node.execution_time).as_bytes());
+        let nanoseconds = i64::try_from(node.execution_time.as_nanos()).unwrap_or(i64::MAX);
+        push_text(out, go_duration(nanoseconds).as_bytes());
     }
     for (name, n) in [
         ("peakSamples", node.peak_samples),
@@ -42,52 +42,11 @@ fn push_children<T>(out: &mut Vec<u8>, children: &[T], push: fn(&mut Vec<u8>, &T
     }
 }
 
-/// A duration as Go prints it: `1h2m3.5s`, `1.5ms`, `17µs`, `9ns`.
-fn go_duration(d: Duration) -> String {
-    let nanos = d.as_nanos();
-    let fraction = |whole: u128, unit: u128| {
-        let digits = format!("{:0width$}", whole % unit, width = unit.ilog10() as usize);
-        let digits = digits.trim_end_matches('0');
-        let dot = if digits.is_empty() { "" } else { "." };
-        format!("{}{dot}{digits}", whole / unit)
-    };
-    match nanos {
-        0 => "0s".to_owned(),
-        1..1_000 => format!("{nanos}ns"),
-        1_000..1_000_000 => format!("{}µs", fraction(nanos, 1_000)),
-        1_000_000..1_000_000_000 => format!("{}ms", fraction(nanos, 1_000_000)),
-        _ => {
-            let seconds = d.as_secs();
-            let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-            let rest = fraction(nanos % 60_000_000_000, 1_000_000_000);
-            match (hours, minutes) {
-                (0, 0) => format!("{rest}s"),
-                (0, _) => format!("{minutes}m{rest}s"),
-                _ => format!("{hours}h{minutes}m{rest}s"),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    #[test]
-    fn durations_are_gos() {
-        for (nanos, text) in [
-            (0, "0s"),
-            (999, "999ns"),
-            (1_100, "1.1µs"),
-            (2_200_000, "2.2ms"),
-            (1_000_000_000, "1s"),
-            (3_300_000_001, "3.300000001s"),
-            (61_500_000_000, "1m1.5s"),
-            (3_600_000_000_000, "1h0m0s"),
-        ] {
-            assert_eq!(go_duration(Duration::from_nanos(nanos)), text);
-        }
-    }
+    use super::*;
 
     #[test]
     fn zero_fields_are_left_out() {

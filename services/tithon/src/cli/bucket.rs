@@ -1,10 +1,13 @@
 //! Flags of `tithon tools bucket`.
 
-use clap::{Args, Subcommand};
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use tithon_bucket::MarkKind;
 use tithon_engine::BlockId;
 
 use super::Output;
-use crate::flags::{BucketFlags, ScopeFlags};
+use crate::flags::{BucketFlags, ScopeFlags, parse_duration};
 
 /// `tithon tools bucket`.
 #[derive(Args, Debug)]
@@ -16,6 +19,12 @@ pub struct BucketToolFlags {
 /// The tools.
 #[derive(Subcommand, Debug)]
 pub enum BucketToolCommand {
+    /// The blocks, one a line.
+    Ls(LsFlags),
+    /// A table of the blocks: times, sizes, labels, when they are downsampled.
+    Inspect(InspectFlags),
+    /// Mark blocks to be deleted, not to be merged, or not to be downsampled, or take such marks away.
+    Mark(MarkFlags),
     /// Which labels and metrics have the most values and series; reads the tables of the indexes only.
     Cardinality(CardinalityFlags),
 }
@@ -39,4 +48,160 @@ pub struct CardinalityFlags {
     /// How the lists are printed.
     #[arg(long = "output", value_name = "FORMAT", default_value = "table")]
     pub output: Output,
+}
+
+/// `tithon tools bucket ls`.
+#[derive(Args, Debug)]
+pub struct LsFlags {
+    #[command(flatten)]
+    pub bucket: BucketFlags,
+    #[command(flatten)]
+    pub scope: ScopeFlags,
+    /// Nothing for ids alone, wide, json, or a template with fields of meta.json, such as '{{.ULID}} {{.Stats.NumSeries}}'.
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_name = "FORMAT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub output: String,
+    /// Leave out blocks that are marked for deletion.
+    #[arg(long = "exclude-delete")]
+    pub exclude_delete: bool,
+    /// The longest that reading the bucket may take; 0 is for ever.
+    #[arg(long = "timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub timeout: Duration,
+}
+
+/// `tithon tools bucket inspect`.
+#[derive(Args, Debug)]
+pub struct InspectFlags {
+    #[command(flatten)]
+    pub bucket: BucketFlags,
+    /// Only blocks with this external label, such as 'replica="a"'; given several times, with all of them.
+    #[arg(short = 'l', long = "selector", value_name = "NAME=\"VALUE\"", value_parser = parse_label)]
+    pub selector: Vec<(String, String)>,
+    /// Columns to sort by, the first counts most.
+    #[arg(long = "sort-by", value_name = "COLUMN", default_values = ["FROM", "UNTIL"], ignore_case = true)]
+    pub sort_by: Vec<InspectColumn>,
+    /// How the table is printed.
+    #[arg(long = "output", value_name = "FORMAT", default_value = "table")]
+    pub output: InspectOutput,
+    /// The longest that reading the bucket may take; 0 is for ever.
+    #[arg(long = "timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub timeout: Duration,
+}
+
+/// How `inspect` prints its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InspectOutput {
+    /// For people.
+    Table,
+    /// Separated by commas.
+    Csv,
+    /// Separated by tabs.
+    Tsv,
+}
+
+/// The columns of `inspect`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InspectColumn {
+    #[value(name = "ULID")]
+    Ulid,
+    #[value(name = "FROM")]
+    From,
+    #[value(name = "UNTIL")]
+    Until,
+    #[value(name = "RANGE")]
+    Range,
+    #[value(name = "UNTIL-DOWN")]
+    UntilDown,
+    #[value(name = "#SERIES")]
+    Series,
+    #[value(name = "#SAMPLES")]
+    Samples,
+    #[value(name = "#CHUNKS")]
+    Chunks,
+    #[value(name = "COMP-LEVEL")]
+    CompLevel,
+    #[value(name = "COMP-FAILED")]
+    CompFailed,
+    #[value(name = "LABELS")]
+    Labels,
+    #[value(name = "RESOLUTION")]
+    Resolution,
+    #[value(name = "SOURCE")]
+    Source,
+}
+
+impl InspectColumn {
+    /// All of them, in the order of the table.
+    pub const ALL: [InspectColumn; 13] = [
+        InspectColumn::Ulid,
+        InspectColumn::From,
+        InspectColumn::Until,
+        InspectColumn::Range,
+        InspectColumn::UntilDown,
+        InspectColumn::Series,
+        InspectColumn::Samples,
+        InspectColumn::Chunks,
+        InspectColumn::CompLevel,
+        InspectColumn::CompFailed,
+        InspectColumn::Labels,
+        InspectColumn::Resolution,
+        InspectColumn::Source,
+    ];
+
+    /// The head of the column.
+    pub fn name(self) -> &'static str {
+        match self {
+            InspectColumn::Ulid => "ULID",
+            InspectColumn::From => "FROM",
+            InspectColumn::Until => "UNTIL",
+            InspectColumn::Range => "RANGE",
+            InspectColumn::UntilDown => "UNTIL-DOWN",
+            InspectColumn::Series => "#SERIES",
+            InspectColumn::Samples => "#SAMPLES",
+            InspectColumn::Chunks => "#CHUNKS",
+            InspectColumn::CompLevel => "COMP-LEVEL",
+            InspectColumn::CompFailed => "COMP-FAILED",
+            InspectColumn::Labels => "LABELS",
+            InspectColumn::Resolution => "RESOLUTION",
+            InspectColumn::Source => "SOURCE",
+        }
+    }
+}
+
+/// `tithon tools bucket mark`.
+#[derive(Args, Debug)]
+pub struct MarkFlags {
+    #[command(flatten)]
+    pub bucket: BucketFlags,
+    /// The block; may be given several times.
+    #[arg(long = "id", value_name = "ULID", required = true)]
+    pub ids: Vec<BlockId>,
+    /// Which mark: deletion-mark.json, no-compact-mark.json or no-downsample-mark.json.
+    #[arg(long = "marker", value_name = "FILE", value_parser = parse_marker)]
+    pub marker: MarkKind,
+    /// Why, for people.
+    #[arg(long = "details", value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub details: String,
+    /// Take the mark away.
+    #[arg(long = "remove")]
+    pub remove: bool,
+}
+
+fn parse_marker(text: &str) -> Result<MarkKind, String> {
+    let names = || MarkKind::ALL.map(MarkKind::file).join(", ");
+    let kind = MarkKind::ALL.into_iter().find(|kind| kind.file() == text);
+    kind.ok_or_else(|| format!("found {text:?}, expected one of {}", names()))
+}
+
+/// A label as flags give it: `name="value"`.
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    let expected = || format!("found {text:?}, expected name=\"value\"");
+    let (name, value) = text.split_once('=').ok_or_else(expected)?;
+    let value: String = serde_json::from_str(value).map_err(|_| expected())?;
+    Ok((name.to_owned(), value))
 }

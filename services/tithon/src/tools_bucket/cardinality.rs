@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Write;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 use futures::{StreamExt, stream};
 use serde::Serialize;
-use tithon_bucket::{Bucket, BucketError, Catalogue, KnownBlock};
+use tithon_bucket::{Bucket, BucketError, KnownBlock};
 use tithon_engine::{BlockId, BlockMeta};
 use tithon_store::{Cardinality, Counted};
 
+use super::look::{in_scope, look};
 use crate::bucket::open_bucket;
 use crate::cli::{CardinalityFlags, Output};
 
@@ -35,12 +36,8 @@ struct Found {
 pub async fn run(flags: &CardinalityFlags) -> Result<(), Box<dyn Error>> {
     let scope = flags.scope.read(&[], Duration::ZERO)?;
     let bucket = open_bucket(&flags.bucket).await?;
-    let mut catalogue = Catalogue::new(bucket.clone(), &[]);
-    catalogue.look().await?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as i64);
-    let in_scope: Vec<&KnownBlock> =
-        catalogue.blocks().values().filter(|block| scope.excludes(block.meta(), now).is_none()).collect();
-    let chosen = choose(flags, in_scope)?;
+    let catalogue = look(&bucket, &[]).await?;
+    let chosen = choose(flags, in_scope(&catalogue, &scope))?;
     let most = flags.limit.saturating_mul(ENTRIES_FOR_EACH);
     let reads = chosen.iter().map(|block| read(&bucket, block, most));
     let mut reads = stream::iter(reads).buffer_unordered(AT_ONCE);
