@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tithon_chunks::SegmentReader;
-use tithon_index::{IndexHeader, Labels};
+use tithon_index::{IndexHeader, Labels, Texts};
 
 use crate::{
     BlockError, BlockFile, BlockId, BlockMeta, FileRange, LabelRequest, LabelSelect, LabelStep, Select,
@@ -167,7 +167,7 @@ impl Block {
     }
 
     /// Label names or values, ascending.
-    pub fn labels(&self, request: LabelRequest) -> Result<Vec<Bytes>, BlockError> {
+    pub fn labels(&self, request: LabelRequest) -> Result<Texts, BlockError> {
         let mut select = LabelSelect::new(&self.meta, Arc::clone(&self.header), request);
         let mut fetched = Vec::new();
         loop {

@@ -259,11 +259,11 @@ fn labels_with_and_without_matchers() {
         };
         let names: std::collections::BTreeSet<Vec<u8>> =
             chosen().flat_map(|s| s.labels.iter().map(|(n, _)| n.to_vec())).collect();
-        assert_eq!(ask(None, matchers.clone()), names.into_iter().collect::<Vec<_>>());
+        assert_eq!(ask(None, matchers.clone()), names.into_iter().collect());
         for label in ["__name__", "job", "instance", "no_such_label"] {
             let values: std::collections::BTreeSet<Vec<u8>> =
                 chosen().filter_map(|s| s.labels.get(label).map(<[u8]>::to_vec)).collect();
-            assert_eq!(ask(Some(label), matchers.clone()), values.into_iter().collect::<Vec<_>>(), "{label}");
+            assert_eq!(ask(Some(label), matchers.clone()), values.into_iter().collect(), "{label}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rayon::prelude::*;
 use tithon_chunks::TimeRange;
-use tithon_index::{IndexError, IndexHeader, Matcher, Planning, PostingsPlan, SeriesEntry, SymbolRef};
+use tithon_index::{IndexError, IndexHeader, Matcher, Planning, PostingsPlan, SeriesEntry, SymbolRef, Texts};
 
 use crate::entries::{ENTRIES_AT_ONCE, Entries, index_range};
 use crate::{BlockError, BlockId, BlockMeta, FileRange};
@@ -32,8 +32,8 @@ pub struct LabelRequest {
 pub enum LabelStep {
     /// Hand the bytes of these ranges to the next step, in this order.
     Fetch(Vec<FileRange>),
-    /// The names or values, ascending, each once; the query is over. They are slices of one copy, not of the index.
-    Done(Vec<Bytes>),
+    /// The names or values, ascending, each once; the query is over.
+    Done(Texts),
 }
 
 /// A query of labels of one block.
@@ -123,7 +123,7 @@ impl LabelSelect {
         if self.request.limit == 0 { usize::MAX } else { self.request.limit }
     }
 
-    fn all_of_header(&self) -> Result<Vec<Bytes>, BlockError> {
+    fn all_of_header(&self) -> Result<Texts, BlockError> {
         let (header, most) = (&self.header, self.most());
         let found = match &self.request.values_of {
             None => header.label_names().and_then(|names| copies(names.into_iter().take(most).map(Ok))),
@@ -187,7 +187,7 @@ impl LabelSelect {
     }
 
     /// Symbols ascend as their strings do in every version but the first.
-    fn found_texts(&mut self) -> Result<Vec<Bytes>, BlockError> {
+    fn found_texts(&mut self) -> Result<Texts, BlockError> {
         self.make_distinct();
         let texts = self.found.iter().map(|symbol| self.header.symbol(*symbol));
         let mut texts: Vec<&[u8]> = texts.collect::<Result<_, _>>().map_err(BlockError::index(self.block))?;
@@ -197,14 +197,11 @@ impl LabelSelect {
     }
 }
 
-/// Texts as slices of one copy: an allocation for all of them, and nothing of a mapped file.
-fn copies<'t>(texts: impl Iterator<Item = Result<&'t [u8], IndexError>>) -> Result<Vec<Bytes>, IndexError> {
-    let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(texts.size_hint().0));
+/// Copies of texts, nothing of a mapped file.
+fn copies<'t>(texts: impl Iterator<Item = Result<&'t [u8], IndexError>>) -> Result<Texts, IndexError> {
+    let mut out = Texts::with_capacity(texts.size_hint().0);
     for text in texts {
-        bytes.extend_from_slice(text?);
-        ends.push(bytes.len());
+        out.push(text?);
     }
-    let (bytes, mut start) = (Bytes::from(bytes), 0);
-    let slice = |end| bytes.slice(std::mem::replace(&mut start, end)..end);
-    Ok(ends.into_iter().map(slice).collect())
+    Ok(out)
 }

@@ -120,7 +120,7 @@ impl StoreApi for Faulty {
         let spoil = move |answer: Result<tithon_storeapi::LabelsAnswer, StoreApiError>| {
             answer.map(|mut answer| {
                 if matches!(fault, Fault::HidesValues) {
-                    answer.found.pop();
+                    answer.found.truncate(answer.found.len().saturating_sub(1));
                 }
                 answer
             })

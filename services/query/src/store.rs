@@ -85,7 +85,7 @@ impl StoreApi for QueryService {
             let mut found = Found::new(request.limit, &job);
             let asking = service.inner.fanout.labels(&request, &scope, &mut found);
             in_time(service.options().timeout, asking).await?;
-            let (found, warnings) = (found.iter().cloned().map(Into::into).collect(), scope.notes.take());
+            let (found, warnings) = (found.iter().collect(), scope.notes.take());
             Ok(LabelsAnswer { found, warnings, queried_blocks: None })
         };
         answer.boxed()

@@ -1,14 +1,12 @@
 //! Label names and values of all blocks. Thanos `pkg/store/bucket.go`, `LabelNames` and `LabelValues`.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::{StreamExt, stream};
 use tithon_bucket::BucketBlock;
 use tithon_chunks::TimeRange;
 use tithon_engine::{LabelRequest, LabelStep, LabelsRequest};
-use tithon_index::{Labels, METRIC_NAME, MatchOp, Matcher};
+use tithon_index::{Labels, METRIC_NAME, MatchOp, Matcher, Texts};
 use tithon_runtime::Priority;
 use tithon_storeapi::LabelsAnswer;
 
@@ -52,12 +50,10 @@ impl Store {
                 return Ok(names);
             }
             if by_series {
-                names.retain(|name| !without(name));
+                names = names.iter().filter(|name| !without(name)).collect();
             }
-            for (name, _) in asked.external.iter().filter(|(name, _)| !without(name)) {
-                insert(&mut names, name);
-            }
-            Ok(names)
+            let external = asked.external.iter().map(|(name, _)| name).filter(|name| !without(name));
+            Ok(names.union(external.collect()))
         };
         self.ask_all(request, ask).await
     }
@@ -72,7 +68,7 @@ impl Store {
             let values = match own {
                 Some(own) if !matchers.is_empty() => {
                     let names = self.ask(&asked, None, matchers, &request_of(request, 1)).await?;
-                    if names.is_empty() { Vec::new() } else { vec![Bytes::copy_from_slice(own)] }
+                    if names.is_empty() { Texts::default() } else { Texts::from_iter([own]) }
                 }
                 own => {
                     let named = |m: &Matcher| m.op() == MatchOp::Equal && m.name() == METRIC_NAME;
@@ -80,9 +76,8 @@ impl Store {
                         let present = Matcher::new(MatchOp::NotEqual, label, "");
                         matchers.extend(present);
                     }
-                    let mut values = self.ask(&asked, Some(label.to_vec()), matchers, &part).await?;
-                    own.into_iter().for_each(|own| insert(&mut values, own));
-                    values
+                    let values = self.ask(&asked, Some(label.to_vec()), matchers, &part).await?;
+                    values.union(own.into_iter().collect())
                 }
             };
             Ok(values)
@@ -107,7 +102,7 @@ impl Store {
         ask: impl Fn(Asked) -> F,
     ) -> Result<LabelsAnswer, StoreError>
     where
-        F: Future<Output = Result<Vec<Bytes>, StoreError>>,
+        F: Future<Output = Result<Texts, StoreError>>,
     {
         let blocks = self.inner.blocks.load_full();
         let (mut answer, mut queried) = (LabelsAnswer::default(), Vec::new());
@@ -143,7 +138,7 @@ impl Store {
                 if !block.may_match(&matchers) {
                     // Opening it made its filter.
                     self.inner.metrics.blocks_filtered.inc();
-                    return Ok(Vec::new());
+                    return Ok(Texts::default());
                 }
                 ask(Asked { block, external, matchers, budget, call }).await
             }
@@ -177,7 +172,7 @@ impl Store {
         values_of: Option<Vec<u8>>,
         matchers: Vec<Matcher>,
         part: &LabelRequest,
-    ) -> Result<Vec<Bytes>, StoreError> {
+    ) -> Result<Texts, StoreError> {
         let mut select = asked.block.select_labels(LabelRequest { values_of, matchers, ..part.clone() });
         let (mut fetched, mut counted) = (Vec::new(), 0);
         loop {
@@ -213,66 +208,36 @@ fn request_of(request: &LabelsRequest, limit: usize) -> LabelRequest {
     LabelRequest { values_of: None, matchers: Vec::new(), range, limit }
 }
 
-/// Inserts a text into a list that ascends, unless it is there.
-fn insert(list: &mut Vec<Bytes>, text: &[u8]) {
-    if let Err(place) = list.binary_search_by(|other| other[..].cmp(text)) {
-        list.insert(place, Bytes::copy_from_slice(text));
-    }
-}
-
 /// The union of many lists that ascend. Lists of about the same length are joined, so that each text is compared a few
 /// times only, and no more is held than the lists that differ.
 #[derive(Default)]
 struct Unions {
     /// Each at least twice as long as the next.
-    lists: Vec<Vec<Bytes>>,
+    lists: Vec<Texts>,
 }
 
 impl Unions {
-    fn add(&mut self, mut list: Vec<Bytes>) {
+    fn add(&mut self, mut list: Texts) {
         while let Some(longer) = self.lists.pop_if(|last| last.len() < 2 * list.len()) {
-            list = union(longer, list);
+            list = longer.union(list);
         }
         if !list.is_empty() {
             self.lists.push(list);
         }
     }
 
-    fn finish(self) -> Vec<Bytes> {
-        self.lists.into_iter().rev().reduce(union).unwrap_or_default()
+    fn finish(self) -> Texts {
+        self.lists.into_iter().rev().reduce(Texts::union).unwrap_or_default()
     }
-}
-
-/// The texts of both lists, ascending, each once.
-fn union(first: Vec<Bytes>, second: Vec<Bytes>) -> Vec<Bytes> {
-    if first.is_empty() {
-        return second;
-    }
-    let mut out = Vec::with_capacity(first.len().max(second.len()));
-    let (mut first, mut second) = (first.into_iter().peekable(), second.into_iter().peekable());
-    while let (Some(a), Some(b)) = (first.peek(), second.peek()) {
-        match a.cmp(b) {
-            Ordering::Less => out.extend(first.next()),
-            Ordering::Greater => out.extend(second.next()),
-            Ordering::Equal => {
-                out.extend(first.next());
-                second.next();
-            }
-        }
-    }
-    out.extend(first);
-    out.extend(second);
-    out
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use bytes::Bytes;
     use proptest::prelude::*;
 
-    use super::{Unions, insert};
+    use super::Unions;
 
     fn texts() -> impl Strategy<Value = BTreeSet<String>> {
         prop::collection::btree_set("[a-c]{0,3}", 0..9)
@@ -280,19 +245,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn unions_are_those_of_sets(
-            lists in prop::collection::vec(texts(), 0..9),
-            more in texts(),
-        ) {
+        fn unions_are_those_of_sets(lists in prop::collection::vec(texts(), 0..9)) {
             let (mut found, mut expected) = (Unions::default(), BTreeSet::new());
             for list in lists {
-                found.add(list.iter().cloned().map(Bytes::from).collect());
+                found.add(list.iter().collect());
                 expected.extend(list);
             }
-            let mut found = found.finish();
-            more.iter().for_each(|text| insert(&mut found, text.as_bytes()));
-            expected.extend(more);
-            prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(found.finish(), expected.into_iter().collect());
         }
     }
 }

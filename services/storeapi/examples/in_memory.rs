@@ -97,7 +97,7 @@ impl StoreApi for InMemory {
             }
         }
         let limit = if request.limit == 0 { usize::MAX } else { request.limit };
-        let found = found.into_iter().take(limit).map(Into::into).collect();
+        let found = found.into_iter().take(limit).collect();
         future::ready(Ok(LabelsAnswer { found, ..LabelsAnswer::default() })).boxed()
     }
 }

@@ -1,9 +1,9 @@
 //! What every store can be asked.
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use tithon_engine::{BlockId, LabelsRequest, SeriesBatch, SeriesRequest};
+use tithon_index::Texts;
 
 use crate::{Lease, StoreApiError, StoreInfo};
 
@@ -54,7 +54,7 @@ pub enum SeriesPart {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabelsAnswer {
     /// Ascending, each once.
-    pub found: Vec<Bytes>,
+    pub found: Texts,
     /// What could not be read.
     pub warnings: Vec<String>,
     /// The blocks that were asked; `None` from a store that does not tell.

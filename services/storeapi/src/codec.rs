@@ -3,11 +3,12 @@
 
 use std::marker::PhantomData;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{Buf, BufMut};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, message, string};
 use prost_types::Any;
 use tithon_chunks::ErrorKind;
+use tithon_index::Texts;
 use tithon_proto::SeriesFrame;
 use tithon_proto::thanos::SeriesRequest;
 use tithon_runtime::to_status;
@@ -61,7 +62,7 @@ impl<Q: Message + Default> Decoder for RequestDecoder<Q> {
 #[derive(Debug, Default)]
 pub(crate) struct LabelsMessage {
     /// Field 1.
-    pub(crate) found: Vec<Bytes>,
+    pub(crate) found: Texts,
     /// Field 2.
     pub(crate) warnings: Vec<String>,
     /// Field 3.
@@ -71,13 +72,13 @@ pub(crate) struct LabelsMessage {
 impl LabelsMessage {
     fn len(&self) -> usize {
         // Keys of fields below 16 take a byte.
-        let text = |text: &Bytes| 1 + encoded_len_varint(text.len() as u64) + text.len();
+        let text = |text: &[u8]| 1 + encoded_len_varint(text.len() as u64) + text.len();
         let hints = self.hints.as_ref().map_or(0, |hints| message::encoded_len(3, hints));
         self.found.iter().map(text).sum::<usize>() + string::encoded_len_repeated(2, &self.warnings) + hints
     }
 
     fn write(&self, out: &mut impl BufMut) {
-        for text in &self.found {
+        for text in self.found.iter() {
             encode_key(1, WireType::LengthDelimited, out);
             encode_varint(text.len() as u64, out);
             out.put_slice(text);
@@ -131,6 +132,7 @@ impl Encoder for LabelsEncoder {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use tithon_proto::thanos::{LabelNamesResponse, LabelValuesResponse};
 
     use super::*;
@@ -142,8 +144,11 @@ mod tests {
         let warnings = vec!["careful".to_owned(), String::new()];
         let hints = Some(Any { type_url: "t/x".to_owned(), value: vec![1, 2, 3] });
         for hints in [hints, None] {
-            let message =
-                LabelsMessage { found: found.clone(), warnings: warnings.clone(), hints: hints.clone() };
+            let message = LabelsMessage {
+                found: found.iter().collect(),
+                warnings: warnings.clone(),
+                hints: hints.clone(),
+            };
             let mut out = Vec::new();
             message.write(&mut out);
             assert_eq!(out.len(), message.len());

@@ -303,7 +303,8 @@ impl Endpoint {
                 (answer.values, answer.warnings)
             }
         };
-        Ok(LabelsAnswer { found, warnings, queried_blocks: None })
+        // Copies: the texts are slices of whole messages.
+        Ok(LabelsAnswer { found: found.iter().collect(), warnings, queried_blocks: None })
     }
 
     /// The longest message that is accepted, in bytes.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tithon_engine::LabelsRequest;
+use tithon_index::Texts;
 use tithon_promql::Charge;
 
 use super::{Fanout, Scope, SourceError};
@@ -25,12 +25,11 @@ impl Found {
         Found { limit, texts: BTreeSet::new(), charge: job.charge() }
     }
 
-    fn add(&mut self, texts: Vec<Bytes>) -> Result<(), SourceError> {
+    fn add(&mut self, texts: &Texts) -> Result<(), SourceError> {
         /// What the set takes besides the text.
         const OVERHEAD: u64 = 48;
-        for text in texts {
+        for text in texts.iter() {
             let bytes = text.len() as u64 + OVERHEAD;
-            // A copy: what came is a slice of a whole message.
             if self.texts.insert(text.into()) {
                 if self.texts.len() > self.limit.saturating_add(1) {
                     self.texts.pop_last();
@@ -71,7 +70,7 @@ impl Fanout {
         while let Some(answer) = calls.next().await {
             match answer {
                 Ok(answer) => {
-                    found.add(answer.found)?;
+                    found.add(&answer.found)?;
                     for warning in answer.warnings {
                         scope.tolerate(warning.into())?;
                     }

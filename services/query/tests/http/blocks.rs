@@ -4,12 +4,11 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::future::FutureExt;
 use futures::stream::StreamExt;
 use tithon_chunks::{EncodedChunk, ErrorKind, TimeRange};
 use tithon_engine::{Block, LabelRequest, LabelsRequest, SelectRequest, SelectedSeries, SeriesRequest};
-use tithon_index::{Labels, Matcher};
+use tithon_index::{Labels, Matcher, Texts};
 use tithon_storeapi::{
     LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo,
 };
@@ -105,7 +104,7 @@ impl Blocks {
         Ok(tithon_engine::merge(streams).collect())
     }
 
-    fn find(&self, request: &LabelsRequest) -> Result<Vec<Bytes>, AnyError> {
+    fn find(&self, request: &LabelsRequest) -> Result<Texts, AnyError> {
         let mut found = std::collections::BTreeSet::new();
         for block in &self.0 {
             let external = block.external_labels();
@@ -125,18 +124,16 @@ impl Blocks {
                     // any series that matches carries the external value
                     let any = LabelRequest { values_of: None, limit: 1, ..own };
                     if !hidden(name) && !block.labels(any)?.is_empty() {
-                        found.extend(external.get(name).map(Bytes::copy_from_slice));
+                        found.extend(external.get(name).map(<[u8]>::to_vec));
                     }
                 }
-                Some(_) => found.extend(block.labels(own)?),
+                Some(_) => found.extend(block.labels(own)?.iter().map(<[u8]>::to_vec)),
                 None => {
                     let names = block.labels(own)?;
                     if !names.is_empty() {
-                        found.extend(
-                            external.iter().map(|(n, _)| Bytes::copy_from_slice(n)).filter(|n| !hidden(n)),
-                        );
+                        found.extend(external.iter().map(|(n, _)| n.to_vec()).filter(|n| !hidden(n)));
                     }
-                    found.extend(names);
+                    found.extend(names.iter().map(<[u8]>::to_vec));
                 }
             }
         }

@@ -1,0 +1,119 @@
+//! Many texts in one allocation.
+
+use std::cmp::Ordering;
+
+/// Texts packed one behind the other. Four hundred thousand label values are two allocations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Texts {
+    bytes: Vec<u8>,
+    /// Where each ends in `bytes`.
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    /// Room for so many texts, whatever their lengths.
+    pub fn with_capacity(texts: usize) -> Texts {
+        Texts { bytes: Vec::new(), ends: Vec::with_capacity(texts) }
+    }
+
+    /// Number of texts.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is no text.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Text `i`; `None` behind the last.
+    pub fn get(&self, i: usize) -> Option<&[u8]> {
+        let start = if i == 0 { 0 } else { *self.ends.get(i - 1)? };
+        Some(&self.bytes[start..*self.ends.get(i)?])
+    }
+
+    /// All texts in their order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |end| &self.bytes[std::mem::replace(&mut start, *end)..*end])
+    }
+
+    /// Appends a text.
+    pub fn push(&mut self, text: &[u8]) {
+        self.bytes.extend_from_slice(text);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Keeps the first `n` texts.
+    pub fn truncate(&mut self, n: usize) {
+        self.ends.truncate(n);
+        self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
+    }
+
+    /// The texts of both lists, each once, ascending as both must be.
+    pub fn union(self, other: Texts) -> Texts {
+        if self.is_empty() || other.is_empty() {
+            return if self.is_empty() { other } else { self };
+        }
+        let mut out = Texts::with_capacity(self.len().max(other.len()));
+        let (mut first, mut second) = (self.iter().peekable(), other.iter().peekable());
+        while let (Some(a), Some(b)) = (first.peek(), second.peek()) {
+            let order = a.cmp(b);
+            out.push(if order.is_gt() { b } else { a });
+            if order != Ordering::Greater {
+                first.next();
+            }
+            if order != Ordering::Less {
+                second.next();
+            }
+        }
+        out.extend(first.chain(second));
+        out
+    }
+}
+
+impl<T: AsRef<[u8]>> Extend<T> for Texts {
+    fn extend<I: IntoIterator<Item = T>>(&mut self, texts: I) {
+        texts.into_iter().for_each(|text| self.push(text.as_ref()));
+    }
+}
+
+impl<T: AsRef<[u8]>> FromIterator<T> for Texts {
+    fn from_iter<I: IntoIterator<Item = T>>(texts: I) -> Texts {
+        let texts = texts.into_iter();
+        let mut out = Texts::with_capacity(texts.size_hint().0);
+        out.extend(texts);
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn set() -> impl Strategy<Value = BTreeSet<String>> {
+        prop::collection::btree_set("[a-c]{0,3}", 0..9)
+    }
+
+    proptest! {
+        #[test]
+        fn they_are_as_a_set_has_them(first in set(), second in set(), n in 0usize..12) {
+            let texts: Texts = first.iter().collect();
+            prop_assert_eq!(texts.len(), first.len());
+            prop_assert!(texts.iter().eq(first.iter().map(String::as_bytes)));
+            for (i, text) in first.iter().enumerate() {
+                prop_assert_eq!(texts.get(i), Some(text.as_bytes()));
+            }
+            prop_assert_eq!(texts.get(first.len()), None);
+            let both = texts.clone().union(second.iter().collect());
+            prop_assert_eq!(both, first.union(&second).collect::<Texts>());
+            let mut fewer = texts;
+            fewer.truncate(n);
+            prop_assert_eq!(fewer, first.iter().take(n).collect::<Texts>());
+        }
+    }
+}
