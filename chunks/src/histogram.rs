@@ -10,6 +10,7 @@ mod custom;
 mod equal;
 mod error;
 mod kahan;
+mod nan;
 mod reduce;
 mod reset;
 mod schema;

@@ -7,6 +7,7 @@ use super::buckets::placed;
 use super::contained::{clear_of_zero, runs};
 use super::custom::{bounds_match, intersect_bounds, merge_into_bounds};
 use super::kahan::{Compensated, kahan_add};
+use super::nan;
 use super::reduce::reduce;
 use super::schema::{CUSTOM_BUCKETS_SCHEMA, SCHEMA_MAX, SCHEMA_MIN};
 use super::zero::{pair, reconcile_zero_buckets, unpair};
@@ -72,15 +73,16 @@ impl FloatHistogram {
 
     fn combine(&mut self, other: &FloatHistogram, negate: bool) -> Result<Combined, HistogramError> {
         let mut combined = self.start_combining(other)?;
-        let signed = |count: f64| if negate { -count } else { count };
+        let combine = if negate { nan::difference } else { nan::sum as fn(f64, f64) -> f64 };
+        let signed = |count: f64| if negate { nan::negated(count) } else { count };
         if self.uses_custom_buckets() {
-            self.combine_totals(other, negate);
+            self.combine_totals(other, combine);
             combined.bounds_reconciled = self.combine_custom(other, signed);
             return Ok(combined);
         }
         let (zero_count, _) = reconcile_zero_buckets(self, other, None);
-        self.zero_count += signed(zero_count);
-        self.combine_totals(other, negate);
+        self.zero_count = combine(self.zero_count, zero_count);
+        self.combine_totals(other, combine);
         if self.contains(other) {
             let add = |a: &mut [f64], b: &[f64]| a.iter_mut().zip(b).for_each(|(a, b)| *a += signed(*b));
             add_runs(&self.positive_spans, &mut self.positive_buckets, other.positive_side_parts(), add);
@@ -109,15 +111,9 @@ impl FloatHistogram {
         Ok(combined)
     }
 
-    /// A true subtraction: adding the negative would flip the sign of a NaN.
-    fn combine_totals(&mut self, other: &FloatHistogram, negate: bool) {
-        if negate {
-            self.count -= other.count;
-            self.sum -= other.sum;
-        } else {
-            self.count += other.count;
-            self.sum += other.sum;
-        }
+    fn combine_totals(&mut self, other: &FloatHistogram, combine: fn(f64, f64) -> f64) {
+        self.count = combine(self.count, other.count);
+        self.sum = combine(self.sum, other.sum);
     }
 
     fn combine_custom(&mut self, other: &FloatHistogram, signed: impl Fn(f64) -> f64) -> bool {

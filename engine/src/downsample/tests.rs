@@ -1,7 +1,9 @@
 //! Downsampling against what Thanos made of the same samples and blocks, to the byte.
 
 use serde_json::Value;
-use tithon_chunks::{EncodedChunk, SampleBatch, Timestamp};
+use tithon_chunks::{
+    AggregateChunk, EncodedChunk, FloatHistogram, HistogramSamples, SampleBatch, Span, Timestamp,
+};
 use tithon_testdata::{json_lines, shared};
 
 use super::columns::Columns;
@@ -38,6 +40,42 @@ fn raw_samples_are_aggregated_as_recorded() {
         assert_eq!(ours, theirs, "{}", line["name"]);
     }
     assert_eq!(lines.len(), 120);
+}
+
+/// Five minutes and then an hour of a counter whose sum is infinite now and then: from there on it is infinity less infinity,
+/// a NaN whose bits upstream stores too.
+#[test]
+fn counters_of_histograms_with_infinite_sums() {
+    let mut samples = HistogramSamples::default();
+    for i in 0..240 {
+        let n = f64::from(i % 100);
+        let sum = match i % 37 {
+            5 | 6 => f64::INFINITY,
+            20 => f64::NEG_INFINITY,
+            _ => n * 1.5,
+        };
+        samples.timestamps.push(i64::from(i) * 60_000);
+        samples.values.push(FloatHistogram {
+            zero_threshold: 0.001,
+            zero_count: n,
+            count: 4.0 * n,
+            sum,
+            positive_spans: vec![Span { offset: 0, length: 2 }],
+            positive_buckets: vec![n, 2.0 * n],
+            ..FloatHistogram::default()
+        });
+    }
+    let five = histograms::from_raw(&samples, Resolution::FiveMinutes.ms()).unwrap();
+    let parsed: Vec<_> = five.iter().map(|chunk| AggregateChunk::parse(&chunk.data).unwrap()).collect();
+    let hour = histograms::from_aggregates(&parsed, Resolution::OneHour.ms()).unwrap().unwrap();
+    // What Thanos makes of them.
+    let expected = "\
+        15010004feb9b703404e00000000000080dddb011a2b425c030004c0ff3f50624dd2f1a9fc4647e1b773fa05dd4000000000\
+        0204dd400000000007ffc000000000000204dd400000000002055d400000000007e1b774069378ffa8cc7f6a331ff5971fd0\
+        d6235846b1358fb15a1819106420c8864000005d03000440ff3f50624dd2f1a9fc4647e1b773fa036c000000000002026c00\
+        0000000007ffc0000000000002026c00000000000202ec000000000007e1b77406b07ac1b583d416d057dfa88ef6a23bf58f\
+        bfec568760f7f60f7db07bfb07be";
+    assert_eq!(described(&[hour]), [(3_599_999, 14_340_000, expected.to_owned())]);
 }
 
 fn open(case: &str, level: &str) -> Block {

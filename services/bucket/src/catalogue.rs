@@ -10,7 +10,7 @@ use tracing::warn;
 
 use crate::bucket::key;
 use crate::headers::HeaderCache;
-use crate::listing::{BlockObjects, Listed};
+use crate::listing::{BlockObjects, Listed, Listing};
 use crate::marks::MarkFile;
 use crate::snapshot::{self, Origin};
 use crate::{Bucket, BucketError, DeletionMark, Mark, MarkKind};
@@ -119,18 +119,33 @@ impl Catalogue {
     pub async fn look(&mut self) -> Result<Look, BucketError> {
         let before = self.blocks.iter().map(|(id, block)| (*id, block.listed.clone())).collect();
         let listing = self.bucket.listing(Arc::new(before)).await?;
-        let mut look = Look { failed: listing.failed, ..Look::default() };
-        let mut blocks = BTreeMap::new();
-        for faulty in &look.failed {
-            blocks.extend(self.blocks.remove_entry(&faulty.block));
+        let look = self.follow(listing, None).await;
+        if self.is_unsaved {
+            self.save().await;
         }
+        Ok(look)
+    }
+
+    /// Looks again at these blocks alone, such as those that the caller itself changed: one request to list each of them, and
+    /// what a look reads of them. What is known of all others stays; the snapshot is left to the next [`Catalogue::look`].
+    pub async fn look_at(&mut self, blocks: &BTreeSet<BlockId>) -> Result<Look, BucketError> {
+        let before = |id: &BlockId| Some((*id, self.blocks.get(id)?.listed.clone()));
+        let before = blocks.iter().filter_map(before).collect();
+        let listing = self.bucket.listing_of(blocks, before, self.concurrency).await?;
+        Ok(self.follow(listing, Some(blocks)).await)
+    }
+
+    /// Reads what a listing of all blocks, or of those `among` them, shows to be new or changed. Nothing changes before all is
+    /// read: a look that is broken off leaves everything as it was.
+    async fn follow(&mut self, listing: Listing, among: Option<&BTreeSet<BlockId>>) -> Look {
+        let mut look = Look { failed: listing.failed, ..Look::default() };
+        let mut kept: BTreeSet<BlockId> = look.failed.iter().map(|faulty| faulty.block).collect();
         let mut reads = Vec::new();
         for (id, listed) in listing.blocks {
-            let known = self.blocks.remove(&id);
-            match known {
+            match self.blocks.get(&id) {
                 _ if listed.meta.is_none() => look.partial.push(id),
-                Some(known) if known.listed == listed => drop(blocks.insert(id, known)),
-                known => reads.push((id, listed, known)),
+                Some(known) if known.listed == listed => drop(kept.insert(id)),
+                known => reads.push((id, listed, known.cloned())),
             }
         }
         let has_read = !reads.is_empty();
@@ -146,14 +161,15 @@ impl Catalogue {
                 async move { (id, read.await) }
             })
             .buffer_unordered(at_once);
+        let mut blocks = BTreeMap::new();
         while let Some((block, result)) = read.next().await {
             let path = object_store::path::Path::from(block.to_string());
             let read = result.map_err(|error| BucketError::object(&path)(error.into()));
-            match read.unwrap_or_else(|error| Read::Failed(error, None)) {
+            match read.unwrap_or_else(Read::Failed) {
                 Read::Partial => look.partial.push(block),
                 Read::Corrupt(error) => look.corrupt.push(Faulty { block, error }),
-                Read::Failed(error, known) => {
-                    blocks.extend(known.map(|known| (block, *known)));
+                Read::Failed(error) => {
+                    kept.insert(block);
                     look.failed.push(Faulty { block, error });
                 }
                 Read::Block { known, replaced } => {
@@ -164,13 +180,12 @@ impl Catalogue {
         }
         drop(read);
         look.partial.sort_unstable();
-        // What is left of the blocks that were known has gone.
-        self.is_unsaved |= has_read || !self.blocks.is_empty();
-        self.blocks = blocks;
-        if self.is_unsaved {
-            self.save().await;
-        }
-        Ok(look)
+        let known = self.blocks.len();
+        let is_elsewhere = |id: &BlockId| among.is_some_and(|among| !among.contains(id));
+        self.blocks.retain(|id, _| kept.contains(id) || is_elsewhere(id));
+        self.is_unsaved |= has_read || self.blocks.len() < known;
+        self.blocks.extend(blocks);
+        look
     }
 }
 
@@ -207,7 +222,7 @@ enum Read {
     Partial,
     Corrupt(BucketError),
     /// What was known before stays.
-    Failed(BucketError, Option<Box<KnownBlock>>),
+    Failed(BucketError),
     Block {
         known: Box<KnownBlock>,
         replaced: bool,
@@ -226,7 +241,7 @@ impl Bucket {
             Ok(Some((known, replaced))) => Read::Block { known: Box::new(known), replaced },
             Ok(None) => Read::Partial,
             Err(error @ (BucketError::Meta { .. } | BucketError::WrongId { .. })) => Read::Corrupt(error),
-            Err(error) => Read::Failed(error, before.map(Box::new)),
+            Err(error) => Read::Failed(error),
         }
     }
 

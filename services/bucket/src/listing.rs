@@ -1,10 +1,10 @@
 //! One listing of a bucket: which blocks there are, and which of the files that a process follows each of them has.
 //! Thanos `pkg/block/fetcher.go`, the recursive lister.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,43 @@ impl Bucket {
             None => self.retrying(Operation::Iter, || self.list_objects()).await,
         };
         listing.map_err(BucketError::object(&Path::default()))
+    }
+
+    /// Lists some blocks alone: in object storage one request for each, `at_once` of them at a time. A block that is not there
+    /// is left out.
+    pub(crate) async fn listing_of(
+        &self,
+        blocks: &BTreeSet<BlockId>,
+        before: BTreeMap<BlockId, Listed>,
+        at_once: usize,
+    ) -> Result<Listing, BucketError> {
+        if let Some(directory) = &self.directory {
+            let before = Arc::new(before);
+            let look = || directory.look_at_some(blocks.clone(), Arc::clone(&before));
+            let listing = self.retrying(Operation::Iter, look).await;
+            return listing.map_err(BucketError::object(&Path::default()));
+        }
+        let list = |block: BlockId| async move { (block, self.objects(block).await) };
+        let mut lists = stream::iter(blocks.iter().copied()).map(list).buffer_unordered(at_once);
+        let mut listing = Listing::default();
+        while let Some((block, objects)) = lists.next().await {
+            match objects {
+                Ok(objects) => {
+                    let mut found = Found::default();
+                    for object in &objects {
+                        if let Some((_, file)) = object.location.as_ref().split_once('/') {
+                            found.add(file, object);
+                        }
+                    }
+                    if !objects.is_empty() {
+                        listing.blocks.insert(block, found.finish());
+                    }
+                }
+                Err(error) => listing.failed.push(Faulty { block, error }),
+            }
+        }
+        drop(lists);
+        Ok(listing)
     }
 
     async fn list_objects(&self) -> object_store::Result<Listing> {

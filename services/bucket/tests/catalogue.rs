@@ -61,6 +61,41 @@ async fn a_look_at_what_did_not_change_is_one_listing() {
 }
 
 #[tokio::test]
+async fn a_look_at_some_blocks_leaves_the_others_alone() {
+    let dir = bucket_dir();
+    for bucket in buckets(dir.path()) {
+        let mut catalogue = Catalogue::new(bucket.clone(), &MarkKind::ALL);
+        catalogue.look().await.unwrap();
+        let ids: Vec<BlockId> = catalogue.blocks().keys().copied().collect();
+        let before = requests(&bucket);
+        let none = BlockId::from_parts(1, 1);
+        assert!(is_calm(&catalogue.look_at(&[ids[0], none].into()).await.unwrap()));
+        assert_eq!((catalogue.blocks().len(), requests(&bucket).1), (6, before.1));
+        // Two blocks change, and one of them is looked at.
+        let file = |i: usize, name: &str| dir.path().join(ids[i].to_string()).join(name);
+        let content = |i: usize| format!("{{\"id\":\"{}\",\"version\":1,\"deletion_time\":5}}", ids[i]);
+        [0, 1].iter().for_each(|i| fs::write(file(*i, "deletion-mark.json"), content(*i)).unwrap());
+        assert!(is_calm(&catalogue.look_at(&[ids[0]].into()).await.unwrap()));
+        let marked =
+            |catalogue: &Catalogue, i| catalogue.blocks()[&ids[i]].deletion_mark().unwrap().is_some();
+        assert_eq!([0, 1].map(|i| marked(&catalogue, i)), [true, false]);
+        // Meta.json and the whole block go.
+        let meta = fs::read(file(0, "meta.json")).unwrap();
+        fs::remove_file(file(0, "meta.json")).unwrap();
+        assert_eq!(catalogue.look_at(&[ids[0]].into()).await.unwrap().partial, [ids[0]]);
+        assert_eq!(catalogue.blocks().len(), 5);
+        fs::write(file(0, "meta.json"), meta).unwrap();
+        fs::rename(dir.path().join(ids[2].to_string()), dir.path().join("aside")).unwrap();
+        assert!(is_calm(&catalogue.look_at(&[ids[0], ids[2]].into()).await.unwrap()));
+        assert!(catalogue.blocks().contains_key(&ids[0]) && !catalogue.blocks().contains_key(&ids[2]));
+        fs::rename(dir.path().join("aside"), dir.path().join(ids[2].to_string())).unwrap();
+        catalogue.look().await.unwrap();
+        assert_eq!((catalogue.blocks().len(), marked(&catalogue, 1)), (6, true));
+        [0, 1].iter().for_each(|i| fs::remove_file(file(*i, "deletion-mark.json")).unwrap());
+    }
+}
+
+#[tokio::test]
 async fn what_changed_is_read_and_nothing_else() {
     for i in 0..2 {
         let dir = bucket_dir();

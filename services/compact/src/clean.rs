@@ -21,10 +21,23 @@ impl Compactor {
     /// Deletes the blocks whose mark is older than the delay, unless it was set because others hold their data and these
     /// are not found.
     pub(crate) async fn delete_marked(&self, view: &View, reporter: &Reporter) {
-        let due = view.deletion.values().filter(|mark| self.is_due(mark));
-        let due = due.filter(|mark| !self.inner.busy.contains(mark.block)).collect();
-        let due = self.deletable(due, view).await;
+        let due: Vec<BlockId> = self.due(view).map(|mark| mark.block).collect();
+        if due.is_empty() {
+            return;
+        }
+        // A mark may have been taken away since the view was made.
+        let view = match self.update(&due).await {
+            Ok(view) => view,
+            Err(error) => return reporter.unfinished(None, &error),
+        };
+        let due = self.deletable(self.due(&view).collect(), &view).await;
         self.delete_all(due, "marked", reporter).await;
+    }
+
+    /// The marks of blocks that may be deleted by now.
+    fn due<'v>(&self, view: &'v View) -> impl Iterator<Item = &'v Mark> {
+        let due = view.deletion.values().filter(|mark| self.is_due(mark));
+        due.filter(|mark| !self.inner.busy.contains(mark.block))
     }
 
     /// Whether the delay since the mark is over; without a delay it always is.
@@ -77,7 +90,11 @@ impl Compactor {
     async fn delete_all(&self, blocks: Vec<BlockId>, why: &'static str, reporter: &Reporter) {
         let metrics = &self.inner.metrics;
         let deletions = stream::iter(blocks).for_each_concurrent(CONCURRENCY, |block| async move {
-            match self.inner.bucket.delete_block(block).await {
+            // Before it too: a deletion may be broken off.
+            self.inner.changed.note(block);
+            let deleted = self.inner.bucket.delete_block(block).await;
+            self.inner.changed.note(block);
+            match deleted {
                 Ok(()) => {
                     metrics.blocks_cleaned.inc();
                     reporter.add(|report| report.deleted += 1);

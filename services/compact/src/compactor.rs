@@ -11,6 +11,7 @@ use tithon_engine::plan::NoCompactReason;
 use tithon_runtime::{Cpu, Metrics, Shutdown};
 use tokio::sync::watch;
 
+use crate::inventory::{Changed, Inventory};
 use crate::metrics::CompactMetrics;
 use crate::state::{Busy, Loaded};
 use crate::{CompactError, CompactorOptions};
@@ -28,7 +29,9 @@ pub(crate) struct Inner {
     pub(crate) metrics: CompactMetrics,
     pub(crate) shutdown: Shutdown,
     /// The blocks of the bucket and their marks; locked during a sync.
-    pub(crate) catalogue: tokio::sync::Mutex<Catalogue>,
+    pub(crate) inventory: tokio::sync::Mutex<Inventory>,
+    /// Blocks that this process changed since.
+    pub(crate) changed: Changed,
     /// Blocks that a merge or a downsampling reads just now.
     pub(crate) busy: Busy,
     /// Successors that could not be read back: when that was, and why.
@@ -69,7 +72,8 @@ impl Compactor {
             cpu,
             metrics: counters,
             shutdown,
-            catalogue: tokio::sync::Mutex::new(catalogue),
+            inventory: tokio::sync::Mutex::new(Inventory::new(catalogue)),
+            changed: Changed::default(),
             busy: Busy::default(),
             faulty: Mutex::default(),
             loaded: RwLock::default(),
@@ -127,8 +131,12 @@ impl Compactor {
     async fn write_mark(&self, mark: Mark) -> Result<bool, CompactError> {
         let (block, kind, reason) = (mark.block, mark.kind, mark.reason.clone());
         // The mark is written to its end even if the caller is dropped: half of the sources marked is worse than all.
-        let bucket = self.inner.bucket.clone();
-        let written = tokio::spawn(async move { bucket.put_mark(&mark).await });
+        let inner = Arc::clone(&self.inner);
+        let written = tokio::spawn(async move {
+            let written = inner.bucket.put_mark(&mark).await;
+            inner.changed.note(block);
+            written
+        });
         let written = written.await.map_err(|e| tithon_runtime::RuntimeError::Panic(e.to_string()))??;
         if written {
             self.inner.metrics.count_mark(kind, reason);

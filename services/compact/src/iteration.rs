@@ -49,7 +49,7 @@ impl Compactor {
             if ended() {
                 return Ok(());
             }
-            view = self.sync().await?;
+            view = self.update(&[]).await?;
             if !cut {
                 break;
             }
@@ -59,10 +59,10 @@ impl Compactor {
             if ended() {
                 return Ok(());
             }
-            view = self.sync().await?;
+            view = self.update(&[]).await?;
         }
         self.apply_retention(&view, reporter).await;
-        let view = self.sync().await?;
+        let view = self.update(&[]).await?;
         self.delete_marked(&view, reporter).await;
         self.delete_partial(&view, reporter).await;
         self.clean_scratch(&view).await
@@ -72,7 +72,7 @@ impl Compactor {
     async fn keep_up(&self, reporter: &Reporter) {
         loop {
             tokio::time::sleep(self.inner.options.upkeep_interval).await;
-            match self.sync().await {
+            match self.update(&[]).await {
                 Ok(view) => {
                     self.apply_retention(&view, reporter).await;
                     self.delete_marked(&view, reporter).await;
@@ -84,7 +84,7 @@ impl Compactor {
 
     /// Deletes partial uploads once; called between iterations at an interval of its own.
     pub(crate) async fn clean_up(&self) -> Result<(), CompactError> {
-        let view = self.sync().await?;
+        let view = self.update(&[]).await?;
         self.delete_partial(&view, &Reporter::default()).await;
         Ok(())
     }

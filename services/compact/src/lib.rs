@@ -8,6 +8,7 @@ mod options;
 
 mod compactor;
 mod fault;
+mod inventory;
 mod state;
 mod view;
 

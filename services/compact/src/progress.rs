@@ -6,9 +6,9 @@ use crate::view::View;
 use crate::{CompactError, Compactor};
 
 impl Compactor {
-    /// Syncs with the bucket and sets the gauges.
+    /// Sets the gauges by what is known of the bucket.
     pub(crate) async fn measure_progress(&self) -> Result<(), CompactError> {
-        let view = self.sync().await?;
+        let view = self.update(&[]).await?;
         self.show_progress(&view);
         Ok(())
     }

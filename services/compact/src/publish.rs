@@ -34,7 +34,9 @@ impl Compactor {
         }
         let mut published = Vec::with_capacity(made.len());
         for (block, files) in made.into_iter().zip(files) {
-            published.push(bucket.seal_block(block, files).await?);
+            let (id, sealed) = (block.ulid, bucket.seal_block(block, files).await);
+            self.inner.changed.note(id);
+            published.push(sealed?);
         }
         for block in &published {
             bucket.check_files(block).await?;

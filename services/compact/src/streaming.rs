@@ -117,7 +117,9 @@ impl Compactor {
             self.judge_made(meta.ulid, &health)?;
         }
         for (files, meta) in made {
-            let block = bucket.seal_block(meta, files).await.map_err(CompactError::from).map_err(refused)?;
+            let (id, block) = (meta.ulid, bucket.seal_block(meta, files).await);
+            self.inner.changed.note(id);
+            let block = block.map_err(CompactError::from).map_err(refused)?;
             bucket.check_files(&block).await.map_err(CompactError::from).map_err(refused)?;
             sealed.push(block);
         }

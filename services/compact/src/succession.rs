@@ -56,7 +56,7 @@ impl Compactor {
         if !due.iter().any(|mark| is_replaced(mark)) {
             return due.iter().map(|mark| mark.block).collect();
         }
-        let metas: Vec<Arc<BlockMeta>> = self.inner.catalogue.lock().await.metas().cloned().collect();
+        let metas: Vec<Arc<BlockMeta>> = self.inner.inventory.lock().await.metas().cloned().collect();
         let plain = |meta: &Arc<BlockMeta>| {
             plan::without_replica_labels(BlockMeta::clone(meta), &self.inner.options.replica_labels).0
         };

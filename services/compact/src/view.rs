@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tithon_bucket::{BucketError, Catalogue, KnownBlock, Mark, MarkKind};
+use tithon_bucket::{BucketError, KnownBlock, Mark, MarkKind};
 use tithon_engine::plan::{self, Superseded};
 use tithon_engine::{BlockId, BlockMeta};
 use tracing::warn;
 
+use crate::inventory::Inventory;
 use crate::metrics::STATES;
 use crate::state::Loaded;
 use crate::{CompactError, Compactor};
@@ -47,8 +48,18 @@ impl Compactor {
     /// Lists the bucket and applies the filters. Fails when it cannot be listed or did not answer for a block: then nothing
     /// can be planned.
     pub(crate) async fn sync(&self) -> Result<View, CompactError> {
+        self.sync_within(Duration::ZERO, &[]).await
+    }
+
+    /// The same by the last listing, if that is younger than the interval of upkeep, and by what this process changed since.
+    /// `blocks` are looked at again in any case.
+    pub(crate) async fn update(&self, blocks: &[BlockId]) -> Result<View, CompactError> {
+        self.sync_within(self.inner.options.upkeep_interval, blocks).await
+    }
+
+    async fn sync_within(&self, age_max: Duration, blocks: &[BlockId]) -> Result<View, CompactError> {
         let begin = Instant::now();
-        let result = self.look().await;
+        let result = self.look(age_max, blocks).await;
         let inner = &self.inner;
         inner.metrics.syncs.inc();
         inner.metrics.sync_seconds.observe(begin.elapsed().as_secs_f64());
@@ -68,23 +79,22 @@ impl Compactor {
         }
     }
 
-    async fn look(&self) -> Result<View, CompactError> {
-        let mut catalogue = self.inner.catalogue.lock().await;
-        let found = catalogue.look().await?;
+    async fn look(&self, age_max: Duration, blocks: &[BlockId]) -> Result<View, CompactError> {
+        let mut inventory = self.inner.inventory.lock().await;
+        let looked = inventory.update(age_max, &self.inner.changed, blocks).await;
         let mut counts = Counts::new();
-        let mut view = View { partial: found.partial, ..View::default() };
+        let mut view = View { partial: inventory.partial().iter().copied().collect(), ..View::default() };
         counts.insert("no-meta-json", view.partial.len() as i64);
-        counts.insert("corrupted-meta-json", found.corrupt.len() as i64);
-        counts.insert("failed", found.failed.len() as i64);
-        for faulty in found.corrupt {
-            view.unusable.push((faulty.block, faulty.error.to_string()));
+        counts.insert("corrupted-meta-json", inventory.corrupt().len() as i64);
+        if let Err(error) = looked {
+            if let CompactError::NoAnswer { failed, .. } = &error {
+                counts.insert("failed", *failed as i64);
+                self.show(&counts);
+            }
+            return Err(error);
         }
-        let failed = found.failed.len();
-        if let Some(first) = found.failed.into_iter().next() {
-            self.show(&counts);
-            return Err(CompactError::NoAnswer { failed, block: first.block, source: Box::new(first.error) });
-        }
-        let result = self.filter(&catalogue, &mut view, &mut counts);
+        view.unusable.extend(inventory.corrupt().iter().map(|(block, what)| (*block, what.clone())));
+        let result = self.filter(&inventory, &mut view, &mut counts);
         self.show(&counts);
         result.map(|()| view)
     }
@@ -99,13 +109,13 @@ impl Compactor {
     /// The filters of Thanos's compactor, in its order.
     fn filter(
         &self,
-        catalogue: &Catalogue,
+        inventory: &Inventory,
         view: &mut View,
         counts: &mut Counts,
     ) -> Result<(), CompactError> {
         let (options, now) = (&self.inner.options, self.now_ms());
         let mut kept = Vec::new();
-        for block in catalogue.blocks().values() {
+        for block in inventory.blocks().values() {
             match options.scope.excludes(block.meta(), now) {
                 Some(state) => *counts.entry(state).or_default() += 1,
                 None => kept.push(block),
@@ -185,19 +195,13 @@ impl Compactor {
 
     /// Lists the bucket without any filter, for the web API.
     pub(crate) async fn look_globally(&self) {
-        let mut catalogue = self.inner.catalogue.lock().await;
-        let found = catalogue.look().await;
+        let mut inventory = self.inner.inventory.lock().await;
+        let listed = inventory.list(&self.inner.changed).await;
         let mut global = self.inner.global.write().unwrap_or_else(PoisonError::into_inner);
         let blocks = std::mem::take(&mut global.blocks);
         let refreshed_at_ms = self.now_ms();
-        *global = match found {
-            Ok(found) if found.failed.is_empty() => {
-                Loaded { blocks: catalogue.metas().cloned().collect(), refreshed_at_ms, error: None }
-            }
-            Ok(found) => {
-                let error = found.failed.first().map(|faulty| faulty.error.to_string());
-                Loaded { blocks, refreshed_at_ms, error }
-            }
+        *global = match listed {
+            Ok(()) => Loaded { blocks: inventory.metas().cloned().collect(), refreshed_at_ms, error: None },
             Err(error) => Loaded { blocks, refreshed_at_ms, error: Some(error.to_string()) },
         };
     }

@@ -4,7 +4,7 @@
 //! so meta.json and the marks that are there are looked at too. Two changes within one tick of the file system's clock
 //! leave the same time, so a folder that changed a moment ago is read again at the next look.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
@@ -32,6 +32,31 @@ impl Directory {
         blocking(look).await
     }
 
+    /// The same of some blocks alone; those that are not there are left out.
+    pub(crate) async fn look_at_some(
+        &self,
+        blocks: BTreeSet<BlockId>,
+        before: Arc<BTreeMap<BlockId, Listed>>,
+    ) -> Result<Listing> {
+        let directory = self.clone();
+        let look = move || -> io::Result<Listing> {
+            let mut listing = Listing::default();
+            for block in blocks {
+                let path = directory.root().join(block.to_string());
+                match fs::symlink_metadata(&path) {
+                    Ok(meta) => {
+                        directory.add_folder(block, &path, meta.is_symlink(), &before, &mut listing)?
+                    }
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(listing)
+        };
+        let root = self.root().to_owned();
+        blocking(move || look().map_err(|error| failed(&root, error))).await
+    }
+
     fn folders(&self, before: &BTreeMap<BlockId, Listed>) -> io::Result<Listing> {
         let mut listing = Listing::default();
         let entries = match fs::read_dir(self.root()) {
@@ -43,22 +68,35 @@ impl Directory {
             let Some(block) = entry.file_name().to_str().and_then(|name| name.parse::<BlockId>().ok()) else {
                 continue;
             };
-            let path = entry.path();
-            if entry.file_type()?.is_symlink() && self.target(&path)?.is_none() {
-                continue;
-            }
-            match self.folder(&path, before.get(&block)) {
-                Ok(Some(listed)) => drop(listing.blocks.insert(block, listed)),
-                Ok(None) => {}
-                // Deleted meanwhile.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => {
-                    let error = BucketError::object(&Path::from(block.to_string()))(failed(&path, error));
-                    listing.failed.push(Faulty { block, error });
-                }
-            }
+            let is_link = entry.file_type()?.is_symlink();
+            self.add_folder(block, &entry.path(), is_link, before, &mut listing)?;
         }
         Ok(listing)
+    }
+
+    /// Adds a block to a listing, unless its folder is a link that leads out of the bucket.
+    fn add_folder(
+        &self,
+        block: BlockId,
+        path: &FsPath,
+        is_link: bool,
+        before: &BTreeMap<BlockId, Listed>,
+        listing: &mut Listing,
+    ) -> io::Result<()> {
+        if is_link && self.target(path)?.is_none() {
+            return Ok(());
+        }
+        match self.folder(path, before.get(&block)) {
+            Ok(Some(listed)) => drop(listing.blocks.insert(block, listed)),
+            Ok(None) => {}
+            // Deleted meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                let error = BucketError::object(&Path::from(block.to_string()))(failed(path, error));
+                listing.failed.push(Faulty { block, error });
+            }
+        }
+        Ok(())
     }
 
     /// A block's folder; `None` when it is none.

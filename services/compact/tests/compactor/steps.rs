@@ -10,6 +10,7 @@ use tithon_engine::plan::NoCompactReason;
 use tithon_engine::plan::TimeBound;
 
 use crate::bed::{self, Spec};
+use crate::faulty_store::{Fate, FaultyStore};
 
 fn adjacent(cluster: &'static str, from: u64) -> Vec<Spec> {
     (0..5).map(|i| Spec::new(from + i, (2 * i as i64, 2 * i as i64 + 2), cluster)).collect()
@@ -122,4 +123,27 @@ async fn scratch_space_that_cannot_be_used_is_an_error() {
         Ok(report) => assert!(report.is_unfinished(), "{report:?}"),
     }
     assert!(bed::get(&store, adjacent("a", 0)[0].id(), "deletion-mark.json").await.is_none());
+}
+
+/// Requests of the first iteration, which merges one group of four blocks, and of the next; `others` are groups without work.
+async fn requests_beside(others: u64) -> (u64, u64) {
+    let mut specs = adjacent("a", 0);
+    specs.extend((0..others).map(|i| Spec::new(100 + i, (0, 2), format!("other-{i}").leak())));
+    let store = Arc::new(bed::bucket_of(&specs).await);
+    let (dir, counting) = (tempfile::tempdir().unwrap(), FaultyStore::new(store, Fate::Count));
+    let compactor = bed::compactor(Arc::new(counting.clone()), bed::options(dir.path()));
+    // Metas are read once: that is the work of the first look.
+    compactor.iterate().await.unwrap();
+    let first = counting.requests();
+    let report = compactor.iterate().await.unwrap();
+    assert_eq!((report.compacted, report.faults.len()), (0, 0), "{report:?}");
+    (first, counting.requests() - first)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_steady_bucket_costs_one_listing_and_changes_cost_what_they_are() {
+    let (few, many) = (requests_beside(0).await, requests_beside(40).await);
+    assert_eq!((few.1, many.1), (1, 1));
+    // A meta.json more for each block, and nothing else.
+    assert_eq!(many.0 - few.0, 40);
 }
