@@ -146,7 +146,9 @@ fn chunk_is_sound(chunk: &AggrChunk) -> Result<(), String> {
         let (samples, hash) = (decode(part, chunk.min_time, chunk.max_time), xxh64(&part.data, 0));
         let samples = samples.map_err(|error| format!("{name}: {error}"))?;
         let times = samples.floats.timestamps.iter().chain(&samples.histograms.timestamps);
-        if let Some(time) = times.clone().find(|time| !(chunk.min_time..=chunk.max_time).contains(*time)) {
+        // A counter begins with the value of the raw series, which may be from before the first window's end.
+        let first = if name == "counter" { i64::MIN } else { chunk.min_time };
+        if let Some(time) = times.clone().find(|time| !(first..=chunk.max_time).contains(*time)) {
             return Err(format!("{name}: a sample at {time}"));
         }
         if part.hash != 0 && part.hash != hash {
