@@ -257,10 +257,10 @@ pub struct EndpointFlags {
     /// How often the YAML file is read again.
     #[arg(long = "endpoint.sd-config-reload-interval", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub sd_reload_interval: Duration,
-    /// Files with lists of addresses as Prometheus's file discovery has them, JSON or YAML; * may stand in the name; may be
-    /// given several times. Changes are seen within seconds.
+    /// Files with lists of addresses as Prometheus's file discovery has them, JSON or YAML; a path or a pattern with *, ? and
+    /// [...]; may be given several times. Changes are seen within seconds.
     #[arg(long = "store.sd-files", value_name = "PATH")]
-    pub sd_files: Vec<PathBuf>,
+    pub sd_files: Vec<String>,
     /// How often these files are read again at least.
     #[arg(long = "store.sd-interval", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub sd_interval: Duration,

@@ -94,8 +94,9 @@ async fn connect(
     service: &QueryService,
     flags: &QueryFlags,
 ) -> Result<(), Box<dyn Error>> {
-    let mut members = Members::new(flags.endpoints.sources(flags.tls.options()?)?)
-        .map_err(|error| format!("--endpoint.sd-config-file: {error}"))?;
+    // What the files of these flags hold must be sound at the start; later changes count at once.
+    flags.tls.load().map_err(EndpointFlagsError::Tls)?;
+    let mut members = Members::new(flags.endpoints.sources(flags.tls.options()?)?)?;
     if members.are_none() {
         warn!("no --endpoint is given: every query will find nothing");
     }
@@ -128,7 +129,9 @@ impl EndpointFlags {
         if !self.sd_config_file.is_empty() && !self.sd_config.is_empty() {
             return Err(PathOrContentError::Both("endpoint.sd-config".to_owned()).into());
         }
-        flags.append(&mut parse_endpoints(&self.sd_config, tls.as_ref())?);
+        let mut inline = parse_endpoints(&self.sd_config, tls.as_ref())?;
+        inline.iter().try_for_each(Member::check_tls)?;
+        flags.append(&mut inline);
         let config_file = (!self.sd_config_file.is_empty())
             .then(|| (PathBuf::from(&self.sd_config_file), self.sd_reload_interval));
         Ok(MemberSources {

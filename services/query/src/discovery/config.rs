@@ -25,7 +25,7 @@ pub enum EndpointConfigError {
         /// As given.
         value: String,
     },
-    /// A version of TLS that does not exist.
+    /// TLS that cannot be set up.
     #[error("endpoint config: {address}: {reason}")]
     Tls {
         /// Of which endpoint.

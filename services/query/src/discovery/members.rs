@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tithon_runtime::{ClientTls, ClientTlsOptions};
+use tithon_runtime::{ClientTls, ClientTlsOptions, TlsError};
 use tithon_storeapi::{Endpoint, EndpointOptions};
 use tracing::{info, warn};
 
@@ -32,8 +32,8 @@ pub struct MemberSources {
     pub flags: Vec<Member>,
     /// `--endpoint.sd-config-file`, and how often it is read.
     pub config_file: Option<(PathBuf, Duration)>,
-    /// `--store.sd-files`, and how often they are read.
-    pub sd_files: (Vec<PathBuf>, Duration),
+    /// `--store.sd-files`, patterns of paths, and how often they are read.
+    pub sd_files: (Vec<String>, Duration),
     /// The TLS of endpoints that say nothing about it.
     pub tls: Option<ClientTlsOptions>,
     /// `--store.sd-dns-interval`.
@@ -44,7 +44,7 @@ pub struct MemberSources {
 #[derive(Debug, thiserror::Error)]
 pub enum MembersError {
     /// The configuration cannot be read.
-    #[error("{path}: {source}")]
+    #[error("--endpoint.sd-config-file={path}: {source}")]
     Read {
         /// Its file.
         path: PathBuf,
@@ -52,12 +52,20 @@ pub enum MembersError {
         source: std::io::Error,
     },
     /// The configuration has a mistake.
-    #[error("{path}: {source}")]
+    #[error("--endpoint.sd-config-file={path}: {source}")]
     Config {
         /// Its file.
         path: PathBuf,
         /// The mistake.
         source: EndpointConfigError,
+    },
+    /// A pattern of files that is none.
+    #[error("--store.sd-files={pattern}: {source}")]
+    Pattern {
+        /// As given.
+        pattern: String,
+        /// What is wrong with it.
+        source: glob::PatternError,
     },
 }
 
@@ -66,6 +74,7 @@ pub struct Members {
     sources: MemberSources,
     config: Vec<Member>,
     files: SdFiles,
+    /// The addresses of the files.
     listed: BTreeSet<String>,
     discovery: Option<Discovery>,
     found: BTreeMap<DnsName, BTreeSet<String>>,
@@ -93,11 +102,25 @@ impl Due {
 fn read_config_file(path: &Path, global: Option<&ClientTlsOptions>) -> Result<Vec<Member>, MembersError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| MembersError::Read { path: path.to_owned(), source })?;
-    parse_endpoints(&text, global).map_err(|source| MembersError::Config { path: path.to_owned(), source })
+    let members = parse_endpoints(&text, global).and_then(|members| {
+        members.iter().try_for_each(Member::check_tls)?;
+        Ok(members)
+    });
+    members.map_err(|source| MembersError::Config { path: path.to_owned(), source })
+}
+
+impl Member {
+    /// Fails when the files of its TLS cannot be used.
+    pub fn check_tls(&self) -> Result<(), EndpointConfigError> {
+        let Some(tls) = &self.tls else { return Ok(()) };
+        let (address, wrong) = (&self.address, |e: TlsError| e.to_string());
+        let checked = ClientTls::new(tls.clone()).map(drop).map_err(wrong);
+        checked.map_err(|reason| EndpointConfigError::Tls { address: address.to_string(), reason })
+    }
 }
 
 impl Members {
-    /// Reads the configuration, which must be sound at the start; nothing is looked up yet.
+    /// Reads the configuration, which must be sound at the start, as must patterns of files; nothing is looked up yet.
     pub fn new(sources: MemberSources) -> Result<Members, MembersError> {
         let mut read_config = Due(None);
         let config = match &sources.config_file {
@@ -107,6 +130,10 @@ impl Members {
             }
             None => Vec::new(),
         };
+        for pattern in &sources.sd_files.0 {
+            glob::Pattern::new(pattern)
+                .map_err(|source| MembersError::Pattern { pattern: pattern.clone(), source })?;
+        }
         Ok(Members {
             config,
             files: SdFiles::new(sources.sd_files.0.clone()),

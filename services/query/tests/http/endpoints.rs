@@ -277,8 +277,10 @@ async fn endpoints_come_and_go_with_files() {
     let write = |targets: Value| {
         std::fs::write(&list, json!([{ "targets": targets }]).to_string()).expect("a file");
     };
-    let sources_of_members =
-        MemberSources { sd_files: (vec![list.clone()], Duration::ZERO), ..MemberSources::default() };
+    let sources_of_members = MemberSources {
+        sd_files: (vec![list.to_str().unwrap().to_owned()], Duration::ZERO),
+        ..MemberSources::default()
+    };
     let mut members = Members::new(sources_of_members).expect("members");
     let querier = service(QueryOptions::default(), sources(&REPLICAS[..1]));
     let http = serve_service(querier.clone()).await;
@@ -291,6 +293,27 @@ async fn endpoints_come_and_go_with_files() {
         let (found, warnings, listed) = seen(http, address).await;
         assert_eq!((found, warnings, listed.is_some()), (expected, Value::Null, expected == 7));
     }
+}
+
+/// Later they keep what was there before; at the start there is nothing to keep.
+#[test]
+fn sources_that_cannot_be_used_are_told_at_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("endpoints.yml");
+    let config = |text: &str| {
+        std::fs::write(&path, text).expect("a file");
+        let config_file = Some((path.clone(), Duration::from_secs(1)));
+        let members = Members::new(MemberSources { config_file, ..MemberSources::default() });
+        members.map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(config("endpoints: [{address: 'a:1'}]"), Ok(()));
+    let ca = folder.path().join("ca.pem").display().to_string();
+    let tls = format!("endpoints: [{{address: 'a:1', client_config: {{tls_config: {{ca_file: '{ca}'}}}}}}]");
+    let error = config(&tls).unwrap_err();
+    assert!(error.starts_with("--endpoint.sd-config-file=") && error.contains(&ca), "{error}");
+    let sources = MemberSources { sd_files: (vec!["a/[".to_owned()], Duration::ZERO), ..Default::default() };
+    let error = Members::new(sources).map(drop).unwrap_err().to_string();
+    assert!(error.starts_with("--store.sd-files=a/[: "), "{error}");
 }
 
 /// A server is told for whom it is asked, through any number of queriers.
