@@ -33,8 +33,8 @@ pub(crate) struct Fanout {
 pub(crate) struct StoreStatus {
     /// The address of an endpoint, the name of a store in this process.
     pub(crate) name: String,
-    /// What it holds; `None` while an endpoint has not said so.
-    pub(crate) info: Option<StoreInfo>,
+    /// What it holds; of no component and for all of time while an endpoint has not said so.
+    pub(crate) info: StoreInfo,
     /// How an endpoint took the last calls of `Info`.
     pub(crate) health: Health,
 }
@@ -58,12 +58,13 @@ impl Fanout {
     /// What the stores hold, and how endpoints are.
     pub(crate) fn statuses(&self) -> Vec<StoreStatus> {
         let local = self.stores.iter().filter_map(|store| {
-            Some(StoreStatus { name: store.name(), info: Some(store.info()?), health: Health::default() })
+            Some(StoreStatus { name: store.name(), info: store.info()?, health: Health::default() })
         });
         let endpoints = self.endpoints.load();
         let remote = endpoints.iter().map(|endpoint| {
             let (name, health) = (endpoint.address().to_owned(), endpoint.health());
-            StoreStatus { name, info: endpoint.info(), health }
+            let info = endpoint.info().unwrap_or_else(|| StoreInfo::new("", TimeRange::ALL));
+            StoreStatus { name, info, health }
         });
         local.chain(remote).collect()
     }

@@ -175,8 +175,8 @@ impl Default for QueryOptions {
 const MESSAGE_BYTES: (u64, u64) = (16 << 20, 512 << 20);
 
 impl QueryOptions {
-    /// How endpoints that are not strict are spoken to. A message counts as held only when it is there, so no single one may be a large part of
-    /// what a query may hold.
+    /// How endpoints that are not strict are spoken to. A message counts as held only when it is there, so no single one may
+    /// be a large part of what a query may hold.
     pub fn endpoint_options(&self, tls: Option<ClientTls>) -> EndpointOptions {
         let limit = if self.memory_limit == 0 { u64::MAX } else { self.memory_limit };
         let bytes = (self.max_bytes.min(limit) / 8).clamp(MESSAGE_BYTES.0, MESSAGE_BYTES.1);

@@ -22,7 +22,8 @@ use tonic::{Request, Status, Streaming};
 
 use crate::{Apis, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo};
 
-/// A StoreAPI server by its address, or a group of equal ones. Connects by itself, again and again if need be. Clones share the connection.
+/// A StoreAPI server by its address, or a group of equal ones. Connects by itself, again and again if need be. Clones share
+/// the connection.
 ///
 /// As a [`StoreApi`] it passes on what the server sends, in the server's order: series are out of order where the server
 /// does not keep to the rules, and where labels are removed here because the server cannot do it.

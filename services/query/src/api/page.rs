@@ -2,8 +2,6 @@
 
 use axum::extract::State;
 use axum::response::Html;
-use tithon_chunks::TimeRange;
-use tithon_storeapi::StoreInfo;
 
 use crate::QueryService;
 use crate::fanout::StoreStatus;
@@ -14,7 +12,6 @@ const PAGE: &str = include_str!("page.html");
 pub(crate) async fn page(State(service): State<QueryService>) -> Html<String> {
     let mut rows = String::new();
     for StoreStatus { name, info, health } in service.stores() {
-        let info = info.unwrap_or_else(|| StoreInfo::new("", TimeRange::ALL));
         let sets: Vec<String> = info.label_sets.iter().map(|set| escape(&set.to_string())).collect();
         rows.push_str(&format!(
             "<tr><td>{}</td><td>{}</td><td><code>{}</code></td><td>{}</td></tr>\n",

@@ -1,9 +1,7 @@
 //! Endpoints about the querier itself, and those of Prometheus for which a querier over blocks alone has nothing to say.
 
 use serde_json::{Map, Value, json};
-use tithon_chunks::TimeRange;
-use tithon_chunks::calendar::date_of_days;
-use tithon_storeapi::StoreInfo;
+use tithon_storeapi::Moment;
 
 use super::answer::Answer;
 use super::router::Call;
@@ -18,7 +16,6 @@ pub(crate) async fn stores(service: QueryService, _: Call) -> Result<Answer, Api
     let mut stores = service.stores();
     stores.sort_by(|a, b| a.name.cmp(&b.name));
     for StoreStatus { name, info, health } in stores {
-        let info = info.unwrap_or_else(|| StoreInfo::new("", TimeRange::ALL));
         let label_sets: Vec<Value> = info
             .label_sets
             .iter()
@@ -29,7 +26,7 @@ pub(crate) async fn stores(service: QueryService, _: Call) -> Result<Answer, Api
             .collect();
         let entry = json!({
             "name": name,
-            "lastCheck": last_check(health.last_check_ms),
+            "lastCheck": last_check(health.last_check_ms).to_string(),
             "lastError": health.last_error,
             "labelSets": label_sets,
             "minTime": info.range.min.0,
@@ -50,8 +47,8 @@ fn component(component: String) -> String {
 }
 
 /// When an endpoint last answered; Go's zero time before it has.
-fn last_check(millis: i64) -> String {
-    if millis == 0 { "0001-01-01T00:00:00Z".to_owned() } else { rfc3339(millis) }
+fn last_check(millis: i64) -> Moment {
+    if millis == 0 { Moment::default() } else { Moment::from_millis(millis) }
 }
 
 pub(crate) async fn rules(_: QueryService, call: Call) -> Result<Answer, ApiError> {
@@ -147,7 +144,7 @@ pub(crate) async fn runtime_info(service: QueryService, _: Call) -> Result<Answe
     let started = service.inner.started.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let directory = std::env::current_dir().map(|dir| dir.display().to_string()).unwrap_or_default();
     Ok(data(&json!({
-        "startTime": rfc3339(i64::try_from(started.as_millis()).unwrap_or(i64::MAX)),
+        "startTime": Moment::from_millis(i64::try_from(started.as_millis()).unwrap_or(i64::MAX)).to_string(),
         "CWD": directory,
         "goroutineCount": 0,
         "GOMAXPROCS": service.inner.cpu.threads(),
@@ -173,24 +170,4 @@ fn data(value: &Value) -> Answer {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Milliseconds since 1970 as RFC 3339 in UTC.
-fn rfc3339(millis: i64) -> String {
-    let (days, rest) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
-    let (year, month, day) = date_of_days(days);
-    let (hour, minute, second, milli) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60, rest % 1000);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates() {
-        assert_eq!(rfc3339(1_710_032_523_123), "2024-03-10T01:02:03.123Z");
-        assert_eq!(rfc3339(-1), "1969-12-31T23:59:59.999Z");
-        assert_eq!(rfc3339(951_782_400_000), "2000-02-29T00:00:00.000Z");
-    }
 }

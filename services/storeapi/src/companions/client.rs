@@ -80,112 +80,39 @@ impl Endpoint {
     }
 }
 
-/// Calls a service of an endpoint: its client and method, the piece and the warning of its frames.
-macro_rules! ask {
-    ($endpoint:expr, $request:expr, $partial:expr, $words:expr, $client:ident.$method:ident, $result:path, $piece:ident, $from:path) => {{
-        let (endpoint, wire, partial, words) = ($endpoint.clone(), $request, $partial, $words);
-        async move {
-            let bytes = endpoint.message_bytes_max();
-            let mut client = $client::new(endpoint.channel()?).max_decoding_message_size(bytes);
-            let call = client.$method(wire);
-            use $result as Part;
-            let told = endpoint.tell(words, partial, call, |frame| match frame.result {
-                Some(Part::$piece(piece)) => Frame::Piece($from(piece)),
-                Some(Part::Warning(warning)) => Frame::Warning(warning),
-                None => Frame::Unknown,
-            });
-            Ok(told.await?)
+/// A call of [`Companions`]: request and piece, the words for both in errors, client and method, the piece's place in a frame.
+macro_rules! call {
+    ($call:ident: $request:ty => $found:ident, $what:literal, $client:ident.$method:ident, $result:ident::$piece:ident) => {
+        fn $call(&self, request: $request) -> Telling<$found> {
+            let endpoint = self.clone();
+            async move {
+                let words =
+                    Words { fetching: concat!("fetching ", $what), receiving: concat!("receiving ", $what) };
+                let partial = request.partial_response;
+                let bytes = endpoint.message_bytes_max();
+                let mut client = $client::new(endpoint.channel()?).max_decoding_message_size(bytes);
+                let answer = client.$method(request.into_wire());
+                let told = endpoint.tell(words, partial, answer, |frame| match frame.result {
+                    Some($result::Result::$piece(piece)) => Frame::Piece($found::from_wire(piece)),
+                    Some($result::Result::Warning(warning)) => Frame::Warning(warning),
+                    None => Frame::Unknown,
+                });
+                Ok(told.await?)
+            }
+            .boxed()
         }
-        .boxed()
-    }};
+    };
 }
 
 impl Companions for Endpoint {
-    fn rules(&self, request: RulesRequest) -> Telling<RuleGroup> {
-        let words = Words {
-            fetching: "fetching rules from rules client",
-            receiving: "receiving rules from rules client",
-        };
-        ask!(
-            self,
-            request.to_wire(),
-            request.partial_response,
-            words,
-            RulesClient.rules,
-            rules_response::Result,
-            Group,
-            RuleGroup::from_wire
-        )
-    }
-
-    fn targets(&self, request: TargetsRequest) -> Telling<TargetsByState> {
-        let words = Words {
-            fetching: "fetching targets from targets client",
-            receiving: "receiving targets from targets client",
-        };
-        ask!(
-            self,
-            request.to_wire(),
-            request.partial_response,
-            words,
-            TargetsClient.targets,
-            targets_response::Result,
-            Targets,
-            TargetsByState::from_wire
-        )
-    }
-
-    fn metadata(&self, request: MetadataRequest) -> Telling<MetadataByMetric> {
-        let words = Words {
-            fetching: "fetching metric metadata from metadata client",
-            receiving: "receiving metric metadata from metadata client",
-        };
-        let partial = request.partial_response;
-        ask!(
-            self,
-            request.into_wire(),
-            partial,
-            words,
-            MetadataClient.metric_metadata,
-            metric_metadata_response::Result,
-            Metadata,
-            MetadataByMetric::from_wire
-        )
-    }
-
-    fn exemplars(&self, request: ExemplarsRequest) -> Telling<SeriesExemplars> {
-        let words = Words {
-            fetching: "fetching exemplars from exemplars client",
-            receiving: "receiving exemplars from exemplars client",
-        };
-        let partial = request.partial_response;
-        ask!(
-            self,
-            request.into_wire(),
-            partial,
-            words,
-            ExemplarsClient.exemplars,
-            exemplars_response::Result,
-            Data,
-            SeriesExemplars::from_wire
-        )
-    }
-
-    fn statistics(&self, request: StatisticsRequest) -> Telling<StatisticsByTenant> {
-        let words = Words {
-            fetching: "fetching tsdb statistics from status client",
-            receiving: "receiving tsdb statistics from status client",
-        };
-        let partial = request.partial_response;
-        ask!(
-            self,
-            request.into_wire(),
-            partial,
-            words,
-            StatusClient.tsdb_statistics,
-            tsdb_statistics_response::Result,
-            Statistics,
-            StatisticsByTenant::from_wire
-        )
-    }
+    call!(rules: RulesRequest => RuleGroup, "rules from rules client",
+        RulesClient.rules, rules_response::Group);
+    call!(targets: TargetsRequest => TargetsByState, "targets from targets client",
+        TargetsClient.targets, targets_response::Targets);
+    call!(metadata: MetadataRequest => MetadataByMetric, "metric metadata from metadata client",
+        MetadataClient.metric_metadata, metric_metadata_response::Metadata);
+    call!(exemplars: ExemplarsRequest => SeriesExemplars, "exemplars from exemplars client",
+        ExemplarsClient.exemplars, exemplars_response::Data);
+    call!(statistics: StatisticsRequest => StatisticsByTenant, "tsdb statistics from status client",
+        StatusClient.tsdb_statistics, tsdb_statistics_response::Statistics);
 }

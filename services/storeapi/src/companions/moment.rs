@@ -24,6 +24,12 @@ impl Default for Moment {
 }
 
 impl Moment {
+    /// A time in milliseconds since 1970; years that have no RFC 3339 form become the nearest that has one.
+    pub fn from_millis(millis: i64) -> Moment {
+        let nanos = millis.rem_euclid(1000) as u32 * 1_000_000;
+        Moment { seconds: millis.div_euclid(1000).clamp(*SECONDS.start(), *SECONDS.end()), nanos }
+    }
+
     /// A time out of a message; years that have no RFC 3339 form become the nearest that has one.
     pub(super) fn from_wire(wire: &Timestamp) -> Moment {
         let nanos = u32::try_from(wire.nanos).unwrap_or(0).min(999_999_999);
@@ -64,6 +70,13 @@ mod tests {
             (i64::MIN, 0, "0001-01-01T00:00:00Z"),
         ] {
             assert_eq!(Moment::from_wire(&Timestamp { seconds, nanos }).to_string(), text);
+        }
+        for (millis, text) in [
+            (1_710_032_523_123, "2024-03-10T01:02:03.123Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00Z"),
+        ] {
+            assert_eq!(Moment::from_millis(millis).to_string(), text);
         }
         assert_eq!(Moment::default().to_string(), "0001-01-01T00:00:00Z");
     }

@@ -120,7 +120,7 @@ pub struct ActiveAlert {
 }
 
 impl RulesRequest {
-    pub(super) fn to_wire(self) -> thanos::RulesRequest {
+    pub(super) fn into_wire(self) -> thanos::RulesRequest {
         let kind = match self.kind {
             None => Type::All,
             Some(RuleKind::Alerting) => Type::Alert,

@@ -81,7 +81,7 @@ impl TargetHealth {
 }
 
 impl TargetsRequest {
-    pub(super) fn to_wire(self) -> thanos::TargetsRequest {
+    pub(super) fn into_wire(self) -> thanos::TargetsRequest {
         let state = match self.state {
             None => State::Any,
             Some(TargetState::Active) => State::Active,
