@@ -28,7 +28,7 @@ pub use self::filter::{in_time, overlapping, sharing_sources, too_fresh, without
 pub use self::group::{Group, families, group, group_key};
 pub use self::incomplete_shards::incomplete_shards;
 pub use self::next::{Next, NoCompactReason, PlanSettings, next};
-pub use self::relabel::{ShardAction, ShardRule, is_kept};
+pub use self::relabel::{ShardAction, ShardRule, is_kept, keeps};
 pub use self::retention::{Retention, expired};
 pub use self::scope::{Scope, TimeBound};
 pub use self::shard::{Cut, KEY as SHARD_KEY, SHARDS_MAX, Shard, ShardClass, lineage, mark_cut, mark_merged};

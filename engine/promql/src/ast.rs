@@ -405,6 +405,11 @@ impl Expr {
         &self.nodes
     }
 
+    /// The same, to be changed in place.
+    pub(crate) fn nodes_mut(&mut self) -> &mut [Node] {
+        &mut self.nodes
+    }
+
     /// Adds a node, whose children must be nodes already.
     pub(crate) fn push(&mut self, node: Node) -> NodeId {
         let id = NodeId(u32::try_from(self.nodes.len()).expect("a query has fewer than 2^32 nodes"));

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tithon_chunks::Timestamp;
+use tithon_index::Matcher;
 
 use crate::parse::ParseOptions;
 use crate::rules::Rules;
@@ -30,6 +31,8 @@ pub struct Options {
     /// Labels that the source removes from series after it has matched them: replica labels, when replicas are
     /// deduplicated. The plan must not test these labels on the series it gets.
     pub dropped_labels: Vec<Box<[u8]>>,
+    /// A matcher that every selector has, in place of its own on that label: whatever is written, nothing else is read.
+    pub enforced: Option<Matcher>,
     /// The rules by which plans are rewritten.
     pub rules: Rules,
 }
@@ -46,6 +49,7 @@ impl Default for Options {
             use_start_timestamps: false,
             type_and_unit_labels: false,
             dropped_labels: Vec::new(),
+            enforced: None,
             rules: Rules::default(),
         }
     }

@@ -3,6 +3,7 @@
 mod constants;
 mod depth;
 mod durations;
+mod enforced;
 mod explain;
 mod invariant;
 mod merge;
@@ -122,6 +123,9 @@ impl Prepared {
                 expr.ty().documented()
             )));
         }
+        if let Some(matcher) = &options.enforced {
+            enforced::in_selectors(&mut expr, matcher);
+        }
         depth::check(&expr)?;
         durations::resolve(&mut expr, &params)?;
         query_times::resolve(&mut expr, &params);
@@ -149,6 +153,10 @@ impl Prepared {
             _held: Arc::new(held),
         };
         selections::collect(&mut prepared, watch.cancelled)?;
+        if let Some(matcher) = &options.enforced {
+            // Calls of `info` select series that no selector names.
+            prepared.selects.iter_mut().for_each(|select| enforced::in_set(&mut select.matchers, matcher));
+        }
         if rules.has(Rule::MergeSelects) {
             merge::selects(&mut prepared);
         }

@@ -41,6 +41,11 @@ pub fn is_kept(block: &BlockMeta, replica_labels: &[String], rules: &[ShardRule]
         block.thanos.as_ref().map(|thanos| thanos.labels.clone()).unwrap_or_default();
     labels.retain(|name, _| !replica_labels.contains(name));
     labels.insert("__block_id".to_owned(), block.ulid.to_string());
+    keeps(labels, rules)
+}
+
+/// Whether the steps keep labels.
+pub fn keeps(mut labels: BTreeMap<String, String>, rules: &[ShardRule]) -> bool {
     rules.iter().all(|rule| {
         let of = |name: &String| labels.get(name).map_or("", String::as_str);
         let value = rule.source_labels.iter().map(of).collect::<Vec<_>>().join(&rule.separator);
