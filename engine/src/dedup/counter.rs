@@ -41,6 +41,43 @@ pub(crate) fn walk(chunks: &[Track<'_>]) -> (Vec<Pick>, f64) {
     (picks, counter.last_value)
 }
 
+/// Does to one sequence of floats what [`apply_resets`] does, in place: the samples kept come first, and their number is
+/// returned. Times must ascend and be positive.
+pub(crate) fn remove_resets(times: &mut [i64], values: &mut [f64]) -> usize {
+    if never_falls(values) {
+        return values.len();
+    }
+    let mut n = 0;
+    let (mut last, mut total) = (0.0, 0.0);
+    for i in 0..values.len() {
+        let value = values[i];
+        if value.is_nan() {
+            continue;
+        }
+        let step = if n > 0 && value >= last { value - last } else { value };
+        // The first value stays as it is: -0 would lose its sign in an addition.
+        total = if n == 0 { value } else { total + step };
+        (times[n], values[n], last) = (times[i], total, value);
+        n += 1;
+    }
+    n
+}
+
+/// Whether the values are whole numbers that never fall, so small that their differences are exact: they add up to themselves.
+fn never_falls(values: &[f64]) -> bool {
+    const EXACT: f64 = (1u64 << 52) as f64;
+    let (Some(first), Some(last)) = (values.first(), values.last()) else { return true };
+    // Numbers with a positive sign are in the order of their bits, NaNs behind all.
+    let ascend = |a: f64, b: f64| a.to_bits().cast_signed() <= b.to_bits().cast_signed();
+    // The addition rounds to a whole number.
+    let is_whole = |v: f64| v + EXACT - EXACT == v;
+    if !ascend(0.0, *first) || !ascend(*last, EXACT) || !is_whole(*first) {
+        return false;
+    }
+    let pairs = values.iter().zip(&values[1..]);
+    pairs.fold(true, |right, (a, b)| right & ascend(*a, *b) & is_whole(*b))
+}
+
 /// The running state; upstream's begins at time 0, so that after an empty chunk earlier samples are lost.
 #[derive(Default)]
 struct Counter {

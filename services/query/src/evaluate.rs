@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tithon_chunks::{EncodedChunk, Encoding, ErrorKind, TimeRange, Timestamp};
+use tithon_chunks::{ErrorKind, TimeRange, Timestamp};
 use tithon_engine::dedup::ReadError;
-use tithon_engine::{SelectedSeries, SeriesRequest, SeriesShard};
+use tithon_engine::{SeriesRequest, SeriesShard};
 use tithon_promql::{
     Analysis, Charge, EvalContext, MatrixSeries, Options, OverBudget, Prepared, QueryError, QueryResult,
     Sample, SelectInput, SelectSpec, TimeParams, Value, VectorSample, Watch,
@@ -106,7 +106,7 @@ impl QueryService {
         let cpu = inner.cpu.clone();
         let evaluate = move || {
             let (inputs, _held): (Vec<_>, Vec<_>) =
-                selections.into_iter().map(|(selection, purpose)| input(selection, purpose, &job)).unzip();
+                selections.into_iter().map(|(selection, purpose)| input(selection, purpose)).unzip();
             let ctx = EvalContext { pool: Some(cpu.query_pool()), cancelled: job.cancelled() };
             let (result, analysis) = if query.analyze {
                 let begun = Instant::now();
@@ -284,33 +284,9 @@ fn resolution_for(spec: &SelectSpec, allowed: i64) -> i64 {
 }
 
 /// A selection as evaluation takes it, and the charge for what was received.
-fn input(selection: Selection, purpose: Purpose, job: &Arc<Job>) -> (SelectInput, Charge) {
+fn input(selection: Selection, purpose: Purpose) -> (SelectInput, Charge) {
     let (stream, charge) = selection.into_stream();
-    let job = Arc::clone(job);
-    let read = move |series: SelectedSeries| {
-        let mut held = job.charge();
-        let bytes = decoded_bytes(&series);
-        if bytes > DECODED_BYTES_FREE {
-            held.grow(bytes)?;
-        }
-        to_series(series, &purpose).map_err(Into::into)
-    };
-    (Box::new(stream.map(read)), charge)
-}
-
-/// The decoded samples of one series may take so many bytes before they are counted.
-const DECODED_BYTES_FREE: u64 = 4 << 20;
-
-/// What the samples of a series may take when replicas are decoded and merged, bytes: a raw chunk begins with their
-/// number, one of aggregates takes a few bits a sample.
-fn decoded_bytes(series: &SelectedSeries) -> u64 {
-    /// A time and a value, before merging and after.
-    const SAMPLE_BYTES: u64 = 32;
-    let samples = |chunk: &EncodedChunk| match chunk.encoding {
-        Encoding::Aggregate => chunk.data.len() as u64 * 4,
-        _ => u64::from(chunk.data.first_chunk().map_or(0, |n| u16::from_be_bytes(*n))),
-    };
-    series.chunks.iter().map(samples).sum::<u64>() * SAMPLE_BYTES
+    (Box::new(stream.map(to_series(purpose)).map(Ok)), charge)
 }
 
 /// The error of the API for an error of the engine.

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
-use tithon_chunks::{EncodedChunk, Samples, TimeRange, decode_samples};
-use tithon_engine::dedup::{self, ReadError, Resolved};
+use tithon_chunks::{EncodedChunk, Samples, TimeRange};
+use tithon_engine::dedup::{self, ReadError};
 use tithon_engine::{SelectedSeries, SeriesRequest, merge};
 use tithon_index::Matcher;
 use tithon_promql::Charge;
@@ -165,12 +165,5 @@ impl Selection {
 
 /// Decodes a chunk as `function` reads it.
 fn decode(chunk: &EncodedChunk, function: &str) -> Result<(), ReadError> {
-    match dedup::concatenate(vec![chunk.clone()], function, TimeRange::ALL)? {
-        Resolved::Samples(_) => Ok(()),
-        Resolved::Chunks(chunks) => {
-            let mut samples = Samples::default();
-            chunks.iter().try_for_each(|chunk| decode_samples(chunk, TimeRange::ALL, &mut samples))?;
-            Ok(())
-        }
-    }
+    dedup::concatenate(std::slice::from_ref(chunk), function, TimeRange::ALL, &mut Samples::default())
 }
