@@ -52,7 +52,18 @@ impl fmt::Debug for Unread {
 }
 
 impl SeriesData {
-    /// The memory that decoded samples take, bytes. Chunks count as 0: the caller that provides them counts them.
+    /// The memory that samples and chunks take, bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            SeriesData::Chunks(chunks) | SeriesData::Unread(Unread { chunks, .. }) => {
+                chunks.iter().map(|chunk| (size_of::<EncodedChunk>() + chunk.data.len()) as u64).sum()
+            }
+            SeriesData::Samples(_) => self.decoded_bytes(),
+        }
+    }
+
+    /// The memory that decoded samples take, bytes. Chunks count as 0: the caller that provides them counts them until they have
+    /// been read.
     pub(crate) fn decoded_bytes(&self) -> u64 {
         match self {
             SeriesData::Chunks(_) | SeriesData::Unread(_) => 0,

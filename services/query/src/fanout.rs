@@ -2,6 +2,7 @@
 
 mod labels;
 mod notes;
+mod queue;
 mod resolve;
 mod select;
 
@@ -14,8 +15,9 @@ use tithon_storeapi::{Apis, Endpoint, Health, StoreApi, StoreInfo};
 
 pub(crate) use self::labels::Found;
 pub(crate) use self::notes::Notes;
+pub(crate) use self::queue::Unordered;
 pub(crate) use self::resolve::{Purpose, to_series};
-pub(crate) use self::select::{MergedSeries, Scope, Selection, bytes_of};
+pub(crate) use self::select::{Handle, Scope, Selection, bytes_of};
 
 /// Why a store failed; its text becomes a warning or the query's error.
 pub(crate) type SourceError = Box<dyn std::error::Error + Send + Sync>;

@@ -91,7 +91,7 @@ fn read_all(mut input: SelectInput, ctx: &Context<'_>) -> Result<(Vec<Series>, C
             Some(pool) => pool.install(|| fresh.par_iter_mut().try_for_each(read))?,
             None => fresh.iter_mut().try_for_each(read)?,
         }
-        charge.grow(fresh.iter().map(|s| size_of::<Series>() as u64 + s.data.decoded_bytes()).sum())?;
+        charge.grow(fresh.iter().map(|s| size_of::<Series>() as u64 + s.data.bytes()).sum())?;
     }
 }
 

@@ -180,8 +180,8 @@ impl FoundSeries {
         const OVERHEAD: u64 = 64;
         let most = if self.limit == 0 { usize::MAX } else { self.limit.saturating_add(1) };
         let window = self.window;
-        let (stream, _held) = selection.into_stream();
-        for series in stream {
+        for series in selection.into_stream() {
+            let series = series?;
             job.watch().check()?;
             let covers =
                 |c: &tithon_chunks::EncodedChunk| c.min_time.0 <= window.end && c.max_time.0 >= window.start;
