@@ -5,6 +5,7 @@
 mod average;
 pub(crate) mod chain;
 pub(crate) mod counter;
+mod exact;
 mod floats;
 pub(crate) mod penalty;
 mod read;
@@ -22,8 +23,7 @@ pub(crate) use self::track::{Pick, Track};
 
 pub use self::wanted::Wanted;
 
-/// How samples of one series that overlap in time become one sequence, in queries and in compaction
-/// (`--deduplication.func` of both).
+/// How samples of one series that overlap in time become one sequence in a compaction (its `--deduplication.func`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// Stay with one replica until it falls behind by twice its interval: Thanos's penalty algorithm. A compaction applies
@@ -31,6 +31,32 @@ pub enum Algorithm {
     Penalty,
     /// All samples of all replicas, one for each timestamp.
     Chain,
+}
+
+/// How replicas of one series become one sequence in a query (`--deduplication.func` of a querier).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReplicaRule {
+    /// As [`Algorithm::Penalty`].
+    Penalty,
+    /// As [`Algorithm::Chain`].
+    Chain,
+    /// All samples of the most complete replica, and those of others in its holes; counters neither lose nor gain by a change of
+    /// replicas. `docs/deduplication.md`.
+    Exact,
+}
+
+impl ReplicaRule {
+    /// All of them.
+    pub const ALL: [ReplicaRule; 3] = [ReplicaRule::Penalty, ReplicaRule::Chain, ReplicaRule::Exact];
+
+    /// The word for it in flags and parameters.
+    pub const fn word(self) -> &'static str {
+        match self {
+            ReplicaRule::Penalty => "penalty",
+            ReplicaRule::Chain => "chain",
+            ReplicaRule::Exact => "exact",
+        }
+    }
 }
 
 /// Why the chunks of a series could not be read as a query wants them.
@@ -76,14 +102,14 @@ pub fn are_plain(chunks: &[EncodedChunk]) -> bool {
 pub fn deduplicate(
     chunks: &[EncodedChunk],
     function: &str,
-    algorithm: Algorithm,
+    rule: ReplicaRule,
     range: TimeRange,
     out: &mut Samples,
 ) -> Result<(), ReadError> {
     let rows = split_overlaps(chunks);
     let (wanted, lifts) = (Wanted::by(function), is_counter(function));
     let is_counter = wanted == Wanted::Counter;
-    if floats::read(&rows, Reading { is_counter, lifts, algorithm, range }, &mut out.floats) {
+    if floats::read(&rows, Reading { is_counter, lifts, rule, range }, &mut out.floats) {
         return Ok(());
     }
     let mut samples = Vec::with_capacity(rows.len());
@@ -92,7 +118,7 @@ pub fn deduplicate(
     }
     match <[Samples; 1]>::try_from(samples) {
         Ok([only]) => *out = only,
-        Err(samples) => *out = merge_samples(&samples, function, algorithm),
+        Err(samples) => *out = merge_samples(&samples, function, rule),
     }
     Ok(())
 }
@@ -107,7 +133,7 @@ pub fn concatenate(
 ) -> Result<(), ReadError> {
     let (row, wanted) = (chunks.iter().collect::<Vec<_>>(), Wanted::by(function));
     let is_counter = wanted == Wanted::Counter;
-    let reading = Reading { is_counter, lifts: false, algorithm: Algorithm::Chain, range };
+    let reading = Reading { is_counter, lifts: false, rule: ReplicaRule::Chain, range };
     if !floats::read(std::slice::from_ref(&row), reading, &mut out.floats) {
         *out = read::row(&row, wanted, range)?;
     }
@@ -115,14 +141,14 @@ pub fn concatenate(
 }
 
 /// Merges decoded replicas of one series, each in order of time.
-pub fn merge_samples(replicas: &[Samples], function: &str, algorithm: Algorithm) -> Samples {
+fn merge_samples(replicas: &[Samples], function: &str, rule: ReplicaRule) -> Samples {
     let sequences: Vec<Sequence<'_>> = replicas.iter().map(Sequence::new).collect();
     let tracks: Vec<Track<'_>> = sequences.iter().map(Sequence::track).collect();
-    let (picks, forget) = match algorithm {
-        Algorithm::Penalty => (penalty::merge(&tracks, is_counter(function)), false),
-        Algorithm::Chain => (chain::merge(&tracks), true),
-    };
-    gather(&sequences, &picks, forget)
+    match rule {
+        ReplicaRule::Penalty => gather(&sequences, &penalty::merge(&tracks, is_counter(function)), false),
+        ReplicaRule::Chain => gather(&sequences, &chain::merge(&tracks), true),
+        ReplicaRule::Exact => gather(&sequences, &exact::picks(&tracks, Wanted::by(function)), true),
+    }
 }
 
 fn gather(sequences: &[Sequence<'_>], picks: &[Pick], forget: bool) -> Samples {
@@ -138,6 +164,8 @@ fn is_counter(function: &str) -> bool {
     matches!(function, "increase" | "rate" | "irate" | "resets")
 }
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod twin_tests;
 #[cfg(test)]

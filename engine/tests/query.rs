@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tithon_chunks::{Sample, SampleValue, Samples, TimeRange, Timestamp, canonical_bytes};
-use tithon_engine::dedup::{Algorithm, deduplicate};
+use tithon_engine::dedup::{ReplicaRule, deduplicate};
 use tithon_engine::{Block, SelectRequest, merge};
 use tithon_index::Labels;
 use tithon_testdata::{json_lines, shared};
@@ -35,7 +35,7 @@ fn check(dirs: Vec<PathBuf>, queried: &str) -> usize {
         let pairs: Vec<(String, String)> = serde_json::from_value(line["labels"].clone()).unwrap();
         assert_eq!(ours.labels, Labels::from_pairs(pairs));
         let mut samples = Samples::default();
-        deduplicate(&ours.chunks, "", Algorithm::Chain, TimeRange::ALL, &mut samples).unwrap();
+        deduplicate(&ours.chunks, "", ReplicaRule::Chain, TimeRange::ALL, &mut samples).unwrap();
         let n = samples.floats.len() + samples.histograms.timestamps.len();
         assert_eq!(n as u64, line["samples"].as_u64().unwrap(), "{}", ours.labels);
         // Where copies of a sample differ, upstream keeps whichever its heap of blocks yields first.

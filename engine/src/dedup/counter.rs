@@ -41,26 +41,29 @@ pub(crate) fn walk(chunks: &[Track<'_>]) -> (Vec<Pick>, f64) {
     (picks, counter.last_value)
 }
 
-/// Does to one sequence of floats what [`apply_resets`] does, in place: the samples kept come first, and their number is
-/// returned. Times must ascend and be positive.
-pub(crate) fn remove_resets(times: &mut [i64], values: &mut [f64]) -> usize {
-    if never_falls(values) {
-        return values.len();
-    }
-    let mut n = 0;
-    let (mut last, mut total) = (0.0, 0.0);
-    for i in 0..values.len() {
-        let value = values[i];
-        if value.is_nan() {
-            continue;
+/// Removes NaNs, stale markers too: the samples kept come first, and their number is returned.
+pub(crate) fn remove_nans(times: &mut [i64], values: &mut [f64]) -> usize {
+    let Some(mut n) = values.iter().position(|value| value.is_nan()) else { return values.len() };
+    for i in n..values.len() {
+        if !values[i].is_nan() {
+            (times[n], values[n]) = (times[i], values[i]);
+            n += 1;
         }
-        let step = if n > 0 && value >= last { value - last } else { value };
-        // The first value stays as it is: -0 would lose its sign in an addition.
-        total = if n == 0 { value } else { total + step };
-        (times[n], values[n], last) = (times[i], total, value);
-        n += 1;
     }
     n
+}
+
+/// Does to one sequence of floats what [`apply_resets`] does, in place. There are no NaNs; times ascend and are positive.
+pub(crate) fn remove_resets(values: &mut [f64]) {
+    let Some(first) = values.first().copied() else { return };
+    if never_falls(values) {
+        return;
+    }
+    let (mut last, mut total) = (first, first);
+    for value in &mut values[1..] {
+        total += if *value >= last { *value - last } else { *value };
+        last = std::mem::replace(value, total);
+    }
 }
 
 /// Whether the values are whole numbers that never fall, so small that their differences are exact: they add up to themselves.

@@ -7,7 +7,7 @@ use std::ops::Range;
 use tithon_chunks::{EncodedChunk, Encoding, SampleBatch, TimeRange, decode_float_chunks};
 
 use super::track::Track;
-use super::{Algorithm, chain, counter, penalty};
+use super::{ReplicaRule, chain, counter, exact, penalty};
 
 /// How rows of chunks are read.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Reading {
     pub(super) is_counter: bool,
     /// A switch of replicas must not look like a reset.
     pub(super) lifts: bool,
-    pub(super) algorithm: Algorithm,
+    pub(super) rule: ReplicaRule,
     pub(super) range: TimeRange,
 }
 
@@ -29,10 +29,11 @@ pub(super) fn read(rows: &[Vec<&EncodedChunk>], reading: Reading, out: &mut Samp
         return false;
     }
     let begin = out.len();
-    let mut of_rows = SampleBatch::default();
+    let (mut of_rows, mut raw) = (SampleBatch::default(), Vec::new());
+    let wants_raw = rows.len() > 1 && reading.is_counter && reading.rule == ReplicaRule::Exact;
     // What is one row can stay where it is decoded.
     let decoded = if rows.len() == 1 { &mut *out } else { &mut of_rows };
-    let Some(ranges) = decode_rows(rows, &chunks, reading, decoded) else {
+    let Some(ranges) = decode_rows(rows, &chunks, reading, decoded, wants_raw.then_some(&mut raw)) else {
         out.timestamps.truncate(begin);
         out.values.truncate(begin);
         return false;
@@ -44,18 +45,19 @@ pub(super) fn read(rows: &[Vec<&EncodedChunk>], reading: Reading, out: &mut Samp
             out.timestamps.drain(begin..only.start);
             out.values.drain(begin..only.start);
         }
-        _ => merge(&of_rows, &ranges, reading, out),
+        _ => merge(&of_rows, &raw, &ranges, reading, out),
     }
     true
 }
 
 /// Appends the samples of all rows, one row after the other; tells where those of each row are that lie in the range. `None` where
-/// something is not as it should be.
+/// something is not as it should be. `raw` gets the values of counters with their resets, where those in `out` have none.
 fn decode_rows(
     rows: &[Vec<&EncodedChunk>],
     chunks: &[(Encoding, &[u8])],
     reading: Reading,
     out: &mut SampleBatch,
+    mut raw: Option<&mut Vec<f64>>,
 ) -> Option<Vec<Range<usize>>> {
     let mut start = out.len();
     let mut ends = Vec::with_capacity(chunks.len());
@@ -75,8 +77,12 @@ fn decode_rows(
             if times.first().is_some_and(|first| *first <= 0) {
                 return None;
             }
-            kept =
-                start + counter::remove_resets(&mut out.timestamps[start..end], &mut out.values[start..end]);
+            kept = start + counter::remove_nans(&mut out.timestamps[start..end], &mut out.values[start..end]);
+            if let Some(raw) = &mut raw {
+                raw.resize(start, f64::NAN);
+                raw.extend_from_slice(&out.values[start..kept]);
+            }
+            counter::remove_resets(&mut out.values[start..kept]);
         }
         let times = &out.timestamps[start..kept];
         let from = times.partition_point(|t| *t < reading.range.min.0);
@@ -88,7 +94,13 @@ fn decode_rows(
 }
 
 /// Appends the merged samples of the rows, which are at `ranges`.
-fn merge(samples: &SampleBatch, ranges: &[Range<usize>], reading: Reading, out: &mut SampleBatch) {
+fn merge(
+    samples: &SampleBatch,
+    raw: &[f64],
+    ranges: &[Range<usize>],
+    reading: Reading,
+    out: &mut SampleBatch,
+) {
     let track = |range: &Range<usize>| {
         Track::floats(&samples.timestamps[range.clone()], &samples.values[range.clone()])
     };
@@ -106,24 +118,34 @@ fn merge(samples: &SampleBatch, ranges: &[Range<usize>], reading: Reading, out: 
             Some(offset) => out.values.extend(values.iter().map(|value| value + offset)),
         }
     };
-    match (reading.algorithm, tracks.as_slice()) {
-        (Algorithm::Chain, _) => {
+    match (reading.rule, tracks.as_slice()) {
+        (ReplicaRule::Chain, _) => {
             chain::merge_each(&tracks, |pick| {
                 let i = ranges[pick.track].start + pick.index;
                 out.timestamps.push(samples.timestamps[i]);
                 out.values.push(samples.values[i]);
             });
         }
-        (Algorithm::Penalty, [a, b]) if reading.lifts => {
+        (ReplicaRule::Penalty, [a, b]) if reading.lifts => {
             penalty::each_counter([a, b], |track, range, offset| extend(out, track, range, Some(offset)));
         }
-        (Algorithm::Penalty, _) if reading.lifts => {
+        (ReplicaRule::Penalty, _) if reading.lifts => {
             for pick in penalty::merge(&tracks, true) {
                 out.timestamps.push(tracks[pick.track].times()[pick.index]);
                 out.values.extend(pick.float);
             }
         }
-        (Algorithm::Penalty, _) => {
+        (ReplicaRule::Exact, _) => {
+            let mut stretches = exact::merge(&tracks);
+            if reading.is_counter {
+                let raw: Vec<&[f64]> = ranges.iter().map(|range| &raw[range.clone()]).collect();
+                exact::join_counters(&mut stretches, &tracks, &raw);
+            }
+            for exact::Stretch { track, samples, offset } in stretches {
+                extend(out, track, samples, reading.is_counter.then_some(offset));
+            }
+        }
+        (ReplicaRule::Penalty, _) => {
             penalty::each(&tracks, |track, range| extend(out, track as usize, range, None));
         }
     }

@@ -1,38 +1,15 @@
 //! Whole columns against their twin, which goes sample by sample: random pairs of replicas, cut into chunks.
 
-use tithon_chunks::{EncodedChunk, Encoding, STALE_NAN_BITS, Samples, TimeRange, Timestamp, XorEncoder};
+use tithon_chunks::{EncodedChunk, STALE_NAN_BITS, Samples, TimeRange};
 
 use super::penalty::tree;
 use super::rows::split_overlaps;
+use super::testing::{Random, chunks_of};
 use super::track::{Pick, Sequence, Track};
-use super::{Algorithm, Wanted, chain, deduplicate, gather, is_counter, read};
+use super::{ReplicaRule, Wanted, chain, deduplicate, gather, is_counter, read};
 
 /// Pairs of replicas that are compared: a million where that takes seconds.
 const PAIRS: u64 = if cfg!(debug_assertions) { 20_000 } else { 1_000_000 };
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len() as u64) as usize]
-    }
-}
 
 /// Samples of one replica: about evenly spaced, with skew, gaps, resets, stale markers, fractions or whole numbers.
 fn replica(random: &mut Random) -> Vec<(i64, f64)> {
@@ -60,24 +37,8 @@ fn replica(random: &mut Random) -> Vec<(i64, f64)> {
     out
 }
 
-/// Chunks of a few samples each.
-fn chunks(random: &mut Random, samples: &[(i64, f64)]) -> Vec<EncodedChunk> {
-    let per_chunk = random.pick(&[1, 3, 12, 30, 100]);
-    let chunk = |part: &[(i64, f64)]| {
-        let mut encoder = XorEncoder::new();
-        part.iter().for_each(|(time, value)| encoder.push(*time, *value));
-        EncodedChunk {
-            encoding: Encoding::Xor,
-            min_time: Timestamp(part[0].0),
-            max_time: Timestamp(part[part.len() - 1].0),
-            data: encoder.finish().into(),
-        }
-    };
-    samples.chunks(per_chunk).map(chunk).collect()
-}
-
 /// The twin: rows are read and merged sample by sample.
-fn by_samples(chunks: &[EncodedChunk], function: &str, algorithm: Algorithm, range: TimeRange) -> Samples {
+fn by_samples(chunks: &[EncodedChunk], function: &str, algorithm: ReplicaRule, range: TimeRange) -> Samples {
     let row = |row: &Vec<&EncodedChunk>| read::row(row, Wanted::by(function), range).unwrap();
     let mut rows: Vec<Samples> = split_overlaps(chunks).iter().map(row).collect();
     if rows.len() < 2 {
@@ -87,13 +48,13 @@ fn by_samples(chunks: &[EncodedChunk], function: &str, algorithm: Algorithm, ran
     let tracks: Vec<Track<'_>> = sequences.iter().map(Sequence::track).collect();
     let mut picks: Vec<Pick> = Vec::new();
     match algorithm {
-        Algorithm::Chain => picks = chain::merge(&tracks),
-        Algorithm::Penalty => tree::merge_each(&tracks, |pick| picks.push(pick)),
+        ReplicaRule::Chain => picks = chain::merge(&tracks),
+        _ => tree::merge_each(&tracks, |pick| picks.push(pick)),
     }
     if !is_counter(function) {
         picks.iter_mut().for_each(|pick| pick.float = tracks[pick.track].float(pick.index));
     }
-    gather(&sequences, &picks, algorithm == Algorithm::Chain)
+    gather(&sequences, &picks, algorithm == ReplicaRule::Chain)
 }
 
 fn bits(samples: &Samples) -> Vec<(i64, u64)> {
@@ -109,11 +70,11 @@ fn columns_are_as_sample_by_sample() {
         let mut all: Vec<EncodedChunk> = Vec::new();
         for _ in 0..n_replicas {
             let samples = replica(&mut random);
-            all.extend(chunks(&mut random, &samples));
+            all.extend(chunks_of(&samples, random.pick(&[1, 3, 12, 30, 100])));
         }
         all.sort_by_key(|chunk| (chunk.min_time, chunk.max_time));
         let function = random.pick(&["", "rate", "increase", "sum", "xrate"]);
-        let algorithm = random.pick(&[Algorithm::Penalty, Algorithm::Penalty, Algorithm::Chain]);
+        let algorithm = random.pick(&[ReplicaRule::Penalty, ReplicaRule::Penalty, ReplicaRule::Chain]);
         let (first, last) = (all.first().map_or(0, |c| c.min_time.0), all.last().map_or(0, |c| c.max_time.0));
         let range = match random.one_in(2) {
             true => TimeRange::ALL,

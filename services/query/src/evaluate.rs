@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use futures::future::{Either, select, try_join_all};
 use tithon_chunks::{ErrorKind, TimeRange, Timestamp};
-use tithon_engine::dedup::ReadError;
+use tithon_engine::dedup::{ReadError, ReplicaRule};
 use tithon_engine::{SeriesRequest, SeriesShard};
 use tithon_promql::{
     Analysis, Charge, EvalContext, MatrixSeries, Options, OverBudget, Prepared, QueryError, QueryResult,
@@ -29,6 +29,8 @@ pub(crate) struct Query {
     pub(crate) lookback_ms: Option<i64>,
     /// Labels that tell replicas apart; none turns deduplication off.
     pub(crate) replica_labels: Vec<String>,
+    /// What is done with the replicas.
+    pub(crate) replica_rule: ReplicaRule,
     /// The coarsest resolution that may answer.
     pub(crate) max_resolution_ms: i64,
     pub(crate) scope: Scope,
@@ -312,7 +314,7 @@ fn purpose(spec: &SelectSpec, range: TimeRange, query: &Query, options: &QueryOp
     Purpose {
         function: spec.hints.func.clone(),
         range,
-        dedup: (!query.replica_labels.is_empty()).then_some(options.dedup_function),
+        dedup: (!query.replica_labels.is_empty()).then_some(query.replica_rule),
         dialect: options.dialect,
     }
 }

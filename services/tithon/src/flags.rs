@@ -17,7 +17,7 @@ pub use tithon_bucket::parse_size;
 
 pub use self::accepted::drop_without_effect;
 pub use self::caches::CacheFlags;
-pub use self::choice::{compact_algorithm, query_algorithm, verify};
+pub use self::choice::{compact_algorithm, replica_rule, verify};
 pub use self::duration::{Duration, parse_duration};
 pub use self::negation::expand_negations;
 pub use self::path_or_content::{PathOrContentError, path_or_content};

@@ -10,11 +10,7 @@ use tithon_storeapi::Lease;
 use tokio::sync::Notify;
 
 use super::SourceError;
-use crate::job::Job;
 
-/// A store waits when its queue is read and holds so many bytes, or a share of what the query may hold.
-const WAITING_BYTES_MAX: u64 = 64 << 20;
-const WAITING_SHARE: u64 = 4;
 /// So many series still count as held after they have been read: the evaluator works on a batch of them, and reads the next.
 const SERIES_IN_USE: usize = 1024;
 
@@ -78,10 +74,11 @@ enum Arrival {
 }
 
 impl Queue {
-    pub(super) fn new(store: String, job: &Job) -> Queue {
+    /// The queue of the store of that name, which waits when its queue is read and holds more than so many bytes.
+    pub(super) fn new(store: String, waiting_bytes_max: u64) -> Queue {
         Queue {
             store,
-            waiting_bytes_max: WAITING_BYTES_MAX.min(job.watch().budget.limit() / WAITING_SHARE),
+            waiting_bytes_max,
             state: Mutex::default(),
             arrived: Condvar::new(),
             taken: Notify::new(),
@@ -280,5 +277,88 @@ impl Iterator for Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.queues.iter().for_each(|queue| queue.abandon());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tithon_promql::Budget;
+
+    use super::*;
+
+    fn series(names: &[&str]) -> Vec<SelectedSeries> {
+        let one =
+            |name: &&str| SelectedSeries { labels: Labels::from_pairs([("a", *name)]), chunks: Vec::new() };
+        names.iter().map(one).collect()
+    }
+
+    fn names(read: impl Iterator<Item = Result<SelectedSeries, SourceError>>) -> Vec<String> {
+        let name = |one: SelectedSeries| {
+            String::from_utf8_lossy(one.labels.get("a").unwrap_or_default()).into_owned()
+        };
+        read.map(|one| one.map_or_else(|error| error.to_string(), name)).collect()
+    }
+
+    fn queue() -> (Arc<Queue>, Arc<Budget>) {
+        (Arc::new(Queue::new("s".to_owned(), 100)), Budget::new(1000, "--some-flag"))
+    }
+
+    #[test]
+    fn series_are_read_while_they_arrive() {
+        let ((one, budget), (other, _)) = (queue(), queue());
+        let reader = Reader::new(vec![Arc::clone(&one), Arc::clone(&other)]);
+        let reading = std::thread::spawn(move || names(reader));
+        let push = |queue: &Queue, list: &[&str]| {
+            queue.push(series(list), budget.charge(10).expect("room")).expect("in order");
+        };
+        push(&one, &["a", "c"]);
+        push(&other, &["b", "c"]);
+        one.end();
+        push(&other, &["d"]);
+        other.end();
+        assert_eq!(reading.join().expect("no panic"), ["a", "b", "c", "d"]);
+        assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn series_out_of_order_are_sorted_unless_they_are_read_already() {
+        let (queue, budget) = queue();
+        let push = |list: &[&str]| queue.push(series(list), budget.charge(10).expect("room"));
+        push(&["b", "c"]).expect("in order");
+        push(&["a"]).expect("reading has not begun");
+        queue.end();
+        assert_eq!(names(Reader::new(vec![Arc::clone(&queue)])), ["a", "b", "c"]);
+
+        let (queue, budget) = self::queue();
+        let push = |list: &[&str]| queue.push(series(list), budget.charge(10).expect("room"));
+        push(&["b", "c"]).expect("in order");
+        let mut reader = Reader::new(vec![Arc::clone(&queue)]);
+        assert!(reader.next().is_some());
+        assert_eq!(push(&["a"]).expect_err("too late").to_string(), "s: series are out of order");
+        queue.stop();
+        assert_eq!(names(reader), ["c", "the call to a store was given up"]);
+    }
+
+    #[tokio::test]
+    async fn a_store_waits_for_a_reader_that_has_begun() {
+        let (queue, budget) = queue();
+        let push = |list: &[&str]| {
+            queue.push(series(list), budget.charge(90).expect("room")).expect("in order");
+        };
+        push(&["a"]);
+        push(&["b"]);
+        queue.room().await;
+        let mut reader = Reader::new(vec![Arc::clone(&queue)]);
+        assert!(reader.next().is_some());
+        push(&["c"]);
+        let waiting = tokio::time::timeout(Duration::from_millis(20), queue.room()).await;
+        assert!(waiting.is_err(), "two batches wait, more than there is room for");
+        assert!(reader.next().is_some());
+        tokio::time::timeout(Duration::from_secs(60), queue.room()).await.expect("there is room");
+        drop(reader);
+        push(&["d"]);
+        assert_eq!(budget.held(), 0, "what nobody reads is not kept");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tithon_chunks::{Aggregate, EncodedChunk, Samples, TimeRange};
 use tithon_engine::SelectedSeries;
-use tithon_engine::dedup::{self, Algorithm, ReadError, Wanted};
+use tithon_engine::dedup::{self, ReadError, ReplicaRule, Wanted};
 use tithon_promql::{ReadChunks, Series, SeriesData, Unread};
 
 use crate::options::Dialect;
@@ -17,7 +17,7 @@ pub(crate) struct Purpose {
     /// The time that the query reads.
     pub(crate) range: TimeRange,
     /// How to deduplicate overlapping chunks, which then are those of replicas; `None` joins chunks of overlapping blocks.
-    pub(crate) dedup: Option<Algorithm>,
+    pub(crate) dedup: Option<ReplicaRule>,
     /// Thanos reads raw counters with their resets taken out, Prometheus as they are.
     pub(crate) dialect: Dialect,
 }
@@ -48,10 +48,10 @@ impl Purpose {
         let raw = || chunks.iter().all(|c| c.encoding.is_float() || c.encoding.is_histogram());
         match (self.dialect, self.dedup) {
             (Dialect::Prometheus, None) if raw() => {
-                dedup::deduplicate(chunks, "", Algorithm::Chain, range, out)
+                dedup::deduplicate(chunks, "", ReplicaRule::Chain, range, out)
             }
             (_, None) => dedup::concatenate(chunks, function, range, out),
-            (_, Some(algorithm)) => dedup::deduplicate(chunks, function, algorithm, range, out),
+            (_, Some(rule)) => dedup::deduplicate(chunks, function, rule, range, out),
         }
     }
 }

@@ -60,9 +60,10 @@ impl Fanout {
         let (partial_response, tenant) = (scope.partial, scope.tenant.clone());
         let request = SeriesRequest { partial_response, tenant, ..request };
         let candidates = self.candidates(&request.matchers, request.range, &scope.store_matchers);
+        let waiting_bytes_max = WAITING_BYTES_MAX.min(job.watch().budget.limit() / WAITING_SHARE);
         let (mut queues, mut calls) = (Vec::with_capacity(candidates.len()), Vec::new());
         for store in candidates {
-            let queue = Arc::new(Queue::new(store.name(), job));
+            let queue = Arc::new(Queue::new(store.name(), waiting_bytes_max));
             queues.push(Arc::clone(&queue));
             calls.push(receive(store, request.clone(), scope, job, queue));
         }
@@ -81,6 +82,10 @@ impl Fanout {
         Ok(selection)
     }
 }
+
+/// A store waits when its queue is read and holds so many bytes, or a share of what the query may hold.
+const WAITING_BYTES_MAX: u64 = 64 << 20;
+const WAITING_SHARE: u64 = 4;
 
 /// Puts all that one store sends into its queue.
 async fn receive(
