@@ -5,6 +5,8 @@
 mod average;
 pub(crate) mod chain;
 pub(crate) mod counter;
+mod exact;
+mod floats;
 pub(crate) mod penalty;
 mod read;
 mod rows;
@@ -13,15 +15,15 @@ mod wanted;
 
 use tithon_chunks::{ChunkError, EncodedChunk, ErrorKind, Samples, TimeRange};
 
+use self::floats::Reading;
+use self::rows::split_overlaps;
 use self::track::Sequence;
 
 pub(crate) use self::track::{Pick, Track};
 
-pub use self::rows::split_overlaps;
 pub use self::wanted::Wanted;
 
-/// How samples of one series that overlap in time become one sequence, in queries and in compaction
-/// (`--deduplication.func` of both).
+/// How samples of one series that overlap in time become one sequence in a compaction (its `--deduplication.func`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// Stay with one replica until it falls behind by twice its interval: Thanos's penalty algorithm. A compaction applies
@@ -31,13 +33,30 @@ pub enum Algorithm {
     Chain,
 }
 
-/// Samples of one series, decoded only where that was needed.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Resolved {
-    /// Raw chunks that ascend and do not overlap; they may reach beyond the range.
-    Chunks(Vec<EncodedChunk>),
-    /// Samples inside the range, in order of time.
-    Samples(Box<Samples>),
+/// How replicas of one series become one sequence in a query (`--deduplication.func` of a querier).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReplicaRule {
+    /// As [`Algorithm::Penalty`].
+    Penalty,
+    /// As [`Algorithm::Chain`].
+    Chain,
+    /// All samples of the most complete replica, and those of others in its holes; counters neither lose nor gain by a change of
+    /// replicas. `docs/deduplication.md`.
+    Exact,
+}
+
+impl ReplicaRule {
+    /// All of them.
+    pub const ALL: [ReplicaRule; 3] = [ReplicaRule::Penalty, ReplicaRule::Chain, ReplicaRule::Exact];
+
+    /// The word for it in flags and parameters.
+    pub const fn word(self) -> &'static str {
+        match self {
+            ReplicaRule::Penalty => "penalty",
+            ReplicaRule::Chain => "chain",
+            ReplicaRule::Exact => "exact",
+        }
+    }
 }
 
 /// Why the chunks of a series could not be read as a query wants them.
@@ -72,56 +91,64 @@ impl ReadError {
     }
 }
 
-/// Reads the chunks of one series as `function` (empty if there is none) wants them, all chunks ascending by first
-/// time: overlaps are taken for replicas and merged, downsampled chunks read by aggregate.
+/// Whether chunks of one series can be used as they are: raw, ascending, without overlaps.
+pub fn are_plain(chunks: &[EncodedChunk]) -> bool {
+    let apart = chunks.windows(2).all(|pair| pair[0].max_time < pair[1].min_time);
+    apart && chunks.iter().all(|c| c.encoding.is_float() || c.encoding.is_histogram())
+}
+
+/// Fills `out`, which is empty, with the samples in `range` of one series as `function` (empty if there is none) wants them. All
+/// chunks ascend by first time: overlaps are taken for replicas and merged, downsampled chunks read by aggregate.
 pub fn deduplicate(
-    chunks: Vec<EncodedChunk>,
+    chunks: &[EncodedChunk],
     function: &str,
-    algorithm: Algorithm,
+    rule: ReplicaRule,
     range: TimeRange,
-) -> Result<Resolved, ReadError> {
-    let mut rows = split_overlaps(chunks);
-    if rows.len() < 2 {
-        return concatenate(rows.pop().unwrap_or_default(), function, range);
+    out: &mut Samples,
+) -> Result<(), ReadError> {
+    let rows = split_overlaps(chunks);
+    let (wanted, lifts) = (Wanted::by(function), is_counter(function));
+    let is_counter = wanted == Wanted::Counter;
+    if floats::read(&rows, Reading { is_counter, lifts, rule, range }, &mut out.floats) {
+        return Ok(());
     }
-    let wanted = Wanted::by(function);
     let mut samples = Vec::with_capacity(rows.len());
     for row in rows {
         samples.push(read::row(&row, wanted, range)?);
     }
-    Ok(Resolved::Samples(Box::new(merge_samples(&samples, function, algorithm))))
+    match <[Samples; 1]>::try_from(samples) {
+        Ok([only]) => *out = only,
+        Err(samples) => *out = merge_samples(&samples, function, rule),
+    }
+    Ok(())
 }
 
-/// Reads the chunks of one series without looking for replicas: chunk after chunk, and of each only what lies behind
-/// all before it.
+/// Fills `out`, which is empty, with the samples in `range` of one series without looking for replicas: chunk after chunk, and of
+/// each only what lies behind all before it.
 pub fn concatenate(
-    chunks: Vec<EncodedChunk>,
+    chunks: &[EncodedChunk],
     function: &str,
     range: TimeRange,
-) -> Result<Resolved, ReadError> {
-    let wanted = Wanted::by(function);
-    let apart = chunks.windows(2).all(|pair| pair[0].max_time < pair[1].min_time);
-    let raw = chunks.iter().all(|c| c.encoding.is_float() || c.encoding.is_histogram());
-    if apart && raw && wanted != Wanted::Counter {
-        return Ok(Resolved::Chunks(chunks));
+    out: &mut Samples,
+) -> Result<(), ReadError> {
+    let (row, wanted) = (chunks.iter().collect::<Vec<_>>(), Wanted::by(function));
+    let is_counter = wanted == Wanted::Counter;
+    let reading = Reading { is_counter, lifts: false, rule: ReplicaRule::Chain, range };
+    if !floats::read(std::slice::from_ref(&row), reading, &mut out.floats) {
+        *out = read::row(&row, wanted, range)?;
     }
-    Ok(Resolved::Samples(Box::new(read::row(&chunks, wanted, range)?)))
-}
-
-/// Reads the raw chunks of one series as Prometheus's querier does: overlaps are merged by the chain rule.
-pub fn resolve(chunks: Vec<EncodedChunk>, range: TimeRange) -> Result<Resolved, ReadError> {
-    deduplicate(chunks, "", Algorithm::Chain, range)
+    Ok(())
 }
 
 /// Merges decoded replicas of one series, each in order of time.
-pub fn merge_samples(replicas: &[Samples], function: &str, algorithm: Algorithm) -> Samples {
+fn merge_samples(replicas: &[Samples], function: &str, rule: ReplicaRule) -> Samples {
     let sequences: Vec<Sequence<'_>> = replicas.iter().map(Sequence::new).collect();
     let tracks: Vec<Track<'_>> = sequences.iter().map(Sequence::track).collect();
-    let (picks, forget) = match algorithm {
-        Algorithm::Penalty => (penalty::merge(&tracks, is_counter(function)), false),
-        Algorithm::Chain => (chain::merge(&tracks), true),
-    };
-    gather(&sequences, &picks, forget)
+    match rule {
+        ReplicaRule::Penalty => gather(&sequences, &penalty::merge(&tracks, is_counter(function)), false),
+        ReplicaRule::Chain => gather(&sequences, &chain::merge(&tracks), true),
+        ReplicaRule::Exact => gather(&sequences, &exact::picks(&tracks, Wanted::by(function)), true),
+    }
 }
 
 fn gather(sequences: &[Sequence<'_>], picks: &[Pick], forget: bool) -> Samples {
@@ -137,5 +164,9 @@ fn is_counter(function: &str) -> bool {
     matches!(function, "increase" | "rate" | "irate" | "resets")
 }
 
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod twin_tests;
 #[cfg(test)]
 mod vectors;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tithon_chunks::{Sample, SampleValue, Samples, TimeRange, Timestamp, canonical_bytes, decode_chunks};
-use tithon_engine::dedup::{Resolved, resolve};
+use tithon_chunks::{Sample, SampleValue, Samples, TimeRange, Timestamp, canonical_bytes};
+use tithon_engine::dedup::{ReplicaRule, deduplicate};
 use tithon_engine::{Block, SelectRequest, merge};
 use tithon_index::Labels;
 use tithon_testdata::{json_lines, shared};
@@ -34,14 +34,8 @@ fn check(dirs: Vec<PathBuf>, queried: &str) -> usize {
     for (ours, line) in series.into_iter().zip(&lines) {
         let pairs: Vec<(String, String)> = serde_json::from_value(line["labels"].clone()).unwrap();
         assert_eq!(ours.labels, Labels::from_pairs(pairs));
-        let samples = match resolve(ours.chunks, TimeRange::ALL).unwrap() {
-            Resolved::Samples(samples) => *samples,
-            Resolved::Chunks(chunks) => {
-                let mut samples = Samples::default();
-                decode_chunks(&chunks, TimeRange::ALL, &mut samples).unwrap();
-                samples
-            }
-        };
+        let mut samples = Samples::default();
+        deduplicate(&ours.chunks, "", ReplicaRule::Chain, TimeRange::ALL, &mut samples).unwrap();
         let n = samples.floats.len() + samples.histograms.timestamps.len();
         assert_eq!(n as u64, line["samples"].as_u64().unwrap(), "{}", ours.labels);
         // Where copies of a sample differ, upstream keeps whichever its heap of blocks yields first.

@@ -52,6 +52,14 @@ impl QueryError {
         }
     }
 
+    /// The error of a query for that of a source: a source too may exceed the budget.
+    pub(crate) fn of_source(error: SourceError) -> QueryError {
+        match error.downcast::<OverBudget>() {
+            Ok(over) => QueryError::TooManyBytes(*over),
+            Err(error) => QueryError::Storage(error),
+        }
+    }
+
     /// Two elements of one step have equal labels.
     pub(crate) fn same_labelset() -> QueryError {
         QueryError::Execution("vector cannot contain metrics with the same labelset".to_owned())

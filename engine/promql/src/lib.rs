@@ -56,6 +56,6 @@ pub use crate::plan::{PlanNode, Prepared, SelectHints, SelectSpec};
 pub use crate::print::{prettify, prettify_within, to_json};
 pub use crate::result::{MatrixSeries, QueryResult, QueryStats, Sample, Value, VectorSample};
 pub use crate::rules::{Rule, Rules};
-pub use crate::series::{SelectInput, Series, SeriesData};
+pub use crate::series::{ReadChunks, SelectInput, Series, SeriesData, Unread};
 pub use crate::value_type::ValueType;
 pub use crate::watch::Watch;

@@ -1,5 +1,8 @@
 //! The series that an evaluation reads.
 
+use std::fmt;
+use std::sync::Arc;
+
 use tithon_chunks::{EncodedChunk, Samples};
 use tithon_index::Labels;
 
@@ -23,15 +26,47 @@ pub enum SeriesData {
     /// Raw chunks (floats or histograms, never aggregates) in order of time, which do not overlap. They may have samples
     /// outside of the range asked for; the evaluator leaves those out.
     Chunks(Vec<EncodedChunk>),
-    /// Decoded samples, the result of merging or deduplication.
+    /// Decoded samples.
     Samples(Box<Samples>),
+    /// Chunks that whoever provides them reads, because they overlap or are downsampled. The threads of the evaluation read
+    /// them, each when it needs the samples.
+    Unread(Unread),
+}
+
+/// Chunks of one series and how they are read.
+#[derive(Clone)]
+pub struct Unread {
+    /// In order of their first times.
+    pub chunks: Vec<EncodedChunk>,
+    /// Reads them.
+    pub read: ReadChunks,
+}
+
+/// Appends the samples of the chunks of one series to an empty [`Samples`].
+pub type ReadChunks = Arc<dyn Fn(&[EncodedChunk], &mut Samples) -> Result<(), SourceError> + Send + Sync>;
+
+impl fmt::Debug for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Unread").field(&self.chunks).finish()
+    }
 }
 
 impl SeriesData {
-    /// The memory that decoded samples take, bytes. Chunks count as 0: the caller that provides them counts them.
+    /// The memory that samples and chunks take, bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            SeriesData::Chunks(chunks) | SeriesData::Unread(Unread { chunks, .. }) => {
+                chunks.iter().map(|chunk| (size_of::<EncodedChunk>() + chunk.data.len()) as u64).sum()
+            }
+            SeriesData::Samples(_) => self.decoded_bytes(),
+        }
+    }
+
+    /// The memory that decoded samples take, bytes. Chunks count as 0: the caller that provides them counts them until they have
+    /// been read.
     pub(crate) fn decoded_bytes(&self) -> u64 {
         match self {
-            SeriesData::Chunks(_) => 0,
+            SeriesData::Chunks(_) | SeriesData::Unread(_) => 0,
             SeriesData::Samples(samples) => {
                 let histograms = samples.histograms.values.iter().map(|h| h.size_bytes() as u64).sum::<u64>();
                 (samples.floats.len() as u64) * 16 + histograms

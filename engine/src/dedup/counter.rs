@@ -41,6 +41,46 @@ pub(crate) fn walk(chunks: &[Track<'_>]) -> (Vec<Pick>, f64) {
     (picks, counter.last_value)
 }
 
+/// Removes NaNs, stale markers too: the samples kept come first, and their number is returned.
+pub(crate) fn remove_nans(times: &mut [i64], values: &mut [f64]) -> usize {
+    let Some(mut n) = values.iter().position(|value| value.is_nan()) else { return values.len() };
+    for i in n..values.len() {
+        if !values[i].is_nan() {
+            (times[n], values[n]) = (times[i], values[i]);
+            n += 1;
+        }
+    }
+    n
+}
+
+/// Does to one sequence of floats what [`apply_resets`] does, in place. There are no NaNs; times ascend and are positive.
+pub(crate) fn remove_resets(values: &mut [f64]) {
+    let Some(first) = values.first().copied() else { return };
+    if never_falls(values) {
+        return;
+    }
+    let (mut last, mut total) = (first, first);
+    for value in &mut values[1..] {
+        total += if *value >= last { *value - last } else { *value };
+        last = std::mem::replace(value, total);
+    }
+}
+
+/// Whether the values are whole numbers that never fall, so small that their differences are exact: they add up to themselves.
+fn never_falls(values: &[f64]) -> bool {
+    const EXACT: f64 = (1u64 << 52) as f64;
+    let (Some(first), Some(last)) = (values.first(), values.last()) else { return true };
+    // Numbers with a positive sign are in the order of their bits, NaNs behind all.
+    let ascend = |a: f64, b: f64| a.to_bits().cast_signed() <= b.to_bits().cast_signed();
+    // The addition rounds to a whole number.
+    let is_whole = |v: f64| v + EXACT - EXACT == v;
+    if !ascend(0.0, *first) || !ascend(*last, EXACT) || !is_whole(*first) {
+        return false;
+    }
+    let pairs = values.iter().zip(&values[1..]);
+    pairs.fold(true, |right, (a, b)| right & ascend(*a, *b) & is_whole(*b))
+}
+
 /// The running state; upstream's begins at time 0, so that after an empty chunk earlier samples are lost.
 #[derive(Default)]
 struct Counter {

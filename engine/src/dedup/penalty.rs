@@ -4,6 +4,8 @@
 //! twice the distance between the last two samples taken. Several replicas are merged pairwise, from the first to the
 //! last. Thanos `pkg/dedup/iter.go`.
 
+pub(super) mod tree;
+
 use std::ops::Range;
 
 use super::track::{Pick, Track};
@@ -14,30 +16,55 @@ const INITIAL_PENALTY_MS: i64 = 5000;
 /// Merges the tracks. With `counters`, a switch to a replica whose counter is lower adds the difference to its floats, so
 /// that the switch does not look like a reset.
 pub(crate) fn merge(tracks: &[Track<'_>], counters: bool) -> Vec<Pick> {
-    if counters {
-        return merge_counters(tracks);
+    let mut picks = Vec::with_capacity(tracks.iter().map(|t| t.times().len()).max().unwrap_or(0));
+    let pick = |track: usize, index: usize, float| Pick { track, index, float, consecutive: true };
+    match tracks {
+        [a, b] if counters => each_counter([a, b], |track, range, offset| {
+            let lifted = |i: usize| tracks[track].float(i).map(|value| value + offset);
+            picks.extend(range.map(|i| pick(track, i, lifted(i))));
+        }),
+        _ if counters => tree::merge_each(tracks, |pick| picks.push(pick)),
+        _ => each(tracks, |track, range| {
+            let track = track as usize;
+            picks.extend(range.map(|i| pick(track, i, tracks[track].float(i))));
+        }),
     }
-    let pick = |place: &Place| {
-        let (track, index) = (place.track as usize, place.index as usize);
-        Pick { track, index, float: tracks[track].float(index), consecutive: true }
+    picks
+}
+
+/// Calls `take` with the stretches of two merged counters in order: the track, positions of its samples, and what is added
+/// to their floats.
+///
+/// Only times decide whose samples are taken. What is added changes where a stretch of the other track begins: there each
+/// track whose next float is below the last float taken is raised to that.
+pub(crate) fn each_counter(tracks: [&Track<'_>; 2], mut take: impl FnMut(usize, Range<usize>, f64)) {
+    let mut offsets = [0.0; 2];
+    let value = |side: usize, at: usize, offset: f64| {
+        let is_there = at < tracks[side].times().len();
+        is_there.then(|| tracks[side].float(at)).flatten().map(|value| value + offset)
     };
-    places(tracks).iter().map(pick).collect()
+    // Before anything is taken the first track counts as the one followed.
+    let (mut followed, mut previous) = (0, value(0, 0, 0.0));
+    merge_two(tracks[0].times(), tracks[1].times(), |from_second, range, other| {
+        let here = usize::from(from_second);
+        if let Some(previous) = previous.filter(|_| here != followed) {
+            let next = if from_second { [other, range.start] } else { [range.start, other] };
+            for side in 0..2 {
+                if let Some(value) = value(side, next[side], offsets[side]).filter(|v| previous > *v) {
+                    offsets[side] += previous - value;
+                }
+            }
+        }
+        (followed, previous) = (here, value(here, range.end - 1, offsets[here]));
+        take(here, range, offsets[here]);
+    });
 }
 
 /// A sample of the result: which track it comes from, and its position there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) track: u32,
-    pub(crate) index: u32,
-}
-
-/// Merges tracks by times alone.
-pub(crate) fn places(tracks: &[Track<'_>]) -> Vec<Place> {
-    let mut out = Vec::with_capacity(tracks.iter().map(|t| t.times().len()).max().unwrap_or(0));
-    each(tracks, |track, range| {
-        out.extend((range.start as u32..range.end as u32).map(|index| Place { track, index }));
-    });
-    out
+#[derive(Clone, Copy)]
+struct Place {
+    track: u32,
+    index: u32,
 }
 
 /// Calls `take` with the stretches of the result in order: a track, and positions of its samples. Only times decide, so
@@ -58,7 +85,7 @@ pub(crate) fn each(tracks: &[Track<'_>], mut take: impl FnMut(u32, Range<usize>)
         let before = if merged.is_none() { first.times() } else { times.as_slice() };
         let mut next = Vec::with_capacity(before.len().max(with.times().len()));
         let mut next_times = Vec::with_capacity(next.capacity());
-        merge_two(before, with.times(), |from_second, range| {
+        merge_two(before, with.times(), |from_second, range, _| {
             next_times.extend_from_slice(&if from_second { with.times() } else { before }[range.clone()]);
             let second = |index: usize| Place { track: i as u32 + 1, index: index as u32 };
             next.extend(range.map(|i| if from_second { second(i) } else { place_of(&merged, i) }));
@@ -66,7 +93,7 @@ pub(crate) fn each(tracks: &[Track<'_>], mut take: impl FnMut(u32, Range<usize>)
         (merged, times) = (Some(next), next_times);
     }
     let before = if merged.is_none() { first.times() } else { times.as_slice() };
-    merge_two(before, last.times(), |from_second, range| match &merged {
+    merge_two(before, last.times(), |from_second, range, _| match &merged {
         _ if from_second => take(tracks.len() as u32 - 1, range),
         None => take(0, range),
         Some(merged) => merged[range].iter().for_each(|place| {
@@ -155,8 +182,9 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Merges two tracks: calls `take` with whether a stretch comes from the second track, and its positions.
-fn merge_two(a: &[i64], b: &[i64], mut take: impl FnMut(bool, Range<usize>)) {
+/// Merges two tracks: calls `take` with whether a stretch comes from the second track, its positions, and the position of
+/// the other track's next sample.
+fn merge_two(a: &[i64], b: &[i64], mut take: impl FnMut(bool, Range<usize>, usize)) {
     let (mut a, mut b) = (Side::new(a), Side::new(b));
     let mut last: Option<i64> = None;
     loop {
@@ -173,198 +201,8 @@ fn merge_two(a: &[i64], b: &[i64], mut take: impl FnMut(bool, Range<usize>)) {
         let (side, other) = if from_second { (&mut b, &mut a) } else { (&mut a, &mut b) };
         let Some(time) = side.time() else { return };
         let (range, end) = side.follow(time, last, other, !from_second);
-        take(from_second, range);
+        take(from_second, range, other.at);
         last = Some(end);
-    }
-}
-
-fn merge_counters(tracks: &[Track<'_>]) -> Vec<Pick> {
-    let Some((first, rest)) = tracks.split_first() else { return Vec::new() };
-    let mut node = Node::Leaf(Leaf::new(0, *first));
-    for (i, track) in rest.iter().enumerate() {
-        node = Node::Pair(Box::new(Pair::new(node, Node::Leaf(Leaf::new(i + 1, *track)))));
-    }
-    let mut picks = Vec::with_capacity(tracks.iter().map(|t| t.times().len()).max().unwrap_or(0));
-    while node.next() != State::Ended {
-        picks.push(node.pick());
-    }
-    picks
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Ended,
-    OnFloat,
-    OnHistogram,
-}
-
-enum Node<'a> {
-    Leaf(Leaf<'a>),
-    Pair(Box<Pair<'a>>),
-}
-
-impl Node<'_> {
-    fn next(&mut self) -> State {
-        match self {
-            Node::Leaf(leaf) => leaf.next(),
-            Node::Pair(pair) => pair.next(),
-        }
-    }
-
-    /// Moves to the first sample at or after `time`; never backwards.
-    fn seek(&mut self, time: i64) -> State {
-        match self {
-            Node::Leaf(leaf) => leaf.seek(time),
-            Node::Pair(pair) => pair.seek(time),
-        }
-    }
-
-    fn time(&self) -> i64 {
-        match self {
-            Node::Leaf(leaf) => leaf.track.times()[leaf.at],
-            Node::Pair(pair) => pair.active().time(),
-        }
-    }
-
-    fn pick(&self) -> Pick {
-        match self {
-            Node::Leaf(leaf) => leaf.pick(),
-            Node::Pair(pair) => pair.active().pick(),
-        }
-    }
-
-    fn lift_to(&mut self, previous: f64) {
-        match self {
-            Node::Leaf(leaf) => leaf.lift_to(previous),
-            Node::Pair(pair) => pair.lift_to(previous),
-        }
-    }
-}
-
-struct Leaf<'a> {
-    id: usize,
-    track: Track<'a>,
-    /// Position of the current sample; not valid before the first `next`.
-    at: usize,
-    started: bool,
-    /// Added to every float, since a switch met a lower counter.
-    offset: f64,
-}
-
-impl<'a> Leaf<'a> {
-    fn new(id: usize, track: Track<'a>) -> Leaf<'a> {
-        Leaf { id, track, at: 0, started: false, offset: 0.0 }
-    }
-
-    fn state(&self) -> State {
-        match self.track.times().get(self.at) {
-            None => State::Ended,
-            Some(_) if self.track.float(self.at).is_some() => State::OnFloat,
-            Some(_) => State::OnHistogram,
-        }
-    }
-
-    fn next(&mut self) -> State {
-        if self.started && self.at < self.track.times().len() {
-            self.at += 1;
-        }
-        self.started = true;
-        self.state()
-    }
-
-    fn seek(&mut self, time: i64) -> State {
-        self.started = true;
-        let times = self.track.times();
-        while self.at < times.len() && times[self.at] < time {
-            self.at += 1;
-        }
-        self.state()
-    }
-
-    fn pick(&self) -> Pick {
-        let float = self.track.float(self.at).map(|value| value + self.offset);
-        Pick { track: self.id, index: self.at, float, consecutive: true }
-    }
-
-    fn lift_to(&mut self, previous: f64) {
-        if let Some(value) = self.pick().float
-            && previous > value
-        {
-            self.offset += previous - value;
-        }
-    }
-}
-
-struct Pair<'a> {
-    sides: [Node<'a>; 2],
-    states: [State; 2],
-    penalties: [i64; 2],
-    active: usize,
-    /// Time of the last sample taken.
-    last: Option<i64>,
-}
-
-impl<'a> Pair<'a> {
-    fn new(mut a: Node<'a>, mut b: Node<'a>) -> Pair<'a> {
-        let states = [a.next(), b.next()];
-        Pair { sides: [a, b], states, penalties: [0, 0], active: 0, last: None }
-    }
-
-    fn active(&self) -> &Node<'a> {
-        &self.sides[self.active]
-    }
-
-    fn next(&mut self) -> State {
-        let before = self.active;
-        let previous = if self.states[before] == State::OnFloat { self.active().pick().float } else { None };
-        for side in 0..2 {
-            if self.states[side] != State::Ended {
-                let behind = self.last.unwrap_or(i64::MIN).saturating_add(1);
-                self.states[side] = self.sides[side].seek(behind.saturating_add(self.penalties[side]));
-            }
-        }
-        self.active = match self.states {
-            [State::Ended, _] => 1,
-            [_, State::Ended] => 0,
-            _ => usize::from(self.sides[0].time() > self.sides[1].time()),
-        };
-        let (here, other) = (self.active, 1 - self.active);
-        if self.states[here] != State::Ended {
-            let time = self.sides[here].time();
-            if self.states[other] != State::Ended {
-                self.penalties[other] = match self.last {
-                    Some(last) => time.saturating_sub(last).saturating_mul(2),
-                    None => INITIAL_PENALTY_MS,
-                };
-            }
-            self.penalties[here] = 0;
-            self.last = Some(time);
-        }
-        if let Some(previous) = previous
-            && here != before
-        {
-            self.lift_to(previous);
-        }
-        self.states[here]
-    }
-
-    fn seek(&mut self, time: i64) -> State {
-        loop {
-            if self.states[self.active] != State::Ended && self.active().time() >= time {
-                return self.states[self.active];
-            }
-            if self.next() == State::Ended {
-                return State::Ended;
-            }
-        }
-    }
-
-    fn lift_to(&mut self, previous: f64) {
-        for side in 0..2 {
-            if self.states[side] == State::OnFloat {
-                self.sides[side].lift_to(previous);
-            }
-        }
     }
 }
 
@@ -396,9 +234,31 @@ mod tests {
             let values: Vec<Vec<f64>> = times.iter().map(|t| t.iter().map(|t| *t as f64).collect()).collect();
             let tracks: Vec<Track<'_>> =
                 times.iter().zip(&values).map(|(t, v)| Track::floats(t, v)).collect();
-            let by_tree: Vec<_> = merge_counters(&tracks).iter().map(|p| (p.track, p.index)).collect();
-            let by_fold: Vec<_> = places(&tracks).iter().map(|p| (p.track as usize, p.index as usize)).collect();
+            let mut by_tree = Vec::new();
+            tree::merge_each(&tracks, |pick| by_tree.push((pick.track, pick.index)));
+            let mut by_fold = Vec::new();
+            each(&tracks, |track, range| by_fold.extend(range.map(|index| (track as usize, index))));
             prop_assert_eq!(by_tree, by_fold);
+        }
+
+        /// Stretches of two counters are raised as they are sample by sample, histograms between floats or not.
+        #[test]
+        fn counters_agree(
+            tracks in prop::array::uniform2((
+                0i64..20_000,
+                prop::collection::vec((gap(), prop::option::weighted(0.9, 0u8..20)), 0..40),
+            )),
+        ) {
+            let columns = tracks.map(|(start, samples)| {
+                let time = |time: &mut i64, gap: i64| { *time += gap; Some(*time) };
+                let times: Vec<i64> = samples.iter().map(|s| s.0).scan(start, time).collect();
+                let floats: Vec<Option<f64>> = samples.iter().map(|s| s.1.map(|v| f64::from(v) / 3.0)).collect();
+                (times, floats)
+            });
+            let tracks: Vec<Track<'_>> = columns.iter().map(|(t, v)| Track::mixed(t, v)).collect();
+            let mut by_tree = Vec::new();
+            tree::merge_each(&tracks, |pick| by_tree.push(pick));
+            prop_assert_eq!(merge(&tracks, true), by_tree);
         }
     }
 }

@@ -9,7 +9,7 @@ use super::track::Sequence;
 use super::{ReadError, Wanted, average, counter, gather};
 
 /// Decodes the chunks in turn; of each only what lies behind all before it, and all inside `range`.
-pub(super) fn row(chunks: &[EncodedChunk], wanted: Wanted, range: TimeRange) -> Result<Samples, ReadError> {
+pub(super) fn row(chunks: &[&EncodedChunk], wanted: Wanted, range: TimeRange) -> Result<Samples, ReadError> {
     if wanted == Wanted::Counter {
         return counters(chunks, range);
     }
@@ -26,7 +26,7 @@ pub(super) fn row(chunks: &[EncodedChunk], wanted: Wanted, range: TimeRange) -> 
 }
 
 /// A counter is summed up from its first chunk on, whatever the range.
-fn counters(chunks: &[EncodedChunk], range: TimeRange) -> Result<Samples, ReadError> {
+fn counters(chunks: &[&EncodedChunk], range: TimeRange) -> Result<Samples, ReadError> {
     let mut parts = Vec::with_capacity(chunks.len());
     for chunk in chunks {
         let mut samples = Samples::default();

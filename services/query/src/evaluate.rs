@@ -1,21 +1,23 @@
 //! One query from its text to its value: plan, gate, fan-out, evaluation on the CPU pool.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tithon_chunks::{EncodedChunk, Encoding, ErrorKind, TimeRange, Timestamp};
-use tithon_engine::dedup::ReadError;
-use tithon_engine::{SelectedSeries, SeriesRequest, SeriesShard};
+use futures::future::{Either, select, try_join_all};
+use tithon_chunks::{ErrorKind, TimeRange, Timestamp};
+use tithon_engine::dedup::{ReadError, ReplicaRule};
+use tithon_engine::{SeriesRequest, SeriesShard};
 use tithon_index::Matcher;
 use tithon_promql::{
     Analysis, Charge, EvalContext, MatrixSeries, Options, OverBudget, Prepared, QueryError, QueryResult,
     Sample, SelectInput, SelectSpec, TimeParams, Value, VectorSample, Watch,
 };
-use tithon_runtime::Priority;
+use tithon_runtime::{Priority, RuntimeError};
 
 use crate::QueryService;
 use crate::error::ApiError;
-use crate::fanout::{Purpose, Scope, Selection, SourceError, to_series};
+use crate::fanout::{Handle, Purpose, Scope, Selection, SourceError, Unordered, to_series};
 use crate::job::{Job, canceled};
 use crate::lookback::lookback_ms;
 use crate::options::{Dialect, QueryOptions};
@@ -29,6 +31,8 @@ pub(crate) struct Query {
     pub(crate) lookback_ms: Option<i64>,
     /// Labels that tell replicas apart; none turns deduplication off.
     pub(crate) replica_labels: Vec<String>,
+    /// What is done with the replicas.
+    pub(crate) replica_rule: ReplicaRule,
     /// The coarsest resolution that may answer.
     pub(crate) max_resolution_ms: i64,
     pub(crate) scope: Scope,
@@ -55,8 +59,10 @@ pub(crate) fn prepare(options: &QueryOptions, query: &Query, watch: Watch<'_>) -
 /// How carefully the chunks of a query are read.
 #[derive(Clone, Copy, PartialEq)]
 enum Care {
-    /// Chunks are decoded where they are needed.
+    /// Chunks are decoded where they are needed, series used as they come.
     Usual,
+    /// Evaluation waits for all series, so that those that come out of order can be sorted.
+    Ordered,
     /// Each chunk is decoded when it arrives; one that cannot be decoded is left out with a warning that names the store.
     EveryChunk,
 }
@@ -65,7 +71,8 @@ impl QueryService {
     /// Evaluates a planned query.
     ///
     /// The evaluator does not know which store sent a chunk. When it cannot decode one, the whole selection is read again and
-    /// every chunk is decoded on arrival, so that the warning can name the store. When a mapped file was cut meanwhile, the
+    /// every chunk is decoded before evaluation, so that the warning can name the store. Series that come out of order while they are
+    /// used are read again too, and sorted. When a mapped file was cut meanwhile, the
     /// result does not count, and the selection is read again: by then the store leaves the block out.
     pub(crate) async fn evaluate(
         &self,
@@ -81,7 +88,8 @@ impl QueryService {
         loop {
             match self.run(job, &prepared, &query, care).await {
                 Err(Failure::Cut(_)) if n_cut < CUT_MAX => n_cut += 1,
-                Err(Failure::Damage(_)) if care == Care::Usual => care = Care::EveryChunk,
+                Err(Failure::Unordered(_)) if care == Care::Usual => care = Care::Ordered,
+                Err(Failure::Damage(_)) if care != Care::EveryChunk => care = Care::EveryChunk,
                 done => return done.map_err(Failure::into_error),
             }
         }
@@ -95,24 +103,40 @@ impl QueryService {
         care: Care,
     ) -> Result<Evaluated, Failure> {
         let inner = &self.inner;
-        let mut selections = Vec::with_capacity(prepared.selects().len());
+        let (mut selections, mut calls) = (Vec::with_capacity(prepared.selects().len()), Vec::new());
         let range = whole_range(prepared.selects());
         for spec in prepared.selects() {
             let purpose = purpose(spec, range, query, &inner.options);
             let request = series_request(spec, query, &purpose);
-            let selected = inner.fanout.select(request, &query.scope, job).await;
-            let mut selection = selected.map_err(|e| failure(&storage(e)))?;
-            if care == Care::EveryChunk {
-                selection = self.sound(selection, job, query, &purpose.function).await?;
-            }
+            let begun = inner.fanout.begin(request, &query.scope, job);
+            let (selection, begun) = begun.map_err(|error| failure(&storage(error)))?;
+            calls.extend(begun);
             selections.push((selection, purpose));
         }
-        let leases: Vec<_> = selections.iter().map(|(selection, _)| selection.lease()).collect();
+        let handles: Vec<_> = selections.iter().map(|(selection, _)| selection.handle()).collect();
+        let mut arriving = pin!(try_join_all(calls));
+        // A short answer is evaluated when it is there; of a long one, what is there while more is on its way.
+        let arrived = match care {
+            Care::Usual => match select(&mut arriving, pin!(job.has_much())).await {
+                Either::Left((arrived, _)) => Some(arrived),
+                Either::Right(_) => None,
+            },
+            Care::Ordered | Care::EveryChunk => Some(arriving.as_mut().await),
+        };
+        let is_there = arrived.is_some();
+        arrived.transpose().map_err(receiving)?;
+        if care == Care::EveryChunk {
+            let mut sound = Vec::with_capacity(selections.len());
+            for (selection, purpose) in selections {
+                sound.push((self.sound(selection, job, query, &purpose.function).await?, purpose));
+            }
+            selections = sound;
+        }
         let (job, prepared, query) = (Arc::clone(job), Arc::clone(prepared), Arc::clone(query));
         let cpu = inner.cpu.clone();
         let evaluate = move || {
-            let (inputs, _held): (Vec<_>, Vec<_>) =
-                selections.into_iter().map(|(selection, purpose)| input(selection, purpose, &job)).unzip();
+            let inputs =
+                selections.into_iter().map(|(selection, purpose)| input(selection, purpose)).collect();
             let ctx = EvalContext { pool: Some(cpu.query_pool()), cancelled: job.cancelled() };
             let (result, analysis) = if query.analyze {
                 let begun = Instant::now();
@@ -125,8 +149,11 @@ impl QueryService {
             held.grow(bytes_of(&result.value))?;
             Ok(Evaluated { result, analysis, held })
         };
-        let done: Result<Result<Evaluated, QueryError>, _> = inner.cpu.run(Priority::Query, evaluate).await;
-        if let Some(error) = leases.iter().find_map(|lease| lease.check().err()) {
+        let done = match is_there {
+            true => inner.cpu.run(Priority::Query, evaluate).await,
+            false => meanwhile(arriving, &handles, inner.cpu.run_beside(evaluate)).await?,
+        };
+        if let Some(error) = handles.iter().find_map(|handle| handle.lease().check().err()) {
             return Err(Failure::Cut(failure(&storage(error.into()))));
         }
         match done {
@@ -156,6 +183,41 @@ impl QueryService {
     }
 }
 
+/// What an evaluation ended with.
+type Done = Result<Result<Evaluated, QueryError>, RuntimeError>;
+
+/// Waits for an evaluation and for what arrives for it. When a call fails the evaluation is stopped and the call's failure is the
+/// answer; an evaluation that fails ends the calls.
+async fn meanwhile(
+    mut arriving: impl Future<Output = Result<Vec<()>, SourceError>> + Unpin,
+    handles: &[Handle],
+    evaluating: impl Future<Output = Done>,
+) -> Result<Done, Failure> {
+    match select(&mut arriving, pin!(evaluating)).await {
+        Either::Left((Ok(_), evaluating)) => Ok(evaluating.await),
+        Either::Left((Err(error), evaluating)) => {
+            handles.iter().for_each(Handle::stop);
+            // The evaluation uses what has been received, so it has to end first.
+            drop(evaluating.await);
+            Err(receiving(error))
+        }
+        Either::Right((Ok(Ok(evaluated)), _)) => {
+            // What was not needed for the answer may still come with a warning.
+            arriving.await.map_err(receiving)?;
+            Ok(Ok(Ok(evaluated)))
+        }
+        Either::Right((done, _)) => Ok(done),
+    }
+}
+
+/// The failure of a call to a store.
+fn receiving(error: SourceError) -> Failure {
+    if error.is::<Unordered>() {
+        return Failure::Unordered(failure(&storage(error)));
+    }
+    failure(&storage(error)).into()
+}
+
 /// How often files may be cut during a query before it is given up.
 const CUT_MAX: usize = 3;
 
@@ -165,13 +227,18 @@ enum Failure {
     Damage(ApiError),
     /// A file was cut while its chunks were used.
     Cut(ApiError),
+    /// A store sent series out of order that were used as they came.
+    Unordered(ApiError),
     Other(ApiError),
 }
 
 impl Failure {
     fn into_error(self) -> ApiError {
         match self {
-            Failure::Damage(error) | Failure::Cut(error) | Failure::Other(error) => error,
+            Failure::Damage(error)
+            | Failure::Cut(error)
+            | Failure::Unordered(error)
+            | Failure::Other(error) => error,
         }
     }
 }
@@ -258,7 +325,7 @@ fn purpose(spec: &SelectSpec, range: TimeRange, query: &Query, options: &QueryOp
     Purpose {
         function: spec.hints.func.clone(),
         range,
-        dedup: (!query.replica_labels.is_empty()).then_some(options.dedup_function),
+        dedup: (!query.replica_labels.is_empty()).then_some(query.replica_rule),
         dialect: options.dialect,
     }
 }
@@ -293,35 +360,10 @@ fn resolution_for(spec: &SelectSpec, allowed: i64) -> i64 {
     }
 }
 
-/// A selection as evaluation takes it, and the charge for what was received.
-fn input(selection: Selection, purpose: Purpose, job: &Arc<Job>) -> (SelectInput, Charge) {
-    let (stream, charge) = selection.into_stream();
-    let job = Arc::clone(job);
-    let read = move |series: Result<SelectedSeries, SourceError>| {
-        let series = series?;
-        let mut held = job.charge();
-        let bytes = decoded_bytes(&series);
-        if bytes > DECODED_BYTES_FREE {
-            held.grow(bytes)?;
-        }
-        to_series(series, &purpose).map_err(Into::into)
-    };
-    (Box::new(stream.map(read)), charge)
-}
-
-/// The decoded samples of one series may take so many bytes before they are counted.
-const DECODED_BYTES_FREE: u64 = 4 << 20;
-
-/// What the samples of a series may take when replicas are decoded and merged, bytes: a raw chunk begins with their
-/// number, one of aggregates takes a few bits a sample.
-fn decoded_bytes(series: &SelectedSeries) -> u64 {
-    /// A time and a value, before merging and after.
-    const SAMPLE_BYTES: u64 = 32;
-    let samples = |chunk: &EncodedChunk| match chunk.encoding {
-        Encoding::Aggregate => chunk.data.len() as u64 * 4,
-        _ => u64::from(chunk.data.first_chunk().map_or(0, |n| u16::from_be_bytes(*n))),
-    };
-    series.chunks.iter().map(samples).sum::<u64>() * SAMPLE_BYTES
+/// A selection as evaluation takes it.
+fn input(selection: Selection, purpose: Purpose) -> SelectInput {
+    let mut to_series = to_series(purpose);
+    Box::new(selection.into_stream().map(move |series| Ok(to_series(series?))))
 }
 
 /// The error of the API for an error of the engine.

@@ -3,6 +3,7 @@
 mod bounds;
 mod labels;
 mod notes;
+mod queue;
 mod resolve;
 mod select;
 
@@ -13,11 +14,12 @@ use tithon_chunks::TimeRange;
 use tithon_index::{Labels, Matcher};
 use tithon_storeapi::{Apis, Endpoint, Health, StoreApi, StoreInfo};
 
-pub(crate) use self::bounds::Bounds;
+pub(crate) use self::bounds::{Bounds, LimitViolated};
 pub(crate) use self::labels::Found;
 pub(crate) use self::notes::Notes;
+pub(crate) use self::queue::Unordered;
 pub(crate) use self::resolve::{Purpose, to_series};
-pub(crate) use self::select::{MergedSeries, Scope, Selection, bytes_of};
+pub(crate) use self::select::{Handle, Scope, Selection, bytes_of};
 
 /// Why a store failed; its text becomes a warning or the query's error.
 pub(crate) type SourceError = Box<dyn std::error::Error + Send + Sync>;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tithon_engine::dedup::Algorithm;
+use tithon_engine::dedup::ReplicaRule;
 use tithon_engine::plan::ShardRule;
 use tithon_promql::ParseOptions;
 use tithon_runtime::ClientTls;
@@ -43,7 +43,7 @@ pub struct QueryOptions {
     /// `--query.replica-label`: labels that tell replicas apart.
     pub replica_labels: Vec<String>,
     /// `--deduplication.func`.
-    pub dedup_function: Algorithm,
+    pub dedup_function: ReplicaRule,
     /// `--query.default-evaluation-interval`: step of subqueries that name none.
     pub default_evaluation_interval: Duration,
     /// `--query.default-step`: least step of range queries that name none (Thanos dialect).
@@ -168,7 +168,7 @@ impl Default for QueryOptions {
             lookback_delta: None,
             dynamic_lookback_delta: true,
             replica_labels: Vec::new(),
-            dedup_function: Algorithm::Penalty,
+            dedup_function: ReplicaRule::Penalty,
             default_evaluation_interval: Duration::from_secs(60),
             default_step: Duration::from_secs(1),
             auto_downsampling: false,

@@ -68,6 +68,7 @@ impl QueryService {
             times: times(request.times)?,
             lookback_ms: request.lookback_ms,
             replica_labels: if request.dedup { own.clone() } else { Vec::new() },
+            replica_rule: options.dedup_function,
             max_resolution_ms: request
                 .max_resolution_ms
                 .unwrap_or_else(|| i64::try_from(resolution).unwrap_or(i64::MAX)),

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tithon_chunks::{ErrorKind, TimeRange};
-use tithon_engine::{LabelsRequest, SeriesBatch, SeriesRequest};
+use tithon_engine::{LabelsRequest, SelectedSeries, SeriesBatch, SeriesRequest};
 use tithon_index::Labels;
-use tithon_promql::{Charge, OverBudget};
+use tithon_promql::OverBudget;
 use tithon_runtime::Priority;
 use tithon_storeapi::{
     Apis, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo, Stretch,
 };
 
 use crate::QueryService;
-use crate::fanout::{Found, MergedSeries, Notes, Scope, SourceError, bytes_of};
+use crate::fanout::{Found, LimitViolated, Notes, Scope, SourceError, bytes_of};
 
 /// Series that are merged at a time, or fewer when they hold so many bytes.
 const BATCH_SERIES: usize = 512;
@@ -66,10 +66,9 @@ impl StoreApi for QueryService {
             let scope = scope(request.partial_response, &request.tenant);
             let selection = service.inner.fanout.select(request, &scope, &job);
             let selection = in_time(service.options().timeout, selection).await?;
-            let lease = stream::iter([Ok(SeriesPart::Lease(selection.lease()))]);
+            let lease = stream::iter([Ok(SeriesPart::Lease(selection.handle().lease()))]);
             let warnings = stream::iter(scope.notes.take()).map(|text| Ok(SeriesPart::Warning(text)));
-            let (series, held) = selection.into_stream();
-            let merging = Merging { service, series, _held: held };
+            let merging = Merging { service, series: Box::new(selection.into_stream()) };
             Ok::<_, StoreApiError>(
                 lease.chain(warnings).chain(stream::try_unfold(Some(merging), Merging::next)),
             )
@@ -92,12 +91,14 @@ impl StoreApi for QueryService {
     }
 }
 
-/// Series on their way, and the charge for them.
+/// Series on their way.
 struct Merging {
     service: QueryService,
     series: MergedSeries,
-    _held: Charge,
 }
+
+/// Series ascending by labels, each label set once.
+type MergedSeries = Box<dyn Iterator<Item = Result<SelectedSeries, SourceError>> + Send>;
 
 type Merged = (SeriesPart, Option<Merging>);
 
@@ -107,21 +108,20 @@ impl Merging {
         let Some(mut merging) = merging else { return Ok(None) };
         let cpu = merging.service.inner.cpu.clone();
         let merge = move || {
-            let (batch, is_last) = merging.batch()?;
+            let (batch, is_last) = merging.batch().map_err(store_error)?;
             Ok(Some((SeriesPart::Series(batch), (!is_last).then_some(merging))))
         };
         let merged = cpu.run(Priority::Query, merge).await;
-        merged.map_err(|error| StoreApiError::new(ErrorKind::Internal, error))?
+        merged.unwrap_or_else(|error| Err(StoreApiError::new(ErrorKind::Internal, error)))
     }
 
     /// The next batch, and whether it is the last.
-    fn batch(&mut self) -> Result<(SeriesBatch, bool), StoreApiError> {
+    fn batch(&mut self) -> Result<(SeriesBatch, bool), SourceError> {
         let (mut series, mut bytes) = (Vec::new(), 0);
         while series.len() < BATCH_SERIES && bytes < BATCH_BYTES {
-            let Some(one) = self.series.next() else {
+            let Some(one) = self.series.next().transpose()? else {
                 return Ok((SeriesBatch { series }, true));
             };
-            let one = one.map_err(|error| StoreApiError::new(ErrorKind::LimitExceeded, error))?;
             bytes += bytes_of(&one);
             series.push(one);
         }
@@ -149,6 +149,7 @@ fn scope(partial: bool, tenant: &str) -> Scope {
 
 /// As Thanos, a call is aborted when a store fails and partial answers are not accepted.
 fn store_error(error: SourceError) -> StoreApiError {
-    let kind = if error.is::<OverBudget>() { ErrorKind::LimitExceeded } else { ErrorKind::Aborted };
+    let is_limit = error.is::<OverBudget>() || error.is::<LimitViolated>();
+    let kind = if is_limit { ErrorKind::LimitExceeded } else { ErrorKind::Aborted };
     StoreApiError::new(kind, error)
 }

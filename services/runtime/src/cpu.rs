@@ -88,6 +88,22 @@ impl Cpu {
         answer.await.unwrap_or(Err(RuntimeError::PoolGone))
     }
 
+    /// Runs work for which somebody waits and that waits itself for the network on its way, on a thread of its own: no thread of the
+    /// pools is held up by it. What it computes it does in the query pool. Such work goes on to its end when the returned
+    /// future is dropped.
+    pub async fn run_beside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, RuntimeError> {
+        let span = Span::current();
+        let task = move || {
+            let begin = || catch_unwind(AssertUnwindSafe(|| span.in_scope(work)));
+            let result = stacker::maybe_grow(TASK_BYTES_MIN, PIECE_BYTES, begin);
+            result.map_err(|panic| RuntimeError::Panic(panic_text(panic.as_ref())))
+        };
+        tokio::task::spawn_blocking(task).await.unwrap_or(Err(RuntimeError::PoolGone))
+    }
+
     /// Runs background work that waits for the network on its way, on threads of its own: no thread of the pools is held
     /// up by it. Such work goes on to its end when the returned future is dropped.
     pub async fn run_waiting<T: Send + 'static>(
@@ -141,6 +157,9 @@ mod tests {
         let error = cpu.run(Priority::Query, || panic!("boom")).await.unwrap_err();
         assert_eq!(error.to_string(), "panic: boom");
         assert_eq!(cpu.run(Priority::Query, || 3).await.unwrap(), 3);
+        assert_eq!(cpu.run_beside(|| 4).await.unwrap(), 4);
+        let error = cpu.run_beside(|| panic!("boom")).await.unwrap_err();
+        assert_eq!(error.to_string(), "panic: boom");
     }
 
     /// A hundred tasks, each begun while the one before waits, take more than the stack of the thread together.

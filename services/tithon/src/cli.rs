@@ -6,7 +6,7 @@ mod bucket;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use tithon_engine::dedup::Algorithm;
+use tithon_engine::dedup::ReplicaRule;
 use tithon_engine::plan::TimeBound;
 use tithon_query::ConnectionLabel;
 
@@ -16,7 +16,7 @@ use crate::compact::CompactorFlags;
 use crate::flags::{
     BlocksWebFlags, BucketFlags, CacheFlags, Duration, GrpcClientTlsFlags, LimitFlags, LogFlags,
     QueryWebFlags, RequestLoggingFlags, ScopeFlags, SelectorFlags, ServerFlags, TenancyFlags,
-    connection_label, parse_duration, parse_label, parse_mode, parse_size, parse_time, query_algorithm,
+    connection_label, parse_duration, parse_label, parse_mode, parse_size, parse_time, replica_rule,
 };
 
 /// Long-term storage for Prometheus: a drop-in for Thanos, one process at a time.
@@ -303,9 +303,10 @@ pub struct AnswerFlags {
     /// with commas.
     #[arg(long = "query.replica-label", value_name = "LABEL", value_delimiter = ',')]
     pub replica_label: Vec<String>,
-    /// How replicas are merged: penalty stays with one replica until it falls silent, chain takes all samples of all.
-    #[arg(long = "deduplication.func", value_name = "FUNC", default_value = "penalty", value_parser = query_algorithm())]
-    pub deduplication: Algorithm,
+    /// How replicas are merged: penalty stays with one replica until it falls silent, chain takes all samples of all, exact takes
+    /// the most complete one and fills its holes from the others (docs/deduplication.md).
+    #[arg(long = "deduplication.func", value_name = "FUNC", default_value = "penalty", value_parser = replica_rule())]
+    pub deduplication: ReplicaRule,
     /// PromQL features to switch on, as Prometheus names them, such as promql-experimental-functions; may be given
     /// several times or with commas.
     #[arg(long = "enable-feature", value_name = "FEATURE", value_delimiter = ',')]

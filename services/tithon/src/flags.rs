@@ -23,7 +23,7 @@ pub use tithon_bucket::parse_size;
 pub use self::arguments::{Asked, read_arguments};
 pub use self::caches::CacheFlags;
 pub use self::choice::{
-    compact_algorithm, connection_label, parse_log_format, parse_mode, query_algorithm, verify,
+    compact_algorithm, connection_label, parse_log_format, parse_mode, replica_rule, verify,
 };
 pub use self::duration::{Duration, parse_duration};
 pub use self::label::parse_label;

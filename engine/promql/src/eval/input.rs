@@ -2,13 +2,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rayon::prelude::*;
+use tithon_chunks::Samples;
 use tithon_index::Matcher;
 
 use crate::budget::Charge;
 use crate::context::Context;
 use crate::error::SourceError;
 use crate::plan::Prepared;
-use crate::series::{SelectInput, Series};
+use crate::series::{SelectInput, Series, SeriesData};
 
 /// The series of one selection and how many selectors are still to read them.
 pub(super) struct Slot {
@@ -72,16 +74,38 @@ impl Slot {
     }
 }
 
-/// All series; fewer when the caller no longer waits.
-fn read_all(input: SelectInput, ctx: &Context<'_>) -> Result<(Vec<Series>, Charge), SourceError> {
+/// All series, those that were unread read; fewer when the caller no longer waits.
+fn read_all(mut input: SelectInput, ctx: &Context<'_>) -> Result<(Vec<Series>, Charge), SourceError> {
     let mut charge = ctx.empty_charge();
-    let mut all = Vec::new();
-    for series in input.take_while(|_| !ctx.run.is_cancelled()) {
-        let series = series?;
-        charge.grow(size_of::<Series>() as u64 + series.data.decoded_bytes())?;
-        all.push(series);
+    let mut all: Vec<Series> = Vec::new();
+    loop {
+        let from = all.len();
+        for series in input.by_ref().take(READ_AT_ONCE).take_while(|_| !ctx.run.is_cancelled()) {
+            all.push(series?);
+        }
+        if all.len() == from {
+            return Ok((all, charge));
+        }
+        let fresh = &mut all[from..];
+        match ctx.run.pool {
+            Some(pool) => pool.install(|| fresh.par_iter_mut().try_for_each(read))?,
+            None => fresh.iter_mut().try_for_each(read)?,
+        }
+        charge.grow(fresh.iter().map(|s| size_of::<Series>() as u64 + s.data.bytes()).sum())?;
     }
-    Ok((all, charge))
+}
+
+/// How many series are read at once, on all threads.
+const READ_AT_ONCE: usize = 256;
+
+/// Reads a series that is unread.
+fn read(series: &mut Series) -> Result<(), SourceError> {
+    if let SeriesData::Unread(unread) = &series.data {
+        let mut samples = Box::<Samples>::default();
+        (unread.read)(&unread.chunks, &mut samples)?;
+        series.data = SeriesData::Samples(samples);
+    }
+    Ok(())
 }
 
 fn filtered(input: SelectInput, filter: &[Matcher]) -> SelectInput {

@@ -10,9 +10,9 @@ use tithon_index::Labels;
 use super::decode::{decode, decoded_bytes};
 use super::reach::Reach;
 use crate::annotations::Notes;
-use crate::budget::{Charge, OverBudget};
+use crate::budget::Charge;
 use crate::context::Context;
-use crate::error::{QueryError, SourceError};
+use crate::error::QueryError;
 use crate::series::{SelectInput, Series};
 
 /// The most series in a batch: enough to keep the threads busy, few enough to bound memory.
@@ -29,14 +29,6 @@ const VALUES_PER_BATCH_OF_HISTOGRAMS: usize = 1 << 16;
 const BATCH_BYTES_MAX: u64 = 64 << 20;
 /// Samples of one series are counted while they are worked on only if they take more bytes than this.
 const DECODED_BYTES_FREE: u64 = 1 << 20;
-
-/// The error of a query for that of a source: a source too may exceed the budget.
-fn storage(error: SourceError) -> QueryError {
-    match error.downcast::<OverBudget>() {
-        Ok(over) => QueryError::TooManyBytes(*over),
-        Err(error) => QueryError::Storage(error),
-    }
-}
 
 /// How many series of so many steps a batch may hold.
 fn batch_size(n_steps: usize, may_be_large: bool) -> usize {
@@ -78,9 +70,9 @@ pub(crate) fn for_each_series<T: Send>(
         ctx.check_cancelled()?;
         let mut notes = Notes::default();
         let decoded = decoded_bytes(&series.data, range);
+        let mut held = ctx.empty_charge();
         if decoded > DECODED_BYTES_FREE {
-            ctx.held.add(0, decoded)?;
-            ctx.held.release(0, decoded);
+            held.grow(decoded)?;
         }
         decode(series.data, range, reach, stats_only, scratch)?;
         if !scratch.histograms.timestamps.is_empty() {
@@ -150,7 +142,7 @@ impl Batches<'_> {
         let mut batch = Vec::new();
         while batch.len() < wanted && charge.bytes() < BATCH_BYTES_MAX {
             let Some(series) = self.input.next() else { break };
-            let series: Series = series.map_err(storage)?;
+            let series: Series = series.map_err(QueryError::of_source)?;
             self.ctx.check_cancelled()?;
             match series.data.decoded_bytes() {
                 0 => {}

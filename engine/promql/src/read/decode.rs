@@ -7,20 +7,33 @@ use tithon_chunks::{
 
 use super::reach::Reach;
 use super::statistics;
+use crate::error::QueryError;
 use crate::kernel;
-use crate::series::SeriesData;
+use crate::series::{SeriesData, Unread};
 
 /// About how much memory the samples of encoded chunks take when they are decoded, bytes. A chunk begins with the number of
 /// its samples.
 pub(super) fn decoded_bytes(data: &SeriesData, range: TimeRange) -> u64 {
     /// The size of a histogram with some buckets.
     const HISTOGRAM_BYTES: u64 = 512;
-    let SeriesData::Chunks(chunks) = data else { return 0 };
+    /// A sample of a downsampled chunk takes a few bits an aggregate.
+    const AGGREGATED_PER_BYTE: u64 = 4;
     let of = |chunk: &EncodedChunk| {
-        let n = chunk.data.first_chunk().map_or(0, |n| u16::from_be_bytes(*n));
-        u64::from(n) * if chunk.encoding.is_histogram() { HISTOGRAM_BYTES } else { 16 }
+        let n = chunk.data.first_chunk().map_or(0, |n| u64::from(u16::from_be_bytes(*n)));
+        match chunk.encoding {
+            Encoding::Aggregate => chunk.data.len() as u64 * AGGREGATED_PER_BYTE * 16,
+            encoding if encoding.is_histogram() => n * HISTOGRAM_BYTES,
+            _ => n * 16,
+        }
     };
-    chunks.iter().filter(|chunk| intersection(chunk.range(), range).is_some()).map(of).sum()
+    match data {
+        SeriesData::Samples(_) => 0,
+        SeriesData::Chunks(chunks) => {
+            chunks.iter().filter(|chunk| intersection(chunk.range(), range).is_some()).map(of).sum()
+        }
+        // Before they are merged and after.
+        SeriesData::Unread(unread) => unread.chunks.iter().map(of).sum::<u64>() * 2,
+    }
 }
 
 /// Sets `out` to the samples of a series that lie in the range. Floats that no window of `reach` holds may be left out; of
@@ -31,23 +44,22 @@ pub(super) fn decode(
     reach: &Reach,
     stats_only: bool,
     out: &mut Samples,
-) -> Result<(), ChunkError> {
+) -> Result<(), QueryError> {
     clear(out);
     match data {
-        SeriesData::Chunks(chunks) => decode_chunks(&chunks, range, reach, stats_only, out)?,
-        SeriesData::Samples(samples) => {
-            *out = *samples;
-            trim(out, range);
-            if stats_only {
-                let mut batch = HistogramBatch::default();
-                for (i, (t, h)) in out.histograms.timestamps.iter().zip(&out.histograms.values).enumerate() {
-                    let start = out.histogram_start_timestamps.get(i).copied().unwrap_or(0);
-                    batch.push(*t, start, h);
-                }
-                clear_histograms(out);
-                statistics::push(&batch, reach, out);
-            }
+        SeriesData::Chunks(chunks) => return Ok(decode_chunks(&chunks, range, reach, stats_only, out)?),
+        SeriesData::Samples(samples) => *out = *samples,
+        SeriesData::Unread(Unread { chunks, read }) => read(&chunks, out).map_err(QueryError::of_source)?,
+    }
+    trim(out, range);
+    if stats_only && !out.histograms.timestamps.is_empty() {
+        let mut batch = HistogramBatch::default();
+        for (i, (t, h)) in out.histograms.timestamps.iter().zip(&out.histograms.values).enumerate() {
+            let start = out.histogram_start_timestamps.get(i).copied().unwrap_or(0);
+            batch.push(*t, start, h);
         }
+        clear_histograms(out);
+        statistics::push(&batch, reach, out);
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use tithon_engine::dedup::ReplicaRule;
 use tithon_index::{MatchOp, Matcher};
 use tithon_promql::{Expr, NodeKind, QueryError, parse_selector_within, parse_within};
 
@@ -9,7 +10,7 @@ use crate::error::ApiError;
 use crate::evaluate::failure;
 use crate::job::Job;
 use crate::options::{Dialect, QueryOptions};
-use crate::params::{GoTime, Params, parse_bool, parse_duration, parse_int, parse_time};
+use crate::params::{GoTime, Params, parse_bool, parse_duration, parse_int, parse_time, quote};
 use crate::tenancy::Tenant;
 
 /// Reads requests under some options.
@@ -199,6 +200,20 @@ impl Arguments<'_> {
             self.params.all("replicaLabels[]").map(str::to_owned).collect()
         } else {
             self.options.replica_labels.clone()
+        })
+    }
+
+    /// `dedup_func`, which Thanos does not have: what to do with replicas in place of what is configured.
+    pub(crate) fn replica_rule(&self) -> Result<ReplicaRule, ApiError> {
+        let word = match self.params.get("dedup_func") {
+            "" => return Ok(self.options.dedup_function),
+            word => word,
+        };
+        ReplicaRule::ALL.into_iter().find(|rule| rule.word() == word).ok_or_else(|| {
+            ApiError::bad_data(format!(
+                "'dedup_func' parameter: {} is none of penalty, chain and exact",
+                quote(word)
+            ))
         })
     }
 

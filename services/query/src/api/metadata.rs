@@ -180,8 +180,7 @@ impl FoundSeries {
         const OVERHEAD: u64 = 64;
         let most = if self.limit == 0 { usize::MAX } else { self.limit.saturating_add(1) };
         let window = self.window;
-        let (stream, _held) = selection.into_stream();
-        for series in stream {
+        for series in selection.into_stream() {
             let series = series?;
             job.watch().check()?;
             let covers =

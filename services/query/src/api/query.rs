@@ -238,6 +238,7 @@ impl Arguments<'_> {
             times,
             lookback_ms: self.lookback()?,
             replica_labels: self.replica_labels()?,
+            replica_rule: self.replica_rule()?,
             max_resolution_ms: self.max_resolution(automatic)?,
             scope: Scope {
                 tenant: self.tenant()?,

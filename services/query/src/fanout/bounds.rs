@@ -8,7 +8,6 @@ use tithon_engine::SelectedSeries;
 use tithon_engine::plan::{ShardRule, keeps};
 use tithon_index::{Labels, MatchOp, Matcher};
 
-use super::SourceError;
 use crate::metrics::QueryMetrics;
 use crate::options::QueryOptions;
 
@@ -108,6 +107,15 @@ fn escaped(text: &str) -> String {
     pattern
 }
 
+/// A selection has more than it may.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to send {what}: limit {limit} violated (got {got})")]
+pub(crate) struct LimitViolated {
+    what: &'static str,
+    limit: u64,
+    got: u64,
+}
+
 /// What a selection has read so far.
 pub(crate) struct Counting {
     limits: Limits,
@@ -117,7 +125,7 @@ pub(crate) struct Counting {
 
 impl Counting {
     /// Counts a series. Fails where the selection exceeds a limit, in Thanos's words.
-    pub(super) fn count(&mut self, series: &SelectedSeries) -> Result<(), SourceError> {
+    pub(super) fn count(&mut self, series: &SelectedSeries) -> Result<(), LimitViolated> {
         self.series += 1;
         self.samples += CHUNK_SAMPLES.saturating_mul(series.chunks.len() as u64);
         let Limits { series, samples, series_dropped, chunks_dropped } = &self.limits;
@@ -127,7 +135,7 @@ impl Counting {
         ] {
             if limit > 0 && got > limit {
                 dropped.inc();
-                return Err(format!("failed to send {what}: limit {limit} violated (got {got})").into());
+                return Err(LimitViolated { what, limit, got });
             }
         }
         Ok(())

@@ -1,9 +1,11 @@
 //! From selected chunks to what the evaluator reads: replicas are deduplicated, downsampled data are read by aggregate.
 
-use tithon_chunks::{Aggregate, TimeRange};
+use std::sync::Arc;
+
+use tithon_chunks::{Aggregate, EncodedChunk, Samples, TimeRange};
 use tithon_engine::SelectedSeries;
-use tithon_engine::dedup::{self, Algorithm, ReadError, Resolved, Wanted};
-use tithon_promql::{Series, SeriesData};
+use tithon_engine::dedup::{self, ReadError, ReplicaRule, Wanted};
+use tithon_promql::{ReadChunks, Series, SeriesData, Unread};
 
 use crate::options::Dialect;
 
@@ -15,7 +17,7 @@ pub(crate) struct Purpose {
     /// The time that the query reads.
     pub(crate) range: TimeRange,
     /// How to deduplicate overlapping chunks, which then are those of replicas; `None` joins chunks of overlapping blocks.
-    pub(crate) dedup: Option<Algorithm>,
+    pub(crate) dedup: Option<ReplicaRule>,
     /// Thanos reads raw counters with their resets taken out, Prometheus as they are.
     pub(crate) dialect: Dialect,
 }
@@ -32,23 +34,38 @@ impl Purpose {
             Wanted::Average => vec![Aggregate::Count, Aggregate::Sum],
         }
     }
+
+    /// Whether chunks need no reading on the way to the evaluator.
+    fn takes_plain(&self, chunks: &[EncodedChunk]) -> bool {
+        let resets_stay =
+            self.dialect == Dialect::Prometheus || Wanted::by(&self.function) != Wanted::Counter;
+        resets_stay && dedup::are_plain(chunks)
+    }
+
+    /// Fills `out`, which is empty, with the samples of one series.
+    pub(crate) fn read(&self, chunks: &[EncodedChunk], out: &mut Samples) -> Result<(), ReadError> {
+        let (function, range) = (self.function.as_str(), self.range);
+        let raw = || chunks.iter().all(|c| c.encoding.is_float() || c.encoding.is_histogram());
+        match (self.dialect, self.dedup) {
+            (Dialect::Prometheus, None) if raw() => {
+                dedup::deduplicate(chunks, "", ReplicaRule::Chain, range, out)
+            }
+            (_, None) => dedup::concatenate(chunks, function, range, out),
+            (_, Some(rule)) => dedup::deduplicate(chunks, function, rule, range, out),
+        }
+    }
 }
 
-/// One series as the evaluator takes it.
-pub(crate) fn to_series(selected: SelectedSeries, purpose: &Purpose) -> Result<Series, ReadError> {
-    let SelectedSeries { labels, chunks } = selected;
-    let (function, range) = (purpose.function.as_str(), purpose.range);
-    let raw = chunks.iter().all(|c| c.encoding.is_float() || c.encoding.is_histogram());
-    let apart = chunks.windows(2).all(|pair| pair[0].max_time < pair[1].min_time);
-    let resolved = match (purpose.dialect, purpose.dedup) {
-        (Dialect::Prometheus, _) if raw && apart => Resolved::Chunks(chunks),
-        (Dialect::Prometheus, None) if raw => dedup::resolve(chunks, range)?,
-        (_, None) => dedup::concatenate(chunks, function, range)?,
-        (_, Some(algorithm)) => dedup::deduplicate(chunks, function, algorithm, range)?,
-    };
-    let data = match resolved {
-        Resolved::Chunks(chunks) => SeriesData::Chunks(chunks),
-        Resolved::Samples(samples) => SeriesData::Samples(samples),
-    };
-    Ok(Series { labels, data })
+/// Makes series as the evaluator takes them: it reads those that are not plain itself.
+pub(crate) fn to_series(purpose: Purpose) -> impl FnMut(SelectedSeries) -> Series {
+    let purpose = Arc::new(purpose);
+    let reads = Arc::clone(&purpose);
+    let read: ReadChunks = Arc::new(move |chunks, out| Ok(reads.read(chunks, out)?));
+    move |SelectedSeries { labels, chunks }| {
+        let data = match purpose.takes_plain(&chunks) {
+            true => SeriesData::Chunks(chunks),
+            false => SeriesData::Unread(Unread { chunks, read: Arc::clone(&read) }),
+        };
+        Series { labels, data }
+    }
 }

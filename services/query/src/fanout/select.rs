@@ -1,22 +1,19 @@
-//! One selection from all stores, read to its end before evaluation starts: chunks stay encoded, and those of mapped blocks
-//! stay where they are mapped.
+//! One selection from all stores: what they send waits in queues, from which it is read when all is there or while more is on
+//! its way. Chunks stay encoded, and those of mapped blocks stay where they are mapped.
 
 use std::sync::Arc;
 
 use futures::StreamExt;
-use tithon_chunks::{EncodedChunk, Samples, TimeRange, decode_samples};
-use tithon_engine::dedup::{self, ReadError, Resolved};
-use tithon_engine::{SelectedSeries, SeriesRequest, merge};
+use tithon_chunks::{EncodedChunk, Samples, TimeRange};
+use tithon_engine::dedup::{self, ReadError};
+use tithon_engine::{SelectedSeries, SeriesRequest};
 use tithon_index::Matcher;
-use tithon_promql::Charge;
 use tithon_storeapi::{Lease, SeriesPart, StoreApi};
 
 use super::bounds::Counting;
+use super::queue::{Queue, Reader};
 use super::{Candidates, Fanout, Notes, SourceError};
 use crate::job::Job;
-
-/// Series ascending by labels, each label set once; the last item may be the limit that was exceeded.
-pub(crate) type MergedSeries = Box<dyn Iterator<Item = Result<SelectedSeries, SourceError>> + Send>;
 
 /// How a request treats its stores.
 #[derive(Clone)]
@@ -42,78 +39,92 @@ impl Scope {
     }
 }
 
-/// What the stores have, each in label order, and the charge for it.
+/// What the stores have, or will have sent once the calls are over.
 pub(crate) struct Selection {
-    parts: Vec<Part>,
-    charge: Charge,
+    queues: Vec<Arc<Queue>>,
     limit: usize,
+    counting: Counting,
     counting: Counting,
 }
 
-/// What one store has.
-struct Part {
-    /// The store's name.
-    store: String,
-    series: Vec<SelectedSeries>,
-    /// What its chunks may be slices of.
-    lease: Lease,
-}
-
 impl Fanout {
-    /// Asks the stores that may hold what is wanted, all at once, and waits for all they have. What a store sent before it
-    /// failed counts, if the failure is tolerated; sending more than the request may hold is never tolerated.
+    /// The stores that may hold what is wanted, and a call to each, which is to be awaited.
+    ///
+    /// A call fails when its store does and that is not tolerated, when the store sends more than the request may hold, and
+    /// when it sends series out of order ([`super::Unordered`]) while they are read. What a store sent before it failed
+    /// counts, if the failure is tolerated. Nobody is asked, and that is an error, where there are matchers on the querier's own
+    /// labels alone.
+    pub(crate) fn begin<'a>(
+        &self,
+        request: SeriesRequest,
+        scope: &'a Scope,
+        job: &'a Job,
+    ) -> Result<(Selection, Vec<impl Future<Output = Result<(), SourceError>> + use<'a>>), SourceError> {
+        let limit = request.limit;
+        let (partial_response, tenant) = (scope.partial, scope.tenant.clone());
+        let request = SeriesRequest { partial_response, tenant, ..request };
+        let counting = self.bounds.counting();
+        let candidates = self.candidates(&request.matchers, request.range, &scope.store_matchers)?;
+        let (stores, matchers) = candidates.map_or_else(Default::default, |c| (c.stores, c.matchers));
+        let request = SeriesRequest { matchers, ..request };
+        let waiting_bytes_max = WAITING_BYTES_MAX.min(job.watch().budget.limit() / WAITING_SHARE);
+        let (mut queues, mut calls) = (Vec::with_capacity(stores.len()), Vec::new());
+        for store in stores {
+            let queue = Arc::new(Queue::new(store.name(), waiting_bytes_max));
+            queues.push(Arc::clone(&queue));
+            calls.push(receive(store, request.clone(), scope, job, queue));
+        }
+        Ok((Selection { queues, limit, counting }, calls))
+    }
+
+    /// Asks the stores that may hold what is wanted, all at once, and waits for all they have.
     pub(crate) async fn select(
         &self,
         request: SeriesRequest,
         scope: &Scope,
         job: &Job,
     ) -> Result<Selection, SourceError> {
-        let limit = request.limit;
-        let (partial_response, tenant) = (scope.partial, scope.tenant.clone());
-        let request = SeriesRequest { partial_response, tenant, ..request };
-        let (counting, mut charge) = (self.bounds.counting(), job.charge());
-        let candidates = self.candidates(&request.matchers, request.range, &scope.store_matchers)?;
-        let Some(Candidates { stores, matchers }) = candidates else {
-            return Ok(Selection { parts: Vec::new(), charge, limit, counting });
-        };
-        let request = SeriesRequest { matchers, ..request };
-        let calls = stores.into_iter().map(|store| receive(store, request.clone(), scope, job));
-        let mut parts = Vec::new();
-        for (part, held) in futures::future::try_join_all(calls).await? {
-            parts.push(part);
-            charge.absorb(held);
-        }
-        Ok(Selection { parts, charge, limit, counting })
+        let (selection, calls) = self.begin(request, scope, job)?;
+        futures::future::try_join_all(calls).await?;
+        Ok(selection)
     }
 }
 
-/// All that one store sends, in label order also where the store does not keep to it, and the charge for it.
+/// A store waits when its queue is read and holds so many bytes, or a share of what the query may hold.
+const WAITING_BYTES_MAX: u64 = 64 << 20;
+const WAITING_SHARE: u64 = 4;
+
+/// Puts all that one store sends into its queue.
 async fn receive(
     store: Arc<dyn StoreApi>,
     request: SeriesRequest,
     scope: &Scope,
     job: &Job,
-) -> Result<(Part, Charge), SourceError> {
+    queue: Arc<Queue>,
+) -> Result<(), SourceError> {
     let mut parts = store.series(request);
-    let (mut series, mut lease, mut charge) = (Vec::new(), Lease::default(), job.charge());
     while let Some(part) = parts.next().await {
         match part {
-            Ok(SeriesPart::Lease(given)) => lease.absorb(given),
+            Ok(SeriesPart::Lease(given)) => queue.absorb(given),
             Ok(SeriesPart::Series(batch)) => {
-                charge.grow(batch.series.iter().map(bytes_of).sum())?;
-                series.extend(batch.series);
+                let bytes = batch.series.iter().map(bytes_of).sum();
+                let mut charge = job.charge();
+                charge.grow(bytes)?;
+                queue.push(batch.series, charge)?;
+                job.received(bytes);
+                queue.room().await;
             }
             Ok(SeriesPart::Warning(warning)) => {
+                let mut charge = job.charge();
                 charge.grow(warning.len() as u64)?;
+                job.keep(charge);
                 scope.tolerate(warning.into())?;
             }
             Err(error) => scope.tolerate(error.into())?,
         }
     }
-    if !series.is_sorted_by(|a, b| a.labels <= b.labels) {
-        series.sort_by(|a, b| a.labels.cmp(&b.labels));
-    }
-    Ok((Part { store: store.name(), series, lease }, charge))
+    queue.end();
+    Ok(())
 }
 
 /// What a selected series holds, bytes; its chunks may lie in a message together with the text of the labels.
@@ -123,32 +134,30 @@ pub(crate) fn bytes_of(series: &SelectedSeries) -> u64 {
 }
 
 impl Selection {
-    /// The series of all stores in label order, equal label sets joined, and the charge for them. To be read on the CPU
-    /// pool.
-    pub(crate) fn into_stream(self) -> (MergedSeries, Charge) {
+    /// The series of all stores in label order, equal label sets joined. Waits for those on their way, so unless all calls are
+    /// over it is to be read on a thread that may wait.
+    pub(crate) fn into_stream(self) -> impl Iterator<Item = Result<SelectedSeries, SourceError>> + Send {
         let limit = if self.limit == 0 { usize::MAX } else { self.limit };
-        let (parts, mut counting) = (self.parts.into_iter().map(|part| part.series), self.counting);
-        let counted = move |one: SelectedSeries| counting.count(&one).map(|()| one);
-        (Box::new(merge(parts).take(limit).map(counted)), self.charge)
+        let mut counting = self.counting;
+        let counted = move |one: Result<SelectedSeries, SourceError>| {
+            let one = one?;
+            counting.count(&one)?;
+            Ok(one)
+        };
+        Reader::new(self.queues).take(limit).map(counted)
     }
 
-    /// What the chunks may be slices of, to be checked when they have been used.
-    pub(crate) fn lease(&self) -> Lease {
-        let mut all = Lease::default();
-        self.parts.iter().for_each(|part| all.absorb(part.lease.clone()));
-        all
+    /// A handle that stays while the selection is read.
+    pub(crate) fn handle(&self) -> Handle {
+        Handle(self.queues.clone())
     }
 
     /// Decodes every chunk and leaves out those that cannot be, each with a warning that names store and series, or
     /// fails with the first, as the scope has it. To be called on the CPU pool.
-    pub(crate) fn sound(
-        mut self,
-        function: &str,
-        scope: &Scope,
-        job: &Job,
-    ) -> Result<Selection, SourceError> {
-        for Part { store, series, lease } in &mut self.parts {
-            for one in series.iter_mut() {
+    pub(crate) fn sound(self, function: &str, scope: &Scope, job: &Job) -> Result<Selection, SourceError> {
+        for queue in &self.queues {
+            let (store, lease) = (queue.store(), queue.lease());
+            queue.retain(|one| {
                 job.watch().check()?;
                 let labels = &one.labels;
                 let mut failed = None;
@@ -161,24 +170,40 @@ impl Selection {
                     }
                 });
                 if let Some((block, error)) = failed {
-                    let place = block.as_ref().unwrap_or(store);
+                    let place = block.as_deref().unwrap_or(store);
                     scope.tolerate(format!("{place}: chunk of series {labels}: {error}").into())?;
                 }
-            }
-            series.retain(|one| !one.chunks.is_empty());
+                Ok(!one.chunks.is_empty())
+            })?;
         }
         Ok(self)
     }
 }
 
+/// A selection seen from outside while it is read. When it is dropped nothing more arrives.
+pub(crate) struct Handle(Vec<Arc<Queue>>);
+
+impl Handle {
+    /// What the chunks may be slices of, to be checked when they have been used and all calls are over.
+    pub(crate) fn lease(&self) -> Lease {
+        let mut all = Lease::default();
+        self.0.iter().for_each(|queue| all.absorb(queue.lease()));
+        all
+    }
+
+    /// Says that nothing more will arrive; whoever waits for it gets an error.
+    pub(crate) fn stop(&self) {
+        self.0.iter().for_each(|queue| queue.stop());
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
 /// Decodes a chunk as `function` reads it.
 fn decode(chunk: &EncodedChunk, function: &str) -> Result<(), ReadError> {
-    match dedup::concatenate(vec![chunk.clone()], function, TimeRange::ALL)? {
-        Resolved::Samples(_) => Ok(()),
-        Resolved::Chunks(chunks) => {
-            let mut samples = Samples::default();
-            chunks.iter().try_for_each(|chunk| decode_samples(chunk, TimeRange::ALL, &mut samples))?;
-            Ok(())
-        }
-    }
+    dedup::concatenate(std::slice::from_ref(chunk), function, TimeRange::ALL, &mut Samples::default())
 }

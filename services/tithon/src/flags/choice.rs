@@ -2,12 +2,12 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tithon_compact::Verify;
-use tithon_engine::dedup::Algorithm;
+use tithon_engine::dedup::{Algorithm, ReplicaRule};
 use tithon_query::ConnectionLabel;
 
 /// `--deduplication.func` of a querier.
-pub fn query_algorithm() -> impl TypedValueParser<Value = Algorithm> {
-    choice([("penalty", Algorithm::Penalty), ("chain", Algorithm::Chain)])
+pub fn replica_rule() -> impl TypedValueParser<Value = ReplicaRule> {
+    choice(ReplicaRule::ALL.map(|rule| (rule.word(), rule)))
 }
 
 /// `--deduplication.func` of a compactor: the empty word chains.
