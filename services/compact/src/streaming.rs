@@ -112,8 +112,7 @@ impl Compactor {
     ) -> Result<(), Obstacle> {
         let bucket = &self.inner.bucket;
         for (_, meta) in &made {
-            let health =
-                self.read_back(meta, self.inner.options.verify).await.map_err(Obstacle::transient)?;
+            let health = self.read_back(meta, self.inner.options.verify).await.map_err(refused)?;
             self.judge_made(meta.ulid, &health)?;
         }
         for (files, meta) in made {
