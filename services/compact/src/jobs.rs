@@ -1,6 +1,9 @@
 //! Single jobs of an iteration, for tools that do one of them alone.
 
+use std::sync::{Arc, PoisonError};
+
 use crate::fault::Reporter;
+use crate::state::Loaded;
 use crate::{CompactError, Compactor, Report};
 
 impl Compactor {
@@ -36,5 +39,22 @@ impl Compactor {
         self.delete_partial(&view, &reporter).await;
         self.delete_marked(&view, &reporter).await;
         Ok(reporter.take())
+    }
+
+    /// Shows the blocks in scope whose data no others hold as the whole bucket, for a process that only serves pages. Where the
+    /// bucket does not answer, the pages say so above what was there before.
+    pub async fn refresh_pages(&self) {
+        let seen = self.sync().await;
+        let mut global = self.inner.global.write().unwrap_or_else(PoisonError::into_inner);
+        let blocks = std::mem::take(&mut global.blocks);
+        let refreshed_at_ms = self.now_ms();
+        *global = match seen {
+            Ok(view) => Loaded {
+                blocks: view.blocks.into_iter().map(Arc::new).collect(),
+                refreshed_at_ms,
+                error: None,
+            },
+            Err(error) => Loaded { blocks, refreshed_at_ms, error: Some(error.to_string()) },
+        };
     }
 }
