@@ -2,7 +2,7 @@
 
 use tithon_bucket::{Bucket, BucketConfig, BucketError, ConfigError};
 
-use crate::flags::{BucketFlags, PathOrContentError};
+use crate::flags::{BucketFlags, GivenBucket, PathOrContentError};
 
 /// Why the bucket of the flags cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -19,8 +19,8 @@ pub enum BucketFlagsError {
         source: ConfigError,
     },
     /// No configuration was given.
-    #[error("no bucket is given: use --objstore.config-file=FILE or --objstore.config=YAML")]
-    NoBucket,
+    #[error("no bucket is given: use --{0}.config-file=FILE or --{0}.config=YAML")]
+    NoBucket(&'static str),
     /// The bucket cannot be opened.
     #[error(transparent)]
     Bucket(#[from] BucketError),
@@ -28,13 +28,23 @@ pub enum BucketFlagsError {
 
 /// Opens the bucket that the flags describe.
 pub async fn open_bucket(flags: &BucketFlags) -> Result<Bucket, BucketFlagsError> {
-    find_bucket(flags).await?.ok_or(BucketFlagsError::NoBucket)
+    open_given(flags.given()).await
 }
 
 /// Opens the bucket that the flags describe; `None` when they describe none.
 pub async fn find_bucket(flags: &BucketFlags) -> Result<Option<Bucket>, BucketFlagsError> {
-    let Some(yaml) = flags.content()? else { return Ok(None) };
-    let wrong = |source| BucketFlagsError::Config { origin: flags.origin(), source };
+    find_given(flags.given()).await
+}
+
+/// Opens the bucket that any pair of flags describes.
+pub async fn open_given(given: GivenBucket<'_>) -> Result<Bucket, BucketFlagsError> {
+    find_given(given).await?.ok_or(BucketFlagsError::NoBucket(given.flag))
+}
+
+/// Opens the bucket that any pair of flags describes; `None` when they describe none.
+pub async fn find_given(given: GivenBucket<'_>) -> Result<Option<Bucket>, BucketFlagsError> {
+    let Some(yaml) = given.content()? else { return Ok(None) };
+    let wrong = |source| BucketFlagsError::Config { origin: given.origin(), source };
     let config = BucketConfig::parse(&yaml).map_err(wrong)?;
     Ok(Some(Bucket::connect(&config).await?))
 }
