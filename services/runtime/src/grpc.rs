@@ -26,6 +26,9 @@ const FRAME_BYTES: u32 = 1 << 20;
 const WINDOW_BYTES: u32 = 8 << 20;
 /// Calls of one connection under way at the same time; a client that wants more waits.
 const STREAMS_MAX: u32 = 1000;
+/// Calls of one connection that its client gave up before they were looked at. Beyond that the client is taken for an attack
+/// and its connection closed, with all calls on it; a querier whose readers leave may give up many.
+const RESETS_MAX: usize = STREAMS_MAX as usize;
 /// How long a connection may be silent before it is pinged.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the answer to a ping may take before the connection is closed.
@@ -108,6 +111,7 @@ impl GrpcServer {
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
             .max_concurrent_streams(STREAMS_MAX)
+            .http2_max_pending_accept_reset_streams(Some(RESETS_MAX))
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT));
         if let Some(age) = self.max_connection_age {

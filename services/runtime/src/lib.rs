@@ -12,6 +12,7 @@ mod listener;
 mod metrics;
 mod origin;
 mod probes;
+mod resend;
 mod shutdown;
 mod status;
 mod supervise;
@@ -27,6 +28,7 @@ pub use crate::http::{HttpServer, LongQuery, WebConfigError, ops_router, url_que
 pub use crate::metrics::Metrics;
 pub use crate::origin::is_same_origin;
 pub use crate::probes::Probes;
+pub use crate::resend::resend;
 pub use crate::shutdown::Shutdown;
 pub use crate::status::to_status;
 pub use crate::supervise::Supervisor;

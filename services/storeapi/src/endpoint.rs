@@ -15,7 +15,7 @@ use tithon_proto::{
     ConvertError, label_names_request_to_wire, label_values_request_to_wire, series_from_wire,
     series_request_to_wire,
 };
-use tithon_runtime::{ClientTls, to_status};
+use tithon_runtime::{ClientTls, resend, to_status};
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint as Dial};
 use tonic::{Request, Status, Streaming};
@@ -268,9 +268,12 @@ impl Endpoint {
     /// Begins a call of `Series`.
     async fn receive(self, request: SeriesRequest) -> Result<Receiving, EndpointError> {
         self.check_seen()?;
-        let message = with_tenant(&request.tenant, series_request_to_wire(&request));
-        let mut client = self.client()?;
-        let call = self.in_time(client.series(message)).await.map_err(|silence| self.silent(silence))?;
+        let (client, message) = (self.client()?, series_request_to_wire(&request));
+        let call = resend(|| {
+            let (mut client, message) = (client.clone(), with_tenant(&request.tenant, message.clone()));
+            async move { client.series(message).await }
+        });
+        let call = self.in_time(call).await.map_err(|silence| self.silent(silence))?;
         let frames = call.map_err(|status| self.failed("fetch series for", &status))?.into_inner();
         let supports = self.state(|state| {
             state.info.as_ref().map(|info| (info.supports_without_labels, info.supports_sharding))
@@ -286,19 +289,29 @@ impl Endpoint {
 
     async fn find_labels(self, request: LabelsRequest) -> Result<LabelsAnswer, EndpointError> {
         self.check_seen()?;
-        let mut client = self.client()?;
+        let client = self.client()?;
         let late = |_| to_status(ErrorKind::TimedOut, "context deadline exceeded");
         let (found, warnings) = match &request.values_of {
             None => {
-                let message = with_tenant(&request.tenant, label_names_request_to_wire(&request));
-                let answer = self.in_time(client.label_names(message)).await.map_err(late).flatten();
+                let message = label_names_request_to_wire(&request);
+                let call = resend(|| {
+                    let (mut client, message) =
+                        (client.clone(), with_tenant(&request.tenant, message.clone()));
+                    async move { client.label_names(message).await }
+                });
+                let answer = self.in_time(call).await.map_err(late).flatten();
                 let failed = |status: Status| self.failed("fetch label names from store", &status);
                 let answer = answer.map_err(failed)?.into_inner();
                 (answer.names, answer.warnings)
             }
             Some(label) => {
-                let message = with_tenant(&request.tenant, label_values_request_to_wire(label, &request));
-                let answer = self.in_time(client.label_values(message)).await.map_err(late).flatten();
+                let message = label_values_request_to_wire(label, &request);
+                let call = resend(|| {
+                    let (mut client, message) =
+                        (client.clone(), with_tenant(&request.tenant, message.clone()));
+                    async move { client.label_values(message).await }
+                });
+                let answer = self.in_time(call).await.map_err(late).flatten();
                 let failed = |status: Status| self.failed("fetch label values from store", &status);
                 let answer = answer.map_err(failed)?.into_inner();
                 (answer.values, answer.warnings)

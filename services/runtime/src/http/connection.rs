@@ -92,6 +92,7 @@ async fn serve_http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(STREAMS_MAX as usize)
         .keep_alive_interval(HEAD_MAX)
         .keep_alive_timeout(HANDSHAKE_MAX)
         .serve_connection(TokioIo::new(stream), service);

@@ -11,7 +11,7 @@ use tithon_proto::thanos::targets_client::TargetsClient;
 use tithon_proto::thanos::{
     exemplars_response, metric_metadata_response, rules_response, targets_response, tsdb_statistics_response,
 };
-use tithon_runtime::to_status;
+use tithon_runtime::{resend, to_status};
 use tonic::{Response, Status, Streaming};
 
 use super::{
@@ -90,8 +90,12 @@ macro_rules! call {
                     Words { fetching: concat!("fetching ", $what), receiving: concat!("receiving ", $what) };
                 let partial = request.partial_response;
                 let bytes = endpoint.message_bytes_max();
-                let mut client = $client::new(endpoint.channel()?).max_decoding_message_size(bytes);
-                let answer = client.$method(request.into_wire());
+                let client = $client::new(endpoint.channel()?).max_decoding_message_size(bytes);
+                let message = request.into_wire();
+                let answer = resend(|| {
+                    let (mut client, message) = (client.clone(), message.clone());
+                    async move { client.$method(message).await }
+                });
                 let told = endpoint.tell(words, partial, answer, |frame| match frame.result {
                     Some($result::Result::$piece(piece)) => Frame::Piece($found::from_wire(piece)),
                     Some($result::Result::Warning(warning)) => Frame::Warning(warning),
