@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use tithon_chunks::TimeRange;
 
+pub(crate) use self::chunks::merge_chunks;
 use self::merged::Merged;
 use self::sets::SeriesSets;
 use crate::dedup::Algorithm;

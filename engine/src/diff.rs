@@ -6,7 +6,7 @@ use tithon_chunks::{
     decode_exact,
 };
 
-use crate::{Block, BlockError, Merge, MergeStep, SelectRequest, SelectedSeries};
+use crate::{Block, BlockError, BlockSelect, Merge, MergeStep, SelectRequest, SelectedSeries, SeriesBatch};
 
 /// One difference; serialises to one JSON object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,6 +40,19 @@ pub enum Difference {
 /// Compares two sets of blocks; each set is read as a querier does, deletions applied, overlaps joined by time. Stops
 /// after `most` differences. What is known of counter resets between histograms is not compared.
 pub fn diff(first: &[Block], second: &[Block], most: usize) -> Result<Vec<Difference>, BlockError> {
+    diff_batches(all(first), all(second), most)
+}
+
+fn all(blocks: &[Block]) -> Vec<BlockSelect<'_>> {
+    let everything = || SelectRequest::new(Vec::new(), TimeRange::ALL);
+    blocks.iter().map(|block| block.select(everything())).collect()
+}
+
+/// The same of blocks that are read elsewhere: each iterator gives all series of one block, in label order.
+pub fn diff_batches<B>(first: Vec<B>, second: Vec<B>, most: usize) -> Result<Vec<Difference>, BlockError>
+where
+    B: Iterator<Item = Result<SeriesBatch, BlockError>>,
+{
     let (mut first, mut second) = (all_series(first), all_series(second));
     let (mut a, mut b) = (first.next().transpose()?, second.next().transpose()?);
     let mut found = Vec::new();
@@ -71,9 +84,10 @@ pub fn diff(first: &[Block], second: &[Block], most: usize) -> Result<Vec<Differ
 }
 
 /// The series of all blocks, merged. An error is the last item that counts.
-fn all_series(blocks: &[Block]) -> impl Iterator<Item = Result<SelectedSeries, BlockError>> {
-    let everything = || SelectRequest::new(Vec::new(), TimeRange::ALL);
-    let mut batches: Vec<_> = blocks.iter().map(|block| block.select(everything())).collect();
+fn all_series<B>(mut batches: Vec<B>) -> impl Iterator<Item = Result<SelectedSeries, BlockError>>
+where
+    B: Iterator<Item = Result<SeriesBatch, BlockError>>,
+{
     let mut merge = Merge::new(batches.len());
     std::iter::from_fn(move || {
         loop {

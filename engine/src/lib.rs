@@ -25,6 +25,9 @@ mod trim;
 pub mod diff;
 pub mod digest;
 pub mod inspect;
+pub mod relabel;
+pub mod rewrite;
+pub mod usage;
 pub mod verify;
 
 mod publish;

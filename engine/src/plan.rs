@@ -10,6 +10,7 @@ mod filter;
 mod group;
 mod incomplete_shards;
 mod next;
+mod overlaps;
 mod relabel;
 mod retention;
 mod scope;
@@ -28,6 +29,7 @@ pub use self::filter::{in_time, overlapping, sharing_sources, too_fresh, without
 pub use self::group::{Group, families, group, group_key};
 pub use self::incomplete_shards::incomplete_shards;
 pub use self::next::{Next, NoCompactReason, PlanSettings, next};
+pub use self::overlaps::{Overlap, overlaps, twins};
 pub use self::relabel::{ShardAction, ShardRule, is_kept, keeps};
 pub use self::retention::{Retention, expired};
 pub use self::scope::{Scope, TimeBound};

@@ -136,6 +136,24 @@ impl IndexHealth {
         self.outside_chunks > explained || self.complete_outside_chunks > 0
     }
 
+    /// What is wrong, but for duplicated chunks, which do no harm; `None` where nothing is.
+    pub fn faults(&self) -> Option<String> {
+        let explained = self.complete_outside_chunks + self.issue_347_outside_chunks;
+        let faults = [
+            (
+                self.outside_chunks - explained.min(self.outside_chunks),
+                "chunks reach out of the block's time",
+            ),
+            (self.complete_outside_chunks, "chunks lie wholly outside the block's time"),
+            (self.issue_347_outside_chunks, "chunks begin where the block ends (Prometheus tsdb issue 347)"),
+            (self.out_of_order_labels, "series have labels out of order"),
+            (self.out_of_order_chunks, "chunks begin before the one before them ends"),
+        ];
+        let found: Vec<String> =
+            faults.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        (!found.is_empty()).then(|| found.join(", "))
+    }
+
     /// Whether anything is wrong but duplicated chunks.
     pub fn is_faulty(&self) -> bool {
         self.is_critical()

@@ -38,7 +38,9 @@ pub use crate::filter::LabelFilter;
 pub use crate::header::{IndexHeader, write_thanos_header};
 pub use crate::health::{HealthCheck, IndexHealth};
 pub use crate::labels::{Labels, LabelsBuilder, LabelsIter, METRIC_NAME, write_name, write_quoted};
-pub use crate::matcher::{MatchOp, Matcher, MatcherError, PATTERN_BYTES_MAX, PatternBudget, anchored_regex};
+pub use crate::matcher::{
+    MatchOp, Matcher, MatcherError, PATTERN_BYTES_MAX, PatternBudget, Template, anchored_regex,
+};
 pub use crate::offsets::{LabelValue, LabelValues};
 pub use crate::plan::{Planning, PostingsPlan};
 pub use crate::postings::Postings;

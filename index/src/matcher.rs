@@ -8,6 +8,7 @@ use regex_automata::meta::Regex;
 use tithon_chunks::ErrorKind;
 use xxhash_rust::xxh3::xxh3_64;
 
+pub use self::template::Template;
 pub(crate) use self::text::{Automaton, Glob, TextTest};
 use crate::labels::{write_name, write_quoted};
 
@@ -15,6 +16,7 @@ mod go_class;
 mod go_syntax;
 mod program;
 mod shared;
+mod template;
 mod text;
 
 /// How a matcher compares.

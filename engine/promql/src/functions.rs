@@ -19,7 +19,6 @@ pub(crate) mod scalar;
 mod sliding;
 pub(crate) mod sort;
 mod starts;
-mod template;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timestamp;

@@ -86,6 +86,23 @@ pub(super) fn merge<'a>(
     Ok(out)
 }
 
+/// The same of chunks that lie nowhere yet.
+pub(crate) fn merge_chunks(
+    lists: Vec<Vec<EncodedChunk>>,
+    options: CompactOptions,
+) -> Result<Vec<EncodedChunk>, MergeError> {
+    let lists = lists.into_iter().map(|list| list.into_iter().map(Piece::from).collect()).collect();
+    let encoded = |piece: Piece<'_>| {
+        let (encoding, range) = (piece.encoding(), piece.range());
+        let data = match piece {
+            Piece::Made(_, _, data) => data.into(),
+            Piece::Stored(_, chunk) => chunk.data.to_vec().into(),
+        };
+        EncodedChunk { encoding, min_time: range.min, max_time: range.max, data }
+    };
+    Ok(merge(lists, options)?.into_iter().map(encoded).collect())
+}
+
 /// A chunk that waits, known by a number.
 struct Queued<'a> {
     id: usize,

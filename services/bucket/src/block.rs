@@ -8,11 +8,13 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::future::try_join_all;
 use object_store::path::Path;
+use tithon_engine::compact::InputBlock;
 use tithon_engine::{
-    Block, BlockFile, BlockId, BlockMeta, FileRange, LabelRequest, LabelSelect, MappedFile, Select,
-    SelectRequest, Tombstones,
+    Block, BlockError, BlockFile, BlockId, BlockMeta, FileRange, LabelRequest, LabelSelect, MappedFile,
+    Select, SelectRequest, SeriesBatch, Step, Tombstones,
 };
 use tithon_index::{IndexHeader, Matcher, Toc, index_version};
+use tokio::runtime::Handle;
 
 use crate::bucket::key;
 use crate::headers::{Kept, KeptFilter};
@@ -245,9 +247,64 @@ impl BucketBlock {
         if self.mapped().is_some() { select } else { select.reading_ahead() }
     }
 
+    /// All series of a selection, read by `runtime` while the thread waits: it must not be one that drives tasks. Ends after
+    /// an error.
+    pub fn batches(
+        &self,
+        request: SelectRequest,
+        runtime: &Handle,
+    ) -> impl Iterator<Item = Result<SeriesBatch, BlockError>> {
+        let (mut select, runtime, mut done) = (self.select(request), runtime.clone(), false);
+        let mut next = move || {
+            let mut fetched = Vec::new();
+            loop {
+                let step = select.step(std::mem::take(&mut fetched))?;
+                self.check().map_err(|error| self.as_block_error(error))?;
+                match step {
+                    Step::Fetch(ranges) => {
+                        let read = runtime.block_on(self.fetch(&ranges));
+                        fetched = read.map_err(|error| self.as_block_error(error))?;
+                    }
+                    Step::Batch(batch) => return Ok(Some(batch)),
+                    Step::Done => return Ok(None),
+                }
+            }
+        };
+        std::iter::from_fn(move || {
+            let batch = if done { None } else { next().transpose() };
+            done = !matches!(batch, Some(Ok(_)));
+            batch
+        })
+    }
+
+    /// An error as the engine tells it.
+    fn as_block_error(&self, error: BucketError) -> BlockError {
+        match error {
+            BucketError::Block(error) => error,
+            error => {
+                let (kind, source) = (error.kind(), Box::new(error));
+                BlockError::Fetch { block: self.id(), kind, source }
+            }
+        }
+    }
+
     /// A query of label names or values, driven likewise.
     pub fn select_labels(&self, request: LabelRequest) -> LabelSelect {
         LabelSelect::new(&self.meta, Arc::clone(&self.header), request)
+    }
+
+    /// The block as the engine reads it from front to back. What is not mapped is fetched by `runtime`, while the thread waits:
+    /// it must not be one that drives tasks.
+    pub fn input(&self, runtime: &Handle) -> InputBlock<'_> {
+        if let Some(mapped) = self.mapped() {
+            return InputBlock::from(mapped);
+        }
+        let (header, tombstones, runtime) =
+            (Arc::clone(&self.header), Arc::clone(&self.tombstones), runtime.clone());
+        let fetch = move |ranges: &[FileRange]| {
+            runtime.block_on(self.fetch(ranges)).map_err(|error| self.as_block_error(error))
+        };
+        InputBlock::new(BlockMeta::clone(&self.meta), header, tombstones, fetch)
     }
 
     /// The bytes of ranges, in their order; fewer where a file ends before a range does.

@@ -85,6 +85,11 @@ impl Bucket {
         Ok(head.await.map_err(BucketError::object(&path))?.size)
     }
 
+    /// The bytes that all objects of a block take.
+    pub async fn block_bytes(&self, block: BlockId) -> Result<u64, BucketError> {
+        Ok(self.objects(block).await?.iter().map(|object| object.size).sum())
+    }
+
     /// All objects below a block's prefix.
     pub(crate) async fn objects(&self, block: BlockId) -> Result<Vec<ObjectMeta>, BucketError> {
         let prefix = Path::from(block.to_string());

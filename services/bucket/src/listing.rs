@@ -56,6 +56,14 @@ pub struct BlockObjects {
     pub(crate) has_tombstones: bool,
 }
 
+impl BlockObjects {
+    /// The bytes of index and segments; `None` where the listing does not tell them all.
+    pub fn bytes(&self) -> Option<u64> {
+        let segments = self.segments.as_ref().filter(|_| self.index > 0)?;
+        Some(self.index + segments.iter().sum::<u64>())
+    }
+}
+
 /// The blocks of a bucket.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {

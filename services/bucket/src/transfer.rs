@@ -4,7 +4,8 @@
 use std::path::{Path as LocalPath, PathBuf};
 use std::time::SystemTime;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use bytes::Bytes;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectMeta, WriteMultipart};
 use sha2::{Digest, Sha256};
@@ -26,11 +27,13 @@ pub struct TransferOptions {
     pub files_concurrency: usize,
     /// Whether meta.json gets a SHA-256 of every file, and files at hand with the right one are not fetched.
     pub hash: bool,
+    /// Whether blocks without external labels are uploaded too: Prometheus can use them, Thanos cannot.
+    pub unlabelled: bool,
 }
 
 impl Default for TransferOptions {
     fn default() -> TransferOptions {
-        TransferOptions { files_concurrency: 1, hash: false }
+        TransferOptions { files_concurrency: 1, hash: false, unlabelled: false }
     }
 }
 
@@ -94,7 +97,7 @@ impl Bucket {
     /// Uploads the block in the directory `from`: segments, index, meta.json. The `thanos` section gets the list of files
     /// and the time of the upload; the meta as it was written is answered with.
     ///
-    /// Refuses a block without external labels, as Thanos does. After a failure the objects already there are left to be
+    /// Refuses a block without external labels, as Thanos does, unless the options say otherwise. After a failure the objects already there are left to be
     /// cleaned: without meta.json nobody sees them.
     pub async fn upload_block(
         &self,
@@ -103,7 +106,7 @@ impl Bucket {
         options: TransferOptions,
     ) -> Result<BlockMeta, BucketError> {
         let files = self.upload_files(from, &meta, options).await?;
-        self.seal_block(meta, files).await
+        self.write_meta(meta, files).await
     }
 
     /// The first part of [`Bucket::upload_block`], which leaves meta.json to [`Bucket::seal_block`]; answers with the files.
@@ -114,7 +117,7 @@ impl Bucket {
         options: TransferOptions,
     ) -> Result<Vec<File>, BucketError> {
         let block = meta.ulid;
-        if meta.thanos.as_ref().is_none_or(|thanos| thanos.labels.is_empty()) {
+        if !options.unlabelled && is_unlabelled(meta) {
             return Err(BucketError::NoLabels { block });
         }
         let segments = segment_names(&from.join("chunks")).await?;
@@ -126,21 +129,21 @@ impl Bucket {
     }
 
     /// Writes the meta.json of a block whose other `files` are in the bucket: from then on the block exists. The meta as it
-    /// was written is answered with.
-    pub async fn seal_block(
-        &self,
-        mut meta: BlockMeta,
-        mut files: Vec<File>,
-    ) -> Result<BlockMeta, BucketError> {
-        let block = meta.ulid;
-        let Some(thanos) = meta.thanos.as_mut().filter(|thanos| !thanos.labels.is_empty()) else {
-            return Err(BucketError::NoLabels { block });
-        };
+    /// was written is answered with. Refuses a block without external labels.
+    pub async fn seal_block(&self, meta: BlockMeta, files: Vec<File>) -> Result<BlockMeta, BucketError> {
+        if is_unlabelled(&meta) {
+            return Err(BucketError::NoLabels { block: meta.ulid });
+        }
+        self.write_meta(meta, files).await
+    }
+
+    async fn write_meta(&self, mut meta: BlockMeta, mut files: Vec<File>) -> Result<BlockMeta, BucketError> {
         files.push(File { rel_path: "meta.json".to_owned(), size_bytes: 0, hash: None });
         files.sort_by(|a, b| a.rel_path.cmp(&b.rel_path));
+        let thanos = meta.thanos.get_or_insert_default();
         thanos.files = files;
         thanos.upload_time = now();
-        let path = key(block, "meta.json");
+        let path = key(meta.ulid, "meta.json");
         self.put(&path, meta.to_json().into()).await?;
         Ok(meta)
     }
@@ -158,7 +161,7 @@ impl Bucket {
         if size <= self.part_bytes as u64 {
             self.put(&path, tokio::fs::read(&source).await.map_err(local(&source))?.into()).await?;
         } else {
-            self.upload_parts(&source, &path, size).await?;
+            self.upload_parts(&source, &path).await?;
         }
         let hash = if hash {
             let value = sha256(&source).await.map_err(local(&source))?;
@@ -169,20 +172,33 @@ impl Bucket {
         Ok(File { rel_path: name.to_owned(), size_bytes: size, hash })
     }
 
-    async fn upload_parts(&self, source: &LocalPath, path: &Path, size: u64) -> Result<(), BucketError> {
-        let part_bytes = self.part_bytes;
-        let mut upload = WriteMultipart::new_with_chunk_size(self.put_parts(path).await?, part_bytes);
-        let mut file = tokio::fs::File::open(source).await.map_err(local(source))?;
+    async fn upload_parts(&self, source: &LocalPath, path: &Path) -> Result<(), BucketError> {
+        let file = tokio::fs::File::open(source).await.map_err(local(source))?;
+        let parts = stream::try_unfold(file, |mut file| async move {
+            let mut part = Vec::with_capacity(self.part_bytes);
+            let read = (&mut file).take(self.part_bytes as u64).read_to_end(&mut part).await;
+            read.map_err(local(source))?;
+            Ok((!part.is_empty()).then(|| (Bytes::from(part), file)))
+        });
+        self.put_in_parts(path, parts).await
+    }
+
+    /// Writes an object out of parts of [`Bucket::part_bytes`] and a last one. The object is there when all of it is.
+    pub(crate) async fn put_in_parts(
+        &self,
+        path: &Path,
+        parts: impl Stream<Item = Result<Bytes, BucketError>> + Send,
+    ) -> Result<(), BucketError> {
+        let begun = self.put_parts(path).await?;
+        let (mut upload, mut size) = (WriteMultipart::new_with_chunk_size(begun, self.part_bytes), 0);
+        let mut parts = std::pin::pin!(parts);
         let sent = async {
-            loop {
-                let mut part = Vec::with_capacity(part_bytes);
-                (&mut file).take(part_bytes as u64).read_to_end(&mut part).await.map_err(local(source))?;
-                if part.is_empty() {
-                    return Ok(());
-                }
+            while let Some(part) = parts.try_next().await? {
+                size += part.len() as u64;
                 upload.wait_for_capacity(PARTS_IN_FLIGHT).await.map_err(BucketError::object(path))?;
-                upload.put(part.into());
+                upload.put(part);
             }
+            Ok(())
         };
         match sent.await {
             Ok(()) => upload.finish().await.map(drop).map_err(BucketError::object(path)).inspect(|()| {
@@ -195,6 +211,10 @@ impl Bucket {
             }
         }
     }
+}
+
+fn is_unlabelled(meta: &BlockMeta) -> bool {
+    meta.thanos.as_ref().is_none_or(|thanos| thanos.labels.is_empty())
 }
 
 /// Base names in `chunks/` as paths in the block, ascending; none where a block without chunks lacks the folder.

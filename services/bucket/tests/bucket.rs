@@ -142,3 +142,51 @@ fn a_directory_that_is_none_is_named() {
     let error = Bucket::open(&BucketConfig::filesystem(file.path())).unwrap_err().to_string();
     assert!(error.starts_with(&format!("bucket directory {}", file.path().display())), "{error}");
 }
+
+/// A block is copied object by object, large ones in parts; what is there already is not copied again.
+#[tokio::test]
+async fn a_block_is_copied_to_another_bucket() {
+    let (from, to) = (Arc::new(InMemory::new()), Arc::new(InMemory::new()));
+    let id = "01HWS4YAG00000000000000035";
+    let put = async |store: &InMemory, name: &str, bytes: Vec<u8>| {
+        let path = object_store::path::Path::from(format!("deep/down/{id}/{name}"));
+        store.put(&path, bytes.into()).await.unwrap();
+    };
+    let segment: Vec<u8> = (0..20_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for (name, bytes) in [
+        ("meta.json", b"{}".to_vec()),
+        ("index", b"index".to_vec()),
+        ("chunks/000001", segment),
+        ("no-compact-mark.json", b"{}".to_vec()),
+    ] {
+        put(&from, name, bytes).await;
+    }
+    let all = async |store: &InMemory| {
+        let mut all = std::collections::BTreeMap::new();
+        for object in
+            futures::TryStreamExt::try_collect::<Vec<_>>(object_store::ObjectStore::list(store, None))
+                .await
+                .unwrap()
+        {
+            let bytes = store.get(&object.location).await.unwrap().bytes().await.unwrap();
+            all.insert(object.location.filename().unwrap().to_owned(), bytes);
+        }
+        all
+    };
+    // Left by a copy that broke off, and by one that was cut.
+    put(&to, "index", b"index".to_vec()).await;
+    put(&to, "chunks/000001", b"half".to_vec()).await;
+    let (source, target) = (from_memory(Arc::clone(&from)), from_memory(Arc::clone(&to)));
+    let block = id.parse().unwrap();
+    assert!(!source.has_same_meta(block, &target).await.unwrap());
+    let copied = source.copy_block(block, &target, 2).await.unwrap().unwrap();
+    assert_eq!((copied.objects, copied.bytes), (2, 20_000_002));
+    let mut expected = all(&from).await;
+    expected.remove("no-compact-mark.json");
+    assert!(all(&to).await == expected);
+    assert!(source.has_same_meta(block, &target).await.unwrap());
+    assert_eq!(source.copy_block(block, &target, 2).await.unwrap(), None);
+    let other = "01HWS4YAG00000000000000036".parse().unwrap();
+    let error = source.copy_block(other, &target, 2).await.unwrap_err().to_string();
+    assert!(error.contains("01HWS4YAG00000000000000036/meta.json"), "{error}");
+}

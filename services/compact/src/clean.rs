@@ -119,6 +119,12 @@ impl Compactor {
         for group in &groups {
             keep_only(&merges.join(&group.key), |name| ids.contains(name)).await?;
         }
+        self.clean_downsampling(view).await
+    }
+
+    /// The same of the scratch space of downsampling alone.
+    pub(crate) async fn clean_downsampling(&self, view: &View) -> Result<(), CompactError> {
+        let ids: HashSet<String> = view.blocks.iter().map(|block| block.ulid.to_string()).collect();
         keep_only(&self.downsample_dir(), |name| ids.contains(name)).await
     }
 }

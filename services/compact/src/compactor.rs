@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::inventory::{Changed, Inventory};
 use crate::metrics::CompactMetrics;
-use crate::state::{Busy, Loaded};
+use crate::state::{Busy, FailedPlans, Loaded};
 use crate::{CompactError, CompactorOptions};
 
 /// Works on the blocks of one bucket. Clones share everything.
@@ -36,6 +36,8 @@ pub(crate) struct Inner {
     pub(crate) busy: Busy,
     /// Successors that could not be read back: when that was, and why.
     pub(crate) faulty: Mutex<BTreeMap<BlockId, (i64, String)>>,
+    /// Merges that fail again and again.
+    pub(crate) failed_plans: FailedPlans,
     /// What the web API shows.
     pub(crate) loaded: RwLock<Loaded>,
     /// The same without any filter.
@@ -76,6 +78,7 @@ impl Compactor {
             changed: Changed::default(),
             busy: Busy::default(),
             faulty: Mutex::default(),
+            failed_plans: FailedPlans::default(),
             loaded: RwLock::default(),
             global: RwLock::default(),
             iterations: watch::Sender::new(0),

@@ -97,12 +97,13 @@ impl CompactError {
         }
     }
 
-    /// Whether a later attempt may succeed with the same blocks. A full disk is no fault of theirs; what is called internal
-    /// is, as it comes again with the same bytes.
+    /// Whether a later attempt may succeed with the same blocks. A full disk is no fault of theirs; a panic and what is called
+    /// internal are, as they come again with the same bytes.
     pub fn is_transient(&self) -> bool {
         let full = matches!(self, CompactError::Block(BlockError::Io { .. }))
             && self.kind() == ErrorKind::LimitExceeded;
-        let is_ours = matches!(self, CompactError::Runtime(_));
+        let is_ours =
+            matches!(self, CompactError::Runtime(error) if !matches!(error, RuntimeError::Panic(_)));
         full || is_ours || matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::Cancelled)
     }
 

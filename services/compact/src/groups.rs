@@ -9,7 +9,7 @@ use tithon_engine::plan::{
     Group, Next, NoCompactReason, PlanSettings, group, next, overlapping, sharing_sources,
 };
 use tithon_engine::{BlockId, BlockMeta};
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::compactor::ExcludedFrom;
 use crate::fault::{Fault, Reporter};
@@ -18,6 +18,10 @@ use crate::source::Obstacle;
 use crate::succession::SOURCE_OF_COMPACTED;
 use crate::view::View;
 use crate::{CompactError, Compactor};
+
+/// What is said of a plan that is not tried any more.
+const GIVEN_UP: &str =
+    "this merge failed twice although each block alone is sound, and is not tried again before a restart";
 
 /// One group while it is worked on.
 struct Work<'w> {
@@ -106,6 +110,10 @@ impl Compactor {
                 return true;
             }
         }
+        if let Some(why) = self.inner.failed_plans.given_up(&work.group.key, ids) {
+            work.leave_out_for_now(ids.iter().copied(), &format!("{GIVEN_UP}: {why}"));
+            return true;
+        }
         let overlaps = self.inner.options.vertical && !overlapping(&work.group.blocks).is_empty();
         let error = match self.merge(&work.group, &plan, into, work.reporter).await {
             Ok(made) => {
@@ -127,7 +135,14 @@ impl Compactor {
             }
             Obstacle::OutsideChunks(block) => return self.repair_in(work, block).await,
             Obstacle::Gone(block) => work.group.blocks.retain(|meta| meta.ulid != block),
-            Obstacle::Plan(error) => work.leave_out_for_now(plan.iter().map(|b| b.ulid), &error.to_string()),
+            Obstacle::Plan(error) => {
+                let what = error.to_string();
+                if self.inner.failed_plans.note(&work.group.key, ids, &what) {
+                    self.inner.metrics.plans_given_up.inc();
+                    error!(group = work.group.key, blocks = ?ids, error = what, "{GIVEN_UP}");
+                }
+                work.leave_out_for_now(ids.iter().copied(), &what);
+            }
             Obstacle::Transient(error) => {
                 work.reporter.unfinished(Some(&work.group.key), &error);
                 return false;

@@ -25,6 +25,7 @@ mod streaming;
 
 mod downsample;
 mod iteration;
+mod jobs;
 mod progress;
 mod retention;
 

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tithon_engine::compact::{CompactOptions, compact};
 use tithon_engine::plan::{Group, mark_cut, mark_merged};
 use tithon_engine::{Block, BlockId, BlockMeta};
-use tithon_runtime::{Priority, RuntimeError};
+use tithon_runtime::Priority;
 use tracing::info;
 
 use crate::fault::Reporter;
@@ -117,9 +117,7 @@ impl Compactor {
 
     /// Finds the block that a failed merge failed on.
     pub(crate) async fn blame(&self, error: CompactError, plan: &[BlockMeta], dir: &Path) -> Obstacle {
-        // Reading the blocks one by one shows which of them causes the panic.
-        let panicked = matches!(error, CompactError::Runtime(RuntimeError::Panic(_)));
-        if error.is_transient() && !panicked {
+        if error.is_transient() {
             return Obstacle::transient(error);
         }
         match error.block().filter(|block| plan.iter().any(|meta| meta.ulid == *block)) {

@@ -35,6 +35,7 @@ pub(crate) struct CompactMetrics {
     pub(crate) garbage_seconds: Histogram,
     pub(crate) compactions: ByResolution,
     pub(crate) compaction_failures: ByResolution,
+    pub(crate) plans_given_up: Counter,
     pub(crate) runs_started: ByResolution,
     pub(crate) runs_completed: ByResolution,
     pub(crate) vertical_compactions: ByResolution,
@@ -96,6 +97,7 @@ impl CompactMetrics {
             garbage_seconds: Histogram::new(GARBAGE_SECONDS),
             compactions: Family::default(),
             compaction_failures: Family::default(),
+            plans_given_up: Counter::default(),
             runs_started: Family::default(),
             runs_completed: Family::default(),
             vertical_compactions: Family::default(),
@@ -210,6 +212,8 @@ impl CompactMetrics {
         add(metrics, "thanos_compact_group_compactions", "Blocks made by merging", &self.compactions);
         let help = "Merges that failed";
         add(metrics, "thanos_compact_group_compactions_failures", help, &self.compaction_failures);
+        let help = "Merges that are not tried again because they failed twice on blocks that are sound";
+        add(metrics, "tithon_compact_plans_given_up", help, &self.plans_given_up);
         let help = "Looks at a group that were begun";
         add(metrics, "thanos_compact_group_compaction_runs_started", help, &self.runs_started);
         let help = "Looks at a group that were completed";

@@ -52,10 +52,11 @@ impl Compactor {
     }
 }
 
-/// The obstacle of a failed upload: transient, unless the block is one that may not be uploaded at all.
+/// The obstacle of a failed upload: transient, unless the block is one that may not be uploaded at all, or reading it back
+/// panicked.
 pub(crate) fn refused(error: CompactError) -> Obstacle {
     match error.kind() {
-        ErrorKind::Invalid => Obstacle::plan(error),
+        ErrorKind::Invalid | ErrorKind::Internal => Obstacle::plan(error),
         _ => Obstacle::transient(error),
     }
 }

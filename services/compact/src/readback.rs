@@ -11,7 +11,6 @@ use tithon_engine::{BlockError, BlockFile, BlockMeta, FileRange};
 use tithon_index::IndexHealth;
 use tokio::runtime::Handle;
 
-use crate::streaming::input;
 use crate::{CompactError, Compactor, Verify};
 
 /// Bytes of a segment read at once.
@@ -52,7 +51,7 @@ impl Compactor {
         let (runtime, stats) = (Handle::current(), meta.stats);
         let work = move || -> Result<IndexHealth, CompactError> {
             let mut refs = RefSum::default();
-            let health = index_health(input(&block, &runtime), |entry| {
+            let health = index_health(block.input(&runtime), |entry| {
                 entry.chunks.iter().for_each(|chunk| refs.add(chunk.chunk_ref));
             })?;
             let differ = |what: &str, found: u64, expected: u64| match found == expected {

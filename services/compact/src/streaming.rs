@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use tithon_bucket::{BucketBlock, BucketError, BucketFiles};
-use tithon_engine::compact::{InputBlock, Output, compact_into};
+use tithon_bucket::{BucketBlock, BucketFiles};
+use tithon_engine::compact::{Output, compact_into};
 use tithon_engine::plan::Group;
 use tithon_engine::verify::index_health;
-use tithon_engine::{BlockError, BlockId, BlockMeta, File};
+use tithon_engine::{BlockId, BlockMeta, File};
 use tithon_index::IndexHealth;
 use tithon_runtime::RuntimeError;
 use tokio::runtime::Handle;
@@ -41,7 +41,7 @@ impl Compactor {
         let work = {
             let (outputs, thanos, runtime) = (outputs.clone(), group.thanos_meta(), Handle::current());
             move || {
-                let sources = blocks.iter().map(|block| input(block, &runtime)).collect();
+                let sources = blocks.iter().map(|block| block.input(&runtime)).collect();
                 let output = |(id, files)| Output { id, files: Box::new(files) };
                 compact_into(sources, outputs.into_iter().map(output).collect(), Some(thanos), options)
             }
@@ -89,7 +89,7 @@ impl Compactor {
     ) -> Result<(Arc<BucketBlock>, IndexHealth), CompactError> {
         let walked = || {
             let (block, runtime) = (Arc::clone(&block), Handle::current());
-            self.inner.cpu.run_waiting(move || index_health(input(&block, &runtime), |_| ()))
+            self.inner.cpu.run_waiting(move || index_health(block.input(&runtime), |_| ()))
         };
         let result = match walked().await {
             Err(RuntimeError::Panic(what)) => {
@@ -112,8 +112,7 @@ impl Compactor {
     ) -> Result<(), Obstacle> {
         let bucket = &self.inner.bucket;
         for (_, meta) in &made {
-            let health =
-                self.read_back(meta, self.inner.options.verify).await.map_err(Obstacle::transient)?;
+            let health = self.read_back(meta, self.inner.options.verify).await.map_err(refused)?;
             self.judge_made(meta.ulid, &health)?;
         }
         for (files, meta) in made {
@@ -125,23 +124,4 @@ impl Compactor {
         }
         Ok(())
     }
-}
-
-/// A block as the engine reads it; to be read on a thread that may wait for the network.
-pub(crate) fn input<'b>(block: &'b BucketBlock, runtime: &Handle) -> InputBlock<'b> {
-    if let Some(mapped) = block.mapped() {
-        return InputBlock::from(mapped);
-    }
-    let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
-    let runtime = runtime.clone();
-    let fetch = move |ranges: &[tithon_engine::FileRange]| {
-        runtime.block_on(block.fetch(ranges)).map_err(|error| match error {
-            BucketError::Block(error) => error,
-            error => {
-                let (kind, source) = (error.kind(), Box::new(error));
-                BlockError::Fetch { block: block.id(), kind, source }
-            }
-        })
-    };
-    InputBlock::new(BlockMeta::clone(block.meta()), header, tombstones, fetch)
 }

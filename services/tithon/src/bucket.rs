@@ -2,7 +2,7 @@
 
 use tithon_bucket::{Bucket, BucketConfig, BucketError, ConfigError};
 
-use crate::flags::{BucketFlags, PathOrContentError};
+use crate::flags::{BucketFlags, GivenBucket, PathOrContentError};
 
 /// Why the bucket of the flags cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -19,8 +19,8 @@ pub enum BucketFlagsError {
         source: ConfigError,
     },
     /// No configuration was given.
-    #[error("no bucket is given: use --objstore.config-file=FILE or --objstore.config=YAML")]
-    NoBucket,
+    #[error("no bucket is given: use --{0}.config-file=FILE or --{0}.config=YAML")]
+    NoBucket(&'static str),
     /// The bucket cannot be opened.
     #[error(transparent)]
     Bucket(#[from] BucketError),
@@ -28,12 +28,20 @@ pub enum BucketFlagsError {
 
 /// The bucket that the flags describe; nothing is opened.
 pub fn bucket_config(flags: &BucketFlags) -> Result<BucketConfig, BucketFlagsError> {
-    let yaml = flags.content()?.ok_or(BucketFlagsError::NoBucket)?;
-    let wrong = |source| BucketFlagsError::Config { origin: flags.origin(), source };
-    BucketConfig::parse(&yaml).map_err(wrong)
+    config_of(flags.given())
+}
+
+fn config_of(given: GivenBucket<'_>) -> Result<BucketConfig, BucketFlagsError> {
+    let yaml = given.content()?.ok_or(BucketFlagsError::NoBucket(given.flag))?;
+    BucketConfig::parse(&yaml).map_err(|source| BucketFlagsError::Config { origin: given.origin(), source })
 }
 
 /// Opens the bucket that the flags describe.
 pub async fn open_bucket(flags: &BucketFlags) -> Result<Bucket, BucketFlagsError> {
-    Ok(Bucket::connect(&bucket_config(flags)?).await?)
+    open_given(flags.given()).await
+}
+
+/// Opens the bucket that any pair of flags describes.
+pub async fn open_given(given: GivenBucket<'_>) -> Result<Bucket, BucketFlagsError> {
+    Ok(Bucket::connect(&config_of(given)?).await?)
 }

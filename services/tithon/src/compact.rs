@@ -54,7 +54,13 @@ pub async fn run(flags: &CompactorFlags) -> Result<(), Box<dyn Error>> {
     let (metrics, shutdown) = (process.metrics.clone(), process.shutdown.clone());
     let compactor = Compactor::new(bucket, options, cpu, &metrics, shutdown.clone(), true);
     let pages = match flags.wait && !flags.web.disable {
-        true => pages(flags, compactor.clone()),
+        true => pages(
+            compactor.clone(),
+            &flags.web.label,
+            !flags.disable_admin_operations,
+            !flags.web.disable_cors,
+            &flags.web_route_prefix,
+        ),
         false => axum::Router::new(),
     };
     let running = run_compactor(&compactor, run_options(flags), shutdown);
@@ -82,12 +88,11 @@ pub async fn run(flags: &CompactorFlags) -> Result<(), Box<dyn Error>> {
 }
 
 /// The web API and its page, below the route prefix; the root leads to the page.
-fn pages(flags: &CompactorFlags, compactor: Compactor) -> axum::Router {
-    let (admin, cors) = (!flags.disable_admin_operations, !flags.web.disable_cors);
-    let pages = router(compactor, &flags.web.label, admin, cors);
+pub fn pages(compactor: Compactor, label: &str, admin: bool, cors: bool, route_prefix: &str) -> axum::Router {
+    let pages = router(compactor, label, admin, cors);
     // Relative, as a proxy may put a prefix of its own before it.
     let pages = pages.route("/", get(|| async { Redirect::temporary("blocks") }));
-    prefix::below(&flags.web_route_prefix, pages, "blocks")
+    prefix::below(route_prefix, pages, "blocks")
 }
 
 fn run_options(flags: &CompactorFlags) -> RunOptions {
@@ -157,6 +162,7 @@ fn options(flags: &CompactorFlags) -> Result<CompactorOptions, CompactProcessErr
         transfer: TransferOptions {
             files_concurrency: flags.block_files_concurrency,
             hash: flags.hash_func == "SHA256",
+            ..TransferOptions::default()
         },
         index_bytes_max: flags.block_max_index_size,
         split_shards: flags.split_shards,

@@ -6,6 +6,7 @@ mod choice;
 mod duration;
 mod label;
 mod listen;
+mod matchers;
 mod negation;
 mod path_or_content;
 mod requests;
@@ -28,6 +29,7 @@ pub use self::choice::{
 pub use self::duration::{Duration, parse_duration};
 pub use self::label::parse_label;
 pub use self::listen::{ListenAddress, parse_address};
+pub use self::matchers::parse_matchers;
 pub use self::negation::expand_negations;
 pub use self::path_or_content::{PathOrContentError, path_or_content};
 pub use self::requests::{LimitFlags, RequestLoggingFlags};
@@ -89,45 +91,119 @@ pub struct HttpFlags {
     pub http_config: String,
 }
 
+/// YAML given inline. It may hold secrets: only its length is shown.
+#[derive(Clone, Default)]
+pub struct Inline(pub String);
+
+impl From<String> for Inline {
+    fn from(yaml: String) -> Inline {
+        Inline(yaml)
+    }
+}
+
+impl std::fmt::Debug for Inline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
 /// `--objstore.config` and `--objstore.config-file`: the bucket.
-#[derive(Args, Clone, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct BucketFlags {
     /// Path of a YAML file that describes the bucket, as Thanos reads it; $(NAME) is replaced from the environment.
     #[arg(long = "objstore.config-file", value_name = "FILE", default_value = "", hide_default_value = true)]
     pub config_file: String,
     /// The same YAML given inline, such as 'type: FILESYSTEM' with 'config: {directory: /var/blocks}'.
     #[arg(long = "objstore.config", value_name = "YAML", default_value = "", hide_default_value = true)]
-    pub config: String,
-}
-
-/// The configuration holds secrets: only its length is told.
-impl std::fmt::Debug for BucketFlags {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let config = format!("{} bytes", self.config.len());
-        f.debug_struct("BucketFlags")
-            .field("config_file", &self.config_file)
-            .field("config", &config)
-            .finish()
-    }
+    pub config: Inline,
 }
 
 impl BucketFlags {
     /// Whether one of them was given.
     pub fn is_given(&self) -> bool {
-        !self.config.is_empty() || !self.config_file.is_empty()
+        !self.config.0.is_empty() || !self.config_file.is_empty()
     }
 
+    /// The bucket of these flags.
+    pub fn given(&self) -> GivenBucket<'_> {
+        GivenBucket { flag: "objstore", config_file: &self.config_file, config: &self.config.0 }
+    }
+}
+
+/// `--objstore-to.config` and `--objstore-to.config-file`: the bucket that blocks are copied to.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ToBucketFlags {
+    /// Path of a YAML file that describes the bucket that blocks are copied to.
+    #[arg(
+        long = "objstore-to.config-file",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub to_config_file: String,
+    /// The same YAML given inline.
+    #[arg(long = "objstore-to.config", value_name = "YAML", default_value = "", hide_default_value = true)]
+    pub to_config: Inline,
+}
+
+impl ToBucketFlags {
+    /// The bucket of these flags.
+    pub fn given(&self) -> GivenBucket<'_> {
+        let (config_file, config) = (&self.to_config_file, &self.to_config.0);
+        GivenBucket { flag: "objstore-to", config_file, config }
+    }
+}
+
+/// `--objstore-backup.config` and `--objstore-backup.config-file`: where blocks go before they are deleted.
+#[derive(Args, Clone, Debug, Default)]
+pub struct BackupBucketFlags {
+    /// Path of a YAML file that describes the bucket that blocks are copied to before they are deleted.
+    #[arg(
+        long = "objstore-backup.config-file",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub backup_config_file: String,
+    /// The same YAML given inline.
+    #[arg(
+        long = "objstore-backup.config",
+        value_name = "YAML",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub backup_config: Inline,
+}
+
+impl BackupBucketFlags {
+    /// The bucket of these flags.
+    pub fn given(&self) -> GivenBucket<'_> {
+        let (config_file, config) = (&self.backup_config_file, &self.backup_config.0);
+        GivenBucket { flag: "objstore-backup", config_file, config }
+    }
+}
+
+/// A bucket as a pair of flags gives it.
+#[derive(Clone, Copy)]
+pub struct GivenBucket<'f> {
+    /// The pair's name without `.config`.
+    pub flag: &'static str,
+    config_file: &'f str,
+    config: &'f str,
+}
+
+impl GivenBucket<'_> {
     /// The flag that the YAML was given by, with the file's path.
     pub fn origin(&self) -> String {
-        match self.config_file.as_str() {
-            "" => "--objstore.config".to_owned(),
-            path => format!("--objstore.config-file={path}"),
+        match self.config_file {
+            "" => format!("--{}.config", self.flag),
+            path => format!("--{}.config-file={path}", self.flag),
         }
     }
 
     /// The YAML, from whichever flag was given; `None` when neither was.
     pub fn content(&self) -> Result<Option<String>, PathOrContentError> {
-        path_or_content("objstore.config", &self.config_file, &self.config, true)
+        path_or_content(&format!("{}.config", self.flag), self.config_file, self.config, true)
     }
 }
 
@@ -137,9 +213,11 @@ mod tests {
 
     #[test]
     fn a_bucket_configuration_is_not_shown_and_expanded_once() {
-        let flags =
-            BucketFlags { config: "key: hunter2 $(CARGO_PKG_NAME)".to_owned(), ..BucketFlags::default() };
+        let flags = BucketFlags {
+            config: "key: hunter2 $(CARGO_PKG_NAME)".to_owned().into(),
+            ..BucketFlags::default()
+        };
         assert!(!format!("{flags:?}").contains("hunter2"), "{flags:?}");
-        assert_eq!(flags.content().unwrap().unwrap(), "key: hunter2 tithon");
+        assert_eq!(flags.given().content().unwrap().unwrap(), "key: hunter2 tithon");
     }
 }

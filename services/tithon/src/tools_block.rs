@@ -3,6 +3,7 @@
 mod compact;
 mod diff;
 mod downsample;
+mod dump;
 mod inputs;
 mod look;
 mod progress;
@@ -15,6 +16,8 @@ use rayon::ThreadPool;
 use serde::Serialize;
 use tithon_engine::BlockError;
 
+pub use self::compact::resolution;
+pub use self::diff::StreamDiff;
 use crate::cli::{BlockCommand, JobFlags};
 
 /// Why a tool stopped.
@@ -107,8 +110,8 @@ pub fn run(command: &BlockCommand) -> Result<(), ToolError> {
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let done = match command {
         BlockCommand::Inspect { dir, output } => look::print_inspection(dir, *output, &mut out),
-        BlockCommand::Dump { dir, digest: true } => look::dump_digests(dir, &mut out),
-        BlockCommand::Dump { dir, digest: false } => look::dump(dir, &mut out),
+        BlockCommand::Dump { dir, digest: true, .. } => look::dump_digests(dir, &mut out),
+        BlockCommand::Dump { dir, digest: false, aggregates } => dump::run(dir, aggregates, &mut out),
         BlockCommand::Compact(flags) => compact::run(flags, &mut out),
         BlockCommand::Downsample(flags) => downsample::run(flags, &mut out),
         BlockCommand::Verify { blocks, job } => verify::run(blocks, job, &mut out),

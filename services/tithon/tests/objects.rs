@@ -120,6 +120,64 @@ fn compact_leaves_what_it_leaves_in_a_directory() {
     }
 }
 
+/// Runs a tool of the bucket to its end.
+fn bucket_tool(name: &str, yaml: &str, more: &[&str]) {
+    let mut command = Command::new(TITHON);
+    command.args(["tools", "bucket", name, &format!("--objstore.config={yaml}")]);
+    let done = command.args(more).output().unwrap();
+    assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// Uploads blocks, rewrites, marks and downsamples them, copies all to `other` and deletes what is marked; answers with what is left
+/// in both.
+fn worked_on(runtime: &tokio::runtime::Runtime, yaml: &str, other: &str) -> [Vec<String>; 2] {
+    let [from, tmp] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let blocks = [("bucket", MADE_OF), ("compaction/horizontal/in", "01HWXW0A00XMSH8720DDB6Q1XZ")];
+    for (folder, block) in blocks {
+        let golden = tithon_testdata::shared(&format!("testdata/{folder}")).join(block);
+        tithon_testdata::copy_dir(&golden, &from.path().join(block));
+    }
+    let path = format!("--path={}", from.path().display());
+    bucket_tool("upload-blocks", yaml, &[&path, "--label=cluster=\"x\""]);
+    let (id, tmp_dir) =
+        (format!("--id={MADE_OF}"), format!("--tmp.dir={}", tmp.path().join("rewrite").display()));
+    let config = "--rewrite.to-delete-config=[{matchers: up}]";
+    bucket_tool("rewrite", yaml, &[&id, &tmp_dir, config, "--no-dry-run", "--delete-blocks"]);
+    let data_dir = format!("--data-dir={}", tmp.path().join("downsample").display());
+    bucket_tool("downsample", yaml, &["--single-run", "--http-address=127.0.0.1:0", &data_dir]);
+    let to = format!("--objstore-to.config={other}");
+    bucket_tool("replicate", yaml, &[&to, "--single-run", "--http-address=127.0.0.1:0"]);
+    bucket_tool("diff", yaml, &[&to]);
+    bucket_tool("retention", yaml, &["--retention.resolution-5m=1d", "--consistency-delay=0s"]);
+    bucket_tool("cleanup", yaml, &["--delete-delay=0s", "--consistency-delay=0s"]);
+    bucket_tool("verify", yaml, &[]);
+    [yaml, other].map(|yaml| {
+        let bucket = runtime.block_on(Bucket::connect(&BucketConfig::parse(yaml).unwrap())).unwrap();
+        runtime.block_on(contents(&bucket))
+    })
+}
+
+/// The raw block of 48 hours.
+const MADE_OF: &str = "01HWXW0A00N2JP40HM8NDAQDMF";
+
+#[test]
+fn tools_leave_what_they_leave_in_a_directory() {
+    let runtime = runtime();
+    let [dir, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let expected = worked_on(&runtime, &directory(dir.path()), &directory(other.path()));
+    // Two raw blocks are left; copied were these, the one that was rewritten, and two blocks of 5 minutes.
+    assert_eq!(expected.each_ref().map(Vec::len), [2, 5], "{expected:#?}");
+    if !enabled() {
+        return;
+    }
+    for kind in Kind::WRITABLE {
+        let fleet = Fleet::start(kind);
+        let other = fleet.yaml().replace("prefix: a/b", "prefix: c");
+        assert_eq!(worked_on(&runtime, &fleet.yaml(), &other), expected, "{kind:?}");
+        eprintln!("objects: tools over {kind:?} leave the same blocks");
+    }
+}
+
 fn directory(dir: &Path) -> String {
     format!("{{type: FILESYSTEM, config: {{directory: {}}}}}", dir.display())
 }

@@ -198,3 +198,57 @@ fn what_differs_is_listed() {
     assert_eq!(found[0]["differences"].as_array().unwrap().len(), 5);
     assert!(String::from_utf8_lossy(&output.stderr).contains("differ"));
 }
+
+/// Each aggregate of each window, as Thanos reads them.
+#[test]
+fn downsampled_blocks_are_dumped_by_aggregate() {
+    let dir = path("downsample/odd-start/1h");
+    let mut expected: Vec<(String, &str, u64, i64)> = Vec::new();
+    let aggregates = ["count", "sum", "min", "max", "counter"];
+    for series in tithon_testdata::json_lines("testdata/downsample/odd-start/1h.samples.jsonl.zst") {
+        let pairs = series["labels"].as_array().unwrap().iter();
+        let pairs = pairs.map(|pair| (pair[0].as_str().unwrap(), pair[1].as_str().unwrap()));
+        let labels = tithon_index::Labels::from_pairs(pairs).to_string();
+        for chunk in series["chunks"].as_array().unwrap() {
+            for aggregate in aggregates {
+                for sample in chunk[aggregate].as_array().into_iter().flatten() {
+                    let bits = u64::from_str_radix(sample["bits"].as_str().unwrap(), 16).unwrap();
+                    expected.push((labels.clone(), aggregate, bits, sample["t"].as_i64().unwrap()));
+                }
+            }
+        }
+    }
+    let all = answer(&["dump", &dir]);
+    let found: Vec<(String, &str, u64, i64)> = all
+        .lines()
+        .map(|line| {
+            let mut parts = line.rsplitn(4, ' ');
+            let [t, value, aggregate, labels] = [(); 4].map(|()| parts.next().unwrap());
+            let value: f64 = value.parse().unwrap();
+            (labels.to_owned(), aggregate, value.to_bits(), t.parse().unwrap())
+        })
+        .collect();
+    assert!(expected.len() > 500);
+    let is_nan = |bits: u64| f64::from_bits(bits).is_nan();
+    let same = |a: &(String, &str, u64, i64), b: &(String, &str, u64, i64)| {
+        (&a.0, a.1, a.3) == (&b.0, b.1, b.3) && (a.2 == b.2 || is_nan(a.2) && is_nan(b.2))
+    };
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!(same(found, expected), "{found:?} {expected:?}");
+    }
+    let of = |name: &str| all.lines().filter(|line| line.rsplit(' ').nth(2) == Some(name)).count();
+    let some = answer(&["dump", "--aggregate=min", "--aggregate=counter", &dir]);
+    assert_eq!(some.lines().count(), of("min") + of("counter"));
+    assert!(complaint(&["dump", "--aggregate=avg", &dir]).contains("count, sum, min, max, counter"));
+}
+
+/// However many chunks have the same fault, it is told once.
+#[test]
+fn chunks_that_cannot_be_read_are_told_once() {
+    let output = tool(&["dump", &path("field/encoding-0/01HWS4YAG00000000000000035")]);
+    assert!(output.status.success());
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(told.contains("chunks=1") && told.contains("left out chunks"), "{told}");
+}

@@ -1,22 +1,72 @@
 //! `tithon tools bucket` over a FILESYSTEM bucket of recorded blocks.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(unreachable_pub, reason = "a test has no public items; pub says what a module offers")]
+
+#[path = "tools_bucket/jobs.rs"]
+mod jobs;
+#[path = "tools_bucket/killed.rs"]
+mod killed;
+#[path = "tools_bucket/replicate.rs"]
+mod replicate;
+#[path = "tools_bucket/rewrite.rs"]
+mod rewrite;
+#[path = "tools_bucket/survey.rs"]
+mod survey;
+#[path = "tools_bucket/upload_blocks.rs"]
+mod upload_blocks;
+#[path = "tools_bucket/verify.rs"]
+mod verify;
+#[path = "tools_bucket/web.rs"]
+mod web;
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn tool(name: &str, bucket: &Path, more: &[&str]) -> Output {
-    let config =
-        format!("--objstore.config={{type: FILESYSTEM, config: {{directory: {}}}}}", bucket.display());
+/// The YAML of a FILESYSTEM bucket.
+fn yaml(bucket: &Path) -> String {
+    format!("{{type: FILESYSTEM, config: {{directory: {}}}}}", bucket.display())
+}
+
+fn command(name: &str, bucket: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tithon"));
+    command.env("TZ", "America/New_York");
+    command.args(["tools", "bucket", name, &format!("--objstore.config={}", yaml(bucket))]).args(more);
     command
-        .env("TZ", "America/New_York")
-        .args(["tools", "bucket", name, &config])
-        .args(more)
-        .output()
-        .unwrap()
+}
+
+fn tool(name: &str, bucket: &Path, more: &[&str]) -> Output {
+    command(name, bucket, more).output().unwrap()
+}
+
+/// What a tool that succeeds says on standard error.
+fn told(name: &str, bucket: &Path, more: &[&str]) -> String {
+    let output = tool(name, bucket, more);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{more:?}: {told}");
+    told
+}
+
+/// A copy of the golden bucket.
+fn golden_copy() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    tithon_testdata::copy_dir(&tithon_testdata::shared("testdata/bucket"), dir.path());
+    dir
+}
+
+/// The names in a folder, ascending.
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 fn cardinality(bucket: &Path, more: &[&str]) -> Output {

@@ -1,8 +1,8 @@
 //! `label_replace` and `label_join`: they change labels of whole series and look at no sample.
 
 use regex_automata::meta::Regex;
+use tithon_index::Template;
 
-use super::template::Template;
 use crate::context::Context;
 use crate::error::QueryError;
 use crate::frame::{Frame, Row, label_bytes, merge};

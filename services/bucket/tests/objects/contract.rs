@@ -109,7 +109,7 @@ async fn check(bucket: &Bucket) {
     let dir = tempfile::tempdir().unwrap();
     let meta = large_block(dir.path());
     let block = meta.ulid;
-    let options = TransferOptions { files_concurrency: 2, hash: true };
+    let options = TransferOptions { files_concurrency: 2, hash: true, unlabelled: false };
     let files = bucket.upload_files(dir.path(), &meta, options).await.unwrap();
     let found = look(bucket).await.unwrap();
     assert_eq!((found.new.len(), found.partial), (0, vec![block]), "without meta.json it is half a block");

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use tithon_bucket::parse_selector;
-use tithon_bucket::{Mark, MarkKind};
-use tithon_compact::CompactorOptions;
+use object_store::ObjectStoreExt;
+use tithon_bucket::{Bucket, Mark, MarkKind, parse_selector};
+use tithon_compact::{Compactor, CompactorOptions};
 use tithon_engine::BlockId;
 use tithon_engine::plan::NoCompactReason;
 use tithon_engine::plan::TimeBound;
+use tithon_runtime::{Cpu, Metrics, Shutdown};
 
 use crate::bed::{self, Spec};
 use crate::faulty_store::{Fate, FaultyStore};
@@ -146,4 +147,46 @@ async fn a_steady_bucket_costs_one_listing_and_changes_cost_what_they_are() {
     assert_eq!((few.1, many.1), (1, 1));
     // A meta.json more for each block, and nothing else.
     assert_eq!(many.0 - few.0, 40);
+}
+
+/// Blocks without external labels are sound, but what is made of them is refused at every upload.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_that_fails_twice_on_sound_blocks_is_given_up() {
+    for streaming in [false, true] {
+        let unlabelled = adjacent("a", 0).into_iter().map(|spec| Spec { labels: Vec::new(), ..spec });
+        let specs: Vec<Spec> = unlabelled.chain(adjacent("b", 10)).collect();
+        let (store, dir) = (Arc::new(bed::bucket_of(&specs).await), tempfile::tempdir().unwrap());
+        let metrics = Metrics::new("0");
+        let compactor = Compactor::new(
+            Bucket::from_store(Arc::clone(&store) as _, ""),
+            CompactorOptions { streaming, ..bed::options(dir.path()) },
+            Cpu::new(1).unwrap(),
+            &metrics,
+            Shutdown::default(),
+            true,
+        );
+        let count = |name: &str| -> f64 {
+            let text = metrics.text();
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.unwrap().parse().unwrap()
+        };
+        for (round, (failures, given_up)) in [(1.0, 0.0), (2.0, 1.0), (2.0, 1.0)].into_iter().enumerate() {
+            let report = compactor.iterate().await.unwrap();
+            assert_eq!(report.compacted, usize::from(round == 0), "{report:?}");
+            let of_plan = report.faults.iter().filter(|fault| fault.what.contains("without external labels"));
+            assert_eq!(of_plan.count(), 4, "round {round}: {report:?}");
+            assert!(report.faults.iter().all(|fault| !fault.marked && !fault.unfinished), "{report:?}");
+            let failed = count("thanos_compact_group_compactions_failures_total{resolution=\"0\"}");
+            assert_eq!((failed, count("tithon_compact_plans_given_up_total")), (failures, given_up));
+        }
+        // A new block is another plan, which is tried.
+        let more = Spec { labels: Vec::new(), ..Spec::new(20, (0, 2), "a") };
+        let added = bed::objects(&bed::bucket_of(&[more]).await).await;
+        for (key, bytes) in added {
+            store.put(&object_store::path::Path::from(key), bytes.into()).await.unwrap();
+        }
+        bed::delete(&store, specs[0].id(), "meta.json").await;
+        compactor.iterate().await.unwrap();
+        assert_eq!(count("thanos_compact_group_compactions_failures_total{resolution=\"0\"}"), 3.0);
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use tithon_chunks::Aggregate;
 
 /// `tithon tools block`.
 #[derive(Args, Debug)]
@@ -22,13 +23,17 @@ pub enum BlockCommand {
         #[arg(long, value_enum, default_value_t = Output::Table)]
         output: Output,
     },
-    /// Every sample as text, one a line: labels, value, milliseconds (as `promtool tsdb dump` prints them).
+    /// Every sample as text, one a line: labels, value, milliseconds (as `promtool tsdb dump` prints them). Of a downsampled block
+    /// every aggregate of every window, its name behind the labels.
     Dump {
         /// The block's directory.
         dir: PathBuf,
         /// One JSON line a series with digests of its samples instead: two blocks with the same lines hold the same.
         #[arg(long)]
         digest: bool,
+        /// Of a downsampled block, only this aggregate: count, sum, min, max or counter; may be given several times.
+        #[arg(long = "aggregate", value_name = "NAME", value_parser = aggregate, conflicts_with = "digest")]
+        aggregates: Vec<Aggregate>,
     },
     /// Merge blocks into one, as the compactor does; the inputs stay as they are.
     ///
@@ -53,6 +58,12 @@ pub enum BlockCommand {
     /// Blocks are compared stream by stream (resolution and external labels), however the samples are cut into
     /// blocks and chunks.
     Diff(DiffFlags),
+}
+
+fn aggregate(text: &str) -> Result<Aggregate, String> {
+    let names = || Aggregate::ALL.map(Aggregate::name).join(", ");
+    let found = Aggregate::ALL.into_iter().find(|aggregate| aggregate.name() == text);
+    found.ok_or_else(|| format!("found {text:?}, expected one of {}", names()))
 }
 
 /// What jobs on blocks have in common.

@@ -6,6 +6,19 @@ use clap::{Args, Subcommand, ValueEnum};
 use tithon_bucket::MarkKind;
 use tithon_engine::BlockId;
 
+mod carry;
+mod jobs;
+mod rewrite;
+mod survey;
+mod verify;
+mod web;
+
+pub use self::carry::*;
+pub use self::jobs::*;
+pub use self::rewrite::*;
+pub use self::survey::*;
+pub use self::verify::*;
+pub use self::web::*;
 use super::Output;
 use crate::flags::{BucketFlags, ScopeFlags, parse_duration};
 
@@ -23,8 +36,35 @@ pub enum BucketToolCommand {
     Ls(LsFlags),
     /// A table of the blocks: times, sizes, labels, when they are downsampled.
     Inspect(InspectFlags),
+    /// Serve a page of the blocks.
+    Web(Box<WebFlags>),
     /// Mark blocks to be deleted, not to be merged, or not to be downsampled, or take such marks away.
     Mark(MarkFlags),
+    /// How many blocks and bytes there are by external labels, resolution, level and age, and what the compactor would do next.
+    Stat(StatFlags),
+    /// What each metric takes: series, chunks, bytes, and how many series come and go; reads indexes only.
+    Analyze(AnalyzeFlags),
+    /// Prove two buckets equal sample by sample, or list what differs; the exit code is 1 when something does.
+    ///
+    /// Blocks are compared by resolution and external labels, however the samples are cut into blocks and chunks. The second bucket is
+    /// given by --objstore-to.config.
+    Diff(DiffBucketFlags),
+    /// Look for faults of blocks and for overlaps, and mend them.
+    Verify(VerifyBucketFlags),
+    /// Copy blocks to another bucket, again and again.
+    Replicate(Box<ReplicateFlags>),
+    /// Upload the blocks of a local folder.
+    UploadBlocks(UploadBlocksFlags),
+    /// Write blocks anew without some series or samples, or with other labels.
+    ///
+    /// No compactor should work on the same blocks meanwhile. Deleted data cannot be had back once the old block is gone.
+    Rewrite(Box<RewriteFlags>),
+    /// Downsample what is due, again and again; the same work as the compactor's.
+    Downsample(Box<DownsampleBucketFlags>),
+    /// Delete what is left of uploads that broke off, and blocks that were marked for deletion long enough ago.
+    Cleanup(CleanupFlags),
+    /// Mark blocks for deletion whose retention is over.
+    Retention(RetentionFlags),
     /// Which labels and metrics have the most values and series; reads the tables of the indexes only.
     Cardinality(CardinalityFlags),
 }

@@ -61,7 +61,7 @@ pub fn start(
 
 /// A folder of somebody's blocks is never written to; another's bucket only when that is said.
 fn is_wanted(flags: &StandaloneFlags) -> bool {
-    let elsewhere = !flags.bucket.config.is_empty() || !flags.bucket.config_file.is_empty();
+    let elsewhere = !flags.bucket.config.0.is_empty() || !flags.bucket.config_file.is_empty();
     flags.bucket_dir.is_none() && flags.compact.unwrap_or(!elsewhere)
 }
 

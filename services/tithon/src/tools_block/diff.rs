@@ -1,6 +1,7 @@
 //! `tools block diff`: whether two sets of blocks hold the same.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -23,12 +24,41 @@ struct Stream {
 
 /// What was found of one stream; serialises to one JSON object.
 #[derive(Serialize)]
-struct Found {
+pub struct StreamDiff {
     resolution: &'static str,
     external_labels: String,
     first_blocks: usize,
     second_blocks: usize,
     differences: Vec<Difference>,
+}
+
+impl StreamDiff {
+    /// What was found of the blocks of one resolution with these external labels.
+    pub fn new(
+        resolution_ms: i64,
+        labels: &Labels,
+        first_blocks: usize,
+        second_blocks: usize,
+        differences: Vec<Difference>,
+    ) -> StreamDiff {
+        let (resolution, external_labels) = (resolution(resolution_ms), labels.to_string());
+        StreamDiff { resolution, external_labels, first_blocks, second_blocks, differences }
+    }
+
+    /// How many differences were found.
+    pub fn n_differences(&self) -> usize {
+        self.differences.len()
+    }
+}
+
+/// A line for the stream, and one for each difference.
+impl fmt::Display for StreamDiff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let StreamDiff { resolution, external_labels, first_blocks, second_blocks, differences } = self;
+        let verdict = if differences.is_empty() { "equal" } else { "DIFFERENT" };
+        writeln!(f, "{resolution} {external_labels}: {first_blocks} and {second_blocks} blocks: {verdict}")?;
+        differences.iter().try_for_each(|difference| writeln!(f, "  {}", told(difference)))
+    }
 }
 
 /// Runs the tool.
@@ -44,21 +74,16 @@ pub fn run(flags: &DiffFlags, out: &mut impl Write) -> Result<(), ToolError> {
         streams.entry(stream_of(&block, flags)).or_default().second.push(block);
     }
     let compare = |((resolution_ms, labels), stream): (&(i64, Labels), &Stream)| {
-        Ok(Found {
-            resolution: resolution(*resolution_ms),
-            external_labels: labels.to_string(),
-            first_blocks: stream.first.len(),
-            second_blocks: stream.second.len(),
-            differences: diff(&stream.first, &stream.second, flags.most)?,
-        })
+        let differences = diff(&stream.first, &stream.second, flags.most)?;
+        Ok(StreamDiff::new(*resolution_ms, labels, stream.first.len(), stream.second.len(), differences))
     };
-    let found: Vec<Found> =
+    let found: Vec<StreamDiff> =
         pool(&flags.job)?.install(|| streams.par_iter().map(compare).collect::<Result<_, ToolError>>())?;
     match flags.job.output {
         Output::Json => print_json(&found, out)?,
-        Output::Table => print(&found, out)?,
+        Output::Table => found.iter().try_for_each(|stream| write!(out, "{stream}"))?,
     }
-    match found.iter().map(|f| f.differences.len()).sum() {
+    match found.iter().map(StreamDiff::n_differences).sum() {
         0 => Ok(()),
         n => Err(ToolError::Differ(n)),
     }
@@ -68,21 +93,6 @@ fn stream_of(block: &Block, flags: &DiffFlags) -> (i64, Labels) {
     let labels = block.meta().thanos.as_ref().map(|t| t.labels.clone()).unwrap_or_default();
     let kept = labels.into_iter().filter(|(name, _)| !flags.replica_label.contains(name));
     (block.meta().resolution_ms(), Labels::from_pairs(kept))
-}
-
-fn print(found: &[Found], out: &mut impl Write) -> Result<(), ToolError> {
-    for stream in found {
-        let Found { resolution, external_labels, first_blocks, second_blocks, differences } = stream;
-        let verdict = if differences.is_empty() { "equal" } else { "DIFFERENT" };
-        writeln!(
-            out,
-            "{resolution} {external_labels}: {first_blocks} and {second_blocks} blocks: {verdict}"
-        )?;
-        for difference in differences {
-            writeln!(out, "  {}", told(difference))?;
-        }
-    }
-    Ok(())
 }
 
 fn told(difference: &Difference) -> String {

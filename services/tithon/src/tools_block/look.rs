@@ -1,15 +1,13 @@
-//! `inspect` and `dump`: what is in one block.
+//! `inspect`, and `dump --digest`: what is in one block.
 
 use std::io::{self, Write};
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
-use tithon_chunks::{EncodedChunk, Samples, TimeRange, decode_samples};
+use tithon_engine::Block;
 use tithon_engine::digest::digests;
 use tithon_engine::inspect::{Inspection, inspect};
-use tithon_engine::{Block, SelectRequest};
 use tithon_index::Labels;
-use tithon_promql::format;
 
 use super::ToolError;
 use crate::cli::Output;
@@ -31,34 +29,6 @@ pub fn dump_digests(dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
         serde_json::to_writer(&mut *out, &digest).map_err(io::Error::from)?;
         Ok(out.write_all(b"\n")?)
     })
-}
-
-/// Every sample that a query would see: deletions are applied. Chunks of unknown encoding are named and left out.
-pub fn dump(dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
-    let block = Block::open(dir)?;
-    for batch in block.select(SelectRequest::new(Vec::new(), TimeRange::ALL)) {
-        for series in batch?.series {
-            for chunk in &series.chunks {
-                dump_chunk(&series.labels, chunk, out)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn dump_chunk(labels: &Labels, chunk: &EncodedChunk, out: &mut impl Write) -> Result<(), ToolError> {
-    let mut samples = Samples::default();
-    if let Err(error) = decode_samples(chunk, TimeRange::ALL, &mut samples) {
-        tracing::warn!(series = %labels, %error, "left out a chunk that has no plain samples");
-        return Ok(());
-    }
-    for (t, value) in samples.floats.timestamps.iter().zip(&samples.floats.values) {
-        writeln!(out, "{labels} {} {t}", format::general(*value))?;
-    }
-    for (t, histogram) in samples.histograms.timestamps.iter().zip(&samples.histograms.values) {
-        writeln!(out, "{labels} {} {t}", histogram)?;
-    }
-    Ok(())
 }
 
 /// The last millisecond of the year 9999, behind which no date is printed.

@@ -10,10 +10,10 @@ use comfy_table::{CellAlignment, Table, presets};
 use futures::{StreamExt, stream};
 use serde::Serialize;
 use tithon_bucket::{Bucket, BucketError, KnownBlock};
-use tithon_engine::{BlockId, BlockMeta};
+use tithon_engine::BlockId;
 use tithon_store::{Cardinality, Counted};
 
-use super::look::{in_scope, look};
+use super::look::{choose, in_scope, look};
 use crate::bucket::open_bucket;
 use crate::cli::{CardinalityFlags, Output};
 
@@ -37,7 +37,7 @@ pub async fn run(flags: &CardinalityFlags) -> Result<(), Box<dyn Error>> {
     let scope = flags.scope.read(&[], Duration::ZERO)?;
     let bucket = open_bucket(&flags.bucket).await?;
     let catalogue = look(&bucket, &[]).await?;
-    let chosen = choose(flags, in_scope(&catalogue, &scope))?;
+    let chosen = choose(&flags.ids, flags.all, in_scope(&catalogue, &scope))?;
     let most = flags.limit.saturating_mul(ENTRIES_FOR_EACH);
     let reads = chosen.iter().map(|block| read(&bucket, block, most));
     let mut reads = stream::iter(reads).buffer_unordered(AT_ONCE);
@@ -62,29 +62,6 @@ pub async fn run(flags: &CardinalityFlags) -> Result<(), Box<dyn Error>> {
         0 => Ok(()),
         n => Err(format!("{n} of {} blocks cannot be read", chosen.len()).into()),
     }
-}
-
-/// The blocks to look at: those that are named, all raw ones, or the newest raw one of each set of external labels.
-fn choose<'b>(flags: &CardinalityFlags, blocks: Vec<&'b KnownBlock>) -> Result<Vec<&'b KnownBlock>, String> {
-    if let Some(id) = flags.ids.iter().find(|id| !blocks.iter().any(|block| block.meta().ulid == **id)) {
-        return Err(format!("--id={id}: the bucket has no such block that the other flags choose"));
-    }
-    if !flags.ids.is_empty() {
-        return Ok(blocks.into_iter().filter(|block| flags.ids.contains(&block.meta().ulid)).collect());
-    }
-    let raw = blocks.into_iter().filter(|block| block.meta().resolution_ms() == 0);
-    if flags.all {
-        return Ok(raw.collect());
-    }
-    let external = |meta: &BlockMeta| meta.thanos.as_ref().map(|thanos| thanos.labels.clone());
-    let mut newest: BTreeMap<_, &KnownBlock> = BTreeMap::new();
-    for block in raw {
-        let place = newest.entry(external(block.meta())).or_insert(block);
-        if block.meta().max_time > place.meta().max_time {
-            *place = block;
-        }
-    }
-    Ok(newest.into_values().collect())
 }
 
 async fn read(

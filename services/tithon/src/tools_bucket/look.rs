@@ -1,9 +1,11 @@
 //! What the tools see of a bucket.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tithon_bucket::{Bucket, BucketError, Catalogue, KnownBlock, MarkKind};
 use tithon_engine::plan::Scope;
+use tithon_engine::{BlockId, BlockMeta};
 
 /// Lists a bucket and reads the metas of its blocks, and their marks of these kinds. What cannot be read is named in a warning.
 pub(super) async fn look(bucket: &Bucket, marks: &[MarkKind]) -> Result<Catalogue, BucketError> {
@@ -18,11 +20,43 @@ pub(super) async fn look(bucket: &Bucket, marks: &[MarkKind]) -> Result<Catalogu
     Ok(catalogue)
 }
 
+/// Milliseconds since the Unix epoch.
+pub(super) fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// The blocks that are in scope now, ascending by id.
 pub(super) fn in_scope<'c>(catalogue: &'c Catalogue, scope: &Scope) -> Vec<&'c KnownBlock> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    let now_ms = now_ms();
     catalogue.blocks().values().filter(|block| scope.excludes(block.meta(), now_ms).is_none()).collect()
+}
+
+/// The blocks to look at: those that are named, all raw ones, or the newest raw one of each set of external labels.
+pub(super) fn choose<'b>(
+    ids: &[BlockId],
+    all: bool,
+    blocks: Vec<&'b KnownBlock>,
+) -> Result<Vec<&'b KnownBlock>, String> {
+    if let Some(id) = ids.iter().find(|id| !blocks.iter().any(|block| block.meta().ulid == **id)) {
+        return Err(format!("--id={id}: the bucket has no such block that the other flags choose"));
+    }
+    if !ids.is_empty() {
+        return Ok(blocks.into_iter().filter(|block| ids.contains(&block.meta().ulid)).collect());
+    }
+    let raw = blocks.into_iter().filter(|block| block.meta().resolution_ms() == 0);
+    if all {
+        return Ok(raw.collect());
+    }
+    let external = |meta: &BlockMeta| meta.thanos.as_ref().map(|thanos| thanos.labels.clone());
+    let mut newest: BTreeMap<_, &KnownBlock> = BTreeMap::new();
+    for block in raw {
+        let place = newest.entry(external(block.meta())).or_insert(block);
+        if block.meta().max_time > place.meta().max_time {
+            *place = block;
+        }
+    }
+    Ok(newest.into_values().collect())
 }
 
 /// The result of work that may take so long; zero is for ever. Thanos's `--timeout`.

@@ -1,37 +1,40 @@
-//! The replacement of `label_replace`: a text with references to the groups of a pattern.
+//! Replacements, as `label_replace` and relabelling have them: a text with references to the groups of a pattern. Go
+//! `regexp.Expand`.
 
 use regex_automata::meta::Regex;
 use regex_automata::util::captures::Captures;
 
 /// A parsed replacement: texts, and references to groups between them.
-pub(super) struct Template<'a> {
-    parts: Vec<Part<'a>>,
+#[derive(Clone, Debug)]
+pub struct Template {
+    parts: Vec<Part>,
 }
 
-enum Part<'a> {
-    Text(&'a [u8]),
+#[derive(Clone, Debug)]
+enum Part {
+    Text(Box<[u8]>),
     Group(usize),
 }
 
-impl<'a> Template<'a> {
+impl Template {
     /// Reads `$1`, `${1}`, `$name`, `${name}` and `$$`. Malformed references stay as they are; references to groups that
     /// the pattern does not have are empty.
-    pub(super) fn parse(regex: &Regex, text: &'a [u8]) -> Template<'a> {
+    pub fn parse(regex: &Regex, text: &[u8]) -> Template {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(at) = rest.iter().position(|c| *c == b'$') {
             let after = &rest[at + 1..];
             if after.first() == Some(&b'$') {
-                parts.push(Part::Text(&rest[..=at]));
+                parts.push(Part::Text(rest[..=at].into()));
                 rest = &after[1..];
                 continue;
             }
             let Some((name, used)) = reference(after) else {
-                parts.push(Part::Text(&rest[..=at]));
+                parts.push(Part::Text(rest[..=at].into()));
                 rest = after;
                 continue;
             };
-            parts.push(Part::Text(&rest[..at]));
+            parts.push(Part::Text(rest[..at].into()));
             let group = match name.parse::<usize>() {
                 Ok(i) if name.bytes().all(|c| c.is_ascii_digit()) => Some(i),
                 _ => regex.group_info().to_index(regex_automata::PatternID::ZERO, name),
@@ -39,13 +42,13 @@ impl<'a> Template<'a> {
             parts.extend(group.map(Part::Group));
             rest = &after[used..];
         }
-        parts.push(Part::Text(rest));
+        parts.push(Part::Text(rest.into()));
         Template { parts }
     }
 
     /// The length of the replacement of a match, bytes.
-    pub(super) fn len(&self, captures: &Captures) -> u64 {
-        let of = |part: &Part<'_>| match part {
+    pub fn len(&self, captures: &Captures) -> u64 {
+        let of = |part: &Part| match part {
             Part::Text(text) => text.len() as u64,
             Part::Group(i) => captures.get_group(*i).map_or(0, |span| span.len() as u64),
         };
@@ -53,7 +56,7 @@ impl<'a> Template<'a> {
     }
 
     /// Sets `out` to the replacement of a match in `value`.
-    pub(super) fn expand(&self, captures: &Captures, value: &[u8], out: &mut Vec<u8>) {
+    pub fn expand(&self, captures: &Captures, value: &[u8], out: &mut Vec<u8>) {
         out.clear();
         for part in &self.parts {
             match part {

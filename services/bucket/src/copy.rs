@@ -1,0 +1,86 @@
+//! Blocks from one bucket to another, object by object, meta.json last. Thanos `pkg/replicate/scheme.go`.
+
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectMeta;
+use tithon_engine::BlockId;
+
+use crate::bucket::key;
+use crate::transfer::PART_BYTES;
+use crate::{Bucket, BucketError};
+
+/// What was copied of a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Objects, meta.json included.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Bucket {
+    /// Copies a block to another bucket: segments and index, so many at once, then meta.json as it is. Marks and other files
+    /// stay. `None` where the other bucket has the same meta.json already.
+    ///
+    /// An object that is there with the right size is not copied again, one with another size is replaced. The block becomes
+    /// visible when all objects are there in full; a copy that breaks off is gone on with by the next.
+    pub async fn copy_block(
+        &self,
+        block: BlockId,
+        to: &Bucket,
+        at_once: usize,
+    ) -> Result<Option<Copied>, BucketError> {
+        let meta_key = key(block, "meta.json");
+        let missing = |file: &str| {
+            let file = file.to_owned();
+            BucketError::Incomplete { block, file, found: None, expected: 0 }
+        };
+        let meta = self.get(&meta_key).await?.ok_or_else(|| missing("meta.json"))?;
+        if to.get(&meta_key).await?.is_some_and(|there| there == meta) {
+            return Ok(None);
+        }
+        let (index, chunks) = (key(block, "index"), key(block, "chunks"));
+        let mut objects = self.objects(block).await?;
+        objects.retain(|object| object.location == index || object.location.prefix_matches(&chunks));
+        if !objects.iter().any(|object| object.location == index) {
+            return Err(missing("index"));
+        }
+        let there = to.objects(block).await?;
+        objects.retain(|object| !is_among(object, &there));
+        let copies = stream::iter(&objects).map(|object| self.copy_object(object, to));
+        copies.buffer_unordered(at_once.max(1)).try_collect::<()>().await?;
+        let there = to.objects(block).await?;
+        if let Some(lost) = objects.iter().find(|object| !is_among(object, &there)) {
+            let found = there.iter().find(|object| object.location == lost.location);
+            let (file, found) = (lost.location.to_string(), found.map(|object| object.size));
+            return Err(BucketError::Incomplete { block, file, found, expected: lost.size });
+        }
+        let bytes = objects.iter().map(|object| object.size).sum::<u64>() + meta.len() as u64;
+        to.put(&meta_key, meta).await?;
+        Ok(Some(Copied { objects: objects.len() as u64 + 1, bytes }))
+    }
+
+    /// Whether both buckets have the same meta.json of a block.
+    pub async fn has_same_meta(&self, block: BlockId, other: &Bucket) -> Result<bool, BucketError> {
+        let path = key(block, "meta.json");
+        let (ours, theirs) = (self.get(&path).await?, other.get(&path).await?);
+        Ok(ours.is_some() && ours == theirs)
+    }
+
+    async fn copy_object(&self, object: &ObjectMeta, to: &Bucket) -> Result<(), BucketError> {
+        let (path, size) = (&object.location, object.size);
+        if size <= PART_BYTES as u64 {
+            return to.put(path, self.get_range(path, 0..size).await?).await;
+        }
+        let parts = stream::try_unfold(0, |at| async move {
+            let range = at..size.min(at + to.part_bytes as u64);
+            let end = range.end;
+            if range.is_empty() { Ok(None) } else { Ok(Some((self.get_range(path, range).await?, end))) }
+        });
+        to.put_in_parts(path, parts).await
+    }
+}
+
+/// Whether there is an object of this name and size.
+fn is_among(object: &ObjectMeta, there: &[ObjectMeta]) -> bool {
+    there.iter().any(|other| other.location == object.location && other.size == object.size)
+}

@@ -1,0 +1,150 @@
+//! The YAML of `--rewrite.to-delete-config` and `--rewrite.to-relabel-config`. Thanos `pkg/block/metadata/meta.go`, Prometheus
+//! `model/relabel/relabel.go`.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tithon_chunks::TimeRange;
+use tithon_engine::relabel::RelabelStep;
+use tithon_engine::rewrite::Deletion;
+use tithon_engine::{DeletionRequest, Interval, MatcherRecord, RelabelRecord};
+use tithon_index::{MatchOp, Matcher};
+use tithon_promql::{ParseOptions, parse_metric_selector};
+use tithon_runtime::YamlFault;
+
+/// An entry of the list of deletions.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeletionYaml {
+    matchers: String,
+    #[serde(default)]
+    intervals: Vec<IntervalYaml>,
+    #[serde(default)]
+    request_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IntervalYaml {
+    mint: i64,
+    maxt: i64,
+}
+
+/// An entry of the list of relabelling steps; what is not given is as upstream has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RelabelYaml {
+    source_labels: Option<Vec<String>>,
+    separator: Option<String>,
+    regex: Option<String>,
+    modulus: Option<u64>,
+    target_label: Option<String>,
+    replacement: Option<String>,
+    action: Option<String>,
+}
+
+/// Reads what is to be deleted, and how meta.json tells it.
+pub(super) fn deletions(yaml: &str) -> Result<(Vec<Deletion>, Vec<DeletionRequest>), String> {
+    let (mut deletions, mut records) = (Vec::new(), Vec::new());
+    for (i, entry) in list::<DeletionYaml>(yaml)?.into_iter().enumerate() {
+        let at_fault = |what: &dyn std::fmt::Display| format!("deletion {}: {what}", i + 1);
+        let matchers = parse_metric_selector(&entry.matchers, &ParseOptions::default())
+            .map_err(|e| at_fault(&format!("matchers {:?}: {e}", entry.matchers)))?;
+        if matchers.is_empty() {
+            return Err(at_fault(&"matchers: there are none, which would delete everything"));
+        }
+        if let Some(empty) = entry.intervals.iter().find(|interval| interval.mint > interval.maxt) {
+            return Err(at_fault(&format!("mint {} is after maxt {}", empty.mint, empty.maxt)));
+        }
+        let range = |interval: &IntervalYaml| TimeRange::new(interval.mint, interval.maxt);
+        let interval = |interval: &IntervalYaml| Interval { mint: interval.mint, maxt: interval.maxt };
+        records.push(DeletionRequest {
+            matchers: matchers.iter().map(record).collect(),
+            intervals: entry.intervals.iter().map(interval).collect(),
+            request_id: entry.request_id,
+        });
+        deletions.push(Deletion { matchers, intervals: entry.intervals.iter().map(range).collect() });
+    }
+    Ok((deletions, records))
+}
+
+fn record(matcher: &Matcher) -> MatcherRecord {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let r#type = match matcher.op() {
+        MatchOp::Equal => 0,
+        MatchOp::NotEqual => 1,
+        MatchOp::Regex => 2,
+        MatchOp::NotRegex => 3,
+    };
+    MatcherRecord { r#type, name: text(matcher.name()), value: text(matcher.value()) }
+}
+
+/// Reads relabelling steps, and how meta.json tells them.
+pub(super) fn relabels(yaml: &str) -> Result<(Vec<RelabelStep>, Vec<RelabelRecord>), String> {
+    let (mut steps, mut records) = (Vec::new(), Vec::new());
+    for (i, entry) in list::<RelabelYaml>(yaml)?.into_iter().enumerate() {
+        let plain = RelabelRecord::new();
+        let record = RelabelRecord {
+            source_labels: entry.source_labels.unwrap_or(plain.source_labels),
+            separator: entry.separator.unwrap_or(plain.separator),
+            regex: entry.regex.unwrap_or(plain.regex),
+            modulus: entry.modulus.unwrap_or(plain.modulus),
+            target_label: entry.target_label.unwrap_or(plain.target_label),
+            replacement: entry.replacement.unwrap_or(plain.replacement),
+            action: entry.action.unwrap_or(plain.action).to_lowercase(),
+        };
+        steps.push(RelabelStep::new(&record).map_err(|error| format!("step {}: {error}", i + 1))?);
+        records.push(record);
+    }
+    Ok((steps, records))
+}
+
+/// A list; an empty text and `null` are an empty one.
+fn list<T: DeserializeOwned>(yaml: &str) -> Result<Vec<T>, String> {
+    let says_nothing = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    if yaml.lines().all(says_nothing) {
+        return Ok(Vec::new());
+    }
+    let read: Result<Option<Vec<T>>, _> = serde_saphyr::from_str(yaml);
+    read.map(Option::unwrap_or_default).map_err(|error| YamlFault::new(yaml, &error).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deletions_are_read() {
+        let yaml = "- matchers: '{__name__=\"up\", job=~\"a.*\"}'\n  intervals:\n  - {mint: 1, maxt: 2}\n\
+                    - matchers: go_goroutines\n  request_id: x\n";
+        let (deletions, records) = deletions(yaml).unwrap();
+        let told: Vec<Vec<String>> =
+            deletions.iter().map(|d| d.matchers.iter().map(Matcher::to_string).collect()).collect();
+        assert_eq!(told, [vec!["__name__=\"up\"", "job=~\"a.*\""], vec!["__name__=\"go_goroutines\""]]);
+        assert_eq!(deletions[0].intervals, [TimeRange::new(1, 2)]);
+        assert_eq!((records[0].matchers[1].r#type, records[1].request_id.as_str()), (2, "x"));
+        assert!(super::deletions("").unwrap().0.is_empty());
+        for (yaml, want) in [
+            ("- {intervals: []}", "matchers"),
+            ("- matchers: '{}'", "there are none"),
+            ("- matchers: '{'", "deletion 1: matchers"),
+            ("- {matchers: up, intervals: [{mint: 2, maxt: 1}]}", "mint 2 is after maxt 1"),
+            ("- {matchers: up, interval: []}", "interval"),
+        ] {
+            let error = super::deletions(yaml).map(drop).unwrap_err();
+            assert!(error.contains(want), "{yaml}: {error}");
+        }
+    }
+
+    #[test]
+    fn relabels_are_read() {
+        let (steps, records) = relabels("- {action: LabelDrop, regex: pod}").unwrap();
+        assert_eq!(
+            (steps.len(), records[0].action.as_str(), records[0].separator.as_str()),
+            (1, "labeldrop", ";")
+        );
+        for (yaml, want) in [("- {action: x}", "step 1: unknown action"), ("- {regexp: a}", "regexp")] {
+            let error = relabels(yaml).map(drop).unwrap_err();
+            assert!(error.contains(want), "{yaml}: {error}");
+        }
+    }
+}
