@@ -11,6 +11,7 @@ mod logging;
 mod memory;
 mod process;
 mod query;
+mod sidecar;
 mod standalone;
 mod store;
 mod storeapi_check;
@@ -73,6 +74,7 @@ fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Store(flags) => runtime()?.block_on(store::run(flags))?,
         Command::Compact(flags) => runtime()?.block_on(compact::run(flags))?,
         Command::Query(flags) => runtime()?.block_on(query::run(flags))?,
+        Command::Sidecar(flags) => runtime()?.block_on(sidecar::run(flags))?,
         Command::Standalone(flags) => runtime()?.block_on(standalone::run(flags))?,
     }
     Ok(ExitCode::SUCCESS)
