@@ -82,7 +82,8 @@ impl Server {
         Server::start(command, port)
     }
 
-    fn start(mut command: Command, port: u16) -> Server {
+    /// Starts a server by its whole command, whose HTTP is at `port`, and waits until it is ready.
+    pub fn start(mut command: Command, port: u16) -> Server {
         let child = command.stdout(Stdio::null()).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let mut server = Server { child, url: format!("http://127.0.0.1:{port}") };
         let deadline = Instant::now() + Duration::from_secs(240);
@@ -136,6 +137,7 @@ pub fn output(program: &str, args: &[&str]) -> String {
     String::from_utf8(result.stdout).unwrap()
 }
 
-fn free_port() -> u16 {
+/// A port that nobody has now.
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
