@@ -83,7 +83,7 @@ fn keep_reloading(process: &Process, reloader: Reloader) {
 fn reload_options(flags: &ReloaderFlags) -> ReloadOptions {
     let file = |path: &str| (!path.is_empty()).then(|| PathBuf::from(path));
     ReloadOptions {
-        config_file: file(&flags.config_file),
+        config_file: file(&flags.watched_config_file),
         expanded_file: file(&flags.expanded_file),
         rule_dirs: flags.rule_dirs.clone(),
         watch_interval: flags.watch_interval,

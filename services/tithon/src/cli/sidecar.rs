@@ -74,7 +74,7 @@ pub struct PrometheusFlags {
 pub struct ReloaderFlags {
     /// Configuration file to watch.
     #[arg(long = "reloader.config-file", value_name = "FILE", default_value = "", hide_default_value = true)]
-    pub config_file: String,
+    pub watched_config_file: String,
     /// Where the configuration is written with $(NAME) replaced from the environment.
     #[arg(
         long = "reloader.config-envsubst-file",
