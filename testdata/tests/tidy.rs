@@ -44,6 +44,18 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "tithon-sidecar",
+        &[
+            "tithon-chunks",
+            "tithon-index",
+            "tithon-engine",
+            "tithon-bucket",
+            "tithon-proto",
+            "tithon-runtime",
+            "tithon-storeapi",
+        ],
+    ),
+    (
         "tithon-query",
         &[
             "tithon-chunks",

@@ -5,6 +5,7 @@ mod hints;
 mod labels;
 mod matcher;
 mod points;
+mod remote_read;
 mod request;
 mod series;
 mod shard;
@@ -14,6 +15,7 @@ pub use hints::{Hint, hint_from_any, hint_to_any};
 pub use labels::{label_set, labels_from_wire, labels_to_wire};
 pub use matcher::{matcher_to_wire, matchers_from_wire};
 pub use points::points_to_wire;
+pub use remote_read::{read_request, sampled_series, streamed_series};
 pub use request::{
     label_names_request_from_wire, label_names_request_to_wire, label_values_request_from_wire,
     label_values_request_to_wire, series_request_from_wire, series_request_to_wire,
@@ -74,6 +76,9 @@ pub enum ConvertError {
     /// A chunk encoding that the wire has no number for.
     #[error("unsupported chunk encoding {0:?}")]
     Encoding(Encoding),
+    /// An answer to one query of remote read with the results of another number of queries.
+    #[error("unexpected result size {0}")]
+    Results(usize),
     /// An aggregate was asked for that the chunk does not hold.
     #[error("aggregate {0} does not exist")]
     NoAggregate(&'static str),

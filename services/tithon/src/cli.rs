@@ -2,6 +2,7 @@
 
 mod block;
 mod bucket;
+mod sidecar;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use tithon_query::ConnectionLabel;
 
 pub use self::block::*;
 pub use self::bucket::*;
+pub use self::sidecar::*;
 use crate::compact::CompactorFlags;
 use crate::flags::{
     BlocksWebFlags, BucketFlags, CacheFlags, Duration, GrpcClientTlsFlags, LimitFlags, LogFlags,
@@ -41,6 +43,8 @@ pub enum Command {
     Store(Box<StoreFlags>),
     /// Querier: PromQL over any number of StoreAPI servers, ours or Thanos's, over HTTP.
     Query(Box<QueryFlags>),
+    /// Beside a Prometheus: its data over the StoreAPI, its blocks into a bucket, its configuration reloaded.
+    Sidecar(Box<SidecarFlags>),
     /// Compactor: merges, downsamples, expires and deletes the blocks of a bucket. One for each bucket or shard.
     Compact(Box<CompactorFlags>),
     /// Tools: blocks offline, and measurements side by side.

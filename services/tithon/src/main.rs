@@ -13,6 +13,7 @@ mod memory;
 mod prefix;
 mod process;
 mod query;
+mod sidecar;
 mod standalone;
 mod store;
 mod storeapi_check;
@@ -108,6 +109,7 @@ fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Store(flags) => wait_for(store::run(flags))?,
         Command::Compact(flags) => wait_for(compact::run(flags))?,
         Command::Query(flags) => wait_for(query::run(flags))?,
+        Command::Sidecar(flags) => wait_for(sidecar::run(flags))?,
         Command::Standalone(flags) => wait_for(standalone::run(flags))?,
     }
     Ok(ExitCode::SUCCESS)

@@ -11,11 +11,12 @@ pub struct Secret(String);
 
 impl Secret {
     /// The text, to be handed to what signs requests.
-    pub(crate) fn expose(&self) -> &str {
+    pub fn expose(&self) -> &str {
         &self.0
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }

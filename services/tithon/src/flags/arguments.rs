@@ -235,8 +235,8 @@ mod tests {
             ),
             ("tithon store --matcher-cache-size --x", "--matcher-cache-size needs a value"),
             (
-                "tithon sidecar --tsdb.path=/x",
-                "the sidecar is not here yet: run `thanos sidecar`, and name it to `tithon query` with --endpoint",
+                "tithon receive --tsdb.path=/x",
+                "the receiver is not here yet: run `thanos receive`, and name it to `tithon query` with --endpoint",
             ),
             ("tithon query @/nowhere/flags", "@/nowhere/flags: No such file or directory (os error 2)"),
         ] {

@@ -1,5 +1,7 @@
 //! Settings given as a file or inline: the pair `--X-file` and `--X`. Thanos `pkg/extkingpin`.
 
+use tithon_runtime::{UnsetVariable, expand_variables};
+
 /// Why a pair of flags gave nothing usable.
 #[derive(Debug, thiserror::Error)]
 pub enum PathOrContentError {
@@ -17,12 +19,12 @@ pub enum PathOrContentError {
         source: std::io::Error,
     },
     /// `$(NAME)` names a variable that is not set.
-    #[error("--{flag}: $({name}) is used, but the environment variable {name} is not set")]
+    #[error("--{flag}: {source}")]
     Environment {
         /// The pair's name.
         flag: String,
-        /// The variable.
-        name: String,
+        /// Which.
+        source: UnsetVariable,
     },
 }
 
@@ -44,48 +46,16 @@ pub fn path_or_content(
             source,
         })?,
     };
-    if substitute { expand(flag, &text, |name| std::env::var(name).ok()).map(Some) } else { Ok(Some(text)) }
-}
-
-fn expand(
-    flag: &str,
-    text: &str,
-    lookup: impl Fn(&str) -> Option<String>,
-) -> Result<String, PathOrContentError> {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find("$(") {
-        let after = &rest[start + 2..];
-        let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
-        out.push_str(&rest[..start]);
-        if end == 0 || !after[end..].starts_with(')') {
-            out.push_str("$(");
-            rest = after;
-            continue;
-        }
-        let name = &after[..end];
-        let value = lookup(name).ok_or_else(|| PathOrContentError::Environment {
-            flag: flag.to_string(),
-            name: name.to_string(),
-        })?;
-        out.push_str(&value);
-        rest = &after[end + 1..];
+    if !substitute {
+        return Ok(Some(text));
     }
-    out.push_str(rest);
-    Ok(out)
+    let expanded = expand_variables(&text, |name| std::env::var(name).ok());
+    expanded.map(Some).map_err(|source| PathOrContentError::Environment { flag: flag.to_string(), source })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn environment_is_substituted_in_parentheses_only() {
-        let lookup = |name: &str| (name == "DIR").then(|| "/data".to_string());
-        assert_eq!(expand("x", "a $(DIR)/b ${DIR} $DIR $(", lookup).unwrap(), "a /data/b ${DIR} $DIR $(");
-        let error = expand("objstore.config", "$(NOPE)", lookup).unwrap_err().to_string();
-        assert_eq!(error, "--objstore.config: $(NOPE) is used, but the environment variable NOPE is not set");
-    }
 
     #[test]
     fn both_given_is_an_error() {

@@ -6,6 +6,7 @@ mod common;
 mod compact;
 mod docs;
 mod query;
+mod sidecar;
 mod store;
 
 #[cfg(test)]
@@ -69,7 +70,7 @@ pub enum Check {
     Size,
 }
 
-const COMPONENTS: [&Component; 3] = [&store::STORE, &query::QUERY, &compact::COMPACT];
+const COMPONENTS: [&Component; 4] = [&store::STORE, &query::QUERY, &compact::COMPACT, &sidecar::SIDECAR];
 
 /// The component that a subcommand starts, if Thanos has it and we do.
 pub fn component(name: &str) -> Option<&'static Component> {

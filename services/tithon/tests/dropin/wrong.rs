@@ -64,7 +64,7 @@ fn each_mistake_names_its_flag() {
         ),
         ("query --query.tenant-certificate-field=surname", "'--query.tenant-certificate-field <FIELD>'"),
         ("query --query.conn-metric.label=x", "'--query.conn-metric.label <LABEL>'"),
-        ("sidecar --tsdb.path=/x", "error: the sidecar is not here yet"),
+        ("receive --tsdb.path=/x", "error: the receiver is not here yet"),
         ("tools bucket web", "error: the tool web of Thanos is not here yet"),
         ("store", "no bucket is given: use --objstore.config-file=FILE"),
         ("store --objstore.config={type:~S4}", "--objstore.config: "),
@@ -83,7 +83,7 @@ fn each_mistake_names_its_flag() {
         let args =
             line.split(' ').map(|arg| if arg == "BUCKET" { bucket.clone() } else { arg.replace('~', " ") });
         let mut args: Vec<String> = args.collect();
-        if !matches!(args[0].as_str(), "tools" | "sidecar") {
+        if !matches!(args[0].as_str(), "tools" | "receive") {
             args.push(http.clone());
         }
         let args: Vec<&str> = args.iter().map(String::as_str).collect();

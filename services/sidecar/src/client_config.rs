@@ -1,0 +1,190 @@
+//! `--prometheus.http-client`: how Prometheus is spoken to, as YAML. Thanos `pkg/clientconfig/http.go`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::HeaderValue;
+use serde::Deserialize;
+use tithon_bucket::Secret;
+use tithon_runtime::{ClientTlsOptions, Pem, TlsError, TlsVersion, YamlFault, http_tls};
+
+/// Why the client for a Prometheus cannot be made. No variant holds a value of the configuration: it may be a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpClientError {
+    /// The YAML is not what is expected.
+    #[error("--prometheus.http-client: {0}")]
+    Yaml(YamlFault),
+    /// Settings that exclude each other.
+    #[error("--prometheus.http-client: {0}")]
+    Settings(&'static str),
+    /// The files of its TLS cannot be used.
+    #[error("--prometheus.http-client: tls_config: {0}")]
+    Tls(#[from] TlsError),
+    /// A file with a password or token cannot be read.
+    #[error("--prometheus.http-client: {key} {path}: {source}")]
+    File {
+        /// The key that names the file.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The client library refused.
+    #[error("--prometheus.http-client: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// The configuration; the default is clear text or the system's certificates, without a password.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpClientConfig {
+    basic_auth: BasicAuth,
+    bearer_token: Secret,
+    bearer_token_file: PathBuf,
+    proxy_url: String,
+    tls_config: Tls,
+    transport_config: Transport,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct BasicAuth {
+    username: String,
+    password: Secret,
+    password_file: PathBuf,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Tls {
+    ca_file: PathBuf,
+    cert_file: PathBuf,
+    key_file: PathBuf,
+    server_name: String,
+    insecure_skip_verify: bool,
+}
+
+/// Times are integers in nanoseconds, as Go writes them; 0 is no limit. Some keys tune what the client library does not have.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Transport {
+    max_idle_conns: i64,
+    max_idle_conns_per_host: i64,
+    idle_conn_timeout: u64,
+    response_header_timeout: u64,
+    expect_continue_timeout: u64,
+    max_conns_per_host: i64,
+    disable_compression: bool,
+    tls_handshake_timeout: u64,
+    dialer_timeout: u64,
+}
+
+impl Default for Transport {
+    fn default() -> Transport {
+        Transport {
+            max_idle_conns: 100,
+            max_idle_conns_per_host: 2,
+            idle_conn_timeout: 90_000_000_000,
+            response_header_timeout: 0,
+            expect_continue_timeout: 10_000_000_000,
+            max_conns_per_host: 0,
+            disable_compression: false,
+            tls_handshake_timeout: 10_000_000_000,
+            dialer_timeout: 5_000_000_000,
+        }
+    }
+}
+
+impl HttpClientConfig {
+    /// Reads the YAML. Errors tell line, column and key.
+    pub fn parse(yaml: &str) -> Result<HttpClientConfig, HttpClientError> {
+        let config: HttpClientConfig =
+            serde_saphyr::from_str(yaml).map_err(|e| HttpClientError::Yaml(YamlFault::new(yaml, &e)))?;
+        let (basic, bearer) = (&config.basic_auth, config.has_bearer());
+        if !basic.username.is_empty() && bearer {
+            return Err(HttpClientError::Settings(
+                "at most one of basic_auth, bearer_token & bearer_token_file must be configured",
+            ));
+        }
+        if !config.bearer_token.is_empty() && !config.bearer_token_file.as_os_str().is_empty() {
+            return Err(HttpClientError::Settings(
+                "at most one of bearer_token & bearer_token_file must be configured",
+            ));
+        }
+        if !basic.password.is_empty() && !basic.password_file.as_os_str().is_empty() {
+            return Err(HttpClientError::Settings(
+                "at most one of basic_auth password & password_file must be configured",
+            ));
+        }
+        Ok(config)
+    }
+
+    fn has_bearer(&self) -> bool {
+        !self.bearer_token.is_empty() || !self.bearer_token_file.as_os_str().is_empty()
+    }
+
+    /// The client; files of TLS are read now, those of passwords and tokens at each request.
+    pub(crate) fn client(&self) -> Result<reqwest::Client, HttpClientError> {
+        let transport = &self.transport_config;
+        let limit = |nanos: u64| (nanos > 0).then(|| Duration::from_nanos(nanos));
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(http_tls(&self.tls())?)
+            .user_agent(concat!("tithon/", env!("CARGO_PKG_VERSION")))
+            .pool_idle_timeout(limit(transport.idle_conn_timeout))
+            .pool_max_idle_per_host(usize::try_from(transport.max_idle_conns_per_host).unwrap_or(usize::MAX))
+            .no_proxy();
+        if let Some(timeout) = limit(transport.dialer_timeout) {
+            builder = builder.connect_timeout(timeout);
+        }
+        if let Some(timeout) = limit(transport.response_header_timeout) {
+            builder = builder.read_timeout(timeout);
+        }
+        if !self.proxy_url.is_empty() {
+            builder = builder.proxy(reqwest::Proxy::all(&self.proxy_url)?);
+        }
+        Ok(builder.build()?)
+    }
+
+    fn tls(&self) -> ClientTlsOptions {
+        let tls = &self.tls_config;
+        let file = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| Pem::File(path.clone()));
+        ClientTlsOptions {
+            ca: file(&tls.ca_file),
+            identity: file(&tls.cert_file).zip(file(&tls.key_file)),
+            server_name: (!tls.server_name.is_empty()).then(|| tls.server_name.clone()),
+            skip_verify: tls.insecure_skip_verify,
+            min_version: TlsVersion::V12,
+        }
+    }
+
+    /// The header that says who asks; `None` where nobody does.
+    pub(crate) fn authorization(&self) -> Result<Option<HeaderValue>, HttpClientError> {
+        let read = |key, path: &PathBuf| {
+            let text = std::fs::read_to_string(path);
+            let text = text.map_err(|source| HttpClientError::File { key, path: path.clone(), source })?;
+            Ok::<_, HttpClientError>(text.trim().to_owned())
+        };
+        let value = if !self.bearer_token_file.as_os_str().is_empty() {
+            format!("Bearer {}", read("bearer_token_file", &self.bearer_token_file)?)
+        } else if !self.bearer_token.is_empty() {
+            format!("Bearer {}", self.bearer_token.expose())
+        } else if !self.basic_auth.username.is_empty() {
+            let password = match self.basic_auth.password_file.as_os_str().is_empty() {
+                true => self.basic_auth.password.expose().to_owned(),
+                false => read("basic_auth.password_file", &self.basic_auth.password_file)?,
+            };
+            let pair = format!("{}:{password}", self.basic_auth.username);
+            format!("Basic {}", STANDARD.encode(pair))
+        } else {
+            return Ok(None);
+        };
+        let mut value = HeaderValue::from_str(&value).map_err(|_| {
+            HttpClientError::Settings("a password or token with characters no header can hold")
+        })?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+}

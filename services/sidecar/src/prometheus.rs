@@ -1,0 +1,219 @@
+//! Requests to a Prometheus: its JSON API, its metrics, remote read. Thanos `pkg/promclient/promclient.go`.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::AUTHORIZATION;
+use reqwest::{Client, Method, RequestBuilder, Response, Url};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tithon_chunks::TimeRange;
+use tithon_index::Matcher;
+
+use crate::{HttpClientConfig, HttpClientError, PrometheusError};
+
+/// The longest answer that is kept in memory, bytes.
+pub(crate) const ANSWER_BYTES_MAX: usize = 1 << 30;
+/// As much of an error's body is told, bytes.
+const ERROR_BYTES_MAX: usize = 4096;
+
+/// A Prometheus at a URL. Clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Prometheus(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    base: Url,
+    client: Client,
+    config: HttpClientConfig,
+}
+
+/// The frame of every answer of the JSON API.
+#[derive(Deserialize)]
+struct Envelope<T> {
+    status: String,
+    data: Option<T>,
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    warnings: Vec<String>,
+}
+
+/// What the JSON API answers.
+pub(crate) struct Answer<T> {
+    pub(crate) data: T,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Prometheus {
+    /// The server at `base`, whose path is kept in front of those of the API.
+    pub fn new(base: Url, config: HttpClientConfig) -> Result<Prometheus, HttpClientError> {
+        let client = config.client()?;
+        config.authorization()?;
+        Ok(Prometheus(Arc::new(Inner { base, client, config })))
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> &Url {
+        &self.0.base
+    }
+
+    /// A request to a path of the server, with the name and password of the configuration.
+    pub(crate) fn request(
+        &self,
+        method: Method,
+        path: &[&str],
+        pairs: &[(&str, String)],
+    ) -> Result<RequestBuilder, PrometheusError> {
+        let mut url = self.0.base.clone();
+        let told = url.to_string();
+        let answer = |reason: String| PrometheusError::Answer { url: told.clone(), reason };
+        url.path_segments_mut()
+            .map_err(|()| answer("the URL of Prometheus can have no path".to_owned()))?
+            .pop_if_empty()
+            .extend(path);
+        if !pairs.is_empty() {
+            url.query_pairs_mut().extend_pairs(pairs);
+        }
+        let mut request = self.0.client.request(method, url);
+        // Read at each request, because files with tokens are replaced.
+        if let Some(value) = self.0.config.authorization().map_err(|e| answer(e.to_string()))? {
+            request = request.header(AUTHORIZATION, value);
+        }
+        Ok(request)
+    }
+
+    /// Sends a request; an answer without success is an error.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, PrometheusError> {
+        let mut answer = request.send().await.map_err(failed)?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let mut body = Vec::new();
+        while body.len() < ERROR_BYTES_MAX
+            && let Ok(Some(part)) = answer.chunk().await
+        {
+            body.extend_from_slice(&part);
+        }
+        body.truncate(ERROR_BYTES_MAX);
+        Err(PrometheusError::Status {
+            url: answer.url().to_string(),
+            status: status.as_u16(),
+            body: String::from_utf8_lossy(&body).trim_end().to_owned(),
+        })
+    }
+
+    /// The body of a GET.
+    pub(crate) async fn get(
+        &self,
+        path: &[&str],
+        pairs: &[(&str, String)],
+    ) -> Result<(Url, Vec<u8>), PrometheusError> {
+        let answer = self.send(self.request(Method::GET, path, pairs)?).await?;
+        let url = answer.url().clone();
+        Ok((url, body(answer).await?))
+    }
+
+    /// The data of a call of the JSON API; an answer without content has the default.
+    pub(crate) async fn call<T: DeserializeOwned + Default>(
+        &self,
+        path: &[&str],
+        pairs: &[(&str, String)],
+    ) -> Result<Answer<T>, PrometheusError> {
+        let path: Vec<&str> = ["api", "v1"].iter().chain(path).copied().collect();
+        let (url, body) = self.get(&path, pairs).await?;
+        if body.is_empty() {
+            return Ok(Answer { data: T::default(), warnings: Vec::new() });
+        }
+        let answer = |reason: String| PrometheusError::Answer { url: url.to_string(), reason };
+        let envelope: Envelope<T> = serde_json::from_slice(&body)
+            .map_err(|e| answer(format!("expected an answer of Prometheus's API: {e}")))?;
+        if envelope.status != "success" {
+            return Err(answer(envelope.error));
+        }
+        Ok(Answer { data: envelope.data.unwrap_or_default(), warnings: envelope.warnings })
+    }
+
+    /// Asks for the metrics of the server itself, and finds the value of one without labels.
+    pub(crate) async fn own_metric(&self, name: &str) -> Result<f64, PrometheusError> {
+        let (url, body) = self.get(&["metrics"], &[]).await?;
+        let answer = |reason: String| PrometheusError::Answer { url: url.to_string(), reason };
+        let text = String::from_utf8_lossy(&body);
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.ok_or_else(|| answer(format!("metric families did not contain '{name}'")))?;
+        let first = value.split_whitespace().next().unwrap_or_default();
+        first.parse().map_err(|_| answer(format!("{name}: expected a number, found {first:?}")))
+    }
+}
+
+/// The whole body of an answer.
+pub(crate) async fn body(mut answer: Response) -> Result<Vec<u8>, PrometheusError> {
+    let mut body = Vec::new();
+    while let Some(part) = answer.chunk().await.map_err(failed)? {
+        if body.len() + part.len() > ANSWER_BYTES_MAX {
+            return Err(PrometheusError::TooLong { url: answer.url().to_string(), max: ANSWER_BYTES_MAX });
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body)
+}
+
+/// An error of the client, which tells the URL apart from the reason.
+pub(crate) fn failed(error: reqwest::Error) -> PrometheusError {
+    let url = error.url().map(Url::to_string).unwrap_or_default();
+    PrometheusError::Request { url, source: error.without_url() }
+}
+
+/// Waits for an answer no longer than `limit`.
+pub(crate) async fn in_time<T>(
+    prometheus: &Prometheus,
+    limit: Duration,
+    answer: impl Future<Output = Result<T, PrometheusError>>,
+) -> Result<T, PrometheusError> {
+    let late = |_| PrometheusError::Late { url: prometheus.url().to_string(), limit };
+    tokio::time::timeout(limit, answer).await.map_err(late)?
+}
+
+/// Matchers as the selector of a request.
+pub(crate) fn selector(matchers: &[Matcher]) -> String {
+    let mut text = "{".to_owned();
+    for (i, matcher) in matchers.iter().enumerate() {
+        let comma = if i > 0 { "," } else { "" };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{comma}{matcher}");
+    }
+    text.push('}');
+    text
+}
+
+/// The parameters `start` and `end`, in seconds.
+pub(crate) fn time_pairs(range: TimeRange) -> [(&'static str, String); 2] {
+    [("start", seconds(range.min.0)), ("end", seconds(range.max.0))]
+}
+
+/// Milliseconds as decimal seconds.
+fn seconds(millis: i64) -> String {
+    let (sign, millis) = (if millis < 0 { "-" } else { "" }, millis.unsigned_abs());
+    format!("{sign}{}.{:03}", millis / 1000, millis % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use tithon_index::MatchOp;
+
+    use super::*;
+
+    #[test]
+    fn times_and_selectors_of_requests() {
+        assert_eq!(seconds(1_710_028_800_123), "1710028800.123");
+        assert_eq!(seconds(-5), "-0.005");
+        assert_eq!(seconds(i64::MIN), "-9223372036854775.808");
+        let matchers = [
+            Matcher::new(MatchOp::Equal, "job", "a\"b").unwrap(),
+            Matcher::new(MatchOp::NotRegex, "host.name", "x.*").unwrap(),
+        ];
+        assert_eq!(selector(&matchers), r#"{job="a\"b","host.name"!~"x.*"}"#);
+    }
+}

@@ -1,0 +1,183 @@
+//! Series of a Prometheus by remote read. Prometheus `storage/remote/{chunked,read_handler}.go`.
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::{Method, Response};
+use tithon_chunks::{EncodedChunk, Encoding, Reader, TimeRange, Timestamp, XorEncoder, crc32c};
+use tithon_engine::SelectedSeries;
+use tithon_index::Matcher;
+use tithon_proto::{read_request, sampled_series, streamed_series};
+use tracing::warn;
+
+use crate::prometheus::{Prometheus, body, failed};
+use crate::{PrometheusError, SidecarMetrics};
+
+/// The longest frame that is taken, bytes, as in Prometheus's own reader.
+const FRAME_BYTES_MAX: u64 = 50_000_000;
+/// A length and a checksum take at most so many bytes.
+const FRAME_HEAD_BYTES_MAX: usize = 14;
+/// Samples of one chunk made of an answer with samples.
+const CHUNK_SAMPLES: usize = 120;
+/// Snappy makes at most so many bytes of one.
+const SNAPPY_RATIO_MAX: usize = 22;
+
+/// Reads all series of a range that satisfy `matchers`, with the labels that Prometheus gives them, and hands each frame's to
+/// `take`. One series may come in several frames.
+pub(crate) async fn remote_read<E: From<PrometheusError>>(
+    prometheus: &Prometheus,
+    matchers: &[Matcher],
+    range: TimeRange,
+    metrics: &SidecarMetrics,
+    mut take: impl FnMut(Vec<SelectedSeries>) -> Result<(), E>,
+) -> Result<(), E> {
+    let answer = ask(prometheus, matchers, range).await?;
+    let kind = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if kind.starts_with("application/x-protobuf") {
+        return take(samples(answer).await?);
+    }
+    if !kind.starts_with("application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse") {
+        let (url, reason) =
+            (answer.url().to_string(), format!("not supported remote read content type: {kind}"));
+        return Err(PrometheusError::Answer { url, reason }.into());
+    }
+    let (mut frames, mut count) = (Frames::new(answer), 0_u32);
+    while let Some(frame) = frames.next().await? {
+        let series = streamed_series(frame).map_err(|e| frames.wrong(e.to_string()))?;
+        if series.len() != 1 {
+            warn!(series = series.len(), "Prometheus sent a frame of remote read that has not one series");
+        }
+        count += 1;
+        take(series)?;
+    }
+    metrics.frames.observe(f64::from(count));
+    Ok(())
+}
+
+async fn ask(
+    prometheus: &Prometheus,
+    matchers: &[Matcher],
+    range: TimeRange,
+) -> Result<Response, PrometheusError> {
+    let request = read_request(matchers, range);
+    let packed = snap::raw::Encoder::new().compress_vec(&request).map_err(|e| PrometheusError::Answer {
+        url: prometheus.url().to_string(),
+        reason: format!("the request for remote read cannot be packed: {e}"),
+    })?;
+    let request = prometheus
+        .request(Method::POST, &["api", "v1", "read"], &[])?
+        .header(CONTENT_ENCODING, "snappy")
+        .header(CONTENT_TYPE, "application/x-stream-protobuf")
+        .header("X-Prometheus-Remote-Read-Version", "0.1.0")
+        .body(packed);
+    prometheus.send(request).await
+}
+
+/// The frames of a stream: length (uvarint), CRC-32C of the payload (4 bytes, big-endian), payload.
+struct Frames {
+    answer: Response,
+    /// What has arrived and was not taken.
+    arrived: BytesMut,
+}
+
+impl Frames {
+    fn new(answer: Response) -> Frames {
+        Frames { answer, arrived: BytesMut::new() }
+    }
+
+    /// The next payload; `None` behind the last one.
+    async fn next(&mut self) -> Result<Option<Bytes>, PrometheusError> {
+        let head = loop {
+            if let Some(head) = self.head()? {
+                break head;
+            }
+            match self.answer.chunk().await.map_err(failed)? {
+                Some(part) => self.arrived.extend_from_slice(&part),
+                None if self.arrived.is_empty() => return Ok(None),
+                None => return Err(self.wrong("the stream ends within the head of a frame".to_owned())),
+            }
+        };
+        drop(self.arrived.split_to(head.bytes));
+        self.arrived.reserve(head.payload_bytes.saturating_sub(self.arrived.len()).min(1 << 20));
+        while self.arrived.len() < head.payload_bytes {
+            match self.answer.chunk().await.map_err(failed)? {
+                Some(part) => self.arrived.extend_from_slice(&part),
+                None => {
+                    let (found, expected) = (self.arrived.len(), head.payload_bytes);
+                    let text = format!("the stream ends within a frame: found {found} of {expected} bytes");
+                    return Err(self.wrong(text));
+                }
+            }
+        }
+        let payload = self.arrived.split_to(head.payload_bytes).freeze();
+        let found = crc32c(&payload);
+        if found != head.checksum {
+            let text = format!("checksum of a frame: expected {:08x}, found {found:08x}", head.checksum);
+            return Err(self.wrong(text));
+        }
+        Ok(Some(payload))
+    }
+
+    /// The head of the next frame; `None` while not all of it has arrived.
+    fn head(&self) -> Result<Option<Head>, PrometheusError> {
+        let mut reader = Reader::new(&self.arrived);
+        let Ok(payload_bytes) = reader.uvarint("length of a frame") else {
+            if self.arrived.len() >= FRAME_HEAD_BYTES_MAX {
+                return Err(self.wrong("the length of a frame is not a number".to_owned()));
+            }
+            return Ok(None);
+        };
+        if payload_bytes > FRAME_BYTES_MAX {
+            let text = format!("a frame of {payload_bytes} bytes, at most {FRAME_BYTES_MAX} are taken");
+            return Err(self.wrong(text));
+        }
+        let Ok(checksum) = reader.u32_be("checksum of a frame") else { return Ok(None) };
+        let bytes = self.arrived.len() - reader.rest().len();
+        Ok(Some(Head { bytes, payload_bytes: payload_bytes as usize, checksum }))
+    }
+
+    fn wrong(&self, reason: String) -> PrometheusError {
+        PrometheusError::Answer { url: self.answer.url().to_string(), reason }
+    }
+}
+
+/// What stands in front of a payload.
+struct Head {
+    /// The head's own length.
+    bytes: usize,
+    payload_bytes: usize,
+    checksum: u32,
+}
+
+/// The series of an answer with samples, their chunks made here. Series without samples are left out.
+async fn samples(answer: Response) -> Result<Vec<SelectedSeries>, PrometheusError> {
+    let url = answer.url().to_string();
+    let wrong = |reason: String| PrometheusError::Answer { url: url.clone(), reason };
+    let packed = body(answer).await?;
+    let claimed = snap::raw::decompress_len(&packed).map_err(|e| wrong(e.to_string()))?;
+    if claimed > packed.len().saturating_mul(SNAPPY_RATIO_MAX) {
+        return Err(wrong(format!("{} packed bytes claim to be {claimed} bytes", packed.len())));
+    }
+    let bytes = snap::raw::Decoder::new().decompress_vec(&packed).map_err(|e| wrong(e.to_string()))?;
+    let found = sampled_series(bytes.into()).map_err(|e| wrong(e.to_string()))?;
+    let mut series = Vec::with_capacity(found.len());
+    for (labels, samples) in found {
+        if samples.is_empty() {
+            warn!(%labels, "Prometheus sent a series without samples");
+            continue;
+        }
+        series.push(SelectedSeries { labels, chunks: samples.chunks(CHUNK_SAMPLES).map(encode).collect() });
+    }
+    Ok(series)
+}
+
+fn encode(samples: &[(i64, f64)]) -> EncodedChunk {
+    let mut encoder = XorEncoder::new();
+    samples.iter().for_each(|(time, value)| encoder.push(*time, *value));
+    let time = |sample: Option<&(i64, f64)>| Timestamp(sample.map_or(0, |(time, _)| *time));
+    EncodedChunk {
+        encoding: Encoding::Xor,
+        min_time: time(samples.first()),
+        max_time: time(samples.last()),
+        data: encoder.finish().into(),
+    }
+}

@@ -1,0 +1,335 @@
+//! A Prometheus as a store. Thanos `pkg/store/prometheus.go`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use tithon_chunks::{ErrorKind, TimeRange};
+use tithon_engine::{LabelsRequest, SelectedSeries, SeriesBatch, SeriesRequest};
+use tithon_index::{Labels, Matcher, Relabel};
+use tithon_runtime::{Cpu, Priority, RuntimeError};
+use tithon_storeapi::{
+    Apis, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo, Stretch,
+};
+
+use crate::external::{extended, left_for_prometheus};
+use crate::prometheus::{Answer, selector, time_pairs};
+use crate::remote_read::remote_read;
+use crate::{Prometheus, PrometheusError, SidecarMetrics, Watch};
+
+/// Series in one part of an answer.
+const PART_SERIES: usize = 1024;
+/// A chunk counts as so many samples, as in Thanos.
+const CHUNK_SAMPLES: u64 = 120;
+
+/// The most that one call may select; 0 is no limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StoreLimits {
+    /// Series (`--store.limits.request-series`).
+    pub series: u64,
+    /// Samples, counted as 120 a chunk (`--store.limits.request-samples`).
+    pub samples: u64,
+}
+
+/// The series of a Prometheus with its external labels. Clones share what is behind it.
+///
+/// Series are kept until the last one has come, because external labels can change their order, and are sorted then.
+#[derive(Clone)]
+pub struct PrometheusStore(Arc<Inner>);
+
+struct Inner {
+    watch: Watch,
+    limits: StoreLimits,
+    cpu: Cpu,
+    metrics: SidecarMetrics,
+}
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+enum CallError {
+    #[error("query Prometheus: {0}")]
+    Read(PrometheusError),
+    #[error(transparent)]
+    Api(PrometheusError),
+    #[error("no matchers specified (excluding external labels)")]
+    NoMatchers,
+    #[error("label name parameter cannot be empty")]
+    NoLabel,
+    #[error("failed to send {what}: limit {limit} violated (got {got})")]
+    Limit { what: &'static str, limit: u64, got: u64 },
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+}
+
+impl From<PrometheusError> for CallError {
+    fn from(error: PrometheusError) -> CallError {
+        CallError::Read(error)
+    }
+}
+
+impl From<CallError> for StoreApiError {
+    fn from(error: CallError) -> StoreApiError {
+        let kind = match &error {
+            CallError::Read(PrometheusError::Late { .. }) => ErrorKind::TimedOut,
+            CallError::Read(_) => ErrorKind::Unknown,
+            CallError::Api(error) => error.kind(),
+            CallError::NoMatchers | CallError::NoLabel => ErrorKind::Invalid,
+            CallError::Limit { .. } => ErrorKind::LimitExceeded,
+            CallError::Runtime(error) => error.kind(),
+        };
+        StoreApiError::new(kind, error)
+    }
+}
+
+type Series = Vec<BTreeMap<String, String>>;
+
+impl PrometheusStore {
+    /// The store of the Prometheus that `watch` looks at. Series are sorted on `cpu`.
+    pub fn new(watch: Watch, limits: StoreLimits, cpu: Cpu, metrics: SidecarMetrics) -> PrometheusStore {
+        PrometheusStore(Arc::new(Inner { watch, limits, cpu, metrics }))
+    }
+
+    fn prometheus(&self) -> &Prometheus {
+        self.0.watch.prometheus()
+    }
+
+    async fn select(self, request: SeriesRequest) -> Result<Vec<SeriesPart>, CallError> {
+        let external = self.0.watch.external_labels();
+        let Some(matchers) = left_for_prometheus(&request.matchers, &external) else { return Ok(Vec::new()) };
+        if matchers.is_empty() {
+            return Err(CallError::NoMatchers);
+        }
+        let range = TimeRange { min: request.range.min.max(self.0.watch.range().min), ..request.range };
+        let mut found = Found::new(&request, &external, self.0.limits, &self.0.metrics);
+        let mut warnings = Vec::new();
+        if range.min > range.max {
+        } else if request.skip_chunks {
+            let answer = self.list(&matchers, range, request.limit).await?;
+            warnings = answer.warnings;
+            for labels in answer.data {
+                found.take(SelectedSeries { labels: Labels::from_pairs(&labels), chunks: Vec::new() })?;
+            }
+        } else {
+            let take = |series: Vec<SelectedSeries>| series.into_iter().try_for_each(|one| found.take(one));
+            remote_read(self.prometheus(), &matchers, range, &self.0.metrics, take).await?;
+        }
+        let (series, limit) = (found.series, request.limit);
+        let batches = self.0.cpu.run(Priority::Query, move || batches(series, limit)).await?;
+        let warnings = warnings.into_iter().map(SeriesPart::Warning);
+        Ok(warnings.chain(batches.into_iter().map(SeriesPart::Series)).collect())
+    }
+
+    /// The label sets of series. With a limit, as many as that and no more.
+    async fn list(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Answer<Series>, CallError> {
+        let pairs = self.pairs(matchers, range, limit);
+        self.prometheus().call(&["series"], &pairs).await.map_err(CallError::Api)
+    }
+
+    fn pairs(&self, matchers: &[Matcher], range: TimeRange, limit: usize) -> Vec<(&'static str, String)> {
+        let mut pairs = Vec::new();
+        if !matchers.is_empty() {
+            pairs.push(("match[]", selector(matchers)));
+        }
+        pairs.extend(time_pairs(range));
+        if limit > 0 {
+            pairs.push(("limit", limit.to_string()));
+        }
+        pairs
+    }
+
+    async fn find_labels(self, request: LabelsRequest) -> Result<LabelsAnswer, CallError> {
+        let external = self.0.watch.external_labels();
+        let (found, warnings) = match &request.values_of {
+            Some(label) if label.is_empty() => return Err(CallError::NoLabel),
+            Some(label) if request.is_without(label) => return Ok(LabelsAnswer::default()),
+            Some(label) => self.values(label, &external, &request).await?,
+            None => self.names(&external, &request).await?,
+        };
+        let limit = if request.limit == 0 { usize::MAX } else { request.limit };
+        let found = found.into_iter().take(limit).collect();
+        Ok(LabelsAnswer { found, warnings, queried_blocks: None })
+    }
+
+    async fn names(
+        &self,
+        external: &Labels,
+        request: &LabelsRequest,
+    ) -> Result<(BTreeSet<String>, Vec<String>), CallError> {
+        let Some(matchers) = left_for_prometheus(&request.matchers, external) else {
+            return Ok(Default::default());
+        };
+        let (mut names, warnings) = if matchers.is_empty() || self.0.watch.filters_label_calls() {
+            let pairs = self.pairs(&matchers, request.range, request.limit);
+            let answer: Answer<BTreeSet<String>> =
+                self.prometheus().call(&["labels"], &pairs).await.map_err(CallError::Api)?;
+            (answer.data, answer.warnings)
+        } else {
+            let answer = self.list(&matchers, request.range, request.limit).await?;
+            (answer.data.into_iter().flat_map(BTreeMap::into_keys).collect(), answer.warnings)
+        };
+        if !names.is_empty() {
+            names.extend(external.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()));
+        }
+        names.retain(|name| !request.is_without(name.as_bytes()));
+        Ok((names, warnings))
+    }
+
+    async fn values(
+        &self,
+        label: &[u8],
+        external: &Labels,
+        request: &LabelsRequest,
+    ) -> Result<(BTreeSet<String>, Vec<String>), CallError> {
+        let Some(matchers) = left_for_prometheus(&request.matchers, external) else {
+            return Ok(Default::default());
+        };
+        if let Some(value) = external.get(label) {
+            let value = String::from_utf8_lossy(value).into_owned();
+            if matchers.is_empty() {
+                return Ok(([value].into(), Vec::new()));
+            }
+            let answer = self.list(&matchers, request.range, 1).await?;
+            return Ok((answer.data.first().map(|_| value).into_iter().collect(), Vec::new()));
+        }
+        let label = String::from_utf8_lossy(label).into_owned();
+        if !matchers.is_empty() && !self.0.watch.filters_label_calls() {
+            let answer = self.list(&matchers, request.range, request.limit).await?;
+            let values = answer.data.into_iter().filter_map(|mut series| series.remove(&label));
+            return Ok((values.collect(), answer.warnings));
+        }
+        let pairs = self.pairs(&matchers, request.range, request.limit);
+        let answer: Answer<BTreeSet<String>> =
+            self.prometheus().call(&["label", &label, "values"], &pairs).await.map_err(CallError::Api)?;
+        Ok((answer.data, answer.warnings))
+    }
+}
+
+impl StoreApi for PrometheusStore {
+    fn name(&self) -> String {
+        format!("Prometheus {}", self.prometheus().url())
+    }
+
+    fn info(&self) -> Option<StoreInfo> {
+        if !self.0.watch.is_up() {
+            return None;
+        }
+        let (range, labels) = (self.0.watch.range(), self.0.watch.external_labels());
+        let stretch = Stretch { labels: labels.clone(), min_time: range.min.0, max_time: range.max.0 };
+        Some(StoreInfo {
+            label_sets: vec![labels],
+            stretches: vec![stretch],
+            apis: Apis {
+                store: true,
+                rules: true,
+                targets: true,
+                metadata: true,
+                exemplars: true,
+                status: true,
+                query: false,
+            },
+            ..StoreInfo::new("sidecar", range)
+        })
+    }
+
+    fn series(&self, request: SeriesRequest) -> SeriesStream {
+        let parts = stream::once(self.clone().select(request));
+        parts
+            .map_ok(|parts| stream::iter(parts).map(Ok::<_, CallError>))
+            .try_flatten()
+            .map_err(StoreApiError::from)
+            .boxed()
+    }
+
+    fn labels(&self, request: LabelsRequest) -> LabelsFuture {
+        let answer = self.clone().find_labels(request);
+        async { Ok(answer.await?) }.boxed()
+    }
+}
+
+/// The series of a call so far, with the labels that they are sent with.
+struct Found<'a> {
+    request: &'a SeriesRequest,
+    external: &'a Labels,
+    without: Relabel,
+    limits: StoreLimits,
+    metrics: &'a SidecarMetrics,
+    series: Vec<SelectedSeries>,
+    chunks: u64,
+    /// Memory for labels to be hashed.
+    buffer: Vec<u8>,
+}
+
+impl<'a> Found<'a> {
+    fn new(
+        request: &'a SeriesRequest,
+        external: &'a Labels,
+        limits: StoreLimits,
+        metrics: &'a SidecarMetrics,
+    ) -> Found<'a> {
+        let without = Relabel::new(&Labels::default(), &request.without_labels);
+        Found {
+            request,
+            external,
+            without,
+            limits,
+            metrics,
+            series: Vec::new(),
+            chunks: 0,
+            buffer: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, series: SelectedSeries) -> Result<(), CallError> {
+        let labels = self.without.apply(&extended(&series.labels, self.external));
+        if let Some(shard) = &self.request.shard
+            && !shard.holds(&labels, &mut self.buffer)
+        {
+            return Ok(());
+        }
+        self.chunks += series.chunks.len() as u64;
+        match self.series.last_mut().filter(|last| last.labels == labels) {
+            Some(last) => last.chunks.extend(series.chunks),
+            None => self.series.push(SelectedSeries { labels, chunks: series.chunks }),
+        }
+        self.check("series", self.limits.series, self.series.len() as u64)?;
+        self.check("chunks", self.limits.samples, self.chunks.saturating_mul(CHUNK_SAMPLES))
+    }
+
+    fn check(&self, what: &'static str, limit: u64, got: u64) -> Result<(), CallError> {
+        if limit == 0 || got <= limit {
+            return Ok(());
+        }
+        self.metrics.dropped.get_or_create(&[("reason", what)]).inc();
+        let what = if what == "chunks" { "samples" } else { what };
+        Err(CallError::Limit { what, limit, got })
+    }
+}
+
+/// Sorts series and joins those whose labels are equal; keeps the first `limit`, if that is not 0.
+fn batches(mut series: Vec<SelectedSeries>, limit: usize) -> Vec<SeriesBatch> {
+    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    series.dedup_by(|next, kept| {
+        let equal = next.labels == kept.labels;
+        if equal {
+            kept.chunks.append(&mut next.chunks);
+        }
+        equal
+    });
+    if limit > 0 {
+        series.truncate(limit);
+    }
+    for one in &mut series {
+        one.chunks.sort_by_key(|chunk| (chunk.min_time, chunk.max_time));
+    }
+    let mut batches = Vec::with_capacity(series.len().div_ceil(PART_SERIES));
+    let mut rest = series.into_iter().peekable();
+    while rest.peek().is_some() {
+        batches.push(SeriesBatch { series: rest.by_ref().take(PART_SERIES).collect() });
+    }
+    batches
+}
