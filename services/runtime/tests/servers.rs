@@ -113,7 +113,7 @@ fn write_identity(dir: &Path, name: &str) {
 
 async fn is_serving(address: SocketAddr, tls: Option<ClientTlsOptions>) -> bool {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-    let channel = dial(endpoint, tls.map(|options| ClientTls::new(options).unwrap()));
+    let channel = dial(endpoint, tls.map(|options| ClientTls::new(options).unwrap()), None);
     let request = HealthCheckRequest { service: String::new() };
     HealthClient::new(channel).check(request).await.is_ok()
 }

@@ -12,7 +12,7 @@ use tithon_storeapi::{Lease, SeriesPart, StoreApi};
 
 use super::bounds::Counting;
 use super::queue::{Queue, Reader};
-use super::{Candidates, Fanout, Notes, SourceError};
+use super::{Fanout, Notes, SourceError};
 use crate::job::Job;
 
 /// How a request treats its stores.
@@ -43,7 +43,6 @@ impl Scope {
 pub(crate) struct Selection {
     queues: Vec<Arc<Queue>>,
     limit: usize,
-    counting: Counting,
     counting: Counting,
 }
 
