@@ -48,6 +48,7 @@ impl BucketMetrics {
         for operation in Operation::ALL {
             drop(metrics.operations.get_or_create(&metrics.labels(operation)));
             drop(metrics.failures.get_or_create(&metrics.labels(operation)));
+            drop(metrics.seconds.get_or_create(&metrics.labels(operation)));
         }
         for operation in [Operation::Get, Operation::GetRange] {
             drop(metrics.fetched.get_or_create(&metrics.labels(operation)));

@@ -12,10 +12,11 @@ use tithon_proto::thanos::{
     SeriesResponse,
 };
 use tithon_proto::{RawCodec, with_causes};
+use tithon_runtime::GrpcChannel;
 use tithon_runtime::to_status;
 use tonic::client::Grpc;
 use tonic::codec::Streaming;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -29,7 +30,7 @@ const FRAME_BYTES_MAX: usize = i32::MAX as usize;
 /// A connection that is made when it is needed.
 #[derive(Clone)]
 pub(crate) struct Client {
-    channel: Channel,
+    channel: GrpcChannel,
     timeout: Duration,
 }
 
@@ -47,7 +48,10 @@ impl Client {
             return Err(address("has no port".to_owned()));
         }
         let endpoint = endpoint.connect_timeout(options.timeout).tcp_nodelay(true);
-        Ok(Client { channel: tithon_runtime::dial(endpoint, options.tls.clone()), timeout: options.timeout })
+        Ok(Client {
+            channel: tithon_runtime::dial(endpoint, options.tls.clone(), None),
+            timeout: options.timeout,
+        })
     }
 
     pub(crate) async fn info(&self) -> Result<InfoResponse, Status> {
@@ -122,7 +126,7 @@ impl Client {
         self.in_time(call).await?
     }
 
-    async fn grpc(&self) -> Result<Grpc<Channel>, Status> {
+    async fn grpc(&self) -> Result<Grpc<GrpcChannel>, Status> {
         let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(FRAME_BYTES_MAX);
         grpc.ready().await.map_err(|error| to_status(ErrorKind::Unavailable, with_causes(&error)))?;
         Ok(grpc)

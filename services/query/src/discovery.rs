@@ -153,17 +153,22 @@ impl Discovery {
 
     /// Looks all names up once, for at most `limit` each, and gives the addresses of each. A name that cannot be looked up
     /// keeps its addresses; one that does not exist has none.
-    async fn resolve(&mut self, limit: Duration) -> BTreeMap<DnsName, BTreeSet<String>> {
+    /// The number tells how many could not be looked up.
+    async fn resolve(&mut self, limit: Duration) -> (BTreeMap<DnsName, BTreeSet<String>>, usize) {
         let resolver = &self.resolver;
         let lookups = self.found.iter_mut().map(async |(name, found)| {
             match tokio::time::timeout(limit, name.addresses(resolver)).await {
-                Ok(Ok(addresses)) => *found = addresses,
+                Ok(Ok(addresses)) => {
+                    *found = addresses;
+                    return true;
+                }
                 Ok(Err(error)) => warn!(name = %name.name, error = %error, "name cannot be looked up"),
                 Err(_) => warn!(name = %name.name, limit = ?limit, "name was not looked up in time"),
             }
+            false
         });
-        futures::future::join_all(lookups).await;
-        self.found.clone()
+        let done = futures::future::join_all(lookups).await;
+        (self.found.clone(), done.into_iter().filter(|is_done| !is_done).count())
     }
 }
 

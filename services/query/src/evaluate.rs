@@ -6,6 +6,7 @@ use std::time::Instant;
 use tithon_chunks::{EncodedChunk, Encoding, ErrorKind, TimeRange, Timestamp};
 use tithon_engine::dedup::ReadError;
 use tithon_engine::{SelectedSeries, SeriesRequest, SeriesShard};
+use tithon_index::Matcher;
 use tithon_promql::{
     Analysis, Charge, EvalContext, MatrixSeries, Options, OverBudget, Prepared, QueryError, QueryResult,
     Sample, SelectInput, SelectSpec, TimeParams, Value, VectorSample, Watch,
@@ -18,6 +19,7 @@ use crate::fanout::{Purpose, Scope, Selection, SourceError, to_series};
 use crate::job::{Job, canceled};
 use crate::lookback::lookback_ms;
 use crate::options::{Dialect, QueryOptions};
+use crate::slow::Slow;
 
 /// A query and how it is to be answered.
 pub(crate) struct Query {
@@ -32,6 +34,8 @@ pub(crate) struct Query {
     pub(crate) scope: Scope,
     /// The part of all series that is read, where a query frontend cut the query.
     pub(crate) shard: Option<SeriesShard>,
+    /// What every selector must have, where tenants are kept apart.
+    pub(crate) enforced: Option<Matcher>,
     /// Whether the costs of the operators are wanted.
     pub(crate) analyze: bool,
 }
@@ -70,6 +74,8 @@ impl QueryService {
         query: Query,
     ) -> Result<Evaluated, ApiError> {
         let _evaluating = self.inner.metrics.evaluating();
+        let _active = self.inner.active.as_ref().map(|active| active.begin(&query.text));
+        let _watched = Slow::watch(&query, self.options().log_longer_than);
         let (prepared, query) = (Arc::new(prepared), Arc::new(query));
         let (mut care, mut n_cut) = (Care::Usual, 0);
         loop {
@@ -124,7 +130,10 @@ impl QueryService {
             return Err(Failure::Cut(failure(&storage(error.into()))));
         }
         match done {
-            Ok(Ok(evaluated)) => Ok(evaluated),
+            Ok(Ok(evaluated)) => {
+                inner.metrics.read_samples(evaluated.result.stats.total_samples);
+                Ok(evaluated)
+            }
             Ok(Err(error)) if is_damage(&error) => Err(Failure::Damage(failure(&error))),
             Ok(Err(error)) => Err(failure(&error).into()),
             Err(error) => Err(ApiError::execution(format!("unexpected error: {error}")).into()),
@@ -232,6 +241,7 @@ fn engine_options(options: &QueryOptions, query: &Query) -> Options {
         max_bytes: options.max_bytes,
         parse: options.parse_options(),
         delayed_name_removal: options.delayed_name_removal,
+        enforced: query.enforced.clone(),
         dropped_labels: query.replica_labels.iter().map(|label| label.as_bytes().into()).collect(),
         ..Options::default()
     }
@@ -287,7 +297,8 @@ fn resolution_for(spec: &SelectSpec, allowed: i64) -> i64 {
 fn input(selection: Selection, purpose: Purpose, job: &Arc<Job>) -> (SelectInput, Charge) {
     let (stream, charge) = selection.into_stream();
     let job = Arc::clone(job);
-    let read = move |series: SelectedSeries| {
+    let read = move |series: Result<SelectedSeries, SourceError>| {
+        let series = series?;
         let mut held = job.charge();
         let bytes = decoded_bytes(&series);
         if bytes > DECODED_BYTES_FREE {

@@ -1,5 +1,6 @@
 //! The stores of a querier, and asking those of them that may know. Thanos `pkg/store/proxy.go`.
 
+mod bounds;
 mod labels;
 mod notes;
 mod resolve;
@@ -12,6 +13,7 @@ use tithon_chunks::TimeRange;
 use tithon_index::{Labels, Matcher};
 use tithon_storeapi::{Apis, Endpoint, Health, StoreApi, StoreInfo};
 
+pub(crate) use self::bounds::Bounds;
 pub(crate) use self::labels::Found;
 pub(crate) use self::notes::Notes;
 pub(crate) use self::resolve::{Purpose, to_series};
@@ -26,6 +28,7 @@ pub(crate) struct Fanout {
     stores: Vec<Arc<dyn StoreApi>>,
     /// Servers elsewhere; which ones may change while requests are under way.
     endpoints: ArcSwap<Vec<Endpoint>>,
+    bounds: Bounds,
 }
 
 /// What a store says of itself, for people.
@@ -40,8 +43,8 @@ pub(crate) struct StoreStatus {
 }
 
 impl Fanout {
-    pub(crate) fn new(stores: Vec<Arc<dyn StoreApi>>) -> Fanout {
-        Fanout { stores, endpoints: ArcSwap::default() }
+    pub(crate) fn new(stores: Vec<Arc<dyn StoreApi>>, bounds: Bounds) -> Fanout {
+        Fanout { stores, endpoints: ArcSwap::default(), bounds }
     }
 
     /// From now on requests ask these endpoints; those under way go on with the ones that they began with.
@@ -81,12 +84,45 @@ impl Fanout {
         let remote =
             endpoints.iter().filter(|endpoint| endpoint.is_asked() && endpoint.has(|apis| apis.store));
         let remote = remote.filter_map(|endpoint| endpoint.info());
-        self.stores.iter().filter_map(|store| store.info()).chain(remote).collect()
+        let all = self.stores.iter().filter_map(|store| store.info()).chain(remote);
+        all.filter_map(|info| self.chosen(info)).collect()
+    }
+
+    /// What a store holds, of which the rules keep; `None` where they keep nothing.
+    fn chosen(&self, mut info: StoreInfo) -> Option<StoreInfo> {
+        if self.bounds.chooses_stores() {
+            info.label_sets = self.bounds.kept(&info.label_sets)?.into_iter().cloned().collect();
+        }
+        Some(info)
     }
 
     /// The stores that may hold series of `range` that satisfy `matchers`, and whose address satisfies one of the sets of
-    /// `store_matchers`, if there are any.
+    /// `store_matchers`, if there are any; and the matchers to ask them with. `None` where nothing can be found, whoever is
+    /// asked.
+    ///
+    /// Fails where there are matchers on the querier's own labels alone.
     fn candidates(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        store_matchers: &[Vec<Matcher>],
+    ) -> Result<Option<Candidates>, SourceError> {
+        let Some(mut left) = self.bounds.without_own(matchers.to_vec()) else { return Ok(None) };
+        if left.is_empty() && !matchers.is_empty() {
+            let text =
+                "rpc error: code = InvalidArgument desc = no matchers specified (excluding selector labels)";
+            return Err(text.into());
+        }
+        let stores = self.matching(&left, range, store_matchers);
+        if self.bounds.chooses_stores() {
+            let infos: Vec<StoreInfo> = stores.iter().filter_map(|store| store.info()).collect();
+            let kept = infos.iter().filter_map(|info| self.bounds.kept(&info.label_sets)).flatten();
+            left.extend(bounds::matchers_of(&kept.collect::<Vec<_>>()));
+        }
+        Ok(Some(Candidates { stores, matchers: left }))
+    }
+
+    fn matching(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
@@ -94,9 +130,11 @@ impl Fanout {
     ) -> Vec<Arc<dyn StoreApi>> {
         let is_asked = |store: &dyn StoreApi, address: &str| {
             let may_hold = store.info().is_none_or(|info| {
-                range.min <= info.range.max
-                    && range.max >= info.range.min
-                    && may_match(matchers, &info.label_sets)
+                self.chosen(info).is_some_and(|info| {
+                    range.min <= info.range.max
+                        && range.max >= info.range.min
+                        && may_match(matchers, &info.label_sets)
+                })
             });
             may_hold && (store_matchers.is_empty() || store_matchers.iter().any(|set| accepts(set, address)))
         };
@@ -108,6 +146,12 @@ impl Fanout {
         let remote = remote.map(|endpoint| Arc::new(endpoint.clone()) as Arc<dyn StoreApi>);
         local.chain(remote).collect()
     }
+}
+
+/// Whom to ask, and for what.
+struct Candidates {
+    stores: Vec<Arc<dyn StoreApi>>,
+    matchers: Vec<Matcher>,
 }
 
 /// Whether one of the label sets contradicts no matcher; a store without label sets may hold anything.

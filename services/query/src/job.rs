@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tithon_promql::{Budget, Charge, Watch};
 use tithon_runtime::Priority;
@@ -72,7 +72,9 @@ impl QueryService {
     ) -> Result<T, ApiError> {
         let (job, _stop) = self.begin();
         let in_turn = async {
+            let begun = Instant::now();
             let _permit = self.inner.gate.acquire().await.map_err(|e| ApiError::execution(e.to_string()))?;
+            self.inner.metrics.waited(begun.elapsed());
             work(job).await
         };
         let timed_out = || ApiError::timeout("query timed out in expression evaluation");
@@ -96,7 +98,7 @@ impl QueryService {
         }
         let (service, job, call) = (self.clone(), Arc::clone(job), Arc::clone(call));
         let read = move || {
-            let (params, tenant) = (&call.params, call.tenant.as_str());
+            let (params, tenant) = (&call.params, &call.tenant);
             read(Arguments { params, tenant, options: service.options(), job: &job })
         };
         self.on_pool(read).await

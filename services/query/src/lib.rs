@@ -4,6 +4,7 @@
 //! [`router`] is its HTTP API, that of Prometheus or of Thanos by [`Dialect`]. The service is a store itself
 //! (`tithon_storeapi::StoreApi`), for the queriers above it.
 
+mod active;
 mod api;
 mod companions;
 mod discovery;
@@ -18,13 +19,17 @@ mod options;
 mod params;
 mod promql;
 mod service;
+mod slow;
 mod store;
+mod tenancy;
 
+pub use crate::active::{ActiveQueries, ActiveQueriesError};
 pub use crate::api::router;
 pub use crate::discovery::{
     DiscoveryError, DnsName, EndpointAddress, EndpointConfigError, Member, MemberSources, Members,
     MembersError, parse_endpoints,
 };
 pub use crate::error::{ApiError, ErrorType};
-pub use crate::options::{BuildInfo, Dialect, PartialResponses, QueryOptions};
+pub use crate::options::{BuildInfo, ConnectionLabel, Dialect, PartialResponses, QueryOptions};
 pub use crate::service::QueryService;
+pub use crate::tenancy::{CertificateField, Tenancy};

@@ -1,6 +1,9 @@
 //! What a querier counts, under Thanos's names.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -8,80 +11,162 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use tithon_runtime::Metrics;
-use tithon_storeapi::StoreInfo;
+use tithon_runtime::{ClientCalls, Metrics};
+use tithon_storeapi::{StoreInfo, client_calls};
+
+use crate::options::{ConnectionLabel, QueryOptions};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
     code: u16,
     handler: String,
     method: String,
+    tenant: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Connection {
-    external_labels: String,
-    store_type: String,
-}
+type Pairs = Vec<(&'static str, String)>;
 
-/// Counters of HTTP requests and of the gate in front of evaluation.
+/// Counters of HTTP requests, of the gate in front of evaluation, and of stores.
 pub(crate) struct QueryMetrics {
     requests: Family<Request, Counter>,
     durations: Family<Request, Histogram, fn() -> Histogram>,
     in_flight: Gauge<i64, AtomicI64>,
     queries: Counter,
-    connections: Family<Connection, Gauge>,
+    waited: Histogram,
+    samples: Counter,
+    connections: Family<Pairs, Gauge>,
+    dropped: Family<[(&'static str, &'static str); 1], Counter>,
+    lookups: Counter,
+    lookup_failures: Counter,
+    tenants: Tenants,
+    /// Counts calls to endpoints.
+    pub(crate) calls: ClientCalls,
 }
 
+/// The tenants that metrics name. Anybody may name a tenant in a request: those beyond a number count together.
+#[derive(Default)]
+struct Tenants(Mutex<HashSet<String>>);
+
+impl Tenants {
+    fn shown(&self, tenant: &str) -> String {
+        const TENANTS_MAX: usize = 1000;
+        const BYTES_MAX: usize = 128;
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_shown = known.contains(tenant)
+            || (known.len() < TENANTS_MAX && tenant.len() <= BYTES_MAX && known.insert(tenant.to_owned()));
+        if is_shown { tenant.to_owned() } else { "others".to_owned() }
+    }
+}
+
+/// What engines are told apart by; there is one here.
+const ENGINE: [(&str, &str); 2] = [("engine", "prometheus"), ("mode", "local")];
+const GATE_SECONDS: [f64; 14] =
+    [0.01, 0.1, 0.3, 0.6, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 30.0, 60.0, 90.0, 120.0];
+
 impl QueryMetrics {
-    pub(crate) fn new(registry: &Metrics, max_concurrent: usize) -> QueryMetrics {
+    pub(crate) fn new(registry: &Metrics, options: &QueryOptions) -> QueryMetrics {
         let metrics = QueryMetrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(duration_histogram as fn() -> Histogram),
             in_flight: Gauge::default(),
             queries: Counter::default(),
+            waited: Histogram::new(GATE_SECONDS),
+            samples: Counter::default(),
             connections: Family::default(),
+            dropped: Family::default(),
+            lookups: Counter::default(),
+            lookup_failures: Counter::default(),
+            tenants: Tenants::default(),
+            calls: client_calls(registry),
         };
-        let gate_max: Gauge = Gauge::default();
-        gate_max.set(i64::try_from(max_concurrent).unwrap_or(i64::MAX));
         registry.register(|r| {
-            r.register(
-                "http_requests",
-                "HTTP requests by handler, method and status",
-                metrics.requests.clone(),
-            );
-            r.register(
-                "http_request_duration_seconds",
-                "How long HTTP requests took",
-                metrics.durations.clone(),
-            );
-            r.register(
-                "thanos_store_nodes_grpc_connections",
-                "Endpoints that are asked",
-                metrics.connections.clone(),
-            );
-            let prefix = "thanos_query_concurrent_gate_queries";
-            r.register(prefix, "Queries that have passed the gate", metrics.queries.clone());
-            r.register(format!("{prefix}_in_flight"), "Queries evaluated now", metrics.in_flight.clone());
-            r.register(format!("{prefix}_max"), "Queries that may be evaluated at the same time", gate_max);
+            let help = "HTTP requests by handler, method, status and tenant";
+            r.register("http_requests", help, metrics.requests.clone());
+            let help = "How long HTTP requests took";
+            r.register("http_request_duration_seconds", help, metrics.durations.clone());
+            let help = "Endpoints that are asked";
+            r.register("thanos_store_nodes_grpc_connections", help, metrics.connections.clone());
+            let help = "Selections that exceeded a limit";
+            r.register("thanos_store_selects_dropped", help, metrics.dropped.clone());
+            // The first is what Thanos has now, the second what its dashboards ask for.
+            for prefix in ["thanos_query_endpoints_dns", "thanos_query_store_apis_dns"] {
+                r.register(format!("{prefix}_lookups"), "Look-ups of names", metrics.lookups.clone());
+                let help = "Look-ups of names that failed";
+                r.register(format!("{prefix}_failures"), help, metrics.lookup_failures.clone());
+            }
         });
+        metrics.register_engine(registry, options.max_concurrent);
         metrics
     }
 
-    pub(crate) fn request(&self, handler: &str, method: &str, code: u16, took: Duration) {
-        let labels = Request { code, handler: handler.to_owned(), method: method.to_ascii_lowercase() };
+    fn register_engine(&self, registry: &Metrics, max_concurrent: usize) {
+        let most: Gauge = Gauge::default();
+        most.set(i64::try_from(max_concurrent).unwrap_or(i64::MAX));
+        registry.register(|r| {
+            let prefix = "thanos_query_concurrent_gate_queries";
+            r.register(prefix, "Queries that have passed the gate", self.queries.clone());
+            r.register(format!("{prefix}_in_flight"), "Queries evaluated now", self.in_flight.clone());
+            r.register(
+                format!("{prefix}_max"),
+                "Queries that may be evaluated at the same time",
+                most.clone(),
+            );
+            let help = "How long queries waited at the gate";
+            r.register(format!("{prefix}_duration_seconds"), help, self.waited.clone());
+            let labels = ENGINE.map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)));
+            let r = r.sub_registry_with_labels(labels.into_iter());
+            r.register("prometheus_engine_queries", "Queries evaluated now", self.in_flight.clone());
+            let help = "Queries that may be evaluated at the same time";
+            r.register("prometheus_engine_queries_concurrent_max", help, most);
+            let help = "Samples that queries have read";
+            r.register("prometheus_engine_query_samples", help, self.samples.clone());
+        });
+    }
+
+    pub(crate) fn request(&self, handler: &str, method: &str, code: u16, tenant: &str, took: Duration) {
+        let tenant = self.tenants.shown(tenant);
+        let labels =
+            Request { code, handler: handler.to_owned(), method: method.to_ascii_lowercase(), tenant };
         self.requests.get_or_create(&labels).inc();
         self.durations.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    /// From now on these endpoints are asked.
-    pub(crate) fn connected(&self, endpoints: &[StoreInfo]) {
+    /// From now on these endpoints, by their addresses, are asked.
+    pub(crate) fn connected<'a>(
+        &self,
+        endpoints: impl Iterator<Item = (&'a str, StoreInfo)>,
+        labels: &[ConnectionLabel],
+    ) {
         self.connections.clear();
-        for info in endpoints {
-            let labels =
-                Connection { external_labels: external_labels(info), store_type: info.component.clone() };
-            self.connections.get_or_create(&labels).inc();
+        for (address, info) in endpoints {
+            let pair = |label: &ConnectionLabel| match label {
+                ConnectionLabel::ExternalLabels => ("external_labels", external_labels(&info)),
+                ConnectionLabel::StoreType => ("store_type", info.component.clone()),
+                ConnectionLabel::IpPort => ("ip_port", address.to_owned()),
+            };
+            self.connections.get_or_create(&labels.iter().map(pair).collect::<Pairs>()).inc();
         }
+    }
+
+    /// Counts selections that exceed a limit of `reason`.
+    pub(crate) fn selects_dropped(&self, reason: &'static str) -> Counter {
+        self.dropped.get_or_create(&[("reason", reason)]).clone()
+    }
+
+    /// Counts look-ups of names.
+    pub(crate) fn looked_up(&self, names: usize, failed: usize) {
+        self.lookups.inc_by(names as u64);
+        self.lookup_failures.inc_by(failed as u64);
+    }
+
+    /// Counts a query that passed the gate after so long.
+    pub(crate) fn waited(&self, waited: Duration) {
+        self.waited.observe(waited.as_secs_f64());
+    }
+
+    /// Counts what a query has read.
+    pub(crate) fn read_samples(&self, samples: u64) {
+        self.samples.inc_by(samples);
     }
 
     /// Counts a query as evaluated until the guard is dropped.

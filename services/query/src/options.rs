@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tithon_engine::dedup::Algorithm;
+use tithon_engine::plan::ShardRule;
 use tithon_promql::ParseOptions;
 use tithon_runtime::ClientTls;
 use tithon_storeapi::EndpointOptions;
+
+use crate::tenancy::Tenancy;
 
 /// Whose HTTP API is spoken where the two differ: texts of errors, place of PromQL notes, extra fields and endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,16 +74,35 @@ pub struct QueryOptions {
     pub delayed_name_removal: bool,
     /// `--web.disable-cors`.
     pub disable_cors: bool,
-    /// `--query.tenant-header`: the header that names the tenant, beside `THANOS-TENANT`.
-    pub tenant_header: String,
-    /// `--query.default-tenant-id`: the tenant of requests that name none. Tenants are forwarded to the stores.
-    pub default_tenant: String,
-    /// External labels of this querier itself (`--selector-label`).
+    /// For whom requests are answered.
+    pub tenancy: Tenancy,
+    /// External labels of this querier itself (`--selector-label`): it has only what they do not contradict.
     pub selector_labels: Vec<(String, String)>,
+    /// `--selector.relabel-config`: only stores with external labels that these keep are asked.
+    pub selector_rules: Vec<ShardRule>,
+    /// `--store.limits.request-series`: series that one selection may read; 0 is no limit.
+    pub request_series_max: u64,
+    /// `--store.limits.request-samples`: samples that one selection may read, counted as 120 a chunk; 0 is no limit.
+    pub request_samples_max: u64,
+    /// `--query.conn-metric.label`: what the number of endpoints is told apart by.
+    pub connection_labels: Vec<ConnectionLabel>,
+    /// `--query.log-queries-longer-than`; zero logs none.
+    pub log_longer_than: Duration,
     /// What `/api/v1/status/buildinfo` says.
     pub build: BuildInfo,
     /// What `/api/v1/status/flags` says.
     pub flags: BTreeMap<String, String>,
+}
+
+/// A label of `thanos_store_nodes_grpc_connections`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionLabel {
+    /// `external_labels`: the label sets of the endpoint.
+    ExternalLabels,
+    /// `store_type`: what it is.
+    StoreType,
+    /// `ip_port`: its address.
+    IpPort,
 }
 
 /// Of which APIs besides queries a failing source costs a warning instead of the request; by default of all.
@@ -162,9 +184,13 @@ impl Default for QueryOptions {
             binop_fill_modifiers: false,
             delayed_name_removal: false,
             disable_cors: false,
-            tenant_header: "THANOS-TENANT".into(),
-            default_tenant: "default-tenant".into(),
+            tenancy: Tenancy::default(),
             selector_labels: Vec::new(),
+            selector_rules: Vec::new(),
+            request_series_max: 0,
+            request_samples_max: 0,
+            connection_labels: vec![ConnectionLabel::ExternalLabels, ConnectionLabel::StoreType],
+            log_longer_than: Duration::ZERO,
             build: BuildInfo::default(),
             flags: BTreeMap::new(),
         }
@@ -187,6 +213,7 @@ impl QueryOptions {
             tls,
             strict: false,
             unhealthy_timeout: self.unhealthy_timeout,
+            calls: None,
         }
     }
 

@@ -72,12 +72,14 @@ impl QueryService {
                 .max_resolution_ms
                 .unwrap_or_else(|| i64::try_from(resolution).unwrap_or(i64::MAX)),
             scope: Scope {
-                tenant: options.default_tenant.clone(),
+                tenant: options.tenancy.default.clone(),
                 partial: request.partial_response,
                 store_matchers: request.store_matchers,
                 notes: Notes::default(),
             },
             shard: request.shard,
+            // Thanos does not keep tenants apart over gRPC either: the querier above does.
+            enforced: None,
             analyze: false,
             text: request.query,
         })

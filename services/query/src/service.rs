@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tithon_promql::Budget;
-use tithon_runtime::{Cpu, Metrics, Shutdown};
+use tithon_runtime::{Cpu, Metrics, Reload, Shutdown};
 use tithon_storeapi::{Endpoint, StoreApi};
 use tokio::sync::Semaphore;
-use tracing::warn;
+use tracing::{info, warn};
 
+use crate::active::ActiveQueries;
 use crate::discovery::Members;
-use crate::fanout::{Fanout, StoreStatus};
+use crate::fanout::{Bounds, Fanout, StoreStatus};
 use crate::metrics::QueryMetrics;
 use crate::options::QueryOptions;
 
@@ -31,6 +32,7 @@ pub(crate) struct Inner {
     /// What all requests together may hold.
     pub(crate) memory: Arc<Budget>,
     pub(crate) metrics: QueryMetrics,
+    pub(crate) active: Option<ActiveQueries>,
     pub(crate) started: SystemTime,
 }
 
@@ -42,11 +44,22 @@ impl QueryService {
         cpu: Cpu,
         registry: &Metrics,
     ) -> QueryService {
+        QueryService::with_active_queries(options, stores, cpu, registry, None)
+    }
+
+    /// The same; `active` names the queries under way.
+    pub fn with_active_queries(
+        options: QueryOptions,
+        stores: Vec<Arc<dyn StoreApi>>,
+        cpu: Cpu,
+        registry: &Metrics,
+        active: Option<ActiveQueries>,
+    ) -> QueryService {
         let concurrent =
             if options.max_concurrent == 0 { Semaphore::MAX_PERMITS } else { options.max_concurrent };
-        let metrics = QueryMetrics::new(registry, options.max_concurrent);
+        let metrics = QueryMetrics::new(registry, &options);
         let memory_limit = if options.memory_limit == 0 { u64::MAX } else { options.memory_limit };
-        let fanout = Fanout::new(stores);
+        let fanout = Fanout::new(stores, Bounds::new(&options, &metrics));
         QueryService {
             inner: Arc::new(Inner {
                 options,
@@ -55,6 +68,7 @@ impl QueryService {
                 gate: Semaphore::new(concurrent),
                 memory: Budget::new(memory_limit, "--query.memory-limit"),
                 metrics,
+                active,
                 started: SystemTime::now(),
             }),
         }
@@ -70,15 +84,22 @@ impl QueryService {
         let inner = &self.inner;
         inner.fanout.refresh().await;
         let asked = inner.fanout.endpoints_with(|_| true);
-        inner.metrics.connected(&asked.iter().filter_map(StoreApi::info).collect::<Vec<_>>());
+        let connected = asked.iter().filter_map(|endpoint| Some((endpoint.address(), endpoint.info()?)));
+        inner.metrics.connected(connected, &inner.options.connection_labels);
     }
 
-    /// Goes on asking until the shutdown: those that `members` name now, every time that an answer may take.
-    pub async fn keep_refreshed(&self, mut members: Members, shutdown: Shutdown) {
+    /// Goes on asking until the shutdown: those that `members` name now, every time that an answer may take, and at once when
+    /// `reload` asks for it.
+    pub async fn keep_refreshed(&self, mut members: Members, shutdown: Shutdown, reload: Reload) {
+        let mut reloads = reload.subscribe();
         loop {
             tokio::select! {
                 () = shutdown.wait() => return,
                 () = tokio::time::sleep(self.inner.options.info_timeout.max(REFRESH_INTERVAL_MIN)) => {}
+                Ok(()) = reloads.changed() => {
+                    info!("endpoint configuration and files are read again, and names looked up");
+                    members.make_due();
+                }
             }
             if let Err(error) = members.update(self).await {
                 warn!(error = %error, "endpoints stay as they are");

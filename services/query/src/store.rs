@@ -107,24 +107,25 @@ impl Merging {
         let Some(mut merging) = merging else { return Ok(None) };
         let cpu = merging.service.inner.cpu.clone();
         let merge = move || {
-            let (batch, is_last) = merging.batch();
-            Some((SeriesPart::Series(batch), (!is_last).then_some(merging)))
+            let (batch, is_last) = merging.batch()?;
+            Ok(Some((SeriesPart::Series(batch), (!is_last).then_some(merging))))
         };
         let merged = cpu.run(Priority::Query, merge).await;
-        merged.map_err(|error| StoreApiError::new(ErrorKind::Internal, error))
+        merged.map_err(|error| StoreApiError::new(ErrorKind::Internal, error))?
     }
 
     /// The next batch, and whether it is the last.
-    fn batch(&mut self) -> (SeriesBatch, bool) {
+    fn batch(&mut self) -> Result<(SeriesBatch, bool), StoreApiError> {
         let (mut series, mut bytes) = (Vec::new(), 0);
         while series.len() < BATCH_SERIES && bytes < BATCH_BYTES {
             let Some(one) = self.series.next() else {
-                return (SeriesBatch { series }, true);
+                return Ok((SeriesBatch { series }, true));
             };
+            let one = one.map_err(|error| StoreApiError::new(ErrorKind::LimitExceeded, error))?;
             bytes += bytes_of(&one);
             series.push(one);
         }
-        (SeriesBatch { series }, false)
+        Ok((SeriesBatch { series }, false))
     }
 }
 

@@ -32,39 +32,99 @@ const SECONDS: [f64; 14] = [0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0
 #[derive(Clone)]
 pub(crate) struct CallMetrics(Arc<Inner>);
 
+/// Counts calls to servers under `grpc_client_*`, for [`crate::dial`]. Clones share the counters.
+#[derive(Clone)]
+pub struct ClientCalls(pub(crate) CallMetrics);
+
+impl ClientCalls {
+    /// Registers the metrics for the methods of these services, which `descriptors`, an encoded `FileDescriptorSet`, describe.
+    pub fn new(metrics: &Metrics, descriptors: &[u8], services: &[&str]) -> ClientCalls {
+        let calls = CallMetrics::new(metrics, Side::Client, &[descriptors]);
+        calls.begin_at_zero(services);
+        ClientCalls(calls)
+    }
+}
+
+impl std::fmt::Debug for ClientCalls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientCalls")
+    }
+}
+
+/// Who counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Requests are received.
+    Server,
+    /// Requests are sent.
+    Client,
+}
+
 struct Inner {
     /// By path, `/package.Service/Method`.
     methods: BTreeMap<String, CallLabels>,
     started: Family<CallLabels, Counter>,
     handled: Family<CodeLabels, Counter>,
-    received: Family<CallLabels, Counter>,
-    sent: Family<CallLabels, Counter>,
+    of_requests: Family<CallLabels, Counter>,
+    of_answers: Family<CallLabels, Counter>,
     seconds: Family<CallLabels, Histogram, fn() -> Histogram>,
 }
 
 impl CallMetrics {
     /// Registers the metrics. `descriptors` are encoded `FileDescriptorSet`s; one that cannot be read names no method.
-    pub(crate) fn new(metrics: &Metrics, descriptors: &[&[u8]]) -> CallMetrics {
+    pub(crate) fn new(metrics: &Metrics, side: Side, descriptors: &[&[u8]]) -> CallMetrics {
         let decoded = descriptors.iter().map(|bytes| FileDescriptorSet::decode(*bytes).unwrap_or_default());
         let inner = Inner {
             methods: decoded.flat_map(|files| methods(&files)).collect(),
             started: Family::default(),
             handled: Family::default(),
-            received: Family::default(),
-            sent: Family::default(),
+            of_requests: Family::default(),
+            of_answers: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
         };
+        let (name, received, sent) = match side {
+            Side::Server => ("server", &inner.of_requests, &inner.of_answers),
+            Side::Client => ("client", &inner.of_answers, &inner.of_requests),
+        };
         metrics.register(|r| {
-            r.register("grpc_server_started", "RPCs started on the server", inner.started.clone());
-            let help = "RPCs completed on the server, regardless of success or failure";
-            r.register("grpc_server_handled", help, inner.handled.clone());
-            let help = "RPC stream messages received on the server";
-            r.register("grpc_server_msg_received", help, inner.received.clone());
-            r.register("grpc_server_msg_sent", "RPC stream messages sent by the server", inner.sent.clone());
-            let help = "Time from the start of an RPC to its end on the server";
-            r.register("grpc_server_handling_seconds", help, inner.seconds.clone());
+            let metric = |rest: &str| format!("grpc_{name}_{rest}");
+            r.register(metric("started"), format!("RPCs started on the {name}"), inner.started.clone());
+            let help = format!("RPCs completed on the {name}, regardless of success or failure");
+            r.register(metric("handled"), help, inner.handled.clone());
+            let help = format!("RPC stream messages received on the {name}");
+            r.register(metric("msg_received"), help, received.clone());
+            r.register(metric("msg_sent"), format!("RPC stream messages sent by the {name}"), sent.clone());
+            let help = format!("Time from the start of an RPC to its end on the {name}");
+            r.register(metric("handling_seconds"), help, inner.seconds.clone());
         });
         CallMetrics(Arc::new(inner))
+    }
+
+    /// Shows all methods of these services, with every code, before they are called: rates need a zero to begin with.
+    pub(crate) fn begin_at_zero(&self, services: &[&str]) {
+        let inner = &self.0;
+        let is_served = |labels: &&CallLabels| services.contains(&labels[1].1.as_str());
+        for labels in inner.methods.values().filter(is_served) {
+            for family in [&inner.started, &inner.of_requests, &inner.of_answers] {
+                drop(family.get_or_create(labels));
+            }
+            drop(inner.seconds.get_or_create(labels));
+            let [kind, service, method] = labels.clone();
+            for code in 0..=16 {
+                let code = code_name(Code::from(code));
+                let labels = [kind.clone(), service.clone(), method.clone(), ("grpc_code", code)];
+                drop(inner.handled.get_or_create(&labels));
+            }
+        }
+    }
+}
+
+/// A code as Go names it.
+fn code_name(code: Code) -> String {
+    match code {
+        Code::Ok => "OK".to_owned(),
+        Code::Cancelled => "Canceled".to_owned(),
+        code => format!("{code:?}"),
     }
 }
 
@@ -96,15 +156,15 @@ impl<S> Layer<S> for CallMetrics {
     type Service = Counted<S>;
 
     fn layer(&self, service: S) -> Counted<S> {
-        Counted { service, metrics: self.clone() }
+        Counted { service, metrics: Some(self.clone()) }
     }
 }
 
-/// A service whose calls are counted.
+/// A service whose calls are counted, where anybody wants to know.
 #[derive(Clone)]
-pub(crate) struct Counted<S> {
-    service: S,
-    metrics: CallMetrics,
+pub struct Counted<S> {
+    pub(crate) service: S,
+    pub(crate) metrics: Option<CallMetrics>,
 }
 
 impl<S> Service<Request<Body>> for Counted<S>
@@ -121,21 +181,21 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let inner = &self.metrics.0;
-        let Some(labels) = inner.methods.get(request.uri().path()).cloned() else {
-            return Box::pin(self.service.call(request));
-        };
+        let known = self.metrics.as_ref().and_then(|metrics| {
+            Some((metrics.clone(), metrics.0.methods.get(request.uri().path())?.clone()))
+        });
+        let Some((metrics, labels)) = known else { return Box::pin(self.service.call(request)) };
+        let inner = &metrics.0;
         inner.started.get_or_create(&labels).inc();
-        let received = inner.received.get_or_create(&labels).clone();
-        let request = request.map(|body| Body::new(Messages::new(body, received)));
-        let mut call =
-            Call { metrics: self.metrics.clone(), labels: labels.clone(), begun: Instant::now(), code: None };
-        let sent = inner.sent.get_or_create(&labels).clone();
+        let of_requests = inner.of_requests.get_or_create(&labels).clone();
+        let request = request.map(|body| Body::new(Messages::new(body, of_requests)));
+        let of_answers = inner.of_answers.get_or_create(&labels).clone();
+        let mut call = Call { metrics: metrics.clone(), labels, begun: Instant::now(), code: None };
         let answering = self.service.call(request);
         Box::pin(async move {
-            let response = answering.await?;
+            let response = answering.await.inspect_err(|_| call.code = Some(Code::Unavailable))?;
             call.saw(response.headers());
-            Ok(response.map(|body| Body::new(Answer { messages: Messages::new(body, sent), call })))
+            Ok(response.map(|body| Body::new(Answer { messages: Messages::new(body, of_answers), call })))
         })
     }
 }
@@ -159,11 +219,7 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         let inner = &self.metrics.0;
-        let code = match self.code.unwrap_or(Code::Cancelled) {
-            Code::Ok => "OK".to_owned(),
-            Code::Cancelled => "Canceled".to_owned(),
-            code => format!("{code:?}"),
-        };
+        let code = code_name(self.code.unwrap_or(Code::Cancelled));
         let [kind, service, method] = self.labels.clone();
         inner.handled.get_or_create(&[kind, service, method, ("grpc_code", code)]).inc();
         inner.seconds.get_or_create(&self.labels).observe(self.begun.elapsed().as_secs_f64());

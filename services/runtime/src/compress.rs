@@ -42,7 +42,7 @@ pub async fn compress(State(cpu): State<Cpu>, request: Request, next: Next) -> R
 }
 
 /// Whether `Accept-Encoding` names gzip, or everything, without forbidding it. RFC 9110, 12.5.3.
-fn accepts_gzip(headers: &HeaderMap) -> bool {
+pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let lists = || headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     let weight = |wanted: &str| {
         lists().flat_map(|list| list.split(',')).find_map(|entry| {
@@ -52,6 +52,14 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
         })
     };
     weight("gzip").or_else(|| weight("*")).is_some_and(|q| q > 0.0)
+}
+
+/// A text of some 100 kB, packed at once.
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    // Writing to a vector cannot fail.
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default()
 }
 
 struct Compressing {

@@ -8,11 +8,19 @@ use tokio_rustls::TlsConnector;
 use tonic::codegen::http::Uri;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::calls::{ClientCalls, Counted};
 use crate::tls::ClientTls;
 
 /// A channel to `endpoint`, whose address has the scheme `http` in any case. It connects when it is first used, and again
-/// whenever it must. Must be called inside a tokio runtime.
-pub fn dial(endpoint: Endpoint, tls: Option<ClientTls>) -> Channel {
+/// whenever it must. Calls are counted by `calls`. Must be called inside a tokio runtime.
+pub fn dial(endpoint: Endpoint, tls: Option<ClientTls>, calls: Option<ClientCalls>) -> GrpcChannel {
+    Counted { service: channel(endpoint, tls), metrics: calls.map(|calls| calls.0) }
+}
+
+/// A connection whose calls are counted.
+pub type GrpcChannel = Counted<Channel>;
+
+fn channel(endpoint: Endpoint, tls: Option<ClientTls>) -> Channel {
     let Some(tls) = tls else { return endpoint.connect_lazy() };
     let connect = move |address: Uri| {
         let tls = tls.clone();

@@ -15,10 +15,11 @@ use tonic_health::server::HealthReporter;
 
 use self::compression::Compressed;
 pub use self::services::GrpcServices;
-use crate::calls::CallMetrics;
+use crate::calls::{CallMetrics, Side};
 use crate::listener::listen;
+use crate::request_log::LogCalls;
 use crate::tls::ServerTls;
-use crate::{Metrics, Probes, RuntimeError, Shutdown};
+use crate::{LateServices, Metrics, Probes, RequestLog, RuntimeError, Shutdown};
 
 /// Bytes in one HTTP/2 frame, where the client allows it: bigger frames save system calls.
 const FRAME_BYTES: u32 = 1 << 20;
@@ -38,21 +39,30 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct GrpcServer {
     listener: TcpListener,
     address: SocketAddr,
-    metrics: Option<Metrics>,
+    calls: Option<CallMetrics>,
     tls: Option<ServerTls>,
     max_connection_age: Option<Duration>,
+    log: RequestLog,
 }
 
 impl GrpcServer {
     /// Takes the port; fails when it is in use, naming the address.
     pub async fn bind(address: &str) -> Result<GrpcServer, RuntimeError> {
         let (listener, address) = listen(address).await?;
-        Ok(GrpcServer { listener, address, metrics: None, tls: None, max_connection_age: None })
+        let log = RequestLog::default();
+        Ok(GrpcServer { listener, address, calls: None, tls: None, max_connection_age: None, log })
     }
 
-    /// Counts calls under `grpc_server_*`.
-    pub fn with_metrics(self, metrics: &Metrics) -> GrpcServer {
-        GrpcServer { metrics: Some(metrics.clone()), ..self }
+    /// Counts calls under `grpc_server_*`: of the methods that `descriptors`, an encoded `FileDescriptorSet`, name, and of
+    /// health.
+    pub fn with_metrics(self, metrics: &Metrics, descriptors: &[u8]) -> GrpcServer {
+        let descriptors = [descriptors, tonic_health::pb::FILE_DESCRIPTOR_SET];
+        GrpcServer { calls: Some(CallMetrics::new(metrics, Side::Server, &descriptors)), ..self }
+    }
+
+    /// The services of this server, to be given later.
+    pub fn late_services(&self) -> LateServices {
+        LateServices::counted_by(self.calls.clone())
     }
 
     /// Speaks TLS only; `None` leaves it in clear text.
@@ -64,6 +74,11 @@ impl GrpcServer {
     /// go on to their end.
     pub fn with_max_connection_age(self, age: Duration) -> GrpcServer {
         GrpcServer { max_connection_age: (!age.is_zero()).then_some(age), ..self }
+    }
+
+    /// Logs calls as `log` says.
+    pub fn with_request_log(self, log: RequestLog) -> GrpcServer {
+        GrpcServer { log, ..self }
     }
 
     /// Where it listens; of use when the port was given as 0.
@@ -83,29 +98,20 @@ impl GrpcServer {
         grace: Duration,
     ) -> Result<(), RuntimeError> {
         let address = self.address;
-        let reflection = || {
-            let mut builder = tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(descriptors)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-            for name in services.names.iter().copied().chain(["grpc.health.v1.Health"]) {
-                builder = builder.with_service_name(name);
-            }
-            builder
-        };
-        let unreadable = |e: tonic_reflection::server::Error| RuntimeError::Descriptors(e.to_string());
-        let (v1, v1alpha) =
-            (reflection().build_v1().map_err(unreadable)?, reflection().build_v1alpha().map_err(unreadable)?);
+        // Services that come later bring their own reflection.
+        let services = if services.is_late { services } else { services.with_reflection(descriptors)? };
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_service_status("", ServingStatus::NotServing).await;
-        let calls = self
-            .metrics
-            .as_ref()
-            .map(|metrics| CallMetrics::new(metrics, &[descriptors, tonic_health::pb::FILE_DESCRIPTOR_SET]));
-        let calls = tower::util::option_layer(calls);
+        if let Some(calls) = &self.calls {
+            calls.begin_at_zero(&services.names);
+        }
+        let calls = tower::util::option_layer(self.calls);
+        let log = self.log.is_for_grpc().then(|| LogCalls(self.log));
         let follow = follow_probes(reporter, probes);
         let begun = shutdown.clone();
         let mut server = Server::builder()
             .layer(calls)
+            .layer(tower::util::option_layer(log))
             .layer(Compressed)
             .max_frame_size(FRAME_BYTES)
             .initial_stream_window_size(WINDOW_BYTES)
@@ -117,8 +123,7 @@ impl GrpcServer {
         if let Some(age) = self.max_connection_age {
             server = server.max_connection_age(age);
         }
-        let server =
-            server.add_routes(services.routes).add_service(health).add_service(v1).add_service(v1alpha);
+        let server = server.add_routes(services.routes).add_service(health);
         let ending = async move { begun.wait().await };
         let server = async {
             match self.tls {

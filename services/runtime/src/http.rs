@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
@@ -20,9 +22,16 @@ use tokio::sync::Semaphore;
 use self::access::Access;
 pub use self::long_query::{LongQuery, url_query};
 pub use self::web_config::WebConfigError;
+use crate::compress::{accepts_gzip, gzip};
 use crate::listener::{accept, listen};
 use crate::tls::ServerTls;
 use crate::{Metrics, Probes, RuntimeError, Shutdown};
+
+/// Fails where the web configuration in a file cannot be used, its certificates included.
+pub fn check_web_config(path: &Path) -> Result<(), WebConfigError> {
+    let tls = Access::new(path.to_owned())?.config()?.tls(path)?.map(ServerTls::new).transpose();
+    tls.map(drop).map_err(|source| WebConfigError::Tls { path: path.to_owned(), source })
+}
 
 /// Connections open at the same time; others wait to be accepted.
 const CONNECTIONS_MAX: usize = 8192;
@@ -33,10 +42,23 @@ pub fn ops_router(probes: Probes, metrics: Metrics) -> Router {
     Router::new()
         .route("/-/healthy", get(async move || probe(healthy.is_healthy())))
         .route("/-/ready", get(async move || probe(probes.is_ready())))
-        .route(
-            "/metrics",
-            get(async move || ([(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)], metrics.text())),
-        )
+        .route("/metrics", get(async move |headers: HeaderMap| scraped(&metrics, &headers)))
+}
+
+/// The metrics in the format that a scraper asks for, packed where it takes that.
+fn scraped(metrics: &Metrics, headers: &HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (kind, text) = metrics.answer(accept);
+    let mut response = ([(header::CONTENT_TYPE, kind)], Vec::new()).into_response();
+    let body = match accepts_gzip(headers) {
+        true => {
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            gzip(text.as_bytes())
+        }
+        false => text.into_bytes(),
+    };
+    *response.body_mut() = Body::from(body);
+    response
 }
 
 fn probe(good: bool) -> (StatusCode, &'static str) {

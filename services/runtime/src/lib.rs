@@ -2,16 +2,19 @@
 //! and the one place that knows which gRPC code an error gets. Knows no block.
 
 mod calls;
+mod client;
 mod compress;
 mod cpu;
 mod dial;
 mod error;
 mod grpc;
 mod http;
+mod late;
 mod listener;
 mod metrics;
 mod origin;
 mod probes;
+mod request_log;
 mod resend;
 mod shutdown;
 mod status;
@@ -19,17 +22,21 @@ mod supervise;
 mod tls;
 mod yaml;
 
+pub use crate::calls::{ClientCalls, Counted};
+pub use crate::client::{Client, Subject};
 pub use crate::compress::compress;
 pub use crate::cpu::{Cpu, Priority};
-pub use crate::dial::dial;
+pub use crate::dial::{GrpcChannel, dial};
 pub use crate::error::RuntimeError;
 pub use crate::grpc::{GrpcServer, GrpcServices};
-pub use crate::http::{HttpServer, LongQuery, WebConfigError, ops_router, url_query};
+pub use crate::http::{HttpServer, LongQuery, WebConfigError, check_web_config, ops_router, url_query};
+pub use crate::late::{LatePages, LateServices};
 pub use crate::metrics::Metrics;
 pub use crate::origin::is_same_origin;
 pub use crate::probes::Probes;
+pub use crate::request_log::{RequestLog, RequestLogError};
 pub use crate::resend::resend;
-pub use crate::shutdown::Shutdown;
+pub use crate::shutdown::{Reload, Shutdown};
 pub use crate::status::to_status;
 pub use crate::supervise::Supervisor;
 pub use crate::tls::{

@@ -1,14 +1,17 @@
 //! The registry behind `/metrics`.
 
+mod text;
+
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::info::Info;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
 /// All metrics of the process; clones share the registry. Names are Thanos's own where Thanos has the metric.
@@ -16,15 +19,13 @@ use prometheus_client::registry::Registry;
 pub struct Metrics(Arc<Mutex<Registry>>);
 
 impl Metrics {
-    /// The content type of [`Metrics::text`].
-    pub const CONTENT_TYPE: &'static str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
     /// A registry with `thanos_build_info` and the `process_*` metrics in it.
     pub fn new(version: &str) -> Metrics {
         let mut registry = Registry::default();
-        let build =
-            vec![("version".to_owned(), version.to_owned()), ("program".to_owned(), "tithon".to_owned())];
-        registry.register("thanos_build", "What this program was built from", Info::new(build));
+        let build = Family::<[(&'static str, String); 2], Gauge>::default();
+        let labels = [("version", version.to_owned()), ("program", "tithon".to_owned())];
+        build.get_or_create(&labels).set(1);
+        registry.register("thanos_build_info", "What this program was built from", build);
         registry.register_collector(Box::new(Process));
         Metrics(Arc::new(Mutex::new(registry)))
     }
@@ -34,11 +35,20 @@ impl Metrics {
         add(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// All metrics, and the content type of the text: OpenMetrics where a scraper's `Accept` asks for it, else the format that
+    /// Prometheus had before.
+    pub fn answer(&self, accept: &str) -> (&'static str, String) {
+        match accept.contains("application/openmetrics-text") {
+            true => ("application/openmetrics-text; version=1.0.0; charset=utf-8", self.text()),
+            false => ("text/plain; version=0.0.4; charset=utf-8", text::from_openmetrics(&self.text())),
+        }
+    }
+
     /// All metrics in the OpenMetrics text format.
     pub fn text(&self) -> String {
         let mut out = String::new();
         let registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if text::encode(&mut out, &registry).is_err() {
+        if encode(&mut out, &registry).is_err() {
             out.clear();
             let _ = writeln!(out, "# EOF");
         }
@@ -46,7 +56,7 @@ impl Metrics {
     }
 }
 
-/// Memory, CPU time and open files of the process, read from `/proc/self` at each scrape.
+/// Memory, CPU time, start and files of the process, read from `/proc/self` at each scrape.
 #[derive(Debug)]
 struct Process;
 
@@ -55,22 +65,13 @@ impl Collector for Process {
         // Kernel interface `proc(5)`: pages are 4 KiB and ticks 10 ms on the platforms that we build for.
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let field = |text: &str, n: usize| text.split_whitespace().nth(n).and_then(|f| f.parse::<f64>().ok());
-        if let Some(pages) = field(&read("/proc/self/statm"), 1) {
-            let help = "Resident memory size in bytes";
-            let gauge = ConstGauge::new(pages * 4096.0);
-            gauge.encode(encoder.encode_descriptor(
-                "process_resident_memory_bytes",
-                help,
-                None,
-                MetricType::Gauge,
-            )?)?;
-        }
         let stat = read("/proc/self/stat");
         // The command may hold spaces: count fields behind its closing parenthesis.
         let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        if let (Some(user), Some(system)) = (field(rest, 11), field(rest, 12)) {
+        let cpu = field(rest, 11).zip(field(rest, 12)).map(|(user, system)| (user + system) / 100.0);
+        if let Some(seconds) = cpu {
             let help = "Total user and system CPU time spent in seconds";
-            let counter = ConstCounter::new((user + system) / 100.0);
+            let counter = ConstCounter::new(seconds);
             counter.encode(encoder.encode_descriptor(
                 "process_cpu_seconds",
                 help,
@@ -78,10 +79,23 @@ impl Collector for Process {
                 MetricType::Counter,
             )?)?;
         }
-        if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
-            let help = "Number of open file descriptors";
-            let gauge = ConstGauge::new(entries.count() as i64);
-            gauge.encode(encoder.encode_descriptor("process_open_fds", help, None, MetricType::Gauge)?)?;
+        let (memory, kernel, limits) =
+            (read("/proc/self/statm"), read("/proc/stat"), read("/proc/self/limits"));
+        let booted = kernel.lines().find_map(|line| field(line.strip_prefix("btime ")?, 0));
+        let started = booted.zip(field(rest, 19)).map(|(booted, ticks)| booted + ticks / 100.0);
+        let files_max = limits.lines().find_map(|line| field(line.strip_prefix("Max open files")?, 0));
+        let files = std::fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as f64);
+        for (name, help, value) in [
+            ("resident_memory_bytes", "Resident memory size in bytes", field(&memory, 1).map(|n| n * 4096.0)),
+            ("virtual_memory_bytes", "Virtual memory size in bytes", field(&memory, 0).map(|n| n * 4096.0)),
+            ("start_time_seconds", "Start time of the process since the Unix epoch in seconds", started),
+            ("open_fds", "Number of open file descriptors", files),
+            ("max_fds", "Maximum number of open file descriptors", files_max),
+        ] {
+            let Some(value) = value else { continue };
+            let name = format!("process_{name}");
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?)?;
         }
         Ok(())
     }
@@ -102,6 +116,14 @@ mod tests {
         assert!(text.contains("thanos_build_info{version=\"1.2.3\",program=\"tithon\"} 1"), "{text}");
         assert!(text.contains("thanos_bucket_store_block_loads_total 1"), "{text}");
         assert!(text.contains("process_resident_memory_bytes "), "{text}");
+        for name in ["virtual_memory_bytes", "start_time_seconds", "open_fds", "max_fds", "cpu_seconds_total"]
+        {
+            assert!(text.contains(&format!("\nprocess_{name} ")), "{name}: {text}");
+        }
         assert!(text.ends_with("# EOF\n"), "{text}");
+        let (kind, plain) = metrics.answer("text/plain;version=0.0.4");
+        assert!(
+            kind.starts_with("text/plain") && plain.contains("# TYPE process_cpu_seconds_total counter\n")
+        );
     }
 }

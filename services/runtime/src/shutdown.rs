@@ -47,6 +47,42 @@ impl Shutdown {
     }
 }
 
+/// What SIGHUP asks for: to read files again. Without a listener the signal would end the process. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Reload(watch::Sender<u64>);
+
+impl Default for Reload {
+    fn default() -> Reload {
+        Reload(watch::Sender::new(0))
+    }
+}
+
+impl Reload {
+    /// Asks for it once.
+    pub fn trigger(&self) {
+        self.0.send_modify(|count| *count += 1);
+    }
+
+    /// Changes each time that it is asked for.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+
+    /// Asked for by SIGHUP. Must be called inside a tokio runtime.
+    pub fn on_signals() -> std::io::Result<Reload> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let reload = Reload::default();
+        let mut hangup = signal(SignalKind::hangup())?;
+        let trigger = reload.clone();
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                trigger.trigger();
+            }
+        });
+        Ok(reload)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

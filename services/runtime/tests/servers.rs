@@ -56,7 +56,8 @@ async fn http_probes_and_metrics() {
 async fn grpc_health_follows_the_probes_and_reflection_lists_services() {
     let (probes, shutdown) = (Probes::default(), Shutdown::default());
     let metrics = Metrics::new("1");
-    let server = GrpcServer::bind("127.0.0.1:0").await.unwrap().with_metrics(&metrics);
+    let server = GrpcServer::bind("127.0.0.1:0").await.unwrap();
+    let server = server.with_metrics(&metrics, tonic_health::pb::FILE_DESCRIPTOR_SET);
     let url = format!("http://{}", server.local_addr());
     let serve = server.serve(
         GrpcServices::default(),

@@ -34,6 +34,11 @@ impl Budget {
         Budget { series_max, chunks_max, bytes_max, ..Budget::default() }
     }
 
+    /// Series and chunks that were selected so far.
+    pub(crate) fn spent(&self) -> (u64, u64) {
+        (self.series.load(Ordering::Relaxed), self.chunks.load(Ordering::Relaxed))
+    }
+
     /// Counts bytes of a block that are read.
     pub(crate) fn take_bytes(&self, fetched: &[Bytes]) -> Result<(), StoreError> {
         spend("bytes", &self.bytes, fetched.iter().map(Bytes::len).sum(), self.bytes_max)

@@ -13,6 +13,22 @@ use tithon_runtime::Metrics;
 /// A histogram for each tenant.
 type ByTenant = Family<[(&'static str, String); 1], Histogram, fn() -> Histogram>;
 
+/// A histogram for each type of data and each tenant.
+type ByTypeAndTenant = Family<[(&'static str, String); 2], Histogram, fn() -> Histogram>;
+
+fn data_histogram() -> Histogram {
+    Histogram::new(exponential_buckets(200.0, 2.0, 15))
+}
+
+/// Why no answer has the data of a block.
+#[derive(Clone, Copy)]
+pub(crate) enum LeftOut {
+    /// It cannot be opened, or was found damaged.
+    Damaged,
+    /// Its meta.json cannot be read.
+    CorruptMeta,
+}
+
 /// Counters of one store; clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreMetrics {
@@ -37,8 +53,14 @@ pub(crate) struct StoreMetrics {
     pub(crate) gate_in_flight: Gauge,
     pub(crate) gate_total: Counter,
     pub(crate) gate_seconds: Histogram,
+    pub(crate) data_touched: ByTypeAndTenant,
+    pub(crate) data_fetched: ByTypeAndTenant,
+    pub(crate) get_all_seconds: ByTenant,
+    pub(crate) merge_seconds: ByTenant,
     /// Blocks that should be served and cannot be opened.
     pub(crate) blocks_faulty: Gauge,
+    /// Blocks that no answer has the data of, by reason.
+    left_out: Family<[(&'static str, &'static str); 1], Gauge>,
     /// Bytes of answers that wait for their readers.
     pub(crate) waiting_bytes: Gauge,
     /// Bytes of blocks and answers that calls hold.
@@ -50,6 +72,9 @@ pub(crate) struct StoreMetrics {
 
 const GATE_SECONDS: [f64; 14] =
     [0.01, 0.1, 0.3, 0.6, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 30.0, 60.0, 90.0, 120.0];
+
+const CALL_SECONDS: [f64; 14] =
+    [0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0];
 
 /// States of blocks that are not served, as Thanos's fetcher names them.
 const EXCLUDED: [&str; 5] =
@@ -88,7 +113,12 @@ impl Default for StoreMetrics {
             gate_in_flight: Gauge::default(),
             gate_total: Counter::default(),
             gate_seconds: Histogram::new(GATE_SECONDS),
+            data_touched: Family::new_with_constructor(data_histogram),
+            data_fetched: Family::new_with_constructor(data_histogram),
+            get_all_seconds: Family::new_with_constructor(|| Histogram::new(CALL_SECONDS)),
+            merge_seconds: Family::new_with_constructor(|| Histogram::new(CALL_SECONDS)),
             blocks_faulty: Gauge::default(),
+            left_out: Family::default(),
             waiting_bytes: Gauge::default(),
             held_bytes: Gauge::default(),
             stalled: Gauge::default(),
@@ -98,7 +128,28 @@ impl Default for StoreMetrics {
 }
 
 impl StoreMetrics {
+    /// Counts the series and chunks that a call selected. All of them are read from blocks: none is kept in memory.
+    pub(crate) fn touched(&self, tenant: &str, (series, chunks): (u64, u64)) {
+        for (data_type, count) in [("series", series), ("chunks", chunks)] {
+            let labels = [("data_type", data_type.to_owned()), ("tenant", tenant.to_owned())];
+            for family in [&self.data_touched, &self.data_fetched] {
+                family.get_or_create(&labels).observe(count as f64);
+            }
+        }
+    }
+
+    /// Shows how many blocks no answer has the data of, because they are damaged or their meta.json is.
+    pub(crate) fn set_left_out(&self, reason: LeftOut, count: usize) {
+        let reason = match reason {
+            LeftOut::Damaged => "damaged",
+            LeftOut::CorruptMeta => "corrupted-meta-json",
+        };
+        self.left_out.get_or_create(&[("reason", reason)]).set(count as i64);
+    }
+
     pub(crate) fn register(&self, metrics: &Metrics) {
+        self.set_left_out(LeftOut::Damaged, 0);
+        self.set_left_out(LeftOut::CorruptMeta, 0);
         self.register_blocks(metrics);
         self.register_series(metrics);
     }
@@ -108,6 +159,8 @@ impl StoreMetrics {
         let help = "Blocks that could not be opened";
         add(metrics, "bucket_store_block_load_failures", help, &self.block_load_failures);
         add(metrics, "bucket_store_block_drops", "Blocks that are no longer served", &self.block_drops);
+        let help = "Blocks that could not be dropped; nothing can go wrong with that here";
+        add(metrics, "bucket_store_block_drop_failures", help, &Counter::<u64>::default());
         // Thanos's names: there it is index-headers alone that are opened late.
         let (name, help) =
             ("bucket_store_indexheader_lazy_unload", "Blocks closed because nothing used them");
@@ -140,6 +193,8 @@ impl StoreMetrics {
             registry.register("tithon_store_label_filter_skipped_blocks", help, self.blocks_filtered.clone());
             let help = "Blocks that should be served and cannot be opened";
             registry.register("tithon_store_blocks_faulty", help, self.blocks_faulty.clone());
+            let help = "Blocks whose data no answer has, by reason";
+            registry.register("tithon_store_blocks_left_out", help, self.left_out.clone());
             let help = "Bytes of answers that wait for their readers";
             registry.register("tithon_store_waiting_bytes", help, self.waiting_bytes.clone());
             let help = "Bytes of blocks and answers that calls hold, as --store.memory-limit counts them";
@@ -158,6 +213,16 @@ impl StoreMetrics {
         add(metrics, "bucket_store_series_gate_queries", "Series calls that were let in", &self.gate_total);
         let help = "How long Series calls waited to be let in";
         add(metrics, "bucket_store_series_gate_queries_duration_seconds", help, &self.gate_seconds);
+        // The name that Thanos's dashboards and alerts ask for.
+        add(metrics, "bucket_store_series_gate_duration_seconds", help, &self.gate_seconds);
+        let help = "Series and chunks that a Series call selected";
+        add(metrics, "bucket_store_series_data_touched", help, &self.data_touched);
+        let help = "Series and chunks that a Series call read";
+        add(metrics, "bucket_store_series_data_fetched", help, &self.data_fetched);
+        let help = "How long it took to choose the blocks of a Series call and to open them";
+        add(metrics, "bucket_store_series_get_all_duration_seconds", help, &self.get_all_seconds);
+        let help = "How long it took to read, merge and send the series of a Series call";
+        add(metrics, "bucket_store_series_merge_duration_seconds", help, &self.merge_seconds);
     }
 }
 

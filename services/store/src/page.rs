@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
@@ -33,16 +34,43 @@ impl Store {
     /// `GET /api/v1/cardinality?block=ULID&limit=20` (ours): which labels and metrics of a block that is served have the most values
     /// and series. `GET /api/v1/blocks`: with `view=loaded` the metas of the blocks that are served, and when the last sync with the
     /// bucket was; any other view is empty, as in Thanos's store gateway.
-    pub fn router(&self) -> Router {
-        let router = Router::new().route("/api/v1/blocks", get(blocks));
-        router.route("/api/v1/cardinality", get(block_cardinality)).with_state(self.clone())
+    ///
+    /// `label` is shown with the blocks; with `cors`, pages of other origins may read the answers.
+    pub fn router(&self, label: &str, cors: bool) -> Router {
+        let label = label.to_owned();
+        let list = async move |store: State<Store>, query: Query<HashMap<String, String>>| {
+            blocks(store, query, label).await
+        };
+        let router = Router::new().route("/api/v1/blocks", get(list));
+        let router = router.route("/api/v1/cardinality", get(block_cardinality)).with_state(self.clone());
+        if cors { router.layer(axum::middleware::map_response(with_cors)) } else { router }
     }
 }
 
-async fn blocks(State(store): State<Store>, Query(query): Query<HashMap<String, String>>) -> Json<Envelope> {
+/// Lets pages of other origins read an answer.
+async fn with_cors(mut response: Response) -> Response {
+    for (name, value) in [
+        (
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "Accept, Accept-Encoding, Authorization, Content-Type, Origin",
+        ),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn blocks(
+    State(store): State<Store>,
+    Query(query): Query<HashMap<String, String>>,
+    label: String,
+) -> Json<Envelope> {
     let is_loaded = query.get("view").is_some_and(|view| view == "loaded");
     let data = if is_loaded { loaded(&store) } else { Blocks::new(Vec::new(), 0, None) };
-    Json(Envelope { status: "success", data })
+    Json(Envelope { status: "success", data: Blocks { label, ..data } })
 }
 
 /// What is asked about a block.

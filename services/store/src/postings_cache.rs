@@ -77,6 +77,10 @@ impl PostingsCache {
     pub(crate) fn new(bytes_max: usize, metrics: &Metrics) -> PostingsCache {
         let cache = PostingsCache { bytes_max, state: Mutex::default(), metrics: CacheMetrics::default() };
         cache.metrics.register(metrics);
+        // Rates need a zero to begin with.
+        for family in [&cache.metrics.added, &cache.metrics.evicted, &cache.metrics.overflowed] {
+            drop(family.get_or_create(&ITEM));
+        }
         cache.metrics.max_bytes.set(bytes_max as i64);
         cache.metrics.item_bytes_max.set(cache.item_bytes_max() as i64);
         cache

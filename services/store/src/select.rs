@@ -57,6 +57,7 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
     let mut turn = Turn::wait(inner).await;
     let begun = inner.memory.begin().await;
     let call = Arc::new(begun.inspect_err(|error| count_drop(inner, error, &request.tenant))?);
+    let choosing = Instant::now();
     let time = inner.time_now();
     request.range.min = request.range.min.max(time.min);
     request.range.max = request.range.max.min(time.max);
@@ -70,6 +71,8 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
         prepared.await??.finish(inner).await?
     };
     inner.metrics.blocks_queried.get_or_create(&tenant).observe(jobs.len() as f64);
+    inner.metrics.get_all_seconds.get_or_create(&tenant).observe(choosing.elapsed().as_secs_f64());
+    let (merging_began, budget) = (Instant::now(), jobs.first().map(|job| Arc::clone(&job.budget)));
     let lent = jobs.iter().map(|job| Arc::new(LentBlock(Arc::clone(&job.block))) as Arc<dyn Mapped>);
     // Nothing waits before it: there is room, unless the reader has gone.
     let _ = outlet.offer(SeriesPart::Lease(Lease::new(lent.collect())), 0);
@@ -102,6 +105,10 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
         }
     }
     inner.metrics.result_series.get_or_create(&tenant).observe(merging.n_sent as f64);
+    inner.metrics.merge_seconds.get_or_create(&tenant).observe(merging_began.elapsed().as_secs_f64());
+    if let Some(budget) = budget {
+        inner.metrics.touched(&tenant[0].1, budget.spent());
+    }
     drop(turn);
     Ok(())
 }

@@ -16,6 +16,7 @@ use tithon_runtime::Shutdown;
 use tracing::{info, warn};
 
 use crate::blocks::{Blocks, FaultyBlock};
+use crate::metrics::LeftOut;
 use crate::served::ServedBlock;
 use crate::store::{LastSync, now_ms};
 use crate::succession::Candidates;
@@ -77,6 +78,7 @@ impl Store {
     }
 
     fn show(&self, report: &SyncReport, found: &Look) {
+        self.inner.metrics.set_left_out(LeftOut::CorruptMeta, report.corrupt_metas);
         let states = [
             ("loaded", report.served),
             ("no-meta-json", report.partial),
@@ -171,8 +173,11 @@ impl Store {
             }
             !covered
         });
+        // Others hold the data of the rest.
+        let n_left_out = faulty.len();
         let report = self.publish(&before, Blocks::new(served, faulty));
         inner.metrics.blocks_faulty.set(n_faulty as i64);
+        inner.metrics.set_left_out(LeftOut::Damaged, n_left_out);
         let mut excluded = candidates.excluded.clone();
         excluded.insert("marked-for-deletion", candidates.marked.len() as i64);
         let others = wanted.len() + n_faulty;

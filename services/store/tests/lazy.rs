@@ -152,7 +152,7 @@ async fn the_web_api_lists_what_is_served() {
     let store = bed::store_over(dir.path(), StoreOptions::default()).await;
     let ask = async |uri: &str| -> serde_json::Value {
         let request = axum::http::Request::get(uri).body(axum::body::Body::empty()).unwrap();
-        let response = store.router().oneshot(request).await.unwrap();
+        let response = store.router("", true).oneshot(request).await.unwrap();
         let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
         serde_json::from_slice(&body).unwrap()
     };

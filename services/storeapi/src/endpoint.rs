@@ -15,9 +15,9 @@ use tithon_proto::{
     ConvertError, label_names_request_to_wire, label_values_request_to_wire, series_from_wire,
     series_request_to_wire,
 };
-use tithon_runtime::{ClientTls, resend, to_status};
+use tithon_runtime::{ClientCalls, ClientTls, GrpcChannel, Metrics, resend, to_status};
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, Endpoint as Dial};
+use tonic::transport::Endpoint as Dial;
 use tonic::{Request, Status, Streaming};
 
 use crate::{Apis, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo};
@@ -43,7 +43,7 @@ struct Inner {
 /// A server that is connected to.
 struct Peer {
     address: String,
-    channel: Channel,
+    channel: GrpcChannel,
     /// Whether it answered to the last `Info`.
     answers: AtomicBool,
 }
@@ -64,6 +64,22 @@ pub struct EndpointOptions {
     pub strict: bool,
     /// What an endpoint said is forgotten when it has not answered for so long, unless it is strict.
     pub unhealthy_timeout: Duration,
+    /// Counts the calls; `None` counts none.
+    pub calls: Option<ClientCalls>,
+}
+
+/// Counts calls to endpoints under `grpc_client_*`.
+pub fn client_calls(metrics: &Metrics) -> ClientCalls {
+    const SERVICES: [&str; 7] = [
+        "thanos.Store",
+        "thanos.info.Info",
+        "thanos.Rules",
+        "thanos.Targets",
+        "thanos.Metadata",
+        "thanos.Exemplars",
+        "thanos.Status",
+    ];
+    ClientCalls::new(metrics, tithon_proto::FILE_DESCRIPTOR_SET, &SERVICES)
 }
 
 /// Why a group whose name was never looked up does not answer.
@@ -178,7 +194,7 @@ impl Endpoint {
     }
 
     /// The connection to the server whose turn it is, of those that answered last; of all where none did.
-    pub(crate) fn channel(&self) -> Result<Channel, EndpointError> {
+    pub(crate) fn channel(&self) -> Result<GrpcChannel, EndpointError> {
         let peers = self.peers();
         let answering: Vec<&Arc<Peer>> =
             peers.iter().filter(|peer| peer.answers.load(Ordering::Relaxed)).collect();
@@ -326,7 +342,7 @@ impl Endpoint {
         self.0.options.message_bytes_max
     }
 
-    fn client(&self) -> Result<StoreClient<Channel>, EndpointError> {
+    fn client(&self) -> Result<StoreClient<GrpcChannel>, EndpointError> {
         let bytes = self.0.options.message_bytes_max;
         Ok(StoreClient::new(self.channel()?).max_decoding_message_size(bytes))
     }
@@ -368,7 +384,7 @@ impl Peer {
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(5))
             .tcp_nodelay(true);
-        let channel = tithon_runtime::dial(dial, options.tls.clone());
+        let channel = tithon_runtime::dial(dial, options.tls.clone(), options.calls.clone());
         Ok(Peer { address, channel, answers: AtomicBool::new(true) })
     }
 

@@ -28,7 +28,7 @@ pub use crate::companions::{
     SeriesExemplars, Statistic, StatisticsByTenant, StatisticsRequest, TargetHealth, TargetState,
     TargetsByState, TargetsRequest, Telling, Told, TsdbStatistics,
 };
-pub use crate::endpoint::{Endpoint, EndpointError, EndpointOptions, Health};
+pub use crate::endpoint::{Endpoint, EndpointError, EndpointOptions, Health, client_calls};
 pub use crate::error::StoreApiError;
 pub use crate::info::{Apis, StoreInfo, Stretch};
 pub use crate::lease::{Lease, Mapped};

@@ -68,6 +68,7 @@ fn endpoint(address: SocketAddr) -> Endpoint {
         tls: None,
         strict: true,
         unhealthy_timeout: Duration::from_secs(300),
+        calls: None,
     };
     Endpoint::new(&address.to_string(), options).unwrap()
 }

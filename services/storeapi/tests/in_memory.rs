@@ -44,6 +44,7 @@ async fn endpoint(store: InMemory) -> Endpoint {
         tls: None,
         strict: false,
         unhealthy_timeout: Duration::from_secs(300),
+        calls: None,
     };
     let endpoint = Endpoint::new(&address, options).unwrap();
     endpoint.refresh().await;
@@ -118,6 +119,7 @@ async fn an_endpoint_that_is_not_there_is_named() {
         tls: None,
         strict: false,
         unhealthy_timeout: Duration::from_secs(300),
+        calls: None,
     };
     // A port that was free a moment ago.
     let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();

@@ -26,15 +26,14 @@ pub enum BucketFlagsError {
     Bucket(#[from] BucketError),
 }
 
-/// Opens the bucket that the flags describe.
-pub async fn open_bucket(flags: &BucketFlags) -> Result<Bucket, BucketFlagsError> {
-    find_bucket(flags).await?.ok_or(BucketFlagsError::NoBucket)
+/// The bucket that the flags describe; nothing is opened.
+pub fn bucket_config(flags: &BucketFlags) -> Result<BucketConfig, BucketFlagsError> {
+    let yaml = flags.content()?.ok_or(BucketFlagsError::NoBucket)?;
+    let wrong = |source| BucketFlagsError::Config { origin: flags.origin(), source };
+    BucketConfig::parse(&yaml).map_err(wrong)
 }
 
-/// Opens the bucket that the flags describe; `None` when they describe none.
-pub async fn find_bucket(flags: &BucketFlags) -> Result<Option<Bucket>, BucketFlagsError> {
-    let Some(yaml) = flags.content()? else { return Ok(None) };
-    let wrong = |source| BucketFlagsError::Config { origin: flags.origin(), source };
-    let config = BucketConfig::parse(&yaml).map_err(wrong)?;
-    Ok(Some(Bucket::connect(&config).await?))
+/// Opens the bucket that the flags describe.
+pub async fn open_bucket(flags: &BucketFlags) -> Result<Bucket, BucketFlagsError> {
+    Ok(Bucket::connect(&bucket_config(flags)?).await?)
 }

@@ -8,13 +8,15 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use tithon_engine::dedup::Algorithm;
 use tithon_engine::plan::TimeBound;
+use tithon_query::ConnectionLabel;
 
 pub use self::block::*;
 pub use self::bucket::*;
 use crate::compact::CompactorFlags;
 use crate::flags::{
-    BucketFlags, CacheFlags, Duration, GrpcClientTlsFlags, LogFlags, ScopeFlags, ServerFlags, parse_duration,
-    parse_size, parse_time, query_algorithm,
+    BlocksWebFlags, BucketFlags, CacheFlags, Duration, GrpcClientTlsFlags, LimitFlags, LogFlags,
+    QueryWebFlags, RequestLoggingFlags, ScopeFlags, SelectorFlags, ServerFlags, TenancyFlags,
+    connection_label, parse_duration, parse_label, parse_mode, parse_size, parse_time, query_algorithm,
 };
 
 /// Long-term storage for Prometheus: a drop-in for Thanos, one process at a time.
@@ -22,7 +24,7 @@ use crate::flags::{
 /// New here? `tithon standalone --demo` fills a bucket with two days of data and serves it on
 /// http://127.0.0.1:10902.
 #[derive(Parser, Debug)]
-#[command(name = "tithon", version, max_term_width = 110)]
+#[command(name = "tithon", version, propagate_version = true, max_term_width = 110)]
 pub struct Cli {
     #[command(flatten)]
     pub log: LogFlags,
@@ -116,6 +118,10 @@ pub struct StoreFlags {
     pub block_concurrency: usize,
     #[command(flatten)]
     pub scope: ScopeFlags,
+    #[command(flatten)]
+    pub web: BlocksWebFlags,
+    #[command(flatten)]
+    pub request_logging: RequestLoggingFlags,
     /// Blocks of other writers than compactors are left alone for so long after their upload.
     #[arg(long = "consistency-delay", value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
     pub consistency_delay: Duration,
@@ -183,19 +189,40 @@ pub struct QueryFlags {
     /// A server that has not answered for so long is forgotten until it does, unless it is strict.
     #[arg(long = "store.unhealthy-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub unhealthy_timeout: Duration,
-    /// Where queries are evaluated: here. Thanos's distributed mode is not there yet; as a leaf of one, nothing need be set.
-    #[arg(long = "query.mode", value_name = "MODE", default_value = "local", value_parser = ["local"])]
+    /// Where queries are evaluated: local, which is here. Thanos's distributed mode is not there yet; as a leaf of one, nothing
+    /// need be set.
+    #[arg(long = "query.mode", value_name = "MODE", default_value = "local", value_parser = parse_mode)]
     pub mode: String,
-    /// The header of requests that names the tenant, for whom the servers are asked.
-    #[arg(long = "query.tenant-header", value_name = "NAME", default_value = "THANOS-TENANT")]
-    pub tenant_header: String,
-    /// The tenant of requests that name none.
-    #[arg(long = "query.default-tenant-id", value_name = "TENANT", default_value = "default-tenant")]
-    pub default_tenant: String,
-    /// Do not let pages of other origins read the answers.
-    #[arg(long = "web.disable-cors", default_value_t = false, action = clap::ArgAction::Set,
-          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
-    pub web_disable_cors: bool,
+    #[command(flatten)]
+    pub tenancy: TenancyFlags,
+    #[command(flatten)]
+    pub web: QueryWebFlags,
+    #[command(flatten)]
+    pub limits: LimitFlags,
+    #[command(flatten)]
+    pub selector: SelectorFlags,
+    #[command(flatten)]
+    pub request_logging: RequestLoggingFlags,
+    /// A label of this querier, NAME="VALUE": queriers above see it, and ask only for what it does not contradict; may be
+    /// given several times.
+    #[arg(long = "selector-label", value_name = "NAME=\"VALUE\"", value_parser = parse_label)]
+    pub selector_label: Vec<(String, String)>,
+    /// What thanos_store_nodes_grpc_connections tells endpoints apart by; may be given several times.
+    #[arg(long = "query.conn-metric.label", value_name = "LABEL", default_values = ["external_labels", "store_type"],
+          value_parser = connection_label())]
+    pub connection_label: Vec<ConnectionLabel>,
+    /// Folder of the file queries.active, which names the queries under way; those of a process that crashed are logged at the
+    /// next start.
+    #[arg(
+        long = "query.active-query-path",
+        value_name = "DIR",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub active_query_path: String,
+    /// Queries that take longer than this are logged; 0 is none. Thanos has such a flag in its query frontend.
+    #[arg(long = "query.log-queries-longer-than", value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
+    pub log_queries_longer_than: Duration,
     /// Look back further for samples where downsampled data may answer.
     #[arg(long = "query.dynamic-lookback-delta", hide = true, default_value_t = true, action = clap::ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
@@ -340,6 +367,8 @@ pub enum ToolsCommand {
     /// Works with any server: Tithon's, Thanos's, a provider of metrics of your own. The exit status is 1 when a rule is
     /// broken.
     StoreapiCheck(StoreapiCheckFlags),
+    /// Print what becomes of each flag of Thanos, as Markdown: docs/flags.md.
+    Flags,
     /// Measure whole processes side by side: this program, an older one, Thanos, Prometheus; and make blocks for it.
     Bench(tithon_bench::BenchFlags),
 }
@@ -409,13 +438,13 @@ mod tests {
     fn standalone_listens_on_the_loopback_interface_only() {
         match parse("tithon standalone").command {
             Command::Standalone(flags) => {
-                assert!(flags.server.http.http_address.ip().is_loopback());
-                assert!(flags.server.grpc_address.ip().is_loopback());
+                assert_eq!(flags.server.http.http_address.to_string(), "127.0.0.1:10902");
+                assert_eq!(flags.server.grpc_address.to_string(), "127.0.0.1:10901");
             }
             other => panic!("{other:?}"),
         }
         match parse("tithon store").command {
-            Command::Store(flags) => assert!(flags.server.http.http_address.ip().is_unspecified()),
+            Command::Store(flags) => assert_eq!(flags.server.http.http_address.to_string(), "0.0.0.0:10902"),
             other => panic!("{other:?}"),
         }
     }

@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use axum::response::Redirect;
 use axum::routing::get;
-use tithon_bucket::{Retry, TransferOptions};
+use tithon_bucket::{Bucket, Retry, TransferOptions};
 use tithon_compact::{Compactor, CompactorOptions, RunOptions, router, run as run_compactor};
 use tithon_engine::dedup::Algorithm;
 use tithon_engine::plan::{LEVELS_MS, Retention};
-use tithon_runtime::{Cpu, GrpcServices};
+use tithon_runtime::{Cpu, GrpcServices, RequestLog};
 use tracing::{error, info};
 
 pub use self::flags::CompactorFlags;
-use crate::bucket::open_bucket;
-use crate::flags::ScopeError;
+use crate::bucket::bucket_config;
+use crate::flags::{ScopeError, UsageError};
+use crate::prefix;
 use crate::process::Process;
 
 /// Requests that fail are repeated: five attempts over some seven seconds.
@@ -41,14 +42,18 @@ pub enum CompactProcessError {
 
 /// Runs one iteration, or with `--wait` until a signal comes.
 pub async fn run(flags: &CompactorFlags) -> Result<(), Box<dyn Error>> {
-    let options = options(flags)?;
-    let process = Process::start_http("compact", &flags.http).await?;
-    let bucket = open_bucket(&flags.bucket).await?.with_retry(RETRY);
+    let options = options(flags).map_err(UsageError::of)?;
+    let config = bucket_config(&flags.bucket).map_err(UsageError::of)?;
+    let process = Process::start_http("compact", &flags.http, RequestLog::default()).await?;
+    let Some(bucket) = process.unless_stopped(Bucket::connect(&config)).await else {
+        return Ok(process.stop().await?);
+    };
+    let bucket = bucket?.with_retry(RETRY);
     process.metrics.register(|registry| bucket.register_metrics(registry));
     let cpu = Cpu::new(0)?;
     let (metrics, shutdown) = (process.metrics.clone(), process.shutdown.clone());
     let compactor = Compactor::new(bucket, options, cpu, &metrics, shutdown.clone(), true);
-    let pages = match flags.wait && !flags.web_disable {
+    let pages = match flags.wait && !flags.web.disable {
         true => pages(flags, compactor.clone()),
         false => axum::Router::new(),
     };
@@ -78,27 +83,11 @@ pub async fn run(flags: &CompactorFlags) -> Result<(), Box<dyn Error>> {
 
 /// The web API and its page, below the route prefix; the root leads to the page.
 fn pages(flags: &CompactorFlags, compactor: Compactor) -> axum::Router {
-    let (admin, cors) = (!flags.disable_admin_operations, !flags.web_disable_cors);
-    let pages = router(compactor, &flags.bucket_web_label, admin, cors);
-    let prefix = match flags.web_route_prefix.trim_matches('/') {
-        "" => String::new(),
-        prefix => format!("/{prefix}"),
-    };
+    let (admin, cors) = (!flags.disable_admin_operations, !flags.web.disable_cors);
+    let pages = router(compactor, &flags.web.label, admin, cors);
     // Relative, as a proxy may put a prefix of its own before it.
-    let root = || async { Redirect::temporary("blocks") };
-    if prefix.is_empty() {
-        return pages.route("/", get(root));
-    }
-    let to = |path: &str| {
-        let target = format!("{path}/blocks");
-        get(|| async move { Redirect::temporary(&target) })
-    };
-    let last = prefix.rsplit('/').next().unwrap_or_default();
-    axum::Router::new()
-        .nest(&prefix, pages)
-        .route("/", to(&prefix[1..]))
-        .route(&prefix, to(last))
-        .route(&format!("{prefix}/"), get(root))
+    let pages = pages.route("/", get(|| async { Redirect::temporary("blocks") }));
+    prefix::below(&flags.web_route_prefix, pages, "blocks")
 }
 
 fn run_options(flags: &CompactorFlags) -> RunOptions {
@@ -107,7 +96,7 @@ fn run_options(flags: &CompactorFlags) -> RunOptions {
         wait_interval: flags.wait_interval,
         cleanup_interval: flags.cleanup_interval,
         progress_interval: flags.progress_interval,
-        global_interval: match flags.web_disable {
+        global_interval: match flags.web.disable {
             true => Duration::ZERO,
             false => flags.global_sync_interval,
         },

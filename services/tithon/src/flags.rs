@@ -1,29 +1,43 @@
 //! Flags that several subcommands share, with the names, defaults and units that Thanos gives them.
 
-mod accepted;
+mod arguments;
 mod caches;
 mod choice;
 mod duration;
+mod label;
+mod listen;
 mod negation;
 mod path_or_content;
+mod requests;
 mod scope;
+mod tenancy;
+mod thanos;
 mod time;
 mod tls;
-
-use std::net::SocketAddr;
+mod usage;
+mod web;
 
 use clap::Args;
 pub use tithon_bucket::parse_size;
 
-pub use self::accepted::drop_without_effect;
+pub use self::arguments::{Asked, read_arguments};
 pub use self::caches::CacheFlags;
-pub use self::choice::{compact_algorithm, query_algorithm, verify};
+pub use self::choice::{
+    compact_algorithm, connection_label, parse_log_format, parse_mode, query_algorithm, verify,
+};
 pub use self::duration::{Duration, parse_duration};
+pub use self::label::parse_label;
+pub use self::listen::{ListenAddress, parse_address};
 pub use self::negation::expand_negations;
 pub use self::path_or_content::{PathOrContentError, path_or_content};
-pub use self::scope::{ScopeError, ScopeFlags};
+pub use self::requests::{LimitFlags, RequestLoggingFlags};
+pub use self::scope::{ScopeError, ScopeFlags, SelectorFlags};
+pub use self::tenancy::TenancyFlags;
+pub use self::thanos::{components_with, page};
 pub use self::time::parse_time;
 pub use self::tls::{GrpcClientTlsFlags, GrpcServerTlsFlags};
+pub use self::usage::UsageError;
+pub use self::web::{BlocksWebFlags, QueryWebFlags};
 
 /// `--log.*`: how the program speaks on standard error.
 #[derive(Args, Clone, Debug)]
@@ -34,8 +48,11 @@ pub struct LogFlags {
     pub level: String,
     /// Form of the lines: logfmt (readable text) or json.
     #[arg(long = "log.format", default_value = "logfmt", global = true, value_name = "FORMAT",
-          value_parser = ["logfmt", "json"])]
+          value_parser = parse_log_format)]
     pub format: String,
+    /// A name that each line begins with, behind its time and place.
+    #[arg(long = "debug.name", default_value = "", global = true, value_name = "NAME", hide = true)]
+    pub debug_name: String,
 }
 
 /// `--http-*` and `--grpc-*`: where a server listens.
@@ -45,7 +62,7 @@ pub struct ServerFlags {
     pub http: HttpFlags,
     /// Listen address of gRPC: StoreAPI, Info, health, reflection.
     #[arg(long = "grpc-address", value_name = "ADDR", default_value = "0.0.0.0:10901", value_parser = parse_address)]
-    pub grpc_address: SocketAddr,
+    pub grpc_address: ListenAddress,
     /// How long calls under way may go on after a signal; 0 ends them at once.
     #[arg(long = "grpc-grace-period", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
     pub grpc_grace_period: Duration,
@@ -62,7 +79,7 @@ pub struct ServerFlags {
 pub struct HttpFlags {
     /// Listen address of HTTP: API, probes, metrics. Without a host (":10902"), every interface.
     #[arg(long = "http-address", value_name = "ADDR", default_value = "0.0.0.0:10902", value_parser = parse_address)]
-    pub http_address: SocketAddr,
+    pub http_address: ListenAddress,
     /// How long requests under way may go on after a signal; 0 ends them at once.
     #[arg(long = "http-grace-period", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
     pub http_grace_period: Duration,
@@ -95,6 +112,11 @@ impl std::fmt::Debug for BucketFlags {
 }
 
 impl BucketFlags {
+    /// Whether one of them was given.
+    pub fn is_given(&self) -> bool {
+        !self.config.is_empty() || !self.config_file.is_empty()
+    }
+
     /// The flag that the YAML was given by, with the file's path.
     pub fn origin(&self) -> String {
         match self.config_file.as_str() {
@@ -109,15 +131,6 @@ impl BucketFlags {
     }
 }
 
-/// An address to listen on: `host:port`, or `:port` for every interface, as Go writes it.
-pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    let full = match text.strip_prefix(':') {
-        Some(port) => format!("0.0.0.0:{port}"),
-        None => text.replacen("localhost:", "127.0.0.1:", 1),
-    };
-    full.parse().map_err(|_| format!("expected HOST:PORT or :PORT with a numeric host, found {text:?}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,13 +141,5 @@ mod tests {
             BucketFlags { config: "key: hunter2 $(CARGO_PKG_NAME)".to_owned(), ..BucketFlags::default() };
         assert!(!format!("{flags:?}").contains("hunter2"), "{flags:?}");
         assert_eq!(flags.content().unwrap().unwrap(), "key: hunter2 tithon");
-    }
-
-    #[test]
-    fn addresses_as_go_writes_them() {
-        assert_eq!(parse_address(":10902").unwrap().to_string(), "0.0.0.0:10902");
-        assert_eq!(parse_address("localhost:1").unwrap().to_string(), "127.0.0.1:1");
-        assert_eq!(parse_address("[::1]:1").unwrap().to_string(), "[::1]:1");
-        assert!(parse_address("10902").is_err());
     }
 }

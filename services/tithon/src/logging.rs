@@ -16,15 +16,13 @@ pub fn start(flags: &LogFlags) {
     // A directive holds for every target that begins with it: all our crates' names begin alike.
     let filter = EnvFilter::new(format!("warn,tithon={}", flags.level));
     let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
-    if flags.format == "json" {
-        builder.event_format(Lines { json: true }).init();
-    } else {
-        builder.event_format(Lines { json: false }).init();
-    }
+    builder.event_format(Lines { json: flags.format == "json", name: flags.debug_name.clone() }).init();
 }
 
 struct Lines {
     json: bool,
+    /// `--debug.name`; empty is none.
+    name: String,
 }
 
 impl<S, N> FormatEvent<S, N> for Lines
@@ -47,8 +45,10 @@ where
             event.metadata().file().and_then(|f| f.rsplit('/').next()).unwrap_or("-"),
             event.metadata().line().unwrap_or(0)
         );
-        let head = [("ts", ts), ("caller", caller), ("level", level.to_string()), ("msg", fields.message)];
-        let pairs = head.into_iter().chain(fields.others.iter().map(|(k, v)| (*k, v.clone())));
+        let name = (!self.name.is_empty()).then(|| ("name", self.name.clone()));
+        let head = [("ts", ts), ("caller", caller)].into_iter().chain(name);
+        let head = head.chain([("level", level.to_string()), ("msg", fields.message)]);
+        let pairs = head.chain(fields.others.iter().map(|(k, v)| (*k, v.clone())));
         if self.json {
             let object: serde_json::Map<String, serde_json::Value> =
                 pairs.map(|(k, v)| (k.to_string(), v.into())).collect();

@@ -7,8 +7,10 @@ mod cli;
 mod compact;
 mod demo;
 mod flags;
+mod help;
 mod logging;
 mod memory;
+mod prefix;
 mod process;
 mod query;
 mod standalone;
@@ -25,34 +27,34 @@ use clap::{CommandFactory, FromArgMatches};
 use tracing::{error, warn};
 
 use crate::cli::{Cli, Command, ToolsCommand};
+use crate::flags::{Asked, UsageError};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let (args, without_effect) = flags::drop_without_effect(std::env::args().collect());
     let command = Cli::command();
-    let args = flags::expand_negations(&command, args);
-    let cli = match command.try_get_matches_from(args).and_then(|m| Cli::from_arg_matches(&m)) {
+    let arguments = match flags::read_arguments(&command, std::env::args()) {
+        Ok(Asked::Run(arguments)) => arguments,
+        Ok(Asked::HelpLong) => return shown(help::long(command)),
+        Ok(Asked::HelpMan) => return shown(help::man(command)),
+        Err(error) => return usage(&error.to_string()),
+    };
+    let parsed = command.try_get_matches_from(&arguments.args).and_then(|m| Cli::from_arg_matches(&m));
+    let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => {
-            // Nothing can be done where the terminal is gone.
-            let _ = error.print();
-            let asked = matches!(
-                error.kind(),
-                ErrorKind::DisplayHelp
-                    | ErrorKind::DisplayVersion
-                    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-            );
-            return if asked { ExitCode::SUCCESS } else { ExitCode::from(2) };
-        }
+        Err(error) => return not_parsed(&error),
     };
     logging::start(&cli.log);
-    for flag in without_effect {
-        warn!(flag, "this flag of Thanos is accepted and has no effect here");
+    for (flag, reason) in arguments.without_effect {
+        warn!(flag = format!("--{flag}"), reason, "this flag of Thanos is accepted and has no effect here");
     }
     match run(&cli.command) {
         Ok(code) => code,
+        Err(error) if error.is::<UsageError>() => {
+            error!(error, "a flag cannot be used");
+            ExitCode::from(USAGE_CODE)
+        }
         Err(error) => {
             error!(error, "tithon stops");
             ExitCode::FAILURE
@@ -60,25 +62,62 @@ fn main() -> ExitCode {
     }
 }
 
+/// The exit code of a wrong command line.
+const USAGE_CODE: u8 = 2;
+
+/// Ends with what was asked for on standard output.
+fn shown(text: std::io::Result<String>) -> ExitCode {
+    use std::io::Write;
+    // Whoever reads a help may stop at any line.
+    match text.and_then(|text| std::io::stdout().write_all(text.as_bytes())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn usage(error: &str) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::from(USAGE_CODE)
+}
+
+fn not_parsed(error: &clap::Error) -> ExitCode {
+    if let Some(text) = help::of_thanos(error) {
+        return usage(&text);
+    }
+    // Nothing can be done where the terminal is gone.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => ExitCode::SUCCESS,
+        _ => ExitCode::from(USAGE_CODE),
+    }
+}
+
 fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
     match command {
         Command::Tools(tools) => match &tools.command {
             ToolsCommand::Block(block) => tools_block::run(&block.command)?,
-            ToolsCommand::Bucket(bucket) => runtime()?.block_on(tools_bucket::run(&bucket.command))?,
-            ToolsCommand::StoreapiCheck(flags) => return runtime()?.block_on(storeapi_check::run(flags)),
+            ToolsCommand::Bucket(bucket) => wait_for(tools_bucket::run(&bucket.command))?,
+            ToolsCommand::StoreapiCheck(flags) => return wait_for(storeapi_check::run(flags)),
+            ToolsCommand::Flags => return Ok(shown(Ok(flags::page()))),
             ToolsCommand::Bench(flags) => {
                 return Ok(if tithon_bench::run(flags)? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }
         },
-        Command::Store(flags) => runtime()?.block_on(store::run(flags))?,
-        Command::Compact(flags) => runtime()?.block_on(compact::run(flags))?,
-        Command::Query(flags) => runtime()?.block_on(query::run(flags))?,
-        Command::Standalone(flags) => runtime()?.block_on(standalone::run(flags))?,
+        Command::Store(flags) => wait_for(store::run(flags))?,
+        Command::Compact(flags) => wait_for(compact::run(flags))?,
+        Command::Query(flags) => wait_for(query::run(flags))?,
+        Command::Standalone(flags) => wait_for(standalone::run(flags))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Threads for waiting; computing has a pool of its own.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+/// Runs a command on threads for waiting; computing has a pool of its own. Work that nobody waits for any more, such as filling
+/// a bucket with demo data, does not hold the end up.
+fn wait_for<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
 }

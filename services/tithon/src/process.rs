@@ -3,71 +3,137 @@
 //! A process is started, makes its pages and gRPC services, and serves them:
 //!
 //! ```text
-//! let process = Process::start("store", &flags.server).await?;
-//! let store = Store::open(.., &process.metrics).await?;
+//! let process = Process::start("store", &flags.server, log).await?;
+//! let Some(store) = process.unless_stopped(Store::open(.., &process.metrics)).await else { .. };
 //! process.supervisor.spawn("sync", ..);
 //! process.serve(pages, services).await
 //! ```
 
+use std::error::Error;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
-use std::time::Duration;
 
 use axum::Router;
 use futures::FutureExt;
 use tithon_runtime::{
-    GrpcServer, GrpcServices, HttpServer, Metrics, Probes, RuntimeError, Shutdown, Supervisor, TlsError,
-    ops_router,
+    GrpcServer, GrpcServices, HttpServer, LatePages, LateServices, Metrics, Probes, Reload, RequestLog,
+    RuntimeError, Shutdown, Supervisor, check_web_config, ops_router,
 };
+use tokio::task::{JoinError, JoinHandle};
 use tracing::info;
 
-use crate::flags::{HttpFlags, ServerFlags};
+use crate::flags::{HttpFlags, ServerFlags, UsageError};
 
-/// What a component needs while it starts; its ports are taken, so that a port in use is found first.
+/// What a component needs while it starts. Its servers run already: probes, metrics and gRPC health are answered from the
+/// beginning, anything else with 503 or `Unavailable` until [`Process::serve`] is called.
 pub struct Process {
     pub metrics: Metrics,
     pub probes: Probes,
     pub shutdown: Shutdown,
+    /// What SIGHUP asks for.
+    pub reload: Reload,
     /// Runs the loops without which the process must stop.
     pub supervisor: Supervisor,
     component: &'static str,
-    http: HttpServer,
-    http_grace: Duration,
-    /// The gRPC server and how long its calls may go on after the shutdown; none in a process without gRPC.
-    grpc: Option<(GrpcServer, Duration)>,
+    log: RequestLog,
+    pages: LatePages,
+    services: LateServices,
+    http: Serving,
+    grpc: Option<Serving>,
+}
+
+/// A server that runs, and where it listens.
+struct Serving {
+    address: SocketAddr,
+    task: JoinHandle<Result<(), RuntimeError>>,
+}
+
+impl Serving {
+    async fn ended(self, name: &'static str) -> Result<(), RuntimeError> {
+        // A panic's own message was printed where it happened.
+        let panic = |e: JoinError| RuntimeError::LoopDied { name, reason: e.to_string() };
+        self.task.await.map_err(panic).flatten()
+    }
 }
 
 impl Process {
-    /// Takes the ports of HTTP and gRPC and begins to listen for SIGINT and SIGTERM.
-    pub async fn start(component: &'static str, flags: &ServerFlags) -> Result<Process, ProcessError> {
-        let process = Process::start_http(component, &flags.http).await?;
+    /// Takes the ports of HTTP and gRPC, serves, and begins to listen for SIGINT, SIGTERM and SIGHUP. Fails with a
+    /// [`UsageError`] where files that the flags name cannot be used, before a port is taken.
+    pub async fn start(
+        component: &'static str,
+        flags: &ServerFlags,
+        log: RequestLog,
+    ) -> Result<Process, Box<dyn Error>> {
+        let tls = flags.grpc_tls.load().map_err(|e| UsageError::of(format!("--grpc-server-tls-*: {e}")))?;
+        let mut process = Process::start_http(component, &flags.http, log).await?;
+        let descriptors = tithon_proto::FILE_DESCRIPTOR_SET;
         let grpc = GrpcServer::bind(&flags.grpc_address.to_string())
-            .await?
-            .with_metrics(&process.metrics)
-            .with_tls(flags.grpc_tls.load()?)
+            .await
+            .map_err(|source| ProcessError::Listen { flag: "--grpc-address", source })?
+            .with_metrics(&process.metrics, descriptors)
+            .with_tls(tls)
+            .with_request_log(process.log.clone())
             .with_max_connection_age(flags.grpc_max_connection_age);
-        Ok(Process { grpc: Some((grpc, flags.grpc_grace_period)), ..process })
+        let address = grpc.local_addr();
+        process.services = grpc.late_services();
+        let (services, probes) = (process.services.services(), process.probes.clone());
+        let (shutdown, grace) = (process.shutdown.clone(), flags.grpc_grace_period);
+        let task = tokio::spawn(grpc.serve(services, descriptors, probes, shutdown, grace));
+        process.grpc = Some(Serving { address, task });
+        Ok(process)
     }
 
     /// Like [`Process::start`] for a process without gRPC.
-    pub async fn start_http(component: &'static str, flags: &HttpFlags) -> Result<Process, ProcessError> {
+    pub async fn start_http(
+        component: &'static str,
+        flags: &HttpFlags,
+        log: RequestLog,
+    ) -> Result<Process, Box<dyn Error>> {
+        let web_config = Some(Path::new(&flags.http_config)).filter(|path| !path.as_os_str().is_empty());
+        web_config.map(check_web_config).transpose().map_err(UsageError::of)?;
         let (metrics, probes) = (Metrics::new(env!("CARGO_PKG_VERSION")), Probes::default());
         probes.register(&metrics, component);
         let shutdown = Shutdown::on_signals().map_err(ProcessError::Signals)?;
-        let mut http = HttpServer::bind(&flags.http_address.to_string()).await?;
-        if !flags.http_config.is_empty() {
-            http = http.with_web_config(Path::new(&flags.http_config))?;
+        let reload = Reload::on_signals().map_err(ProcessError::Signals)?;
+        let mut http = HttpServer::bind(&flags.http_address.to_string())
+            .await
+            .map_err(|source| ProcessError::Listen { flag: "--http-address", source })?;
+        if let Some(path) = web_config {
+            http = http.with_web_config(path).map_err(ProcessError::Runtime)?;
         }
+        let address = http.local_addr();
+        let pages = LatePages::default();
+        let router = pages.behind(ops_router(probes.clone(), metrics.clone()));
+        let task = tokio::spawn(http.serve(router, shutdown.clone(), flags.http_grace_period));
+        probes.set_healthy(true);
         Ok(Process {
             supervisor: Supervisor::new(probes.clone(), shutdown.clone()),
             metrics,
             probes,
             shutdown,
+            reload,
             component,
-            http,
-            http_grace: flags.http_grace_period,
+            log,
+            pages,
+            services: LateServices::default(),
+            http: Serving { address, task },
             grpc: None,
         })
+    }
+
+    /// Waits for a part of the start; `None` when a signal comes first: then [`Process::stop`] is all that is left to do.
+    pub async fn unless_stopped<T>(&self, part: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = part => Some(done),
+            () = self.shutdown.wait() => None,
+        }
+    }
+
+    /// Ends a process that was told to stop before it was ready.
+    pub async fn stop(self) -> Result<(), ProcessError> {
+        info!("stopping");
+        self.end(async { Ok(()) }).await
     }
 
     /// Serves until a signal comes: `pages` besides probes and metrics, `services` besides health and reflection. A
@@ -84,27 +150,33 @@ impl Process {
         services: GrpcServices,
         work: impl Future<Output = T>,
     ) -> Result<T, ProcessError> {
-        let pages = pages.merge(ops_router(self.probes.clone(), self.metrics.clone()));
-        let (http, grpc) =
-            (self.http.local_addr(), self.grpc.as_ref().map(|(grpc, _)| grpc.local_addr().to_string()));
-        self.probes.set_healthy(true);
+        self.pages.set(pages, self.log.clone());
+        self.services.set(services, tithon_proto::FILE_DESCRIPTOR_SET)?;
         self.probes.set_ready(true);
-        info!(component = self.component, http = %http, grpc, "ready");
-        let work = async {
+        let grpc = self.grpc.as_ref().map(|grpc| grpc.address.to_string());
+        info!(component = self.component, http = %self.http.address, grpc, "ready");
+        let (probes, shutdown, component) = (self.probes.clone(), self.shutdown.clone(), self.component);
+        let work = async move {
             let done = AssertUnwindSafe(work).catch_unwind().await;
             info!("stopping");
-            self.probes.set_ready(false);
-            self.shutdown.trigger();
+            probes.set_ready(false);
+            shutdown.trigger();
             // The panic's own message was printed where it happened.
-            done.map_err(|_| RuntimeError::LoopDied { name: self.component, reason: "panic".to_owned() })
+            done.map_err(|_| RuntimeError::LoopDied { name: component, reason: "panic".to_owned() })
         };
-        let http = self.http.serve(pages, self.shutdown.clone(), self.http_grace);
-        let (probes, shutdown) = (self.probes.clone(), self.shutdown.clone());
-        let grpc = async move {
-            let Some((grpc, grace)) = self.grpc else { return Ok(()) };
-            grpc.serve(services, tithon_proto::FILE_DESCRIPTOR_SET, probes, shutdown, grace).await
+        self.end(work).await
+    }
+
+    /// Waits for `work` and the servers to end.
+    async fn end<T>(self, work: impl Future<Output = Result<T, RuntimeError>>) -> Result<T, ProcessError> {
+        let grpc = self.grpc;
+        let grpc = async {
+            match grpc {
+                Some(grpc) => grpc.ended("grpc").await,
+                None => Ok(()),
+            }
         };
-        let result = tokio::try_join!(http, grpc, work);
+        let result = tokio::try_join!(self.http.ended("http"), grpc, work);
         self.probes.set_healthy(false);
         let ((), (), done) = result?;
         self.supervisor.failure().map_or(Ok(done), |failure| Err(failure.into()))
@@ -117,9 +189,14 @@ pub enum ProcessError {
     /// A server could not start or broke.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
-    /// TLS cannot be set up.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
+    /// An address cannot be listened on.
+    #[error("{flag}: {source}")]
+    Listen {
+        /// The flag that names it.
+        flag: &'static str,
+        /// What is wrong.
+        source: RuntimeError,
+    },
     /// Signals cannot be listened for.
     #[error("signals: {0}")]
     Signals(std::io::Error),

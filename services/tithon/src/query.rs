@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tithon_query::{
-    Dialect, DiscoveryError, EndpointAddress, EndpointConfigError, Member, MemberSources, Members,
-    PartialResponses, QueryOptions, QueryService, parse_endpoints, router,
+    ActiveQueries, ActiveQueriesError, Dialect, DiscoveryError, EndpointAddress, EndpointConfigError, Member,
+    MemberSources, Members, PartialResponses, QueryOptions, QueryService, parse_endpoints, router,
 };
 use tithon_runtime::{ClientTlsOptions, Cpu, TlsError};
 use tithon_storeapi::{CompanionServer, PromqlServer, StoreApiServer};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::cli::{AnswerFlags, EndpointFlags, QueryFlags};
-use crate::flags::PathOrContentError;
-use crate::memory;
+use crate::flags::{PathOrContentError, ScopeError, UsageError};
 use crate::process::Process;
+use crate::{memory, prefix};
 
 /// What is wrong with the flags that say whom to ask.
 #[derive(Debug, thiserror::Error)]
@@ -45,15 +45,39 @@ pub enum EndpointFlagsError {
 
 /// Runs until a signal comes.
 pub async fn run(flags: &QueryFlags) -> Result<(), Box<dyn Error>> {
-    let process = Process::start("query", &flags.server).await?;
-    let options = QueryOptions {
+    let options = options(flags).map_err(UsageError::of)?;
+    let members = members(flags).map_err(UsageError::of)?;
+    let log = flags.request_logging.read().map_err(UsageError::of)?;
+    let active = active_queries(flags, options.max_concurrent).map_err(UsageError::of)?;
+    let process = Process::start("query", &flags.server, log).await?;
+    let cpu = Cpu::new(0)?;
+    let (stores, metrics) = (Vec::new(), &process.metrics);
+    let service = QueryService::with_active_queries(options, stores, cpu.clone(), metrics, active);
+    let connect = connect(&process, &service, members);
+    let Some(connected) = process.unless_stopped(connect).await else { return Ok(process.stop().await?) };
+    connected?;
+    let server = StoreApiServer::new(Arc::new(service.clone()), cpu, process.probes.clone());
+    let services = CompanionServer::new(Arc::new(service.clone())).and(server.services());
+    let promql = service.clone();
+    let services = PromqlServer::new(move |request| promql.answer_promql(request)).and(services);
+    let pages = prefix::below(flags.web.prefix(), router(service), "graph");
+    Ok(process.serve(pages, services).await?)
+}
+
+fn options(flags: &QueryFlags) -> Result<QueryOptions, ScopeError> {
+    Ok(QueryOptions {
         dialect: Dialect::Thanos,
         store_response_timeout: flags.response_timeout,
         info_timeout: flags.info_timeout,
         unhealthy_timeout: flags.unhealthy_timeout,
-        tenant_header: flags.tenant_header.clone(),
-        default_tenant: flags.default_tenant.clone(),
-        disable_cors: flags.web_disable_cors,
+        tenancy: flags.tenancy.tenancy(),
+        disable_cors: flags.web.disable_cors,
+        selector_labels: flags.selector_label.clone(),
+        selector_rules: flags.selector.read()?,
+        request_series_max: flags.limits.request_series,
+        request_samples_max: flags.limits.request_samples,
+        connection_labels: flags.connection_label.clone(),
+        log_longer_than: flags.log_queries_longer_than,
         flags: shown_flags(flags),
         dynamic_lookback_delta: flags.dynamic_lookback_delta,
         instant_max_source_resolution: flags.instant_max_source_resolution,
@@ -65,15 +89,23 @@ pub async fn run(flags: &QueryFlags) -> Result<(), Box<dyn Error>> {
             status: flags.status_partial_response,
         },
         ..answer_options(&flags.answers)
-    };
-    let cpu = Cpu::new(0)?;
-    let service = QueryService::new(options, Vec::new(), cpu.clone(), &process.metrics);
-    connect(&process, &service, flags).await?;
-    let server = StoreApiServer::new(Arc::new(service.clone()), cpu, process.probes.clone());
-    let services = CompanionServer::new(Arc::new(service.clone())).and(server.services());
-    let promql = service.clone();
-    let services = PromqlServer::new(move |request| promql.answer_promql(request)).and(services);
-    Ok(process.serve(router(service), services).await?)
+    })
+}
+
+/// The file of queries under way, where the flag asks for one. What a process that crashed left there is logged.
+fn active_queries(
+    flags: &QueryFlags,
+    max_concurrent: usize,
+) -> Result<Option<ActiveQueries>, ActiveQueriesError> {
+    if flags.active_query_path.is_empty() {
+        return Ok(None);
+    }
+    let folder = Path::new(&flags.active_query_path);
+    let (active, unfinished) = ActiveQueries::open(folder, max_concurrent)?;
+    if !unfinished.is_empty() {
+        info!(queries = unfinished, "these queries did not end in the last run");
+    }
+    Ok(Some(active))
 }
 
 /// The flags that `/api/v1/status/flags` shows: those that pages for Thanos look at.
@@ -88,22 +120,29 @@ fn shown_flags(flags: &QueryFlags) -> BTreeMap<String, String> {
     shown.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// Whom the flags name. What the files of these flags hold must be sound at the start; later changes count at once.
+fn members(flags: &QueryFlags) -> Result<Members, Box<dyn Error + Send + Sync>> {
+    flags.tls.load().map_err(EndpointFlagsError::Tls)?;
+    let tls = flags.tls.options().map_err(EndpointFlagsError::Tls)?;
+    let members = Members::new(flags.endpoints.sources(tls)?)?;
+    if members.are_none() {
+        warn!("no --endpoint is given: every query will find nothing");
+    }
+    Ok(members)
+}
+
 /// Gives the service its endpoints, and starts the loop that keeps them as their sources say.
 async fn connect(
     process: &Process,
     service: &QueryService,
-    flags: &QueryFlags,
+    mut members: Members,
 ) -> Result<(), Box<dyn Error>> {
-    // What the files of these flags hold must be sound at the start; later changes count at once.
-    flags.tls.load().map_err(EndpointFlagsError::Tls)?;
-    let mut members = Members::new(flags.endpoints.sources(flags.tls.options()?)?)?;
-    if members.are_none() {
-        warn!("no --endpoint is given: every query will find nothing");
-    }
     members.update(service).await?;
     service.refresh().await;
-    let (service, shutdown) = (service.clone(), process.shutdown.clone());
-    process.supervisor.spawn("endpoint", async move { service.keep_refreshed(members, shutdown).await });
+    let (service, shutdown, reload) = (service.clone(), process.shutdown.clone(), process.reload.clone());
+    process
+        .supervisor
+        .spawn("endpoint", async move { service.keep_refreshed(members, shutdown, reload).await });
     Ok(())
 }
 

@@ -9,14 +9,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tithon_bucket::{Bucket, BucketConfig};
 use tithon_query::{QueryOptions, QueryService, router};
-use tithon_runtime::Cpu;
+use tithon_runtime::{Cpu, RequestLog};
 use tithon_store::{Store, StoreOptions};
 use tithon_storeapi::StoreApiServer;
 use tracing::info;
 
-use crate::bucket::find_bucket;
+use crate::bucket::bucket_config;
 use crate::cli::StandaloneFlags;
 use crate::demo;
+use crate::flags::UsageError;
 use crate::process::Process;
 use crate::query::answer_options;
 use crate::store::keep_synced;
@@ -39,12 +40,18 @@ pub enum StandaloneError {
 
 /// Runs until a signal comes.
 pub async fn run(flags: &StandaloneFlags) -> Result<(), Box<dyn Error>> {
-    let process = Process::start("standalone", &flags.server).await?;
-    let bucket = bucket(flags).await?;
-    process.metrics.register(|registry| bucket.register_metrics(registry));
-    let store_options = StoreOptions { sync_interval: flags.sync_block_duration, ..StoreOptions::default() };
-    let cpu = Cpu::new(0)?;
-    let store = Store::open(bucket.clone(), store_options, cpu.clone(), &process.metrics).await?;
+    let bucket = wanted(flags).map_err(UsageError::of)?;
+    let process = Process::start("standalone", &flags.server, RequestLog::default()).await?;
+    let open = async {
+        let bucket = open(bucket, flags).await?;
+        process.metrics.register(|registry| bucket.register_metrics(registry));
+        let options = StoreOptions { sync_interval: flags.sync_block_duration, ..StoreOptions::default() };
+        let cpu = Cpu::new(0)?;
+        let store = Store::open(bucket.clone(), options, cpu.clone(), &process.metrics).await?;
+        Ok::<_, Box<dyn Error>>((bucket, store, cpu))
+    };
+    let Some(opened) = process.unless_stopped(open).await else { return Ok(process.stop().await?) };
+    let (bucket, store, cpu) = opened?;
     keep_synced(&process, &store);
     let compactor = compaction::start(flags, bucket, &cpu, &process, &store);
     info!(blocks = store.n_blocks(), url = format!("http://{}", flags.server.http.http_address), "serving");
@@ -67,16 +74,36 @@ fn options(flags: &StandaloneFlags) -> QueryOptions {
     options
 }
 
-/// The bucket that the flags name; the embedded one is made, and filled where the demo is asked for.
-async fn bucket(flags: &StandaloneFlags) -> Result<Bucket, Box<dyn Error>> {
-    if let Some(bucket) = find_bucket(&flags.bucket).await? {
-        return if flags.demo { Err(StandaloneError::DemoElsewhere.into()) } else { Ok(bucket) };
+/// The bucket that the flags name.
+enum Wanted {
+    /// Somebody's.
+    Named(BucketConfig),
+    /// The one in the data directory.
+    Embedded,
+}
+
+fn wanted(flags: &StandaloneFlags) -> Result<Wanted, Box<dyn Error + Send + Sync>> {
+    if flags.bucket.is_given() {
+        let config = bucket_config(&flags.bucket)?;
+        return if flags.demo {
+            Err(StandaloneError::DemoElsewhere.into())
+        } else {
+            Ok(Wanted::Named(config))
+        };
     }
-    let dir = match &flags.bucket_dir {
-        Some(dir) => dir.clone(),
-        None => embedded(flags).await?,
+    Ok(match &flags.bucket_dir {
+        Some(dir) => Wanted::Named(BucketConfig::filesystem(dir.clone())),
+        None => Wanted::Embedded,
+    })
+}
+
+/// Opens the bucket; the embedded one is made, and filled where the demo is asked for.
+async fn open(wanted: Wanted, flags: &StandaloneFlags) -> Result<Bucket, Box<dyn Error>> {
+    let config = match wanted {
+        Wanted::Named(config) => config,
+        Wanted::Embedded => BucketConfig::filesystem(embedded(flags).await?),
     };
-    Ok(Bucket::open(&BucketConfig::filesystem(dir))?)
+    Ok(Bucket::connect(&config).await?)
 }
 
 async fn embedded(flags: &StandaloneFlags) -> Result<PathBuf, Box<dyn Error>> {

@@ -3,30 +3,42 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use axum::Router;
+use tithon_bucket::Bucket;
 use tithon_runtime::Cpu;
 use tithon_store::{Store, StoreOptions};
 use tithon_storeapi::StoreApiServer;
 
-use crate::bucket::open_bucket;
+use crate::bucket::bucket_config;
 use crate::cli::StoreFlags;
-use crate::flags::ScopeError;
+use crate::flags::{ScopeError, UsageError};
 use crate::process::Process;
 
 /// Runs until a signal comes.
 pub async fn run(flags: &StoreFlags) -> Result<(), Box<dyn Error>> {
-    let options = options(flags)?;
-    let caches = flags.caches.read(flags.index_cache_size)?;
-    let process = Process::start("store", &flags.server).await?;
-    let mut bucket = open_bucket(&flags.bucket).await?;
-    if flags.cache_index_header {
-        bucket = bucket.with_headers(flags.data_dir.clone())?;
-    }
-    let bucket = caches.put_before(bucket, &process.metrics)?;
-    process.metrics.register(|registry| bucket.register_metrics(registry));
-    let cpu = Cpu::new(0)?;
-    let store = Store::open(bucket, options, cpu.clone(), &process.metrics).await?;
+    let options = options(flags).map_err(UsageError::of)?;
+    let caches = flags.caches.read(flags.index_cache_size).map_err(UsageError::of)?;
+    let config = bucket_config(&flags.bucket).map_err(UsageError::of)?;
+    let log = flags.request_logging.read().map_err(UsageError::of)?;
+    let process = Process::start("store", &flags.server, log).await?;
+    let open = async {
+        let mut bucket = Bucket::connect(&config).await?;
+        if flags.cache_index_header {
+            bucket = bucket.with_headers(flags.data_dir.clone())?;
+        }
+        let bucket = caches.put_before(bucket, &process.metrics)?;
+        process.metrics.register(|registry| bucket.register_metrics(registry));
+        let cpu = Cpu::new(0)?;
+        let store = Store::open(bucket, options, cpu.clone(), &process.metrics).await?;
+        Ok::<_, Box<dyn Error>>((store, cpu))
+    };
+    let Some(opened) = process.unless_stopped(open).await else { return Ok(process.stop().await?) };
+    let (store, cpu) = opened?;
     keep_synced(&process, &store);
-    let pages = store.router();
+    let pages = match flags.web.disable {
+        true => Router::new(),
+        false => store.router(&flags.web.label, !flags.web.disable_cors),
+    };
     let services = StoreApiServer::new(Arc::new(store), cpu, process.probes.clone()).services();
     Ok(process.serve(pages, services).await?)
 }

@@ -10,13 +10,14 @@ use crate::evaluate::failure;
 use crate::job::Job;
 use crate::options::{Dialect, QueryOptions};
 use crate::params::{GoTime, Params, parse_bool, parse_duration, parse_int, parse_time};
+use crate::tenancy::Tenant;
 
 /// Reads requests under some options.
 #[derive(Clone, Copy)]
 pub(crate) struct Arguments<'a> {
     pub(crate) params: &'a Params,
-    /// As the request's headers name it.
-    pub(crate) tenant: &'a str,
+    /// Whom the request is for.
+    pub(crate) tenant: &'a Tenant,
     pub(crate) options: &'a QueryOptions,
     /// The work that the request is for.
     pub(crate) job: &'a Job,
@@ -124,7 +125,8 @@ impl Arguments<'_> {
         }
     }
 
-    /// The matcher sets of `match[]`, without those whose series another set selects as well.
+    /// The matcher sets of `match[]`, without those whose series another set selects as well. Where tenants are kept apart each
+    /// has the tenant's matcher, and there is one set at least.
     pub(crate) fn matcher_sets(&self) -> Result<Vec<Vec<Matcher>>, Refused> {
         let mut seen = HashSet::new();
         let mut sets = Vec::new();
@@ -135,6 +137,15 @@ impl Arguments<'_> {
                 return Err(Refused::Text(text.to_owned()));
             }
             sets.push(set);
+        }
+        if let Some(matcher) = self.enforced().map_err(Refused::Ended)? {
+            for set in &mut sets {
+                set.retain(|own| own.name() != matcher.name());
+                set.push(matcher.clone());
+            }
+            if sets.is_empty() {
+                sets.push(vec![matcher]);
+            }
         }
         Ok(widest(sets))
     }
@@ -161,12 +172,14 @@ impl Arguments<'_> {
         }))
     }
 
-    /// The tenant, handed on to the stores. Its name may be part of paths there.
+    /// The tenant, handed on to the stores.
     pub(crate) fn tenant(&self) -> Result<String, ApiError> {
-        if self.tenant.is_empty() || self.tenant.contains('/') {
-            return Err(ApiError::bad_data("tenant name not valid"));
-        }
-        Ok(self.tenant.to_owned())
+        self.tenant.name().map(str::to_owned).map_err(ApiError::bad_data)
+    }
+
+    /// The matcher that every selector must have; `None` where tenants are not kept apart.
+    pub(crate) fn enforced(&self) -> Result<Option<Matcher>, ApiError> {
+        Ok(self.options.tenancy.enforced(&self.tenant()?))
     }
 
     /// A boolean of Thanos's.

@@ -143,12 +143,27 @@ pub(crate) async fn tsdb(service: QueryService, call: Call) -> Result<Answer, Ap
     let limit = i32::try_from(limit)
         .map_err(|_| ApiError::bad_data(format!("limit {limit} overflows int32")))
         .map(|limit| if limit < 1 { DEFAULT_LIMIT } else { limit })?;
-    let matchers = selectors(&service, &call, ApiError::bad_data)?;
-    let partial_response = service.options().partial_responses.status;
+    let mut matchers = selectors(&service, &call, ApiError::bad_data)?;
+    let (partial_response, tenancy) =
+        (service.options().partial_responses.status, &service.options().tenancy);
+    // Where tenants are kept apart, the statistics of the request's tenant alone.
+    let tenant = match tenancy.enforced_label {
+        Some(_) => Some(call.tenant.name().map_err(ApiError::bad_data)?),
+        None => None,
+    };
+    matchers.extend(tenant.and_then(|tenant| tenancy.enforced(tenant)));
     let request = StatisticsRequest { tenant: String::new(), limit, matchers, partial_response };
     let told = service.statistics(request).await;
     let told = told.map_err(failed("retrieving tsdb statistics: proxy TSDBStatistics"))?;
     let lines = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut told = told;
+    if let Some(tenant) = tenant {
+        told.found.iter_mut().for_each(|one| one.0.retain(|of, _| of == tenant));
+        if told.found.iter().all(|one| one.0.is_empty()) {
+            let text = format!("retrieving tsdb statistics: {tenant} tenant not found");
+            return Err(ApiError::internal(text));
+        }
+    }
     Ok(answer(&statistics_json(&statistics::merge(told.found), lines), told.warnings))
 }
 

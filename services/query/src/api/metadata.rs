@@ -182,6 +182,7 @@ impl FoundSeries {
         let window = self.window;
         let (stream, _held) = selection.into_stream();
         for series in stream {
+            let series = series?;
             job.watch().check()?;
             let covers =
                 |c: &tithon_chunks::EncodedChunk| c.min_time.0 <= window.end && c.max_time.0 >= window.start;

@@ -246,6 +246,7 @@ impl Arguments<'_> {
                 notes: Notes::default(),
             },
             shard: self.shard()?,
+            enforced: self.enforced()?,
             analyze: matches!(self.params.get("analyze"), "true" | "1") && self.is_analyzable(),
         };
         if timeout.is_some_and(|t| t < Duration::from_micros(1)) {

@@ -17,8 +17,9 @@ use super::answer::{Answer, respond};
 use super::{companions, expression, metadata, page, query, status};
 use crate::QueryService;
 use crate::error::ApiError;
-use crate::options::{Dialect, QueryOptions};
+use crate::options::Dialect;
 use crate::params::{Params, read_multipart};
+use crate::tenancy::Tenant;
 
 /// The most bytes of a form body that are read, as in Go.
 const FORM_BYTES_MAX: usize = 10 << 20;
@@ -73,8 +74,8 @@ pub(crate) struct Call {
     pub(crate) params: Params,
     /// The variable part of the path.
     pub(crate) name: String,
-    /// The tenant that the headers name, or the configured one.
-    pub(crate) tenant: String,
+    /// Whom it is for.
+    pub(crate) tenant: Tenant,
 }
 
 fn get_only<F, Fut>(handler: &'static str, answer: F) -> MethodRouter<QueryService>
@@ -138,7 +139,8 @@ where
 {
     let begun = Instant::now();
     let method = request.method().clone();
-    let tenant = tenant(request.headers(), service.options());
+    let tenancy = &service.options().tenancy;
+    let (tenant, named) = (tenancy.of(&request), tenancy.by_header(&request).to_owned());
     let result = match read_params(request).await {
         Ok(params) => answer(service.clone(), Call { params, name, tenant }).await,
         Err(error) => Err(error),
@@ -147,7 +149,8 @@ where
         tracing::debug!(handler, error_type = error.error_type.as_str(), error = %error, "request failed");
     }
     let response = respond(service.options().dialect, result);
-    service.inner.metrics.request(handler, method.as_str(), response.status().as_u16(), begun.elapsed());
+    let code = response.status().as_u16();
+    service.inner.metrics.request(handler, method.as_str(), code, &named, begun.elapsed());
     response
 }
 
@@ -177,14 +180,6 @@ async fn read_params(request: Request) -> Result<Params, ApiError> {
     tokio::time::timeout(FORM_TIME_MAX, reading)
         .await
         .unwrap_or_else(|_| Err(wrong(format!("the body did not come within {FORM_TIME_MAX:?}"))))
-}
-
-/// The tenant of a request: by the configured header, by Thanos's own, or the configured one.
-fn tenant(headers: &HeaderMap, options: &QueryOptions) -> String {
-    let value =
-        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|v| !v.is_empty());
-    let named = value(&options.tenant_header).or_else(|| value("THANOS-TENANT"));
-    named.unwrap_or(&options.default_tenant).to_owned()
 }
 
 fn content_type(headers: &HeaderMap) -> &str {

@@ -155,12 +155,17 @@ impl Members {
         sources.flags.is_empty() && sources.config_file.is_none() && sources.sd_files.0.is_empty()
     }
 
+    /// From now on everything is due: files are to be read again, names to be looked up.
+    pub fn make_due(&mut self) {
+        (self.read_config, self.read_files, self.look_up) = (Due(None), Due(None), Due(None));
+    }
+
     /// Reads and looks up what is due, and gives the service the endpoints that there are now; those that were there before
     /// stay what they are. Must be called inside a tokio runtime.
     pub async fn update(&mut self, service: &QueryService) -> Result<(), DiscoveryError> {
         self.read();
         let members = self.members();
-        self.resolve(&members, service.options().info_timeout).await?;
+        self.resolve(&members, service).await?;
         let mut wanted: BTreeMap<String, (Member, BTreeSet<String>)> = BTreeMap::new();
         let mut duplicates = BTreeSet::new();
         for (name, member, addresses) in members.into_iter().flat_map(|member| self.endpoints_of(member)) {
@@ -220,7 +225,7 @@ impl Members {
     }
 
     /// Looks names up, where that is due or a name is new.
-    async fn resolve(&mut self, members: &[Member], limit: Duration) -> Result<(), DiscoveryError> {
+    async fn resolve(&mut self, members: &[Member], service: &QueryService) -> Result<(), DiscoveryError> {
         let names: BTreeSet<DnsName> = members
             .iter()
             .filter_map(|member| match &member.address {
@@ -240,8 +245,11 @@ impl Members {
             Some(discovery) => discovery,
             none => none.insert(Discovery::new([], Discovery::system_resolver()?)),
         };
+        let n_names = names.len();
         discovery.set_names(names);
-        self.found = discovery.resolve(limit).await;
+        let (found, failed) = discovery.resolve(service.options().info_timeout).await;
+        service.inner.metrics.looked_up(n_names, failed);
+        self.found = found;
         Ok(())
     }
 
@@ -274,8 +282,8 @@ impl Members {
                         return;
                     }
                 };
-                let options =
-                    EndpointOptions { strict: member.strict, ..service.options().endpoint_options(tls) };
+                let (strict, calls) = (member.strict, Some(service.inner.metrics.calls.clone()));
+                let options = EndpointOptions { strict, calls, ..service.options().endpoint_options(tls) };
                 let endpoint = Endpoint::group(&name, options);
                 self.known.insert(name.clone(), (member, endpoint.clone()));
                 endpoint

@@ -96,7 +96,7 @@ async fn names_become_addresses_and_keep_them_while_nobody_answers() {
     let resolver = resolver(Arc::clone(&zone)).await;
     let resolve = async |texts: &[&str]| -> Vec<String> {
         let mut discovery = Discovery::new(texts.iter().map(|text| dns(text)), resolver.clone());
-        discovery.resolve(limit).await.into_values().flatten().collect()
+        discovery.resolve(limit).await.0.into_values().flatten().collect()
     };
     assert_eq!(resolve(&["dns+store.example.:7"]).await, ["10.0.0.1:7", "10.0.0.2:7"]);
     assert_eq!(resolve(&["dnssrv+_grpc._tcp.store.example."]).await, ["10.0.0.3:10901", "10.0.0.4:10911"]);
@@ -110,7 +110,7 @@ async fn names_become_addresses_and_keep_them_while_nobody_answers() {
     let mut discovery = Discovery::new([dns("dns+store.example.:7"), dns("dns+a.example.:8")], resolver);
     let all = ["10.0.0.1:7", "10.0.0.2:7", "10.0.0.3:8"].map(str::to_owned);
     let mut addresses =
-        async || -> BTreeSet<String> { discovery.resolve(limit).await.into_values().flatten().collect() };
+        async || -> BTreeSet<String> { discovery.resolve(limit).await.0.into_values().flatten().collect() };
     assert_eq!(addresses().await, BTreeSet::from(all.clone()));
     let known = zone.lock().unwrap().take();
     assert_eq!(addresses().await, BTreeSet::from(all), "the server fails");

@@ -8,7 +8,7 @@ use tithon_engine::LabelsRequest;
 use tithon_index::Texts;
 use tithon_promql::Charge;
 
-use super::{Fanout, Scope, SourceError};
+use super::{Candidates, Fanout, Scope, SourceError};
 use crate::job::Job;
 
 /// Names or values, each once, and the charge for them.
@@ -63,10 +63,11 @@ impl Fanout {
     ) -> Result<(), SourceError> {
         let limit = if request.limit == 0 { 0 } else { request.limit.saturating_add(1) };
         let (partial_response, tenant) = (scope.partial, scope.tenant.clone());
-        let request = LabelsRequest { limit, partial_response, tenant, ..request.clone() };
-        let candidates = self.candidates(&request.matchers, request.range, &scope.store_matchers);
+        let candidates = self.candidates(&request.matchers, request.range, &scope.store_matchers)?;
+        let Some(Candidates { stores, matchers }) = candidates else { return Ok(()) };
+        let request = LabelsRequest { limit, partial_response, tenant, matchers, ..request.clone() };
         let mut calls: FuturesUnordered<_> =
-            candidates.iter().map(|store| store.labels(request.clone())).collect();
+            stores.iter().map(|store| store.labels(request.clone())).collect();
         while let Some(answer) = calls.next().await {
             match answer {
                 Ok(answer) => {

@@ -11,11 +11,12 @@ use tithon_index::Matcher;
 use tithon_promql::Charge;
 use tithon_storeapi::{Lease, SeriesPart, StoreApi};
 
-use super::{Fanout, Notes, SourceError};
+use super::bounds::Counting;
+use super::{Candidates, Fanout, Notes, SourceError};
 use crate::job::Job;
 
-/// Series ascending by labels, each label set once.
-pub(crate) type MergedSeries = Box<dyn Iterator<Item = SelectedSeries> + Send>;
+/// Series ascending by labels, each label set once; the last item may be the limit that was exceeded.
+pub(crate) type MergedSeries = Box<dyn Iterator<Item = Result<SelectedSeries, SourceError>> + Send>;
 
 /// How a request treats its stores.
 #[derive(Clone)]
@@ -46,6 +47,7 @@ pub(crate) struct Selection {
     parts: Vec<Part>,
     charge: Charge,
     limit: usize,
+    counting: Counting,
 }
 
 /// What one store has.
@@ -69,14 +71,19 @@ impl Fanout {
         let limit = request.limit;
         let (partial_response, tenant) = (scope.partial, scope.tenant.clone());
         let request = SeriesRequest { partial_response, tenant, ..request };
-        let candidates = self.candidates(&request.matchers, request.range, &scope.store_matchers);
-        let calls = candidates.into_iter().map(|store| receive(store, request.clone(), scope, job));
-        let (mut parts, mut charge) = (Vec::new(), job.charge());
+        let (counting, mut charge) = (self.bounds.counting(), job.charge());
+        let candidates = self.candidates(&request.matchers, request.range, &scope.store_matchers)?;
+        let Some(Candidates { stores, matchers }) = candidates else {
+            return Ok(Selection { parts: Vec::new(), charge, limit, counting });
+        };
+        let request = SeriesRequest { matchers, ..request };
+        let calls = stores.into_iter().map(|store| receive(store, request.clone(), scope, job));
+        let mut parts = Vec::new();
         for (part, held) in futures::future::try_join_all(calls).await? {
             parts.push(part);
             charge.absorb(held);
         }
-        Ok(Selection { parts, charge, limit })
+        Ok(Selection { parts, charge, limit, counting })
     }
 }
 
@@ -120,8 +127,9 @@ impl Selection {
     /// pool.
     pub(crate) fn into_stream(self) -> (MergedSeries, Charge) {
         let limit = if self.limit == 0 { usize::MAX } else { self.limit };
-        let parts = self.parts.into_iter().map(|part| part.series);
-        (Box::new(merge(parts).take(limit)), self.charge)
+        let (parts, mut counting) = (self.parts.into_iter().map(|part| part.series), self.counting);
+        let counted = move |one: SelectedSeries| counting.count(&one).map(|()| one);
+        (Box::new(merge(parts).take(limit).map(counted)), self.charge)
     }
 
     /// What the chunks may be slices of, to be checked when they have been used.

@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 
+use crate::RuntimeError;
+
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::Request;
@@ -11,8 +13,10 @@ use tonic::service::Routes;
 /// gRPC services that are served together, and their full names, which reflection lists.
 #[derive(Clone, Debug, Default)]
 pub struct GrpcServices {
-    pub(super) routes: Routes,
-    pub(super) names: Vec<&'static str>,
+    pub(crate) routes: Routes,
+    pub(crate) names: Vec<&'static str>,
+    /// Whether more services, and reflection of them, come later.
+    pub(crate) is_late: bool,
 }
 
 impl GrpcServices {
@@ -25,6 +29,23 @@ impl GrpcServices {
     {
         let mut names = self.names;
         names.push(S::NAME);
-        GrpcServices { routes: self.routes.add_service(service), names }
+        GrpcServices { routes: self.routes.add_service(service), names, ..self }
+    }
+
+    /// The same services and reflection of them, v1 and v1alpha, over `descriptors`, an encoded `FileDescriptorSet`.
+    pub(crate) fn with_reflection(self, descriptors: &'static [u8]) -> Result<GrpcServices, RuntimeError> {
+        let reflection = || {
+            let mut builder = tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(descriptors)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+            for name in self.names.iter().copied().chain(["grpc.health.v1.Health"]) {
+                builder = builder.with_service_name(name);
+            }
+            builder
+        };
+        let unreadable = |e: tonic_reflection::server::Error| RuntimeError::Descriptors(e.to_string());
+        let (v1, v1alpha) =
+            (reflection().build_v1().map_err(unreadable)?, reflection().build_v1alpha().map_err(unreadable)?);
+        Ok(GrpcServices { routes: self.routes.add_service(v1).add_service(v1alpha), ..self })
     }
 }

@@ -20,6 +20,7 @@ use tower::ServiceExt;
 use tracing::debug;
 
 use super::long_query::{AnswerBody, CutLines, NextRequest};
+use crate::{Client, Subject};
 
 /// A TLS handshake may take this long.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -44,20 +45,27 @@ pub(super) async fn serve(
         debug!(error = %error, "connection is gone");
         return;
     }
+    let address = stream.peer_addr().ok();
+    let client = |subject| Arc::new(Client { address, subject });
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(STALL_MAX));
     let stream = Box::pin(stream);
     let ended = match tls {
-        None => serve_http1(stream, router, watcher).await,
+        None => serve_http1(stream, client(None), router, watcher).await,
         Some(config) => {
             let handshake = TlsAcceptor::from(config).accept(stream);
             match tokio::time::timeout(HANDSHAKE_MAX, handshake).await {
                 Err(_) => return debug!("TLS handshake took too long"),
                 Ok(Err(error)) => return debug!(error = %error, "TLS handshake failed"),
-                Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                    serve_http2(stream, router, watcher).await
+                Ok(Ok(stream)) => {
+                    let session = stream.get_ref().1;
+                    let certificate = session.peer_certificates().and_then(|chain| chain.first());
+                    let client = client(certificate.and_then(|certificate| Subject::of(certificate)));
+                    match session.alpn_protocol() {
+                        Some(b"h2") => serve_http2(stream, client, router, watcher).await,
+                        _ => serve_http1(stream, client, router, watcher).await,
+                    }
                 }
-                Ok(Ok(stream)) => serve_http1(stream, router, watcher).await,
             }
         }
     };
@@ -68,12 +76,16 @@ pub(super) async fn serve(
 
 async fn serve_http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     stream: S,
+    client: Arc<Client>,
     router: axum::Router,
     watcher: Watcher,
 ) -> hyper::Result<()> {
     let next = NextRequest::default();
     let stream = CutLines::new(stream, next.clone());
-    let service = service_fn(move |request| answer(request, router.clone(), next.clone()));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Arc::clone(&client));
+        answer(request, router.clone(), next.clone())
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_MAX)
@@ -84,11 +96,14 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
 
 async fn serve_http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     stream: S,
+    client: Arc<Client>,
     router: axum::Router,
     watcher: Watcher,
 ) -> hyper::Result<()> {
-    let service =
-        service_fn(move |request: Request<Incoming>| router.clone().oneshot(request.map(Body::new)));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Arc::clone(&client));
+        router.clone().oneshot(request.map(Body::new))
+    });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)

@@ -8,7 +8,8 @@ use tithon_engine::dedup::Algorithm;
 use tithon_engine::plan::SHARDS_MAX;
 
 use crate::flags::{
-    BucketFlags, Duration, HttpFlags, ScopeFlags, compact_algorithm, parse_duration, parse_size, verify,
+    BlocksWebFlags, BucketFlags, Duration, HttpFlags, ScopeFlags, compact_algorithm, parse_duration,
+    parse_size, verify,
 };
 
 /// `tithon compact`.
@@ -99,21 +100,12 @@ pub struct CompactorFlags {
     pub hash_func: String,
     #[command(flatten)]
     pub scope: ScopeFlags,
-    /// No web API.
-    #[arg(long = "web.disable", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
-          require_equals = true, default_missing_value = "true", value_name = "BOOL")]
-    pub web_disable: bool,
+    #[command(flatten)]
+    pub web: BlocksWebFlags,
     /// Prefix of the paths of the web API and its page, for a proxy that hands on whole paths. Links of the page are
     /// relative, so that a proxy may also take a prefix off.
     #[arg(long = "web.route-prefix", value_name = "PREFIX", default_value = "", hide_default_value = true)]
     pub web_route_prefix: String,
-    /// Do not let pages of other origins ask.
-    #[arg(long = "web.disable-cors", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
-          require_equals = true, default_missing_value = "true", value_name = "BOOL")]
-    pub web_disable_cors: bool,
-    /// Shown with the blocks in the web API.
-    #[arg(long = "bucket-web-label", value_name = "LABEL", default_value = "", hide_default_value = true)]
-    pub bucket_web_label: String,
     /// Refuse marks over the web API.
     #[arg(long = "disable-admin-operations", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL")]

@@ -3,6 +3,7 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tithon_compact::Verify;
 use tithon_engine::dedup::Algorithm;
+use tithon_query::ConnectionLabel;
 
 /// `--deduplication.func` of a querier.
 pub fn query_algorithm() -> impl TypedValueParser<Value = Algorithm> {
@@ -17,6 +18,41 @@ pub fn compact_algorithm() -> impl TypedValueParser<Value = Algorithm> {
 /// `--compact.verify`.
 pub fn verify() -> impl TypedValueParser<Value = Verify> {
     choice([("full", Verify::Full), ("index", Verify::Index)])
+}
+
+/// `--query.conn-metric.label`.
+pub fn connection_label() -> impl TypedValueParser<Value = ConnectionLabel> {
+    choice([
+        ("external_labels", ConnectionLabel::ExternalLabels),
+        ("store_type", ConnectionLabel::StoreType),
+        ("ip_port", ConnectionLabel::IpPort),
+    ])
+}
+
+/// `--query.mode`.
+pub fn parse_mode(text: &str) -> Result<String, String> {
+    match text {
+        "local" => Ok(text.to_owned()),
+        "distributed" => {
+            Err("queries are evaluated here alone, parts of them are not handed to other queriers yet; \
+                              use local, which gives the same answers"
+                .to_owned())
+        }
+        _ => Err("expected local".to_owned()),
+    }
+}
+
+/// `--log.format`.
+pub fn parse_log_format(text: &str) -> Result<String, String> {
+    match text {
+        "logfmt" | "json" => Ok(text.to_owned()),
+        "journald" => Err(
+            "lines are written to standard error alone, which whatever starts the process can hand to the \
+                           journal; use logfmt or json"
+                .to_owned(),
+        ),
+        _ => Err("expected logfmt or json".to_owned()),
+    }
 }
 
 /// One of `words`.

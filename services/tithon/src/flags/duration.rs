@@ -3,7 +3,7 @@
 /// A span of time given in a flag.
 pub type Duration = std::time::Duration;
 
-/// Parses a duration: numbers with units `ms`, `s`, `m`, `h`, `d`, `w` or `y`, added up; `0` needs none.
+/// Parses a duration: numbers with units `ns`, `us`, `ms`, `s`, `m`, `h`, `d`, `w` or `y`, added up; `0` needs none.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let bad =
         || format!("not a valid duration: {text:?}; expected a number and a unit, such as 30s, 5m, 2h or 1d");
@@ -16,8 +16,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(bad)?;
         let number: f64 = rest[..end].parse().map_err(|_| bad())?;
         rest = &rest[end..];
-        let unit_end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let unit_end = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
         let unit = match &rest[..unit_end] {
+            "ns" => 1e-9,
+            "us" | "µs" | "μs" => 1e-6,
             "ms" => 1e-3,
             "s" => 1.0,
             "m" => 60.0,
@@ -49,6 +51,8 @@ mod tests {
             ("1d12h", 129_600_000),
             ("500ms", 500),
             ("1.5h", 5_400_000),
+            ("1s500µs", 1_000),
+            ("2000us", 2),
         ] {
             assert_eq!(parse_duration(text).unwrap().as_millis(), ms, "{text}");
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use tithon_bucket::{SelectorError, parse_selector};
-use tithon_engine::plan::{Scope, TimeBound};
+use tithon_engine::plan::{Scope, ShardRule, TimeBound};
 
 use super::{PathOrContentError, parse_time, path_or_content};
 
@@ -19,6 +19,13 @@ pub struct ScopeFlags {
     #[arg(long = "max-time", value_name = "TIME", default_value = "9999-12-31T23:59:59Z", value_parser = parse_time,
           allow_hyphen_values = true)]
     pub max_time: TimeBound,
+    #[command(flatten)]
+    pub selector: SelectorFlags,
+}
+
+/// `--selector.*`: relabelling steps that choose blocks, or stores, by their external labels.
+#[derive(Args, Clone, Debug)]
+pub struct SelectorFlags {
     /// Path of a YAML file with relabelling steps (keep, drop, hashmod) that choose blocks by their external labels.
     #[arg(
         long = "selector.relabel-config-file",
@@ -26,7 +33,7 @@ pub struct ScopeFlags {
         default_value = "",
         hide_default_value = true
     )]
-    pub relabel_config_file: String,
+    relabel_config_file: String,
     /// The same YAML given inline.
     #[arg(
         long = "selector.relabel-config",
@@ -34,7 +41,16 @@ pub struct ScopeFlags {
         default_value = "",
         hide_default_value = true
     )]
-    pub relabel_config: String,
+    relabel_config: String,
+}
+
+impl SelectorFlags {
+    /// The steps.
+    pub fn read(&self) -> Result<Vec<ShardRule>, ScopeError> {
+        let name = "selector.relabel-config";
+        let rules = path_or_content(name, &self.relabel_config_file, &self.relabel_config, true)?;
+        Ok(parse_selector(&rules.unwrap_or_default())?)
+    }
 }
 
 /// Why these flags cannot be used.
@@ -61,13 +77,11 @@ impl ScopeFlags {
         if min.at_ms(now_ms) > max.at_ms(now_ms) {
             return Err(ScopeError::Range);
         }
-        let name = "selector.relabel-config";
-        let rules = path_or_content(name, &self.relabel_config_file, &self.relabel_config, true)?;
         Ok(Scope {
             min_time: min,
             max_time: max,
             replica_labels: replica_labels.to_vec(),
-            rules: parse_selector(&rules.unwrap_or_default())?,
+            rules: self.selector.read()?,
             consistency_delay_ms: i64::try_from(consistency_delay.as_millis()).unwrap_or(i64::MAX),
         })
     }

@@ -70,10 +70,15 @@ impl Server {
     }
 
     /// The same of a Prometheus elsewhere, with more flags.
-    pub fn prometheus_of(mut command: Command, data: &Path, more: &[&str]) -> Server {
+    pub fn prometheus_of(command: Command, data: &Path, more: &[&str]) -> Server {
+        Server::prometheus_with(command, data, "global: {scrape_interval: 1h}\n", more)
+    }
+
+    /// The same with a configuration.
+    pub fn prometheus_with(mut command: Command, data: &Path, text: &str, more: &[&str]) -> Server {
         let port = free_port();
         let config = data.join("prometheus.yml");
-        std::fs::write(&config, "global: {scrape_interval: 1h}\n").unwrap();
+        std::fs::write(&config, text).unwrap();
         command.args(more).arg(format!("--config.file={}", config.display()));
         command.arg(format!("--storage.tsdb.path={}", data.display()));
         command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
@@ -82,7 +87,8 @@ impl Server {
         Server::start(command, port)
     }
 
-    fn start(mut command: Command, port: u16) -> Server {
+    /// Starts a server whose probes are at `port`, and waits until it is ready.
+    pub fn start(mut command: Command, port: u16) -> Server {
         let child = command.stdout(Stdio::null()).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let mut server = Server { child, url: format!("http://127.0.0.1:{port}") };
         let deadline = Instant::now() + Duration::from_secs(240);
@@ -136,6 +142,6 @@ pub fn output(program: &str, args: &[&str]) -> String {
     String::from_utf8(result.stdout).unwrap()
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -1,0 +1,152 @@
+//! What of its stores a querier has: the labels that it stands for, the stores that it asks, and how much of them one selection may
+//! read. Thanos `pkg/store/{proxy,tsdb_selector,limiter}.go`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use prometheus_client::metrics::counter::Counter;
+use tithon_engine::SelectedSeries;
+use tithon_engine::plan::{ShardRule, keeps};
+use tithon_index::{Labels, MatchOp, Matcher};
+
+use super::SourceError;
+use crate::metrics::QueryMetrics;
+use crate::options::QueryOptions;
+
+/// The bounds of all requests.
+pub(crate) struct Bounds {
+    /// `--selector-label`.
+    own: Labels,
+    /// `--selector.relabel-config`.
+    rules: Vec<ShardRule>,
+    limits: Limits,
+}
+
+/// What one selection may read; 0 is no limit.
+#[derive(Clone)]
+struct Limits {
+    series: u64,
+    samples: u64,
+    /// Selections that exceeded one.
+    series_dropped: Counter,
+    chunks_dropped: Counter,
+}
+
+/// Samples that a chunk counts as.
+const CHUNK_SAMPLES: u64 = 120;
+
+impl Bounds {
+    pub(crate) fn new(options: &QueryOptions, metrics: &QueryMetrics) -> Bounds {
+        Bounds {
+            own: Labels::from_pairs(options.selector_labels.iter().map(|(n, v)| (n, v))),
+            rules: options.selector_rules.clone(),
+            limits: Limits {
+                series: options.request_series_max,
+                samples: options.request_samples_max,
+                series_dropped: metrics.selects_dropped("series"),
+                chunks_dropped: metrics.selects_dropped("chunks"),
+            },
+        }
+    }
+
+    /// The matchers without those on the querier's own labels; `None` where one contradicts these.
+    pub(super) fn without_own(&self, mut matchers: Vec<Matcher>) -> Option<Vec<Matcher>> {
+        let fits = |m: &Matcher| self.own.get(m.name()).is_none_or(|value| m.matches(value));
+        if !matchers.iter().all(fits) {
+            return None;
+        }
+        matchers.retain(|m| self.own.get(m.name()).is_none());
+        Some(matchers)
+    }
+
+    /// Those of a store's label sets that the rules keep; `None` where they keep none. A store without label sets is kept.
+    pub(super) fn kept<'a>(&self, label_sets: &'a [Labels]) -> Option<Vec<&'a Labels>> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let is_kept = |set: &&Labels| {
+            let labels: BTreeMap<String, String> = set.iter().map(|(n, v)| (text(n), text(v))).collect();
+            self.rules.is_empty() || keeps(labels, &self.rules)
+        };
+        let kept: Vec<&Labels> = label_sets.iter().filter(is_kept).collect();
+        (label_sets.is_empty() || !kept.is_empty()).then_some(kept)
+    }
+
+    /// Whether stores may be left out, or parts of them.
+    pub(super) fn chooses_stores(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
+    pub(super) fn counting(&self) -> Counting {
+        Counting { limits: self.limits.clone(), series: 0, samples: 0 }
+    }
+}
+
+/// Matchers that select series of these label sets, and of few others: each label has one of its values there, or is missing
+/// where a set lacks it.
+pub(super) fn matchers_of(label_sets: &[&Labels]) -> Vec<Matcher> {
+    let mut values: BTreeMap<&[u8], BTreeSet<String>> = BTreeMap::new();
+    for (name, value) in label_sets.iter().flat_map(|set| set.iter()) {
+        values.entry(name).or_default().insert(escaped(&String::from_utf8_lossy(value)));
+    }
+    let matcher = |(name, values): (&[u8], BTreeSet<String>)| {
+        let is_missing = label_sets.iter().any(|set| set.get(name).is_none());
+        let empty = is_missing.then(String::new);
+        let pattern: Vec<String> = values.into_iter().chain(empty).collect();
+        // Escaped texts make a pattern that can be compiled, unless there are far too many.
+        Matcher::new(MatchOp::Regex, name, pattern.join("|")).ok()
+    };
+    values.into_iter().filter_map(matcher).collect()
+}
+
+/// A pattern that matches the text and nothing else.
+fn escaped(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in text.chars() {
+        if "\\.+*?()|[]{}^$".contains(c) {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
+
+/// What a selection has read so far.
+pub(crate) struct Counting {
+    limits: Limits,
+    series: u64,
+    samples: u64,
+}
+
+impl Counting {
+    /// Counts a series. Fails where the selection exceeds a limit, in Thanos's words.
+    pub(super) fn count(&mut self, series: &SelectedSeries) -> Result<(), SourceError> {
+        self.series += 1;
+        self.samples += CHUNK_SAMPLES.saturating_mul(series.chunks.len() as u64);
+        let Limits { series, samples, series_dropped, chunks_dropped } = &self.limits;
+        for (what, limit, got, dropped) in [
+            ("series", *series, self.series, series_dropped),
+            ("samples", *samples, self.samples, chunks_dropped),
+        ] {
+            if limit > 0 && got > limit {
+                dropped.inc();
+                return Err(format!("failed to send {what}: limit {limit} violated (got {got})").into());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matchers_of_the_stores_that_are_kept() {
+        let a = Labels::from_pairs([("cluster", "a.b"), ("replica", "1")]);
+        let b = Labels::from_pairs([("cluster", "b")]);
+        let texts = |sets: &[&Labels]| matchers_of(sets).iter().map(Matcher::to_string).collect::<Vec<_>>();
+        assert_eq!(texts(&[]), Vec::<String>::new());
+        let both = matchers_of(&[&a, &b]);
+        let matches = |i: usize, value: &str| both[i].matches(value.as_bytes());
+        assert!(matches(0, "a.b") && matches(0, "b") && !matches(0, "axb") && !matches(0, ""));
+        assert!(matches(1, "1") && matches(1, "") && !matches(1, "2"));
+    }
+}

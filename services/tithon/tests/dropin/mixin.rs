@@ -1,0 +1,174 @@
+//! Debian's Prometheus over a running trio: the panels of Thanos's dashboards have data, its alerts can fire and do not fire falsely,
+//! and neither do ours.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::process::{Server, TITHON, free_port, output};
+use super::{golden, objstore};
+
+const PANELS: &str = include_str!("panels.tsv");
+const ALERTS: &str = include_str!("alerts.tsv");
+/// How long queries are asked while Prometheus scrapes each second.
+const MEASURED: Duration = Duration::from_secs(25);
+
+/// The rows of a table without its comments, each with so many columns.
+fn rows<const N: usize>(table: &'static str) -> impl Iterator<Item = [&'static str; N]> {
+    let rows = table.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    rows.map(|row| row.split('\t').collect::<Vec<_>>().try_into().unwrap())
+}
+
+struct Trio {
+    query: Server,
+    prometheus: Server,
+    _others: [Server; 2],
+    _folder: tempfile::TempDir,
+}
+
+fn trio() -> Trio {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = |name: &str| folder.path().join(name);
+    tithon_testdata::copy_dir(&golden(), &dir("bucket"));
+    let mut store = Command::new(TITHON);
+    store.args(["store", "--log.level=warn", "--sync-block-duration=2s", &objstore(&dir("bucket"))]);
+    store.arg(format!("--data-dir={}", dir("store").display()));
+    let (store, address) = Server::of_store(store);
+    // A name that is looked up fills the panels of look-ups.
+    let (query, _) = Server::query_with_grpc(
+        &[&format!("dns+{address}")],
+        &["--store.sd-dns-interval=1s", "--endpoint.info-timeout=1s"],
+    );
+    let mut compact = Command::new(TITHON);
+    compact.args(["compact", "--log.level=warn", "--wait", "--wait-interval=1s", &objstore(&dir("bucket"))]);
+    compact.arg(format!("--data-dir={}", dir("compact").display()));
+    compact.arg("--deduplication.replica-label=replica");
+    let compact_port = free_port();
+    compact.arg(format!("--http-address=127.0.0.1:{compact_port}"));
+    let compact = Server::start(compact, compact_port);
+    let data = dir("prometheus");
+    std::fs::create_dir_all(&data).unwrap();
+    let target = |job: &str, url: &str| {
+        let address = url.strip_prefix("http://").unwrap();
+        format!("  - job_name: {job}\n    static_configs: [{{targets: ['{address}']}}]\n")
+    };
+    let config = format!(
+        "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nscrape_configs:\n{}{}{}",
+        target("thanos-store", &store.url),
+        target("thanos-query", &query.url),
+        target("thanos-compact", &compact.url),
+    );
+    let prometheus = Server::prometheus_with(Command::new("prometheus"), &data, &config, &[]);
+    Trio { query, prometheus, _others: [store, compact], _folder: folder }
+}
+
+impl Trio {
+    /// Asks queries of many kinds for a while; some fail.
+    fn ask(&self) {
+        let end = Instant::now() + MEASURED;
+        let at = super::answers::time();
+        let (start, at) = ((at - 3600).to_string(), at.to_string());
+        for round in 0.. {
+            if Instant::now() > end {
+                return;
+            }
+            for query in ["up", "sum by (job) (rate({__name__=~\".+\"}[5m]))", "1"] {
+                self.query.get("/api/v1/query", &[("query", query), ("time", &at)]);
+                let range = [("query", query), ("start", &start), ("end", &at), ("step", "60")];
+                self.query.get("/api/v1/query_range", &range);
+            }
+            // One in thirty has no time: alerts are about one in twenty.
+            if round % 10 == 0 {
+                for path in ["/api/v1/query", "/api/v1/query_range"] {
+                    let range = [("start", start.as_str()), ("end", &at), ("step", "60")];
+                    let params =
+                        [&range[..], &[("query", "up"), ("time", &at), ("timeout", "0.0000001")]].concat();
+                    self.query.get(path, &params);
+                }
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// The result of an instant query over the metrics.
+    fn found(&self, expression: &str) -> Vec<Value> {
+        let answer = self.prometheus.get("/api/v1/query", &[("query", expression)]);
+        answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{expression}: {answer}")).clone()
+    }
+}
+
+/// An expression of an alert that tells whether it fires, rather than filtering: it has data when the metrics are there.
+fn told(expression: &str) -> String {
+    let mut out = String::new();
+    for word in expression.split(' ') {
+        out.push_str(word);
+        out.push_str(if matches!(word, ">" | "<" | "==" | ">=") { " bool " } else { " " });
+    }
+    out
+}
+
+#[test]
+fn dashboards_have_data_and_alerts_are_right() {
+    if Command::new("prometheus").arg("--version").output().is_err() {
+        eprintln!("no prometheus is installed: not run");
+        return;
+    }
+    let trio = trio();
+    trio.ask();
+    let (mut with_data, mut without, mut wrong) = (0, 0, Vec::new());
+    for [dashboard, panel, expression, why] in rows::<4>(PANELS) {
+        let has_data = !trio.found(expression).is_empty();
+        match (has_data, why.is_empty()) {
+            (true, true) => with_data += 1,
+            (false, false) => without += 1,
+            (false, true) => wrong.push(format!("{dashboard}: {panel}: no data: {expression}")),
+            (true, false) => wrong.push(format!("{dashboard}: {panel}: has data though {why}: {expression}")),
+        }
+    }
+    eprintln!("panels: {with_data} expressions have data, {without} have none for the reasons listed");
+    let mut can_fire = 0;
+    for [alert, expression, why] in rows::<3>(ALERTS) {
+        if !trio.found(expression).is_empty() {
+            wrong.push(format!("{alert} fires falsely: {expression}"));
+        }
+        let operand = expression.strip_prefix("absent(").and_then(|rest| rest.strip_suffix(')'));
+        let has_data = !trio.found(&operand.map_or_else(|| told(expression), str::to_owned)).is_empty();
+        match (has_data, why.is_empty()) {
+            (true, true) => can_fire += 1,
+            (false, false) => {}
+            _ => wrong.push(format!("{alert}: has data: {has_data}, though {why:?}: {expression}")),
+        }
+    }
+    eprintln!("alerts: {can_fire} can fire");
+    check_ours(&trio, &mut wrong);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Our own alerts load and do not fire; each panel of our dashboard has data.
+fn check_ours(trio: &Trio, wrong: &mut Vec<String>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/mixin");
+    let alerts = folder.join("alerts.yaml");
+    output("promtool", &["check", "rules", &alerts.display().to_string()]);
+    for line in std::fs::read_to_string(&alerts).unwrap().lines() {
+        let Some(expression) = line.trim().strip_prefix("expr: ") else { continue };
+        if !trio.found(expression).is_empty() {
+            wrong.push(format!("ours fires falsely: {expression}"));
+        }
+        if trio.found(&told(expression)).is_empty() {
+            wrong.push(format!("ours has no data: {expression}"));
+        }
+    }
+    let dashboard = std::fs::read_to_string(folder.join("dashboard.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    assert!(panels.len() > 5);
+    for target in panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap()) {
+        let expression =
+            target["expr"].as_str().unwrap().replace("$__rate_interval", "20s").replace("$job", ".+");
+        if trio.found(&expression).is_empty() {
+            wrong.push(format!("our dashboard has no data: {expression}"));
+        }
+    }
+}
