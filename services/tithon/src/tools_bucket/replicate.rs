@@ -129,7 +129,8 @@ fn is_chosen(flags: &ReplicateFlags, meta: &BlockMeta) -> bool {
         true => (flags.compaction_min..=flags.compaction_max).contains(&level),
         false => flags.compactions.contains(&level),
     };
-    let has_resolution = flags.resolutions.iter().any(|r| r.as_millis() as i64 == meta.resolution_ms());
+    let has_resolution =
+        flags.resolutions.iter().any(|r| i64::try_from(r.as_millis()) == Ok(meta.resolution_ms()));
     has_level && has_resolution && flags.matchers.iter().all(|matcher| matcher.matches(value(matcher.name())))
 }
 
