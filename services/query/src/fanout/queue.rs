@@ -226,6 +226,7 @@ pub(super) struct Reader {
     queues: Vec<Arc<Queue>>,
     merge: Merge,
     has_begun: bool,
+    has_failed: bool,
     /// What is read and still in use.
     in_use: VecDeque<(usize, Charge)>,
     n_in_use: usize,
@@ -234,7 +235,7 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(queues: Vec<Arc<Queue>>) -> Reader {
         let merge = Merge::new(queues.len());
-        Reader { queues, merge, has_begun: false, in_use: VecDeque::new(), n_in_use: 0 }
+        Reader { queues, merge, has_begun: false, has_failed: false, in_use: VecDeque::new(), n_in_use: 0 }
     }
 
     /// Counts series as in use, and those no more that were read long before.
@@ -257,7 +258,8 @@ impl Iterator for Reader {
         if !std::mem::replace(&mut self.has_begun, true) {
             self.queues.iter().for_each(|queue| queue.begin());
         }
-        loop {
+        // An error is the last item.
+        while !self.has_failed {
             match self.merge.step() {
                 MergeStep::Series(series) => return Some(Ok(series)),
                 MergeStep::Done => return None,
@@ -267,10 +269,14 @@ impl Iterator for Reader {
                         self.merge.feed(i, series);
                     }
                     Ok(None) => self.merge.end(i),
-                    Err(given_up) => return Some(Err(given_up.into())),
+                    Err(given_up) => {
+                        self.has_failed = true;
+                        return Some(Err(given_up.into()));
+                    }
                 },
             }
         }
+        None
     }
 }
 
@@ -338,7 +344,7 @@ mod tests {
         assert!(reader.next().is_some());
         assert_eq!(push(&["a"]).expect_err("too late").to_string(), "s: series are out of order");
         queue.stop();
-        assert_eq!(names(reader), ["c", "the call to a store was given up"]);
+        assert_eq!(names(reader), ["the call to a store was given up"]);
     }
 
     #[tokio::test]
@@ -351,14 +357,16 @@ mod tests {
         push(&["b"]);
         queue.room().await;
         let mut reader = Reader::new(vec![Arc::clone(&queue)]);
+        // Whether the series goes on in the next batch is seen when that has been taken too.
         assert!(reader.next().is_some());
         push(&["c"]);
+        push(&["d"]);
         let waiting = tokio::time::timeout(Duration::from_millis(20), queue.room()).await;
         assert!(waiting.is_err(), "two batches wait, more than there is room for");
         assert!(reader.next().is_some());
         tokio::time::timeout(Duration::from_secs(60), queue.room()).await.expect("there is room");
         drop(reader);
-        push(&["d"]);
+        push(&["e"]);
         assert_eq!(budget.held(), 0, "what nobody reads is not kept");
     }
 }
