@@ -82,6 +82,10 @@ pub fn client_calls(metrics: &Metrics) -> ClientCalls {
     ClientCalls::new(metrics, tithon_proto::FILE_DESCRIPTOR_SET, &SERVICES)
 }
 
+/// Calls share a connection; each has a window of its own. As large as there is, so that calls whose readers are slow do not hold up
+/// others.
+const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
+
 /// Why a group whose name was never looked up does not answer.
 const NO_ADDRESS: &str = "no address is known";
 
@@ -380,7 +384,7 @@ impl Peer {
             .map_err(|e| EndpointError::Address { address: address.clone(), reason: e.to_string() })?
             .connect_timeout(options.info_timeout)
             .initial_stream_window_size(4 << 20)
-            .initial_connection_window_size(8 << 20)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(5))
             .tcp_nodelay(true);

@@ -28,12 +28,14 @@ pub enum BucketFlagsError {
 
 /// The bucket that the flags describe; nothing is opened.
 pub fn bucket_config(flags: &BucketFlags) -> Result<BucketConfig, BucketFlagsError> {
-    config_of(flags.given())
+    let given = flags.given();
+    config_of(given)?.ok_or(BucketFlagsError::NoBucket(given.flag))
 }
 
-fn config_of(given: GivenBucket<'_>) -> Result<BucketConfig, BucketFlagsError> {
-    let yaml = given.content()?.ok_or(BucketFlagsError::NoBucket(given.flag))?;
-    BucketConfig::parse(&yaml).map_err(|source| BucketFlagsError::Config { origin: given.origin(), source })
+/// The bucket that any pair of flags describes; `None` when they describe none.
+fn config_of(given: GivenBucket<'_>) -> Result<Option<BucketConfig>, BucketFlagsError> {
+    let wrong = |source| BucketFlagsError::Config { origin: given.origin(), source };
+    given.content()?.map(|yaml| BucketConfig::parse(&yaml).map_err(wrong)).transpose()
 }
 
 /// Opens the bucket that the flags describe.
@@ -43,5 +45,13 @@ pub async fn open_bucket(flags: &BucketFlags) -> Result<Bucket, BucketFlagsError
 
 /// Opens the bucket that any pair of flags describes.
 pub async fn open_given(given: GivenBucket<'_>) -> Result<Bucket, BucketFlagsError> {
-    Ok(Bucket::connect(&config_of(given)?).await?)
+    find_given(given).await?.ok_or(BucketFlagsError::NoBucket(given.flag))
+}
+
+/// Opens the bucket that any pair of flags describes; `None` when they describe none.
+pub async fn find_given(given: GivenBucket<'_>) -> Result<Option<Bucket>, BucketFlagsError> {
+    Ok(match config_of(given)? {
+        Some(config) => Some(Bucket::connect(&config).await?),
+        None => None,
+    })
 }

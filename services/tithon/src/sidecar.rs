@@ -132,6 +132,7 @@ fn ship_options(flags: &ShipperFlags, dir: PathBuf) -> ShipOptions {
         transfer: TransferOptions {
             files_concurrency: flags.upload_concurrency.max(1),
             hash: !flags.hash_func.is_empty(),
+            unlabelled: false,
         },
     }
 }

@@ -7,7 +7,7 @@ use axum::Router;
 use tithon_bucket::TransferOptions;
 use tithon_compact::{Compactor, CompactorOptions, Report};
 use tithon_engine::plan::Retention;
-use tithon_runtime::{Cpu, GrpcServices, Metrics, Shutdown};
+use tithon_runtime::{Cpu, GrpcServices, Metrics, RequestLog, Shutdown};
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
@@ -29,7 +29,7 @@ pub async fn downsample(flags: &DownsampleBucketFlags) -> Result<(), Box<dyn Err
         },
         ..CompactorOptions::default()
     };
-    let process = Process::start_http("downsample", &flags.http).await?;
+    let process = Process::start_http("downsample", &flags.http, RequestLog::default()).await?;
     let bucket = open_bucket(&flags.bucket).await?.with_retry(RETRY);
     process.metrics.register(|registry| bucket.register_metrics(registry));
     let (metrics, shutdown) = (process.metrics.clone(), process.shutdown.clone());

@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use tithon_bucket::{Bucket, MarkKind};
 use tithon_engine::BlockMeta;
 use tithon_engine::plan::in_time;
-use tithon_runtime::{GrpcServices, Metrics};
+use tithon_runtime::{GrpcServices, Metrics, RequestLog};
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
@@ -33,7 +33,7 @@ pub async fn run(flags: &ReplicateFlags) -> Result<(), Box<dyn Error>> {
     }
     let from = open_bucket(&flags.bucket).await?.with_retry(RETRY);
     let to = open_given(flags.to.given()).await?.with_retry(RETRY);
-    let process = Process::start_http("replicate", &flags.http).await?;
+    let process = Process::start_http("replicate", &flags.http, RequestLog::default()).await?;
     process.metrics.register(|registry| {
         for (bucket, side) in [(&from, "from"), (&to, "to")] {
             bucket.register_metrics(registry.sub_registry_with_label(("replicate".into(), side.into())));
