@@ -1,7 +1,7 @@
 //! A block written anew without some series or samples, or with other labels. Thanos `pkg/compactv2`.
 //!
-//! Chunks that no deletion touches are copied; chunks that a deletion cuts are encoded again, each in its own encoding; series
-//! that become equal are merged sample by sample.
+//! Chunks that no deletion touches are copied; chunks that a deletion cuts are encoded again, each in its own encoding, but for
+//! chunks of aggregates, which stay or go whole; series that become equal are merged sample by sample.
 
 use std::fmt;
 use std::path::Path;
@@ -105,6 +105,8 @@ struct Group {
     labels: Labels,
     members: Vec<(SeriesRef, Vec<ChunkMeta>)>,
     deleted: Vec<TimeRange>,
+    /// Whether the chunks hold aggregates, which stay or go whole.
+    is_downsampled: bool,
 }
 
 /// Groups handed over together, so that all threads can work on them.
@@ -118,13 +120,20 @@ fn visit(
     mut put: impl FnMut(&[Group]) -> Result<(), BlockError>,
 ) -> Result<(), BlockError> {
     let mut pending: Vec<Group> = Vec::with_capacity(AT_ONCE);
+    let is_downsampled = block.meta().resolution_ms() > 0;
     if rules.relabels.is_empty() && !rules.repair {
         let mut decoder = SeriesDecoder::new(block.header());
         walk(InputBlock::from(block), |series, entry| {
             let entry = entry?;
             let labels = decoder.labels(entry).map_err(BlockError::index(block.id()))?;
             let members = vec![(series, entry.chunks.clone())];
-            add(Group { labels, members, deleted: Vec::new() }, rules, &mut pending, &mut each, &mut put)
+            add(
+                Group { labels, members, deleted: Vec::new(), is_downsampled },
+                rules,
+                &mut pending,
+                &mut each,
+                &mut put,
+            )
         })?;
     } else {
         let all = relabel_all(block, &rules.relabels, &mut each)?;
@@ -132,7 +141,13 @@ fn visit(
             let member = |(_, series): &(Labels, SeriesRef)| Ok((*series, chunks_of(block, *series)?));
             let members: Vec<_> = same.iter().map(member).collect::<Result<_, BlockError>>()?;
             let (labels, deleted) = (same[0].0.clone(), Vec::new());
-            add(Group { labels, members, deleted }, rules, &mut pending, &mut each, &mut put)?;
+            add(
+                Group { labels, members, deleted, is_downsampled },
+                rules,
+                &mut pending,
+                &mut each,
+                &mut put,
+            )?;
         }
     }
     put(&pending)
@@ -225,8 +240,9 @@ impl Group {
         }
         let deleted = union(matching.iter().flat_map(|deletion| deletion.intervals.iter().copied()));
         let common = |chunk: &ChunkMeta| {
-            let (chunk, deleted) = (chunk.range(), &deleted);
-            let common = deleted.iter().filter(move |d| d.overlaps(chunk));
+            let (chunk, deleted, whole) = (chunk.range(), &deleted, self.is_downsampled);
+            let common =
+                deleted.iter().filter(move |d| if whole { d.covers(chunk) } else { d.overlaps(chunk) });
             common.map(move |d| TimeRange { min: d.min.max(chunk.min), max: d.max.min(chunk.max) })
         };
         let change = told(union(chunks().flat_map(|chunk| common(chunk).collect::<Vec<_>>())));

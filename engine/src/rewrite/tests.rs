@@ -149,6 +149,44 @@ fn a_block_of_which_nothing_is_left_is_not_written() {
     assert_eq!(rewritten(&block("xor-shapes"), &rules).0, None);
 }
 
+/// Aggregates stand for windows: only chunks that lie wholly inside the interval go, and only these are told.
+#[test]
+fn chunks_of_aggregates_go_whole() {
+    let block = Block::open(shared("testdata/downsample/long/5m")).unwrap();
+    let (min, max) = (block.meta().min_time, block.meta().max_time);
+    let interval = TimeRange::new(min, min + (max - min) / 2);
+    let chunks = |block: &Block| {
+        let mut all: Vec<TimeRange> = Vec::new();
+        walk(InputBlock::from(block), |_, entry| {
+            all.extend(entry?.chunks.iter().map(|chunk| chunk.range()));
+            Ok::<_, BlockError>(())
+        })
+        .unwrap();
+        all
+    };
+    let (inside, left): (Vec<TimeRange>, Vec<TimeRange>) =
+        chunks(&block).into_iter().partition(|chunk| interval.covers(*chunk));
+    assert!(!inside.is_empty() && left.iter().any(|chunk| chunk.overlaps(interval)));
+    let matchers = vec![matcher(MatchOp::Regex, "__name__", ".+")];
+    let deletions = vec![Deletion { matchers, intervals: vec![interval] }];
+    let rules = Rules { deletions, ..Rules::default() };
+    let (dir, id, mut told) = (tempfile::tempdir().unwrap(), BlockId::from_parts(1, 2), Vec::new());
+    rewrite(&block, dir.path(), id, &rules, |_, changes| told.extend(changes)).unwrap();
+    assert_eq!(chunks(&Block::open(dir.path().join(id.to_string())).unwrap()), left);
+    let told: Vec<TimeRange> = told
+        .into_iter()
+        .flat_map(|change| match change {
+            Change::Deleted { intervals, .. } => intervals,
+            Change::Relabelled { .. } => Vec::new(),
+        })
+        .collect();
+    assert!(inside.iter().all(|chunk| told.iter().any(|interval| interval.covers(*chunk))));
+    let ends_with_chunks = |told: &TimeRange| {
+        inside.iter().any(|chunk| chunk.min == told.min) && inside.iter().any(|chunk| chunk.max == told.max)
+    };
+    assert!(told.iter().all(ends_with_chunks), "{told:?}");
+}
+
 /// Series of the same metric become one where the label that tells them apart is dropped.
 #[test]
 fn series_that_become_equal_are_merged() {

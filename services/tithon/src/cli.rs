@@ -48,7 +48,7 @@ pub enum Command {
     /// Compactor: merges, downsamples, expires and deletes the blocks of a bucket. One for each bucket or shard.
     Compact(Box<CompactorFlags>),
     /// Tools: blocks offline, and measurements side by side.
-    Tools(ToolsFlags),
+    Tools(Box<ToolsFlags>),
 }
 
 /// `tithon standalone`.

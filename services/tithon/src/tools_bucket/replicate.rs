@@ -139,9 +139,12 @@ struct Counters {
     already_replicated: Counter,
     replicated: Counter,
     objects: Counter,
-    runs: Family<[(&'static str, &'static str); 1], Counter>,
-    seconds: Family<[(&'static str, &'static str); 1], Histogram, fn() -> Histogram>,
+    runs: Family<ByResult, Counter>,
+    seconds: Family<ByResult, Histogram, fn() -> Histogram>,
 }
+
+/// The label of runs.
+type ByResult = [(&'static str, &'static str); 1];
 
 impl Counters {
     fn new(metrics: &Metrics) -> Counters {

@@ -65,7 +65,7 @@ impl Bed {
     }
 
     /// The blocks besides the one that was there.
-    fn new(&self) -> Vec<PathBuf> {
+    fn made(&self) -> Vec<PathBuf> {
         let all = names(self.bucket.path()).into_iter().filter(|name| name != BLOCK);
         all.map(|name| self.bucket.path().join(name)).collect()
     }
@@ -96,7 +96,7 @@ fn samples(block: &Path) -> String {
 fn check(configs: &[(&str, &str)], stats: (u64, u64), of_samples: &str, changes: &[&str], n_changes: usize) {
     let bed = bed(configs, &["--no-dry-run", "--delete-blocks", "--hash-func=SHA256"]);
     bed.run();
-    let [block] = bed.new().try_into().unwrap();
+    let [block] = bed.made().try_into().unwrap();
     let meta = json(&block.join("meta.json"));
     assert_eq!(
         (&meta["stats"]["numSamples"], &meta["stats"]["numSeries"]),
@@ -143,7 +143,7 @@ fn meta_json_tells_what_was_done() {
     let bed = bed(&[("to-relabel", RELABEL), ("to-delete", DELETE)], &["--no-dry-run"]);
     bed.run();
     assert!(!bed.is_marked());
-    let meta = json(&bed.new()[0].join("meta.json"));
+    let meta = json(&bed.made()[0].join("meta.json"));
     let matcher = |r#type: u8, name: &str, value: &str| json!({"Type": r#type, "Name": name, "Value": value});
     let deletions = json!([
         {"matchers": [matcher(0, "__name__", "http_request_duration_seconds_bucket"), matcher(2, "le", "0.*")]},
@@ -191,7 +191,7 @@ fn a_downsampled_block_loses_series_too() {
     let coarse = tithon_testdata::shared("testdata/bucket/01HWY69WW03S31SCAFM32EK5KS");
     tithon_testdata::copy_dir(&coarse, &bed.bucket.path().join("01HWY69WW03S31SCAFM32EK5KS"));
     bed.run();
-    let new = bed.new().into_iter().map(|dir| json(&dir.join("meta.json")));
+    let new = bed.made().into_iter().map(|dir| json(&dir.join("meta.json")));
     let of_5m: Vec<Value> =
         new.filter(|meta| meta["thanos"]["downsample"]["resolution"] == 300_000).collect();
     let mut series: Vec<u64> =
@@ -220,7 +220,7 @@ fn a_block_without_labels_is_for_prometheus_only() {
     );
     let taking = bed_of(&["--prom-blocks"]);
     taking.run();
-    assert_eq!(taking.new().len(), 1);
+    assert_eq!(taking.made().len(), 1);
 }
 
 #[test]
@@ -254,11 +254,11 @@ fn killed_again_and_again_it_makes_one_block() {
         || command("rewrite", bed.bucket.path(), &bed.flags()),
         || {
             all_visible_blocks_are_sound(bed.bucket.path());
-            let visible = bed.new().into_iter().filter(|dir| dir.join("meta.json").exists()).count();
+            let visible = bed.made().into_iter().filter(|dir| dir.join("meta.json").exists()).count();
             assert!(visible <= 1 && (visible == 1 || !bed.is_marked()));
         },
     );
-    let visible: Vec<PathBuf> = bed.new().into_iter().filter(|dir| dir.join("meta.json").exists()).collect();
+    let visible: Vec<PathBuf> = bed.made().into_iter().filter(|dir| dir.join("meta.json").exists()).collect();
     assert_eq!(visible.len(), 1);
     assert_eq!(samples(&visible[0]), "54c10c327fec2f56");
     assert!(bed.is_marked());
