@@ -43,8 +43,9 @@ pub(crate) fn walk(chunks: &[Track<'_>]) -> (Vec<Pick>, f64) {
 
 /// Removes NaNs, stale markers too: the samples kept come first, and their number is returned.
 pub(crate) fn remove_nans(times: &mut [i64], values: &mut [f64]) -> usize {
-    let Some(mut n) = values.iter().position(|value| value.is_nan()) else { return values.len() };
-    for i in n..values.len() {
+    let Some(first) = values.iter().position(|value| value.is_nan()) else { return values.len() };
+    let mut n = first;
+    for i in first + 1..values.len() {
         if !values[i].is_nan() {
             (times[n], values[n]) = (times[i], values[i]);
             n += 1;
