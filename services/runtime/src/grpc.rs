@@ -106,7 +106,7 @@ impl GrpcServer {
             calls.begin_at_zero(&services.names);
         }
         let calls = tower::util::option_layer(self.calls);
-        let log = self.log.is_for_grpc().then(|| LogCalls(self.log));
+        let log = self.log.is_for_grpc().then_some(LogCalls(self.log));
         let follow = follow_probes(reporter, probes);
         let begun = shutdown.clone();
         let mut server = Server::builder()
