@@ -6,7 +6,7 @@ use reqwest::{Method, Response};
 use tithon_chunks::{EncodedChunk, Encoding, Reader, TimeRange, Timestamp, XorEncoder, crc32c};
 use tithon_engine::SelectedSeries;
 use tithon_index::Matcher;
-use tithon_proto::{read_request, sampled_series, streamed_series};
+use tithon_proto::{SampledSeries, read_request, sampled_series, streamed_series};
 use tracing::warn;
 
 use crate::prometheus::{Prometheus, body, failed};
@@ -160,7 +160,7 @@ async fn samples(answer: Response) -> Result<Vec<SelectedSeries>, PrometheusErro
     let bytes = snap::raw::Decoder::new().decompress_vec(&packed).map_err(|e| wrong(e.to_string()))?;
     let found = sampled_series(bytes.into()).map_err(|e| wrong(e.to_string()))?;
     let mut series = Vec::with_capacity(found.len());
-    for (labels, samples) in found {
+    for SampledSeries { labels, samples } in found {
         if samples.is_empty() {
             warn!(%labels, "Prometheus sent a series without samples");
             continue;

@@ -111,7 +111,7 @@ async fn answers_are_those_of_prometheus() {
     assert!(all.len() > 300 && all.is_sorted_by(|a, b| a.labels < b.labels), "{}", all.len());
 
     let names = store.labels(LabelsRequest::names(Vec::new(), range)).await.unwrap().found;
-    let names: Vec<_> = names.iter().map(|name| String::from_utf8_lossy(&name).into_owned()).collect();
+    let names: Vec<_> = names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
     assert!(
         ["__name__", "cluster", "job", "replica"].iter().all(|n| names.contains(&(*n).to_owned())),
         "{names:?}"

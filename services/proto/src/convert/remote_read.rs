@@ -47,16 +47,25 @@ fn chunk(wire: Chunk) -> Result<EncodedChunk, ConvertError> {
     })
 }
 
-/// The series of an answer with samples: labels, times in milliseconds with values. Native histograms are left out, as Thanos
+/// A series of an answer with samples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SampledSeries {
+    /// The labels that Prometheus gives it.
+    pub labels: Labels,
+    /// Times in milliseconds since 1970, ascending, with values.
+    pub samples: Vec<(i64, f64)>,
+}
+
+/// The series of an answer with samples. Native histograms are left out, as Thanos
 /// leaves them. Fails on an answer that cannot be read or is not that of one query.
-pub fn sampled_series(answer: Bytes) -> Result<Vec<(Labels, Vec<(i64, f64)>)>, ConvertError> {
+pub fn sampled_series(answer: Bytes) -> Result<Vec<SampledSeries>, ConvertError> {
     let message = ReadResponse::decode(answer).map_err(unreadable("prometheus.ReadResponse"))?;
     let [result] = message.results.as_slice() else {
         return Err(ConvertError::Results(message.results.len()));
     };
     let series = result.timeseries.iter().map(|series| {
         let samples = series.samples.iter().map(|sample| (sample.timestamp, sample.value));
-        (labels_from_wire(&series.labels), samples.collect())
+        SampledSeries { labels: labels_from_wire(&series.labels), samples: samples.collect() }
     });
     Ok(series.collect())
 }
@@ -117,7 +126,8 @@ mod tests {
         let series = TimeSeries { labels: vec![label()], samples, ..TimeSeries::default() };
         let result = QueryResult { timeseries: vec![series] };
         let one = ReadResponse { results: vec![result.clone()] };
-        let expected = vec![(Labels::from_pairs([("a", "b")]), vec![(10, 1.5)])];
+        let expected =
+            vec![SampledSeries { labels: Labels::from_pairs([("a", "b")]), samples: vec![(10, 1.5)] }];
         assert_eq!(sampled_series(one.encode_to_vec().into()).unwrap(), expected);
         let two = ReadResponse { results: vec![result.clone(), result] };
         assert_eq!(sampled_series(two.encode_to_vec().into()), Err(ConvertError::Results(2)));
