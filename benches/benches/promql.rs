@@ -95,7 +95,7 @@ struct Server {
 
 impl Server {
     fn tithon(program: &Path, bucket: &Path, cores: &str) -> Server {
-        let (http, grpc) = (free_port(), free_port());
+        let (http, grpc) = (tithon_testdata::free_port(), tithon_testdata::free_port());
         let args = [
             "standalone".to_owned(),
             "--log.level=error".to_owned(),
@@ -108,7 +108,7 @@ impl Server {
     }
 
     fn prometheus(dir: &Path, data: &Path) -> Server {
-        let port = free_port();
+        let port = tithon_testdata::free_port();
         let program = std::env::var("TITHON_PROMETHEUS").unwrap_or_else(|_| "prometheus".to_owned());
         let args = [
             format!("--config.file={}", dir.join("prometheus.yml").display()),
@@ -162,11 +162,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// One block below `dir`.

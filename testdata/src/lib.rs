@@ -1,6 +1,7 @@
 //! Golden blocks and bytes for tests: finds them beside the project, holds naive models.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The project's root folder.
 pub fn project_root() -> PathBuf {
@@ -24,6 +25,21 @@ pub fn json_lines(path: &str) -> Vec<serde_json::Value> {
         .filter(|line| !line.is_empty())
         .map(|line| serde_json::from_slice(line).unwrap_or_else(|e| panic!("{path}: {e}")))
         .collect()
+}
+
+/// A port of the loopback interface that is free now, and that this process does not give again soon.
+pub fn free_port() -> u16 {
+    /// Ports from here on belong to whoever connects somewhere: one of them may be taken before the server begins that it is for.
+    const EPHEMERAL: u32 = 32_768;
+    const FIRST: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST + std::process::id().wrapping_mul(97).wrapping_add(next) % (EPHEMERAL - FIRST);
+        if std::net::TcpListener::bind(("127.0.0.1", port as u16)).is_ok() {
+            return port as u16;
+        }
+    }
 }
 
 /// Copies a folder with everything in it; panics, naming the path, where that fails.

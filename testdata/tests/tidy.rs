@@ -85,6 +85,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-store",
             "tithon-compact",
             "tithon-query",
+            "tithon-sidecar",
             "tithon-synthetic",
             "tithon-bench",
             "tithon-conformance",

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child as Process, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
@@ -142,7 +143,19 @@ pub(crate) fn exec(parent: u32, program: &Path, args: &[String]) -> io::Error {
     Command::new(program).args(args).exec()
 }
 
-/// A port of the loopback interface that is free now.
+/// A port of the loopback interface that is free now, and that this process does not give again soon.
 pub(crate) fn free_port() -> io::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    /// Ports from here on belong to whoever connects somewhere: one of them may be taken before the server begins that it is for.
+    const EPHEMERAL: u32 = 32_768;
+    const FIRST: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST + std::process::id().wrapping_mul(97).wrapping_add(next) % (EPHEMERAL - FIRST);
+        match std::net::TcpListener::bind(("127.0.0.1", port as u16)) {
+            Ok(_) => return Ok(port as u16),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error),
+        }
+    }
 }

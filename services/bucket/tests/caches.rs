@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,10 +29,6 @@ impl Drop for Server {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// Starts a server and waits until it accepts connections; `None` where the program is not installed.
 fn start(program: &str, args: &[String], port: u16) -> Option<Server> {
     let child = Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
@@ -55,13 +50,13 @@ fn start(program: &str, args: &[String], port: u16) -> Option<Server> {
 }
 
 fn memcached() -> Option<(Server, u16)> {
-    let port = free_port();
+    let port = tithon_testdata::free_port();
     let args = ["-u", "root", "-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()].map(str::to_owned);
     Some((start("memcached", &args, port)?, port))
 }
 
 fn redis() -> Option<(Server, u16)> {
-    let port = free_port();
+    let port = tithon_testdata::free_port();
     let args = ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
     Some((start("redis-server", &args.map(str::to_owned), port)?, port))
 }

@@ -28,18 +28,8 @@ pub fn man(command: Command) -> std::io::Result<String> {
     String::from_utf8(page).map_err(std::io::Error::other)
 }
 
-/// Tools of Thanos that are not here.
-const TOOLS: [&str; 9] = [
-    "verify",
-    "web",
-    "replicate",
-    "downsample",
-    "cleanup",
-    "rewrite",
-    "retention",
-    "upload-blocks",
-    "rules-check",
-];
+/// The tool of Thanos that is not here.
+const ABSENT_TOOL: &str = "rules-check";
 
 /// What is so where a mistake is a flag or a tool that Thanos has elsewhere.
 pub fn of_thanos(error: &clap::Error) -> Option<String> {
@@ -64,8 +54,8 @@ pub fn of_thanos(error: &clap::Error) -> Option<String> {
         }
         ErrorKind::InvalidSubcommand => {
             let tool = text(ContextKind::InvalidSubcommand)?;
-            TOOLS
-                .contains(&tool)
+            let is_absent = tool == ABSENT_TOOL;
+            is_absent
                 .then(|| format!("the tool {tool} of Thanos is not here yet; see --help for those that are"))
         }
         _ => None,

@@ -1,7 +1,7 @@
 //! Servers of object stores as child processes on free loopback ports, each with an empty bucket, and the YAML that leads
 //! to it.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ impl Fleet {
     pub fn start_with(kind: Kind, more: &[&str]) -> Fleet {
         let (dir, more) =
             (tempfile::tempdir().unwrap(), more.iter().map(|flag| (*flag).to_owned()).collect());
-        let mut fleet = Fleet { kind, port: free_port(), dir, more, children: Vec::new() };
+        let mut fleet = Fleet { kind, port: tithon_testdata::free_port(), dir, more, children: Vec::new() };
         fleet.launch();
         match kind {
             Kind::S3 | Kind::Azure => {}
@@ -175,8 +175,4 @@ impl Drop for Fleet {
 fn logs(dir: &Path) -> String {
     let read = |i| std::fs::read_to_string(dir.join(format!("log-{i}"))).unwrap_or_default();
     (0..5).map(read).collect()
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -4,7 +4,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::fleet::{SECRET, free_port};
+use tithon_testdata::free_port;
+
+use crate::fleet::SECRET;
 
 /// The configurations, rings and commands of a Swift below `dir`.
 pub fn commands(dir: &Path, port: u16) -> Vec<Command> {

@@ -2,7 +2,6 @@
 
 #![allow(unreachable_pub)]
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -33,7 +32,7 @@ impl RealPrometheus {
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = tithon_testdata::free_port();
         let mut server = RealPrometheus { dir, port, child: None };
         std::fs::write(server.dir().join("prometheus.yml"), server.config("lab")).unwrap();
         let rules = "groups: [{name: lab, rules: [{record: 'up:sum', expr: sum(up)}, \

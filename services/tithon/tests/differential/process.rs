@@ -1,11 +1,11 @@
 //! Child processes under test: servers on free loopback ports, tools run to their end.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+pub use tithon_testdata::free_port;
 
 /// The program under test.
 pub const TITHON: &str = env!("CARGO_BIN_EXE_tithon");
@@ -140,8 +140,4 @@ pub fn output(program: &str, args: &[&str]) -> String {
     let error = String::from_utf8_lossy(&result.stderr);
     assert!(result.status.success(), "{program} {args:?}: {}: {error}", result.status);
     String::from_utf8(result.stdout).unwrap()
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

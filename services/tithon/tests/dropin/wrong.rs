@@ -65,7 +65,7 @@ fn each_mistake_names_its_flag() {
         ("query --query.tenant-certificate-field=surname", "'--query.tenant-certificate-field <FIELD>'"),
         ("query --query.conn-metric.label=x", "'--query.conn-metric.label <LABEL>'"),
         ("receive --tsdb.path=/x", "error: the receiver is not here yet"),
-        ("tools bucket web", "error: the tool web of Thanos is not here yet"),
+        ("tools rules-check", "error: the tool rules-check of Thanos is not here yet"),
         ("store", "no bucket is given: use --objstore.config-file=FILE"),
         ("store --objstore.config={type:~S4}", "--objstore.config: "),
         ("store --objstore.config-file=/nowhere", "--objstore.config-file=/nowhere: No such file"),
