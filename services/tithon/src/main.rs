@@ -120,8 +120,8 @@ const LEFT_WORK: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Runs a command on threads for waiting; computing has a pool of its own.
 ///
-/// Threads that end are joined: to detach a thread at the moment it ends reads its freed stack, in glibc up to this day
-/// (<https://sourceware.org/bugzilla/show_bug.cgi?id=19951>), which ended one run in thousands by SIGSEGV.
+/// Threads that end are joined: detaching a thread at the moment when it ends reads its freed stack
+/// (<https://sourceware.org/bugzilla/show_bug.cgi?id=19951>, seen with glibc 2.36), and a finished tool dies by SIGSEGV.
 fn wait_for<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(work);
