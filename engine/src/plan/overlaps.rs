@@ -68,7 +68,10 @@ pub fn twins<'b>(blocks: &[&'b BlockMeta]) -> Vec<Vec<&'b BlockMeta>> {
 /// As upstream prints an overlap.
 impl fmt::Display for Overlap<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let span = |(min, max): (i64, i64)| go_duration((max - min) / 1000 * 1_000_000_000);
+        // Times come from outside: the longest span that Go knows stands for all longer ones.
+        let span = |(min, max): (i64, i64)| {
+            go_duration((max.saturating_sub(min) / 1000).saturating_mul(1_000_000_000))
+        };
         let (min, max) = self.range;
         write!(
             f,
@@ -120,6 +123,16 @@ mod tests {
         assert_eq!(with(&[(50, 60)]), [(50, 60)]);
         assert_eq!(with(&[(61, 85)]), [(61, 70), (70, 80), (80, 85)]);
         assert_eq!(with(&[(92, 105), (94, 99)]), [(94, 99)]);
+    }
+
+    #[test]
+    fn any_times_can_be_printed() {
+        let blocks = [meta(1, i64::MIN, i64::MAX, &[]), meta(2, 0, i64::MAX, &[])];
+        let text = overlaps(&blocks)[0].to_string();
+        assert!(
+            text.starts_with("[mint: 0, maxt: 9223372036854775807, range: 2562047h47m16.854775807s"),
+            "{text}"
+        );
     }
 
     #[test]

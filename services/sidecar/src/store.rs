@@ -103,8 +103,12 @@ impl PrometheusStore {
         let mut found = Found::new(&request, &external, self.0.limits, &self.0.metrics);
         let mut warnings = Vec::new();
         if range.min > range.max {
-        } else if request.skip_chunks {
-            let answer = self.list(&matchers, range, request.limit).await?;
+            return Ok(Vec::new());
+        }
+        if request.skip_chunks {
+            // Series that are left out here, or become one, must not count in what Prometheus may send.
+            let is_all = request.shard.is_none() && request.without_labels.is_empty();
+            let answer = self.list(&matchers, range, if is_all { request.limit } else { 0 }).await?;
             warnings = answer.warnings;
             for labels in answer.data {
                 found.take(SelectedSeries { labels: Labels::from_pairs(&labels), chunks: Vec::new() })?;

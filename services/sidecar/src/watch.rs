@@ -170,6 +170,9 @@ impl Watch {
                 () = shutdown.wait() => return,
             }
             let seen = self.look().await;
+            if shutdown.is_triggered() {
+                return;
+            }
             if let Err(error) = &seen {
                 warn!(%error, "Prometheus does not answer, this process is not ready until it does");
             } else if !self.is_up() {

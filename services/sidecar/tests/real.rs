@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use tithon_bucket::{Bucket, BucketConfig, TransferOptions};
 use tithon_chunks::{Samples, TimeRange, decode_samples};
 use tithon_engine::plan::TimeBound;
-use tithon_engine::{LabelsRequest, SelectedSeries, SeriesRequest};
+use tithon_engine::{LabelsRequest, SelectedSeries, SeriesRequest, SeriesShard};
 use tithon_index::{Labels, MatchOp, Matcher};
 use tithon_runtime::{Cpu, Metrics, Probes, Shutdown};
 use tithon_sidecar::{
@@ -107,6 +107,13 @@ async fn answers_are_those_of_prometheus() {
     let refused = store.series(only_external).try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!(refused.to_string(), "no matchers specified (excluding external labels)");
     let all = SeriesRequest::new(vec![Matcher::new(MatchOp::Regex, "__name__", ".+").unwrap()], range);
+    let half = SeriesRequest {
+        skip_chunks: true,
+        limit: 5,
+        shard: SeriesShard::from_signed(1, 2, false, Vec::new()),
+        ..all.clone()
+    };
+    assert_eq!(select(&store, half).await.len(), 5, "the limit counts series of the shard");
     let all = select(&store, all).await;
     assert!(all.len() > 300 && all.is_sorted_by(|a, b| a.labels < b.labels), "{}", all.len());
 
