@@ -25,8 +25,11 @@ pub struct Block {
     segment_maps: Vec<MappedFile>,
     tombstones: Arc<Tombstones>,
     /// What lay under the names of its files when it was opened.
-    files: Vec<(Box<str>, Option<FileStamp>)>,
+    files: Stamps,
 }
+
+/// Files by name.
+type Stamps = Vec<(Box<str>, Option<FileStamp>)>;
 
 impl Block {
     /// Opens a block: reads meta.json and tombstones, checks the index's table of contents, symbols and postings
@@ -42,6 +45,17 @@ impl Block {
         if let Some(expected) = name.filter(|id| *id != meta.ulid) {
             return Err(BlockError::WrongId { path: dir, found: meta.ulid, expected });
         }
+        Block::map(dir, meta, files)
+    }
+
+    /// Opens the files of a block whose meta.json may not be there yet: `meta` is what it is to be.
+    pub fn open_files(dir: impl Into<PathBuf>, meta: BlockMeta) -> Result<Block, BlockError> {
+        let dir = dir.into();
+        let files = stamps(&dir);
+        Block::map(dir, meta, files)
+    }
+
+    fn map(dir: PathBuf, meta: BlockMeta, files: Stamps) -> Result<Block, BlockError> {
         let index_path = dir.join("index");
         let index = MappedFile::open(&index_path).map_err(BlockError::io(&index_path))?;
         let header = IndexHeader::from_index(index.bytes()).map_err(BlockError::index(meta.ulid))?;
@@ -249,7 +263,7 @@ fn open_segments(dir: &Path, block: BlockId) -> Result<Vec<MappedFile>, BlockErr
 }
 
 /// The files of a block under their names: those that are read whole, the index, and the segments.
-fn stamps(dir: &Path) -> Vec<(Box<str>, Option<FileStamp>)> {
+fn stamps(dir: &Path) -> Stamps {
     let chunks = std::fs::read_dir(dir.join("chunks")).into_iter().flatten().flatten();
     let segments = chunks.filter_map(|entry| Some(format!("chunks/{}", entry.file_name().to_str()?)));
     let names = ["meta.json", "index", "tombstones"].map(str::to_owned).into_iter().chain(segments);

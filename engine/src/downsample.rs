@@ -10,15 +10,18 @@ mod series;
 mod window;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use tithon_chunks::TimeRange;
 
+use crate::input::InputBlock;
 use crate::pipeline::pipeline;
 use crate::plan::Shard;
 use crate::scan::{Batch, Pieces, Scan, SymbolUnion};
+use crate::writer::{BlockDir, Content};
 use crate::{
-    Block, BlockError, BlockId, BlockMeta, BlockWriter, Downsample, Resolution, SourceType, ThanosMeta,
+    Block, BlockError, BlockFiles, BlockId, BlockMeta, Downsample, Resolution, SourceType, ThanosMeta,
 };
 
 pub use self::series::DownsampleError;
@@ -32,30 +35,51 @@ pub struct Target {
     pub id: BlockId,
 }
 
-/// Makes blocks of coarser resolution from `block`, below `parent`, in one pass: from raw to 5 minutes, from 5 minutes
-/// to an hour, or both. Returns the meta of each target; `None`, and no directory, where nothing is left.
+/// Makes blocks of coarser resolution from `source` in one pass: from raw to 5 minutes, from 5 minutes to an hour, or both.
+/// Writes segments and index of each target into its `files` and returns its meta, which the caller writes as the last
+/// file. `None` where nothing is left; the caller discards its files.
 ///
-/// The block's own `thanos` section is carried over. Uses the rayon pool that it is called in.
+/// The source's own `thanos` section is carried over. Uses the rayon pool that it is called in.
+pub fn downsample_into(
+    source: InputBlock<'_>,
+    targets: &[Target],
+    files: &mut [Box<dyn BlockFiles + '_>],
+) -> Result<Vec<Option<BlockMeta>>, BlockError> {
+    let (meta, header) = (source.meta.clone(), Arc::clone(&source.header));
+    let (symbols, mut maps) = SymbolUnion::new(&[&header]);
+    let texts = || symbols.texts.iter().copied();
+    let start = |(target, files): (&Target, &mut Box<dyn BlockFiles + '_>)| {
+        Content::new(&mut **files, target.id, texts())
+    };
+    let mut contents = targets.iter().zip(&mut *files).map(start).collect::<Result<Vec<_>, _>>()?;
+    let (block, from) = (meta.ulid, meta.resolution_ms());
+    let map = maps.pop().expect("one map a header");
+    let mut scan = Scan::new(source, map, TimeRange::ALL);
+    let make = |batch| Made::new(batch, &symbols, block, from, targets);
+    pipeline(|| scan.next_batch(), make, |made| made.write(&mut contents, files))?;
+    let finish = |((content, files), target): ((Content, &mut Box<dyn BlockFiles + '_>), &Target)| {
+        content.finish_like(&mut **files, output_meta(&meta, target))
+    };
+    contents.into_iter().zip(files).zip(targets).map(finish).collect()
+}
+
+/// The same into directories below `parent`, published; no directory for a block in which nothing is left.
 pub fn downsample(
     block: &Block,
     parent: &Path,
     targets: &[Target],
 ) -> Result<Vec<Option<BlockMeta>>, BlockError> {
-    let (symbols, mut maps) = SymbolUnion::new(&[block.header()]);
-    let texts = || symbols.texts.iter().copied();
-    let mut writers = targets
-        .iter()
-        .map(|target| BlockWriter::with_symbols(parent, target.id, texts()))
-        .collect::<Result<Vec<_>, _>>()?;
-    let from = block.meta().resolution_ms();
-    let map = maps.pop().expect("one map a header");
-    let mut scan = Scan::new(block.into(), map, TimeRange::ALL);
-    let make = |batch| Made::new(batch, &symbols, block.id(), from, targets);
-    pipeline(|| scan.next_batch(), make, |made| made.write(&mut writers))?;
+    let create = |target: &Target| BlockDir::create(parent, target.id);
+    let mut dirs = targets.iter().map(create).collect::<Result<Vec<_>, _>>()?;
+    let mut files: Vec<Box<dyn BlockFiles + '_>> =
+        dirs.iter_mut().map(|dir| Box::new(dir.files()) as Box<dyn BlockFiles + '_>).collect();
+    let metas = downsample_into(block.into(), targets, &mut files)?;
+    drop(files);
     block.check()?;
-    let finish =
-        |(writer, target): (BlockWriter, &Target)| writer.finish_like(output_meta(block.meta(), target));
-    writers.into_iter().zip(targets).map(finish).collect()
+    for (dir, meta) in dirs.into_iter().zip(&metas) {
+        meta.as_ref().map(|meta| dir.publish(meta)).transpose()?;
+    }
+    Ok(metas)
 }
 
 /// Series made by one task.
@@ -101,18 +125,20 @@ impl Made {
         Ok(Made { batch, tasks })
     }
 
-    fn write(&self, writers: &mut [BlockWriter]) -> Result<(), BlockError> {
-        for (level, writer) in writers.iter_mut().enumerate() {
+    fn write(
+        &self,
+        contents: &mut [Content],
+        files: &mut [Box<dyn BlockFiles + '_>],
+    ) -> Result<(), BlockError> {
+        for (level, (content, files)) in contents.iter_mut().zip(files).enumerate() {
             let mut chunks = Vec::new();
             for (number, task) in self.tasks.iter().enumerate() {
                 let made = &task[level];
-                writer.write(|content, files| {
-                    content.count(made.stats());
-                    (0..made.len()).try_for_each(|i| {
-                        made.written(i, &[], &mut chunks);
-                        content.add_records(files, self.batch.labels(number * TASK + i), &chunks)
-                    })
-                })?;
+                content.count(made.stats());
+                for i in 0..made.len() {
+                    made.written(i, &[], &mut chunks);
+                    content.add_records(&mut **files, self.batch.labels(number * TASK + i), &chunks)?;
+                }
             }
         }
         Ok(())

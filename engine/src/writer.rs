@@ -89,17 +89,6 @@ impl BlockWriter {
         Ok(BlockWriter { dir, content: Content::with_index(id, index) })
     }
 
-    /// A writer that is told all strings, ascending, before the first series; they need not all be used.
-    pub fn with_symbols<'s>(
-        parent: &Path,
-        id: BlockId,
-        symbols: impl IntoIterator<Item = &'s [u8]>,
-    ) -> Result<BlockWriter, BlockError> {
-        let mut dir = BlockDir::create(parent, id)?;
-        let content = Content::new(dir.files(), id, symbols)?;
-        Ok(BlockWriter { dir, content })
-    }
-
     /// Cuts segments at this many bytes instead of 512 MiB; for what comes after.
     #[must_use]
     pub fn segment_bytes_max(mut self, bytes: u64) -> BlockWriter {
@@ -111,11 +100,6 @@ impl BlockWriter {
     /// chunks is left out.
     pub fn add_series(&mut self, labels: &Labels, chunks: &[EncodedChunk]) -> Result<(), BlockError> {
         self.content.add_series(self.dir.files(), labels, chunks)
-    }
-
-    /// Lets `write` add to the content.
-    pub(crate) fn write<T>(&mut self, write: impl FnOnce(&mut Content, &mut dyn BlockFiles) -> T) -> T {
-        write(&mut self.content, self.dir.files())
     }
 
     /// What has been written so far.
@@ -131,12 +115,8 @@ impl BlockWriter {
 
     /// Like [`BlockWriter::finish`] with a whole meta, of which only id, counts of series, chunks and samples, segment
     /// files and index stats are replaced.
-    pub fn finish_like(self, mut meta: BlockMeta) -> Result<Option<BlockMeta>, BlockError> {
-        let Content { id, stats, .. } = &self.content;
-        meta.ulid = *id;
-        meta.stats.num_series = stats.num_series;
-        meta.stats.num_chunks = stats.num_chunks;
-        meta.stats.num_samples = stats.num_samples;
+    pub fn finish_like(self, meta: BlockMeta) -> Result<Option<BlockMeta>, BlockError> {
+        let meta = self.content.like(meta);
         self.publish(meta)
     }
 
@@ -221,6 +201,25 @@ impl Content {
             version: 1,
             thanos: parts.thanos,
         }
+    }
+
+    /// A whole meta with the id and the counts of what has been written so far.
+    fn like(&self, mut meta: BlockMeta) -> BlockMeta {
+        meta.ulid = self.id;
+        meta.stats.num_series = self.stats.num_series;
+        meta.stats.num_chunks = self.stats.num_chunks;
+        meta.stats.num_samples = self.stats.num_samples;
+        meta
+    }
+
+    /// [`Content::finish`] with a whole meta, of which only id, counts, segment files and index stats are replaced.
+    pub(crate) fn finish_like(
+        self,
+        files: &mut dyn BlockFiles,
+        meta: BlockMeta,
+    ) -> Result<Option<BlockMeta>, BlockError> {
+        let meta = self.like(meta);
+        self.finish(files, meta)
     }
 
     /// Makes all files whole and tells the `thanos` section of them; `None` if no sample was written.
@@ -321,7 +320,7 @@ mod tests {
     fn nothing_is_left_of_an_empty_or_dropped_block() {
         let dir = tempfile::tempdir().unwrap();
         let id = BlockId::from_parts(1, 1);
-        let writer = BlockWriter::with_symbols(dir.path(), id, [b"a".as_slice()]).unwrap();
+        let writer = BlockWriter::create(dir.path(), id).unwrap();
         assert_eq!(writer.finish(parts()).unwrap(), None);
         let mut writer = BlockWriter::create(dir.path(), id).unwrap();
         writer.add_series(&Labels::from_pairs([("a", "b")]), &[chunk(0..2)]).unwrap();

@@ -1,7 +1,6 @@
 //! A block of a bucket, ready to be selected from: mapped where the bucket is a directory, else read by ranges.
 
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -63,7 +62,7 @@ impl Bucket {
         objects: Option<&BlockObjects>,
     ) -> Result<BucketBlock, BucketError> {
         let mut block = match self.local_dir(meta.ulid) {
-            Some(dir) => self.open_mapped(meta, dir).await?,
+            Some(dir) => open_mapped(meta, move || Block::open(dir)).await?,
             None => self.open_remote(meta, objects).await?,
         };
         let (id, header) = (block.id(), Arc::clone(&block.header));
@@ -72,14 +71,15 @@ impl Bucket {
         Ok(block)
     }
 
-    async fn open_mapped(&self, meta: Arc<BlockMeta>, dir: PathBuf) -> Result<BucketBlock, BucketError> {
-        let opened = tokio::task::spawn_blocking(move || Block::open(dir)).await;
-        let block = opened
-            .map_err(|e| BucketError::Object { path: meta.ulid.to_string(), source: Arc::new(e.into()) })??;
-        let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
-        let files = Files::Mapped(Box::new(block));
-        let header_file = MappedFile::default();
-        Ok(BucketBlock { meta, header, filter: None, tombstones, header_file, files })
+    /// Opens the files of a block that may have no meta.json yet, which `meta` is to be.
+    pub async fn open_files(&self, meta: Arc<BlockMeta>) -> Result<BucketBlock, BucketError> {
+        match self.local_dir(meta.ulid) {
+            Some(dir) => {
+                let own = BlockMeta::clone(&meta);
+                open_mapped(meta, move || Block::open_files(dir, own)).await
+            }
+            None => self.open_remote(meta, None).await,
+        }
     }
 
     async fn open_remote(
@@ -166,6 +166,16 @@ impl Bucket {
     }
 }
 
+async fn open_mapped(
+    meta: Arc<BlockMeta>,
+    open: impl FnOnce() -> Result<Block, BlockError> + Send + 'static,
+) -> Result<BucketBlock, BucketError> {
+    let opened = tokio::task::spawn_blocking(open).await;
+    let block = opened
+        .map_err(|e| BucketError::Object { path: meta.ulid.to_string(), source: Arc::new(e.into()) })??;
+    Ok(BucketBlock { meta, ..BucketBlock::from(block) })
+}
+
 /// The segments of which a listing found these sizes.
 fn listed_segments(block: BlockId, sizes: &[u64]) -> Vec<Object> {
     let object = |(number, size): (u64, &u64)| Object {
@@ -173,6 +183,16 @@ fn listed_segments(block: BlockId, sizes: &[u64]) -> Vec<Object> {
         size: *size,
     };
     (1..).zip(sizes).map(object).collect()
+}
+
+/// A block on local disk, wherever it came from.
+impl From<Block> for BucketBlock {
+    fn from(block: Block) -> BucketBlock {
+        let meta = Arc::new(block.meta().clone());
+        let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
+        let (files, header_file) = (Files::Mapped(Box::new(block)), MappedFile::default());
+        BucketBlock { meta, header, filter: None, tombstones, header_file, files }
+    }
 }
 
 impl BucketBlock {

@@ -2,6 +2,7 @@
 //! leaves the directory by a symbolic link.
 
 mod folders;
+mod new_file;
 mod walk;
 
 use std::collections::HashSet;
@@ -23,6 +24,8 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use tithon_engine::BlockId;
+
+pub(crate) use self::new_file::NewFile;
 
 /// The store of a FILESYSTEM bucket. Files are written and read by [`LocalFileSystem`], which syncs each file and each
 /// folder that it changes; listing and deleting are done here, because there it follows every link.

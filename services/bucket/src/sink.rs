@@ -1,4 +1,5 @@
-//! Files of a block written straight into the bucket, part by part, while they are made: nothing lies on local disk.
+//! Files of a block written straight into the bucket while they are made: to their place in a directory, or part by part over the
+//! network.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use tithon_engine::{BlockFiles, BlockId, BlockSink, File, FileHash};
 use tokio::runtime::Handle;
 
 use crate::bucket::key;
+use crate::directory::NewFile;
 use crate::{Bucket, BucketError};
 
 /// Parts of one file under way at once: these and the one being filled are what a file takes in memory.
@@ -26,10 +28,9 @@ pub struct BucketFiles {
 }
 
 impl Bucket {
-    /// Where a block's segments and index can be written to; with `hash`, their SHA-256 is taken. To be called inside a
-    /// tokio runtime.
-    pub fn block_files(&self, block: BlockId, hash: bool) -> BucketFiles {
-        let runtime = Handle::current();
+    /// Where segments and index of a new block can be written to; with `hash`, their SHA-256 is taken. `runtime` drives the
+    /// requests.
+    pub fn block_files(&self, block: BlockId, hash: bool, runtime: Handle) -> BucketFiles {
         BucketFiles { bucket: self.clone(), block, runtime, hash, written: Arc::default() }
     }
 }
@@ -43,32 +44,89 @@ impl BucketFiles {
 
 impl BlockFiles for BucketFiles {
     fn create(&mut self, name: &str) -> io::Result<Box<dyn BlockSink>> {
-        Ok(Box::new(Sink {
-            files: self.clone(),
-            name: name.to_owned(),
-            path: key(self.block, name),
-            part: Vec::new(),
-            bytes: 0,
-            hash: self.hash.then(Sha256::new),
-            upload: None,
-        }))
+        let path = key(self.block, name);
+        let out = match &self.bucket.directory {
+            Some(directory) => Out::File(directory.new_file(&path, self.runtime.clone())?),
+            None => Out::Parts(Parts { files: self.clone(), path, part: Vec::new(), upload: None }),
+        };
+        let hash = self.hash.then(Sha256::new);
+        Ok(Box::new(Sink { files: self.clone(), name: name.to_owned(), bytes: 0, hash, out }))
     }
 }
 
+/// One file of a block.
 struct Sink {
     files: BucketFiles,
     name: String,
-    path: Path,
-    part: Vec<u8>,
     bytes: u64,
     hash: Option<Sha256>,
+    out: Out,
+}
+
+/// Where its bytes go.
+enum Out {
+    File(NewFile),
+    Parts(Parts),
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = match &mut self.out {
+            Out::File(file) => file.write(bytes)?,
+            Out::Parts(parts) => parts.push(bytes)?,
+        };
+        self.bytes += written as u64;
+        if let Some(hash) = &mut self.hash {
+            hash.update(&bytes[..written]);
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl BlockSink for Sink {
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        let Sink { files, name, bytes, hash, out } = *self;
+        match out {
+            Out::File(file) => {
+                file.finish()?;
+                files.bucket.metrics.uploaded(bytes);
+            }
+            Out::Parts(parts) => parts.finish(bytes)?,
+        }
+        let value = |hash: Sha256| hex::encode(hash.finalize());
+        let hash = hash.map(|hash| FileHash { function: "SHA256".to_owned(), value: value(hash) });
+        let file = File { rel_path: name, size_bytes: bytes, hash };
+        files.written.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+        Ok(())
+    }
+}
+
+/// An object that is uploaded part by part.
+struct Parts {
+    files: BucketFiles,
+    path: Path,
+    part: Vec<u8>,
     /// Begun with the first full part.
     upload: Option<WriteMultipart>,
 }
 
-impl Sink {
+impl Parts {
+    fn push(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.part.extend_from_slice(bytes);
+        while self.part.len() >= self.files.bucket.part_bytes {
+            let rest = self.part.split_off(self.files.bucket.part_bytes);
+            let full = std::mem::replace(&mut self.part, rest);
+            self.send(full)?;
+        }
+        Ok(bytes.len())
+    }
+
     fn send(&mut self, part: Vec<u8>) -> io::Result<()> {
-        let Sink { files, path, upload, .. } = self;
+        let Parts { files, path, upload, .. } = self;
         let send = async {
             let begun = match upload {
                 Some(begun) => begun,
@@ -83,60 +141,35 @@ impl Sink {
         };
         files.runtime.block_on(send).map_err(failed)
     }
-}
 
-fn failed(error: BucketError) -> io::Error {
-    io::Error::other(error)
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.part.extend_from_slice(bytes);
-        self.bytes += bytes.len() as u64;
-        if let Some(hash) = &mut self.hash {
-            hash.update(bytes);
-        }
-        while self.part.len() >= self.files.bucket.part_bytes {
-            let rest = self.part.split_off(self.files.bucket.part_bytes);
-            let full = std::mem::replace(&mut self.part, rest);
-            self.send(full)?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl BlockSink for Sink {
-    fn finish(mut self: Box<Self>) -> io::Result<()> {
+    /// Makes an object of the parts, which have so many bytes together.
+    fn finish(mut self, bytes: u64) -> io::Result<()> {
         let last = std::mem::take(&mut self.part);
-        if self.upload.is_some() && !last.is_empty() {
-            self.send(last)?;
-        } else if self.upload.is_none() {
+        if self.upload.is_none() {
             let put = self.files.bucket.put(&self.path, last.into());
-            self.files.runtime.block_on(put).map_err(failed)?;
+            return self.files.runtime.block_on(put).map_err(failed);
+        }
+        if !last.is_empty() {
+            self.send(last)?;
         }
         if let Some(upload) = self.upload.take() {
             let finished = self.files.runtime.block_on(upload.finish());
             finished.map_err(BucketError::object(&self.path)).map_err(failed)?;
-            self.files.bucket.metrics.uploaded(self.bytes);
+            self.files.bucket.metrics.uploaded(bytes);
         }
-        let value = |hash: Sha256| hex::encode(hash.finalize());
-        let hash =
-            self.hash.take().map(|hash| FileHash { function: "SHA256".to_owned(), value: value(hash) });
-        let file = File { rel_path: self.name.clone(), size_bytes: self.bytes, hash };
-        self.files.written.lock().unwrap_or_else(PoisonError::into_inner).push(file);
         Ok(())
     }
 }
 
-impl Drop for Sink {
+impl Drop for Parts {
     fn drop(&mut self) {
         if let Some(upload) = self.upload.take() {
             // Nobody waits for it: what cannot be taken back is cleaned as half an upload.
             drop(self.files.runtime.spawn(async move { drop(upload.abort().await) }));
         }
     }
+}
+
+fn failed(error: BucketError) -> io::Error {
+    io::Error::other(error)
 }

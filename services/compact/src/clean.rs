@@ -51,7 +51,7 @@ impl Compactor {
     pub(crate) async fn delete_partial(&self, view: &View, reporter: &Reporter) {
         self.inner.metrics.cleanup_loops.inc();
         let mut due = Vec::new();
-        for block in &view.partial {
+        for block in view.partial.iter().filter(|block| !self.inner.busy.contains(**block)) {
             match self.is_abandoned(*block).await {
                 Ok(true) => due.push(*block),
                 Ok(false) => {}
@@ -124,6 +124,7 @@ impl Compactor {
 
     /// The same of the scratch space of downsampling alone.
     pub(crate) async fn clean_downsampling(&self, view: &View) -> Result<(), CompactError> {
+        self.clean_drafts().await?;
         let ids: HashSet<String> = view.blocks.iter().map(|block| block.ulid.to_string()).collect();
         keep_only(&self.downsample_dir(), |name| ids.contains(name)).await
     }

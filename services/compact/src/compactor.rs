@@ -154,6 +154,11 @@ impl Compactor {
         self.inner.options.data_dir.join("compact")
     }
 
+    /// Notes of the blocks that are being made.
+    pub(crate) fn drafts_dir(&self) -> PathBuf {
+        self.inner.options.data_dir.join("drafts")
+    }
+
     /// Scratch space of downsampling.
     pub(crate) fn downsample_dir(&self) -> PathBuf {
         self.inner.options.data_dir.join("downsample")

@@ -4,15 +4,17 @@
 use std::time::Instant;
 
 use futures::{StreamExt, stream};
-use tithon_engine::downsample::{Target, downsample};
+use tithon_bucket::BucketFiles;
+use tithon_engine::downsample::{Target, downsample_into};
 use tithon_engine::plan::{DownsampleJob, downsample_jobs, downsample_rounds, downsample_targets};
-use tithon_engine::{BlockId, BlockMeta};
+use tithon_engine::{BlockFiles, BlockId, BlockMeta, Resolution};
+use tokio::runtime::Handle;
 use tracing::info;
 
 use crate::compactor::ExcludedFrom;
 use crate::fault::{Fault, Reporter};
 use crate::metrics::CompactMetrics;
-use crate::publish::refused;
+use crate::publish::Unsealed;
 use crate::source::Obstacle;
 use crate::view::View;
 use crate::{CompactError, Compactor};
@@ -56,23 +58,28 @@ impl Compactor {
     ) -> Result<usize, (&'m BlockMeta, Obstacle)> {
         let of = |job: &DownsampleJob| blocks.iter().find(|block| block.ulid == job.block);
         let _held = self.inner.busy.hold(round.iter().map(|job| job.block));
-        let (dir, begin) = (self.downsample_dir(), Instant::now());
-        let mut made = Vec::new();
-        for (meta, job) in round.iter().filter_map(|job| Some((of(job)?, *job))) {
-            CompactMetrics::count(&self.inner.metrics.downsamples, meta.resolution_ms());
-            made.extend(self.downsample_block(meta, job, blocks).await.map_err(|obstacle| (meta, obstacle))?);
-        }
-        let Some(last) = round.last().and_then(of) else { return Ok(0) };
-        made.sort_by_key(|block| (block.resolution_ms(), block.ulid));
-        let published = self.publish_together(&dir, made).await.map_err(|error| (last, refused(error)))?;
+        let begin = Instant::now();
+        let jobs: Vec<(&BlockMeta, DownsampleJob)> =
+            round.iter().filter_map(|job| Some((of(job)?, *job))).collect();
+        let Some((last, _)) = jobs.last().copied() else { return Ok(0) };
+        let spans = self.inner.options.spans;
+        let work: Vec<(&BlockMeta, Vec<Resolution>)> =
+            jobs.into_iter().map(|(meta, job)| (meta, downsample_targets(job, blocks, spans))).collect();
+        let n = work.iter().map(|(_, targets)| targets.len()).sum();
+        let drafts = self.begin_drafts(n).await.map_err(|error| (last, error.into()))?;
+        let (at_fault, made) = match self.downsample_blocks(work, drafts.ids()).await {
+            Ok(made) => (last, Ok(made)),
+            Err((meta, obstacle)) => (meta, Err(obstacle)),
+        };
+        let published = self.seal(drafts, made).await.map_err(|obstacle| (at_fault, obstacle))?;
         for block in &published {
             info!(
                 block = %block.ulid, resolution_ms = block.resolution_ms(), samples = block.stats.num_samples,
                 took = ?begin.elapsed(), "downsampled block"
             );
         }
-        for id in round.iter().map(|job| job.block).chain(published.iter().map(|block| block.ulid)) {
-            let dir = dir.join(id.to_string());
+        for job in round {
+            let dir = self.downsample_dir().join(job.block.to_string());
             if dir.exists() {
                 let removed = tokio::fs::remove_dir_all(&dir).await.map_err(CompactError::scratch(&dir));
                 removed.map_err(|error| (last, error.into()))?;
@@ -81,41 +88,56 @@ impl Compactor {
         Ok(published.len())
     }
 
-    /// Makes what is due of one block in scratch space.
+    /// Makes blocks of these resolutions, finer ones first, of as many drafts.
+    async fn downsample_blocks<'m>(
+        &self,
+        work: Vec<(&'m BlockMeta, Vec<Resolution>)>,
+        ids: &[BlockId],
+    ) -> Result<Vec<Unsealed>, (&'m BlockMeta, Obstacle)> {
+        let (mut ids, mut made) = (ids.iter(), Vec::new());
+        for (meta, resolutions) in work {
+            CompactMetrics::count(&self.inner.metrics.downsamples, meta.resolution_ms());
+            let target = |(resolution, id): (Resolution, &BlockId)| Target { resolution, id: *id };
+            let targets = resolutions.into_iter().zip(&mut ids).map(target).collect();
+            made.extend(self.downsample_block(meta, targets).await.map_err(|obstacle| (meta, obstacle))?);
+        }
+        made.sort_by_key(|block: &Unsealed| (block.meta.resolution_ms(), block.meta.ulid));
+        Ok(made)
+    }
+
+    /// Writes what is due of one block.
     async fn downsample_block(
         &self,
         meta: &BlockMeta,
-        job: DownsampleJob,
-        blocks: &[BlockMeta],
-    ) -> Result<Vec<BlockMeta>, Obstacle> {
+        targets: Vec<Target>,
+    ) -> Result<Vec<Unsealed>, Obstacle> {
         let inner = &self.inner;
-        let dir = self.downsample_dir();
-        tokio::fs::create_dir_all(&dir).await.map_err(CompactError::scratch(&dir))?;
-        let source = self.open_source(meta, &dir).await?;
-        let targets = downsample_targets(job, blocks, inner.options.spans);
-        let targets: Vec<Target> =
-            targets.into_iter().map(|resolution| Target { resolution, id: self.new_id() }).collect();
+        let source = self.open_source(meta, &self.downsample_dir()).await?;
         let begin = Instant::now();
-        let work = {
-            let dir = dir.clone();
-            move || downsample(&source, &dir, &targets)
+        let (places, runtime) = (self.targets(), Handle::current());
+        let work = move || -> Result<_, CompactError> {
+            let written: Vec<BucketFiles> = targets.iter().map(|target| places.files(target.id)).collect();
+            let mut files: Vec<Box<dyn BlockFiles>> =
+                written.iter().map(|files| Box::new(files.clone()) as Box<dyn BlockFiles>).collect();
+            let made = downsample_into(source.input(&runtime), &targets, &mut files)?;
+            source.check()?;
+            Ok(made.into_iter().zip(written).collect::<Vec<_>>())
         };
-        let result = self.run_on(meta.ulid, work).await?;
-        let made = match result.map_err(CompactError::from) {
+        let made = match self.run_on(meta.ulid, work).await? {
             Ok(made) => made,
             Err(error) if error.is_transient() => return Err(Obstacle::transient(error)),
             Err(error) => return Err(self.unless_gone(meta.ulid, error).await),
         };
         let resolution = [("resolution", meta.resolution_ms().to_string())];
         inner.metrics.downsample_seconds.get_or_create(&resolution).observe(begin.elapsed().as_secs_f64());
-        let mut made: Vec<BlockMeta> = made.into_iter().flatten().collect();
-        for made in &mut made {
-            self.check_made(&dir, made).await?;
+        let unsealed = |(made, files): (Option<BlockMeta>, BucketFiles)| {
+            let mut made = made?;
             if let (Some(thanos), Some(source)) = (&mut made.thanos, &meta.thanos) {
                 thanos.labels = source.labels.clone();
             }
-        }
-        Ok(made)
+            Some(Unsealed { meta: made, files: files.written() })
+        };
+        Ok(made.into_iter().filter_map(unsealed).collect())
     }
 
     async fn report_downsample(&self, block: BlockId, obstacle: Obstacle, reporter: &Reporter) {

@@ -21,7 +21,6 @@ mod groups;
 mod merge;
 mod publish;
 mod repair;
-mod streaming;
 
 mod downsample;
 mod iteration;

@@ -1,18 +1,21 @@
-//! One merge: fetch, check, compact, check, upload, and only then mark what went in. Thanos `pkg/compact/compact.go`.
+//! One merge: sources are checked and merged straight into the bucket, the result is read back and made visible, and only then
+//! is what went in marked. Thanos `pkg/compact/compact.go`.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use tithon_engine::compact::{CompactOptions, compact};
+use tithon_bucket::{BucketBlock, BucketFiles};
+use tithon_engine::compact::{CompactOptions, Output, compact_into};
 use tithon_engine::plan::{Group, mark_cut, mark_merged};
-use tithon_engine::{Block, BlockId, BlockMeta};
-use tithon_runtime::Priority;
+use tithon_engine::{BlockId, BlockMeta};
+use tokio::runtime::Handle;
 use tracing::info;
 
 use crate::fault::Reporter;
 use crate::metrics::CompactMetrics;
-use crate::publish::refused;
+use crate::publish::Unsealed;
 use crate::source::Obstacle;
 use crate::succession::SOURCE_OF_COMPACTED;
 use crate::{CompactError, Compactor};
@@ -32,10 +35,9 @@ impl Compactor {
         let _held = inner.busy.hold(plan.iter().map(|block| block.ulid));
         let dir = self.merge_dir().join(&group.key);
         let begin = Instant::now();
-        let made = match inner.options.streaming {
-            true => self.merge_streaming(group, plan, into).await?,
-            false => self.merge_locally(group, plan, into, &dir).await?,
-        };
+        let drafts = self.begin_drafts(into as usize).await?;
+        let merged = self.merge_into(group, plan, drafts.ids(), &dir).await;
+        let made = self.seal(drafts, merged).await?;
         inner.metrics.tsdb_compactions.inc();
         inner.metrics.tsdb_seconds.observe(begin.elapsed().as_secs_f64());
         if made.is_empty() {
@@ -58,52 +60,55 @@ impl Compactor {
                 Err(error) => reporter.unfinished(Some(&group.key), &error),
             }
         }
-        self.clear(&dir, plan, &made).await?;
+        self.clear(&dir, plan).await?;
         Ok(made)
     }
 
-    /// Fetches the sources where they cannot be mapped in place, merges them below `dir`, and uploads the result.
-    async fn merge_locally(
+    /// Merges `plan` into the drafts `ids`; sources that have to be copied first lie below `dir`.
+    async fn merge_into(
         &self,
         group: &Group,
         plan: &[BlockMeta],
-        into: u32,
+        ids: &[BlockId],
         dir: &Path,
-    ) -> Result<Vec<BlockMeta>, Obstacle> {
-        let inner = &self.inner;
-        let sources = self.open_locally(plan, dir).await?;
-        let ids: Vec<BlockId> = (0..into).map(|_| self.new_id()).collect();
-        let options = self.compact_options(group);
-        let (target, thanos) = (dir.to_owned(), group.thanos_meta());
-        let work = move || compact(&sources, &target, &ids, Some(thanos), options);
-        let made = match inner.cpu.run(Priority::Background, work).await {
-            Ok(Ok(made)) => shards_of(group, plan, made),
-            Ok(Err(error)) => return Err(self.blame(error.into(), plan, dir).await),
-            Err(error) => return Err(self.blame(error.into(), plan, dir).await),
-        };
-        for made in &made {
-            self.check_made(dir, made).await?;
-        }
-        self.publish_together(dir, made).await.map_err(refused)
-    }
-
-    /// How blocks of `group` are merged.
-    pub(crate) fn compact_options(&self, group: &Group) -> CompactOptions {
-        let overlap = self.inner.options.overlap;
-        CompactOptions { overlap, shards_before: group.class.count, ..CompactOptions::default() }
-    }
-
-    /// Fetches blocks below `dir` where they cannot be mapped in place.
-    pub(crate) async fn open_locally(&self, plan: &[BlockMeta], dir: &Path) -> Result<Vec<Block>, Obstacle> {
-        tokio::fs::create_dir_all(dir).await.map_err(CompactError::scratch(dir))?;
+    ) -> Result<Vec<Unsealed>, Obstacle> {
+        let options = &self.inner.options;
         let opening =
             stream::iter(plan.to_vec()).map(|meta| async move { self.open_source(&meta, dir).await });
-        opening.buffered(self.inner.options.fetch_concurrency.max(1)).try_collect().await
+        let sources: Vec<Arc<BucketBlock>> =
+            opening.buffered(options.fetch_concurrency.max(1)).try_collect().await?;
+        let options = CompactOptions {
+            overlap: options.overlap,
+            shards_before: group.class.count,
+            ..CompactOptions::default()
+        };
+        let (targets, thanos, runtime) = (self.targets(), group.thanos_meta(), Handle::current());
+        let files: Vec<BucketFiles> = ids.iter().map(|id| targets.files(*id)).collect();
+        let outputs: Vec<(BlockId, BucketFiles)> = ids.iter().copied().zip(files.iter().cloned()).collect();
+        let work = move || -> Result<_, CompactError> {
+            let output = |(id, files)| Output { id, files: Box::new(files) };
+            let outputs = outputs.into_iter().map(output).collect();
+            let inputs = sources.iter().map(|source| source.input(&runtime)).collect();
+            let made = compact_into(inputs, outputs, Some(thanos), options)?;
+            sources.iter().try_for_each(|source| source.check())?;
+            Ok(made)
+        };
+        let made = match self.compute(work).await {
+            Ok(Ok(made)) => shards_of(group, plan, made),
+            Ok(Err(error)) => return Err(self.blame(error, plan, dir).await),
+            Err(error) => return Err(self.blame(error.into(), plan, dir).await),
+        };
+        let files_of = |id| ids.iter().zip(&files).find(|(draft, _)| **draft == id);
+        let unsealed = |meta: BlockMeta| Unsealed {
+            files: files_of(meta.ulid).map(|(_, files)| files.written()).unwrap_or_default(),
+            meta,
+        };
+        Ok(made.into_iter().map(unsealed).collect())
     }
 
-    /// Removes what the merge put on local disk.
-    async fn clear(&self, dir: &Path, plan: &[BlockMeta], made: &[BlockMeta]) -> Result<(), CompactError> {
-        for block in plan.iter().chain(made) {
+    /// Removes the sources that the merge copied to local disk.
+    async fn clear(&self, dir: &Path, plan: &[BlockMeta]) -> Result<(), CompactError> {
+        for block in plan {
             let dir = dir.join(block.ulid.to_string());
             match tokio::fs::remove_dir_all(&dir).await {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -116,7 +121,7 @@ impl Compactor {
     }
 
     /// Finds the block that a failed merge failed on.
-    pub(crate) async fn blame(&self, error: CompactError, plan: &[BlockMeta], dir: &Path) -> Obstacle {
+    async fn blame(&self, error: CompactError, plan: &[BlockMeta], dir: &Path) -> Obstacle {
         if error.is_transient() {
             return Obstacle::transient(error);
         }
@@ -128,11 +133,7 @@ impl Compactor {
 }
 
 /// The blocks of a merge that have samples, with what they are shards of.
-pub(crate) fn shards_of(
-    group: &Group,
-    plan: &[BlockMeta],
-    mut made: Vec<Option<BlockMeta>>,
-) -> Vec<BlockMeta> {
+fn shards_of(group: &Group, plan: &[BlockMeta], mut made: Vec<Option<BlockMeta>>) -> Vec<BlockMeta> {
     match made.as_mut_slice() {
         [only] => {
             only.iter_mut().for_each(|meta| mark_merged(plan, meta));

@@ -1,59 +1,147 @@
-//! Uploads of blocks that were made on local disk: each is read back from the bucket before it becomes visible.
+//! Blocks that are being made: their files go straight into the bucket, are read back from there, and only then become visible by
+//! their meta.json.
 
-use std::path::Path;
+use std::sync::Arc;
 
+use tithon_bucket::BucketFiles;
 use tithon_chunks::ErrorKind;
-use tithon_engine::BlockMeta;
-use tracing::warn;
+use tithon_engine::{BlockId, BlockMeta, File};
+use tokio::runtime::Handle;
+use tracing::{info, warn};
 
 use crate::source::Obstacle;
+use crate::state::Held;
 use crate::{CompactError, Compactor};
 
+/// Ids of blocks that are being made. Each is noted in scratch space, so that what a killed process left of them is removed
+/// by the next one.
+pub(crate) struct Drafts<'c> {
+    ids: Vec<BlockId>,
+    _held: Held<'c>,
+}
+
+impl Drafts<'_> {
+    pub(crate) fn ids(&self) -> &[BlockId] {
+        &self.ids
+    }
+}
+
+/// A block whose files are in the bucket and whose meta.json is not.
+pub(crate) struct Unsealed {
+    pub(crate) meta: BlockMeta,
+    pub(crate) files: Vec<File>,
+}
+
+/// Where the files of drafts go; made anew for each attempt.
+#[derive(Clone)]
+pub(crate) struct Targets {
+    compactor: Compactor,
+    runtime: Handle,
+}
+
+impl Targets {
+    pub(crate) fn files(&self, id: BlockId) -> BucketFiles {
+        let inner = &self.compactor.inner;
+        inner.bucket.block_files(id, inner.options.transfer.hash, self.runtime.clone())
+    }
+}
+
 impl Compactor {
-    /// Uploads blocks that were made below `dir` and reads them back, all metas after everything else. What cannot be read
-    /// back is deleted again.
-    pub(crate) async fn publish_together(
-        &self,
-        dir: &Path,
-        made: Vec<BlockMeta>,
-    ) -> Result<Vec<BlockMeta>, CompactError> {
-        let bucket = &self.inner.bucket;
-        let mut files = Vec::with_capacity(made.len());
-        for block in &made {
-            let from = dir.join(block.ulid.to_string());
-            files.push(bucket.upload_files(&from, block, self.inner.options.transfer).await?);
-        }
-        if let Err(error) = self.read_back_all(&made).await {
-            for block in &made {
-                if let Err(error) = bucket.delete_block(block.ulid).await {
-                    // Without meta.json no reader sees it, and it is deleted later as a partial upload.
-                    warn!(block = %block.ulid, error = %error, "an upload that is not sound cannot be deleted yet");
-                }
-            }
-            return Err(error);
-        }
-        let mut published = Vec::with_capacity(made.len());
-        for (block, files) in made.into_iter().zip(files) {
-            let (id, sealed) = (block.ulid, bucket.seal_block(block, files).await);
-            self.inner.changed.note(id);
-            published.push(sealed?);
-        }
-        for block in &published {
-            bucket.check_files(block).await?;
-        }
-        Ok(published)
+    /// Where files can be written to by work that runs in a pool. To be called inside a tokio runtime.
+    pub(crate) fn targets(&self) -> Targets {
+        Targets { compactor: self.clone(), runtime: Handle::current() }
     }
 
-    async fn read_back_all(&self, made: &[BlockMeta]) -> Result<(), CompactError> {
-        for block in made {
-            self.read_back(block, self.inner.options.verify).await?;
+    /// Ids for `n` blocks to be made. They end with [`Compactor::seal`].
+    pub(crate) async fn begin_drafts(&self, n: usize) -> Result<Drafts<'_>, CompactError> {
+        let ids: Vec<BlockId> = (0..n).map(|_| self.new_id()).collect();
+        let dir = self.drafts_dir();
+        tokio::fs::create_dir_all(&dir).await.map_err(CompactError::scratch(&dir))?;
+        let held = self.inner.busy.hold(ids.iter().copied());
+        for id in &ids {
+            let note = dir.join(id.to_string());
+            tokio::fs::write(&note, b"").await.map_err(CompactError::scratch(&note))?;
+        }
+        Ok(Drafts { ids, _held: held })
+    }
+
+    /// Makes blocks of what was made of drafts: all are read back, and then get their meta.json one by one. What does not
+    /// become a block is deleted again.
+    pub(crate) async fn seal(
+        &self,
+        drafts: Drafts<'_>,
+        made: Result<Vec<Unsealed>, Obstacle>,
+    ) -> Result<Vec<BlockMeta>, Obstacle> {
+        let mut sealed: Vec<BlockMeta> = Vec::new();
+        let result = match made {
+            Ok(made) => self.seal_all(made, &mut sealed).await,
+            Err(obstacle) => Err(obstacle),
+        };
+        for id in &drafts.ids {
+            if sealed.iter().all(|block| block.ulid != *id)
+                && let Err(error) = self.inner.bucket.delete_block(*id).await
+            {
+                // Without meta.json no reader sees it, and it is deleted later: by its note, or as a partial upload.
+                warn!(block = %id, error = %error, "what was made of a block cannot be deleted yet");
+                continue;
+            }
+            self.forget_draft(*id).await;
+        }
+        result.map(|()| sealed)
+    }
+
+    async fn seal_all(&self, made: Vec<Unsealed>, sealed: &mut Vec<BlockMeta>) -> Result<(), Obstacle> {
+        let bucket = &self.inner.bucket;
+        for Unsealed { meta, .. } in &made {
+            let read =
+                Arc::new(bucket.open_files(Arc::new(meta.clone())).await.map_err(|e| refused(e.into()))?);
+            let health = self.read_back(read, self.inner.options.verify).await.map_err(refused)?;
+            self.judge_made(meta.ulid, &health)?;
+        }
+        for Unsealed { meta, files } in made {
+            let (id, block) = (meta.ulid, bucket.seal_block(meta, files).await);
+            self.inner.changed.note(id);
+            let block = block.map_err(CompactError::from).map_err(refused)?;
+            bucket.check_files(&block).await.map_err(CompactError::from).map_err(refused)?;
+            sealed.push(block);
+        }
+        Ok(())
+    }
+
+    async fn forget_draft(&self, id: BlockId) {
+        let note = self.drafts_dir().join(id.to_string());
+        if let Err(error) = tokio::fs::remove_file(&note).await
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            // The next iteration finds the block whole, or nothing of it.
+            warn!(path = %note.display(), error = %error, "a note cannot be removed yet");
+        }
+    }
+
+    /// Deletes what a process that was killed left in the bucket of blocks it was making.
+    pub(crate) async fn clean_drafts(&self) -> Result<(), CompactError> {
+        let dir = self.drafts_dir();
+        let mut entries = match tokio::fs::read_dir(&dir).await {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(CompactError::scratch(&dir)(error)),
+        };
+        while let Some(entry) = entries.next_entry().await.map_err(CompactError::scratch(&dir))? {
+            let id = entry.file_name().to_str().and_then(|name| name.parse::<BlockId>().ok());
+            let Some(id) = id.filter(|id| !self.inner.busy.contains(*id)) else { continue };
+            if !self.inner.bucket.has_meta(id).await? {
+                self.inner.bucket.delete_block(id).await?;
+                self.inner.changed.note(id);
+                info!(block = %id, "deleted what an earlier run had made of a block");
+            }
+            self.forget_draft(id).await;
         }
         Ok(())
     }
 }
 
-/// The obstacle of a failed upload: transient, unless the block is one that may not be uploaded at all, or reading it back
-/// panicked.
+/// The obstacle of a block that was made and does not become visible: transient, unless the block is one that may not be
+/// uploaded at all, or reading it back panicked.
 pub(crate) fn refused(error: CompactError) -> Obstacle {
     match error.kind() {
         ErrorKind::Invalid | ErrorKind::Internal => Obstacle::plan(error),

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tithon_bucket::{BucketBlock, BucketError};
+use tithon_bucket::BucketBlock;
 use tithon_chunks::{ChunkError, ChunkRecord, ChunkRef, SEGMENT_HEADER_BYTES, SegmentReader, sample_count};
 use tithon_engine::verify::index_health;
-use tithon_engine::{BlockError, BlockFile, BlockMeta, FileRange};
+use tithon_engine::{BlockError, BlockFile, FileRange};
 use tithon_index::IndexHealth;
 use tokio::runtime::Handle;
 
@@ -39,62 +39,82 @@ struct Contents {
 
 impl Compactor {
     /// Reads back a block whose files are in the bucket, with or without its meta.json. Fails where its counts are not those
-    /// of `meta`, where it cannot be read to its end, and with [`Verify::Full`] where a chunk's checksum is wrong.
+    /// of its meta, where it cannot be read to its end, and with [`Verify::Full`] where a chunk's checksum is wrong.
     pub(crate) async fn read_back(
         &self,
-        meta: &BlockMeta,
+        block: Arc<BucketBlock>,
         verify: Verify,
     ) -> Result<IndexHealth, CompactError> {
-        // Without meta.json it is not a block yet, and cannot be mapped.
-        let remote = self.inner.bucket.clone().by_ranges();
-        let block = Arc::new(remote.open_block(Arc::new(meta.clone()), None).await?);
-        let (runtime, stats) = (Handle::current(), meta.stats);
-        let work = move || -> Result<IndexHealth, CompactError> {
-            let mut refs = RefSum::default();
-            let health = index_health(block.input(&runtime), |entry| {
-                entry.chunks.iter().for_each(|chunk| refs.add(chunk.chunk_ref));
-            })?;
-            let differ = |what: &str, found: u64, expected: u64| match found == expected {
-                true => Ok(()),
-                false => Err(CompactError::Unhealthy {
-                    block: block.id(),
-                    what: format!("{found} {what} were read back, expected {expected}"),
-                }),
-            };
-            // Old metas have no counts.
-            let is_told = (stats.num_series, stats.num_chunks, stats.num_samples) != (0, 0, 0);
-            if is_told {
-                differ("series", health.series, stats.num_series)?;
-                differ("chunks of the index", health.chunks, stats.num_chunks)?;
-            }
-            if verify == Verify::Full {
-                let fetch = |ranges: &[FileRange]| runtime.block_on(block.fetch(ranges));
-                let found = read_segments(&block, fetch)?;
-                differ("chunks", found.chunks, health.chunks)?;
-                if is_told {
-                    differ("samples", found.samples, stats.num_samples)?;
-                }
-                if found.refs != refs {
-                    let what = "the index does not point to the chunks of the segments".to_owned();
-                    return Err(CompactError::Unhealthy { block: block.id(), what });
-                }
-            }
+        let runtime = Handle::current();
+        self.compute(move || {
+            // The index and the segments at the same time.
+            let (index, segments) = rayon::join(
+                || read_index(&block, &runtime),
+                || (verify == Verify::Full).then(|| read_segments(&block, &runtime)).transpose(),
+            );
+            let ((health, refs), segments) = (index?, segments?);
+            compare(&block, &health, refs, segments.as_ref())?;
+            block.check()?;
             Ok(health)
-        };
-        self.inner.cpu.run_waiting(work).await?
+        })
+        .await?
     }
 }
 
-/// Reads all segments from front to back.
-fn read_segments(
+/// Fails where what was found is not what the block's meta and its index say.
+fn compare(
     block: &BucketBlock,
-    fetch: impl Fn(&[FileRange]) -> Result<Vec<Bytes>, BucketError>,
-) -> Result<Contents, CompactError> {
+    health: &IndexHealth,
+    refs: RefSum,
+    segments: Option<&Contents>,
+) -> Result<(), CompactError> {
+    let unhealthy = |what: String| Err(CompactError::Unhealthy { block: block.id(), what });
+    let differ = |what: &str, found: u64, expected: u64| match found == expected {
+        true => Ok(()),
+        false => unhealthy(format!("{found} {what} were read back, expected {expected}")),
+    };
+    let stats = block.meta().stats;
+    // Old metas have no counts.
+    let is_told = (stats.num_series, stats.num_chunks, stats.num_samples) != (0, 0, 0);
+    if is_told {
+        differ("series", health.series, stats.num_series)?;
+        differ("chunks of the index", health.chunks, stats.num_chunks)?;
+    }
+    let Some(found) = segments else { return Ok(()) };
+    differ("chunks", found.chunks, health.chunks)?;
+    if is_told {
+        differ("samples", found.samples, stats.num_samples)?;
+    }
+    if found.refs != refs {
+        return unhealthy("the index does not point to the chunks of the segments".to_owned());
+    }
+    Ok(())
+}
+
+/// Walks the index.
+fn read_index(block: &BucketBlock, runtime: &Handle) -> Result<(IndexHealth, RefSum), CompactError> {
+    let mut refs = RefSum::default();
+    let health = index_health(block.input(runtime), |entry| {
+        entry.chunks.iter().for_each(|chunk| refs.add(chunk.chunk_ref));
+    })?;
+    Ok((health, refs))
+}
+
+/// Reads all segments from front to back.
+fn read_segments(block: &BucketBlock, runtime: &Handle) -> Result<Contents, CompactError> {
     let mut contents = Contents::default();
     for (number, size) in (0u32..).zip(block.segment_sizes()) {
         let file = BlockFile::Segment(number);
         let read = |start: u64, len: u64| -> Result<Bytes, CompactError> {
-            Ok(fetch(&[FileRange { file, start, len: len.min(size.saturating_sub(start)) }])?.remove(0))
+            if let (Some(mapped), Some(before)) = (block.mapped(), start.checked_sub(WINDOW_BYTES)) {
+                mapped.release(&FileRange { file, start: before, len: WINDOW_BYTES });
+            }
+            let range = FileRange { file, start, len: len.min(size.saturating_sub(start)) };
+            let mut found = match block.mapped() {
+                Some(mapped) => mapped.read(&[range])?,
+                None => runtime.block_on(block.fetch(&[range]))?,
+            };
+            Ok(found.remove(0))
         };
         let at_fault = |offset, source| BlockError::Chunk { block: block.id(), file, offset, source };
         let (mut window, mut base) = (read(0, WINDOW_BYTES)?, 0u64);

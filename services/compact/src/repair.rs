@@ -1,13 +1,18 @@
 //! Repair of blocks that end with chunks which begin at the block's end (Prometheus tsdb issue 347): the same block
 //! without them. Thanos `pkg/compact/compact.go`.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use tithon_engine::compact::{CompactOptions, compact};
+use tithon_bucket::BucketBlock;
+use tithon_engine::compact::{CompactOptions, Output, compact_into};
 use tithon_engine::plan::{Group, Shard};
-use tithon_engine::{Block, BlockMeta, SourceType};
+use tithon_engine::{BlockId, BlockMeta, SourceType};
+use tokio::runtime::Handle;
 use tracing::info;
 
+use crate::publish::Unsealed;
+use crate::source::Obstacle;
 use crate::succession::SOURCE_OF_REPAIRED;
 use crate::{CompactError, Compactor};
 
@@ -22,35 +27,48 @@ impl Compactor {
         let begin = Instant::now();
         let _held = inner.busy.hold([broken.ulid]);
         let dir = self.merge_dir().join(&group.key);
-        tokio::fs::create_dir_all(&dir).await.map_err(CompactError::scratch(&dir))?;
-        let from = match inner.bucket.block_dir(broken.ulid) {
-            Some(dir) => dir,
-            None => {
-                let to = dir.join(broken.ulid.to_string());
-                inner.bucket.download_block(broken, &to, inner.options.transfer).await?;
-                to
-            }
-        };
-        let (id, thanos, target) = (self.new_id(), broken.thanos.clone().unwrap_or_default(), dir.clone());
-        let work = move || {
-            let block = Block::open(&from)?;
-            let thanos = Some(thanos.clone());
-            let blocks = std::slice::from_ref(&block);
-            compact(blocks, &target, &[id], thanos, CompactOptions::default())
-        };
-        let made = self.run_on(broken.ulid, work).await??;
-        let made = made.into_iter().next().flatten();
-        let mut made = made.ok_or_else(|| refuse("nothing is left without the chunks at its end"))?;
-        made.compaction = broken.compaction.clone();
-        if let Some(thanos) = &mut made.thanos {
-            thanos.source = SourceType::CompactorRepair;
-        }
-        if let Some(shard) = Shard::of(broken) {
-            shard.attach(&mut made);
-        }
-        let made = self.publish_together(&dir, vec![made]).await?.swap_remove(0);
+        let source = self.bring_near(broken, &dir).await?;
+        let drafts = self.begin_drafts(1).await?;
+        let made = self.repair_into(source, broken, drafts.ids()[0]).await;
+        let made = made.map(|made| vec![made]).map_err(Obstacle::from);
+        let made = self
+            .seal(drafts, made)
+            .await
+            .map_err(|obstacle| obstacle.into_error(broken.ulid))?
+            .swap_remove(0);
         self.mark_for_deletion(broken.ulid, SOURCE_OF_REPAIRED, vec![made.ulid]).await?;
         info!(block = %made.ulid, source = %broken.ulid, took = ?begin.elapsed(), "repaired block");
         Ok(made)
+    }
+
+    /// Writes the block without what lies outside of its time.
+    async fn repair_into(
+        &self,
+        source: Arc<BucketBlock>,
+        broken: &BlockMeta,
+        id: BlockId,
+    ) -> Result<Unsealed, CompactError> {
+        let (thanos, targets, runtime) =
+            (broken.thanos.clone().unwrap_or_default(), self.targets(), Handle::current());
+        let work = move || -> Result<_, CompactError> {
+            let files = targets.files(id);
+            let outputs = vec![Output { id, files: Box::new(files.clone()) }];
+            let inputs = vec![source.input(&runtime)];
+            let made = compact_into(inputs, outputs, Some(thanos.clone()), CompactOptions::default())?;
+            source.check()?;
+            Ok((made, files.written()))
+        };
+        let (made, files) = self.run_on(broken.ulid, work).await??;
+        let what = "nothing is left without the chunks at its end";
+        let made = made.into_iter().next().flatten();
+        let mut meta = made.ok_or(CompactError::NotRepairable { block: broken.ulid, what })?;
+        meta.compaction = broken.compaction.clone();
+        if let Some(thanos) = &mut meta.thanos {
+            thanos.source = SourceType::CompactorRepair;
+        }
+        if let Some(shard) = Shard::of(broken) {
+            shard.attach(&mut meta);
+        }
+        Ok(Unsealed { meta, files })
     }
 }

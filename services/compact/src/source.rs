@@ -1,15 +1,16 @@
-//! The source blocks of merges and downsampling: copied to local disk, or mapped where they lie, and checked before
-//! anything is made from them. Thanos `pkg/block/index.go`.
+//! The source blocks of merges and downsampling: mapped where they lie, read by ranges, or copied to local disk, and checked
+//! before anything is made from them. Thanos `pkg/block/index.go`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tithon_engine::compact::InputBlock;
+use tithon_bucket::BucketBlock;
 use tithon_engine::plan::NoCompactReason;
 use tithon_engine::verify::{self, index_health};
-use tithon_engine::{Block, BlockError, BlockId, BlockMeta};
+use tithon_engine::{Block, BlockId, BlockMeta};
 use tithon_index::IndexHealth;
 use tithon_runtime::{Priority, RuntimeError};
+use tokio::runtime::Handle;
 
 use crate::{CompactError, Compactor};
 
@@ -49,24 +50,38 @@ impl Obstacle {
         Obstacle::Transient(Box::new(error))
     }
 
+    /// What is said of it; `block` is the one that was worked on.
+    pub(crate) fn into_error(self, block: BlockId) -> CompactError {
+        let what = match self {
+            Obstacle::Damaged { error, .. } | Obstacle::Plan(error) | Obstacle::Transient(error) => {
+                return *error;
+            }
+            Obstacle::OutsideChunks(_) => "chunks begin at its end",
+            Obstacle::Gone(_) => "it is no longer in the bucket",
+        };
+        CompactError::NotRepairable { block, what }
+    }
+
     fn corrupt(block: BlockId, error: CompactError) -> Obstacle {
         Obstacle::Damaged { block, reason: NoCompactReason::Corrupt, error: Box::new(error) }
     }
 }
 
 impl Compactor {
-    /// A block ready to be read: from its place in a local bucket, else copied below `scratch` first.
-    pub(crate) async fn open_source(&self, meta: &BlockMeta, scratch: &Path) -> Result<Block, Obstacle> {
+    /// A block ready to be read, its index looked through: in its place where the bucket is local or merges stream, else copied
+    /// below `scratch` first.
+    pub(crate) async fn open_source(
+        &self,
+        meta: &BlockMeta,
+        scratch: &Path,
+    ) -> Result<Arc<BucketBlock>, Obstacle> {
         let id = meta.ulid;
-        let open = |dir: PathBuf| {
-            self.run_on(id, move || -> Result<_, BlockError> {
-                let block = Block::open(&dir)?;
-                let health = index_health(InputBlock::from(&block), |_| ())?;
-                Ok((block, health))
-            })
-        };
-        let opened = match self.fetch(meta, scratch).await {
-            Ok(dir) => open(dir).await.and_then(|opened| Ok(opened?)),
+        let opened = match self.bring_near(meta, scratch).await {
+            Ok(block) => {
+                let (source, runtime) = (Arc::clone(&block), Handle::current());
+                let check = move || index_health(source.input(&runtime), |_| ());
+                self.run_on(id, check).await.and_then(|health| Ok((block, health?)))
+            }
             Err(error) => Err(error),
         };
         match opened {
@@ -74,6 +89,22 @@ impl Compactor {
             Err(error) if error.is_transient() => Err(error.into()),
             Err(error) => Err(self.unless_gone(id, error).await),
         }
+    }
+
+    /// Opens a block where it can be read.
+    pub(crate) async fn bring_near(
+        &self,
+        meta: &BlockMeta,
+        scratch: &Path,
+    ) -> Result<Arc<BucketBlock>, CompactError> {
+        let bucket = &self.inner.bucket;
+        if self.inner.options.streaming || bucket.is_mapped() {
+            return Ok(Arc::new(bucket.open_block(Arc::new(meta.clone()), None).await?));
+        }
+        tokio::fs::create_dir_all(scratch).await.map_err(CompactError::scratch(scratch))?;
+        let dir = self.fetch(meta, scratch).await?;
+        let open = move || Block::open(&dir).map(BucketBlock::from);
+        Ok(Arc::new(self.run_on(meta.ulid, open).await??))
     }
 
     /// Whether a block may be worked on, by the counts of its index.
@@ -114,7 +145,19 @@ impl Compactor {
         Ok(dir)
     }
 
-    /// Runs work on one block on the CPU pool. Work that panics is tried once more; after a second panic the block is at
+    /// Runs background work that reads or writes blocks of the bucket: in the pool where they are on local disk, else on
+    /// threads that may wait for the network.
+    pub(crate) async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, RuntimeError> {
+        match self.inner.bucket.is_mapped() {
+            true => self.inner.cpu.run(Priority::Background, work).await,
+            false => self.inner.cpu.run_waiting(work).await,
+        }
+    }
+
+    /// [`Compactor::compute`] for work on one block. Work that panics is tried once more; after a second panic the block is at
     /// fault.
     pub(crate) async fn run_on<T: Send + 'static>(
         &self,
@@ -124,7 +167,7 @@ impl Compactor {
         let (work, mut last_panic) = (Arc::new(work), String::new());
         for _ in 0..2 {
             let attempt = Arc::clone(&work);
-            match self.inner.cpu.run(Priority::Background, move || attempt()).await {
+            match self.compute(move || attempt()).await {
                 Err(RuntimeError::Panic(what)) => {
                     tracing::warn!(block = %block, what, "work on a block panicked");
                     last_panic = what;
@@ -177,17 +220,7 @@ impl Compactor {
         Obstacle::plan(error)
     }
 
-    /// Checks the index of a new block before it is uploaded.
-    pub(crate) async fn check_made(&self, dir: &Path, meta: &BlockMeta) -> Result<(), Obstacle> {
-        let (dir, id) = (dir.join(meta.ulid.to_string()), meta.ulid);
-        let check = move || -> Result<IndexHealth, CompactError> {
-            Ok(index_health(InputBlock::from(&Block::open(dir)?), |_| ())?)
-        };
-        let health = self.inner.cpu.run(Priority::Background, check).await.map_err(CompactError::from)?;
-        self.judge_made(id, &health.map_err(Obstacle::plan)?)
-    }
-
-    /// Whether a block that was made may be uploaded. Label names that do not ascend are all that
+    /// Whether a block that was made may become visible. Label names that do not ascend are all that
     /// `accept_malformed_index` lets pass, as in a source.
     pub(crate) fn judge_made(&self, id: BlockId, health: &IndexHealth) -> Result<(), Obstacle> {
         let mut counted = *health;
@@ -206,7 +239,6 @@ impl Compactor {
 mod tests {
     use object_store::memory::InMemory;
     use tithon_bucket::Bucket;
-    use tithon_index::IndexReader;
     use tithon_runtime::{Cpu, Metrics, Shutdown};
 
     use super::*;
@@ -267,16 +299,5 @@ mod tests {
         assert_eq!(judged(health(|h| h.outside_chunks = 1)), (false, false));
         assert_eq!(judged(health(|h| h.issue_347_outside_chunks = 1)), (false, false));
         assert_eq!(judged(health(|h| h.duplicated_chunks = 1)), (true, false));
-        // What was made cannot be read.
-        let made = dir.path().join(meta.ulid.to_string());
-        std::fs::create_dir_all(&made).unwrap();
-        std::fs::copy(from.join("meta.json"), made.join("meta.json")).unwrap();
-        let mut index = std::fs::read(from.join("index")).unwrap();
-        std::fs::write(made.join("index"), &index).unwrap();
-        assert!(compactor.check_made(dir.path(), &meta).await.is_ok());
-        let series = IndexReader::open(index.clone().into()).unwrap().header().series_bounds();
-        index[series.start as usize + 20] ^= 1;
-        std::fs::write(made.join("index"), &index).unwrap();
-        assert!(compactor.check_made(dir.path(), &meta).await.is_err());
     }
 }

@@ -134,7 +134,8 @@ impl Compactor {
     /// Checks that a block which replaces others is complete, and reads it back.
     pub(crate) async fn check_successor(&self, successor: &BlockMeta) -> Result<(), CompactError> {
         self.inner.bucket.check_files(successor).await?;
-        self.read_back(successor, self.inner.options.verify).await.map(drop)
+        let block = self.inner.bucket.open_files(Arc::new(successor.clone())).await?;
+        self.read_back(Arc::new(block), self.inner.options.verify).await.map(drop)
     }
 }
 

@@ -151,7 +151,7 @@ async fn check(bucket: &Bucket) {
 async fn broken_upload(bucket: &Bucket, meta: &BlockMeta) {
     let other = "01HWS4YAG00N2JP40HM8NDAQDM".parse().unwrap();
     assert_ne!(other, meta.ulid);
-    let mut files = bucket.block_files(other, false);
+    let mut files = bucket.block_files(other, false, tokio::runtime::Handle::current());
     let write = move || {
         let mut sink = files.create("index").unwrap();
         sink.write_all(&vec![7; 20 << 20]).unwrap();

@@ -19,7 +19,7 @@ pub struct CompactorFlags {
     pub http: HttpFlags,
     #[command(flatten)]
     pub bucket: BucketFlags,
-    /// Scratch space for blocks that are merged and downsampled; may be deleted while the process is down.
+    /// Scratch space for copies of blocks that are merged and downsampled; may be deleted while the process is down.
     #[arg(long = "data-dir", value_name = "DIR", default_value = "./data")]
     pub data_dir: PathBuf,
     /// Time after its upload during which a block of another writer is left alone.
@@ -48,7 +48,7 @@ pub struct CompactorFlags {
     /// Metas and marks read at the same time.
     #[arg(long = "block-meta-fetch-concurrency", value_name = "N", default_value_t = 32)]
     pub meta_fetch_concurrency: usize,
-    /// Files of one block carried at the same time.
+    /// Files of one block fetched at the same time.
     #[arg(long = "block-files-concurrency", value_name = "N", default_value_t = 1, value_parser = positive)]
     pub block_files_concurrency: usize,
     /// Interval between refreshes of the view of the whole bucket.
@@ -110,7 +110,8 @@ pub struct CompactorFlags {
     #[arg(long = "disable-admin-operations", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub disable_admin_operations: bool,
-    /// Merge without local disk: read sources by ranges, and upload the result part by part while it is made.
+    /// Merge without local disk: read sources by ranges instead of copying them to scratch space first. (What is made goes straight
+    /// into the bucket in any case.)
     #[arg(long = "compact.streaming", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub streaming: bool,
@@ -121,8 +122,8 @@ pub struct CompactorFlags {
     /// shard a block is stands in its meta.json under thanos.extensions.tithon_shard. The blocks that were cut stay readable
     /// until all shards are uploaded, and are then marked for deletion. Other numbers, or none, may be set later: the
     /// shards that are there stay what they are. Do not let Thanos's compactor work on a bucket with shards: it takes them
-    /// for overlapping blocks. With
-    /// --compact.streaming each shard of a merge takes up to 48 MiB of memory while it is made.
+    /// for overlapping blocks. Over
+    /// the network each shard of a merge takes up to 48 MiB of memory while it is made.
     #[arg(long = "compact.split-shards", value_name = "N", default_value_t = 0, value_parser = shards)]
     pub split_shards: u32,
     /// Stop at the first fault, as Thanos does, rather than leave the block at fault out and go on.
