@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use tithon_chunks::{ChunkError, ErrorKind};
-use tithon_index::{IndexError, Labels};
+use tithon_index::{IndexError, IndexHealth, Labels};
 
 use crate::compact::MergeError;
 use crate::downsample::DownsampleError;
@@ -110,6 +110,14 @@ pub enum BlockError {
         /// What is wrong.
         source: Box<BlockError>,
     },
+    /// The counts of an index that was checked while it was read were not accepted.
+    #[error("block {block}: index: {}", health.faults().unwrap_or_default())]
+    Unhealthy {
+        /// The block.
+        block: BlockId,
+        /// What was counted.
+        health: Box<IndexHealth>,
+    },
     /// Series or chunks were not given in order.
     #[error("block {block}: {what}")]
     Order {
@@ -197,6 +205,7 @@ impl BlockError {
             }
             BlockError::Truncated { .. } => ErrorKind::Unavailable,
             BlockError::InSeries { source, .. } => source.kind(),
+            BlockError::Unhealthy { .. } => ErrorKind::Corrupt,
             BlockError::Order { .. } => ErrorKind::Invalid,
             BlockError::Fetch { kind, .. } => *kind,
             BlockError::Fetched { .. } => ErrorKind::Internal,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tithon_index::IndexHeader;
+use tithon_index::{IndexHeader, IndexHealth};
 
 use crate::{Block, BlockError, BlockMeta, FileRange, Tombstones};
 
@@ -20,7 +20,11 @@ pub struct InputBlock<'a> {
     fetch: Fetch<'a>,
     /// Bytes of chunks fetched at once, unless one series alone has more.
     pub(crate) chunk_bytes: u64,
+    /// Whether what is made of the block may be kept, by the counts of its index.
+    pub(crate) accept: Option<Accept<'a>>,
 }
+
+type Accept<'a> = Box<dyn Fn(&IndexHealth) -> bool + Send + 'a>;
 
 impl<'a> InputBlock<'a> {
     /// The block that `meta`, `header` and `tombstones` describe, its index entries and chunks read by `fetch`. A
@@ -31,7 +35,15 @@ impl<'a> InputBlock<'a> {
         tombstones: Arc<Tombstones>,
         fetch: impl FnMut(&[FileRange]) -> Result<Vec<Bytes>, BlockError> + Send + 'a,
     ) -> InputBlock<'a> {
-        InputBlock { meta, header, tombstones, fetch: Box::new(fetch), chunk_bytes: FETCHED_BYTES }
+        let fetch = Box::new(fetch);
+        InputBlock { meta, header, tombstones, fetch, chunk_bytes: FETCHED_BYTES, accept: None }
+    }
+
+    /// Has the index checked while it is read: at its end the work fails with [`BlockError::Unhealthy`] unless `accept` takes
+    /// what was counted, and before that at a series that [`tithon_index::HealthCheck::add`] refuses.
+    #[must_use]
+    pub fn checked(self, accept: impl Fn(&IndexHealth) -> bool + Send + 'a) -> InputBlock<'a> {
+        InputBlock { accept: Some(Box::new(accept)), ..self }
     }
 
     /// The bytes of these ranges, in their order.

@@ -8,7 +8,7 @@ mod symbols;
 use std::sync::Arc;
 
 use tithon_chunks::{ChunkMeta, TimeRange};
-use tithon_index::{IndexError, SeriesEntry, SymbolRef};
+use tithon_index::{HealthCheck, IndexError, SeriesEntry, SymbolRef};
 
 use crate::BlockError;
 use crate::entries::{ENTRIES_AT_ONCE, Entries, all_series};
@@ -33,18 +33,23 @@ pub(crate) struct Scan<'a> {
     pending: Columns,
     /// How many of them have been given out.
     taken: usize,
+    /// Counts all entries, where the index is to be checked.
+    check: Option<HealthCheck<SymbolRef>>,
 }
 
 impl<'a> Scan<'a> {
     /// All series with samples inside `range`; `symbols` are the source's.
     pub(crate) fn new(source: InputBlock<'a>, symbols: SymbolMap, range: TimeRange) -> Scan<'a> {
-        Scan { source, symbols, range, entries: None, pending: Columns::default(), taken: 0 }
+        let (version, meta) = (source.header.version(), &source.meta);
+        let check = source.accept.is_some().then(|| HealthCheck::new(version, meta.min_time, meta.max_time));
+        Scan { source, symbols, range, entries: None, pending: Columns::default(), taken: 0, check }
     }
 
     /// The next series, deletions applied; `None` at the end.
     pub(crate) fn next_batch(&mut self) -> Result<Option<Batch>, BlockError> {
         loop {
             if self.taken == self.pending.len() && !self.read_entries()? {
+                self.judge()?;
                 return Ok(None);
             }
             let n = self.series_at_once();
@@ -54,6 +59,16 @@ impl<'a> Scan<'a> {
             if !batch.is_empty() {
                 return Ok(Some(batch));
             }
+        }
+    }
+
+    /// At the end: fails where the index is not accepted.
+    fn judge(&mut self) -> Result<(), BlockError> {
+        let (Some(check), Some(accept)) = (self.check.take(), &self.source.accept) else { return Ok(()) };
+        let health = check.finish();
+        match accept(&health) {
+            true => Ok(()),
+            false => Err(BlockError::Unhealthy { block: self.source.meta.ulid, health: Box::new(health) }),
         }
     }
 
@@ -81,8 +96,15 @@ impl<'a> Scan<'a> {
     fn decode_entries(&mut self, entries: &Entries) -> Result<(), BlockError> {
         let block = self.source.meta.ulid;
         let mut entry = SeriesEntry::default();
+        let decoded = if self.check.is_some() { TimeRange::ALL } else { self.range };
         for (i, id) in entries.batch().iter().enumerate() {
-            entries.decode(i, self.range, &mut entry)?;
+            entries.decode(i, decoded, &mut entry)?;
+            self.shared_symbols(&mut entry.labels).map_err(BlockError::index(block))?;
+            if let Some(check) = &mut self.check {
+                let offset = self.source.header.series_offset(*id);
+                check.add(offset, &entry.labels, &entry.chunks).map_err(BlockError::index(block))?;
+                entry.chunks.retain(|chunk| self.range.overlaps(chunk.range()));
+            }
             let deleted = self.source.tombstones.of(u64::from(id.0));
             if !deleted.is_empty() {
                 entry.chunks.retain(|c| !deleted.iter().any(|d| d.covers(c.range())));
@@ -94,25 +116,28 @@ impl<'a> Scan<'a> {
             if !entry.chunks.is_sorted_by_key(by_time) {
                 entry.chunks.sort_by_key(by_time);
             }
-            self.shared_labels(&mut entry.labels).map_err(BlockError::index(block))?;
+            self.put_right(&mut entry.labels);
             self.pending.push(*id, &entry.labels, &entry.chunks);
         }
         Ok(())
     }
 
-    /// Replaces the block's own numbers of strings by the shared ones; what a malformed index has unsorted or empty is
-    /// put right.
-    fn shared_labels(&self, labels: &mut Vec<(SymbolRef, SymbolRef)>) -> Result<(), IndexError> {
-        for (name, value) in labels.iter_mut() {
+    /// Replaces the block's own numbers of strings by the shared ones.
+    fn shared_symbols(&self, labels: &mut [Pair]) -> Result<(), IndexError> {
+        for (name, value) in labels {
             (*name, *value) = (self.symbols.get(*name)?, self.symbols.get(*value)?);
         }
+        Ok(())
+    }
+
+    /// Sorts what a malformed index has unsorted, and takes out what is empty.
+    fn put_right(&self, labels: &mut Vec<Pair>) {
         if let Some(empty) = self.symbols.empty() {
             labels.retain(|(_, value)| *value != empty);
         }
         if !labels.is_sorted_by(|a, b| a.0 < b.0) {
             labels.sort_by_key(|(name, _)| *name);
         }
-        Ok(())
     }
 
     /// How many pending series have chunks that fit one fetch, told by the distances between them; one at the least.

@@ -4,7 +4,7 @@
 
 use tithon_chunks::ChunkMeta;
 
-use crate::{IndexError, LabelPair};
+use crate::IndexError;
 
 /// Counts of an index's series, its faults, and estimates of sizes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,42 +35,38 @@ pub struct IndexHealth {
     pub chunk_max_size: Option<u64>,
 }
 
-/// Counts the series of an index, handed over one after the other in the order of the index.
+/// Counts the series of an index, handed over one after the other in the order of the index. Labels are pairs of strings, or of
+/// anything that is ordered as the strings are.
 #[derive(Debug)]
-pub struct HealthCheck<'h> {
+pub struct HealthCheck<L> {
     health: IndexHealth,
     range: (i64, i64),
     version: u8,
-    /// Labels of the series before, and where its entry begins.
-    last: Option<(Vec<LabelPair<'h>>, u64)>,
+    /// Labels of the series before.
+    last: Vec<(L, L)>,
+    /// Where its entry begins.
+    last_offset: Option<u64>,
 }
 
-impl<'h> HealthCheck<'h> {
+impl<L: Copy + Ord> HealthCheck<L> {
     /// A check of an index of this version. `min_time` and `max_time` are those of the block's meta.json, in
     /// milliseconds.
-    pub fn new(version: u8, min_time: i64, max_time: i64) -> HealthCheck<'h> {
-        HealthCheck { health: IndexHealth::default(), range: (min_time, max_time), version, last: None }
+    pub fn new(version: u8, min_time: i64, max_time: i64) -> HealthCheck<L> {
+        let (health, range) = (IndexHealth::default(), (min_time, max_time));
+        HealthCheck { health, range, version, last: Vec::new(), last_offset: None }
     }
 
     /// Counts the series whose entry begins at `offset` of the index.
     ///
     /// Fails on an empty label set, on labels that do not come after those of the series before, and on a series
     /// without chunks: such an index cannot be walked any further by upstream.
-    pub fn add(
-        &mut self,
-        offset: u64,
-        labels: &[LabelPair<'h>],
-        chunks: &[ChunkMeta],
-    ) -> Result<(), IndexError> {
+    pub fn add(&mut self, offset: u64, labels: &[(L, L)], chunks: &[ChunkMeta]) -> Result<(), IndexError> {
         let invalid = |what, found, expected| IndexError::Invalid { what, offset, found, expected };
         if labels.is_empty() {
             return Err(invalid("label count", 0, "at least one label"));
         }
-        let (mut last_labels, last_offset) = match self.last.take() {
-            Some((labels, offset)) => (labels, Some(offset)),
-            None => (Vec::new(), None),
-        };
-        if last_offset.is_some() && last_labels.as_slice() >= labels {
+        let last_offset = self.last_offset.replace(offset);
+        if last_offset.is_some() && self.last.as_slice() >= labels {
             return Err(invalid("order of series", self.health.series, "label sets that ascend"));
         }
         if chunks.is_empty() {
@@ -83,9 +79,8 @@ impl<'h> HealthCheck<'h> {
             let size = offset.saturating_sub(last_offset);
             self.health.series_max_size = self.health.series_max_size.max(Some(size));
         }
-        last_labels.clear();
-        last_labels.extend_from_slice(labels);
-        self.last = Some((last_labels, offset));
+        self.last.clear();
+        self.last.extend_from_slice(labels);
         Ok(())
     }
 

@@ -114,19 +114,21 @@ impl Compactor {
         let inner = &self.inner;
         let source = self.open_source(meta, &self.downsample_dir()).await?;
         let begin = Instant::now();
-        let (places, runtime) = (self.targets(), Handle::current());
+        let (places, compactor, runtime) = (self.targets(), self.clone(), Handle::current());
         let work = move || -> Result<_, CompactError> {
             let written: Vec<BucketFiles> = targets.iter().map(|target| places.files(target.id)).collect();
             let mut files: Vec<Box<dyn BlockFiles>> =
                 written.iter().map(|files| Box::new(files.clone()) as Box<dyn BlockFiles>).collect();
-            let made = downsample_into(source.input(&runtime), &targets, &mut files)?;
+            let made = downsample_into(compactor.input(&source, &runtime), &targets, &mut files)?;
             source.check()?;
             Ok(made.into_iter().zip(written).collect::<Vec<_>>())
         };
         let made = match self.run_on(meta.ulid, work).await? {
             Ok(made) => made,
-            Err(error) if error.is_transient() => return Err(Obstacle::transient(error)),
-            Err(error) => return Err(self.unless_gone(meta.ulid, error).await),
+            Err(error) => {
+                let dir = self.downsample_dir();
+                return Err(self.blame(error, std::slice::from_ref(meta), &dir).await);
+            }
         };
         let resolution = [("resolution", meta.resolution_ms().to_string())];
         inner.metrics.downsample_seconds.get_or_create(&resolution).observe(begin.elapsed().as_secs_f64());

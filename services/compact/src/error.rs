@@ -120,6 +120,7 @@ fn block_of(error: &BlockError) -> Option<BlockId> {
         | BlockError::Chunk { block, .. }
         | BlockError::NoSegment { block, .. }
         | BlockError::Short { block, .. }
+        | BlockError::Unhealthy { block, .. }
         | BlockError::Order { block, .. }
         | BlockError::Fetch { block, .. }
         | BlockError::Downsample { block, .. } => Some(*block),

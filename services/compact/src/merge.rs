@@ -83,12 +83,13 @@ impl Compactor {
             ..CompactOptions::default()
         };
         let (targets, thanos, runtime) = (self.targets(), group.thanos_meta(), Handle::current());
+        let compactor = self.clone();
         let files: Vec<BucketFiles> = ids.iter().map(|id| targets.files(*id)).collect();
         let outputs: Vec<(BlockId, BucketFiles)> = ids.iter().copied().zip(files.iter().cloned()).collect();
         let work = move || -> Result<_, CompactError> {
             let output = |(id, files)| Output { id, files: Box::new(files) };
             let outputs = outputs.into_iter().map(output).collect();
-            let inputs = sources.iter().map(|source| source.input(&runtime)).collect();
+            let inputs = sources.iter().map(|source| compactor.input(source, &runtime)).collect();
             let made = compact_into(inputs, outputs, Some(thanos), options)?;
             sources.iter().try_for_each(|source| source.check())?;
             Ok(made)
@@ -118,17 +119,6 @@ impl Compactor {
             }
         }
         Ok(())
-    }
-
-    /// Finds the block that a failed merge failed on.
-    async fn blame(&self, error: CompactError, plan: &[BlockMeta], dir: &Path) -> Obstacle {
-        if error.is_transient() {
-            return Obstacle::transient(error);
-        }
-        match error.block().filter(|block| plan.iter().any(|meta| meta.ulid == *block)) {
-            Some(block) => self.unless_gone(block, error).await,
-            None => self.find_damage(plan, dir, error).await,
-        }
     }
 }
 

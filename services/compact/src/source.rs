@@ -1,13 +1,14 @@
-//! The source blocks of merges and downsampling: mapped where they lie, read by ranges, or copied to local disk, and checked
-//! before anything is made from them. Thanos `pkg/block/index.go`.
+//! The source blocks of merges and downsampling: mapped where they lie, read by ranges, or copied to local disk, their
+//! indexes checked while they are read. Thanos `pkg/block/index.go`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tithon_bucket::BucketBlock;
+use tithon_engine::compact::InputBlock;
 use tithon_engine::plan::NoCompactReason;
 use tithon_engine::verify::{self, index_health};
-use tithon_engine::{Block, BlockId, BlockMeta};
+use tithon_engine::{Block, BlockError, BlockId, BlockMeta};
 use tithon_index::IndexHealth;
 use tithon_runtime::{Priority, RuntimeError};
 use tokio::runtime::Handle;
@@ -68,26 +69,57 @@ impl Obstacle {
 }
 
 impl Compactor {
-    /// A block ready to be read, its index looked through: in its place where the bucket is local or merges stream, else copied
-    /// below `scratch` first.
+    /// A block ready to be read: in its place where the bucket is local or merges stream, else copied below `scratch` first. Its
+    /// index is to be checked while it is read ([`Compactor::input`]).
     pub(crate) async fn open_source(
         &self,
         meta: &BlockMeta,
         scratch: &Path,
     ) -> Result<Arc<BucketBlock>, Obstacle> {
-        let id = meta.ulid;
-        let opened = match self.bring_near(meta, scratch).await {
-            Ok(block) => {
-                let (source, runtime) = (Arc::clone(&block), Handle::current());
-                let check = move || index_health(source.input(&runtime), |_| ());
-                self.run_on(id, check).await.and_then(|health| Ok((block, health?)))
-            }
-            Err(error) => Err(error),
-        };
-        match opened {
-            Ok((block, health)) => self.judge(meta, &health).map(|()| block),
+        match self.bring_near(meta, scratch).await {
+            Ok(block) => Ok(block),
             Err(error) if error.is_transient() => Err(error.into()),
-            Err(error) => Err(self.unless_gone(id, error).await),
+            Err(error) => Err(self.unless_gone(meta.ulid, error).await),
+        }
+    }
+
+    /// A source as the engine reads it; work on it fails at the end of an index that [`Compactor::judge`] does not take.
+    pub(crate) fn input<'b>(&self, block: &'b BucketBlock, runtime: &Handle) -> InputBlock<'b> {
+        let (compactor, meta) = (self.clone(), Arc::clone(block.meta()));
+        block.input(runtime).checked(move |health| compactor.judge(&meta, health).is_ok())
+    }
+
+    /// Looks through the index of a source again, after work on it failed: what is wrong with it may be why.
+    async fn check_source(&self, meta: &BlockMeta, scratch: &Path) -> Result<(), Obstacle> {
+        let block = self.open_source(meta, scratch).await?;
+        let runtime = Handle::current();
+        let check = move || index_health(block.input(&runtime), |_| ());
+        match self.run_on(meta.ulid, check).await.and_then(|health| Ok(health?)) {
+            Ok(health) => self.judge(meta, &health),
+            Err(error) if error.is_transient() => Err(error.into()),
+            Err(error) => Err(self.unless_gone(meta.ulid, error).await),
+        }
+    }
+
+    /// Finds the block that work on these failed on.
+    pub(crate) async fn blame(&self, error: CompactError, metas: &[BlockMeta], scratch: &Path) -> Obstacle {
+        if error.is_transient() {
+            return Obstacle::transient(error);
+        }
+        let at_fault = error.block().and_then(|block| metas.iter().find(|meta| meta.ulid == block));
+        if let (CompactError::Block(BlockError::Unhealthy { health, .. }), Some(meta)) = (&error, at_fault)
+            && let Err(obstacle) = self.judge(meta, health)
+        {
+            return obstacle;
+        }
+        for meta in metas {
+            if let Err(obstacle) = self.check_source(meta, scratch).await {
+                return obstacle;
+            }
+        }
+        match at_fault {
+            Some(meta) => self.unless_gone(meta.ulid, error).await,
+            None => self.find_damage(metas, scratch, error).await,
         }
     }
 
@@ -189,12 +221,7 @@ impl Compactor {
 
     /// After a merge failed on something that its inputs did not show: reads each of them to the last sample and names the
     /// first that is unsound.
-    pub(crate) async fn find_damage(
-        &self,
-        metas: &[BlockMeta],
-        scratch: &Path,
-        error: CompactError,
-    ) -> Obstacle {
+    async fn find_damage(&self, metas: &[BlockMeta], scratch: &Path, error: CompactError) -> Obstacle {
         for meta in metas {
             let dir = match self.fetch(meta, scratch).await {
                 Ok(dir) => dir,
