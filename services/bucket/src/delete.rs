@@ -62,12 +62,22 @@ impl Bucket {
 
     /// Looks whether every file that the meta lists is there with its size, and meta.json itself.
     pub async fn check_files(&self, meta: &BlockMeta) -> Result<(), BucketError> {
+        self.check_listed(meta, &["index", "meta.json"]).await
+    }
+
+    /// The same of a block whose meta.json may not be there.
+    pub async fn check_objects(&self, meta: &BlockMeta) -> Result<(), BucketError> {
+        self.check_listed(meta, &["index"]).await
+    }
+
+    /// `needed` are looked for whether the meta lists them or not.
+    async fn check_listed(&self, meta: &BlockMeta, needed: &[&str]) -> Result<(), BucketError> {
         let block = meta.ulid;
         let objects = self.objects(block).await?;
         let files = meta.thanos.as_ref().map(|thanos| thanos.files.as_slice()).unwrap_or_default();
         let wanted = files.iter().filter(|file| file.rel_path != "meta.json");
         let wanted = wanted.map(|file| (file.rel_path.as_str(), Some(file.size_bytes)));
-        for (file, expected) in wanted.chain([("index", None), ("meta.json", None)]) {
+        for (file, expected) in wanted.chain(needed.iter().map(|file| (*file, None))) {
             let path = key(block, file);
             let found = objects.iter().find(|object| object.location == path).map(|object| object.size);
             if found.is_none() || expected.is_some_and(|size| size > 0 && found != Some(size)) {

@@ -21,7 +21,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use tithon_engine::BlockId;
 
@@ -136,6 +136,25 @@ impl Directory {
         blocking(move || walk::delete_leftovers(&root, before_ms).map_err(|error| failed(&root, error))).await
     }
 
+    /// Replaces a file if it is the one with this tag. Processes that replace files of a folder do so in turn: the folder is
+    /// locked meanwhile, by a lock that ends with its process.
+    async fn replace(&self, key: &Path, payload: PutPayload, e_tag: Option<String>) -> Result<PutResult> {
+        let files = self.files_to_write()?;
+        let path = self.path(key);
+        let folder = path.parent().unwrap_or(self.root()).to_owned();
+        let lock = blocking(move || {
+            let lock = File::open(&folder).and_then(|folder| folder.lock().map(|()| folder));
+            lock.map_err(|error| failed(&folder, error))
+        });
+        let _lock = lock.await?;
+        let found = files.head(key).await?.e_tag;
+        if found != e_tag {
+            let what = format!("found tag {found:?}, expected {e_tag:?}");
+            return Err(Error::Precondition { path: key.to_string(), source: what.into() });
+        }
+        files.put_opts(key, payload, PutOptions::default()).await
+    }
+
     /// Where a link leads, unless that is out of the bucket or nowhere.
     fn target(&self, link: &FsPath) -> io::Result<Option<PathBuf>> {
         let target = match fs::canonicalize(link) {
@@ -163,7 +182,10 @@ impl fmt::Display for Directory {
 #[async_trait]
 impl ObjectStore for Directory {
     async fn put_opts(&self, key: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.files_to_write()?.put_opts(key, payload, options).await
+        match &options.mode {
+            PutMode::Update(version) => self.replace(key, payload, version.e_tag.clone()).await,
+            _ => self.files_to_write()?.put_opts(key, payload, options).await,
+        }
     }
 
     async fn put_multipart_opts(

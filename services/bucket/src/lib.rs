@@ -20,6 +20,7 @@ mod marks;
 mod metrics;
 mod provider;
 mod ranges;
+mod record;
 mod retry;
 mod selector;
 mod sink;
@@ -41,6 +42,7 @@ pub use crate::provider::{
     AliyunOssConfig, AzureConfig, AzurePipeline, AzureReader, BosConfig, BucketLookup, CosConfig,
     FilesystemConfig, GcsConfig, ObsConfig, Provider, S3Config, S3Encryption, S3Trace, SwiftConfig,
 };
+pub use crate::record::Record;
 pub use crate::retry::Retry;
 pub use crate::selector::{SelectorError, parse_selector};
 pub use crate::sink::BucketFiles;

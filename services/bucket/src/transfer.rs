@@ -106,7 +106,9 @@ impl Bucket {
         options: TransferOptions,
     ) -> Result<BlockMeta, BucketError> {
         let files = self.upload_files(from, &meta, options).await?;
-        self.write_meta(meta, files).await
+        let meta = with_files(meta, files);
+        self.put_meta(&meta).await?;
+        Ok(meta)
     }
 
     /// The first part of [`Bucket::upload_block`], which leaves meta.json to [`Bucket::seal_block`]; answers with the files.
@@ -131,21 +133,22 @@ impl Bucket {
     /// Writes the meta.json of a block whose other `files` are in the bucket: from then on the block exists. The meta as it
     /// was written is answered with. Refuses a block without external labels.
     pub async fn seal_block(&self, meta: BlockMeta, files: Vec<File>) -> Result<BlockMeta, BucketError> {
+        let meta = self.whole_meta(meta, files)?;
+        self.put_meta(&meta).await?;
+        Ok(meta)
+    }
+
+    /// The meta.json that [`Bucket::seal_block`] writes. Refuses a block without external labels.
+    pub fn whole_meta(&self, meta: BlockMeta, files: Vec<File>) -> Result<BlockMeta, BucketError> {
         if is_unlabelled(&meta) {
             return Err(BucketError::NoLabels { block: meta.ulid });
         }
-        self.write_meta(meta, files).await
+        Ok(with_files(meta, files))
     }
 
-    async fn write_meta(&self, mut meta: BlockMeta, mut files: Vec<File>) -> Result<BlockMeta, BucketError> {
-        files.push(File { rel_path: "meta.json".to_owned(), size_bytes: 0, hash: None });
-        files.sort_by(|a, b| a.rel_path.cmp(&b.rel_path));
-        let thanos = meta.thanos.get_or_insert_default();
-        thanos.files = files;
-        thanos.upload_time = now();
-        let path = key(meta.ulid, "meta.json");
-        self.put(&path, meta.to_json().into()).await?;
-        Ok(meta)
+    /// Writes a block's meta.json as it is.
+    pub async fn put_meta(&self, meta: &BlockMeta) -> Result<(), BucketError> {
+        self.put(&key(meta.ulid, "meta.json"), meta.to_json().into()).await
     }
 
     async fn upload_file(
@@ -211,6 +214,16 @@ impl Bucket {
             }
         }
     }
+}
+
+/// The meta of an upload: with the list of its files and the time.
+fn with_files(mut meta: BlockMeta, mut files: Vec<File>) -> BlockMeta {
+    files.push(File { rel_path: "meta.json".to_owned(), size_bytes: 0, hash: None });
+    files.sort_by(|a, b| a.rel_path.cmp(&b.rel_path));
+    let thanos = meta.thanos.get_or_insert_default();
+    thanos.files = files;
+    thanos.upload_time = now();
+    meta
 }
 
 fn is_unlabelled(meta: &BlockMeta) -> bool {

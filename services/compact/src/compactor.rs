@@ -12,6 +12,7 @@ use tithon_runtime::{Cpu, Metrics, Shutdown};
 use tokio::sync::watch;
 
 use crate::inventory::{Changed, Inventory};
+use crate::lease::Leases;
 use crate::metrics::CompactMetrics;
 use crate::state::{Busy, FailedPlans, Loaded};
 use crate::{CompactError, CompactorOptions};
@@ -44,6 +45,8 @@ pub(crate) struct Inner {
     pub(crate) global: RwLock<Loaded>,
     /// Iterations so far, failed ones included.
     pub(crate) iterations: watch::Sender<u64>,
+    /// Where other compactors work on the bucket too.
+    pub(crate) leases: Option<Leases>,
 }
 
 /// The work that a mark keeps a block out of.
@@ -82,8 +85,17 @@ impl Compactor {
             loaded: RwLock::default(),
             global: RwLock::default(),
             iterations: watch::Sender::new(0),
+            leases: None,
         };
         Compactor { inner: Arc::new(inner) }
+    }
+
+    /// The same compactor on a bucket that others work on: merges and downsampling are done under leases. To be called before
+    /// the compactor is cloned.
+    pub fn with_leases(mut self, leases: Leases) -> Compactor {
+        Arc::get_mut(&mut self.inner).expect("a compactor is given leases before it is shared").leases =
+            Some(leases);
+        self
     }
 
     /// Counts iterations: whoever shows the bucket's blocks looks again when it changes.

@@ -6,13 +6,14 @@ use std::time::Instant;
 use futures::{StreamExt, stream};
 use tithon_bucket::BucketFiles;
 use tithon_engine::downsample::{Target, downsample_into};
-use tithon_engine::plan::{DownsampleJob, downsample_jobs, downsample_rounds, downsample_targets};
+use tithon_engine::plan::{DownsampleJob, downsample_jobs, downsample_rounds, downsample_targets, group};
 use tithon_engine::{BlockFiles, BlockId, BlockMeta, Resolution};
 use tokio::runtime::Handle;
 use tracing::info;
 
 use crate::compactor::ExcludedFrom;
 use crate::fault::{Fault, Reporter};
+use crate::lease::{self, Lease};
 use crate::metrics::CompactMetrics;
 use crate::publish::Unsealed;
 use crate::source::Obstacle;
@@ -38,7 +39,7 @@ impl Compactor {
             if halted || self.inner.shutdown.is_triggered() {
                 return;
             }
-            match self.downsample_round(&round, blocks).await {
+            match self.take_round(&round, blocks).await {
                 Ok(made) => reporter.add(|report| report.downsampled += made),
                 Err((meta, obstacle)) => {
                     CompactMetrics::count(&self.inner.metrics.downsample_failures, meta.resolution_ms());
@@ -49,12 +50,49 @@ impl Compactor {
         work.await;
     }
 
-    /// Makes what is due of the blocks of one round, and uploads it when all is made; answers with how many blocks came out,
-    /// or names the block that it failed on.
+    /// Carries out a round, under the leases of its blocks where compactors share the bucket: unless another one has done it
+    /// or is about to.
+    async fn take_round<'m>(
+        &self,
+        round: &[DownsampleJob],
+        blocks: &'m [BlockMeta],
+    ) -> Result<usize, (&'m BlockMeta, Obstacle)> {
+        let Some(leases) = &self.inner.leases else {
+            return self.downsample_round(round, blocks, None).await;
+        };
+        let sources: Vec<&BlockMeta> =
+            blocks.iter().filter(|block| round.iter().any(|job| job.block == block.ulid)).collect();
+        let Some(first) = sources.first().copied() else { return Ok(0) };
+        let failed = |error: CompactError| (first, Obstacle::from(error));
+        let groups = group(sources.into_iter().cloned(), &[]);
+        let mut names: Vec<String> =
+            groups.iter().flat_map(|group| lease::names(&group.key, &group.blocks)).collect();
+        names.sort();
+        let Some(lease) = self.take_leases(leases, &names).await.map_err(failed)? else { return Ok(0) };
+        let result = match self.sync().await.map(|view| self.is_still_due(round, &view)) {
+            Ok(true) => self.downsample_round(round, blocks, Some(&lease)).await,
+            Ok(false) => Ok(0),
+            Err(error) => Err(failed(error)),
+        };
+        lease.release().await;
+        result
+    }
+
+    /// Whether all of a round is still to be done.
+    fn is_still_due(&self, round: &[DownsampleJob], view: &View) -> bool {
+        let blocks = view.blocks.iter().filter(|block| !view.no_downsample.contains(&block.ulid));
+        let blocks: Vec<BlockMeta> = blocks.cloned().collect();
+        let jobs = downsample_jobs(&blocks, self.inner.options.spans);
+        round.iter().all(|job| jobs.contains(job))
+    }
+
+    /// Makes what is due of the blocks of one round, and lets it be seen when all is made; answers with how many blocks came
+    /// out, or names the block that it failed on.
     async fn downsample_round<'m>(
         &self,
         round: &[DownsampleJob],
         blocks: &'m [BlockMeta],
+        lease: Option<&Lease>,
     ) -> Result<usize, (&'m BlockMeta, Obstacle)> {
         let of = |job: &DownsampleJob| blocks.iter().find(|block| block.ulid == job.block);
         let _held = self.inner.busy.hold(round.iter().map(|job| job.block));
@@ -71,7 +109,7 @@ impl Compactor {
             Ok(made) => (last, Ok(made)),
             Err((meta, obstacle)) => (meta, Err(obstacle)),
         };
-        let published = self.seal(drafts, made).await.map_err(|obstacle| (at_fault, obstacle))?;
+        let published = self.seal(drafts, made, lease).await.map_err(|obstacle| (at_fault, obstacle))?;
         for block in &published {
             info!(
                 block = %block.ulid, resolution_ms = block.resolution_ms(), samples = block.stats.num_samples,

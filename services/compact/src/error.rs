@@ -53,6 +53,17 @@ pub enum CompactError {
         /// What the panic says.
         what: String,
     },
+    /// A lease in the bucket cannot be used.
+    #[error("lease {name}: {what}")]
+    Lease {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Another compactor took the lease of this work over.
+    #[error("another compactor took the lease of this work over, nothing is published")]
+    LeaseLost,
     /// A block with chunks outside its time range cannot be repaired.
     #[error("block {block}: {what}")]
     NotRepairable {
@@ -70,7 +81,10 @@ impl CompactError {
             CompactError::Bucket(error) => error.kind(),
             CompactError::Block(error) => error.kind(),
             CompactError::Runtime(error) => error.kind(),
-            CompactError::Scratch { .. } | CompactError::NoAnswer { .. } => ErrorKind::Unavailable,
+            CompactError::Scratch { .. } | CompactError::NoAnswer { .. } | CompactError::LeaseLost => {
+                ErrorKind::Unavailable
+            }
+            CompactError::Lease { .. } => ErrorKind::Unavailable,
             CompactError::Unhealthy { .. } | CompactError::Panic { .. } => ErrorKind::Corrupt,
             CompactError::NotRepairable { .. } => ErrorKind::Unsupported,
         }

@@ -13,6 +13,7 @@ use tracing::{error, warn};
 
 use crate::compactor::ExcludedFrom;
 use crate::fault::{Fault, Reporter};
+use crate::lease::{self, Lease};
 use crate::metrics::CompactMetrics;
 use crate::source::Obstacle;
 use crate::succession::SOURCE_OF_COMPACTED;
@@ -33,6 +34,16 @@ struct Work<'w> {
     /// Set when a merge makes shards.
     cut: &'w AtomicBool,
     reporter: &'w Reporter,
+}
+
+/// Whether a plan may be carried out.
+enum Turn {
+    /// It may, under this lease, where compactors share the bucket.
+    Ours(Option<Lease>),
+    /// Another compactor works on it.
+    Elsewhere,
+    /// Another compactor has worked on it; the group is as it is now.
+    Changed,
 }
 
 impl Compactor {
@@ -114,14 +125,68 @@ impl Compactor {
             work.leave_out_for_now(ids.iter().copied(), &format!("{GIVEN_UP}: {why}"));
             return true;
         }
+        let lease = match self.take_turn(work, &plan).await {
+            Ok(Turn::Ours(lease)) => lease,
+            Ok(Turn::Elsewhere) => {
+                work.excluded.extend(ids);
+                return true;
+            }
+            Ok(Turn::Changed) => return true,
+            Err(error) => {
+                work.reporter.unfinished(Some(&work.group.key), &error);
+                return false;
+            }
+        };
+        let goes_on = self.carry_out(work, &plan, into, lease.as_ref()).await;
+        if let Some(lease) = lease {
+            lease.release().await;
+        }
+        goes_on
+    }
+
+    /// Takes the leases of a plan, where compactors share the bucket, and looks whether others have worked on its blocks.
+    async fn take_turn(&self, work: &mut Work<'_>, plan: &[BlockMeta]) -> Result<Turn, CompactError> {
+        let Some(leases) = &self.inner.leases else { return Ok(Turn::Ours(None)) };
+        let names = lease::names(&work.group.key, plan);
+        let Some(lease) = self.take_leases(leases, &names).await? else { return Ok(Turn::Elsewhere) };
+        let view = match self.sync().await {
+            Ok(view) => view,
+            Err(error) => {
+                lease.release().await;
+                return Err(error);
+            }
+        };
+        let fresh = group(view.blocks, &[]).into_iter().find(|group| group.key == work.group.key);
+        let blocks = fresh.map(|group| group.blocks).unwrap_or_default();
+        let is_free = |block: &BlockMeta| {
+            !view.no_compact.contains(&block.ulid) && blocks.iter().any(|found| found.ulid == block.ulid)
+        };
+        if plan.iter().all(is_free) {
+            return Ok(Turn::Ours(Some(lease)));
+        }
+        work.group.blocks = blocks;
+        work.excluded.extend(view.no_compact);
+        lease.release().await;
+        Ok(Turn::Changed)
+    }
+
+    /// Merges the blocks of a plan, and deals with what is at fault; answers whether the group can go on.
+    async fn carry_out(
+        &self,
+        work: &mut Work<'_>,
+        plan: &[BlockMeta],
+        into: u32,
+        lease: Option<&Lease>,
+    ) -> bool {
+        let ids: Vec<BlockId> = plan.iter().map(|block| block.ulid).collect();
         let overlaps = self.inner.options.vertical && !overlapping(&work.group.blocks).is_empty();
-        let error = match self.merge(&work.group, &plan, into, work.reporter).await {
+        let error = match self.merge(&work.group, plan, into, lease, work.reporter).await {
             Ok(made) => {
                 if overlaps && !made.is_empty() {
                     let vertical = &self.inner.metrics.vertical_compactions;
                     CompactMetrics::count(vertical, work.group.resolution_ms);
                 }
-                self.apply_result(work, &plan, made, into).await;
+                self.apply_result(work, plan, made, into).await;
                 return true;
             }
             Err(error) => error,
@@ -133,15 +198,15 @@ impl Compactor {
             Obstacle::Damaged { block, reason, error } => {
                 self.leave_out(work, block, reason, &error.to_string()).await;
             }
-            Obstacle::OutsideChunks(block) => return self.repair_in(work, block).await,
+            Obstacle::OutsideChunks(block) => return self.repair_in(work, block, lease).await,
             Obstacle::Gone(block) => work.group.blocks.retain(|meta| meta.ulid != block),
             Obstacle::Plan(error) => {
                 let what = error.to_string();
-                if self.inner.failed_plans.note(&work.group.key, ids, &what) {
+                if self.inner.failed_plans.note(&work.group.key, &ids, &what) {
                     self.inner.metrics.plans_given_up.inc();
                     error!(group = work.group.key, blocks = ?ids, error = what, "{GIVEN_UP}");
                 }
-                work.leave_out_for_now(ids.iter().copied(), &what);
+                work.leave_out_for_now(ids, &what);
             }
             Obstacle::Transient(error) => {
                 work.reporter.unfinished(Some(&work.group.key), &error);
@@ -211,11 +276,11 @@ impl Compactor {
     }
 
     /// Replaces a block that Prometheus wrote with chunks at its end by one without them.
-    async fn repair_in(&self, work: &mut Work<'_>, block: BlockId) -> bool {
+    async fn repair_in(&self, work: &mut Work<'_>, block: BlockId, lease: Option<&Lease>) -> bool {
         let Some(meta) = work.group.blocks.iter().find(|meta| meta.ulid == block).cloned() else {
             return false;
         };
-        match self.repair(&work.group, &meta).await {
+        match self.repair(&work.group, &meta, lease).await {
             Ok(repaired) => {
                 work.group.blocks.retain(|meta| meta.ulid != block);
                 work.group.blocks.push(repaired);

@@ -9,6 +9,7 @@ mod options;
 mod compactor;
 mod fault;
 mod inventory;
+mod lease;
 mod state;
 mod view;
 
@@ -35,5 +36,6 @@ pub use crate::api::router;
 pub use crate::compactor::Compactor;
 pub use crate::error::CompactError;
 pub use crate::fault::{Fault, Report};
+pub use crate::lease::Leases;
 pub use crate::options::{CompactorOptions, Verify};
 pub use crate::run::{RunOptions, run};

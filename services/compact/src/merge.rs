@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tracing::info;
 
 use crate::fault::Reporter;
+use crate::lease::Lease;
 use crate::metrics::CompactMetrics;
 use crate::publish::Unsealed;
 use crate::source::Obstacle;
@@ -22,13 +23,14 @@ use crate::{CompactError, Compactor};
 
 impl Compactor {
     /// Merges `plan`, blocks of `group`, into `into` blocks that are all in the bucket when this returns, but for those
-    /// without samples. The sources are marked for deletion; failing to do so is reported only, as they count as superseded
+    /// without samples; `lease` is that of the plan, where compactors share the bucket. The sources are marked for deletion; failing to do so is reported only, as they count as superseded
     /// anyway.
     pub(crate) async fn merge(
         &self,
         group: &Group,
         plan: &[BlockMeta],
         into: u32,
+        lease: Option<&Lease>,
         reporter: &Reporter,
     ) -> Result<Vec<BlockMeta>, Obstacle> {
         let inner = &self.inner;
@@ -37,7 +39,7 @@ impl Compactor {
         let begin = Instant::now();
         let drafts = self.begin_drafts(into as usize).await?;
         let merged = self.merge_into(group, plan, drafts.ids(), &dir).await;
-        let made = self.seal(drafts, merged).await?;
+        let made = self.seal(drafts, merged, lease).await?;
         inner.metrics.tsdb_compactions.inc();
         inner.metrics.tsdb_seconds.observe(begin.elapsed().as_secs_f64());
         if made.is_empty() {

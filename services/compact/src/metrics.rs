@@ -55,6 +55,34 @@ pub(crate) struct CompactMetrics {
     pub(crate) metas_modified: ByState,
     pub(crate) tsdb_compactions: Counter,
     pub(crate) tsdb_seconds: Histogram,
+    pub(crate) leases: Family<[(&'static str, &'static str); 1], Counter>,
+}
+
+/// What became of an attempt to take a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeaseEvent {
+    /// It is ours.
+    Taken,
+    /// It was somebody's whose time is up.
+    TakenOver,
+    /// Somebody else has it.
+    Elsewhere,
+    /// It was ours and somebody took it over.
+    Lost,
+}
+
+impl LeaseEvent {
+    const ALL: [LeaseEvent; 4] =
+        [LeaseEvent::Taken, LeaseEvent::TakenOver, LeaseEvent::Elsewhere, LeaseEvent::Lost];
+
+    const fn name(self) -> &'static str {
+        match self {
+            LeaseEvent::Taken => "taken",
+            LeaseEvent::TakenOver => "taken_over",
+            LeaseEvent::Elsewhere => "elsewhere",
+            LeaseEvent::Lost => "lost",
+        }
+    }
 }
 
 const SYNC_SECONDS: [f64; 7] = [0.01, 1.0, 10.0, 100.0, 300.0, 600.0, 1000.0];
@@ -117,6 +145,7 @@ impl CompactMetrics {
             metas_modified: Family::default(),
             tsdb_compactions: Counter::default(),
             tsdb_seconds: Histogram::new(JOB_SECONDS),
+            leases: Family::default(),
         };
         metrics.delete_delay.set(delete_delay.as_secs_f64());
         metrics.consistency_delay.set(consistency_delay_ms as f64 / 1e3);
@@ -127,6 +156,9 @@ impl CompactMetrics {
         ] {
             let labels = [("marker", kind.file().to_owned()), ("reason", reason.to_owned())];
             drop(metrics.blocks_marked.get_or_create(&labels));
+        }
+        for event in LeaseEvent::ALL {
+            drop(metrics.leases.get_or_create(&[("event", event.name())]));
         }
         for state in STATES {
             drop(metrics.metas_synced.get_or_create(&[("state", state)]));
@@ -160,11 +192,17 @@ impl CompactMetrics {
         self.blocks_marked.get_or_create(&[("marker", kind.file().to_owned()), ("reason", reason)]).inc();
     }
 
+    pub(crate) fn count_lease(&self, event: LeaseEvent) {
+        self.leases.get_or_create(&[("event", event.name())]).inc();
+    }
+
     /// Registers everything; `alone` says that no store in this process counts syncs.
     pub(crate) fn register(&self, metrics: &Metrics, alone: bool) {
         self.register_cleaning(metrics);
         self.register_work(metrics);
         self.register_todo(metrics);
+        let help = "Attempts to take a lease, and leases lost, with --compact.lease";
+        add(metrics, "tithon_compact_leases", help, &self.leases);
         if alone {
             add(metrics, "thanos_blocks_meta_syncs", "Synchronisations with the bucket", &self.syncs);
             let help = "Synchronisations with the bucket that failed";

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
-use tithon_bucket::BucketFiles;
+use tithon_bucket::{BucketError, BucketFiles};
 use tithon_chunks::ErrorKind;
 use tithon_engine::{BlockId, BlockMeta, File};
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
+use crate::lease::Lease;
+use crate::metrics::LeaseEvent;
 use crate::source::Obstacle;
 use crate::state::Held;
 use crate::{CompactError, Compactor};
@@ -18,6 +20,15 @@ use crate::{CompactError, Compactor};
 pub(crate) struct Drafts<'c> {
     ids: Vec<BlockId>,
     _held: Held<'c>,
+}
+
+/// How far blocks have come.
+#[derive(Default)]
+struct Progress {
+    /// Their meta.json is there.
+    sealed: Vec<BlockMeta>,
+    /// A lease may have them published whatever happens here: their files stay.
+    decided: bool,
 }
 
 impl Drafts<'_> {
@@ -58,27 +69,31 @@ impl Compactor {
         let dir = self.drafts_dir();
         tokio::fs::create_dir_all(&dir).await.map_err(CompactError::scratch(&dir))?;
         let held = self.inner.busy.hold(ids.iter().copied());
-        for id in &ids {
+        // What is made under a lease may be published by another compactor when this one is gone.
+        for id in ids.iter().filter(|_| self.inner.leases.is_none()) {
             let note = dir.join(id.to_string());
             tokio::fs::write(&note, b"").await.map_err(CompactError::scratch(&note))?;
         }
         Ok(Drafts { ids, _held: held })
     }
 
-    /// Makes blocks of what was made of drafts: all are read back, and then get their meta.json one by one. What does not
-    /// become a block is deleted again.
+    /// Makes blocks of what was made of drafts: all are read back, and then get their meta.json one by one, under `lease` if
+    /// there is one. What does not become a block is deleted again.
     pub(crate) async fn seal(
         &self,
         drafts: Drafts<'_>,
         made: Result<Vec<Unsealed>, Obstacle>,
+        lease: Option<&Lease>,
     ) -> Result<Vec<BlockMeta>, Obstacle> {
-        let mut sealed: Vec<BlockMeta> = Vec::new();
+        let mut progress = Progress::default();
         let result = match made {
-            Ok(made) => self.seal_all(made, &mut sealed).await,
+            Ok(made) => self.seal_all(made, lease, &mut progress).await,
             Err(obstacle) => Err(obstacle),
         };
+        let Progress { sealed, decided } = progress;
         for id in &drafts.ids {
-            if sealed.iter().all(|block| block.ulid != *id)
+            if !decided
+                && sealed.iter().all(|block| block.ulid != *id)
                 && let Err(error) = self.inner.bucket.delete_block(*id).await
             {
                 // Without meta.json no reader sees it, and it is deleted later: by its note, or as a partial upload.
@@ -90,7 +105,12 @@ impl Compactor {
         result.map(|()| sealed)
     }
 
-    async fn seal_all(&self, made: Vec<Unsealed>, sealed: &mut Vec<BlockMeta>) -> Result<(), Obstacle> {
+    async fn seal_all(
+        &self,
+        made: Vec<Unsealed>,
+        lease: Option<&Lease>,
+        progress: &mut Progress,
+    ) -> Result<(), Obstacle> {
         let bucket = &self.inner.bucket;
         for Unsealed { meta, .. } in &made {
             let read =
@@ -98,13 +118,28 @@ impl Compactor {
             let health = self.read_back(read, self.inner.options.verify).await.map_err(refused)?;
             self.judge_made(meta.ulid, &health)?;
         }
-        for Unsealed { meta, files } in made {
-            let (id, block) = (meta.ulid, bucket.seal_block(meta, files).await);
-            self.inner.changed.note(id);
-            let block = block.map_err(CompactError::from).map_err(refused)?;
-            bucket.check_files(&block).await.map_err(CompactError::from).map_err(refused)?;
-            sealed.push(block);
+        let whole = |Unsealed { meta, files }| bucket.whole_meta(meta, files);
+        let metas: Result<Vec<BlockMeta>, BucketError> = made.into_iter().map(whole).collect();
+        let metas = metas.map_err(|error| refused(error.into()))?;
+        if let Some(lease) = lease.filter(|_| !metas.is_empty()) {
+            progress.decided = true;
+            lease.commit(&metas).await.inspect_err(|error| {
+                if matches!(error, CompactError::LeaseLost) {
+                    self.inner.metrics.count_lease(LeaseEvent::Lost);
+                }
+            })?;
         }
+        for meta in metas {
+            if lease.is_some_and(|lease| !lease.is_current()) {
+                return Err(CompactError::LeaseLost.into());
+            }
+            let put = bucket.put_meta(&meta).await;
+            self.inner.changed.note(meta.ulid);
+            put.map_err(CompactError::from).map_err(refused)?;
+            bucket.check_files(&meta).await.map_err(CompactError::from).map_err(refused)?;
+            progress.sealed.push(meta);
+        }
+        lease.into_iter().for_each(Lease::done);
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use tithon_engine::{BlockId, BlockMeta, SourceType};
 use tokio::runtime::Handle;
 use tracing::info;
 
+use crate::lease::Lease;
 use crate::publish::Unsealed;
 use crate::source::Obstacle;
 use crate::succession::SOURCE_OF_REPAIRED;
@@ -18,7 +19,12 @@ use crate::{CompactError, Compactor};
 
 impl Compactor {
     /// Uploads the repaired block and marks the broken one for deletion.
-    pub(crate) async fn repair(&self, group: &Group, broken: &BlockMeta) -> Result<BlockMeta, CompactError> {
+    pub(crate) async fn repair(
+        &self,
+        group: &Group,
+        broken: &BlockMeta,
+        lease: Option<&Lease>,
+    ) -> Result<BlockMeta, CompactError> {
         let refuse = |what| CompactError::NotRepairable { block: broken.ulid, what };
         if broken.resolution_ms() > 0 {
             return Err(refuse("a downsampled block with chunks at its end cannot be repaired"));
@@ -32,7 +38,7 @@ impl Compactor {
         let made = self.repair_into(source, broken, drafts.ids()[0]).await;
         let made = made.map(|made| vec![made]).map_err(Obstacle::from);
         let made = self
-            .seal(drafts, made)
+            .seal(drafts, made, lease)
             .await
             .map_err(|obstacle| obstacle.into_error(broken.ulid))?
             .swap_remove(0);

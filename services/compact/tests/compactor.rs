@@ -17,6 +17,8 @@ mod corruption;
 mod crash;
 #[path = "compactor/golden.rs"]
 mod golden;
+#[path = "compactor/leases.rs"]
+mod leases;
 #[path = "compactor/readback.rs"]
 mod readback;
 #[path = "compactor/shards.rs"]

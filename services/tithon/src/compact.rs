@@ -3,12 +3,12 @@
 mod flags;
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::response::Redirect;
 use axum::routing::get;
 use tithon_bucket::{Bucket, Retry, TransferOptions};
-use tithon_compact::{Compactor, CompactorOptions, RunOptions, router, run as run_compactor};
+use tithon_compact::{Compactor, CompactorOptions, Leases, RunOptions, router, run as run_compactor};
 use tithon_engine::dedup::Algorithm;
 use tithon_engine::plan::{LEVELS_MS, Retention};
 use tithon_runtime::{Cpu, GrpcServices, RequestLog};
@@ -22,6 +22,9 @@ use crate::process::Process;
 
 /// Requests that fail are repeated: five attempts over some seven seconds.
 pub const RETRY: Retry = Retry { attempts: 5, first_pause: Duration::from_millis(500) };
+
+/// Leases are renewed by requests to the bucket, which take their time.
+const LEASE_DURATION_MIN: Duration = Duration::from_secs(1);
 
 /// Why the compactor ended.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +55,10 @@ pub async fn run(flags: &CompactorFlags) -> Result<(), Box<dyn Error>> {
     process.metrics.register(|registry| bucket.register_metrics(registry));
     let cpu = Cpu::new(0)?;
     let (metrics, shutdown) = (process.metrics.clone(), process.shutdown.clone());
-    let compactor = Compactor::new(bucket, options, cpu, &metrics, shutdown.clone(), true);
+    let mut compactor = Compactor::new(bucket, options, cpu, &metrics, shutdown.clone(), true);
+    if flags.lease {
+        compactor = compactor.with_leases(Leases::new(lease_holder(), flags.lease_duration, now_ms));
+    }
     let pages = match flags.wait && !flags.web.disable {
         true => pages(
             compactor.clone(),
@@ -85,6 +91,17 @@ pub async fn run(flags: &CompactorFlags) -> Result<(), Box<dyn Error>> {
         }
         _ => Ok(()),
     }
+}
+
+/// A name that no other process has: the machine's, and a random number.
+fn lease_holder() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}-{:016x}", host.trim(), rand::random::<u64>())
+}
+
+fn now_ms() -> i64 {
+    let age = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The web API and its page, below the route prefix; the root leads to the page.
@@ -141,6 +158,9 @@ fn options(flags: &CompactorFlags) -> Result<CompactorOptions, CompactProcessErr
     replica_labels.retain(|label| !label.is_empty());
     replica_labels.sort();
     replica_labels.dedup();
+    if flags.lease && flags.lease_duration < LEASE_DURATION_MIN {
+        return refuse("--compact.lease-duration must be 1s at least");
+    }
     let overlap = flags.deduplication;
     if overlap == Algorithm::Penalty && replica_labels.is_empty() {
         return refuse("--deduplication.func=penalty needs --deduplication.replica-label");

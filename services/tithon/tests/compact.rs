@@ -20,11 +20,15 @@ fn bucket(dir: &Path) {
 }
 
 fn tithon(dir: &Path, args: &[&str]) -> Command {
+    tithon_of(dir, &format!("--data-dir={}", dir.join("data").display()), args)
+}
+
+/// The same with scratch space of its own.
+fn tithon_of(dir: &Path, data: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tithon"));
     let config = format!("{{type: FILESYSTEM, config: {{directory: {}}}}}", dir.join("bucket").display());
     command.args(["compact", "--http-address=127.0.0.1:0", "--log.level=warn"]);
-    command
-        .args([format!("--objstore.config={config}"), format!("--data-dir={}", dir.join("data").display())]);
+    command.args([&format!("--objstore.config={config}"), data]);
     command.args(args).stderr(Stdio::piped());
     command
 }
@@ -134,6 +138,35 @@ fn killed_again_and_again_it_ends_the_same() {
     assert_eq!(lines(&dir.path().join("bucket")), EXPECTED);
 }
 
+/// Three processes share the bucket and are killed again and again; what one that was killed had in hand is taken over.
+#[test]
+fn three_compactors_under_leases_are_killed_and_end_as_one() {
+    let dir = tempfile::tempdir().unwrap();
+    bucket(&dir.path().join("bucket"));
+    let flags = [REPLICA, "--compact.lease", "--compact.lease-duration=1s"];
+    let start = |number: usize| {
+        let data = format!("--data-dir={}", dir.path().join(format!("data-{number}")).display());
+        tithon_of(dir.path(), &data, &flags).spawn().unwrap()
+    };
+    let mut children: Vec<_> = (0..3).map(start).collect();
+    for round in 0..45_u64 {
+        std::thread::sleep(Duration::from_millis(10 + round * round * 37 % 130));
+        let number = round as usize % 3;
+        let _ = children[number].kill();
+        children[number].wait().unwrap();
+        children[number] = start(number);
+    }
+    for child in &mut children {
+        child.wait().unwrap();
+    }
+    // What the last ones left to each other, or to those that were killed.
+    std::thread::sleep(Duration::from_millis(1_100));
+    let output = tithon(dir.path(), &flags).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(lines(&dir.path().join("bucket")), EXPECTED);
+    check_whole(&dir.path().join("bucket"));
+}
+
 /// Runs a command with a volume of so many KiB at `at`, filled from `with` before and copied to `to` afterwards. `None`
 /// where volumes cannot be mounted.
 fn on_small_volume(kib: u64, [at, with, to]: [&Path; 3], command: &Command) -> Option<std::process::Output> {
@@ -183,33 +216,39 @@ fn check_whole(bucket: &Path) {
     }
 }
 
-fn full_volume(name: &str, kib: u64, args: &[&str]) {
+/// Runs on a bucket that has room for so many KiB only, and then on one with room.
+fn full_bucket(kib: u64, args: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
-    let at = dir.path().join(name);
-    let (with, after) = (dir.path().join("with"), dir.path().join("after"));
-    for dir in [&at, &with, &after] {
-        std::fs::create_dir_all(dir).unwrap();
-    }
-    let source = if name == "bucket" { with.clone() } else { dir.path().join("bucket") };
-    bucket(&source);
-    let Some(output) = on_small_volume(kib, [&at, &with, &after], &tithon(dir.path(), args)) else { return };
+    let places = ["bucket", "with", "after"].map(|name| dir.path().join(name));
+    places.iter().for_each(|dir| std::fs::create_dir_all(dir).unwrap());
+    let [at, with, after] = places.each_ref().map(AsRef::as_ref);
+    bucket(with);
+    let Some(output) = on_small_volume(kib, [at, with, after], &tithon(dir.path(), args)) else { return };
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{said}");
     assert!(said.contains("No space left on device"), "{said}");
-    if name == "bucket" {
-        std::fs::remove_dir_all(&at).unwrap();
-        std::fs::rename(&after, &at).unwrap();
-    }
+    std::fs::remove_dir_all(at).unwrap();
+    std::fs::rename(after, at).unwrap();
     // No block is half there, and with room the next run ends as the first one should have.
-    check_whole(&dir.path().join("bucket"));
+    check_whole(at);
     let output = tithon(dir.path(), args).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(lines(&dir.path().join("bucket")), EXPECTED);
+    assert_eq!(lines(at), EXPECTED);
 }
 
+/// Over a directory nothing is copied: scratch space holds notes only.
 #[test]
-fn a_full_scratch_volume_is_told_and_got_over() {
-    full_volume("data", 64, &[REPLICA]);
+fn a_small_scratch_volume_is_enough_over_a_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let places = ["data", "with", "after"].map(|name| dir.path().join(name));
+    places.iter().for_each(|dir| std::fs::create_dir_all(dir).unwrap());
+    bucket(&dir.path().join("bucket"));
+    let [at, with, after] = places.each_ref().map(AsRef::as_ref);
+    let Some(output) = on_small_volume(64, [at, with, after], &tithon(dir.path(), &[REPLICA])) else {
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(lines(&dir.path().join("bucket")), EXPECTED);
 }
 
 #[test]
@@ -219,7 +258,7 @@ fn a_full_bucket_volume_is_told_and_got_over() {
     // Room for what is there, and for a little of what is to come.
     let used = pages(dir.path()) * 4 + 24;
     for streaming in ["--compact.streaming=false", "--compact.streaming=true"] {
-        full_volume("bucket", used, &[REPLICA, streaming]);
+        full_bucket(used, &[REPLICA, streaming]);
     }
 }
 

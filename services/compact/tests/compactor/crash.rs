@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use object_store::memory::InMemory;
 use tithon_bucket::{Mark, MarkKind};
-use tithon_compact::{CompactorOptions, Report};
+use tithon_compact::{CompactorOptions, Leases, Report};
 use tithon_engine::plan::{DownsampleSpans, Retention};
 
 use crate::bed::{self, Spec, Summary};
@@ -52,11 +53,13 @@ async fn bucket() -> InMemory {
 struct Way {
     streaming: bool,
     shards: u32,
+    /// Whether merges and downsampling are done under leases.
+    leases: bool,
     /// Die at one in so many requests.
     step: usize,
 }
 
-const PLAIN: Way = Way { streaming: false, shards: 0, step: 1 };
+const PLAIN: Way = Way { streaming: false, shards: 0, leases: false, step: 1 };
 
 fn options(dir: &Path, way: Way) -> CompactorOptions {
     // What is cut into shards is short, and is to be downsampled too.
@@ -73,8 +76,18 @@ fn options(dir: &Path, way: Way) -> CompactorOptions {
     }
 }
 
+/// By the clock of each compactor the leases of those before it have run out.
 async fn iterate(store: &FaultyStore, dir: &Path, way: Way) -> Option<Report> {
-    bed::compactor(Arc::new(store.clone()), options(dir, way)).iterate().await.ok()
+    static STARTED: AtomicI64 = AtomicI64::new(0);
+    let mut compactor = bed::compactor(Arc::new(store.clone()), options(dir, way));
+    if way.leases {
+        let number = STARTED.fetch_add(1, Ordering::SeqCst);
+        let leases = Leases::new(format!("compactor-{number}"), Duration::from_secs(60), move || {
+            bed::BASE + number * bed::HOUR
+        });
+        compactor = compactor.with_leases(leases);
+    }
+    compactor.iterate().await.ok()
 }
 
 type Objects = BTreeMap<String, Bytes>;
@@ -122,7 +135,13 @@ async fn death_while_blocks_are_cut() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn death_while_blocks_are_cut_in_streams() {
-    die_at_every(Way { streaming: true, shards: 2, step: 9 }).await;
+    die_at_every(Way { streaming: true, shards: 2, step: 9, ..PLAIN }).await;
+}
+
+/// What a dead compactor had decided to publish is published by the next one; what it had not, is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn death_under_leases() {
+    die_at_every(Way { leases: true, step: 2, ..PLAIN }).await;
 }
 
 async fn die_at_every(way: Way) {
@@ -171,7 +190,8 @@ async fn die_at_every(way: Way) {
             check_readers(&end, &all, fate);
             assert_eq!(outcome(&end, way), expected, "{fate:?}");
             let whole = bed::metas(&end).len();
-            let prefixes: BTreeSet<&str> = end.keys().filter_map(|key| key.split('/').next()).collect();
+            let prefixes = end.keys().filter_map(|key| key.split('/').next());
+            let prefixes: BTreeSet<&str> = prefixes.filter(|prefix| *prefix != "leases").collect();
             assert_eq!(prefixes.len(), whole, "{fate:?}: something is left over");
         })
     });

@@ -31,16 +31,29 @@ pub enum Fate {
 }
 
 /// A store whose requests may fail.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FaultyStore {
     objects: Arc<InMemory>,
     fate: Fate,
     requests: Arc<AtomicU64>,
+    /// Called before every request.
+    before: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl fmt::Debug for FaultyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultyStore").field("fate", &self.fate).finish_non_exhaustive()
+    }
 }
 
 impl FaultyStore {
     pub fn new(objects: Arc<InMemory>, fate: Fate) -> FaultyStore {
-        FaultyStore { objects, fate, requests: Arc::default() }
+        FaultyStore { objects, fate, requests: Arc::default(), before: Arc::new(|| ()) }
+    }
+
+    /// The same store, which calls this before every request.
+    pub fn with_hook(self, before: impl Fn() + Send + Sync + 'static) -> FaultyStore {
+        FaultyStore { before: Arc::new(before), ..self }
     }
 
     /// Requests so far.
@@ -50,6 +63,7 @@ impl FaultyStore {
 
     /// Whether the next request is carried out, and whether its answer arrives.
     fn next(&self) -> (bool, bool) {
+        (self.before)();
         let number = self.requests.fetch_add(1, Ordering::SeqCst) + 1;
         match self.fate {
             Fate::Count | Fate::Flips { .. } | Fate::Truncates { .. } => (true, true),

@@ -126,6 +126,18 @@ pub struct CompactorFlags {
     /// the network each shard of a merge takes up to 48 MiB of memory while it is made.
     #[arg(long = "compact.split-shards", value_name = "N", default_value_t = 0, value_parser = shards)]
     pub split_shards: u32,
+    /// Share the bucket with other compactors that have this flag: each merge and each downsampling is done by one of them at a
+    /// time, under a lease in the bucket, `leases/GROUP/START` for the blocks of a group in two weeks.
+    ///
+    /// One that ends without giving its leases back is relieved when their time is up; one that was relieved publishes nothing, however
+    /// late it notices and whatever the clocks say. The bucket must know writes on condition (If-Match and If-None-Match); over
+    /// a directory, locks of files. All compactors of the bucket must have the flag, and none may be Thanos's.
+    #[arg(long = "compact.lease", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub lease: bool,
+    /// Time after which a lease that is not renewed is taken over; it is renewed three times in that time.
+    #[arg(long = "compact.lease-duration", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
+    pub lease_duration: Duration,
     /// Stop at the first fault, as Thanos does, rather than leave the block at fault out and go on.
     #[arg(long = "compact.halt-on-error", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL")]

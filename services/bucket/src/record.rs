@@ -1,0 +1,71 @@
+//! Small records that are replaced only as they were read: what processes that share a bucket agree on.
+
+use bytes::Bytes;
+use object_store::path::Path;
+use object_store::{Error, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
+
+use crate::bucket::whole;
+use crate::retry::Operation;
+use crate::{Bucket, BucketError};
+
+/// A record as it was read or written.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Its content.
+    pub bytes: Bytes,
+    version: UpdateVersion,
+}
+
+impl Bucket {
+    /// A record, if it is there; `name` is its key below `leases/`.
+    pub async fn record(&self, name: &str) -> Result<Option<Record>, BucketError> {
+        let path = path(name);
+        let answer = || async {
+            let answer = self.store().get(&path).await?;
+            let (e_tag, version) = (answer.meta.e_tag.clone(), answer.meta.version.clone());
+            let size = answer.range.end - answer.range.start;
+            let bytes = whole(answer.bytes().await?, size)?;
+            Ok(Record { bytes, version: UpdateVersion { e_tag, version } })
+        };
+        match self.retrying(Operation::Get, answer).await {
+            Ok(record) => {
+                self.metrics.fetched(Operation::Get, record.bytes.len());
+                Ok(Some(record))
+            }
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(BucketError::object(&path)(error)),
+        }
+    }
+
+    /// Writes a record if what is there is `before`, or nothing for `None`; `None` where it is not. No two writers may write
+    /// the same bytes: an answer that got lost is made up for by reading.
+    pub async fn swap_record(
+        &self,
+        name: &str,
+        before: Option<&Record>,
+        bytes: Bytes,
+    ) -> Result<Option<Record>, BucketError> {
+        let path = path(name);
+        let mode = before.map_or(PutMode::Create, |record| PutMode::Update(record.version.clone()));
+        let put = || {
+            let options = PutOptions { mode: mode.clone(), ..PutOptions::default() };
+            self.store().put_opts(&path, PutPayload::from(bytes.clone()), options)
+        };
+        match self.retrying(Operation::Upload, put).await {
+            Ok(put) => {
+                self.metrics.uploaded(bytes.len() as u64);
+                let version = UpdateVersion { e_tag: put.e_tag, version: put.version };
+                Ok(Some(Record { bytes, version }))
+            }
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotFound { .. }) => {
+                // An attempt before the last one may have been carried out.
+                Ok(self.record(name).await?.filter(|record| record.bytes == bytes))
+            }
+            Err(error) => Err(BucketError::object(&path)(error)),
+        }
+    }
+}
+
+fn path(name: &str) -> Path {
+    Path::from(format!("leases/{name}"))
+}
