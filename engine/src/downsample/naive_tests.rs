@@ -9,7 +9,7 @@ use tithon_index::Labels;
 use super::*;
 use crate::compact::{ChunkBuilder, FloatEncoding};
 use crate::dedup::{Track, counter};
-use crate::{Compaction, MetaParts, SelectRequest};
+use crate::{BlockWriter, Compaction, MetaParts, SelectRequest};
 
 /// Count, sum, least and greatest of a window, by its number.
 type Windows = BTreeMap<i64, [f64; 4]>;

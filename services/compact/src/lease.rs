@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tithon_bucket::{Bucket, BucketError, Record};
+use tithon_bucket::{Bucket, BucketError, MarkKind, Record};
 use tithon_engine::BlockMeta;
 use tithon_engine::plan::LEVELS_MS;
 use tokio::task::JoinHandle;
@@ -266,7 +266,10 @@ impl Compactor {
                     continue;
                 }
             };
-            if bucket.has_meta(meta.ulid).await? {
+            // A block that is being deleted has its mark until the end, and its meta.json no more.
+            if bucket.has_meta(meta.ulid).await?
+                || bucket.mark(meta.ulid, MarkKind::Deletion).await?.is_some()
+            {
                 continue;
             }
             match bucket.check_objects(&meta).await {

@@ -140,8 +140,8 @@ pub(super) fn last_change_ms(dir: &FsPath) -> io::Result<i64> {
 pub(super) fn delete_leftovers(root: &FsPath, before_ms: i64) -> io::Result<u64> {
     let mut deleted = 0;
     for entry in read_if_there(root)? {
-        let is_block = entry.file_name().to_str().is_some_and(|name| name.parse::<BlockId>().is_ok());
-        if is_block && entry.file_type()?.is_dir() {
+        let is_ours = |name: &str| name == "leases" || name.parse::<BlockId>().is_ok();
+        if entry.file_name().to_str().is_some_and(is_ours) && entry.file_type()?.is_dir() {
             deleted += delete_leftovers_in(&entry.path(), before_ms)?;
         }
     }
