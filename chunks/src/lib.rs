@@ -55,8 +55,8 @@ pub use crate::histogram_chunk::{
 pub use crate::reader::{Reader, put_uvarint, put_varint, unzigzag, uvarint_len, zigzag};
 pub use crate::sample::{Sample, SampleValue, canonical_bytes};
 pub use crate::segment::{
-    ChunkRecord, Placement, SEGMENT_BYTES_MAX, SEGMENT_HEADER, SEGMENT_HEADER_BYTES, SegmentCutter,
-    SegmentReader, put_record,
+    ChunkRecord, Placement, RecordSlice, SEGMENT_BYTES_MAX, SEGMENT_HEADER, SEGMENT_HEADER_BYTES,
+    SegmentCutter, SegmentReader, put_record,
 };
 pub use crate::time::{TimeRange, Timestamp};
 pub use crate::xor::XorEncoder;

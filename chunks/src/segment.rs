@@ -84,10 +84,37 @@ pub struct ChunkRecord {
 }
 
 impl ChunkRecord {
+    /// [`RecordSlice::parse`], with slices that keep `bytes`.
+    pub fn parse(bytes: &Bytes, at: usize) -> Result<ChunkRecord, ChunkError> {
+        let RecordSlice { encoding, data, stored_crc, raw } = RecordSlice::parse(bytes, at)?;
+        Ok(ChunkRecord { encoding, data: bytes.slice_ref(data), stored_crc, raw: bytes.slice_ref(raw) })
+    }
+
+    /// As [`RecordSlice::verify`].
+    pub fn verify(&self, offset: u64) -> Result<(), ChunkError> {
+        let ChunkRecord { encoding, ref data, stored_crc, ref raw } = *self;
+        RecordSlice { encoding, data, stored_crc, raw }.verify(offset)
+    }
+}
+
+/// A chunk in bytes that are borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordSlice<'b> {
+    /// How `data` is encoded.
+    pub encoding: Encoding,
+    /// The chunk's data.
+    pub data: &'b [u8],
+    /// The checksum stored behind the data.
+    pub stored_crc: u32,
+    /// Length field, encoding byte, data and checksum.
+    pub raw: &'b [u8],
+}
+
+impl<'b> RecordSlice<'b> {
     /// Parses the record that starts `at` bytes into `bytes`, which may be any part of a file.
     ///
     /// [`ChunkError::Truncated`] tells how many bytes it would take when the part is too short.
-    pub fn parse(bytes: &Bytes, at: usize) -> Result<ChunkRecord, ChunkError> {
+    pub fn parse(bytes: &'b [u8], at: usize) -> Result<RecordSlice<'b>, ChunkError> {
         let truncated = |what, needed| ChunkError::Truncated {
             what,
             offset: at,
@@ -114,11 +141,11 @@ impl ChunkRecord {
         }
         let crc_start = record_len - 4;
         let stored_crc = Reader::new(&rest[crc_start..]).u32_be("chunk checksum")?;
-        Ok(ChunkRecord {
+        Ok(RecordSlice {
             encoding: Encoding::from_byte(rest[data_start - 1]),
-            data: bytes.slice(at + data_start..at + crc_start),
+            data: &rest[data_start..crc_start],
             stored_crc,
-            raw: bytes.slice(at..at + record_len),
+            raw: &rest[..record_len],
         })
     }
 

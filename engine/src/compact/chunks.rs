@@ -57,13 +57,16 @@ impl From<EncodedChunk> for Piece<'_> {
 }
 
 /// Merges lists of chunks, each of which ascends without overlaps, into one such list.
+///
+/// `decoded` is room that is used again from series to series.
 pub(super) fn merge<'a>(
     lists: Vec<Vec<Piece<'a>>>,
     options: CompactOptions,
+    decoded: &mut Decoded,
 ) -> Result<Vec<Piece<'a>>, MergeError> {
     let mut out = Vec::with_capacity(lists.iter().map(Vec::len).sum());
     let mut queues = Queues::new(lists);
-    let mut decoded = Decoded::default();
+    decoded.forget();
     while let Some(base) = queues.take() {
         let mut end = base.chunk.range().max;
         let mut run: Vec<Queued<'a>> = Vec::new();
@@ -79,7 +82,7 @@ pub(super) fn merge<'a>(
             out.push(base.chunk);
             continue;
         }
-        let mut merged = merge_run(base, run, &queues, &mut decoded, options)?.into_iter();
+        let mut merged = merge_run(base, run, &queues, decoded, options)?.into_iter();
         out.extend(merged.next());
         queues.add(merged);
     }
@@ -100,7 +103,7 @@ pub(crate) fn merge_chunks(
         };
         EncodedChunk { encoding, min_time: range.min, max_time: range.max, data }
     };
-    Ok(merge(lists, options)?.into_iter().map(encoded).collect())
+    Ok(merge(lists, options, &mut Decoded::default())?.into_iter().map(encoded).collect())
 }
 
 /// A chunk that waits, known by a number.
@@ -170,12 +173,18 @@ const AHEAD: usize = 7;
 
 /// XOR chunks decoded, by number.
 #[derive(Default)]
-struct Decoded {
+pub(super) struct Decoded {
     samples: SampleBatch,
     places: Vec<Option<Range<usize>>>,
 }
 
 impl Decoded {
+    /// Begins with another series.
+    fn forget(&mut self) {
+        self.samples.clear();
+        self.places.clear();
+    }
+
     /// Makes sure that the chunks of `run` are decoded; those that are likely to follow are decoded with them.
     fn fill(&mut self, run: &[Queued<'_>], queues: &Queues<'_>) -> Result<(), ChunkError> {
         self.places.resize(queues.n_chunks, None);

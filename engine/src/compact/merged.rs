@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use tithon_chunks::ChunkMeta;
 
 use super::CompactOptions;
-use super::chunks::{self, Piece};
+use super::chunks::{self, Decoded, Piece};
 use super::sets::Round;
 use crate::scan::{Pair, Pieces, SymbolUnion};
 use crate::writer::{Content, WrittenChunk};
@@ -31,9 +31,9 @@ impl Merged {
         options: CompactOptions,
     ) -> Result<Merged, BlockError> {
         let merge = |task: usize| {
-            let mut pieces = Pieces::default();
+            let (mut pieces, mut decoded) = (Pieces::default(), Decoded::default());
             for series in task * TASK..round.len().min((task + 1) * TASK) {
-                merge_series(&round, series, symbols, id, options, &mut pieces)?;
+                merge_series(&round, series, symbols, id, options, &mut decoded, &mut pieces)?;
                 pieces.end_series();
             }
             Ok(pieces)
@@ -91,6 +91,7 @@ fn merge_series(
     symbols: &SymbolUnion<'_>,
     id: BlockId,
     options: CompactOptions,
+    decoded: &mut Decoded,
     out: &mut Pieces,
 ) -> Result<(), BlockError> {
     let members = round.members(series);
@@ -115,7 +116,7 @@ fn merge_series(
     };
     let lists = members.iter().map(list).collect::<Result<Vec<_>, _>>()?;
     let labels = || symbols.labels(round.labels(series));
-    let merged = chunks::merge(lists, options).map_err(|source| BlockError::Merge {
+    let merged = chunks::merge(lists, options, decoded).map_err(|source| BlockError::Merge {
         block: id,
         labels: labels(),
         source,

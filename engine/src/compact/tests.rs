@@ -34,7 +34,12 @@ fn chunk_merges_are_as_recorded() {
         let list = |v: &Value| v.as_array().unwrap_or(&none).iter().map(chunk_of).collect::<Vec<_>>();
         let pieces = |v: &Value| list(v).into_iter().map(chunks::Piece::from).collect();
         let lists = line["input"].as_array().unwrap_or(&none).iter().map(pieces).collect();
-        let merged = chunks::merge(lists, CompactOptions { overlap, ..CompactOptions::default() }).unwrap();
+        let merged = chunks::merge(
+            lists,
+            CompactOptions { overlap, ..CompactOptions::default() },
+            &mut chunks::Decoded::default(),
+        )
+        .unwrap();
         let merged = merged.iter().map(|c| (c.encoding(), c.range(), c.data().to_vec()));
         let expected = list(&line["output"]).into_iter().map(|c| (c.encoding, c.range(), c.data.to_vec()));
         assert_eq!(merged.collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "{name}");

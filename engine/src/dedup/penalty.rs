@@ -103,6 +103,9 @@ pub(crate) fn each(tracks: &[Track<'_>], mut take: impl FnMut(u32, Range<usize>)
     });
 }
 
+/// Distances between samples that are compared at once.
+const STRIP: usize = 16;
+
 /// One of two tracks.
 struct Side<'a> {
     times: &'a [i64],
@@ -168,9 +171,17 @@ impl<'a> Side<'a> {
     /// Moves from the current sample at `time` over all samples that are exactly `step` apart: with an equal step the penalty
     /// of the other side does not end. Returns the time of the last.
     fn stride(&mut self, mut time: i64, step: i64) -> i64 {
-        let rest = self.times.get(self.at + 1..).unwrap_or_default();
+        let times = self.times.get(self.at..).unwrap_or_default();
         let mut n = 0;
-        for next in rest {
+        // Without an exit in between the compiler compares the times of a strip side by side.
+        while let Some(strip) = times.get(n..n + STRIP + 1) {
+            let odd = strip.windows(2).fold(0, |odd, pair| odd | (pair[1].wrapping_sub(pair[0]) ^ step));
+            if odd != 0 {
+                break;
+            }
+            (n, time) = (n + STRIP, strip[STRIP]);
+        }
+        for next in times.get(n + 1..).unwrap_or_default() {
             if next.wrapping_sub(time) != step {
                 break;
             }

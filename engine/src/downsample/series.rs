@@ -86,11 +86,12 @@ impl Made {
     }
 }
 
-/// The chunks of each target, given those of the source.
+/// The chunks of each target, given those of the source. `room` is used again from series to series.
 pub(super) fn levels(
     chunks: &[ChunkSlice<'_>],
     from: i64,
     targets: &[Target],
+    room: &mut SampleBatch,
 ) -> Result<Vec<Vec<EncodedChunk>>, DownsampleError> {
     if let Some(pair) = chunks.windows(2).find(|pair| pair[0].max_time >= pair[1].min_time) {
         return Err(DownsampleError::Overlap { end: pair[0].max_time.0, start: pair[1].min_time.0 });
@@ -100,11 +101,11 @@ pub(super) fn levels(
     for target in targets {
         let to = target.resolution.ms();
         let made = match (Resolution::from_ms(from), target.resolution) {
-            (Some(Resolution::Raw), Resolution::FiveMinutes | Resolution::OneHour) => raw(chunks, to)?,
+            (Some(Resolution::Raw), Resolution::FiveMinutes | Resolution::OneHour) => raw(chunks, to, room)?,
             (Some(Resolution::FiveMinutes), Resolution::OneHour) => {
                 let finer = match finer.take() {
                     Some(made) => made,
-                    None => stored(chunks, from)?,
+                    None => stored(chunks, from, room)?,
                 };
                 aggregates(&finer, from, to)?
             }
@@ -117,7 +118,11 @@ pub(super) fn levels(
 }
 
 /// Raw chunks: each run of floats, and each of histograms, by itself.
-fn raw(chunks: &[ChunkSlice<'_>], resolution: i64) -> Result<Vec<Made>, DownsampleError> {
+fn raw(
+    chunks: &[ChunkSlice<'_>],
+    resolution: i64,
+    room: &mut SampleBatch,
+) -> Result<Vec<Made>, DownsampleError> {
     let mut out = Vec::new();
     for run in chunks.chunk_by(|a, b| a.encoding.is_histogram() == b.encoding.is_histogram()) {
         if run[0].encoding.is_histogram() {
@@ -128,16 +133,20 @@ fn raw(chunks: &[ChunkSlice<'_>], resolution: i64) -> Result<Vec<Made>, Downsamp
             out.extend(histograms::from_raw(&samples, resolution)?.into_iter().map(Made::Histograms));
             continue;
         }
-        let mut samples = SampleBatch::default();
+        room.clear();
         let data: Vec<_> = run.iter().map(|chunk| (chunk.encoding, chunk.data)).collect();
-        let nan = columns::expand(&data, &mut samples)?;
-        out.extend(floats::from_raw(&samples, nan, resolution)?.into_iter().map(Made::floats));
+        let nan = columns::expand(&data, room)?;
+        out.extend(floats::from_raw(room, nan, resolution)?.into_iter().map(Made::floats));
     }
     Ok(out)
 }
 
 /// Chunks of a downsampled block. Raw ones among them, which repairs leave behind, are downsampled first.
-fn stored(chunks: &[ChunkSlice<'_>], from: i64) -> Result<Vec<Made>, DownsampleError> {
+fn stored(
+    chunks: &[ChunkSlice<'_>],
+    from: i64,
+    room: &mut SampleBatch,
+) -> Result<Vec<Made>, DownsampleError> {
     let mut out = Vec::with_capacity(chunks.len());
     let mut floats = Vec::with_capacity(chunks.len());
     let decode = |floats: &mut Vec<_>, out: &mut Vec<Made>| -> Result<(), DownsampleError> {
@@ -157,7 +166,7 @@ fn stored(chunks: &[ChunkSlice<'_>], from: i64) -> Result<Vec<Made>, DownsampleE
         if chunk.encoding == Encoding::Aggregate {
             out.push(Made::Histograms(chunk.owned()));
         } else if sample_count(chunk.encoding, chunk.data)? > 0 {
-            out.extend(raw(std::slice::from_ref(chunk), from)?);
+            out.extend(raw(std::slice::from_ref(chunk), from, room)?);
         }
     }
     decode(&mut floats, &mut out)?;

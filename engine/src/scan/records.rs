@@ -7,6 +7,9 @@ use super::batch::{Batch, ChunkSlice, Record, between};
 use crate::writer::WrittenChunk;
 use crate::{BlockError, BlockStats};
 
+/// Room for chunks made anew, where there are any: most series of a task fit.
+const MADE_BYTES: usize = 128 << 10;
+
 /// One chunk: its times, and where its record is.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
@@ -58,6 +61,9 @@ impl Pieces {
         data: &[u8],
     ) -> Result<(), ChunkError> {
         self.stats.count(encoding, data)?;
+        if self.made.capacity() == 0 {
+            self.made.reserve(MADE_BYTES);
+        }
         let start = self.made.len();
         put_record(encoding, data, &mut self.made);
         let record = Record::new(0, start..self.made.len());

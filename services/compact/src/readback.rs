@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tithon_bucket::BucketBlock;
-use tithon_chunks::{ChunkError, ChunkRecord, ChunkRef, SEGMENT_HEADER_BYTES, SegmentReader, sample_count};
+use tithon_chunks::{ChunkError, ChunkRef, RecordSlice, SEGMENT_HEADER_BYTES, SegmentReader, sample_count};
 use tithon_engine::verify::index_health;
 use tithon_engine::{BlockError, BlockFile, FileRange};
 use tithon_index::IndexHealth;
@@ -121,18 +121,25 @@ fn read_segments(block: &BucketBlock, runtime: &Handle) -> Result<Contents, Comp
         SegmentReader::open(window.clone()).map_err(|source| at_fault(0, source))?;
         let mut at = SEGMENT_HEADER_BYTES as u64;
         while at < size {
-            let record = match ChunkRecord::parse(&window, (at - base) as usize) {
-                // The record reaches out of the window, or the file ends inside it.
-                Err(ChunkError::Truncated { needed, .. }) if base < at || needed as u64 > WINDOW_BYTES => {
+            let parsed = RecordSlice::parse(&window, (at - base) as usize);
+            // Of a record that reaches out of the window, how many bytes it takes; the file may end inside it.
+            let reaching_out = match &parsed {
+                Err(ChunkError::Truncated { needed, .. }) if base < at || *needed as u64 > WINDOW_BYTES => {
+                    Some(*needed)
+                }
+                _ => None,
+            };
+            let record = match reaching_out {
+                Some(needed) => {
                     let len = WINDOW_BYTES.max(needed.min(RECORD_BYTES_MAX) as u64);
                     (window, base) = (read(at, len)?, at);
-                    ChunkRecord::parse(&window, 0)
+                    RecordSlice::parse(&window, 0)
                 }
-                record => record,
+                None => parsed,
             };
             let record = record.map_err(|source| at_fault(at, source))?;
             record.verify(at).map_err(|source| at_fault(at, source))?;
-            let samples = sample_count(record.encoding, &record.data);
+            let samples = sample_count(record.encoding, record.data);
             contents.samples += samples.map_err(|source| at_fault(at, source))? as u64;
             contents.chunks += 1;
             contents.refs.add(ChunkRef(u64::from(number) << 32 | at));
