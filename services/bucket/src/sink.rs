@@ -47,7 +47,7 @@ impl BlockFiles for BucketFiles {
         let path = key(self.block, name);
         let out = match &self.bucket.directory {
             Some(directory) => Out::File(directory.new_file(&path, self.runtime.clone())?),
-            None => Out::Parts(Parts { files: self.clone(), path, part: Vec::new(), upload: None }),
+            None => Out::Parts(Box::new(Parts { files: self.clone(), path, part: Vec::new(), upload: None })),
         };
         let hash = self.hash.then(Sha256::new);
         Ok(Box::new(Sink { files: self.clone(), name: name.to_owned(), bytes: 0, hash, out }))
@@ -66,7 +66,7 @@ struct Sink {
 /// Where its bytes go.
 enum Out {
     File(NewFile),
-    Parts(Parts),
+    Parts(Box<Parts>),
 }
 
 impl Write for Sink {
