@@ -73,7 +73,7 @@ const BATCH_CHUNKS_MIN: usize = 1024;
 /// A range in which no chunk lies.
 const NO_CHUNKS: TimeRange = TimeRange::new(i64::MAX, i64::MIN);
 /// Series entries that one thread decodes at a time.
-const DECODED_TOGETHER: usize = 1024;
+const DECODED_TOGETHER: usize = 256;
 /// Series whose chunks one thread cuts at least.
 const CUT_TOGETHER: usize = 64;
 /// So few chunks are cut out by the thread that asked: no other one would be done sooner.

@@ -8,8 +8,6 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::texts::put_short;
-
 /// A label set. Names ascend bytewise and are unique; values are never empty (an absent label equals the empty
 /// string). Names and values are UTF-8 by convention only, so they are bytes here. Cloning shares the buffer.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -227,7 +225,7 @@ fn push_sized(data: &mut Vec<u8>, s: &[u8]) {
             data.extend_from_slice(&(len as u64).to_le_bytes());
         }
     }
-    put_short(data, s);
+    data.extend_from_slice(s);
 }
 
 #[inline]

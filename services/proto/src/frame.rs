@@ -6,7 +6,7 @@
 use bytes::{BufMut, Bytes};
 use prost::Message;
 use tithon_chunks::{Aggregate, EncodedChunk, Encoding};
-use tithon_index::{Labels, put_short};
+use tithon_index::Labels;
 use xxhash_rust::xxh64::xxh64;
 
 use crate::thanos::SeriesResponse;
@@ -121,9 +121,9 @@ fn put_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
         return;
     }
     out.extend_from_slice(&[1 << 3 | LEN, size as u8, 1 << 3 | LEN, name.len() as u8]);
-    put_short(out, name);
+    out.extend_from_slice(name);
     out.extend_from_slice(&[2 << 3 | LEN, value.len() as u8]);
-    put_short(out, value);
+    out.extend_from_slice(value);
 }
 
 #[inline]
