@@ -5,6 +5,7 @@
 //! A driver over a mapped block slices; one over object storage fetches. There are three rounds at the least:
 //! postings, series entries, chunks, the last two once a batch.
 
+mod kept;
 mod labels;
 mod order;
 
@@ -26,6 +27,8 @@ use crate::{
     trim,
 };
 
+use self::kept::Keeping;
+pub use self::kept::KeptSeries;
 pub use self::labels::{LabelRequest, LabelSelect, LabelStep};
 use self::order::{Disorder, Order};
 
@@ -73,6 +76,8 @@ const NO_CHUNKS: TimeRange = TimeRange::new(i64::MAX, i64::MIN);
 const DECODED_TOGETHER: usize = 256;
 /// Series whose chunks one thread cuts at least.
 const CUT_TOGETHER: usize = 64;
+/// So few chunks are cut out by the thread that asked: no other one would be done sooner.
+const FEW_CHUNKS: usize = 1024;
 
 /// A selection from one block.
 pub struct Select {
@@ -99,6 +104,8 @@ pub struct Select {
     last_batch: usize,
     /// Ask for the next series entries together with chunks.
     reads_ahead: bool,
+    /// What becomes of the series found.
+    keeping: Keeping,
     phase: Phase,
 }
 
@@ -164,6 +171,7 @@ impl Select {
             batch_chunks: BATCH_CHUNKS,
             last_batch: 0,
             reads_ahead: false,
+            keeping: Keeping::No,
             phase: Phase::Plan(Planning::default()),
         }
     }
@@ -350,10 +358,13 @@ impl Select {
                 Order::new(disorder.map_err(BlockError::index(self.block))?)
             }
         };
-        let parts = self.entries.batch().par_chunks(DECODED_TOGETHER).enumerate();
-        let decoded: Vec<DecodedPart> = parts
-            .map(|(part, ids)| self.decode_part(order.disorder(), part * DECODED_TOGETHER, ids))
-            .collect();
+        let (ids, keeps) = (self.entries.batch(), self.keeps());
+        let range = if keeps { TimeRange::ALL } else { self.request.range };
+        let decode = |(part, ids)| self.decode_part(order.disorder(), range, part * DECODED_TOGETHER, ids);
+        let decoded: Vec<DecodedPart> = match ids.len() <= DECODED_TOGETHER {
+            true => vec![decode((0, ids))],
+            false => ids.par_chunks(DECODED_TOGETHER).enumerate().map(decode).collect(),
+        };
         for part in decoded {
             for (series, shared, leading) in part.series {
                 if self.has_all_wanted() {
@@ -372,6 +383,10 @@ impl Select {
                 break;
             }
         }
+        if keeps {
+            order.finish(&mut self.pending);
+            self.keep_pending();
+        }
         self.order = Some(order);
         Ok(())
     }
@@ -382,9 +397,17 @@ impl Select {
         self.entries.stop();
     }
 
-    /// Decodes the entries of `ids`, the first of which is series `first` of the batch, up to one that is damaged.
-    fn decode_part(&self, disorder: &Disorder, first: usize, ids: &[SeriesRef]) -> DecodedPart {
-        let mut decoder = SeriesDecoder::with_relabel(&self.header, self.request.relabel.clone());
+    /// Decodes the entries of `ids` with their chunks in `range`, the first of which is series `first` of the batch, up to one
+    /// that is damaged.
+    fn decode_part(
+        &self,
+        disorder: &Disorder,
+        range: TimeRange,
+        first: usize,
+        ids: &[SeriesRef],
+    ) -> DecodedPart {
+        let relabel = self.request.relabel.clone();
+        let mut decoder = SeriesDecoder::for_some(&self.header, relabel, ids.len());
         let mut entry = SeriesEntry::default();
         let mut part = DecodedPart {
             series: Vec::with_capacity(ids.len()),
@@ -404,7 +427,7 @@ impl Select {
             }
         }
         for (i, id) in ids.iter().enumerate() {
-            let decoded = self.entries.decode(first + i, self.request.range, &mut entry);
+            let decoded = self.entries.decode(first + i, range, &mut entry);
             let series = decoded.and_then(|()| self.pending(*id, disorder, &mut decoder, &mut entry));
             if needs_shared && series.is_ok() {
                 let same = part.last_labels.iter().zip(&entry.labels).take_while(|(a, b)| a == b).count();
@@ -468,8 +491,10 @@ impl Select {
         };
         let mut series: Vec<(Pending, usize)> = series.into_iter().map(with_first).collect();
         // Of several damaged chunks the first in the order of the answer is reported, whichever thread met it.
-        let cut: Vec<(Vec<SelectedSeries>, Option<BlockError>)> =
-            series.par_chunks_mut(CUT_TOGETHER).map(|part| self.cut_part(part, records)).collect();
+        let cut: Vec<(Vec<SelectedSeries>, Option<BlockError>)> = match first <= FEW_CHUNKS {
+            true => vec![self.cut_part(&mut series, records)],
+            false => series.par_chunks_mut(CUT_TOGETHER).map(|part| self.cut_part(part, records)).collect(),
+        };
         let mut selected: Vec<SelectedSeries> = Vec::with_capacity(series.len());
         for (part, fault) in cut {
             selected.extend(part);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use tithon_chunks::{ErrorKind, TimeRange};
 use tithon_engine::{
     Block, BlockFile, LabelRequest, Select, SelectRequest, SelectedSeries, Step, Tombstones,
 };
-use tithon_index::{Labels, MatchOp, Matcher};
+use tithon_index::{Labels, MatchOp, Matcher, Relabel};
 use tithon_testdata::{json_lines, shared};
 
 const ALL: TimeRange = TimeRange::new(i64::MIN, i64::MAX);
@@ -24,6 +25,10 @@ fn everything(block: &Block) -> Vec<SelectedSeries> {
 }
 
 fn drive(block: &Block, mut select: Select) -> Vec<SelectedSeries> {
+    drive_on(block, &mut select)
+}
+
+fn drive_on(block: &Block, select: &mut Select) -> Vec<SelectedSeries> {
     let (mut series, mut fetched) = (Vec::new(), Vec::new());
     loop {
         match select.step(std::mem::take(&mut fetched)).unwrap() {
@@ -243,27 +248,93 @@ fn long_records_are_asked_for_again() {
 }
 
 #[test]
+fn kept_series_are_those_that_would_be_found() {
+    for name in ["wide", "multi-segment", "xor-shapes"] {
+        let block = Block::open(shared(&format!("testdata/blocks/{name}"))).unwrap();
+        let whole = block.meta().range();
+        let (start, length) = (whole.min.0, whole.max.0 - whole.min.0);
+        let ranges = [(0, 1), (0, 8), (3, 4), (5, 5), (7, 8), (9, 10)]
+            .map(|(from, to)| TimeRange::new(start + length * from / 8, start + length * to / 8));
+        for without in [&[][..], &["instance", "job"]] {
+            let select = |range| {
+                let named = Matcher::new(MatchOp::Regex, "__name__", "[a-u].*").unwrap();
+                let relabel = Relabel::new(&Labels::from_pairs([("cluster", "c")]), without);
+                let request = SelectRequest { relabel, ..SelectRequest::new(vec![named], range) };
+                let none = Arc::new(Tombstones::default());
+                Select::new(block.meta(), Arc::clone(block.header()), none, request)
+            };
+            for first in [ranges[0], ranges[1]] {
+                let mut keeping = select(first);
+                keeping.keep();
+                assert_eq!(drive_on(&block, &mut keeping), drive(&block, select(first)));
+                let kept = keeping.take_kept();
+                assert!(keeping.take_kept().is_none());
+                let Some(kept) = kept else { continue };
+                assert!(kept.bytes() > 0);
+                for range in ranges {
+                    let mut from_kept = select(range);
+                    from_kept.set_kept(&kept);
+                    assert_eq!(
+                        drive_on(&block, &mut from_kept),
+                        drive(&block, select(range)),
+                        "{name} {range:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn labels_with_and_without_matchers() {
-    let block = Block::open(shared("testdata/blocks/wide")).unwrap();
-    let ask = |values_of: Option<&str>, matchers: Vec<Matcher>| {
-        let values_of = values_of.map(|n| n.as_bytes().to_vec());
-        block.labels(LabelRequest { values_of, matchers, range: ALL, limit: 0 }).unwrap()
-    };
-    let series = everything(&block);
-    let up = Matcher::new(MatchOp::Equal, "__name__", "up").unwrap();
-    for matchers in [vec![], vec![up]] {
-        let chosen = || {
-            series
-                .iter()
-                .filter(|s| matchers.iter().all(|m| m.matches(s.labels.get(m.name()).unwrap_or(b""))))
+    // Whether values come from entries or from postings lists depends on the range and on how many series match.
+    for name in ["wide", "xor-shapes"] {
+        let block = Block::open(shared(&format!("testdata/blocks/{name}"))).unwrap();
+        let series = everything(&block);
+        let matcher = |op, name: &str, value: &str| Matcher::new(op, name, value).unwrap();
+        for matchers in [
+            vec![],
+            vec![matcher(MatchOp::Equal, "__name__", "up")],
+            vec![matcher(MatchOp::NotEqual, "__name__", "up")],
+            vec![matcher(MatchOp::Regex, "__name__", "[a-m].*")],
+            vec![matcher(MatchOp::Regex, "__name__", ".*_bucket"), matcher(MatchOp::NotEqual, "le", "+Inf")],
+            vec![matcher(MatchOp::Equal, "no_such_label", "")],
+        ] {
+            let is_chosen = |s: &&SelectedSeries| {
+                matchers.iter().all(|m| m.matches(s.labels.get(m.name()).unwrap_or(b"")))
+            };
+            let chosen: Vec<&SelectedSeries> = series.iter().filter(is_chosen).collect();
+            check_labels(&block, &matchers, &chosen);
+        }
+    }
+}
+
+/// Asks for all names, and for the values of each, of the series that match.
+fn check_labels(block: &Block, matchers: &[Matcher], chosen: &[&SelectedSeries]) {
+    let names: BTreeSet<&[u8]> = chosen.iter().flat_map(|s| s.labels.iter().map(|(n, _)| n)).collect();
+    let whole = block.meta().range();
+    let cut = TimeRange::new(whole.min.0, whole.max.0 - 1);
+    for (range, limit) in [(ALL, 0), (whole, 0), (whole, 3), (cut, 0)] {
+        if range == cut && matchers.is_empty() {
+            continue;
+        }
+        let counts = |s: &&&SelectedSeries| {
+            s.chunks.iter().any(|chunk| range.overlaps(TimeRange::new(chunk.min_time.0, chunk.max_time.0)))
         };
-        let names: std::collections::BTreeSet<Vec<u8>> =
-            chosen().flat_map(|s| s.labels.iter().map(|(n, _)| n.to_vec())).collect();
-        assert_eq!(ask(None, matchers.clone()), names.into_iter().collect());
-        for label in ["__name__", "job", "instance", "no_such_label"] {
-            let values: std::collections::BTreeSet<Vec<u8>> =
-                chosen().filter_map(|s| s.labels.get(label).map(<[u8]>::to_vec)).collect();
-            assert_eq!(ask(Some(label), matchers.clone()), values.into_iter().collect(), "{label}");
+        let chosen: Vec<&&SelectedSeries> = chosen.iter().filter(counts).collect();
+        let ask = |values_of: Option<&[u8]>| {
+            let values_of = values_of.map(<[u8]>::to_vec);
+            block.labels(LabelRequest { values_of, matchers: matchers.to_vec(), range, limit }).unwrap()
+        };
+        let most = if limit == 0 { usize::MAX } else { limit };
+        let mut values: BTreeMap<&[u8], BTreeSet<&[u8]>> = BTreeMap::new();
+        for (name, value) in chosen.iter().flat_map(|s| s.labels.iter()) {
+            values.entry(name).or_default().insert(value);
+        }
+        assert_eq!(ask(None), values.keys().take(most).collect());
+        for label in names.iter().chain([&b"no_such_label"[..]].iter()) {
+            let values = values.get(label).into_iter().flatten().take(most).collect();
+            assert_eq!(ask(Some(label)), values, "{label:?} of {matchers:?} in {range:?}");
         }
     }
 }

@@ -125,6 +125,11 @@ impl IndexHeader {
         Ok(self.offsets.name(name)?.map_or(0, |part| part.count()))
     }
 
+    /// Number of series, as the length of the list of all of them tells; `None` when there is no such list.
+    pub fn n_series(&self) -> Result<Option<u64>, IndexError> {
+        Ok(self.postings_range(b"", b"")?.map(|all| list_len(&all)))
+    }
+
     /// Whether it is certain that every series has a label of this name, as the lengths of the postings lists tell.
     pub fn every_series_has(&self, name: &[u8]) -> Result<bool, IndexError> {
         let Some(all) = self.postings_range(b"", b"")? else { return Ok(false) };

@@ -41,7 +41,7 @@ pub use crate::labels::{Labels, LabelsBuilder, LabelsIter, METRIC_NAME, write_na
 pub use crate::matcher::{
     MatchOp, Matcher, MatcherError, PATTERN_BYTES_MAX, PatternBudget, Template, anchored_regex,
 };
-pub use crate::offsets::{LabelValue, LabelValues};
+pub use crate::offsets::{LabelValue, LabelValues, SeriesSet};
 pub use crate::plan::{Planning, PostingsPlan};
 pub use crate::postings::Postings;
 pub use crate::ranges::{coalesce, gap_to_leave};
@@ -50,6 +50,6 @@ pub use crate::relabel::Relabel;
 pub use crate::series::{LabelPair, SeriesDecoder, SeriesEntry, SeriesRef};
 pub use crate::stats::{Cardinality, NameCardinality, PairCardinality};
 pub use crate::symbols::{SymbolRef, SymbolTable};
-pub use crate::texts::Texts;
+pub use crate::texts::{Texts, put_short};
 pub use crate::toc::{Toc, index_version};
 pub use crate::writer::IndexWriter;

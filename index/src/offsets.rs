@@ -3,6 +3,7 @@
 //! Entries are sorted by name, then value, and so are the lists they point to; kept in memory are a record a name and
 //! the position of every 32nd entry of a name. Tables that are not sorted (version 1 allows it) are sorted into a copy.
 
+mod present;
 mod values;
 
 use std::cmp::Ordering;
@@ -11,6 +12,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use tithon_chunks::put_uvarint;
 
+pub use self::present::SeriesSet;
 pub use self::values::LabelValues;
 use crate::IndexError;
 use crate::cursor::{Cursor, put_string};

@@ -118,6 +118,8 @@ pub type LabelPair<'a> = (&'a [u8], &'a [u8]);
 
 /// Slots of the memory of recently seen symbols.
 const SLOTS: usize = 4096;
+/// About how many different symbols a series of a few has.
+const SYMBOLS_PER_SERIES: usize = 8;
 
 /// A symbol seen, and its string.
 type Slot<'h> = Option<(SymbolRef, &'h [u8])>;
@@ -138,12 +140,17 @@ pub struct SeriesDecoder<'h> {
 impl<'h> SeriesDecoder<'h> {
     /// A decoder for the block that `header` belongs to.
     pub fn new(header: &'h IndexHeader) -> SeriesDecoder<'h> {
-        SeriesDecoder::with_relabel(header, Relabel::default())
+        SeriesDecoder::with_slots(header, Relabel::default(), SLOTS)
     }
 
-    /// The same; label sets are those that the series are sent with.
-    pub fn with_relabel(header: &'h IndexHeader, relabel: Relabel) -> SeriesDecoder<'h> {
-        let slots = vec![None; SLOTS].into();
+    /// The same for about `n` series, of which few take fewer symbols to remember; label sets are those that the series are
+    /// sent with.
+    pub fn for_some(header: &'h IndexHeader, relabel: Relabel, n: usize) -> SeriesDecoder<'h> {
+        SeriesDecoder::with_slots(header, relabel, n.saturating_mul(SYMBOLS_PER_SERIES).min(SLOTS))
+    }
+
+    fn with_slots(header: &'h IndexHeader, relabel: Relabel, n: usize) -> SeriesDecoder<'h> {
+        let slots = vec![None; n.max(1).next_power_of_two()].into();
         let (pairs, last, packer) = (Vec::new(), Vec::new(), Packer::default());
         SeriesDecoder { header, relabel, slots, pairs, last, packer }
     }
@@ -151,7 +158,8 @@ impl<'h> SeriesDecoder<'h> {
     /// The string of a symbol.
     #[inline]
     pub fn symbol(&mut self, symbol: SymbolRef) -> Result<&'h [u8], IndexError> {
-        let slot = &mut self.slots[symbol.0 as usize % SLOTS];
+        let n = self.slots.len();
+        let slot = &mut self.slots[symbol.0 as usize & (n - 1)];
         match slot {
             Some((known, text)) if *known == symbol => Ok(text),
             _ => {

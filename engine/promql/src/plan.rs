@@ -19,7 +19,7 @@ use std::sync::atomic::AtomicBool;
 use tithon_chunks::TimeRange;
 use tithon_index::Matcher;
 
-use crate::ast::{Expr, NodeId};
+use crate::ast::{Expr, Node, NodeId, NodeKind};
 use crate::budget::{Budget, Charge};
 use crate::error::QueryError;
 use crate::options::{Options, TimeParams};
@@ -82,6 +82,19 @@ pub(crate) struct Reading {
     /// The matchers of the selector that the selection does not have.
     pub(crate) filter: Vec<Matcher>,
 }
+
+/// The most nodes of a light expression.
+const LIGHT_NODES_MAX: usize = 32;
+/// Functions whose steps cost more than the samples of their windows, or that make series of their own.
+const HEAVY_FUNCTIONS: [&str; 7] = [
+    "quantile_over_time",
+    "mad_over_time",
+    "holt_winters",
+    "double_exponential_smoothing",
+    "info",
+    "histogram_quantile",
+    "histogram_quantiles",
+];
 
 impl Prepared {
     /// Parses and plans a query.
@@ -170,6 +183,18 @@ impl Prepared {
     /// The selections that the evaluation reads, in the order in which [`Prepared::eval`] takes their series.
     pub fn selects(&self) -> &[SelectSpec] {
         &self.selects
+    }
+
+    /// Whether a step of the evaluation takes little more than a look at the samples of each series once: a small
+    /// expression without subqueries, whose functions of ranges neither sort nor nest.
+    pub fn is_light(&self) -> bool {
+        let is_light = |node: &Node| match &node.kind {
+            NodeKind::Subquery(_) => false,
+            NodeKind::Call(call) => !HEAVY_FUNCTIONS.contains(&call.func.name()),
+            _ => true,
+        };
+        let nodes = self.expr.nodes();
+        nodes.len() <= LIGHT_NODES_MAX && nodes.iter().all(is_light)
     }
 
     /// The expression as it will be evaluated.

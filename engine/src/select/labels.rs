@@ -6,13 +6,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rayon::prelude::*;
 use tithon_chunks::TimeRange;
-use tithon_index::{IndexError, IndexHeader, Matcher, Planning, PostingsPlan, SeriesEntry, SymbolRef, Texts};
+use tithon_index::{
+    IndexError, IndexHeader, LabelValues, Matcher, Planning, PostingsPlan, SeriesEntry, SeriesSet, SymbolRef,
+    Texts,
+};
 
 use crate::entries::{ENTRIES_AT_ONCE, Entries, index_range};
 use crate::{BlockError, BlockId, BlockMeta, FileRange};
 
 /// Entries that one thread decodes at a time.
 const DECODED_TOGETHER: usize = 512;
+/// Values whose lists one thread looks at at a time.
+const VALUES_TOGETHER: usize = 16_384;
+/// Bytes of postings lists that are read at once, unless one list has more.
+const LISTS_BYTES: u64 = 16 << 20;
+/// An entry costs as much as so many refs of a list, a list as much as so many of its refs.
+const REFS_PER_ENTRY: u64 = 32;
+const REFS_PER_LIST: u64 = 4;
 
 /// Which names or values are wanted.
 #[derive(Clone, Debug)]
@@ -36,6 +46,24 @@ pub enum LabelStep {
     Done(Texts),
 }
 
+/// What the postings lists of a label's values can tell of the series found.
+enum ByLists {
+    /// Every series of the block is found, and so are all values.
+    All,
+    /// Those lists that have a series found.
+    Some,
+    /// Nothing, or entries tell it sooner.
+    No,
+}
+
+/// Postings lists that lie one behind the other.
+struct SomeLists {
+    /// Numbers of the values that they are of.
+    numbers: Range<usize>,
+    /// Where they lie in the index.
+    place: Range<u64>,
+}
+
 /// A query of labels of one block.
 pub struct LabelSelect {
     block: BlockId,
@@ -45,6 +73,10 @@ pub struct LabelSelect {
     /// Symbols of what was found, those before `n_distinct` ascending and each once.
     found: Vec<SymbolRef>,
     n_distinct: usize,
+    /// Values found in postings lists.
+    present: Texts,
+    /// Whether every series of the block has its chunks in the range.
+    is_whole: bool,
     phase: Phase,
 }
 
@@ -52,6 +84,10 @@ enum Phase {
     Begin,
     Plan(Planning),
     Postings(PostingsPlan),
+    /// The lists of the values from this number on are next.
+    Lists(usize),
+    /// These lists have been asked for.
+    ListsOf(SomeLists),
     Entries,
     Between,
 }
@@ -59,6 +95,8 @@ enum Phase {
 impl LabelSelect {
     /// A query of the block that `meta` and `header` describe.
     pub fn new(meta: &BlockMeta, header: Arc<IndexHeader>, request: LabelRequest) -> LabelSelect {
+        let (block, asked) = (meta.range(), request.range);
+        let is_whole = asked.min <= block.min && block.max <= asked.max;
         LabelSelect {
             block: meta.ulid,
             entries: Entries::new(meta, Arc::clone(&header)),
@@ -66,6 +104,8 @@ impl LabelSelect {
             request,
             found: Vec::new(),
             n_distinct: 0,
+            present: Texts::default(),
+            is_whole,
             phase: Phase::Begin,
         }
     }
@@ -99,6 +139,25 @@ impl LabelSelect {
                 Phase::Postings(plan) => {
                     let given = std::mem::take(&mut fetched);
                     self.entries.set_postings(plan.resolve(&given).map_err(BlockError::index(self.block))?);
+                    match self.by_lists().map_err(BlockError::index(self.block))? {
+                        ByLists::All => return self.all_of_header().map(LabelStep::Done),
+                        ByLists::Some => self.phase = Phase::Lists(0),
+                        ByLists::No => {}
+                    }
+                }
+                Phase::Lists(from) => {
+                    let next = self.next_lists(from).map_err(BlockError::index(self.block))?;
+                    let Some(lists) = next else {
+                        return Ok(LabelStep::Done(std::mem::take(&mut self.present)));
+                    };
+                    let range = index_range(&lists.place);
+                    self.phase = Phase::ListsOf(lists);
+                    return Ok(LabelStep::Fetch(vec![range]));
+                }
+                Phase::ListsOf(lists) => {
+                    let bytes = fetched.pop().unwrap_or_default();
+                    self.look_at(&lists, &bytes).map_err(BlockError::index(self.block))?;
+                    self.phase = Phase::Lists(lists.numbers.end);
                 }
                 Phase::Entries => {
                     let missing = self.entries.accept(std::mem::take(&mut fetched))?;
@@ -126,12 +185,64 @@ impl LabelSelect {
     fn all_of_header(&self) -> Result<Texts, BlockError> {
         let (header, most) = (&self.header, self.most());
         let found = match &self.request.values_of {
-            None => header.label_names().and_then(|names| copies(names.into_iter().take(most).map(Ok))),
-            Some(name) => header
-                .label_values(name)
-                .and_then(|values| copies(values.take(most).map(|value| Ok(value?.value)))),
+            None => header.label_names().map(|names| names.into_iter().take(most).collect()),
+            Some(name) => header.label_values(name).and_then(|values| values.texts(most)),
         };
         found.map_err(BlockError::index(self.block))
+    }
+
+    fn values(&self) -> Result<LabelValues<'_>, IndexError> {
+        self.header.label_values(self.request.values_of.as_deref().unwrap_or_default())
+    }
+
+    /// Whether the lists of the values tell what the series found have, and in less time than their entries.
+    fn by_lists(&self) -> Result<ByLists, IndexError> {
+        let found = self.entries.n_series() as u64;
+        if !self.is_whole || self.request.values_of.is_none() || found == 0 {
+            return Ok(ByLists::No);
+        }
+        if self.header.n_series()? == Some(found) {
+            return Ok(ByLists::All);
+        }
+        let values = self.values()?;
+        let n = values.left() as u64;
+        let Some(place) = values.whole()? else { return Ok(ByLists::No) };
+        let refs = (place.end - place.start) / 4 + REFS_PER_LIST * n;
+        Ok(if refs < found.saturating_mul(REFS_PER_ENTRY) { ByLists::Some } else { ByLists::No })
+    }
+
+    /// The lists of the values from number `from` on, as many as have a bounded length together; `None` at the end.
+    fn next_lists(&self, from: usize) -> Result<Option<SomeLists>, IndexError> {
+        let values = self.values()?;
+        let mut numbers = from..values.left();
+        if self.present.len() >= self.most() {
+            return Ok(None);
+        }
+        loop {
+            let Some(place) = values.clone().numbered(numbers.clone())?.whole()? else { return Ok(None) };
+            if place.end - place.start <= LISTS_BYTES || numbers.len() == 1 {
+                return Ok(Some(SomeLists { numbers, place }));
+            }
+            numbers.end = numbers.start + numbers.len().div_ceil(2);
+        }
+    }
+
+    /// Adds those values that series found have, as `bytes`, which are those of their lists, tell.
+    fn look_at(&mut self, lists: &SomeLists, bytes: &[u8]) -> Result<(), IndexError> {
+        let SomeLists { numbers, place } = lists;
+        let most = self.most() - self.present.len();
+        let (values, set) = (self.values()?, SeriesSet::new(self.entries.postings()));
+        let firsts: Vec<usize> = numbers.clone().step_by(VALUES_TOGETHER).collect();
+        let look = |first: usize| {
+            let part = values.clone().numbered(first..numbers.end.min(first + VALUES_TOGETHER))?;
+            part.present(&set, bytes, place, most)
+        };
+        let parts: Vec<Result<Texts, IndexError>> = firsts.into_par_iter().map(look).collect();
+        for part in parts {
+            self.present.append(&part?);
+        }
+        self.present.truncate(self.most());
+        Ok(())
     }
 
     /// Adds the names or values that the current batch of entries has, decoded on as many threads as the pool has.
@@ -193,15 +304,6 @@ impl LabelSelect {
         let mut texts: Vec<&[u8]> = texts.collect::<Result<_, _>>().map_err(BlockError::index(self.block))?;
         texts.sort_unstable();
         texts.truncate(self.most());
-        copies(texts.into_iter().map(Ok)).map_err(BlockError::index(self.block))
+        Ok(texts.into_iter().collect())
     }
-}
-
-/// Copies of texts, nothing of a mapped file.
-fn copies<'t>(texts: impl Iterator<Item = Result<&'t [u8], IndexError>>) -> Result<Texts, IndexError> {
-    let mut out = Texts::with_capacity(texts.size_hint().0);
-    for text in texts {
-        out.push(text?);
-    }
-    Ok(out)
 }

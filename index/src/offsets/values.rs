@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::{Head, LabelValue, ListEnds, NameEntries, PostingsOffsets, RawEntry, VALUES_PER_SAMPLE};
-use crate::IndexError;
 use crate::cursor::Cursor;
+use crate::{IndexError, Texts};
 
 /// Values of one label name in byte order, each with the place of its postings list.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ impl<'a> LabelValues<'a> {
     }
 
     /// Values left.
-    pub(crate) fn left(&self) -> usize {
+    pub fn left(&self) -> usize {
         self.unread as usize + usize::from(self.ahead.is_some())
     }
 
@@ -88,9 +88,25 @@ impl<'a> LabelValues<'a> {
         Ok(())
     }
 
+    /// The values of these numbers only, the first of the name being 0.
+    pub fn numbered(mut self, numbers: Range<usize>) -> Result<LabelValues<'a>, IndexError> {
+        let count = self.part.count as usize;
+        let (start, end) = (numbers.start.min(count) as u32, numbers.end.min(count) as u32);
+        let sample = start / VALUES_PER_SAMPLE;
+        if start < end {
+            let at = self.table.sample(self.part, sample)?;
+            self.cursor = Cursor::at(&self.table.entries, at as usize, self.table.base);
+            for _ in sample * VALUES_PER_SAMPLE..start {
+                self.head.next_entry(&mut self.cursor)?;
+            }
+        }
+        (self.ahead, self.unread, self.beyond) = (None, end.saturating_sub(start), self.part.count - end);
+        Ok(self)
+    }
+
     /// Where the lists of all values left lie, if one behind the other, without a look at the values; `None` when they
     /// do not, or when there is no value.
-    pub(crate) fn whole(mut self) -> Result<Option<Range<u64>>, IndexError> {
+    pub fn whole(mut self) -> Result<Option<Range<u64>>, IndexError> {
         if !self.table.contiguous() || self.left() == 0 {
             return Ok(None);
         }
@@ -110,6 +126,30 @@ impl<'a> LabelValues<'a> {
         Ok((start < end).then_some(start..end))
     }
 
+    /// Copies of the values left, at most `most` of them. Where their lists lie is not looked at.
+    pub fn texts(mut self, most: usize) -> Result<Texts, IndexError> {
+        let n = self.left().min(most);
+        let mut out = Texts::with_capacity(n, self.bytes_of(n));
+        for _ in 0..n {
+            let entry = match self.ahead.take() {
+                Some(entry) => entry,
+                None => self.read()?,
+            };
+            out.push(entry.value);
+        }
+        Ok(out)
+    }
+
+    /// About how many bytes `n` values of the part have.
+    fn bytes_of(&self, n: usize) -> usize {
+        // An entry has at least these bytes besides the value: count of keys, name and its length, length, offset.
+        const OTHER_BYTES: usize = 5;
+        let (count, end) = (self.part.count.max(1) as usize, self.part.end as usize);
+        let part = end.min(self.table.entries.len()).saturating_sub(self.part.first as usize);
+        (part / count).saturating_sub(OTHER_BYTES) * n
+    }
+
+    #[inline]
     fn read(&mut self) -> Result<RawEntry<'a>, IndexError> {
         self.unread -= 1;
         self.head.next_entry(&mut self.cursor)

@@ -55,6 +55,19 @@ impl Server {
         })
     }
 
+    /// Store and querier in one process over the bucket of the configuration file `config`.
+    pub(crate) fn standalone(
+        subject: &Subject,
+        config: &Path,
+        data: &Path,
+        limit: Duration,
+    ) -> Result<Server, Failure> {
+        start(subject, data, "standalone", limit, |grpc, http| {
+            let args = subject.standalone(config, data, grpc, http);
+            args.ok_or(Failure::Lacks("store and querier in one process"))
+        })
+    }
+
     /// A Prometheus server over the blocks in `data`, which are its own.
     pub(crate) fn prometheus(subject: &Subject, data: &Path, limit: Duration) -> Result<Server, Failure> {
         let config = data.with_extension("yml");

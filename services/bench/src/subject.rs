@@ -126,6 +126,20 @@ impl Subject {
         })
     }
 
+    /// Store and querier in one process over a bucket.
+    pub(crate) fn standalone(&self, config: &Path, data: &Path, grpc: u16, http: u16) -> Option<Vec<String>> {
+        (self.kind == Kind::Tithon).then(|| {
+            vec![
+                "standalone".to_owned(),
+                "--log.level=warn".to_owned(),
+                format!("--objstore.config-file={}", config.display()),
+                format!("--data-dir={}", data.display()),
+                format!("--grpc-address=127.0.0.1:{grpc}"),
+                format!("--http-address=127.0.0.1:{http}"),
+            ]
+        })
+    }
+
     /// One iteration of the compactor with `own` flags.
     pub(crate) fn compact(&self, config: &Path, data: &Path, http: u16, own: &[&str]) -> Option<Vec<String>> {
         let mut args = vec![

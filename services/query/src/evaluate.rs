@@ -13,7 +13,7 @@ use tithon_promql::{
     Analysis, Charge, EvalContext, MatrixSeries, Options, OverBudget, Prepared, QueryError, QueryResult,
     Sample, SelectInput, SelectSpec, TimeParams, Value, VectorSample, Watch,
 };
-use tithon_runtime::{Priority, RuntimeError};
+use tithon_runtime::{Cpu, Priority, RuntimeError};
 
 use crate::QueryService;
 use crate::error::ApiError;
@@ -133,11 +133,13 @@ impl QueryService {
             selections = sound;
         }
         let (job, prepared, query) = (Arc::clone(job), Arc::clone(prepared), Arc::clone(query));
+        let is_light = is_there && is_light(&prepared, &query, job.received_bytes());
         let cpu = inner.cpu.clone();
         let evaluate = move || {
             let inputs =
                 selections.into_iter().map(|(selection, purpose)| input(selection, purpose)).collect();
-            let ctx = EvalContext { pool: Some(cpu.query_pool()), cancelled: job.cancelled() };
+            let pool = (!is_light).then(|| cpu.query_pool());
+            let ctx = EvalContext { pool, cancelled: job.cancelled() };
             let (result, analysis) = if query.analyze {
                 let begun = Instant::now();
                 let (result, analysis) = prepared.eval_analyzed(inputs, &ctx, &|| begun.elapsed())?;
@@ -150,6 +152,7 @@ impl QueryService {
             Ok(Evaluated { result, analysis, held })
         };
         let done = match is_there {
+            true if is_light => Cpu::run_here(evaluate),
             true => inner.cpu.run(Priority::Query, evaluate).await,
             false => meanwhile(arriving, &handles, inner.cpu.run_beside(evaluate)).await?,
         };
@@ -181,6 +184,17 @@ impl QueryService {
         })
         .await
     }
+}
+
+/// Whether an evaluation takes less time than sending it to other threads: few bytes were received for it, and each of them
+/// is looked at in few steps.
+fn is_light(prepared: &Prepared, query: &Query, received: u64) -> bool {
+    const BYTES_MAX: u64 = 256 << 10;
+    const BYTES_TIMES_STEPS_MAX: u64 = 16 << 20;
+    let TimeParams { start, end, step_ms } = query.times;
+    let steps = if step_ms > 0 { end.0.saturating_sub(start.0) / step_ms + 1 } else { 1 };
+    let steps = u64::try_from(steps).unwrap_or(u64::MAX);
+    received <= BYTES_MAX && received.saturating_mul(steps) <= BYTES_TIMES_STEPS_MAX && prepared.is_light()
 }
 
 /// What an evaluation ended with.

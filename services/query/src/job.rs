@@ -54,6 +54,11 @@ impl Job {
         }
     }
 
+    /// Bytes that stores have sent so far.
+    pub(crate) fn received_bytes(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
     /// Waits until stores have sent so much that it pays to begin with it.
     pub(crate) async fn has_much(&self) {
         if self.received.load(Ordering::Relaxed) < MUCH_BYTES {

@@ -9,6 +9,11 @@ use crate::evaluate::Query;
 /// Longer texts are cut to this many bytes.
 const TEXT_BYTES_MAX: usize = 4 << 10;
 
+/// The text of a query as the log has it.
+pub(crate) fn for_log(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
+}
+
 /// A query under way. When it is dropped after more than the threshold, it is logged; so is one that was given up.
 pub(crate) struct Slow {
     text: String,
@@ -26,9 +31,8 @@ impl Slow {
         if threshold.is_zero() {
             return None;
         }
-        let end = query.text.floor_char_boundary(TEXT_BYTES_MAX);
         Some(Slow {
-            text: query.text[..end].to_owned(),
+            text: for_log(&query.text).to_owned(),
             tenant: query.scope.tenant.clone(),
             start_ms: query.times.start.0,
             end_ms: query.times.end.0,

@@ -25,6 +25,8 @@ const STACK_BYTES: usize = 64 << 20;
 /// What every task finds of it at the least, as much as a thread of its own would have; else it begins on a new piece.
 const TASK_BYTES_MIN: usize = 2 << 20;
 const PIECE_BYTES: usize = 8 << 20;
+/// The same for short work on threads that serve sockets, whose stacks are smaller.
+const TASK_HERE_BYTES_MIN: usize = 512 << 10;
 
 /// The nice value of background threads: they get the CPU time that queries leave.
 const BACKGROUND_NICE: i32 = 15;
@@ -86,6 +88,14 @@ impl Cpu {
             Priority::Background => self.background.spawn_fifo(task),
         }
         answer.await.unwrap_or(Err(RuntimeError::PoolGone))
+    }
+
+    /// Runs work on the calling thread that takes no longer than waking a thread of a pool and being woken by it: some
+    /// hundred microseconds at the most. A panic of the work is an error here.
+    pub fn run_here<T>(work: impl FnOnce() -> T) -> Result<T, RuntimeError> {
+        let begin = || catch_unwind(AssertUnwindSafe(work));
+        let result = stacker::maybe_grow(TASK_HERE_BYTES_MIN, PIECE_BYTES, begin);
+        result.map_err(|panic| RuntimeError::Panic(panic_text(panic.as_ref())))
     }
 
     /// Runs work for which somebody waits and that waits itself for the network on its way, on a thread of its own: no thread of the
@@ -158,6 +168,9 @@ mod tests {
         assert_eq!(error.to_string(), "panic: boom");
         assert_eq!(cpu.run(Priority::Query, || 3).await.unwrap(), 3);
         assert_eq!(cpu.run_beside(|| 4).await.unwrap(), 4);
+        assert_eq!(Cpu::run_here(|| 5).unwrap(), 5);
+        let error = Cpu::run_here(|| panic!("boom")).unwrap_err();
+        assert_eq!(error.to_string(), "panic: boom");
         let error = cpu.run_beside(|| panic!("boom")).await.unwrap_err();
         assert_eq!(error.to_string(), "panic: boom");
     }

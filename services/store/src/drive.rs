@@ -1,5 +1,5 @@
-//! Drives the selection from one block: its steps run on the CPU pool; the reads in between are awaited, unless the block is
-//! mapped.
+//! Drives the selection from one block: its steps run on the CPU pool, or where they are asked for as long as they are few and
+//! short; the reads in between are awaited, unless the block is mapped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,10 +70,16 @@ pub(crate) struct BlockJob {
     pub(crate) budget: Arc<Budget>,
     /// How many more series are wanted.
     pub(crate) left: usize,
-    /// Where to look for the series that the matchers select, and to keep them.
+    /// Where to look for which series the matchers select, and to keep that.
     pub(crate) kept: Option<Kept>,
+    /// The same for the series themselves, of which there may be few.
+    pub(crate) kept_series: Option<Kept>,
     /// Is charged for what is fetched and yielded.
     pub(crate) call: Arc<Call>,
+    /// Whether there is little to do, as far as is known: it is done by the thread that asks.
+    pub(crate) is_light: bool,
+    /// What the step that comes next reads of a mapped block.
+    pub(crate) read: Vec<FileRange>,
 }
 
 /// A place in the cache of postings.
@@ -98,8 +104,14 @@ pub(crate) enum Part {
 /// Pages of the index are let go of where so many bytes were read in one round.
 const RELEASED_BYTES: u64 = 128 << 10;
 
+/// The most that one step of light work reads, and the most series that it selects.
+const LIGHT_BYTES: usize = 256 << 10;
+const LIGHT_SERIES: usize = 512;
+
 enum Outcome {
     Fetch(Vec<FileRange>),
+    /// There is more to do than it seemed. These bytes are for the next step.
+    Heavy(Vec<Bytes>),
     /// Series, and what follows them if they are the last ones.
     Series(Vec<SelectedSeries>, Option<Part>),
 }
@@ -110,15 +122,22 @@ impl BlockJob {
         let (mut job, mut fetched) = (self, Vec::new());
         loop {
             let (block, given) = (job.block.id(), std::mem::take(&mut fetched));
-            let step = cpu.run(Priority::Query, move || {
+            let is_light = job.is_light;
+            let advance = move || {
                 let outcome = job.advance(given);
                 (job, outcome)
-            });
-            let (series, last) = match step.await {
+            };
+            let step =
+                if is_light { Cpu::run_here(advance) } else { cpu.run(Priority::Query, advance).await };
+            let (series, last) = match step {
                 Ok((same, outcome)) => {
                     job = same;
                     match outcome {
                         Outcome::Series(series, last) => (series, last),
+                        Outcome::Heavy(bytes) => {
+                            fetched = bytes;
+                            continue;
+                        }
                         Outcome::Fetch(ranges) => match job.fetch(&ranges).await {
                             Ok(bytes) => {
                                 fetched = bytes;
@@ -158,11 +177,15 @@ impl BlockJob {
 
     /// Goes on until there are series to send or bytes to wait for.
     fn advance(&mut self, mut fetched: Vec<Bytes>) -> Outcome {
-        let mut read = Vec::new();
         self.ask_cache();
         loop {
+            if self.is_light && self.is_much(&fetched) {
+                self.is_light = false;
+                return Outcome::Heavy(fetched);
+            }
             let step = self.select.step(std::mem::take(&mut fetched));
-            self.release(&std::mem::take(&mut read));
+            let read = std::mem::take(&mut self.read);
+            self.release(&read);
             // If a mapped file was cut meanwhile, the step read zeros, and its result does not count.
             if let Err(error) = self.block.check() {
                 return Outcome::Series(Vec::new(), Some(Part::Fault(None, error.into())));
@@ -176,7 +199,7 @@ impl BlockJob {
                             if let Err(error) = self.budget.take_bytes(&bytes) {
                                 return fail(error);
                             }
-                            (fetched, read) = (bytes, ranges);
+                            (fetched, self.read) = (bytes, ranges);
                         }
                         Err(error) => return fail(error.into()),
                     },
@@ -198,8 +221,23 @@ impl BlockJob {
         }
     }
 
-    /// Takes from the cache which series the matchers select.
+    /// Whether a step with these bytes takes longer than light work may.
+    fn is_much(&self, fetched: &[Bytes]) -> bool {
+        fetched.iter().map(Bytes::len).sum::<usize>() > LIGHT_BYTES
+            || self.select.postings().is_some_and(|postings| postings.len() > LIGHT_SERIES)
+    }
+
+    /// Takes from the cache the series that the matchers select, or which they are.
     fn ask_cache(&mut self) {
+        if let Some(kept) = self.kept_series.as_mut().filter(|kept| !kept.was_asked) {
+            kept.was_asked = true;
+            if let Some(series) = kept.cache.get_series(&kept.key, &self.block, &kept.tenant) {
+                self.select.set_kept(&series);
+                (self.kept_series, self.kept) = (None, None);
+                return;
+            }
+            self.select.keep();
+        }
         let Some(kept) = self.kept.as_mut().filter(|kept| !kept.was_asked) else { return };
         kept.was_asked = true;
         if let Some(postings) = kept.cache.get(&kept.key, &self.block, &kept.tenant) {
@@ -208,8 +246,13 @@ impl BlockJob {
         }
     }
 
-    /// Keeps in the cache which series the matchers select, once that is known.
+    /// Keeps in the cache which series the matchers select, and few of them themselves, once that is known.
     fn fill_cache(&mut self) {
+        if let Some(series) = self.select.take_kept()
+            && let Some(kept) = self.kept_series.take()
+        {
+            kept.cache.put_series(kept.key, &self.block, series);
+        }
         if let Some(postings) = self.select.postings()
             && let Some(kept) = self.kept.take()
         {

@@ -1,4 +1,5 @@
-//! Which series of a block satisfied some matchers, kept for the next request with the same ones: dashboards ask again and again.
+//! Which series of a block satisfied some matchers, and of few of them labels and places of chunks too, kept for the next request
+//! with the same matchers: dashboards ask again and again.
 //! What was used longest ago goes when the memory given is used up, and what is of a block when the block goes. Thanos calls
 //! it expanded postings, `pkg/store/cache/inmemory.go`.
 
@@ -9,7 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use tithon_bucket::BucketBlock;
-use tithon_engine::BlockId;
+use tithon_engine::{BlockId, KeptSeries};
 use tithon_index::{MatchOp, Matcher, Postings};
 use tithon_runtime::Metrics;
 
@@ -19,20 +20,22 @@ use crate::blocks::Blocks;
 const ITEM_BYTES: usize = 200;
 
 /// The cache.
-#[derive(Debug)]
 pub(crate) struct PostingsCache {
     bytes_max: usize,
     state: Mutex<State>,
     metrics: CacheMetrics,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     items: HashMap<Key, Item>,
     /// When each item was last used, in counts of uses.
     by_use: BTreeMap<u64, Key>,
     uses: u64,
     bytes: usize,
+    /// Number and bytes of the items of each kind.
+    postings: (usize, usize),
+    series: (usize, usize),
     /// The blocks that are served, as they last were looked at.
     blocks: Weak<Blocks>,
 }
@@ -44,13 +47,36 @@ pub(crate) struct Key {
     matchers: Arc<[u8]>,
 }
 
-#[derive(Debug)]
 struct Item {
     /// A block that was opened anew may have other files.
     block: Weak<BucketBlock>,
-    /// As [`Postings::to_deltas`] gives them.
-    deltas: Arc<[u8]>,
+    value: Value,
     used: u64,
+}
+
+/// What is kept.
+#[derive(Clone)]
+enum Value {
+    /// As [`Postings::to_deltas`] gives them.
+    Postings(Arc<[u8]>),
+    Series(Arc<KeptSeries>),
+}
+
+impl Value {
+    fn bytes(&self) -> usize {
+        match self {
+            Value::Postings(deltas) => deltas.len(),
+            Value::Series(series) => series.bytes(),
+        }
+    }
+
+    /// Thanos's name of the kind.
+    fn item(&self) -> &'static ByItem {
+        match self {
+            Value::Postings(_) => &POSTINGS,
+            Value::Series(_) => &SERIES,
+        }
+    }
 }
 
 impl Key {
@@ -67,8 +93,20 @@ impl Key {
         Key { block, matchers: text.into() }
     }
 
-    fn bytes(&self, deltas: &[u8]) -> usize {
-        ITEM_BYTES + self.matchers.len() + deltas.len()
+    /// The key of the series themselves, sent without these labels.
+    pub(crate) fn of_series(block: BlockId, matchers: &[Matcher], without: &[String]) -> Key {
+        let mut text = Key::new(block, matchers).matchers.to_vec();
+        // No operator of a matcher is so long.
+        text.extend_from_slice(&u64::MAX.to_le_bytes());
+        for name in without {
+            text.extend_from_slice(&(name.len() as u64).to_le_bytes());
+            text.extend_from_slice(name.as_bytes());
+        }
+        Key { block, matchers: text.into() }
+    }
+
+    fn bytes(&self, value_bytes: usize) -> usize {
+        ITEM_BYTES + self.matchers.len() + value_bytes
     }
 }
 
@@ -79,7 +117,8 @@ impl PostingsCache {
         cache.metrics.register(metrics);
         // Rates need a zero to begin with.
         for family in [&cache.metrics.added, &cache.metrics.evicted, &cache.metrics.overflowed] {
-            drop(family.get_or_create(&ITEM));
+            drop(family.get_or_create(&POSTINGS));
+            drop(family.get_or_create(&SERIES));
         }
         cache.metrics.max_bytes.set(bytes_max as i64);
         cache.metrics.item_bytes_max.set(cache.item_bytes_max() as i64);
@@ -96,36 +135,70 @@ impl PostingsCache {
         self.bytes_max > 0 && !(is_one_list && block.mapped().is_some())
     }
 
-    /// The series that a request with the same matchers found.
-    pub(crate) fn get(&self, key: &Key, block: &Arc<BucketBlock>, tenant: &str) -> Option<Postings> {
-        let labels = [("item_type", ITEM[0].1.to_owned()), ("tenant", tenant.to_owned())];
-        self.metrics.requests.get_or_create(&labels).inc();
-        let deltas = self.state().touch(key, block)?;
-        let postings = Postings::from_deltas(&deltas).ok()?;
-        self.metrics.hits.get_or_create(&labels).inc();
-        Some(postings)
+    /// Whether the series themselves are kept where they are few.
+    pub(crate) fn keeps_series(&self) -> bool {
+        self.bytes_max > 0
     }
 
-    /// Keeps what was found.
+    /// Which series a request with the same matchers found.
+    pub(crate) fn get(&self, key: &Key, block: &Arc<BucketBlock>, tenant: &str) -> Option<Postings> {
+        match self.value(&POSTINGS, key, block, tenant)? {
+            Value::Postings(deltas) => Postings::from_deltas(&deltas).ok(),
+            Value::Series(_) => None,
+        }
+    }
+
+    /// The series that a request with the same matchers found.
+    pub(crate) fn get_series(
+        &self,
+        key: &Key,
+        block: &Arc<BucketBlock>,
+        tenant: &str,
+    ) -> Option<Arc<KeptSeries>> {
+        match self.value(&SERIES, key, block, tenant)? {
+            Value::Series(series) => Some(series),
+            Value::Postings(_) => None,
+        }
+    }
+
+    fn value(&self, item: &ByItem, key: &Key, block: &Arc<BucketBlock>, tenant: &str) -> Option<Value> {
+        let labels = [("item_type", item[0].1.to_owned()), ("tenant", tenant.to_owned())];
+        self.metrics.requests.get_or_create(&labels).inc();
+        let value = self.state().touch(key, block)?;
+        self.metrics.hits.get_or_create(&labels).inc();
+        Some(value)
+    }
+
+    /// Keeps which series were found.
     pub(crate) fn put(&self, key: Key, block: &Arc<BucketBlock>, postings: &Postings) {
         // A ref takes a byte at the least.
-        if key.bytes(&[]) + postings.len() > self.item_bytes_max() {
-            self.metrics.overflowed.get_or_create(&ITEM).inc();
+        if key.bytes(postings.len()) > self.item_bytes_max() {
+            self.metrics.overflowed.get_or_create(&POSTINGS).inc();
             return;
         }
-        let deltas: Arc<[u8]> = postings.to_deltas().into();
-        let bytes = key.bytes(&deltas);
+        self.put_value(key, block, Value::Postings(postings.to_deltas().into()));
+    }
+
+    /// Keeps series that were found.
+    pub(crate) fn put_series(&self, key: Key, block: &Arc<BucketBlock>, series: Arc<KeptSeries>) {
+        self.put_value(key, block, Value::Series(series));
+    }
+
+    fn put_value(&self, key: Key, block: &Arc<BucketBlock>, value: Value) {
+        let (bytes, item) = (key.bytes(value.bytes()), value.item());
         if bytes > self.item_bytes_max() {
-            self.metrics.overflowed.get_or_create(&ITEM).inc();
+            self.metrics.overflowed.get_or_create(item).inc();
             return;
         }
         let mut state = self.state();
         state.remove(&key);
-        while state.bytes + bytes > self.bytes_max && state.remove_oldest() {
-            self.metrics.evicted.get_or_create(&ITEM).inc();
+        while state.bytes + bytes > self.bytes_max
+            && let Some(gone) = state.remove_oldest()
+        {
+            self.metrics.evicted.get_or_create(gone.item()).inc();
         }
-        state.insert(key, Item { block: Arc::downgrade(block), deltas, used: 0 });
-        self.metrics.added.get_or_create(&ITEM).inc();
+        state.insert(key, Item { block: Arc::downgrade(block), value, used: 0 });
+        self.metrics.added.get_or_create(item).inc();
         self.count(&state);
     }
 
@@ -142,7 +215,7 @@ impl PostingsCache {
         };
         let gone = state.items.iter().filter(|(key, item)| !is_served(key, item));
         let gone: Vec<Key> = gone.map(|(key, _)| key.clone()).collect();
-        gone.iter().for_each(|key| state.remove(key));
+        gone.iter().for_each(|key| drop(state.remove(key)));
         self.count(&state);
     }
 
@@ -151,54 +224,67 @@ impl PostingsCache {
     }
 
     fn count(&self, state: &State) {
-        self.metrics.items.get_or_create(&ITEM).set(state.items.len() as i64);
-        self.metrics.items_bytes.get_or_create(&ITEM).set(state.bytes as i64);
-        self.metrics.total_bytes.get_or_create(&ITEM).set(state.bytes as i64);
+        for (item, (n, bytes)) in [(&POSTINGS, state.postings), (&SERIES, state.series)] {
+            self.metrics.items.get_or_create(item).set(n as i64);
+            self.metrics.items_bytes.get_or_create(item).set(bytes as i64);
+            self.metrics.total_bytes.get_or_create(item).set(bytes as i64);
+        }
     }
 }
 
 impl State {
-    fn touch(&mut self, key: &Key, block: &Arc<BucketBlock>) -> Option<Arc<[u8]>> {
+    fn touch(&mut self, key: &Key, block: &Arc<BucketBlock>) -> Option<Value> {
         self.uses += 1;
         let item = self.items.get_mut(key).filter(|item| item.block.as_ptr() == Arc::as_ptr(block))?;
         let before = std::mem::replace(&mut item.used, self.uses);
-        let deltas = Arc::clone(&item.deltas);
+        let value = item.value.clone();
         if let Some(key) = self.by_use.remove(&before) {
             self.by_use.insert(self.uses, key);
         }
-        Some(deltas)
+        Some(value)
+    }
+
+    fn counts(&mut self, value: &Value) -> &mut (usize, usize) {
+        match value {
+            Value::Postings(_) => &mut self.postings,
+            Value::Series(_) => &mut self.series,
+        }
     }
 
     fn insert(&mut self, key: Key, mut item: Item) {
         self.uses += 1;
         item.used = self.uses;
-        self.bytes += key.bytes(&item.deltas);
+        let bytes = key.bytes(item.value.bytes());
+        self.bytes += bytes;
+        let (n, all) = self.counts(&item.value);
+        (*n, *all) = (*n + 1, *all + bytes);
         self.by_use.insert(self.uses, key.clone());
         self.items.insert(key, item);
     }
 
-    fn remove(&mut self, key: &Key) {
-        if let Some(item) = self.items.remove(key) {
-            self.by_use.remove(&item.used);
-            self.bytes -= key.bytes(&item.deltas);
-        }
+    fn remove(&mut self, key: &Key) -> Option<Value> {
+        let item = self.items.remove(key)?;
+        self.by_use.remove(&item.used);
+        let bytes = key.bytes(item.value.bytes());
+        self.bytes -= bytes;
+        let (n, all) = self.counts(&item.value);
+        (*n, *all) = (*n - 1, *all - bytes);
+        Some(item.value)
     }
 
-    /// Whether there was one.
-    fn remove_oldest(&mut self) -> bool {
-        let oldest = self.by_use.first_key_value().map(|(_, key)| key.clone());
-        if let Some(key) = &oldest {
-            self.remove(key);
-        }
-        oldest.is_some()
+    /// Removes what was used longest ago, if there is anything.
+    fn remove_oldest(&mut self) -> Option<Value> {
+        let oldest = self.by_use.first_key_value().map(|(_, key)| key.clone())?;
+        self.remove(&oldest)
     }
 }
 
 type ByItem = [(&'static str, &'static str); 1];
 type ByItemAndTenant = [(&'static str, String); 2];
 
-/// Thanos's name of what is kept here.
-const ITEM: ByItem = [("item_type", "ExpandedPostings")];
+/// Thanos's names of what is kept here.
+const POSTINGS: ByItem = [("item_type", "ExpandedPostings")];
+const SERIES: ByItem = [("item_type", "Series")];
 
 /// Metrics under Thanos's names.
 #[derive(Debug, Default)]
@@ -258,7 +344,7 @@ mod tests {
 
     fn item(n: u32) -> Item {
         let postings: Postings = (0..n).map(SeriesRef).collect();
-        Item { block: Weak::new(), deltas: postings.to_deltas().into(), used: 0 }
+        Item { block: Weak::new(), value: Value::Postings(postings.to_deltas().into()), used: 0 }
     }
 
     #[test]
@@ -272,6 +358,13 @@ mod tests {
         assert_ne!(of(&[&a]), of(&[&b]));
         assert_ne!(of(&[&matcher(MatchOp::Equal, "b")]), of(&[&b]));
         assert_ne!(of(&[&a]), Key::new(BlockId::from_parts(1, 2), std::slice::from_ref(&a)));
+        let series = |without: &[&str]| {
+            let without: Vec<String> = without.iter().map(|name| (*name).to_owned()).collect();
+            Key::of_series(block, std::slice::from_ref(&a), &without)
+        };
+        assert_ne!(series(&[]), of(&[&a]));
+        assert_ne!(series(&[]), series(&["replica"]));
+        assert_ne!(series(&["ab", "c"]), series(&["a", "bc"]));
     }
 
     #[test]
@@ -280,8 +373,9 @@ mod tests {
         for value in ["1", "2", "3"] {
             state.insert(key(value), item(100));
         }
-        let counted =
-            |state: &State| state.items.iter().map(|(key, item)| key.bytes(&item.deltas)).sum::<usize>();
+        let counted = |state: &State| {
+            state.items.iter().map(|(key, item)| key.bytes(item.value.bytes())).sum::<usize>()
+        };
         assert_eq!(state.bytes, counted(&state));
         // The block that asks is not the one the item is of.
         let used = state.items[&key("1")].used;
@@ -292,10 +386,11 @@ mod tests {
         }
         let same = state.by_use.remove(&used).unwrap();
         state.by_use.insert(now, same);
-        assert!(state.remove_oldest());
+        assert!(state.remove_oldest().is_some());
         assert!(state.items.contains_key(&key("1")) && !state.items.contains_key(&key("2")));
         assert_eq!(state.bytes, counted(&state));
-        assert!(state.remove_oldest() && state.remove_oldest() && !state.remove_oldest());
+        let left: Vec<bool> = (0..3).map(|_| state.remove_oldest().is_some()).collect();
+        assert_eq!((left, state.postings), (vec![true, true, false], (0, 0)));
         assert_eq!((state.bytes, state.items.len(), state.by_use.len()), (0, 0, 0));
     }
 }

@@ -1,6 +1,7 @@
 //! A `Series` call: selections from all blocks run at the same time, and their series are merged and sent in batches.
 
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
@@ -36,6 +37,8 @@ const BLOCK_BATCHES: usize = 2;
 const STALLED_AFTER: Duration = Duration::from_millis(200);
 /// Blocks of one request whose batches have the usual size; those of more blocks are smaller.
 const BLOCKS_AT_FULL_SIZE: usize = 8;
+/// Blocks of one request of which a little may be read by the thread that asks.
+const LIGHT_BLOCKS: usize = 4;
 
 impl Store {
     /// Selects series of all blocks, merged and in the order of the labels that they are sent with. Must be called
@@ -43,12 +46,18 @@ impl Store {
     pub(crate) fn select(&self, request: SeriesRequest) -> SelectStream {
         let (outlet, stream) = outlet(self.inner.metrics.waiting_bytes.clone());
         let inner = Arc::clone(&self.inner);
-        tokio::spawn(async move {
+        let is_quick = is_quick(&inner, &request);
+        let mut running = Box::pin(async move {
             tokio::select! {
                 result = run(&inner, request, &outlet) => outlet.end(result),
                 () = outlet.closed() => {}
             }
         });
+        // A short answer is made before another thread would have begun with it. A task asks the future again before it waits.
+        let is_done = is_quick && running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        if !is_done {
+            tokio::spawn(running);
+        }
         stream
     }
 }
@@ -82,7 +91,11 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
     for job in jobs {
         let (sender, parts) = channel(BLOCK_BATCHES);
         incoming.push(Incoming { block: job.block.id(), parts, charge: None });
-        drivers.spawn(job.drive(inner.cpu.clone(), sender));
+        let is_light = job.is_light;
+        let mut driving = Box::pin(job.drive(inner.cpu.clone(), sender));
+        if !is_light || futures::poll!(&mut driving).is_pending() {
+            drivers.spawn(driving);
+        }
     }
     let limit = if limit == 0 { usize::MAX } else { limit };
     let mut merging = Merging::new(incoming, faults, skip_chunks, limit);
@@ -271,6 +284,7 @@ impl Preparing {
         }
         let (matchers, relabel) = (&*chosen.matchers, &chosen.relabel);
         let request = &self.request;
+        let is_light = place < LIGHT_BLOCKS && block.mapped().is_some() && are_light(&block, matchers);
         let select = block.select(SelectRequest {
             matchers: matchers.to_vec(),
             range: request.range,
@@ -281,6 +295,7 @@ impl Preparing {
         });
         let job = BlockJob {
             kept: kept(&inner.postings, &block, matchers, &request.tenant),
+            kept_series: kept_series(inner, &block, matchers, request).filter(|_| is_light),
             block,
             select,
             shard: request.shard.clone(),
@@ -288,10 +303,25 @@ impl Preparing {
             budget: Arc::clone(&self.budget),
             left: if request.limit == 0 { usize::MAX } else { request.limit },
             call: Arc::clone(&self.call),
+            is_light,
+            read: Vec::new(),
         };
         self.jobs.push((place, job));
         Ok(())
     }
+}
+
+/// Whether matchers find their lists in a moment: by a search, or by a look at few values.
+fn are_light(block: &BucketBlock, matchers: &[Matcher]) -> bool {
+    const MATCHERS_MAX: usize = 16;
+    const VALUES_MAX: usize = 1000;
+    let has_few = |m: &Matcher| block.header().n_label_values(m.name()).is_ok_and(|n| n <= VALUES_MAX);
+    let is_light = |m: &Matcher| match m.op() {
+        MatchOp::Equal => !m.value().is_empty() || has_few(m),
+        MatchOp::NotEqual => has_few(m),
+        MatchOp::Regex | MatchOp::NotRegex => false,
+    };
+    matchers.len() <= MATCHERS_MAX && matchers.iter().all(is_light)
 }
 
 /// An error for each block that the request concerns and that is not served because it is damaged.
@@ -330,7 +360,23 @@ fn choose(inner: &Inner, blocks: &Blocks, request: &SeriesRequest) -> Vec<Chosen
     out
 }
 
-/// Where the cache has the series that these matchers select, if they are worth a place.
+/// Where the cache has the series themselves that these matchers select.
+fn kept_series(
+    inner: &Inner,
+    block: &BucketBlock,
+    matchers: &[Matcher],
+    request: &SeriesRequest,
+) -> Option<Kept> {
+    let is_kept = inner.postings.keeps_series() && request.limit == 0;
+    is_kept.then(|| Kept {
+        cache: Arc::clone(&inner.postings),
+        key: Key::of_series(block.id(), matchers, &request.without_labels),
+        tenant: request.tenant.clone(),
+        was_asked: false,
+    })
+}
+
+/// Where the cache has which series these matchers select, if they are worth a place.
 fn kept(cache: &Arc<PostingsCache>, block: &BucketBlock, matchers: &[Matcher], tenant: &str) -> Option<Kept> {
     let (key, tenant) = (|| Key::new(block.id(), matchers), tenant.to_owned());
     let is_for = cache.is_for(block, matchers);

@@ -37,11 +37,40 @@ async fn ask(store: &Store, request: SeriesRequest) -> Result<Vec<SelectedSeries
     Ok(series)
 }
 
-/// The value of a metric of the cache.
+/// The value of a metric of the cache, of all kinds of items together.
 fn value(metrics: &Metrics, name: &str) -> u64 {
     let text = metrics.text();
-    let line = text.lines().find(|line| line.starts_with(&format!("thanos_store_index_cache_{name}")));
-    line.and_then(|line| line.rsplit_once(' ')).map_or(0, |(_, value)| value.parse().unwrap())
+    let prefix = format!("thanos_store_index_cache_{name}");
+    let lines = text.lines().filter(|line| line.starts_with(&prefix));
+    lines.filter_map(|line| line.rsplit_once(' ')).map(|(_, value)| value.parse::<u64>().unwrap()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_series_of_the_same_matchers_are_decoded_once() {
+    let dir = bed::bucket_of(&["replica-a"]);
+    let metrics = Metrics::new("0");
+    let bucket = Bucket::open(&BucketConfig::filesystem(dir.path())).unwrap();
+    let store = bed::store_with(bucket, StoreOptions::default(), &metrics).await;
+    let without =
+        bed::store_over(dir.path(), StoreOptions { index_cache_bytes: 0, ..StoreOptions::default() }).await;
+    let up = || vec![Matcher::new(MatchOp::Equal, "__name__", "up").unwrap()];
+    let all = ask(&without, SeriesRequest::new(up(), TimeRange::ALL)).await.unwrap();
+    let chunks = || all.iter().flat_map(|series| &series.chunks);
+    let (min, max) =
+        (chunks().map(|c| c.min_time.0).min().unwrap(), chunks().map(|c| c.max_time.0).max().unwrap());
+    let ranges = [(min, max), (min, min), ((min + max) / 2, max), (max, max), (max + 1, max + 2)];
+    for (range, without_labels) in
+        ranges.into_iter().flat_map(|range| [(range, vec![]), (range, vec!["job".to_owned()])])
+    {
+        let range = TimeRange::new(range.0, range.1);
+        let request =
+            || SeriesRequest { without_labels: without_labels.clone(), ..SeriesRequest::new(up(), range) };
+        let expected = ask(&without, request()).await.unwrap();
+        assert_eq!(ask(&store, request()).await.unwrap(), expected, "{range:?} {without_labels:?}");
+        assert_eq!(ask(&store, request()).await.unwrap(), expected, "{range:?} {without_labels:?}");
+    }
+    let kept = value(&metrics, "items{item_type=\"Series\"}");
+    assert!(kept > 0 && value(&metrics, "hits_total{item_type=\"Series\"") > kept, "{}", metrics.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,10 +5,10 @@ use std::marker::PhantomData;
 
 use bytes::{Buf, BufMut};
 use prost::Message;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, message, string};
+use prost::encoding::{encode_varint, encoded_len_varint, message, string};
 use prost_types::Any;
 use tithon_chunks::ErrorKind;
-use tithon_index::Texts;
+use tithon_index::{Texts, put_short};
 use tithon_proto::SeriesFrame;
 use tithon_proto::thanos::SeriesRequest;
 use tithon_runtime::to_status;
@@ -69,6 +69,11 @@ pub(crate) struct LabelsMessage {
     pub(crate) hints: Option<Any>,
 }
 
+/// The key of field 1 with a length behind it.
+const FOUND_KEY: u8 = 1 << 3 | 2;
+/// Texts are put together by so many bytes, which stay in a near cache, before they go to the buffer of the connection.
+const WRITTEN_AT_ONCE: usize = 32 << 10;
+
 impl LabelsMessage {
     fn len(&self) -> usize {
         // Keys of fields below 16 take a byte.
@@ -78,11 +83,22 @@ impl LabelsMessage {
     }
 
     fn write(&self, out: &mut impl BufMut) {
+        let mut some = Vec::with_capacity(2 * WRITTEN_AT_ONCE);
         for text in self.found.iter() {
-            encode_key(1, WireType::LengthDelimited, out);
-            encode_varint(text.len() as u64, out);
-            out.put_slice(text);
+            match u8::try_from(text.len()) {
+                Ok(len @ 0..0x80) => some.extend_from_slice(&[FOUND_KEY, len]),
+                _ => {
+                    some.push(FOUND_KEY);
+                    encode_varint(text.len() as u64, &mut some);
+                }
+            }
+            put_short(&mut some, text);
+            if some.len() >= WRITTEN_AT_ONCE {
+                out.put_slice(&some);
+                some.clear();
+            }
         }
+        out.put_slice(&some);
         string::encode_repeated(2, &self.warnings, out);
         if let Some(hints) = &self.hints {
             message::encode(3, hints, out);

@@ -1,11 +1,11 @@
-//! `bench query`: PromQL over HTTP, against a querier over a store gateway.
+//! `bench query`: PromQL over HTTP, against a querier over a store gateway, or both in one process.
 
 use std::path::Path;
 
 use form_urlencoded::Serializer;
 use tithon_synthetic::{Data, Profile};
 
-use super::query_set::{DEDUPLICATED, EXPRESSIONS, SMALL};
+use super::query_set::{DASHBOARD, DEDUPLICATED, EXPRESSIONS, SMALL};
 use super::servers::{ServerCase, Setup, measure, pace};
 use super::{HOUR_MS, START_MS};
 use crate::calls::{Pace, Request};
@@ -17,6 +17,10 @@ use crate::session::Session;
 const STEP_S: i64 = 60;
 /// Calls of a run that measures the latency of small answers.
 const SMALL_CALLS: u32 = 500;
+/// Calls of a run that measures how many small queries a process answers in a second, and how many are asked at a time.
+const DASHBOARD_CALLS: u32 = 8000;
+const DASHBOARD_CLIENTS: u16 = 8;
+const DASHBOARD_STEP_S: i64 = 15;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Measures all cases.
@@ -25,6 +29,9 @@ pub(crate) fn query(session: &mut Session, flags: &QueryFlags) -> Result<(), Ben
     let cases = single_cases(flags, &single)?;
     run(session, flags, "query", &single, &cases)?;
     if flags.queries.is_none() {
+        let fine = Data { interval_ms: 15_000, range_ms: 6 * HOUR_MS, block_ms: 6 * HOUR_MS, ..single };
+        let cases = dashboard_cases(flags, &fine)?;
+        run(session, flags, "query-dashboard", &fine, &cases)?;
         let replicas = data(session, 100_000, 2);
         let cases = deduplicated_cases(flags, &replicas)?;
         run(session, flags, "query-replicas", &replicas, &cases)?;
@@ -61,7 +68,11 @@ fn run(
     let mut probe = Serializer::new(String::new());
     probe.append_pair("query", "count(up)");
     probe.append_pair("time", &((data.start_ms + data.range_ms / 2) / 1000).to_string());
-    let setup = Setup::Query { bucket: &bucket, transport, probe: probe.finish(), replicas: data.replicas };
+    let (bucket, probe) = (bucket.as_path(), probe.finish());
+    let setup = match name {
+        "query-dashboard" => Setup::Single { bucket, transport, probe },
+        _ => Setup::Query { bucket, transport, probe, replicas: data.replicas },
+    };
     measure(session, &setup, cases, flags.call.repeat)
 }
 
@@ -93,6 +104,32 @@ fn single_cases(flags: &QueryFlags, data: &Data) -> Result<Vec<ServerCase>, Benc
     Ok(cases)
 }
 
+/// Queries as the panels of a dashboard ask them, eight at a time.
+fn dashboard_cases(flags: &QueryFlags, data: &Data) -> Result<Vec<ServerCase>, BenchError> {
+    let pace = pace(&flags.call)?;
+    let calls = if flags.call.calls > 1 { pace.calls } else { DASHBOARD_CALLS };
+    let concurrency = if flags.call.concurrency > 1 { pace.concurrency } else { DASHBOARD_CLIENTS };
+    let cases = DASHBOARD.iter().map(|(name, expression, steps)| {
+        let (end, length) = ((data.start_ms + data.range_ms) / 1000, steps * DASHBOARD_STEP_S);
+        let expression = (*expression).to_owned();
+        ServerCase {
+            name: format!("query-dashboard/{name}"),
+            what: format!("{expression}, {calls} calls, {concurrency} at a time"),
+            // Later by a second from call to call, so that no cache of answers helps.
+            request: Box::new(move |n| {
+                let end = end - 1 - i64::from(n % 3600);
+                if length == 0 {
+                    at(&expression, end)
+                } else {
+                    range_by(&expression, end - length, end, DASHBOARD_STEP_S)
+                }
+            }),
+            pace: Pace { calls, concurrency, ..pace },
+        }
+    });
+    Ok(cases.collect())
+}
+
 fn deduplicated_cases(flags: &QueryFlags, data: &Data) -> Result<Vec<ServerCase>, BenchError> {
     let pace = pace(&flags.call)?;
     let wanted = EXPRESSIONS.iter().filter(|(name, _)| DEDUPLICATED.contains(name));
@@ -115,9 +152,13 @@ fn case(name: String, expression: &str, instant: bool, data: &Data, pace: Pace) 
 }
 
 fn range(expression: &str, start: i64, end: i64) -> Request {
+    range_by(expression, start, end, STEP_S)
+}
+
+fn range_by(expression: &str, start: i64, end: i64, step: i64) -> Request {
     let mut form = Serializer::new(String::new());
     form.append_pair("query", expression);
-    for (name, value) in [("start", start), ("end", end), ("step", STEP_S)] {
+    for (name, value) in [("start", start), ("end", end), ("step", step)] {
         form.append_pair(name, &value.to_string());
     }
     Request::Http { path: "/api/v1/query_range", form: form.finish() }

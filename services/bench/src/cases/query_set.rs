@@ -54,6 +54,17 @@ pub(super) const DEDUPLICATED: [&str; 8] = [
     "join-many-to-one",
 ];
 
+/// What the panels of a dashboard ask again and again, of single processes: name, expression, and length of the range in steps
+/// of 15 seconds, 0 being one time.
+pub(super) const DASHBOARD: [(&str, &str, i64); 2] = [
+    ("sum-of-100", "sum(container_threads)", 0),
+    (
+        "rate-of-15",
+        "sum by (job) (rate(http_request_duration_seconds_count{namespace=\"team-08\"}[5m]))",
+        240,
+    ),
+];
+
 /// Small answers, about 1, 10 and 50 kB: name, expression, and length of the range in steps.
 pub(super) const SMALL: [(&str, &str, i64); 3] = [
     ("1kB", "sum(rate(apiserver_request_total{code=\"500\"}[5m]))", 40),

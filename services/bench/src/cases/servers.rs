@@ -38,6 +38,8 @@ pub(super) enum Setup<'a> {
     Store { bucket: &'a Path },
     /// A querier over a store gateway over the bucket, or a Prometheus server over copies of its blocks.
     Query { bucket: &'a Path, transport: Transport, probe: String, replicas: u8 },
+    /// A single process: store and querier in one over the bucket, or a Prometheus server over copies of its blocks.
+    Single { bucket: &'a Path, transport: Transport, probe: String },
 }
 
 /// Measures the cases, all subjects over the same data.
@@ -107,14 +109,14 @@ fn start(session: &Session, runtime: &Runtime, setup: &Setup<'_>, i: usize) -> R
     let data = session.folder("server", i)?;
     let (bucket, probe) = match setup {
         Setup::Store { bucket } => (bucket, None),
-        Setup::Query { bucket, probe, .. } => (bucket, Some(probe)),
+        Setup::Query { bucket, probe, .. } | Setup::Single { bucket, probe, .. } => (bucket, Some(probe)),
     };
     let config = session.scratch.bucket_config("bucket", bucket).map_err(prepare)?;
     let servers = match setup {
         Setup::Query { replicas: 2.., .. } if subject.kind == Kind::Prometheus => {
             return Err(Failure::Lacks("deduplication of replicas"));
         }
-        Setup::Query { .. } if subject.kind == Kind::Prometheus => {
+        Setup::Query { .. } | Setup::Single { .. } if subject.kind == Kind::Prometheus => {
             crate::folder::copy_blocks(bucket, &data).map_err(prepare)?;
             vec![Server::prometheus(subject, &data, session.limit)?]
         }
@@ -123,6 +125,7 @@ fn start(session: &Session, runtime: &Runtime, setup: &Setup<'_>, i: usize) -> R
             let query = Server::query(subject, store.grpc, &data, session.limit)?;
             vec![store, query]
         }
+        Setup::Single { .. } => vec![Server::standalone(subject, &config, &data, session.limit)?],
         Setup::Store { .. } => vec![Server::store(subject, &config, &data, session.limit)?],
     };
     if let Some(probe) = probe {
@@ -150,7 +153,9 @@ fn client(runtime: &Runtime, setup: &Setup<'_>, servers: &[Server]) -> Result<Cl
     let Some(server) = servers.last() else { return Err(Failure::Prepare("no server".to_owned())) };
     match setup {
         Setup::Store { .. } => runtime.block_on(StoreConnection::open(server.grpc)).map(Client::Store),
-        Setup::Query { transport, .. } => Ok(Client::Http(HttpClient::new(server.http, *transport))),
+        Setup::Query { transport, .. } | Setup::Single { transport, .. } => {
+            Ok(Client::Http(HttpClient::new(server.http, *transport)))
+        }
     }
 }
 

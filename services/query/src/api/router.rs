@@ -19,6 +19,7 @@ use crate::QueryService;
 use crate::error::ApiError;
 use crate::options::Dialect;
 use crate::params::{Params, read_multipart};
+use crate::slow::for_log;
 use crate::tenancy::Tenant;
 
 /// The most bytes of a form body that are read, as in Go.
@@ -141,12 +142,21 @@ where
     let method = request.method().clone();
     let tenancy = &service.options().tenancy;
     let (tenant, named) = (tenancy.of(&request), tenancy.by_header(&request).to_owned());
+    let mut query = String::new();
     let result = match read_params(request).await {
-        Ok(params) => answer(service.clone(), Call { params, name, tenant }).await,
+        Ok(params) => {
+            query.push_str(for_log(params.get("query")));
+            answer(service.clone(), Call { params, name, tenant }).await
+        }
         Err(error) => Err(error),
     };
     if let Err(error) = &result {
-        tracing::debug!(handler, error_type = error.error_type.as_str(), error = %error, "request failed");
+        let (error_type, took) = (error.error_type.as_str(), begun.elapsed());
+        if query.is_empty() {
+            tracing::debug!(handler, tenant = named, took = ?took, error_type, error = %error, "request failed");
+        } else {
+            tracing::info!(handler, query, tenant = named, took = ?took, error_type, error = %error, "query failed");
+        }
     }
     let response = respond(service.options().dialect, result);
     let code = response.status().as_u16();

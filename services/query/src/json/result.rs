@@ -141,13 +141,14 @@ fn divide<T>(items: Vec<T>, points: impl Fn(&T) -> usize, mut emit: impl FnMut(V
 }
 
 impl Part {
-    /// Whether writing it takes next to no time.
+    /// Whether writing it takes no longer than to have another thread write it: a tenth of a millisecond or two.
     pub(crate) fn is_small(&self) -> bool {
-        const SMALL: usize = 512;
+        const SAMPLES: usize = 1024;
+        const POINTS: usize = 8192;
         match self {
             Part::Text(_) => true,
-            Part::Samples(samples, _) => samples.len() <= SMALL,
-            Part::Series(series, _) => series.iter().map(weight).sum::<usize>() <= SMALL,
+            Part::Samples(samples, _) => samples.len() <= SAMPLES,
+            Part::Series(series, _) => series.iter().map(weight).sum::<usize>() <= POINTS,
             Part::Floats(..) | Part::Histograms(..) => false,
         }
     }

@@ -7,6 +7,7 @@ mod cut;
 mod endpoints;
 mod forms;
 mod hostile;
+mod peers;
 mod plans;
 mod promql;
 mod replay;
