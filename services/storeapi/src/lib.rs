@@ -35,4 +35,4 @@ pub use crate::lease::{Lease, Mapped};
 pub use crate::promql::{
     PromqlAnswer, PromqlFuture, PromqlPoints, PromqlRequest, PromqlSeries, PromqlServer, PromqlTimes,
 };
-pub use crate::server::StoreApiServer;
+pub use crate::server::{StoreApiServer, info_services};
