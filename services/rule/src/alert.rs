@@ -103,7 +103,7 @@ impl Alerts {
     }
 
     /// The alerts to hand to the notifier, marked as sent.
-    pub(crate) fn to_send(&mut self, slot: At, resend_delay: Duration, interval: Duration) -> Vec<Alert> {
+    pub(crate) fn mark_due(&mut self, slot: At, resend_delay: Duration, interval: Duration) -> Vec<Alert> {
         let mut out = Vec::new();
         for alert in self.active.values_mut().filter(|alert| alert.needs_sending(slot, resend_delay)) {
             alert.last_sent_at = Some(slot);

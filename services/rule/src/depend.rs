@@ -12,8 +12,8 @@ pub(crate) fn batches(rules: &[RuleConfig]) -> Vec<Vec<usize>> {
     let Some(needs) = needs(rules) else { return one_by_one() };
     let is_needed = |rule: usize| needs.iter().any(|needs| needs.contains(&rule));
     let (mut first, mut between, mut last) = (Vec::new(), Vec::new(), Vec::new());
-    for rule in 0..rules.len() {
-        match (needs[rule].is_empty(), is_needed(rule)) {
+    for (rule, needed) in needs.iter().enumerate() {
+        match (needed.is_empty(), is_needed(rule)) {
             (true, _) => first.push(rule),
             (false, true) => between.push(vec![rule]),
             (false, false) => last.push(rule),

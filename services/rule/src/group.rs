@@ -147,7 +147,7 @@ impl Group {
             let state = &mut self.lock().rules[i];
             let (offset, limit) = (self.query_offset, self.config.limit);
             let samples = state.alerts.evaluate(rule, alert, alerts, slot, offset, limit)?;
-            (samples, state.alerts.to_send(slot, around.options.resend_delay, self.interval))
+            (samples, state.alerts.mark_due(slot, around.options.resend_delay, self.interval))
         };
         if !to_send.is_empty() {
             around.queue.push(around.generator.notifications(&expression, to_send));

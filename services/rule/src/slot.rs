@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tithon_index::Labels;
+use xxhash_rust::xxh64::xxh64;
 
 use crate::at::nanos;
 use crate::{At, GroupConfig};
@@ -19,7 +19,9 @@ impl Slots {
     /// The slots of a group with that name, of the file that it is known by to others.
     pub(crate) fn new(name: &str, file: &str, interval: Duration) -> Slots {
         let interval = nanos(interval).max(1);
-        let hash = Labels::from_pairs([("file", file), ("name", name)]).hash64();
+        // As Thanos's build hashes the labels `file` and `name`, so that both have the same slots.
+        let parts = ["file", file, "name", name].map(str::as_bytes);
+        let hash = xxh64(&[parts.join(&[0xff][..]), vec![0xff]].concat(), 0);
         Slots { interval, offset: (hash % interval.unsigned_abs()) as i64 }
     }
 

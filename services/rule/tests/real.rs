@@ -1,5 +1,7 @@
 //! A ruler between a real Prometheus, which it asks and writes to, and a real Alertmanager.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

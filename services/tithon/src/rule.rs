@@ -178,6 +178,7 @@ fn manager_options(flags: &RuleFlags) -> Given<ManagerOptions> {
     for feature in &rules.features {
         match feature.as_str() {
             "promql-experimental-functions" => parse.experimental_functions = true,
+            "promql-extended-range-selectors" => parse.extended_range_selectors = true,
             other => warn!(feature = other, "this feature is not known and not enabled"),
         }
     }

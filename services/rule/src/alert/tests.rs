@@ -45,7 +45,7 @@ impl Sim {
         let name = |alert: &Alert| String::from_utf8(alert.labels.get("instance").unwrap().to_vec()).unwrap();
         let states = self.alerts.active.values().map(|alert| (name(alert), alert.state)).collect();
         let slot = START.after(Duration::from_secs(60 * minute));
-        let sent = self.alerts.to_send(slot, Duration::from_secs(120), self.interval);
+        let sent = self.alerts.mark_due(slot, Duration::from_secs(120), self.interval);
         (states, sent.iter().map(|alert| format!("{} {}", name(alert), alert.state.as_str())).collect())
     }
 }

@@ -10,8 +10,8 @@ pub(super) fn group_json(group: &RuleGroup, excludes_alerts: bool) -> Value {
         "name": group.name,
         "file": group.file,
         "rules": rules,
-        "interval": group.interval,
-        "evaluationTime": group.evaluation_seconds,
+        "interval": number(group.interval),
+        "evaluationTime": number(group.evaluation_seconds),
         "lastEvaluation": group.last_evaluation.to_string(),
         "limit": group.limit,
         "partialResponseStrategy": strategy(group.aborts),
@@ -28,7 +28,7 @@ fn rule_json(rule: &Rule, excludes_alerts: bool) -> Value {
         "query": rule.query,
         "labels": labels_json(&rule.labels),
         "health": rule.health,
-        "evaluationTime": rule.evaluation_seconds,
+        "evaluationTime": number(rule.evaluation_seconds),
         "lastEvaluation": rule.last_evaluation.to_string(),
         "type": "recording",
     });
@@ -38,8 +38,8 @@ fn rule_json(rule: &Rule, excludes_alerts: bool) -> Value {
     if let Some(alerting) = &rule.alerting {
         json["type"] = json!("alerting");
         json["state"] = json!(alerting.state.as_str());
-        json["duration"] = json!(alerting.duration);
-        json["keepFiringFor"] = json!(alerting.keep_firing_for);
+        json["duration"] = number(alerting.duration);
+        json["keepFiringFor"] = number(alerting.keep_firing_for);
         json["annotations"] = labels_json(&alerting.annotations);
         if !excludes_alerts {
             json["alerts"] = alerting.alerts.iter().map(alert_json).collect();
@@ -57,6 +57,13 @@ pub(super) fn alert_json(alert: &ActiveAlert) -> Value {
         "value": alert.value,
         "partialResponseStrategy": strategy(alert.aborts),
     })
+}
+
+/// A number as Go writes it: whole ones without a point.
+fn number(value: f64) -> Value {
+    /// Whole numbers up to here are exact.
+    const WHOLE_MAX: f64 = 9e15;
+    if value.fract() == 0.0 && value.abs() < WHOLE_MAX { json!(value as i64) } else { json!(value) }
 }
 
 fn labels_json(labels: &Labels) -> Value {

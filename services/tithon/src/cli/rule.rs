@@ -72,11 +72,7 @@ pub struct EvaluationFlags {
     /// Rules that are evaluated at the same time, of those of a group that do not read each other.
     #[arg(long = "rule-concurrent-evaluation", value_name = "N", default_value_t = 1)]
     pub concurrent_evaluations: usize,
-    /// Accept xrate, xincrease and xdelta in rules.
-    #[arg(long = "query.enable-x-functions", default_value_t = false, action = clap::ArgAction::Set,
-          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
-    pub x_functions: bool,
-    /// promql-experimental-functions accepts them in rules.
+    /// What rules may use besides: promql-experimental-functions, promql-extended-range-selectors. May be given several times.
     #[arg(long = "enable-feature", value_name = "NAME")]
     pub features: Vec<String>,
 }

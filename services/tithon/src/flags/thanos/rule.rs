@@ -37,9 +37,15 @@ const OWN: &[Flag] = &[
     ),
     value("query.default-step", "1s", Same),
     switch("query.only-prometheus-params", false, Same),
-    switch("query.enable-x-functions", false, Same),
+    switch(
+        "query.enable-x-functions",
+        false,
+        Refused(
+            "xrate, xincrease and xdelta are not there; --enable-feature=promql-extended-range-selectors has anchored and smoothed",
+        ),
+    ),
     list("grpc-query-endpoint", Refused("rules are evaluated over HTTP: name the querier by --query")),
-    list("enable-feature", Same),
+    list("enable-feature", Differs("also takes promql-extended-range-selectors")),
     list("alertmanagers.url", Same),
     value("alertmanagers.config", "", Same),
     value("alertmanagers.config-file", "", Same),
