@@ -11,6 +11,7 @@ use rand::seq::SliceRandom;
 use reqwest::{Method, Url};
 use tithon_index::Labels;
 use tithon_runtime::{Metrics, Shutdown};
+use tithon_storeapi::{EndpointError, PromqlClient, PromqlPoints, PromqlSeries};
 use tracing::{debug, error, warn};
 
 use self::answer::{Answer, parse_answer};
@@ -18,7 +19,7 @@ pub use self::config::{QueryConfig, parse_query_config, queriers_of};
 pub(crate) use self::config::{REFRESH_INTERVAL, refresh_interval};
 use crate::metrics::RuleMetrics;
 use crate::peers::{DnsMetrics, Peers, PeersConfig, PeersError, body, joined, keep};
-use crate::{At, SeriesSample, Strategy};
+use crate::{At, Number, SeriesSample, Strategy};
 
 /// Why no querier gave an answer.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +58,8 @@ pub struct QueryOptions {
 #[derive(Clone)]
 pub struct Queriers {
     peers: Arc<[Arc<Peers>]>,
+    /// Asked where none of the others answers.
+    grpc: Arc<[PromqlClient]>,
     options: Arc<QueryOptions>,
     dns: DnsMetrics,
     metrics: RuleMetrics,
@@ -76,10 +79,19 @@ impl Queriers {
         let peers = configs.into_iter().map(|config| Peers::new(config).map(Arc::new));
         Ok(Queriers {
             peers: peers.collect::<Result<Vec<_>, _>>()?.into(),
+            grpc: Arc::default(),
             options: Arc::new(options),
             dns: DnsMetrics::new(registry, "thanos_rule_query_apis"),
             metrics,
         })
+    }
+
+    /// The same, and queriers at some addresses that are asked over gRPC where no other answers. Must be called inside a tokio
+    /// runtime.
+    pub fn and_over_grpc(self, addresses: &[String]) -> Result<Queriers, EndpointError> {
+        let clients =
+            addresses.iter().map(|address| PromqlClient::new(address)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Queriers { grpc: clients.into(), ..self })
     }
 
     /// Keeps the list of queriers up to date until the end.
@@ -113,8 +125,11 @@ impl Queriers {
             params.extend(thanos_params(strategy));
         }
         let method = if self.options.is_post { Method::POST } else { Method::GET };
-        let (answer, url) = self.first("query", &method, &params, expression).await?;
-        self.tell_warnings(&answer, expression, strategy);
+        let (answer, url) = match self.first("query", &method, &params, expression).await {
+            Err(_) if !self.grpc.is_empty() => return self.instant_over_grpc(expression, at, strategy).await,
+            answered => answered?,
+        };
+        self.tell_warnings(&answer.warnings, expression, strategy);
         let left = answer.n_histograms;
         if left > 0 {
             warn!(expression, left, "native histograms do not come over HTTP and are left out");
@@ -124,6 +139,32 @@ impl Queriers {
             reason: "expected a vector or scalar as the result".to_owned(),
         })?;
         Ok(samples.into_iter().map(|sample| SeriesSample { at_ms: at.millis(), ..sample }).collect())
+    }
+
+    /// Evaluates an expression at a whole second, which is all that gRPC can say; native histograms come whole.
+    async fn instant_over_grpc(
+        &self,
+        expression: &str,
+        at: At,
+        strategy: Strategy,
+    ) -> Result<Vec<SeriesSample>, QueryError> {
+        let mut clients: Vec<&PromqlClient> = self.grpc.iter().collect();
+        clients.shuffle(&mut rand::rng());
+        let mut last = QueryError::NoQuerier;
+        for client in clients {
+            let asked = client.instant(expression, at.seconds(), strategy == Strategy::Warn);
+            let reason = match tokio::time::timeout(self.options.timeout, asked).await {
+                Ok(Ok((series, warnings))) => {
+                    self.tell_warnings(&warnings, expression, strategy);
+                    return Ok(series.into_iter().filter_map(|one| sample_of(one, at)).collect());
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no answer in {:?}", self.options.timeout),
+            };
+            error!(address = client.address(), reason, expression, "a querier gave no answer");
+            last = QueryError::Failed { url: client.address().to_owned(), reason };
+        }
+        Err(last)
     }
 
     /// The last sample of each series that a selector names, from `from` on.
@@ -203,9 +244,9 @@ impl Queriers {
     }
 
     /// Warnings about data count; notes of PromQL about the expression are for the log only.
-    fn tell_warnings(&self, answer: &Answer, expression: &str, strategy: Strategy) {
+    fn tell_warnings(&self, all: &[String], expression: &str, strategy: Strategy) {
         let (notes, warnings): (Vec<&String>, Vec<&String>) =
-            answer.warnings.iter().partition(|text| text.starts_with("PromQL "));
+            all.iter().partition(|text| text.starts_with("PromQL "));
         if !notes.is_empty() {
             debug!(expression, ?notes, "PromQL has notes about a rule");
         }
@@ -214,6 +255,16 @@ impl Queriers {
             warn!(expression, ?warnings, "a querier answered with warnings");
         }
     }
+}
+
+/// The only sample of a series.
+fn sample_of(series: PromqlSeries, at: At) -> Option<SeriesSample> {
+    let value = match series.points {
+        PromqlPoints::Float(_, value) => Number::Float(value),
+        PromqlPoints::Histogram(_, histogram) => Number::Histogram(histogram),
+        PromqlPoints::Many(_) => return None,
+    };
+    Some(SeriesSample { labels: series.labels, at_ms: at.millis(), value })
 }
 
 fn thanos_params(strategy: Strategy) -> [(&'static str, String); 5] {

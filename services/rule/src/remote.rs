@@ -98,17 +98,22 @@ impl RemoteWrite {
         registry: &Metrics,
     ) -> Result<RemoteWrite, RemoteError> {
         let metrics = RemoteMetrics::new(registry);
-        let log = Log::open(dir)?;
         let sender = |config| Sender::new(config, dir, external_labels.clone(), metrics.clone());
         let senders = configs.into_iter().map(sender).collect::<Result<Vec<_>, _>>()?;
+        let sent = senders.iter().map(|sender| sender.position().segment).max();
+        let log = Log::open(dir, sent.unwrap_or_default())?;
         let written = watch::channel(0).0;
-        Ok(RemoteWrite(Arc::new(Inner {
+        let remote = RemoteWrite(Arc::new(Inner {
             log: Mutex::new(log),
             written,
             senders,
             dir: dir.to_owned(),
             metrics,
-        })))
+        }));
+        let log = remote.0.log.lock().unwrap_or_else(PoisonError::into_inner);
+        remote.clean(&log)?;
+        drop(log);
+        Ok(remote)
     }
 
     /// Appends a write request, encoded and not compressed, to the queue.

@@ -26,7 +26,7 @@ type Given<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Runs until a signal comes.
 pub async fn run(flags: &RuleFlags) -> Result<(), Box<dyn Error>> {
-    let queriers = queriers(&flags.query).map_err(UsageError::of)?;
+    let (queriers, over_grpc) = queriers(&flags.query).map_err(UsageError::of)?;
     let alertmanagers = alertmanagers(&flags.alert).map_err(UsageError::of)?;
     let labelling = labelling(flags).map_err(UsageError::of)?;
     let generator = Generator::new(&flags.alert.query_url, &flags.alert.query_template)
@@ -38,7 +38,8 @@ pub async fn run(flags: &RuleFlags) -> Result<(), Box<dyn Error>> {
     let metrics = RuleMetrics::new(&process.metrics);
     let external = options.external_labels.clone();
 
-    let queriers = Queriers::new(queriers, query_options(flags), &process.metrics, metrics.clone())?;
+    let queriers = Queriers::new(queriers, query_options(flags), &process.metrics, metrics.clone())?
+        .and_over_grpc(&over_grpc)?;
     let queue_dir = Path::new(&flags.data_dir).join("remote-write");
     let remote = RemoteWrite::open(&queue_dir, &external, remotes, &process.metrics)?;
     let queue = AlertQueue::new(labelling, metrics.clone());
@@ -91,9 +92,10 @@ fn keep_reloading(process: &Process, manager: &Manager) {
     });
 }
 
-fn queriers(flags: &RuleQueryFlags) -> Given<Vec<PeersConfig>> {
+/// Queriers that are asked over HTTP, and addresses of those asked over gRPC.
+fn queriers(flags: &RuleQueryFlags) -> Given<(Vec<PeersConfig>, Vec<String>)> {
     let config = path_or_content("query.config", &flags.query_config_file, &flags.query_config.0, true)?;
-    let is_named = !flags.queriers.is_empty() || !flags.files.is_empty();
+    let is_named = !flags.queriers.is_empty() || !flags.files.is_empty() || !flags.grpc_queriers.is_empty();
     let Some(config) = config else {
         if !is_named {
             return Err("no query configuration parameters provided: give --query or --query.config".into());
@@ -103,19 +105,18 @@ fn queriers(flags: &RuleQueryFlags) -> Given<Vec<PeersConfig>> {
             return Err(format!("address {again} is duplicated for --query flag").into());
         }
         let queriers = queriers_of(&flags.queriers, &flags.files, flags.sd_interval);
-        return Ok(queriers.map_err(|error| format!("--query: {error}"))?);
+        return Ok((queriers.map_err(|error| format!("--query: {error}"))?, flags.grpc_queriers.clone()));
     };
     if is_named {
-        return Err("--query.config and --query or --query.sd-files cannot be given together".into());
+        return Err("--query.config cannot be given together with --query, --query.sd-files or \
+                    --grpc-query-endpoint"
+            .into());
     }
     let config = parse_query_config(&config).map_err(|error| format!("--query.config: {error}"))?;
-    if !config.grpc.is_empty() {
-        return Err("--query.config: grpc_config: rules are evaluated over HTTP".into());
-    }
-    if config.http.is_empty() {
+    if config.http.is_empty() && config.grpc.is_empty() {
         return Err("--query.config: no querier is named".into());
     }
-    Ok(config.http)
+    Ok((config.http, config.grpc))
 }
 
 fn query_options(flags: &RuleFlags) -> QueryOptions {

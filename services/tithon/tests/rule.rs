@@ -88,6 +88,37 @@ fn a_killed_ruler_loses_no_result() {
     until("the results of the killed ruler", || count(&receiver) >= 4.0);
 }
 
+/// A querier that is asked over gRPC, for a ruler that knows no other.
+#[test]
+fn rules_over_grpc() {
+    let Ok(status) =
+        Command::new("prometheus").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status()
+    else {
+        assert!(std::env::var_os("TITHON_SERVERS").is_none(), "prometheus is not installed");
+        return;
+    };
+    assert!(status.success());
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, target) = (dir.path(), free_port());
+    let (_querier, address) = Server::query_with_grpc(&[], &[]);
+    let rules = "groups: [{name: g, rules: [{record: 'lab:up', expr: vector(7)}]}]";
+    std::fs::write(dir.join("rules.yml"), rules).unwrap();
+    let receiver = prometheus(dir, target);
+    let mut command = Command::new(TITHON);
+    let http = free_port();
+    command.args(["rule", "--log.level=warn", "--eval-interval=1s", "--label=cluster=\"lab\""]);
+    command.arg(format!("--grpc-query-endpoint={address}"));
+    command.arg(format!("--rule-file={}", dir.join("rules.yml").display()));
+    command.arg(format!("--data-dir={}", dir.join("rule").display()));
+    command.arg(format!(
+        "--remote-write.config={{remote_write: [{{url: 'http://127.0.0.1:{target}/api/v1/write'}}]}}"
+    ));
+    command.arg(format!("--http-address=127.0.0.1:{http}"));
+    command.arg(format!("--grpc-address=127.0.0.1:{}", free_port()));
+    let _ruler = Server::start(command, http);
+    until("results", || count(&receiver) >= 2.0);
+}
+
 #[test]
 fn rules_check_tells_all_faults() {
     let dir = tempfile::tempdir().unwrap();

@@ -55,10 +55,12 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Begins a new segment behind those that are there: the last one may end in the middle of a record.
-    pub(super) fn open(dir: &Path) -> Result<Log, RemoteError> {
+    /// Begins a new segment behind those that are there, of which the last one may end in the middle of a record, and behind number
+    /// `sent`, which a server may have although it is gone.
+    pub(super) fn open(dir: &Path, sent: u64) -> Result<Log, RemoteError> {
         std::fs::create_dir_all(dir).map_err(at(dir))?;
-        let segment = Segment::all(dir)?.last().map_or(1, |last| last.number + 1);
+        let last = Segment::all(dir)?.last().map_or(0, |last| last.number);
+        let segment = last.max(sent).saturating_add(1);
         let file = Log::create(dir, segment)?;
         Ok(Log { dir: dir.to_owned(), segment, file, bytes: 0 })
     }
@@ -182,7 +184,7 @@ mod tests {
     fn records_survive_and_torn_ones_are_left_out() {
         let dir = tempfile::tempdir().unwrap();
         let start = Position::default();
-        let mut log = Log::open(dir.path()).unwrap();
+        let mut log = Log::open(dir.path(), 0).unwrap();
         for text in ["one", "two"] {
             log.append(text.as_bytes()).unwrap();
         }
@@ -198,7 +200,7 @@ mod tests {
             assert_eq!(all(dir.path(), start).len(), whole, "{length} bytes");
         }
         std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-        let mut log = Log::open(dir.path()).unwrap();
+        let mut log = Log::open(dir.path(), 0).unwrap();
         log.append(b"three").unwrap();
         assert_eq!(all(dir.path(), start), [b"one".to_vec(), b"three".to_vec()]);
         let mut flipped = bytes;

@@ -91,6 +91,9 @@ pub struct RuleQueryFlags {
     /// up. May be given several times.
     #[arg(long = "query", value_name = "URL")]
     pub queriers: Vec<String>,
+    /// HOST:PORT of a querier that is asked over gRPC where no other answers; may be given several times.
+    #[arg(long = "grpc-query-endpoint", value_name = "HOST:PORT")]
+    pub grpc_queriers: Vec<String>,
     /// A file with queriers, which may be a pattern of paths; may be given several times.
     #[arg(long = "query.sd-files", value_name = "PATTERN")]
     pub files: Vec<String>,

@@ -74,7 +74,7 @@ fn each_mistake_names_its_flag() {
             "--alertmanagers.url: \"b:9093\": alertmanagers.url contains empty scheme",
         ),
         ("rule --query=a:1 --alert.query-template={{", "--alert.query-template: error parsing template"),
-        ("rule --grpc-query-endpoint=a:1", "error: --grpc-query-endpoint is refused: "),
+        ("rule --query=a:1 --query.enable-x-functions", "error: --query.enable-x-functions is refused: "),
         ("tools rules-check", "--rules <PATTERN>"),
         ("store", "no bucket is given: use --objstore.config-file=FILE"),
         ("store --objstore.config={type:~S4}", "--objstore.config: "),

@@ -44,7 +44,7 @@ const OWN: &[Flag] = &[
             "xrate, xincrease and xdelta are not there; --enable-feature=promql-extended-range-selectors has anchored and smoothed",
         ),
     ),
-    list("grpc-query-endpoint", Refused("rules are evaluated over HTTP: name the querier by --query")),
+    list("grpc-query-endpoint", Differs("addresses only: names are not looked up by dns+ and its kin")),
     list("enable-feature", Differs("also takes promql-extended-range-selectors")),
     list("alertmanagers.url", Same),
     value("alertmanagers.config", "", Same),
