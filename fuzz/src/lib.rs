@@ -7,3 +7,4 @@ pub mod evaluate;
 pub mod histograms;
 pub mod index;
 pub mod promql;
+pub mod template;

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use arbitrary::{Arbitrary, Unstructured};
-use tithon_fuzz::{chunks, evaluate, histograms, index, promql};
+use tithon_fuzz::{chunks, evaluate, histograms, index, promql, template};
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 12] = [
+const TARGETS: [(&str, Body); 13] = [
     ("chunks_decode", chunks::decode_chunk),
     ("chunks_segment", chunks::open_segment),
     ("chunks_round_trip", |data| chunks::round_trip(&made_of::<Vec<_>>(data))),
@@ -21,6 +21,7 @@ const TARGETS: [(&str, Body); 12] = [
     ("index_sets", |data| index::set_operations(&made_of(data))),
     ("promql_evaluate", |data| _ = evaluate::evaluate(data)),
     ("promql_parse", promql::parse_bytes),
+    ("rule_template", template::expand_bytes),
 ];
 
 /// A value as libFuzzer makes it of the bytes.

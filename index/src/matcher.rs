@@ -192,6 +192,11 @@ pub fn anchored_regex(pattern: impl AsRef<[u8]>) -> Result<Regex, MatcherError> 
     text::anchored(pattern.as_ref())
 }
 
+/// Compiles a pattern by Go's rules, as `regexp.Compile` does: it may match anywhere, `.` matches no newline, groups captured.
+pub fn searching_regex(pattern: &str) -> Result<Regex, MatcherError> {
+    text::searching(pattern)
+}
+
 /// Two matchers are equal when name, operator and value are.
 impl PartialEq for Matcher {
     fn eq(&self, other: &Matcher) -> bool {

@@ -56,6 +56,18 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "tithon-rule",
+        &[
+            "tithon-chunks",
+            "tithon-index",
+            "tithon-engine",
+            "tithon-promql",
+            "tithon-proto",
+            "tithon-runtime",
+            "tithon-storeapi",
+        ],
+    ),
+    (
         "tithon-query",
         &[
             "tithon-chunks",
@@ -86,6 +98,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-compact",
             "tithon-query",
             "tithon-sidecar",
+            "tithon-rule",
             "tithon-synthetic",
             "tithon-bench",
             "tithon-conformance",
@@ -103,7 +116,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-testdata",
         ],
     ),
-    ("tithon-fuzz", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql"]),
+    ("tithon-fuzz", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql", "tithon-rule"]),
 ];
 
 /// Libraries that must not reach the crates below `services/`.

@@ -361,6 +361,18 @@ pub(super) fn anchored(pattern: &[u8]) -> Result<Regex, MatcherError> {
     })
 }
 
+/// The expression as it may match anywhere in a text, groups kept.
+pub(super) fn searching(pattern: &str) -> Result<Regex, MatcherError> {
+    // Alone first, so that messages show the pattern as it was given.
+    go_syntax::parse_captures(pattern).map_err(MatcherError::Regex)?;
+    let parsed = go_syntax::parse_captures(&format!("(?-s:{pattern})")).map_err(MatcherError::Regex)?;
+    build(&parsed.hir, GROUPS_MAX).ok_or_else(|| MatcherError::TooLarge {
+        pattern: shortened(pattern),
+        instructions: parsed.size,
+        limit: parsed.size * GROUPS_MAX as u64 / parsed.automaton_bytes.max(1),
+    })
+}
+
 /// The start of a pattern, for messages.
 pub(super) fn shortened(pattern: &str) -> String {
     const SHOWN: usize = 200;

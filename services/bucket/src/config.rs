@@ -2,7 +2,7 @@
 //! `client/factory.go`.
 
 mod http;
-mod secret;
+
 mod size;
 mod span;
 
@@ -15,11 +15,11 @@ use tithon_chunks::ErrorKind;
 use tithon_runtime::YamlFault;
 
 pub use self::http::{HttpConfig, TlsConfig};
-pub use self::secret::Secret;
 pub use self::size::{Size, parse_size};
 pub use self::span::Span;
 use crate::hedge::HedgingConfig;
 use crate::provider::{FilesystemConfig, Provider};
+pub use tithon_runtime::Secret;
 
 /// Where the blocks are.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,6 +6,7 @@ mod labels;
 mod matcher;
 mod points;
 mod remote_read;
+mod remote_write;
 mod request;
 mod series;
 mod shard;
@@ -14,8 +15,9 @@ pub use chunk::{aggr_chunk, aggr_chunk_from_wire, check_aggregates, encoding_fro
 pub use hints::{Hint, hint_from_any, hint_to_any};
 pub use labels::{label_set, labels_from_wire, labels_to_wire};
 pub use matcher::{matcher_to_wire, matchers_from_wire};
-pub use points::points_to_wire;
+pub use points::{Points, points_from_wire, points_to_wire};
 pub use remote_read::{SampledSeries, read_request, sampled_series, streamed_series};
+pub use remote_write::{WrittenValue, joined_write_request, write_request};
 pub use request::{
     label_names_request_from_wire, label_names_request_to_wire, label_values_request_from_wire,
     label_values_request_to_wire, series_request_from_wire, series_request_to_wire,

@@ -8,12 +8,13 @@ mod outside;
 mod wire;
 
 pub use crate::convert::{
-    ConvertError, Hint, SampledSeries, aggr_chunk, aggr_chunk_from_wire, check_aggregates,
-    encoding_from_wire, encoding_to_wire, hint_from_any, hint_to_any, label_names_request_from_wire,
-    label_names_request_to_wire, label_set, label_values_request_from_wire, label_values_request_to_wire,
-    labels_from_wire, labels_to_wire, matcher_to_wire, matchers_from_wire, points_to_wire, read_request,
-    sampled_series, series_from_wire, series_request_from_wire, series_request_to_wire, series_to_wire,
-    shard_from_wire, streamed_series,
+    ConvertError, Hint, Points, SampledSeries, WrittenValue, aggr_chunk, aggr_chunk_from_wire,
+    check_aggregates, encoding_from_wire, encoding_to_wire, hint_from_any, hint_to_any, joined_write_request,
+    label_names_request_from_wire, label_names_request_to_wire, label_set, label_values_request_from_wire,
+    label_values_request_to_wire, labels_from_wire, labels_to_wire, matcher_to_wire, matchers_from_wire,
+    points_from_wire, points_to_wire, read_request, sampled_series, series_from_wire,
+    series_request_from_wire, series_request_to_wire, series_to_wire, shard_from_wire, streamed_series,
+    write_request,
 };
 pub use crate::frame::{SeriesFrame, append_series};
 pub use crate::outside::{RawCodec, with_causes};

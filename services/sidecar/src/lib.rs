@@ -5,7 +5,6 @@
 //! has. [`PrometheusStore`] answers the StoreAPI over remote read, [`PrometheusCompanions`] answer the APIs of rules, targets,
 //! metadata, exemplars and statistics. [`Shipper`] uploads blocks, [`Reloader`] has Prometheus read changed files.
 
-mod client_config;
 mod companions;
 mod error;
 mod external;
@@ -18,9 +17,6 @@ mod ship;
 mod store;
 mod watch;
 
-pub use reqwest::Url;
-
-pub use crate::client_config::{HttpClientConfig, HttpClientError};
 pub use crate::companions::PrometheusCompanions;
 pub use crate::error::{PrometheusError, SidecarError};
 pub use crate::flags::FlagRules;
@@ -30,3 +26,5 @@ pub use crate::reload::{ReloadError, ReloadMethod, ReloadOptions, Reloader};
 pub use crate::ship::{ShipError, ShipOptions, Shipper};
 pub use crate::store::{PrometheusStore, StoreLimits};
 pub use crate::watch::{Watch, WatchOptions};
+pub use reqwest::Url;
+pub use tithon_runtime::{HttpClientConfig, HttpClientError};

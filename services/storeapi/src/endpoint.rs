@@ -499,7 +499,7 @@ fn now_ms() -> i64 {
 }
 
 /// A status as Go's gRPC prints it.
-fn go_status(status: &Status) -> String {
+pub(crate) fn go_status(status: &Status) -> String {
     format!("rpc error: code = {:?} desc = {}", status.code(), status.message())
 }
 

@@ -18,6 +18,7 @@ mod codec;
 mod endpoint;
 mod frames;
 mod promql;
+mod promql_client;
 mod rpc;
 mod server;
 
@@ -35,4 +36,5 @@ pub use crate::lease::{Lease, Mapped};
 pub use crate::promql::{
     PromqlAnswer, PromqlFuture, PromqlPoints, PromqlRequest, PromqlSeries, PromqlServer, PromqlTimes,
 };
-pub use crate::server::StoreApiServer;
+pub use crate::promql_client::PromqlClient;
+pub use crate::server::{StoreApiServer, info_services};

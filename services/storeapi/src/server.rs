@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status};
 use crate::codec::LabelsMessage;
 use crate::frames::{Framer, frames};
 use crate::rpc::StoreRpc;
-use crate::{StoreApi, StoreApiError};
+use crate::{StoreApi, StoreApiError, StoreInfo};
 
 pub(crate) type Frames = BoxStream<'static, Result<SeriesFrame, Status>>;
 
@@ -134,6 +134,26 @@ pub(crate) fn status(error: &StoreApiError) -> Status {
 
 pub(crate) fn convert_status(error: &ConvertError) -> Status {
     to_status(error.kind(), error.to_string())
+}
+
+/// Tells others what a server without a store has; as long as `probes` say that the process is not ready, it fails.
+pub fn info_services(info: StoreInfo, probes: Probes) -> GrpcServices {
+    GrpcServices::default().with(InfoServer::new(InfoAlone { info, probes }))
+}
+
+struct InfoAlone {
+    info: StoreInfo,
+    probes: Probes,
+}
+
+#[tonic::async_trait]
+impl Info for InfoAlone {
+    async fn info(&self, _: Request<InfoRequest>) -> Result<Response<InfoResponse>, Status> {
+        match self.probes.is_ready() {
+            true => Ok(Response::new(self.info.to_wire())),
+            false => Err(to_status(ErrorKind::Unknown, "Not ready")),
+        }
+    }
 }
 
 #[tonic::async_trait]

@@ -2,6 +2,7 @@
 
 mod block;
 mod bucket;
+mod rule;
 mod sidecar;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use tithon_query::ConnectionLabel;
 
 pub use self::block::*;
 pub use self::bucket::*;
+pub use self::rule::*;
 pub use self::sidecar::*;
 use crate::compact::CompactorFlags;
 use crate::flags::{
@@ -45,6 +47,8 @@ pub enum Command {
     Query(Box<QueryFlags>),
     /// Beside a Prometheus: its data over the StoreAPI, its blocks into a bucket, its configuration reloaded.
     Sidecar(Box<SidecarFlags>),
+    /// Ruler: recorded series and alerts over the data of queriers, written to other servers and sent to Alertmanagers.
+    Rule(Box<RuleFlags>),
     /// Compactor: merges, downsamples, expires and deletes the blocks of a bucket. One for each bucket or shard.
     Compact(Box<CompactorFlags>),
     /// Tools: blocks offline, and measurements side by side.
@@ -372,6 +376,8 @@ pub enum ToolsCommand {
     /// Works with any server: Tithon's, Thanos's, a provider of metrics of your own. The exit status is 1 when a rule is
     /// broken.
     StoreapiCheck(StoreapiCheckFlags),
+    /// Check rule files: YAML, names, expressions, templates. The exit status is 1 when a file has a fault.
+    RulesCheck(RulesCheckFlags),
     /// Print what becomes of each flag of Thanos, as Markdown: docs/flags.md.
     Flags,
     /// Measure whole processes side by side: this program, an older one, Thanos, Prometheus; and make blocks for it.

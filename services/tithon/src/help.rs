@@ -28,10 +28,7 @@ pub fn man(command: Command) -> std::io::Result<String> {
     String::from_utf8(page).map_err(std::io::Error::other)
 }
 
-/// The tool of Thanos that is not here.
-const ABSENT_TOOL: &str = "rules-check";
-
-/// What is so where a mistake is a flag or a tool that Thanos has elsewhere.
+/// What is so where a mistake is a flag that Thanos has elsewhere.
 pub fn of_thanos(error: &clap::Error) -> Option<String> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -51,12 +48,6 @@ pub fn of_thanos(error: &clap::Error) -> Option<String> {
             Some(format!(
                 "--{name} is a flag of {list}, not of this subcommand; see --help for those that are"
             ))
-        }
-        ErrorKind::InvalidSubcommand => {
-            let tool = text(ContextKind::InvalidSubcommand)?;
-            let is_absent = tool == ABSENT_TOOL;
-            is_absent
-                .then(|| format!("the tool {tool} of Thanos is not here yet; see --help for those that are"))
         }
         _ => None,
     }

@@ -13,6 +13,8 @@ mod memory;
 mod prefix;
 mod process;
 mod query;
+mod rule;
+mod rules_check;
 mod sidecar;
 mod standalone;
 mod store;
@@ -101,6 +103,7 @@ fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
             ToolsCommand::Block(block) => tools_block::run(&block.command)?,
             ToolsCommand::Bucket(bucket) => wait_for(tools_bucket::run(&bucket.command))?,
             ToolsCommand::StoreapiCheck(flags) => return wait_for(storeapi_check::run(flags)),
+            ToolsCommand::RulesCheck(flags) => return rules_check::run(flags),
             ToolsCommand::Flags => return Ok(shown(Ok(flags::page()))),
             ToolsCommand::Bench(flags) => {
                 return Ok(if tithon_bench::run(flags)? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
@@ -110,6 +113,7 @@ fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Compact(flags) => wait_for(compact::run(flags))?,
         Command::Query(flags) => wait_for(query::run(flags))?,
         Command::Sidecar(flags) => wait_for(sidecar::run(flags))?,
+        Command::Rule(flags) => wait_for(rule::run(flags))?,
         Command::Standalone(flags) => wait_for(standalone::run(flags))?,
     }
     Ok(ExitCode::SUCCESS)

@@ -8,8 +8,9 @@ use axum::Router;
 use tithon_bucket::{Bucket, TransferOptions};
 use tithon_runtime::Cpu;
 use tithon_sidecar::{
-    FlagRules, HttpClientConfig, Prometheus, PrometheusCompanions, PrometheusStore, ReloadMethod,
-    ReloadOptions, Reloader, ShipOptions, Shipper, SidecarMetrics, StoreLimits, Watch, WatchOptions,
+    FlagRules, HttpClientConfig, HttpClientError, Prometheus, PrometheusCompanions, PrometheusStore,
+    ReloadMethod, ReloadOptions, Reloader, ShipOptions, Shipper, SidecarMetrics, StoreLimits, Watch,
+    WatchOptions,
 };
 use tithon_storeapi::{CompanionServer, StoreApiServer};
 use tracing::{error, info};
@@ -83,11 +84,12 @@ fn keep_watching(process: &Process, watch: &Watch) {
 
 fn prometheus(flags: &SidecarFlags) -> Result<Prometheus, Box<dyn Error>> {
     let PrometheusFlags { url, http_client, http_client_file, .. } = &flags.prometheus;
+    let wrong = |error: HttpClientError| format!("--prometheus.http-client: {error}");
     let config = match path_or_content("prometheus.http-client", http_client_file, http_client, false)? {
-        Some(yaml) => HttpClientConfig::parse(&yaml)?,
+        Some(yaml) => HttpClientConfig::parse(&yaml).map_err(wrong)?,
         None => HttpClientConfig::default(),
     };
-    Ok(Prometheus::new(url.clone(), config)?)
+    Ok(Prometheus::new(url.clone(), config).map_err(wrong)?)
 }
 
 /// Starts the loop that has Prometheus read changed files. It does not wait for Prometheus, which may need the configuration

@@ -8,8 +8,9 @@ use tithon_runtime::{ClientTls, ClientTlsOptions, TlsError};
 use tithon_storeapi::{Endpoint, EndpointOptions};
 use tracing::{info, warn};
 
-use super::files::SdFiles;
-use super::{Discovery, DiscoveryError, DnsName, EndpointAddress, EndpointConfigError, parse_endpoints};
+use super::{
+    Discovery, DiscoveryError, DnsName, EndpointAddress, EndpointConfigError, SdFiles, parse_endpoints,
+};
 use crate::QueryService;
 
 /// An endpoint as an operator names it.

@@ -30,6 +30,11 @@ impl CompanionServer {
         CompanionServer(companions)
     }
 
+    /// `services` and that of rules, for a server that has nothing else to tell.
+    pub fn rules_and(self, services: GrpcServices) -> GrpcServices {
+        services.with(RulesServer::new(self))
+    }
+
     /// `services` and the five.
     pub fn and(self, services: GrpcServices) -> GrpcServices {
         services

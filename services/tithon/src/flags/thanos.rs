@@ -6,6 +6,7 @@ mod common;
 mod compact;
 mod docs;
 mod query;
+mod rule;
 mod sidecar;
 mod store;
 
@@ -70,7 +71,8 @@ pub enum Check {
     Size,
 }
 
-const COMPONENTS: [&Component; 4] = [&store::STORE, &query::QUERY, &compact::COMPACT, &sidecar::SIDECAR];
+const COMPONENTS: [&Component; 5] =
+    [&store::STORE, &query::QUERY, &compact::COMPACT, &sidecar::SIDECAR, &rule::RULE];
 
 /// The component that a subcommand starts, if Thanos has it and we do.
 pub fn component(name: &str) -> Option<&'static Component> {

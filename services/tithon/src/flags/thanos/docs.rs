@@ -32,7 +32,7 @@ pub fn page() -> String {
         );
         names(&mut page, absent.flags);
     }
-    page.push_str("\n`tools`: all of `tools bucket` are here, with Thanos's flags (`tithon tools bucket --help`); `rules-check` is not. Thanos's tools have these:\n\n");
+    page.push_str("\n`tools`: all of `tools bucket` are here, with Thanos's flags (`tithon tools bucket --help`), and `rules-check`. Thanos's tools have these:\n\n");
     names(&mut page, TOOLS);
     page
 }

@@ -1,4 +1,4 @@
-//! `--prometheus.http-client`: how Prometheus is spoken to, as YAML. Thanos `pkg/clientconfig/http.go`.
+//! How servers are spoken to over HTTP, as YAML. Thanos `pkg/clientconfig/http.go`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,23 +7,23 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
-use tithon_bucket::Secret;
-use tithon_runtime::{ClientTlsOptions, Pem, TlsError, TlsVersion, YamlFault, http_tls};
 
-/// Why the client for a Prometheus cannot be made. No variant holds a value of the configuration: it may be a secret.
+use crate::{ClientTlsOptions, Pem, Secret, TlsError, TlsVersion, YamlFault, http_tls};
+
+/// Why a client cannot be made. No variant holds a value of the configuration: it may be a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpClientError {
     /// The YAML is not what is expected.
-    #[error("--prometheus.http-client: {0}")]
+    #[error("{0}")]
     Yaml(YamlFault),
     /// Settings that exclude each other.
-    #[error("--prometheus.http-client: {0}")]
+    #[error("{0}")]
     Settings(&'static str),
     /// The files of its TLS cannot be used.
-    #[error("--prometheus.http-client: tls_config: {0}")]
+    #[error("tls_config: {0}")]
     Tls(#[from] TlsError),
     /// A file with a password or token cannot be read.
-    #[error("--prometheus.http-client: {key} {path}: {source}")]
+    #[error("{key} {path}: {source}")]
     File {
         /// The key that names the file.
         key: &'static str,
@@ -33,7 +33,7 @@ pub enum HttpClientError {
         source: std::io::Error,
     },
     /// The client library refused.
-    #[error("--prometheus.http-client: {0}")]
+    #[error("{0}")]
     Client(#[from] reqwest::Error),
 }
 
@@ -41,30 +41,40 @@ pub enum HttpClientError {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpClientConfig {
-    basic_auth: BasicAuth,
+    basic_auth: HttpBasicAuth,
     bearer_token: Secret,
     bearer_token_file: PathBuf,
     proxy_url: String,
-    tls_config: Tls,
+    tls_config: HttpTls,
     transport_config: Transport,
 }
 
+/// A name and a password.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct BasicAuth {
-    username: String,
-    password: Secret,
-    password_file: PathBuf,
+pub struct HttpBasicAuth {
+    /// The name; empty for none.
+    pub username: String,
+    /// The password.
+    pub password: Secret,
+    /// A file with the password, instead of it.
+    pub password_file: PathBuf,
 }
 
+/// The TLS of a client.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Tls {
-    ca_file: PathBuf,
-    cert_file: PathBuf,
-    key_file: PathBuf,
-    server_name: String,
-    insecure_skip_verify: bool,
+pub struct HttpTls {
+    /// PEM of those who sign the server's certificate; empty for the system's.
+    pub ca_file: PathBuf,
+    /// PEM of the client's certificate; empty for none.
+    pub cert_file: PathBuf,
+    /// PEM of its key.
+    pub key_file: PathBuf,
+    /// The name that the server's certificate must have; empty for the host's.
+    pub server_name: String,
+    /// Any certificate will do.
+    pub insecure_skip_verify: bool,
 }
 
 /// Times are integers in nanoseconds, as Go writes them; 0 is no limit. Some keys tune what the client library does not have.
@@ -103,7 +113,38 @@ impl HttpClientConfig {
     pub fn parse(yaml: &str) -> Result<HttpClientConfig, HttpClientError> {
         let config: HttpClientConfig =
             serde_saphyr::from_str(yaml).map_err(|e| HttpClientError::Yaml(YamlFault::new(yaml, &e)))?;
-        let (basic, bearer) = (&config.basic_auth, config.has_bearer());
+        config.check()?;
+        Ok(config)
+    }
+
+    /// A configuration with a name and a password, as a URL has them.
+    pub fn with_password(username: String, password: Secret) -> HttpClientConfig {
+        let basic_auth = HttpBasicAuth { username, password, ..HttpBasicAuth::default() };
+        HttpClientConfig { basic_auth, ..HttpClientConfig::default() }
+    }
+
+    /// A configuration of its parts; transport settings have their defaults.
+    pub fn of_parts(
+        basic_auth: HttpBasicAuth,
+        bearer_token: Secret,
+        bearer_token_file: PathBuf,
+        tls_config: HttpTls,
+        proxy_url: String,
+    ) -> HttpClientConfig {
+        let transport_config = Transport::default();
+        HttpClientConfig {
+            basic_auth,
+            bearer_token,
+            bearer_token_file,
+            proxy_url,
+            tls_config,
+            transport_config,
+        }
+    }
+
+    /// Fails for settings that exclude each other.
+    pub fn check(&self) -> Result<(), HttpClientError> {
+        let (config, basic, bearer) = (self, &self.basic_auth, self.has_bearer());
         if !basic.username.is_empty() && bearer {
             return Err(HttpClientError::Settings(
                 "at most one of basic_auth, bearer_token & bearer_token_file must be configured",
@@ -119,7 +160,7 @@ impl HttpClientConfig {
                 "at most one of basic_auth password & password_file must be configured",
             ));
         }
-        Ok(config)
+        Ok(())
     }
 
     fn has_bearer(&self) -> bool {
@@ -127,7 +168,7 @@ impl HttpClientConfig {
     }
 
     /// The client; files of TLS are read now, those of passwords and tokens at each request.
-    pub(crate) fn client(&self) -> Result<reqwest::Client, HttpClientError> {
+    pub fn client(&self) -> Result<reqwest::Client, HttpClientError> {
         let transport = &self.transport_config;
         let limit = |nanos: u64| (nanos > 0).then(|| Duration::from_nanos(nanos));
         let mut builder = reqwest::Client::builder()
@@ -161,7 +202,7 @@ impl HttpClientConfig {
     }
 
     /// The header that says who asks; `None` where nobody does.
-    pub(crate) fn authorization(&self) -> Result<Option<HeaderValue>, HttpClientError> {
+    pub fn authorization(&self) -> Result<Option<HeaderValue>, HttpClientError> {
         let read = |key, path: &PathBuf| {
             let text = std::fs::read_to_string(path);
             let text = text.map_err(|source| HttpClientError::File { key, path: path.clone(), source })?;

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use tithon_runtime::YamlFault;
+
 use tracing::warn;
+
+use crate::YamlFault;
 
 /// A group of a file; its labels do not matter here.
 #[derive(Deserialize)]
@@ -16,18 +18,19 @@ struct Group {
 
 /// Files whose names satisfy patterns, and what each last held.
 #[derive(Debug, Default)]
-pub(super) struct SdFiles {
+pub struct SdFiles {
     patterns: Vec<String>,
     known: BTreeMap<PathBuf, BTreeSet<String>>,
 }
 
 impl SdFiles {
-    pub(super) fn new(patterns: impl IntoIterator<Item = String>) -> SdFiles {
+    /// Nothing is read yet.
+    pub fn new(patterns: impl IntoIterator<Item = String>) -> SdFiles {
         SdFiles { patterns: patterns.into_iter().collect(), known: BTreeMap::new() }
     }
 
     /// Reads all files. One that cannot be read keeps its addresses, one that is gone has none.
-    pub(super) fn read(&mut self) -> BTreeSet<String> {
+    pub fn read(&mut self) -> BTreeSet<String> {
         let paths: BTreeSet<PathBuf> = self.patterns.iter().flat_map(|pattern| matching(pattern)).collect();
         self.known.retain(|path, _| paths.contains(path));
         for path in paths {
