@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use tithon_engine::downsample::{Target, downsample};
 use tithon_engine::plan::{DownsampleJob, downsample_jobs, downsample_rounds, downsample_targets};
 use tithon_engine::{BlockId, BlockMeta};
-use tracing::info;
+use tracing::{info, instrument};
 
 use crate::compactor::ExcludedFrom;
 use crate::fault::{Fault, Reporter};
@@ -82,6 +82,7 @@ impl Compactor {
     }
 
     /// Makes what is due of one block in scratch space.
+    #[instrument(name = "downsampling", skip_all, fields(block = %meta.ulid))]
     async fn downsample_block(
         &self,
         meta: &BlockMeta,

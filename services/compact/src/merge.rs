@@ -8,7 +8,7 @@ use tithon_engine::compact::{CompactOptions, compact};
 use tithon_engine::plan::{Group, mark_cut, mark_merged};
 use tithon_engine::{Block, BlockId, BlockMeta};
 use tithon_runtime::Priority;
-use tracing::info;
+use tracing::{info, instrument};
 
 use crate::fault::Reporter;
 use crate::metrics::CompactMetrics;
@@ -21,6 +21,7 @@ impl Compactor {
     /// Merges `plan`, blocks of `group`, into `into` blocks that are all in the bucket when this returns, but for those
     /// without samples. The sources are marked for deletion; failing to do so is reported only, as they count as superseded
     /// anyway.
+    #[instrument(name = "compaction", skip_all, fields(group = group.key, sources = plan.len()))]
     pub(crate) async fn merge(
         &self,
         group: &Group,

@@ -6,9 +6,6 @@ use tracing::info;
 
 use crate::evaluate::Query;
 
-/// Longer texts are cut to this many bytes.
-const TEXT_BYTES_MAX: usize = 4 << 10;
-
 /// A query under way. When it is dropped after more than the threshold, it is logged; so is one that was given up.
 pub(crate) struct Slow {
     text: String,
@@ -26,9 +23,8 @@ impl Slow {
         if threshold.is_zero() {
             return None;
         }
-        let end = query.text.floor_char_boundary(TEXT_BYTES_MAX);
         Some(Slow {
-            text: query.text[..end].to_owned(),
+            text: query.logged().to_owned(),
             tenant: query.scope.tenant.clone(),
             start_ms: query.times.start.0,
             end_ms: query.times.end.0,

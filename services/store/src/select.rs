@@ -15,6 +15,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::channel;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, info_span};
 
 use crate::api::LentBlock;
 use crate::blocks::Blocks;
@@ -43,12 +45,13 @@ impl Store {
     pub(crate) fn select(&self, request: SeriesRequest) -> SelectStream {
         let (outlet, stream) = outlet(self.inner.metrics.waiting_bytes.clone());
         let inner = Arc::clone(&self.inner);
-        tokio::spawn(async move {
+        let work = async move {
             tokio::select! {
                 result = run(&inner, request, &outlet) => outlet.end(result),
                 () = outlet.closed() => {}
             }
-        });
+        };
+        tokio::spawn(work.instrument(info_span!("bucket_store_series", blocks = Empty, series = Empty)));
         stream
     }
 }
@@ -72,6 +75,7 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
     };
     inner.metrics.blocks_queried.get_or_create(&tenant).observe(jobs.len() as f64);
     inner.metrics.get_all_seconds.get_or_create(&tenant).observe(choosing.elapsed().as_secs_f64());
+    Span::current().record("blocks", jobs.len());
     let (merging_began, budget) = (Instant::now(), jobs.first().map(|job| Arc::clone(&job.budget)));
     let lent = jobs.iter().map(|job| Arc::new(LentBlock(Arc::clone(&job.block))) as Arc<dyn Mapped>);
     // Nothing waits before it: there is room, unless the reader has gone.
@@ -82,13 +86,17 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
     for job in jobs {
         let (sender, parts) = channel(BLOCK_BATCHES);
         incoming.push(Incoming { block: job.block.id(), parts, charge: None });
-        drivers.spawn(job.drive(inner.cpu.clone(), sender));
+        let span = info_span!("block_series", block = %job.block.id());
+        drivers.spawn(job.drive(inner.cpu.clone(), sender).instrument(span));
     }
     let limit = if limit == 0 { usize::MAX } else { limit };
     let mut merging = Merging::new(incoming, faults, skip_chunks, limit);
     loop {
         let next = merging.next().await.inspect_err(|error| count_drop(inner, error, &tenant[0].1))?;
         let Some((mut part, bytes)) = next else { break };
+        if let SeriesPart::Series(batch) = &part {
+            inner.metrics.sent_chunks.observe(&batch.series);
+        }
         loop {
             match outlet.offer(part, bytes) {
                 Ok(()) => break,
@@ -105,6 +113,7 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
         }
     }
     inner.metrics.result_series.get_or_create(&tenant).observe(merging.n_sent as f64);
+    Span::current().record("series", merging.n_sent);
     inner.metrics.merge_seconds.get_or_create(&tenant).observe(merging_began.elapsed().as_secs_f64());
     if let Some(budget) = budget {
         inner.metrics.touched(&tenant[0].1, budget.spent());

@@ -28,6 +28,13 @@ pub fn man(command: Command) -> std::io::Result<String> {
     String::from_utf8(page).map_err(std::io::Error::other)
 }
 
+/// The completions of a shell.
+pub fn completions(mut command: Command, shell: clap_complete::Shell) -> std::io::Result<String> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "tithon", &mut script);
+    String::from_utf8(script).map_err(std::io::Error::other)
+}
+
 /// The tool of Thanos that is not here.
 const ABSENT_TOOL: &str = "rules-check";
 

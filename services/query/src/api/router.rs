@@ -1,7 +1,7 @@
 //! Which path is answered by what, and what all answers have in common: parameters, CORS, gzip, metrics.
 
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -11,7 +11,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use http_body_util::Limited;
-use tithon_runtime::{compress, url_query};
+use tithon_runtime::{AnsweredBy, RequestSpan, compress, url_query};
 
 use super::answer::{Answer, respond};
 use super::{companions, expression, metadata, page, query, status};
@@ -137,20 +137,20 @@ async fn run<Fut>(
 where
     Fut: Future<Output = Result<Answer, ApiError>>,
 {
-    let begun = Instant::now();
-    let method = request.method().clone();
+    let span = RequestSpan::begin(handler, &request);
     let tenancy = &service.options().tenancy;
     let (tenant, named) = (tenancy.of(&request), tenancy.by_header(&request).to_owned());
-    let result = match read_params(request).await {
-        Ok(params) => answer(service.clone(), Call { params, name, tenant }).await,
-        Err(error) => Err(error),
+    let answering = async {
+        let params = read_params(request).await?;
+        answer(service.clone(), Call { params, name, tenant }).await
     };
+    let result = span.inside(answering).await;
     if let Err(error) = &result {
         tracing::debug!(handler, error_type = error.error_type.as_str(), error = %error, "request failed");
     }
-    let response = respond(service.options().dialect, result);
-    let code = response.status().as_u16();
-    service.inner.metrics.request(handler, method.as_str(), code, &named, begun.elapsed());
+    let mut response = respond(service.options().dialect, result);
+    span.end(&mut response);
+    response.extensions_mut().insert(AnsweredBy { handler, tenant: named });
     response
 }
 
