@@ -14,6 +14,8 @@ use tithon_engine::{
 };
 use tithon_index::{IndexHeader, Matcher, Toc, index_version};
 use tokio::runtime::Handle;
+use tracing::field::Empty;
+use tracing::{Instrument, info_span};
 
 use crate::bucket::key;
 use crate::headers::{Kept, KeptFilter};
@@ -350,7 +352,9 @@ impl BucketBlock {
             async move { bucket.ranges(object?, &asked).await }
         };
         // All files at the same time.
-        let fetched = try_join_all(groups.clone().map(read)).await?;
+        let span = info_span!("bucket_get_ranges", block = %self.id(), ranges = ranges.len(), bytes = Empty);
+        let fetched = try_join_all(groups.clone().map(read)).instrument(span.clone()).await?;
+        span.record("bytes", fetched.iter().flatten().map(Bytes::len).sum::<usize>());
         for (group, fetched) in groups.zip(fetched) {
             for (slot, bytes) in group.iter().zip(fetched) {
                 out[*slot] = bytes;

@@ -191,7 +191,7 @@ impl Bucket {
     }
 
     /// The bucket's name in metrics: its directory or prefix.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.metrics.bucket
     }
 

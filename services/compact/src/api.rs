@@ -1,4 +1,4 @@
-//! The web API and its page: which blocks there are, and marks by hand. Thanos `pkg/api/blocks/v1.go`, `pkg/api/api.go`.
+//! The web API: which blocks there are, and marks by hand. Thanos `pkg/api/blocks/v1.go`, `pkg/api/api.go`.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
 use tithon_engine::plan::NoCompactReason;
@@ -28,21 +28,14 @@ struct Api {
 }
 
 /// `GET /api/v1/blocks` (the whole bucket, or what the compactor works on with `view=loaded`) and
-/// `POST /api/v1/blocks/mark`, and a page that shows both lists, `/blocks` and `/loaded`. `label` is shown with the blocks;
-/// without `admin`, marking is refused; with `cors`, pages of other origins may read the list, but never mark. The page's links are relative: it
-/// works below any prefix.
+/// `POST /api/v1/blocks/mark`. `label` is shown with the blocks; without `admin`, marking is refused; with `cors`, pages of other
+/// origins may read the list, but never mark.
 pub fn router(compactor: Compactor, label: &str, admin: bool, cors: bool) -> Router {
     let api = Api { compactor, label: label.to_owned(), admin, cors };
     Router::new()
         .route("/api/v1/blocks", get(blocks).options(preflight))
         .route("/api/v1/blocks/mark", post(mark))
-        .route("/blocks", get(page))
-        .route("/loaded", get(page))
         .with_state(api)
-}
-
-async fn page() -> Html<&'static str> {
-    Html(include_str!("blocks.html"))
 }
 
 #[derive(Serialize)]

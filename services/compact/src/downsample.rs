@@ -9,7 +9,7 @@ use tithon_engine::downsample::{Target, downsample_into};
 use tithon_engine::plan::{DownsampleJob, downsample_jobs, downsample_rounds, downsample_targets, group};
 use tithon_engine::{BlockFiles, BlockId, BlockMeta, Resolution};
 use tokio::runtime::Handle;
-use tracing::info;
+use tracing::{info, instrument};
 
 use crate::compactor::ExcludedFrom;
 use crate::fault::{Fault, Reporter};
@@ -144,6 +144,7 @@ impl Compactor {
     }
 
     /// Writes what is due of one block.
+    #[instrument(name = "downsampling", skip_all, fields(block = %meta.ulid))]
     async fn downsample_block(
         &self,
         meta: &BlockMeta,

@@ -1,6 +1,6 @@
 //! One iteration: everything that is due now. Thanos `cmd/thanos/compact.go`, `pkg/compact/compact.go`.
 
-use tracing::info;
+use tracing::{info, instrument};
 
 use crate::fault::{Fault, Reporter};
 use crate::view::View;
@@ -12,6 +12,7 @@ impl Compactor {
     /// cannot be used.
     ///
     /// While blocks are merged, retention and deletion run at the same time, so that a backlog does not delay them.
+    #[instrument(name = "compaction_iteration", skip_all)]
     pub async fn iterate(&self) -> Result<Report, CompactError> {
         let reporter = Reporter::default();
         let result = self.steps(&reporter).await;

@@ -11,7 +11,7 @@ use tithon_engine::compact::{CompactOptions, Output, compact_into};
 use tithon_engine::plan::{Group, mark_cut, mark_merged};
 use tithon_engine::{BlockId, BlockMeta};
 use tokio::runtime::Handle;
-use tracing::info;
+use tracing::{info, instrument};
 
 use crate::fault::Reporter;
 use crate::lease::Lease;
@@ -25,6 +25,7 @@ impl Compactor {
     /// Merges `plan`, blocks of `group`, into `into` blocks that are all in the bucket when this returns, but for those
     /// without samples; `lease` is that of the plan, where compactors share the bucket. The sources are marked for deletion; failing to do so is reported only, as they count as superseded
     /// anyway.
+    #[instrument(name = "compaction", skip_all, fields(group = group.key, sources = plan.len()))]
     pub(crate) async fn merge(
         &self,
         group: &Group,

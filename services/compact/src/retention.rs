@@ -48,12 +48,9 @@ impl Compactor {
             if view.deletion.contains_key(&found.block) || self.inner.busy.contains(found.block) {
                 continue;
             }
-            let successors: Option<Vec<&BlockMeta>> =
-                found.by.iter().map(|id| by_id.get(id).copied()).collect();
+            let Some(by) = view.that_stay(&found.by) else { continue };
+            let successors: Option<Vec<&BlockMeta>> = by.iter().map(|id| by_id.get(id).copied()).collect();
             let Some(successors) = successors else { continue };
-            if found.by.iter().any(|id| view.deletion.contains_key(id)) {
-                continue;
-            }
             let mut at_fault = None;
             let result = async {
                 for successor in successors {
@@ -64,7 +61,7 @@ impl Compactor {
                     }
                     covers(successor, block)?;
                 }
-                self.mark_for_deletion(found.block, OUTDATED, found.by.clone()).await
+                self.mark_for_deletion(found.block, OUTDATED, by.clone()).await
             };
             match result.await {
                 Ok(written) => {
@@ -83,6 +80,24 @@ impl Compactor {
             metrics.garbage_failures.inc();
         }
         metrics.garbage_seconds.observe(begin.elapsed().as_secs_f64());
+    }
+}
+
+impl View {
+    /// These blocks, and for each that is marked for deletion those that it was replaced by; `None` where a mark does not say.
+    fn that_stay(&self, blocks: &[BlockId]) -> Option<Vec<BlockId>> {
+        let (mut left, mut seen) = (blocks.to_vec(), HashSet::new());
+        let mut stay = Vec::new();
+        while let Some(id) = left.pop() {
+            match self.deletion.get(&id) {
+                _ if !seen.insert(id) => {}
+                None => stay.push(id),
+                Some(mark) if mark.replaced_by.is_empty() => return None,
+                Some(mark) => left.extend(&mark.replaced_by),
+            }
+        }
+        stay.sort_unstable();
+        (!stay.is_empty()).then_some(stay)
     }
 }
 

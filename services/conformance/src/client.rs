@@ -12,8 +12,8 @@ use tithon_proto::thanos::{
     SeriesResponse,
 };
 use tithon_proto::{RawCodec, with_causes};
-use tithon_runtime::GrpcChannel;
 use tithon_runtime::to_status;
+use tithon_runtime::{DialOptions, GrpcChannel};
 use tonic::client::Grpc;
 use tonic::codec::Streaming;
 use tonic::transport::Endpoint;
@@ -49,7 +49,10 @@ impl Client {
         }
         let endpoint = endpoint.connect_timeout(options.timeout).tcp_nodelay(true);
         Ok(Client {
-            channel: tithon_runtime::dial(endpoint, options.tls.clone(), None),
+            channel: tithon_runtime::dial(
+                endpoint,
+                DialOptions { tls: options.tls.clone(), ..DialOptions::default() },
+            ),
             timeout: options.timeout,
         })
     }

@@ -14,8 +14,11 @@ use tithon_promql::{
     Sample, SelectInput, SelectSpec, TimeParams, Value, VectorSample, Watch,
 };
 use tithon_runtime::{Cpu, Priority, RuntimeError};
+use tracing::field::Empty;
+use tracing::{Span, instrument};
 
 use crate::QueryService;
+use crate::durations::Stage;
 use crate::error::ApiError;
 use crate::fanout::{Handle, Purpose, Scope, Selection, SourceError, Unordered, to_series};
 use crate::job::{Job, canceled};
@@ -45,6 +48,7 @@ pub(crate) struct Query {
 }
 
 /// The plan of a query.
+#[instrument(name = "promql_plan", skip_all)]
 pub(crate) fn prepare(options: &QueryOptions, query: &Query, watch: Watch<'_>) -> Result<Prepared, ApiError> {
     Prepared::within(&query.text, query.times, &engine_options(options, query), watch).map_err(|error| {
         match error {
@@ -69,11 +73,7 @@ enum Care {
 
 impl QueryService {
     /// Evaluates a planned query.
-    ///
-    /// The evaluator does not know which store sent a chunk. When it cannot decode one, the whole selection is read again and
-    /// every chunk is decoded before evaluation, so that the warning can name the store. Series that come out of order while they are
-    /// used are read again too, and sorted. When a mapped file was cut meanwhile, the
-    /// result does not count, and the selection is read again: by then the store leaves the block out.
+    #[instrument(name = "promql_query", skip_all, fields(query = query.text, samples = Empty))]
     pub(crate) async fn evaluate(
         &self,
         job: &Arc<Job>,
@@ -83,10 +83,25 @@ impl QueryService {
         let _evaluating = self.inner.metrics.evaluating();
         let _active = self.inner.active.as_ref().map(|active| active.begin(&query.text));
         let _watched = Slow::watch(&query, self.options().log_longer_than);
-        let (prepared, query) = (Arc::new(prepared), Arc::new(query));
+        let (begun, query) = (Instant::now(), Arc::new(query));
+        let done = self.attempts(job, &Arc::new(prepared), &query).await;
+        self.inner.metrics.took(Stage::Evaluate, begun.elapsed());
+        done
+    }
+
+    /// The evaluator does not know which store sent a chunk. When it cannot decode one, the whole selection is read again and
+    /// every chunk is decoded before evaluation, so that the warning can name the store. Series that come out of order while they are
+    /// used are read again too, and sorted. When a mapped file was cut meanwhile, the
+    /// result does not count, and the selection is read again: by then the store leaves the block out.
+    async fn attempts(
+        &self,
+        job: &Arc<Job>,
+        prepared: &Arc<Prepared>,
+        query: &Arc<Query>,
+    ) -> Result<Evaluated, ApiError> {
         let (mut care, mut n_cut) = (Care::Usual, 0);
         loop {
-            match self.run(job, &prepared, &query, care).await {
+            match self.run(job, prepared, query, care).await {
                 Err(Failure::Cut(_)) if n_cut < CUT_MAX => n_cut += 1,
                 Err(Failure::Unordered(_)) if care == Care::Usual => care = Care::Ordered,
                 Err(Failure::Damage(_)) if care != Care::EveryChunk => care = Care::EveryChunk,
@@ -161,7 +176,9 @@ impl QueryService {
         }
         match done {
             Ok(Ok(evaluated)) => {
-                inner.metrics.read_samples(evaluated.result.stats.total_samples);
+                let samples = evaluated.result.stats.total_samples;
+                inner.metrics.read_samples(samples);
+                Span::current().record("samples", samples);
                 Ok(evaluated)
             }
             Ok(Err(error)) if is_damage(&error) => Err(Failure::Damage(failure(&error))),

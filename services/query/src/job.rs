@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tithon_promql::{Budget, Charge, Watch};
 use tithon_runtime::Priority;
 use tokio::sync::Notify;
+use tracing::{Instrument, info_span};
 
 use crate::QueryService;
 use crate::api::Call;
@@ -106,7 +107,8 @@ impl QueryService {
         let (job, _stop) = self.begin();
         let in_turn = async {
             let begun = Instant::now();
-            let _permit = self.inner.gate.acquire().await.map_err(|e| ApiError::execution(e.to_string()))?;
+            let waiting = self.inner.gate.acquire().instrument(info_span!("query_gate"));
+            let _permit = waiting.await.map_err(|e| ApiError::execution(e.to_string()))?;
             self.inner.metrics.waited(begun.elapsed());
             work(job).await
         };

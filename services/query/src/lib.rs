@@ -8,6 +8,7 @@ mod active;
 mod api;
 mod companions;
 mod discovery;
+mod durations;
 mod error;
 mod evaluate;
 mod fanout;

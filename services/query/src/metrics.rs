@@ -1,12 +1,9 @@
 //! What a querier counts, under Thanos's names.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -14,48 +11,24 @@ use prometheus_client::metrics::histogram::Histogram;
 use tithon_runtime::{ClientCalls, Metrics};
 use tithon_storeapi::{StoreInfo, client_calls};
 
+use crate::durations::{Durations, Stage};
 use crate::options::{ConnectionLabel, QueryOptions};
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Request {
-    code: u16,
-    handler: String,
-    method: String,
-    tenant: String,
-}
 
 type Pairs = Vec<(&'static str, String)>;
 
-/// Counters of HTTP requests, of the gate in front of evaluation, and of stores.
+/// Counters of the gate in front of evaluation, and of stores.
 pub(crate) struct QueryMetrics {
-    requests: Family<Request, Counter>,
-    durations: Family<Request, Histogram, fn() -> Histogram>,
     in_flight: Gauge<i64, AtomicI64>,
     queries: Counter,
     waited: Histogram,
+    durations: Durations,
     samples: Counter,
     connections: Family<Pairs, Gauge>,
     dropped: Family<[(&'static str, &'static str); 1], Counter>,
     lookups: Counter,
     lookup_failures: Counter,
-    tenants: Tenants,
     /// Counts calls to endpoints.
     pub(crate) calls: ClientCalls,
-}
-
-/// The tenants that metrics name. Anybody may name a tenant in a request: those beyond a number count together.
-#[derive(Default)]
-struct Tenants(Mutex<HashSet<String>>);
-
-impl Tenants {
-    fn shown(&self, tenant: &str) -> String {
-        const TENANTS_MAX: usize = 1000;
-        const BYTES_MAX: usize = 128;
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_shown = known.contains(tenant)
-            || (known.len() < TENANTS_MAX && tenant.len() <= BYTES_MAX && known.insert(tenant.to_owned()));
-        if is_shown { tenant.to_owned() } else { "others".to_owned() }
-    }
 }
 
 /// What engines are told apart by; there is one here.
@@ -66,24 +39,18 @@ const GATE_SECONDS: [f64; 14] =
 impl QueryMetrics {
     pub(crate) fn new(registry: &Metrics, options: &QueryOptions) -> QueryMetrics {
         let metrics = QueryMetrics {
-            requests: Family::default(),
-            durations: Family::new_with_constructor(duration_histogram as fn() -> Histogram),
             in_flight: Gauge::default(),
             queries: Counter::default(),
             waited: Histogram::new(GATE_SECONDS),
+            durations: Durations::new(),
             samples: Counter::default(),
             connections: Family::default(),
             dropped: Family::default(),
             lookups: Counter::default(),
             lookup_failures: Counter::default(),
-            tenants: Tenants::default(),
             calls: client_calls(registry),
         };
         registry.register(|r| {
-            let help = "HTTP requests by handler, method, status and tenant";
-            r.register("http_requests", help, metrics.requests.clone());
-            let help = "How long HTTP requests took";
-            r.register("http_request_duration_seconds", help, metrics.durations.clone());
             let help = "Endpoints that are asked";
             r.register("thanos_store_nodes_grpc_connections", help, metrics.connections.clone());
             let help = "Selections that exceeded a limit";
@@ -120,15 +87,8 @@ impl QueryMetrics {
             r.register("prometheus_engine_queries_concurrent_max", help, most);
             let help = "Samples that queries have read";
             r.register("prometheus_engine_query_samples", help, self.samples.clone());
+            r.register_collector(Box::new(self.durations.clone()));
         });
-    }
-
-    pub(crate) fn request(&self, handler: &str, method: &str, code: u16, tenant: &str, took: Duration) {
-        let tenant = self.tenants.shown(tenant);
-        let labels =
-            Request { code, handler: handler.to_owned(), method: method.to_ascii_lowercase(), tenant };
-        self.requests.get_or_create(&labels).inc();
-        self.durations.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// From now on these endpoints, by their addresses, are asked.
@@ -162,6 +122,12 @@ impl QueryMetrics {
     /// Counts a query that passed the gate after so long.
     pub(crate) fn waited(&self, waited: Duration) {
         self.waited.observe(waited.as_secs_f64());
+        self.durations.observe(Stage::Queue, waited);
+    }
+
+    /// Notes how long a stage of a query took.
+    pub(crate) fn took(&self, stage: Stage, took: Duration) {
+        self.durations.observe(stage, took);
     }
 
     /// Counts what a query has read.
@@ -200,12 +166,6 @@ fn external_labels(info: &StoreInfo) -> String {
         text.push('}');
     }
     text
-}
-
-fn duration_histogram() -> Histogram {
-    Histogram::new([
-        0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0, 360.0, 720.0,
-    ])
 }
 
 #[cfg(test)]

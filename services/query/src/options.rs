@@ -6,7 +6,7 @@ use std::time::Duration;
 use tithon_engine::dedup::ReplicaRule;
 use tithon_engine::plan::ShardRule;
 use tithon_promql::ParseOptions;
-use tithon_runtime::ClientTls;
+use tithon_runtime::{ClientTls, GrpcEncoding};
 use tithon_storeapi::EndpointOptions;
 
 use crate::tenancy::Tenancy;
@@ -64,6 +64,8 @@ pub struct QueryOptions {
     pub info_timeout: Duration,
     /// `--store.unhealthy-timeout`: an endpoint that is silent for so long is forgotten.
     pub unhealthy_timeout: Duration,
+    /// How messages to and from endpoints are packed; `None` leaves them as they are.
+    pub grpc_encoding: Option<GrpcEncoding>,
     /// `--enable-feature=promql-experimental-functions`.
     pub experimental_functions: bool,
     /// `--enable-feature=promql-extended-range-selectors`.
@@ -179,6 +181,7 @@ impl Default for QueryOptions {
             store_response_timeout: Duration::ZERO,
             info_timeout: Duration::from_secs(5),
             unhealthy_timeout: Duration::from_secs(300),
+            grpc_encoding: None,
             experimental_functions: false,
             extended_range_selectors: false,
             binop_fill_modifiers: false,
@@ -214,6 +217,7 @@ impl QueryOptions {
             strict: false,
             unhealthy_timeout: self.unhealthy_timeout,
             calls: None,
+            encoding: self.grpc_encoding,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The gRPC server: a component's services, health and reflection.
 
 mod compression;
+mod encoding;
 mod services;
 mod tls_incoming;
 
@@ -14,10 +15,11 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use self::compression::Compressed;
+pub use self::compression::Packing;
+pub use self::encoding::GrpcEncoding;
 pub use self::services::GrpcServices;
-use crate::calls::{CallMetrics, Side};
+use crate::calls::{CallMetrics, Side, Watch};
 use crate::listener::listen;
-use crate::request_log::LogCalls;
 use crate::tls::ServerTls;
 use crate::{LateServices, Metrics, Probes, RequestLog, RuntimeError, Shutdown};
 
@@ -105,13 +107,11 @@ impl GrpcServer {
         if let Some(calls) = &self.calls {
             calls.begin_at_zero(&services.names);
         }
-        let calls = tower::util::option_layer(self.calls);
-        let log = self.log.is_for_grpc().then_some(LogCalls(self.log));
+        let watch = Watch { side: Side::Server, metrics: self.calls, log: self.log };
         let follow = follow_probes(reporter, probes);
         let begun = shutdown.clone();
         let mut server = Server::builder()
-            .layer(calls)
-            .layer(tower::util::option_layer(log))
+            .layer(watch)
             .layer(Compressed)
             .max_frame_size(FRAME_BYTES)
             .initial_stream_window_size(WINDOW_BYTES)

@@ -3,6 +3,7 @@
 mod access;
 mod connection;
 mod long_query;
+mod measure;
 mod web_config;
 
 use std::net::SocketAddr;
@@ -21,6 +22,8 @@ use tokio::sync::Semaphore;
 
 use self::access::Access;
 pub use self::long_query::{LongQuery, url_query};
+pub(crate) use self::measure::measure;
+pub use self::measure::{AnsweredBy, HttpMetrics};
 pub use self::web_config::WebConfigError;
 use crate::compress::{accepts_gzip, gzip};
 use crate::listener::{accept, listen};
@@ -53,9 +56,9 @@ fn scraped(metrics: &Metrics, headers: &HeaderMap) -> Response {
     let body = match accepts_gzip(headers) {
         true => {
             response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            gzip(text.as_bytes())
+            gzip(&text)
         }
-        false => text.into_bytes(),
+        false => text,
     };
     *response.body_mut() = Body::from(body);
     response

@@ -6,13 +6,22 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tithon_chunks::ErrorKind;
 use tower::ServiceExt;
 
 use crate::calls::CallMetrics;
+use crate::http::measure;
+use crate::request_id::{RequestName, name_request};
 use crate::request_log::log_request;
-use crate::{GrpcServices, RequestLog, RuntimeError, to_status};
+use crate::{GrpcServices, HttpMetrics, RequestLog, RuntimeError, to_status};
+
+/// Middleware: requests have names, also for the calls that they cause.
+async fn named(mut request: Request, next: Next) -> Response {
+    name_request(request.headers_mut());
+    RequestName::of(request.headers()).scope(next.run(request)).await
+}
 
 /// What is said of the time before.
 const STARTING: &str = "the process is starting";
@@ -22,12 +31,14 @@ const STARTING: &str = "the process is starting";
 pub struct LatePages(Arc<OnceLock<Router>>);
 
 impl LatePages {
-    /// From now on requests are answered by `pages`, and logged as `log` says. Only the first call counts.
-    pub fn set(&self, pages: Router, log: RequestLog) {
+    /// From now on requests are answered by `pages`, measured by `metrics`, and logged as `log` says. Only the first call counts.
+    pub fn set(&self, pages: Router, metrics: HttpMetrics, log: RequestLog) {
+        let pages = pages.layer(axum::middleware::from_fn_with_state(metrics, measure));
         let pages = match log.is_for_http() {
             true => pages.layer(axum::middleware::from_fn_with_state(log, log_request)),
             false => pages,
         };
+        let pages = pages.layer(axum::middleware::from_fn(named));
         let _first_counts = self.0.set(pages);
     }
 

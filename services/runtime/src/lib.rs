@@ -17,6 +17,7 @@ mod metrics;
 mod names;
 mod origin;
 mod probes;
+mod request_id;
 mod request_log;
 mod resend;
 mod secret;
@@ -24,17 +25,20 @@ mod shutdown;
 mod status;
 mod supervise;
 mod tls;
+mod trace;
 mod yaml;
 
-pub use crate::calls::{ClientCalls, Counted};
+pub use crate::calls::{ClientCalls, Watched};
 pub use crate::client::{Client, Subject};
 pub use crate::compress::compress;
 pub use crate::cpu::{Cpu, Priority};
-pub use crate::dial::{GrpcChannel, dial};
+pub use crate::dial::{DialOptions, GrpcChannel, channel, dial};
 pub use crate::environment::{UnsetVariable, expand_variables};
 pub use crate::error::RuntimeError;
-pub use crate::grpc::{GrpcServer, GrpcServices};
-pub use crate::http::{HttpServer, LongQuery, WebConfigError, check_web_config, ops_router, url_query};
+pub use crate::grpc::{GrpcEncoding, GrpcServer, GrpcServices, Packing};
+pub use crate::http::{
+    AnsweredBy, HttpMetrics, HttpServer, LongQuery, WebConfigError, check_web_config, ops_router, url_query,
+};
 pub use crate::http_client::{HttpBasicAuth, HttpClientConfig, HttpClientError, HttpTls};
 pub use crate::late::{LatePages, LateServices};
 pub use crate::metrics::Metrics;
@@ -50,4 +54,5 @@ pub use crate::supervise::Supervisor;
 pub use crate::tls::{
     ClientAuth, ClientTls, ClientTlsOptions, Pem, ServerTls, ServerTlsOptions, TlsError, TlsVersion, http_tls,
 };
+pub use crate::trace::{RequestSpan, trace_headers};
 pub use crate::yaml::YamlFault;

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::collector::Collector;
+use prometheus_client::encoding::prometheus_protobuf::encode_to_vec;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -21,9 +22,15 @@ pub struct Metrics(Arc<Mutex<Registry>>);
 impl Metrics {
     /// A registry with `thanos_build_info` and the `process_*` metrics in it.
     pub fn new(version: &str) -> Metrics {
+        Metrics::of_build(version, "unknown")
+    }
+
+    /// The same, built from a known commit.
+    pub fn of_build(version: &str, commit: &str) -> Metrics {
         let mut registry = Registry::default();
-        let build = Family::<[(&'static str, String); 2], Gauge>::default();
-        let labels = [("version", version.to_owned()), ("program", "tithon".to_owned())];
+        let build = Family::<[(&'static str, String); 3], Gauge>::default();
+        let named = |name, value: &str| (name, value.to_owned());
+        let labels = [named("version", version), named("revision", commit), named("program", "tithon")];
         build.get_or_create(&labels).set(1);
         registry.register("thanos_build_info", "What this program was built from", build);
         registry.register_collector(Box::new(Process));
@@ -35,12 +42,24 @@ impl Metrics {
         add(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// All metrics, and the content type of the text: OpenMetrics where a scraper's `Accept` asks for it, else the format that
-    /// Prometheus had before.
-    pub fn answer(&self, accept: &str) -> (&'static str, String) {
-        match accept.contains("application/openmetrics-text") {
-            true => ("application/openmetrics-text; version=1.0.0; charset=utf-8", self.text()),
-            false => ("text/plain; version=0.0.4; charset=utf-8", text::from_openmetrics(&self.text())),
+    /// All metrics in the format that a scraper's `Accept` likes best, and its content type. Native histograms are in the format of
+    /// protocol buffers alone.
+    pub fn answer(&self, accept: &str) -> (&'static str, Vec<u8>) {
+        match Format::of(accept) {
+            Format::Protobuf => {
+                let registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                (
+                    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+                    encode_to_vec(&registry).unwrap_or_default(),
+                )
+            }
+            Format::OpenMetrics => {
+                ("application/openmetrics-text; version=1.0.0; charset=utf-8", self.text().into_bytes())
+            }
+            Format::Text => {
+                let text = text::from_openmetrics(&self.text());
+                ("text/plain; version=0.0.4; charset=utf-8", text.into_bytes())
+            }
         }
     }
 
@@ -53,6 +72,40 @@ impl Metrics {
             let _ = writeln!(out, "# EOF");
         }
         out
+    }
+}
+
+/// How metrics are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    /// What Prometheus had before OpenMetrics.
+    Text,
+    OpenMetrics,
+    /// Messages of `io.prometheus.client`, each behind its length.
+    Protobuf,
+}
+
+impl Format {
+    /// The one that `Accept` likes best, the first of equals; the text where it names none of them. RFC 9110, 12.5.1.
+    fn of(accept: &str) -> Format {
+        let mut best = (0.0, Format::Text);
+        for entry in accept.split(',') {
+            let mut words = entry.split(';').map(str::trim);
+            let format = match words.next().unwrap_or_default() {
+                "application/vnd.google.protobuf" if entry.contains("io.prometheus.client.MetricFamily") => {
+                    Format::Protobuf
+                }
+                "application/openmetrics-text" => Format::OpenMetrics,
+                "text/plain" | "text/*" => Format::Text,
+                _ => continue,
+            };
+            let weight = words.find_map(|word| word.strip_prefix("q=")).map_or(Ok(1.0), str::parse::<f64>);
+            let weight = weight.unwrap_or(0.0);
+            if weight > best.0 {
+                best = (weight, format);
+            }
+        }
+        best.1
     }
 }
 
@@ -106,14 +159,41 @@ mod tests {
     use super::*;
 
     #[test]
+    fn scrapers_get_what_they_like_best() {
+        let protobuf =
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+        for (accept, format) in [
+            (String::new(), Format::Text),
+            ("*/*".to_owned(), Format::Text),
+            ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5".to_owned(), Format::OpenMetrics),
+            (
+                format!("{protobuf};q=0.6,application/openmetrics-text;q=0.5,text/plain;q=0.3"),
+                Format::Protobuf,
+            ),
+            (format!("application/openmetrics-text;q=0.6,{protobuf};q=0.5"), Format::OpenMetrics),
+            (
+                "application/vnd.google.protobuf;proto=some.other;q=1,text/plain;q=0.1".to_owned(),
+                Format::Text,
+            ),
+        ] {
+            assert_eq!(Format::of(&accept), format, "{accept}");
+        }
+        let (kind, bytes) = Metrics::new("1").answer(protobuf);
+        assert!(kind.contains("delimited") && bytes.windows(17).any(|part| part == b"thanos_build_info"));
+    }
+
+    #[test]
     fn the_text_has_what_was_registered() {
         use prometheus_client::metrics::counter::Counter;
-        let metrics = Metrics::new("1.2.3");
+        let metrics = Metrics::of_build("1.2.3", "abc");
         let counter = Counter::<u64>::default();
         metrics.register(|r| r.register("thanos_bucket_store_block_loads", "Loads", counter.clone()));
         counter.inc();
         let text = metrics.text();
-        assert!(text.contains("thanos_build_info{version=\"1.2.3\",program=\"tithon\"} 1"), "{text}");
+        assert!(
+            text.contains("thanos_build_info{version=\"1.2.3\",revision=\"abc\",program=\"tithon\"} 1"),
+            "{text}"
+        );
         assert!(text.contains("thanos_bucket_store_block_loads_total 1"), "{text}");
         assert!(text.contains("process_resident_memory_bytes "), "{text}");
         for name in ["virtual_memory_bytes", "start_time_seconds", "open_fds", "max_fds", "cpu_seconds_total"]
@@ -122,6 +202,7 @@ mod tests {
         }
         assert!(text.ends_with("# EOF\n"), "{text}");
         let (kind, plain) = metrics.answer("text/plain;version=0.0.4");
+        let plain = String::from_utf8(plain).unwrap();
         assert!(
             kind.starts_with("text/plain") && plain.contains("# TYPE process_cpu_seconds_total counter\n")
         );

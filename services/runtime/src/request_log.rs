@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-pub(crate) use self::grpc::LogCalls;
+pub(crate) use self::grpc::LoggedCall;
 pub(crate) use self::http::log_request;
 use crate::YamlFault;
 
@@ -135,11 +135,6 @@ impl RequestLog {
     pub(crate) fn is_for_http(&self) -> bool {
         self.0.http.at_end
     }
-
-    /// Whether calls over gRPC may be logged.
-    pub(crate) fn is_for_grpc(&self) -> bool {
-        self.0.grpc.at_end
-    }
 }
 
 impl Options {
@@ -178,8 +173,18 @@ mod tests {
         assert_eq!(log.0.grpc, Decision { at_start: false, at_end: true, with_debug: false });
         assert_eq!(log.0.paths, [("/api/v1/query".to_owned(), 10902)]);
         assert_eq!(log.0.methods, ["/thanos.Store/Series"]);
+        let none = axum::http::HeaderMap::new();
         assert!(!RequestLog::parse("").unwrap().is_for_http());
-        assert!(!RequestLog::parse("options: {level: DEBUG}").unwrap().is_for_grpc());
+        assert!(
+            RequestLog::parse("options: {level: DEBUG}")
+                .unwrap()
+                .begin("/thanos.Store/Series", &none)
+                .is_none()
+        );
+        assert!(
+            log.begin("/thanos.Store/Series", &none).is_some()
+                && log.begin("/thanos.Store/LabelNames", &none).is_none()
+        );
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tithon_runtime::{
-    ClientTls, ClientTlsOptions, GrpcServer, GrpcServices, HttpServer, Metrics, Pem, Probes, ServerTls,
-    ServerTlsOptions, Shutdown, TlsVersion, dial, ops_router,
+    ClientTls, ClientTlsOptions, DialOptions, GrpcServer, GrpcServices, HttpServer, Metrics, Pem, Probes,
+    ServerTls, ServerTlsOptions, Shutdown, TlsVersion, dial, ops_router,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::transport::{Channel, Endpoint};
@@ -113,7 +113,10 @@ fn write_identity(dir: &Path, name: &str) {
 
 async fn is_serving(address: SocketAddr, tls: Option<ClientTlsOptions>) -> bool {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-    let channel = dial(endpoint, tls.map(|options| ClientTls::new(options).unwrap()), None);
+    let channel = {
+        let tls = tls.map(|options| ClientTls::new(options).unwrap());
+        dial(endpoint, DialOptions { tls, ..DialOptions::default() })
+    };
     let request = HealthCheckRequest { service: String::new() };
     HealthClient::new(channel).check(request).await.is_ok()
 }

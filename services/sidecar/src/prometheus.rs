@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tithon_chunks::TimeRange;
 use tithon_index::Matcher;
+use tithon_runtime::trace_headers;
 
 use crate::{HttpClientConfig, HttpClientError, PrometheusError};
 
@@ -86,7 +87,7 @@ impl Prometheus {
 
     /// Sends a request; an answer without success is an error.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, PrometheusError> {
-        let mut answer = request.send().await.map_err(failed)?;
+        let mut answer = request.headers(trace_headers()).send().await.map_err(failed)?;
         let status = answer.status();
         if status.is_success() {
             return Ok(answer);

@@ -236,7 +236,9 @@ impl BlockJob {
                 (self.kept_series, self.kept) = (None, None);
                 return;
             }
-            self.select.keep();
+            if kept.cache.was_asked(&kept.key) {
+                self.select.keep();
+            }
         }
         let Some(kept) = self.kept.as_mut().filter(|kept| !kept.was_asked) else { return };
         kept.was_asked = true;

@@ -6,6 +6,7 @@ mod error;
 mod options;
 
 mod cardinality;
+mod chunk_sizes;
 
 mod api;
 mod blocks;

@@ -6,9 +6,13 @@ use std::sync::atomic::AtomicU64;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::{
+    DEFAULT_NATIVE_HISTOGRAM_BUCKET_FACTOR, Histogram, NativeHistogramConfig, exponential_buckets,
+};
 use prometheus_client::registry::Metric;
 use tithon_runtime::Metrics;
+
+use crate::chunk_sizes::ChunkSizes;
 
 /// A histogram for each tenant.
 type ByTenant = Family<[(&'static str, String); 1], Histogram, fn() -> Histogram>;
@@ -16,8 +20,15 @@ type ByTenant = Family<[(&'static str, String); 1], Histogram, fn() -> Histogram
 /// A histogram for each type of data and each tenant.
 type ByTypeAndTenant = Family<[(&'static str, String); 2], Histogram, fn() -> Histogram>;
 
+/// A histogram with buckets, and native ones where a scraper takes them.
+fn histogram(buckets: impl Iterator<Item = f64>) -> Histogram {
+    const BUCKETS_MAX: usize = 256;
+    let native = NativeHistogramConfig::new(DEFAULT_NATIVE_HISTOGRAM_BUCKET_FACTOR).max_buckets(BUCKETS_MAX);
+    Histogram::new_classic_and_native(buckets, native)
+}
+
 fn data_histogram() -> Histogram {
-    Histogram::new(exponential_buckets(200.0, 2.0, 15))
+    histogram(exponential_buckets(200.0, 2.0, 15))
 }
 
 /// Why no answer has the data of a block.
@@ -49,6 +60,7 @@ pub(crate) struct StoreMetrics {
     /// Blocks that were not read because the filters of their labels exclude what was asked for.
     pub(crate) blocks_filtered: Counter,
     pub(crate) result_series: ByTenant,
+    pub(crate) sent_chunks: ChunkSizes,
     pub(crate) gate_max: Gauge,
     pub(crate) gate_in_flight: Gauge,
     pub(crate) gate_total: Counter,
@@ -104,11 +116,10 @@ impl Default for StoreMetrics {
             syncs: Counter::default(),
             sync_failures: Counter::default(),
             queries_dropped: Family::default(),
-            blocks_queried: Family::new_with_constructor(|| {
-                Histogram::new(exponential_buckets(1.0, 2.0, 10))
-            }),
+            blocks_queried: Family::new_with_constructor(|| histogram(exponential_buckets(1.0, 2.0, 10))),
             blocks_filtered: Counter::default(),
-            result_series: Family::new_with_constructor(|| Histogram::new(exponential_buckets(1.0, 2.0, 15))),
+            result_series: Family::new_with_constructor(|| histogram(exponential_buckets(1.0, 2.0, 15))),
+            sent_chunks: ChunkSizes::default(),
             gate_max: Gauge::default(),
             gate_in_flight: Gauge::default(),
             gate_total: Counter::default(),
@@ -204,6 +215,8 @@ impl StoreMetrics {
             let help = "Series calls that were ended because their readers took nothing";
             registry.register("tithon_store_stalled_readers_ended", help, self.stalled_ended.clone());
         });
+        let help = "Bytes of the chunks that were sent";
+        add(metrics, "bucket_store_sent_chunk_size_bytes", help, &self.sent_chunks);
         let help = "Series sent to answer a Series call";
         add(metrics, "bucket_store_series_result_series", help, &self.result_series);
         let help = "Series calls that may be answered at once; 0 is no limit";

@@ -4,6 +4,8 @@
 //! it expanded postings, `pkg/store/cache/inmemory.go`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use prometheus_client::metrics::counter::Counter;
@@ -23,8 +25,14 @@ const ITEM_BYTES: usize = 200;
 pub(crate) struct PostingsCache {
     bytes_max: usize,
     state: Mutex<State>,
+    /// Hashes of keys that were asked for lately, each at a place of its own.
+    asked: Box<[AtomicU64]>,
+    hasher: RandomState,
     metrics: CacheMetrics,
 }
+
+/// Keys that are remembered; others take their places.
+const ASKED: usize = 1 << 14;
 
 #[derive(Default)]
 struct State {
@@ -113,7 +121,13 @@ impl Key {
 impl PostingsCache {
     /// A cache of so many bytes; 0 keeps nothing.
     pub(crate) fn new(bytes_max: usize, metrics: &Metrics) -> PostingsCache {
-        let cache = PostingsCache { bytes_max, state: Mutex::default(), metrics: CacheMetrics::default() };
+        let cache = PostingsCache {
+            bytes_max,
+            state: Mutex::default(),
+            asked: (0..ASKED).map(|_| AtomicU64::new(0)).collect(),
+            hasher: RandomState::new(),
+            metrics: CacheMetrics::default(),
+        };
         cache.metrics.register(metrics);
         // Rates need a zero to begin with.
         for family in [&cache.metrics.added, &cache.metrics.evicted, &cache.metrics.overflowed] {
@@ -138,6 +152,14 @@ impl PostingsCache {
     /// Whether the series themselves are kept where they are few.
     pub(crate) fn keeps_series(&self) -> bool {
         self.bytes_max > 0
+    }
+
+    /// Notes that a key is asked for, and tells whether it was lately: most selectors of a query made by a program never come
+    /// again, and keeping what they find would cost the cache those that do.
+    pub(crate) fn was_asked(&self, key: &Key) -> bool {
+        // The lowest bit is set, so that no hash is that of an empty place.
+        let hash = self.hasher.hash_one(key) | 1;
+        self.asked[hash as usize >> 1 & (ASKED - 1)].swap(hash, Ordering::Relaxed) == hash
     }
 
     /// Which series a request with the same matchers found.

@@ -15,7 +15,10 @@ use tithon_storeapi::{Lease, Mapped, SeriesPart};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::channel;
 use tokio::task::JoinSet;
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::timeout;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, info_span};
 
 use crate::api::LentBlock;
 use crate::blocks::Blocks;
@@ -47,14 +50,19 @@ impl Store {
         let (outlet, stream) = outlet(self.inner.metrics.waiting_bytes.clone());
         let inner = Arc::clone(&self.inner);
         let is_quick = is_quick(&inner, &request);
-        let mut running = Box::pin(async move {
+        let work = async move {
             tokio::select! {
                 result = run(&inner, request, &outlet) => outlet.end(result),
                 () = outlet.closed() => {}
             }
-        });
+        };
+        let span = info_span!("bucket_store_series", blocks = Empty, series = Empty);
+        let mut running = Box::pin(work.instrument(span));
         // A short answer is made before another thread would have begun with it. A task asks the future again before it waits.
-        let is_done = is_quick && running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        // A caller that has to pause would not take it, and may have thousands of such calls: their answers would pile up uncounted.
+        let is_read = has_budget_remaining();
+        let is_done =
+            is_quick && is_read && running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
         if !is_done {
             tokio::spawn(running);
         }
@@ -81,6 +89,7 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
     };
     inner.metrics.blocks_queried.get_or_create(&tenant).observe(jobs.len() as f64);
     inner.metrics.get_all_seconds.get_or_create(&tenant).observe(choosing.elapsed().as_secs_f64());
+    Span::current().record("blocks", jobs.len());
     let (merging_began, budget) = (Instant::now(), jobs.first().map(|job| Arc::clone(&job.budget)));
     let lent = jobs.iter().map(|job| Arc::new(LentBlock(Arc::clone(&job.block))) as Arc<dyn Mapped>);
     // Nothing waits before it: there is room, unless the reader has gone.
@@ -92,7 +101,8 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
         let (sender, parts) = channel(BLOCK_BATCHES);
         incoming.push(Incoming { block: job.block.id(), parts, charge: None });
         let is_light = job.is_light;
-        let mut driving = Box::pin(job.drive(inner.cpu.clone(), sender));
+        let span = info_span!("block_series", block = %job.block.id());
+        let mut driving = Box::pin(job.drive(inner.cpu.clone(), sender).instrument(span));
         if !is_light || futures::poll!(&mut driving).is_pending() {
             drivers.spawn(driving);
         }
@@ -102,6 +112,9 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
     loop {
         let next = merging.next().await.inspect_err(|error| count_drop(inner, error, &tenant[0].1))?;
         let Some((mut part, bytes)) = next else { break };
+        if let SeriesPart::Series(batch) = &part {
+            inner.metrics.sent_chunks.observe(&batch.series);
+        }
         loop {
             match outlet.offer(part, bytes) {
                 Ok(()) => break,
@@ -118,6 +131,7 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
         }
     }
     inner.metrics.result_series.get_or_create(&tenant).observe(merging.n_sent as f64);
+    Span::current().record("series", merging.n_sent);
     inner.metrics.merge_seconds.get_or_create(&tenant).observe(merging_began.elapsed().as_secs_f64());
     if let Some(budget) = budget {
         inner.metrics.touched(&tenant[0].1, budget.spent());

@@ -66,8 +66,10 @@ async fn few_series_of_the_same_matchers_are_decoded_once() {
         let request =
             || SeriesRequest { without_labels: without_labels.clone(), ..SeriesRequest::new(up(), range) };
         let expected = ask(&without, request()).await.unwrap();
-        assert_eq!(ask(&store, request()).await.unwrap(), expected, "{range:?} {without_labels:?}");
-        assert_eq!(ask(&store, request()).await.unwrap(), expected, "{range:?} {without_labels:?}");
+        // What is asked for the second time is kept, and the third takes it from there.
+        for _ in 0..3 {
+            assert_eq!(ask(&store, request()).await.unwrap(), expected, "{range:?} {without_labels:?}");
+        }
     }
     let kept = value(&metrics, "items{item_type=\"Series\"}");
     assert!(kept > 0 && value(&metrics, "hits_total{item_type=\"Series\"") > kept, "{}", metrics.text());

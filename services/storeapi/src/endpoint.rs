@@ -1,5 +1,6 @@
 //! A StoreAPI server at another address: what it says of itself, and calls to it.
 
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,7 +16,9 @@ use tithon_proto::{
     ConvertError, label_names_request_to_wire, label_values_request_to_wire, series_from_wire,
     series_request_to_wire,
 };
-use tithon_runtime::{ClientCalls, ClientTls, GrpcChannel, Metrics, resend, to_status};
+use tithon_runtime::{
+    ClientCalls, ClientTls, DialOptions, GrpcChannel, GrpcEncoding, Metrics, resend, to_status,
+};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Endpoint as Dial;
 use tonic::{Request, Status, Streaming};
@@ -66,6 +69,8 @@ pub struct EndpointOptions {
     pub unhealthy_timeout: Duration,
     /// Counts the calls; `None` counts none.
     pub calls: Option<ClientCalls>,
+    /// Packs requests, and asks for packed answers.
+    pub encoding: Option<GrpcEncoding>,
 }
 
 /// Counts calls to endpoints under `grpc_client_*`.
@@ -388,7 +393,8 @@ impl Peer {
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(5))
             .tcp_nodelay(true);
-        let channel = tithon_runtime::dial(dial, options.tls.clone(), options.calls.clone());
+        let EndpointOptions { tls, calls, encoding, message_bytes_max, .. } = options.clone();
+        let channel = tithon_runtime::dial(dial, DialOptions { tls, calls, encoding, message_bytes_max });
         Ok(Peer { address, channel, answers: AtomicBool::new(true) })
     }
 
@@ -498,9 +504,18 @@ fn now_ms() -> i64 {
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A status as Go's gRPC prints it.
+/// A status as Go's gRPC prints it, and behind it why there is no connection, where that is the reason.
 pub(crate) fn go_status(status: &Status) -> String {
-    format!("rpc error: code = {:?} desc = {}", status.code(), status.message())
+    let told = format!("rpc error: code = {:?} desc = {}", status.code(), status.message());
+    let mut reason: Option<&dyn Error> = status.source();
+    while let Some(deeper) = reason.and_then(|error| error.source()) {
+        reason = Some(deeper);
+    }
+    let reason = reason.map(ToString::to_string);
+    match reason.filter(|reason| !told.ends_with(reason)) {
+        Some(reason) => format!("{told}: {reason}"),
+        None => told,
+    }
 }
 
 impl std::fmt::Debug for Endpoint {

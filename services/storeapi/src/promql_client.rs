@@ -7,7 +7,7 @@ use tithon_proto::points_from_wire;
 use tithon_proto::prometheus_copy::TimeSeries;
 use tithon_proto::thanos::query_client::QueryClient;
 use tithon_proto::thanos::{QueryRequest, query_response};
-use tithon_runtime::GrpcChannel;
+use tithon_runtime::{DialOptions, GrpcChannel};
 use tonic::transport::Endpoint as Dial;
 
 use crate::endpoint::go_status;
@@ -35,7 +35,7 @@ impl PromqlClient {
             return Err(wrong("expected HOST:PORT".to_owned()));
         }
         let dial = dial.connect_timeout(Duration::from_secs(5)).tcp_nodelay(true);
-        let client = QueryClient::new(tithon_runtime::dial(dial, None, None));
+        let client = QueryClient::new(tithon_runtime::dial(dial, DialOptions::default()));
         let client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
         Ok(PromqlClient { address: address.to_owned(), client })
     }

@@ -69,6 +69,7 @@ fn endpoint(address: SocketAddr) -> Endpoint {
         strict: true,
         unhealthy_timeout: Duration::from_secs(300),
         calls: None,
+        encoding: None,
     };
     Endpoint::new(&address.to_string(), options).unwrap()
 }

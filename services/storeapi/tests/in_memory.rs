@@ -45,6 +45,7 @@ async fn endpoint(store: InMemory) -> Endpoint {
         strict: false,
         unhealthy_timeout: Duration::from_secs(300),
         calls: None,
+        encoding: None,
     };
     let endpoint = Endpoint::new(&address, options).unwrap();
     endpoint.refresh().await;
@@ -120,6 +121,7 @@ async fn an_endpoint_that_is_not_there_is_named() {
         strict: false,
         unhealthy_timeout: Duration::from_secs(300),
         calls: None,
+        encoding: None,
     };
     // A port that was free a moment ago.
     let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();

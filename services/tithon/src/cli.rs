@@ -2,6 +2,7 @@
 
 mod block;
 mod bucket;
+mod examples;
 mod rule;
 mod sidecar;
 
@@ -18,9 +19,10 @@ pub use self::rule::*;
 pub use self::sidecar::*;
 use crate::compact::CompactorFlags;
 use crate::flags::{
-    BlocksWebFlags, BucketFlags, CacheFlags, Duration, GrpcClientTlsFlags, LimitFlags, LogFlags,
-    QueryWebFlags, RequestLoggingFlags, ScopeFlags, SelectorFlags, ServerFlags, TenancyFlags,
-    connection_label, parse_duration, parse_label, parse_mode, parse_size, parse_time, replica_rule,
+    BlocksWebFlags, BucketFlags, CacheFlags, Duration, GrpcClientTlsFlags, LimitFlags, LogFlags, Packed,
+    QueryWebFlags, RequestLoggingFlags, ScopeFlags, SelectorFlags, ServerFlags, TenancyFlags, TracingFlags,
+    connection_label, grpc_compression, parse_duration, parse_label, parse_mode, parse_size, parse_time,
+    replica_rule,
 };
 
 /// Long-term storage for Prometheus: a drop-in for Thanos, one process at a time.
@@ -28,10 +30,13 @@ use crate::flags::{
 /// New here? `tithon standalone --demo` fills a bucket with two days of data and serves it on
 /// http://127.0.0.1:10902.
 #[derive(Parser, Debug)]
-#[command(name = "tithon", version, propagate_version = true, max_term_width = 110)]
+#[command(name = "tithon", version = crate::version::LONG.as_str(), propagate_version = true, max_term_width = 110,
+          after_help = examples::EXIT_CODES)]
 pub struct Cli {
     #[command(flatten)]
     pub log: LogFlags,
+    #[command(flatten)]
+    pub tracing: TracingFlags,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -40,19 +45,46 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Store and query in one process on one data directory: the quickest way to see blocks answered.
+    #[command(after_help = examples::STANDALONE)]
     Standalone(Box<StandaloneFlags>),
     /// Store gateway: serves the blocks of a bucket over the StoreAPI (gRPC).
+    #[command(after_help = examples::STORE)]
     Store(Box<StoreFlags>),
     /// Querier: PromQL over any number of StoreAPI servers, ours or Thanos's, over HTTP.
+    #[command(after_help = examples::QUERY)]
     Query(Box<QueryFlags>),
     /// Beside a Prometheus: its data over the StoreAPI, its blocks into a bucket, its configuration reloaded.
+    #[command(after_help = examples::SIDECAR)]
     Sidecar(Box<SidecarFlags>),
     /// Ruler: recorded series and alerts over the data of queriers, written to other servers and sent to Alertmanagers.
+    #[command(after_help = examples::RULE)]
     Rule(Box<RuleFlags>),
     /// Compactor: merges, downsamples, expires and deletes the blocks of a bucket. One for each bucket or shard.
+    #[command(after_help = examples::COMPACT)]
     Compact(Box<CompactorFlags>),
     /// Tools: blocks offline, and measurements side by side.
+    #[command(after_help = examples::TOOLS)]
     Tools(Box<ToolsFlags>),
+}
+
+impl Command {
+    /// The word on the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::Standalone(_) => "standalone",
+            Command::Store(_) => "store",
+            Command::Query(_) => "query",
+            Command::Sidecar(_) => "sidecar",
+            Command::Rule(_) => "rule",
+            Command::Compact(_) => "compact",
+            Command::Tools(_) => "tools",
+        }
+    }
+
+    /// Whether somebody looks around for the first time.
+    pub fn is_demo(&self) -> bool {
+        matches!(self, Command::Standalone(flags) if flags.demo)
+    }
 }
 
 /// `tithon standalone`.
@@ -197,6 +229,9 @@ pub struct QueryFlags {
     /// A server that has not answered for so long is forgotten until it does, unless it is strict.
     #[arg(long = "store.unhealthy-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub unhealthy_timeout: Duration,
+    /// How calls to servers and their answers are packed: none, snappy, gzip or zstd. Pays where the network between them is slow.
+    #[arg(long = "grpc-compression", value_name = "ENCODING", default_value = "none", value_parser = grpc_compression())]
+    pub grpc_compression: Packed,
     /// Where queries are evaluated: local, which is here. Thanos's distributed mode is not there yet; as a leaf of one, nothing
     /// need be set.
     #[arg(long = "query.mode", value_name = "MODE", default_value = "local", value_parser = parse_mode)]
@@ -263,6 +298,7 @@ pub struct QueryFlags {
 
 /// Flags of `query` that name the servers that are asked.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Endpoints")]
 pub struct EndpointFlags {
     /// Address of a StoreAPI server, host:port, or a name to look up: dns+NAME:PORT (A and AAAA records), dnssrv+NAME
     /// (SRV records and the addresses of their targets), dnssrvnoa+NAME (SRV records only); may be given several times.
@@ -306,6 +342,7 @@ pub struct EndpointFlags {
 
 /// Flags of `query` that shape answers; `standalone` has them too.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Answers")]
 pub struct AnswerFlags {
     /// A label that tells replicas of one Prometheus apart: dropped when deduplicating; may be given several times or
     /// with commas.
@@ -380,6 +417,11 @@ pub enum ToolsCommand {
     RulesCheck(RulesCheckFlags),
     /// Print what becomes of each flag of Thanos, as Markdown: docs/flags.md.
     Flags,
+    /// Print the completions of a shell: source them, or put them where it looks for them.
+    Completions {
+        /// bash, zsh, fish, elvish or powershell.
+        shell: clap_complete::Shell,
+    },
     /// Measure whole processes side by side: this program, an older one, Thanos, Prometheus; and make blocks for it.
     Bench(tithon_bench::BenchFlags),
 }

@@ -5,8 +5,6 @@ mod flags;
 use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::response::Redirect;
-use axum::routing::get;
 use tithon_bucket::{Bucket, Retry, TransferOptions};
 use tithon_compact::{Compactor, CompactorOptions, Leases, RunOptions, router, run as run_compactor};
 use tithon_engine::dedup::Algorithm;
@@ -15,6 +13,7 @@ use tithon_runtime::{Cpu, GrpcServices, RequestLog};
 use tracing::{error, info};
 
 pub use self::flags::CompactorFlags;
+use crate::blocks_page;
 use crate::bucket::bucket_config;
 use crate::flags::{ScopeError, UsageError};
 use crate::prefix;
@@ -106,9 +105,7 @@ fn now_ms() -> i64 {
 
 /// The web API and its page, below the route prefix; the root leads to the page.
 pub fn pages(compactor: Compactor, label: &str, admin: bool, cors: bool, route_prefix: &str) -> axum::Router {
-    let pages = router(compactor, label, admin, cors);
-    // Relative, as a proxy may put a prefix of its own before it.
-    let pages = pages.route("/", get(|| async { Redirect::temporary("blocks") }));
+    let pages = router(compactor, label, admin, cors).merge(blocks_page::of_compactor());
     prefix::below(route_prefix, pages, "blocks")
 }
 

@@ -1,6 +1,6 @@
 //! Demo data: two days of realistic series in two-hour blocks that end now.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,6 +25,19 @@ pub fn fill(bucket: &Path, now: i64, hours: u32) -> Result<(), BlockError> {
     }
     bar.finish_and_clear();
     Ok(())
+}
+
+/// Says on standard error what there is to see at an address.
+pub fn show_the_way(address: &str) {
+    let url = format!("http://{address}");
+    let text = format!(
+        "\nTwo days of made-up data are served at {url}\n\
+         \n  A graph          {url}/graph?g0.expr=sum%20by%20(job)%20(up)\
+         \n  The blocks       {url}/blocks\
+         \n  From a terminal  curl '{url}/api/v1/query?query=count(up)'\n\n"
+    );
+    // Nothing can be done where standard error is gone.
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// A bar on a terminal; elsewhere nothing, as the log says when it begins and ends.

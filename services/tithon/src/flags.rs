@@ -15,6 +15,7 @@ mod tenancy;
 mod thanos;
 mod time;
 mod tls;
+mod tracing;
 mod usage;
 mod web;
 
@@ -24,7 +25,8 @@ pub use tithon_bucket::parse_size;
 pub use self::arguments::{Asked, read_arguments};
 pub use self::caches::CacheFlags;
 pub use self::choice::{
-    compact_algorithm, connection_label, parse_log_format, parse_mode, replica_rule, verify,
+    Packed, compact_algorithm, connection_label, grpc_compression, parse_log_format, parse_mode,
+    replica_rule, verify,
 };
 pub use self::duration::{Duration, parse_duration};
 pub use self::label::parse_label;
@@ -38,11 +40,13 @@ pub use self::tenancy::TenancyFlags;
 pub use self::thanos::{components_with, page};
 pub use self::time::parse_time;
 pub use self::tls::{GrpcClientTlsFlags, GrpcServerTlsFlags};
+pub use self::tracing::TracingFlags;
 pub use self::usage::UsageError;
 pub use self::web::{BlocksWebFlags, QueryWebFlags};
 
 /// `--log.*`: how the program speaks on standard error.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Logs and traces")]
 pub struct LogFlags {
     /// Least severe level that is logged: error, warn, info or debug.
     #[arg(long = "log.level", default_value = "info", global = true, value_name = "LEVEL",
@@ -59,6 +63,7 @@ pub struct LogFlags {
 
 /// `--http-*` and `--grpc-*`: where a server listens.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Servers")]
 pub struct ServerFlags {
     #[command(flatten)]
     pub http: HttpFlags,
@@ -78,6 +83,7 @@ pub struct ServerFlags {
 
 /// `--http-*`: where HTTP listens, and who gets in.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Servers")]
 pub struct HttpFlags {
     /// Listen address of HTTP: API, probes, metrics. Without a host (":10902"), every interface.
     #[arg(long = "http-address", value_name = "ADDR", default_value = "0.0.0.0:10902", value_parser = parse_address)]
@@ -109,6 +115,7 @@ impl std::fmt::Debug for Inline {
 
 /// `--objstore.config` and `--objstore.config-file`: the bucket.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Bucket")]
 pub struct BucketFlags {
     /// Path of a YAML file that describes the bucket, as Thanos reads it; $(NAME) is replaced from the environment.
     #[arg(long = "objstore.config-file", value_name = "FILE", default_value = "", hide_default_value = true)]
@@ -132,6 +139,7 @@ impl BucketFlags {
 
 /// `--objstore-to.config` and `--objstore-to.config-file`: the bucket that blocks are copied to.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Bucket")]
 pub struct ToBucketFlags {
     /// Path of a YAML file that describes the bucket that blocks are copied to.
     #[arg(
@@ -156,6 +164,7 @@ impl ToBucketFlags {
 
 /// `--objstore-backup.config` and `--objstore-backup.config-file`: where blocks go before they are deleted.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Bucket")]
 pub struct BackupBucketFlags {
     /// Path of a YAML file that describes the bucket that blocks are copied to before they are deleted.
     #[arg(

@@ -28,6 +28,13 @@ pub fn man(command: Command) -> std::io::Result<String> {
     String::from_utf8(page).map_err(std::io::Error::other)
 }
 
+/// The completions of a shell.
+pub fn completions(mut command: Command, shell: clap_complete::Shell) -> std::io::Result<String> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "tithon", &mut script);
+    String::from_utf8(script).map_err(std::io::Error::other)
+}
+
 /// What is so where a mistake is a flag that Thanos has elsewhere.
 pub fn of_thanos(error: &clap::Error) -> Option<String> {
     let text = |kind| match error.get(kind) {

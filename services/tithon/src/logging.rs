@@ -1,22 +1,33 @@
-//! Log lines on standard error: logfmt or JSON, keys in the order Thanos writes them.
+//! Log lines on standard error: logfmt or JSON, keys in the order Thanos writes them. Spans go to a collector, not here.
 
 use std::fmt::{self, Write as _};
 
+use tithon_trace::Tracing;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::flags::LogFlags;
 
-/// Starts logging; everything of ours from the given level on, of libraries warnings and errors only.
-pub fn start(flags: &LogFlags) {
+/// Starts logging, everything of ours from the given level on, of libraries warnings and errors only; and tracing, where there is
+/// somebody to tell.
+/// Lines about compactions are left out when `quiet`, but for warnings.
+pub fn start(flags: &LogFlags, tracing: Option<&Tracing>, quiet: bool) {
     // A directive holds for every target that begins with it: all our crates' names begin alike.
-    let filter = EnvFilter::new(format!("warn,tithon={}", flags.level));
-    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
-    builder.event_format(Lines { json: flags.format == "json", name: flags.debug_name.clone() }).init();
+    let compactions = if quiet && flags.level == "info" { ",tithon_compact=warn" } else { "" };
+    let filter = EnvFilter::new(format!("warn,tithon={}{compactions}", flags.level));
+    let lines = Lines { json: flags.format == "json", name: flags.debug_name.clone() };
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .event_format(lines)
+        .with_filter(filter.and(filter_fn(|of| of.is_event())));
+    tracing_subscriber::registry().with(lines).with(tracing.map(Tracing::layer)).init();
 }
 
 struct Lines {

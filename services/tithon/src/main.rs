@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a program has no public items; pub says what a module offers")]
 
+mod blocks_page;
 mod bucket;
 mod cli;
 mod compact;
@@ -10,6 +11,7 @@ mod flags;
 mod help;
 mod logging;
 mod memory;
+mod output;
 mod prefix;
 mod process;
 mod query;
@@ -21,19 +23,21 @@ mod store;
 mod storeapi_check;
 mod tools_block;
 mod tools_bucket;
+mod version;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
-use tracing::{error, warn};
+use tithon_trace::Tracing;
+use tracing::warn;
 
 use crate::cli::{Cli, Command, ToolsCommand};
 use crate::flags::{Asked, UsageError};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tithon_profile::Allocator = tithon_profile::Allocator;
 
 fn main() -> ExitCode {
     let command = Cli::command();
@@ -48,21 +52,41 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error),
     };
-    logging::start(&cli.log);
+    let tracing = match tracing(&cli) {
+        Ok(tracing) => tracing,
+        Err(error) => return usage(&error.to_string()),
+    };
+    logging::start(&cli.log, tracing.sender.as_ref(), cli.command.is_demo());
+    for note in tracing.notes {
+        warn!(flag = "--tracing.config", note, "tracing");
+    }
     for (flag, reason) in arguments.without_effect {
         warn!(flag = format!("--{flag}"), reason, "this flag of Thanos is accepted and has no effect here");
     }
-    match run(&cli.command) {
+    let code = match run(&cli.command) {
         Ok(code) => code,
         Err(error) if error.is::<UsageError>() => {
-            error!(error, "a flag cannot be used");
-            ExitCode::from(USAGE_CODE)
+            output::fail(error.as_ref(), "a flag cannot be used", ExitCode::from(USAGE_CODE))
         }
-        Err(error) => {
-            error!(error, "tithon stops");
-            ExitCode::FAILURE
-        }
+        Err(error) => output::fail(error.as_ref(), "tithon stops", ExitCode::FAILURE),
+    };
+    if let Some(Err(error)) = tracing.sender.map(Tracing::finish) {
+        warn!(error = %error, "tracing");
     }
+    code
+}
+
+/// Where spans go, and what is to be said of it.
+#[derive(Default)]
+struct Traced {
+    sender: Option<Tracing>,
+    notes: Vec<String>,
+}
+
+fn tracing(cli: &Cli) -> Result<Traced, Box<dyn Error>> {
+    let Some(plan) = cli.tracing.read(cli.command.name())? else { return Ok(Traced::default()) };
+    let sender = Tracing::start(&plan).map_err(|error| format!("--tracing.config: {error}"))?;
+    Ok(Traced { sender, notes: plan.notes })
 }
 
 /// The exit code of a wrong command line.
@@ -79,7 +103,7 @@ fn shown(text: std::io::Result<String>) -> ExitCode {
 }
 
 fn usage(error: &str) -> ExitCode {
-    eprintln!("error: {error}");
+    output::complain(error);
     ExitCode::from(USAGE_CODE)
 }
 
@@ -105,6 +129,9 @@ fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
             ToolsCommand::StoreapiCheck(flags) => return wait_for(storeapi_check::run(flags)),
             ToolsCommand::RulesCheck(flags) => return rules_check::run(flags),
             ToolsCommand::Flags => return Ok(shown(Ok(flags::page()))),
+            ToolsCommand::Completions { shell } => {
+                return Ok(shown(help::completions(Cli::command(), *shell)));
+            }
             ToolsCommand::Bench(flags) => {
                 return Ok(if tithon_bench::run(flags)? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }

@@ -17,13 +17,14 @@ use std::path::Path;
 use axum::Router;
 use futures::FutureExt;
 use tithon_runtime::{
-    GrpcServer, GrpcServices, HttpServer, LatePages, LateServices, Metrics, Probes, Reload, RequestLog,
-    RuntimeError, Shutdown, Supervisor, check_web_config, ops_router,
+    GrpcServer, GrpcServices, HttpMetrics, HttpServer, LatePages, LateServices, Metrics, Probes, Reload,
+    RequestLog, RuntimeError, Shutdown, Supervisor, check_web_config, ops_router,
 };
 use tokio::task::{JoinError, JoinHandle};
 use tracing::info;
 
 use crate::flags::{HttpFlags, ServerFlags, UsageError};
+use crate::version::{COMMIT, VERSION};
 
 /// What a component needs while it starts. Its servers run already: probes, metrics and gRPC health are answered from the
 /// beginning, anything else with 503 or `Unavailable` until [`Process::serve`] is called.
@@ -90,9 +91,10 @@ impl Process {
         flags: &HttpFlags,
         log: RequestLog,
     ) -> Result<Process, Box<dyn Error>> {
+        info!(component, version = VERSION, commit = COMMIT, "starting");
         let web_config = Some(Path::new(&flags.http_config)).filter(|path| !path.as_os_str().is_empty());
         web_config.map(check_web_config).transpose().map_err(UsageError::of)?;
-        let (metrics, probes) = (Metrics::new(env!("CARGO_PKG_VERSION")), Probes::default());
+        let (metrics, probes) = (Metrics::of_build(VERSION, COMMIT), Probes::default());
         probes.register(&metrics, component);
         let shutdown = Shutdown::on_signals().map_err(ProcessError::Signals)?;
         let reload = Reload::on_signals().map_err(ProcessError::Signals)?;
@@ -104,7 +106,8 @@ impl Process {
         }
         let address = http.local_addr();
         let pages = LatePages::default();
-        let router = pages.behind(ops_router(probes.clone(), metrics.clone()));
+        let router =
+            pages.behind(ops_router(probes.clone(), metrics.clone()).merge(tithon_profile::router()));
         let task = tokio::spawn(http.serve(router, shutdown.clone(), flags.http_grace_period));
         probes.set_healthy(true);
         Ok(Process {
@@ -150,7 +153,7 @@ impl Process {
         services: GrpcServices,
         work: impl Future<Output = T>,
     ) -> Result<T, ProcessError> {
-        self.pages.set(pages, self.log.clone());
+        self.pages.set(pages, HttpMetrics::new(&self.metrics), self.log.clone());
         self.services.set(services, tithon_proto::FILE_DESCRIPTOR_SET)?;
         self.probes.set_ready(true);
         let grpc = self.grpc.as_ref().map(|grpc| grpc.address.to_string());

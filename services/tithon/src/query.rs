@@ -70,6 +70,7 @@ fn options(flags: &QueryFlags) -> Result<QueryOptions, ScopeError> {
         store_response_timeout: flags.response_timeout,
         info_timeout: flags.info_timeout,
         unhealthy_timeout: flags.unhealthy_timeout,
+        grpc_encoding: flags.grpc_compression.0,
         tenancy: flags.tenancy.tenancy(),
         disable_cors: flags.web.disable_cors,
         selector_labels: flags.selector_label.clone(),

@@ -14,6 +14,7 @@ use tithon_store::{Store, StoreOptions};
 use tithon_storeapi::StoreApiServer;
 use tracing::info;
 
+use crate::blocks_page;
 use crate::bucket::bucket_config;
 use crate::cli::StandaloneFlags;
 use crate::demo;
@@ -59,9 +60,12 @@ pub async fn run(flags: &StandaloneFlags) -> Result<(), Box<dyn Error>> {
     let service = QueryService::new(options(flags), vec![store.clone()], cpu.clone(), &process.metrics);
     let mut pages = router(service);
     if let Some(compactor) = compactor {
-        pages = pages.merge(tithon_compact::router(compactor, "", true, true));
+        pages = pages.merge(tithon_compact::router(compactor, "", true, true)).merge(blocks_page::lists());
     }
     let services = StoreApiServer::new(store, cpu, process.probes.clone()).services();
+    if flags.demo {
+        demo::show_the_way(&flags.server.http.http_address.to_string());
+    }
     Ok(process.serve(pages, services).await?)
 }
 

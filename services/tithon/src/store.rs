@@ -8,7 +8,9 @@ use tithon_bucket::Bucket;
 use tithon_runtime::Cpu;
 use tithon_store::{Store, StoreOptions};
 use tithon_storeapi::StoreApiServer;
+use tracing::info;
 
+use crate::blocks_page;
 use crate::bucket::bucket_config;
 use crate::cli::StoreFlags;
 use crate::flags::{ScopeError, UsageError};
@@ -29,7 +31,9 @@ pub async fn run(flags: &StoreFlags) -> Result<(), Box<dyn Error>> {
         let bucket = caches.put_before(bucket, &process.metrics)?;
         process.metrics.register(|registry| bucket.register_metrics(registry));
         let cpu = Cpu::new(0)?;
+        let name = bucket.name().to_owned();
         let store = Store::open(bucket, options, cpu.clone(), &process.metrics).await?;
+        info!(bucket = name, blocks = store.n_blocks(), "serving the blocks of a bucket");
         Ok::<_, Box<dyn Error>>((store, cpu))
     };
     let Some(opened) = process.unless_stopped(open).await else { return Ok(process.stop().await?) };
@@ -37,7 +41,7 @@ pub async fn run(flags: &StoreFlags) -> Result<(), Box<dyn Error>> {
     keep_synced(&process, &store);
     let pages = match flags.web.disable {
         true => Router::new(),
-        false => store.router(&flags.web.label, !flags.web.disable_cors),
+        false => store.router(&flags.web.label, !flags.web.disable_cors).merge(blocks_page::of_store()),
     };
     let services = StoreApiServer::new(Arc::new(store), cpu, process.probes.clone()).services();
     Ok(process.serve(pages, services).await?)

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use tithon_conformance::{Options, check};
 
 use crate::cli::{Output, StoreapiCheckFlags};
+use crate::output::stdout;
 
 /// Asks the server and prints the rules; fails when it cannot be asked at all, ends with 1 when a rule is broken.
 pub async fn run(flags: &StoreapiCheckFlags) -> Result<ExitCode, Box<dyn Error>> {
@@ -21,6 +22,6 @@ pub async fn run(flags: &StoreapiCheckFlags) -> Result<ExitCode, Box<dyn Error>>
         Output::Table => report.table(),
         Output::Json => serde_json::to_string_pretty(&report)? + "\n",
     };
-    std::io::stdout().lock().write_all(text.as_bytes())?;
+    stdout().write_all(text.as_bytes())?;
     Ok(if report.is_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -19,6 +19,7 @@ use tithon_engine::BlockError;
 pub use self::compact::resolution;
 pub use self::diff::StreamDiff;
 use crate::cli::{BlockCommand, JobFlags};
+use crate::output::stdout;
 
 /// Why a tool stopped.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +108,7 @@ pub enum ToolError {
 
 /// Runs the tool.
 pub fn run(command: &BlockCommand) -> Result<(), ToolError> {
-    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let mut out = BufWriter::with_capacity(1 << 16, stdout());
     let done = match command {
         BlockCommand::Inspect { dir, output } => look::print_inspection(dir, *output, &mut out),
         BlockCommand::Dump { dir, digest: true, .. } => look::dump_digests(dir, &mut out),

@@ -79,7 +79,7 @@ fn compactors_run_once_and_make_the_same() {
 fn queriers_answer_all_expressions() {
     let dir = tempfile::tempdir().unwrap();
     let lines = measure(dir.path(), &["query", "--scale=0.02", "--concurrency=2"]);
-    assert_eq!(cases_with_equal_answers(&lines).len(), 26 + 3 + 8);
+    assert_eq!(cases_with_equal_answers(&lines).len(), 26 + 3 + 8 + 2);
     let queries = dir.path().join("queries");
     std::fs::write(&queries, "# mine\ncount(up)\n\nup\n").unwrap();
     let queries = format!("--queries={}", queries.display());

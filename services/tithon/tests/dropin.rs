@@ -14,6 +14,8 @@ mod life;
 mod lists;
 #[path = "dropin/mixin.rs"]
 mod mixin;
+#[path = "dropin/tracing.rs"]
+mod tracing;
 #[path = "dropin/wrong.rs"]
 mod wrong;
 

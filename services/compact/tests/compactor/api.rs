@@ -59,12 +59,6 @@ async fn lists_and_marks() {
     shutdown.trigger();
     running.await.unwrap().unwrap();
 
-    for page in ["/blocks", "/loaded"] {
-        let request = Request::get(page).body(Body::empty()).unwrap();
-        let response = router(compactor.clone(), "label", true, true).oneshot(request).await.unwrap();
-        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
-    }
-
     let id = specs[0].id();
     for (name, value) in
         [("origin", "http://evil.example"), ("sec-fetch-site", "cross-site"), ("origin", "null")]

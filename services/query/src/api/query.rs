@@ -1,18 +1,20 @@
 //! Queries, instant and over a range.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::stream::{self, BoxStream, StreamExt};
 use tithon_chunks::Timestamp;
 use tithon_engine::SeriesShard;
 use tithon_promql::{Charge, QueryResult, TimeParams, Value};
 use tithon_runtime::{Cpu, Priority, RuntimeError};
+use tracing::{Instrument, info_span};
 
 use super::answer::{Answer, Data};
 use super::arguments::Arguments;
 use super::router::Call;
 use crate::QueryService;
+use crate::durations::Stage;
 use crate::error::ApiError;
 use crate::evaluate::{Evaluated, Query, notes, prepare};
 use crate::fanout::{Notes, Scope};
@@ -125,7 +127,9 @@ async fn answer(service: QueryService, call: Call, read: Read) -> Result<Answer,
             let prepared = prepare(arguments.options, &query, arguments.job.watch())?;
             Ok((limit, query, prepared))
         };
+        let begun = Instant::now();
         let (limit, query, prepared) = service.read(&job, &call, plan).await?;
+        service.inner.metrics.took(Stage::Prepare, begun.elapsed());
         let (from_sources, analyze) = (query.scope.notes.clone(), query.analyze);
         let evaluated = service.evaluate(&job, prepared, query).await?;
         Ok((limit, from_sources, analyze, evaluated))
@@ -162,13 +166,15 @@ fn stats_warning(dialect: Dialect, stats: &str) -> Option<String> {
 /// The value counts as held until all is written.
 fn written(parts: Vec<Part>, cpu: Cpu, held: Charge) -> BoxStream<'static, Result<Vec<u8>, RuntimeError>> {
     let n_threads = cpu.threads();
+    let span = info_span!("json");
     let write = move |part: Part| {
         let _held = &held;
         let cpu = cpu.clone();
+        let span = span.clone();
         async move {
             match part.is_small() {
-                true => Ok(part.write()),
-                false => cpu.run(Priority::Query, || part.write()).await,
+                true => Ok(span.in_scope(|| part.write())),
+                false => cpu.run(Priority::Query, || part.write()).instrument(span).await,
             }
         }
     };

@@ -11,7 +11,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use http_body_util::Limited;
-use tithon_runtime::{compress, url_query};
+use tithon_runtime::{AnsweredBy, RequestSpan, compress, url_query};
 
 use super::answer::{Answer, respond};
 use super::{companions, expression, metadata, page, query, status};
@@ -138,18 +138,16 @@ async fn run<Fut>(
 where
     Fut: Future<Output = Result<Answer, ApiError>>,
 {
-    let begun = Instant::now();
-    let method = request.method().clone();
+    let (begun, span) = (Instant::now(), RequestSpan::begin(handler, &request));
     let tenancy = &service.options().tenancy;
     let (tenant, named) = (tenancy.of(&request), tenancy.by_header(&request).to_owned());
     let mut query = String::new();
-    let result = match read_params(request).await {
-        Ok(params) => {
-            query.push_str(for_log(params.get("query")));
-            answer(service.clone(), Call { params, name, tenant }).await
-        }
-        Err(error) => Err(error),
+    let answering = async {
+        let params = read_params(request).await?;
+        query.push_str(for_log(params.get("query")));
+        answer(service.clone(), Call { params, name, tenant }).await
     };
+    let result = span.inside(answering).await;
     if let Err(error) = &result {
         let (error_type, took) = (error.error_type.as_str(), begun.elapsed());
         if query.is_empty() {
@@ -158,9 +156,9 @@ where
             tracing::info!(handler, query, tenant = named, took = ?took, error_type, error = %error, "query failed");
         }
     }
-    let response = respond(service.options().dialect, result);
-    let code = response.status().as_u16();
-    service.inner.metrics.request(handler, method.as_str(), code, &named, begun.elapsed());
+    let mut response = respond(service.options().dialect, result);
+    span.end(&mut response);
+    response.extensions_mut().insert(AnsweredBy { handler, tenant: named });
     response
 }
 

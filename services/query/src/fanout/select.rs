@@ -9,6 +9,8 @@ use tithon_engine::dedup::{self, ReadError};
 use tithon_engine::{SelectedSeries, SeriesRequest};
 use tithon_index::Matcher;
 use tithon_storeapi::{Lease, SeriesPart, StoreApi};
+use tracing::field::Empty;
+use tracing::{Span, instrument};
 
 use super::bounds::Counting;
 use super::queue::{Queue, Reader};
@@ -94,6 +96,7 @@ const WAITING_BYTES_MAX: u64 = 64 << 20;
 const WAITING_SHARE: u64 = 4;
 
 /// Puts all that one store sends into its queue.
+#[instrument(name = "store_select", skip_all, fields(store = store.name(), series = Empty, bytes = Empty))]
 async fn receive(
     store: Arc<dyn StoreApi>,
     request: SeriesRequest,
@@ -102,11 +105,13 @@ async fn receive(
     queue: Arc<Queue>,
 ) -> Result<(), SourceError> {
     let mut parts = store.series(request);
+    let (mut all_series, mut all_bytes) = (0, 0);
     while let Some(part) = parts.next().await {
         match part {
             Ok(SeriesPart::Lease(given)) => queue.absorb(given),
             Ok(SeriesPart::Series(batch)) => {
                 let bytes = batch.series.iter().map(bytes_of).sum();
+                (all_series, all_bytes) = (all_series + batch.series.len(), all_bytes + bytes);
                 let mut charge = job.charge();
                 charge.grow(bytes)?;
                 queue.push(batch.series, charge)?;
@@ -123,6 +128,7 @@ async fn receive(
         }
     }
     queue.end();
+    Span::current().record("series", all_series).record("bytes", all_bytes);
     Ok(())
 }
 

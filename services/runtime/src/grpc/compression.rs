@@ -1,17 +1,13 @@
-//! Compressed gRPC messages: a layer that unpacks those of a request and packs those of its answer in the same encoding, as servers of
-//! grpc-go do.
+//! Compressed gRPC messages. A layer of a server unpacks those of a request and packs those of its answer in the same encoding, as
+//! servers of grpc-go do; a client does the reverse.
 //!
-//! A message is `flag (1) | length (4, big-endian) | bytes`; flag 1 says that the bytes are packed. Snappy is the framing format,
-//! as Thanos has it (`pkg/extgrpc/snappy`), not the block format of remote write.
+//! A message is `flag (1) | length (4, big-endian) | bytes`; flag 1 says that the bytes are packed.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use flate2::Compression;
-use flate2::read::MultiGzDecoder;
-use flate2::write::GzEncoder;
 use futures::{Stream, stream};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -22,17 +18,19 @@ use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderValue, Request, Response};
 use tower::Layer;
 
+use super::encoding::GrpcEncoding;
 use crate::to_status;
 
 /// The most that a packed message of a request may become; the longest are matchers of some megabytes.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
-/// The most that a packed message of a request may have: what cannot be packed becomes longer, by less than this in any encoding.
-const PACKED_BYTES_MAX: usize = MESSAGE_BYTES_MAX + MESSAGE_BYTES_MAX / 64;
 /// Messages from this size on are packed off the threads that serve sockets.
 const INLINE_BYTES_MAX: usize = 128 << 10;
 /// Flag and length.
 const HEAD: usize = 5;
 const ENCODING: &str = "grpc-encoding";
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+/// What a client can unpack.
+const ACCEPTED: HeaderValue = HeaderValue::from_static("snappy,gzip,zstd");
 
 /// The layer.
 #[derive(Clone, Copy, Debug)]
@@ -66,68 +64,56 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let name = request.headers().get(ENCODING).and_then(|name| name.to_str().ok());
         // An encoding that is not known is left in place: the service refuses it.
-        let Some(encoding) = name.and_then(Encoding::of) else { return Box::pin(self.0.call(request)) };
+        let Some(encoding) = name.and_then(GrpcEncoding::of) else { return Box::pin(self.0.call(request)) };
         request.headers_mut().remove(ENCODING);
-        let request = request.map(|body| recoded(body, encoding, Direction::Unpack));
+        let request = request.map(|body| recoded(body, encoding, Direction::Unpack, MESSAGE_BYTES_MAX));
         let answer = self.0.call(request);
         Box::pin(async move {
             let mut response = answer.await?;
             let name = HeaderValue::from_static(encoding.name());
             response.headers_mut().insert(ENCODING, name);
-            Ok(response.map(|body| recoded(body, encoding, Direction::Pack)))
+            Ok(response.map(|body| recoded(body, encoding, Direction::Pack, MESSAGE_BYTES_MAX)))
         })
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Encoding {
-    Snappy,
-    Gzip,
-    Zstd,
+/// A connection whose requests are packed, if an encoding is given, and whose answers are unpacked.
+#[derive(Clone, Debug)]
+pub struct Packing<S> {
+    pub(crate) service: S,
+    pub(crate) encoding: Option<GrpcEncoding>,
+    /// The most that a packed message of an answer may become.
+    pub(crate) bytes_max: usize,
 }
 
-impl Encoding {
-    fn of(name: &str) -> Option<Encoding> {
-        [Encoding::Snappy, Encoding::Gzip, Encoding::Zstd].into_iter().find(|known| known.name() == name)
+impl<S> Service<Request<Body>> for Packing<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
     }
 
-    const fn name(self) -> &'static str {
-        match self {
-            Encoding::Snappy => "snappy",
-            Encoding::Gzip => "gzip",
-            Encoding::Zstd => "zstd",
-        }
-    }
-
-    fn pack(self, bytes: &[u8]) -> io::Result<Vec<u8>> {
-        match self {
-            Encoding::Snappy => {
-                let mut encoder = snap::write::FrameEncoder::new(Vec::new());
-                encoder.write_all(bytes)?;
-                encoder.into_inner().map_err(|error| io::Error::other(error.to_string()))
-            }
-            Encoding::Gzip => {
-                let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-                encoder.write_all(bytes)?;
-                encoder.finish()
-            }
-            Encoding::Zstd => zstd::encode_all(bytes, 1),
-        }
-    }
-
-    /// Fails when more than [`MESSAGE_BYTES_MAX`] come out.
-    fn unpack(self, packed: &[u8]) -> io::Result<Vec<u8>> {
-        let decoder: Box<dyn Read + '_> = match self {
-            Encoding::Snappy => Box::new(snap::read::FrameDecoder::new(packed)),
-            Encoding::Gzip => Box::new(MultiGzDecoder::new(packed)),
-            Encoding::Zstd => Box::new(zstd::Decoder::new(packed)?),
-        };
-        let mut bytes = Vec::new();
-        decoder.take(MESSAGE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
-        if bytes.len() > MESSAGE_BYTES_MAX {
-            return Err(io::Error::other(format!("more than {MESSAGE_BYTES_MAX} bytes unpacked")));
-        }
-        Ok(bytes)
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let Some(encoding) = self.encoding else { return Box::pin(self.service.call(request)) };
+        let headers = request.headers_mut();
+        headers.insert(ENCODING, HeaderValue::from_static(encoding.name()));
+        headers.insert(ACCEPT_ENCODING, ACCEPTED);
+        let bytes_max = self.bytes_max;
+        let request = request.map(|body| recoded(body, encoding, Direction::Pack, bytes_max));
+        let answer = self.service.call(request);
+        Box::pin(async move {
+            let mut response = answer.await?;
+            let name = response.headers().get(ENCODING).and_then(|name| name.to_str().ok());
+            let Some(encoding) = name.and_then(GrpcEncoding::of) else { return Ok(response) };
+            response.headers_mut().remove(ENCODING);
+            Ok(response.map(|body| recoded(body, encoding, Direction::Unpack, bytes_max)))
+        })
     }
 }
 
@@ -140,14 +126,17 @@ enum Direction {
 /// A body on its way through the layer.
 struct Recoding {
     body: Body,
-    encoding: Encoding,
+    encoding: GrpcEncoding,
     direction: Direction,
+    /// The most that a packed message may become.
+    bytes_max: usize,
     /// What has arrived of the next messages.
     arrived: BytesMut,
 }
 
-fn recoded(body: Body, encoding: Encoding, direction: Direction) -> Body {
-    Body::new(StreamBody::new(frames(Recoding { body, encoding, direction, arrived: BytesMut::new() })))
+fn recoded(body: Body, encoding: GrpcEncoding, direction: Direction, bytes_max: usize) -> Body {
+    let arrived = BytesMut::new();
+    Body::new(StreamBody::new(frames(Recoding { body, encoding, direction, bytes_max, arrived })))
 }
 
 fn frames(recoding: Recoding) -> impl Stream<Item = Result<Frame<Bytes>, Status>> + Send {
@@ -161,7 +150,7 @@ impl Recoding {
     async fn next(&mut self) -> Result<Option<Frame<Bytes>>, Status> {
         loop {
             if let Some((is_packed, message)) = self.message()? {
-                return recode(self.encoding, self.direction, is_packed, message).await.map(Some);
+                return self.recode(is_packed, message).await.map(Some);
             }
             match self.body.frame().await.transpose()? {
                 None if self.arrived.is_empty() => return Ok(None),
@@ -184,8 +173,10 @@ impl Recoding {
                 format!("found message flag {flag}, expected 0 or 1"),
             ));
         }
-        if self.direction == Direction::Unpack && flag == 1 && length > PACKED_BYTES_MAX {
-            let text = format!("a packed message of {length} bytes, at most {PACKED_BYTES_MAX} are taken");
+        // What cannot be packed becomes longer, by less than this in any encoding.
+        let packed_max = self.bytes_max.saturating_add(self.bytes_max / 64);
+        if self.direction == Direction::Unpack && flag == 1 && length > packed_max {
+            let text = format!("a packed message of {length} bytes, at most {packed_max} are taken");
             return Err(to_status(ErrorKind::LimitExceeded, text));
         }
         let end = HEAD + length;
@@ -194,33 +185,29 @@ impl Recoding {
         }
         Ok(Some((flag == 1, self.arrived.split_to(end).freeze().slice(HEAD..))))
     }
-}
 
-/// A message in the other form, if it is not in that already.
-async fn recode(
-    encoding: Encoding,
-    direction: Direction,
-    is_packed: bool,
-    message: Bytes,
-) -> Result<Frame<Bytes>, Status> {
-    if message.is_empty() || is_packed == (direction == Direction::Pack) {
-        return Ok(framed(is_packed && !message.is_empty(), &message));
+    /// A message in the other form, if it is not in that already.
+    async fn recode(&mut self, is_packed: bool, message: Bytes) -> Result<Frame<Bytes>, Status> {
+        let (encoding, direction, bytes_max) = (self.encoding, self.direction, self.bytes_max);
+        if message.is_empty() || is_packed == (direction == Direction::Pack) {
+            return Ok(framed(is_packed && !message.is_empty(), &message));
+        }
+        let is_small = message.len() < INLINE_BYTES_MAX && direction == Direction::Pack;
+        let work = move || match direction {
+            Direction::Pack => encoding.pack(&message),
+            Direction::Unpack => encoding.unpack(&message, bytes_max),
+        };
+        let done = if is_small {
+            work()
+        } else {
+            let done = tokio::task::spawn_blocking(work).await;
+            done.unwrap_or_else(|error| Err(io::Error::other(error)))
+        };
+        let name = encoding.name();
+        let failed = |error| to_status(ErrorKind::Internal, format!("message in {name}: {error}"));
+        let done = done.map_err(failed)?;
+        Ok(framed(direction == Direction::Pack, &done))
     }
-    let is_small = direction == Direction::Pack && message.len() < INLINE_BYTES_MAX;
-    let work = move || match direction {
-        Direction::Pack => encoding.pack(&message),
-        Direction::Unpack => encoding.unpack(&message),
-    };
-    let done = if is_small {
-        work()
-    } else {
-        let done = tokio::task::spawn_blocking(work).await;
-        done.unwrap_or_else(|error| Err(io::Error::other(error)))
-    };
-    let name = encoding.name();
-    let failed = |error| to_status(ErrorKind::Internal, format!("message in {name}: {error}"));
-    let done = done.map_err(failed)?;
-    Ok(framed(direction == Direction::Pack, &done))
 }
 
 fn framed(is_packed: bool, message: &[u8]) -> Frame<Bytes> {
@@ -248,7 +235,7 @@ mod tests {
     async fn echo(encoding: &str, sent: Vec<u8>) -> (Result<Bytes, Status>, Option<String>) {
         let service = Compressed.layer(service_fn(async |request: Request<Body>| {
             assert!(
-                Encoding::of("br").is_none() && request.headers().get(ENCODING).is_none_or(|e| e == "br")
+                GrpcEncoding::of("br").is_none() && request.headers().get(ENCODING).is_none_or(|e| e == "br")
             );
             Ok::<_, Infallible>(Response::new(request.into_body()))
         }));
@@ -263,11 +250,15 @@ mod tests {
     }
 
     /// The messages of an answer, unpacked.
-    fn unpacked(encoding: Encoding, mut body: &[u8]) -> Vec<Vec<u8>> {
+    fn unpacked(encoding: GrpcEncoding, mut body: &[u8]) -> Vec<Vec<u8>> {
         let mut out = Vec::new();
         while let Some([flag, length @ ..]) = body.first_chunk::<HEAD>().copied() {
             let (bytes, rest) = body[HEAD..].split_at(u32::from_be_bytes(length) as usize);
-            out.push(if flag == 1 { encoding.unpack(bytes).unwrap() } else { bytes.to_vec() });
+            out.push(if flag == 1 {
+                encoding.unpack(bytes, MESSAGE_BYTES_MAX).unwrap()
+            } else {
+                bytes.to_vec()
+            });
             body = rest;
         }
         out
@@ -276,7 +267,7 @@ mod tests {
     #[tokio::test]
     async fn messages_come_unpacked_and_go_packed() {
         let texts = [vec![], b"abc".to_vec(), vec![b'x'; 300_000]];
-        for encoding in [Encoding::Snappy, Encoding::Gzip, Encoding::Zstd] {
+        for encoding in [GrpcEncoding::Snappy, GrpcEncoding::Gzip, GrpcEncoding::Zstd] {
             let mut sent = message(false, b"plain");
             texts.iter().for_each(|text| sent.extend(message(true, &encoding.pack(text).unwrap())));
             let (body, name) = echo(encoding.name(), sent).await;
@@ -293,24 +284,46 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_unpacked_is_refused() {
-        for encoding in [Encoding::Snappy, Encoding::Gzip, Encoding::Zstd] {
+        for encoding in [GrpcEncoding::Snappy, GrpcEncoding::Gzip, GrpcEncoding::Zstd] {
             let (body, _) = echo(encoding.name(), message(true, b"no packed bytes at all")).await;
             assert!(body.is_err(), "{encoding:?}");
             let whole = message(true, &encoding.pack(b"some bytes").unwrap());
             let (body, _) = echo(encoding.name(), whole[..whole.len() - 1].to_vec()).await;
             assert!(body.is_err(), "{encoding:?}");
-            let long = [&[1][..], &(PACKED_BYTES_MAX as u32 + 1).to_be_bytes(), b"begun"].concat();
+            let long = [&[1][..], &(MESSAGE_BYTES_MAX as u32 / 64 * 65 + 1).to_be_bytes(), b"begun"].concat();
             let (body, _) = echo(encoding.name(), long).await;
             assert_eq!(body.unwrap_err().code(), to_status(ErrorKind::LimitExceeded, "").code());
             let (body, _) = echo(encoding.name(), vec![7, 0, 0, 0, 0]).await;
             assert!(body.is_err(), "{encoding:?}");
-            let bomb = encoding.pack(&vec![0; MESSAGE_BYTES_MAX + 1]).unwrap();
-            assert!(encoding.unpack(&bomb).is_err());
         }
     }
 
-    #[test]
-    fn snappy_is_the_framing_format() {
-        assert!(Encoding::Snappy.pack(b"abc").unwrap().starts_with(b"\xff\x06\x00\x00sNaPpY"));
+    /// A client and a server that speak to each other in packed messages: neither side's code sees them.
+    #[tokio::test]
+    async fn a_client_packs_what_a_server_unpacks() {
+        for encoding in [GrpcEncoding::Snappy, GrpcEncoding::Gzip, GrpcEncoding::Zstd] {
+            let server = Compressed.layer(service_fn(async |request: Request<Body>| {
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                assert_eq!(body, message(false, b"asked"));
+                let answer = [message(false, &[7; 9000]), message(false, b"")].concat();
+                let body = StreamBody::new(stream::iter([Ok::<_, Status>(Frame::data(answer.into()))]));
+                Ok::<_, Infallible>(Response::new(Body::new(body)))
+            }));
+            let mut client = Packing { service: server, encoding: Some(encoding), bytes_max: 9000 };
+            let ask = || {
+                let body = StreamBody::new(stream::iter([Ok::<_, Status>(Frame::data(
+                    message(false, b"asked").into(),
+                ))]));
+                Request::new(Body::new(body))
+            };
+            let answer = client.call(ask()).await.unwrap();
+            assert!(answer.headers().get(ENCODING).is_none());
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body, [message(false, &[7; 9000]), message(false, b"")].concat());
+            // An answer that becomes longer than allowed is refused.
+            client.bytes_max = 8999;
+            let answer = client.call(ask()).await.unwrap();
+            assert!(answer.into_body().collect().await.is_err());
+        }
     }
 }

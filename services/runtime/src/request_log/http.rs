@@ -11,8 +11,8 @@ use tracing::{debug, error};
 
 use super::RequestLog;
 use crate::Client;
+use crate::request_id::REQUEST_ID;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Middleware: logs a request at its start and its end, where it is among those that are logged. A request that is answered

@@ -35,6 +35,7 @@ pub struct SidecarFlags {
 
 /// Flags of `sidecar` about its Prometheus.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Prometheus")]
 pub struct PrometheusFlags {
     /// Where Prometheus is, with the path in front of its API if it has one.
     #[arg(long = "prometheus.url", value_name = "URL", default_value = "http://localhost:9090", value_parser = parse_url)]
@@ -71,6 +72,7 @@ pub struct PrometheusFlags {
 
 /// Flags of `sidecar` about files that Prometheus is to read again when they change.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Reloader")]
 pub struct ReloaderFlags {
     /// Configuration file to watch.
     #[arg(long = "reloader.config-file", value_name = "FILE", default_value = "", hide_default_value = true)]
@@ -102,6 +104,7 @@ pub struct ReloaderFlags {
 
 /// Flags of `sidecar` about uploads.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Uploads")]
 pub struct ShipperFlags {
     /// Upload blocks too that Prometheus compacted; for moving to a bucket once.
     #[arg(long = "shipper.upload-compacted", default_value_t = false, action = clap::ArgAction::Set,

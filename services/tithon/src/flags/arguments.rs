@@ -205,8 +205,8 @@ mod tests {
                 "tithon --log.level=warn compact -w",
             ),
             ("tithon compact --enable-auto-gomemlimit positional", "tithon compact positional"),
-            ("tithon query --grpc-compression snappy -w", "tithon query -w"),
-            ("tithon query -- --grpc-compression x", "tithon query -- --grpc-compression x"),
+            ("tithon query --web.prefix-header x -w", "tithon query -w"),
+            ("tithon query -- --web.prefix-header x", "tithon query -- --web.prefix-header x"),
             ("tithon query --no-query.disable-fallback --x", "tithon query --x"),
             ("tithon query --no-tracing.config --x", "tithon query --no-tracing.config --x"),
             ("tithon query --chunk-pool-size=1GB", "tithon query --chunk-pool-size=1GB"),
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn wrong_values_of_flags_without_effect_are_told() {
         for (given, told) in [
-            ("tithon query --grpc-compression=zstd", "--grpc-compression=zstd: expected none or snappy"),
+            ("tithon query --grpc.proxy-strategy=zstd", "--grpc.proxy-strategy=zstd: expected eager or lazy"),
             (
                 "tithon store --auto-gomemlimit.ratio 2",
                 "--auto-gomemlimit.ratio=2: expected a number above 0, at most 1",

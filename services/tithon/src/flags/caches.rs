@@ -8,6 +8,7 @@ use super::{PathOrContentError, path_or_content};
 
 /// Flags of `store` for caches.
 #[derive(Args, Clone, Default)]
+#[command(next_help_heading = "Caches")]
 pub struct CacheFlags {
     /// Path of a YAML file that says where parts of indexes are kept: IN-MEMORY, MEMCACHED or REDIS. Without it they are kept in
     /// memory, --index-cache-size of them. A bucket in a directory needs no cache.

@@ -4,6 +4,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tithon_compact::Verify;
 use tithon_engine::dedup::{Algorithm, ReplicaRule};
 use tithon_query::ConnectionLabel;
+use tithon_runtime::GrpcEncoding;
 
 /// `--deduplication.func` of a querier.
 pub fn replica_rule() -> impl TypedValueParser<Value = ReplicaRule> {
@@ -26,6 +27,20 @@ pub fn connection_label() -> impl TypedValueParser<Value = ConnectionLabel> {
         ("external_labels", ConnectionLabel::ExternalLabels),
         ("store_type", ConnectionLabel::StoreType),
         ("ip_port", ConnectionLabel::IpPort),
+    ])
+}
+
+/// A value of `--grpc-compression`.
+#[derive(Clone, Copy, Debug)]
+pub struct Packed(pub Option<GrpcEncoding>);
+
+/// `--grpc-compression`. Thanos knows the first two.
+pub fn grpc_compression() -> impl TypedValueParser<Value = Packed> {
+    choice([
+        ("none", Packed(None)),
+        ("snappy", Packed(Some(GrpcEncoding::Snappy))),
+        ("gzip", Packed(Some(GrpcEncoding::Gzip))),
+        ("zstd", Packed(Some(GrpcEncoding::Zstd))),
     ])
 }
 

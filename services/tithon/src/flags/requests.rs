@@ -7,6 +7,7 @@ use super::{PathOrContentError, path_or_content};
 
 /// What one call may read.
 #[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Limits")]
 pub struct LimitFlags {
     /// Most series that one selection may read; 0 is no limit.
     #[arg(long = "store.limits.request-series", value_name = "N", default_value_t = 0)]
@@ -18,6 +19,7 @@ pub struct LimitFlags {
 
 /// Which requests are logged.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Logs and traces")]
 pub struct RequestLoggingFlags {
     /// Path of a YAML file that says which requests over HTTP and gRPC are logged, at their start and their end.
     #[arg(

@@ -10,6 +10,7 @@ use super::{PathOrContentError, parse_time, path_or_content};
 
 /// Flags of `store` and `compact` that choose blocks.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Which blocks")]
 pub struct ScopeFlags {
     /// Only blocks that end at or after it: RFC 3339, or a duration from now such as -2w.
     #[arg(long = "min-time", value_name = "TIME", default_value = "0000-01-01T00:00:00Z", value_parser = parse_time,
@@ -25,6 +26,7 @@ pub struct ScopeFlags {
 
 /// `--selector.*`: relabelling steps that choose blocks, or stores, by their external labels.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Which blocks")]
 pub struct SelectorFlags {
     /// Path of a YAML file with relabelling steps (keep, drop, hashmod) that choose blocks by their external labels.
     #[arg(

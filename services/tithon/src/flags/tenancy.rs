@@ -5,6 +5,7 @@ use tithon_query::{CertificateField, Tenancy};
 
 /// Flags of `query` about tenants.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Tenants")]
 pub struct TenancyFlags {
     /// The header of requests that names the tenant, for whom the servers are asked.
     #[arg(long = "query.tenant-header", value_name = "NAME", default_value = "THANOS-TENANT")]

@@ -5,6 +5,7 @@ use tithon_runtime::{ClientTls, ClientTlsOptions, Pem, ServerTls, ServerTlsOptio
 
 /// `--grpc-server-tls-*`.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Servers")]
 pub struct GrpcServerTlsFlags {
     /// PEM file with the certificate that gRPC clients are shown; with it and a key, gRPC speaks TLS only.
     #[arg(long = "grpc-server-tls-cert", value_name = "FILE", default_value = "", hide_default_value = true)]
@@ -54,6 +55,7 @@ impl GrpcServerTlsFlags {
 
 /// `--grpc-client-*`: how endpoints are spoken to.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Endpoints")]
 pub struct GrpcClientTlsFlags {
     /// Speak TLS to endpoints.
     #[arg(long = "grpc-client-tls-secure", default_value_t = false, action = clap::ArgAction::Set,

@@ -4,6 +4,7 @@ use clap::Args;
 
 /// Of `query`.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Pages")]
 pub struct QueryWebFlags {
     /// Prefix of the paths of the API and the page, for a proxy that hands on whole paths; that of --web.external-prefix
     /// unless given. Probes and metrics have none.
@@ -32,6 +33,7 @@ impl QueryWebFlags {
 
 /// Of processes that show blocks: `store` and `compact`.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Pages")]
 pub struct BlocksWebFlags {
     /// No web API.
     #[arg(long = "web.disable", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,

@@ -19,6 +19,7 @@ use super::look::{choose, in_scope, look};
 use crate::bucket::open_bucket;
 use crate::cli::{AnalyzeFlags, Output};
 use crate::compact::RETRY;
+use crate::output::stdout;
 
 /// Indexes read at once.
 const AT_ONCE: usize = 4;
@@ -81,7 +82,7 @@ pub async fn run(flags: &AnalyzeFlags) -> Result<(), Box<dyn Error>> {
         Output::Table => table(&found),
         Output::Json => serde_json::to_string_pretty(&found)? + "\n",
     };
-    std::io::stdout().lock().write_all(text.as_bytes())?;
+    stdout().write_all(text.as_bytes())?;
     match found.faulty.len() {
         0 => Ok(()),
         n => Err(format!("{n} of {} blocks cannot be read", chosen.len()).into()),

@@ -16,6 +16,7 @@ use tithon_store::{Cardinality, Counted};
 use super::look::{choose, in_scope, look};
 use crate::bucket::open_bucket;
 use crate::cli::{CardinalityFlags, Output};
+use crate::output::stdout;
 
 /// Blocks read at once.
 const AT_ONCE: usize = 16;
@@ -57,7 +58,7 @@ pub async fn run(flags: &CardinalityFlags) -> Result<(), Box<dyn Error>> {
         Output::Table => table(&found),
         Output::Json => serde_json::to_string_pretty(&found)? + "\n",
     };
-    std::io::stdout().lock().write_all(text.as_bytes())?;
+    stdout().write_all(text.as_bytes())?;
     match found.faulty.len() {
         0 => Ok(()),
         n => Err(format!("{n} of {} blocks cannot be read", chosen.len()).into()),

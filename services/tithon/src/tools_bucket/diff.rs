@@ -19,6 +19,7 @@ use super::look::{in_scope, look};
 use crate::bucket::{open_bucket, open_given};
 use crate::cli::{DiffBucketFlags, Output};
 use crate::compact::RETRY;
+use crate::output::stdout;
 use crate::tools_block::StreamDiff;
 
 /// Blocks of one resolution with the same external labels, of both buckets.
@@ -49,7 +50,7 @@ pub async fn run(flags: &DiffBucketFlags) -> Result<(), Box<dyn Error>> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     match flags.output {
         Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?,
         Output::Table => found.iter().try_for_each(|stream| write!(out, "{stream}"))?,

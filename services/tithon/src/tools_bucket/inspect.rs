@@ -11,6 +11,7 @@ use super::local_time::local_time;
 use super::look::{look, within};
 use crate::bucket::open_bucket;
 use crate::cli::{InspectColumn, InspectFlags, InspectOutput};
+use crate::output::stdout;
 
 /// Milliseconds that a block must span to be downsampled: raw ones, and those of 5m.
 const SPAN_OF_RAW_MS: i64 = 40 * 3600 * 1000;
@@ -64,7 +65,7 @@ pub async fn run(flags: &InspectFlags) -> Result<(), Box<dyn Error>> {
         InspectOutput::Csv => separated(&rows, ','),
         InspectOutput::Tsv => separated(&rows, '\t'),
     };
-    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+    Ok(stdout().write_all(text.as_bytes())?)
 }
 
 fn cell(meta: &BlockMeta, column: InspectColumn) -> Cell {

@@ -12,6 +12,7 @@ use super::look::{in_scope, look, within};
 use super::template::Template;
 use crate::bucket::open_bucket;
 use crate::cli::LsFlags;
+use crate::output::stdout;
 
 /// How a block is printed.
 enum Format {
@@ -33,7 +34,7 @@ pub async fn run(flags: &LsFlags) -> Result<(), Box<dyn Error>> {
     let bucket = open_bucket(&flags.bucket).await?;
     let marks: &[MarkKind] = if flags.exclude_delete { &[MarkKind::Deletion] } else { &[] };
     let catalogue = within(flags.timeout, look(&bucket, marks)).await?;
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     for block in in_scope(&catalogue, &scope) {
         if flags.exclude_delete && is_marked(block)? {
             continue;

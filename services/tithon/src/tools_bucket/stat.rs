@@ -20,6 +20,7 @@ use super::look::{in_scope, look, now_ms};
 use crate::bucket::open_bucket;
 use crate::cli::{Output, StatFlags};
 use crate::compact::RETRY;
+use crate::output::stdout;
 use crate::tools_block::resolution;
 
 /// Blocks asked for their size at once.
@@ -153,7 +154,7 @@ pub async fn run(flags: &StatFlags) -> Result<(), Box<dyn Error>> {
         Output::Table => table(&found),
         Output::Json => serde_json::to_string_pretty(&found)? + "\n",
     };
-    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+    Ok(stdout().write_all(text.as_bytes())?)
 }
 
 /// The bytes of a block: told by the listing, else by meta.json, else asked for.

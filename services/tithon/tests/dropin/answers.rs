@@ -113,6 +113,20 @@ fn stores_labels_and_limits_of_a_querier() {
 }
 
 #[test]
+fn packed_calls_have_the_same_answers() {
+    let (_store, address, _data) = store();
+    let answer = |encoding: &str| {
+        let server = Server::query(&[&address], &[&format!("--grpc-compression={encoding}")]);
+        query(&server, "", r#"sum by (__name__) ({__name__=~".+"})"#, None)
+    };
+    let plain = answer("none");
+    assert!(plain["data"]["result"].as_array().is_some_and(|result| !result.is_empty()), "{plain}");
+    for encoding in ["snappy", "gzip", "zstd"] {
+        assert_eq!(answer(encoding), plain, "{encoding}");
+    }
+}
+
+#[test]
 fn paths_below_a_prefix_and_connections_by_address() {
     let (_store, address, _data) = store();
     let flags = ["--web.route-prefix=/metrics/query", "--query.conn-metric.label=ip_port"];

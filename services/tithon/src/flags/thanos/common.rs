@@ -10,12 +10,15 @@ pub(super) const GLOBAL: &[Flag] = &[
         "logfmt",
         Differs("journald is refused: what starts the process can hand standard error on"),
     ),
-    value("tracing.config", "", NoEffect("no traces are sent", Check::Any)),
-    value("tracing.config-file", "", NoEffect("no traces are sent", Check::Any)),
+    value("tracing.config", "", Differs(TRACING)),
+    value("tracing.config-file", "", Differs(TRACING)),
     switch("enable-auto-gomemlimit", false, NoEffect(NO_GO, Check::Any)),
     value("auto-gomemlimit.ratio", "0.9", NoEffect(NO_GO, Check::Ratio)),
     value("debug.name", "", Same),
 ];
+
+const TRACING: &str = "spans are sent as OTLP: to collectors of Jaeger and Lightstep too; types GOOGLE_CLOUD, STACKDRIVER and \
+                       ELASTIC_APM and agents of Jaeger get none, and one warning says so";
 
 const NO_GO: &str = "there is no Go runtime whose memory it could bound";
 

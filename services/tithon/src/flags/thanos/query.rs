@@ -28,14 +28,7 @@ const GRPC_CLIENT: &[Flag] = &[
     value("grpc-client-tls-ca", "", Same),
     value("grpc-client-server-name", "", Same),
     value("grpc-client-tls-min-version", "1.3", Differs("1.0 and 1.1 mean 1.2")),
-    value(
-        "grpc-compression",
-        "none",
-        NoEffect(
-            "requests are sent as they are, and so are their answers",
-            Check::OneOf(&["none", "snappy"]),
-        ),
-    ),
+    value("grpc-compression", "none", Same),
 ];
 
 const WEB: &[Flag] = &[

@@ -1,0 +1,136 @@
+//! Spans of requests, and their context in the headers of W3C Trace Context, over HTTP and gRPC alike. Thanos
+//! `pkg/tracing/http.go`, `pkg/tracing/grpc.go`.
+//!
+//! A span that nobody exports costs a look at a flag.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use opentelemetry::Context;
+use opentelemetry::trace::TraceContextExt;
+use opentelemetry_http::{HeaderExtractor, HeaderInjector};
+use tracing::field::Empty;
+use tracing::{Instrument, Span, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+/// Asks for a trace whatever the sampler says, when it is not empty.
+const FORCE: HeaderName = HeaderName::from_static("x-thanos-force-tracing");
+/// The trace of a sampled request, in its answer.
+pub(crate) const TRACE_ID: HeaderName = HeaderName::from_static("x-thanos-trace-id");
+
+/// The span of a call that a server answers, below the caller's.
+pub(crate) fn server_span(path: &str, headers: &HeaderMap) -> Span {
+    let span = info_span!(
+        "grpc",
+        otel.name = path,
+        otel.kind = "server",
+        rpc.system = "grpc",
+        rpc.grpc.status_code = Empty,
+        otel.status_code = Empty,
+        messages = Empty,
+        bytes = Empty,
+    );
+    follow(&span, headers);
+    span
+}
+
+/// The span of a call that a client makes, told to the server by `headers`.
+pub(crate) fn client_span(path: &str, headers: &mut HeaderMap) -> Span {
+    let span = info_span!(
+        "grpc",
+        otel.name = path,
+        otel.kind = "client",
+        rpc.system = "grpc",
+        rpc.grpc.status_code = Empty,
+        otel.status_code = Empty,
+        messages = Empty,
+        bytes = Empty,
+    );
+    tell(&span, headers);
+    span
+}
+
+/// Tells a server that is asked over HTTP below which span it works: the current one.
+pub fn trace_headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    tell(&Span::current(), &mut headers);
+    headers
+}
+
+fn tell(span: &Span, headers: &mut HeaderMap) {
+    if span.is_disabled() {
+        return;
+    }
+    let context = span.context();
+    opentelemetry::global::get_text_map_propagator(|propagator| {
+        propagator.inject_context(&context, &mut HeaderInjector(headers));
+    });
+}
+
+/// Puts `span` below the caller's span, where its headers name one.
+fn follow(span: &Span, headers: &HeaderMap) {
+    if span.is_disabled() {
+        return;
+    }
+    let parent: Context = opentelemetry::global::get_text_map_propagator(|propagator| {
+        propagator.extract(&HeaderExtractor(headers))
+    });
+    // It has just begun, so its parent can still be chosen.
+    let _set = span.set_parent(parent);
+}
+
+/// The span of a request over HTTP.
+#[derive(Clone, Debug)]
+pub struct RequestSpan(Span);
+
+impl RequestSpan {
+    /// Begins the span of a request that `handler` answers, below the caller's.
+    pub fn begin<B>(handler: &str, request: &Request<B>) -> RequestSpan {
+        let span = info_span!(
+            "http",
+            otel.name = format_args!("/{handler} HTTP[server]"),
+            otel.kind = "server",
+            http.method = request.method().as_str(),
+            http.url = request.uri().path(),
+            http.status_code = Empty,
+            otel.status_code = Empty,
+            thanos.force_tracing = Empty,
+        );
+        if span.is_disabled() {
+            return RequestSpan(span);
+        }
+        follow(&span, request.headers());
+        let forced = request.headers().get(FORCE).and_then(|value| value.to_str().ok());
+        if let Some(forced) = forced.filter(|value| !value.is_empty()) {
+            span.record("thanos.force_tracing", forced);
+        }
+        RequestSpan(span)
+    }
+
+    /// Does the work of the request inside its span.
+    pub async fn inside<T>(&self, work: impl Future<Output = T>) -> T {
+        work.instrument(self.0.clone()).await
+    }
+
+    /// Notes how the request ended, and tells the caller its trace where it is sampled.
+    pub fn end(&self, response: &mut Response<Body>) {
+        if self.0.is_disabled() {
+            return;
+        }
+        let code = response.status().as_u16();
+        self.0.record("http.status_code", code);
+        if code >= 500 {
+            self.0.record("otel.status_code", "ERROR");
+        }
+        if let Some(id) = self.trace_id().and_then(|id| HeaderValue::try_from(id).ok()) {
+            response.headers_mut().insert(TRACE_ID, id);
+        }
+    }
+
+    /// The trace, where it is sampled.
+    pub fn trace_id(&self) -> Option<String> {
+        let context = self.0.context();
+        let span = context.span();
+        let context = span.span_context();
+        (context.is_valid() && context.is_sampled()).then(|| context.trace_id().to_string())
+    }
+}

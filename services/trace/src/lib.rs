@@ -1,0 +1,100 @@
+//! Spans to an OpenTelemetry collector, as `--tracing.config` says. Thanos `pkg/tracing`, `docs/tracing.md`.
+//!
+//! Spans are made with `tracing`; requests carry their context in the headers of W3C Trace Context
+//! (`tithon_runtime::trace`). This crate reads the configuration and sends what is sampled over OTLP.
+
+mod config;
+mod export;
+mod jaeger;
+mod otlp;
+mod sampler;
+
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
+use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
+use tokio::runtime::Runtime;
+use tracing::Subscriber;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::registry::LookupSpan;
+
+pub use self::config::{Plan, TraceError};
+use self::export::OnRuntime;
+
+/// What is not sent after this time at the end is lost, as in Thanos.
+const FLUSH_MAX: Duration = Duration::from_secs(5);
+
+/// Spans on their way to a collector, until [`Tracing::finish`].
+pub struct Tracing {
+    provider: SdkTracerProvider,
+    /// What sends them has a thread of its own, so that it neither waits for the work it watches nor holds that up.
+    runtime: Runtime,
+}
+
+impl Tracing {
+    /// Begins to send what `plan` says; `None` where it sends nothing. Must not be called on a thread of a runtime.
+    pub fn start(plan: &Plan) -> Result<Option<Tracing>, TraceError> {
+        let Some(target) = &plan.target else { return Ok(None) };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("tracing")
+            .enable_all()
+            .build()
+            .map_err(TraceError::Runtime)?;
+        let exporter = {
+            let _inside = runtime.enter();
+            target.exporter(runtime.handle())?
+        };
+        let mut batches = BatchConfigBuilder::default();
+        if let Some(spans) = plan.queue_spans {
+            batches = batches.with_max_queue_size(spans);
+        }
+        if let Some(delay) = plan.flush_interval {
+            batches = batches.with_scheduled_delay(delay);
+        }
+        let exporter = OnRuntime::new(exporter, runtime.handle().clone());
+        let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batches.build()).build();
+        let attributes = plan.attributes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+        let mut resource = Resource::builder().with_attributes(attributes);
+        if !plan.service_name.is_empty() {
+            resource = resource.with_service_name(plan.service_name.clone());
+        }
+        let provider = SdkTracerProvider::builder()
+            .with_span_processor(processor)
+            .with_sampler(plan.sampling.sampler())
+            .with_resource(resource.build())
+            .build();
+        let propagators: Vec<Box<dyn opentelemetry::propagation::TextMapPropagator + Send + Sync>> =
+            vec![Box::new(TraceContextPropagator::new()), Box::new(BaggagePropagator::new())];
+        opentelemetry::global::set_text_map_propagator(
+            opentelemetry::propagation::TextMapCompositePropagator::new(propagators),
+        );
+        Ok(Some(Tracing { provider, runtime }))
+    }
+
+    /// The layer that turns our spans, and no one else's, into spans of OpenTelemetry.
+    pub fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+    {
+        tracing_opentelemetry::layer()
+            .with_tracer(self.provider.tracer("tithon"))
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_target(false)
+            .with_level(false)
+            .with_filter(filter_fn(|of| of.is_span() && of.target().starts_with("tithon")))
+    }
+
+    /// Sends what is left, within some seconds. Must not be called on a thread of a runtime.
+    pub fn finish(self) -> Result<(), TraceError> {
+        let done = self.provider.shutdown_with_timeout(FLUSH_MAX);
+        self.runtime.shutdown_timeout(Duration::from_millis(100));
+        done.map_err(|error| TraceError::Unsent(error.to_string()))
+    }
+}
