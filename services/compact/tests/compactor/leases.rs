@@ -66,7 +66,7 @@ fn worker(objects: &Arc<InMemory>, fate: Fate, time: &Time, seed: u64, dir: &std
         let number = requests.fetch_add(1, Ordering::SeqCst);
         let step = seeded(seed ^ number << 20, 100);
         passing.pass(if step == 0 { 2 * LEASE_MS } else { step as i64 * 20 });
-        if step % 3 == 0 {
+        if step.is_multiple_of(3) {
             std::thread::yield_now();
         }
     });
