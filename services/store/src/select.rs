@@ -1,7 +1,6 @@
 //! A `Series` call: selections from all blocks run at the same time, and their series are merged and sent in batches.
 
 use std::sync::Arc;
-use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
@@ -15,7 +14,6 @@ use tithon_storeapi::{Lease, Mapped, SeriesPart};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::channel;
 use tokio::task::JoinSet;
-use tokio::task::coop::has_budget_remaining;
 use tokio::time::timeout;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, info_span};
@@ -49,23 +47,13 @@ impl Store {
     pub(crate) fn select(&self, request: SeriesRequest) -> SelectStream {
         let (outlet, stream) = outlet(self.inner.metrics.waiting_bytes.clone());
         let inner = Arc::clone(&self.inner);
-        let is_quick = is_quick(&inner, &request);
         let work = async move {
             tokio::select! {
                 result = run(&inner, request, &outlet) => outlet.end(result),
                 () = outlet.closed() => {}
             }
         };
-        let span = info_span!("bucket_store_series", blocks = Empty, series = Empty);
-        let mut running = Box::pin(work.instrument(span));
-        // A short answer is made before another thread would have begun with it. A task asks the future again before it waits.
-        // A caller that has to pause would not take it, and may have thousands of such calls: their answers would pile up uncounted.
-        let is_read = has_budget_remaining();
-        let is_done =
-            is_quick && is_read && running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
-        if !is_done {
-            tokio::spawn(running);
-        }
+        tokio::spawn(work.instrument(info_span!("bucket_store_series", blocks = Empty, series = Empty)));
         stream
     }
 }
