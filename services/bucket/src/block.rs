@@ -20,6 +20,7 @@ use tracing::{Instrument, info_span};
 use crate::bucket::key;
 use crate::headers::{Kept, KeptFilter};
 use crate::listing::{BlockObjects, segment_name};
+use crate::metrics::MappedReads;
 use crate::retry::Operation;
 use crate::{Bucket, BucketError};
 
@@ -34,6 +35,8 @@ pub struct BucketBlock {
     /// The file of the cache that the header is read from.
     header_file: MappedFile,
     files: Files,
+    /// Where reads of a mapped block of a bucket are counted.
+    reads: Option<MappedReads>,
 }
 
 #[derive(Debug)]
@@ -64,7 +67,7 @@ impl Bucket {
         objects: Option<&BlockObjects>,
     ) -> Result<BucketBlock, BucketError> {
         let mut block = match self.local_dir(meta.ulid) {
-            Some(dir) => open_mapped(meta, move || Block::open(dir)).await?,
+            Some(dir) => self.open_mapped(meta, move || Block::open(dir)).await?,
             None => self.open_remote(meta, objects).await?,
         };
         let (id, header) = (block.id(), Arc::clone(&block.header));
@@ -78,10 +81,21 @@ impl Bucket {
         match self.local_dir(meta.ulid) {
             Some(dir) => {
                 let own = BlockMeta::clone(&meta);
-                open_mapped(meta, move || Block::open_files(dir, own)).await
+                self.open_mapped(meta, move || Block::open_files(dir, own)).await
             }
             None => self.open_remote(meta, None).await,
         }
+    }
+
+    async fn open_mapped(
+        &self,
+        meta: Arc<BlockMeta>,
+        open: impl FnOnce() -> Result<Block, BlockError> + Send + 'static,
+    ) -> Result<BucketBlock, BucketError> {
+        let opened = tokio::task::spawn_blocking(open).await;
+        let block = opened
+            .map_err(|e| BucketError::Object { path: meta.ulid.to_string(), source: Arc::new(e.into()) })??;
+        Ok(BucketBlock { meta, reads: Some(self.metrics.mapped_reads()), ..BucketBlock::from(block) })
     }
 
     async fn open_remote(
@@ -122,7 +136,7 @@ impl Bucket {
         let files = Files::Remote { bucket: Box::new(self.clone()), index, segments };
         let (header, header_file) = (Arc::new(header.value), header.file);
         let tombstones = Arc::new(tombstones);
-        Ok(BucketBlock { meta, header, filter: None, tombstones, header_file, files })
+        Ok(BucketBlock { meta, header, filter: None, tombstones, header_file, files, reads: None })
     }
 
     /// The header of an index, out of the parts of it that it is made of. It is kept in a file of its own, so these do not go
@@ -168,16 +182,6 @@ impl Bucket {
     }
 }
 
-async fn open_mapped(
-    meta: Arc<BlockMeta>,
-    open: impl FnOnce() -> Result<Block, BlockError> + Send + 'static,
-) -> Result<BucketBlock, BucketError> {
-    let opened = tokio::task::spawn_blocking(open).await;
-    let block = opened
-        .map_err(|e| BucketError::Object { path: meta.ulid.to_string(), source: Arc::new(e.into()) })??;
-    Ok(BucketBlock { meta, ..BucketBlock::from(block) })
-}
-
 /// The segments of which a listing found these sizes.
 fn listed_segments(block: BlockId, sizes: &[u64]) -> Vec<Object> {
     let object = |(number, size): (u64, &u64)| Object {
@@ -193,7 +197,7 @@ impl From<Block> for BucketBlock {
         let meta = Arc::new(block.meta().clone());
         let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
         let (files, header_file) = (Files::Mapped(Box::new(block)), MappedFile::default());
-        BucketBlock { meta, header, filter: None, tombstones, header_file, files }
+        BucketBlock { meta, header, filter: None, tombstones, header_file, files, reads: None }
     }
 }
 
@@ -329,10 +333,23 @@ impl BucketBlock {
         InputBlock::new(BlockMeta::clone(&self.meta), header, tombstones, fetch)
     }
 
+    /// The bytes of ranges, in their order, at once; `None` unless the block is mapped.
+    pub fn read(&self, ranges: &[FileRange]) -> Option<Result<Vec<Bytes>, BlockError>> {
+        Some(self.read_mapped(self.mapped()?, ranges))
+    }
+
+    fn read_mapped(&self, block: &Block, ranges: &[FileRange]) -> Result<Vec<Bytes>, BlockError> {
+        let found = block.read(ranges)?;
+        if let Some(reads) = &self.reads {
+            reads.observe(ranges.len(), found.iter().map(Bytes::len).sum());
+        }
+        Ok(found)
+    }
+
     /// The bytes of ranges, in their order; fewer where a file ends before a range does.
     pub async fn fetch(&self, ranges: &[FileRange]) -> Result<Vec<Bytes>, BucketError> {
         let (bucket, index, segments) = match &self.files {
-            Files::Mapped(block) => return Ok(block.read(ranges)?),
+            Files::Mapped(block) => return Ok(self.read_mapped(block, ranges)?),
             Files::Remote { bucket, index, segments } => (bucket, index, segments),
         };
         let mut out = vec![Bytes::new(); ranges.len()];

@@ -13,6 +13,7 @@ mod metrics;
 mod pieces;
 mod redis;
 mod remote;
+mod servers;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -73,6 +73,14 @@ impl BucketMetrics {
         self.transferred.get_or_create(&self.labels(Operation::Upload)).observe(bytes as f64);
     }
 
+    pub(crate) fn mapped_reads(&self) -> MappedReads {
+        let labels = self.labels(Operation::GetRange);
+        MappedReads {
+            operations: self.operations.get_or_create(&labels).clone(),
+            bytes: self.fetched.get_or_create(&labels).clone(),
+        }
+    }
+
     pub(crate) fn observe(&self, operation: Operation, took: Duration, failed: bool) {
         let labels = self.labels(operation);
         self.operations.get_or_create(&labels).inc();
@@ -83,6 +91,21 @@ impl BucketMetrics {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |age| age.as_secs_f64());
             self.last_upload.get_or_create(&[("bucket", self.bucket.clone())]).set(now);
         }
+    }
+}
+
+/// Counts reads of mapped files beside requests for ranges, as which they would go to an object store. Takes no time of them: a
+/// mapped read waits for nothing. Clones share the counters.
+#[derive(Clone, Debug)]
+pub(crate) struct MappedReads {
+    operations: Counter,
+    bytes: Counter,
+}
+
+impl MappedReads {
+    pub(crate) fn observe(&self, ranges: usize, bytes: usize) {
+        self.operations.inc_by(ranges as u64);
+        self.bytes.inc_by(bytes as u64);
     }
 }
 

@@ -110,8 +110,8 @@ fn read_segments(block: &BucketBlock, runtime: &Handle) -> Result<Contents, Comp
                 mapped.release(&FileRange { file, start: before, len: WINDOW_BYTES });
             }
             let range = FileRange { file, start, len: len.min(size.saturating_sub(start)) };
-            let mut found = match block.mapped() {
-                Some(mapped) => mapped.read(&[range])?,
+            let mut found = match block.read(&[range]) {
+                Some(found) => found?,
                 None => runtime.block_on(block.fetch(&[range]))?,
             };
             Ok(found.remove(0))

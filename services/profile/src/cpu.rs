@@ -57,11 +57,9 @@ fn encode(report: &Report, duration: Duration) -> std::io::Result<Vec<u8>> {
         let places = stack.frames.iter().map(|symbols| {
             let address =
                 symbols.first().and_then(|symbol| symbol.addr).map_or(0, |address| address as usize);
-            let frames = symbols.iter().map(|symbol| Frame {
-                function: symbol.name(),
-                file: symbol.filename().into_owned(),
-                line: symbol.lineno(),
-            });
+            let frames = symbols
+                .iter()
+                .map(|symbol| Frame::new(symbol.name(), symbol.filename().into_owned(), symbol.lineno()));
             (address, frames.collect())
         });
         builder.sample(places, vec![count, count.saturating_mul(period)]);

@@ -239,11 +239,11 @@ fn frames(address: usize) -> Vec<Frame> {
     let mut frames = Vec::new();
     // The address is that behind the call.
     backtrace::resolve(address.saturating_sub(1) as *mut std::ffi::c_void, |symbol| {
-        frames.push(Frame {
-            function: symbol.name().map(|name| format!("{name:#}")).unwrap_or_default(),
-            file: symbol.filename().map(|file| file.display().to_string()).unwrap_or_default(),
-            line: symbol.lineno().unwrap_or(0),
-        });
+        frames.push(Frame::new(
+            symbol.name().map(|name| format!("{name:#}")).unwrap_or_default(),
+            symbol.filename().map(|file| file.display().to_string()).unwrap_or_default(),
+            symbol.lineno().unwrap_or(0),
+        ));
     });
     frames
 }

@@ -90,6 +90,24 @@ pub(crate) struct Frame {
     pub(crate) line: u32,
 }
 
+impl Frame {
+    /// A function's name; one without a path, as programs with line tables alone have them, gets its file.
+    pub(crate) fn new(function: String, file: String, line: u32) -> Frame {
+        let function = match file_tail(&file) {
+            Some(tail) if !function.is_empty() && !function.contains("::") => format!("{function} ({tail})"),
+            _ => function,
+        };
+        Frame { function, file, line }
+    }
+}
+
+/// What tells a source file from others of its name: its crate's folder and what lies below.
+fn file_tail(file: &str) -> Option<&str> {
+    let src = file.rfind("/src/")?;
+    let folder = file[..src].rfind('/').map_or(0, |at| at + 1);
+    Some(&file[folder..])
+}
+
 /// A profile under construction.
 pub(crate) struct Builder {
     profile: Profile,
@@ -185,6 +203,15 @@ mod tests {
     use std::io::Read;
 
     use super::*;
+
+    #[test]
+    fn bare_names_have_their_file() {
+        let name = |function: &str, file: &str| Frame::new(function.to_owned(), file.to_owned(), 1).function;
+        assert_eq!(name("next", "/a/b/engine/src/select/kept.rs"), "next (engine/src/select/kept.rs)");
+        assert_eq!(name("next", "engine/src/select/kept.rs"), "next (engine/src/select/kept.rs)");
+        assert_eq!(name("tithon_engine::merge::next", "engine/src/merge.rs"), "tithon_engine::merge::next");
+        assert_eq!(name("memcpy", "string.c"), "memcpy");
+    }
 
     #[test]
     fn equal_places_functions_and_texts_are_kept_once() {

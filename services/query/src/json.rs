@@ -11,7 +11,7 @@ mod text;
 
 pub(crate) use self::number::{push_scalar_value, push_seconds, push_timestamp, push_value};
 pub(crate) use self::plan::push_plan;
-pub(crate) use self::result::{Part, parts};
+pub(crate) use self::result::{Part, Timings, parts};
 pub(crate) use self::text::{push_label_text, push_text};
 
 use tithon_index::Labels;

@@ -218,6 +218,7 @@ impl QueryOptions {
             unhealthy_timeout: self.unhealthy_timeout,
             calls: None,
             encoding: self.grpc_encoding,
+            named_by: "--endpoint",
         }
     }
 

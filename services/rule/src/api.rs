@@ -1,7 +1,6 @@
 //! The web API of a ruler, its page, and its rules over gRPC. Thanos `pkg/api/rule/v1.go`, Prometheus `web/api/v1/api.go`.
 
 mod filter;
-mod json;
 mod page;
 
 use axum::Router;
@@ -16,11 +15,10 @@ use tithon_runtime::is_same_origin;
 use tithon_storeapi::{
     Companions, ExemplarsRequest, MetadataByMetric, MetadataRequest, RuleGroup, RuleKind, RulesRequest,
     SeriesExemplars, StatisticsByTenant, StatisticsRequest, StoreApiError, TargetsByState, TargetsRequest,
-    Telling, Told,
+    Telling, Told, alert_json, rule_group_json,
 };
 
 use self::filter::RulesQuery;
-use self::json::{alert_json, group_json};
 use crate::Manager;
 
 #[derive(Clone)]
@@ -69,7 +67,7 @@ async fn rules(State(api): State<Api>, uri: Uri) -> Response {
         Ok(query) => {
             let (groups, next) = query.apply(api.manager.told());
             let groups: Vec<Value> =
-                groups.iter().map(|group| group_json(group, query.excludes_alerts)).collect();
+                groups.iter().map(|group| rule_group_json(group, query.excludes_alerts)).collect();
             let mut data = json!({"groups": groups});
             if let Some(next) = next {
                 data["groupNextToken"] = json!(next);

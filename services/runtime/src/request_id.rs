@@ -8,14 +8,21 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// In the metadata of gRPC.
 const OF_CALL: HeaderName = HeaderName::from_static("request-id");
 
+/// Bytes of a name; a longer one is none.
+const NAME_MAX: usize = 256;
+
 tokio::task_local! {
     /// The request that the task works for.
     static CURRENT: HeaderValue;
 }
 
+fn is_name(id: &HeaderValue) -> bool {
+    (1..=NAME_MAX).contains(&id.len())
+}
+
 /// Names a request that has no name yet, so that all that log it agree.
 pub(crate) fn name_request(headers: &mut HeaderMap) {
-    if headers.get(REQUEST_ID).is_none_or(HeaderValue::is_empty) {
+    if !headers.get(REQUEST_ID).is_some_and(is_name) {
         let id = ulid::Ulid::generate().to_string();
         if let Ok(id) = HeaderValue::try_from(id) {
             headers.insert(REQUEST_ID, id);
@@ -30,7 +37,8 @@ pub(crate) struct RequestName(Option<HeaderValue>);
 impl RequestName {
     /// What these headers, of HTTP or of gRPC, say.
     pub(crate) fn of(headers: &HeaderMap) -> RequestName {
-        RequestName(headers.get(REQUEST_ID).or_else(|| headers.get(OF_CALL)).cloned())
+        let told = |name| headers.get(name).filter(|id| is_name(id)).cloned();
+        RequestName(told(REQUEST_ID).or_else(|| told(OF_CALL)))
     }
 
     /// Works for the request.
@@ -82,5 +90,9 @@ mod tests {
         RequestName::of(&call).working(|| tell_request(&mut next));
         assert_eq!(next, call);
         tell_request(&mut HeaderMap::new());
+        headers.insert(REQUEST_ID, HeaderValue::try_from("x".repeat(257)).unwrap());
+        assert!(RequestName::of(&headers).0.is_none());
+        name_request(&mut headers);
+        assert_eq!(headers[REQUEST_ID].len(), 26);
     }
 }

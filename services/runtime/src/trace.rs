@@ -19,34 +19,29 @@ pub(crate) const TRACE_ID: HeaderName = HeaderName::from_static("x-thanos-trace-
 
 /// The span of a call that a server answers, below the caller's.
 pub(crate) fn server_span(path: &str, headers: &HeaderMap) -> Span {
-    let span = info_span!(
-        "grpc",
-        otel.name = path,
-        otel.kind = "server",
-        rpc.system = "grpc",
-        rpc.grpc.status_code = Empty,
-        otel.status_code = Empty,
-        messages = Empty,
-        bytes = Empty,
-    );
+    let span = call_span(path, "server");
     follow(&span, headers);
     span
 }
 
 /// The span of a call that a client makes, told to the server by `headers`.
 pub(crate) fn client_span(path: &str, headers: &mut HeaderMap) -> Span {
-    let span = info_span!(
+    let span = call_span(path, "client");
+    tell(&span, headers);
+    span
+}
+
+fn call_span(path: &str, kind: &str) -> Span {
+    info_span!(
         "grpc",
         otel.name = path,
-        otel.kind = "client",
+        otel.kind = kind,
         rpc.system = "grpc",
         rpc.grpc.status_code = Empty,
         otel.status_code = Empty,
         messages = Empty,
         bytes = Empty,
-    );
-    tell(&span, headers);
-    span
+    )
 }
 
 /// Tells a server that is asked over HTTP below which span it works: the current one.

@@ -54,10 +54,22 @@ fn key_at(text: &str, line: u64, column: u64) -> Option<String> {
         && let Some(last) = lines.last_mut()
         && key_in(last).is_none_or(|_| last.contains('{'))
     {
-        let end = last.char_indices().nth(usize::try_from(column).ok()?).map_or(last.len(), |(at, _)| at);
-        *last = &last[..end];
+        *last = &last[..end_of_place(last, usize::try_from(column).ok()?)];
     }
     lines.into_iter().rev().find_map(key_in)
+}
+
+/// Where what stands at a column (from 1) of a line ends: behind the colon of the key that begins there, else behind
+/// that character. A byte offset.
+fn end_of_place(line: &str, column: usize) -> usize {
+    let at = |nth: usize| line.char_indices().nth(nth).map_or(line.len(), |(at, _)| at);
+    let rest = &line[at(column.saturating_sub(1))..];
+    match rest.split_once(':') {
+        Some((name, _)) if is_name(name.trim_matches(['"', '\''])) => {
+            line.len() - rest.len() + name.len() + 1
+        }
+        _ => at(column),
+    }
 }
 
 /// The last key of a line.
@@ -92,6 +104,8 @@ mod tests {
         let flow = "{type: S3, config: {secret_key: hunter2, bucket: [}}";
         assert_eq!(key_at(flow, 1, 50).as_deref(), Some("bucket"));
         assert_eq!(key_at(flow, 1, 34).as_deref(), Some("secret_key"));
+        assert_eq!(key_at(flow, 1, 21).as_deref(), Some("secret_key"), "a key's own place");
+        assert_eq!(key_at("type: S3\nkonfig: {a: 1}", 2, 1).as_deref(), Some("konfig"));
         assert_eq!(key_at("http://u:hunter2@h", 1, 3), None);
         assert_eq!(key_at("", 9, 9), None);
     }

@@ -193,16 +193,15 @@ impl BlockJob {
             self.fill_cache();
             match step {
                 // A step that asks for no ranges is a pause in long work, so that other tasks get their turn.
-                Ok(Step::Fetch(ranges)) => match self.block.mapped().filter(|_| !ranges.is_empty()) {
-                    Some(block) => match block.read(&ranges) {
-                        Ok(bytes) => {
-                            if let Err(error) = self.budget.take_bytes(&bytes) {
-                                return fail(error);
-                            }
-                            (fetched, self.read) = (bytes, ranges);
+                Ok(Step::Fetch(ranges)) if ranges.is_empty() => return Outcome::Fetch(ranges),
+                Ok(Step::Fetch(ranges)) => match self.block.read(&ranges) {
+                    Some(Ok(bytes)) => {
+                        if let Err(error) = self.budget.take_bytes(&bytes) {
+                            return fail(error);
                         }
-                        Err(error) => return fail(error.into()),
-                    },
+                        (fetched, self.read) = (bytes, ranges);
+                    }
+                    Some(Err(error)) => return fail(error.into()),
                     None => return Outcome::Fetch(ranges),
                 },
                 Ok(Step::Batch(batch)) => {

@@ -3,6 +3,7 @@
 
 mod client;
 mod exemplars;
+mod json;
 mod metadata;
 mod moment;
 mod rules;
@@ -13,6 +14,7 @@ mod targets;
 use futures::future::BoxFuture;
 
 pub use self::exemplars::{Exemplar, ExemplarsRequest, SeriesExemplars};
+pub use self::json::{alert_json, json_number, labels_json, rule_group_json};
 pub use self::metadata::{Meta, MetadataByMetric, MetadataRequest};
 pub use self::moment::Moment;
 pub use self::rules::{ActiveAlert, AlertState, Alerting, Rule, RuleGroup, RuleKind, RulesRequest};

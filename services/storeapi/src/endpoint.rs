@@ -71,6 +71,8 @@ pub struct EndpointOptions {
     pub calls: Option<ClientCalls>,
     /// Packs requests, and asks for packed answers.
     pub encoding: Option<GrpcEncoding>,
+    /// What named it, for logs: a flag.
+    pub named_by: &'static str,
 }
 
 /// Counts calls to endpoints under `grpc_client_*`.
@@ -276,7 +278,8 @@ impl Endpoint {
         if state.health.last_error.is_none() {
             let meanwhile =
                 if options.strict { "it is strict and still asked" } else { "it is left out until it does" };
-            tracing::warn!(endpoint, error = %reason, "endpoint does not answer, {meanwhile}");
+            let named_by = options.named_by;
+            tracing::warn!(endpoint, named_by, error = %reason, "endpoint does not answer, {meanwhile}");
         }
         state.health.last_error = Some(reason);
         let silent_ms = now_ms().saturating_sub(state.health.last_check_ms);

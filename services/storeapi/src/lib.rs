@@ -27,7 +27,8 @@ pub use crate::companions::{
     ActiveAlert, ActiveTarget, AlertState, Alerting, CompanionServer, Companions, Exemplar, ExemplarsRequest,
     Meta, MetadataByMetric, MetadataRequest, Moment, Rule, RuleGroup, RuleKind, RulesRequest,
     SeriesExemplars, Statistic, StatisticsByTenant, StatisticsRequest, TargetHealth, TargetState,
-    TargetsByState, TargetsRequest, Telling, Told, TsdbStatistics,
+    TargetsByState, TargetsRequest, Telling, Told, TsdbStatistics, alert_json, json_number, labels_json,
+    rule_group_json,
 };
 pub use crate::endpoint::{Endpoint, EndpointError, EndpointOptions, Health, client_calls};
 pub use crate::error::StoreApiError;

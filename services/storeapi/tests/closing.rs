@@ -70,6 +70,7 @@ fn endpoint(address: SocketAddr) -> Endpoint {
         unhealthy_timeout: Duration::from_secs(300),
         calls: None,
         encoding: None,
+        named_by: "--endpoint",
     };
     Endpoint::new(&address.to_string(), options).unwrap()
 }

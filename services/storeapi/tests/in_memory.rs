@@ -46,6 +46,7 @@ async fn endpoint(store: InMemory) -> Endpoint {
         unhealthy_timeout: Duration::from_secs(300),
         calls: None,
         encoding: None,
+        named_by: "--endpoint",
     };
     let endpoint = Endpoint::new(&address, options).unwrap();
     endpoint.refresh().await;
@@ -122,6 +123,7 @@ async fn an_endpoint_that_is_not_there_is_named() {
         unhealthy_timeout: Duration::from_secs(300),
         calls: None,
         encoding: None,
+        named_by: "--endpoint",
     };
     // A port that was free a moment ago.
     let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();

@@ -163,7 +163,7 @@ impl EndpointFlags {
                 if strict && matches!(address, EndpointAddress::Dns(_)) {
                     return Err(EndpointFlagsError::StrictName(format!("{flag}={text}")));
                 }
-                flags.push(Member { address, strict, group, tls: tls.clone() });
+                flags.push(Member { address, strict, group, tls: tls.clone(), named_by: flag });
             }
         }
         if !self.sd_config_file.is_empty() && !self.sd_config.is_empty() {

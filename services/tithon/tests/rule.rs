@@ -8,9 +8,9 @@ mod process;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use process::{Server, TITHON, free_port};
+use process::{Server, TITHON, free_port, until};
 
 fn prometheus(dir: &Path, port: u16) -> Server {
     let config = format!(
@@ -28,7 +28,6 @@ fn prometheus(dir: &Path, port: u16) -> Server {
 
 /// A ruler that asks the server at `source` and writes to the one at `target`; and the address of its gRPC services.
 fn ruler(dir: &Path, source: u16, target: u16) -> (Server, String) {
-    let (http, grpc) = (free_port(), free_port());
     let mut command = Command::new(TITHON);
     command.args(["rule", "--log.level=warn", "--eval-interval=1s", "--label=cluster=\"lab\""]);
     command.arg(format!("--query=127.0.0.1:{source}"));
@@ -37,17 +36,7 @@ fn ruler(dir: &Path, source: u16, target: u16) -> (Server, String) {
     command.arg(format!(
         "--remote-write.config={{remote_write: [{{url: 'http://127.0.0.1:{target}/api/v1/write'}}]}}"
     ));
-    command.arg(format!("--http-address=127.0.0.1:{http}"));
-    command.arg(format!("--grpc-address=127.0.0.1:{grpc}"));
-    (Server::start(command, http), format!("127.0.0.1:{grpc}"))
-}
-
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(120), "still waiting for: {what}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    Server::of_store(command)
 }
 
 fn count(server: &Server) -> f64 {
@@ -105,7 +94,6 @@ fn rules_over_grpc() {
     std::fs::write(dir.join("rules.yml"), rules).unwrap();
     let receiver = prometheus(dir, target);
     let mut command = Command::new(TITHON);
-    let http = free_port();
     command.args(["rule", "--log.level=warn", "--eval-interval=1s", "--label=cluster=\"lab\""]);
     command.arg(format!("--grpc-query-endpoint={address}"));
     command.arg(format!("--rule-file={}", dir.join("rules.yml").display()));
@@ -113,9 +101,7 @@ fn rules_over_grpc() {
     command.arg(format!(
         "--remote-write.config={{remote_write: [{{url: 'http://127.0.0.1:{target}/api/v1/write'}}]}}"
     ));
-    command.arg(format!("--http-address=127.0.0.1:{http}"));
-    command.arg(format!("--grpc-address=127.0.0.1:{}", free_port()));
-    let _ruler = Server::start(command, http);
+    let _ruler = Server::of_store(command);
     until("results", || count(&receiver) >= 2.0);
 }
 

@@ -8,9 +8,8 @@ mod process;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use process::{Server, TITHON, free_port};
+use process::{Server, TITHON, free_port, until};
 use serde_json::Value;
 
 /// A Prometheus that scrapes itself and the other one, and cuts a block every few seconds.
@@ -35,7 +34,6 @@ fn prometheus(dir: &Path, replica: &str, ports: [u16; 2], own: u16) -> Server {
 
 /// The sidecar of the Prometheus at `port`; and the address of its StoreAPI.
 fn sidecar(dir: &Path, replica: &str, port: u16) -> (Server, String) {
-    let (http, grpc) = (free_port(), free_port());
     let mut command = Command::new(TITHON);
     command.args(["sidecar", "--log.level=warn", "--prometheus.get_config_interval=500ms"]);
     command.arg(format!("--prometheus.url=http://127.0.0.1:{port}"));
@@ -44,17 +42,7 @@ fn sidecar(dir: &Path, replica: &str, port: u16) -> (Server, String) {
         "--objstore.config={{type: FILESYSTEM, config: {{directory: {}}}}}",
         dir.join("bucket").display()
     ));
-    command.arg(format!("--http-address=127.0.0.1:{http}"));
-    command.arg(format!("--grpc-address=127.0.0.1:{grpc}"));
-    (Server::start(command, http), format!("127.0.0.1:{grpc}"))
-}
-
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(120), "still waiting for: {what}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    Server::of_store(command)
 }
 
 /// The value of an instant query with one result.

@@ -6,12 +6,13 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use tithon_chunks::ErrorKind;
-use tithon_runtime::YamlFault;
+use tithon_runtime::{DiscoveryError, EndpointAddress, YamlFault};
 
 use super::memcached::Memcached;
 use super::memory::Memory;
 use super::redis::{Login, Redis};
 use super::remote::{Bounds, Kind, Remote};
+use super::servers::Servers;
 use super::{Place, TTL};
 use crate::config::{Secret, Size, Span};
 
@@ -287,7 +288,7 @@ impl CacheConfig {
             PlaceConfig::Memory(config) => {
                 return Ok(Place::Memory(Memory::new(config.max_size.0, config.max_item_size.0)));
             }
-            PlaceConfig::Memcached(config) => config.open(),
+            PlaceConfig::Memcached(config) => config.open()?,
             PlaceConfig::Redis(config) => config.open()?,
         };
         bounds.ttl = self.ttl;
@@ -311,25 +312,23 @@ impl MemcachedConfig {
             return Err(invalid("config.max_async_concurrency", "expected more than 0"));
         }
         for address in &self.addresses {
-            if address.starts_with("dns") && address.contains('+') {
-                let reason =
-                    "names are looked up whenever a connection is made; give host:port without a prefix";
-                return Err(CacheConfigError::Unsupported { key: "config.addresses: dns+", reason });
-            }
-            if split_port(address).is_none() {
-                return Err(invalid("config.addresses", "expected host:port"));
-            }
+            EndpointAddress::parse(address)
+                .map_err(|error| invalid("config.addresses", &error.to_string()))?;
         }
         Ok(())
     }
 
-    fn open(&self) -> (Kind, Bounds) {
+    fn open(&self) -> Result<(Kind, Bounds), CacheConfigError> {
+        let wrong = |error: DiscoveryError| invalid("config.addresses", &error.to_string());
+        let parsed = self.addresses.iter().map(|address| EndpointAddress::parse(address));
+        let addresses = parsed.collect::<Result<_, _>>().map_err(wrong)?;
+        let interval = self.dns_provider_update_interval.0;
+        let servers = Servers::new(addresses, interval, self.max_idle_connections).map_err(wrong)?;
         let item_max = match self.max_item_size.0 {
             0 => ITEM_MAX,
             bytes => bytes,
         };
-        let (idle, keys) = (self.max_idle_connections, self.max_get_multi_batch_size);
-        let servers = Memcached::new(self.addresses.clone(), idle, keys, item_max);
+        let servers = Memcached::new(servers, self.max_get_multi_batch_size, item_max);
         let bounds = Bounds {
             timeout: self.timeout.0,
             ttl: TTL,
@@ -337,7 +336,7 @@ impl MemcachedConfig {
             waiting_max: self.max_async_buffer_size,
             writes_max: self.max_async_concurrency,
         };
-        (Kind::Memcached(servers), bounds)
+        Ok((Kind::Memcached(servers), bounds))
     }
 }
 
@@ -427,8 +426,8 @@ mod tests {
         };
         check("type: FLOPPY", "\"FLOPPY\" is none of");
         check("type: MEMCACHED", "config.addresses: is missing");
-        check("type: MEMCACHED\nconfig: {addresses: [nowhere]}", "host:port");
-        check("type: MEMCACHED\nconfig: {addresses: ['dns+a:1']}", "without a prefix");
+        check("type: MEMCACHED\nconfig: {addresses: [nowhere]}", "HOST:PORT");
+        check("type: MEMCACHED\nconfig: {addresses: ['dns+a']}", "a port behind the name");
         check("type: MEMCACHED\nconfig: {adresses: [a]}", "line 2, column ");
         check("type: REDIS\nconfig: {addr: 'a:1', password: hunter2, tls_enabled: true}", "tls_enabled");
         check("type: REDIS\nconfig: {addr: 'a:1', pasword: hunter2}", "pasword");

@@ -11,22 +11,24 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
-use super::jump::{natural, server_of};
+use super::jump::server_of;
 use super::remote::RemoteError;
+use super::servers::Servers;
 
 /// Several servers, each with some of the keys.
 #[derive(Debug)]
 pub(super) struct Memcached {
-    servers: Vec<Server>,
+    servers: Servers,
     /// Items larger than this are not believed.
     item_bytes_max: usize,
     /// Keys of one command; 0 is no limit.
     keys_max: usize,
 }
 
+/// A server, and connections to it that nobody uses now.
 #[derive(Debug)]
-struct Server {
-    address: String,
+pub(super) struct Server {
+    pub(super) address: String,
     idle: Mutex<Vec<Connection>>,
     idle_max: usize,
 }
@@ -37,27 +39,19 @@ type Connection = BufReader<TcpStream>;
 const LINE_MAX: u64 = 512;
 
 impl Memcached {
-    /// Servers at `host:port`, at least one.
-    pub(super) fn new(
-        mut addresses: Vec<String>,
-        idle_max: usize,
-        keys_max: usize,
-        item_max: u64,
-    ) -> Memcached {
-        addresses.sort_by(|a, b| natural(a, b));
-        addresses.dedup();
-        let server = |address| Server { address, idle: Mutex::default(), idle_max };
-        let item_bytes_max = usize::try_from(item_max).unwrap_or(usize::MAX);
-        Memcached { servers: addresses.into_iter().map(server).collect(), item_bytes_max, keys_max }
+    /// Asks these servers.
+    pub(super) fn new(servers: Servers, keys_max: usize, item_max: u64) -> Memcached {
+        Memcached { servers, item_bytes_max: usize::try_from(item_max).unwrap_or(usize::MAX), keys_max }
     }
 
     pub(super) async fn get(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, RemoteError> {
-        let mut by_server = vec![Vec::new(); self.servers.len()];
+        let servers = self.servers.now().await?;
+        let mut by_server = vec![Vec::new(); servers.len()];
         for (i, key) in keys.iter().enumerate() {
-            by_server[server_of(key, self.servers.len())].push(i);
+            by_server[server_of(key, servers.len())].push(i);
         }
         let most = if self.keys_max == 0 { usize::MAX } else { self.keys_max };
-        let asked = by_server.iter().zip(&self.servers).flat_map(|(places, server)| {
+        let asked = by_server.iter().zip(&*servers).flat_map(|(places, server)| {
             places.chunks(most).map(move |places| server.get(keys, places, self.item_bytes_max))
         });
         let mut out = vec![None; keys.len()];
@@ -70,9 +64,9 @@ impl Memcached {
     pub(super) async fn put(&self, items: &[(String, Bytes)], ttl: Duration) -> Result<(), RemoteError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let expires = (now + ttl).as_secs();
-        for (server, at) in self.servers.iter().zip(0..) {
-            let mine: Vec<_> =
-                items.iter().filter(|(key, _)| server_of(key, self.servers.len()) == at).collect();
+        let servers = self.servers.now().await?;
+        for (server, at) in servers.iter().zip(0..) {
+            let mine: Vec<_> = items.iter().filter(|(key, _)| server_of(key, servers.len()) == at).collect();
             if !mine.is_empty() {
                 server.put(&mine, expires).await?;
             }
@@ -82,6 +76,11 @@ impl Memcached {
 }
 
 impl Server {
+    /// A server at `host:port`; of its connections at most `idle_max` are kept.
+    pub(super) fn new(address: String, idle_max: usize) -> Server {
+        Server { address, idle: Mutex::default(), idle_max }
+    }
+
     /// The values of keys at `places`, with their places.
     async fn get(
         &self,
@@ -191,7 +190,7 @@ mod tests {
                 let _ = stream.write_all(answer).await;
             }
         });
-        Memcached::new(vec![address], 1, 0, 100)
+        Memcached::new(Servers::of([address], 1), 0, 100)
     }
 
     async fn get(answer: &'static [u8]) -> Result<Vec<Option<Bytes>>, String> {

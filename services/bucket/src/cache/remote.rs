@@ -63,6 +63,8 @@ pub(super) enum RemoteError {
     Redis(#[from] redis::RedisError),
     #[error("no answer within {0:?}")]
     Late(Duration),
+    #[error("memcached: no server is known by the names in addresses")]
+    NoServer,
 }
 
 impl Remote {

@@ -3,11 +3,11 @@
 
 use serde_json::{Map, Value, json};
 use tithon_chunks::ErrorKind;
-use tithon_index::{Labels, Matcher};
+use tithon_index::Matcher;
 use tithon_storeapi::{
-    ActiveAlert, ActiveTarget, Companions, ExemplarsRequest, MetadataRequest, Rule, RuleGroup, RuleKind,
-    RulesRequest, SeriesExemplars, Statistic, StatisticsRequest, StoreApiError, TargetState, TargetsRequest,
-    TsdbStatistics,
+    ActiveTarget, Companions, ExemplarsRequest, MetadataRequest, RuleGroup, RuleKind, RulesRequest,
+    SeriesExemplars, Statistic, StatisticsRequest, StoreApiError, TargetState, TargetsRequest,
+    TsdbStatistics, alert_json, json_number, labels_json, rule_group_json,
 };
 
 use super::answer::Answer;
@@ -37,7 +37,7 @@ pub(crate) async fn rules(service: QueryService, call: Call) -> Result<Answer, A
     let (names, groups, files) = (list("rule_name[]"), list("rule_group[]"), list("file[]"));
     let filter = rules::Filter { matchers, names, groups, files };
     let (groups, warnings) = merged_rules(&service, kind, filter).await?;
-    let groups: Vec<Value> = groups.iter().map(group_json).collect();
+    let groups: Vec<Value> = groups.iter().map(|group| rule_group_json(group, false)).collect();
     Ok(answer(&json!({ "groups": groups }), warnings))
 }
 
@@ -196,57 +196,6 @@ fn answer(data: &Value, warnings: Vec<String>) -> Answer {
     Answer { warnings, ..Answer::new(data.to_string().into_bytes()) }
 }
 
-fn group_json(group: &RuleGroup) -> Value {
-    json!({
-        "name": group.name,
-        "file": group.file,
-        "rules": group.rules.iter().map(rule_json).collect::<Vec<_>>(),
-        "interval": number(group.interval),
-        "evaluationTime": number(group.evaluation_seconds),
-        "lastEvaluation": group.last_evaluation.to_string(),
-        "limit": group.limit,
-        "partialResponseStrategy": strategy(group.aborts),
-    })
-}
-
-fn rule_json(rule: &Rule) -> Value {
-    let mut json = json!({
-        "name": rule.name,
-        "query": rule.query,
-        "labels": labels_json(&rule.labels),
-        "health": rule.health,
-        "evaluationTime": number(rule.evaluation_seconds),
-        "lastEvaluation": rule.last_evaluation.to_string(),
-        "type": "recording",
-    });
-    if !rule.last_error.is_empty() {
-        json["lastError"] = json!(rule.last_error);
-    }
-    if let Some(alerting) = &rule.alerting {
-        json["type"] = json!("alerting");
-        json["state"] = json!(alerting.state.as_str());
-        json["duration"] = number(alerting.duration);
-        json["keepFiringFor"] = number(alerting.keep_firing_for);
-        json["annotations"] = labels_json(&alerting.annotations);
-        json["alerts"] = alerting.alerts.iter().map(alert_json).collect();
-    }
-    json
-}
-
-fn alert_json(alert: &ActiveAlert) -> Value {
-    let mut json = json!({
-        "labels": labels_json(&alert.labels),
-        "annotations": labels_json(&alert.annotations),
-        "state": alert.state.as_str(),
-        "value": alert.value,
-        "partialResponseStrategy": strategy(alert.aborts),
-    });
-    if let Some(at) = alert.active_at {
-        json["activeAt"] = json!(at.to_string());
-    }
-    json
-}
-
 fn target_json(target: &ActiveTarget) -> Value {
     json!({
         "discoveredLabels": labels_json(&target.discovered_labels),
@@ -256,7 +205,7 @@ fn target_json(target: &ActiveTarget) -> Value {
         "globalUrl": target.global_url,
         "lastError": target.last_error,
         "lastScrape": target.last_scrape.to_string(),
-        "lastScrapeDuration": number(target.last_scrape_seconds),
+        "lastScrapeDuration": json_number(target.last_scrape_seconds),
         "health": target.health.as_str(),
     })
 }
@@ -266,7 +215,7 @@ fn exemplars_json(series: &SeriesExemplars) -> Value {
         json!({
             "labels": labels_json(&one.labels),
             "value": float_text(one.value),
-            "timestamp": number(one.time_ms as f64 / 1000.0),
+            "timestamp": json_number(one.time_ms as f64 / 1000.0),
         })
     });
     json!({"seriesLabels": labels_json(&series.labels), "exemplars": exemplars.collect::<Vec<_>>()})
@@ -291,21 +240,6 @@ fn statistics_json(all: &TsdbStatistics, lines: usize) -> Value {
     })
 }
 
-fn strategy(aborts: bool) -> &'static str {
-    if aborts { "ABORT" } else { "WARN" }
-}
-
-fn labels_json(labels: &Labels) -> Value {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Value::Object(labels.iter().map(|(name, value)| (text(name), Value::String(text(value)))).collect())
-}
-
-/// A number as Go writes it: without a point where it is whole.
-fn number(value: f64) -> Value {
-    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-    if value.fract() == 0.0 && value.abs() <= EXACT_MAX { json!(value as i64) } else { json!(value) }
-}
-
 /// A sample's value as the text that PromQL's API has for it.
 fn float_text(value: f64) -> String {
     let mut text = Vec::new();
@@ -318,10 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_as_in_go() {
-        for (value, text) in [(60.0, "60"), (0.000123, "0.000123"), (-1.5, "-1.5"), (1e300, "1e+300")] {
-            assert_eq!(number(value).to_string(), text);
-        }
+    fn infinity_as_in_go() {
         assert_eq!(float_text(f64::INFINITY), "+Inf");
     }
 }

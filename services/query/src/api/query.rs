@@ -19,7 +19,7 @@ use crate::error::ApiError;
 use crate::evaluate::{Evaluated, Query, notes, prepare};
 use crate::fanout::{Notes, Scope};
 use crate::job::Job;
-use crate::json::{Part, parts, push_plan};
+use crate::json::{Part, Timings, parts, push_plan};
 use crate::options::Dialect;
 use crate::params::{GoDuration, GoTime, parse_duration, quote};
 
@@ -120,7 +120,9 @@ impl Arguments<'_> {
 async fn answer(service: QueryService, call: Call, read: Read) -> Result<Answer, ApiError> {
     let dialect = service.options().dialect;
     let call = Arc::new(call);
+    let asked = Instant::now();
     let evaluate = async |job: Arc<Job>| {
+        let queue = asked.elapsed();
         let plan = move |arguments: Arguments<'_>| {
             let limit = arguments.result_limit()?;
             let query = read(&arguments)?;
@@ -129,12 +131,14 @@ async fn answer(service: QueryService, call: Call, read: Read) -> Result<Answer,
         };
         let begun = Instant::now();
         let (limit, query, prepared) = service.read(&job, &call, plan).await?;
-        service.inner.metrics.took(Stage::Prepare, begun.elapsed());
+        let prepare = begun.elapsed();
+        service.inner.metrics.took(Stage::Prepare, prepare);
         let (from_sources, analyze) = (query.scope.notes.clone(), query.analyze);
         let evaluated = service.evaluate(&job, prepared, query).await?;
-        Ok((limit, from_sources, analyze, evaluated))
+        let timings = Timings { queue, prepare, evaluate: begun.elapsed() - prepare };
+        Ok((limit, from_sources, analyze, evaluated, timings))
     };
-    let (limit, from_sources, analyze, evaluated) =
+    let (limit, from_sources, analyze, evaluated, timings) =
         service.admitted(service.timeout_of(&call), evaluate).await?;
     let Evaluated { mut result, analysis, held } = evaluated;
     let (mut warnings, infos) = notes(dialect, &mut result, from_sources.take());
@@ -145,7 +149,7 @@ async fn answer(service: QueryService, call: Call, read: Read) -> Result<Answer,
     if wants_analysis(&call) && !analyze {
         warnings.push(NOT_ANALYZABLE.to_owned());
     }
-    let stats = (!call.params.get("stats").is_empty()).then_some(&result.stats);
+    let stats = (!call.params.get("stats").is_empty()).then_some((&result.stats, timings));
     let parts = parts(result.value, stats, analysis.as_ref(), dialect);
     Ok(Answer { data: Data::Pieces(written(parts, service.inner.cpu.clone(), held)), warnings, infos })
 }

@@ -24,7 +24,7 @@ impl Filter {
     /// The groups and rules that pass; a filter that empties a group drops it.
     fn apply(&self, mut groups: Vec<RuleGroup>) -> Vec<RuleGroup> {
         if !self.matchers.is_empty() {
-            groups.iter_mut().for_each(|group| group.rules.retain(|rule| self.matches(rule)));
+            groups.iter_mut().for_each(|group| group.rules.retain(|rule| rule.is_selected(&self.matchers)));
             groups.retain(|group| !group.rules.is_empty());
         }
         if self.names.is_empty() && self.groups.is_empty() && self.files.is_empty() {
@@ -35,13 +35,6 @@ impl Filter {
         groups.iter_mut().for_each(|group| group.rules.retain(|rule| has(&self.names, &rule.name)));
         groups.retain(|group| !group.rules.is_empty());
         groups
-    }
-
-    /// A label whose value is a template has no value that is known here.
-    fn matches(&self, rule: &Rule) -> bool {
-        let is_template = |value: &[u8]| value.windows(2).any(|pair| pair == b"{{");
-        let value = |m: &Matcher| rule.labels.get(m.name()).filter(|value| !is_template(value));
-        self.matchers.iter().all(|m| m.matches(value(m).unwrap_or_default()))
     }
 }
 

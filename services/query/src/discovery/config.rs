@@ -103,7 +103,7 @@ impl Settings {
             return Err(EndpointConfigError::Compression { address, value: compression.to_owned() });
         }
         let tls = client_config.tls(&address, global, true)?;
-        Ok(Member { address: parsed, strict, group, tls })
+        Ok(Member { address: parsed, strict, group, tls, named_by: "--endpoint.sd-config" })
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Member {
     pub group: bool,
     /// How it is spoken to; `None` is clear text.
     pub tls: Option<ClientTlsOptions>,
+    /// The flag that named it or its file.
+    pub named_by: &'static str,
 }
 
 /// Where endpoints are named.
@@ -214,7 +216,8 @@ impl Members {
     fn members(&self) -> Vec<Member> {
         let parse = |text: &String| match EndpointAddress::parse(text) {
             Ok(address) => {
-                Some(Member { address, strict: false, group: false, tls: self.sources.tls.clone() })
+                let (tls, named_by) = (self.sources.tls.clone(), "--store.sd-files");
+                Some(Member { address, strict: false, group: false, tls, named_by })
             }
             Err(error) => {
                 warn!(error = %error, "a listed address is left out");
@@ -283,8 +286,12 @@ impl Members {
                         return;
                     }
                 };
-                let (strict, calls) = (member.strict, Some(service.inner.metrics.calls.clone()));
-                let options = EndpointOptions { strict, calls, ..service.options().endpoint_options(tls) };
+                let options = EndpointOptions {
+                    strict: member.strict,
+                    calls: Some(service.inner.metrics.calls.clone()),
+                    named_by: member.named_by,
+                    ..service.options().endpoint_options(tls)
+                };
                 let endpoint = Endpoint::group(&name, options);
                 self.known.insert(name.clone(), (member, endpoint.clone()));
                 endpoint

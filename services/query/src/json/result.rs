@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tithon_chunks::{FloatHistogram, Samples};
 use tithon_promql::{Analysis, MatrixSeries, QueryStats, Sample, Value, VectorSample};
@@ -34,10 +35,21 @@ pub(crate) enum Part {
     Histograms(Arc<MatrixSeries>, Range<usize>),
 }
 
+/// How long the stages of a query took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timings {
+    /// Waiting at the gate.
+    pub(crate) queue: Duration,
+    /// Parsing and planning.
+    pub(crate) prepare: Duration,
+    /// Fetching and evaluating, which go on at the same time; results are sorted in it.
+    pub(crate) evaluate: Duration,
+}
+
 /// The parts of a query's value, with statistics and costs if they are wanted.
 pub(crate) fn parts(
     value: Value,
-    stats: Option<&QueryStats>,
+    stats: Option<(&QueryStats, Timings)>,
     analysis: Option<&Analysis>,
     dialect: Dialect,
 ) -> Vec<Part> {
@@ -45,8 +57,8 @@ pub(crate) fn parts(
     head.extend_from_slice(type_name(&value).as_bytes());
     head.extend_from_slice(br#"","result":["#);
     let mut tail = b"]".to_vec();
-    if let Some(stats) = stats {
-        push_stats(&mut tail, stats);
+    if let Some((stats, timings)) = stats {
+        push_stats(&mut tail, stats, timings);
     }
     match analysis {
         Some(analysis) => {
@@ -258,17 +270,24 @@ fn push_histogram_point(out: &mut Vec<u8>, t: i64, h: &FloatHistogram) {
     out.push(b']');
 }
 
-/// Timings are not told apart: all are zero, as Thanos's are with its own engine.
-fn push_stats(out: &mut Vec<u8>, stats: &QueryStats) {
-    let text = format!(
-        concat!(
-            r#","stats":{{"timings":{{"evalTotalTime":0,"resultSortTime":0,"queryPreparationTime":0,"#,
-            r#""innerEvalTime":0,"execQueueTime":0,"execTotalTime":0}},"#,
-            r#""samples":{{"totalQueryableSamples":{},"peakSamples":{}}}}}"#
-        ),
-        stats.total_samples, stats.peak_samples
-    );
-    out.extend_from_slice(text.as_bytes());
+/// Seconds of the stages, and samples. Prometheus `util/stats/query_stats.go`.
+fn push_stats(out: &mut Vec<u8>, stats: &QueryStats, timings: Timings) {
+    let Timings { queue, prepare, evaluate } = timings;
+    let stages = [
+        (r#","stats":{"timings":{"evalTotalTime":"#, prepare + evaluate),
+        (r#","resultSortTime":"#, Duration::ZERO),
+        (r#","queryPreparationTime":"#, prepare),
+        (r#","innerEvalTime":"#, evaluate),
+        (r#","execQueueTime":"#, queue),
+        (r#","execTotalTime":"#, queue + prepare + evaluate),
+    ];
+    for (name, took) in stages {
+        out.extend_from_slice(name.as_bytes());
+        push_value(out, took.as_secs_f64());
+    }
+    let (total, peak) = (stats.total_samples, stats.peak_samples);
+    let samples = format!(r#"}},"samples":{{"totalQueryableSamples":{total},"peakSamples":{peak}}}}}"#);
+    out.extend_from_slice(samples.as_bytes());
 }
 
 #[cfg(test)]
@@ -302,6 +321,27 @@ mod tests {
         let expected =
             r#"{"resultType":"matrix","result":[{"metric":{"a":"<"},"values":[[1,"1"],[2,"NaN"]]}]}"#;
         assert_eq!(json(Value::Matrix(vec![MatrixSeries { labels, samples }])), expected);
+    }
+
+    #[test]
+    fn statistics() {
+        let timings = Timings {
+            queue: Duration::from_micros(1),
+            prepare: Duration::from_millis(20),
+            evaluate: Duration::from_secs(1),
+        };
+        let stats = QueryStats { total_samples: 7, samples_read: 5, peak_samples: 3 };
+        let mut out = Vec::new();
+        push_stats(&mut out, &stats, timings);
+        let json: serde_json::Value =
+            serde_json::from_slice(&[b"{\"x\":1", &out[..], b"}"].concat()).unwrap();
+        let timings = &json["stats"]["timings"];
+        assert_eq!((&timings["evalTotalTime"], &timings["execTotalTime"]), (&1.02.into(), &1.020001.into()));
+        assert_eq!(
+            (&timings["execQueueTime"], &timings["queryPreparationTime"]),
+            (&1e-6.into(), &0.02.into())
+        );
+        assert_eq!(json["stats"]["samples"]["totalQueryableSamples"], 7);
     }
 
     #[test]

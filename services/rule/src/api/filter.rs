@@ -3,7 +3,7 @@
 use reqwest::Url;
 use tithon_index::{Labels, Matcher};
 use tithon_promql::{ParseOptions, parse_metric_selector};
-use tithon_storeapi::{Rule, RuleGroup, RuleKind};
+use tithon_storeapi::{RuleGroup, RuleKind};
 
 use super::kind_named;
 
@@ -79,7 +79,7 @@ impl RulesQuery {
             group.rules.retain(|rule| {
                 self.kind.is_none_or(|kind| rule.kind() == kind)
                     && has(&self.names, &rule.name)
-                    && self.matches(rule)
+                    && rule.is_selected(&self.matchers)
             });
             if !filters || !group.rules.is_empty() {
                 all.push(group);
@@ -95,13 +95,6 @@ impl RulesQuery {
         });
         (all, next)
     }
-
-    /// A label whose value is a template has no value that is known here.
-    fn matches(&self, rule: &Rule) -> bool {
-        let is_template = |value: &[u8]| value.windows(2).any(|pair| pair == b"{{");
-        let value = |m: &Matcher| rule.labels.get(m.name()).filter(|value| !is_template(value));
-        self.matchers.iter().all(|m| m.matches(value(m).unwrap_or_default()))
-    }
 }
 
 /// What names a group to the next request.
@@ -111,6 +104,8 @@ fn token(group: &RuleGroup) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tithon_storeapi::Rule;
+
     use super::*;
 
     fn group(name: &str, rules: &[(&str, bool)]) -> RuleGroup {

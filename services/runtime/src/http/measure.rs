@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header;
+use axum::http::{Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
@@ -114,8 +114,7 @@ impl HttpMetrics {
 /// Middleware around routes: measures their requests. What no route answers is not measured, as callers could invent it.
 pub(crate) async fn measure(State(metrics): State<HttpMetrics>, request: Request, next: Next) -> Response {
     let Some(path) = request.extensions().get::<MatchedPath>() else { return next.run(request).await };
-    let (handler, method) = (handler_of(path.as_str()), request.method().as_str().to_owned());
-    let place = Place { handler, method };
+    let place = Place { handler: handler_of(path.as_str()), method: method_of(request.method()) };
     metrics.0.in_flight.get_or_create(&place).inc();
     let mut exchange =
         Exchange { metrics, place, begun: Instant::now(), asked: size_of_request(&request), answered: None };
@@ -132,6 +131,23 @@ pub(crate) async fn measure(State(metrics): State<HttpMetrics>, request: Request
         bytes: 0,
     });
     response.map(|body| Body::new(Measured { body, exchange }))
+}
+
+/// The name of a method; callers may invent others than these.
+fn method_of(method: &Method) -> String {
+    let is_known = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::CONNECT,
+        Method::PATCH,
+        Method::TRACE,
+    ]
+    .contains(method);
+    if is_known { method.as_str().to_owned() } else { "unknown".to_owned() }
 }
 
 /// The name of what answers a path, as Thanos names its handlers.
@@ -270,6 +286,12 @@ mod tests {
             assert!(text.contains(line), "{line}: {text}");
         }
         assert!(!text.contains("nowhere"), "{text}");
+    }
+
+    #[test]
+    fn invented_methods_count_together() {
+        assert_eq!(method_of(&Method::PATCH), "PATCH");
+        assert_eq!(method_of(&Method::from_bytes(b"BREW").unwrap()), "unknown");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Rules and the alerts that they raise. Thanos `pkg/rules/rulespb/rpc.proto`.
 
-use tithon_index::Labels;
+use tithon_index::{Labels, Matcher};
 use tithon_proto::thanos::{self, rule, rules_request::Type};
 use tithon_proto::{label_set, labels_from_wire};
 
@@ -70,6 +70,13 @@ impl Rule {
     /// What it is for.
     pub fn kind(&self) -> RuleKind {
         if self.alerting.is_some() { RuleKind::Alerting } else { RuleKind::Recording }
+    }
+
+    /// Whether all matchers accept its labels. A label whose value is a template has no value that is known here.
+    pub fn is_selected(&self, matchers: &[Matcher]) -> bool {
+        let is_template = |value: &[u8]| value.windows(2).any(|pair| pair == b"{{");
+        let value = |m: &Matcher| self.labels.get(m.name()).filter(|value| !is_template(value));
+        matchers.iter().all(|m| m.matches(value(m).unwrap_or_default()))
     }
 }
 

@@ -40,7 +40,7 @@ impl Server {
         Server::of_store(command)
     }
 
-    /// Starts `tithon store` by a command that lacks its addresses; returns it and the address of its StoreAPI.
+    /// Starts a server with a StoreAPI by a command that lacks its addresses; returns it and the address of its StoreAPI.
     pub fn of_store(mut command: Command) -> (Server, String) {
         let (http, grpc) = (free_port(), free_port());
         command.arg(format!("--http-address=127.0.0.1:{http}"));
@@ -131,6 +131,15 @@ impl Drop for Server {
         // A process that has gone already needs no killing.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Waits until something is so.
+pub fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(120), "still waiting for: {what}");
+        std::thread::sleep(Duration::from_millis(200));
     }
 }
 

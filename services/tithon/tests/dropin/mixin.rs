@@ -26,7 +26,7 @@ struct Trio {
     prometheus: Server,
     native: Server,
     _others: [Server; 2],
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn trio() -> Trio {
@@ -67,7 +67,7 @@ fn trio() -> Trio {
     std::fs::create_dir_all(&data).unwrap();
     let feature = ["--enable-feature=native-histograms"];
     let native = Server::prometheus_with(Command::new("prometheus"), &data, &config, &feature);
-    Trio { query, prometheus, native, _others: [store, compact], _folder: folder }
+    Trio { query, prometheus, native, _others: [store, compact], folder }
 }
 
 impl Trio {
@@ -154,7 +154,48 @@ fn dashboards_have_data_and_alerts_are_right() {
     }
     eprintln!("alerts: {can_fire} can fire");
     check_ours(&trio, &mut wrong);
+    check_damage(&trio, &mut wrong);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A block with a broken index is left out by the store, and the alert of it fires.
+fn check_damage(trio: &Trio, wrong: &mut Vec<String>) {
+    const ALERT: &str = "sum by (job, instance, reason) (tithon_store_blocks_left_out) > 0";
+    const ID: &str = "01HZZZZZZZZZZZZZZZZZZZZZZZ";
+    let alerts = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/mixin/alerts.yaml");
+    assert!(std::fs::read_to_string(alerts).unwrap().contains(ALERT));
+    let bucket = trio.folder.path().join("bucket");
+    // One that the query reads: raw, and of its time.
+    let at_ms = super::answers::time() * 1000;
+    let covers = |path: &std::path::PathBuf| {
+        let meta = std::fs::read(path.join("meta.json")).ok()?;
+        let meta: Value = serde_json::from_slice(&meta).ok()?;
+        let is_raw = meta["thanos"]["downsample"]["resolution"] == 0;
+        let is_of_cluster = meta["thanos"]["labels"]["cluster"] == "eu1";
+        let times = meta["minTime"].as_i64()?..meta["maxTime"].as_i64()?;
+        Some(is_raw && is_of_cluster && times.contains(&at_ms))
+    };
+    let mut blocks = std::fs::read_dir(golden()).unwrap().map(|entry| entry.unwrap().path());
+    let block = blocks.find(|path| covers(path) == Some(true)).unwrap();
+    let damaged = bucket.join(ID);
+    tithon_testdata::copy_dir(&block, &damaged);
+    let bytes = std::fs::metadata(damaged.join("index")).unwrap().len();
+    std::fs::write(damaged.join("index"), vec![0; bytes as usize]).unwrap();
+    // A block of its own, not another copy of the same data.
+    let meta = std::fs::read(damaged.join("meta.json")).unwrap();
+    let mut meta: Value = serde_json::from_slice(&meta).unwrap();
+    meta["ulid"] = ID.into();
+    meta["compaction"] = serde_json::json!({"level": 1, "sources": [ID]});
+    std::fs::write(damaged.join("meta.json"), meta.to_string()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while trio.found(ALERT).is_empty() {
+        if Instant::now() > deadline {
+            return wrong.push(format!("a damaged block fires nothing: {ALERT}"));
+        }
+        let at = super::answers::time().to_string();
+        trio.query.get("/api/v1/query", &[("query", "count({__name__=~\".+\"})"), ("time", &at)]);
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// Our own alerts load and do not fire; each panel of our dashboard has data.
