@@ -156,7 +156,8 @@ impl Compactor {
                 return Err(error);
             }
         };
-        let fresh = group(view.blocks, &[]).into_iter().find(|group| group.key == work.group.key);
+        let fresh =
+            group(view.blocks.iter().cloned(), &[]).into_iter().find(|group| group.key == work.group.key);
         let blocks = fresh.map(|group| group.blocks).unwrap_or_default();
         let is_free = |block: &BlockMeta| {
             !view.no_compact.contains(&block.ulid) && blocks.iter().any(|found| found.ulid == block.ulid)
@@ -164,6 +165,8 @@ impl Compactor {
         if plan.iter().all(is_free) {
             return Ok(Turn::Ours(Some(lease)));
         }
+        // A block that was just published for a compactor that is gone has sources that nobody has marked.
+        self.collect_garbage(&view, work.reporter).await;
         work.group.blocks = blocks;
         work.excluded.extend(view.no_compact);
         lease.release().await;

@@ -65,9 +65,7 @@ fn end_of_place(line: &str, column: usize) -> usize {
     let at = |nth: usize| line.char_indices().nth(nth).map_or(line.len(), |(at, _)| at);
     let rest = &line[at(column.saturating_sub(1))..];
     match rest.split_once(':') {
-        Some((name, _)) if is_name(name.trim_matches(['"', '\''])) => {
-            line.len() - rest.len() + name.len() + 1
-        }
+        Some((name, value)) if is_key(name, value) => line.len() - rest.len() + name.len() + 1,
         _ => at(column),
     }
 }
@@ -76,11 +74,19 @@ fn end_of_place(line: &str, column: usize) -> usize {
 fn key_in(line: &str) -> Option<String> {
     let key = |part: &str| {
         let (name, value) = part.trim_start().trim_start_matches("- ").split_once(':')?;
-        let name = name.trim().trim_matches(['"', '\'']);
-        let is_key = is_name(name) && (value.is_empty() || value.starts_with(' '));
-        is_key.then(|| name.to_owned())
+        let name = name.trim();
+        is_key(name, value).then(|| unquoted(name).to_owned())
     };
     line.split(['{', ',']).rev().find_map(key)
+}
+
+/// Whether what stands before a colon is a key, by that and by what follows the colon.
+fn is_key(name: &str, value: &str) -> bool {
+    is_name(unquoted(name)) && (value.is_empty() || value.starts_with(' '))
+}
+
+fn unquoted(name: &str) -> &str {
+    name.trim_matches(['"', '\''])
 }
 
 /// Whether a text looks like the name of a setting.

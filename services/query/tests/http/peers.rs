@@ -47,6 +47,10 @@ enum Peer {
     SendsNothing,
     /// Warnings of 1 MiB without end.
     WarnsWithoutEnd,
+    /// Series without end, each another one with 64 KiB of labels.
+    SendsWithoutEnd,
+    /// A chunk whose bytes are none.
+    DamagedChunk,
 }
 
 fn chunk(min_time: i64, max_time: i64) -> AggrChunk {
@@ -112,6 +116,19 @@ impl Store for Peer {
             Peer::WarnsWithoutEnd => {
                 let warning = || series_response::Result::Warning("x".repeat(1 << 20));
                 stream::iter((0_u64..).map(move |_| Ok(SeriesResponse { result: Some(warning()) }))).boxed()
+            }
+            Peer::SendsWithoutEnd => {
+                let one = |i: u64| {
+                    let mut labels = labels(&[("__name__", b"up"), ("z", b"")]);
+                    labels[1].value = format!("{i:020}{}", "x".repeat(64 << 10)).into();
+                    answer(labels, chunk(NOW_MS - 900_000, NOW_MS - 15_000))
+                };
+                stream::iter((0..).map(one)).boxed()
+            }
+            Peer::DamagedChunk => {
+                let mut chunk = chunk(NOW_MS - 900_000, NOW_MS - 15_000);
+                chunk.raw = Some(Chunk { r#type: 0, data: vec![0xff; 50].into(), hash: 0 });
+                stream::iter([answer(labels(&[("__name__", b"up"), ("job", b"peer")]), chunk)]).boxed()
             }
         };
         Ok(Response::new(frames))
@@ -197,7 +214,11 @@ async fn a_peer_that_fails_ends_a_query_that_wants_all() {
         let (status, answer) = count_beside(peer, &[["partial_response", "false"]]).await;
         assert_eq!(status, 422, "{peer:?}: {answer}");
     }
-    let (status, answer) = count_beside(Peer::WarnsWithoutEnd, &[]).await;
-    let error = answer["error"].as_str().unwrap_or_default();
-    assert!(status == 422 && error.contains("--query.max-bytes"), "{status} {error}");
+    for peer in [Peer::WarnsWithoutEnd, Peer::SendsWithoutEnd] {
+        let (status, answer) = count_beside(peer, &[]).await;
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert!(status == 422 && error.contains("--query.max-bytes"), "{peer:?}: {status} {error}");
+    }
+    let (status, answer) = count_beside(Peer::DamagedChunk, &[]).await;
+    assert_eq!((status, &answer["errorType"]), (422, &"execution".into()), "{answer}");
 }
