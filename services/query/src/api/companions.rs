@@ -1,5 +1,5 @@
-//! Rules, alerts, targets, metadata, exemplars and statistics of the servers behind a querier, as Thanos's HTTP API shows them.
-//! Thanos `pkg/api/query/v1.go`.
+//! Rules, alerts, targets, metadata, exemplars and statistics of the servers behind a querier, as JSON of Thanos's HTTP
+//! API. Thanos `pkg/api/query/v1.go`.
 
 use serde_json::{Map, Value, json};
 use tithon_chunks::ErrorKind;
@@ -132,7 +132,7 @@ pub(crate) async fn exemplars(service: QueryService, call: Call) -> Result<Answe
 }
 
 pub(crate) async fn tsdb(service: QueryService, call: Call) -> Result<Answer, ApiError> {
-    /// Lines of each list where the request does not say.
+    /// Entries of each list when the request sets no limit.
     const DEFAULT_LIMIT: i32 = 10;
     call.params.check_form(Dialect::Thanos)?;
     let wrong = |text: &str| ApiError::bad_data(format!("cannot parse {} to a valid limit", quote(text)));
@@ -146,7 +146,7 @@ pub(crate) async fn tsdb(service: QueryService, call: Call) -> Result<Answer, Ap
     let mut matchers = selectors(&service, &call, ApiError::bad_data)?;
     let (partial_response, tenancy) =
         (service.options().partial_responses.status, &service.options().tenancy);
-    // Where tenants are kept apart, the statistics of the request's tenant alone.
+    // With enforced tenancy only the statistics of the request's tenant are answered.
     let tenant = match tenancy.enforced_label {
         Some(_) => Some(call.tenant.name().map_err(ApiError::bad_data)?),
         None => None,
@@ -167,7 +167,7 @@ pub(crate) async fn tsdb(service: QueryService, call: Call) -> Result<Answer, Ap
     Ok(answer(&statistics_json(&statistics::merge(told.found), lines), told.warnings))
 }
 
-/// The matchers of all `match[]` together.
+/// The matchers of all `match[]` selectors, concatenated.
 fn selectors(
     service: &QueryService,
     call: &Call,
@@ -182,7 +182,7 @@ fn selectors(
     Ok(matchers)
 }
 
-/// The error of the API for one of the servers', or of the request to all of them.
+/// Makes the API's error of a server's error, or of an error in the request to all servers.
 fn failed(doing: &'static str) -> impl Fn(StoreApiError) -> ApiError {
     move |error| match error.kind() {
         ErrorKind::Invalid => {
@@ -300,13 +300,13 @@ fn labels_json(labels: &Labels) -> Value {
     Value::Object(labels.iter().map(|(name, value)| (text(name), Value::String(text(value)))).collect())
 }
 
-/// A number as Go writes it: without a point where it is whole.
+/// A number as Go writes it: whole numbers have no decimal point.
 fn number(value: f64) -> Value {
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     if value.fract() == 0.0 && value.abs() <= EXACT_MAX { json!(value as i64) } else { json!(value) }
 }
 
-/// A sample's value as the text that PromQL's API has for it.
+/// A sample's value as PromQL's API prints it.
 fn float_text(value: f64) -> String {
     let mut text = Vec::new();
     push_value(&mut text, value);
