@@ -1,5 +1,5 @@
-//! What is kept on local disk of each block between starts: the index-header of a block that is read by ranges, and the
-//! filter of a block's labels. Both are mapped, so neither is held in memory.
+//! The header cache: on local disk it keeps the index headers of blocks that are read by ranges, and the label filters
+//! of blocks. Both are mapped, so they are not held in memory.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -17,7 +17,7 @@ pub(crate) struct HeaderCache {
     dir: PathBuf,
 }
 
-/// Something read from a file of the cache, and the file: what is read from it counts while the file is intact.
+/// A value read from a mapped file of the cache, and the file: the value is valid only while the file is intact.
 pub(crate) struct Kept<T> {
     pub(crate) value: T,
     pub(crate) file: MappedFile,

@@ -1,4 +1,4 @@
-//! Configurations of all providers: what is read, what is refused, and that nothing secret is told.
+//! Configurations of all providers: what is accepted, what is refused, and that errors contain no secrets.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ fn an_s3_bucket() {
     );
 }
 
-/// The examples of Thanos's documentation, and keys of every provider.
+/// The examples from Thanos's documentation, and keys of every provider.
 #[test]
 fn every_provider() {
     for yaml in [
@@ -155,7 +155,7 @@ fn what_s3_refuses() {
     }
 }
 
-/// A mistake is told by its place and key; neither the secret beside it nor the text is.
+/// An error has the place and key of a mistake, but neither the secret beside it nor other text.
 #[test]
 fn mistakes_do_not_tell_secrets() {
     for (yaml, parts) in [
@@ -193,7 +193,7 @@ fn mistakes_do_not_tell_secrets() {
     }
 }
 
-/// Every secret of every provider, in a configuration that is right and in one with a key too many or none.
+/// All secrets of all providers, in valid configurations and in ones with an unknown or missing key.
 #[test]
 fn debug_and_errors_do_not_tell_secrets() {
     let secret = "aHVudGVyMg==";

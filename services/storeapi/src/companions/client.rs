@@ -1,4 +1,4 @@
-//! The companion APIs of a server at another address.
+//! Client of the companion APIs of another server.
 
 use futures::FutureExt;
 use prost::Message;
@@ -20,14 +20,14 @@ use super::{
 };
 use crate::endpoint::{Endpoint, EndpointError};
 
-/// A frame of an answer: one piece, a warning, or nothing that is known.
+/// A frame of an answer: an item, a warning, or a kind of frame that is unknown and skipped.
 enum Frame<T> {
     Piece(T),
     Warning(String),
     Unknown,
 }
 
-/// The words of a call in errors, as Thanos has them.
+/// Thanos's words for a call in error texts.
 #[derive(Clone, Copy)]
 struct Words {
     fetching: &'static str,
@@ -35,7 +35,7 @@ struct Words {
 }
 
 impl Endpoint {
-    /// Reads an answer to its end; with `partial` a failure becomes a warning.
+    /// Reads an answer to its end. With `partial`, a failure becomes a warning.
     async fn tell<F: Message, T>(
         &self,
         words: Words,
@@ -80,7 +80,8 @@ impl Endpoint {
     }
 }
 
-/// A call of [`Companions`]: request and piece, the words for both in errors, client and method, the piece's place in a frame.
+/// Implements a method of [`Companions`]. Arguments: the method with its request and item types, its name in error
+/// texts, the gRPC client and method, and the variant of a frame that holds an item.
 macro_rules! call {
     ($call:ident: $request:ty => $found:ident, $what:literal, $client:ident.$method:ident, $result:ident::$piece:ident) => {
         fn $call(&self, request: $request) -> Telling<$found> {

@@ -1,4 +1,4 @@
-//! The companion APIs as gRPC services.
+//! Serves the companion APIs over gRPC.
 
 use std::sync::Arc;
 
@@ -30,12 +30,12 @@ impl CompanionServer {
         CompanionServer(companions)
     }
 
-    /// `services` and that of rules, for a server that has nothing else to tell.
+    /// Adds the service of rules to `services`, for a server that has no other companion API.
     pub fn rules_and(self, services: GrpcServices) -> GrpcServices {
         services.with(RulesServer::new(self))
     }
 
-    /// `services` and the five.
+    /// Adds all five services to `services`.
     pub fn and(self, services: GrpcServices) -> GrpcServices {
         services
             .with(RulesServer::new(self.clone()))
@@ -48,7 +48,7 @@ impl CompanionServer {
 
 type Frames<F> = BoxStream<'static, Result<F, Status>>;
 
-/// An answer as frames: warnings before what was found.
+/// The frames of an answer: warnings first, then the items.
 async fn frames<T: Send + 'static, F: Send + 'static>(
     telling: Telling<T>,
     warning: impl Fn(String) -> F + Send + 'static,
