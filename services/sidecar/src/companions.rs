@@ -1,4 +1,4 @@
-//! Rules, targets, metadata, exemplars and statistics of a Prometheus, out of its JSON API. Thanos
+//! Rules, targets, metadata, exemplars and statistics of a Prometheus, from its JSON API. Thanos
 //! `pkg/{rules,targets,metadata,exemplars}/prometheus.go`.
 
 mod json;
@@ -17,17 +17,17 @@ use crate::external::extended;
 use crate::prometheus::{Answer, time_pairs};
 use crate::{PrometheusError, Watch};
 
-/// The companion APIs of the Prometheus that a [`Watch`] looks at, with its external labels.
+/// The companion APIs of the Prometheus that a [`Watch`] follows, with its external labels.
 #[derive(Clone)]
 pub struct PrometheusCompanions(Watch);
 
 impl PrometheusCompanions {
-    /// The APIs of the server that `watch` looks at.
+    /// The APIs of the server that `watch` follows.
     pub fn new(watch: Watch) -> PrometheusCompanions {
         PrometheusCompanions(watch)
     }
 
-    /// Asks, and makes what is told of the answer. With `partial` a failure is a warning.
+    /// Calls the JSON API; `told` makes the items of its answer. With `partial`, a failure becomes a warning.
     fn ask<J: serde::de::DeserializeOwned + Default + Send + 'static, T: Send + 'static>(
         &self,
         path: &'static [&'static str],

@@ -1,4 +1,4 @@
-//! Downsampled data: coarser chunks, and aggregates one by one.
+//! Rules about downsampled data: resolutions and aggregates.
 
 use std::collections::BTreeSet;
 

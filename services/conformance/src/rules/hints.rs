@@ -1,4 +1,4 @@
-//! Hints of a store gateway: conditions on blocks.
+//! Rules about hints of a store gateway: matchers on blocks.
 
 use prost::Message;
 use prost_types::Any;

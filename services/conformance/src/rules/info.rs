@@ -1,4 +1,4 @@
-//! What a server says of itself.
+//! Rules about `Info`.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ const SUPPORTS: Rule = Rule {
 const STABLE: Rule = Rule { name: "info-stable", says: "asked again, Info tells the same labels" };
 const HEALTH: Rule = Rule { name: "health", says: "grpc.health.v1 says SERVING when Info answers" };
 
-/// `SERVING` of grpc.health.v1.
+/// The status `SERVING` of grpc.health.v1.
 const SERVING: i32 = 1;
 
 pub(crate) async fn check(checker: &mut Checker) {
@@ -91,7 +91,7 @@ fn store_tsdbs(checker: &Checker, range: (i64, i64)) -> Result<(), String> {
         if !labels.is_empty() && !checker.label_sets.contains(&labels) {
             return Err(format!("{labels} is no label set of the server"));
         }
-        // The range of a whole server may be cut by flags, that of a stretch is not.
+        // The server's range may be cut by flags, that of a TSDB is not.
         if tsdb.min_time > tsdb.max_time || tsdb.max_time < range.0 || tsdb.min_time > range.1 {
             return Err(format!("{labels}: {}..{} is outside {range:?}", tsdb.min_time, tsdb.max_time));
         }

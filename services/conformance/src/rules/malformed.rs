@@ -1,4 +1,4 @@
-//! Requests that are wrong: each is refused with the right code, and the server goes on.
+//! Rules about invalid requests: each is refused with the right code, and the server keeps working.
 
 use bytes::Bytes;
 use prost::Message;
@@ -86,8 +86,8 @@ async fn bytes(checker: &mut Checker) {
     }
 }
 
-/// Requests that some servers take and others refuse. Thanos's store panics at some of them and says so in a warning behind which
-/// the call ends well, so only the status is looked at.
+/// Requests that some servers accept and others refuse. Thanos's store panics at some of them and reports that in a
+/// warning of a call that succeeds, so only the status is checked.
 async fn odd(checker: &mut Checker) {
     let up = || vec![matcher(MatchOp::Equal, b"__name__", "up")];
     let many = (0..500).map(|i| matcher(MatchOp::NotEqual, b"job", format!("x{i}"))).collect::<Vec<_>>();
@@ -121,7 +121,7 @@ async fn odd(checker: &mut Checker) {
     }
 }
 
-/// Neither a panic nor a call that did not end.
+/// Fails for a panic, and for a call that did not end.
 fn is_civil(status: Option<&Status>) -> Result<(), String> {
     let Some(status) = status else { return Ok(()) };
     let is_bad = matches!(status.code(), Code::DeadlineExceeded | Code::Unavailable | Code::Internal)

@@ -1,4 +1,4 @@
-//! Limits, batches and skipped chunks: the same series in another shape.
+//! Rules about limits, batches and skipped chunks, which change the form of an answer.
 
 use tithon_proto::thanos::PartialResponseStrategy;
 
@@ -52,7 +52,7 @@ async fn under_limit(checker: &mut Checker, sample: &Sample, limit: i64, skip_ch
     let mut request = series(sample.matchers.clone(), sample.range);
     (request.limit, request.skip_chunks) = (limit, skip_chunks);
     let answer = checker.series(&request).await;
-    // Other stores than gateways may leave any series out.
+    // Stores other than gateways may leave out any series.
     if !answer.is_ok() || !checker.is_gateway() {
         return;
     }

@@ -1,4 +1,4 @@
-//! Shards: parts of all series, cut by a hash over labels.
+//! Rules about shards, which are shares of all series by a hash of their labels.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Which series and chunks a range of time finds.
+//! Rules about time ranges.
 
 use std::collections::BTreeSet;
 
@@ -49,8 +49,8 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
     }
 }
 
-/// A store may send a chunk that overlaps a range without having a sample in it, so series without samples there do not
-/// count on either side.
+/// A store may send a chunk that overlaps the range without a sample in it, so series without samples in the range are
+/// ignored on both sides.
 async fn with_chunks(checker: &mut Checker, sample: &Sample, range: (i64, i64)) {
     let request = series(sample.matchers.clone(), range);
     let answer = checker.series(&request).await;
@@ -61,7 +61,7 @@ async fn with_chunks(checker: &mut Checker, sample: &Sample, range: (i64, i64)) 
     }
 }
 
-/// A series has a place in a range when a chunk of it overlaps the range.
+/// A series belongs to a range when one of its chunks overlaps it.
 async fn without_chunks(checker: &mut Checker, sample: &Sample, range: (i64, i64)) {
     let mut request = series(sample.matchers.clone(), range);
     request.skip_chunks = true;

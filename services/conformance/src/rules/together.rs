@@ -1,4 +1,4 @@
-//! Several calls at once, and calls that are left.
+//! Rules about concurrent and cancelled calls.
 
 use futures::future::join_all;
 use tonic::Request;
@@ -18,9 +18,9 @@ const LEFT: Rule =
 const METADATA: Rule =
     Rule { name: "metadata", says: "a call without a tenant, and one with unknown metadata, is answered" };
 
-/// Calls at the same time.
+/// Number of concurrent calls.
 const AT_ONCE: usize = 16;
-/// Calls that are left: more than a store answers at the same time by default.
+/// Number of cancelled calls, more than a store answers at the same time by default.
 const LEFT_CALLS: usize = 40;
 
 pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
@@ -40,7 +40,7 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
     let mut open = Vec::new();
     for _ in 0..LEFT_CALLS {
         let (client, request) = (checker.client_for_one(), with_tenant(&whole));
-        // A call that waits for its turn is left while it waits.
+        // A call that waits at the store's gate is cancelled while it waits.
         let call = async move { client.open_series(request).await };
         open.push(tokio::time::timeout(std::time::Duration::from_millis(50), call).await);
     }
