@@ -1,4 +1,4 @@
-//! Matchers in flags, as Alertmanager writes them: `{cluster="eu", replica!=b}`; braces and plain quotes may be missing.
+//! Matchers in flags, in Alertmanager's syntax: `{cluster="eu", replica!=b}`; braces and quotes are optional.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub fn parse_matchers(text: &str) -> Result<Arc<[Matcher]>, String> {
     parts.map(parse).collect()
 }
 
-/// The parts between commas that are not inside quotes.
+/// Splits a text at commas outside quotes.
 fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
     for (i, c) in text.char_indices() {
