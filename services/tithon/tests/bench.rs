@@ -116,7 +116,7 @@ fn what_cannot_be_measured_is_named() {
     check_refused(&[&gen_args[..], &["--seed=2"]].concat(), "seed 1, not 20 series");
 }
 
-/// A program that says it is Thanos and then does not start: the others are measured all the same.
+/// A subject that prints a version of Thanos and then does not start: the other subjects are measured all the same.
 #[test]
 fn a_subject_that_does_not_start_leaves_the_others() {
     use std::os::unix::fs::PermissionsExt;

@@ -59,7 +59,7 @@ async fn fill(bucket: &Bucket, without: &[&str]) {
     }
 }
 
-/// Of each complete block: labels, resolution, level, marks, and SHA-256 of index and chunks.
+/// The labels, resolution, level and marks of each complete block, and the SHA-256 of its index and chunks.
 async fn contents(bucket: &Bucket) -> Vec<String> {
     let mut lines = Vec::new();
     for meta in look(bucket).await.unwrap().new {

@@ -243,7 +243,7 @@ fn downsampled_blocks_are_dumped_by_aggregate() {
     assert!(complaint(&["dump", "--aggregate=avg", &dir]).contains("count, sum, min, max, counter"));
 }
 
-/// However many chunks have the same fault, it is told once.
+/// A fault that several chunks have is reported once.
 #[test]
 fn chunks_that_cannot_be_read_are_told_once() {
     let output = tool(&["dump", &path("field/encoding-0/01HWS4YAG00000000000000035")]);

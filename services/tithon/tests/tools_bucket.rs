@@ -41,7 +41,7 @@ fn tool(name: &str, bucket: &Path, more: &[&str]) -> Output {
     command(name, bucket, more).output().unwrap()
 }
 
-/// What a tool that succeeds says on standard error.
+/// Standard error of a tool that succeeds.
 fn told(name: &str, bucket: &Path, more: &[&str]) -> String {
     let output = tool(name, bucket, more);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -165,7 +165,7 @@ fn traced(server: &Server, header: Option<(&str, &str)>) -> Option<String> {
     id
 }
 
-/// The call is a span on both sides.
+/// The names of the spans; the call is a span on both sides.
 const NAMES: [&str; 10] = [
     "/query HTTP[server]",
     "query_gate",

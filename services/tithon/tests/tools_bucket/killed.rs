@@ -28,7 +28,7 @@ pub fn again_and_again(mut command: impl FnMut() -> Command, mut check: impl FnM
     }
 }
 
-/// Every block of a bucket that readers see is whole.
+/// Asserts that every block of a bucket that readers see is whole.
 pub fn all_visible_blocks_are_sound(bucket: &Path) {
     let Ok(entries) = std::fs::read_dir(bucket) else { return };
     for entry in entries {
