@@ -45,12 +45,12 @@ impl Date {
         Date::from_seconds(math::to_i64(seconds))
     }
 
-    /// 28 to 31.
+    /// The number of days in the month, 28 to 31.
     pub(crate) fn days_in_month(&self) -> i64 {
         days_in_month(self.year, self.month)
     }
 
-    /// 1 to 366.
+    /// The number of the day in the year, 1 to 366.
     pub(crate) fn day_of_year(&self) -> i64 {
         days_of_date(self.year, self.month, self.day) - days_of_date(self.year, 1, 1) + 1
     }

@@ -156,8 +156,8 @@ impl Evaluator<'_> {
         })
     }
 
-    /// Hands the rows of a node of vector type to `sink`, one by one if the node is evaluated series by series: then it
-    /// holds no more than some of them. A sink that breaks off gets no more.
+    /// Hands the rows of a node of vector type to `sink`. If the node is evaluated series by series, its rows are
+    /// handed over one by one and only a few are held at a time. A sink that returns `Break` gets no more rows.
     fn for_each_row(
         &self,
         id: NodeId,
@@ -206,8 +206,8 @@ impl Evaluator<'_> {
         }
     }
 
-    /// Runs the work of a node, and measures what it costs if that is wanted. The work may tell how much of its time
-    /// belongs to other nodes.
+    /// Runs the work of a node, and measures the costs if there is a profile. The work adds the time that belongs to
+    /// other nodes to its argument.
     fn measured<T>(&self, id: NodeId, work: impl FnOnce(&mut Duration) -> T) -> T {
         let mut foreign = Duration::ZERO;
         let Some(profile) = &self.profile else { return work(&mut foreign) };

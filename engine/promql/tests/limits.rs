@@ -1,4 +1,4 @@
-//! What ends an evaluation early: limits, cancellation, a failing source.
+//! The ends of an evaluation before its result: limits, cancellation, a failing source.
 
 use std::sync::atomic::AtomicBool;
 
@@ -139,12 +139,12 @@ fn deep_queries_are_evaluated_or_refused() {
             assert_eq!(error.kind(), ErrorKind::Invalid);
         }
     };
-    // What a thread of the pool has.
+    // The stack size of a thread of the pool.
     let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(check).expect("a thread");
     thread.join().expect("no panic and no overflow");
 }
 
-/// As upstream's `TestMaxQuerySamples` counts them.
+/// Counts of upstream's `TestMaxQuerySamples`.
 #[test]
 fn samples_are_counted_as_upstream_does() {
     let stats = |query: &str, params: TimeParams| {

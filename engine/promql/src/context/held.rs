@@ -31,7 +31,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Nothing is held yet.
+    /// Counters at zero.
     pub(crate) fn new(samples_max: u64, budget: &Arc<Budget>) -> Held {
         Held {
             samples_max,
@@ -59,7 +59,7 @@ impl Held {
         Ok(())
     }
 
-    /// Samples and bytes are held from now on.
+    /// Counts samples and bytes as held.
     pub(crate) fn add(&self, samples: u64, bytes: u64) -> Result<(), QueryError> {
         let held = self.samples.fetch_add(samples, Ordering::Relaxed) + samples;
         self.peak.fetch_max(held, Ordering::Relaxed);
@@ -73,7 +73,7 @@ impl Held {
         Ok(())
     }
 
-    /// Samples and bytes are no longer held.
+    /// Counts samples and bytes as released.
     pub(crate) fn release(&self, samples: u64, bytes: u64) {
         let less = |held: u64, n: u64| Some(held.saturating_sub(n));
         // `fetch_update` cannot fail, since the function never returns `None`.

@@ -31,7 +31,7 @@ pub(super) fn decoded_bytes(data: &SeriesData, range: TimeRange) -> u64 {
         SeriesData::Chunks(chunks) => {
             chunks.iter().filter(|chunk| intersection(chunk.range(), range).is_some()).map(of).sum()
         }
-        // Before they are merged and after.
+        // The samples are held twice: before they are merged and after.
         SeriesData::Unread(unread) => unread.chunks.iter().map(of).sum::<u64>() * 2,
     }
 }

@@ -62,7 +62,7 @@ fn a_tenant_sees_its_own_series_only() {
     let clusters = |text: &str, tenant: &str| values(&query(&server, "", text, Some(tenant)), "cluster");
     assert_eq!(clusters(ALL, "eu1"), ["eu1"]);
     assert_eq!(clusters(ALL, "nobody"), Vec::<String>::new());
-    // Whatever a query says of the label.
+    // The tenant's value holds, whatever matchers on the label the query has.
     assert_eq!(clusters(r#"count by (cluster) ({__name__=~".+",cluster="us1"})"#, "eu1"), ["eu1"]);
     assert_eq!(clusters(r#"count by (cluster) ({__name__=~".+",cluster!="eu1"})"#, "eu1"), ["eu1"]);
     let wrong = query(&server, "", "up", Some("a/b"));
@@ -86,7 +86,7 @@ fn a_tenant_sees_its_own_series_only() {
 #[test]
 fn stores_labels_and_limits_of_a_querier() {
     let (_store, address, _data) = store();
-    // The store has label sets of both clusters: those that the rules keep are asked for.
+    // The store has label sets of both clusters; the querier asks for those that the rules keep.
     let rules = "--selector.relabel-config=[{action: keep, source_labels: [cluster], regex: us1}]";
     let server = Server::query(&[&address], &[rules]);
     assert!(!values(&query(&server, "", ALL, None), "cluster").contains(&"eu1".to_owned()));

@@ -1,4 +1,4 @@
-//! Aggregations of rows at hand.
+//! Aggregations of rows that the tests write down.
 
 use std::ops::ControlFlow;
 

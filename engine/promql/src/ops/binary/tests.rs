@@ -1,4 +1,4 @@
-//! Binary operators on operands at hand.
+//! Binary operators on operands that the tests write down.
 
 use super::{Output, columns, eval, vectors};
 use crate::ast::PosRange;

@@ -27,7 +27,7 @@ pub(crate) struct First<'a> {
 }
 
 impl<'a> First<'a> {
-    /// Before the first row; `may_stop_early` says that rows may be left unread.
+    /// The state before the first row; `may_stop_early` says that rows may be left unread.
     ///
     /// Errors: [`QueryError::Execution`] when the parameter, at `param_pos`, is not a number of elements.
     pub(crate) fn new(
