@@ -23,7 +23,7 @@ impl Random {
     }
 }
 
-/// Spreads the bits of a number: numbers next to each other become unlike.
+/// Spreads the bits of a number, so that neighbouring numbers have unrelated results.
 pub(crate) const fn mix(x: u64) -> u64 {
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
