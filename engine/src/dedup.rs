@@ -38,9 +38,9 @@ pub enum Algorithm {
 /// The rule by which replicas of one series become one sequence in a query (`--deduplication.func` of a querier).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReplicaRule {
-    /// As [`Algorithm::Penalty`].
+    /// Like [`Algorithm::Penalty`].
     Penalty,
-    /// As [`Algorithm::Chain`].
+    /// Like [`Algorithm::Chain`].
     Chain,
     /// All samples of the most complete replica, and samples of others in its gaps; a change of replicas neither adds
     /// to counters nor takes from them. See `docs/deduplication.md`.

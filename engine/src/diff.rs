@@ -15,17 +15,17 @@ use crate::{Block, BlockError, BlockSelect, Merge, MergeStep, SelectRequest, Sel
 pub enum Difference {
     /// A series that only the first set has.
     OnlyInFirst {
-        /// Its labels.
+        /// The labels of the series.
         labels: String,
     },
     /// A series that only the second set has.
     OnlyInSecond {
-        /// Its labels.
+        /// The labels of the series.
         labels: String,
     },
     /// A series that both have with other samples.
     Samples {
-        /// Its labels.
+        /// The labels of the series.
         labels: String,
         /// The aggregate, for a downsampled series.
         aggregate: Option<&'static str>,

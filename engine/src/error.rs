@@ -173,7 +173,7 @@ pub enum BlockError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The caller of a selection handed in other ranges than it was asked for: a bug in this program.
-    #[error("block {block}: {got} ranges were handed in, {expected} asked for")]
+    #[error("block {block}: got {got} ranges, asked for {expected}")]
     Fetched {
         /// The block.
         block: BlockId,

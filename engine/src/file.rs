@@ -36,7 +36,7 @@ pub struct FileRange {
 }
 
 impl FileRange {
-    /// The first byte behind the range.
+    /// Offset of the first byte after the range.
     pub const fn end(&self) -> u64 {
         self.start.saturating_add(self.len)
     }

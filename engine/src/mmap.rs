@@ -152,7 +152,7 @@ impl Mapped {
         let mut tail = [0; TAIL];
         let skipped = self.map.len().saturating_sub(TAIL);
         for (i, byte) in tail.iter_mut().take(self.map.len() - skipped).enumerate() {
-            // SAFETY: inside the map. Volatile, because the file may have changed since the bytes were last looked at.
+            // SAFETY: inside the map. Volatile, because the file may have changed since the bytes were last read.
             *byte = unsafe { self.map.as_ptr().add(skipped + i).read_volatile() };
         }
         tail

@@ -22,7 +22,7 @@ struct Note {
     detail: Detail,
 }
 
-/// What some kinds of annotation accumulate when they are merged.
+/// Data that some kinds of annotation accumulate when they are merged.
 #[derive(Clone, Debug)]
 enum Detail {
     None,

@@ -27,7 +27,7 @@ pub struct Expr {
 /// A node: its kind, its place in the query, its type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// What the node is.
+    /// The kind of the node.
     pub kind: NodeKind,
     /// Its place in the query.
     pub pos: PosRange,
@@ -405,7 +405,7 @@ impl Expr {
         &self.nodes
     }
 
-    /// The same, to be changed in place.
+    /// All nodes, to be changed in place.
     pub(crate) fn nodes_mut(&mut self) -> &mut [Node] {
         &mut self.nodes
     }

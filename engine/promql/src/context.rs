@@ -19,7 +19,7 @@ pub(crate) struct Context<'a> {
     pub(crate) options: &'a Options,
     /// The threads of the evaluation, and the flag by which the caller cancels it.
     pub(crate) run: EvalContext<'a>,
-    /// What is held in memory.
+    /// The samples and bytes held in memory.
     pub(crate) held: Held,
     notes: Mutex<Notes>,
 }

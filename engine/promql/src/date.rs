@@ -73,7 +73,7 @@ mod tests {
         assert_eq!((d.weekday, d.day_of_year(), d.days_in_month()), (4, 60, 29));
         let d = Date::from_seconds(-1);
         assert_eq!((d.year, d.month, d.day, d.hour, d.weekday), (1969, 12, 31, 23, 3));
-        // As Prometheus 3.14 answers.
+        // The answer of Prometheus 3.14.
         let d = Date::from_float(f64::NEG_INFINITY);
         assert_eq!((d.year, d.hour, d.minute, d.weekday), (292_277_026_596, 15, 30, 0));
     }

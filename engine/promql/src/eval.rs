@@ -58,7 +58,7 @@ impl Prepared {
     }
 }
 
-/// Evaluates the query; the costs are there if there is a clock to measure them.
+/// Evaluates the query; returns the costs of the operators if there is a clock.
 fn run(
     prepared: &Prepared,
     inputs: Vec<SelectInput>,
@@ -106,7 +106,7 @@ impl Evaluator<'_> {
         self.pos(self.unparen(id))
     }
 
-    /// What the selector or call of `info` at `id` reads. Only the first call for a node gets the series.
+    /// The selection of the selector or call of `info` at `id`. Only the first call for a node gets the series.
     fn select(&self, id: NodeId) -> Selection {
         let stats_only = self.prepared.stats_only.contains(&id);
         let Some(reading) = self.prepared.reads.get(&id) else {
@@ -117,7 +117,7 @@ impl Evaluator<'_> {
         Selection { input, range, stats_only }
     }
 
-    /// Evaluates a node over steps. Afterwards only its result is held in addition to what was held before.
+    /// Evaluates a node over steps. Afterwards, its result is held in addition to the data held before.
     fn eval(&self, id: NodeId, steps: &Steps) -> Result<Output, QueryError> {
         with_room(|| {
             self.measured(id, |_| {

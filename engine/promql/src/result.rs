@@ -1,4 +1,4 @@
-//! What a query returns.
+//! The result of a query.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub struct QueryResult {
 /// Counts of the samples of an evaluation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueryStats {
-    /// Samples that the evaluation looked at; the samples of a window count at each step.
+    /// Samples read by the evaluation; the samples of a window count at each step.
     pub total_samples: u64,
     /// Samples decoded.
     pub samples_read: u64,

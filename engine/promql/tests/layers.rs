@@ -46,7 +46,7 @@ fn module_of(file: &Path) -> String {
     first.to_str().expect("an ASCII name").trim_end_matches(".rs").to_owned()
 }
 
-/// The code of a file without its comments and its unit tests, which may use what they like.
+/// The code of a file without its comments and its unit tests, which may import anything.
 fn code(file: &Path) -> String {
     let text = fs::read_to_string(file).expect("a source file");
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();

@@ -165,7 +165,7 @@ fn samples_are_counted_as_upstream_does() {
     assert_eq!(stats("metric[20s]", at).peak_samples, 2);
     assert_eq!(stats("rate(metric[20s])", at).peak_samples, 3);
     assert_eq!(stats("metric", steps).peak_samples, 3);
-    // A window counts fully at each step, and what is the same at every step counts at each.
+    // A window counts fully at each step, and so does a value that is the same at every step.
     assert_eq!(stats("rate(metric[20s])", steps).total_samples, 6);
     assert_eq!(stats("rate(metric[20s] @ 50)", steps).total_samples, 6);
 }

@@ -1,4 +1,4 @@
-//! Compactions against what Prometheus and Thanos made of the same blocks, to the byte.
+//! Compactions compared with the results of Prometheus and Thanos for the same blocks, to the byte.
 
 use std::path::PathBuf;
 

@@ -6,7 +6,7 @@
 use super::track::{Pick, Track};
 use crate::heap::Heap;
 
-/// Merges the tracks. A pick is `consecutive` when no other track was looked at to find it.
+/// Merges the tracks. A pick is `consecutive` when it was found without reading another track.
 pub(crate) fn merge(tracks: &[Track<'_>]) -> Vec<Pick> {
     let mut picks = Vec::with_capacity(tracks.iter().map(|t| t.times().len()).sum());
     merge_each(tracks, |pick| picks.push(pick));

@@ -73,7 +73,7 @@ pub(crate) fn remove_resets(values: &mut [f64]) {
 fn never_falls(values: &[f64]) -> bool {
     const EXACT: f64 = (1u64 << 52) as f64;
     let (Some(first), Some(last)) = (values.first(), values.last()) else { return true };
-    // Numbers with a positive sign are in the order of their bits, NaNs behind all.
+    // Numbers with a positive sign are in the order of their bits, with NaNs after all others.
     let ascend = |a: f64, b: f64| a.to_bits().cast_signed() <= b.to_bits().cast_signed();
     // The addition rounds to a whole number.
     let is_whole = |v: f64| v + EXACT - EXACT == v;

@@ -252,7 +252,8 @@ mod tests {
             prop_assert_eq!(by_tree, by_fold);
         }
 
-        /// Stretches of two counters are raised as they are sample by sample, histograms between floats or not.
+        /// Stretches of two counters are raised as samples are one by one, with or without histograms between the
+        /// floats.
         #[test]
         fn counters_agree(
             tracks in prop::array::uniform2((

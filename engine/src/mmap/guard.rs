@@ -115,7 +115,7 @@ extern "C" fn on_bus_error(signal: c_int, info: *mut siginfo_t, context: *mut c_
 /// The slot of the map that holds the address, and the end of the map.
 fn find(address: usize) -> Option<(&'static Slot, usize)> {
     let mut slab = FIRST.load(Ordering::SeqCst);
-    // SAFETY: parts are leaked boxes, so what a pointer of the list points at lives for ever.
+    // SAFETY: parts are leaked boxes, so a pointer of the list always points at a live part.
     while let Some(part) = unsafe { slab.as_ref() } {
         for slot in &part.slots {
             let end = slot.end.load(Ordering::SeqCst);

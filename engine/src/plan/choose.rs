@@ -132,7 +132,7 @@ mod tests {
         check(&[], &[], &[]);
         check(&[(0, 2), (2, 4), (4, 6), (6, 8)], &[], &[]);
         check(&[(0, 2), (2, 4), (4, 6), (6, 8), (8, 10)], &[], &[1, 2, 3, 4]);
-        // The window lacks its last block until the second newest starts behind it.
+        // The window lacks its last block until the second newest block starts after it.
         check(&[(0, 2), (2, 4), (4, 6), (8, 10)], &[], &[]);
         check(&[(0, 2), (2, 4), (4, 6), (8, 10), (10, 12)], &[], &[1, 2, 3]);
         check(&[(-8, -6), (-6, -4), (-4, -2), (-2, 0), (0, 2)], &[], &[1, 2, 3, 4]);

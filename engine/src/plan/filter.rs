@@ -89,7 +89,7 @@ mod tests {
         assert!(too_fresh(&block(SourceType::Receive, "1970-01-01T01:00:00.5Z"), 1_000, 3_601_499));
         assert!(!too_fresh(&block(SourceType::Receive, "1970-01-01T01:00:00.5Z"), 1_000, 3_601_500));
         assert!(!too_fresh(&block(SourceType::Compactor, unset), 1_000, 1_000_000));
-        // A clock ahead of ours makes a block fresh, not old.
+        // An upload time in the future makes a block fresh, not old.
         assert!(too_fresh(&block(SourceType::Sidecar, "2100-01-01T00:00:00Z"), 1_000, 1_000_000));
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{BlockId, BlockMeta, Resolution};
 
-/// How long blocks are kept, milliseconds; 0 keeps them for ever.
+/// How long blocks are kept, milliseconds; 0 means without limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
     /// How long raw blocks are kept.

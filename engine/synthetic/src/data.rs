@@ -55,7 +55,7 @@ impl Data {
         self.samples() * self.profile.bytes_per_sample() + entries * 400
     }
 
-    /// Writes the blocks into the folder `dir`; `progress` is told how many series were written since it was last called.
+    /// Writes the blocks into the folder `dir`; calls `progress` with the number of series written since its last call.
     pub fn write(&self, dir: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Written, BlockError> {
         let series = self.profile.series(self);
         let mut written = Written::default();

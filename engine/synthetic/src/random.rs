@@ -30,7 +30,7 @@ pub(crate) const fn mix(x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// A seed made of two.
+/// A seed from two seeds.
 pub(crate) const fn join(a: u64, b: u64) -> u64 {
     mix(a ^ mix(b.wrapping_add(0x9e37_79b9_7f4a_7c15)))
 }

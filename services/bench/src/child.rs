@@ -25,7 +25,7 @@ pub(crate) struct Child {
     started: Instant,
 }
 
-/// What a process used from start to end.
+/// The resources that a process used from start to end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ended {
     pub status: ExitStatus,
@@ -79,7 +79,7 @@ impl Child {
             let ended = rustix::process::waitid(WaitId::Pid(of), options)?.is_some();
             if ended {
                 let wall = self.started.elapsed().as_secs_f64();
-                // Its usage can be read until it is waited for.
+                // A process's usage can be read until it is waited for.
                 let cpu = proc::cpu_seconds(pid).unwrap_or_default();
                 let status = self.process.wait()?;
                 return Ok(Some(Ended { status, wall, cpu, peak_bytes, descriptors }));
@@ -104,7 +104,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // It may have ended by itself. The process group contains its children.
+        // The process may have ended by itself. The process group contains its children.
         if let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
             let _ = rustix::process::kill_process_group(pid, Signal::KILL);
         }

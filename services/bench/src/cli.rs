@@ -14,7 +14,7 @@ pub struct BenchFlags {
     pub(crate) command: BenchCommand,
 }
 
-/// What to do.
+/// The command.
 #[derive(Subcommand, Debug)]
 pub(crate) enum BenchCommand {
     /// Make blocks from a seed: the same bytes for the same flags.

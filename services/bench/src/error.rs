@@ -25,7 +25,7 @@ pub enum BenchError {
     /// A system call failed.
     #[error("{what}: {source}")]
     System {
-        /// What the tool asked for.
+        /// The request of the tool.
         what: &'static str,
         /// Error of the system.
         source: io::Error,
@@ -50,7 +50,7 @@ pub enum BenchError {
         free: String,
         /// Needed space.
         needed: String,
-        /// What it is needed for.
+        /// The purpose for which it is needed.
         what: String,
     },
     /// A folder holds other data than what is to be generated there.

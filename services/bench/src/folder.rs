@@ -196,7 +196,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed now is removed by the next run with the same name.
+        // A folder that cannot be removed now is removed by the next run with the same name.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -10,9 +10,9 @@ use crate::run::{Failure, Measured, Run, Verdict};
 /// Whether the first round is reported separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FirstRound {
-    /// It is, because caches are cold.
+    /// It is discarded, because caches are cold.
     Apart,
-    /// It counts like any other.
+    /// It counts like any other round.
     Counts,
 }
 

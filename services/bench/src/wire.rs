@@ -70,8 +70,7 @@ impl Content {
         Ok(())
     }
 
-    /// Counts an `AggrChunk`: times, and up to six chunks, of which the raw or the count chunk tells the number of
-    /// samples.
+    /// Counts an `AggrChunk`: times, and up to six chunks. The raw or the count chunk has the number of samples.
     fn chunk(&mut self, labels: u64, aggregates: &[u8]) -> Result<(), NotAMessage> {
         self.chunks += 1;
         let mut samples = 0;

@@ -168,7 +168,7 @@ impl Bucket {
     pub async fn forget_other_headers(&self, blocks: BTreeSet<BlockId>) {
         let deleted = self.with_cache(move |cache| cache.retain(&blocks)).await;
         if let Some(Err(error)) = deleted {
-            tracing::warn!(error = %error, "cached headers of blocks that have gone are not deleted");
+            tracing::warn!(error = %error, "cached headers of removed blocks cannot be deleted");
         }
     }
 

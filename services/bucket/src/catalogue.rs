@@ -38,7 +38,7 @@ pub struct KnownBlock {
     pub(crate) marks: [Option<Box<MarkFile>>; MarkKind::ALL.len()],
 }
 
-/// What a look found besides the complete blocks.
+/// The result of a look besides the complete blocks.
 #[derive(Debug, Default)]
 pub struct Look {
     /// Complete blocks whose files were replaced since the last look.
@@ -86,7 +86,9 @@ impl Catalogue {
         match read.await {
             Some(Ok(Some(blocks))) => (self.blocks, self.is_unsaved) = (blocks, false),
             Some(Ok(None)) | None => {}
-            Some(Err(error)) => warn!(error = %error, "kept list of blocks cannot be used, and is made anew"),
+            Some(Err(error)) => {
+                warn!(error = %error, "snapshot of the catalogue cannot be used, all blocks are read again")
+            }
         }
         self
     }
@@ -99,7 +101,9 @@ impl Catalogue {
         let (origin, blocks) = (self.origin(), self.blocks.clone());
         let write = move |cache: &HeaderCache| snapshot::write(&cache.snapshot(), &origin, &blocks);
         match self.bucket.with_cache(write).await {
-            Some(Err(error)) => warn!(error = %error, "list of blocks is not kept for the next start"),
+            Some(Err(error)) => {
+                warn!(error = %error, "snapshot of the catalogue cannot be written, the next start reads all blocks again")
+            }
             Some(Ok(())) | None => self.is_unsaved = false,
         }
     }
@@ -196,7 +200,7 @@ impl KnownBlock {
         &self.meta
     }
 
-    /// Its files, if the bucket's listing includes them.
+    /// The block's files, if the bucket's listing includes them.
     pub fn objects(&self) -> Option<&Arc<BlockObjects>> {
         self.listed.objects.as_ref()
     }

@@ -67,7 +67,7 @@ impl Bucket {
         self.check_listed(meta, &["index", "meta.json"]).await
     }
 
-    /// The same for a block that may have no meta.json.
+    /// Like [`Bucket::check_files`], for a block that may have no meta.json.
     pub async fn check_objects(&self, meta: &BlockMeta) -> Result<(), BucketError> {
         self.check_listed(meta, &["index"]).await
     }

@@ -101,7 +101,7 @@ impl HeaderCache {
             self.write(block, FILTER, |file| Ok(file.write_all(filter.as_bytes())?))?;
             Ok(filter)
         };
-        made().inspect_err(|error| warn!(block = %block, error = %error, "labels are not filtered")).ok()?;
+        made().inspect_err(|error| warn!(block = %block, error = %error, "label filter cannot be cached, the block is searched without it")).ok()?;
         self.kept_filter(block)
     }
 
@@ -138,7 +138,7 @@ impl HeaderCache {
             Ok(kept) => Some(kept),
             Err(CacheError::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
-                warn!(block = %block, file = name, error = %error, "cached file is made again");
+                warn!(block = %block, file = name, error = %error, "cached file cannot be used, it is made again");
                 None
             }
         }

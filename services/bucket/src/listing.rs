@@ -140,7 +140,7 @@ impl Bucket {
     }
 }
 
-/// What a listing has found of a block so far.
+/// The objects of a block that a listing has found so far.
 #[derive(Default)]
 struct Found {
     listed: Listed,

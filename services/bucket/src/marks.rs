@@ -18,7 +18,7 @@ pub enum MarkKind {
 }
 
 impl MarkKind {
-    /// All of them.
+    /// All kinds of marks.
     pub const ALL: [MarkKind; 3] = [MarkKind::Deletion, MarkKind::NoCompact, MarkKind::NoDownsample];
 
     /// Its index in [`MarkKind::ALL`].
@@ -123,11 +123,11 @@ impl MarkFile {
         };
         if self.id.parse() != Ok(block) {
             let (id, file) = (&self.id, kind.file());
-            tracing::warn!(block = %block, file, id, "mark is for another block, taken for absent");
+            tracing::warn!(block = %block, file, id, "mark names another block and is ignored");
             return Ok(None);
         }
         let Some(time_s) = time else {
-            tracing::warn!(block = %block, file = kind.file(), "mark has no time, taken for absent");
+            tracing::warn!(block = %block, file = kind.file(), "mark has no time and is ignored");
             return Ok(None);
         };
         let reason = self.reason.clone().unwrap_or_default();
@@ -210,7 +210,7 @@ impl Bucket {
             Ok(file) => Ok(Some(file)),
             Err(error) => {
                 let file = kind.file();
-                tracing::warn!(block = %block, file, error = %error, "mark cannot be read, taken for absent");
+                tracing::warn!(block = %block, file, error = %error, "mark cannot be read and is ignored");
                 Ok(None)
             }
         }

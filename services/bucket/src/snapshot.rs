@@ -68,7 +68,7 @@ pub(crate) enum SnapshotError {
     Io(#[from] io::Error),
     #[error("line {line}: {source}")]
     Json { line: usize, source: serde_json::Error },
-    #[error("is of {found:?}, expected {expected:?}")]
+    #[error("snapshot of {found:?}, expected {expected:?}")]
     Foreign { found: Box<Origin>, expected: Box<Origin> },
     #[error("checksum is {found:#x} over {blocks} blocks, expected {expected:#x}")]
     Checksum { found: u64, expected: u64, blocks: usize },

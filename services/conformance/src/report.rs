@@ -8,7 +8,7 @@ use serde::Serialize;
 pub(crate) struct Rule {
     /// Unique short name.
     pub(crate) name: &'static str,
-    /// What the rule demands.
+    /// The demand of the rule.
     pub(crate) says: &'static str,
 }
 
@@ -17,7 +17,7 @@ pub(crate) struct Rule {
 pub struct Verdict {
     /// Short name of the rule.
     pub rule: &'static str,
-    /// What the rule demands.
+    /// The demand of the rule.
     pub says: &'static str,
     /// Number of checks.
     pub checks: usize,
@@ -38,7 +38,7 @@ pub struct Report {
     pub requests: usize,
     /// Results of the rules, in the order they were first checked.
     pub verdicts: Vec<Verdict>,
-    /// What could not be checked, and why.
+    /// The checks that could not be made, and why.
     pub left_out: Vec<String>,
 }
 

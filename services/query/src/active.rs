@@ -87,7 +87,7 @@ impl ActiveQueries {
 
     fn write(&self, slot: usize, bytes: &[u8]) {
         if let Err(error) = self.0.file.write_all_at(bytes, 1 + (slot * SLOT) as u64) {
-            tracing::warn!(error = %error, "a query is not named among the active ones");
+            tracing::warn!(error = %error, "a query cannot be recorded as active");
         }
     }
 }

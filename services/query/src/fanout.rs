@@ -38,7 +38,7 @@ pub(crate) struct Fanout {
 pub(crate) struct StoreStatus {
     /// The address of an endpoint, the name of a store in this process.
     pub(crate) name: String,
-    /// What it holds; the default, without component and for all time, until an endpoint has answered.
+    /// The data that the store holds; the default, without component and for all times, until an endpoint has answered.
     pub(crate) info: StoreInfo,
     /// Results of the last `Info` calls to an endpoint.
     pub(crate) health: Health,
@@ -60,7 +60,7 @@ impl Fanout {
         futures::future::join_all(endpoints.iter().map(Endpoint::refresh)).await;
     }
 
-    /// What each store holds, and the health of each endpoint.
+    /// The data that each store holds, and the health of each endpoint.
     pub(crate) fn statuses(&self) -> Vec<StoreStatus> {
         let local = self.stores.iter().filter_map(|store| {
             Some(StoreStatus { name: store.name(), info: store.info()?, health: Health::default() })
@@ -80,7 +80,7 @@ impl Fanout {
         endpoints.iter().filter(|endpoint| endpoint.is_asked() && endpoint.has(api)).cloned().collect()
     }
 
-    /// What the stores hold that requests are sent to now.
+    /// The data of the stores to which requests are sent now.
     pub(crate) fn asked(&self) -> Vec<StoreInfo> {
         let endpoints = self.endpoints.load();
         let remote =

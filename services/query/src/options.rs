@@ -56,7 +56,7 @@ pub struct QueryOptions {
     pub instant_max_source_resolution: Duration,
     /// `--query.partial-response`: whether a failing store costs a warning instead of the query, by default.
     pub partial_response: bool,
-    /// The same for rules, targets and the other calls to companions.
+    /// Whether rules, targets and the other calls to companions accept partial answers.
     pub partial_responses: PartialResponses,
     /// `--query.metadata.default-time-range`: default time range of label calls, back from now; zero means all time.
     pub metadata_default_time_range: Duration,

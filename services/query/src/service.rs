@@ -102,13 +102,13 @@ impl QueryService {
                 }
             }
             if let Err(error) = members.update(self).await {
-                warn!(error = %error, "endpoints stay as they are");
+                warn!(error = %error, "endpoints cannot be updated, the previous ones stay");
             }
             self.refresh().await;
         }
     }
 
-    /// What each store holds, and the health of each endpoint.
+    /// The data that each store holds, and the health of each endpoint.
     pub(crate) fn stores(&self) -> Vec<StoreStatus> {
         self.inner.fanout.statuses()
     }

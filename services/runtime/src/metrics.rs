@@ -25,7 +25,7 @@ impl Metrics {
         Metrics::of_build(version, "unknown")
     }
 
-    /// The same, with the commit of the build.
+    /// Like [`Metrics::new`], with the commit of the build.
     pub fn of_build(version: &str, commit: &str) -> Metrics {
         let mut registry = Registry::default();
         let build = Family::<[(&'static str, String); 3], Gauge>::default();

@@ -37,7 +37,7 @@ impl Supervisor {
     }
 
     fn fail(&self, failure: RuntimeError) {
-        error!(error = %failure, "the process cannot go on and stops");
+        error!(error = %failure, "the process stops because of a failure");
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
         self.probes.set_ready(false);
         self.shutdown.trigger();

@@ -52,7 +52,7 @@ pub enum TlsError {
     File {
         /// Purpose of the file.
         what: &'static str,
-        /// Its path.
+        /// Path of the file.
         path: PathBuf,
         /// Error of the file system.
         source: std::io::Error,
@@ -62,7 +62,7 @@ pub enum TlsError {
     Pem {
         /// The file's path, or the configuration's key.
         what: String,
-        /// What the text should contain.
+        /// The expected content of the text.
         expected: &'static str,
         /// What is wrong with the text.
         reason: String,

@@ -30,7 +30,7 @@ pub enum PrometheusError {
     Answer {
         /// URL of the request.
         url: String,
-        /// What was found and expected.
+        /// The found and the expected value.
         reason: String,
     },
     /// The answer is longer than the limit.

@@ -37,7 +37,7 @@ impl FlagRules {
             }
         };
         let Some(flags) = flags else {
-            warn("Prometheus does not tell its flags, they are not checked");
+            warn("Prometheus does not report its flags, they are not checked");
             return Ok(());
         };
         let flag = |name: &str| flags.get(name).map_or("", String::as_str);

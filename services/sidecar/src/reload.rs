@@ -20,7 +20,7 @@ use crate::Prometheus;
 /// which the system does not announce.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How Prometheus is told to reload.
+/// The way to make Prometheus reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReloadMethod {
     /// `POST /-/reload`, which requires `--web.enable-lifecycle`.
@@ -42,7 +42,7 @@ pub struct ReloadOptions {
     pub watch_interval: Duration,
     /// Interval between two attempts when Prometheus does not accept the files.
     pub retry_interval: Duration,
-    /// How Prometheus is told to reload.
+    /// The way to make Prometheus reload.
     pub method: ReloadMethod,
 }
 

@@ -25,7 +25,7 @@ pub struct Cardinality {
 /// A name or pair with its count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Counted {
-    /// What is counted; bytes that are not UTF-8 are replaced.
+    /// The counted name or pair; bytes that are not UTF-8 are replaced.
     pub name: String,
     /// The count.
     pub count: u64,

@@ -17,7 +17,7 @@ use crate::StoreError;
 use crate::memory::{Call, Charge};
 use crate::postings_cache::{Key, PostingsCache};
 
-/// The limits of one request over all its blocks, and what it has selected so far.
+/// The limits of one request over all its blocks, and the series and bytes selected so far.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     pub(crate) series_max: u64,
@@ -74,7 +74,7 @@ pub(crate) struct BlockJob {
     pub(crate) kept: Option<Kept>,
     /// Cache entry for the selected series themselves, which are cached when they are few.
     pub(crate) kept_series: Option<Kept>,
-    /// The call that is charged for the memory of what is fetched and yielded.
+    /// The call that is charged for the memory of fetched and yielded data.
     pub(crate) call: Arc<Call>,
     /// Whether little work is expected, so that the calling thread does it.
     pub(crate) is_light: bool,

@@ -23,7 +23,7 @@ pub enum StoreError {
     NotServed {
         /// The block.
         block: BlockId,
-        /// What was wrong with it.
+        /// The error in the request.
         reason: String,
     },
     /// A downsampled chunk lacks a requested aggregate, or its encoding cannot be sent.
@@ -64,7 +64,7 @@ pub enum StoreError {
         block: BlockId,
     },
     /// The task that makes an answer ended before the answer was complete, for example by a panic.
-    #[error("the answer was broken off before its end")]
+    #[error("the answer ended before its last part")]
     BrokenOff,
     /// The client read nothing for so long that the answer was given up.
     #[error("the answer was given up: its reader took nothing for {:.1} s", after.as_secs_f64())]

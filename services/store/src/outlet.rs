@@ -40,7 +40,7 @@ struct Shared {
 struct Queue {
     parts: VecDeque<(SeriesPart, usize)>,
     bytes: usize,
-    /// How the answer ended; `None` while it goes on.
+    /// The end of the answer; `None` while parts are still sent.
     end: Option<Result<(), StoreError>>,
     reader: Option<Waker>,
     gone: bool,

@@ -15,7 +15,7 @@ pub(crate) struct Stalls {
 
 #[derive(Debug, Default)]
 struct Calls {
-    /// Dropping a sender tells its call to end.
+    /// Dropping a sender ends its call.
     waiting: BTreeMap<u64, oneshot::Sender<()>>,
     next: u64,
 }

@@ -171,7 +171,7 @@ impl Store {
         faulty.retain(|_, fault| {
             let covered = tithon_engine::plan::is_covered(&fault.meta, &wanted);
             if covered {
-                warn!(block = %fault.meta.ulid, "what the block was made of is served in its place");
+                warn!(block = %fault.meta.ulid, "block cannot be served, its source blocks are served instead");
             }
             !covered
         });
@@ -252,7 +252,7 @@ impl Store {
     }
 }
 
-/// What a sync does with the blocks that were served before.
+/// The changes that a sync makes to the served blocks.
 struct Plan {
     /// Blocks to serve as new ones, because their files were replaced or they are tried again.
     replaced: BTreeSet<BlockId>,
@@ -299,7 +299,7 @@ async fn changed(blocks: Arc<Blocks>) -> BTreeSet<BlockId> {
         changed.map(|block| block.id()).collect()
     };
     tokio::task::spawn_blocking(look).await.unwrap_or_else(|error| {
-        warn!(error = %error, "blocks whose files were replaced are not found this time");
+        warn!(error = %error, "the check for replaced files failed");
         BTreeSet::new()
     })
 }

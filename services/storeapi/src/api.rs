@@ -15,7 +15,7 @@ pub trait StoreApi: Send + Sync + 'static {
     /// The name of the store, for warnings and errors.
     fn name(&self) -> String;
 
-    /// What the store holds now; `None` while that is unknown.
+    /// The data that the store holds now; `None` while that is unknown.
     fn info(&self) -> Option<StoreInfo>;
 
     /// Selects series. Their label sets include external labels and lack `without_labels`. Series with equal label sets
@@ -56,7 +56,7 @@ pub enum SeriesPart {
 pub struct LabelsAnswer {
     /// The distinct names or values, ascending.
     pub found: Texts,
-    /// What could not be read.
+    /// Descriptions of the data that could not be read.
     pub warnings: Vec<String>,
     /// The blocks that were asked; `None` from a store that does not report them.
     pub queried_blocks: Option<Vec<BlockId>>,

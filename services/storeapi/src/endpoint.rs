@@ -265,7 +265,7 @@ impl Endpoint {
                     tracing::info!(
                         endpoint,
                         component = info.component,
-                        "endpoint answers and is asked again"
+                        "endpoint answers again and gets requests"
                     );
                 }
                 *state =
@@ -279,8 +279,11 @@ impl Endpoint {
     fn missed(&self, state: &mut State, reason: String) {
         let (endpoint, options) = (&self.0.address, &self.0.options);
         if state.health.last_error.is_none() {
-            let meanwhile =
-                if options.strict { "it is strict and still asked" } else { "it is left out until it does" };
+            let meanwhile = if options.strict {
+                "it is strict and still gets requests"
+            } else {
+                "it gets no requests until it does"
+            };
             tracing::warn!(endpoint, error = %reason, "endpoint does not answer, {meanwhile}");
         }
         state.health.last_error = Some(reason);

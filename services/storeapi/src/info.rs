@@ -5,7 +5,7 @@ use tithon_index::Labels;
 use tithon_proto::thanos::info::{self, InfoResponse, TsdbInfo};
 use tithon_proto::{label_set, labels_from_wire};
 
-/// What a store holds and can do.
+/// The data that a store holds, and the features that it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreInfo {
     /// Its component: `store`, `sidecar`, `query`, `rule` or `receive`.

@@ -35,7 +35,7 @@ pub enum CompactProcessError {
     #[error("{0}")]
     Flags(String),
     /// Some work could not be done.
-    #[error("{0} faults, some of which another run may get over")]
+    #[error("{0} faults, some of which another run may mend")]
     Unfinished(usize),
     /// A fault, with `--compact.halt-on-error`.
     #[error("halted after a fault: {0}")]

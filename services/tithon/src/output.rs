@@ -8,8 +8,8 @@ use tracing::error;
 
 /// The reader of standard output has closed it, as `head` does.
 #[derive(Debug, thiserror::Error)]
-#[error("nobody reads standard output any more")]
-struct NobodyReads;
+#[error("standard output was closed by its reader")]
+struct ClosedByReader;
 
 /// Standard output. If its reader closes it, the tool ends without a failure.
 pub struct Stdout(StdoutLock<'static>);
@@ -21,7 +21,7 @@ pub fn stdout() -> Stdout {
 
 fn named(error: io::Error) -> io::Error {
     match error.kind() {
-        io::ErrorKind::BrokenPipe => io::Error::new(io::ErrorKind::BrokenPipe, NobodyReads),
+        io::ErrorKind::BrokenPipe => io::Error::new(io::ErrorKind::BrokenPipe, ClosedByReader),
         _ => error,
     }
 }
@@ -40,7 +40,7 @@ fn is_left(error: &(dyn Error + 'static)) -> bool {
     std::iter::successors(Some(error), |&error| error.source()).any(|error| {
         error
             .downcast_ref::<io::Error>()
-            .is_some_and(|io| io.get_ref().is_some_and(|inner| inner.is::<NobodyReads>()))
+            .is_some_and(|io| io.get_ref().is_some_and(|inner| inner.is::<ClosedByReader>()))
     })
 }
 

@@ -32,7 +32,7 @@ pub enum EndpointFlagsError {
     Address {
         /// The flag with the address.
         flag: &'static str,
-        /// What is wrong with its value.
+        /// The error in its value.
         error: DiscoveryError,
     },
     /// The inline configuration is invalid.

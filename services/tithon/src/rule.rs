@@ -86,7 +86,7 @@ fn keep_reloading(process: &Process, manager: &Manager) {
                 () = shutdown.wait() => return,
             }
             if let Err(error) = manager.reload().await {
-                error!(%error, "rules cannot be reloaded, those that were there go on");
+                error!(%error, "rules cannot be reloaded, the previous ones stay");
             }
         }
     });
@@ -144,7 +144,7 @@ fn alertmanagers(flags: &AlertFlags) -> Given<Vec<AlertmanagerConfig>> {
         }
         None => {
             if flags.urls.is_empty() {
-                warn!("no Alertmanager is configured, alerts are sent to nobody");
+                warn!("no Alertmanager is configured, alerts are not sent");
             }
             let one = |url: &String| alertmanager_of(url, flags.send_timeout);
             let all = flags.urls.iter().map(one).collect::<Result<Vec<_>, _>>();

@@ -119,7 +119,7 @@ fn keep_shipping(process: &Process, watch: &Watch, shipper: Shipper, ready_timeo
     let (watch, shutdown) = (watch.clone(), process.shutdown.clone());
     process.supervisor.spawn("shipper", async move {
         if let Err(error) = shipper.keep(&watch, ready_timeout, &shutdown).await {
-            error!(%error, "nothing can be uploaded");
+            error!(%error, "no block can be uploaded");
         }
     });
 }

@@ -55,7 +55,7 @@ pub enum ToolError {
         source: io::Error,
     },
     /// A block was given twice.
-    #[error("block {id} is given twice, as {first} and {second}: a block can go into a result once")]
+    #[error("block {id} is given twice, as {first} and {second}: a block can be merged only once")]
     Twice {
         /// The block's id.
         id: String,

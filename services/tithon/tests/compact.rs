@@ -23,7 +23,7 @@ fn tithon(dir: &Path, args: &[&str]) -> Command {
     tithon_of(dir, &format!("--data-dir={}", dir.join("data").display()), args)
 }
 
-/// The same with a data directory of its own.
+/// The command, with a data directory of its own.
 fn tithon_of(dir: &Path, data: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tithon"));
     let config = format!("{{type: FILESYSTEM, config: {{directory: {}}}}}", dir.join("bucket").display());
@@ -67,7 +67,7 @@ fn lines(bucket: &Path) -> Vec<String> {
     lines
 }
 
-/// What Thanos 0.43-dev leaves of the same bucket with `--deduplication.replica-label=replica`.
+/// The blocks that Thanos 0.43-dev leaves of the same bucket with `--deduplication.replica-label=replica`.
 const EXPECTED: [&str; 6] = [
     "eu1 0 1 4136aedb0266ba42 [deletion-mark.json]",
     "eu1 0 1 da40e213ab92735f [deletion-mark.json]",
@@ -256,7 +256,7 @@ fn a_small_scratch_volume_is_enough_over_a_directory() {
 fn a_full_bucket_volume_is_told_and_got_over() {
     let dir = tempfile::tempdir().unwrap();
     bucket(dir.path());
-    // Room for what is there, and for a little of what is to come.
+    // The volume has room for the bucket and a few more pages.
     let used = pages(dir.path()) * 4 + 24;
     for streaming in ["--compact.streaming=false", "--compact.streaming=true"] {
         full_bucket(used, &[REPLICA, streaming]);

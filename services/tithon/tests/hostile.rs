@@ -301,7 +301,7 @@ fn damage(segment: &std::path::Path) {
     std::fs::write(segment, bytes).unwrap();
 }
 
-/// Of a block with one chunk that cannot be decoded all else is answered, and the block and the series are named.
+/// If a chunk of a block cannot be decoded, all other data is answered, and a warning names the block and the series.
 #[test]
 fn a_damaged_chunk_is_named_and_left_out() {
     let dir = tempfile::tempdir().unwrap();

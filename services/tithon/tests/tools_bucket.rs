@@ -86,7 +86,7 @@ fn refused(name: &str, bucket: &Path, more: &[&str]) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// As Thanos 0.43 prints the same bucket.
+/// The output of Thanos 0.43 for the same bucket.
 #[test]
 fn blocks_are_listed() {
     let bucket = tithon_testdata::shared("testdata/bucket");

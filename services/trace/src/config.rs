@@ -11,7 +11,7 @@ use crate::jaeger::Jaeger;
 use crate::otlp::{Lightstep, Otlp};
 use crate::sampler::Sampling;
 
-/// Which spans are sent, and where to.
+/// The selection of spans to send, and their destination.
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) service_name: String,

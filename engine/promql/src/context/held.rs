@@ -1,4 +1,4 @@
-//! What an evaluation holds in memory, and the limits on it.
+//! The samples and bytes that an evaluation holds in memory, and the limits on them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,8 +87,8 @@ impl Held {
         (self.samples.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
     }
 
-    /// Called when an operator is done: what it held on its way is released, so that only its result is held besides
-    /// what was held `before` it began.
+    /// Called when an operator is done: releases its intermediate data, so that besides the data held `before` it
+    /// began, only its result is held.
     pub(crate) fn settle(&self, before: (u64, u64), (samples, bytes): (u64, u64)) -> Result<(), QueryError> {
         self.samples.store(before.0, Ordering::Relaxed);
         let held = self.bytes.swap(before.1, Ordering::Relaxed);

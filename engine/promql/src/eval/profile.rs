@@ -1,4 +1,4 @@
-//! What each operator of an evaluation costs: time, samples, memory.
+//! Measures the costs of each operator of an evaluation: time, samples, memory.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

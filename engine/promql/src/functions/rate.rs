@@ -103,7 +103,7 @@ fn note_overlap(starts: &[i64], times: &[i64], call: &RangeCall, window: &Window
     }
 }
 
-/// Where the samples lie in their window, in seconds.
+/// The place of samples in their window, in seconds.
 pub(super) struct Span {
     starts_inside: bool,
     to_start: f64,

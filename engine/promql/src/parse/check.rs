@@ -235,7 +235,7 @@ impl Checker<'_> {
         self.expr[id].kind = NodeKind::Binary(Box::new(b));
     }
 
-    /// What stands between two operands, without the spaces around it.
+    /// The range between two operands, without the spaces around it.
     fn op_range(&self, lhs: PosRange, rhs: PosRange) -> PosRange {
         let is_space = |at: u32| matches!(self.input.get(at as usize), Some(b' ' | b'\t' | b'\n' | b'\r'));
         let (mut start, mut end) = (lhs.end, rhs.start.saturating_sub(1));

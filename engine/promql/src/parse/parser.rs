@@ -108,7 +108,7 @@ impl<'a> Parser<'a> {
 
     /// Counts memory of the tree, and the copies of it that the plan will hold.
     fn hold(&mut self, bytes: usize) -> Result<(), Stop> {
-        /// One in the tree, two in the plan.
+        /// One copy in the tree, two in the plan.
         const COPIES: u64 = 3;
         self.hold_once(bytes as u64 * COPIES)
     }

@@ -249,7 +249,7 @@ fn label_list(labels: &[Box<[u8]>]) -> String {
     out
 }
 
-/// What stands between a binary operator and its right operand.
+/// The modifiers between a binary operator and its right operand.
 pub(super) fn binary_modifiers(b: &Binary) -> String {
     let mut out = String::from(if b.return_bool { " bool" } else { "" });
     let Some(m) = &b.matching else { return out };

@@ -223,7 +223,7 @@ mod tests {
     use crate::frame::Steps;
     use crate::read::Reference;
 
-    /// A chunk with a sample at each of the times, for which the index has the range `told`.
+    /// A chunk with a sample at each of the times; its range in the index is `told`.
     fn chunk(times: std::ops::RangeInclusive<i64>, told: TimeRange) -> EncodedChunk {
         let mut encoder = XorEncoder::new();
         times.for_each(|t| encoder.push(t, t as f64));

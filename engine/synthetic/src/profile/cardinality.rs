@@ -8,7 +8,7 @@ use crate::series::Source;
 /// The kind of all series: counters that seldom change.
 pub(crate) const SOURCE: Source = Source::Walk(Walk::counter(60, 4));
 
-/// Labels of series `i`, with an `id` of its own.
+/// Labels of series `i`, with a unique `id`.
 pub(crate) fn labels(i: usize) -> Labels {
     let name =
         ["sessions_total", "session_bytes_total", "session_errors_total", "session_seconds_total"][i % 4];

@@ -26,7 +26,7 @@ pub(super) struct OneShot<'a> {
     pub bucket: &'a Path,
     /// Makes the arguments; they are `None` if the program cannot do the task.
     pub args: &'a Arguments<'a>,
-    /// What a program lacks if it cannot do the task.
+    /// The feature that a program lacks if it cannot do the task.
     pub lacks: &'static str,
     /// Number of samples in the bucket that are processed.
     pub samples: u64,

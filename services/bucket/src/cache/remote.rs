@@ -137,7 +137,7 @@ impl Inner {
             }
             Err(error) => {
                 if self.guard.failed(Instant::now()) {
-                    warn!(error = %error, "cache does not answer: it is left alone until it does");
+                    warn!(error = %error, "cache does not answer, it is not used until it does");
                 } else {
                     info!(error = %error, "cache failed");
                 }

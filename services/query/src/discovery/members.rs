@@ -26,7 +26,7 @@ pub struct Member {
     pub tls: Option<ClientTlsOptions>,
 }
 
-/// Where endpoints are configured.
+/// The places where endpoints are configured.
 #[derive(Clone, Debug, Default)]
 pub struct MemberSources {
     /// Endpoints named by flags.
@@ -186,7 +186,7 @@ impl Members {
         self.known.retain(|name, (member, _)| {
             let stays = wanted.get(name).is_some_and(|(now, _)| now == member);
             if !stays {
-                info!(endpoint = name, "endpoint is not named any more, or differently");
+                info!(endpoint = name, "endpoint was removed, or its settings changed");
             }
             stays
         });
@@ -205,7 +205,7 @@ impl Members {
         {
             match read_config_file(path, self.sources.tls.as_ref()) {
                 Ok(config) => self.config = config,
-                Err(error) => warn!(error = %error, "endpoint config is not taken over"),
+                Err(error) => warn!(error = %error, "endpoint config cannot be used, the previous one stays"),
             }
         }
         // Small files are read at least this often, in place of being watched.
@@ -223,7 +223,7 @@ impl Members {
                 Some(Member { address, strict: false, group: false, tls: self.sources.tls.clone() })
             }
             Err(error) => {
-                warn!(error = %error, "a listed address is left out");
+                warn!(error = %error, "a listed address is ignored");
                 None
             }
         };

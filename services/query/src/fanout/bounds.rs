@@ -20,7 +20,7 @@ pub(crate) struct Bounds {
     limits: Limits,
 }
 
-/// What one selection may read; 0 means no limit.
+/// The limits of one selection; 0 means no limit.
 #[derive(Clone)]
 struct Limits {
     series: u64,

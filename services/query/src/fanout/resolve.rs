@@ -10,7 +10,7 @@ use tithon_promql::{ReadChunks, Series, SeriesData, Unread};
 
 use crate::options::Dialect;
 
-/// What a selection is read for, which decides how its chunks are read.
+/// The purpose of a selection, which decides how its chunks are read.
 #[derive(Clone, Debug)]
 pub(crate) struct Purpose {
     /// Name of the function or aggregation around the selector, or empty.

@@ -26,7 +26,7 @@ use tonic::{Request, Response, Status};
 use crate::endpoints::{endpoint, get, serve_grpc};
 use crate::{Sources, ask, serve, service};
 
-/// What a server does after the first frame of an answer.
+/// The behaviour of a server after the first frame of an answer.
 #[derive(Clone, Copy)]
 enum Then {
     Ends,
@@ -40,7 +40,7 @@ enum Then {
 #[derive(Clone)]
 struct Sidecar {
     replica: &'static str,
-    /// What it does after the first frame of every answer.
+    /// The behaviour after the first frame of every answer.
     then: Then,
     /// The exemplar queries that it received.
     exemplar_queries: Arc<Mutex<Vec<String>>>,

@@ -16,7 +16,7 @@ use crate::Metrics;
 
 /// Labels `grpc_type`, `grpc_service`, `grpc_method`.
 type CallLabels = [(&'static str, String); 3];
-/// The same labels and `grpc_code`.
+/// The labels of a call, with `grpc_code`.
 type CodeLabels = [(&'static str, String); 4];
 
 const SECONDS: [f64; 14] = [0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0];

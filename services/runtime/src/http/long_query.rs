@@ -33,7 +33,7 @@ pub fn url_query<B>(request: &Request<B>) -> &str {
     }
 }
 
-/// What the reading side of a connection tells its service about the next request.
+/// The data about the next request that the reading side of a connection passes to its service.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NextRequest(Arc<Mutex<State>>);
 

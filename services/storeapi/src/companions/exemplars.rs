@@ -24,7 +24,7 @@ pub struct ExemplarsRequest {
 pub struct SeriesExemplars {
     /// Labels of the series.
     pub labels: Labels,
-    /// Its exemplars.
+    /// The exemplars of the series.
     pub exemplars: Vec<Exemplar>,
 }
 

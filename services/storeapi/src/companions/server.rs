@@ -20,7 +20,7 @@ use super::{
 };
 use crate::server::{convert_status, status};
 
-/// Serves the five companion APIs. Clones share what is served.
+/// Serves the five companion APIs. Clones share the implementation.
 #[derive(Clone)]
 pub struct CompanionServer(Arc<dyn Companions>);
 

@@ -45,7 +45,7 @@ pub struct ActiveTarget {
     pub scrape_pool: String,
     /// URL that is scraped.
     pub scrape_url: String,
-    /// The same URL as reached from other hosts.
+    /// The scrape URL as reached from other hosts.
     pub global_url: String,
     /// Error of the last scrape; empty if it succeeded.
     pub last_error: String,

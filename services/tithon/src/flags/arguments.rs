@@ -8,7 +8,7 @@ use clap::Command;
 use super::expand_negations;
 use super::thanos::{self, Check, Component, Flag, Here, Takes};
 
-/// What a command line asks for.
+/// The request of a command line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Asked {
     /// Arguments for clap to parse.

@@ -40,7 +40,7 @@ fn blocks_at(path: &Path) -> Result<Vec<PathBuf>, ToolError> {
         if is_block && dir.join("meta.json").exists() {
             dirs.push(dir);
         } else if is_block {
-            warn!(dir = %dir.display(), "left out a block without meta.json: an upload that did not end");
+            warn!(dir = %dir.display(), "ignored a block without meta.json: an unfinished upload");
         }
     }
     match dirs.is_empty() {

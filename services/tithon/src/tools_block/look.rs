@@ -1,4 +1,4 @@
-//! `tools block inspect` and `dump --digest`: show what is in a block.
+//! `tools block inspect` and `dump --digest`: show the content of a block.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -12,7 +12,7 @@ use tithon_index::Labels;
 use super::ToolError;
 use crate::cli::Output;
 
-/// Prints what is in the block.
+/// Prints a description of the block.
 pub fn print_inspection(dir: &Path, output: Output, out: &mut impl Write) -> Result<(), ToolError> {
     let found = inspect(&Block::open(dir)?)?;
     match output {

@@ -101,7 +101,7 @@ fn check_block(dir: &Path, blocks: &Path, meta: &Value) {
     println!("prometheus: dump of {id} equal in {} samples", ours.len());
 }
 
-/// Both servers over the same blocks, asked the same.
+/// Sends the same queries to both servers over the same blocks.
 fn check_queries(dir: &Path, blocks: &Path, metas: &[Value]) {
     let theirs_dir: PathBuf = dir.join("theirs");
     copy_dir(blocks, &theirs_dir);

@@ -1,7 +1,8 @@
-//! Random queries asked of a real Prometheus and of Tithon over the same blocks.
+//! Random queries, sent to a real Prometheus and to Tithon over the same blocks.
 //!
-//! `TITHON_FUZZ_SEED` and `TITHON_FUZZ_QUERIES` choose what is asked; `TITHON_PROMETHEUS` names a Prometheus of 3.14 or
-//! later to ask instead of Debian's 2.42, with the whole language and to the last bit, annotations included.
+//! `TITHON_FUZZ_SEED` and `TITHON_FUZZ_QUERIES` choose the queries. `TITHON_PROMETHEUS` names a Prometheus of 3.14 or
+//! later, used instead of Debian's 2.42: then queries use the whole language, and answers are compared to the last bit,
+//! annotations included.
 
 #[path = "fuzz/catalog.rs"]
 mod catalog;
@@ -25,7 +26,7 @@ use super::process::Server;
 const FEATURES: &str = "--enable-feature=promql-experimental-functions,promql-extended-range-selectors,\
                         promql-binop-fill-modifiers";
 
-/// Where 2.42 answers otherwise than 3.14, and why; queries in the common dialect have none of it.
+/// Queries for which 2.42 and 3.14 answer differently, and why; the common dialect avoids these.
 pub const KNOWN_DIFFERENCES: &[(&str, &str)] = &[
     (
         "samples exactly at the start of a range or exactly as old as the lookback",

@@ -1,5 +1,5 @@
-//! What upstream's index selects, asked of the program over HTTP: every recorded matcher list through `/api/v1/series`,
-//! every label through `/api/v1/label/<name>/values`; and promtool's counts against ours.
+//! Selections of upstream's index, compared with the program's answers over HTTP: every recorded matcher list through
+//! `/api/v1/series`, every label through `/api/v1/label/<name>/values`; and promtool's counts against ours.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -188,7 +188,7 @@ fn lines(counts: impl Iterator<Item = (u64, String)>) -> Vec<String> {
     lines
 }
 
-/// Compares all that promtool counts with what our postings offset table tells.
+/// Compares all counts of promtool with those of our postings offset table.
 fn check_counts(block: &Path) {
     let dir = alone(block);
     std::fs::create_dir(dir.path().join("wal")).unwrap();

@@ -1,4 +1,4 @@
-//! Flags that change what is answered, with the processes as they are.
+//! Flags that change answers, with real processes.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -145,7 +145,7 @@ fn requests_and_slow_queries_are_logged_and_active_ones_noted() {
     let (_store, address, data) = store();
     let (http, grpc) = (free_port(), free_port());
     let active = data.path().join("active");
-    // What a process that crashed left.
+    // A file that a crashed process left.
     std::fs::create_dir_all(&active).unwrap();
     std::fs::write(active.join("queries.active"), b"[{\"query\":\"left_over\",\"timestamp_sec\":1}\0\0,\0\0")
         .unwrap();

@@ -52,7 +52,7 @@ fn of_ours(list: &str, folder: &Path) -> List {
             (Some((flag, value)), _) if flag.starts_with("--") => {
                 ours.push(format!("{flag}={}", place(flag, value)));
             }
-            // A value behind its flag.
+            // A value that follows its flag as an argument of its own.
             (_, Some(flag)) if !arg.starts_with('-') => ours.push(place(flag, &arg)),
             _ => ours.push(arg),
         }

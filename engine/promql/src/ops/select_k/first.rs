@@ -82,7 +82,7 @@ impl<'a> First<'a> {
         if stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Counts what is held; keeps the first failure.
+    /// Counts samples and bytes as held; remembers the first failure.
     fn hold(&mut self, samples: u64, bytes: u64) {
         if self.failed.is_none() {
             self.failed = self.ctx.held.add(samples, bytes).err();

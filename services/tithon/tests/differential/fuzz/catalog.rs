@@ -1,10 +1,10 @@
-//! What there is to ask for: metrics, their kinds, labels and values, as a server tells them.
+//! The metrics of a server with their kinds, labels and values, from which queries are made.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::process::Server;
 
-/// What a metric's samples are.
+/// The kind of a metric's samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Gauge,

@@ -3,10 +3,10 @@
 use super::catalog::{Catalog, Kind, Metric};
 use super::dice::Dice;
 
-/// Which language to speak.
+/// The dialect of the queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// What Prometheus 2.42 and 3.14 answer alike (see `KNOWN_DIFFERENCES`).
+    /// Queries that Prometheus 2.42 and 3.14 answer alike (see `KNOWN_DIFFERENCES`).
     Common,
     /// Everything that 3.14 has, experimental functions and modifiers included.
     Modern,
@@ -61,7 +61,7 @@ const MODERN_RANGE_FUNCTIONS: &[&str] = &[
     "ts_of_last_over_time",
     "ts_of_first_over_time",
 ];
-/// Of these modifiers, `anchored` and `smoothed`, each goes with some functions only.
+/// The functions that `anchored` and `smoothed` may be used with.
 const ANCHORED: &[&str] = &["rate", "increase", "delta", "changes", "resets"];
 const SMOOTHED: &[&str] = &["rate", "increase", "delta"];
 
