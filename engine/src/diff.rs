@@ -155,7 +155,7 @@ fn samples(series: &SelectedSeries, part: Option<Aggregate>) -> Result<Vec<Sampl
 
 /// Whether two samples are equal to the bit, counter reset hints aside: these depend on where chunks begin.
 fn same(a: &Sample, b: &Sample) -> bool {
-    let told = |sample: &Sample| {
+    let comparable = |sample: &Sample| {
         let mut sample = sample.clone();
         match &mut sample.value {
             SampleValue::Float(_) => {}
@@ -166,7 +166,7 @@ fn same(a: &Sample, b: &Sample) -> bool {
         canonical_bytes(&sample, &mut bytes);
         bytes
     };
-    a.st == b.st && told(a) == told(b)
+    a.st == b.st && comparable(a) == comparable(b)
 }
 
 #[cfg(test)]

@@ -157,10 +157,10 @@ pub(crate) fn index_range(range: &std::ops::Range<u64>) -> FileRange {
 }
 
 fn entry_kind(meta: &BlockMeta) -> Kind {
-    let told = meta.thanos.as_ref().map_or(0, |t| t.index_stats.series_max_size);
+    let recorded = meta.thanos.as_ref().map_or(0, |t| t.index_stats.series_max_size);
     Kind {
         what: "series entry",
-        estimate: estimate(told, ENTRY_BYTES),
+        estimate: estimate(recorded, ENTRY_BYTES),
         size: |bytes| match SeriesEntry::size_hint(bytes) {
             Ok(size) => size.map(|n| n as u64),
             // The length field is malformed: decoding returns the error.

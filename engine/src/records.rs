@@ -162,8 +162,8 @@ const CHUNK_BYTES: u64 = 16_000;
 
 /// The kind of a block's chunks.
 pub(crate) fn chunk_kind(meta: &BlockMeta) -> Kind {
-    let told = meta.thanos.as_ref().map_or(0, |t| t.index_stats.chunk_max_size);
-    Kind { what: "chunk", estimate: estimate(told, CHUNK_BYTES), size: record::size }
+    let recorded = meta.thanos.as_ref().map_or(0, |t| t.index_stats.chunk_max_size);
+    Kind { what: "chunk", estimate: estimate(recorded, CHUNK_BYTES), size: record::size }
 }
 
 /// Chunks further apart than this, in bytes, are not treated as neighbours.
@@ -182,6 +182,6 @@ impl Kind {
 }
 
 /// The size in meta.json, or the assumed size if there is none or it is larger.
-pub(crate) fn estimate(told: i64, assumed: u64) -> u64 {
-    u64::try_from(told).ok().filter(|n| *n > 0).map_or(assumed, |n| n.min(assumed))
+pub(crate) fn estimate(recorded: i64, assumed: u64) -> u64 {
+    u64::try_from(recorded).ok().filter(|n| *n > 0).map_or(assumed, |n| n.min(assumed))
 }

@@ -204,17 +204,17 @@ impl Health {
 
     /// Compares the counts of meta.json, unless all are 0.
     fn compare_counts(&mut self, block: &Block, found: BlockStats) {
-        let told = block.meta().stats;
-        if (told.num_series, told.num_chunks, told.num_samples) == (0, 0, 0) {
+        let listed = block.meta().stats;
+        if (listed.num_series, listed.num_chunks, listed.num_samples) == (0, 0, 0) {
             return;
         }
-        for (what, told, found) in [
-            ("series", told.num_series, found.num_series),
-            ("chunks", told.num_chunks, found.num_chunks),
-            ("samples", told.num_samples, found.num_samples),
+        for (what, listed, found) in [
+            ("series", listed.num_series, found.num_series),
+            ("chunks", listed.num_chunks, found.num_chunks),
+            ("samples", listed.num_samples, found.num_samples),
         ] {
-            if told != found {
-                self.add_damage(format_args!("meta.json: counts {told} {what}, the block has {found}"));
+            if listed != found {
+                self.add_damage(format_args!("meta.json: counts {listed} {what}, the block has {found}"));
             }
         }
     }
@@ -228,9 +228,9 @@ impl Health {
             let found =
                 std::fs::metadata(block.dir().join(rel)).ok().filter(|_| inside).map(|meta| meta.len());
             if found != Some(file.size_bytes) {
-                let (name, told) = (&file.rel_path, file.size_bytes);
+                let (name, listed) = (&file.rel_path, file.size_bytes);
                 let found = found.map_or("is missing".to_owned(), |bytes| format!("has {bytes} bytes"));
-                self.add_damage(format_args!("{name}: {found}, meta.json says {told}"));
+                self.add_damage(format_args!("{name}: {found}, meta.json says {listed}"));
             }
         }
     }

@@ -65,6 +65,6 @@ impl SeriesAnswer {
 }
 
 /// A short text for a status.
-pub(crate) fn told(status: Option<&Status>) -> String {
+pub(crate) fn status_text(status: Option<&Status>) -> String {
     status.map_or("OK".to_owned(), |status| format!("{:?} ({})", status.code(), status.message()))
 }

@@ -61,7 +61,7 @@ pub(crate) fn series(matchers: Matchers, range: (i64, i64)) -> SeriesRequest {
 }
 
 /// Describes a `Series` request: matchers, range, and other fields that are not default.
-pub(crate) fn told(request: &SeriesRequest) -> String {
+pub(crate) fn request_text(request: &SeriesRequest) -> String {
     let mut out =
         format!("Series {} {}..{}", selector(&request.matchers), request.min_time, request.max_time);
     let mut add = |name: &str, value: String, is_set: bool| {

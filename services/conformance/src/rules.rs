@@ -20,7 +20,7 @@ use tithon_proto::thanos::info::InfoResponse;
 use tithon_proto::thanos::{LabelNamesRequest, LabelValuesRequest, SeriesRequest};
 use tonic::{Code, Status};
 
-use crate::answer::{SeriesAnswer, told};
+use crate::answer::{SeriesAnswer, status_text};
 use crate::client::{Client, with_tenant};
 use crate::report::{Report, Rule};
 use crate::requests::{self, selector};
@@ -70,11 +70,11 @@ impl Checker {
     /// Requests series, and checks the rules for every answer.
     pub(crate) async fn series(&mut self, request: &SeriesRequest) -> SeriesAnswer {
         let answer = self.try_series(with_tenant(request)).await;
-        let asked = requests::told(request);
+        let asked = requests::request_text(request);
         let is_quiet = match (&answer.status, answer.warnings.first()) {
             (None, None) => Ok(()),
             (None, Some(warning)) => Err(format!("a warning: {warning}")),
-            (status, _) => Err(told(status.as_ref())),
+            (status, _) => Err(status_text(status.as_ref())),
         };
         self.rule(&ANSWERS, &asked, is_quiet);
         invariants::check(self, request, &answer, &asked);
@@ -112,7 +112,7 @@ impl Checker {
                 let result = warnings.first().map_or(Ok(()), |warning| Err(format!("a warning: {warning}")));
                 (list, result)
             }
-            Err(status) => (Vec::new(), Err(told(Some(&status)))),
+            Err(status) => (Vec::new(), Err(status_text(Some(&status)))),
         };
         self.rule(&ANSWERS, asked, result);
         self.rule(&LISTS, asked, crate::expect::ascend(&list));
@@ -131,7 +131,7 @@ impl Checker {
         if codes.contains(&code) {
             Ok(())
         } else {
-            Err(format!("found {}, expected {codes:?}", told(status)))
+            Err(format!("found {}, expected {codes:?}", status_text(status)))
         }
     }
 }

@@ -11,7 +11,7 @@ use tithon_storeapi::EndpointOptions;
 
 use crate::tenancy::Tenancy;
 
-/// The program whose HTTP API is spoken. They differ in error texts, the place of PromQL notes, extra fields and
+/// The program whose HTTP API is served. The programs differ in error texts, the place of PromQL notes, extra fields and
 /// endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
@@ -26,7 +26,7 @@ pub enum Dialect {
 /// Settings of a querier; every default is Thanos's.
 #[derive(Clone, Debug)]
 pub struct QueryOptions {
-    /// The program whose HTTP API is spoken.
+    /// The program whose HTTP API is served.
     pub dialect: Dialect,
     /// `--query.timeout`: longest time of a query, including the wait at the gate.
     pub timeout: Duration,

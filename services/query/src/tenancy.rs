@@ -158,10 +158,10 @@ mod tests {
             tenancy.of(&request(&[("thanos-tenant", "a")], Some(subject)))
         };
         assert_eq!(with("team").name(), Ok("team"));
-        let told = "could not get organizationalUnit field from client cert".to_owned();
-        assert_eq!(with("").name(), Err(told));
-        let told = "could not get required certificate field from client cert".to_owned();
-        assert_eq!(tenancy.of(&request(&[("thanos-tenant", "a")], None)).name(), Err(told));
+        let expected = "could not get organizationalUnit field from client cert".to_owned();
+        assert_eq!(with("").name(), Err(expected));
+        let expected = "could not get required certificate field from client cert".to_owned();
+        assert_eq!(tenancy.of(&request(&[("thanos-tenant", "a")], None)).name(), Err(expected));
         assert_eq!(CertificateField::of("surname"), None);
     }
 }

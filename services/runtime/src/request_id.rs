@@ -52,9 +52,9 @@ impl RequestName {
 
 /// Adds the ID of the current request to the headers of a call.
 pub(crate) fn tell_request(headers: &mut HeaderMap) {
-    let told = CURRENT.try_with(|id| headers.insert(OF_CALL, id.clone()));
+    let inserted = CURRENT.try_with(|id| headers.insert(OF_CALL, id.clone()));
     // Background work has no request.
-    drop(told);
+    drop(inserted);
 }
 
 /// The ID of the request that a call is made for; empty if unknown.

@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_told_by_their_place() {
-        for (yaml, told) in [
+        for (yaml, expected) in [
             (
                 "options: {level: LOUD, decision: {log_end: true}}",
                 "options: level \"LOUD\": expected INFO, DEBUG, WARNING or ERROR",
@@ -203,7 +203,7 @@ mod tests {
                 "grpc.options: log_start without log_end is not possible",
             ),
         ] {
-            assert_eq!(RequestLog::parse(yaml).unwrap_err().to_string(), told);
+            assert_eq!(RequestLog::parse(yaml).unwrap_err().to_string(), expected);
         }
         let error = RequestLog::parse("options:\n  levels: x\n").unwrap_err().to_string();
         assert!(error.starts_with("line 2, column 3, key \"levels\": unknown field"), "{error}");

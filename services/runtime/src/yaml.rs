@@ -18,11 +18,11 @@ impl YamlFault {
     /// Describes the parser's error without quoting values of `text`.
     pub fn new(text: &str, error: &serde_saphyr::Error) -> YamlFault {
         let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
-        let told = error.without_snippet().to_string();
+        let message = error.without_snippet().to_string();
         // Messages with these words name a key; others may quote a value.
         let about_keys = ["unknown field", "missing field", "duplicate"];
-        let named = about_keys.iter().find_map(|word| told.find(word));
-        let reason = match named.and_then(|at| told[at..].lines().next()) {
+        let named = about_keys.iter().find_map(|word| message.find(word));
+        let reason = match named.and_then(|at| message[at..].lines().next()) {
             // The quoted text is a key, unless a text without a colon was mistaken for one.
             Some(reason) if reason.split('`').nth(1).is_none_or(is_name) => reason.to_owned(),
             Some(_) => "unexpected key".to_owned(),

@@ -70,8 +70,8 @@ impl Prometheus {
         pairs: &[(&str, String)],
     ) -> Result<RequestBuilder, PrometheusError> {
         let mut url = self.0.base.clone();
-        let told = url.to_string();
-        let answer = |reason: String| PrometheusError::Answer { url: told.clone(), reason };
+        let shown = url.to_string();
+        let answer = |reason: String| PrometheusError::Answer { url: shown.clone(), reason };
         url.path_segments_mut()
             .map_err(|()| answer("the URL of Prometheus can have no path".to_owned()))?
             .pop_if_empty()

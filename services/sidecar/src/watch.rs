@@ -217,10 +217,12 @@ impl Watch {
     async fn ask_labels(&self) -> Result<Labels, PrometheusError> {
         let config = self.0.prometheus.call::<Config>(&["status", "config"], &[]).await?.data;
         // The error does not quote the configuration, which may contain secrets.
-        let parsed: ConfigYaml = serde_saphyr::from_str(&config.yaml).map_err(|_| PrometheusError::Answer {
-            url: self.0.prometheus.url().to_string(),
-            reason: "the configuration that /api/v1/status/config tells is not YAML with global.external_labels".to_owned(),
-        })?;
+        let parsed: ConfigYaml =
+            serde_saphyr::from_str(&config.yaml).map_err(|_| PrometheusError::Answer {
+                url: self.0.prometheus.url().to_string(),
+                reason: "the configuration in /api/v1/status/config is not YAML with global.external_labels"
+                    .to_owned(),
+            })?;
         Ok(Labels::from_pairs(&parsed.global.external_labels))
     }
 }

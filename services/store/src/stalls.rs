@@ -24,7 +24,7 @@ struct Calls {
 pub(crate) struct Stall {
     stalls: Arc<Stalls>,
     number: u64,
-    told: oneshot::Receiver<()>,
+    ended: oneshot::Receiver<()>,
 }
 
 impl Stalls {
@@ -38,7 +38,7 @@ impl Stalls {
 
     /// Registers a stalled call. Beyond the limit, tells the longest stalled call to end.
     pub(crate) fn enter(self: &Arc<Stalls>) -> Stall {
-        let (sender, told) = oneshot::channel();
+        let (sender, ended) = oneshot::channel();
         let mut calls = self.calls();
         let number = calls.next;
         calls.next += 1;
@@ -46,7 +46,7 @@ impl Stalls {
         if calls.waiting.len() > self.most {
             calls.waiting.pop_first();
         }
-        Stall { stalls: Arc::clone(self), number, told }
+        Stall { stalls: Arc::clone(self), number, ended }
     }
 }
 
@@ -54,7 +54,7 @@ impl Stall {
     /// Waits until the call has to end to make room for others.
     pub(crate) async fn told_to_go(&mut self) {
         // Nothing is ever sent; the channel only closes.
-        let _ = (&mut self.told).await;
+        let _ = (&mut self.ended).await;
     }
 }
 

@@ -514,15 +514,15 @@ fn now_ms() -> i64 {
 
 /// A status as Go's gRPC prints it, followed by the reason why there is no connection, if there is one.
 pub(crate) fn go_status(status: &Status) -> String {
-    let told = format!("rpc error: code = {:?} desc = {}", status.code(), status.message());
+    let message = format!("rpc error: code = {:?} desc = {}", status.code(), status.message());
     let mut reason: Option<&dyn Error> = status.source();
     while let Some(deeper) = reason.and_then(|error| error.source()) {
         reason = Some(deeper);
     }
     let reason = reason.map(ToString::to_string);
-    match reason.filter(|reason| !told.ends_with(reason)) {
-        Some(reason) => format!("{told}: {reason}"),
-        None => told,
+    match reason.filter(|reason| !message.ends_with(reason)) {
+        Some(reason) => format!("{message}: {reason}"),
+        None => message,
     }
 }
 

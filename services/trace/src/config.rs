@@ -89,10 +89,10 @@ impl Plan {
             "JAEGER" => settings::<Jaeger>(yaml)?.plan(),
             "LIGHTSTEP" => settings::<Lightstep>(yaml)?.plan(),
             "GOOGLE_CLOUD" | "STACKDRIVER" => Ok(settings::<Named>(yaml)?.silent(
-                "Google Cloud is not spoken to: let a collector hand spans on, and name it here with type OTLP",
+                "Google Cloud is not supported: use a collector that forwards spans, with type OTLP",
             )),
             "ELASTIC_APM" => Ok(settings::<Named>(yaml)?.silent(
-                "the agent's protocol is not spoken: the APM server takes OTLP too, name it here with type OTLP",
+                "the agent's protocol is not supported: the APM server takes OTLP too, use type OTLP",
             )),
             _ => Err(TraceError::Type(outer.r#type)),
         }
@@ -168,14 +168,14 @@ mod tests {
     #[test]
     fn types_are_read_in_any_case_and_wrong_ones_told() {
         assert!(Plan::parse("type: otlp\nconfig: {client_type: grpc, endpoint: 'h:4317'}").is_ok());
-        for (yaml, told) in [
+        for (yaml, expected) in [
             ("type: ZIPKIN", "type \"ZIPKIN\": expected OTLP"),
             ("type: OTLP\nkonfig: {}", "line 2, column 1, key \"konfig\": unknown field"),
             ("type: OTLP", "config.client_type: \"\": expected grpc or http"),
             ("config: {}", "missing field `type`"),
         ] {
             let error = Plan::parse(yaml).unwrap_err().to_string();
-            assert!(error.contains(told), "{yaml}: {error}");
+            assert!(error.contains(expected), "{yaml}: {error}");
         }
     }
 

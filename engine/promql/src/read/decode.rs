@@ -223,14 +223,14 @@ mod tests {
     use crate::frame::Steps;
     use crate::read::Reference;
 
-    /// A chunk with a sample at each of the times; its range in the index is `told`.
-    fn chunk(times: std::ops::RangeInclusive<i64>, told: TimeRange) -> EncodedChunk {
+    /// A chunk with a sample at each of the times; its range in the index is `indexed`.
+    fn chunk(times: std::ops::RangeInclusive<i64>, indexed: TimeRange) -> EncodedChunk {
         let mut encoder = XorEncoder::new();
         times.for_each(|t| encoder.push(t, t as f64));
         EncodedChunk {
             encoding: Encoding::Xor,
-            min_time: told.min,
-            max_time: told.max,
+            min_time: indexed.min,
+            max_time: indexed.max,
             data: encoder.finish().into(),
         }
     }

@@ -350,7 +350,7 @@ impl RedisConfig {
         if self.addr.contains(',') {
             return unsupported(
                 "config.addr: several addresses",
-                "a cluster is not spoken to; give one server",
+                "clusters are not supported; give one server",
             );
         }
         if split_port(&self.addr).is_none() {
@@ -359,11 +359,11 @@ impl RedisConfig {
         if !self.master_name.is_empty() {
             return unsupported(
                 "config.master_name",
-                "sentinels are not spoken to; give the server's address",
+                "sentinels are not supported; give the server's address",
             );
         }
         if self.tls_enabled {
-            return unsupported("config.tls_enabled", "redis is spoken to in clear text only");
+            return unsupported("config.tls_enabled", "connections to redis are not encrypted");
         }
         Ok(())
     }

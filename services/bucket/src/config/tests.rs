@@ -187,9 +187,9 @@ fn mistakes_do_not_tell_secrets() {
         ),
     ] {
         let error = BucketConfig::parse(yaml).unwrap_err();
-        let told = format!("{error} {error:?}");
-        assert!(!told.contains("hunter"), "{yaml:?}: {told}");
-        assert!(parts.iter().all(|part| told.contains(part)), "{yaml:?}: {told}");
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("hunter"), "{yaml:?}: {shown}");
+        assert!(parts.iter().all(|part| shown.contains(part)), "{yaml:?}: {shown}");
     }
 }
 
@@ -235,22 +235,22 @@ fn debug_and_errors_do_not_tell_secrets() {
         of("OCI", &format!("provider: raw, privatekey: {secret}, passphrase: {secret}")),
     ];
     for yaml in &configs {
-        let told = match BucketConfig::parse(yaml) {
+        let shown = match BucketConfig::parse(yaml) {
             Ok(config) => match crate::Bucket::open(&config) {
                 Ok(bucket) => format!("{config:?} {bucket:?}"),
                 Err(error) => format!("{config:?} {error} {error:?}"),
             },
             Err(error) => format!("{error} {error:?}"),
         };
-        assert!(!told.contains(secret) && !told.contains("hunter2"), "{yaml}: {told}");
+        assert!(!shown.contains(secret) && !shown.contains("hunter2"), "{yaml}: {shown}");
         for broken in [
             yaml.replace("config: {", "config: {zz: 1, "),
             yaml.replace(": i,", ": [i],"),
             yaml.replace("}", ""),
         ] {
             if let Err(error) = BucketConfig::parse(&broken) {
-                let told = format!("{error} {error:?}");
-                assert!(!told.contains(secret), "{broken}: {told}");
+                let shown = format!("{error} {error:?}");
+                assert!(!shown.contains(secret), "{broken}: {shown}");
             }
         }
     }

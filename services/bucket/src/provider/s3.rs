@@ -161,7 +161,7 @@ impl S3Config {
         }
         match self.list_objects_version.as_str() {
             "" | "v2" => {}
-            "v1" => return Err(unsupported("list_objects_version", "v1 is not spoken, only v2")),
+            "v1" => return Err(unsupported("list_objects_version", "only v2 is supported")),
             _ => return Err(invalid("list_objects_version", "expected v1 or v2")),
         }
         if self.disable_multipart {

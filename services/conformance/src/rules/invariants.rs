@@ -66,12 +66,12 @@ pub(super) fn check(checker: &mut Checker, request: &SeriesRequest, answer: &Ser
         checker.rule(&SKIP, asked, none(chunks().count(), "chunks were sent"));
         return;
     }
-    let told = |(one, chunk): (&Series, &AggrChunk), result: Result<(), String>| {
+    let in_chunk = |(one, chunk): (&Series, &AggrChunk), result: Result<(), String>| {
         let labels = labels_from_wire(&one.labels);
         result.map_err(|what| format!("{labels} chunk {}..{}: {what}", chunk.min_time, chunk.max_time))
     };
     let all = |check: &dyn Fn(&AggrChunk) -> Result<(), String>| {
-        chunks().try_for_each(|(one, chunk)| told((one, chunk), check(chunk)))
+        chunks().try_for_each(|(one, chunk)| in_chunk((one, chunk), check(chunk)))
     };
     checker.rule(&CHUNKS, asked, all(&chunk_is_sound));
     checker.rule(&AGGREGATES, asked, all(&|chunk| aggregates(chunk, &request.aggregates)));
@@ -85,12 +85,12 @@ fn none(n: usize, what: &str) -> Result<(), String> {
 }
 
 fn labels(series: &Series) -> Result<(), String> {
-    let told = |what: &str| Err(format!("{}: {what}", labels_from_wire(&series.labels)));
+    let refuse = |what: &str| Err(format!("{}: {what}", labels_from_wire(&series.labels)));
     if series.labels.iter().any(|label| label.value.is_empty() || label.name.is_empty()) {
-        return told("an empty name or value");
+        return refuse("an empty name or value");
     }
     if series.labels.windows(2).any(|pair| pair[0].name >= pair[1].name) {
-        return told("names do not ascend");
+        return refuse("names do not ascend");
     }
     Ok(())
 }

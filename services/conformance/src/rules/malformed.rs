@@ -6,7 +6,7 @@ use tithon_index::MatchOp;
 use tithon_proto::thanos::{LabelMatcher, SeriesRequest};
 use tonic::{Code, Request, Status};
 
-use crate::answer::told;
+use crate::answer::status_text;
 use crate::client::{LABEL_NAMES, LABEL_VALUES, with_tenant};
 use crate::report::Rule;
 use crate::requests::{matcher, names, series, values};
@@ -43,7 +43,7 @@ pub(crate) async fn check(checker: &mut Checker) {
     let status = checker.client_for_one().raw("/thanos.Store/NoSuchMethod", Bytes::new()).await.err();
     checker.rule(&METHOD, "NoSuchMethod", Checker::is_code(status.as_ref(), &[Code::Unimplemented]));
     let alive = checker.client_for_one().info().await;
-    checker.rule(&ALIVE, "Info", alive.map(drop).map_err(|status| told(Some(&status))));
+    checker.rule(&ALIVE, "Info", alive.map(drop).map_err(|status| status_text(Some(&status))));
 }
 
 fn wrong_matchers() -> Vec<(&'static str, LabelMatcher)> {
@@ -127,5 +127,5 @@ fn is_civil(status: Option<&Status>) -> Result<(), String> {
     let is_bad = matches!(status.code(), Code::DeadlineExceeded | Code::Unavailable | Code::Internal)
         || status.message().contains("panic")
         || status.message().contains("runtime error");
-    if is_bad { Err(told(Some(status))) } else { Ok(()) }
+    if is_bad { Err(status_text(Some(status))) } else { Ok(()) }
 }

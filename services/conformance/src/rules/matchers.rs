@@ -53,7 +53,7 @@ async fn ask(checker: &mut Checker, sample: &Sample, rule: &Rule, extra: Matcher
     if answer.is_ok() {
         let want: Vec<&Labels> = sample.sets.iter().filter(|labels| satisfies(labels, &extra)).collect();
         let result = same_sets(&answer.label_sets(), want);
-        checker.rule(rule, &requests::told(&request), result);
+        checker.rule(rule, &requests::request_text(&request), result);
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
         let answer = checker.series(&request).await;
         if answer.is_ok() {
             let result = same_data(&data(&answer.series, sample.range), &without(&sample.data, &list));
-            checker.rule(&TOGETHER, &requests::told(&request), result);
+            checker.rule(&TOGETHER, &requests::request_text(&request), result);
         }
     }
 }

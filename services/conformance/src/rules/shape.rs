@@ -32,7 +32,7 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
         let answer = checker.series(&request).await;
         if answer.is_ok() {
             let result = same_data(&data(&answer.series, sample.range), &sample.data);
-            checker.rule(&SAME, &requests::told(&request), result);
+            checker.rule(&SAME, &requests::request_text(&request), result);
         }
     }
     for strategy in [PartialResponseStrategy::Warn, PartialResponseStrategy::Abort] {
@@ -43,7 +43,7 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
         let answer = checker.series(&request).await;
         if answer.is_ok() {
             let result = same_sets(&answer.label_sets(), &sample.sets);
-            checker.rule(&SAME, &format!("{} {strategy:?}", requests::told(&request)), result);
+            checker.rule(&SAME, &format!("{} {strategy:?}", requests::request_text(&request)), result);
         }
     }
 }
@@ -58,5 +58,5 @@ async fn under_limit(checker: &mut Checker, sample: &Sample, limit: i64, skip_ch
     }
     let n = sample.sets.len().min(usize::try_from(limit).unwrap_or(usize::MAX));
     let result = same_sets(&answer.label_sets(), &sample.sets[..n]);
-    checker.rule(&PREFIX, &requests::told(&request), result);
+    checker.rule(&PREFIX, &requests::request_text(&request), result);
 }

@@ -44,7 +44,7 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
         if answer.is_ok() {
             let n = answer.series.len();
             let result = if n == 0 { Ok(()) } else { Err(format!("found {n} series")) };
-            checker.rule(&NOTHING, &requests::told(&request), result);
+            checker.rule(&NOTHING, &requests::request_text(&request), result);
         }
     }
 }
@@ -57,7 +57,7 @@ async fn with_chunks(checker: &mut Checker, sample: &Sample, range: (i64, i64)) 
     if answer.is_ok() {
         let found = with_samples(data(&answer.series, range));
         let want = with_samples(data(&sample.series, range));
-        checker.rule(&RANGE, &requests::told(&request), same_data(&found, &want));
+        checker.rule(&RANGE, &requests::request_text(&request), same_data(&found, &want));
     }
 }
 
@@ -75,7 +75,7 @@ async fn without_chunks(checker: &mut Checker, sample: &Sample, range: (i64, i64
         .filter(|one| one.chunks.iter().any(|chunk| chunk.max_time >= range.0 && chunk.min_time <= range.1));
     let want: Vec<Labels> = overlaps.map(|one| labels_from_wire(&one.labels)).collect();
     let result = same_sets(&answer.label_sets(), &want);
-    checker.rule(&RANGE, &requests::told(&request), result);
+    checker.rule(&RANGE, &requests::request_text(&request), result);
 }
 
 fn with_samples(mut data: Data) -> Data {

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use tonic::Request;
 
-use crate::answer::told;
+use crate::answer::status_text;
 use crate::client::with_tenant;
 use crate::expect::{data, same_data};
 use crate::report::Rule;
@@ -31,7 +31,7 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
     });
     for answer in join_all(calls.collect::<Vec<_>>()).await {
         let result = match &answer.status {
-            Some(status) => Err(told(Some(status))),
+            Some(status) => Err(status_text(Some(status))),
             None => same_data(&data(&answer.series, sample.range), &sample.data),
         };
         checker.rule(&TOGETHER, "the sample", result);
@@ -55,7 +55,7 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
     for (what, request) in [("no metadata", Request::new(bare)), ("other metadata", odd)] {
         let answer = checker.try_series(request).await;
         let result = match &answer.status {
-            Some(status) => Err(told(Some(status))),
+            Some(status) => Err(status_text(Some(status))),
             None => same_data(&data(&answer.series, sample.range), &sample.data),
         };
         checker.rule(&METADATA, what, result);

@@ -187,7 +187,7 @@ async fn read_params(request: Request) -> Result<Params, ApiError> {
     };
     tokio::time::timeout(FORM_TIME_MAX, reading)
         .await
-        .unwrap_or_else(|_| Err(wrong(format!("the body did not come within {FORM_TIME_MAX:?}"))))
+        .unwrap_or_else(|_| Err(wrong(format!("the body did not arrive within {FORM_TIME_MAX:?}"))))
 }
 
 fn content_type(headers: &HeaderMap) -> &str {

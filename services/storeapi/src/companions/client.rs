@@ -43,13 +43,13 @@ impl Endpoint {
         call: impl Future<Output = Result<Response<Streaming<F>>, Status>>,
         read: impl Fn(F) -> Frame<T>,
     ) -> Result<Told<T>, EndpointError> {
-        let mut told = Told::default();
-        match self.receive_frames(words, call, read, &mut told).await {
-            Err(error) if partial => told.warnings.push(error.to_string()),
+        let mut answers = Told::default();
+        match self.receive_frames(words, call, read, &mut answers).await {
+            Err(error) if partial => answers.warnings.push(error.to_string()),
             Err(error) => return Err(error),
             Ok(()) => {}
         }
-        Ok(told)
+        Ok(answers)
     }
 
     async fn receive_frames<F: Message, T>(
@@ -57,7 +57,7 @@ impl Endpoint {
         words: Words,
         call: impl Future<Output = Result<Response<Streaming<F>>, Status>>,
         read: impl Fn(F) -> Frame<T>,
-        told: &mut Told<T>,
+        answers: &mut Told<T>,
     ) -> Result<(), EndpointError> {
         let answer = self.in_time(call).await.map_err(|silence| self.silent(silence))?;
         let mut frames = answer.map_err(|status| self.failed(words.fetching, &status))?.into_inner();
@@ -72,8 +72,8 @@ impl Endpoint {
                 return Err(self.failed(words.receiving, &to_status(ErrorKind::LimitExceeded, text)));
             }
             match read(frame) {
-                Frame::Piece(piece) => told.found.push(piece),
-                Frame::Warning(warning) => told.warnings.push(warning),
+                Frame::Piece(piece) => answers.found.push(piece),
+                Frame::Warning(warning) => answers.warnings.push(warning),
                 Frame::Unknown => {}
             }
         }
@@ -97,12 +97,12 @@ macro_rules! call {
                     let (mut client, message) = (client.clone(), message.clone());
                     async move { client.$method(message).await }
                 });
-                let told = endpoint.tell(words, partial, answer, |frame| match frame.result {
+                let answers = endpoint.tell(words, partial, answer, |frame| match frame.result {
                     Some($result::Result::$piece(piece)) => Frame::Piece($found::from_wire(piece)),
                     Some($result::Result::Warning(warning)) => Frame::Warning(warning),
                     None => Frame::Unknown,
                 });
-                Ok(told.await?)
+                Ok(answers.await?)
             }
             .boxed()
         }

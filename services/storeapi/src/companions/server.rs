@@ -54,9 +54,9 @@ async fn frames<T: Send + 'static, F: Send + 'static>(
     warning: impl Fn(String) -> F + Send + 'static,
     piece: impl Fn(T) -> F + Send + 'static,
 ) -> Result<Response<Frames<F>>, Status> {
-    let told = telling.await.map_err(|error| status(&error))?;
-    let warnings = told.warnings.into_iter().map(warning);
-    let all = stream::iter(warnings).chain(stream::iter(told.found).map(piece));
+    let answers = telling.await.map_err(|error| status(&error))?;
+    let warnings = answers.warnings.into_iter().map(warning);
+    let all = stream::iter(warnings).chain(stream::iter(answers.found).map(piece));
     Ok(Response::new(all.map(Ok).boxed()))
 }
 

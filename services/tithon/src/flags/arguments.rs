@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn wrong_values_of_flags_without_effect_are_told() {
-        for (given, told) in [
+        for (given, expected) in [
             ("tithon query --grpc.proxy-strategy=zstd", "--grpc.proxy-strategy=zstd: expected eager or lazy"),
             (
                 "tithon store --auto-gomemlimit.ratio 2",
@@ -240,7 +240,7 @@ mod tests {
             ),
             ("tithon query @/nowhere/flags", "@/nowhere/flags: No such file or directory (os error 2)"),
         ] {
-            assert_eq!(read(given).unwrap_err().to_string(), told, "{given}");
+            assert_eq!(read(given).unwrap_err().to_string(), expected, "{given}");
         }
         assert_eq!(read("tithon query --help-long").unwrap(), Asked::HelpLong);
         assert_eq!(read("tithon --help-man").unwrap(), Asked::HelpMan);

@@ -58,14 +58,14 @@ mod tests {
 
     #[test]
     fn as_alertmanager_reads_them() {
-        let told = |text: &str| -> Vec<String> {
+        let parsed = |text: &str| -> Vec<String> {
             parse_matchers(text).unwrap().iter().map(Matcher::to_string).collect()
         };
-        assert_eq!(told(""), [""; 0]);
-        assert_eq!(told("{}"), [""; 0]);
+        assert_eq!(parsed(""), [""; 0]);
+        assert_eq!(parsed("{}"), [""; 0]);
         let all = ["a=\"b,c\"", "d!=\"e\"", "f=~\"g.*\"", "h!~\"\""];
-        assert_eq!(told(r#"{a="b,c", d!=e, f=~"g.*",h!~"",}"#), all);
-        assert_eq!(told(r#"a="b,c",d!="e",f=~g.*,h!~"#), all);
+        assert_eq!(parsed(r#"{a="b,c", d!=e, f=~"g.*",h!~"",}"#), all);
+        assert_eq!(parsed(r#"a="b,c",d!="e",f=~g.*,h!~"#), all);
         for text in ["{a=b", "a", "=b", "a=\"b", "a=~("] {
             assert!(parse_matchers(text).is_err(), "{text}");
         }

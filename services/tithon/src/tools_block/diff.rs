@@ -57,7 +57,7 @@ impl fmt::Display for StreamDiff {
         let StreamDiff { resolution, external_labels, first_blocks, second_blocks, differences } = self;
         let verdict = if differences.is_empty() { "equal" } else { "DIFFERENT" };
         writeln!(f, "{resolution} {external_labels}: {first_blocks} and {second_blocks} blocks: {verdict}")?;
-        differences.iter().try_for_each(|difference| writeln!(f, "  {}", told(difference)))
+        differences.iter().try_for_each(|difference| writeln!(f, "  {}", described(difference)))
     }
 }
 
@@ -95,7 +95,7 @@ fn stream_of(block: &Block, flags: &DiffFlags) -> (i64, Labels) {
     (block.meta().resolution_ms(), Labels::from_pairs(kept))
 }
 
-fn told(difference: &Difference) -> String {
+fn described(difference: &Difference) -> String {
     match difference {
         Difference::OnlyInFirst { labels } => format!("{labels}: only in the first set"),
         Difference::OnlyInSecond { labels } => format!("{labels}: only in the second set"),

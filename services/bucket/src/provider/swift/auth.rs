@@ -184,12 +184,12 @@ async fn send(config: &SwiftConfig, request: RequestBuilder) -> Result<Response>
     let request = request.header("content-type", "application/json").header("accept", "application/json");
     let response = request.send().await.map_err(generic)?;
     let (status, path) = (response.status(), config.auth_url.clone());
-    let told = || format!("asked for a token, the server answers with status {status}").into();
+    let refused = || format!("asked for a token, the server answers with status {status}").into();
     match status {
         status if status.is_success() => Ok(response),
-        StatusCode::UNAUTHORIZED => Err(Error::Unauthenticated { path, source: told() }),
-        StatusCode::FORBIDDEN => Err(Error::PermissionDenied { path, source: told() }),
-        _ => Err(generic(told())),
+        StatusCode::UNAUTHORIZED => Err(Error::Unauthenticated { path, source: refused() }),
+        StatusCode::FORBIDDEN => Err(Error::PermissionDenied { path, source: refused() }),
+        _ => Err(generic(refused())),
     }
 }
 
