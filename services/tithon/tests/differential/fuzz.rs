@@ -62,7 +62,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
 fn request(queries: &mut Queries<'_>) -> (&'static str, Vec<(&'static str, String)>) {
     let query = queries.query();
     let dice = queries.dice();
-    // 2024-03-10, the recorded half day; odd milliseconds keep off every scrape.
+    // The recorded half day of 2024-03-10; odd milliseconds avoid all scrape times.
     let start = 1_710_028_800 + 1_800 + dice.below(38_000);
     let millis = 100 + dice.below(800);
     let time = |seconds: usize| format!("{seconds}.{millis}");
@@ -121,7 +121,7 @@ fn random_queries() {
     assert!(empty + errors < wanted as usize * 2 / 3, "most queries find nothing: nothing is proven");
 }
 
-/// Compares; asks again where they differ, as some answers depend on the order of a Go map.
+/// Compares the answers; repeats a query whose answers differ, because some answers depend on the order of a Go map.
 fn ask(theirs: &Server, path: &str, params: &[(&str, &str)], ours: &Value, dialect: Dialect) -> Verdict {
     let told = theirs.get(path, params);
     let first = compare(ours, &told, dialect);

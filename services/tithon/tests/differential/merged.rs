@@ -53,7 +53,7 @@ struct Replica {
 const START_MS: i64 = 1_700_006_400_000;
 
 impl Replica {
-    /// Twenty counters and twenty gauges over five hours, a sample every 15 s where `up` says so.
+    /// Twenty counters and twenty gauges over five hours, with a sample every 15 s where `up` is true.
     fn make(dir: &Path, name: &str, shift_ms: i64, up: impl Fn(i64) -> bool) -> Replica {
         let (mut text, mut lines) =
             (String::from("# TYPE moved gauge\n# TYPE made counter\n"), BTreeSet::new());
@@ -79,7 +79,7 @@ impl Replica {
     }
 }
 
-/// Merges the blocks and gives what promtool dumps of the one that comes out, which is what our own dump says.
+/// Merges the blocks; returns promtool's dump of the result, which equals our own dump.
 fn compacted(dir: &Path, dedup: &str, inputs: &[PathBuf]) -> BTreeSet<String> {
     let out = dir.join(format!("out-{dedup}"));
     std::fs::create_dir(&out).unwrap();
@@ -105,7 +105,7 @@ fn compacted(dir: &Path, dedup: &str, inputs: &[PathBuf]) -> BTreeSet<String> {
 fn dumped(block: &Path) -> BTreeSet<String> {
     let dir = tempfile::tempdir().unwrap();
     copy_dir(block, &dir.path().join(block.file_name().unwrap()));
-    // promtool wants to see a data directory.
+    // promtool needs a data directory.
     std::fs::create_dir(dir.path().join("wal")).unwrap();
     let dump = output("promtool", &["tsdb", "dump", dir.path().to_str().unwrap()]);
     dump.lines().map(str::to_owned).collect()

@@ -29,7 +29,7 @@ impl Server {
         Server::start(command, http)
     }
 
-    /// Starts `tithon store` over a FILESYSTEM bucket; returns it and the address of its StoreAPI.
+    /// Starts `tithon store` over a FILESYSTEM bucket; returns the server and the address of its StoreAPI.
     pub fn store(bucket: &Path, data: &Path) -> (Server, String) {
         let mut command = Command::new(TITHON);
         command.args(["store", "--log.level=warn", &format!("--data-dir={}", data.display())]);
@@ -40,7 +40,7 @@ impl Server {
         Server::of_store(command)
     }
 
-    /// Starts `tithon store` by a command that lacks its addresses; returns it and the address of its StoreAPI.
+    /// Starts `tithon store` by a command without addresses; returns the server and the address of its StoreAPI.
     pub fn of_store(mut command: Command) -> (Server, String) {
         let (http, grpc) = (free_port(), free_port());
         command.arg(format!("--http-address=127.0.0.1:{http}"));
@@ -64,7 +64,7 @@ impl Server {
         (Server::start(command, http), format!("127.0.0.1:{grpc}"))
     }
 
-    /// Starts Debian's Prometheus over a copy of a data directory: it may delete or compact what it finds.
+    /// Starts Debian's Prometheus over a copy of a data directory, in which it may delete or compact blocks.
     pub fn prometheus(data: &Path) -> Server {
         Server::prometheus_of(Command::new("prometheus"), data, &[])
     }
@@ -128,7 +128,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A process that has gone already needs no killing.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

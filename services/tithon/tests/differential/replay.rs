@@ -23,7 +23,7 @@ fn prometheus_blocks(dir: &Path) {
     copy_dir(&real, &dir.join(meta["ulid"].as_str().unwrap()));
 }
 
-/// A bucket with all recorded data: what the Thanos set was recorded over.
+/// A bucket with all recorded data, over which the Thanos set was recorded.
 fn thanos_blocks(dir: &Path) {
     for set in std::fs::read_dir(shared("answers/data")).unwrap() {
         for entry in std::fs::read_dir(set.unwrap().path()).unwrap() {

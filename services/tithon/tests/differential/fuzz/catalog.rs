@@ -25,7 +25,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Asks a server that has data at `time`, seconds.
+    /// Queries a server that has data at `time`, in seconds.
     pub fn ask(server: &Server, time: i64) -> Catalog {
         let names = server.get("/api/v1/label/__name__/values", &[]);
         let names = names["data"].as_array().unwrap().iter().map(|n| n.as_str().unwrap().to_owned());

@@ -12,7 +12,7 @@ pub enum Dialect {
     Modern,
 }
 
-/// Makes queries; the same seed makes the same.
+/// Generates queries; the same seed gives the same queries.
 pub struct Queries<'a> {
     dice: Dice,
     catalog: &'a Catalog,
@@ -127,7 +127,7 @@ impl<'a> Queries<'a> {
         match self.dice.weighted(&[1, 20, usize::from(self.modern())]) {
             0 => self.scalar(depth),
             1 => self.vector(depth),
-            // Instant queries may answer with a range.
+            // Instant queries may return a range vector.
             _ => self.range(depth, ""),
         }
     }
@@ -372,7 +372,7 @@ impl<'a> Queries<'a> {
         }
     }
 
-    /// Two sides that have something to do with each other.
+    /// Two operands whose series can match.
     fn sides(&mut self, depth: usize) -> (String, String) {
         if self.dice.once_in(3) {
             return (format!("({})", self.vector(depth)), format!("({})", self.vector(depth)));
@@ -395,7 +395,7 @@ impl<'a> Queries<'a> {
                 side => {
                     let extra = if self.dice.once_in(3) { *self.dice.pick(LABELS) } else { "" };
                     matching += &format!(" group_{} ({extra})", if side == 1 { "left" } else { "right" });
-                    // The one side should be one a group, at least now and then.
+                    // On the "one" side there should be one series per group, at least now and then.
                     if self.dice.once_in(2) && on {
                         let one = if side == 1 { &mut b } else { &mut a };
                         *one = format!("max by ({}) ({one})", labels.join(", "));
