@@ -1,4 +1,4 @@
-//! A block directory, mapped: `meta.json`, `index`, `chunks/NNNNNN` and perhaps `tombstones`.
+//! A block in a local directory: `meta.json`, `index`, `chunks/NNNNNN` and perhaps `tombstones`, mapped into memory.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -24,11 +24,11 @@ pub struct Block {
     segments: Vec<Bytes>,
     segment_maps: Vec<MappedFile>,
     tombstones: Arc<Tombstones>,
-    /// What lay under the names of its files when it was opened.
+    /// The stamps of its files when it was opened.
     files: Stamps,
 }
 
-/// Files by name.
+/// Stamps of files by name; `None` for a file that was missing.
 type Stamps = Vec<(Box<str>, Option<FileStamp>)>;
 
 impl Block {
@@ -36,7 +36,7 @@ impl Block {
     /// offsets, and the header of every segment. Lists, entries and chunks are checked when they are read.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Block, BlockError> {
         let dir = dir.into();
-        // Looked at first: a file that is replaced meanwhile counts as replaced.
+        // The stamps are taken first: a file that is replaced meanwhile counts as replaced.
         let files = stamps(&dir);
         let meta_path = dir.join("meta.json");
         let bytes = std::fs::read(&meta_path).map_err(BlockError::io(&meta_path))?;
@@ -48,7 +48,7 @@ impl Block {
         Block::map(dir, meta, files)
     }
 
-    /// Opens the files of a block whose meta.json may not be there yet: `meta` is what it is to be.
+    /// Opens the files of a block whose meta.json may not be written yet; `meta` is its future content.
     pub fn open_files(dir: impl Into<PathBuf>, meta: BlockMeta) -> Result<Block, BlockError> {
         let dir = dir.into();
         let files = stamps(&dir);
@@ -98,7 +98,7 @@ impl Block {
         &self.segments
     }
 
-    /// What was deleted since the block was written.
+    /// The deletions since the block was written.
     pub fn tombstones(&self) -> &Arc<Tombstones> {
         &self.tombstones
     }
@@ -108,8 +108,8 @@ impl Block {
         self.meta.thanos.as_ref().map(|t| t.external_labels()).unwrap_or_default()
     }
 
-    /// Fails when a file from which something was read has been cut since it was mapped: then nothing that was made of
-    /// those bytes is valid. Call it after each piece of work on them. It costs a read of the end of each file.
+    /// Fails when a file that was read from has been cut since it was mapped: then no result made from its bytes is
+    /// valid. Call this after each piece of work on the bytes. It costs a read of the end of each file.
     pub fn check(&self) -> Result<(), BlockError> {
         let block = self.id();
         if !self.index.is_intact() {
@@ -121,7 +121,7 @@ impl Block {
         }
     }
 
-    /// Whether the directory still has the files that were opened, told by their inodes, sizes and times.
+    /// Whether the directory still has the files that were opened: their inodes, sizes and times are compared.
     pub fn is_current(&self) -> bool {
         self.files.iter().all(|(name, stamp)| FileStamp::of(&self.dir.join(&**name)) == *stamp)
     }
@@ -131,7 +131,7 @@ impl Block {
         self.segment_maps.iter().chain([&self.index]).any(|map| map.holds(bytes))
     }
 
-    /// Slices of the mapped files. A range that reaches behind the end of its file gives what there is.
+    /// Slices of the mapped files. For a range that reaches behind the end of its file, the slice ends with the file.
     pub fn read(&self, ranges: &[FileRange]) -> Result<Vec<Bytes>, BlockError> {
         ranges.iter().map(|range| self.read_one(range)).collect()
     }
@@ -158,12 +158,12 @@ impl Block {
         };
         let Some(map) = map else { return };
         let clamp = |at: u64| usize::try_from(at).map_or(map.bytes().len(), |at| at.min(map.bytes().len()));
-        // Whole pages: a part of one may still be needed.
+        // Whole pages at the start only: a part of the last page may still be needed.
         let start = clamp(range.start) / PAGE * PAGE;
         map.release(start..clamp(range.end()));
     }
 
-    /// The same, of the bytes at these addresses, as far as they are of the block's segments.
+    /// Like [`Block::release`], for the bytes at these addresses, as far as they belong to the block's segments.
     pub fn release_at(&self, addresses: &Range<usize>) {
         for map in &self.segment_maps {
             let bytes = map.bytes().as_ptr_range();
@@ -195,7 +195,7 @@ impl Block {
     }
 }
 
-/// What the system maps at once, or a multiple of it.
+/// The unit of memory that is released: the system's page, or a multiple of it, bytes.
 const PAGE: usize = 65_536;
 
 /// Batches of a selection from a mapped block; made by [`Block::select`]. Ends after an error.

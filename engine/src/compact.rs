@@ -1,12 +1,13 @@
-//! Several blocks become one: series in label order, chunks copied where they can be, merged where they overlap.
+//! Merges several blocks into one: series in label order; chunks are copied where nothing overlaps, and merged where
+//! they overlap.
 //!
 //! Output bytes depend on the inputs and options alone, and equal upstream's. Prometheus `tsdb/compact.go`,
 //! `storage/merge.go`; Thanos `pkg/dedup/chunk_iter.go`.
 //!
-//! [`compact`] goes from mapped directories to a directory. [`compact_into`] goes from any [`InputBlock`], a block whose
-//! files are read by ranges, to any [`BlockFiles`], which takes files from front to back while they are made: nothing
-//! needs to be on local disk. Memory is bounded by the number of sources, not by their size, but for what an index
-//! takes until its end: its strings and about three bytes a label of a series.
+//! [`compact`] merges mapped directories into a directory. [`compact_into`] merges any [`InputBlock`]s, whose files are
+//! read by ranges, into any [`BlockFiles`], which take files from front to back while they are made: no block has to be
+//! on local disk. Memory is bounded by the number of sources, not by their sizes, except for the parts of an index that
+//! are kept until its end: its strings, and about three bytes per label of a series.
 
 mod chunks;
 mod encode;
@@ -33,14 +34,15 @@ use crate::{
 pub use self::encode::{ChunkBuilder, FloatEncoding, MergeError};
 pub use crate::input::InputBlock;
 
-/// How to compact.
+/// Options of a compaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CompactOptions {
-    /// What to do where chunks overlap.
+    /// The rule for overlapping chunks.
     pub overlap: Algorithm,
-    /// How floats are encoded where chunks are made anew.
+    /// The encoding of floats in chunks that are encoded again.
     pub float_encoding: FloatEncoding,
-    /// The number of shards of which the inputs are one: the hash divided by it tells their series apart. 0 counts as 1.
+    /// The number of shards of which the inputs are one; the hash of a series is divided by it before it chooses the
+    /// output. 0 counts as 1.
     pub shards_before: u32,
 }
 
@@ -55,11 +57,11 @@ impl Default for CompactOptions {
     }
 }
 
-/// A block to be made of a compaction, or of a part of its series.
+/// A block to write: the result of a compaction, or a shard of it.
 pub struct Output<'a> {
-    /// Its id.
+    /// The block's id.
     pub id: BlockId,
-    /// Takes its segments and its index.
+    /// Receives the segments and the index.
     pub files: Box<dyn BlockFiles + 'a>,
 }
 
@@ -131,7 +133,7 @@ pub fn compact(
     Ok(metas)
 }
 
-/// Reads, merges and writes, some series at a time.
+/// Reads, merges and writes the series, some at a time.
 fn run(
     mut sets: SeriesSets<'_>,
     symbols: &SymbolUnion<'_>,
@@ -144,13 +146,13 @@ fn run(
 }
 
 impl MetaParts {
-    /// Where samples of the block may be.
+    /// The closed time range of the samples.
     fn range(&self) -> TimeRange {
         TimeRange::new(self.min_time, self.max_time.saturating_sub(1))
     }
 }
 
-/// Range and history of a block made of these.
+/// The time range, level and lineage of a block made of these sources.
 fn output_parts(sources: &[InputBlock<'_>]) -> MetaParts {
     let metas: Vec<&BlockMeta> = sources.iter().map(|s| &s.meta).collect();
     let mut ids = BTreeSet::new();

@@ -1,4 +1,5 @@
-//! What a query sees of one series: chunks of several replicas, blocks or resolutions become one sequence of samples.
+//! The samples of one series for a query: chunks of several replicas, blocks or resolutions become one sequence of
+//! samples.
 //!
 //! Thanos `pkg/query/iter.go`, `pkg/dedup`; Prometheus `storage/merge.go`.
 
@@ -23,7 +24,8 @@ pub(crate) use self::track::{Pick, Track};
 
 pub use self::wanted::Wanted;
 
-/// How samples of one series that overlap in time become one sequence in a compaction (its `--deduplication.func`).
+/// The rule by which samples of one series that overlap in time become one sequence in a compaction (its
+/// `--deduplication.func`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// Stay with one replica until it falls behind by twice its interval: Thanos's penalty algorithm. A compaction applies
@@ -33,23 +35,23 @@ pub enum Algorithm {
     Chain,
 }
 
-/// How replicas of one series become one sequence in a query (`--deduplication.func` of a querier).
+/// The rule by which replicas of one series become one sequence in a query (`--deduplication.func` of a querier).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReplicaRule {
-    /// As [`Algorithm::Penalty`].
+    /// Like [`Algorithm::Penalty`].
     Penalty,
-    /// As [`Algorithm::Chain`].
+    /// Like [`Algorithm::Chain`].
     Chain,
-    /// All samples of the most complete replica, and those of others in its holes; counters neither lose nor gain by a change of
-    /// replicas. `docs/deduplication.md`.
+    /// All samples of the most complete replica, and samples of others in its gaps; a change of replicas neither adds
+    /// to counters nor takes from them. See `docs/deduplication.md`.
     Exact,
 }
 
 impl ReplicaRule {
-    /// All of them.
+    /// All rules.
     pub const ALL: [ReplicaRule; 3] = [ReplicaRule::Penalty, ReplicaRule::Chain, ReplicaRule::Exact];
 
-    /// The word for it in flags and parameters.
+    /// The name of the rule in flags and parameters.
     pub const fn word(self) -> &'static str {
         match self {
             ReplicaRule::Penalty => "penalty",
@@ -59,10 +61,10 @@ impl ReplicaRule {
     }
 }
 
-/// Why the chunks of a series could not be read as a query wants them.
+/// Why the chunks of a series could not be read for a query.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ReadError {
-    /// A chunk is damaged, of an encoding that is not known, or lacks the aggregate.
+    /// A chunk is damaged, has an unknown encoding, or lacks the aggregate.
     #[error(transparent)]
     Chunk(#[from] ChunkError),
     /// A downsampled chunk has another number of counts than of sums.
@@ -76,13 +78,13 @@ pub enum ReadError {
     /// A downsampled chunk has a count at a time without a sum.
     #[error("sum and count are not aligned: no sum at {time}")]
     UnalignedTime {
-        /// Milliseconds.
+        /// Time of the count, milliseconds.
         time: i64,
     },
 }
 
 impl ReadError {
-    /// What the caller should do about it.
+    /// The kind of the error, which tells callers what to do about it.
     pub const fn kind(&self) -> ErrorKind {
         match self {
             ReadError::Chunk(error) => error.kind(),
@@ -97,8 +99,9 @@ pub fn are_plain(chunks: &[EncodedChunk]) -> bool {
     apart && chunks.iter().all(|c| c.encoding.is_float() || c.encoding.is_histogram())
 }
 
-/// Fills `out`, which is empty, with the samples in `range` of one series as `function` (empty if there is none) wants them. All
-/// chunks ascend by first time: overlaps are taken for replicas and merged, downsampled chunks read by aggregate.
+/// Fills `out`, which is empty, with the samples in `range` of one series, for the function `function` (empty if there
+/// is none). The chunks ascend by first time. Overlapping chunks are taken for replicas and merged; downsampled chunks
+/// are read by aggregate.
 pub fn deduplicate(
     chunks: &[EncodedChunk],
     function: &str,
@@ -123,8 +126,8 @@ pub fn deduplicate(
     Ok(())
 }
 
-/// Fills `out`, which is empty, with the samples in `range` of one series without looking for replicas: chunk after chunk, and of
-/// each only what lies behind all before it.
+/// Fills `out`, which is empty, with the samples in `range` of one series, without looking for replicas. Of each chunk,
+/// only samples after all samples before it are taken.
 pub fn concatenate(
     chunks: &[EncodedChunk],
     function: &str,
@@ -159,7 +162,7 @@ fn gather(sequences: &[Sequence<'_>], picks: &[Pick], forget: bool) -> Samples {
     out
 }
 
-/// Whether the function reads its series as a counter, so that a switch of replicas must not look like a reset.
+/// Whether the function treats its series as a counter, so that a change of replicas must not look like a reset.
 fn is_counter(function: &str) -> bool {
     matches!(function, "increase" | "rate" | "irate" | "resets")
 }

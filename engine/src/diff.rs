@@ -1,4 +1,5 @@
-//! Two sets of blocks compared sample by sample: whether they answer every query alike, however they are cut.
+//! Compares two sets of blocks sample by sample: whether they answer every query alike, whatever the blocks and chunks
+//! are.
 
 use serde::Serialize;
 use tithon_chunks::{
@@ -14,19 +15,19 @@ use crate::{Block, BlockError, BlockSelect, Merge, MergeStep, SelectRequest, Sel
 pub enum Difference {
     /// A series that only the first set has.
     OnlyInFirst {
-        /// Its labels.
+        /// The labels of the series.
         labels: String,
     },
     /// A series that only the second set has.
     OnlyInSecond {
-        /// Its labels.
+        /// The labels of the series.
         labels: String,
     },
     /// A series that both have with other samples.
     Samples {
-        /// Its labels.
+        /// The labels of the series.
         labels: String,
-        /// Which aggregate, of a downsampled series.
+        /// The aggregate, for a downsampled series.
         aggregate: Option<&'static str>,
         /// Samples in the first set.
         first: usize,
@@ -37,8 +38,8 @@ pub enum Difference {
     },
 }
 
-/// Compares two sets of blocks; each set is read as a querier does, deletions applied, overlaps joined by time. Stops
-/// after `most` differences. What is known of counter resets between histograms is not compared.
+/// Compares two sets of blocks. Each set is read as a querier does: deletions are applied, overlaps joined by time.
+/// Stops after `most` differences. Counter reset hints of histograms are not compared.
 pub fn diff(first: &[Block], second: &[Block], most: usize) -> Result<Vec<Difference>, BlockError> {
     diff_batches(all(first), all(second), most)
 }
@@ -48,7 +49,8 @@ fn all(blocks: &[Block]) -> Vec<BlockSelect<'_>> {
     blocks.iter().map(|block| block.select(everything())).collect()
 }
 
-/// The same of blocks that are read elsewhere: each iterator gives all series of one block, in label order.
+/// Like [`diff`], for blocks that are read by the caller: each iterator returns all series of one block, in label
+/// order.
 pub fn diff_batches<B>(first: Vec<B>, second: Vec<B>, most: usize) -> Result<Vec<Difference>, BlockError>
 where
     B: Iterator<Item = Result<SeriesBatch, BlockError>>,
@@ -83,7 +85,7 @@ where
     Ok(found)
 }
 
-/// The series of all blocks, merged. An error is the last item that counts.
+/// The series of all blocks, merged. Items after an error do not count.
 fn all_series<B>(mut batches: Vec<B>) -> impl Iterator<Item = Result<SelectedSeries, BlockError>>
 where
     B: Iterator<Item = Result<SeriesBatch, BlockError>>,
@@ -127,7 +129,8 @@ fn compare(a: &SelectedSeries, b: &SelectedSeries, found: &mut Vec<Difference>) 
     Ok(())
 }
 
-/// All samples of raw chunks, or of one aggregate of downsampled ones, by time. Of raw samples one a time stays.
+/// All samples of raw chunks, or of one aggregate of downsampled ones, by time. Of several raw samples at one time, one
+/// is kept.
 fn samples(series: &SelectedSeries, part: Option<Aggregate>) -> Result<Vec<Sample>, BlockError> {
     let failed = |source| BlockError::Series { labels: series.labels.clone(), source };
     let mut out = Vec::new();
@@ -152,7 +155,7 @@ fn samples(series: &SelectedSeries, part: Option<Aggregate>) -> Result<Vec<Sampl
 
 /// Whether two samples are equal to the bit, counter reset hints aside: these depend on where chunks begin.
 fn same(a: &Sample, b: &Sample) -> bool {
-    let told = |sample: &Sample| {
+    let comparable = |sample: &Sample| {
         let mut sample = sample.clone();
         match &mut sample.value {
             SampleValue::Float(_) => {}
@@ -163,7 +166,7 @@ fn same(a: &Sample, b: &Sample) -> bool {
         canonical_bytes(&sample, &mut bytes);
         bytes
     };
-    a.st == b.st && told(a) == told(b)
+    a.st == b.st && comparable(a) == comparable(b)
 }
 
 #[cfg(test)]

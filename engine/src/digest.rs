@@ -1,5 +1,5 @@
-//! Digests of a block, series by series, over all that its chunks hold: blocks with equal digests hold the same series,
-//! chunks and samples. Deletions are not applied.
+//! Digests of a block, series by series, over the whole content of its chunks: blocks with equal digests hold the same
+//! series, chunks and samples. Deletions are not applied.
 
 use std::collections::BTreeMap;
 
@@ -15,16 +15,16 @@ use crate::entries::walk;
 use crate::input::InputBlock;
 use crate::{Block, BlockError, BlockFile, FileRange, record};
 
-/// One series; serialises to one line of the digest form.
+/// The digest of one series; serialises to one line of the digest form.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SeriesDigest {
     /// The series reference.
     pub id: u32,
-    /// Names and values; bytes that are no UTF-8 are replaced.
+    /// Names and values; bytes that are not UTF-8 are replaced.
     pub labels: Vec<(String, String)>,
     /// Its chunks in the order of the index.
     pub chunks: Vec<ChunkDigest>,
-    /// All samples; of aggregates those of their count.
+    /// Number of samples; of a downsampled series, those of its count.
     pub samples: u64,
     /// SHA-256 over the canonical bytes of all samples, in hex.
     pub digest: String,
@@ -33,7 +33,7 @@ pub struct SeriesDigest {
     pub st_digest: Option<String>,
 }
 
-/// One chunk of a [`SeriesDigest`].
+/// The digest of one chunk of a [`SeriesDigest`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ChunkDigest {
     /// First time, as the index says.
@@ -56,11 +56,11 @@ pub struct ChunkDigest {
     pub aggr: Option<BTreeMap<&'static str, AggregateDigest>>,
 }
 
-/// One aggregate of a [`ChunkDigest`].
+/// The digest of one aggregate of a [`ChunkDigest`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum AggregateDigest {
-    /// It is there.
+    /// The chunk has the aggregate.
     Present {
         /// Always true.
         present: bool,
@@ -75,15 +75,15 @@ pub enum AggregateDigest {
         /// SHA-256 over the canonical bytes of its samples, in hex.
         digest: String,
     },
-    /// It is not.
+    /// The chunk does not have the aggregate.
     Absent {
         /// Always false.
         present: bool,
     },
 }
 
-/// Visits the digests of all series of a block, in label order. Fails at the first part that is damaged; a chunk of an
-/// encoding that is not known counts as damage.
+/// Visits the digests of all series of a block, in label order. Fails at the first damaged part; a chunk of an unknown
+/// encoding counts as damaged.
 pub fn digests<E: From<BlockError>>(
     block: &Block,
     mut visit: impl FnMut(SeriesDigest) -> Result<(), E>,

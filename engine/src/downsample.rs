@@ -26,10 +26,10 @@ use crate::{
 
 pub use self::series::DownsampleError;
 
-/// A block to make.
+/// A block to make by downsampling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Its resolution: finer targets come first, and each but the first is made from the one before it.
+    /// The resolution: finer targets come first, and each but the first is made from the one before it.
     pub resolution: Resolution,
     /// Its id.
     pub id: BlockId,
@@ -63,7 +63,7 @@ pub fn downsample_into(
     contents.into_iter().zip(files).zip(targets).map(finish).collect()
 }
 
-/// The same into directories below `parent`, published; no directory for a block in which nothing is left.
+/// Like [`downsample_into`], into published directories below `parent`; an empty block gets no directory.
 pub fn downsample(
     block: &Block,
     parent: &Path,
@@ -82,13 +82,13 @@ pub fn downsample(
     Ok(metas)
 }
 
-/// Series made by one task.
+/// The number of series that one task downsamples.
 const TASK: usize = 16;
 
-/// Series of a batch and the chunks made of them.
+/// Series of a batch and the chunks made from them.
 struct Made {
     batch: Batch,
-    /// For [`TASK`] series each, the chunks of every target.
+    /// The chunks of every target, for [`TASK`] series each.
     tasks: Vec<Vec<Pieces>>,
 }
 
@@ -146,7 +146,7 @@ impl Made {
     }
 }
 
-/// The source's meta under another id and resolution.
+/// The source's meta with another id and resolution.
 fn output_meta(source: &BlockMeta, target: &Target) -> BlockMeta {
     let thanos = ThanosMeta {
         version: source.thanos.as_ref().map_or(0, |t| t.version),

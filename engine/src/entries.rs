@@ -11,17 +11,17 @@ use crate::input::InputBlock;
 use crate::records::{Kind, Place, Records, estimate};
 use crate::{BlockError, BlockFile, BlockId, BlockMeta, FileRange};
 
-/// Entries that are usually read at once.
+/// The number of entries that are usually read at once.
 pub(crate) const ENTRIES_AT_ONCE: usize = 4096;
 
-/// Bytes of entries that a walk over all series reads at once.
+/// The number of bytes of entries that a walk over all series reads at once.
 const WALK_BYTES: u64 = 4 << 20;
 
-/// Bytes that Thanos assumes of an entry where meta.json does not tell.
+/// The size that Thanos assumes for an entry if meta.json does not give one, bytes.
 const ENTRY_BYTES: u64 = 65_536;
 
-/// Reads the entries of a list of series, a batch at a time. It does no I/O: it says which ranges of the index it needs
-/// and is handed their bytes.
+/// Reads the entries of a list of series, a batch at a time. It does no I/O: it returns the ranges of the index that it
+/// needs, and takes their bytes.
 pub(crate) struct Entries {
     block: BlockId,
     header: Arc<IndexHeader>,
@@ -69,12 +69,12 @@ impl Entries {
         self.asked == self.postings.len()
     }
 
-    /// Asks for no entry behind the current batch.
+    /// Asks for no entry after the current batch.
     pub(crate) fn stop(&mut self) {
         self.asked = self.postings.len();
     }
 
-    /// Begins the batch of the next `n` series, or fewer at the end; answers with the ranges to fetch for it.
+    /// Begins the batch of the next `n` series, or fewer at the end; returns the ranges to fetch for it.
     pub(crate) fn ask(&mut self, n: usize) -> Vec<FileRange> {
         let from = self.asked;
         self.asked = self.postings.len().min(from.saturating_add(n));
@@ -86,8 +86,8 @@ impl Entries {
         self.records.ranges()
     }
 
-    /// Begins the batch of the next series whose entries lie within so many bytes, one at the least; for lists of all
-    /// series, whose entries lie side by side.
+    /// Begins the batch of the next series whose entries lie within so many bytes, at least one series; for lists of
+    /// all series, whose entries lie side by side.
     fn ask_within(&mut self, bytes: u64) -> Vec<FileRange> {
         let mut offsets = self.postings.iter().skip(self.asked).map(|id| self.header.series_offset(id));
         let first = offsets.next().unwrap_or_default();
@@ -95,7 +95,7 @@ impl Entries {
         self.ask(n)
     }
 
-    /// Takes the bytes of the ranges last asked for; answers with those still missing, none once the batch is there.
+    /// Takes the bytes of the ranges last asked for; returns the ranges still missing, none when the batch is complete.
     pub(crate) fn accept(&mut self, fetched: Vec<Bytes>) -> Result<Vec<FileRange>, BlockError> {
         self.records.accept(fetched)
     }
@@ -157,13 +157,13 @@ pub(crate) fn index_range(range: &std::ops::Range<u64>) -> FileRange {
 }
 
 fn entry_kind(meta: &BlockMeta) -> Kind {
-    let told = meta.thanos.as_ref().map_or(0, |t| t.index_stats.series_max_size);
+    let recorded = meta.thanos.as_ref().map_or(0, |t| t.index_stats.series_max_size);
     Kind {
         what: "series entry",
-        estimate: estimate(told, ENTRY_BYTES),
+        estimate: estimate(recorded, ENTRY_BYTES),
         size: |bytes| match SeriesEntry::size_hint(bytes) {
             Ok(size) => size.map(|n| n as u64),
-            // The length field is malformed: decoding says how.
+            // The length field is malformed: decoding returns the error.
             Err(_) => Some(bytes.len() as u64),
         },
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with a block, with the block and the file named.
+//! Errors of blocks, which name the block and the file.
 
 use std::path::PathBuf;
 
@@ -12,12 +12,12 @@ use crate::{BlockFile, BlockId, MetaError, TombstonesError};
 /// Why a block could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum BlockError {
-    /// The file system refused.
+    /// The file system returned an error.
     #[error("{path}: {source}")]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the file system.
         source: std::io::Error,
     },
     /// meta.json is damaged or of another version.
@@ -28,7 +28,7 @@ pub enum BlockError {
         /// What is wrong.
         source: MetaError,
     },
-    /// The directory's name and the id in meta.json differ.
+    /// The directory's name differs from the id in meta.json.
     #[error("{path}: meta.json says {found}, the directory {expected}")]
     WrongId {
         /// The directory.
@@ -61,12 +61,12 @@ pub enum BlockError {
         block: BlockId,
         /// The segment.
         file: BlockFile,
-        /// Where the chunk begins.
+        /// Offset at which the chunk begins.
         offset: u64,
         /// What is wrong.
         source: ChunkError,
     },
-    /// The index names a segment that is not there.
+    /// The index names a segment that does not exist.
     #[error("block {block}: segment {segment} is missing, there are {segments}")]
     NoSegment {
         /// The block.
@@ -85,16 +85,16 @@ pub enum BlockError {
         block: BlockId,
         /// The file.
         file: BlockFile,
-        /// What was to be read.
+        /// The part that was read.
         what: &'static str,
-        /// Where it begins.
+        /// Offset at which the part begins.
         offset: u64,
-        /// Bytes it takes.
+        /// Length of the part, bytes.
         needed: u64,
-        /// Bytes there are.
+        /// Bytes up to the end of the file.
         left: u64,
     },
-    /// A file was cut or overwritten while it was mapped: what was read of it does not count.
+    /// A file was cut or overwritten while it was mapped: the data read from it is not valid.
     #[error("block {block}: {file} was truncated while mapped")]
     Truncated {
         /// The block.
@@ -102,20 +102,20 @@ pub enum BlockError {
         /// The file.
         file: BlockFile,
     },
-    /// Something is wrong with a part of a series.
+    /// A part of a series has an error.
     #[error("{source}, in series {labels}")]
     InSeries {
-        /// The labels that it is sent with.
+        /// The labels as a selection returns them.
         labels: Labels,
         /// What is wrong.
         source: Box<BlockError>,
     },
-    /// The counts of an index that was checked while it was read were not accepted.
+    /// The counts of an index that was checked while it was read were refused.
     #[error("block {block}: index: {}", health.faults().unwrap_or_default())]
     Unhealthy {
         /// The block.
         block: BlockId,
-        /// What was counted.
+        /// The counts.
         health: Box<IndexHealth>,
     },
     /// Series or chunks were not given in order.
@@ -162,18 +162,18 @@ pub enum BlockError {
         /// What is wrong.
         source: DownsampleError,
     },
-    /// Whoever reads the block's files for us could not.
+    /// The caller's function that reads the block's files failed.
     #[error("block {block}: {source}")]
     Fetch {
         /// The block.
         block: BlockId,
-        /// What the caller should do about it.
+        /// The kind of the error, which tells callers what to do about it.
         kind: ErrorKind,
-        /// What went wrong there.
+        /// The error of that function.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The driver of a selection handed over something else than was asked for: a bug of ours.
-    #[error("block {block}: {got} ranges were handed in, {expected} asked for")]
+    /// The caller of a selection handed in other ranges than it was asked for: a bug in this program.
+    #[error("block {block}: got {got} ranges, asked for {expected}")]
     Fetched {
         /// The block.
         block: BlockId,
@@ -185,7 +185,7 @@ pub enum BlockError {
 }
 
 impl BlockError {
-    /// What the caller should do about it.
+    /// The kind of the error, which tells callers what to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             BlockError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
@@ -212,7 +212,7 @@ impl BlockError {
         }
     }
 
-    /// The labels, as they are sent, of the series that is at fault, where one is.
+    /// The labels of the series with the error, if the error is about one.
     pub fn series(&self) -> Option<&Labels> {
         match self {
             BlockError::InSeries { labels, .. } => Some(labels),
@@ -230,7 +230,7 @@ impl BlockError {
     }
 }
 
-/// Whether there is no room left, so that trying again is of no use.
+/// Whether the disk or quota is full, so that trying again does not help.
 fn is_full(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)

@@ -21,22 +21,22 @@ impl fmt::Display for BlockFile {
     }
 }
 
-/// Bytes that a selection asks for.
+/// A range of bytes that a selection asks for.
 ///
-/// The answer to a range is its bytes, or fewer when the file ends before the range does: lengths are not stored
-/// beside references, so some ranges are estimates.
+/// The answer to a range is its bytes, or fewer when the file ends before the range does: lengths are not stored with
+/// references, so some ranges are estimates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileRange {
-    /// Of which file.
+    /// The file.
     pub file: BlockFile,
-    /// The first byte.
+    /// Offset of the first byte.
     pub start: u64,
-    /// How many bytes.
+    /// Number of bytes.
     pub len: u64,
 }
 
 impl FileRange {
-    /// The first byte behind the range.
+    /// Offset of the first byte after the range.
     pub const fn end(&self) -> u64 {
         self.start.saturating_add(self.len)
     }

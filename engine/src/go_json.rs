@@ -6,8 +6,8 @@ use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// Reads a structure. `fields` are the names of its fields and of those of all structures inside; what lies below the
-/// keys `maps` is left as it is, as keys are no names of fields there.
+/// Reads a structure. `fields` are the names of its fields and of those of all structures inside. Values below the keys
+/// `maps` are read unchanged, because their keys are not names of fields.
 pub fn from_slice<T: DeserializeOwned>(
     bytes: &[u8],
     fields: &[&str],
@@ -90,7 +90,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 }
 
-/// A structure that occurs twice is filled from both; of any other value the last one wins.
+/// If a structure occurs twice, both fill it; of several other values the last one wins.
 fn set(out: &mut Map<String, Value>, key: String, value: Value) {
     match (out.get_mut(&key), value) {
         (Some(Value::Object(old)), Value::Object(new)) => {

@@ -1,6 +1,7 @@
-//! A binary heap whose order among equals is that of Go's `container/heap`: what upstream merges depends on it.
+//! A binary heap that orders equal items as Go's `container/heap` does: the results of upstream's merges depend on that
+//! order.
 
-/// Items, the least on top. The order is given at each call, as it is that of what the items point at.
+/// Items with the smallest on top. Each call takes the order, because the order depends on data outside the heap.
 #[derive(Debug, Default)]
 pub(crate) struct Heap<T> {
     items: Vec<T>,
@@ -15,7 +16,7 @@ impl<T> Heap<T> {
         self.items.is_empty()
     }
 
-    /// The least item.
+    /// The smallest item.
     pub(crate) fn top(&self) -> Option<&T> {
         self.items.first()
     }
@@ -34,7 +35,7 @@ impl<T> Heap<T> {
         }
     }
 
-    /// Swaps the top with the last item, sifts that down, and takes the old top off.
+    /// Swaps the top with the last item, sifts the new top down, and removes the old top.
     pub(crate) fn pop(&mut self, less: impl Fn(&T, &T) -> bool) -> Option<T> {
         let last = self.items.len().checked_sub(1)?;
         self.items.swap(0, last);

@@ -1,4 +1,4 @@
-//! The name of a block: a ULID, 48 bits of milliseconds and 80 random ones, in 26 characters of base 32.
+//! The id of a block: a ULID, with 48 bits of milliseconds and 80 random bits, written as 26 characters of base 32.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use ulid::Ulid;
 
-/// A block's identity. Sorts by the time in it, as its text does.
+/// The id of a block. Ids sort by their times, as their texts do.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockId(u128);
 
@@ -34,7 +34,7 @@ impl BlockId {
         self.0
     }
 
-    /// The dummy parent of blocks that a head cut with a hint: all zero.
+    /// Whether the id is all zero, as the dummy parent of blocks that a head cut with a hint.
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }

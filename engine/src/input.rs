@@ -1,4 +1,4 @@
-//! A block to be read front to back: by ranges, from a map or from wherever its files are.
+//! A block that is read from front to back by ranges, from a map or from other storage.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use tithon_index::{IndexHeader, IndexHealth};
 
 use crate::{Block, BlockError, BlockMeta, FileRange, Tombstones};
 
-/// Answers ranges of a block's files, in the order given; a range that reaches behind the end of its file gives what
-/// there is. It may block.
+/// Reads ranges of a block's files, in the order given. For a range that reaches behind the end of its file, the answer
+/// ends with the file. The call may block.
 type Fetch<'a> = Box<dyn FnMut(&[FileRange]) -> Result<Vec<Bytes>, BlockError> + Send + 'a>;
 
 /// A block to be read once, from front to back.
@@ -18,17 +18,17 @@ pub struct InputBlock<'a> {
     pub(crate) header: Arc<IndexHeader>,
     pub(crate) tombstones: Arc<Tombstones>,
     fetch: Fetch<'a>,
-    /// Bytes of chunks fetched at once, unless one series alone has more.
+    /// The number of bytes of chunks that are fetched at once, unless one series alone has more.
     pub(crate) chunk_bytes: u64,
-    /// Whether what is made of the block may be kept, by the counts of its index.
+    /// Decides by the counts of the index whether results made from the block may be kept.
     pub(crate) accept: Option<Accept<'a>>,
 }
 
 type Accept<'a> = Box<dyn Fn(&IndexHealth) -> bool + Send + 'a>;
 
 impl<'a> InputBlock<'a> {
-    /// The block that `meta`, `header` and `tombstones` describe, its index entries and chunks read by `fetch`. A
-    /// failure of `fetch` that is not one of the block comes as [`BlockError::Fetch`].
+    /// The block that `meta`, `header` and `tombstones` describe; `fetch` reads its index entries and chunks. Errors of
+    /// `fetch` that are not about the block come as [`BlockError::Fetch`].
     pub fn new(
         meta: BlockMeta,
         header: Arc<IndexHeader>,
@@ -39,8 +39,8 @@ impl<'a> InputBlock<'a> {
         InputBlock { meta, header, tombstones, fetch, chunk_bytes: FETCHED_BYTES, accept: None }
     }
 
-    /// Has the index checked while it is read: at its end the work fails with [`BlockError::Unhealthy`] unless `accept` takes
-    /// what was counted, and before that at a series that [`tithon_index::HealthCheck::add`] refuses.
+    /// Has the index checked while it is read. The work fails at its end with [`BlockError::Unhealthy`] unless `accept`
+    /// returns true for the counts, and earlier at a series that [`tithon_index::HealthCheck::add`] refuses.
     #[must_use]
     pub fn checked(self, accept: impl Fn(&IndexHealth) -> bool + Send + 'a) -> InputBlock<'a> {
         InputBlock { accept: Some(Box::new(accept)), ..self }
@@ -52,7 +52,7 @@ impl<'a> InputBlock<'a> {
     }
 }
 
-/// Bytes fetched at once: large reads save requests to a remote block, small ones save memory.
+/// The number of bytes fetched at once: large reads save requests to a remote block, small ones save memory.
 const FETCHED_BYTES: u64 = 3 << 20;
 const MAPPED_BYTES: u64 = 1 << 20;
 
@@ -64,7 +64,7 @@ impl<'a> From<&'a Block> for InputBlock<'a> {
         let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
         let mut reads: VecDeque<Vec<FileRange>> = VecDeque::new();
         let fetch = move |ranges: &[FileRange]| {
-            // The bytes of earlier reads have been used by now.
+            // The bytes of earlier reads are no longer in use.
             block.check()?;
             reads.push_back(ranges.to_vec());
             if reads.len() > READS_KEPT {

@@ -1,4 +1,4 @@
-//! What there is to tell about a block: the numbers of meta.json, and those found by walking it.
+//! A block in numbers: those of meta.json, and those that a walk over the block finds.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,19 +17,19 @@ pub struct Inspection {
     pub min_time: i64,
     /// The first millisecond after it.
     pub max_time: i64,
-    /// Milliseconds that one sample stands for; 0 for a raw block.
+    /// The resolution in milliseconds; 0 for a raw block.
     pub resolution_ms: i64,
-    /// How often it was compacted, plus one.
+    /// The compaction level, 1 for a block that was not compacted.
     pub level: i64,
-    /// Level-1 blocks that went in.
+    /// The number of level-1 blocks that were merged into the block.
     pub sources: usize,
-    /// Who made it, as Thanos tells.
+    /// The program that made the block, as Thanos names it.
     pub source: String,
     /// External labels.
     pub labels: BTreeMap<String, String>,
     /// Series found.
     pub series: u64,
-    /// Samples found, as the chunks' headers say; of a downsampled block its aggregates.
+    /// Samples found, as counted by the headers of the chunks; of a downsampled block, its aggregates.
     pub samples: u64,
     /// Chunks found.
     pub chunks: u64,
@@ -39,13 +39,13 @@ pub struct Inspection {
     pub segment_bytes: u64,
     /// Number of segments.
     pub segments: usize,
-    /// Strings in the index.
+    /// The number of strings in the index.
     pub symbols: usize,
-    /// Names of labels.
+    /// The number of label names.
     pub label_names: usize,
-    /// Deleted intervals that are not applied yet.
+    /// The number of deleted intervals in the tombstones file.
     pub tombstones: usize,
-    /// What the chunks are made of, by the encoding's name.
+    /// Counts of chunks by the name of their encoding.
     pub encodings: BTreeMap<String, EncodingCount>,
     /// The labels with the most values, most first; at most 10.
     pub widest_labels: Vec<(String, usize)>,
@@ -54,11 +54,11 @@ pub struct Inspection {
 /// Chunks of one encoding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EncodingCount {
-    /// How many.
+    /// The number of chunks.
     pub chunks: u64,
-    /// Samples in them.
+    /// The number of samples in them.
     pub samples: u64,
-    /// Bytes of their data.
+    /// The bytes of their data.
     pub bytes: u64,
 }
 
@@ -124,7 +124,7 @@ fn walk(block: &Block) -> Result<(u64, BTreeMap<String, EncodingCount>), BlockEr
     }
 }
 
-/// What the header says; 0 where it cannot be read.
+/// The count in the chunk's header; 0 if it cannot be read.
 fn samples(chunk: &EncodedChunk) -> u64 {
     sample_count(chunk.encoding, &chunk.data).unwrap_or(0) as u64
 }

@@ -1,6 +1,6 @@
 //! Prometheus blocks: select, merge, dedup, compact, downsample, plan, verify.
 //!
-//! Everything here is computing: no clock, environment or network; time and options are arguments, and bytes come
+//! This crate only computes: it uses no clock, environment or network. Times and options are arguments, and bytes come
 //! from a mapped directory or are asked for by range.
 
 mod error;

@@ -1,7 +1,8 @@
-//! Merges streams of series in label order: a loser tree finds the least label set, series with equal labels are joined.
+//! Merges streams of series in label order: a loser tree finds the smallest label set, and series with equal labels are
+//! joined.
 //!
-//! [`Merge`] is a state machine without input or output: it says of which stream it needs the next batch, and whoever drives
-//! it waits for that batch in whatever way suits, on a thread or in a task. [`merge`] drives it over streams in memory.
+//! [`Merge`] is a state machine without input or output: it names the stream whose next batch it needs, and the caller
+//! waits for that batch in its own way, on a thread or in a task. [`merge`] runs it over streams in memory.
 //!
 //! A tree of losers (Knuth, volume 3, 5.4.1) compares once a level, where a binary heap compares twice.
 
@@ -12,37 +13,37 @@ use tithon_chunks::EncodedChunk;
 
 use crate::SelectedSeries;
 
-/// Merges streams that each ascend by labels. Series of equal labels become one: their chunks ascend by time, exact
-/// duplicates are dropped, overlaps stay.
+/// Merges streams that each ascend by labels. Series with equal labels become one: their chunks ascend by time, exact
+/// duplicates are dropped, and overlaps are kept.
 pub struct Merge {
     streams: Vec<Stream>,
     /// The next series of each stream; `None` when the stream has ended.
     heads: Vec<Option<SelectedSeries>>,
-    /// Of each match, counted from the root at 1, the stream that lost it. Leaves are the streams.
+    /// For each match, counted from the root at 1, the stream that lost it. Leaves are the streams.
     losers: Vec<usize>,
     winner: usize,
     /// The head of the winner has been taken and the next one has not been read yet.
     taken: bool,
-    /// The series that is put together, and whether its chunks come from several streams.
+    /// The series being put together, and whether its chunks come from several streams.
     series: Option<SelectedSeries>,
     is_joined: bool,
 }
 
-/// Series of one stream that have arrived and are not read yet.
+/// Series of one stream that have arrived and have not been read yet.
 #[derive(Default)]
 struct Stream {
     batch: IntoIter<SelectedSeries>,
     has_ended: bool,
 }
 
-/// What a merge needs next, or yields.
+/// The next need or result of a merge.
 #[derive(Debug, PartialEq)]
 pub enum MergeStep {
     /// Call [`Merge::feed`] or [`Merge::end`] for this stream before the next step.
     Need(usize),
     /// The next series.
     Series(SelectedSeries),
-    /// There are no more.
+    /// There are no more series.
     Done,
 }
 
@@ -60,7 +61,8 @@ impl Merge {
         }
     }
 
-    /// Hands over the next series of a stream. To be called when all before them are read, as [`MergeStep::Need`] says.
+    /// Hands over the next series of a stream. Call it when all series before them are read, as [`MergeStep::Need`]
+    /// says.
     pub fn feed(&mut self, stream: usize, batch: Vec<SelectedSeries>) {
         self.streams[stream].batch = batch.into_iter();
     }
@@ -70,9 +72,9 @@ impl Merge {
         self.streams[stream].has_ended = true;
     }
 
-    /// Goes on. Reads a stream no further than the series yielded need.
+    /// Takes the next step. Reads a stream no further than the series returned require.
     pub fn step(&mut self) -> MergeStep {
-        // At first every stream has to show its first series.
+        // At first every stream needs a first series.
         while self.heads.len() < self.streams.len() {
             match self.read(self.heads.len()) {
                 Some(head) => self.heads.push(head),
@@ -170,12 +172,12 @@ pub fn merge(streams: impl IntoIterator<Item = Vec<SelectedSeries>>) -> impl Ite
     }
     std::iter::from_fn(move || match merge.step() {
         MergeStep::Series(series) => Some(series),
-        // No stream needs more: all have ended.
+        // No stream needs more series: all have ended.
         MergeStep::Need(_) | MergeStep::Done => None,
     })
 }
 
-/// Sorts chunks of one series by first, then last time, and drops those equal to one before them.
+/// Sorts chunks of one series by first, then last time, and drops exact duplicates.
 fn join_chunks(chunks: &mut Vec<EncodedChunk>) {
     chunks.sort_by_key(|c| (c.min_time, c.max_time));
     let mut kept: Vec<EncodedChunk> = Vec::with_capacity(chunks.len());
@@ -246,7 +248,7 @@ mod tests {
         }
     }
 
-    /// The merge of streams of which each batch has one series and arrives when it is asked for.
+    /// The merge of streams whose batches have one series each and arrive when they are asked for.
     fn in_pieces(inputs: &[Vec<SelectedSeries>]) -> Vec<SelectedSeries> {
         let mut left: Vec<_> = inputs.iter().map(|input| input.iter()).collect();
         let (mut merge, mut merged) = (Merge::new(inputs.len()), Vec::new());
@@ -271,7 +273,7 @@ mod tests {
         merge.feed(1, vec![series(1, vec![])]);
         assert_eq!(merge.step(), MergeStep::Series(series(0, vec![])));
         assert_eq!(merge.step(), MergeStep::Need(1));
-        // An empty batch is no end.
+        // An empty batch does not end a stream.
         merge.feed(1, vec![]);
         assert_eq!(merge.step(), MergeStep::Need(1));
         merge.end(1);

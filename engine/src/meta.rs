@@ -1,6 +1,6 @@
-//! meta.json: what a block covers, where it comes from, and what Thanos adds.
+//! meta.json: a block's time range, its origin, and the section that Thanos adds.
 //!
-//! Written as upstream writes it, byte for byte: keys in this order, indented by tabs, Go's escapes. Prometheus
+//! Written byte for byte as upstream writes it: keys in this order, indented by tabs, Go's escapes. Prometheus
 //! `tsdb/block.go`, Thanos `pkg/block/metadata/meta.go`.
 
 mod thanos;
@@ -15,7 +15,7 @@ pub use self::thanos::{
     Resolution, Rewrite, SourceType, ThanosMeta, UploadTime, parse_rfc3339_ms,
 };
 
-/// The content of meta.json. `max_time` is outside the block.
+/// The content of meta.json. `max_time` is not part of the block's time range.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BlockMeta {
     /// The block's id.
@@ -26,21 +26,21 @@ pub struct BlockMeta {
     /// The first millisecond after the block.
     #[serde(rename = "maxTime", default)]
     pub max_time: i64,
-    /// Counts of what the block holds.
+    /// Counts of the block's content.
     #[serde(default)]
     pub stats: BlockStats,
-    /// Where the block comes from.
+    /// The compactions that made the block.
     #[serde(default)]
     pub compaction: Compaction,
     /// Always 1.
     #[serde(default)]
     pub version: i64,
-    /// What Thanos adds; absent in a block that Prometheus wrote.
+    /// The section that Thanos adds; absent in a block that Prometheus wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thanos: Option<ThanosMeta>,
 }
 
-/// Counts of what a block holds; a count of 0 is left out of the file.
+/// Counts of a block's content; a count of 0 is left out of the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BlockStats {
@@ -64,13 +64,13 @@ pub struct BlockStats {
     pub num_tombstones: u64,
 }
 
-/// Where a block comes from.
+/// The compactions that made a block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Compaction {
     /// 1 for a block cut from a head, else one more than the highest level of the inputs.
     pub level: i64,
-    /// The level-1 blocks that went in, ascending; a level-1 block names itself.
+    /// The level-1 blocks that were merged into the block, ascending; a level-1 block names itself.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub sources: Vec<BlockId>,
     /// The block went into a compaction that had no sample left.
@@ -87,7 +87,7 @@ pub struct Compaction {
     pub hints: Vec<String>,
 }
 
-/// A block and the half-open time it covers.
+/// A block and its half-open time range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockDesc {
     /// The block.
@@ -100,20 +100,20 @@ pub struct BlockDesc {
     pub max_time: i64,
 }
 
-/// Why meta.json could not be used.
+/// Why a meta.json could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetaError {
     /// Not JSON, or not of the shape that meta.json has.
     #[error("meta.json line {line} column {column}: {reason}")]
     Json {
-        /// From 1.
+        /// Line, from 1.
         line: usize,
-        /// From 1.
+        /// Column, from 1.
         column: usize,
         /// What was expected.
         reason: String,
     },
-    /// A version of the file that this build lacks.
+    /// A version of the file that this program does not support.
     #[error("meta.json {section} version {found} is not supported, expected 1")]
     Version {
         /// `block` or `thanos`.
@@ -121,7 +121,7 @@ pub enum MetaError {
         /// The number in the file.
         found: i64,
     },
-    /// A block of the time range given cannot be.
+    /// The time range is impossible.
     #[error("meta.json covers [{min_time}, {max_time}), which ends before it starts")]
     Range {
         /// The first millisecond inside.
@@ -132,7 +132,7 @@ pub enum MetaError {
 }
 
 impl MetaError {
-    /// What the caller should do about it.
+    /// The kind of the error, which tells callers what to do about it.
     pub const fn kind(&self) -> ErrorKind {
         match self {
             MetaError::Version { .. } => ErrorKind::Unsupported,
@@ -181,16 +181,16 @@ const FIELDS: &[&str] = &[
     "upload_time",
 ];
 
-/// Below these keys anything may stand: external labels, what somebody attached, and records of rewrites, which are only
-/// kept.
+/// Any content may be below these keys: external labels, extensions that somebody attached, and records of rewrites,
+/// which are only kept.
 const MAPS: &[&str] = &["labels", "extensions", "rewrites"];
 
 impl BlockMeta {
-    /// Reads the bytes of a meta.json as Go's decoder does: keys in any order and any case, the last of several, unknown
-    /// ones ignored.
+    /// Reads the bytes of a meta.json as Go's decoder does: keys may come in any order and case, the last of several
+    /// counts, and unknown ones are ignored.
     pub fn parse(bytes: &[u8]) -> Result<BlockMeta, MetaError> {
         let read = go_json::from_slice(bytes, FIELDS, MAPS).map_err(|e| {
-            // A value of the wrong type is found where its place is no longer known.
+            // A value of the wrong type is found when its place is no longer known.
             let e =
                 if e.line() > 0 { e } else { serde_json::from_slice::<BlockMeta>(bytes).err().unwrap_or(e) };
             MetaError::Json { line: e.line(), column: e.column(), reason: reason_of(&e) }
@@ -213,8 +213,8 @@ impl BlockMeta {
         Ok(meta)
     }
 
-    /// The file's bytes as Prometheus writes them without, and Thanos with a `thanos` section (which ends the file
-    /// with a newline).
+    /// The bytes of the file as Prometheus writes them without a `thanos` section, and as Thanos writes them with one
+    /// (such a file ends with a newline).
     pub fn to_json(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);
         let format = serde_json::ser::PrettyFormatter::with_indent(b"\t");
@@ -227,23 +227,23 @@ impl BlockMeta {
         out
     }
 
-    /// The block and its time.
+    /// The block's id and time range.
     pub const fn desc(&self) -> BlockDesc {
         BlockDesc { ulid: self.ulid, min_time: self.min_time, max_time: self.max_time }
     }
 
-    /// The closed range of samples that may be inside; empty when the block has no length.
+    /// The closed time range of samples that the block may hold; empty when the block has no length.
     pub const fn range(&self) -> TimeRange {
         TimeRange::new(self.min_time, self.max_time.saturating_sub(1))
     }
 
-    /// What one sample stands for: raw unless the `thanos` section says otherwise.
+    /// The resolution in milliseconds: 0 (raw) unless the `thanos` section has another.
     pub fn resolution_ms(&self) -> i64 {
         self.thanos.as_ref().map_or(0, |t| t.downsample.resolution)
     }
 }
 
-/// serde_json repeats the position at the end of its text.
+/// The message without the position that serde_json adds at its end.
 fn reason_of(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {
@@ -252,7 +252,7 @@ fn reason_of(error: &serde_json::Error) -> String {
     }
 }
 
-/// Go escapes what HTML or JavaScript would trip over; in JSON these characters occur inside strings only.
+/// Go escapes characters that are special in HTML or JavaScript; in JSON these characters occur inside strings only.
 fn escape_as_go(json: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len() + 16);
     let mut rest = json;

@@ -18,8 +18,8 @@ use self::guard::Guard;
 
 /// A mapped file. Clones share the map.
 ///
-/// The file is not ours alone: when somebody truncates it, what is read behind its end is zeros, and
-/// [`MappedFile::is_intact`] says so. Nothing that was made of the bytes counts before that was asked.
+/// Other programs can change the file. When somebody truncates it, reads behind its end return zeros, and
+/// [`MappedFile::is_intact`] returns false: ask it before a result made from the bytes is used.
 #[derive(Clone, Debug, Default)]
 pub struct MappedFile {
     bytes: Bytes,
@@ -31,7 +31,7 @@ pub struct MappedFile {
 struct Mapped {
     guard: Guard,
     map: Mmap,
-    /// The last bytes when the file was opened: a file that is cut inside its last page shows zeros there.
+    /// The last bytes of the file when it was opened: if the file is cut inside its last page, they read as zeros.
     tail: [u8; TAIL],
     was_read: AtomicBool,
 }
@@ -46,7 +46,7 @@ impl AsRef<[u8]> for Owner {
     }
 }
 
-/// Which file lies under a name, told by its inode, size and time of the last change.
+/// The identity of a file: its inode, size and time of the last change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileStamp {
     inode: (u64, u64),
@@ -55,7 +55,7 @@ pub(crate) struct FileStamp {
 }
 
 impl FileStamp {
-    /// The file that `path` names now; `None` when there is none.
+    /// The stamp of the file at `path`; `None` when there is none.
     pub(crate) fn of(path: &Path) -> Option<FileStamp> {
         std::fs::metadata(path).ok().map(|metadata| FileStamp::from(&metadata))
     }
@@ -72,7 +72,7 @@ impl From<&Metadata> for FileStamp {
 }
 
 impl MappedFile {
-    /// Maps a whole file. Fails as opening does, and with `InvalidInput` on something that is no plain file.
+    /// Maps a whole file. Fails when the file cannot be opened, and with `InvalidInput` if it is not a plain file.
     pub fn open(path: &Path) -> io::Result<MappedFile> {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
@@ -93,7 +93,7 @@ impl MappedFile {
         Ok(MappedFile { bytes: Bytes::from_owner(Owner(Arc::clone(&mapped))), mapped: Some(mapped) })
     }
 
-    /// All of it; slices keep the map alive.
+    /// All bytes of the file; slices keep the map alive.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
@@ -109,7 +109,7 @@ impl MappedFile {
         ours.start <= theirs.start && theirs.end <= ours.end && !bytes.is_empty()
     }
 
-    /// Notes that somebody reads from it.
+    /// Notes that the file was read from.
     pub(crate) fn set_read(&self) {
         if let Some(mapped) = self.mapped.as_ref().filter(|mapped| !mapped.was_read.load(Ordering::Relaxed)) {
             mapped.was_read.store(true, Ordering::Relaxed);
@@ -121,7 +121,7 @@ impl MappedFile {
         self.mapped.as_ref().is_some_and(|mapped| mapped.was_read.load(Ordering::Relaxed))
     }
 
-    /// Tells the system that these bytes are not needed for now; what is read of them later comes from the file again.
+    /// Tells the system that these bytes are not needed for now; a later read gets them from the file again.
     pub(crate) fn release(&self, range: Range<usize>) {
         let map = self.mapped.as_ref().map(|mapped| &mapped.map);
         let Some(map) = map.filter(|map| range.start < range.end && range.end <= map.len()) else {
@@ -131,7 +131,7 @@ impl MappedFile {
         // touched again.
         let advised =
             unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len()) };
-        // It is a hint: a system that does not take it keeps the pages longer.
+        // The call is a hint: a system that ignores it keeps the pages longer.
         drop(advised);
     }
 }
@@ -144,7 +144,7 @@ impl Mapped {
         if self.last_bytes() != self.tail {
             self.guard.set_broken();
         }
-        // Reading the last bytes may be what found the file truncated.
+        // Reading the last bytes may itself find the file truncated.
         !self.guard.is_broken()
     }
 
@@ -152,7 +152,7 @@ impl Mapped {
         let mut tail = [0; TAIL];
         let skipped = self.map.len().saturating_sub(TAIL);
         for (i, byte) in tail.iter_mut().take(self.map.len() - skipped).enumerate() {
-            // SAFETY: inside the map. Volatile, because the file may have changed since the bytes were last looked at.
+            // SAFETY: inside the map. Volatile, because the file may have changed since the bytes were last read.
             *byte = unsafe { self.map.as_ptr().add(skipped + i).read_volatile() };
         }
         tail

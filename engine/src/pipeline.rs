@@ -1,9 +1,10 @@
-//! Three stages that work at the same time, each on an item behind the one of the stage after it.
+//! A pipeline of three stages that work at the same time on successive items.
 
-/// Reads items in turn until there are no more, makes something of each and writes it, in the order of reading: while
-/// one is written, the next is made and the one behind it is read, in the rayon pool that it is called in.
+/// Reads items in turn until there are no more, makes a result from each, and writes the results in the order of
+/// reading. While one result is written, the next is made and the item after it is read, in the rayon pool of the
+/// caller.
 ///
-/// Ends with the first failure; what was under way by then is finished and dropped.
+/// Ends with the first failure; work that has begun by then is finished and dropped.
 pub(crate) fn pipeline<A: Send, B: Send, E: Send>(
     mut read: impl FnMut() -> Result<Option<A>, E> + Send,
     make: impl Fn(A) -> Result<B, E> + Sync,

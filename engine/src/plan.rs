@@ -1,5 +1,5 @@
-//! What a compactor does next, as pure functions over metas and a given time: group, drop duplicates, choose blocks
-//! to merge or downsample, expire. Thanos `pkg/compact`, `pkg/block/fetcher.go`.
+//! The next steps of a compactor, as pure functions over metas and a given time: grouping, finding duplicates, choosing
+//! blocks to merge or downsample, retention. Thanos `pkg/compact`, `pkg/block/fetcher.go`.
 
 mod backlog;
 mod choose;

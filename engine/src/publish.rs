@@ -1,4 +1,5 @@
-//! How files and directories appear whole or not at all: temporary name, fsync, rename, fsync of the parent.
+//! Writes files and directories so that they appear whole or not at all: temporary name, fsync, rename, fsync of the
+//! parent.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -16,7 +17,7 @@ pub(crate) struct Unpublished {
 }
 
 impl Unpublished {
-    /// Removes what an earlier attempt left and creates the directory with `chunks/` inside.
+    /// Removes leftovers of an earlier attempt and creates the directory with `chunks/` inside.
     pub(crate) fn create(parent: &Path, id: BlockId) -> Result<Unpublished, BlockError> {
         let dir = parent.join(format!("{id}.tmp-for-creation"));
         remove_if_there(&dir)?;
@@ -29,7 +30,7 @@ impl Unpublished {
         &self.dir
     }
 
-    /// Gives the directory its name, replacing one that has it already; answers with the path.
+    /// Renames the directory to the block's id, replacing an older directory; returns the path.
     pub(crate) fn publish(mut self) -> Result<PathBuf, BlockError> {
         sync_dir(&self.dir)?;
         let target = self.parent.join(self.id.to_string());
@@ -44,7 +45,7 @@ impl Unpublished {
 impl Drop for Unpublished {
     fn drop(&mut self) {
         if !self.published {
-            // Nobody is left to be told; the next attempt and every start-up try again.
+            // No caller is left to take an error; the next attempt and every start-up try again.
             let _ = fs::remove_dir_all(&self.dir);
         }
     }

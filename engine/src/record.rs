@@ -1,14 +1,14 @@
-//! A chunk as it lies in a segment, when only its place is known.
+//! Chunks as records of a segment, found by their offsets.
 
 use bytes::Bytes;
 use tithon_chunks::{ChunkError, ChunkMeta, ChunkRecord, EncodedChunk, Encoding, Reader, crc32c};
 
-/// Bytes that the length field of a record may take.
+/// The most bytes of a record's length field.
 const LENGTH_BYTES_MAX: usize = 5;
 const CRC_BYTES: u64 = 4;
 
-/// The size of the whole record that begins `bytes`; `None` when they are too few to tell. A
-/// malformed length counts as if the record took all of `bytes`; [`chunk`] then says what is wrong.
+/// The size of the whole record at the beginning of `bytes`; `None` when there are too few bytes. For a malformed
+/// length, the size is that of `bytes`; [`chunk`] then returns the error.
 pub(crate) fn size(bytes: &[u8]) -> Option<u64> {
     let mut reader = Reader::new(&bytes[..bytes.len().min(LENGTH_BYTES_MAX)]);
     match reader.uvarint("chunk length") {
@@ -30,14 +30,14 @@ pub(crate) fn chunk(bytes: &Bytes, meta: &ChunkMeta) -> Result<EncodedChunk, Chu
     })
 }
 
-/// Encoding and data of a whole record that lies at `offset` in its file, the checksum verified.
+/// Encoding and data of a whole record at `offset` in its file; verifies the checksum.
 pub(crate) fn verified(bytes: &[u8], offset: u64) -> Result<(Encoding, &[u8]), ChunkError> {
     let mut reader = Reader::new(bytes);
     let len = reader.uvarint("chunk length").ok().and_then(|len| usize::try_from(len).ok());
     let start = reader.offset();
     let checked = len.filter(|len| len.checked_add(start + 1 + CRC_BYTES as usize) == Some(bytes.len()));
     let Some(len) = checked else {
-        // The length is malformed: parsing the record says how.
+        // The length is malformed: parsing the record returns the error.
         let record = ChunkRecord::parse(&Bytes::copy_from_slice(bytes), 0)?;
         let (needed, left) = (record.raw.len(), bytes.len());
         return Err(ChunkError::Truncated { what: "chunk record", offset: offset as usize, needed, left });

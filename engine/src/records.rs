@@ -1,7 +1,7 @@
-//! Records whose places are known and whose lengths are not: series entries and chunks.
+//! Reads records whose offsets are known and whose lengths are not: series entries and chunks.
 //!
-//! Each record is asked for up to the next one, where that is known, or by an estimated length; what touches is asked for in
-//! one range. A record that turns out longer is asked for once more, exactly.
+//! Each record is asked for up to the next one, if that is known, or by an estimated length; ranges that touch are
+//! combined. A record that turns out longer is asked for once more, exactly.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use tithon_chunks::{ChunkMeta, ChunkRef};
 
 use crate::{BlockError, BlockFile, BlockId, BlockMeta, FileRange, record};
 
-/// Where a record begins, and how many bytes it is expected to take at most.
+/// The offset of a record, and the most bytes that it is expected to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     pub(crate) file: BlockFile,
@@ -22,13 +22,13 @@ pub(crate) struct Place {
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
     pub(crate) what: &'static str,
-    /// Bytes that most records do not exceed.
+    /// Most records have at most this many bytes.
     pub(crate) estimate: u64,
-    /// The record's whole size, told from its first bytes; `None` when these are too few.
+    /// Returns a record's whole size from its first bytes; `None` when these are too few.
     pub(crate) size: fn(&[u8]) -> Option<u64>,
 }
 
-/// A fetch of records under way.
+/// Records that are being fetched.
 pub(crate) struct Records {
     kind: Kind,
     block: BlockId,
@@ -37,15 +37,15 @@ pub(crate) struct Records {
     slots: Vec<u32>,
     ranges: Vec<FileRange>,
     fetched: Vec<Bytes>,
-    /// Records that were too long for their range: place and what was fetched for it.
+    /// Records that were longer than their range: the place, and the bytes fetched for it.
     long: Vec<(usize, Bytes)>,
     retried: bool,
 }
 
-/// Ranges closer than this are asked for as one.
+/// Ranges closer than this, in bytes, are combined.
 const GAP_BYTES: u64 = 512;
 
-/// No record is longer than this, whatever its length field says.
+/// The most bytes of a record, whatever its length field says.
 const RECORD_BYTES_MAX: u64 = 64 << 20;
 
 impl Records {
@@ -70,17 +70,17 @@ impl Records {
         Records { kind, block, places, slots, ranges, fetched: Vec::new(), long: Vec::new(), retried: false }
     }
 
-    /// What to fetch first.
+    /// The ranges to fetch first.
     pub(crate) fn ranges(&self) -> Vec<FileRange> {
         self.ranges.clone()
     }
 
-    /// How many ranges the next [`Records::accept`] expects the bytes of.
+    /// The number of ranges whose bytes the next [`Records::accept`] expects.
     pub(crate) fn n_asked(&self) -> usize {
         if self.retried { self.long.len() } else { self.ranges.len() }
     }
 
-    /// Takes what was fetched; answers with what is still missing, which is nothing on the second call.
+    /// Takes the fetched bytes; returns the ranges still missing, none on the second call.
     pub(crate) fn accept(&mut self, fetched: Vec<Bytes>) -> Result<Vec<FileRange>, BlockError> {
         let expected = self.n_asked();
         if fetched.len() != expected {
@@ -115,7 +115,7 @@ impl Records {
         usize::try_from(skipped).ok().and_then(|n| self.fetched[slot].get(n..)).unwrap_or(&[])
     }
 
-    /// Where record `i` lies, cut to its size: in which of [`Records::into_fetched`], and at which bytes of it.
+    /// The place of record `i`, cut to its size: the index in [`Records::into_fetched`], and the range of bytes.
     pub(crate) fn find(&self, i: usize) -> Result<(usize, Range<usize>), BlockError> {
         let (slot, start, whole): (usize, usize, &[u8]) =
             match self.long.binary_search_by_key(&i, |(place, _)| *place) {
@@ -140,7 +140,7 @@ impl Records {
         }
     }
 
-    /// What was fetched for the records of a slot.
+    /// The bytes fetched for the records of a slot.
     pub(crate) fn slot(&self, slot: usize) -> &Bytes {
         self.fetched.get(slot).unwrap_or_else(|| &self.long[slot - self.fetched.len()].1)
     }
@@ -151,26 +151,26 @@ impl Records {
         Ok(&self.slot(slot)[range])
     }
 
-    /// All that was fetched.
+    /// All fetched bytes.
     pub(crate) fn into_fetched(self) -> Vec<Bytes> {
         self.fetched.into_iter().chain(self.long.into_iter().map(|(_, bytes)| bytes)).collect()
     }
 }
 
-/// Bytes that Thanos assumes of a chunk where meta.json does not tell.
+/// The size that Thanos assumes for a chunk if meta.json does not give one, bytes.
 const CHUNK_BYTES: u64 = 16_000;
 
-/// How the chunks of a block are read.
+/// The kind of a block's chunks.
 pub(crate) fn chunk_kind(meta: &BlockMeta) -> Kind {
-    let told = meta.thanos.as_ref().map_or(0, |t| t.index_stats.chunk_max_size);
-    Kind { what: "chunk", estimate: estimate(told, CHUNK_BYTES), size: record::size }
+    let recorded = meta.thanos.as_ref().map_or(0, |t| t.index_stats.chunk_max_size);
+    Kind { what: "chunk", estimate: estimate(recorded, CHUNK_BYTES), size: record::size }
 }
 
-/// Chunks that lie further apart than this are not taken for neighbours.
+/// Chunks further apart than this, in bytes, are not treated as neighbours.
 const NEIGHBOUR_BYTES: u64 = 64 << 10;
 
 impl Kind {
-    /// The place of a chunk; `next` is one that may lie right behind it.
+    /// The place of a chunk; `next` is a chunk that may directly follow it.
     pub(crate) fn chunk_place(&self, chunk: &ChunkMeta, next: Option<ChunkRef>) -> Place {
         let (file, offset) = (chunk.chunk_ref.segment(), u64::from(chunk.chunk_ref.offset()));
         let distance = next
@@ -181,7 +181,7 @@ impl Kind {
     }
 }
 
-/// The size that meta.json has, or the assumed one where it has none or a larger one.
-pub(crate) fn estimate(told: i64, assumed: u64) -> u64 {
-    u64::try_from(told).ok().filter(|n| *n > 0).map_or(assumed, |n| n.min(assumed))
+/// The size in meta.json, or the assumed size if there is none or it is larger.
+pub(crate) fn estimate(recorded: i64, assumed: u64) -> u64 {
+    u64::try_from(recorded).ok().filter(|n| *n > 0).map_or(assumed, |n| n.min(assumed))
 }

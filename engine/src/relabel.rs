@@ -1,4 +1,4 @@
-//! Relabelling of series, all actions. Prometheus `model/relabel/relabel.go`.
+//! Relabels series; all actions of Prometheus are supported. Prometheus `model/relabel/relabel.go`.
 
 use md5::{Digest, Md5};
 use regex_automata::meta::Regex;
@@ -6,7 +6,7 @@ use tithon_index::{Labels, MatcherError, Template, anchored_regex};
 
 use crate::RelabelRecord;
 
-/// One step of a configuration, checked and ready to be applied.
+/// One step of a configuration, validated and ready to be applied.
 #[derive(Clone, Debug)]
 pub struct RelabelStep {
     source_labels: Vec<String>,
@@ -32,29 +32,29 @@ enum Action {
 /// Why a step cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RelabelError {
-    /// There is no such action.
+    /// The action does not exist.
     #[error("unknown action {0:?}")]
     Action(String),
-    /// An action lacks something or has too much.
+    /// The action lacks a field or has one too many.
     #[error("action {action} {what}")]
     Fields {
         /// The action.
         action: String,
-        /// What it needs or must not have.
+        /// The field that is missing or not allowed.
         what: &'static str,
     },
-    /// A pattern that cannot be read.
+    /// The pattern is invalid.
     #[error("regex: {0}")]
     Regex(#[from] MatcherError),
 }
 
-/// The replacement of a step that gives none.
+/// The replacement if a step has none.
 const WHOLE: &str = "$1";
-/// The pattern of a step that gives none.
+/// The pattern if a step has none.
 const ANYTHING: &str = "(.*)";
 
 impl RelabelRecord {
-    /// A step as it is when a configuration gives nothing.
+    /// A step with the defaults of a configuration.
     pub fn new() -> RelabelRecord {
         RelabelRecord {
             source_labels: Vec::new(),
@@ -69,7 +69,7 @@ impl RelabelRecord {
 }
 
 impl RelabelStep {
-    /// Checks a step as upstream does.
+    /// Validates a step as upstream does.
     pub fn new(record: &RelabelRecord) -> Result<RelabelStep, RelabelError> {
         let name = record.action.to_lowercase();
         let fields = |what| RelabelError::Fields { action: name.clone(), what };
@@ -121,7 +121,7 @@ impl RelabelStep {
     }
 }
 
-/// The labels after all steps; `None` where a step drops the series or no label is left.
+/// The labels after all steps; `None` if a step drops the series or no label is left.
 pub fn relabelled(labels: &Labels, steps: &[RelabelStep]) -> Option<Labels> {
     let mut labels = labels.clone();
     for step in steps {
@@ -183,7 +183,7 @@ fn apply(step: &RelabelStep, labels: Labels) -> Option<Labels> {
     }
 }
 
-/// Maps letters one by one, as Go does: a letter whose other case takes several letters stays.
+/// Maps letters one by one, as Go does: a letter that would map to several letters stays unchanged.
 fn cased<I: Iterator<Item = char> + Clone>(value: &[u8], other: impl Fn(char) -> I) -> String {
     let one = |c: char| {
         let mut letters = other(c);
@@ -218,7 +218,7 @@ mod tests {
 
     const ALL: [(&str, &str); 4] = [("__name__", "up"), ("a", "Foo-bar"), ("b", "x"), ("c", "x")];
 
-    /// As Prometheus 3.14 answers.
+    /// Results of Prometheus 3.14.
     #[test]
     fn every_action() {
         let from_a = |record: &mut RelabelRecord| record.source_labels = vec!["a".to_owned()];

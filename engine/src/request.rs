@@ -1,38 +1,38 @@
-//! What is asked of a store: series, or label names and values. One pair of types for the bucket store, the querier's
-//! fan-out and both ends of the StoreAPI; the messages of the wire are converted to and from them in `tithon-proto`.
+//! Requests to a store: series, or label names and values. The bucket store, the querier's fan-out and both ends of the
+//! StoreAPI share these types; `tithon-proto` converts the messages of the wire to and from them.
 
 use tithon_chunks::{Aggregate, TimeRange};
 use tithon_index::Matcher;
 
 use crate::SeriesShard;
 
-/// The tenant of a request that names none.
+/// The tenant of a request without a tenant.
 pub const DEFAULT_TENANT: &str = "default-tenant";
 
-/// Which series are wanted, and what of them. Thanos `pkg/store/storepb/rpc.proto`, `SeriesRequest`.
+/// A request for series. Thanos `pkg/store/storepb/rpc.proto`, `SeriesRequest`.
 #[derive(Clone, Debug)]
 pub struct SeriesRequest {
-    /// Conditions on the labels that a series is sent with, external ones included; all must hold.
+    /// Conditions on the labels that a series is sent with, including external ones; all must hold.
     pub matchers: Vec<Matcher>,
-    /// Wanted are chunks that share a millisecond with this range, and series that have such chunks.
+    /// The chunks that share a millisecond with this range are wanted, and the series that have such chunks.
     pub range: TimeRange,
-    /// The coarsest resolution that may answer, in milliseconds; 0 is raw data only.
+    /// The coarsest resolution of the answer, in milliseconds; 0 is raw data only.
     pub max_resolution_ms: i64,
     /// The aggregates of downsampled chunks that the caller reads. A chunk that lacks one of them is an error.
     pub aggregates: Vec<Aggregate>,
-    /// Send labels only.
+    /// Send only labels.
     pub skip_chunks: bool,
-    /// Labels to remove from every series before sorting: those that tell replicas apart.
+    /// Labels to remove from every series before sorting: the replica labels.
     pub without_labels: Vec<String>,
     /// The part of all series that is wanted; `None` is all of them.
     pub shard: Option<SeriesShard>,
-    /// The most series to send; 0 is no limit.
+    /// The most series to send; 0 means no limit.
     pub limit: usize,
     /// Conditions on a block's external labels and on `__block_id`; a store that has no blocks ignores them.
     pub block_matchers: Vec<Matcher>,
-    /// Whether data that cannot be read costs a warning. If not, it ends the answer with an error.
+    /// Whether data that cannot be read leads to a warning. If not, it ends the answer with an error.
     pub partial_response: bool,
-    /// Who asks; for metrics only.
+    /// The tenant of the caller; for metrics only.
     pub tenant: String,
 }
 
@@ -55,7 +55,7 @@ impl SeriesRequest {
     }
 }
 
-/// Which label names or values are wanted. Thanos `pkg/store/storepb/rpc.proto`, `LabelNamesRequest` and
+/// A request for label names or values. Thanos `pkg/store/storepb/rpc.proto`, `LabelNamesRequest` and
 /// `LabelValuesRequest`.
 #[derive(Clone, Debug)]
 pub struct LabelsRequest {
@@ -63,20 +63,20 @@ pub struct LabelsRequest {
     pub values_of: Option<Vec<u8>>,
     /// Conditions on the series that count; without any, every series of the blocks that overlap `range` counts.
     pub matchers: Vec<Matcher>,
-    /// Blocks that share a millisecond with this range are asked.
+    /// The blocks that share a millisecond with this range are read.
     pub range: TimeRange,
-    /// Count every series of such a block, as Prometheus does, not only those with a chunk in the range. The wire has no
-    /// field for this.
+    /// Count every series of such a block, as Prometheus does, and not only series with a chunk in the range. The wire
+    /// has no field for this.
     pub whole_blocks: bool,
-    /// Labels to treat as absent: those that tell replicas apart.
+    /// Labels to treat as absent: the replica labels.
     pub without_labels: Vec<String>,
-    /// The most names or values to send; 0 is no limit.
+    /// The most names or values to send; 0 means no limit.
     pub limit: usize,
     /// Conditions on a block's external labels and on `__block_id`; a store that has no blocks ignores them.
     pub block_matchers: Vec<Matcher>,
-    /// Whether data that cannot be read costs a warning. If not, the call fails.
+    /// Whether data that cannot be read leads to a warning. If not, the call fails.
     pub partial_response: bool,
-    /// Who asks; for metrics only.
+    /// The tenant of the caller; for metrics only.
     pub tenant: String,
 }
 

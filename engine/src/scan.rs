@@ -1,5 +1,5 @@
-//! A block read once from front to back: series in label order, their strings as numbers that several blocks share,
-//! their chunks as records in what was fetched.
+//! Reads a block once from front to back: series in label order, with their strings as numbers that several blocks
+//! share, and their chunks as records in the fetched bytes.
 
 mod batch;
 mod records;
@@ -22,7 +22,7 @@ pub(crate) use self::symbols::{SymbolMap, SymbolUnion};
 
 use self::batch::Columns;
 
-/// A source being read.
+/// A source that is being read.
 pub(crate) struct Scan<'a> {
     source: InputBlock<'a>,
     symbols: SymbolMap,
@@ -31,21 +31,21 @@ pub(crate) struct Scan<'a> {
     entries: Option<Entries>,
     /// Series whose entries have been read.
     pending: Columns,
-    /// How many of them have been given out.
+    /// How many of the pending series have been returned.
     taken: usize,
-    /// Counts all entries, where the index is to be checked.
+    /// Counts the faults of all entries, if the index is to be checked.
     check: Option<HealthCheck<SymbolRef>>,
 }
 
 impl<'a> Scan<'a> {
-    /// All series with samples inside `range`; `symbols` are the source's.
+    /// All series with samples inside `range`; `symbols` are those of the source.
     pub(crate) fn new(source: InputBlock<'a>, symbols: SymbolMap, range: TimeRange) -> Scan<'a> {
         let (version, meta) = (source.header.version(), &source.meta);
         let check = source.accept.is_some().then(|| HealthCheck::new(version, meta.min_time, meta.max_time));
         Scan { source, symbols, range, entries: None, pending: Columns::default(), taken: 0, check }
     }
 
-    /// The next series, deletions applied; `None` at the end.
+    /// The next series, with deletions applied; `None` at the end.
     pub(crate) fn next_batch(&mut self) -> Result<Option<Batch>, BlockError> {
         loop {
             if self.taken == self.pending.len() && !self.read_entries()? {
@@ -62,7 +62,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// At the end: fails where the index is not accepted.
+    /// Called at the end: fails if the index is refused.
     fn judge(&mut self) -> Result<(), BlockError> {
         let (Some(check), Some(accept)) = (self.check.take(), &self.source.accept) else { return Ok(()) };
         let health = check.finish();
@@ -72,7 +72,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Reads entries into `pending`; whether there were any.
+    /// Reads entries into `pending`; returns whether there were any.
     fn read_entries(&mut self) -> Result<bool, BlockError> {
         let mut entries = match self.entries.take() {
             Some(entries) => entries,
@@ -122,7 +122,7 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// Replaces the block's own numbers of strings by the shared ones.
+    /// Replaces the block's own numbers of strings by the shared numbers.
     fn shared_symbols(&self, labels: &mut [Pair]) -> Result<(), IndexError> {
         for (name, value) in labels {
             (*name, *value) = (self.symbols.get(*name)?, self.symbols.get(*value)?);
@@ -130,7 +130,7 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// Sorts what a malformed index has unsorted, and takes out what is empty.
+    /// Sorts labels that a malformed index has out of order, and removes empty ones.
     fn put_right(&self, labels: &mut Vec<Pair>) {
         if let Some(empty) = self.symbols.empty() {
             labels.retain(|(_, value)| *value != empty);
@@ -140,7 +140,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// How many pending series have chunks that fit one fetch, told by the distances between them; one at the least.
+    /// How many pending series have chunks that fit one fetch, judged by the distances between the chunks; at least
+    /// one.
     fn series_at_once(&self) -> usize {
         let (mut bytes, estimate) = (0, chunk_kind(&self.source.meta).estimate);
         let mut last: Option<u64> = None;

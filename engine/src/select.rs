@@ -1,9 +1,9 @@
-//! Which series match, and their chunks: a state machine without I/O.
+//! Selects the series that match, and their chunks: a state machine without I/O.
 //!
-//! [`Select::step`] asks for byte ranges and is handed their bytes, until it yields batches of series with the labels, and in
-//! the order, that they are sent with.
-//! A driver over a mapped block slices; one over object storage fetches. There are three rounds at the least:
-//! postings, series entries, chunks, the last two once a batch.
+//! [`Select::step`] asks for byte ranges and takes their bytes, until it returns batches of series, with the labels and
+//! in the order in which they are sent. A caller with a mapped block returns slices; a caller with object storage
+//! fetches the ranges. There are at least three rounds: postings, series entries, chunks; the last two are repeated for
+//! every batch.
 
 mod kept;
 mod labels;
@@ -32,18 +32,18 @@ pub use self::kept::KeptSeries;
 pub use self::labels::{LabelRequest, LabelSelect, LabelStep};
 use self::order::{Disorder, Order};
 
-/// What to select.
+/// The selection to make.
 #[derive(Clone, Debug)]
 pub struct SelectRequest {
-    /// Conditions that a series must all satisfy; none selects every series.
+    /// Conditions that a series must all satisfy; an empty list selects every series.
     pub matchers: Vec<Matcher>,
-    /// Chunks that share a millisecond with it are selected, and series that have such chunks.
+    /// The chunks that share a millisecond with this range are selected, and the series that have such chunks.
     pub range: TimeRange,
-    /// Yield labels only.
+    /// Return only labels.
     pub skip_chunks: bool,
-    /// The most series to yield, the first in the order of the index; 0 is no limit.
+    /// The most series to return, the first in the order of the index; 0 means no limit.
     pub limit: usize,
-    /// Labels that are added to all series and taken away from them.
+    /// Labels to add to all series, and labels to remove.
     pub relabel: Relabel,
 }
 
@@ -54,29 +54,29 @@ impl SelectRequest {
     }
 }
 
-/// What a selection needs next, or yields.
+/// The next need or result of a selection.
 #[derive(Debug)]
 pub enum Step {
     /// Hand the bytes of these ranges to the next step, in this order.
     Fetch(Vec<FileRange>),
-    /// The next series; hand nothing to the next step.
+    /// The next series; pass no bytes to the next step.
     Batch(SeriesBatch),
-    /// There are no more.
+    /// There are no more series.
     Done,
 }
 
-/// Chunks fetched at once, unless one series alone has more.
+/// The number of chunks that are fetched at once, unless one series alone has more.
 const BATCH_CHUNKS: usize = 16_384;
-/// The least that [`Select::in_smaller_batches`] leaves of both.
+/// The lower limits of [`Select::in_smaller_batches`] for series and chunks.
 const BATCH_SERIES_MIN: usize = 256;
 const BATCH_CHUNKS_MIN: usize = 1024;
-/// A range in which no chunk lies.
+/// A range that holds no chunk.
 const NO_CHUNKS: TimeRange = TimeRange::new(i64::MAX, i64::MIN);
-/// Series entries that one thread decodes at a time.
+/// The number of series entries that one thread decodes at a time.
 const DECODED_TOGETHER: usize = 256;
-/// Series whose chunks one thread cuts at least.
+/// The least number of series whose chunks one thread cuts.
 const CUT_TOGETHER: usize = 64;
-/// So few chunks are cut out by the thread that asked: no other one would be done sooner.
+/// Up to this many chunks are cut by the calling thread: other threads would not be faster.
 const FEW_CHUNKS: usize = 1024;
 
 /// A selection from one block.
@@ -87,24 +87,24 @@ pub struct Select {
     request: SelectRequest,
     entries: Entries,
     chunks: Kind,
-    /// Series whose place among the others is not certain yet; `None` before the first entry was decoded.
+    /// Series whose place in the order is not certain yet; `None` before the first entry was decoded.
     order: Option<Order>,
     /// Labels of the last entry that was decoded.
     last_labels: Vec<(SymbolRef, SymbolRef)>,
     /// Series whose chunks are yet to be fetched.
     pending: VecDeque<Pending>,
-    /// Series that were found and that were yielded.
+    /// Number of series found, and number returned.
     found: usize,
     yielded: usize,
-    /// The fault of the series behind the pending ones; returned when these have been yielded and more are wanted.
+    /// The error of the series after the pending ones; returned when those have been returned and more are wanted.
     fault: Option<BlockError>,
     batch_series: usize,
     batch_chunks: usize,
-    /// Series entries that the last batch asked for.
+    /// Number of series entries of the last batch.
     last_batch: usize,
     /// Ask for the next series entries together with chunks.
     reads_ahead: bool,
-    /// What becomes of the series found.
+    /// Whether the series found are to be kept.
     keeping: Keeping,
     phase: Phase,
 }
@@ -114,21 +114,22 @@ struct Pending {
     id: SeriesRef,
     labels: Labels,
     chunks: Vec<ChunkMeta>,
-    /// The chunk that is stored behind the last of these, where there is one.
+    /// The chunk that is stored after the last of these, if there is one.
     behind: Option<ChunkRef>,
 }
 
-/// What one thread decoded.
+/// The result of one thread's decoding.
 struct DecodedPart {
-    /// Each series with how many labels it shares with the one before, and how many decide its place.
+    /// Each series with the number of labels that it shares with the one before, and the number of labels that decide
+    /// its place.
     series: Vec<(Pending, usize, usize)>,
-    /// Labels that the entries behind the last series share with it and each other.
+    /// The number of labels that the entries after the last series share with it and each other.
     shared_behind: usize,
     last_labels: Vec<(SymbolRef, SymbolRef)>,
     fault: Option<BlockError>,
 }
 
-/// What the selection is waiting for.
+/// The input that the selection waits for.
 enum Phase {
     Plan(Planning),
     Postings(PostingsPlan),
@@ -136,12 +137,12 @@ enum Phase {
     Chunks {
         series: Vec<Pending>,
         records: Records,
-        /// The next series entries come with the chunks.
+        /// The next series entries are read with the chunks.
         with_entries: bool,
     },
-    /// The next series entries are there.
+    /// The next series entries have arrived.
     Decode,
-    /// Nothing is under way.
+    /// No read is pending.
     Between,
     Done,
 }
@@ -176,35 +177,35 @@ impl Select {
         }
     }
 
-    /// The same selection in batches of 1 / `parts` of the usual size, for a caller that keeps batches of so many
-    /// selections at once.
+    /// Makes batches of 1 / `parts` of the usual size, for a caller that keeps batches of so many selections at once.
     pub fn in_smaller_batches(mut self, parts: usize) -> Select {
         self.batch_series = (ENTRIES_AT_ONCE / parts.max(1)).max(BATCH_SERIES_MIN);
         self.batch_chunks = (BATCH_CHUNKS / parts.max(1)).max(BATCH_CHUNKS_MIN);
         self
     }
 
-    /// The same selection with one round less a batch: the next series entries are asked for together with the chunks of those
-    /// before. For a caller whose reads take long.
+    /// Reads the next series entries together with the chunks of the series before, which saves one round per batch.
+    /// For a caller whose reads take long.
     pub fn reading_ahead(mut self) -> Select {
         self.reads_ahead = true;
         self
     }
 
-    /// Says before the first step which series satisfy the matchers: they are not looked for.
+    /// Sets, before the first step, the series that satisfy the matchers, which are not looked up then.
     pub fn set_postings(&mut self, postings: Postings) {
         self.entries.set_postings(postings);
         self.phase = Phase::Between;
     }
 
-    /// The series that satisfy the matchers, whether or not they have chunks in the range; `None` before that is known.
+    /// The series that satisfy the matchers, whether or not they have chunks in the range; `None` before they are
+    /// known.
     pub fn postings(&self) -> Option<&Postings> {
         (!matches!(self.phase, Phase::Plan(_) | Phase::Postings(_))).then(|| self.entries.postings())
     }
 
-    /// Advances the selection. `fetched` are the bytes of the ranges that the last step asked for; a range that reaches behind the
-    /// end of its file is answered with what there is. A step that asks for no range is a pause in long work. After an
-    /// error the selection is over; the series before the one at fault have been yielded.
+    /// Advances the selection. `fetched` are the bytes of the ranges that the last step asked for; for a range that
+    /// reaches behind the end of its file, they end with the file. A step that asks for no range is a pause in long
+    /// work. After an error the selection has ended; the series before the one with the error have been returned.
     pub fn step(&mut self, fetched: Vec<Bytes>) -> Result<Step, BlockError> {
         let step = self.advance(fetched);
         if step.is_err() {
@@ -294,7 +295,8 @@ impl Select {
             return Ok(None);
         }
         if self.pending.is_empty() {
-            // Under a limit no more series than are wanted, and more only where these have no chunk in the range.
+            // With a limit, no more entries are read than series are wanted, except if some series have no chunk in the
+            // range.
             let ranges = self.ask_entries(left);
             self.phase = Phase::Entries;
             return Ok(Some(Step::Fetch(ranges)));
@@ -310,7 +312,7 @@ impl Select {
         });
         let records = Records::new(self.block, self.chunks, places.collect());
         let mut ranges = records.ranges();
-        // Under a limit nothing is read that may not be wanted.
+        // With a limit, only data that is certainly wanted is read.
         let with_entries = self.reads_ahead
             && self.request.limit == 0
             && self.pending.is_empty()
@@ -342,14 +344,14 @@ impl Select {
         series
     }
 
-    /// Whether as many series were found as are wanted. Where something was deleted that is known later: series of which
-    /// nothing is left may be among them.
+    /// Whether enough series were found. With deletions this is known only later: some of the series may have no sample
+    /// left.
     fn has_all_wanted(&self) -> bool {
         self.request.limit > 0 && self.found >= self.request.limit && self.tombstones.is_empty()
     }
 
-    /// Queues the series that have a chunk in range which is not wholly deleted, decoded on as many threads as the pool
-    /// has.
+    /// Queues the series that have a chunk in the range with samples that are not deleted. Entries are decoded on as
+    /// many threads as the pool has.
     fn decode_entries(&mut self) -> Result<(), BlockError> {
         let mut order = match self.order.take() {
             Some(order) => order,
@@ -391,14 +393,14 @@ impl Select {
         Ok(())
     }
 
-    /// Asks for no more series than are pending: the one behind them is at fault.
+    /// Stops after the pending series: the next one has an error.
     fn end_at(&mut self, fault: Option<BlockError>) {
         self.fault = fault;
         self.entries.stop();
     }
 
-    /// Decodes the entries of `ids` with their chunks in `range`, the first of which is series `first` of the batch, up to one
-    /// that is damaged.
+    /// Decodes the entries of `ids` with their chunks in `range`, up to the first damaged one. The first id is series
+    /// `first` of the batch.
     fn decode_part(
         &self,
         disorder: &Disorder,
@@ -418,7 +420,7 @@ impl Select {
         let needs_shared = !matches!(disorder, Disorder::Nowhere | Disorder::Anywhere);
         if needs_shared {
             match first.checked_sub(1) {
-                // Of a damaged entry the part before tells.
+                // If that entry is damaged, the part before reports the error.
                 Some(before) if self.entries.decode(before, NO_CHUNKS, &mut entry).is_ok() => {
                     part.last_labels.clone_from(&entry.labels);
                 }
@@ -449,8 +451,8 @@ impl Select {
         part
     }
 
-    /// The series of an entry, and how many of its labels decide with which others it can change places; `None` when it has
-    /// no chunk in range that is not wholly deleted.
+    /// The series of an entry, and the number of labels that decide with which series it can change places; `None` if
+    /// all its samples in the range are deleted or missing.
     fn pending(
         &self,
         id: SeriesRef,
@@ -480,7 +482,7 @@ impl Select {
         Ok(Some((Pending { id, labels, chunks, behind: entry.behind }, leading)))
     }
 
-    /// Cuts the chunks out of what was fetched, on as many threads as the pool has; `None` when deletions left nothing
+    /// Cuts the chunks out of the fetched bytes, on as many threads as the pool has; `None` if deletions left no sample
     /// of any series.
     fn batch(&mut self, series: Vec<Pending>, records: &Records) -> Option<Step> {
         let mut first = 0;
@@ -490,7 +492,7 @@ impl Select {
             (pending, at)
         };
         let mut series: Vec<(Pending, usize)> = series.into_iter().map(with_first).collect();
-        // Of several damaged chunks the first in the order of the answer is reported, whichever thread met it.
+        // Of several damaged chunks, the first in the order of the answer is reported, whichever thread found it.
         let cut: Vec<(Vec<SelectedSeries>, Option<BlockError>)> = match first <= FEW_CHUNKS {
             true => vec![self.cut_part(&mut series, records)],
             false => series.par_chunks_mut(CUT_TOGETHER).map(|part| self.cut_part(part, records)).collect(),
@@ -509,8 +511,8 @@ impl Select {
         (!selected.is_empty()).then(|| self.yield_batch(selected))
     }
 
-    /// Series with their chunks, up to one that is damaged; each is given with the number of its first record. Those of which
-    /// nothing is left are not among them.
+    /// Series with their chunks, up to the first damaged one; each is given with the number of its first record. Series
+    /// without samples are left out.
     fn cut_part(
         &self,
         part: &mut [(Pending, usize)],
@@ -568,8 +570,8 @@ impl Select {
     }
 }
 
-/// The slot of [`Records`] that was cut last, under a count of references of its own: threads that all counted in the one of
-/// the mapped file would wait for each other at every chunk.
+/// The slot of [`Records`] that was cut last, with its own reference count: threads that all used the count of the
+/// mapped file would wait for each other at every chunk.
 #[derive(Default)]
 struct Fetched(Option<(usize, Bytes)>);
 

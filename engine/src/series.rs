@@ -1,4 +1,4 @@
-//! What a selection yields: series with their chunks still encoded.
+//! The results of a selection: series with their encoded chunks.
 
 use tithon_chunks::EncodedChunk;
 use tithon_index::Labels;
@@ -6,10 +6,10 @@ use tithon_index::Labels;
 /// One selected series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelectedSeries {
-    /// The labels that it is sent with: those of the index, as the selection was told to change them.
+    /// The labels that the series is sent with: those of the index, with the changes that the selection makes.
     pub labels: Labels,
-    /// Chunks that overlap the range asked for, ascending by first, then last time; empty where chunks were not asked
-    /// for.
+    /// Chunks that overlap the range of the selection, ascending by first, then last time; empty if chunks were not
+    /// wanted.
     pub chunks: Vec<EncodedChunk>,
 }
 

@@ -1,31 +1,32 @@
-//! Whether a series belongs to one of several parts of all series. Thanos `pkg/store/storepb/shard_info.go`.
+//! Decides whether a series belongs to one of several parts of all series. Thanos `pkg/store/storepb/shard_info.go`.
 
 use tithon_index::Labels;
 use xxhash_rust::xxh64::xxh64;
 
-/// One of several parts of all series, cut by a hash over some of their labels: what a query frontend asks queriers for, and
-/// these ask stores for (`ShardInfo`).
+/// One of several parts of all series, by a hash over some of their labels. A query frontend asks queriers for parts,
+/// and queriers ask stores (`ShardInfo`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeriesShard {
-    /// Which part.
+    /// Index of the part.
     pub index: u64,
-    /// How many parts there are; at least 1.
+    /// Number of parts; at least 1.
     pub total: u64,
-    /// Hash over `labels` when set, else over all others.
+    /// Hash over `labels` if set, else over all other labels.
     pub by: bool,
     /// Label names.
     pub labels: Vec<String>,
 }
 
 impl SeriesShard {
-    /// The part that numbers from outside name; `None`, which is all series, where there is less than one part. A negative
-    /// index is as big as upstream's cast makes it, and belongs to no part.
+    /// The part with these numbers, which come from a request; `None`, which stands for all series, if `total` is below
+    /// 1. A negative index is converted as by upstream's cast, and belongs to no part.
     pub fn from_signed(index: i64, total: i64, by: bool, labels: Vec<String>) -> Option<SeriesShard> {
         let total = u64::try_from(total).ok().filter(|total| *total > 0)?;
         Some(SeriesShard { index: index.cast_unsigned(), total, by, labels })
     }
 
-    /// By XXH64 over names and values, each followed by 0xff, of the labels that count. `buffer` is scratch space.
+    /// Whether the series is in the part. The hash is XXH64 over names and values, each followed by 0xff, of the labels
+    /// that count. `buffer` is scratch space.
     pub fn holds(&self, labels: &Labels, buffer: &mut Vec<u8>) -> bool {
         buffer.clear();
         for (name, value) in labels.iter() {

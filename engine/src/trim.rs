@@ -1,12 +1,12 @@
-//! Deletions applied to a chunk.
+//! Applies deletions to a chunk.
 
 use tithon_chunks::{
     ChunkError, EncodedChunk, Encoding, FloatHistogramEncoder, HistogramEncoder, HistogramError, Sample,
     SampleValue, TimeRange, Xor2Encoder, XorEncoder, decode_exact,
 };
 
-/// The chunk without the samples inside `deleted`: itself where none is touched, `None` where none is left, else one
-/// chunk of the same encoding. Aggregates stand for windows, not samples: such a chunk is left whole or goes whole.
+/// The chunk without the samples inside `deleted`: the same chunk if none is deleted, `None` if all are, else one chunk
+/// of the same encoding. Aggregates stand for windows, not samples: such a chunk is kept or removed as a whole.
 pub(crate) fn without(
     chunk: EncodedChunk,
     deleted: &[TimeRange],
@@ -23,7 +23,7 @@ pub(crate) fn without(
     encode_alike(chunk.encoding, &samples)
 }
 
-/// One chunk of the encoding given; `None` without samples.
+/// Encodes samples as one chunk; `None` if there are none.
 fn encode_alike(encoding: Encoding, samples: &[Sample]) -> Result<Option<EncodedChunk>, ChunkError> {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return Ok(None) };
     let floats = samples.iter().filter_map(|s| match s.value {
@@ -64,7 +64,7 @@ fn encode_alike(encoding: Encoding, samples: &[Sample]) -> Result<Option<Encoded
     Ok(Some(EncodedChunk { encoding, min_time: first.t, max_time: last.t, data: data.into() }))
 }
 
-/// Histograms of one chunk fit one chunk again, also when some are gone.
+/// Histograms of one chunk always fit one chunk again, also without some of them.
 fn keep_in_one<E>(encoding: Encoding, pushed: Result<Option<E>, HistogramError>) -> Result<(), ChunkError> {
     match pushed {
         Ok(None) => Ok(()),

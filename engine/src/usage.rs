@@ -1,4 +1,4 @@
-//! What each metric takes of a block, told by the entries of its index alone.
+//! The share of each metric in a block, computed from the entries of its index alone.
 
 use std::collections::HashMap;
 
@@ -9,16 +9,16 @@ use tithon_index::{METRIC_NAME, SeriesDecoder};
 use crate::compact::InputBlock;
 use crate::{BlockError, walk};
 
-/// What a metric takes.
+/// The share of a metric in a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
-    /// Series.
+    /// Number of series.
     pub series: u64,
-    /// Of these, series whose chunks span less than half of the block's time: they come and go.
+    /// Series whose chunks span less than half of the block's time.
     pub short_lived: u64,
-    /// Chunks.
+    /// Number of chunks.
     pub chunks: u64,
-    /// Bytes of the chunks: how far apart they begin, so that what lies between chunks counts too.
+    /// Bytes of the chunks, measured by the distances of their beginnings, so that bytes between chunks count too.
     pub bytes: u64,
 }
 
@@ -32,8 +32,8 @@ impl Usage {
     }
 }
 
-/// What each metric takes of a block, by its name; series without one are under the empty name. `segment_bytes` are the sizes of
-/// the segments. Reads the index and no chunk.
+/// The share of each metric in a block, by name; series without a name are under the empty name. `segment_bytes` are
+/// the sizes of the segments. Reads the index and no chunk.
 pub fn usage_by_metric(
     source: InputBlock<'_>,
     segment_bytes: &[u64],
@@ -42,7 +42,7 @@ pub fn usage_by_metric(
     let half = source.meta.max_time.saturating_sub(source.meta.min_time) / 2;
     let mut decoder = SeriesDecoder::new(&header);
     let mut found: HashMap<Vec<u8>, Usage> = HashMap::new();
-    // The chunk before, and whose it is: it ends where the next one begins.
+    // The chunk before, with its metric: the chunk ends where the next one begins.
     let mut last: Option<(ChunkRef, Vec<u8>)> = None;
     walk(source, |_, entry| {
         let entry = entry?;
@@ -73,7 +73,7 @@ pub fn usage_by_metric(
     Ok(found)
 }
 
-/// Bytes from a chunk to the next one, or to the end of its segment; none where the chunks do not lie in this order.
+/// The bytes from a chunk to the next one, or to the end of its segment; 0 if the chunks do not lie in this order.
 fn bytes_between(chunk: ChunkRef, next: Option<ChunkRef>, segment_bytes: &[u64]) -> u64 {
     let begin = u64::from(chunk.offset());
     let end = match next {

@@ -1,4 +1,4 @@
-//! Whether a block is what its meta.json and index promise. Thanos `pkg/block/index.go`.
+//! Checks whether a block is consistent with its meta.json and index. Thanos `pkg/block/index.go`.
 
 mod index;
 mod segments;
@@ -19,14 +19,14 @@ use crate::entries::walk;
 use crate::input::InputBlock;
 use crate::{Block, BlockError, BlockFile, BlockStats, FileRange, record};
 
-/// What a walk over a whole block found; serialises to one JSON object.
+/// The findings of a walk over a whole block; serialises to one JSON object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Health {
     /// Series walked.
     pub series: u64,
     /// Chunks walked.
     pub chunks: u64,
-    /// Samples decoded; aggregates and unknown encodings count nothing.
+    /// Samples decoded; samples of aggregates and unknown encodings are not counted.
     pub samples: u64,
     /// Series whose labels do not come after those of the series before.
     pub series_out_of_order: u64,
@@ -38,25 +38,25 @@ pub struct Health {
     pub chunks_out_of_order: u64,
     /// Chunks with exactly the range of the one before.
     pub duplicated_chunks: u64,
-    /// Chunks that reach out of the block's time, its end included.
+    /// Chunks that reach beyond the block's time, whose end is inclusive here.
     pub outside_chunks: u64,
     /// Of these, chunks that lie wholly outside.
     pub completely_outside_chunks: u64,
     /// Chunks that begin at the block's end and reach beyond it, as Prometheus once wrote them.
     pub issue_347_outside_chunks: u64,
-    /// Chunks whose first or last sample is not where the index says, or whose samples do not ascend.
+    /// Chunks whose first or last sample is not at the time in the index, or whose samples do not ascend.
     pub chunks_with_wrong_times: u64,
-    /// Places that are damaged: wrong checksums, unknown encodings, bytes that belong to nothing, wrong counts.
+    /// Damaged places: wrong checksums, unknown encodings, bytes that belong to no part, wrong counts.
     pub damaged: u64,
-    /// What is wrong with the first [`Health::DAMAGE_MAX`] of them, with series, file and offset.
+    /// Descriptions of the first [`Health::DAMAGE_MAX`] of them, with series, file and offset.
     pub damage: Vec<String>,
 }
 
 impl Health {
-    /// Damaged places that are described; the others are only counted.
+    /// The most damaged places that are described; further ones are only counted.
     pub const DAMAGE_MAX: usize = 1000;
 
-    /// Whether a compactor may touch the block. Duplicated chunks do no harm.
+    /// Whether a compactor may merge the block. Duplicated chunks are harmless.
     pub fn is_sound(&self) -> bool {
         let faults = [
             self.series_out_of_order,
@@ -78,7 +78,7 @@ impl Health {
     }
 }
 
-/// The counts of what is wrong, in a line; the damaged places themselves are in [`Health::damage`].
+/// The counts of faults, in one line; the damaged places themselves are in [`Health::damage`].
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let faults = [
@@ -97,9 +97,9 @@ impl fmt::Display for Health {
     }
 }
 
-/// Reads all of the block: every section, list and entry of the index, every chunk, whose samples are decoded, every
-/// byte of the segments; compares meta.json with what is there. Damage is described in [`Health::damage`] and keeps
-/// nothing else from being read. Deletions are not applied.
+/// Reads the whole block: every section, list and entry of the index, and every chunk and byte of the segments; decodes
+/// all samples, and compares meta.json with the findings. Damage is described in [`Health::damage`] and does not stop
+/// the verification. Deletions are not applied.
 pub fn verify(block: &Block) -> Health {
     let mut health = Health::default();
     match audit(block.index()) {
@@ -108,7 +108,7 @@ pub fn verify(block: &Block) -> Health {
     }
     let (mut stats, mut coverage) = (BlockStats::default(), Coverage::new(block.segments()));
     health.walk(block, &mut stats, &mut coverage);
-    // Damage that was reported already would show in the counts as well.
+    // Damage that was reported already would also show in the counts.
     if health.damaged == 0 {
         coverage.gaps().iter().for_each(|gap| health.add_damage(gap));
         health.compare_counts(block, stats);
@@ -122,7 +122,7 @@ pub fn verify(block: &Block) -> Health {
 }
 
 impl Health {
-    /// Walks all series. Damage of their list or of an entry has been reported with the index.
+    /// Walks all series. Damage of the list or of an entry has been reported with the index.
     fn walk(&mut self, block: &Block, stats: &mut BlockStats, coverage: &mut Coverage) {
         let mut decoder = SeriesDecoder::new(block.header());
         let (mut counts, mut samples, mut last_labels) = (IndexHealth::default(), Vec::new(), None);
@@ -202,19 +202,19 @@ impl Health {
         Ok(())
     }
 
-    /// Compares the counts of meta.json, unless it has none at all.
+    /// Compares the counts of meta.json, unless all are 0.
     fn compare_counts(&mut self, block: &Block, found: BlockStats) {
-        let told = block.meta().stats;
-        if (told.num_series, told.num_chunks, told.num_samples) == (0, 0, 0) {
+        let listed = block.meta().stats;
+        if (listed.num_series, listed.num_chunks, listed.num_samples) == (0, 0, 0) {
             return;
         }
-        for (what, told, found) in [
-            ("series", told.num_series, found.num_series),
-            ("chunks", told.num_chunks, found.num_chunks),
-            ("samples", told.num_samples, found.num_samples),
+        for (what, listed, found) in [
+            ("series", listed.num_series, found.num_series),
+            ("chunks", listed.num_chunks, found.num_chunks),
+            ("samples", listed.num_samples, found.num_samples),
         ] {
-            if told != found {
-                self.add_damage(format_args!("meta.json: counts {told} {what}, the block has {found}"));
+            if listed != found {
+                self.add_damage(format_args!("meta.json: counts {listed} {what}, the block has {found}"));
             }
         }
     }
@@ -228,9 +228,9 @@ impl Health {
             let found =
                 std::fs::metadata(block.dir().join(rel)).ok().filter(|_| inside).map(|meta| meta.len());
             if found != Some(file.size_bytes) {
-                let (name, told) = (&file.rel_path, file.size_bytes);
+                let (name, listed) = (&file.rel_path, file.size_bytes);
                 let found = found.map_or("is missing".to_owned(), |bytes| format!("has {bytes} bytes"));
-                self.add_damage(format_args!("{name}: {found}, meta.json says {told}"));
+                self.add_damage(format_args!("{name}: {found}, meta.json says {listed}"));
             }
         }
     }
@@ -269,7 +269,7 @@ mod tests {
         }
     }
 
-    /// A copy of a block, its file `name` changed.
+    /// The damage found in a copy of a block whose file `name` is changed.
     fn changed(block: &str, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> Vec<String> {
         let (from, dir) = (shared(&format!("testdata/{block}")), tempfile::tempdir().unwrap());
         std::fs::create_dir(dir.path().join("chunks")).unwrap();

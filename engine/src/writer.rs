@@ -1,4 +1,4 @@
-//! Writes a block: chunks and index as series come in label order, then meta.json, then the name.
+//! Writes a block: chunks and index as the series arrive in label order, then meta.json, then the directory is renamed.
 
 mod chunks;
 mod files;
@@ -20,27 +20,27 @@ use self::index::IndexFile;
 use crate::publish::{Unpublished, write_atomically};
 use crate::{BlockError, BlockId, BlockMeta, BlockStats, Compaction, ThanosMeta, Tombstones};
 
-/// What a writer cannot know of the block's meta.json.
+/// The parts of meta.json that the writer does not know.
 #[derive(Clone, Debug, Default)]
 pub struct MetaParts {
     /// The first millisecond that may hold a sample.
     pub min_time: i64,
     /// The first millisecond after the block.
     pub max_time: i64,
-    /// Where the block comes from.
+    /// The compactions that made the block.
     pub compaction: Compaction,
-    /// The `thanos` section, if there is to be one; its segment files and index stats are filled in.
+    /// The `thanos` section, if there is one; its segment files and index stats are filled in.
     pub thanos: Option<ThanosMeta>,
 }
 
-/// Writes one block into a directory. Dropped before [`BlockWriter::finish`], it leaves nothing behind.
+/// Writes one block into a directory. If dropped before [`BlockWriter::finish`], removes the directory.
 #[derive(Debug)]
 pub struct BlockWriter {
     dir: BlockDir,
     content: Content,
 }
 
-/// The directory of a block under construction. It has no name that readers know until it is published.
+/// The directory of a block under construction. Until it is published, readers ignore its name.
 #[derive(Debug)]
 pub(crate) struct BlockDir {
     dir: Unpublished,
@@ -58,8 +58,8 @@ impl BlockDir {
         &mut self.files
     }
 
-    /// Writes meta.json, and a tombstones file where meta.json has no `thanos` section; makes everything durable and
-    /// gives the directory its name.
+    /// Writes meta.json, and a tombstones file if meta.json has no `thanos` section; makes everything durable and
+    /// renames the directory.
     pub(crate) fn publish(self, meta: &BlockMeta) -> Result<(), BlockError> {
         self.files.sync()?;
         if meta.thanos.is_none() {
@@ -71,7 +71,7 @@ impl BlockDir {
     }
 }
 
-/// Chunks and index under construction, wherever the files are.
+/// Chunks and index under construction, in any kind of files.
 #[derive(Debug)]
 pub(crate) struct Content {
     id: BlockId,
@@ -82,27 +82,27 @@ pub(crate) struct Content {
 }
 
 impl BlockWriter {
-    /// A writer that learns its strings from the series: index entries wait in a scratch file until the end.
+    /// A writer that collects the strings from the series: index entries are kept in a scratch file until the end.
     pub fn create(parent: &Path, id: BlockId) -> Result<BlockWriter, BlockError> {
         let dir = BlockDir::create(parent, id)?;
         let index = IndexFile::spooled(dir.dir.dir(), id)?;
         Ok(BlockWriter { dir, content: Content::with_index(id, index) })
     }
 
-    /// Cuts segments at this many bytes instead of 512 MiB; for what comes after.
+    /// Ends later segments at this many bytes instead of 512 MiB.
     #[must_use]
     pub fn segment_bytes_max(mut self, bytes: u64) -> BlockWriter {
         self.content.chunks = ChunkFiles::new(bytes);
         self
     }
 
-    /// Adds a series behind all before it in label order; its chunks ascend and do not overlap. A series without
-    /// chunks is left out.
+    /// Adds a series, which comes after all before it in label order; its chunks ascend and do not overlap. A series
+    /// without chunks is left out.
     pub fn add_series(&mut self, labels: &Labels, chunks: &[EncodedChunk]) -> Result<(), BlockError> {
         self.content.add_series(self.dir.files(), labels, chunks)
     }
 
-    /// What has been written so far.
+    /// The counts of the series written so far.
     pub fn stats(&self) -> BlockStats {
         self.content.stats
     }
@@ -113,7 +113,7 @@ impl BlockWriter {
         self.publish(meta)
     }
 
-    /// Like [`BlockWriter::finish`] with a whole meta, of which only id, counts of series, chunks and samples, segment
+    /// Like [`BlockWriter::finish`], with a whole meta. Only its id, counts of series, chunks and samples, segment
     /// files and index stats are replaced.
     pub fn finish_like(self, meta: BlockMeta) -> Result<Option<BlockMeta>, BlockError> {
         let meta = self.content.like(meta);
@@ -128,7 +128,7 @@ impl BlockWriter {
 }
 
 impl Content {
-    /// Starts the index with all strings, ascending; they need not all be used.
+    /// Starts the index with all strings, ascending; unused strings are allowed.
     pub(crate) fn new<'s>(
         files: &mut dyn BlockFiles,
         id: BlockId,
@@ -142,7 +142,7 @@ impl Content {
         Content { id, chunks, index, stats: BlockStats::default(), metas: Vec::new() }
     }
 
-    /// As [`BlockWriter::add_series`].
+    /// Adds a series as [`BlockWriter::add_series`] does.
     pub(crate) fn add_series(
         &mut self,
         files: &mut dyn BlockFiles,
@@ -164,8 +164,8 @@ impl Content {
         Ok(())
     }
 
-    /// Like [`Content::add_series`], with labels as numbers of the symbols given at the start and chunks as they are
-    /// to lie in the segments. Samples are left to [`Content::count`].
+    /// Like [`Content::add_series`], with labels as numbers of the symbols given at the start, and chunks as finished
+    /// records. Samples are counted by [`Content::count`] instead.
     pub(crate) fn add_records(
         &mut self,
         files: &mut dyn BlockFiles,
@@ -190,7 +190,7 @@ impl Content {
         self.stats.num_histogram_samples += samples.num_histogram_samples;
     }
 
-    /// The meta of what has been written so far.
+    /// The meta of the block written so far.
     pub(crate) fn meta(&self, parts: MetaParts) -> BlockMeta {
         BlockMeta {
             ulid: self.id,
@@ -203,7 +203,7 @@ impl Content {
         }
     }
 
-    /// A whole meta with the id and the counts of what has been written so far.
+    /// The given meta with the id and the counts of the block written so far.
     fn like(&self, mut meta: BlockMeta) -> BlockMeta {
         meta.ulid = self.id;
         meta.stats.num_series = self.stats.num_series;
@@ -212,7 +212,7 @@ impl Content {
         meta
     }
 
-    /// [`Content::finish`] with a whole meta, of which only id, counts, segment files and index stats are replaced.
+    /// Like [`Content::finish`], with a whole meta. Only its id, counts, segment files and index stats are replaced.
     pub(crate) fn finish_like(
         self,
         files: &mut dyn BlockFiles,
@@ -222,7 +222,7 @@ impl Content {
         self.finish(files, meta)
     }
 
-    /// Makes all files whole and tells the `thanos` section of them; `None` if no sample was written.
+    /// Finishes all files and lists them in the `thanos` section; `None` if no sample was written.
     pub(crate) fn finish(
         self,
         files: &mut dyn BlockFiles,
@@ -241,7 +241,7 @@ impl Content {
 }
 
 impl BlockStats {
-    /// Adds what a chunk's header says of its samples; an unknown encoding is an error.
+    /// Adds the count in a chunk's header; an unknown encoding is an error.
     pub(crate) fn count(&mut self, encoding: Encoding, data: &[u8]) -> Result<(), ChunkError> {
         if encoding == Encoding::Aggregate {
             let chunk = AggregateChunk::parse(data)?;

@@ -1,5 +1,5 @@
-//! A block without `chunks/` folder, as Thanos writes it of raw blocks whose samples are all NaN: an empty block, not a
-//! damaged one.
+//! A block without `chunks/` folder, as Thanos writes it for raw blocks whose samples are all NaN: it is empty, not
+//! damaged.
 
 #![allow(clippy::unwrap_used)]
 
@@ -42,7 +42,7 @@ fn it_adds_nothing_to_what_is_made() {
     assert_eq!((meta.stats.num_series, meta.stats.num_samples), (1, 600));
 }
 
-/// Chunks that the index has and the block lacks are a fault all the same.
+/// Chunks that the index has and the block lacks are damage.
 #[test]
 fn a_block_that_lost_its_chunks_is_damaged() {
     let (from, dir) = (shared(RAW), tempfile::tempdir().unwrap());

@@ -1,4 +1,4 @@
-//! What a querier sees of several blocks, against what Prometheus's querier returned.
+//! The samples that a querier reads from several blocks, compared with those of Prometheus's querier.
 #![allow(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 use std::path::PathBuf;
@@ -22,7 +22,8 @@ fn digest(samples: &Samples) -> String {
     hex::encode(hash.finalize())
 }
 
-/// Blocks merged, deletions applied, overlaps resolved. Digests of series of floats, numbers of samples of all.
+/// Compares merged blocks with deletions applied and overlaps resolved: digests of float series, and numbers of samples
+/// of all series.
 fn check(dirs: Vec<PathBuf>, queried: &str) -> usize {
     let blocks: Vec<Block> = dirs.into_iter().map(|dir| Block::open(dir).unwrap()).collect();
     let all = || SelectRequest::new(vec![], TimeRange::ALL);
@@ -38,7 +39,7 @@ fn check(dirs: Vec<PathBuf>, queried: &str) -> usize {
         deduplicate(&ours.chunks, "", ReplicaRule::Chain, TimeRange::ALL, &mut samples).unwrap();
         let n = samples.floats.len() + samples.histograms.timestamps.len();
         assert_eq!(n as u64, line["samples"].as_u64().unwrap(), "{}", ours.labels);
-        // Where copies of a sample differ, upstream keeps whichever its heap of blocks yields first.
+        // Where copies of a sample differ, upstream keeps the one that its heap of blocks yields first.
         let ties = ours.labels.get("case") == Some(b"values-differ");
         if samples.histograms.timestamps.is_empty() && !ties {
             assert_eq!(digest(&samples), line["digest"], "{}", ours.labels);

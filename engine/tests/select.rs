@@ -1,4 +1,4 @@
-//! Selections against what upstream reads from the same blocks, and against damaged blocks.
+//! Selections compared with the series that upstream reads from the same blocks, and selections from damaged blocks.
 
 #![allow(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
@@ -17,7 +17,7 @@ use tithon_testdata::{json_lines, shared};
 
 const ALL: TimeRange = TimeRange::new(i64::MIN, i64::MAX);
 
-/// All series of a block, deletions not applied.
+/// All series of a block, without applying deletions.
 fn everything(block: &Block) -> Vec<SelectedSeries> {
     let request = SelectRequest::new(vec![], ALL);
     let none = Arc::new(Tombstones::default());
@@ -44,7 +44,7 @@ fn labels_of(line: &Value) -> Labels {
     Labels::from_pairs(pairs)
 }
 
-/// Paths below `testdata/` of blocks beside which an expected file lies.
+/// Paths below `testdata/` of blocks that have an expected file next to them.
 fn blocks_with_expectations(below: &str) -> Vec<String> {
     fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(dir).unwrap() {
@@ -140,13 +140,13 @@ fn selection(block: &Block, request: SelectRequest) -> Select {
     Select::new(block.meta(), Arc::clone(block.header()), Arc::clone(block.tombstones()), request)
 }
 
-/// Serves ranges as object storage does, and counts the rounds.
+/// The number of rounds and the series of a selection whose ranges are read as from object storage.
 fn steps_of(block: &Block, request: SelectRequest) -> (usize, Vec<SelectedSeries>) {
     let (fetches, _, series) = rounds_of(block, selection(block, request));
     (fetches, series)
 }
 
-/// The rounds that a selection takes, the bytes of segments that it asks for, and its series.
+/// The number of rounds of a selection, the bytes of segments that it asks for, and its series.
 fn rounds_of(block: &Block, mut select: Select) -> (usize, u64, Vec<SelectedSeries>) {
     let mut chunk_bytes = 0;
     let (mut series, mut fetched, mut fetches) = (Vec::new(), Vec::new(), 0);
@@ -167,7 +167,7 @@ fn rounds_of(block: &Block, mut select: Select) -> (usize, u64, Vec<SelectedSeri
     }
 }
 
-/// A batch then takes one round: its chunks come with the entries of the next.
+/// With read-ahead, a batch takes one round: its chunks are read with the entries of the next batch.
 #[test]
 fn reading_ahead_changes_nothing_but_the_rounds() {
     let block = Block::open(shared("testdata/blocks/wide")).unwrap();
@@ -184,7 +184,7 @@ fn reading_ahead_changes_nothing_but_the_rounds() {
     }
 }
 
-/// Where an entry has a chunk behind those in range, it tells where they end.
+/// If an entry has a chunk after those in the range, that chunk's offset is the end of their bytes.
 #[test]
 fn chunks_with_others_behind_them_are_asked_for_exactly() {
     let (mut n_series, mut n_exact) = (0, 0);
@@ -211,7 +211,7 @@ fn chunks_with_others_behind_them_are_asked_for_exactly() {
             n_series += 1;
         }
     }
-    // The last chunk of a segment has none behind it in its file.
+    // The last chunk of a segment has no chunk after it in its file.
     assert!(n_series > 100 && n_exact >= n_series - 3, "{n_exact} of {n_series}");
 }
 
@@ -240,7 +240,7 @@ fn matchers_range_and_limit() {
 
 #[test]
 fn long_records_are_asked_for_again() {
-    // The value of one label has 64 KiB, more than is assumed of an entry.
+    // The value of one label has 64 KiB, more than the assumed size of an entry.
     let block = Block::open(shared("testdata/blocks/xor-shapes")).unwrap();
     let (fetches, series) = steps_of(&block, SelectRequest::new(vec![], ALL));
     assert!(fetches <= 5, "{fetches}");
@@ -287,7 +287,7 @@ fn kept_series_are_those_that_would_be_found() {
 
 #[test]
 fn labels_with_and_without_matchers() {
-    // Whether values come from entries or from postings lists depends on the range and on how many series match.
+    // The range and the number of matching series decide whether values come from entries or from postings lists.
     for name in ["wide", "xor-shapes"] {
         let block = Block::open(shared(&format!("testdata/blocks/{name}"))).unwrap();
         let series = everything(&block);
@@ -309,7 +309,7 @@ fn labels_with_and_without_matchers() {
     }
 }
 
-/// Asks for all names, and for the values of each, of the series that match.
+/// Queries all names, and the values of each, of the series that match.
 fn check_labels(block: &Block, matchers: &[Matcher], chosen: &[&SelectedSeries]) {
     let names: BTreeSet<&[u8]> = chosen.iter().flat_map(|s| s.labels.iter().map(|(n, _)| n)).collect();
     let whole = block.meta().range();
@@ -352,7 +352,7 @@ fn copy_block(name: &str, to: &Path) {
     }
 }
 
-/// Opens and reads everything; the error names the file.
+/// Opens and reads everything; checks that the error names the file.
 fn fails_with(dir: &Path, kind: ErrorKind, named: &str) {
     let result = Block::open(dir)
         .and_then(|block| block.select(SelectRequest::new(vec![], ALL)).collect::<Result<Vec<_>, _>>());

@@ -1,4 +1,4 @@
-//! A chunk whose encoding byte is not known is damage: nothing is made of its block, and the error says where it lies.
+//! A chunk with an unknown encoding byte is damage: no block is made from its block, and the error gives its place.
 
 #![allow(clippy::unwrap_used)]
 

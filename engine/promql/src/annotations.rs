@@ -1,6 +1,7 @@
 //! Warnings and infos that an evaluation collects. Upstream: `util/annotations/annotations.go`.
 //!
-//! Annotations with equal texts are merged into one, whatever their positions; it keeps the position of the last.
+//! Annotations with equal texts are merged into one, whatever their positions; the merged one has the position of the
+//! one added last.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,7 @@ struct Note {
     detail: Detail,
 }
 
-/// What some kinds of annotation accumulate when they are merged.
+/// Data that some kinds of annotation accumulate when they are merged.
 #[derive(Clone, Debug)]
 enum Detail {
     None,
@@ -29,16 +30,16 @@ enum Detail {
     Occurrences(u64),
 }
 
-/// Where and how far a classic histogram had to be made monotonic.
+/// The buckets of a classic histogram whose counts had to be raised to be monotonic.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Monotonicity {
-    /// First and last time, milliseconds.
+    /// First and last time of the corrected samples, milliseconds.
     pub(crate) times: (i64, i64),
-    /// Lowest and highest bound touched.
+    /// Lowest and highest bound of the corrected buckets.
     pub(crate) bounds: (f64, f64),
-    /// The largest difference.
+    /// The largest difference between a count and its correction.
     pub(crate) max_diff: f64,
-    /// How many samples were touched.
+    /// Number of corrected samples.
     pub(crate) count: u64,
 }
 
@@ -176,18 +177,18 @@ pub(crate) fn for_metric(name: &[u8]) -> String {
 }
 
 impl Notes {
-    /// A quantile outside of [0, 1].
+    /// Warns of a quantile outside of [0, 1].
     pub(crate) fn invalid_quantile(&mut self, q: f64, pos: PosRange) {
         self.warn(format!("quantile value should be between 0 and 1, got {}", general(q)), pos);
     }
 
-    /// Floats and histograms in one range.
+    /// Warns of floats and histograms in one range.
     pub(crate) fn mixed_range(&mut self, name: &[u8], pos: PosRange) {
         let name = quoted(name);
         self.warn(format!("encountered a mix of histograms and floats for metric name {name}"), pos);
     }
 
-    /// Exponential and custom buckets meet.
+    /// Warns of exponential and custom buckets in one range.
     pub(crate) fn mixed_schemas(&mut self, name: &[u8], pos: PosRange) {
         let name = quoted(name);
         self.warn(
@@ -196,7 +197,7 @@ impl Notes {
         );
     }
 
-    /// Histograms left out of a range that has floats too.
+    /// Notes that histograms were left out of a range that has floats too.
     pub(crate) fn ignored_in_range(&mut self, name: &[u8], pos: PosRange) {
         let name = quoted(name);
         self.info(
@@ -207,27 +208,27 @@ impl Notes {
         );
     }
 
-    /// A gauge where a counter belongs.
+    /// Warns of gauge histograms in a function for counters.
     pub(crate) fn not_counter(&mut self, name: &[u8], pos: PosRange) {
         self.warn(format!("this native histogram metric is not a counter: {}", quoted(name)), pos);
     }
 
-    /// A counter where a gauge belongs.
+    /// Warns of counter histograms in a function for gauges.
     pub(crate) fn not_gauge(&mut self, name: &[u8], pos: PosRange) {
         self.warn(format!("this native histogram metric is not a gauge: {}", quoted(name)), pos);
     }
 
-    /// Reset hints contradict each other.
+    /// Warns of counter reset hints that contradict each other.
     pub(crate) fn reset_collision(&mut self, operation: &str, pos: PosRange) {
         self.warn(format!("conflicting counter resets during histogram {operation}"), pos);
     }
 
-    /// Custom bounds differ and were reconciled.
+    /// Notes that custom bounds differed and were reconciled.
     pub(crate) fn bounds_reconciled(&mut self, operation: &str, pos: PosRange) {
         self.info(format!("mismatched custom buckets were reconciled during {operation}"), pos);
     }
 
-    /// A histogram left out of an aggregation.
+    /// Notes that a histogram was left out of an aggregation.
     pub(crate) fn ignored_in_aggregation(&mut self, op: &str, pos: PosRange) {
         self.info(format!("ignored histogram in {op} aggregation"), pos);
     }

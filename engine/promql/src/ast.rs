@@ -15,7 +15,7 @@ use crate::value_type::ValueType;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u32);
 
-/// A parsed expression: the arena of its nodes and which of them is the root.
+/// A parsed expression: the arena of its nodes, and the id of its root.
 ///
 /// In a tree that the parser has built, every child has a smaller id than its parent.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,10 +24,10 @@ pub struct Expr {
     root: NodeId,
 }
 
-/// A node: what it is, where it stands in the query, what it evaluates to.
+/// A node: its kind, its place in the query, its type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// What the node is.
+    /// The kind of the node.
     pub kind: NodeKind,
     /// Its place in the query.
     pub pos: PosRange,
@@ -83,7 +83,7 @@ pub enum NodeKind {
     StepInvariant(NodeId),
 }
 
-/// What an `@` modifier says.
+/// The time that an `@` modifier sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AtModifier {
     /// There is none.
@@ -405,7 +405,7 @@ impl Expr {
         &self.nodes
     }
 
-    /// The same, to be changed in place.
+    /// All nodes, to be changed in place.
     pub(crate) fn nodes_mut(&mut self) -> &mut [Node] {
         &mut self.nodes
     }

@@ -17,9 +17,9 @@ pub(crate) use held::{Held, Peaks};
 pub(crate) struct Context<'a> {
     /// The options of the query.
     pub(crate) options: &'a Options,
-    /// The threads it runs on and how the caller stops it.
+    /// The threads of the evaluation, and the flag by which the caller cancels it.
     pub(crate) run: EvalContext<'a>,
-    /// What is held in memory.
+    /// The samples and bytes held in memory.
     pub(crate) held: Held,
     notes: Mutex<Notes>,
 }

@@ -45,12 +45,12 @@ impl Date {
         Date::from_seconds(math::to_i64(seconds))
     }
 
-    /// 28 to 31.
+    /// The number of days in the month, 28 to 31.
     pub(crate) fn days_in_month(&self) -> i64 {
         days_in_month(self.year, self.month)
     }
 
-    /// 1 to 366.
+    /// The number of the day in the year, 1 to 366.
     pub(crate) fn day_of_year(&self) -> i64 {
         days_of_date(self.year, self.month, self.day) - days_of_date(self.year, 1, 1) + 1
     }
@@ -73,7 +73,7 @@ mod tests {
         assert_eq!((d.weekday, d.day_of_year(), d.days_in_month()), (4, 60, 29));
         let d = Date::from_seconds(-1);
         assert_eq!((d.year, d.month, d.day, d.hour, d.weekday), (1969, 12, 31, 23, 3));
-        // As Prometheus 3.14 answers.
+        // The answer of Prometheus 3.14.
         let d = Date::from_float(f64::NEG_INFINITY);
         assert_eq!((d.year, d.hour, d.minute, d.weekday), (292_277_026_596, 15, 30, 0));
     }

@@ -5,7 +5,7 @@ use tithon_chunks::{ChunkError, ErrorKind};
 use crate::budget::OverBudget;
 use crate::parse_error::ParseErrors;
 
-/// What the source of series may fail with.
+/// An error of the source of series.
 pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a query failed.
@@ -41,7 +41,7 @@ pub enum QueryError {
 }
 
 impl QueryError {
-    /// What kind of error it is, which says what a caller may do about it.
+    /// The kind of the error, which tells callers what to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             QueryError::Parse(_) | QueryError::BadData(_) | QueryError::Execution(_) => ErrorKind::Invalid,
@@ -52,7 +52,7 @@ impl QueryError {
         }
     }
 
-    /// The error of a query for that of a source: a source too may exceed the budget.
+    /// Turns the error of a source into the error of the query. A source may exceed the budget, too.
     pub(crate) fn of_source(error: SourceError) -> QueryError {
         match error.downcast::<OverBudget>() {
             Ok(over) => QueryError::TooManyBytes(*over),
@@ -60,7 +60,7 @@ impl QueryError {
         }
     }
 
-    /// Two elements of one step have equal labels.
+    /// The error that two elements of one step have equal labels.
     pub(crate) fn same_labelset() -> QueryError {
         QueryError::Execution("vector cannot contain metrics with the same labelset".to_owned())
     }

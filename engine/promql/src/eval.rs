@@ -58,7 +58,7 @@ impl Prepared {
     }
 }
 
-/// Evaluates the query; the costs are there if there is a clock to measure them.
+/// Evaluates the query; returns the costs of the operators if there is a clock.
 fn run(
     prepared: &Prepared,
     inputs: Vec<SelectInput>,
@@ -106,7 +106,7 @@ impl Evaluator<'_> {
         self.pos(self.unparen(id))
     }
 
-    /// What the selector or call of `info` at `id` reads. Only the first call for a node gets the series.
+    /// The selection of the selector or call of `info` at `id`. Only the first call for a node gets the series.
     fn select(&self, id: NodeId) -> Selection {
         let stats_only = self.prepared.stats_only.contains(&id);
         let Some(reading) = self.prepared.reads.get(&id) else {
@@ -117,7 +117,7 @@ impl Evaluator<'_> {
         Selection { input, range, stats_only }
     }
 
-    /// Evaluates a node over steps. Afterwards only its result is held in addition to what was held before.
+    /// Evaluates a node over steps. Afterwards, its result is held in addition to the data held before.
     fn eval(&self, id: NodeId, steps: &Steps) -> Result<Output, QueryError> {
         with_room(|| {
             self.measured(id, |_| {
@@ -156,8 +156,8 @@ impl Evaluator<'_> {
         })
     }
 
-    /// Hands the rows of a node of vector type to `sink`, one by one if the node is evaluated series by series: then it
-    /// holds no more than some of them. A sink that breaks off gets no more.
+    /// Hands the rows of a node of vector type to `sink`. If the node is evaluated series by series, its rows are
+    /// handed over one by one and only a few are held at a time. A sink that returns `Break` gets no more rows.
     fn for_each_row(
         &self,
         id: NodeId,
@@ -206,8 +206,8 @@ impl Evaluator<'_> {
         }
     }
 
-    /// Runs the work of a node, and measures what it costs if that is wanted. The work may tell how much of its time
-    /// belongs to other nodes.
+    /// Runs the work of a node, and measures the costs if there is a profile. The work adds the time that belongs to
+    /// other nodes to its argument.
     fn measured<T>(&self, id: NodeId, work: impl FnOnce(&mut Duration) -> T) -> T {
         let mut foreign = Duration::ZERO;
         let Some(profile) = &self.profile else { return work(&mut foreign) };

@@ -178,7 +178,7 @@ impl Column {
         !self.has_histograms() && !self.has_floats()
     }
 
-    /// What the samples count against the limit on samples: 1 for a float, more for a histogram, by its size.
+    /// The weight of the samples against the limit on samples: 1 for a float, more for a histogram, by its size.
     pub(crate) fn n_points(&self) -> u64 {
         let floats: u64 = self.present.iter().map(|word| u64::from(word.count_ones())).sum();
         floats + self.histograms.iter().map(|(_, h)| points(h)).sum::<u64>()
@@ -384,7 +384,8 @@ pub(crate) fn label_bytes(labels: &Labels) -> u64 {
 }
 
 impl Row {
-    /// What the samples count against the limit, and the bytes held. Labels count in each row, though rows may share them.
+    /// The weight of the samples against the limit, and the bytes held. Labels count in each row, though rows may share
+    /// them.
     pub(crate) fn held(&self) -> (u64, u64) {
         let bytes = self.column.bytes() + label_bytes(&self.labels) + size_of::<Column>() as u64;
         (self.column.n_points(), bytes)
@@ -398,7 +399,7 @@ pub(crate) struct Frame {
     pub(crate) rows: Vec<Row>,
 }
 
-/// What a node evaluates to.
+/// The result of a node.
 #[derive(Debug)]
 pub(crate) enum Output {
     /// One number per step.
@@ -410,7 +411,7 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// What the samples count against the limit, and the bytes held.
+    /// The weight of the samples against the limit, and the bytes held.
     pub(crate) fn held(&self) -> (u64, u64) {
         match self {
             Output::Scalar(values) => (values.len() as u64, values.len() as u64 * 8),
@@ -437,18 +438,18 @@ impl Frame {
         Frame { rows: vec![Row { labels: Labels::default(), drop_name: false, column }] }
     }
 
-    /// What the samples count against the limit, and the bytes held.
+    /// The weight of the samples against the limit, and the bytes held.
     pub(crate) fn held(&self) -> (u64, u64) {
         self.rows.iter().map(Row::held).fold((0, 0), |(n, bytes), (m, more)| (n + m, bytes + more))
     }
 }
 
-/// What a histogram counts against the limit on samples. Upstream: `HPoint.size` in `promql/value.go`.
+/// The weight of a histogram against the limit on samples. Upstream: `HPoint.size` in `promql/value.go`.
 pub(crate) fn points(h: &FloatHistogram) -> u64 {
     (h.size_bytes() as u64 + 8) / 16
 }
 
-/// What the samples of a series count.
+/// The weight of the samples of a series against the limit on samples.
 pub(crate) fn points_of(samples: &Samples) -> u64 {
     samples.floats.len() as u64 + samples.histograms.values.iter().map(points).sum::<u64>()
 }

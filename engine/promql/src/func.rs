@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::value_type::ValueType::{self, Matrix, Scalar, String, Vector};
 
-/// What a function takes and returns.
+/// The types of a function's arguments and of its result.
 #[derive(Debug)]
 pub struct Signature {
     /// The name, case-sensitive.
@@ -18,7 +18,7 @@ pub struct Signature {
     pub variadic: i8,
     /// The type returned.
     pub return_type: ValueType,
-    /// Whether it must be enabled.
+    /// Whether the function is available only with `promql-experimental-functions`.
     pub experimental: bool,
 }
 
@@ -149,7 +149,7 @@ impl Func {
         Some(Func::ALL[i])
     }
 
-    /// What it takes and returns.
+    /// The types of arguments and result.
     pub fn signature(self) -> &'static Signature {
         &SIGNATURES[self as usize]
     }

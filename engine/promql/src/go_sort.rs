@@ -15,7 +15,7 @@ pub(crate) fn sort<T>(items: &mut [T], less: impl Fn(&T, &T) -> bool) {
     Sort { items, less }.quick(0, n, limit);
 }
 
-/// What choosing a pivot revealed about the order of a range.
+/// The order of a range, as far as choosing a pivot revealed it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Hint {
     Unknown,
@@ -251,7 +251,8 @@ impl<T, F: Fn(&T, &T) -> bool> Sort<'_, T, F> {
 
 #[cfg(test)]
 mod tests {
-    /// Sizes, and for each pattern of keys what Go 1.26 made of it: the hash of the places that elements came from.
+    /// Sizes, and for each pattern of keys the result of Go 1.26: the hash of the original places of the sorted
+    /// elements.
     #[rustfmt::skip]
     const SORTED_BY_GO: [(usize, [u64; 8]); 7] = [
         (5, [0x955786c796ddbd59, 0x0d6ef6c0276ce529, 0x3378e3d0c52edfaf, 0x71594b24fb552c85, 0x676427d0e29340db, 0x3378e3d0c52edfaf, 0x3378e3d0c52edfaf, 0x1622abc02c5d9ae7]),

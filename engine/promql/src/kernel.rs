@@ -28,7 +28,7 @@ macro_rules! wide {
                     return unsafe { avx512($($arg),*) };
                 }
                 if is_x86_feature_detected!("avx2") {
-                    // SAFETY: likewise.
+                    // SAFETY: the CPU has the feature that the function is compiled for.
                     return unsafe { avx2($($arg),*) };
                 }
             }
@@ -99,7 +99,8 @@ wide! {
     }
 }
 
-/// Where the samples lie in windows that all hold samples at the same distances, in seconds: what `rate` extrapolates by.
+/// The place of samples in windows that all hold samples at the same distances, in seconds: the input of `rate`'s
+/// extrapolation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extrapolation {
     /// The distance from the first to the last sample; not 0.

@@ -1,4 +1,4 @@
-//! What binary operators make of two floats.
+//! The binary operators on two floats.
 
 use crate::ast::BinaryOp;
 use crate::math;

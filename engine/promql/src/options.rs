@@ -1,4 +1,4 @@
-//! What a query is evaluated with: options, times, and the context of one evaluation.
+//! The options and times of a query, and the context of one evaluation.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,7 +20,7 @@ pub struct Options {
     /// The most bytes held in memory; a query that exceeds it fails. If the caller gives a [`crate::Budget`], that
     /// limits the query instead.
     pub max_bytes: u64,
-    /// What the parser accepts.
+    /// The parts of the language that the parser accepts.
     pub parse: ParseOptions,
     /// Whether metric names are removed at the very end (`promql-delayed-name-removal`).
     pub delayed_name_removal: bool,
@@ -31,7 +31,8 @@ pub struct Options {
     /// Labels that the source removes from series after it has matched them: replica labels, when replicas are
     /// deduplicated. The plan must not test these labels on the series it gets.
     pub dropped_labels: Vec<Box<[u8]>>,
-    /// A matcher that every selector has, in place of its own on that label: whatever is written, nothing else is read.
+    /// A matcher that every selector gets in place of its own matchers on that label, so that no query reads other
+    /// series.
     pub enforced: Option<Matcher>,
     /// The rules by which plans are rewritten.
     pub rules: Rules,
@@ -78,12 +79,12 @@ impl TimeParams {
     }
 }
 
-/// Where an evaluation runs and how it is stopped.
+/// The threads of an evaluation, and the flag that cancels it.
 #[derive(Clone, Copy, Debug)]
 pub struct EvalContext<'a> {
-    /// Threads for the work on series; without them all runs on the caller's.
+    /// Threads for the work on series; without them, all work runs on the caller's thread.
     pub pool: Option<&'a rayon::ThreadPool>,
-    /// Set by the caller when it no longer waits for the answer.
+    /// The caller sets this when it no longer waits for the answer.
     pub cancelled: &'a AtomicBool,
 }
 

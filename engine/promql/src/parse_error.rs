@@ -1,25 +1,25 @@
-//! Why an input was refused, and where.
+//! Errors of inputs that cannot be parsed, with their places.
 
 use std::fmt;
 
 use crate::ast::PosRange;
 
-/// The most complaints that are kept about one input: finding the line and column of each takes time.
+/// The most errors that are kept about one input: finding the line and column of each takes time.
 pub(crate) const ERRORS_MAX: usize = 100;
 
-/// One complaint about an input. Prints as upstream does: `line:column: parse error: message`.
+/// One error in an input. Prints as upstream does: `line:column: parse error: message`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ParseError {
     /// The place in the input.
     pub range: PosRange,
     /// Line and column (in bytes) of the start, both from 1; absent if the input is empty.
     pub line_column: Option<(u32, u32)>,
-    /// What is wrong; the text is upstream's.
+    /// The message; the text is upstream's.
     pub message: String,
 }
 
 impl ParseError {
-    /// A complaint about `range` of `input`.
+    /// An error about `range` of `input`.
     pub(crate) fn new(input: &[u8], range: PosRange, message: impl Into<String>) -> ParseError {
         ParseError { range, line_column: line_column(input, range.start), message: message.into() }
     }
@@ -42,7 +42,7 @@ pub(crate) fn line_column(input: &[u8], offset: u32) -> Option<(u32, u32)> {
     Some((line, column))
 }
 
-/// All complaints about an input, in the order found; at least one. Prints the first.
+/// All errors of an input, in the order found; at least one. Prints the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseErrors(pub Vec<ParseError>);
 

@@ -39,11 +39,12 @@ pub struct SelectSpec {
     pub matchers: Vec<Matcher>,
     /// The range of the samples needed, both ends inclusive.
     pub range: TimeRange,
-    /// What the selection is for.
+    /// The purpose of the selection.
     pub hints: SelectHints,
 }
 
-/// What a selection is for: it decides which aggregates of downsampled data serve it. Upstream: `storage.SelectHints`.
+/// The purpose of a selection: it decides which aggregates of downsampled data serve it. Upstream:
+/// `storage.SelectHints`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SelectHints {
     /// The nearest function or aggregation around the selector; empty if a binary operator is nearer.
@@ -60,13 +61,13 @@ pub struct Prepared {
     pub(crate) params: TimeParams,
     pub(crate) options: Options,
     pub(crate) selects: Vec<SelectSpec>,
-    /// By selector or call of `info`: what it reads.
+    /// The reading of each selector and each call of `info`.
     pub(crate) reads: HashMap<NodeId, Reading>,
     /// The selectors of whose histograms only count, sum and reset hint matter.
     pub(crate) stats_only: HashSet<NodeId>,
     /// The sorting calls that need not sort, since the order does not show in the result.
     pub(crate) unsorted: HashSet<NodeId>,
-    /// By call of `info`: the modifiers with which it reads info series.
+    /// The modifiers with which each call of `info` reads info series.
     pub(crate) info_modifiers: HashMap<NodeId, Modifiers>,
     /// The memory that evaluation may hold.
     pub(crate) budget: Arc<Budget>,
@@ -74,7 +75,7 @@ pub struct Prepared {
     _held: Arc<Charge>,
 }
 
-/// What a selector reads: a selection, or some of the series of one.
+/// The series that a selector reads: all of a selection, or some of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
     /// Index of the selection.
@@ -83,7 +84,7 @@ pub(crate) struct Reading {
     pub(crate) filter: Vec<Matcher>,
 }
 
-/// The most nodes of a light expression.
+/// The most nodes of a light expression (see [`Prepared::is_light`]).
 const LIGHT_NODES_MAX: usize = 32;
 /// Functions whose steps cost more than the samples of their windows, or that make series of their own.
 const HEAVY_FUNCTIONS: [&str; 7] = [

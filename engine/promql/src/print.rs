@@ -1,7 +1,7 @@
 //! Expressions as text and as JSON. Upstream: `promql/parser/printer.go`, `prettier.go`,
 //! `web/api/v1/translate_ast.go`.
 //!
-//! Printing keeps a stack of its own, so that chains of thousands of operators need no more of the thread's.
+//! Printing uses a stack of its own, so that chains of thousands of operators do not take more of the thread's stack.
 
 mod json;
 mod pretty;

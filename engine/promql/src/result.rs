@@ -1,4 +1,4 @@
-//! What a query returns.
+//! The result of a query.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ pub struct QueryResult {
     pub value: Value,
     /// Warnings, ascending, each with its position in the query.
     pub warnings: Vec<String>,
-    /// Infos, likewise: remarks on queries that may be right.
+    /// Infos, ascending, each with its position: remarks on queries that may be right.
     pub infos: Vec<String>,
-    /// What the evaluation took.
+    /// Counts of samples.
     pub stats: QueryStats,
 }
 
-/// What an evaluation took.
+/// Counts of the samples of an evaluation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueryStats {
-    /// Samples that the evaluation looked at; the samples of a window count at each step.
+    /// Samples read by the evaluation; the samples of a window count at each step.
     pub total_samples: u64,
     /// Samples decoded.
     pub samples_read: u64,

@@ -13,7 +13,8 @@ pub enum Rule {
     StepInvariants,
     /// `and` and `unless` between selectors: each gets the matchers of the other that its matching series must fulfil too.
     MatchersThroughSets,
-    /// The same for arithmetic and comparisons. Off by default: it may exclude duplicate series that would fail the query.
+    /// Like [`Rule::MatchersThroughSets`], for arithmetic and comparisons. Off by default: it may exclude duplicate
+    /// series that would fail the query.
     MatchersThroughJoins,
     /// Selectors whose matchers are a subset of another's, for the same times and purpose, share one selection.
     MergeSelects,

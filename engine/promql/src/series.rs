@@ -16,7 +16,7 @@ pub type SelectInput = Box<dyn Iterator<Item = Result<Series, SourceError>> + Se
 pub struct Series {
     /// The label set, unique within a selection. Selections are sorted by it.
     pub labels: Labels,
-    /// The samples, encoded or not.
+    /// The samples, encoded or decoded.
     pub data: SeriesData,
 }
 
@@ -28,17 +28,17 @@ pub enum SeriesData {
     Chunks(Vec<EncodedChunk>),
     /// Decoded samples.
     Samples(Box<Samples>),
-    /// Chunks that whoever provides them reads, because they overlap or are downsampled. The threads of the evaluation read
-    /// them, each when it needs the samples.
+    /// Chunks that the source's own function reads, because they overlap or are downsampled. The threads of the
+    /// evaluation call the function when they need the samples.
     Unread(Unread),
 }
 
-/// Chunks of one series and how they are read.
+/// Chunks of one series and the function that reads them.
 #[derive(Clone)]
 pub struct Unread {
-    /// In order of their first times.
+    /// The chunks, in order of their first times.
     pub chunks: Vec<EncodedChunk>,
-    /// Reads them.
+    /// The function that reads the chunks.
     pub read: ReadChunks,
 }
 

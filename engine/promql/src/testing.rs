@@ -78,7 +78,7 @@ pub(crate) fn show(frame: &Frame) -> Vec<String> {
     frame.rows.iter().map(row).collect()
 }
 
-/// What `work` makes of a context with default options, and the annotations that it leaves.
+/// The result of `work` with a context with default options, and its annotations.
 pub(crate) fn in_context<T>(
     work: impl FnOnce(&Context<'_>) -> Result<T, QueryError>,
 ) -> (Result<T, String>, Vec<String>) {

@@ -1,4 +1,4 @@
-//! What a long piece of work asks while it goes on.
+//! The limits that long work checks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::budget::Budget;
 use crate::error::QueryError;
 
-/// Whether a long piece of work may hold more bytes, and whether the caller still waits for its result.
+/// The limits of long work: its budget of bytes, and the flag by which the caller cancels it.
 #[derive(Clone, Copy, Debug)]
 pub struct Watch<'a> {
     /// The bytes that may be held.
     pub budget: &'a Arc<Budget>,
-    /// Set by the caller when it no longer waits for the result.
+    /// The caller sets this when it no longer waits for the result.
     pub cancelled: &'a AtomicBool,
 }
 

@@ -15,7 +15,7 @@ use tithon_promql::{
 const PARAMS: TimeParams =
     TimeParams { start: Timestamp(1_200_000), end: Timestamp(3_000_000), step_ms: 300_000 };
 
-/// Metrics `m` and `n` of two replicas whose values tell the replicas apart, and info series of each.
+/// Metrics `m` and `n` of two replicas with different values, and info series of each.
 fn stored() -> Vec<(Labels, Samples)> {
     let mut stored = Vec::new();
     for (k, name) in ["m", "n", "target_info"].into_iter().enumerate() {

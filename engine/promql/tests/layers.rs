@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// By module of the crate's root: the modules that its files import from.
+/// For each module of the crate's root, the modules that its files import from.
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
 fn source() -> PathBuf {
@@ -46,14 +46,14 @@ fn module_of(file: &Path) -> String {
     first.to_str().expect("an ASCII name").trim_end_matches(".rs").to_owned()
 }
 
-/// The code of a file without its comments and its unit tests, which may use what they like.
+/// The code of a file without its comments and its unit tests, which may import anything.
 fn code(file: &Path) -> String {
     let text = fs::read_to_string(file).expect("a source file");
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// What follows each `crate::` in a code.
+/// The names that follow `crate::` in a code.
 fn imports_of(code: &str) -> BTreeSet<String> {
     let name = |rest: &str| -> String {
         rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
@@ -75,8 +75,8 @@ fn imports() -> Imports {
     imports
 }
 
-/// Modules that import each other, if there are any: what is left when modules without imports are taken away until
-/// there are none.
+/// Modules that import each other, if there are any: modules without imports are removed until there are none, and the
+/// rest is returned.
 fn circle(mut imports: Imports) -> Imports {
     loop {
         let free: Vec<String> =

@@ -1,4 +1,4 @@
-//! What ends an evaluation early: limits, cancellation, a failing source.
+//! The ends of an evaluation before its result: limits, cancellation, a failing source.
 
 use std::sync::atomic::AtomicBool;
 
@@ -139,12 +139,12 @@ fn deep_queries_are_evaluated_or_refused() {
             assert_eq!(error.kind(), ErrorKind::Invalid);
         }
     };
-    // What a thread of the pool has.
+    // The stack size of a thread of the pool.
     let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(check).expect("a thread");
     thread.join().expect("no panic and no overflow");
 }
 
-/// As upstream's `TestMaxQuerySamples` counts them.
+/// Counts of upstream's `TestMaxQuerySamples`.
 #[test]
 fn samples_are_counted_as_upstream_does() {
     let stats = |query: &str, params: TimeParams| {
@@ -165,7 +165,7 @@ fn samples_are_counted_as_upstream_does() {
     assert_eq!(stats("metric[20s]", at).peak_samples, 2);
     assert_eq!(stats("rate(metric[20s])", at).peak_samples, 3);
     assert_eq!(stats("metric", steps).peak_samples, 3);
-    // A window counts fully at each step, and what is the same at every step counts at each.
+    // A window counts fully at each step, and so does a value that is the same at every step.
     assert_eq!(stats("rate(metric[20s])", steps).total_samples, 6);
     assert_eq!(stats("rate(metric[20s] @ 50)", steps).total_samples, 6);
 }

@@ -1,4 +1,4 @@
-//! The parser against recorded answers of Prometheus 3.14: what it refused, with which text, and what it accepted.
+//! The parser against recorded answers of Prometheus 3.14: the texts of its errors, and the queries that it accepted.
 
 use serde_json::Value;
 use tithon_promql::{NodeId, ParseOptions, parse, parse_metric_selector, prettify, to_json};
@@ -33,7 +33,7 @@ fn check(file: &str) -> (usize, usize) {
             outcomes.push((selector, parse_metric_selector(selector, &ParseOptions::ALL).map(drop)));
         }
         for (input, outcome) in outcomes {
-            // Other parameters may be what was refused first.
+            // The recorded error may be about another parameter.
             let error = record["body"]["error"].as_str().unwrap_or_default();
             if !error.is_empty() && !error.contains(PARSE_ERROR) {
                 continue;

@@ -154,7 +154,7 @@ proptest! {
         let params = times(0, ms("30s"), 65);
         let fast = run(&query, params, &made, false, 0);
         let mut lone = series("b", &[("x", "alone".into())], std::iter::empty(), |_| 0.0);
-        // When all others have ended, so that no other step is concerned.
+        // The histogram comes after all other series have ended, so that no other step is concerned.
         lone.1.histograms.timestamps.push(ms("1900s"));
         lone.1.histograms.values.push(FloatHistogram::default());
         made.push(lone);

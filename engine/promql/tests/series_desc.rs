@@ -1,4 +1,4 @@
-//! Series descriptions of the test language: those of upstream's tests, and what is refused.
+//! Series descriptions of the test language: those of upstream's tests, and invalid ones.
 
 use tithon_chunks::{CounterResetHint, FloatHistogram, STALE_NAN_BITS, Span};
 use tithon_promql::{SequenceValue, parse_metric, parse_series_desc};

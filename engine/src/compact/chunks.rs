@@ -18,12 +18,12 @@ use crate::dedup::{Pick, Track, chain, penalty};
 use crate::heap::Heap;
 use crate::scan::ChunkSlice;
 
-/// A chunk of one of the inputs, or one made of several.
+/// A chunk of one of the inputs, or one that was made of several chunks.
 #[derive(Clone, Debug)]
 pub(super) enum Piece<'a> {
-    /// As it lies in a batch of the round, with the batch's number.
+    /// A stored chunk, with the number of its batch in the round.
     Stored(u32, ChunkSlice<'a>),
-    /// Encoding, times and data.
+    /// An encoded chunk: encoding, times, data.
     Made(Encoding, TimeRange, Vec<u8>),
 }
 
@@ -58,7 +58,7 @@ impl From<EncodedChunk> for Piece<'_> {
 
 /// Merges lists of chunks, each of which ascends without overlaps, into one such list.
 ///
-/// `decoded` is room that is used again from series to series.
+/// `decoded` is a buffer that is used again for each series.
 pub(super) fn merge<'a>(
     lists: Vec<Vec<Piece<'a>>>,
     options: CompactOptions,
@@ -89,7 +89,7 @@ pub(super) fn merge<'a>(
     Ok(out)
 }
 
-/// The same of chunks that lie nowhere yet.
+/// Like [`merge`], for chunks that are not part of a batch.
 pub(crate) fn merge_chunks(
     lists: Vec<Vec<EncodedChunk>>,
     options: CompactOptions,
@@ -106,7 +106,7 @@ pub(crate) fn merge_chunks(
     Ok(merge(lists, options, &mut Decoded::default())?.into_iter().map(encoded).collect())
 }
 
-/// A chunk that waits, known by a number.
+/// A queued chunk with its number.
 struct Queued<'a> {
     id: usize,
     chunk: Piece<'a>,
@@ -157,7 +157,7 @@ impl<'a> Queues<'a> {
         chunk
     }
 
-    /// The next chunks of each list, which are likely to be merged too.
+    /// The next chunks of each list: they are likely to be merged too.
     fn ahead(&self) -> impl Iterator<Item = &Queued<'a>> {
         self.lists.iter().flat_map(|list| list.iter().take(AHEAD))
     }
@@ -168,10 +168,11 @@ fn less(lists: &[VecDeque<Queued<'_>>]) -> impl Fn(&usize, &usize) -> bool {
     move |a, b| key(a) < key(b)
 }
 
-/// Chunks of a list that are decoded before they are asked for: with those of others they fill the lanes of a kernel.
+/// The number of chunks of a list that are decoded ahead: together with the chunks of other lists they fill the lanes
+/// of the decoder.
 const AHEAD: usize = 7;
 
-/// XOR chunks decoded, by number.
+/// Decoded XOR chunks, by number.
 #[derive(Default)]
 pub(super) struct Decoded {
     samples: SampleBatch,
@@ -179,7 +180,7 @@ pub(super) struct Decoded {
 }
 
 impl Decoded {
-    /// Begins with another series.
+    /// Prepares for the next series.
     fn forget(&mut self) {
         self.samples.clear();
         self.places.clear();
@@ -198,7 +199,7 @@ impl Decoded {
         let slices: Vec<(Encoding, &[u8])> =
             wanted.iter().map(|q| (q.chunk.encoding(), q.chunk.data())).collect();
         let (mut ends, few) = (Vec::with_capacity(wanted.len()), run.len());
-        // Damage of a chunk behind this run is reported when its turn comes.
+        // Damage in a chunk behind this run is reported when that chunk's run is merged.
         if decode_float_chunks(&slices, &mut self.samples, &mut ends).is_err() && ends.len() < few {
             self.samples.clear();
             ends.clear();
@@ -246,7 +247,7 @@ fn merge_run<'a>(
     Ok(made.into_iter().map(Piece::from).collect())
 }
 
-/// Merges XOR chunks, which have been decoded.
+/// Merges XOR chunks that have been decoded.
 fn merge_xor<'a>(run: &[Queued<'a>], decoded: &Decoded, overlap: Algorithm) -> Vec<Piece<'a>> {
     let ranges: Vec<Range<usize>> = run.iter().filter_map(|q| decoded.places[q.id].clone()).collect();
     let samples = &decoded.samples;
@@ -277,7 +278,7 @@ fn merge_xor<'a>(run: &[Queued<'a>], decoded: &Decoded, overlap: Algorithm) -> V
     }
 }
 
-/// XOR chunks being made of samples one by one, as [`ChunkBuilder`] makes them of floats without start timestamps.
+/// Encodes samples one by one into XOR chunks, as [`ChunkBuilder`] does for floats without start timestamps.
 struct XorColumns<'a> {
     times: [i64; CHUNK_SAMPLES],
     values: [f64; CHUNK_SAMPLES],
@@ -311,10 +312,10 @@ impl XorColumns<'_> {
     }
 }
 
-/// XOR chunks being made of stretches of samples, likewise; whole chunks stay what they are.
+/// Encodes stretches of samples into XOR chunks; a stretch that is a whole input chunk is copied.
 struct XorStretches<'s, 'a> {
     run: &'s [Queued<'a>],
-    /// Where the samples of each chunk of the run are.
+    /// The ranges of the samples of each chunk of the run.
     ranges: &'s [Range<usize>],
     samples: &'s SampleBatch,
     /// The samples of the next chunk.
@@ -375,7 +376,7 @@ enum SampleKind {
     FloatHistogram,
 }
 
-/// What the samples of a chunk are; `None` where they cannot be merged.
+/// The kind of the samples of a chunk; `None` where they cannot be merged.
 fn kind_of(encoding: Encoding) -> Option<SampleKind> {
     match encoding {
         Encoding::Xor | Encoding::Xor2 => Some(SampleKind::Float),
@@ -445,7 +446,7 @@ fn merge_samples(
     Ok(builder.finish())
 }
 
-/// What came before the sample is not what its chunk says: only a gauge keeps its hint.
+/// In the merged chunk the sample before this one may be another: only gauges keep their hint.
 fn forget_resets(value: &mut SampleValue) {
     let hint = match value {
         SampleValue::Float(_) => return,

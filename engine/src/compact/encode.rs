@@ -1,11 +1,11 @@
-//! Samples in order of time become chunks. Prometheus `storage/series.go`, `seriesToChunkEncoder`.
+//! Encodes samples, in order of time, into chunks. Prometheus `storage/series.go`, `seriesToChunkEncoder`.
 
 use tithon_chunks::{
     ChunkError, EncodedChunk, Encoding, ErrorKind, FloatHistogram, FloatHistogramEncoder, Histogram,
     HistogramEncoder, HistogramError, Sample, SampleValue, TimeRange, Timestamp, Xor2Encoder, XorEncoder,
 };
 
-/// How floats without start timestamps are encoded; those with one take XOR2.
+/// The encoding of floats without start timestamps; floats with start timestamps are encoded as XOR2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum FloatEncoding {
     /// XOR.
@@ -24,7 +24,7 @@ pub enum MergeError {
     /// A histogram cannot be encoded.
     #[error(transparent)]
     Histogram(#[from] HistogramError),
-    /// Chunks overlap that can only be copied.
+    /// Overlapping chunks have an encoding that can only be copied.
     #[error("a chunk of encoding {encoding:?} from {} to {} overlaps others and cannot be merged", range.min, range.max)]
     Overlap {
         /// The chunk's encoding.
@@ -35,7 +35,7 @@ pub enum MergeError {
 }
 
 impl MergeError {
-    /// What the caller should do about it.
+    /// The kind of the error, which tells callers what to do about it.
     pub const fn kind(&self) -> ErrorKind {
         match self {
             MergeError::Chunk(error) => error.kind(),
@@ -48,7 +48,7 @@ impl MergeError {
 /// The most samples in a chunk.
 pub(super) const CHUNK_SAMPLES: usize = 120;
 
-/// Bytes that most chunks of floats do not exceed.
+/// Most chunks of floats take at most this many bytes.
 const XOR_BYTES: usize = 512;
 
 /// The data of an XOR chunk of these samples.
@@ -58,7 +58,8 @@ pub(super) fn xor_chunk(times: &[i64], values: &[f64]) -> Vec<u8> {
     encoder.finish()
 }
 
-/// Makes chunks of at most 120 samples; a new one where the kind of samples changes, and where histograms demand it.
+/// Makes chunks of at most 120 samples. A new chunk begins where the kind of samples changes, and where a histogram
+/// does not fit the open chunk.
 #[derive(Debug)]
 pub struct ChunkBuilder {
     float_encoding: FloatEncoding,
@@ -123,7 +124,7 @@ impl Open {
 }
 
 impl ChunkBuilder {
-    /// No chunk yet.
+    /// A builder without chunks.
     pub fn new(float_encoding: FloatEncoding) -> ChunkBuilder {
         ChunkBuilder { float_encoding, open: None, out: Vec::new() }
     }
@@ -140,7 +141,7 @@ impl ChunkBuilder {
         }
     }
 
-    /// Appends a float; `start` is its start timestamp (0: none), `t` its time.
+    /// Appends a float; `start` is its start timestamp (0 if there is none), `t` its time.
     pub fn push_float(&mut self, start: i64, t: i64, value: f64) {
         let fits = match self.open_unless_full() {
             Some(Encoder::Xor(_)) => start == 0,

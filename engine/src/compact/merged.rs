@@ -12,10 +12,10 @@ use crate::scan::{Pair, Pieces, SymbolUnion};
 use crate::writer::{Content, WrittenChunk};
 use crate::{BlockError, BlockFiles, BlockId, BlockStats};
 
-/// Series merged by one task.
+/// The number of series that one task merges.
 const TASK: usize = 64;
 
-/// Merged series and what they are made of.
+/// Merged series, with the batches that hold the copied chunks.
 pub(super) struct Merged {
     round: Round,
     /// The chunks of [`TASK`] series each.
@@ -84,7 +84,7 @@ impl Merged {
     }
 }
 
-/// Appends the chunks of one series: copies where nothing overlaps.
+/// Appends the chunks of one series. They are copied if none overlap.
 fn merge_series(
     round: &Round,
     series: usize,

@@ -1,4 +1,4 @@
-//! The inputs of a compaction: series of all blocks in label order, equal ones together.
+//! The inputs of a compaction: the series of all blocks in label order, equal series together.
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ use crate::scan::{Batch, Pair, Scan, SharedBatch, SymbolMap};
 pub(super) struct SeriesSets<'b> {
     inputs: Vec<Input<'b>>,
     heap: Heap<usize>,
-    /// Blocks whose series was given out last.
+    /// The blocks whose series was returned last.
     current: Vec<usize>,
 }
 
 struct Input<'b> {
     scan: Scan<'b>,
-    /// `None` before the start and at the end.
+    /// The current batch; `None` before the start and at the end.
     batch: Option<SharedBatch>,
-    /// The series of the batch that it stands on.
+    /// The current series of the batch.
     at: usize,
     /// The number of the batch in the current round.
     number: Option<u32>,
@@ -32,8 +32,8 @@ struct Input<'b> {
 #[derive(Default)]
 pub(super) struct Round {
     pub(super) batches: Vec<SharedBatch>,
-    /// For each series, where it is: batch of the round, and series in it. The blocks come in the order in which
-    /// upstream's heap gives them: where samples tie, it decides which one stays.
+    /// For each member of a series, its place: the batch of the round, and the series in that batch. The blocks come in
+    /// the order of upstream's heap, which decides which of several samples at one time is kept.
     members: Vec<(u32, u32)>,
     ends: Vec<u32>,
 }
@@ -63,7 +63,7 @@ impl Round {
 /// The most series in a round.
 const ROUND: usize = 1024;
 
-/// The most batches of a block that a round asks for: series with many chunks make rounds short.
+/// The most batches of a block in a round. With many chunks per series, rounds have fewer series.
 const BATCHES: usize = 2;
 
 impl<'b> SeriesSets<'b> {
@@ -84,8 +84,8 @@ impl<'b> SeriesSets<'b> {
         SeriesSets { inputs, heap: Heap::new(), current }
     }
 
-    /// The next series, behind all before them; none at the end. Blocks that have given out what they had read more, all at
-    /// the same time.
+    /// The next series, after all series returned before; an empty round at the end. Blocks whose batch is used up are
+    /// read, all at the same time.
     pub(super) fn next(&mut self) -> Result<Round, BlockError> {
         self.inputs.par_iter_mut().try_for_each(Input::refill)?;
         let mut round = Round::default();
@@ -114,7 +114,8 @@ impl<'b> SeriesSets<'b> {
         Ok(round)
     }
 
-    /// Puts the blocks given out last back on the heap, at their next series; fails when one has to be read first.
+    /// Puts the blocks returned last back on the heap, at their next series. Returns `false` when one has to be read
+    /// first.
     fn advance(&mut self) -> bool {
         if self.current.iter().any(|i| self.inputs[*i].is_exhausted()) {
             return false;
@@ -137,12 +138,12 @@ impl Input<'_> {
         self.batch.as_ref().map(|batch| batch.labels(self.at))
     }
 
-    /// Whether all series of the batch have been given out.
+    /// Whether all series of the batch have been returned.
     fn is_exhausted(&self) -> bool {
         self.batch.as_ref().is_some_and(|batch: &SharedBatch| self.at >= batch.len())
     }
 
-    /// Reads the next batch, if there is none or it has been given out.
+    /// Reads the next batch, if there is none or it is used up.
     fn refill(&mut self) -> Result<(), BlockError> {
         if self.batch.is_none() && self.at > 0 {
             return Ok(());
@@ -156,7 +157,7 @@ impl Input<'_> {
         Ok(())
     }
 
-    /// Where the series it stands on is; moves on.
+    /// The place of the current series; moves on to the next.
     fn member(&mut self, batches: &mut Vec<SharedBatch>) -> Option<(u32, u32)> {
         let batch = self.batch.as_ref()?;
         let number = *self.number.get_or_insert_with(|| {

@@ -1,4 +1,4 @@
-//! Compactions whose inputs are fetched and whose outputs are taken piece by piece.
+//! Compactions of blocks that are fetched by ranges, into outputs in memory.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use super::tests::blocks_in;
 use super::*;
 use crate::{BlockSink, SelectRequest};
 
-/// What has been finished, by name; a limit on the bytes of one file.
+/// Finished files by name, with a limit on the bytes of one file.
 #[derive(Clone, Default)]
 struct Memory {
     files: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
@@ -48,7 +48,7 @@ impl BlockSink for MemoryFile {
     }
 }
 
-/// The block as one that is fetched: ranges are copied.
+/// The block as an input that copies the fetched ranges.
 fn fetched(block: &Block) -> InputBlock<'_> {
     let (header, tombstones) = (block.header().clone(), block.tombstones().clone());
     InputBlock::new(block.meta().clone(), header, tombstones, |ranges| {
@@ -158,7 +158,8 @@ fn a_shard_is_cut_by_the_rest_of_the_hash() {
         stream(&blocks, &memories, options).unwrap().iter().map(|meta| meta.stats.num_series).collect()
     };
     let six = count(0, 6);
-    // Whole blocks stand in for a shard of two: both remainders of the first cut are in each half of the second.
+    // The whole blocks here are in place of one shard of two: both remainders of the first cut are in each half of the
+    // second.
     let three = count(2, 3);
     assert_eq!(three, [six[0] + six[1], six[2] + six[3], six[4] + six[5]]);
 }

@@ -1,4 +1,4 @@
-//! Compactions against what Prometheus and Thanos made of the same blocks, to the byte.
+//! Compactions compared with the results of Prometheus and Thanos for the same blocks, to the byte.
 
 use std::path::PathBuf;
 
@@ -54,7 +54,8 @@ pub(super) fn blocks_in(dir: &str) -> Vec<Block> {
     dirs.into_iter().map(|dir| Block::open(dir).unwrap()).collect()
 }
 
-/// Compacts `in` and compares every file with the block in `out`; of meta.json what an upload adds is taken over.
+/// Compacts `in` and compares every file with the block in `out`. The fields of meta.json that an upload adds are
+/// copied.
 fn check(case: &str, out: &str, options: CompactOptions) {
     let blocks = blocks_in(&format!("testdata/compaction/{case}/in"));
     let theirs = blocks_in(&format!("testdata/compaction/{case}/{out}")).remove(0);
@@ -168,7 +169,7 @@ proptest::proptest! {
         let mut expected = Model::new();
         let mut written = Vec::new();
         for (i, series) in blocks.into_iter().enumerate() {
-            // A sample is told by its time, so that it does not matter which copy stays.
+            // The value of a sample follows from its time, so that it does not matter which of several copies is kept.
             let model: Model = series
                 .into_iter()
                 .map(|(name, times)| (name, times.into_iter().map(|t| (t, t as u32 * 3)).collect()))
@@ -188,7 +189,8 @@ proptest::proptest! {
     }
 }
 
-/// Every damaged input is an error that names a block, or harmless; nothing panics and nothing is left behind.
+/// Every damaged input leads to an error that names a block, or to no error at all; nothing panics, and no file is left
+/// behind.
 #[test]
 fn damage_ends_in_an_error() {
     let from = shared("testdata/compaction/vertical/in");

@@ -5,7 +5,7 @@ use tithon_chunks::{FloatHistogram, Samples};
 use super::ReadError;
 
 /// Divides each sum by the count at the same time, appending to `out`. Counts are floats; sums are floats or
-/// histograms. Fails when the two do not tell of the same times.
+/// histograms. Fails when the times of counts and sums differ.
 pub(super) fn divide(counts: &Samples, sums: &Samples, out: &mut Samples) -> Result<(), ReadError> {
     let n_sums = sums.floats.len() + sums.histograms.timestamps.len();
     if counts.floats.len() != n_sums {

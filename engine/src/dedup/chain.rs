@@ -1,19 +1,19 @@
-//! The chain rule: the union of all samples by time; of several with one time, one stays.
+//! The chain rule: the union of all samples by time; of several samples at one time, one is kept.
 //!
-//! Which one is decided by the order of upstream's binary heap, so that heap is kept here operation by operation.
-//! Prometheus `storage/merge.go`, `chainSampleIterator`.
+//! The order of upstream's binary heap decides which one is kept, so that heap is reproduced here operation by
+//! operation. Prometheus `storage/merge.go`, `chainSampleIterator`.
 
 use super::track::{Pick, Track};
 use crate::heap::Heap;
 
-/// Merges the tracks. A pick is `consecutive` when no other track was looked at to find it.
+/// Merges the tracks. A pick is `consecutive` when it was found without reading another track.
 pub(crate) fn merge(tracks: &[Track<'_>]) -> Vec<Pick> {
     let mut picks = Vec::with_capacity(tracks.iter().map(|t| t.times().len()).sum());
     merge_each(tracks, |pick| picks.push(pick));
     picks
 }
 
-/// Like [`merge`], handing over one pick after the other.
+/// Like [`merge`], but passes the picks to `take` one by one.
 pub(crate) fn merge_each(tracks: &[Track<'_>], mut take: impl FnMut(Pick)) {
     if let [a, b] = tracks {
         return merge_two([a, b], take);
@@ -24,11 +24,11 @@ pub(crate) fn merge_each(tracks: &[Track<'_>], mut take: impl FnMut(Pick)) {
     }
 }
 
-/// The rule for two: the heap holds the one that rests, or none once one has ended. The one that rests goes on where
-/// the other has come to its time or past it.
+/// The rule for two tracks: the heap holds the waiting track, or none once a track has ended. The waiting track goes on
+/// when the current one has reached its time or passed it.
 fn merge_two(tracks: [&Track<'_>; 2], mut take: impl FnMut(Pick)) {
     let times = tracks.map(Track::times);
-    // What the current one gave last, and where the other rests.
+    // The last position of the current track, and the position at which the other waits.
     let mut at = [usize::MAX, 0];
     let mut current = 0;
     let mut other_rests = !times[1].is_empty();
@@ -64,11 +64,11 @@ fn merge_two(tracks: [&Track<'_>; 2], mut take: impl FnMut(Pick)) {
 
 struct Chain<'a> {
     tracks: &'a [Track<'a>],
-    /// The sample that each track stands on.
+    /// The current position in each track.
     at: Vec<usize>,
-    /// Resting tracks, the one with the earliest sample on top.
+    /// The waiting tracks; the one with the earliest sample is on top.
     heap: Heap<usize>,
-    /// The track that goes on; it stands before the sample `at` until `started`.
+    /// The current track; its sample `at` is not read until `started`.
     current: Option<usize>,
     started: bool,
     last: Option<i64>,
@@ -127,13 +127,13 @@ impl<'a> Chain<'a> {
         Pick { track, index, float: self.tracks[track].float(index), consecutive: !changed }
     }
 
-    /// Puts a track aside.
+    /// Puts a track on the heap.
     fn rest(&mut self, track: usize) {
         let time = |t: &usize| self.tracks[*t].times()[self.at[*t]];
         self.heap.push(track, |a, b| time(a) < time(b));
     }
 
-    /// Takes the resting track with the earliest sample.
+    /// Takes the waiting track with the earliest sample.
     fn wake(&mut self) -> Option<usize> {
         let time = |t: &usize| self.tracks[*t].times()[self.at[*t]];
         self.heap.pop(|a, b| time(a) < time(b))

@@ -1,7 +1,7 @@
 //! Removes counter resets: the chunks of one series, raw or counter aggregates, become one sequence that never falls.
 //!
-//! A counter aggregate ends with its last time given twice: the second value is the raw one, from which the next
-//! chunk goes on. Thanos `pkg/compact/downsample/downsample.go`, `ApplyCounterResetsSeriesIterator`.
+//! A counter aggregate ends with its last time repeated: the second value is the raw one, from which the next chunk
+//! goes on. Thanos `pkg/compact/downsample/downsample.go`, `ApplyCounterResetsSeriesIterator`.
 
 use super::track::{Pick, Track};
 
@@ -11,7 +11,8 @@ pub(crate) fn apply_resets(chunks: &[Track<'_>]) -> Vec<Pick> {
     walk(chunks).0
 }
 
-/// [`apply_resets`], and the last raw value: a counter chunk gives it by repeating its last time.
+/// Like [`apply_resets`]; also returns the last raw value, which a counter chunk has in the sample that repeats its
+/// last time.
 pub(crate) fn walk(chunks: &[Track<'_>]) -> (Vec<Pick>, f64) {
     let mut picks = Vec::with_capacity(chunks.iter().map(|c| c.times().len()).sum());
     let mut counter = Counter::default();
@@ -41,7 +42,7 @@ pub(crate) fn walk(chunks: &[Track<'_>]) -> (Vec<Pick>, f64) {
     (picks, counter.last_value)
 }
 
-/// Removes NaNs, stale markers too: the samples kept come first, and their number is returned.
+/// Moves the samples that are not NaN (stale markers are NaN too) to the front, and returns their number.
 pub(crate) fn remove_nans(times: &mut [i64], values: &mut [f64]) -> usize {
     let Some(first) = values.iter().position(|value| value.is_nan()) else { return values.len() };
     let mut n = first;
@@ -54,7 +55,7 @@ pub(crate) fn remove_nans(times: &mut [i64], values: &mut [f64]) -> usize {
     n
 }
 
-/// Does to one sequence of floats what [`apply_resets`] does, in place. There are no NaNs; times ascend and are positive.
+/// Like [`apply_resets`], for one sequence of floats, in place. There are no NaNs; times ascend and are positive.
 pub(crate) fn remove_resets(values: &mut [f64]) {
     let Some(first) = values.first().copied() else { return };
     if never_falls(values) {
@@ -67,11 +68,12 @@ pub(crate) fn remove_resets(values: &mut [f64]) {
     }
 }
 
-/// Whether the values are whole numbers that never fall, so small that their differences are exact: they add up to themselves.
+/// Whether the values are whole numbers that never fall, and small enough for exact differences: then removing resets
+/// changes nothing.
 fn never_falls(values: &[f64]) -> bool {
     const EXACT: f64 = (1u64 << 52) as f64;
     let (Some(first), Some(last)) = (values.first(), values.last()) else { return true };
-    // Numbers with a positive sign are in the order of their bits, NaNs behind all.
+    // Numbers with a positive sign are in the order of their bits, with NaNs after all others.
     let ascend = |a: f64, b: f64| a.to_bits().cast_signed() <= b.to_bits().cast_signed();
     // The addition rounds to a whole number.
     let is_whole = |v: f64| v + EXACT - EXACT == v;
@@ -82,7 +84,7 @@ fn never_falls(values: &[f64]) -> bool {
     pairs.fold(true, |right, (a, b)| right & ascend(*a, *b) & is_whole(*b))
 }
 
-/// The running state; upstream's begins at time 0, so that after an empty chunk earlier samples are lost.
+/// The running state. Upstream's begins at time 0, so that after an empty chunk earlier samples are lost.
 #[derive(Default)]
 struct Counter {
     seen: bool,

@@ -1,8 +1,8 @@
-//! The exact rule: all samples of the most complete replica, and in its holes those of the others.
+//! The exact rule: all samples of the most complete replica, and samples of the others in its gaps.
 //!
-//! The contract is `docs/deduplication.md`. Replicas are taken in the order of how many samples they have; each fills the holes
-//! that those before it leave. The values of a counter are joined so that a change of replicas adds nothing that neither
-//! replica counted, and takes nothing away.
+//! The contract is `docs/deduplication.md`. Replicas are taken in descending order of their number of samples; each
+//! fills the gaps that are left. The values of counters are joined so that a change of replicas adds only what one of
+//! them counted, and takes nothing away.
 
 use std::ops::Range;
 
@@ -11,12 +11,12 @@ use tithon_chunks::STALE_NAN_BITS;
 use super::Wanted;
 use super::track::{Pick, Track};
 
-/// Samples of one track in the result, one after the other.
+/// Consecutive samples of one track in the result.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Stretch {
     pub(super) track: usize,
     pub(super) samples: Range<usize>,
-    /// What is added to the floats of a counter.
+    /// Added to the floats of a counter.
     pub(super) offset: f64,
 }
 
@@ -31,7 +31,8 @@ pub(super) fn merge(tracks: &[Track<'_>]) -> Vec<Stretch> {
     out
 }
 
-/// Merges the tracks, and joins the floats if counters are wanted: as they are, since resets have been taken out.
+/// Merges the tracks, and joins the floats if counters are wanted. Otherwise floats keep the values of the tracks,
+/// whose resets have been removed.
 pub(super) fn picks(tracks: &[Track<'_>], wanted: Wanted) -> Vec<Pick> {
     let is_counter = wanted == Wanted::Counter;
     let mut stretches = merge(tracks);
@@ -53,7 +54,8 @@ pub(super) fn picks(tracks: &[Track<'_>], wanted: Wanted) -> Vec<Pick> {
     picks
 }
 
-/// Sets the offsets of counters. The floats of the tracks have their resets taken out, those of `raw` do not; NaN is no float.
+/// Sets the offsets of counters. The floats of the tracks have their resets removed, those of `raw` do not; NaN stands
+/// for a missing float.
 pub(super) fn join_counters(stretches: &mut [Stretch], tracks: &[Track<'_>], raw: &[&[f64]]) {
     let mut last: Option<Taken> = None;
     for stretch in stretches {
@@ -61,7 +63,7 @@ pub(super) fn join_counters(stretches: &mut [Stretch], tracks: &[Track<'_>], raw
         let track = stretch.track;
         if let (Some(last), Some(first)) = (last, tracks[track].float(start)) {
             stretch.offset = match growth(tracks, raw, last, (track, start)) {
-                // Where no reset was taken out of either track this leaves the values as they are.
+                // If no reset was removed from either track, this leaves the values as they are.
                 Growth::AsSeen => last.offset + (last.float - last.raw) - (first - raw[track][start]),
                 Growth::Of(growth) => last.float + last.offset + growth - first,
             };
@@ -83,7 +85,7 @@ pub(super) fn join_counters(stretches: &mut [Stretch], tracks: &[Track<'_>], raw
     }
 }
 
-/// The last float taken of a track.
+/// The last float that was taken.
 #[derive(Clone, Copy)]
 struct Taken {
     at: i64,
@@ -92,15 +94,15 @@ struct Taken {
     offset: f64,
 }
 
-/// By how much a counter grew between the last float taken and one of another track.
+/// The growth of a counter between the last float taken and a float of another track.
 enum Growth {
-    /// The difference of both values as they were read.
+    /// The difference of both raw values.
     AsSeen,
     Of(f64),
 }
 
-/// What both values say, but no more than the other track counted around that time, and no less than nothing: a fall is a reset
-/// only where the other track saw one.
+/// The difference of both raw values, but at most the growth of the other track around that time, and at least 0: a
+/// fall is a reset only where the other track has one.
 fn growth(tracks: &[Track<'_>], raw: &[&[f64]], last: Taken, (track, at): (usize, usize)) -> Growth {
     let (other, raw) = (&tracks[track], &raw[track][..=at]);
     let after = raw[at];
@@ -116,7 +118,7 @@ fn growth(tracks: &[Track<'_>], raw: &[&[f64]], last: Taken, (track, at): (usize
     Growth::Of(if was_reset && last.raw >= raw[earlier] { after.clamp(0.0, counted) } else { 0.0 })
 }
 
-/// The samples chosen so far, and those of `track` in their holes.
+/// The samples chosen so far, and the samples of `track` in their gaps.
 fn fill(chosen: &[Stretch], tracks: &[Track<'_>], track: usize) -> Vec<Stretch> {
     let times = tracks[track].times();
     let mut out = Vec::with_capacity(chosen.len() + 1);
@@ -133,7 +135,7 @@ fn fill(chosen: &[Stretch], tracks: &[Track<'_>], track: usize) -> Vec<Stretch> 
     for (i, &(of, index)) in all.iter().enumerate() {
         let time = time_of((of, index));
         if is_marker(of, index) {
-            // The end of the series for the one track; another may go on before the next sample.
+            // The marker ends the series for this track; another track may go on before the next sample.
             let until = all[i + 1..].iter().find(|(t, i)| !is_marker(*t, *i)).map(|sample| time_of(*sample));
             let goes_on = samples_in(times, next, last, until, interval)
                 .is_some_and(|range| range.clone().any(|i| times[i] >= time && !is_marker(track, i)));
@@ -154,8 +156,8 @@ fn fill(chosen: &[Stretch], tracks: &[Track<'_>], track: usize) -> Vec<Stretch> 
     out
 }
 
-/// Of `times` from position `from` on those in the hole between two chosen samples, if it is one: longer than one and a half
-/// intervals. None lies closer than half an interval to a chosen one.
+/// The samples of `times`, from position `from` on, in the gap between two chosen samples; `None` unless the gap is
+/// longer than one and a half intervals. Samples closer than half an interval to a chosen one are left out.
 fn samples_in(
     times: &[i64],
     from: usize,
@@ -179,7 +181,7 @@ fn samples_in(
     (start < end).then_some(from + start..from + end)
 }
 
-/// The usual distance of neighbours: the median, the lower one of two.
+/// The usual distance of neighbours: the median, or the lower of two medians.
 fn interval(times: impl Iterator<Item = i64> + Clone) -> i64 {
     let mut gaps: Vec<i64> =
         times.clone().zip(times.skip(1)).map(|(a, b)| b.saturating_sub(a).max(0)).collect();
@@ -194,7 +196,7 @@ fn is_stale(track: &Track<'_>, index: usize) -> bool {
     track.float(index).is_some_and(|value| value.to_bits() == STALE_NAN_BITS)
 }
 
-/// Appends samples, to the last stretch where they follow it.
+/// Appends samples: to the last stretch if they follow it, else as a new one.
 fn push(out: &mut Vec<Stretch>, track: usize, samples: Range<usize>) {
     match out.last_mut() {
         _ if samples.is_empty() => {}

@@ -1,6 +1,8 @@
-//! Chunks of plain floats: decoded side by side into columns, from which stretches of one replica are copied as a whole.
+//! Chunks of plain floats: decoded side by side into columns, from which stretches of one replica are copied as a
+//! whole.
 //!
-//! The same answers as by [`super::read`] and [`super::merge_samples`], which go sample by sample and take everything.
+//! The results equal those of [`super::read`] and [`super::merge_samples`], which go sample by sample and handle all
+//! kinds of samples.
 
 use std::ops::Range;
 
@@ -9,19 +11,19 @@ use tithon_chunks::{EncodedChunk, Encoding, SampleBatch, TimeRange, decode_float
 use super::track::Track;
 use super::{ReplicaRule, chain, counter, exact, penalty};
 
-/// How rows of chunks are read.
+/// How the rows of chunks are read and merged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
-    /// Counter resets are taken out of each row.
+    /// Remove the counter resets of each row.
     pub(super) is_counter: bool,
-    /// A switch of replicas must not look like a reset.
+    /// Raise values after a change of replicas, so that the change does not look like a reset.
     pub(super) lifts: bool,
     pub(super) rule: ReplicaRule,
     pub(super) range: TimeRange,
 }
 
-/// Appends the samples of merged rows to `out`. `false`, `out` being as it was, where that takes more than columns: chunks that are
-/// not XOR or are damaged, times that do not ascend.
+/// Appends the samples of merged rows to `out`. Returns `false`, and leaves `out` unchanged, for input that this module
+/// does not handle: chunks that are not XOR or are damaged, times that do not ascend.
 pub(super) fn read(rows: &[Vec<&EncodedChunk>], reading: Reading, out: &mut SampleBatch) -> bool {
     let chunks: Vec<(Encoding, &[u8])> =
         rows.iter().flatten().map(|chunk| (chunk.encoding, &*chunk.data)).collect();
@@ -31,7 +33,7 @@ pub(super) fn read(rows: &[Vec<&EncodedChunk>], reading: Reading, out: &mut Samp
     let begin = out.len();
     let (mut of_rows, mut raw) = (SampleBatch::default(), Vec::new());
     let wants_raw = rows.len() > 1 && reading.is_counter && reading.rule == ReplicaRule::Exact;
-    // What is one row can stay where it is decoded.
+    // A single row can stay where it is decoded.
     let decoded = if rows.len() == 1 { &mut *out } else { &mut of_rows };
     let Some(ranges) = decode_rows(rows, &chunks, reading, decoded, wants_raw.then_some(&mut raw)) else {
         out.timestamps.truncate(begin);
@@ -50,8 +52,9 @@ pub(super) fn read(rows: &[Vec<&EncodedChunk>], reading: Reading, out: &mut Samp
     true
 }
 
-/// Appends the samples of all rows, one row after the other; tells where those of each row are that lie in the range. `None` where
-/// something is not as it should be. `raw` gets the values of counters with their resets, where those in `out` have none.
+/// Appends the samples of all rows, one row after the other; returns, for each row, the positions of its samples in the
+/// range. `None` for input that this module does not handle. `raw` receives the values of counters before their resets
+/// are removed.
 fn decode_rows(
     rows: &[Vec<&EncodedChunk>],
     chunks: &[(Encoding, &[u8])],

@@ -32,18 +32,18 @@ pub(crate) fn merge(tracks: &[Track<'_>], counters: bool) -> Vec<Pick> {
     picks
 }
 
-/// Calls `take` with the stretches of two merged counters in order: the track, positions of its samples, and what is added
-/// to their floats.
+/// Calls `take` with the stretches of two merged counters in order: the track, the positions of its samples, and the
+/// offset of their floats.
 ///
-/// Only times decide whose samples are taken. What is added changes where a stretch of the other track begins: there each
-/// track whose next float is below the last float taken is raised to that.
+/// Only times decide whose samples are taken. Offsets change where a stretch of the other track begins: there each
+/// track whose next float is below the last float taken is raised to that float.
 pub(crate) fn each_counter(tracks: [&Track<'_>; 2], mut take: impl FnMut(usize, Range<usize>, f64)) {
     let mut offsets = [0.0; 2];
     let value = |side: usize, at: usize, offset: f64| {
         let is_there = at < tracks[side].times().len();
         is_there.then(|| tracks[side].float(at)).flatten().map(|value| value + offset)
     };
-    // Before anything is taken the first track counts as the one followed.
+    // Before the first sample, the first track counts as the one followed.
     let (mut followed, mut previous) = (0, value(0, 0, 0.0));
     merge_two(tracks[0].times(), tracks[1].times(), |from_second, range, other| {
         let here = usize::from(from_second);
@@ -60,7 +60,7 @@ pub(crate) fn each_counter(tracks: [&Track<'_>; 2], mut take: impl FnMut(usize, 
     });
 }
 
-/// A sample of the result: which track it comes from, and its position there.
+/// A sample of the result: its track, and its position in the track.
 #[derive(Clone, Copy)]
 struct Place {
     track: u32,
@@ -103,7 +103,7 @@ pub(crate) fn each(tracks: &[Track<'_>], mut take: impl FnMut(u32, Range<usize>)
     });
 }
 
-/// Distances between samples that are compared at once.
+/// The number of distances between samples that are compared at once.
 const STRIP: usize = 16;
 
 /// One of two tracks.
@@ -112,7 +112,7 @@ struct Side<'a> {
     at: usize,
     /// Milliseconds after the last sample taken that are skipped.
     penalty: i64,
-    /// Samples before this time are to be skipped.
+    /// Samples before this time are skipped.
     floor: i64,
 }
 
@@ -252,7 +252,8 @@ mod tests {
             prop_assert_eq!(by_tree, by_fold);
         }
 
-        /// Stretches of two counters are raised as they are sample by sample, histograms between floats or not.
+        /// Stretches of two counters are raised as samples are one by one, with or without histograms between the
+        /// floats.
         #[test]
         fn counters_agree(
             tracks in prop::array::uniform2((

@@ -8,7 +8,7 @@ use tithon_chunks::{
 use super::track::Sequence;
 use super::{ReadError, Wanted, average, counter, gather};
 
-/// Decodes the chunks in turn; of each only what lies behind all before it, and all inside `range`.
+/// Decodes the chunks in turn. Of each chunk, only samples inside `range` and after all samples before it are taken.
 pub(super) fn row(chunks: &[&EncodedChunk], wanted: Wanted, range: TimeRange) -> Result<Samples, ReadError> {
     if wanted == Wanted::Counter {
         return counters(chunks, range);
@@ -25,7 +25,7 @@ pub(super) fn row(chunks: &[&EncodedChunk], wanted: Wanted, range: TimeRange) ->
     Ok(out)
 }
 
-/// A counter is summed up from its first chunk on, whatever the range.
+/// Counters are summed up from the first chunk on, whatever the range.
 fn counters(chunks: &[&EncodedChunk], range: TimeRange) -> Result<Samples, ReadError> {
     let mut parts = Vec::with_capacity(chunks.len());
     for chunk in chunks {

@@ -1,9 +1,10 @@
-//! Replicas found by overlap: chunks of one label set are dealt into rows in which none overlaps the one before.
+//! Finds replicas by overlap: distributes the chunks of one label set over rows in which no chunk overlaps the one
+//! before.
 
 use tithon_chunks::EncodedChunk;
 
-/// Deals chunks, ascending by first time, each into the first row whose last chunk ends before it begins. Thanos
-/// `pkg/dedup/iter.go`, `overlapSplitSet`: a replica is whatever overlaps, not what a label says.
+/// Puts each chunk (they ascend by first time) into the first row whose last chunk ends before it begins. Thanos
+/// `pkg/dedup/iter.go`, `overlapSplitSet`: overlaps make replicas, not labels.
 pub(super) fn split_overlaps(chunks: &[EncodedChunk]) -> Vec<Vec<&EncodedChunk>> {
     let mut rows: Vec<Vec<&EncodedChunk>> = Vec::new();
     for chunk in chunks {

@@ -1,5 +1,5 @@
-//! What merging looks at: the times of a sequence of samples and which of them are floats. Mergers answer with
-//! [`Pick`]s, so that histograms of any kind pass through them untouched and uncopied.
+//! The input of the mergers: the times of a sequence of samples, and which of them are floats. Mergers return
+//! [`Pick`]s, so that they need not change or copy histograms.
 
 use tithon_chunks::Samples;
 
@@ -16,16 +16,16 @@ enum Floats<'a> {
     Mixed(&'a [Option<f64>]),
 }
 
-/// One sample of the result: where it is from, and its value if that is a float (it may be an adjusted one).
+/// One sample of the result: its place, and its value if it is a float (which may be adjusted).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Pick {
-    /// Which of the tracks.
+    /// The index of the track.
     pub(crate) track: usize,
-    /// Which sample of it.
+    /// The index of the sample in the track.
     pub(crate) index: usize,
     /// The value of a float sample.
     pub(crate) float: Option<f64>,
-    /// The sample directly follows the one before it in the same track, and nobody else had its time.
+    /// The sample directly follows the one before it in the same track, and no other track had a sample at its time.
     pub(crate) consecutive: bool,
 }
 
@@ -36,7 +36,7 @@ impl<'a> Track<'a> {
         Track { times, floats: Floats::All(values) }
     }
 
-    /// A track of anything: `None` is a histogram.
+    /// A track of floats and histograms; a histogram is `None`.
     pub(crate) fn mixed(times: &'a [i64], values: &'a [Option<f64>]) -> Track<'a> {
         assert_eq!(times.len(), values.len());
         Track { times, floats: Floats::Mixed(values) }

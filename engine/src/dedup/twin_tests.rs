@@ -8,7 +8,7 @@ use super::testing::{Random, chunks_of};
 use super::track::{Pick, Sequence, Track};
 use super::{ReplicaRule, Wanted, chain, deduplicate, gather, is_counter, read};
 
-/// Pairs of replicas that are compared: a million where that takes seconds.
+/// Number of pairs of replicas: a million in release builds, where that takes seconds.
 const PAIRS: u64 = if cfg!(debug_assertions) { 20_000 } else { 1_000_000 };
 
 /// Samples of one replica: about evenly spaced, with skew, gaps, resets, stale markers, fractions or whole numbers.

@@ -1,4 +1,4 @@
-//! The mergers against what Thanos's own iterators gave for the same samples.
+//! The mergers against recorded output of Thanos's own iterators for the same samples.
 
 use serde_json::Value;
 use tithon_chunks::{CounterResetHint, FloatHistogram, Samples, Span, Timestamp};
@@ -27,7 +27,7 @@ fn float_of(bits: &str) -> f64 {
     f64::from_bits(u64::from_str_radix(bits, 16).unwrap())
 }
 
-/// Time and what the sample is: bits of a float, or the histogram without its text form.
+/// Time and content of a sample: the bits of a float, or the histogram without its text form.
 fn essence(sample: &Value) -> (i64, String) {
     let what = match sample["bits"].as_str() {
         Some(bits) => bits.to_owned(),
@@ -49,8 +49,8 @@ fn picked(inputs: &[Input], pick: &Pick, forget: bool) -> (i64, String) {
     essence(&sample)
 }
 
-/// Compares with the whole recorded output, or follows the recorded steps. The text of a histogram is compared
-/// unless a step may have found it by a seek, which upstream lets forget the hint.
+/// Compares with the whole recorded output, or follows the recorded steps. The text of a histogram is compared unless a
+/// step may have found it by a seek: upstream may forget the hint then.
 fn check(line: &Value, merge: impl Fn(&[Track<'_>]) -> Vec<Pick>, forget: bool) {
     let name = line["name"].as_str().unwrap();
     let inputs: Vec<Input> = line["input"].as_array().unwrap().iter().map(Input::new).collect();
@@ -141,8 +141,8 @@ fn samples_of(list: &Value) -> Samples {
     out
 }
 
-/// Upstream divides histograms in buffers that it uses again, so from the second one of a chunk on its results are
-/// too small: those are not compared.
+/// Upstream divides histograms in buffers that it uses again, so that from the second histogram of a chunk on its
+/// results are too small: those are not compared.
 #[test]
 fn averages_are_as_recorded() {
     let lines = json_lines("testdata/vectors/average.jsonl.zst");
@@ -168,8 +168,8 @@ fn averages_are_as_recorded() {
     assert_eq!(lines.len(), 40);
 }
 
-/// Bounds hold for rows: what is read of one lies inside the range. Where the first sample inside is of another type
-/// than the first of all, upstream tells the wrong type and nothing could be recorded.
+/// Bounds apply to rows: the samples read from a row lie inside the range. Where the first sample inside has another
+/// type than the first of all, upstream returns the wrong type and no output could be recorded.
 #[test]
 fn bounded_is_as_recorded() {
     let lines = json_lines("testdata/vectors/bounded.jsonl.zst");

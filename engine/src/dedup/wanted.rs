@@ -1,24 +1,24 @@
-//! Which aggregate of a downsampled chunk a function reads.
+//! The aggregate of a downsampled chunk that a function reads.
 
-/// What to read of downsampled chunks; raw chunks are read as they are, except for [`Wanted::Counter`].
+/// The part of downsampled chunks to read. Raw chunks are read as they are, except for [`Wanted::Counter`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wanted {
     /// Number of raw samples.
     Count,
     /// Their sum.
     Sum,
-    /// The least.
+    /// The smallest sample.
     Min,
-    /// The greatest.
+    /// The largest sample.
     Max,
-    /// The counter, resets taken out; of raw chunks too.
+    /// The counter with its resets removed; from raw chunks, too.
     Counter,
     /// Sum divided by count.
     Average,
 }
 
 impl Wanted {
-    /// What the function or aggregation around a selector reads; anything unknown reads averages. Thanos
+    /// The part that the function or aggregation around a selector reads; unknown functions read averages. Thanos
     /// `pkg/query/querier.go`, `aggrsFromFunc`.
     pub fn by(function: &str) -> Wanted {
         match function {

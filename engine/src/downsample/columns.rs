@@ -1,17 +1,17 @@
-//! A chunk of aggregated floats as columns: what an AGGR chunk decodes to, and what one is encoded from.
+//! A chunk of aggregated floats as columns: the decoded form of an AGGR chunk, and the form before encoding.
 
 use tithon_chunks::{
     Aggregate, AggregateChunk, ChunkError, EncodedChunk, Encoding, STALE_NAN_BITS, SampleBatch, TimeRange,
     Timestamp, XorEncoder, decode_float_chunks, sample_count,
 };
 
-/// One aggregate after the other, in the order of [`Aggregate::ALL`], where they are there.
+/// The aggregates that are present, in the order of [`Aggregate::ALL`].
 #[derive(Debug, Default)]
 pub(super) struct Columns {
     pub(super) columns: [Option<SampleBatch>; 5],
-    /// The chunk's times.
+    /// The first and last window time of the chunk.
     pub(super) range: Emitted,
-    /// Windows that its header counts.
+    /// The number of windows that the header counts.
     pub(super) n_windows: usize,
 }
 
@@ -20,8 +20,8 @@ impl Columns {
         self.columns[aggregate as usize].as_ref()
     }
 
-    /// The columns of chunks of floats, each with its times. Stale markers and samples earlier than one before them are
-    /// left out of all but the counter.
+    /// Decodes chunks of floats, each with its times, into columns. Stale markers, and samples earlier than one before
+    /// them, are left out of all columns but the counter.
     pub(super) fn decode(chunks: &[(AggregateChunk<'_>, TimeRange)]) -> Result<Vec<Columns>, ChunkError> {
         let parts = chunks.iter().flat_map(|(chunk, _)| Aggregate::ALL.map(|aggregate| chunk.get(aggregate)));
         let present: Vec<(Encoding, &[u8])> = parts.clone().flatten().collect();
@@ -62,8 +62,8 @@ impl Columns {
     }
 }
 
-/// Decodes raw chunks of floats one behind the other: without stale markers and samples earlier than one before them in
-/// their chunk; upstream counts time 0 as before every chunk, so that negative times are lost. Tells whether some value
+/// Decodes raw chunks of floats one after the other. Leaves out stale markers, and samples earlier than one before them
+/// in their chunk; upstream puts time 0 before every chunk, so that negative times are lost. Returns whether a value
 /// may be NaN.
 pub(super) fn expand(chunks: &[(Encoding, &[u8])], out: &mut SampleBatch) -> Result<bool, ChunkError> {
     let mut ends = Vec::with_capacity(chunks.len());
@@ -95,7 +95,7 @@ fn is_plain(times: &[i64], values: &[f64]) -> bool {
     negative | falling | nan >= 0
 }
 
-/// The samples of one chunk without stale markers and those earlier than one before them, or than 0.
+/// The samples of one chunk, without stale markers and samples earlier than one before them, or than 0.
 fn in_order(times: &[i64], values: &[f64]) -> SampleBatch {
     if is_plain(times, values) {
         return SampleBatch { timestamps: times.to_vec(), values: values.to_vec() };

@@ -1,4 +1,4 @@
-//! Floats by window: raw samples to five aggregates, and five aggregates to coarser ones.
+//! Floats by window: from raw samples to five aggregates, and from five aggregates to coarser ones.
 
 use tithon_chunks::{Aggregate, ChunkError, SampleBatch, Timestamp};
 
@@ -6,11 +6,11 @@ use super::columns::{Columns, Emitted};
 use super::window::{chunk_target, fit_a_chunk, window_end, windows};
 use crate::dedup::{Track, counter};
 
-/// The scrape interval that upstream assumes of raw samples.
+/// The scrape interval that upstream assumes for raw samples, milliseconds.
 pub(super) const RAW_INTERVAL_MS: i64 = 60_000;
 
-/// Aggregates raw samples (no stale markers, in order of time) into chunks whose borders are borders of windows. With
-/// `nan`, some values may be NaN.
+/// Aggregates raw samples (no stale markers, in order of time) into chunks that begin and end at the ends of windows.
+/// With `nan`, some values may be NaN.
 pub(super) fn from_raw(
     samples: &SampleBatch,
     nan: bool,
@@ -73,11 +73,11 @@ struct Running {
 
 impl Running {
     fn new() -> Running {
-        // The first step is the whole value, and -0 is what adds nothing, not even to -0.
+        // The first step is the whole value. Adding -0 changes no value, not even -0.
         Running { total: -0.0, last: 0.0 }
     }
 
-    /// What is known of the samples of a window, in the order of [`Aggregate::ALL`]; none is NaN.
+    /// The aggregates of a window, in the order of [`Aggregate::ALL`]; no value is NaN.
     #[inline]
     fn add(&mut self, values: &[f64]) -> [f64; 5] {
         let Running { mut total, mut last } = *self;
@@ -94,7 +94,7 @@ impl Running {
     }
 }
 
-/// Aggregates chunks of floats that were aggregated more finely; `None` if there is nothing in them.
+/// Aggregates finer chunks of floats; `None` if they hold no sample.
 pub(super) fn from_aggregates(chunks: &[&Columns], resolution: i64) -> Result<Option<Columns>, ChunkError> {
     let mut out = Columns::default();
     for aggregate in [Aggregate::Count, Aggregate::Sum, Aggregate::Min, Aggregate::Max] {
@@ -124,7 +124,7 @@ pub(super) fn from_aggregates(chunks: &[&Columns], resolution: i64) -> Result<Op
     Ok(out.columns.iter().any(Option::is_some).then_some(out))
 }
 
-/// The counter without resets, its first sample, one a window, and the true last raw value.
+/// The counter without resets: its first sample, one sample per window, and the true last raw value.
 fn counter_column(chunks: &[&Columns], resolution: i64, out: &mut Columns) -> Result<(), ChunkError> {
     let counters = chunks.iter().filter_map(|chunk| chunk.get(Aggregate::Counter));
     let tracks: Vec<Track<'_>> = counters.map(|c| Track::floats(&c.timestamps, &c.values)).collect();
@@ -154,7 +154,7 @@ fn counter_column(chunks: &[&Columns], resolution: i64, out: &mut Columns) -> Re
     Ok(())
 }
 
-/// Only chunks that no writer makes have more windows together than one chunk can hold.
+/// Fails when the windows do not fit a chunk, which happens only with chunks that no known writer makes.
 pub(super) fn check_fit(times: &[i64], resolution: i64) -> Result<(), ChunkError> {
     if fit_a_chunk(times, resolution) {
         return Ok(());

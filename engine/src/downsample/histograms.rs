@@ -1,4 +1,4 @@
-//! Native histograms by window: counts, sums (as gauges) and the counter. There is no least and greatest histogram.
+//! Native histograms by window: counts, sums (as gauges) and the counter. Histograms have no minimum and maximum.
 
 use tithon_chunks::{
     Aggregate, AggregateChunk, ChunkError, CounterResetHint, EncodedChunk, Encoding, FloatHistogram,
@@ -11,7 +11,7 @@ use super::columns::{self, Emitted};
 use super::floats::{RAW_INTERVAL_MS, check_fit};
 use super::window::{chunk_target, window_end, windows};
 
-/// Aggregates raw histograms (none stale, in order of time) into chunks whose borders are borders of windows.
+/// Aggregates raw histograms (none stale, in order of time) into chunks that begin and end at the ends of windows.
 pub(super) fn from_raw(
     samples: &HistogramSamples,
     resolution: i64,
@@ -67,7 +67,7 @@ fn raw_batch(
     Ok(chunk(count, sum, counter, range))
 }
 
-/// Aggregates chunks of histograms that were aggregated more finely; `None` if there is nothing in them.
+/// Aggregates finer chunks of histograms; `None` if they hold no sample.
 pub(super) fn from_aggregates(
     chunks: &[AggregateChunk<'_>],
     resolution: i64,
@@ -127,8 +127,8 @@ fn expanded(chunks: &[AggregateChunk<'_>], aggregate: Aggregate) -> Result<Histo
     Ok(samples)
 }
 
-/// Decodes a chunk for aggregating: without stale markers and samples earlier than one before them in the chunk, before
-/// which upstream puts time 0.
+/// Decodes a chunk for aggregating. Leaves out stale markers, and samples earlier than one before them in the chunk;
+/// upstream puts time 0 before every chunk.
 pub(super) fn expand(encoding: Encoding, data: &[u8], out: &mut HistogramSamples) -> Result<(), ChunkError> {
     let data = bytes::Bytes::copy_from_slice(data);
     let chunk = EncodedChunk { encoding, min_time: Timestamp::MIN, max_time: Timestamp::MAX, data };
@@ -145,8 +145,8 @@ pub(super) fn expand(encoding: Encoding, data: &[u8], out: &mut HistogramSamples
     Ok(())
 }
 
-/// Sums of a window, and a counter that runs on from window to window. All at the coarsest schema of the batch, as a
-/// chunk cannot change its schema.
+/// The sum of a window, and a counter that goes on from window to window. All have the coarsest schema of the batch,
+/// because a chunk cannot change its schema.
 struct Aggregator {
     schema: i32,
     sum: Option<FloatHistogram>,
@@ -164,7 +164,7 @@ impl Aggregator {
         let reduced = histogram.copy_to_schema(self.schema)?;
         match (&mut self.counter, &self.previous) {
             (Some(counter), Some(previous)) => {
-                // The unreduced histogram tells: a finer schema than before counts as a reset.
+                // The histogram is compared before it is reduced: a finer schema than before counts as a reset.
                 let is_gauge = reduced.counter_reset_hint == CounterResetHint::Gauge;
                 if !is_gauge && histogram.detect_reset(previous) {
                     counter.add(&reduced)?;
@@ -181,7 +181,7 @@ impl Aggregator {
             None => self.sum = Some(reduced.clone()),
         }
         if let Some(sum) = &mut self.sum {
-            // A sum may fall from window to window; only a gauge may in one chunk.
+            // A sum may fall from window to window; only a gauge may fall inside a chunk.
             sum.counter_reset_hint = CounterResetHint::Gauge;
         }
         self.previous = Some(reduced);
@@ -189,8 +189,8 @@ impl Aggregator {
     }
 }
 
-/// One sub-chunk of histograms. Upstream keeps the last where the encoder begins a new one, which a counter without
-/// resets never makes it do.
+/// One sub-chunk of histograms. Upstream keeps only the last sub-chunk if the encoder begins a new one; a counter
+/// without resets never makes it do so.
 #[derive(Default)]
 struct Column {
     encoder: Option<FloatHistogramEncoder>,
@@ -199,7 +199,8 @@ struct Column {
 impl Column {
     fn push(&mut self, t: i64, histogram: &FloatHistogram) -> Result<(), HistogramError> {
         let Some(encoder) = &mut self.encoder else {
-            // Upstream compares the first histogram with itself, and so tells that there is no reset before it.
+            // Upstream compares the first histogram with itself, and so writes the hint that there is no reset before
+            // it.
             let mut itself = FloatHistogramEncoder::new(false);
             itself.push(None, 0, t, histogram)?;
             let mut encoder = FloatHistogramEncoder::new(false);

@@ -11,7 +11,7 @@ use crate::compact::{ChunkBuilder, FloatEncoding};
 use crate::dedup::{Track, counter};
 use crate::{BlockWriter, Compaction, MetaParts, SelectRequest};
 
-/// Count, sum, least and greatest of a window, by its number.
+/// Count, sum, minimum and maximum of each window, by its number.
 type Windows = BTreeMap<i64, [f64; 4]>;
 
 fn add(windows: &mut Windows, window: i64, [count, sum, min, max]: [f64; 4]) {
@@ -31,7 +31,7 @@ fn write(parent: &Path, samples: &[(i64, f64)]) -> Block {
     Block::open(parent.join(id.to_string())).unwrap()
 }
 
-/// The windows of the only series, and what the counter has come to.
+/// The windows of the only series, and the last value of the counter.
 fn read(block: &Block, resolution: i64) -> (Windows, f64) {
     let (mut windows, mut counters) = (Windows::new(), Vec::new());
     let request = SelectRequest::new(vec![], TimeRange::ALL);

@@ -28,7 +28,7 @@ pub enum DownsampleError {
         /// First time of the next.
         start: i64,
     },
-    /// A target that is not coarser than what it is to be made from.
+    /// The target is not coarser than its source.
     #[error("{to} ms cannot be made from {from} ms")]
     Resolution {
         /// Milliseconds of the source.
@@ -39,7 +39,7 @@ pub enum DownsampleError {
 }
 
 impl DownsampleError {
-    /// What the caller should do about it.
+    /// The kind of the error, which tells callers what to do about it.
     pub const fn kind(&self) -> ErrorKind {
         match self {
             DownsampleError::Chunk(error) => error.kind(),
@@ -49,7 +49,7 @@ impl DownsampleError {
     }
 }
 
-/// A chunk that was made.
+/// A downsampled chunk.
 enum Made {
     Floats(Box<Columns>),
     Histograms(EncodedChunk),
@@ -86,7 +86,7 @@ impl Made {
     }
 }
 
-/// The chunks of each target, given those of the source. `room` is used again from series to series.
+/// The chunks of each target, made from those of the source. `room` is a buffer that is used again for each series.
 pub(super) fn levels(
     chunks: &[ChunkSlice<'_>],
     from: i64,
@@ -117,7 +117,7 @@ pub(super) fn levels(
     Ok(out)
 }
 
-/// Raw chunks: each run of floats, and each of histograms, by itself.
+/// Downsamples raw chunks: each run of floats, and each run of histograms, by itself.
 fn raw(
     chunks: &[ChunkSlice<'_>],
     resolution: i64,
@@ -141,7 +141,7 @@ fn raw(
     Ok(out)
 }
 
-/// Chunks of a downsampled block. Raw ones among them, which repairs leave behind, are downsampled first.
+/// The chunks of a downsampled block. Raw chunks among them, which repairs leave behind, are downsampled first.
 fn stored(
     chunks: &[ChunkSlice<'_>],
     from: i64,
@@ -173,7 +173,7 @@ fn stored(
     Ok(out)
 }
 
-/// Chunks made more coarsely: each run of floats, and each of histograms, by itself.
+/// Downsamples chunks further: each run of floats, and each run of histograms, by itself.
 fn aggregates(finer: &[Made], from: i64, resolution: i64) -> Result<Vec<Made>, DownsampleError> {
     let mut out = Vec::new();
     for run in finer.chunk_by(|a, b| a.is_histogram() == b.is_histogram()) {

@@ -1,4 +1,4 @@
-//! Downsampling against what Thanos made of the same samples and blocks, to the byte.
+//! Downsampling against Thanos's results for the same samples and blocks, to the byte.
 
 use serde_json::Value;
 use tithon_chunks::{
@@ -68,7 +68,7 @@ fn counters_of_histograms_with_infinite_sums() {
     let five = histograms::from_raw(&samples, Resolution::FiveMinutes.ms()).unwrap();
     let parsed: Vec<_> = five.iter().map(|chunk| AggregateChunk::parse(&chunk.data).unwrap()).collect();
     let hour = histograms::from_aggregates(&parsed, Resolution::OneHour.ms()).unwrap().unwrap();
-    // What Thanos makes of them.
+    // The bytes that Thanos makes.
     let expected = "\
         15010004feb9b703404e00000000000080dddb011a2b425c030004c0ff3f50624dd2f1a9fc4647e1b773fa05dd4000000000\
         0204dd400000000007ffc000000000000204dd400000000002055d400000000007e1b774069378ffa8cc7f6a331ff5971fd0\
@@ -91,7 +91,7 @@ fn same(case: &str, ours: &Block, theirs: &Block) {
     }
     assert!(ours.segments() == theirs.segments(), "{case}: segments differ");
     assert!(ours.index() == theirs.index(), "{case}: index differs");
-    // What an upload adds, and the number that upstream writes where it measured nothing.
+    // The fields that an upload adds, and the number that upstream writes if it measured nothing.
     let mut meta = ours.meta().clone();
     let (a, b) = (meta.thanos.as_mut().unwrap(), theirs.meta().thanos.clone().unwrap());
     (a.files, a.upload_time) = (b.files, b.upload_time);

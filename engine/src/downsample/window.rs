@@ -1,4 +1,4 @@
-//! Windows in time, and how many go into a chunk.
+//! Windows in time, and the number of windows in a chunk.
 
 use std::ops::Range;
 

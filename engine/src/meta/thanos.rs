@@ -10,19 +10,19 @@ use tithon_index::Labels;
 use super::{is_zero, null_is_default};
 use crate::BlockId;
 
-/// What Thanos adds to meta.json.
+/// The section that Thanos adds to meta.json.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ThanosMeta {
     /// 0 (absent) or 1.
     #[serde(skip_serializing_if = "is_zero_i64")]
     pub version: i64,
-    /// The labels that hold for every series of the block, by name.
+    /// The external labels, by name.
     #[serde(deserialize_with = "null_is_default")]
     pub labels: BTreeMap<String, String>,
-    /// What one sample stands for.
+    /// The resolution.
     pub downsample: Downsample,
-    /// Who made the block.
+    /// The program that made the block.
     pub source: SourceType,
     /// Base names in `chunks/`, ascending.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
@@ -33,7 +33,7 @@ pub struct ThanosMeta {
     /// Rewrites that were applied, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub rewrites: Vec<Rewrite>,
-    /// Sizes that tell a reader how much to fetch.
+    /// Sizes by which a reader estimates how much to fetch.
     pub index_stats: IndexStats,
     /// Any JSON that a user attached.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,11 +90,11 @@ impl Resolution {
     }
 }
 
-/// Who made a block.
+/// The program that made a block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum SourceType {
-    /// Not said.
+    /// Not given.
     #[default]
     Unknown,
     /// `sidecar`
@@ -190,8 +190,8 @@ pub struct FileHash {
     pub value: String,
 }
 
-/// Upper bounds found when the block was made. Only positive numbers mean anything: absent is 0, and Thanos writes
-/// the smallest integer where it had nothing to measure.
+/// Upper bounds found when the block was made. Only positive numbers are meaningful: an absent bound is 0, and Thanos
+/// writes the smallest integer if it measured nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct IndexStats {
@@ -203,17 +203,17 @@ pub struct IndexStats {
     pub chunk_max_size: i64,
 }
 
-/// One rewrite of the block.
+/// A record of a rewrite of the block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rewrite {
-    /// The sources before it.
+    /// The sources of the block before the rewrite.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub sources: Vec<BlockId>,
-    /// What it deleted.
+    /// The deletions.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub deletions_applied: Vec<DeletionRequest>,
-    /// How it relabelled.
+    /// The relabelling steps.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub relabels_applied: Vec<RelabelRecord>,
 }
@@ -222,18 +222,18 @@ pub struct Rewrite {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeletionRequest {
-    /// Series that match all of these.
+    /// The series that match all of these matchers.
     #[serde(deserialize_with = "null_is_default")]
     pub matchers: Vec<MatcherRecord>,
-    /// Closed intervals; none means all of time.
+    /// Closed intervals; an empty list means all times.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub intervals: Vec<Interval>,
-    /// The id that the requester gave it.
+    /// The id of the request, given by the requester.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub request_id: String,
 }
 
-/// A matcher as Go's encoder lays out the plain structure.
+/// A matcher, in the layout of Go's encoder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct MatcherRecord {
@@ -245,7 +245,7 @@ pub struct MatcherRecord {
     pub value: String,
 }
 
-/// A closed interval of milliseconds as Go's encoder lays it out.
+/// A closed interval of milliseconds, in the layout of Go's encoder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Interval {
@@ -262,7 +262,7 @@ pub struct RelabelRecord {
     /// Labels whose values are joined.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub source_labels: Vec<String>,
-    /// What joins them.
+    /// Separator of the joined values.
     pub separator: String,
     /// Pattern without the anchors that are added.
     pub regex: String,
@@ -272,14 +272,14 @@ pub struct RelabelRecord {
     /// The label written.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub target_label: String,
-    /// What is written.
+    /// Template of the written value.
     pub replacement: String,
     /// `replace`, `keep`, ...
     #[serde(skip_serializing_if = "String::is_empty")]
     pub action: String,
 }
 
-/// When the upload ended: RFC 3339 text, kept as it was read. Unset is the year 1.
+/// The time when the upload ended: RFC 3339 text, kept as it was read. The year 1 stands for an unset time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UploadTime(pub String);
@@ -291,7 +291,7 @@ impl Default for UploadTime {
 }
 
 impl UploadTime {
-    /// Whether no time is known.
+    /// Whether the time is unset.
     pub fn is_unset(&self) -> bool {
         self.0.starts_with("0001-01-01T00:00:00Z")
     }

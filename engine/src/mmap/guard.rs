@@ -1,8 +1,8 @@
-//! Mapped files that are truncated by somebody else.
+//! Keeps the process alive when a mapped file is truncated by somebody else.
 //!
-//! The system answers a read behind the end of a file with SIGBUS, which ends the process. The handler here puts pages of
-//! zeros in place of what is gone and notes in a table whose map that was. Nothing that was read from such a map counts:
-//! readers ask for the note behind their work.
+//! The system answers a read behind the end of a file with SIGBUS, which ends the process. The handler here puts pages
+//! of zeros in place of the missing ones, and marks the map as broken in a table. Data read from such a map is not
+//! valid: readers check the mark after their work.
 #![allow(unsafe_code)]
 
 use std::mem::{MaybeUninit, transmute};
@@ -12,12 +12,12 @@ use std::sync::{Mutex, Once, OnceLock, PoisonError};
 
 use libc::{c_int, c_void, sigaction, siginfo_t};
 
-/// The place of a live map in the table, given back when it is dropped.
+/// The slot of a live map in the table, freed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Guard(&'static Slot);
 
-/// A map that lives, or an unused place. The handler reads it while others write, so all of it is atomic; `end` is 0 while
-/// the place is unused, and written last.
+/// A slot: a live map, or unused. The handler reads slots while others write them, so all fields are atomic; `end` is 0
+/// while the slot is unused, and is written last.
 #[derive(Debug)]
 struct Slot {
     start: AtomicUsize,
@@ -54,7 +54,7 @@ impl Guard {
         Guard(slot)
     }
 
-    /// Whether something was read behind the end of the file, or [`Guard::set_broken`] was called.
+    /// Whether bytes were read behind the end of the file, or [`Guard::set_broken`] was called.
     pub(super) fn is_broken(&self) -> bool {
         self.0.broken.load(Ordering::SeqCst)
     }
@@ -81,7 +81,7 @@ fn add_slab() -> &'static Slab {
     slab
 }
 
-/// Asks the system to call [`on_bus_error`]. When it refuses, a truncated file ends the process as it would without us.
+/// Installs [`on_bus_error`]. If the system refuses, a truncated file ends the process, as without a handler.
 fn install() {
     // SAFETY: plain calls with valid pointers; a `sigaction` of zeros is a valid one.
     unsafe {
@@ -102,8 +102,8 @@ fn install() {
     }
 }
 
-/// Repairs a read of one of our maps; anything else goes to whoever handled the signal before. Does only what a signal
-/// handler may: loads and stores of atomics, and system calls.
+/// Repairs a read of one of our maps; passes any other signal to the handler that was installed before. Uses only
+/// operations that a signal handler may use: loads and stores of atomics, and system calls.
 extern "C" fn on_bus_error(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     // SAFETY: the system hands a valid `info` to a handler with SA_SIGINFO.
     let address = unsafe { (*info).si_addr() } as usize;
@@ -112,15 +112,15 @@ extern "C" fn on_bus_error(signal: c_int, info: *mut siginfo_t, context: *mut c_
     }
 }
 
-/// The map that holds the address, and where it ends.
+/// The slot of the map that holds the address, and the end of the map.
 fn find(address: usize) -> Option<(&'static Slot, usize)> {
     let mut slab = FIRST.load(Ordering::SeqCst);
-    // SAFETY: parts are leaked boxes, so what a pointer of the list points at lives for ever.
+    // SAFETY: parts are leaked boxes, so a pointer of the list always points at a live part.
     while let Some(part) = unsafe { slab.as_ref() } {
         for slot in &part.slots {
             let end = slot.end.load(Ordering::SeqCst);
             let holds = address < end && slot.start.load(Ordering::SeqCst) <= address;
-            // The place may have gone from one map to another in between.
+            // The slot may have been given to another map in between.
             if holds && slot.end.load(Ordering::SeqCst) == end {
                 return Some((slot, end));
             }
@@ -130,9 +130,9 @@ fn find(address: usize) -> Option<(&'static Slot, usize)> {
     None
 }
 
-/// Puts zeros from the page of `address` to the end of the map: what lies behind the end of a file is gone with it.
+/// Puts zeros from the page of `address` to the end of the map: all bytes behind the end of a file are missing.
 fn fill(slot: &Slot, address: usize, end: usize) -> bool {
-    // Noted first: who sees a zero sees the note.
+    // The mark is set first: a reader that sees a zero sees the mark.
     slot.broken.store(true, Ordering::SeqCst);
     let page = PAGE_BYTES.load(Ordering::SeqCst);
     let from = address / page * page;
@@ -143,7 +143,7 @@ fn fill(slot: &Slot, address: usize, end: usize) -> bool {
     filled != libc::MAP_FAILED
 }
 
-/// Hands the signal to the handler that was there before us; where none was, the process ends as it would have.
+/// Passes the signal to the handler that was installed before; if there was none, the process ends as it would have.
 fn pass_on(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     let previous = PREVIOUS
         .get()

@@ -1,4 +1,4 @@
-//! Maps of files that stay, and of files that are cut while they are read.
+//! Maps of files that stay unchanged, and of files that are cut while they are read.
 
 use std::fs::OpenOptions;
 use std::path::PathBuf;
@@ -44,10 +44,10 @@ fn a_file_cut_to_any_length_is_noticed_and_others_are_not_blamed() {
         assert!(mapped.is_intact());
         cut(&path, len);
         assert!(!mapped.is_intact(), "cut to {len}");
-        // What is left is read as it was, what is gone as zeros.
+        // The bytes that are left are unchanged; the missing ones are zeros.
         let sum: usize = mapped.bytes().iter().map(|byte| usize::from(*byte)).sum();
         assert!(sum < 7 * 50_000, "cut to {len}");
-        // Growing again does not bring it back.
+        // Growing the file again does not bring the bytes back.
         cut(&path, 50_000);
         assert!(!mapped.is_intact(), "cut to {len}");
     }
@@ -65,7 +65,7 @@ fn truncated_while_several_threads_read() {
                 scope.spawn(|| {
                     for _ in 0..200 {
                         let all_there = mapped.bytes().iter().all(|byte| *byte == 7);
-                        // Whoever sees bytes that are none of the file's learns of it.
+                        // A reader that sees bytes that are not the file's finds the map broken.
                         assert!(all_there || !mapped.is_intact());
                     }
                 });

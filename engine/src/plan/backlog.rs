@@ -1,21 +1,21 @@
-//! How much work is waiting: plans simulated to their end without merging anything. Thanos `pkg/compact/compact.go`.
+//! The amount of waiting work: plans simulated to their end without merging. Thanos `pkg/compact/compact.go`.
 
 use std::collections::HashSet;
 
 use super::{Group, ShardClass, choose};
 use crate::{BlockId, BlockMeta};
 
-/// Merges to come.
+/// The merges that are still to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// How many.
+    /// The number of merges.
     pub plans: u64,
-    /// Blocks that go into them, those made on the way included.
+    /// The number of blocks that they merge, including blocks made on the way.
     pub blocks: u64,
 }
 
-/// Plans each group again and again, as if every plan had been carried out. A plan that would be cut into `shards` (2 or
-/// more) is counted, but what follows from it is not.
+/// Plans each group again and again, as if every plan had been carried out. A plan whose result is cut into `shards` (2
+/// or more) is counted, but the plans after it are not.
 pub fn backlog(groups: &[Group], levels_ms: &[i64], excluded: &HashSet<BlockId>, shards: u32) -> Backlog {
     let mut found = Backlog::default();
     for group in groups {
@@ -52,7 +52,7 @@ mod tests {
         const HOUR: i64 = 3_600_000;
         let blocks = (0..25).map(|i| meta(i, i as i64 * 2 * HOUR, (i as i64 + 1) * 2 * HOUR, &[i]));
         let groups = group(blocks, &[]);
-        // Six times four blocks of 2 h, then six of 8 h into one of 2 d.
+        // Six merges of four blocks of 2 h, then one merge of six blocks of 8 h into a block of 2 d.
         let found = backlog(&groups, &LEVELS_MS, &HashSet::new(), 0);
         assert_eq!(found, Backlog { plans: 7, blocks: 30 });
         let found = backlog(&groups, &LEVELS_MS, &HashSet::new(), 4);

@@ -1,20 +1,20 @@
-//! Which blocks of a group are merged next. Thanos `pkg/compact/planner.go`.
+//! Chooses the blocks of a group to merge next. Thanos `pkg/compact/planner.go`.
 
 use std::collections::HashSet;
 
 use crate::{BlockId, BlockMeta};
 
-/// The lengths that blocks grow to: 1 h, 2 h, 8 h, 2 d, 14 d, in milliseconds.
+/// The lengths to which blocks grow: 1 h, 2 h, 8 h, 2 d, 14 d, in milliseconds.
 pub const LEVELS_MS: [i64; 5] = [3_600_000, 7_200_000, 28_800_000, 172_800_000, 1_209_600_000];
 
-/// Share of deleted intervals among series above which a large block is rewritten.
+/// The share of deleted intervals among series above which a large block is rewritten.
 const TOMBSTONES_SHARE: f64 = 0.05;
 
-/// The blocks to merge into one next, in order of time; none if there is nothing to do.
+/// The blocks to merge into one next, in order of time; empty if there is nothing to do.
 ///
-/// `blocks` is one group in order of first time, `levels_ms` ascend, `excluded` may not be merged but still count as
-/// blocks that are there. Overlapping blocks come first, then the shortest level that can be completed, then a single
-/// block with many deletions.
+/// `blocks` is one group in order of first time, and `levels_ms` ascend. Blocks in `excluded` may not be merged, but
+/// count as existing. Overlapping blocks come first, then the shortest level that can be completed, then a single block
+/// with many deletions.
 pub fn choose<'m>(
     blocks: &'m [BlockMeta],
     levels_ms: &[i64],
@@ -90,7 +90,7 @@ fn by_level<'m>(
     Vec::new()
 }
 
-/// Cuts blocks into runs that lie in one window of `length` aligned to the epoch; blocks that reach over the end of
+/// Cuts blocks into runs that lie in one window of `length` aligned to the epoch. Blocks that reach beyond the end of
 /// their window are left out.
 fn windows(blocks: &[BlockMeta], length: i64) -> Vec<&[BlockMeta]> {
     let mut found = Vec::new();
@@ -115,7 +115,7 @@ mod tests {
 
     const HOUR: i64 = 3_600_000;
 
-    /// Blocks as pairs of hours, ids from 1; the plan as ids.
+    /// Blocks are pairs of hours, with ids from 1; the plan is a list of ids.
     fn check(hours: &[(i64, i64)], excluded: &[u64], expected: &[u64]) {
         let metas: Vec<BlockMeta> = hours
             .iter()
@@ -132,7 +132,7 @@ mod tests {
         check(&[], &[], &[]);
         check(&[(0, 2), (2, 4), (4, 6), (6, 8)], &[], &[]);
         check(&[(0, 2), (2, 4), (4, 6), (6, 8), (8, 10)], &[], &[1, 2, 3, 4]);
-        // The window lacks its last block until the second newest starts behind it.
+        // The window lacks its last block until the second newest block starts after it.
         check(&[(0, 2), (2, 4), (4, 6), (8, 10)], &[], &[]);
         check(&[(0, 2), (2, 4), (4, 6), (8, 10), (10, 12)], &[], &[1, 2, 3]);
         check(&[(-8, -6), (-6, -4), (-4, -2), (-2, 0), (0, 2)], &[], &[1, 2, 3, 4]);

@@ -1,4 +1,4 @@
-//! Which data some blocks hold, told by their lineage and their shards.
+//! The data that blocks hold, according to their lineage and shards.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::shard::{Shard, ShardClass, lineage};
 use crate::{BlockId, BlockMeta};
 
-/// Whether blocks of `others` with the same labels and resolution hold the data of all sources of `block`, as far as
-/// lineage and shards tell. False for a block that names no source.
+/// Whether blocks of `others` with the same labels and resolution hold the data of all sources of `block`, according to
+/// lineage and shards. False for a block that names no source.
 pub fn is_covered<M: Borrow<BlockMeta>>(block: &BlockMeta, others: &[M]) -> bool {
     let labels = |meta: &BlockMeta| meta.thanos.as_ref().map(|thanos| thanos.external_labels());
     let of_family = |other: &&BlockMeta| {
@@ -20,7 +20,7 @@ pub fn is_covered<M: Borrow<BlockMeta>>(block: &BlockMeta, others: &[M]) -> bool
     !wanted.sources.is_empty() && wanted.sources.iter().all(|source| coverage.holds(*source, wanted.class))
 }
 
-/// What one block holds.
+/// The sources and series that one block holds.
 #[derive(Clone)]
 pub(super) struct Holding {
     pub(super) block: BlockId,
@@ -29,7 +29,7 @@ pub(super) struct Holding {
     shard: Option<Shard>,
 }
 
-/// Shards, and the sources whose series of them are asked for.
+/// Shards, and the sources whose series in the shard are wanted.
 type Parts = BTreeMap<ShardClass, Vec<BlockId>>;
 
 impl Holding {
@@ -43,8 +43,8 @@ impl Holding {
         self.shard.is_some()
     }
 
-    /// The shards that held the series of `class` of `sources` after the cuts that this block came from; `None` where its
-    /// meta.json does not tell.
+    /// The shards that held the series of `class` of `sources` after the cuts that this block came from; `None` if its
+    /// meta.json does not name the cuts.
     fn parts(&self, sources: &[BlockId], class: ShardClass) -> Option<Parts> {
         let shard = self.shard.as_ref()?;
         let count = shard.class.count;
@@ -61,7 +61,7 @@ impl Holding {
     }
 }
 
-/// What several blocks hold, by source. Blocks that are gone hold nothing, but still tell into which shards theirs was cut.
+/// The data that several blocks hold, by source. Removed blocks hold nothing, but their records of cuts still count.
 #[derive(Default)]
 pub(super) struct Coverage {
     holdings: Vec<Holding>,
@@ -84,12 +84,12 @@ impl Coverage {
         self.holdings.push(holding);
     }
 
-    /// Notes that a block is gone, whether it has been added or will be.
+    /// Marks a block as removed, whether it was added or will be.
     pub(super) fn remove(&mut self, block: BlockId) {
         self.gone.insert(block);
     }
 
-    /// What the shards among the blocks hold.
+    /// The holdings of the shards among the blocks.
     pub(super) fn shards(&self) -> Vec<Holding> {
         let is_there = |holding: &&Holding| holding.is_shard() && !self.gone.contains(&holding.block);
         self.holdings.iter().filter(is_there).cloned().collect()
@@ -99,12 +99,12 @@ impl Coverage {
         self.by_source.get(&source).into_iter().flatten().map(|place| &self.holdings[*place])
     }
 
-    /// Whether the series of `class` of `source` are there, in one block or in shards that make them up.
+    /// Whether the series of `class` of `source` exist, in one block or in several shards together.
     pub(super) fn holds(&self, source: BlockId, class: ShardClass) -> bool {
         self.find(&[source], class, None, 0).is_some()
     }
 
-    /// Another block that holds all that `wanted` holds, or the shards that do so together; ascending.
+    /// Another block that holds everything that `wanted` holds, or shards that do so together; ascending.
     pub(super) fn successors(&self, wanted: &Holding) -> Option<Vec<BlockId>> {
         let mut sources: Vec<BlockId> = wanted.sources.iter().copied().collect();
         sources.sort_unstable();

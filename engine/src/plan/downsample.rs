@@ -1,4 +1,4 @@
-//! Which blocks are downsampled next. Thanos `cmd/thanos/downsample.go`.
+//! Chooses the blocks to downsample next. Thanos `cmd/thanos/downsample.go`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,7 +6,7 @@ use super::coverage::Coverage;
 use super::shard::{Shard, ShardClass, lineage};
 use crate::{BlockId, BlockMeta, Resolution};
 
-/// How long a block must be before it is downsampled, milliseconds.
+/// The least length of blocks that are downsampled, milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DownsampleSpans {
     /// From raw to 5 minutes.
@@ -22,7 +22,7 @@ impl Default for DownsampleSpans {
     }
 }
 
-/// A block to downsample, and to what.
+/// A block to downsample, and the resolution to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DownsampleJob {
     /// The block.
@@ -32,8 +32,8 @@ pub struct DownsampleJob {
 }
 
 /// The jobs that are due, ascending by id. A block is done when each of its sources is in some block of the next
-/// resolution, whichever labels that one has, as upstream; of a shard it has to be the same series. Blocks of other
-/// resolutions are left alone.
+/// resolution, whatever that block's labels, as upstream; for a shard, that block must hold the same series. Blocks of
+/// other resolutions are ignored.
 pub fn downsample_jobs(blocks: &[BlockMeta], spans: DownsampleSpans) -> Vec<DownsampleJob> {
     let at =
         |resolution: Resolution| Coverage::of(blocks.iter().filter(|b| b.resolution_ms() == resolution.ms()));
@@ -54,9 +54,9 @@ pub fn downsample_jobs(blocks: &[BlockMeta], spans: DownsampleSpans) -> Vec<Down
     jobs
 }
 
-/// The jobs of [`downsample_jobs`] that can be carried out now, in rounds: the blocks of one round are to appear together.
-/// That is each block by itself, but for shards: readers prefer a coarser block to all finer ones of its time, so those of
-/// one time wait until all of them are there and have the same range.
+/// The jobs of [`downsample_jobs`] that can be carried out now, in rounds: the blocks of one round should appear
+/// together. A round is one block, except for shards: readers prefer a coarser block to all finer blocks of its time,
+/// so the shards of one time wait until all of them exist and have the same range.
 pub fn downsample_rounds(blocks: &[BlockMeta], spans: DownsampleSpans) -> Vec<Vec<DownsampleJob>> {
     let by_id: HashMap<BlockId, &BlockMeta> = blocks.iter().map(|block| (block.ulid, block)).collect();
     let labels = |block: &BlockMeta| block.thanos.as_ref().map(|thanos| thanos.labels.clone());
@@ -85,7 +85,7 @@ pub fn downsample_rounds(blocks: &[BlockMeta], spans: DownsampleSpans) -> Vec<Ve
     rounds
 }
 
-/// Whether no shard of any cut that went into these is missing.
+/// Whether all shards of every cut in the lineage of these blocks are among them.
 fn is_complete(shards: &[(&BlockMeta, Shard)]) -> bool {
     let is_there = |class: ShardClass| {
         shards.iter().any(|(_, other)| class.contains(other.class) || other.class.contains(class))
@@ -97,8 +97,8 @@ fn is_complete(shards: &[(&BlockMeta, Shard)]) -> bool {
     })
 }
 
-/// All that is to be made of the job's block in one pass: an hour too, where the block of 5 minutes that comes out would
-/// be due at once.
+/// All resolutions to make from the job's block in one pass: an hour too, if the new block of 5 minutes would be due at
+/// once.
 pub fn downsample_targets(
     job: DownsampleJob,
     blocks: &[BlockMeta],
@@ -178,14 +178,15 @@ mod tests {
         };
         let (a, b) = (of(1, 40, 0, &[7, 8]), of(2, 40, 2, &[7, 8]));
         assert_eq!(rounds(&[a.clone(), b.clone()]), [[1, 2]]);
-        // One is missing, or is of another length still.
+        // One shard is missing, or still has another length.
         assert!(rounds(std::slice::from_ref(&a)).is_empty());
         assert!(rounds(&[a.clone(), of(2, 8, 2, &[7])]).is_empty());
-        // What one of them became says nothing of the other's series; what all were before the cut became does.
+        // The result of one shard does not count for the other's series; the result of a block from before the cut
+        // counts for both.
         assert_eq!(rounds(&[a.clone(), b.clone(), five(of(3, 40, 0, &[7, 8]))]), [[2]]);
         let whole = at(300_000, meta(4, 0, 1, &[7, 8]));
         assert!(rounds(&[a.clone(), b.clone(), whole]).is_empty());
-        // Blocks that are whole are done when all shards are.
+        // Blocks that are not shards are done when all shards are.
         let raw = meta(5, 0, RAW_MIN_MS, &[7]);
         let fives = [five(of(3, 40, 0, &[7, 8])), five(of(6, 40, 2, &[7, 8]))];
         assert_eq!(rounds(&[raw.clone(), fives[0].clone()]), [[5]]);

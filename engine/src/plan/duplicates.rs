@@ -1,4 +1,4 @@
-//! Blocks whose data other blocks of their labels and resolution hold too, told by the level-1 blocks that went into each.
+//! Blocks whose data other blocks of their labels and resolution hold too, according to their level-1 sources.
 
 use std::borrow::Borrow;
 use std::cmp::Reverse;
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::coverage::{Coverage, Holding};
 use crate::{BlockId, BlockMeta, SourceType};
 
-/// A block that is superfluous because others hold its data.
+/// A block that is superfluous because other blocks hold its data.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Superseded {
     /// The block that is superfluous.
@@ -25,7 +25,7 @@ pub fn superseded<M: Borrow<BlockMeta>>(family: &[M]) -> Vec<Superseded> {
     let repaired = |b: &BlockMeta| b.thanos.as_ref().is_some_and(|t| t.source == SourceType::CompactorRepair);
     let holding = |block: &M| (Holding::new(block.borrow()), repaired(block.borrow()));
     let mut blocks: Vec<(Holding, bool)> = family.iter().map(holding).collect();
-    // What was cut comes after its shards.
+    // Blocks that were cut come after their shards.
     blocks.sort_by_key(|(holding, repaired)| {
         let (sources, shards) = (holding.sources.len(), holding.class.count);
         (Reverse((sources, shards)), !repaired, holding.block)
@@ -44,7 +44,7 @@ pub fn superseded<M: Borrow<BlockMeta>>(family: &[M]) -> Vec<Superseded> {
             None => kept.add(holding),
         }
     }
-    // Shards that are left of a cut that was not finished may have their data in a block that comes after them.
+    // The data of shards from an unfinished cut may be in a block that comes after them.
     for shard in kept.shards() {
         if let Some(by) = kept.successors(&shard) {
             kept.remove(shard.block);
@@ -52,7 +52,7 @@ pub fn superseded<M: Borrow<BlockMeta>>(family: &[M]) -> Vec<Superseded> {
         }
     }
     let found = |(holding, by): (Holding, Vec<BlockId>)| {
-        // Successors that went themselves have some of their own.
+        // Successors that were removed themselves are replaced by their own successors.
         let by = kept.successors(&holding).unwrap_or(by);
         Superseded { block: holding.block, by }
     };
@@ -61,9 +61,9 @@ pub fn superseded<M: Borrow<BlockMeta>>(family: &[M]) -> Vec<Superseded> {
     found
 }
 
-/// The blocks of a family that hold all that `block` holds: a single one, or the shards that do together; ascending. Those
-/// that are `gone` hold nothing, but tell into which shards they were cut. `None` where something is missing, or where
-/// `block` names no source.
+/// The blocks of a family that hold everything that `block` holds: a single block, or shards together; ascending.
+/// Blocks in `gone` hold nothing, but their records of cuts count. `None` if data is missing, or if `block` names no
+/// source.
 pub fn holders(block: &BlockMeta, family: &[BlockMeta], gone: &BTreeSet<BlockId>) -> Option<Vec<BlockId>> {
     let mut coverage = Coverage::of(family);
     gone.iter().for_each(|block| coverage.remove(*block));
@@ -156,21 +156,22 @@ pub(crate) mod tests {
             let blocks: Vec<BlockMeta> = old.iter().chain(more.iter().copied()).cloned().collect();
             assert_eq!(ids(&blocks), expected, "{more:?}");
         };
-        // Half a cut makes nothing superfluous; the whole of it (shard 1 has no series) does.
+        // Half a cut makes no block superfluous; the whole cut (shard 1 has no series) does.
         check(&[&a], &[]);
         check(&[&a, &b], &[1, 2]);
         let found = superseded(&[old[0].clone(), a.clone(), b.clone()]);
         assert_eq!(found, [Superseded { block: old[0].ulid, by: vec![a.ulid, b.ulid] }]);
-        // One shard has gone on: it still stands for what it was made of.
+        // One shard has been merged further: the result still counts for its sources.
         let later = of(5, 0, 3, &[1, 2, 9]);
         check(&[&later, &b], &[1, 2]);
         check(&[&a, &later, &b], &[1, 2, 3]);
         // A second attempt at the cut: the first attempt's block stays.
         check(&[&a, &of(6, 0, 3, &[1, 2]), &of(7, 2, 3, &[1, 2])], &[1, 2, 6]);
-        // An attempt that was given up, and a merge without shards or with others afterwards.
+        // An attempt that was abandoned, followed by a merge without shards or with other shards.
         check(&[&a, &meta(8, 0, 2, &[1, 2])], &[1, 2, 3]);
         check(&[&a, &of(8, 0, 4, &[1, 2]), &of(9, 2, 4, &[1, 2])], &[1, 2, 3]);
-        // The parts of a shard that was cut again supersede it together, and so what was cut before; half of them go.
+        // The parts of a shard that was cut again supersede it together, and so do they the blocks before the cut; half
+        // of the parts do not.
         let again = |id, index| {
             let mut block = meta(id, 0, 2, &[id]);
             let cuts = vec![crate::plan::shard::Cut {

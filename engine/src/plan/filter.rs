@@ -1,18 +1,17 @@
-//! Which blocks a compactor looks at, and which of a group must not be merged. Thanos `pkg/block/fetcher.go`,
-//! `pkg/compact/compact.go`.
+//! Filters of a compactor's blocks, and the blocks of a group that must not be merged. Thanos `pkg/block/fetcher.go`,
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::shard::lineage;
 use crate::{BlockId, BlockMeta, SourceType};
 
-/// Whether a block touches the closed range of milliseconds that is asked for.
+/// Whether a block's time touches the closed range of milliseconds.
 pub fn in_time(block: &BlockMeta, min_ms: i64, max_ms: i64) -> bool {
     block.max_time >= min_ms && block.min_time <= max_ms
 }
 
-/// Whether a block was uploaded (or, without that time, created) less than `delay_ms` before `now_ms`: other readers and
-/// writers may not see all of it yet. Blocks of a compactor or a repair are never too fresh.
+/// Whether a block was uploaded (or created, if the upload time is unknown) less than `delay_ms` before `now_ms`: other
+/// programs may not see all of it yet. Blocks made by a compactor or a repair are never too fresh.
 pub fn too_fresh(block: &BlockMeta, delay_ms: i64, now_ms: i64) -> bool {
     let thanos = block.thanos.as_ref();
     let source = thanos.map_or(&SourceType::Unknown, |thanos| &thanos.source);
@@ -24,8 +23,8 @@ pub fn too_fresh(block: &BlockMeta, delay_ms: i64, now_ms: i64) -> bool {
     now_ms.saturating_sub(born) < delay_ms
 }
 
-/// The block without its replica labels; where none is left, the first of them gets the value `deduped`. The second part
-/// says whether anything was removed. `replica_labels` ascend.
+/// The block without its replica labels; if no label is left, the first replica label gets the value `deduped`. The
+/// second part says whether a label was removed. `replica_labels` ascend.
 pub fn without_replica_labels(mut block: BlockMeta, replica_labels: &[String]) -> (BlockMeta, bool) {
     let Some(first) = replica_labels.first() else { return (block, false) };
     let Some(thanos) = &mut block.thanos else { return (block, false) };
@@ -38,8 +37,8 @@ pub fn without_replica_labels(mut block: BlockMeta, replica_labels: &[String]) -
     (block, removed)
 }
 
-/// The blocks whose time overlaps another's, in half-open ranges as upstream counts. `blocks` ascend by first time; the
-/// answer has one list for each cluster.
+/// The blocks whose times overlap, as half-open ranges, as upstream counts. `blocks` ascend by first time; the result
+/// has one list for each cluster.
 pub fn overlapping(blocks: &[BlockMeta]) -> Vec<Vec<BlockId>> {
     let mut clusters = Vec::new();
     let mut cluster: Vec<BlockId> = Vec::new();
@@ -56,7 +55,7 @@ pub fn overlapping(blocks: &[BlockMeta]) -> Vec<Vec<BlockId>> {
     clusters
 }
 
-/// The blocks that have a source in common with another of `blocks`: samples would be there twice.
+/// The blocks that share a source with another of `blocks`: their samples would occur twice.
 pub fn sharing_sources(blocks: &[&BlockMeta]) -> BTreeSet<BlockId> {
     let mut first: HashMap<BlockId, BlockId> = HashMap::new();
     let mut found = BTreeSet::new();
@@ -90,7 +89,7 @@ mod tests {
         assert!(too_fresh(&block(SourceType::Receive, "1970-01-01T01:00:00.5Z"), 1_000, 3_601_499));
         assert!(!too_fresh(&block(SourceType::Receive, "1970-01-01T01:00:00.5Z"), 1_000, 3_601_500));
         assert!(!too_fresh(&block(SourceType::Compactor, unset), 1_000, 1_000_000));
-        // A clock ahead of ours makes a block fresh, not old.
+        // An upload time in the future makes a block fresh, not old.
         assert!(too_fresh(&block(SourceType::Sidecar, "2100-01-01T00:00:00Z"), 1_000, 1_000_000));
     }
 

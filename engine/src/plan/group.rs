@@ -1,5 +1,5 @@
-//! Groups: blocks of one resolution and one shard whose external labels, replica labels aside, are equal. Only blocks of
-//! one group are ever merged.
+//! Groups: blocks of one resolution and one shard with equal external labels, not counting replica labels. Only blocks
+//! of one group are ever merged.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -13,13 +13,13 @@ use crate::{BlockMeta, ThanosMeta};
 /// Blocks that may be merged with each other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
-    /// [`group_key`] of every member; for shards `-`, index, `-of-` and count come after it.
+    /// The [`group_key`] of every member; for shards followed by `-`, index, `-of-` and count.
     pub key: String,
     /// The external labels without replica labels.
     pub labels: BTreeMap<String, String>,
-    /// Milliseconds that one sample stands for.
+    /// The resolution, milliseconds; 0 is raw.
     pub resolution_ms: i64,
-    /// Which series the members hold.
+    /// The series that the members hold.
     pub class: ShardClass,
     /// The members by first time, then id.
     pub blocks: Vec<BlockMeta>,
@@ -55,8 +55,8 @@ pub fn group(blocks: impl IntoIterator<Item = BlockMeta>, replica_labels: &[Stri
     groups
 }
 
-/// Sorts blocks into families: equal labels and resolution, whichever shard. A block's data can be in others of its family
-/// only.
+/// Sorts blocks into families: equal labels and resolution, whatever the shard. Only blocks of the same family can hold
+/// a block's data.
 pub fn families<M: Borrow<BlockMeta>>(blocks: impl IntoIterator<Item = M>) -> Vec<Vec<M>> {
     let (none, mut families) = (BTreeMap::new(), BTreeMap::<String, Vec<M>>::new());
     for block in blocks {
@@ -75,8 +75,9 @@ fn sharded_key(key: String, class: ShardClass) -> String {
 }
 
 impl Group {
-    /// The extensions of a block merged from this group: the entries of the first member whose extensions are
-    /// an object, as far as every other such member has the key too. What they say of shards is of them alone.
+    /// The extensions of a block merged from this group: the entries of the first member whose extensions are an
+    /// object, if every other such member has the key too. Entries about shards are left out, as they belong to one
+    /// block.
     pub fn extensions(&self) -> Option<Value> {
         let of = |block: &BlockMeta| {
             let Value::Object(mut map) = block.thanos.as_ref()?.extensions.clone()? else { return None };

@@ -29,7 +29,7 @@ pub fn incomplete_shards<M: Borrow<BlockMeta>>(blocks: &[M]) -> Vec<BlockId> {
     found
 }
 
-/// A block of a stream, with what it holds.
+/// A block of a stream, and the series that it holds.
 struct Member<'m> {
     meta: &'m BlockMeta,
     class: ShardClass,
@@ -80,9 +80,9 @@ mod tests {
         check(&[a.clone(), b.clone()], &[]);
         check(&[a.clone(), b.clone(), five(3, 0, (0, 48))], &[3]);
         check(&[a.clone(), b.clone(), five(3, 0, (0, 48)), five(4, 1, (0, 48))], &[]);
-        // One of them has been merged further.
+        // One of the shards has been merged further.
         check(&[a.clone(), b.clone(), five(3, 0, (0, 96)), five(4, 1, (0, 48)), five(5, 1, (48, 96))], &[]);
-        // Raw blocks have expired, all or some: what is there is shown.
+        // Raw blocks have expired, all or some: the remaining blocks are not hidden.
         check(&[five(3, 0, (0, 48))], &[]);
         check(&[b, five(3, 0, (0, 48))], &[]);
         check(&[a, raw(6, 1, (24, 48)), five(3, 0, (0, 96))], &[]);

@@ -1,5 +1,5 @@
-//! The next merge of a group, into as many blocks as the size of the index demands. Blocks are left out for good for two
-//! reasons: their index is too large however they are merged, or they are downsampled and overlap. Thanos `pkg/compact/planner.go`.
+//! The next merge of a group, into as many blocks as the size of the index requires. Blocks are excluded for good for
+//! two
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,32 +9,32 @@ use super::filter::overlapping;
 use super::shard::{SHARDS_MAX, ShardClass};
 use crate::{BlockId, BlockMeta};
 
-/// What bounds a plan.
+/// Limits and options of a plan.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanSettings<'s> {
-    /// The lengths that blocks grow to, ascending, milliseconds.
+    /// The lengths to which blocks grow, ascending, milliseconds.
     pub levels_ms: &'s [i64],
-    /// Bytes that the indexes of a plan may have together for each block it is merged into; 85 % of it are used, as
-    /// upstream.
+    /// The most bytes that the indexes of a plan may have together, for each block that the plan makes; 85 % of the
+    /// limit are used, as upstream does.
     pub index_bytes_max: u64,
-    /// The least number of shards that blocks which are not shards are merged into; 0 counts as 1.
+    /// The least number of shards into which blocks that are not shards are merged; 0 counts as 1.
     pub shards: u32,
     /// Whether overlapping blocks are merged.
     pub vertical: bool,
 }
 
-/// Why a block is not to be merged, as the marker says it.
+/// Why a block must not be merged; the value of the marker's `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NoCompactReason {
     /// An operator set the mark.
     Manual,
-    /// A merge would pass the limit of the index.
+    /// A merge would exceed the limit of the index size.
     IndexSizeExceeding,
     /// A series has a chunk that begins before the one before it ends.
     OutOfOrderChunk,
     /// Downsampled blocks overlap.
     DownsampleVertical,
-    /// The block is damaged; upstream has no such reason and reads it as any other.
+    /// The block is damaged. Upstream has no such reason, and reads it as any unknown one.
     Corrupt,
 }
 
@@ -57,33 +57,33 @@ impl fmt::Display for NoCompactReason {
     }
 }
 
-/// What to do about a group.
+/// The next step for a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Merge these, in this order.
+    /// Merge these blocks, in this order.
     Merge {
         /// The blocks.
         blocks: Vec<BlockId>,
-        /// Number of blocks to make, at least 1; series are spread over them by their hash.
+        /// Number of blocks to make, at least 1; the series are spread over them by their hash.
         into: u32,
     },
-    /// Mark these, exclude them, and ask again.
+    /// Mark these blocks, exclude them, and ask again.
     Exclude {
         /// The blocks.
         blocks: Vec<BlockId>,
-        /// What the marker says.
+        /// The reason in the marker.
         reason: NoCompactReason,
-        /// What it says to people.
+        /// The text for people in the marker.
         details: String,
     },
-    /// Find out how large the indexes of these are, and ask again.
+    /// Find the sizes of the indexes of these blocks, and ask again.
     Measure(Vec<BlockId>),
-    /// Nothing is due.
+    /// No merge is due.
     Nothing,
 }
 
-/// The next step for a group. `blocks` ascend by first time; `index_bytes` knows the size of an index where the meta
-/// does not.
+/// The next step for a group. `blocks` ascend by first time; `index_bytes` returns the size of an index that the meta
+/// does not have.
 pub fn next(
     blocks: &[BlockMeta],
     settings: PlanSettings<'_>,
@@ -120,8 +120,8 @@ pub fn next(
     Next::Merge { blocks: ids().collect(), into }
 }
 
-/// The number of blocks that blocks of `class` with indexes of these sizes are merged into. Where no number is enough, the
-/// block to leave out: the one that upstream leaves out of any plan that is too large.
+/// The number of blocks into which blocks of `class` with indexes of these sizes are merged. If no number suffices, the
+/// block to exclude: the one that upstream excludes from a plan that is too large.
 fn shards_needed(
     class: ShardClass,
     sizes: &[(BlockId, u64)],
@@ -153,7 +153,7 @@ fn shards_needed(
     Err(Next::Exclude { blocks: vec![id], reason: NoCompactReason::IndexSizeExceeding, details })
 }
 
-/// The size of the index that the meta lists, if it does.
+/// The size of the index, if the meta lists it.
 fn listed_index_bytes(block: &BlockMeta) -> Option<u64> {
     let files = &block.thanos.as_ref()?.files;
     files.iter().find(|file| file.rel_path == "index").map(|file| file.size_bytes).filter(|size| *size > 0)
@@ -205,7 +205,7 @@ mod tests {
         ] {
             assert_eq!(into(&blocks, size, shards), expected, "{size} {shards}");
         }
-        // Shards are cut again only where their index needs it.
+        // Shards are cut again only if their index needs it.
         let mut shards = blocks.clone();
         for (i, block) in shards.iter_mut().enumerate() {
             let cuts = vec![crate::plan::Cut { count_before: 1, indexes: vec![2], sources: vec![ids[i]] }];
@@ -223,7 +223,7 @@ mod tests {
             let size = |id: BlockId| ids.iter().position(|i| *i == id).and_then(|i| sizes.get(i).copied());
             next(&blocks, settings(100), &excluded.iter().copied().collect(), size)
         };
-        // The limit is reached with the third; the second is the largest so far.
+        // The limit is reached with the third block; the second block is the largest so far.
         let Next::Exclude { blocks: left_out, reason, .. } = step([30, 50, 10, 90_000], &[]) else {
             panic!()
         };

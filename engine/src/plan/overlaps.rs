@@ -1,5 +1,5 @@
-//! Blocks whose times overlap, as `thanos tools bucket verify` tells them, and those among them that are the same block twice.
-//! Prometheus `tsdb/db.go`, Thanos `pkg/verifier`.
+//! Blocks whose times overlap, as `thanos tools bucket verify` prints them, and those among them that are the same
+//! block twice. Prometheus `tsdb/db.go`, Thanos `pkg/verifier`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,8 @@ pub struct Overlap<'b> {
     pub blocks: Vec<&'b BlockMeta>,
 }
 
-/// The overlaps of blocks that ascend by first time. Of overlaps with the same time in common, the last stays, as upstream.
+/// The overlaps of blocks that ascend by first time. Of several overlaps with the same common time, only the last is
+/// returned, as upstream does.
 pub fn overlaps(blocks: &[BlockMeta]) -> Vec<Overlap<'_>> {
     let Some((first, rest)) = blocks.split_first() else { return Vec::new() };
     let (mut clusters, mut pending, mut goes_on) = (Vec::<Vec<&BlockMeta>>::new(), vec![first], true);
@@ -46,7 +47,8 @@ pub fn overlaps(blocks: &[BlockMeta]) -> Vec<Overlap<'_>> {
     by_range.into_iter().map(|(range, blocks)| Overlap { range, blocks }).collect()
 }
 
-/// Sets of blocks that are the same block: of equal time, level, sources and counts. The first of each set comes first.
+/// Sets of twins: blocks of equal time, level, sources and counts. In each set, the first block of the input comes
+/// first.
 pub fn twins<'b>(blocks: &[&'b BlockMeta]) -> Vec<Vec<&'b BlockMeta>> {
     let mut sets: Vec<Vec<&BlockMeta>> = Vec::new();
     for block in blocks {
@@ -65,10 +67,10 @@ pub fn twins<'b>(blocks: &[&'b BlockMeta]) -> Vec<Vec<&'b BlockMeta>> {
     sets
 }
 
-/// As upstream prints an overlap.
+/// The text that upstream prints for an overlap.
 impl fmt::Display for Overlap<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Times come from outside: the longest span that Go knows stands for all longer ones.
+        // The metas may hold any times: spans longer than Go's longest duration are printed as that duration.
         let span = |(min, max): (i64, i64)| {
             go_duration((max.saturating_sub(min) / 1000).saturating_mul(1_000_000_000))
         };

@@ -1,5 +1,5 @@
-//! Which blocks this compactor is for, told by relabelling of their external labels: `keep`, `drop`, `hashmod`.
-//! Prometheus `model/relabel/relabel.go`, Thanos `pkg/block/fetcher.go`.
+//! The blocks that a compactor is responsible for, selected by relabelling their external labels: `keep`, `drop`,
+//! `hashmod`. Prometheus `model/relabel/relabel.go`, Thanos `pkg/block/fetcher.go`.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +8,18 @@ use tithon_index::Matcher;
 
 use crate::BlockMeta;
 
-/// One step.
+/// One relabelling step.
 #[derive(Clone, Debug)]
 pub struct ShardRule {
     /// Labels whose values are joined; absent ones count as empty.
     pub source_labels: Vec<String>,
-    /// What joins them.
+    /// Separator of the joined values.
     pub separator: String,
-    /// What is done with the joined value.
+    /// The action on the joined value.
     pub action: ShardAction,
 }
 
-/// What a step does.
+/// The action of a step.
 #[derive(Clone, Debug)]
 pub enum ShardAction {
     /// Keeps blocks that match.
@@ -28,14 +28,14 @@ pub enum ShardAction {
     Drop(Matcher),
     /// Writes the value's MD5 modulo `modulus`, at least 1, into a label, for a later step.
     HashMod {
-        /// How many shards there are.
+        /// The number of shards.
         modulus: u64,
         /// The label.
         target: String,
     },
 }
 
-/// Whether the block is one of ours. Its labels are the external ones without `replica_labels`, and `__block_id`.
+/// Whether the steps keep the block. Its labels are the external labels without `replica_labels`, and `__block_id`.
 pub fn is_kept(block: &BlockMeta, replica_labels: &[String], rules: &[ShardRule]) -> bool {
     let mut labels: BTreeMap<String, String> =
         block.thanos.as_ref().map(|thanos| thanos.labels.clone()).unwrap_or_default();
@@ -44,7 +44,7 @@ pub fn is_kept(block: &BlockMeta, replica_labels: &[String], rules: &[ShardRule]
     keeps(labels, rules)
 }
 
-/// Whether the steps keep labels.
+/// Whether the steps keep the labels.
 pub fn keeps(mut labels: BTreeMap<String, String>, rules: &[ShardRule]) -> bool {
     rules.iter().all(|rule| {
         let of = |name: &String| labels.get(name).map_or("", String::as_str);

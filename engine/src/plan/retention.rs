@@ -1,8 +1,8 @@
-//! Blocks whose samples are all older than they are to be kept.
+//! Finds blocks whose samples are all older than the retention.
 
 use crate::{BlockId, BlockMeta, Resolution};
 
-/// How long blocks are kept, milliseconds; 0 keeps them for ever.
+/// How long blocks are kept, milliseconds; 0 means without limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
     /// How long raw blocks are kept.
@@ -13,7 +13,7 @@ pub struct Retention {
     pub of_1h_blocks_ms: i64,
 }
 
-/// The blocks that end before their retention at `now_ms`; as upstream, ends count in whole seconds.
+/// The blocks whose retention has ended at `now_ms`; the ends of blocks count in whole seconds, as upstream's do.
 pub fn expired(blocks: &[BlockMeta], retention: Retention, now_ms: i64) -> Vec<BlockId> {
     let is_expired = |block: &&BlockMeta| {
         let kept_ms = match Resolution::from_ms(block.resolution_ms()) {

@@ -1,14 +1,15 @@
-//! Which blocks of a bucket a process is for. Thanos `pkg/block/fetcher.go`, the filters by time, labels and consistency.
+//! The blocks of a bucket that a process is responsible for. Thanos `pkg/block/fetcher.go`, the filters by time, labels
+//! and consistency.
 
 use super::{ShardRule, in_time, is_kept, too_fresh};
 use crate::BlockMeta;
 
-/// A point in time, fixed or moving with the clock. Milliseconds.
+/// A point in time, fixed or relative to the present, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeBound {
-    /// Since the Unix epoch.
+    /// Milliseconds since the Unix epoch.
     At(i64),
-    /// Added to the present; negative for the past.
+    /// Milliseconds from the present; negative for the past.
     FromNow(i64),
 }
 
@@ -22,18 +23,18 @@ impl TimeBound {
     }
 }
 
-/// The blocks that a process works on or serves. By default all.
+/// The blocks that a process works on or serves. The default is all blocks.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    /// Blocks must end at or after it.
+    /// Blocks must end at or after this time.
     pub min_time: TimeBound,
-    /// Blocks must begin at or before it.
+    /// Blocks must begin at or before this time.
     pub max_time: TimeBound,
     /// Labels removed before [`Scope::rules`] are applied.
     pub replica_labels: Vec<String>,
-    /// What external labels and the block's id must satisfy.
+    /// Relabelling steps, which must keep a block's external labels and id.
     pub rules: Vec<ShardRule>,
-    /// Milliseconds after its upload during which a block of another writer is left alone.
+    /// Milliseconds after its upload during which a block of another program is ignored.
     pub consistency_delay_ms: i64,
 }
 
@@ -50,13 +51,13 @@ impl Default for Scope {
 }
 
 impl Scope {
-    /// The range of the scope, seen from `now_ms`; both ends in milliseconds, included.
+    /// The time range of the scope at `now_ms`; both ends in milliseconds, included.
     pub const fn range_ms(&self, now_ms: i64) -> (i64, i64) {
         (self.min_time.at_ms(now_ms), self.max_time.at_ms(now_ms))
     }
 
-    /// Why a block is out of the scope, as the metric `blocks_meta_synced` names it: `time-excluded`, `label-excluded` or
-    /// `too-fresh`; `None` for a block inside.
+    /// Why a block is outside the scope, as the metric `blocks_meta_synced` names it: `time-excluded`, `label-excluded`
+    /// or `too-fresh`; `None` for a block inside.
     pub fn excludes(&self, block: &BlockMeta, now_ms: i64) -> Option<&'static str> {
         let (min, max) = self.range_ms(now_ms);
         if !in_time(block, min, max) {

@@ -1,9 +1,9 @@
-//! Shards: blocks that hold the series of some hashes only, so that no index grows too large.
+//! Shards: blocks that hold only the series of some hashes, so that no index grows too large.
 //!
-//! meta.json says so in `thanos.extensions`, under [`KEY`]. A reader needs to know nothing about shards, as it merges the
-//! series of all blocks of one time anyway. In `compaction.sources` a shard names itself, not the blocks it was cut from:
-//! a reader that does not know shards takes a block for a duplicate when another has all its sources, but no shard has
-//! all the data of the blocks it was cut from, nor of its siblings.
+//! A shard is described in meta.json in `thanos.extensions`, under [`KEY`]. Readers need not know about shards, because
+//! they merge the series of all blocks of one time anyway. In `compaction.sources` a shard names itself, not the blocks
+//! that were cut: a reader that does not know shards takes a block for a duplicate if another has all its sources, but
+//! no shard has all the data of the blocks that were cut, nor of its siblings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,15 +15,15 @@ use crate::{BlockId, BlockMeta};
 /// The key in `thanos.extensions`.
 pub const KEY: &str = "tithon_shard";
 
-/// More shards than this are not made, and a meta that claims more is not believed.
+/// The most shards; a meta that claims more is ignored.
 pub const SHARDS_MAX: u32 = 1024;
 
 /// The series whose `tithon_index::Labels::hash64` modulo `count` is `index`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardClass {
-    /// Below `count`.
+    /// The remainder, below `count`.
     pub index: u32,
-    /// At least 1, which is all series.
+    /// The divisor, at least 1; 1 stands for all series.
     pub count: u32,
 }
 
@@ -37,17 +37,17 @@ impl ShardClass {
     /// All series.
     pub const ALL: ShardClass = ShardClass { index: 0, count: 1 };
 
-    /// The class that a block's meta claims.
+    /// The class in the block's meta.
     pub fn of(block: &BlockMeta) -> ShardClass {
         Shard::of(block).map_or(ShardClass::ALL, |shard| shard.class)
     }
 
-    /// Whether every series of `other` is one of these.
+    /// Whether every series of `other` is one of this class.
     pub const fn contains(self, other: ShardClass) -> bool {
         other.count.is_multiple_of(self.count) && other.index % self.count == self.index
     }
 
-    /// Whether some hash belongs to both.
+    /// Whether a hash can belong to both classes.
     pub const fn meets(self, other: ShardClass) -> bool {
         let (mut a, mut b) = (self.count, other.count);
         while b > 0 {
@@ -56,25 +56,26 @@ impl ShardClass {
         self.index % a == other.index % a
     }
 
-    /// The part `part` of these series when they are cut into `parts`.
+    /// The part `part` of this class when it is cut into `parts`.
     pub const fn part(self, part: u32, parts: u32) -> ShardClass {
         ShardClass { index: self.index + part * self.count, count: self.count * parts }
     }
 }
 
-/// Which series a block holds that is a shard, and which blocks it was cut from.
+/// The series that a shard holds, and the blocks that were cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// Which series.
+    /// The class of the series.
     pub class: ShardClass,
-    /// The cuts it came from; several where shards of several cuts were merged.
+    /// The cuts that made the shard; several if shards of several cuts were merged.
     pub cuts: Vec<Cut>,
 }
 
 /// Blocks that were cut into shards together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cut {
-    /// Number of shards before the cut: the shard `class.index` modulo this was cut, or a whole block where this is 1.
+    /// Number of shards before the cut: the shard `class.index` modulo this number was cut, or a whole block if it is
+    /// 1.
     #[serde(rename = "of")]
     pub count_before: u32,
     /// The shards that have any series, ascending; no block was made for the others.
@@ -86,7 +87,7 @@ pub struct Cut {
 /// The value under [`KEY`].
 #[derive(Serialize, Deserialize)]
 struct Record {
-    /// The block it describes: a copy in the meta of another block is ignored.
+    /// The block that the record describes: a copy in the meta of another block is ignored.
     block: BlockId,
     index: u32,
     count: u32,
@@ -94,7 +95,8 @@ struct Record {
 }
 
 impl Shard {
-    /// The shard that a meta describes; `None` where it describes none, describes another block's, or is inconsistent.
+    /// The shard that a meta describes; `None` if there is no record, or the record describes another block or is
+    /// inconsistent.
     pub fn of(block: &BlockMeta) -> Option<Shard> {
         let value = block.thanos.as_ref()?.extensions.as_ref()?.get(KEY)?;
         let record = Record::deserialize(value).ok()?;
@@ -115,7 +117,7 @@ impl Shard {
         sound.then_some(Shard { class: ShardClass { index, count }, cuts: record.cuts })
     }
 
-    /// Writes it into the block's meta.
+    /// Writes the record into the block's meta.
     pub fn attach(self, block: &mut BlockMeta) {
         let ShardClass { index, count } = self.class;
         let record = Record { block: block.ulid, index, count, cuts: self.cuts };
@@ -127,7 +129,7 @@ impl Shard {
         }
     }
 
-    /// The shard that a merge of `blocks`, shards of one class, makes; `None` where they are not shards.
+    /// The shard that results from merging `blocks`, shards of one class; `None` if they are not shards.
     pub fn merged(blocks: &[BlockMeta]) -> Option<Shard> {
         let mut cuts: BTreeMap<(u32, Vec<u32>), BTreeSet<BlockId>> = BTreeMap::new();
         let mut class = None;
@@ -146,8 +148,8 @@ impl Shard {
         Some(Shard { class: class?, cuts: cuts.into_iter().map(cut).collect() })
     }
 
-    /// The shards that a cut of `blocks` of `class` into `parts` makes; only those in `made` have any series. In the order of
-    /// `made`.
+    /// The shards that result from cutting `blocks` of `class` into `parts`; only the parts in `made` have any series.
+    /// In the order of `made`.
     pub fn cut(blocks: &[BlockMeta], class: ShardClass, parts: u32, made: &[u32]) -> Vec<Shard> {
         let sources: BTreeSet<BlockId> = blocks.iter().flat_map(lineage).collect();
         let mut indexes: Vec<u32> = made.iter().map(|part| class.part(*part, parts).index).collect();
@@ -168,15 +170,15 @@ pub fn lineage(block: &BlockMeta) -> Vec<BlockId> {
     }
 }
 
-/// Notes in the meta of the one block merged from `blocks` which shard it is, if they are shards.
+/// Writes the record of the shard into the meta of the one block merged from `blocks`, if they are shards.
 pub fn mark_merged(blocks: &[BlockMeta], made: &mut BlockMeta) {
     if let Some(shard) = Shard::merged(blocks) {
         shard.attach(made);
     }
 }
 
-/// Notes in the metas of the blocks that `blocks` of `class` were cut into which shard each is. `made` has an entry for each
-/// part, `None` for a part without series; these are left out of the result.
+/// Writes the records of shards into the metas of the blocks into which `blocks` of `class` were cut. `made` has an
+/// entry for each part, `None` for a part without series; those are left out of the result.
 pub fn mark_cut(blocks: &[BlockMeta], class: ShardClass, made: Vec<Option<BlockMeta>>) -> Vec<BlockMeta> {
     let parts = u32::try_from(made.len()).unwrap_or(u32::MAX);
     let made: Vec<(u32, BlockMeta)> = (0..).zip(made).filter_map(|(i, meta)| Some((i, meta?))).collect();
@@ -273,7 +275,7 @@ pub(crate) mod tests {
         mark_merged(&[cut[1].clone(), shard(7, (0, 2), (2, 3), &[0, 2], &[8])], &mut merged);
         assert_eq!(lineage(&merged), [1, 2, 3, 8].map(|s| BlockId::from_parts(s, 0)));
         assert_eq!(Shard::of(&merged).unwrap().cuts.len(), 1);
-        // Cut again, the parts are of the same hashes and say how far they reach.
+        // After another cut, the parts have the same hashes modulo 3, and their records name the count before the cut.
         let class = ShardClass::of(&merged);
         let again = mark_cut(&[merged], class, made[..2].iter().cloned().map(Some).collect());
         assert_eq!(ShardClass::of(&again[1]), ShardClass { index: 5, count: 6 });

@@ -1,4 +1,4 @@
-//! Merges, cuts and crashes in any order: nobody who leaves blocks out by what their metas say misses a series.
+//! Merges, cuts and crashes in any order: readers that ignore blocks according to metas never miss a series.
 
 use std::collections::BTreeMap;
 
@@ -9,35 +9,35 @@ use super::duplicates::tests::meta;
 use super::*;
 use crate::{BlockId, BlockMeta};
 
-/// Hashes are looked at modulo this; all counts of shards divide it.
+/// Hashes are taken modulo this number; all counts of shards divide it.
 const HASHES: u32 = 24;
 const SOURCES: usize = 6;
 const CASES: u32 = 300;
 
-/// Of each source the hashes that have a series, one bit each.
+/// For each source, the hashes that have a series, one bit each.
 type Series = BTreeMap<BlockId, u32>;
 
-/// A bucket of one family: what the metas say, and what the blocks hold.
+/// A bucket of one family: the metas, and the series that the blocks hold.
 struct Model {
     series: Series,
     blocks: Vec<(BlockMeta, Series)>,
     next_id: u64,
 }
 
-/// One thing that happens.
+/// One action.
 #[derive(Clone, Copy, Debug)]
 struct Step {
     /// 0 merges, 1 cuts, 2 collects garbage.
     kind: u8,
-    /// Which group, of those that there are.
+    /// The index of a group.
     group: usize,
-    /// Which members take part, or which garbage goes.
+    /// The members that take part, or the garbage that is deleted, as bits.
     members: u32,
-    /// Into how many a cut goes.
+    /// The number of parts of a cut.
     parts: u32,
-    /// Which of the blocks that come out are uploaded before the crash; all where it is 0.
+    /// The resulting blocks that are uploaded before a crash, as bits; 0 stands for all.
     uploaded: u32,
-    /// Whether what went in is deleted when all that came out is there.
+    /// Whether the inputs are deleted when all resulting blocks exist.
     finished: bool,
 }
 
@@ -152,7 +152,7 @@ impl Model {
         assert_eq!(self.of(&seen_by_thanos(metas.clone())), self.series, "Thanos's readers miss series");
     }
 
-    /// What is said to be there without some one block still is.
+    /// Checks that coverage agrees with the data when one block is missing.
     fn check_coverage(&self) {
         let metas = self.metas();
         for (left_out, _) in self.blocks.iter().rev().take(5) {

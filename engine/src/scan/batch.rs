@@ -11,14 +11,14 @@ use crate::{BlockError, BlockFile, BlockId, Tombstones, record, trim};
 /// A label: name and value.
 pub(crate) type Pair = (SymbolRef, SymbolRef);
 
-/// A chunk whose data is in what was fetched.
+/// A chunk whose data is in the fetched bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ChunkSlice<'a> {
     pub(crate) encoding: Encoding,
     pub(crate) min_time: Timestamp,
     pub(crate) max_time: Timestamp,
     pub(crate) data: &'a [u8],
-    /// Where it lies in its batch.
+    /// The place in its batch.
     pub(crate) record: Record,
 }
 
@@ -27,7 +27,7 @@ impl ChunkSlice<'_> {
         TimeRange { min: self.min_time, max: self.max_time }
     }
 
-    /// A copy.
+    /// A copy of the chunk.
     pub(crate) fn owned(self) -> EncodedChunk {
         let ChunkSlice { encoding, min_time, max_time, data, .. } = self;
         EncodedChunk { encoding, min_time, max_time, data: Bytes::copy_from_slice(data) }
@@ -79,7 +79,7 @@ impl Columns {
         &self.chunks
     }
 
-    /// The chunks of each series from one on.
+    /// The chunks of each series, from series `first` on.
     pub(super) fn chunks_from(&self, first: usize) -> impl Iterator<Item = &[ChunkMeta]> {
         (first..self.len()).map(|i| &self.chunks[self.chunks_of(i)])
     }
@@ -93,13 +93,13 @@ impl Columns {
     }
 }
 
-/// The places of item `i` in a column whose items end at these.
+/// The range of item `i` in a column, given the ends of all items.
 pub(super) fn between(ends: &[u32], i: usize) -> Range<usize> {
     let start = if i == 0 { 0 } else { ends[i - 1] as usize };
     start..ends[i] as usize
 }
 
-/// Where a chunk's record lies in what was fetched.
+/// The place of a chunk's record in the fetched bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record {
     slot: u32,
@@ -117,12 +117,12 @@ impl Record {
     }
 }
 
-/// Series of one block and the bytes of their chunks, whose checksums have not been looked at yet.
+/// Series of one block and the bytes of their chunks, whose checksums are not verified yet.
 #[derive(Debug)]
 pub(crate) struct Batch {
     block: BlockId,
     columns: Columns,
-    /// One a chunk.
+    /// One record for each chunk.
     records: Vec<Record>,
     fetched: Vec<Bytes>,
 }
@@ -161,8 +161,8 @@ impl Batch {
         &self.fetched[record.slot as usize][record.range()]
     }
 
-    /// Encoding and data of a chunk, its checksum verified. A chunk of unknown encoding is damage: nothing that is made
-    /// of the block may contain bytes that no reader understands.
+    /// Encoding and data of a chunk; verifies the checksum. A chunk of unknown encoding is an error: no block may be
+    /// made from bytes that readers do not understand.
     pub(crate) fn chunk(&self, meta: &ChunkMeta, record: Record) -> Result<(Encoding, &[u8]), BlockError> {
         match record::verified(self.raw(record), u64::from(meta.chunk_ref.offset())) {
             Ok((encoding @ Encoding::Unknown(_), _)) => {
@@ -172,7 +172,7 @@ impl Batch {
         }
     }
 
-    /// The chunks of a series, their checksums verified.
+    /// The chunks of a series; verifies their checksums.
     pub(crate) fn slices(&self, series: usize) -> Result<Vec<ChunkSlice<'_>>, BlockError> {
         let chunk = |(meta, record): (&ChunkMeta, Record)| {
             let (encoding, data) = self.chunk(meta, record)?;
@@ -182,7 +182,7 @@ impl Batch {
         self.chunks(series).map(chunk).collect()
     }
 
-    /// The chunks of a series, their checksums verified; data are slices of what was fetched.
+    /// The chunks of a series; verifies their checksums. The data are slices of the fetched bytes.
     pub(crate) fn encoded(&self, series: usize) -> Result<Vec<EncodedChunk>, BlockError> {
         let chunk = |(meta, record): (&ChunkMeta, Record)| {
             let (encoding, data) = self.chunk(meta, record)?;
@@ -192,7 +192,7 @@ impl Batch {
         self.chunks(series).map(chunk).collect()
     }
 
-    /// What is wrong with a chunk.
+    /// The error of a chunk.
     pub(crate) fn at_fault(&self, meta: &ChunkMeta, source: ChunkError) -> BlockError {
         let file = BlockFile::Segment(meta.chunk_ref.segment());
         BlockError::Chunk { block: self.block, file, offset: u64::from(meta.chunk_ref.offset()), source }

@@ -1,4 +1,4 @@
-//! Chunks of series ready to be written: records copied as they were fetched, and records made anew.
+//! Chunks of series ready to be written: copied records, and new records.
 
 use tithon_chunks::{ChunkError, ChunkMeta, ChunkRef, Encoding, TimeRange, put_record};
 
@@ -7,15 +7,15 @@ use super::batch::{Batch, ChunkSlice, Record, between};
 use crate::writer::WrittenChunk;
 use crate::{BlockError, BlockStats};
 
-/// Room for chunks made anew, where there are any: most series of a task fit.
+/// The initial capacity for new chunks, which suffices for most tasks, bytes.
 const MADE_BYTES: usize = 128 << 10;
 
-/// One chunk: its times, and where its record is.
+/// One chunk: its times, and the place of its record.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     meta: ChunkMeta,
     data_len: u32,
-    /// Which batch of the round; none for records made.
+    /// The number of the batch in the round; `None` for new records.
     batch: Option<u32>,
     record: Record,
 }
@@ -30,7 +30,7 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
-    /// Appends a chunk that is copied from batch `number`, its checksum verified.
+    /// Appends a chunk that is copied from batch `number`; verifies its checksum.
     pub(crate) fn copy(
         &mut self,
         number: u32,
@@ -45,7 +45,7 @@ impl Pieces {
         Ok(())
     }
 
-    /// Appends a chunk whose record lies in batch `number` and has been verified.
+    /// Appends a chunk whose record is in batch `number` and has been verified.
     pub(crate) fn keep(&mut self, number: u32, chunk: &ChunkSlice<'_>) -> Result<(), ChunkError> {
         self.stats.count(chunk.encoding, chunk.data)?;
         let (batch, data_len) = (Some(number), chunk.data.len() as u32);
@@ -53,7 +53,7 @@ impl Pieces {
         Ok(())
     }
 
-    /// Appends a chunk made anew.
+    /// Appends a new chunk.
     pub(crate) fn make(
         &mut self,
         encoding: Encoding,
@@ -76,17 +76,17 @@ impl Pieces {
         self.ends.push(self.pieces.len() as u32);
     }
 
-    /// Number of series ended.
+    /// Number of series that were ended.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Counts of chunks' samples; series and chunks are not counted.
+    /// Counts of the chunks' samples; series and chunks are not counted.
     pub(crate) fn stats(&self) -> &BlockStats {
         &self.stats
     }
 
-    /// Puts the chunks of series `i` into `out`; `batches` are those of the round.
+    /// Sets `out` to the chunks of series `i`; `batches` are those of the round.
     pub(crate) fn written<'a>(
         &'a self,
         i: usize,
@@ -105,7 +105,7 @@ impl Pieces {
     }
 }
 
-/// The meta of a chunk that has no place yet.
+/// The meta of a chunk without a place.
 fn meta(range: TimeRange) -> ChunkMeta {
     ChunkMeta { min_time: range.min, max_time: range.max, chunk_ref: ChunkRef::default() }
 }

@@ -1,4 +1,4 @@
-//! The strings of several blocks as one ascending table, and where each block's own are in it.
+//! Joins the strings of several blocks into one ascending table, and maps each block's strings to it.
 
 use std::sync::Arc;
 
@@ -6,22 +6,22 @@ use tithon_index::{IndexError, IndexHeader, Labels, SymbolRef};
 
 use super::batch::Pair;
 
-/// The strings of all blocks, ascending, each once; those that no series uses any more too, as upstream.
+/// The strings of all blocks, ascending, each once; unused strings are kept, as upstream does.
 pub(crate) struct SymbolUnion<'h> {
     pub(crate) texts: Vec<&'h [u8]>,
 }
 
-/// From a block's own numbers of strings to the shared ones.
+/// Maps a block's own numbers of strings to the shared numbers.
 #[derive(Debug)]
 pub(crate) struct SymbolMap {
-    /// The block's references, where these are not its numbers: version 1.
+    /// The block's references, if they differ from its numbers: in version 1.
     refs: Vec<u32>,
     shared: Vec<u32>,
     empty: Option<SymbolRef>,
 }
 
 impl<'h> SymbolUnion<'h> {
-    /// Merges the tables; answers with one map a block too.
+    /// Merges the tables; also returns a map for each block.
     pub(crate) fn new(headers: &[&'h Arc<IndexHeader>]) -> (SymbolUnion<'h>, Vec<SymbolMap>) {
         let mut tables: Vec<_> = headers.iter().map(|h| h.symbols().refs().peekable()).collect();
         let map = |h: &&Arc<IndexHeader>| {
@@ -46,7 +46,7 @@ impl<'h> SymbolUnion<'h> {
         (SymbolUnion { texts }, maps)
     }
 
-    /// The label set of these numbers.
+    /// The label set with these numbers.
     pub(crate) fn labels(&self, pairs: &[Pair]) -> Labels {
         let text = |symbol: SymbolRef| self.texts[symbol.0 as usize];
         Labels::from_sorted(pairs.iter().map(|(name, value)| (text(*name), text(*value))))

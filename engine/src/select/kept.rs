@@ -1,5 +1,5 @@
-//! What a selection found in the index, kept for the next one with the same matchers: labels as they are sent and where all
-//! chunks lie, whatever the range.
+//! Keeps the result of a selection in the index for the next one with the same matchers: the labels as they are sent,
+//! and the places of all chunks, whatever the range.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use tithon_chunks::{ChunkMeta, TimeRange};
 
 use super::{Pending, Select};
 
-/// More series than these are not kept.
+/// The most series that are kept.
 const SERIES_MAX: usize = 1024;
 
 /// The series that matchers select in a block, in the order in which they are sent.
 pub struct KeptSeries(Box<[Pending]>);
 
 impl KeptSeries {
-    /// About the bytes that it takes.
+    /// The approximate size in bytes.
     pub fn bytes(&self) -> usize {
         let of = |series: &Pending| {
             size_of::<Pending>() + 16 + series.labels.bytes() + series.chunks.len() * size_of::<ChunkMeta>()
@@ -23,7 +23,7 @@ impl KeptSeries {
     }
 }
 
-/// What becomes of the series that a selection finds.
+/// Whether the series that a selection finds are kept.
 #[derive(Default)]
 pub(super) enum Keeping {
     #[default]
@@ -33,13 +33,13 @@ pub(super) enum Keeping {
 }
 
 impl Select {
-    /// Says before the first step that what is found is to be kept, see [`Select::take_kept`].
+    /// Asks, before the first step, to keep the series found; see [`Select::take_kept`].
     pub fn keep(&mut self) {
         self.keeping = Keeping::Wanted;
     }
 
-    /// What was found, once, when all is known. It comes only where the series are few and nothing of them is deleted, and not
-    /// under a limit.
+    /// The series found, once, when all are known. Returned only if the series are few, none of their samples is
+    /// deleted, and there is no limit.
     pub fn take_kept(&mut self) -> Option<Arc<KeptSeries>> {
         match std::mem::take(&mut self.keeping) {
             Keeping::Done(kept) => Some(kept),
@@ -50,7 +50,8 @@ impl Select {
         }
     }
 
-    /// Says before the first step what a selection with the same matchers and the same relabelling found in this block.
+    /// Sets, before the first step, the series that a selection with the same matchers and the same relabelling found
+    /// in this block.
     pub fn set_kept(&mut self, kept: &KeptSeries) {
         self.pending.extend(kept.0.iter().filter_map(|series| series.within(self.request.range)));
         self.phase = super::Phase::Between;
@@ -66,8 +67,8 @@ impl Select {
             && all <= SERIES_MAX
     }
 
-    /// Keeps the pending series, which are all there are unless one is at fault, and goes on with those that have chunks in the
-    /// range.
+    /// Keeps the pending series, which are all series unless there is an error, and goes on with those that have chunks
+    /// in the range.
     pub(super) fn keep_pending(&mut self) {
         let all: Box<[Pending]> = std::mem::take(&mut self.pending).into_iter().collect();
         self.pending.extend(all.iter().filter_map(|series| series.within(self.request.range)));

@@ -1,4 +1,4 @@
-//! Label names and values: straight from the header, or of the series that match, as a state machine without I/O.
+//! Label names and values, from the header or from the series that match: a state machine without I/O.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,30 +14,30 @@ use tithon_index::{
 use crate::entries::{ENTRIES_AT_ONCE, Entries, index_range};
 use crate::{BlockError, BlockId, BlockMeta, FileRange};
 
-/// Entries that one thread decodes at a time.
+/// The number of entries that one thread decodes at a time.
 const DECODED_TOGETHER: usize = 512;
-/// Values whose lists one thread looks at at a time.
+/// The number of values whose lists one thread reads at a time.
 const VALUES_TOGETHER: usize = 16_384;
-/// Bytes of postings lists that are read at once, unless one list has more.
+/// The number of bytes of postings lists that are read at once, unless one list has more.
 const LISTS_BYTES: u64 = 16 << 20;
-/// An entry costs as much as so many refs of a list, a list as much as so many of its refs.
+/// The cost of an entry, and of a list, in references of a list.
 const REFS_PER_ENTRY: u64 = 32;
 const REFS_PER_LIST: u64 = 4;
 
-/// Which names or values are wanted.
+/// The names or values that are wanted.
 #[derive(Clone, Debug)]
 pub struct LabelRequest {
     /// The label whose values are wanted; `None` asks for the names of all labels.
     pub values_of: Option<Vec<u8>>,
-    /// Conditions on the series that count; none counts every series of the block, whatever the range.
+    /// Conditions on the series that count; an empty list counts every series of the block, whatever the range.
     pub matchers: Vec<Matcher>,
-    /// Series count that have a chunk sharing a millisecond with it.
+    /// The series that have a chunk sharing a millisecond with this range count.
     pub range: TimeRange,
-    /// The most to yield; 0 is no limit.
+    /// The most names or values to return; 0 means no limit.
     pub limit: usize,
 }
 
-/// What a query of labels needs next, or its result.
+/// The next need or result of a query of labels.
 #[derive(Debug)]
 pub enum LabelStep {
     /// Hand the bytes of these ranges to the next step, in this order.
@@ -46,21 +46,21 @@ pub enum LabelStep {
     Done(Texts),
 }
 
-/// What the postings lists of a label's values can tell of the series found.
+/// How far the postings lists of a label's values can answer the query.
 enum ByLists {
     /// Every series of the block is found, and so are all values.
     All,
-    /// Those lists that have a series found.
+    /// The values whose lists have a found series are the answer.
     Some,
-    /// Nothing, or entries tell it sooner.
+    /// The lists cannot answer, or reading entries is faster.
     No,
 }
 
-/// Postings lists that lie one behind the other.
+/// Postings lists that lie next to each other.
 struct SomeLists {
-    /// Numbers of the values that they are of.
+    /// The numbers of their values.
     numbers: Range<usize>,
-    /// Where they lie in the index.
+    /// Their place in the index.
     place: Range<u64>,
 }
 
@@ -70,7 +70,7 @@ pub struct LabelSelect {
     header: Arc<IndexHeader>,
     request: LabelRequest,
     entries: Entries,
-    /// Symbols of what was found, those before `n_distinct` ascending and each once.
+    /// The symbols found; those before `n_distinct` ascend and occur once.
     found: Vec<SymbolRef>,
     n_distinct: usize,
     /// Values found in postings lists.
@@ -84,7 +84,7 @@ enum Phase {
     Begin,
     Plan(Planning),
     Postings(PostingsPlan),
-    /// The lists of the values from this number on are next.
+    /// The lists of the values from this number on are read next.
     Lists(usize),
     /// These lists have been asked for.
     ListsOf(SomeLists),
@@ -115,7 +115,7 @@ impl LabelSelect {
         self.entries.n_series()
     }
 
-    /// Goes on as [`super::Select::step`] does.
+    /// Takes a step as [`super::Select::step`] does.
     pub fn step(&mut self, mut fetched: Vec<Bytes>) -> Result<LabelStep, BlockError> {
         loop {
             match std::mem::replace(&mut self.phase, Phase::Between) {
@@ -195,7 +195,7 @@ impl LabelSelect {
         self.header.label_values(self.request.values_of.as_deref().unwrap_or_default())
     }
 
-    /// Whether the lists of the values tell what the series found have, and in less time than their entries.
+    /// Whether the lists of the values answer the query, and faster than the entries.
     fn by_lists(&self) -> Result<ByLists, IndexError> {
         let found = self.entries.n_series() as u64;
         if !self.is_whole || self.request.values_of.is_none() || found == 0 {
@@ -211,7 +211,7 @@ impl LabelSelect {
         Ok(if refs < found.saturating_mul(REFS_PER_ENTRY) { ByLists::Some } else { ByLists::No })
     }
 
-    /// The lists of the values from number `from` on, as many as have a bounded length together; `None` at the end.
+    /// The lists of the values from number `from` on, as many as fit the limit of bytes; `None` at the end.
     fn next_lists(&self, from: usize) -> Result<Option<SomeLists>, IndexError> {
         let values = self.values()?;
         let mut numbers = from..values.left();
@@ -227,7 +227,7 @@ impl LabelSelect {
         }
     }
 
-    /// Adds those values that series found have, as `bytes`, which are those of their lists, tell.
+    /// Adds the values that found series have; `bytes` are the bytes of the lists.
     fn look_at(&mut self, lists: &SomeLists, bytes: &[u8]) -> Result<(), IndexError> {
         let SomeLists { numbers, place } = lists;
         let most = self.most() - self.present.len();
@@ -245,7 +245,7 @@ impl LabelSelect {
         Ok(())
     }
 
-    /// Adds the names or values that the current batch of entries has, decoded on as many threads as the pool has.
+    /// Adds the names or values of the current batch of entries, decoded on as many threads as the pool has.
     fn collect(&mut self) -> Result<(), BlockError> {
         let n = self.entries.batch().len();
         let firsts: Vec<usize> = (0..n).step_by(DECODED_TOGETHER).collect();
@@ -268,7 +268,7 @@ impl LabelSelect {
         self.n_distinct = self.found.len();
     }
 
-    /// What these entries of the batch have.
+    /// The symbols of these entries of the batch.
     fn collect_part(&self, entries: Range<usize>) -> Result<Vec<SymbolRef>, BlockError> {
         let mut entry = SeriesEntry::default();
         let (mut found, mut name_symbol) = (Vec::new(), None);

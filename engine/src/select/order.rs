@@ -1,13 +1,13 @@
-//! From the order of an index to that of the labels that series are sent with.
+//! Sorts series from the order of an index into the order of the labels that they are sent with.
 //!
-//! Adding external labels keeps the order of an index except where the labels of one series are the beginning of
-//! another's: `{a="1"}` comes before `{a="1",b="2"}`, but `{a="1",m="x"}` after `{a="1",b="2",m="x"}`. Replacing a label, or
-//! taking it away, changes the order of those series only that agree in all labels before it. Either way the series that can
-//! change places lie together in the index: only a run of them is held back and sorted.
+//! Adding external labels keeps the order of an index, except if the labels of one series are the beginning of
+//! another's: `{a="1"}` comes before `{a="1",b="2"}`, but `{a="1",m="x"}` after `{a="1",b="2",m="x"}`. Replacing or
+//! removing a label changes only the order of series that agree in all labels before it. In both cases the series that
+//! can change places lie together in the index: only a run of them is held back and sorted.
 //!
-//! A series that loses its last label may become the beginning of another: `{a="1",r="x"}` goes before `{a="1",b="2"}` as
-//! `{a="1"}`. It cannot lose a label that every series has, or that is added: series that differ before such a label keep
-//! their order. Where there is none the whole block is sorted.
+//! A series that loses its last label may become the beginning of another: `{a="1",r="x"}` moves before `{a="1",b="2"}`
+//! as `{a="1"}`. But it never loses a label that every series has, or that is added: series that differ before such a
+//! label keep their order. If there is no such label, the whole block is sorted.
 
 use std::collections::VecDeque;
 
@@ -15,21 +15,21 @@ use tithon_index::{IndexError, IndexHeader, Relabel};
 
 use super::Pending;
 
-/// How much of a block must be held back to send it in order.
+/// The series of a block that must be held back so that all are sent in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Disorder {
-    /// Nothing.
+    /// None.
     Nowhere,
     /// Series that begin with all labels of the first one.
     Extensions,
     /// Series that agree in all labels whose names come before this one.
     Before(Box<[u8]>),
-    /// All of it.
+    /// All series.
     Anywhere,
 }
 
 impl Disorder {
-    /// How the series of a block change places.
+    /// How the series of a block can change places.
     pub(super) fn of_block(relabel: &Relabel, header: &IndexHeader) -> Result<Disorder, IndexError> {
         let names = header.label_names()?;
         let mut common = None;
@@ -44,7 +44,8 @@ impl Disorder {
         Ok(Disorder::of(relabel, names, common))
     }
 
-    /// The same, where series have labels of these names, and all of them the label `common`, which stays as it is.
+    /// Like [`Disorder::of_block`], for series with labels of these names; all of them have the label `common`, which
+    /// is not changed.
     fn of<'a>(
         relabel: &Relabel,
         names: impl IntoIterator<Item = &'a [u8]>,
@@ -62,13 +63,13 @@ impl Disorder {
     }
 }
 
-/// Takes series in index order, gives them out in the order of the labels they are sent with.
+/// Takes series in index order, and returns them in the order of the labels that they are sent with.
 pub(super) struct Order {
     disorder: Disorder,
     held: Vec<Pending>,
-    /// How many labels all series of the run begin with.
+    /// The number of labels that all series of the run begin with.
     run_labels: usize,
-    /// How many labels the next series has in common with all before it in the run.
+    /// The number of labels that the next series shares with all before it in the run.
     shared: usize,
 }
 
@@ -86,8 +87,8 @@ impl Order {
         self.shared = self.shared.min(labels);
     }
 
-    /// Takes the next series and appends to `out` those whose place is certain. `leading` is how many labels decide with
-    /// which others it can change places.
+    /// Takes the next series and appends to `out` the series whose place is certain. `leading` is the number of labels
+    /// that decide with which series it can change places.
     pub(super) fn push(&mut self, series: Pending, leading: usize, out: &mut VecDeque<Pending>) {
         match self.disorder {
             Disorder::Nowhere => out.push_back(series),
@@ -102,7 +103,7 @@ impl Order {
         }
     }
 
-    /// Appends what is held back.
+    /// Appends the series held back.
     pub(super) fn finish(&mut self, out: &mut VecDeque<Pending>) {
         if self.held.len() > 1 {
             self.held.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -124,7 +125,7 @@ mod tests {
         Labels::from_pairs(text.split_whitespace().filter_map(|pair| pair.split_once('=')))
     }
 
-    /// What is sent of these series, given in any order.
+    /// The order in which these series are sent, given in any order.
     fn ordered(relabel: &Relabel, own: &mut Vec<Labels>) -> (Disorder, Vec<Labels>) {
         own.sort();
         own.dedup();

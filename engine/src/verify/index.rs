@@ -1,4 +1,4 @@
-//! The counts of an index on which Thanos decides whether a block may be worked on.
+//! The counts of an index by which Thanos decides whether a block may be processed.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::entries::walk;
 use crate::input::InputBlock;
 use crate::{BlockError, BlockId};
 
-/// Walks the index of a block and counts its series and their faults; `each` sees every entry.
+/// Walks the index of a block and counts its series and their faults; calls `each` with every entry.
 ///
 /// Fails at the first entry that cannot be read, and as [`HealthCheck::add`] does.
 pub fn index_health(

@@ -1,4 +1,4 @@
-//! Which bytes of the segments belong to chunks that the index knows.
+//! Finds bytes of the segments that belong to no chunk of the index.
 
 use std::ops::Range;
 
@@ -7,16 +7,16 @@ use tithon_chunks::{ChunkRef, SEGMENT_HEADER_BYTES};
 
 use crate::BlockFile;
 
-/// The bytes of all segments, taken chunk by chunk.
+/// The bytes of all segments that are covered by chunks.
 pub(super) struct Coverage {
     segments: Vec<Segment>,
 }
 
 struct Segment {
     len: u64,
-    /// All bytes before it belong to chunks: chunks mostly lie in the order of the series.
+    /// All bytes before this offset belong to chunks: chunks mostly lie in the order of the series.
     next: u64,
-    /// Chunks that were not taken in the order in which they lie.
+    /// Chunks that were added before the ones in front of them.
     ahead: Vec<Range<u64>>,
 }
 
@@ -30,7 +30,7 @@ impl Coverage {
         Coverage { segments: segments.iter().map(segment).collect() }
     }
 
-    /// Takes the record of a chunk.
+    /// Adds the record of a chunk.
     pub(super) fn add(&mut self, chunk: ChunkRef, size: u64) {
         let Some(segment) = self.segments.get_mut(chunk.segment() as usize) else { return };
         let start = u64::from(chunk.offset());

@@ -7,10 +7,10 @@ use tithon_chunks::{
 use super::files::{BlockFiles, NamedSink};
 use crate::BlockError;
 
-/// A chunk whose record is made already.
+/// A chunk with a finished record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WrittenChunk<'a> {
-    /// Its times; the reference is not looked at.
+    /// Its times; the reference is ignored.
     pub(crate) meta: ChunkMeta,
     /// Bytes of the data inside the record.
     pub(crate) data_len: usize,
@@ -19,7 +19,7 @@ pub(crate) struct WrittenChunk<'a> {
 }
 
 impl<'a> WrittenChunk<'a> {
-    /// Where the checksum begins.
+    /// The offset of the checksum.
     fn end(&self) -> usize {
         self.record.len() - 4
     }
@@ -33,7 +33,7 @@ impl<'a> WrittenChunk<'a> {
     }
 }
 
-/// Appends chunks, opening segment after segment.
+/// Appends chunks, and opens a new segment when one is full.
 #[derive(Debug)]
 pub(super) struct ChunkFiles {
     cutter: SegmentCutter,
@@ -56,7 +56,7 @@ impl ChunkFiles {
         }
     }
 
-    /// Writes the chunks of one series and appends where they lie to `metas`.
+    /// Writes the chunks of one series and appends their places to `metas`.
     pub(super) fn write(
         &mut self,
         files: &mut dyn BlockFiles,
@@ -85,7 +85,7 @@ impl ChunkFiles {
         Ok(())
     }
 
-    /// Writes records of one series and appends where they lie to `metas`.
+    /// Writes records of one series and appends their places to `metas`.
     pub(super) fn copy(
         &mut self,
         files: &mut dyn BlockFiles,
@@ -127,7 +127,7 @@ impl ChunkFiles {
         self.open.take().map_or(Ok(()), NamedSink::finish)
     }
 
-    /// Makes the segments whole; answers with their names.
+    /// Finishes the segments; returns their names.
     pub(super) fn finish(mut self) -> Result<Vec<String>, BlockError> {
         self.close()?;
         Ok(self.names)

@@ -1,4 +1,4 @@
-//! Where the files of a block under construction go: a directory, or whatever a caller has.
+//! The destination of the files of a block under construction: a directory, or an implementation of the caller.
 
 use std::fmt;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::BlockError;
 use crate::publish::sync_dir;
 
-/// Takes the files of one block. Besides `index` one segment is open at a time.
+/// Receives the files of one block. Besides `index`, one segment is open at a time.
 pub trait BlockFiles: Send {
     /// Opens the file of this name inside the block: `index`, or `chunks/000001` and so on.
     fn create(&mut self, name: &str) -> io::Result<Box<dyn BlockSink>>;
@@ -20,14 +20,14 @@ impl BlockFiles for &mut dyn BlockFiles {
     }
 }
 
-/// A file being written from front to back, in pieces of about a MiB. Dropped before [`BlockSink::finish`], it is to
-/// leave nothing behind.
+/// A file that is written from front to back, in pieces of about a MiB. If dropped before [`BlockSink::finish`], it
+/// leaves no file behind.
 pub trait BlockSink: Write + Send {
-    /// Makes the file whole and durable.
+    /// Completes the file and makes it durable.
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 
-/// The files of a directory; `chunks/` is there already.
+/// The files of a directory, in which `chunks/` exists.
 #[derive(Debug)]
 pub(super) struct Directory(pub(super) PathBuf);
 
@@ -52,7 +52,7 @@ impl Directory {
 
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// A buffered sink that knows its name.
+/// A buffered sink with its name.
 pub(super) struct NamedSink {
     name: String,
     out: BufWriter<Box<dyn BlockSink>>,

@@ -1,8 +1,8 @@
-//! The index file of a block under construction, with or without knowing its strings beforehand.
+//! The index file of a block under construction, with or without knowing all strings beforehand.
 //!
-//! An index begins with all its strings, ascending. Where they are not known, entries wait in a scratch file and only
-//! the strings stay in memory. An entry there is: numbers of labels and chunks, then lengths and bytes of the labels,
-//! then first time, last time and reference of the chunks; numbers are 8 bytes, little-endian.
+//! An index begins with all its strings, ascending. If they are not known, entries are kept in a scratch file, and only
+//! the strings in memory. The format of an entry there: numbers of labels and chunks, then lengths and bytes of the
+//! labels, then first time, last time and reference of the chunks; numbers are 8 bytes, little-endian.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -46,7 +46,7 @@ struct Spool {
 }
 
 impl IndexFile {
-    /// Writes entries straight away; `symbols` ascend.
+    /// Writes entries directly; `symbols` ascend.
     pub(super) fn direct<'s>(
         files: &mut dyn BlockFiles,
         id: BlockId,
@@ -56,7 +56,7 @@ impl IndexFile {
         Ok(IndexFile { id, form: Form::Direct(Box::new(direct)) })
     }
 
-    /// Lets entries wait in `dir` for the strings.
+    /// Keeps entries in a file in `dir` until all strings are known.
     pub(super) fn spooled(dir: &Path, id: BlockId) -> Result<IndexFile, BlockError> {
         let path = dir.join("index.entries.tmp");
         let file = File::create_new(&path).map_err(BlockError::io(&path))?;
@@ -65,7 +65,7 @@ impl IndexFile {
         Ok(IndexFile { id, form: Form::Spooled(spool) })
     }
 
-    /// Adds a series behind all before it.
+    /// Adds a series, which comes after all before it.
     pub(super) fn add(&mut self, labels: &Labels, chunks: &[ChunkMeta]) -> Result<(), BlockError> {
         match &mut self.form {
             Form::Direct(direct) => direct.add(self.id, labels, chunks),
@@ -73,7 +73,7 @@ impl IndexFile {
         }
     }
 
-    /// Like [`IndexFile::add`] for an index that knows its strings.
+    /// Like [`IndexFile::add`], for an index whose strings are known.
     pub(super) fn add_symbols(
         &mut self,
         labels: &[(SymbolRef, SymbolRef)],
@@ -87,7 +87,7 @@ impl IndexFile {
         Ok(())
     }
 
-    /// Writes what remains and makes the file durable.
+    /// Writes the remaining parts and makes the file durable.
     pub(super) fn finish(self, files: &mut dyn BlockFiles) -> Result<IndexStats, BlockError> {
         let direct = match self.form {
             Form::Direct(direct) => *direct,
@@ -152,7 +152,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Writes the index from the waiting entries and removes their file.
+    /// Writes the index from the entries in the scratch file, and removes that file.
     fn replay(self, files: &mut dyn BlockFiles, id: BlockId) -> Result<Direct, BlockError> {
         let io = || BlockError::io(&self.path);
         drop(self.file.into_inner().map_err(|e| io()(e.into_error()))?);
@@ -169,7 +169,7 @@ impl Spool {
     }
 }
 
-/// Reads back what [`Spool::write`] wrote.
+/// Reads an entry that [`Spool::write`] wrote.
 fn read_entry(entries: &mut impl Read, chunks: &mut Vec<ChunkMeta>) -> std::io::Result<Labels> {
     let number = |entries: &mut dyn Read| {
         let mut bytes = [0; 8];
@@ -194,7 +194,7 @@ fn read_entry(entries: &mut impl Read, chunks: &mut Vec<ChunkMeta>) -> std::io::
     Ok(Labels::from_sorted(texts.chunks_exact(2).map(|pair| (pair[0].as_slice(), pair[1].as_slice()))))
 }
 
-/// The sizes that Thanos estimates for meta.json: distances between what lies one behind the other.
+/// The sizes that Thanos estimates for meta.json: distances between neighbouring entries and chunks.
 #[derive(Debug, Default)]
 struct Measure {
     stats: IndexStats,
@@ -202,7 +202,8 @@ struct Measure {
 }
 
 impl Measure {
-    /// The distance to the series before; the last one is not measured, nor are the last two chunks of a series.
+    /// Measures the distance to the series before. The last series is not measured, nor are the last two chunks of a
+    /// series.
     fn series(&mut self, series: SeriesRef, chunks: &[ChunkMeta]) {
         if let Some(last) = self.last.replace(series) {
             let size = i64::from(series.0 - last.0) * 16;

@@ -3,13 +3,13 @@
 use tithon_chunks::{EncodedChunk, Histogram};
 use tithon_engine::compact::{ChunkBuilder, FloatEncoding, MergeError};
 
-/// Takes samples in order of time and makes chunks of them.
+/// Takes samples in order of time and encodes them into chunks.
 #[derive(Debug)]
 pub(crate) struct Cutter {
     /// The start of the first block, milliseconds.
     start: i64,
     block_ms: i64,
-    /// Number of the open block, and the first millisecond behind it.
+    /// Number of the open block, and the first millisecond after it.
     block: usize,
     block_end: i64,
     builder: ChunkBuilder,
@@ -21,7 +21,7 @@ pub(crate) struct Cutter {
 pub(crate) struct BlockChunks {
     /// Number of the block, from 0.
     pub(crate) block: usize,
-    /// Ascending.
+    /// The chunks, ascending by time.
     pub(crate) chunks: Vec<EncodedChunk>,
 }
 
@@ -54,7 +54,7 @@ impl Cutter {
         self.builder.push_histogram(0, t, histogram)
     }
 
-    /// What each block holds, ascending by block.
+    /// The chunks of each block, ascending by block.
     pub(crate) fn finish(mut self) -> Vec<BlockChunks> {
         self.close_block();
         self.done

@@ -1,4 +1,4 @@
-//! What data to make: the settings of `tithon tools bench gen`.
+//! The data to generate: the settings of `tithon tools bench gen`.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ pub struct Data {
     pub profile: Profile,
     /// Series that exist at the same time.
     pub series: usize,
-    /// Milliseconds from scrape to scrape.
+    /// Interval between scrapes, milliseconds.
     pub interval_ms: i64,
     /// The first millisecond of the data.
     pub start_ms: i64,
@@ -24,38 +24,38 @@ pub struct Data {
     pub range_ms: i64,
     /// Length of a block, milliseconds.
     pub block_ms: i64,
-    /// How many servers scrape the same: 1 or 2.
+    /// Number of servers that scrape the same targets: 1 or 2.
     pub replicas: u8,
-    /// Decides all values.
+    /// Seed of all values.
     pub seed: u64,
 }
 
-/// What was written.
+/// Counts of the written blocks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
-    /// How many blocks.
+    /// Number of blocks.
     pub blocks: u64,
-    /// Series of all blocks, each block for itself.
+    /// Number of series, counted in each block.
     pub series: u64,
-    /// Their samples.
+    /// Number of samples.
     pub samples: u64,
 }
 
 impl Data {
-    /// Samples that will be written, about: series that end and begin are counted as one.
+    /// The approximate number of samples to write: a series that replaces another is not counted.
     pub fn samples(&self) -> u64 {
         let scrapes = self.range_ms / self.interval_ms.max(1);
         self.series as u64 * scrapes.max(0) as u64 * u64::from(self.replicas)
     }
 
-    /// Bytes on disk that the blocks will need, at most about.
+    /// The approximate number of bytes on disk that the blocks will need at most.
     pub fn bytes(&self) -> u64 {
         let blocks = (self.range_ms / self.block_ms.max(1) + 1).max(1) as u64;
         let entries = self.series as u64 * blocks * u64::from(self.replicas);
         self.samples() * self.profile.bytes_per_sample() + entries * 400
     }
 
-    /// Writes the blocks into the folder `dir`; `progress` is told how many series were written since it was last called.
+    /// Writes the blocks into the folder `dir`; calls `progress` with the number of series written since its last call.
     pub fn write(&self, dir: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Written, BlockError> {
         let series = self.profile.series(self);
         let mut written = Written::default();

@@ -1,4 +1,4 @@
-//! Series of the demo: targets of five jobs over days and nights, some away for a while now and then.
+//! Series of the demo: targets of five jobs, with daily rhythms, some of which are down now and then.
 
 mod catalogue;
 mod process;

@@ -1,7 +1,7 @@
-//! Blocks of made-up series, the same each time for the same seed, however many threads write them.
+//! Generates blocks of synthetic series: the same blocks for the same seed, however many threads write them.
 //!
-//! One generator serves the demo, `tithon tools bench` and the benchmarks: a [`Profile`] lists series, each series makes
-//! its samples scrape by scrape, and [`write_blocks`] cuts them into blocks.
+//! One generator serves the demo, `tithon tools bench` and the benchmarks: a [`Profile`] lists series, each series
+//! generates its samples scrape by scrape, and [`write_blocks`] distributes them over blocks.
 
 mod cut;
 mod data;

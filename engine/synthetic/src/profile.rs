@@ -1,4 +1,4 @@
-//! Kinds of data: which series there are, and how their values come about.
+//! Kinds of data: their series, and how the values are generated.
 
 mod cardinality;
 mod k8s;
@@ -21,21 +21,21 @@ use crate::series::{Series, Source};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
-    /// A Kubernetes cluster: 100 series a pod, 60 jobs, counters, gauges and classic histograms that mostly repeat their
-    /// values, pods that end and begin.
+    /// A Kubernetes cluster: 100 series per pod, 60 jobs, counters, gauges and classic histograms whose values mostly
+    /// repeat, and pods that end and are replaced.
     K8s,
     /// Native histograms.
     Native,
-    /// Label values without end: one `id` for each series.
+    /// Many label values: one `id` for each series.
     Cardinality,
-    /// Gauges of one metric; made for a single series with very many samples.
+    /// Gauges of one metric; meant for a single series with very many samples.
     OneSeries,
     /// Random bits as values, at random times.
     Noise,
 }
 
 impl Profile {
-    /// All of them.
+    /// All profiles.
     pub const ALL: [Profile; 5] =
         [Profile::K8s, Profile::Native, Profile::Cardinality, Profile::OneSeries, Profile::Noise];
 
@@ -50,7 +50,7 @@ impl Profile {
         }
     }
 
-    /// Bytes of a sample in a chunk, at most about.
+    /// The approximate number of bytes of a sample in a chunk, at most.
     pub(crate) const fn bytes_per_sample(self) -> u64 {
         match self {
             Profile::K8s | Profile::Cardinality => 2,
@@ -71,12 +71,12 @@ impl Profile {
     }
 }
 
-/// One series a number, all of them there all the time.
+/// One series per number; all of them exist all the time.
 fn numbered(data: &Data, labels: fn(usize) -> Labels, source: fn(usize) -> Source) -> Vec<Series> {
     let one = |i: usize| {
         let labels = labels(i);
         let seed = join(data.seed, labels.hash64());
-        // A hundred series are of one target.
+        // A hundred series belong to one target.
         let target = join(data.seed, (i / 100) as u64);
         Series { labels, source: source(i), seed, target, begin: i64::MIN, end: i64::MAX, replicated: true }
     };

@@ -23,14 +23,14 @@ impl Random {
     }
 }
 
-/// Spreads the bits of a number: numbers next to each other become unlike.
+/// Spreads the bits of a number, so that neighbouring numbers have unrelated results.
 pub(crate) const fn mix(x: u64) -> u64 {
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
 }
 
-/// A seed made of two.
+/// A seed from two seeds.
 pub(crate) const fn join(a: u64, b: u64) -> u64 {
     mix(a ^ mix(b.wrapping_add(0x9e37_79b9_7f4a_7c15)))
 }

@@ -1,4 +1,4 @@
-//! One made-up series: its labels, and how its samples come about.
+//! One synthetic series: its labels, and how its samples are generated.
 
 use tithon_engine::compact::MergeError;
 use tithon_index::Labels;
@@ -8,28 +8,28 @@ use crate::demo::Shape;
 use crate::profile::{Native, Noise, Walk};
 use crate::random::mix;
 
-/// How much later the second replica scrapes than the first, as a share of the interval.
+/// The delay of the second replica's scrapes, as a share of the interval.
 const REPLICA_SHIFT: f64 = 0.45;
-/// Scrapes in 1,024 that come a few milliseconds late. Each changes the step three times, so that about 96 % of the
+/// How many of 1,024 scrapes are a few milliseconds late. Each changes the step three times, so that about 96 % of the
 /// samples repeat the step, as in a real block.
 const LATE: u64 = 14;
 
-/// A series to make up.
+/// A series to generate.
 #[derive(Clone, Debug)]
 pub struct Series {
     /// The labels inside the block, without external ones.
     pub(crate) labels: Labels,
-    /// How its values come about.
+    /// How the values are generated.
     pub(crate) source: Source,
-    /// Decides the values; shared by series that must agree, such as the buckets of a histogram.
+    /// Seed of the values; shared by series that must agree, such as the buckets of a histogram.
     pub(crate) seed: u64,
-    /// Decides when scrapes happen; shared by all series of one target.
+    /// Seed of the scrape times; shared by all series of one target.
     pub(crate) target: u64,
-    /// The series exists from this millisecond on.
+    /// The first millisecond at which the series exists.
     pub(crate) begin: i64,
-    /// The first millisecond at which it does not exist any more; a marker of staleness stands there.
+    /// The first millisecond at which the series no longer exists; a stale marker is written there.
     pub(crate) end: i64,
-    /// Whether the second replica scrapes it too.
+    /// Whether the second replica scrapes the series too.
     pub(crate) replicated: bool,
 }
 
@@ -40,9 +40,9 @@ pub(crate) enum Source {
     Walk(Walk),
     /// A native histogram.
     Native(Native),
-    /// Values that no encoding can shorten.
+    /// Values that no encoding can compress.
     Noise(Noise),
-    /// A series of the demo, with days and nights.
+    /// A series of the demo, with a daily rhythm.
     Demo(Shape),
 }
 
@@ -51,7 +51,7 @@ pub(crate) enum Source {
 pub enum Replica {
     /// Scrapes everything.
     A,
-    /// Scrapes a little later, and only what is replicated.
+    /// Scrapes a little later, and only the replicated series.
     B,
 }
 
@@ -65,21 +65,21 @@ impl Replica {
     }
 }
 
-/// When scrapes happen.
+/// The times of scrapes.
 #[derive(Clone, Copy, Debug)]
 pub struct Scrapes {
     /// The first millisecond of the data.
     pub start: i64,
-    /// The first millisecond behind the data.
+    /// The first millisecond after the data.
     pub end: i64,
-    /// Milliseconds from scrape to scrape.
+    /// Interval between scrapes, milliseconds.
     pub interval_ms: i64,
-    /// Who scrapes.
+    /// The server that scrapes.
     pub replica: Replica,
 }
 
 impl Series {
-    /// Makes all samples and hands them to `out`. Fails only where histograms are made that contradict themselves.
+    /// Generates all samples and passes them to `out`. Fails only if a generated histogram is inconsistent.
     pub(crate) fn make(&self, scrapes: &Scrapes, out: &mut Cutter) -> Result<(), MergeError> {
         match &self.source {
             Source::Walk(walk) => walk.make(self, scrapes, out),
@@ -90,9 +90,8 @@ impl Series {
         Ok(())
     }
 
-    /// Calls `scrape` with the time of each scrape at which the series exists, whether the replica took part or not:
-    /// the second argument says whether it did. Returns when a marker of staleness is due: where the series ends before
-    /// the data.
+    /// Calls `scrape` with the time of each scrape at which the series exists, and whether the replica took part.
+    /// Returns the time of a stale marker if the series ends before the data.
     pub(crate) fn each_scrape(&self, scrapes: &Scrapes, mut scrape: impl FnMut(i64, bool)) -> Option<i64> {
         let step = scrapes.interval_ms;
         let offset = (self.target % step as u64) as i64;
@@ -115,7 +114,8 @@ impl Series {
     }
 }
 
-/// Each replica misses a stretch of its own now and then: deduplication fills the one from the other.
+/// Whether the replica misses the scrape: each replica misses some scrapes of its own now and then, which deduplication
+/// takes from the other.
 fn is_away(scrapes: &Scrapes, number: i64) -> bool {
     match scrapes.replica {
         Replica::A => number % 1_500 >= 1_460 && number % 1_500 < 1_480,

@@ -1,5 +1,5 @@
-//! Writes blocks: samples are made and encoded by all threads of the pool, series by series, and each block is written in
-//! label order while the next series are made.
+//! Writes blocks: all threads of the pool generate and encode samples, series by series, and each block is written in
+//! label order while the next series are generated.
 
 use std::path::Path;
 
@@ -12,26 +12,26 @@ use crate::cut::{BlockChunks, Cutter};
 use crate::random::join;
 use crate::series::{Replica, Scrapes, Series};
 
-/// Series made at a time: enough for the pool, little to hold.
+/// The number of series generated at a time: enough for the pool, and little memory.
 const SERIES_PER_BATCH: usize = 1024;
-/// Samples made at a time, for few series with many samples.
+/// The number of samples generated at a time, for few series with many samples.
 const SAMPLES_PER_BATCH: i64 = 4 << 20;
 
-/// What one Prometheus server would have uploaded.
+/// The blocks that one Prometheus server would have uploaded.
 #[derive(Clone, Copy, Debug)]
 pub struct Stream {
-    /// When it scrapes.
+    /// The times of the scrapes.
     pub scrapes: Scrapes,
     /// Length of a block, milliseconds.
     pub block_ms: i64,
     /// The external label `cluster`; the replica is the other external label.
     pub cluster: &'static str,
-    /// Tells the ids of blocks apart that have the same times.
+    /// Seed of the block ids: distinguishes blocks with the same times.
     pub seed: u64,
 }
 
-/// Writes the blocks of `stream` into the folder `dir`; `series` ascend by labels. `progress` is told how many series were
-/// written since it was last called. Returns the metas of the blocks, ascending by time.
+/// Writes the blocks of `stream` into the folder `dir`; `series` ascend by labels. Calls `progress` with the number of
+/// series written since its last call. Returns the metas of the blocks, ascending by time.
 pub fn write_blocks(
     dir: &Path,
     series: &[Series],
@@ -81,7 +81,7 @@ fn open_blocks(dir: &Path, stream: &Stream) -> Result<Vec<OpenBlock>, BlockError
     let mut blocks = Vec::new();
     for min_time in (scrapes.start..scrapes.end).step_by(stream.block_ms as usize) {
         let max_time = (min_time + stream.block_ms).min(scrapes.end);
-        // Ids tell the time at which a Prometheus would have written the block.
+        // Ids have the time at which a Prometheus would have written the block.
         let random = join(stream.seed, join(min_time as u64, scrapes.replica as u64));
         let id = BlockId::from_parts(max_time.max(0) as u64, random.into());
         blocks.push(OpenBlock { id, min_time, max_time, writer: BlockWriter::create(dir, id)? });
@@ -98,7 +98,7 @@ impl OpenBlock {
         made: &[Vec<BlockChunks>],
     ) -> Result<(), BlockError> {
         for (series, made) in series.iter().zip(made) {
-            // A series that exists all the time has its chunks of the block at the place of the block's number.
+            // For a series that exists all the time, the index of a block's chunks is the block's number.
             let near = made.get(number).filter(|part| part.block == number);
             if let Some(part) = near.or_else(|| made.iter().find(|part| part.block == number)) {
                 self.writer.add_series(&series.labels, &part.chunks)?;

@@ -1,4 +1,4 @@
-//! What the made-up blocks are like, read back.
+//! Properties of the generated blocks, read back.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! Answers, and how two of them compare.
+//! The answers of subjects, and their comparison.
 
 use std::collections::BTreeMap;
 
@@ -6,23 +6,23 @@ use serde::Deserialize;
 
 use crate::wire::Content;
 
-/// What a subject answered.
+/// A subject's answer to a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
-    /// There is nothing to compare.
+    /// No content to compare.
     Nothing,
     /// The content of a `Series` stream.
     Frames(Content),
     /// Label values.
     Values(Vec<Vec<u8>>),
-    /// An answer of the HTTP API.
+    /// The body of an answer of the HTTP API.
     Json(Vec<u8>),
-    /// What the blocks of a bucket hold, as lines.
+    /// A description of each block in a bucket.
     Blocks(Vec<String>),
 }
 
 impl Answer {
-    /// What differs in `other`; `None` when both say the same.
+    /// Describes the difference to `other`; `None` when the answers are equal.
     pub(crate) fn difference(&self, other: &Answer) -> Option<String> {
         match (self, other) {
             (Answer::Nothing, _) | (_, Answer::Nothing) => None,
@@ -63,7 +63,7 @@ fn frames(a: &Content, b: &Content) -> Option<String> {
     (a.checksum != b.checksum).then(|| "the same counts, but other labels or chunk bytes".to_owned())
 }
 
-/// The parts of an answer of `/api/v1/query` and `/api/v1/query_range` that carry values.
+/// The fields of an answer of `/api/v1/query` and `/api/v1/query_range` that hold values.
 #[derive(Deserialize)]
 struct Body {
     data: Data,
@@ -90,7 +90,7 @@ struct Series {
     histogram: serde_json::Value,
 }
 
-/// Compares two answers whose texts differ: series by labels, then value by value.
+/// Compares two answers whose texts differ: series by labels, then their values.
 fn json(a: &[u8], b: &[u8]) -> Option<String> {
     let (a, b) = match (parse(a), parse(b)) {
         (Ok(a), Ok(b)) => (a, b),
@@ -123,7 +123,7 @@ fn parse(text: &[u8]) -> Result<BTreeMap<BTreeMap<String, String>, Series>, serd
     let body: Body = serde_json::from_slice(text)?;
     let list: Vec<Series> = match body.data.kind.as_str() {
         "matrix" | "vector" => serde_json::from_value(body.data.result)?,
-        // A scalar or string is a series without labels.
+        // A scalar or string counts as a series without labels.
         _ => {
             let value = Some(serde_json::from_value(body.data.result)?);
             let (values, metric) = (Vec::new(), BTreeMap::new());
@@ -134,7 +134,7 @@ fn parse(text: &[u8]) -> Result<BTreeMap<BTreeMap<String, String>, Series>, serd
     Ok(list.into_iter().map(|series| (series.metric.clone(), series)).collect())
 }
 
-/// The largest relative difference of two series' values; infinite where times or histograms differ.
+/// The largest relative difference between the values of two series; infinite when timestamps or histograms differ.
 fn series_difference(a: &Series, b: &Series) -> f64 {
     let (left, right) = (a.values.iter().chain(&a.value), b.values.iter().chain(&b.value));
     let (n_left, n_right) = (left.clone().count(), right.clone().count());

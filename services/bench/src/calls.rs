@@ -1,4 +1,4 @@
-//! Makes the calls of one run: some at a time, at a pace or as fast as answers come, and adds up what they took.
+//! Makes the calls of a run: concurrently, at a fixed rate or as fast as answers come, and measures them.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -10,23 +10,23 @@ use crate::server::{Server, Usage};
 use crate::store_client::{Question, StoreConnection};
 use crate::turns::LoadWatch;
 
-/// How many calls make a run, and how they follow each other.
+/// The number of calls in a run, and their rate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     pub calls: u32,
     pub concurrency: u16,
-    /// Calls a second, at most.
+    /// Largest number of calls per second; `None` for no limit.
     pub qps: Option<f64>,
 }
 
-/// A client of one subject.
+/// A client for one subject.
 #[derive(Debug)]
 pub(crate) enum Client {
     Store(StoreConnection),
     Http(HttpClient),
 }
 
-/// What is asked.
+/// A request to a subject.
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
     Store(Question),
@@ -46,8 +46,8 @@ impl Client {
     }
 }
 
-/// One run against `servers`, whose usage is added up: `request(n)` is call number `n` of it. The answer is that of the
-/// last call.
+/// Makes one run and adds up the usage of `servers`; `request(n)` makes the request of call number `n`. Returns the
+/// answer to the last call.
 pub(crate) async fn run(
     servers: &[&Server],
     clients: &mut [Client],
@@ -113,7 +113,7 @@ fn usage(servers: &[&Server]) -> Usage {
     })
 }
 
-/// Requests to the bucket by the first server, which is the one that has a bucket.
+/// Number of bucket requests made by the first server, the one that has a bucket.
 fn bucket_requests(servers: &[&Server]) -> Option<u64> {
     servers.first().and_then(|server| server.bucket_requests())
 }

@@ -15,7 +15,7 @@ pub(crate) use self::query::query;
 pub(crate) use self::start::start;
 pub(crate) use self::store::store;
 
-/// Where made-up data begins: 2025-01-01, milliseconds.
+/// Start of the generated data: 2025-01-01, in milliseconds since 1970.
 const START_MS: i64 = 1_735_689_600_000;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;

@@ -1,4 +1,4 @@
-//! One process of a subject: started on its own, measured from outside, ended with the tool.
+//! A process of a subject: started in isolation, measured from outside, killed when the tool ends.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -12,9 +12,9 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use crate::proc;
 
-/// The words that make this program become another one, see [`exec`].
+/// The arguments with which this program becomes another one, see [`exec`].
 pub(crate) const EXEC: [&str; 3] = ["tools", "bench", "exec"];
-/// From one look at a process that works to the next.
+/// Milliseconds between two checks of a process that works.
 const LOOK_MS: u64 = 5;
 
 /// A running process. Dropping it kills it.
@@ -25,7 +25,7 @@ pub(crate) struct Child {
     started: Instant,
 }
 
-/// What a process that ended by itself took.
+/// The resources that a process used from start to end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ended {
     pub status: ExitStatus,
@@ -38,8 +38,8 @@ pub(crate) struct Ended {
 impl Child {
     /// Starts `program` with its output in the file `log`.
     ///
-    /// The process is started through this program, which asks the kernel to kill it when the tool ends and then becomes
-    /// it: so nothing is left behind even when the tool is killed.
+    /// The process is started through this program, which first asks the kernel to kill it when the tool ends and then
+    /// becomes `program`. So nothing is left running even when the tool itself is killed.
     pub(crate) fn start(program: &Path, args: &[String], log: &Path) -> io::Result<Child> {
         let output = File::create(log)?;
         let process = Command::new(std::env::current_exe()?)
@@ -64,12 +64,12 @@ impl Child {
         self.started
     }
 
-    /// Whether it has not ended.
+    /// Whether the process is still running.
     pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.process.try_wait(), Ok(None))
     }
 
-    /// Waits until it ends by itself; `None` when it took longer than `limit`.
+    /// Waits until the process ends by itself; `None` when it takes longer than `limit`.
     pub(crate) fn wait(&mut self, limit: Duration) -> io::Result<Option<Ended>> {
         let pid = self.pid();
         let (mut peak_bytes, mut descriptors, mut looks) = (0, 0, 0u32);
@@ -79,7 +79,7 @@ impl Child {
             let ended = rustix::process::waitid(WaitId::Pid(of), options)?.is_some();
             if ended {
                 let wall = self.started.elapsed().as_secs_f64();
-                // What it used can be read until it is waited for.
+                // A process's usage can be read until it is waited for.
                 let cpu = proc::cpu_seconds(pid).unwrap_or_default();
                 let status = self.process.wait()?;
                 return Ok(Some(Ended { status, wall, cpu, peak_bytes, descriptors }));
@@ -96,7 +96,7 @@ impl Child {
         }
     }
 
-    /// The last line of what it said, cut to what fits a table.
+    /// The last line of its output, cut to fit a table.
     pub(crate) fn last_line(&self) -> String {
         last_line(&self.log)
     }
@@ -104,7 +104,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // It may have ended by itself. The group holds what it started.
+        // The process may have ended by itself. The process group contains its children.
         if let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
             let _ = rustix::process::kill_process_group(pid, Signal::KILL);
         }
@@ -113,7 +113,7 @@ impl Drop for Child {
     }
 }
 
-/// The last line of a log that is not empty, at most 300 characters of it.
+/// The last non-empty line of a log, at most 300 characters.
 fn last_line(path: &Path) -> String {
     const TAIL_BYTES: u64 = 16 << 10;
     let read = || -> io::Result<Vec<u8>> {
@@ -143,9 +143,9 @@ pub(crate) fn exec(parent: u32, program: &Path, args: &[String]) -> io::Error {
     Command::new(program).args(args).exec()
 }
 
-/// A port of the loopback interface that is free now, and that this process does not give again soon.
+/// A free port of the loopback interface, which this process does not return again soon.
 pub(crate) fn free_port() -> io::Result<u16> {
-    /// Ports from here on belong to whoever connects somewhere: one of them may be taken before the server begins that it is for.
+    /// Ports from here on are ephemeral: outgoing connections may take them before the server starts.
     const EPHEMERAL: u32 = 32_768;
     const FIRST: u32 = 12_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);

@@ -14,7 +14,7 @@ pub struct BenchFlags {
     pub(crate) command: BenchCommand,
 }
 
-/// What to do.
+/// The command.
 #[derive(Subcommand, Debug)]
 pub(crate) enum BenchCommand {
     /// Make blocks from a seed: the same bytes for the same flags.
@@ -31,14 +31,14 @@ pub(crate) enum BenchCommand {
     Downsample(MeasureFlags),
     /// Queriers over store gateways (and Prometheus servers over the same blocks): PromQL over HTTP.
     Query(QueryFlags),
-    /// Becomes another program that ends with the process PARENT.
+    /// Replaces this process by another program, which ends with the process PARENT.
     #[command(hide = true)]
     Exec {
         /// The process that started this one.
         parent: u32,
         /// The program.
         program: PathBuf,
-        /// Its arguments.
+        /// The program's arguments.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
@@ -53,13 +53,13 @@ pub(crate) struct GenFlags {
     /// Series that exist at the same time.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=20_000_000))]
     pub series: u32,
-    /// From scrape to scrape.
+    /// Interval between scrapes.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_span)]
     pub interval: Duration,
     /// Length of the data.
     #[arg(long, value_name = "DURATION", default_value = "26h", value_parser = parse_span)]
     pub range: Duration,
-    /// Where the data begin.
+    /// Start of the data.
     #[arg(long, value_name = "TIME", default_value = "2025-01-01T00:00:00Z", value_parser = humantime::parse_rfc3339)]
     pub start: SystemTime,
     /// Servers that scrape the same; their blocks have the external labels replica="a" and replica="b".
@@ -68,10 +68,10 @@ pub(crate) struct GenFlags {
     /// Length of a block.
     #[arg(long, value_name = "DURATION", default_value = "2h", value_parser = parse_span)]
     pub blocks: Duration,
-    /// Decides all values.
+    /// Seed that determines all values.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub seed: u64,
-    /// Make so many copies of the block SMALL instead.
+    /// Make this many copies of the block SMALL instead.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub clone: Option<u32>,
     /// The new folder OUT for the blocks; with --clone, the folder of a block SMALL and OUT.
@@ -94,7 +94,7 @@ pub(crate) enum ProfileArg {
     Noise,
 }
 
-/// What all measurements have in common.
+/// Flags of all measurements.
 #[derive(Args, Debug)]
 pub(crate) struct MeasureFlags {
     /// A program to measure: tithon (this one), an older tithon, thanos, or prometheus; may be given several times. The
@@ -104,28 +104,28 @@ pub(crate) struct MeasureFlags {
     /// Measure only cases whose name holds this text; may be given several times.
     #[arg(long = "case", value_name = "TEXT")]
     pub case: Vec<String>,
-    /// Rounds that count, at most; a case stops early when it takes long.
+    /// Largest number of rounds that count; a case stops early when it takes long.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub rounds: u16,
-    /// Share of the usual numbers of series.
+    /// Factor for the usual numbers of series.
     #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
     pub scale: f64,
     /// A tenth of the usual numbers of series and two rounds: under a minute.
     #[arg(long)]
     pub quick: bool,
-    /// How long a subject may take to be ready, and for one run.
+    /// Longest time of a subject's start, and of one run.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_span)]
     pub limit: Duration,
-    /// Where made-up data is kept for the next time; `tithon-bench` in the system's folder for temporary files unless given.
+    /// Folder that keeps generated data for the next run; `tithon-bench` in the system's temporary folder unless given.
     #[arg(long = "data-dir", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Seed of the data.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub seed: u64,
-    /// Form of the results.
+    /// Format of the results.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
-    /// End with status 0 though answers differ.
+    /// Exit with status 0 even if answers differ.
     #[arg(long = "allow-differences")]
     pub allow_differences: bool,
 }
@@ -135,16 +135,16 @@ pub(crate) struct MeasureFlags {
 pub(crate) struct CallFlags {
     #[command(flatten)]
     pub measure: MeasureFlags,
-    /// Calls in one run.
+    /// Number of calls in a run.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub calls: u32,
-    /// Calls at the same time.
+    /// Number of concurrent calls.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: u16,
-    /// Calls a second, at most; as fast as answers come unless given.
+    /// Largest number of calls per second; unlimited unless given.
     #[arg(long, value_name = "RATE")]
     pub qps: Option<f64>,
-    /// Ask the same each time, so that caches answer; otherwise patterns and times change from call to call.
+    /// Send equal requests each time, so that caches answer; otherwise patterns and times change from call to call.
     #[arg(long)]
     pub repeat: bool,
 }
@@ -157,7 +157,7 @@ pub(crate) struct QueryFlags {
     /// A file of expressions, one a line, instead of the built-in ones; # begins a comment.
     #[arg(long, value_name = "FILE")]
     pub queries: Option<PathBuf>,
-    /// Ask for one time, the end of the range, instead of the range.
+    /// Evaluate at the end of the range only, instead of over the range.
     #[arg(long)]
     pub instant: bool,
     /// Send parameters in the body.
@@ -174,15 +174,15 @@ pub(crate) struct QueryFlags {
 /// `--output`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// For people.
+    /// A table for people.
     Table,
-    /// For programs: one object a line.
+    /// JSON for programs, one object per line.
     Json,
-    /// A page for a browser.
+    /// An HTML page.
     Html,
 }
 
-/// A length of time of a millisecond at least.
+/// A duration of at least a millisecond.
 fn parse_span(text: &str) -> Result<Duration, String> {
     /// A thousand years.
     const MOST: Duration = Duration::from_secs(1000 * 365 * 86_400);

@@ -1,4 +1,4 @@
-//! Why the tool stopped. What goes wrong with one subject in one case is in the results instead.
+//! Errors that end the tool. The failure of one subject in one case is part of the results instead.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,51 +16,51 @@ pub enum BenchError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the system.
         source: io::Error,
     },
     /// Standard output is closed or full.
     #[error("standard output: {0}")]
     Output(io::Error),
-    /// The system refuses something that the tool needs.
+    /// A system call failed.
     #[error("{what}: {source}")]
     System {
-        /// What was asked for.
+        /// The request of the tool.
         what: &'static str,
-        /// What it says.
+        /// Error of the system.
         source: io::Error,
     },
-    /// Flags that contradict each other or hold something wrong.
+    /// Flags contradict each other or have invalid values.
     #[error("{0}")]
     Flags(String),
     /// A program named by `--subject` cannot be used.
     #[error("--subject={name}: {reason}")]
     Subject {
-        /// Its name.
+        /// Name of the subject.
         name: String,
-        /// Why.
+        /// Why it cannot be used.
         reason: String,
     },
-    /// The disk is too small.
+    /// The disk has too little free space.
     #[error("{path}: {free} free, {needed} needed for {what}; choose another folder with --data-dir")]
     Disk {
         /// The folder.
         path: PathBuf,
-        /// What is free.
+        /// Free space.
         free: String,
-        /// What is needed.
+        /// Needed space.
         needed: String,
-        /// What for.
+        /// The purpose for which it is needed.
         what: String,
     },
-    /// A folder holds something else than what is to be made there.
+    /// A folder holds other data than what is to be generated there.
     #[error("{path} holds {found}, not {wanted}; remove it or choose another folder")]
     OtherData {
         /// The folder.
         path: PathBuf,
-        /// What it holds.
+        /// The data it holds.
         found: String,
-        /// What was to be made.
+        /// The data to be generated.
         wanted: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Folders: data that is made once and used again, and what a run of the tool writes and removes.
+//! Folders: generated data that is kept and reused, and temporary files of a run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,21 +10,21 @@ use tithon_synthetic::{Data, Written};
 use crate::error::BenchError;
 use crate::progress;
 
-/// The file that says what a folder of data holds.
+/// Name of the file that describes the data in a folder.
 const MARKER: &str = "bench-data.json";
 
-/// What a folder of data holds.
+/// Description of the data in a folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Marker {
-    /// What was asked for, in this order.
+    /// The data that was asked for, in this order.
     pub data: Vec<Data>,
-    /// How often each block is there, under names of its own.
+    /// Number of copies of each block.
     pub clones: u64,
-    /// What that made.
+    /// Statistics of what was written.
     pub written: Written,
 }
 
-/// Reads the marker of `dir`; `None` where there is no such folder or it is empty.
+/// Reads the marker of `dir`; `None` if the folder is missing or empty.
 pub(crate) fn marker(dir: &Path, wanted: &str) -> Result<Option<Marker>, BenchError> {
     let other =
         |found: String| BenchError::OtherData { path: dir.to_owned(), found, wanted: wanted.to_owned() };
@@ -43,14 +43,14 @@ pub(crate) fn marker(dir: &Path, wanted: &str) -> Result<Option<Marker>, BenchEr
     Ok(Some(marker))
 }
 
-/// Says that a folder is complete.
+/// Writes the marker, which says that a folder is complete.
 fn write_marker(dir: &Path, marker: &Marker) -> Result<(), BenchError> {
     let path = dir.join(MARKER);
     let text = serde_json::to_vec_pretty(marker).map_err(|error| BenchError::io(&path)(error.into()))?;
     fs::write(&path, text).map_err(BenchError::io(&path))
 }
 
-/// Makes `data` in the folder `dir`, or finds it there, made before.
+/// Generates `data` in the folder `dir`, unless it is there already.
 pub(crate) fn fill(dir: &Path, data: &[Data]) -> Result<Marker, BenchError> {
     let wanted = data.iter().map(describe).collect::<Vec<_>>().join(" and ");
     if let Some(marker) = marker(dir, &wanted)? {
@@ -74,7 +74,8 @@ pub(crate) fn fill(dir: &Path, data: &[Data]) -> Result<Marker, BenchError> {
     })
 }
 
-/// Lets `make` fill a folder beside `dir`, which becomes `dir` when it is complete. It needs `bytes` of disk.
+/// Lets `make` fill a temporary folder, which is renamed to `dir` when it is complete. Fails when the disk lacks
+/// `bytes` of free space.
 pub(crate) fn write(
     dir: &Path,
     what: &str,
@@ -94,7 +95,7 @@ pub(crate) fn write(
     Ok(marker)
 }
 
-/// What a set of data is, for people.
+/// Describes a set of data.
 pub(crate) fn describe(data: &Data) -> String {
     let time = describe_ms;
     format!(
@@ -109,12 +110,12 @@ pub(crate) fn describe(data: &Data) -> String {
     )
 }
 
-/// A number of milliseconds, for people.
+/// Describes a number of milliseconds.
 pub(crate) fn describe_ms(ms: i64) -> String {
     humantime::format_duration(Duration::from_millis(ms.unsigned_abs())).to_string()
 }
 
-/// Fails unless the disk of `dir` has room for `bytes` and a tenth more.
+/// Fails unless the disk of `dir` has `bytes` and a tenth more of free space.
 pub(crate) fn need_space(dir: &Path, bytes: u64, what: &str) -> Result<(), BenchError> {
     let stat = rustix::fs::statvfs(dir).map_err(|error| BenchError::io(dir)(error.into()))?;
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
@@ -131,8 +132,8 @@ pub(crate) fn need_space(dir: &Path, bytes: u64, what: &str) -> Result<(), Bench
     })
 }
 
-/// Copies the blocks of `from` into the new folder `to`. Index and chunks are never written again and become hard links
-/// where the file system has them; meta.json is a copy, as it may be replaced in place.
+/// Copies the blocks in `from` into the new folder `to`. Index and chunks are never changed and become hard links if
+/// possible; meta.json is copied, as it may be replaced in place.
 pub(crate) fn copy_blocks(from: &Path, to: &Path) -> Result<(), BenchError> {
     fs::create_dir_all(to).map_err(BenchError::io(to))?;
     for entry in fs::read_dir(from).map_err(BenchError::io(from))? {
@@ -144,7 +145,7 @@ pub(crate) fn copy_blocks(from: &Path, to: &Path) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Copies one folder with all below it, as [`copy_blocks`] does.
+/// Copies a folder recursively, as [`copy_blocks`] does.
 pub(crate) fn copy_block(from: &Path, to: &Path) -> Result<(), BenchError> {
     fs::create_dir_all(to).map_err(BenchError::io(to))?;
     for entry in fs::read_dir(from).map_err(BenchError::io(from))? {
@@ -159,21 +160,21 @@ pub(crate) fn copy_block(from: &Path, to: &Path) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// How many files are below a folder.
+/// Number of files below a folder.
 pub(crate) fn count_files(dir: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
     entries.flatten().map(|e| if e.path().is_dir() { count_files(&e.path()) } else { 1 }).sum()
 }
 
-/// A folder that is removed with all it holds when this goes out of scope.
+/// A folder that is removed with its contents when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// A new folder in `parent`.
+    /// Creates a folder in `parent`.
     pub(crate) fn create(parent: &Path, name: &str) -> Result<Scratch, BenchError> {
         let path = parent.join(name);
-        // One of a run that was killed may be there.
+        // A killed run may have left one.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).map_err(BenchError::io(&path))?;
         Ok(Scratch(path))
@@ -183,7 +184,7 @@ impl Scratch {
         &self.0
     }
 
-    /// Writes the bucket configuration of a folder into this one.
+    /// Writes the configuration of a bucket in the folder `bucket` into this folder.
     pub(crate) fn bucket_config(&self, name: &str, bucket: &Path) -> Result<PathBuf, BenchError> {
         let path = self.0.join(format!("{name}.yml"));
         let directory = serde_json::Value::from(bucket.display().to_string());
@@ -195,7 +196,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed is removed by the next run of the same name.
+        // A folder that cannot be removed now is removed by the next run with the same name.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

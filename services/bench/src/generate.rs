@@ -1,4 +1,4 @@
-//! `gen`: blocks from a seed, and many cheap blocks of one.
+//! `bench gen`: generates blocks from a seed, or many cheap copies of one block.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::error::BenchError;
 use crate::folder::{self, Marker};
 use crate::progress;
 
-/// External label sets of cloned blocks: so many Prometheus servers seem to have uploaded them.
+/// Number of different external label sets of cloned blocks, which look like those of as many Prometheus servers.
 const CLONE_STREAMS: u32 = 20;
 
 /// Runs the tool.
@@ -58,8 +58,8 @@ fn data(flags: &GenFlags) -> Result<Data, BenchError> {
     Ok(data)
 }
 
-/// Makes `n` blocks in the new folder `out` that share the files of the block `small`. Their times are those of `small`, so
-/// that meta.json says the truth of each.
+/// Makes `n` blocks in the new folder `out` that share the files of the block `small`. They keep its times, so that
+/// each meta.json is true.
 pub(crate) fn clone(small: &Path, out: &Path, n: u32) -> Result<Marker, BenchError> {
     let path = small.join("meta.json");
     let text = fs::read(&path).map_err(BenchError::io(&path))?;
@@ -74,7 +74,7 @@ pub(crate) fn clone(small: &Path, out: &Path, n: u32) -> Result<Marker, BenchErr
         let found = format!("{} blocks, {} copies of each", found.written.blocks, found.clones);
         return Err(BenchError::OtherData { path: out.to_owned(), found, wanted });
     }
-    // Five files and folders of their own a block, most of them links.
+    // Each block takes about five files and folders, most of them links.
     folder::write(out, &wanted, u64::from(n) * 5 * 4096, |dir| {
         let bar = progress::bar(n.into(), &wanted);
         for i in 0..n {

@@ -1,5 +1,5 @@
-//! An HTTP client for one server on the loopback interface: kept-alive or fresh connections, GET or POST, with or without
-//! gzip.
+//! An HTTP client for one server on the loopback interface: with persistent or fresh connections, GET or POST, with or
+//! without gzip.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -16,15 +16,15 @@ use crate::run::{Call, Failure};
 /// How requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Transport {
-    /// A new connection for each request.
+    /// Whether each request uses a new connection.
     pub fresh: bool,
-    /// Parameters in the body.
+    /// Whether parameters are sent in the body.
     pub post: bool,
-    /// Asks for compressed answers.
+    /// Whether compressed answers are requested.
     pub gzip: bool,
 }
 
-/// A client of one port.
+/// A client for one port.
 #[derive(Debug)]
 pub(crate) struct HttpClient {
     port: u16,
@@ -37,7 +37,8 @@ impl HttpClient {
         HttpClient { port, transport, open: None }
     }
 
-    /// Asks for `path` with form parameters and takes the whole answer, unpacked. An answer other than 200 is a failure.
+    /// Sends a request with form parameters and reads the whole answer, decompressed. A status other than 200 is a
+    /// failure.
     pub(crate) async fn ask(&mut self, path: &str, form: &str) -> Result<(Call, Vec<u8>), Failure> {
         let request = self.request(path, form).map_err(|error| Failure::Prepare(error.to_string()))?;
         let began = Instant::now();
@@ -89,7 +90,7 @@ async fn connect(port: u16) -> Result<SendRequest<Full<Bytes>>, Failure> {
     let stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(refused)?;
-    // A connection that breaks tells its requests.
+    // Errors of the connection are returned to its requests.
     tokio::spawn(async move { connection.await.ok() });
     Ok(sender)
 }
@@ -99,7 +100,7 @@ fn refused(error: hyper::Error) -> Failure {
 }
 
 fn unpack(packed: &[u8]) -> Result<Vec<u8>, Failure> {
-    /// More than any answer that is measured here.
+    /// More than any answer that is measured.
     const TEXT_BYTES_MAX: u64 = 4 << 30;
     let mut text = Vec::new();
     let read = flate2::read::MultiGzDecoder::new(packed).take(TEXT_BYTES_MAX).read_to_end(&mut text);
@@ -107,7 +108,7 @@ fn unpack(packed: &[u8]) -> Result<Vec<u8>, Failure> {
     Ok(text)
 }
 
-/// Asks for a small page, such as a probe, outside anything that is measured: its status and text.
+/// Requests a small page, such as a probe, which is not measured. Returns its status and text.
 pub(crate) fn get_small(port: u16, path: &str) -> io::Result<(u16, String)> {
     const TEXT_BYTES_MAX: u64 = 64 << 20;
     let limit = Duration::from_secs(10);

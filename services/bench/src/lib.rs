@@ -1,6 +1,6 @@
-//! `tithon tools bench`: whole processes measured side by side, ours, Thanos's and Prometheus's, on made-up data.
+//! `tithon tools bench`: measures whole processes of Tithon, Thanos and Prometheus side by side on generated data.
 //!
-//! Subjects are spoken to over their sockets only, as any user does.
+//! Subjects are accessed only over their sockets, as by any user.
 
 mod answer;
 mod calls;
@@ -28,9 +28,9 @@ pub use crate::error::BenchError;
 use crate::cli::{BenchCommand, MeasureFlags};
 use crate::session::Session;
 
-/// Runs the tool; `false` when answers differ and that was not allowed.
+/// Runs the tool. Returns `false` when answers differ and that is not allowed.
 ///
-/// Must run on the program's first thread: the kernel ends the subjects when the thread ends that started them.
+/// Must run on the program's main thread: the kernel kills the subjects when the thread that started them ends.
 pub fn run(flags: &BenchFlags) -> Result<bool, BenchError> {
     match &flags.command {
         BenchCommand::Gen(flags) => generate::run(flags).map(|()| true),

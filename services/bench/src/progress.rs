@@ -1,11 +1,11 @@
-//! Shows how far the tool is: a bar at a terminal, nothing elsewhere.
+//! A progress bar, shown only on a terminal.
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar of `len` steps about `what`.
+/// A progress bar of `len` steps, labelled `what`.
 pub(crate) fn bar(len: u64, what: &str) -> ProgressBar {
     let is_terminal = std::io::stderr().is_terminal();
     let target = if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };

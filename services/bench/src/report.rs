@@ -1,4 +1,4 @@
-//! Results: collected case by case and printed as a table, as JSON lines or as a page.
+//! Results: collected case by case, and printed as a table, as JSON lines or as a page.
 
 mod html;
 mod json;
@@ -12,12 +12,12 @@ use crate::proc;
 use crate::run::{Measured, Run, Verdict};
 use crate::subject::Subject;
 
-/// The kernel counts processor time in hundredths of a second: ratios of less than this say nothing.
+/// The kernel counts CPU time in hundredths of a second, so ratios of smaller numbers are meaningless.
 const CPU_SECONDS_MIN: f64 = 0.05;
-/// Runs beside so many busy processors are marked.
+/// Number of CPUs busy with other work from which on a run is marked.
 const FOREIGN_LOAD_MAX: f64 = 0.3;
 
-/// All results of one call of the tool.
+/// The results of one invocation of the tool.
 #[derive(Debug)]
 pub(crate) struct Report {
     head: Head,
@@ -25,7 +25,7 @@ pub(crate) struct Report {
     cases: Vec<CaseReport>,
 }
 
-/// Where and with what was measured.
+/// The machine and the subjects.
 #[derive(Clone, Debug, Serialize)]
 struct Head {
     command: &'static str,
@@ -43,13 +43,13 @@ struct Version {
 /// The results of one case.
 #[derive(Debug)]
 pub(crate) struct CaseReport {
-    /// Name, as `--case` takes it.
+    /// Name of the case, as `--case` takes it.
     pub name: String,
-    /// What was done, for people.
+    /// Description of the case.
     pub what: String,
-    /// Samples that were worked on, where a rate makes sense.
+    /// Number of samples processed, if a rate makes sense.
     pub samples: Option<f64>,
-    /// One for each subject, in the order of the command line.
+    /// Results of each subject, in the order of the command line.
     pub measured: Vec<Measured>,
 }
 
@@ -68,7 +68,7 @@ impl Report {
         Report { head, output: flags.output, cases: Vec::new() }
     }
 
-    /// Takes down the results of a case; JSON is printed at once, and a line about it goes to standard error.
+    /// Adds the results of a case. Prints a summary to standard error and, if the output is JSON, the results.
     pub(crate) fn add(&mut self, case: CaseReport) -> Result<(), BenchError> {
         eprintln!("{}", summary(&case));
         if self.output == Output::Json {
@@ -79,7 +79,7 @@ impl Report {
         Ok(())
     }
 
-    /// Prints what was not printed yet; whether nothing differed.
+    /// Prints the remaining results. Returns whether all answers agreed.
     pub(crate) fn finish(self) -> Result<bool, BenchError> {
         let printed = match self.output {
             Output::Table => table::print(&self.head, &self.cases),
@@ -92,7 +92,7 @@ impl Report {
     }
 }
 
-/// One line about a case.
+/// Summary of a case in one line.
 fn summary(case: &CaseReport) -> String {
     let one = |measured: &Measured| match (&measured.failure, measured.median(|run| Some(run.wall))) {
         (Some(failure), _) => format!("{}: {failure}", measured.subject),
@@ -103,16 +103,16 @@ fn summary(case: &CaseReport) -> String {
     format!("{}: {}", case.name, parts.join(", "))
 }
 
-/// A number that is measured: how it is read and printed.
+/// A measured number: how it is read and printed.
 struct Column {
     name: &'static str,
     of: fn(&Run) -> Option<f64>,
     print: fn(f64) -> String,
-    /// Whether the ratio to the first subject is shown: of numbers from this one on, smaller ones are too coarse.
+    /// Least value for which the ratio to the first subject is shown; smaller numbers are too coarse.
     ratio_from: Option<f64>,
 }
 
-/// The numbers beside the wall time.
+/// The numbers besides the wall time.
 const COLUMNS: [Column; 10] = [
     Column { name: "p99", of: |run| run.p99, print: seconds, ratio_from: None },
     Column { name: "CPU", of: |run| Some(run.cpu), print: cpu_seconds, ratio_from: Some(CPU_SECONDS_MIN) },
@@ -146,7 +146,8 @@ const COLUMNS: [Column; 10] = [
     },
 ];
 
-/// How many times the first subject's number this one is; nothing for the first subject itself, and for numbers below `from`.
+/// The ratio of a subject's number to the first subject's; `None` for the first subject itself, and for numbers below
+/// `from`.
 fn ratio(case: &CaseReport, measured: &Measured, of: impl Fn(&Run) -> Option<f64>, from: f64) -> Option<f64> {
     let reference = case.measured.first()?;
     if std::ptr::eq(reference, measured) {
@@ -178,7 +179,7 @@ fn bytes(n: f64) -> String {
     indicatif::DecimalBytes(n as u64).to_string()
 }
 
-/// What else is to be said of a subject in a case.
+/// Remarks about a subject in a case.
 fn notes(measured: &Measured) -> Vec<String> {
     let mut notes = Vec::new();
     if let Verdict::Differs(difference) = &measured.answer {

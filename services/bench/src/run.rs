@@ -1,44 +1,44 @@
-//! What a run of one subject took, and what can go wrong with it.
+//! Measurements of a run, and its failures.
 
 use std::time::Duration;
 
-/// One call over a socket.
+/// Measurements of one call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
-    /// Seconds until the whole answer was there.
+    /// Seconds until the whole answer had arrived.
     pub wall: f64,
-    /// Seconds until the first byte of it was there.
+    /// Seconds until its first byte had arrived.
     pub first_byte: f64,
-    /// Bytes of the answer as they came.
+    /// Bytes of the answer as received.
     pub bytes: u64,
 }
 
-/// One measured run of one subject: a call, several calls, or a process from start to end.
+/// One run of one subject: one or several calls, or a process from start to end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Run {
-    /// Seconds: of the process, or the median of the calls.
+    /// Wall time in seconds: of the process, or the median of the calls.
     pub wall: f64,
-    /// Seconds of the slowest call but one in a hundred, where there are enough of them.
+    /// 99th percentile of the calls' wall times in seconds, if there are at least a hundred.
     pub p99: Option<f64>,
-    /// Seconds until the first byte of the answer, median of the calls.
+    /// Median time to the first byte of the answer, in seconds.
     pub first_byte: Option<f64>,
-    /// Processor seconds of the subject, of all calls together.
+    /// CPU seconds of the subject during all calls.
     pub cpu: f64,
-    /// Calls a second, where there are several.
+    /// Calls per second, if there are several.
     pub calls_per_second: Option<f64>,
-    /// The most memory the subject had resident during the run, bytes; of several processes the sum.
+    /// Peak resident memory of the subject during the run in bytes; the sum of its processes.
     pub peak_bytes: u64,
-    /// Memory that the subject has resident after the run, bytes.
+    /// Resident memory of the subject after the run, in bytes.
     pub resident_bytes: Option<u64>,
     /// Bytes of the answer.
     pub bytes: Option<u64>,
-    /// Open file descriptors of the subject behind the run.
+    /// Open file descriptors of the subject after the run.
     pub descriptors: u64,
-    /// Requests that the subject made to its bucket, where it counts them.
+    /// Requests of the subject to its bucket, if it counts them.
     pub bucket_requests: Option<u64>,
-    /// Files in the subject's data directory behind the run, where it matters.
+    /// Files in the subject's data directory after the run, if that matters.
     pub files: Option<u64>,
-    /// Processors that were busy with something else meanwhile, of a short run during all runs of the case.
+    /// CPUs that were busy with other work during the run; for short runs, during all runs of the case.
     pub foreign_load: Option<f64>,
 }
 
@@ -48,13 +48,13 @@ pub(crate) enum Failure {
     /// The process cannot be started or was not ready in time.
     #[error("does not start: {0}")]
     Start(String),
-    /// The process ended by itself, or with an error.
+    /// The process ended by itself or with an error.
     #[error("ended: {0}")]
     Ended(String),
     /// A call failed.
     #[error("answers an error: {0}")]
     Call(String),
-    /// No end after the limit of a case.
+    /// The run took longer than the limit.
     #[error("no answer after {}", humantime::format_duration(*.0))]
     TimedOut(Duration),
     /// The program cannot do what is measured.
@@ -66,45 +66,45 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Whether a server may be asked again behind it.
+    /// Whether its server can still be used after the failure.
     pub(crate) fn leaves_server(&self) -> bool {
         matches!(self, Failure::Call(_) | Failure::Lacks(_) | Failure::Prepare(_))
     }
 }
 
-/// The numbers of one subject in one case.
+/// The results of one subject in one case.
 #[derive(Clone, Debug)]
 pub(crate) struct Measured {
     /// Name of the subject.
     pub subject: String,
-    /// The first run, where it is apart: nothing is warm.
+    /// The first run, if it is reported separately because caches are cold.
     pub first: Option<Run>,
     /// The other runs.
     pub runs: Vec<Run>,
-    /// Whether the answers were those of the first subject.
+    /// Comparison of the answers with the first subject's.
     pub answer: Verdict,
-    /// Why there are no numbers.
+    /// The failure, if there was one.
     pub failure: Option<Failure>,
 }
 
-/// How an answer compares with the first subject's.
+/// Comparison of a subject's answers with the first subject's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// There is nothing to compare with.
     Alone,
-    /// All answers were the same.
+    /// All answers were equal.
     Same,
-    /// They differ, in this.
+    /// An answer differed; describes the difference.
     Differs(String),
 }
 
 impl Measured {
-    /// The middle of a number over all runs.
+    /// The median of a number over all runs.
     pub(crate) fn median(&self, of: impl Fn(&Run) -> Option<f64>) -> Option<f64> {
         median(self.runs.iter().filter_map(of).collect())
     }
 
-    /// The lowest and the highest wall time.
+    /// The lowest and highest wall time in seconds.
     pub(crate) fn wall_range(&self) -> Option<(f64, f64)> {
         let walls = || self.runs.iter().map(|run| run.wall);
         Some((walls().reduce(f64::min)?, walls().reduce(f64::max)?))
@@ -116,7 +116,7 @@ impl Measured {
     }
 }
 
-/// The middle value, or the mean of the two in the middle.
+/// The middle value, or the mean of the two middle values.
 pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_unstable_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;
@@ -124,7 +124,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     Some(lower + (upper - lower) / 2.0)
 }
 
-/// The value that one in a hundred exceeds; needs a hundred values.
+/// The 99th percentile; `None` for fewer than a hundred values.
 pub(crate) fn p99(mut values: Vec<f64>) -> Option<f64> {
     values.sort_unstable_by(f64::total_cmp);
     if values.len() < 100 { None } else { values.get(values.len() * 99 / 100).copied() }

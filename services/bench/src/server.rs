@@ -1,4 +1,4 @@
-//! Servers of a subject, started on free ports of the loopback interface and waited for.
+//! Server processes of a subject, started on free loopback ports.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,15 +13,15 @@ use crate::subject::{Kind, Subject};
 #[derive(Debug)]
 pub(crate) struct Server {
     pub child: Child,
-    /// The port of its HTTP API.
+    /// Port of its HTTP API.
     pub http: u16,
-    /// The port of its gRPC API; 0 where it has none.
+    /// Port of its gRPC API; 0 if it has none.
     pub grpc: u16,
-    /// Seconds from its start until it was ready.
+    /// Seconds from the start until it was ready.
     pub ready_after: f64,
 }
 
-/// What the processes of a subject used so far.
+/// Usage of a subject's processes since their start.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     pub cpu: f64,
@@ -31,7 +31,7 @@ pub(crate) struct Usage {
 }
 
 impl Server {
-    /// `store` over the bucket of the configuration file `config`; `data` is its data directory.
+    /// Starts `store` over the bucket of the configuration file `config`; `data` is its data directory.
     pub(crate) fn store(
         subject: &Subject,
         config: &Path,
@@ -43,7 +43,7 @@ impl Server {
         })
     }
 
-    /// `query` over the store at port `store`; its log lies beside `data`.
+    /// Starts `query` over the store at port `store`; its log lies beside `data`.
     pub(crate) fn query(
         subject: &Subject,
         store: u16,
@@ -55,7 +55,7 @@ impl Server {
         })
     }
 
-    /// Store and querier in one process over the bucket of the configuration file `config`.
+    /// Starts store and querier in one process over the bucket of the configuration file `config`.
     pub(crate) fn standalone(
         subject: &Subject,
         config: &Path,
@@ -68,7 +68,7 @@ impl Server {
         })
     }
 
-    /// A Prometheus server over the blocks in `data`, which are its own.
+    /// Starts a Prometheus server over its own blocks in `data`.
     pub(crate) fn prometheus(subject: &Subject, data: &Path, limit: Duration) -> Result<Server, Failure> {
         let config = data.with_extension("yml");
         std::fs::write(&config, "global: {scrape_interval: 1h}\n")
@@ -78,7 +78,7 @@ impl Server {
         })
     }
 
-    /// What it used since it was started.
+    /// Its usage since it was started.
     pub(crate) fn usage(&self) -> Usage {
         let pid = self.child.pid();
         Usage {
@@ -89,7 +89,7 @@ impl Server {
         }
     }
 
-    /// Requests made to the bucket so far, where the server counts them as Thanos does.
+    /// Number of requests to the bucket so far, if the server counts them as Thanos does.
     pub(crate) fn bucket_requests(&self) -> Option<u64> {
         let (_, text) = get_small(self.http, "/metrics").ok()?;
         let lines = text.lines().filter(|line| line.starts_with("thanos_objstore_bucket_operations_total"));
@@ -99,7 +99,7 @@ impl Server {
     }
 }
 
-/// Starts a process whose arguments need two free ports and waits until it says that it is ready.
+/// Starts a process whose arguments need two free ports, and waits until it is ready.
 fn start(
     subject: &Subject,
     data: &Path,

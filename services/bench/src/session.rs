@@ -1,4 +1,4 @@
-//! What all measurements share: subjects, folders, rounds, and where results go.
+//! State shared by all measurements: subjects, folders, rounds and results.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,17 +14,17 @@ use crate::run::{Failure, Measured};
 use crate::subject::Subject;
 use crate::turns::{FirstRound, Rounds};
 
-/// A case stops early when its rounds took this long.
+/// Time after which a case starts no further round.
 const ENOUGH: Duration = Duration::from_secs(40);
 const QUICK_ENOUGH: Duration = Duration::from_secs(2);
 
-/// One call of the tool.
+/// One invocation of the tool.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub subjects: Vec<Subject>,
-    /// A folder of this call alone, removed in the end.
+    /// A temporary folder of this invocation, removed at its end.
     pub scratch: Scratch,
-    /// How long a subject may take to be ready, and for one run.
+    /// Longest time of a start, and of one run.
     pub limit: Duration,
     pub seed: u64,
     root: PathBuf,
@@ -36,7 +36,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Asks the subjects for their versions and makes the folders.
+    /// Asks the subjects for their versions and creates the folders.
     pub(crate) fn start(command: &'static str, flags: &MeasureFlags) -> Result<Session, BenchError> {
         if !(flags.scale > 0.0 && flags.scale <= 100.0) {
             return Err(BenchError::Flags(format!(
@@ -70,12 +70,12 @@ impl Session {
         self.cases.is_empty() || self.cases.iter().any(|text| case.contains(text.as_str()))
     }
 
-    /// A usual number of series, at the wanted scale.
+    /// The number of series, scaled as the flags say.
     pub(crate) fn scaled(&self, n: usize) -> usize {
         ((n as f64 * self.scale) as usize).max(1)
     }
 
-    /// The folder of made-up data, which is made if it is not there. `name` tells kinds of data apart.
+    /// The folder of generated data, which is generated if it is missing. `name` tells kinds of data apart.
     pub(crate) fn data(&self, name: &str, data: &[Data]) -> Result<PathBuf, BenchError> {
         let series: Vec<String> = data.iter().map(|data| data.series.to_string()).collect();
         let dir = self.root.join(format!("{name}-{}-seed-{}", series.join("-"), self.seed));
@@ -83,12 +83,12 @@ impl Session {
         Ok(dir)
     }
 
-    /// A folder for data that is made of other data.
+    /// The folder for data derived from other data.
     pub(crate) fn derived(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
-    /// How often to take turns.
+    /// How many rounds to run.
     pub(crate) fn rounds(&self, first: FirstRound) -> Rounds {
         Rounds { most: self.rounds, first, enough: self.enough }
     }
@@ -98,7 +98,7 @@ impl Session {
         self.subjects.iter().map(|subject| subject.name.clone()).collect()
     }
 
-    /// Takes down the results of a case.
+    /// Adds the results of a case.
     pub(crate) fn add(
         &mut self,
         name: &str,
@@ -109,12 +109,12 @@ impl Session {
         self.report.add(CaseReport { name: name.to_owned(), what: what.to_owned(), samples: work, measured })
     }
 
-    /// Prints what was not printed yet; whether nothing differed.
+    /// Prints the remaining results. Returns whether all answers agreed.
     pub(crate) fn finish(self) -> Result<bool, BenchError> {
         self.report.finish()
     }
 
-    /// A new folder for one start of subject `i`.
+    /// Creates an empty folder for a start of subject `i`.
     pub(crate) fn folder(&self, name: &str, i: usize) -> Result<PathBuf, Failure> {
         let path = self.scratch.path().join(format!("{name}-{i}"));
         let made = match fs::remove_dir_all(&path) {
@@ -126,7 +126,7 @@ impl Session {
     }
 }
 
-/// Removes folders of calls that were killed.
+/// Removes the folders of killed invocations.
 fn remove_leftovers(root: &Path) {
     let Ok(entries) = fs::read_dir(root) else { return };
     for entry in entries.flatten() {
@@ -134,7 +134,7 @@ fn remove_leftovers(root: &Path) {
         let pid =
             name.to_str().and_then(|name| name.strip_prefix("run-")).filter(|pid| pid.parse::<u32>().is_ok());
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            // What cannot be removed only takes room.
+            // If that fails, they only take disk space.
             let _ = fs::remove_dir_all(entry.path());
         }
     }

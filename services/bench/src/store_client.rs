@@ -1,4 +1,5 @@
-//! A StoreAPI client that counts what it gets: bytes go from the connection to [`Content`] and nowhere else.
+//! A StoreAPI client that counts what it receives: bytes go from the connection to [`Content`] without being decoded
+//! into messages.
 
 use std::time::Instant;
 
@@ -17,17 +18,17 @@ use crate::answer::Answer;
 use crate::run::{Call, Failure};
 use crate::wire::Content;
 
-/// Receive windows: large, so that the client never holds the server up.
+/// Receive windows in bytes; large, so that the client never slows the server down.
 const WINDOW_BYTES: u32 = 8 << 20;
-/// The most that one frame may take; Thanos allows as much.
+/// Longest frame in bytes, as in Thanos.
 const FRAME_BYTES_MAX: usize = 1 << 31;
 
-/// A question to a store.
+/// A request to a store.
 #[derive(Clone, Debug)]
 pub(crate) enum Question {
-    /// Series that match, in this range of milliseconds; without chunks if so wanted.
+    /// Series that match, in a range of milliseconds, with or without chunks.
     Series { matchers: Vec<LabelMatcher>, min_time: i64, max_time: i64, skip_chunks: bool },
-    /// Values of a label of series that match.
+    /// Values of a label of matching series.
     Values { label: String, matchers: Vec<LabelMatcher>, min_time: i64, max_time: i64 },
 }
 
@@ -50,12 +51,12 @@ fn matcher(kind: label_matcher::Type, name: &str, value: &str) -> LabelMatcher {
     LabelMatcher { r#type: kind.into(), name: name.to_owned().into(), value: value.to_owned().into() }
 }
 
-/// A connection to one store.
+/// A connection to a store.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreConnection(Channel);
 
 impl StoreConnection {
-    /// Connects to a port of the loopback interface.
+    /// Connects to a loopback port.
     pub(crate) async fn open(port: u16) -> Result<StoreConnection, Failure> {
         let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}"))
             .map_err(|error| Failure::Call(error.to_string()))?
@@ -65,7 +66,7 @@ impl StoreConnection {
         Ok(StoreConnection(channel))
     }
 
-    /// Asks and takes the whole answer.
+    /// Sends a request and receives the whole answer.
     pub(crate) async fn ask(&self, question: &Question) -> Result<(Call, Answer), Failure> {
         match question {
             Question::Series { matchers, min_time, max_time, skip_chunks } => {
@@ -74,7 +75,7 @@ impl StoreConnection {
                     max_time: *max_time,
                     matchers: matchers.clone(),
                     skip_chunks: *skip_chunks,
-                    // What a querier asks for, so that both kinds of store may put many series into a frame.
+                    // As queriers ask, so that stores may put many series into a frame.
                     response_batch_size: 64,
                     partial_response_strategy: PartialResponseStrategy::Abort.into(),
                     ..SeriesRequest::default()
@@ -123,7 +124,7 @@ impl StoreConnection {
         let path = PathAndQuery::from_static("/thanos.Store/LabelValues");
         let request = tonic::Request::new(request.encode_to_vec().into());
         let message = grpc.unary(request, path, RawCodec).await.map_err(refused)?.into_inner();
-        // Taking the message apart takes this client longer than sending it takes a store.
+        // Measured before decoding, since decoding takes this client longer than sending takes a store.
         let wall = began.elapsed().as_secs_f64();
         let bytes = message.len() as u64;
         let answer =

@@ -1,4 +1,4 @@
-//! The programs that are measured, and how each is called.
+//! The measured programs and their command lines.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use crate::error::BenchError;
 
-/// A program on the command line: `NAME=PROGRAM`, or `PROGRAM` alone.
+/// A subject on the command line: `NAME=PROGRAM` or `PROGRAM`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SubjectArg {
-    /// What the results call it.
+    /// Name in the results.
     pub name: String,
-    /// `tithon` alone is this program itself.
+    /// Path of the program; `tithon` is this program itself.
     pub program: PathBuf,
 }
 
@@ -30,7 +30,7 @@ impl FromStr for SubjectArg {
     }
 }
 
-/// Whose command line a program understands.
+/// The kind of a program, which decides its command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Tithon,
@@ -38,21 +38,21 @@ pub(crate) enum Kind {
     Prometheus,
 }
 
-/// A program that is measured.
+/// A measured program.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
-    /// What the results call it.
+    /// Name in the results.
     pub name: String,
-    /// The program.
+    /// Path of the program.
     pub program: PathBuf,
-    /// What it is.
+    /// Kind of the program.
     pub kind: Kind,
-    /// What it says of its version.
+    /// Version that the program prints.
     pub version: String,
 }
 
 impl Subject {
-    /// All subjects of a command line, this program itself where there is none. Asks each for its version.
+    /// All subjects of a command line, or this program itself if there is none. Asks each for its version.
     pub(crate) fn all(args: &[SubjectArg]) -> Result<Vec<Subject>, BenchError> {
         let default = [SubjectArg { name: "tithon".to_owned(), program: "tithon".into() }];
         let args = if args.is_empty() { &default[..] } else { args };
@@ -76,7 +76,7 @@ impl Subject {
         };
         let output = Command::new(&program).arg("--version").stdin(Stdio::null()).output();
         let output = output.map_err(|error| refuse(format!("{}: {error}", program.display())))?;
-        // Prometheus and Thanos say it on standard output or standard error, by version.
+        // Depending on their version, Prometheus and Thanos print it to standard output or standard error.
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
         let line = text.lines().next().unwrap_or_default().trim();
@@ -96,7 +96,7 @@ impl Subject {
         Ok(Subject { name: arg.name.clone(), program, kind, version })
     }
 
-    /// `store` over a bucket.
+    /// Arguments of `store` over a bucket.
     pub(crate) fn store(&self, config: &Path, data: &Path, grpc: u16, http: u16) -> Option<Vec<String>> {
         self.is_thanos_like().then(|| {
             vec![
@@ -110,7 +110,7 @@ impl Subject {
         })
     }
 
-    /// `query` over a store.
+    /// Arguments of `query` over a store.
     pub(crate) fn query(&self, store: u16, grpc: u16, http: u16) -> Option<Vec<String>> {
         self.is_thanos_like().then(|| {
             vec![
@@ -118,7 +118,7 @@ impl Subject {
                 "--log.level=warn".to_owned(),
                 format!("--endpoint=127.0.0.1:{store}"),
                 "--query.replica-label=replica".to_owned(),
-                // Not a replica, but a Prometheus server does not have this label in its answers either.
+                // The label is no replica label, but Prometheus's answers lack it too.
                 "--query.replica-label=cluster".to_owned(),
                 format!("--grpc-address=127.0.0.1:{grpc}"),
                 format!("--http-address=127.0.0.1:{http}"),
@@ -126,7 +126,7 @@ impl Subject {
         })
     }
 
-    /// Store and querier in one process over a bucket.
+    /// Arguments of store and querier in one process over a bucket.
     pub(crate) fn standalone(&self, config: &Path, data: &Path, grpc: u16, http: u16) -> Option<Vec<String>> {
         (self.kind == Kind::Tithon).then(|| {
             vec![
@@ -140,7 +140,7 @@ impl Subject {
         })
     }
 
-    /// One iteration of the compactor with `own` flags.
+    /// Arguments for one iteration of the compactor, with the further flags `own`.
     pub(crate) fn compact(&self, config: &Path, data: &Path, http: u16, own: &[&str]) -> Option<Vec<String>> {
         let mut args = vec![
             "compact".to_owned(),
@@ -154,7 +154,7 @@ impl Subject {
         self.is_thanos_like().then_some(args)
     }
 
-    /// A Prometheus server over blocks of its own, which it neither merges nor deletes.
+    /// Arguments of a Prometheus server over its own blocks, which it neither merges nor deletes.
     pub(crate) fn prometheus(&self, config: &Path, data: &Path, http: u16) -> Option<Vec<String>> {
         (self.kind == Kind::Prometheus).then(|| {
             vec![

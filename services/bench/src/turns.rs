@@ -1,5 +1,5 @@
-//! Takes turns: every round runs all subjects, every other round in reverse, so that a change of the machine's pace meets
-//! all of them.
+//! Takes turns: each round runs all subjects, every second round in reverse order, so that changes in the machine's
+//! speed affect all subjects.
 
 use std::time::{Duration, Instant};
 
@@ -7,27 +7,27 @@ use crate::answer::Answer;
 use crate::proc;
 use crate::run::{Failure, Measured, Run, Verdict};
 
-/// Whether there is a first round apart from the others.
+/// Whether the first round is reported separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FirstRound {
-    /// Caches are cold in it: reported for itself.
+    /// It is discarded, because caches are cold.
     Apart,
-    /// As good as any other.
+    /// It counts like any other round.
     Counts,
 }
 
-/// How often.
+/// The number of rounds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rounds {
-    /// Rounds that count, at most.
+    /// Largest number of rounds that count.
     pub most: usize,
-    /// Whether one comes before them.
+    /// Whether a separate first round precedes them.
     pub first: FirstRound,
-    /// No further round begins this long after the first one began; at least one counts.
+    /// No round begins later than this after the first one began, but at least one counts.
     pub enough: Duration,
 }
 
-/// Runs `measure(subject, round)` for each subject in rounds. Who fails once is not asked again.
+/// Runs `measure(subject, round)` for each subject in rounds. A subject that failed is not run again.
 pub(crate) fn take_turns(
     subjects: &[String],
     rounds: Rounds,
@@ -49,7 +49,7 @@ pub(crate) fn take_turns(
             break;
         }
         if round == extra {
-            // Servers are started in the first round.
+            // The first round also starts the servers.
             (watch, cpu) = (LoadWatch::start(), 0.0);
         }
         let mut order: Vec<usize> = (0..subjects.len()).collect();
@@ -83,7 +83,7 @@ pub(crate) fn take_turns(
     all
 }
 
-/// Compares the answers of one round with the first one of it.
+/// Compares the answers of a round with the first one.
 fn judge(all: &mut [Measured], answers: &[Option<Answer>]) {
     let mut given = answers.iter().enumerate().filter_map(|(i, answer)| Some((i, answer.as_ref()?)));
     let Some((_, reference)) = given.next().filter(|(_, answer)| !matches!(answer, Answer::Nothing)) else {
@@ -100,7 +100,7 @@ fn judge(all: &mut [Measured], answers: &[Option<Answer>]) {
     }
 }
 
-/// Watches what else the machine does during a run.
+/// Measures other work of the machine during a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LoadWatch {
     began: Instant,
@@ -109,13 +109,13 @@ pub(crate) struct LoadWatch {
 }
 
 impl LoadWatch {
-    /// Begins to watch.
+    /// Begins to measure.
     pub(crate) fn start() -> LoadWatch {
         LoadWatch { began: Instant::now(), busy: proc::machine_busy_seconds(), own: proc::own_cpu_seconds() }
     }
 
-    /// Processors busy with something other than this tool and subjects that took `cpu` seconds; `None` after less than a
-    /// tenth of a second, as the kernel counts in hundredths.
+    /// Number of CPUs busy with other work than this tool and subjects that used `cpu` seconds. `None` after less than
+    /// a tenth of a second, since the kernel counts in hundredths.
     pub(crate) fn foreign_load(&self, cpu: f64) -> Option<f64> {
         let own = proc::own_cpu_seconds() - self.own;
         let foreign = proc::machine_busy_seconds() - self.busy - own - cpu;

@@ -1,24 +1,24 @@
-//! Counts what is in the frames of a `Series` answer without building messages: a walk over the protobuf wire format
-//! (protobuf.dev/programming-guides/encoding), with the field numbers of Thanos's `rpc.proto` and `types.proto`.
+//! Counts the content of `Series` frames without building messages: walks the protobuf wire format
+//! (protobuf.dev/programming-guides/encoding) with the field numbers of Thanos's `rpc.proto` and `types.proto`.
 
 use xxhash_rust::xxh64::{Xxh64, xxh64};
 
-/// What an answer held.
+/// The content of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Content {
     pub frames: u64,
     pub series: u64,
     pub chunks: u64,
     pub samples: u64,
-    /// Sum of the hashes of all chunks with their labels and times, and of all label sets: the order and the cut into
-    /// frames do not matter.
+    /// Sum of the hashes of all chunks with their labels and times, and of all label sets, so that order and frames do
+    /// not matter.
     pub checksum: u64,
     pub warnings: Vec<String>,
-    /// The labels of the last series, which the next frame may go on with.
+    /// Hash of the labels of the last series, which the next frame may continue.
     pub last: u64,
 }
 
-/// Bytes that are no message.
+/// The bytes are no valid message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the answer is not a protobuf message of the StoreAPI")]
 pub(crate) struct NotAMessage;
@@ -70,7 +70,7 @@ impl Content {
         Ok(())
     }
 
-    /// An `AggrChunk`: times, and up to six chunks, of which the raw one or the counts tell the number of samples.
+    /// Counts an `AggrChunk`: times, and up to six chunks. The raw or the count chunk has the number of samples.
     fn chunk(&mut self, labels: u64, aggregates: &[u8]) -> Result<(), NotAMessage> {
         self.chunks += 1;
         let mut samples = 0;
@@ -97,7 +97,7 @@ impl Content {
     }
 }
 
-/// The fields of a message, one after the other.
+/// Iterates over the fields of a message.
 struct Fields<'a>(&'a [u8]);
 
 enum Value<'a> {

@@ -1,4 +1,4 @@
-//! A block of a bucket, ready to be selected from: mapped where the bucket is a directory, else read by ranges.
+//! An open block of a bucket: mapped if the bucket is a directory, else read by ranges.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,15 +24,14 @@ use crate::metrics::MappedReads;
 use crate::retry::Operation;
 use crate::{Bucket, BucketError};
 
-/// An open block. What it holds in memory are the symbols and postings offsets of its index, or nothing of them where
-/// they are kept on local disk.
+/// An open block. Its index header is held in memory, or mapped from a cache file on local disk.
 #[derive(Debug)]
 pub struct BucketBlock {
     meta: Arc<BlockMeta>,
     header: Arc<IndexHeader>,
     filter: Option<KeptFilter>,
     tombstones: Arc<Tombstones>,
-    /// The file of the cache that the header is read from.
+    /// The cache file that the header is read from.
     header_file: MappedFile,
     files: Files,
     /// Where reads of a mapped block of a bucket are counted.
@@ -52,15 +51,15 @@ struct Object {
 }
 
 impl Object {
-    /// Ranges, cut to its size.
+    /// Clips ranges to the object's size.
     fn cut(&self, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
         ranges.iter().map(|range| range.start.min(self.size)..range.end.min(self.size)).collect()
     }
 }
 
 impl Bucket {
-    /// Opens a block: maps it, or reads the parts of its index that stay in memory. `objects` are its files, where a
-    /// listing had them; else they are asked for.
+    /// Opens a block: maps its files, or reads its index header. `objects` are the block's files as a listing found
+    /// them; without them the bucket is asked.
     pub async fn open_block(
         &self,
         meta: Arc<BlockMeta>,
@@ -76,7 +75,7 @@ impl Bucket {
         Ok(block)
     }
 
-    /// Opens the files of a block that may have no meta.json yet, which `meta` is to be.
+    /// Opens the files of a block that may have no meta.json yet; `meta` is used in its place.
     pub async fn open_files(&self, meta: Arc<BlockMeta>) -> Result<BucketBlock, BucketError> {
         match self.local_dir(meta.ulid) {
             Some(dir) => {
@@ -139,8 +138,8 @@ impl Bucket {
         Ok(BucketBlock { meta, header, filter: None, tombstones, header_file, files, reads: None })
     }
 
-    /// The header of an index, out of the parts of it that it is made of. It is kept in a file of its own, so these do not go
-    /// through a cache.
+    /// Fetches the parts of an index that its header is made of. The header is cached in a file of its own, so these
+    /// reads bypass the range cache.
     async fn fetch_header(&self, block: BlockId, index: &Object) -> Result<IndexHeader, BucketError> {
         let (size, failed) = (index.size, |source| BucketError::Index { block, source });
         let ends = [0..5, size.saturating_sub(Toc::SIZE as u64)..size];
@@ -153,7 +152,7 @@ impl Bucket {
         IndexHeader::from_sections(version, toc, symbols, offsets).map_err(failed)
     }
 
-    /// The objects of `chunks/` whose names are numbers, by name.
+    /// Lists the objects in `chunks/` whose names are numbers, by name.
     async fn segments(&self, block: BlockId) -> Result<Vec<Object>, BucketError> {
         let dir = key(block, "chunks");
         let list = || self.store().list(Some(&dir)).try_collect::<Vec<_>>();
@@ -163,7 +162,7 @@ impl Bucket {
         Ok(listed.into_iter().map(|object| Object { path: object.location, size: object.size }).collect())
     }
 
-    /// Parts of an object, cut to its size, from a cache if there is one.
+    /// Reads ranges of an object, clipped to its size, through the cache if there is one.
     async fn ranges(&self, object: &Object, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, BucketError> {
         let ranges = object.cut(ranges);
         let is_index = object.path.filename() == Some("index");
@@ -182,7 +181,7 @@ impl Bucket {
     }
 }
 
-/// The segments of which a listing found these sizes.
+/// The segments whose sizes a listing found.
 fn listed_segments(block: BlockId, sizes: &[u64]) -> Vec<Object> {
     let object = |(number, size): (u64, &u64)| Object {
         path: key(block, &format!("chunks/{}", segment_name(number))),
@@ -191,7 +190,7 @@ fn listed_segments(block: BlockId, sizes: &[u64]) -> Vec<Object> {
     (1..).zip(sizes).map(object).collect()
 }
 
-/// A block on local disk, wherever it came from.
+/// A block on local disk, opened by any means.
 impl From<Block> for BucketBlock {
     fn from(block: Block) -> BucketBlock {
         let meta = Arc::new(block.meta().clone());
@@ -207,23 +206,24 @@ impl BucketBlock {
         self.meta.ulid
     }
 
-    /// The content of meta.json.
+    /// The block's meta.json.
     pub fn meta(&self) -> &Arc<BlockMeta> {
         &self.meta
     }
 
-    /// Symbols and postings offsets of the index.
+    /// The block's index header.
     pub fn header(&self) -> &Arc<IndexHeader> {
         &self.header
     }
 
-    /// False when it is certain that no series satisfies all matchers; costs no look at the index.
+    /// Returns false when the block's label filter excludes that any series satisfies all matchers. Does not read the
+    /// index.
     pub fn may_match(&self, matchers: &[Matcher]) -> bool {
         self.filter.as_ref().is_none_or(|filter| filter.may_match(matchers))
     }
 
-    /// Fails when a mapped file of the block has been cut under us: then nothing that was read from it counts. To be asked
-    /// behind each step of a selection, and again when bytes of chunks have been used.
+    /// Fails when a mapped file of the block was cut: then results read from it must be thrown away. To be called after
+    /// each step of a selection, and again after the bytes of chunks were used.
     pub fn check(&self) -> Result<(), BucketError> {
         let is_filter_intact = self.filter.as_ref().is_none_or(KeptFilter::is_intact);
         let cached = [
@@ -236,7 +236,7 @@ impl BucketBlock {
         self.mapped().map_or(Ok(()), |block| Ok(block.check()?))
     }
 
-    /// Whether the files of a mapped block are still those that were opened. Costs a look at the directory.
+    /// Whether the files of a mapped block are still those that were opened. Reads the directory.
     pub fn is_current(&self) -> bool {
         self.mapped().is_none_or(Block::is_current)
     }
@@ -246,12 +246,12 @@ impl BucketBlock {
         self.mapped().is_some_and(|block| block.holds(bytes))
     }
 
-    /// What was deleted since the block was written.
+    /// The block's tombstones.
     pub fn tombstones(&self) -> &Arc<Tombstones> {
         &self.tombstones
     }
 
-    /// The block as a mapped directory, where it is one: then no read of it needs to be awaited.
+    /// The mapped block, if its files are mapped: then its reads need not be awaited.
     pub fn mapped(&self) -> Option<&Block> {
         match &self.files {
             Files::Mapped(block) => Some(block),
@@ -259,7 +259,7 @@ impl BucketBlock {
         }
     }
 
-    /// Sizes of the segments in bytes, in the order that chunk references count them.
+    /// Sizes of the segments in bytes, in the order of their numbers.
     pub fn segment_sizes(&self) -> Vec<u64> {
         match &self.files {
             Files::Mapped(block) => block.segments().iter().map(|bytes| bytes.len() as u64).collect(),
@@ -267,14 +267,14 @@ impl BucketBlock {
         }
     }
 
-    /// A selection of series; whoever drives it hands in what [`BucketBlock::fetch`] gives.
+    /// A selection of series. Whoever runs it passes it what [`BucketBlock::fetch`] returns.
     pub fn select(&self, request: SelectRequest) -> Select {
         let select = Select::new(&self.meta, Arc::clone(&self.header), Arc::clone(&self.tombstones), request);
         if self.mapped().is_some() { select } else { select.reading_ahead() }
     }
 
-    /// All series of a selection, read by `runtime` while the thread waits: it must not be one that drives tasks. Ends after
-    /// an error.
+    /// All series of a selection, read through `runtime` while the calling thread blocks; that thread must not be one
+    /// that runs tasks. Ends after an error.
     pub fn batches(
         &self,
         request: SelectRequest,
@@ -303,7 +303,7 @@ impl BucketBlock {
         })
     }
 
-    /// An error as the engine tells it.
+    /// Makes the engine's error of a bucket's error.
     fn as_block_error(&self, error: BucketError) -> BlockError {
         match error {
             BucketError::Block(error) => error,
@@ -314,13 +314,13 @@ impl BucketBlock {
         }
     }
 
-    /// A query of label names or values, driven likewise.
+    /// A query of label names or values, run in the same way.
     pub fn select_labels(&self, request: LabelRequest) -> LabelSelect {
         LabelSelect::new(&self.meta, Arc::clone(&self.header), request)
     }
 
-    /// The block as the engine reads it from front to back. What is not mapped is fetched by `runtime`, while the thread waits:
-    /// it must not be one that drives tasks.
+    /// The block as an input of a merge. Ranges that are not mapped are fetched through `runtime` while the calling
+    /// thread blocks; that thread must not be one that runs tasks.
     pub fn input(&self, runtime: &Handle) -> InputBlock<'_> {
         if let Some(mapped) = self.mapped() {
             return InputBlock::from(mapped);
@@ -346,7 +346,7 @@ impl BucketBlock {
         Ok(found)
     }
 
-    /// The bytes of ranges, in their order; fewer where a file ends before a range does.
+    /// Reads ranges of the block's files, in the order given. A range beyond the end of its file is clipped.
     pub async fn fetch(&self, ranges: &[FileRange]) -> Result<Vec<Bytes>, BucketError> {
         let (bucket, index, segments) = match &self.files {
             Files::Mapped(block) => return Ok(self.read_mapped(block, ranges)?),
@@ -368,7 +368,7 @@ impl BucketBlock {
             };
             async move { bucket.ranges(object?, &asked).await }
         };
-        // All files at the same time.
+        // All files are read at the same time.
         let span = info_span!("bucket_get_ranges", block = %self.id(), ranges = ranges.len(), bytes = Empty);
         let fetched = try_join_all(groups.clone().map(read)).instrument(span.clone()).await?;
         span.record("bytes", fetched.iter().flatten().map(Bytes::len).sum::<usize>());

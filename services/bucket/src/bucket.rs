@@ -1,4 +1,4 @@
-//! A bucket: objects by key.
+//! A bucket: an object store with the settings and caches of its reads and writes.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,36 +25,36 @@ use crate::retry::Operation;
 use crate::transfer::PART_BYTES;
 use crate::{BucketConfig, BucketError, Retry};
 
-/// Requests for ranges that may be under way at the same time, over all blocks.
+/// Number of range requests at the same time, over all blocks.
 const RANGE_REQUESTS_MAX: usize = 256;
 
 /// Blocks in an object store. Clones share the connection.
 #[derive(Clone)]
 pub struct Bucket {
     store: Arc<dyn ObjectStore>,
-    /// Where the blocks can be mapped.
+    /// The directory in which blocks can be mapped.
     local: Option<PathBuf>,
-    /// The store, where it is a directory.
+    /// The store if it is a directory.
     pub(crate) directory: Option<Directory>,
     headers: Option<HeaderCache>,
-    /// Of indexes, and of segments, where they are read by ranges.
+    /// Caches of ranges of indexes and of segments, for blocks that are read by ranges.
     pub(crate) index_cache: Option<RangeCache>,
     pub(crate) chunk_cache: Option<RangeCache>,
-    /// What is said of every object that is written.
+    /// Attributes of every object that is written.
     attributes: Attributes,
-    /// Objects up to this size go in one request; larger ones in parts of it.
+    /// Larger objects are uploaded in parts of this size.
     pub(crate) part_bytes: usize,
-    /// The store repeats failed requests itself.
+    /// Whether the store itself repeats failed requests.
     repeats: bool,
     pub(crate) retry: Retry,
-    /// Requests for ranges that are under way, and places for them.
+    /// Range requests under way, and permits for them.
     pub(crate) flights: Flights,
     pub(crate) range_requests: Arc<Semaphore>,
     pub(crate) hedge: Option<Arc<Hedge>>,
     pub(crate) metrics: Arc<BucketMetrics>,
 }
 
-/// The store by its name: some stores' own `Debug` prints secrets.
+/// Shows only the store's name, since the `Debug` output of some stores contains secrets.
 impl fmt::Debug for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bucket").field("store", &format_args!("{}", self.store)).finish_non_exhaustive()
@@ -62,10 +62,11 @@ impl fmt::Debug for Bucket {
 }
 
 impl Bucket {
-    /// Opens a bucket. A directory that is not there yet is an empty bucket, made by the first upload, as in Thanos; one
-    /// that cannot be read is an error.
+    /// Opens a bucket. As in Thanos, a directory that does not exist is an empty bucket, created by the first upload.
     ///
-    /// A bucket over the network is not asked for anything here.
+    /// Fails when the configuration is invalid or an existing directory cannot be read.
+    ///
+    /// Sends no request to a bucket over the network.
     pub fn open(config: &BucketConfig) -> Result<Bucket, BucketError> {
         match (&config.provider, config.provider.open()?) {
             (_, Some(opened)) => {
@@ -77,7 +78,7 @@ impl Bucket {
         }
     }
 
-    /// Opens a bucket, and makes the container of an AZURE one where that is asked for.
+    /// Opens a bucket, and creates the container of an AZURE bucket if its configuration asks for that.
     pub async fn connect(config: &BucketConfig) -> Result<Bucket, BucketError> {
         if let Provider::Azure(azure) = &config.provider {
             azure.make_container().await?;
@@ -101,7 +102,7 @@ impl Bucket {
         Ok(Bucket { local: Some(path), directory: Some(directory), ..bucket })
     }
 
-    /// A bucket in any store, below `prefix`; its blocks are read by ranges, never mapped.
+    /// A bucket below `prefix` in any store; its blocks are read by ranges and never mapped.
     pub fn from_store(store: Arc<dyn ObjectStore>, prefix: &str) -> Bucket {
         Bucket::over(below(store, prefix), prefix)
     }
@@ -131,28 +132,29 @@ impl Bucket {
         }
     }
 
-    /// The same bucket; requests that fail in a way that may pass are repeated. A bucket over the network that was opened by
-    /// its configuration stays as it is: that says how often, and attempts would multiply.
+    /// Sets how failed requests are repeated. Has no effect on a bucket over the network that was opened from its
+    /// configuration: the configuration decides, and attempts would multiply.
     pub fn with_retry(self, retry: Retry) -> Bucket {
         if self.repeats { self } else { Bucket { retry, ..self } }
     }
 
-    /// The same bucket, its blocks read by ranges and never mapped: for a directory on a network, where a failed read of
-    /// mapped memory would end the process.
+    /// Makes the bucket read blocks by ranges and never map them, for directories on a network, where a failed read of
+    /// mapped memory would kill the process.
     pub fn by_ranges(self) -> Bucket {
         Bucket { local: None, ..self }
     }
 
-    /// The same bucket, keeping index-headers of blocks that are read by ranges, and filters of the labels of all, in a
-    /// directory of its own, which is made.
+    /// Keeps the index headers of blocks that are read by ranges, and the label filters of all blocks, in the directory
+    /// `dir`, which is created.
+    ///
+    /// Fails when the directory cannot be created.
     pub fn with_headers(self, dir: PathBuf) -> Result<Bucket, BucketError> {
         let headers = HeaderCache::open(dir.clone());
         let headers = headers.map_err(|source| BucketError::Directory { path: dir, source })?;
         Ok(Bucket { headers: Some(headers), ..self })
     }
 
-    /// The same bucket; ranges of indexes and of segments that are read over the network are kept in these caches. A block
-    /// that is mapped needs none.
+    /// Sets caches of ranges of indexes and segments that are read over the network. Mapped blocks do not use them.
     pub fn with_range_caches(self, index: Option<RangeCache>, chunks: Option<RangeCache>) -> Bucket {
         Bucket { index_cache: index, chunk_cache: chunks, ..self }
     }
@@ -162,30 +164,30 @@ impl Bucket {
         self.local.is_some()
     }
 
-    /// Deletes what is kept of other blocks than these.
+    /// Deletes the cached files of all blocks but these.
     pub async fn forget_other_headers(&self, blocks: BTreeSet<BlockId>) {
         let deleted = self.with_cache(move |cache| cache.retain(&blocks)).await;
         if let Some(Err(error)) = deleted {
-            tracing::warn!(error = %error, "cached headers of blocks that have gone are not deleted");
+            tracing::warn!(error = %error, "cached headers of removed blocks cannot be deleted");
         }
     }
 
-    /// The filter of a block's labels that is kept from an earlier opening. Reads a file on local disk.
+    /// The label filter of a block, kept on local disk from an earlier opening.
     pub fn kept_filter(&self, block: BlockId) -> Option<KeptFilter> {
         self.headers.as_ref()?.kept_filter(block)
     }
 
-    /// Works on what is kept, off the asynchronous threads; `None` when nothing is kept.
+    /// Runs work on the header cache, on a blocking thread; `None` when there is no cache.
     pub(crate) async fn with_cache<T: Send + 'static>(
         &self,
         work: impl FnOnce(&HeaderCache) -> T + Send + 'static,
     ) -> Option<T> {
         let cache = self.headers.clone()?;
-        // The work ends early only by a panic, which the program's own handler reports.
+        // The task fails only by a panic, which the program's panic handler reports.
         tokio::task::spawn_blocking(move || work(&cache)).await.ok()
     }
 
-    /// The directory of a block that can be mapped.
+    /// The directory of a block, if blocks can be mapped.
     pub(crate) fn local_dir(&self, block: BlockId) -> Option<PathBuf> {
         self.local.as_ref().map(|root| root.join(block.to_string()))
     }
@@ -199,7 +201,7 @@ impl Bucket {
         &self.store
     }
 
-    /// An object's bytes; `None` when there is no such object.
+    /// Reads an object; `None` when it does not exist.
     pub(crate) async fn get(&self, path: &Path) -> Result<Option<Bytes>, BucketError> {
         let answer = || async {
             let answer = self.store.get(path).await?;
@@ -216,7 +218,7 @@ impl Bucket {
         }
     }
 
-    /// Whether there is such an object.
+    /// Whether an object exists.
     pub(crate) async fn exists(&self, path: &Path) -> Result<bool, BucketError> {
         match self.retrying(Operation::Exists, || self.store.head(path)).await {
             Ok(_) => Ok(true),
@@ -238,7 +240,7 @@ impl Bucket {
         Ok(())
     }
 
-    /// Begins an object that is written in parts.
+    /// Begins an upload in parts.
     pub(crate) async fn put_parts(&self, path: &Path) -> Result<Box<dyn MultipartUpload>, BucketError> {
         let begin = || {
             let options =
@@ -249,7 +251,7 @@ impl Bucket {
     }
 }
 
-/// The bytes of an answer; one that ends early may come whole another time.
+/// Checks that an answer has `size` bytes; a shorter one is an error, which is worth a retry.
 pub(crate) fn whole(bytes: Bytes, size: u64) -> object_store::Result<Bytes> {
     if bytes.len() as u64 == size {
         return Ok(bytes);
@@ -262,7 +264,7 @@ fn below(store: Arc<dyn ObjectStore>, prefix: &str) -> Arc<dyn ObjectStore> {
     if prefix.is_empty() { store } else { Arc::new(PrefixStore::new(store, Path::from(prefix))) }
 }
 
-/// The key of a file of a block.
+/// The key of a block's file.
 pub(crate) fn key(block: BlockId, file: &str) -> Path {
     Path::from(format!("{block}/{file}"))
 }

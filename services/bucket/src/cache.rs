@@ -1,8 +1,8 @@
-//! Caches of what is read of blocks by ranges: objects are cut into pieces of one size, and pieces are kept in memory, in
-//! memcached or in redis. Thanos `pkg/store/cache/caching_bucket.go`.
+//! Range caches of block files: objects are cut into pieces of one size, and pieces are cached in memory, memcached or
+//! redis. Thanos `pkg/store/cache/caching_bucket.go`.
 //!
-//! Keys of pieces are Thanos's, so that pieces of segments can be shared with its store. Pieces of indexes, which hold postings
-//! and series, are kept in the same way; Thanos keeps postings and series one by one.
+//! The keys of pieces are Thanos's, so that cached pieces of segments can be shared with its store. Pieces of indexes,
+//! which hold postings and series, are cached in the same way, whereas Thanos caches single postings lists and series.
 
 mod config;
 mod guard;
@@ -37,14 +37,14 @@ pub struct RangeCache {
 #[derive(Debug)]
 struct Inner {
     place: Place,
-    /// Bytes of a piece.
+    /// Size of a piece in bytes.
     piece: u64,
-    /// The most requests that one reading of an object is split into; 0 is no limit.
+    /// Largest number of requests that one read of an object is split into; 0 means no limit.
     requests_max: usize,
     metrics: CacheMetrics,
 }
 
-/// Where pieces are kept.
+/// The backend of a cache.
 #[derive(Debug)]
 enum Place {
     Memory(Memory),
@@ -52,7 +52,7 @@ enum Place {
 }
 
 impl RangeCache {
-    /// The cache of a configuration; it connects when it is first used. Must be called inside a tokio runtime.
+    /// Opens the cache of a configuration. It connects at the first use. Must be called inside a tokio runtime.
     pub fn open(config: &CacheConfig) -> Result<RangeCache, CacheConfigError> {
         let place = config.open()?;
         let inner = Inner {
@@ -64,13 +64,13 @@ impl RangeCache {
         Ok(RangeCache { inner: Arc::new(inner) })
     }
 
-    /// Registers `thanos_store_bucket_cache_*`, told apart by what is cached: `index` or `chunks`.
+    /// Registers the metrics `thanos_store_bucket_cache_*`; `what` is cached, `index` or `chunks`.
     pub fn register_metrics(&self, what: &'static str, registry: &mut Registry) {
         self.inner.metrics.register(what, registry);
     }
 
-    /// Reads ranges of an object of `size` bytes. They are inside the object and not empty. What is not kept is read by
-    /// `read`, which gives the bytes of ranges that ascend and do not overlap, and is kept from then on.
+    /// Reads ranges of an object of `size` bytes; they must lie in the object and not be empty. Missing ranges are read
+    /// with `read`, whose ranges ascend and do not overlap, and are then cached.
     pub(crate) async fn ranges<E, F>(
         &self,
         name: &str,
@@ -98,7 +98,7 @@ impl RangeCache {
 }
 
 impl Inner {
-    /// What is kept under keys.
+    /// The cached values of keys.
     async fn get(&self, keys: &[String]) -> Vec<Option<Bytes>> {
         match &self.place {
             Place::Memory(memory) => keys.iter().map(|key| memory.get(key)).collect(),
@@ -114,5 +114,5 @@ impl Inner {
     }
 }
 
-/// How long pieces are kept where nothing says otherwise: blocks never change.
+/// Default lifetime of pieces; long, since blocks never change.
 const TTL: Duration = Duration::from_secs(24 * 3600);

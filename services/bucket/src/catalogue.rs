@@ -1,5 +1,5 @@
-//! The blocks of a bucket, followed from look to look: a look is one listing, and reads only what is new or changed.
-//! Thanos `pkg/block/fetcher.go`.
+//! Follows the blocks of a bucket: each look lists the bucket and reads only the metas and marks that are new or
+//! changed. Thanos `pkg/block/fetcher.go`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,21 +15,22 @@ use crate::marks::MarkFile;
 use crate::snapshot::{self, Origin};
 use crate::{Bucket, BucketError, DeletionMark, Mark, MarkKind};
 
-/// Blocks of a directory that are read at once: reads of local files wait for no network, and each takes a thread.
+/// Number of blocks in a directory that are read at the same time: local reads do not wait for a network, and each
+/// takes a thread.
 const IN_DIRECTORY: usize = 4;
 
-/// What is known of the blocks of a bucket.
+/// The known blocks of a bucket: their metas, marks and files.
 #[derive(Debug)]
 pub struct Catalogue {
     bucket: Bucket,
     kinds: Vec<MarkKind>,
     concurrency: usize,
     blocks: BTreeMap<BlockId, KnownBlock>,
-    /// Whether the snapshot lacks something that is known.
+    /// Whether the snapshot on disk is out of date.
     is_unsaved: bool,
 }
 
-/// A complete block: one that has a meta.json which can be read.
+/// A complete block: one with a valid meta.json.
 #[derive(Clone, Debug)]
 pub struct KnownBlock {
     pub(crate) listed: Listed,
@@ -37,31 +38,31 @@ pub struct KnownBlock {
     pub(crate) marks: [Option<Box<MarkFile>>; MarkKind::ALL.len()],
 }
 
-/// What a look at the bucket found besides complete blocks.
+/// The result of a look besides the complete blocks.
 #[derive(Debug, Default)]
 pub struct Look {
     /// Complete blocks whose files were replaced since the last look.
     pub replaced: BTreeSet<BlockId>,
-    /// Blocks without meta.json, ascending: an upload under way, or one that broke off.
+    /// Blocks without meta.json, ascending: uploads under way or broken off.
     pub partial: Vec<BlockId>,
     /// Blocks whose meta.json is damaged; they are not complete.
     pub corrupt: Vec<Faulty>,
-    /// Blocks that the bucket failed to answer for. What was known of them before stays; of others it is not known
-    /// whether they are complete.
+    /// Blocks that the bucket failed to answer for. What was known of them stays; whether an unknown one is complete is
+    /// not known.
     pub failed: Vec<Faulty>,
 }
 
 /// A block that could not be read.
 #[derive(Debug)]
 pub struct Faulty {
-    /// The block.
+    /// The block's id.
     pub block: BlockId,
-    /// Why.
+    /// Why it could not be read.
     pub error: BucketError,
 }
 
 impl Catalogue {
-    /// A catalogue that has not looked at the bucket yet. Of marks it follows those of these kinds.
+    /// A catalogue that has not looked at the bucket yet. It follows marks of these kinds.
     pub fn new(bucket: Bucket, kinds: &[MarkKind]) -> Catalogue {
         Catalogue {
             bucket,
@@ -72,21 +73,22 @@ impl Catalogue {
         }
     }
 
-    /// The same catalogue, reading so many blocks at once; 32 unless this says otherwise, and no more than 4 in a
-    /// directory.
+    /// Sets how many blocks are read at the same time; the default is 32, and in a directory it is at most 4.
     pub fn with_concurrency(self, concurrency: usize) -> Catalogue {
         Catalogue { concurrency: concurrency.max(1), ..self }
     }
 
-    /// The same catalogue with what the snapshot beside the bucket's kept headers says; looks bring that up to date, and
-    /// keep it. A snapshot that cannot be used costs a warning.
+    /// Loads the snapshot beside the bucket's cached headers; looks bring it up to date and save it. A snapshot that
+    /// cannot be used costs a warning.
     pub async fn load(mut self) -> Catalogue {
         let origin = self.origin();
         let read = self.bucket.with_cache(move |cache| snapshot::read(&cache.snapshot(), &origin));
         match read.await {
             Some(Ok(Some(blocks))) => (self.blocks, self.is_unsaved) = (blocks, false),
             Some(Ok(None)) | None => {}
-            Some(Err(error)) => warn!(error = %error, "kept list of blocks cannot be used, and is made anew"),
+            Some(Err(error)) => {
+                warn!(error = %error, "snapshot of the catalogue cannot be used, all blocks are read again")
+            }
         }
         self
     }
@@ -99,23 +101,26 @@ impl Catalogue {
         let (origin, blocks) = (self.origin(), self.blocks.clone());
         let write = move |cache: &HeaderCache| snapshot::write(&cache.snapshot(), &origin, &blocks);
         match self.bucket.with_cache(write).await {
-            Some(Err(error)) => warn!(error = %error, "list of blocks is not kept for the next start"),
+            Some(Err(error)) => {
+                warn!(error = %error, "snapshot of the catalogue cannot be written, the next start reads all blocks again")
+            }
             Some(Ok(())) | None => self.is_unsaved = false,
         }
     }
 
-    /// The complete blocks that the last look found, by id.
+    /// The complete blocks as of the last look, by id.
     pub fn blocks(&self) -> &BTreeMap<BlockId, KnownBlock> {
         &self.blocks
     }
 
-    /// Metas of the complete blocks, ascending by id.
+    /// The metas of the complete blocks, ascending by id.
     pub fn metas(&self) -> impl Iterator<Item = &Arc<BlockMeta>> {
         self.blocks.values().map(|block| &block.meta)
     }
 
-    /// Lists the bucket, and reads each meta.json and mark that is not the one that was read before. Fails when the bucket
-    /// cannot be listed; then everything stays as it was.
+    /// Lists the bucket, and reads each meta.json and mark that is new or changed.
+    ///
+    /// Fails when the bucket cannot be listed; then the catalogue stays as it was.
     pub async fn look(&mut self) -> Result<Look, BucketError> {
         let before = self.blocks.iter().map(|(id, block)| (*id, block.listed.clone())).collect();
         let listing = self.bucket.listing(Arc::new(before)).await?;
@@ -126,8 +131,8 @@ impl Catalogue {
         Ok(look)
     }
 
-    /// Looks again at these blocks alone, such as those that the caller itself changed: one request to list each of them, and
-    /// what a look reads of them. What is known of all others stays; the snapshot is left to the next [`Catalogue::look`].
+    /// Looks at these blocks only, such as those that the caller changed: lists each with one request and reads what
+    /// changed. What is known of other blocks stays; the snapshot is saved by the next [`Catalogue::look`].
     pub async fn look_at(&mut self, blocks: &BTreeSet<BlockId>) -> Result<Look, BucketError> {
         let before = |id: &BlockId| Some((*id, self.blocks.get(id)?.listed.clone()));
         let before = blocks.iter().filter_map(before).collect();
@@ -135,8 +140,8 @@ impl Catalogue {
         Ok(self.follow(listing, Some(blocks)).await)
     }
 
-    /// Reads what a listing of all blocks, or of those `among` them, shows to be new or changed. Nothing changes before all is
-    /// read: a look that is broken off leaves everything as it was.
+    /// Reads what a listing, of all blocks or of those in `among`, shows to be new or changed. The catalogue changes
+    /// only after everything was read, so a cancelled look leaves it as it was.
     async fn follow(&mut self, listing: Listing, among: Option<&BTreeSet<BlockId>>) -> Look {
         let mut look = Look { failed: listing.failed, ..Look::default() };
         let mut kept: BTreeSet<BlockId> = look.failed.iter().map(|faulty| faulty.block).collect();
@@ -156,7 +161,7 @@ impl Catalogue {
         let mut read = stream::iter(reads)
             .map(|(id, listed, known)| {
                 let (bucket, kinds) = (self.bucket.clone(), self.kinds.clone());
-                // A task of its own, so that parsing takes more than one thread.
+                // Each block is read in its own task, so that several threads parse metas.
                 let read = tokio::spawn(async move { bucket.read_block(id, listed, &kinds, known).await });
                 async move { (id, read.await) }
             })
@@ -190,17 +195,17 @@ impl Catalogue {
 }
 
 impl KnownBlock {
-    /// The content of its meta.json.
+    /// The block's meta.json.
     pub fn meta(&self) -> &Arc<BlockMeta> {
         &self.meta
     }
 
-    /// Its files, where the bucket's listing has them.
+    /// The block's files, if the bucket's listing includes them.
     pub fn objects(&self) -> Option<&Arc<BlockObjects>> {
         self.listed.objects.as_ref()
     }
 
-    /// A mark of the block, as [`Bucket::mark`] reads it.
+    /// A mark of the block, as [`Bucket::mark`] returns it.
     pub fn mark(&self, kind: MarkKind) -> Result<Option<Mark>, BucketError> {
         match &self.marks[kind.place()] {
             Some(file) => file.mark(self.meta.ulid, kind),
@@ -208,7 +213,7 @@ impl KnownBlock {
         }
     }
 
-    /// The deletion mark of the block, as [`Bucket::deletion_mark`] reads it.
+    /// The deletion mark of the block, as [`Bucket::deletion_mark`] returns it.
     pub fn deletion_mark(&self) -> Result<Option<DeletionMark>, BucketError> {
         match &self.marks[MarkKind::Deletion.place()] {
             Some(file) => file.deletion_mark(self.meta.ulid).map(Some),
@@ -217,11 +222,11 @@ impl KnownBlock {
     }
 }
 
-/// A block that was read because it is new or changed.
+/// The result of reading a new or changed block.
 enum Read {
     Partial,
     Corrupt(BucketError),
-    /// What was known before stays.
+    /// The read failed; what was known before stays.
     Failed(BucketError),
     Block {
         known: Box<KnownBlock>,
@@ -245,7 +250,7 @@ impl Bucket {
         }
     }
 
-    /// `None` when its meta.json has gone meanwhile.
+    /// Returns `None` when the meta.json was deleted meanwhile.
     async fn try_read_block(
         &self,
         block: BlockId,
@@ -270,7 +275,7 @@ impl Bucket {
                 None => self.mark_file(block, *kind).await?.map(Box::new),
             };
             if known.marks[place].is_none() {
-                // It may be half written: it is read again at the next look.
+                // The mark may be half written, so the next look reads it again.
                 known.listed.marks[place] = None;
                 known.listed.folder = None;
             }

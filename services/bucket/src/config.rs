@@ -21,24 +21,24 @@ use crate::hedge::HedgingConfig;
 use crate::provider::{FilesystemConfig, Provider};
 pub use tithon_runtime::Secret;
 
-/// Where the blocks are.
+/// The configuration of a bucket.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BucketConfig {
-    /// The object store, and how it is reached.
+    /// The object store and its settings.
     pub provider: Provider,
-    /// Objects lie below it; empty, or without slashes at its ends.
+    /// Prefix of all keys; empty, or without slashes at its ends.
     pub prefix: String,
-    /// Requests for ranges that take long are made again.
+    /// Hedging of slow range requests.
     pub hedging: HedgingConfig,
 }
 
-/// Why a configuration cannot be used. No variant holds a value of a key that may be secret.
+/// Why a configuration is invalid. No variant holds a value that may be secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// Not YAML, an unknown key, or a value of the wrong type.
     #[error("objstore config: {0}")]
     Yaml(YamlFault),
-    /// A key that the provider needs.
+    /// A required key is missing.
     #[error("objstore config: {provider}: {key} is missing")]
     Missing {
         /// The provider, in upper case.
@@ -46,7 +46,7 @@ pub enum ConfigError {
         /// The key's path.
         key: &'static str,
     },
-    /// A value that is none of those that the key may have, or keys that do not go together.
+    /// A key has an invalid value, or keys exclude each other.
     #[error("objstore config: {provider}: {key}: {reason}")]
     Invalid {
         /// The provider, in upper case.
@@ -56,23 +56,23 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
-    /// What Thanos can and this build cannot.
+    /// Thanos supports the setting, but this build does not.
     #[error("objstore config: {provider}: {key} is not supported: {reason}")]
     Unsupported {
         /// The provider, in upper case.
         provider: &'static str,
         /// The key's path.
         key: &'static str,
-        /// Why, and what to do instead.
+        /// Why, and what to use instead.
         reason: &'static str,
     },
-    /// No provider of Thanos.
+    /// The type is none of Thanos's providers.
     #[error("objstore config: type {0:?} is not a provider")]
     UnknownProvider(String),
 }
 
 impl ConfigError {
-    /// What the caller should do about it.
+    /// The kind of the error, which tells callers what to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             ConfigError::Unsupported { .. } => ErrorKind::Unsupported,
@@ -81,7 +81,7 @@ impl ConfigError {
     }
 }
 
-/// The keys beside `config`; others are errors.
+/// The top-level keys; any others are errors.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Envelope<C> {
@@ -98,20 +98,20 @@ impl<C: DeserializeOwned> Envelope<C> {
     }
 }
 
-/// The keys of one provider: the YAML is read a second time, now that their names are known, so that mistakes in them
-/// have a place.
+/// Parses the keys of one provider. The YAML is parsed a second time, with the provider's keys known, so that errors
+/// have a position.
 pub(crate) fn read<C: DeserializeOwned + Default>(yaml: &str) -> Result<C, ConfigError> {
     let fault = match Envelope::<C>::read(yaml) {
         Ok(envelope) => return Ok(envelope.config.unwrap_or_default()),
         Err(fault) => fault,
     };
-    // In Go a key without a value, such as a template leaves behind, keeps its default.
+    // In Go a key without a value keeps its default; templates often leave such keys.
     let mut config = Envelope::<Value>::read(yaml)?.config.unwrap_or_default();
     remove_nulls(&mut config);
     serde_json::from_value(config).map_err(|_| fault)
 }
 
-/// A text up to the line that ends its first document; what is behind it does not count, as in Go.
+/// Cuts a text after its first YAML document; later documents are ignored, as in Go.
 fn first_document(yaml: &str) -> &str {
     let (mut at, mut begun) = (0, false);
     for line in yaml.split_inclusive('\n') {
@@ -147,8 +147,8 @@ impl BucketConfig {
         BucketConfig { provider, prefix: String::new(), hedging: HedgingConfig::default() }
     }
 
-    /// Reads the YAML, in which environment variables have been replaced. Unknown keys beside `type`, `config`, `prefix` and
-    /// `hedging_config` are errors; those below `config` are where they are in Thanos: with S3, GCS, AZURE, SWIFT and OBS.
+    /// Parses the YAML, in which environment variables are already replaced. Unknown top-level keys are errors; unknown
+    /// keys below `config` are errors where they are in Thanos: with S3, GCS, AZURE, SWIFT and OBS.
     pub fn parse(yaml: &str) -> Result<BucketConfig, ConfigError> {
         let yaml = first_document(yaml);
         let envelope = Envelope::<IgnoredAny>::read(yaml)?;

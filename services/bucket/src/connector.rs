@@ -1,4 +1,4 @@
-//! The HTTP client that requests to a provider go through. thanos-io/objstore `exthttp/transport.go`.
+//! The HTTP client for requests to a provider. thanos-io/objstore `exthttp/transport.go`.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use tithon_runtime::http_tls;
 
 use crate::config::HttpConfig;
 
-/// How long a connection may take to come about, before TLS; and the time between two signs of life on one.
+/// Timeout of a TCP connection, before TLS; also the interval of keep-alive probes.
 const DIAL: Duration = Duration::from_secs(30);
 
-/// Makes clients as `http_config` has it: HTTP 1.1, through the proxy of the environment, following no redirect.
+/// Makes HTTP clients with the settings of `http_config`: HTTP 1.1, with the environment's proxy, without redirects.
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
     http: HttpConfig,
@@ -22,13 +22,13 @@ impl Connector {
         Connector { http: http.clone() }
     }
 
-    /// What `object_store` changes for some of its clients, such as that of a metadata server, and hands to
+    /// Options that `object_store` adapts for some of its clients, such as that of a metadata server, before it calls
     /// [`Connector::connect`].
     pub(crate) fn options(http: &HttpConfig) -> ClientOptions {
         ClientOptions::new().with_timeout_disabled().with_connect_timeout(DIAL + http.tls_handshake_timeout.0)
     }
 
-    /// A client; with `timeout`, no request may take longer, its body included.
+    /// A client. `timeout` limits a whole request, including its body.
     pub(crate) fn client(
         &self,
         connect_timeout: Duration,

@@ -1,4 +1,4 @@
-//! Blocks from one bucket to another, object by object, meta.json last. Thanos `pkg/replicate/scheme.go`.
+//! Copies blocks from one bucket to another, object by object, meta.json last. Thanos `pkg/replicate/scheme.go`.
 
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
@@ -8,21 +8,21 @@ use crate::bucket::key;
 use crate::transfer::PART_BYTES;
 use crate::{Bucket, BucketError};
 
-/// What was copied of a block.
+/// Size of a copied block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
-    /// Objects, meta.json included.
+    /// Number of objects, meta.json included.
     pub objects: u64,
-    /// Their bytes.
+    /// Bytes of the objects.
     pub bytes: u64,
 }
 
 impl Bucket {
-    /// Copies a block to another bucket: segments and index, so many at once, then meta.json as it is. Marks and other files
-    /// stay. `None` where the other bucket has the same meta.json already.
+    /// Copies a block to another bucket: segments and index, `at_once` at a time, then meta.json unchanged. Marks and
+    /// other files are not copied. Returns `None` when the other bucket already has the same meta.json.
     ///
-    /// An object that is there with the right size is not copied again, one with another size is replaced. The block becomes
-    /// visible when all objects are there in full; a copy that breaks off is gone on with by the next.
+    /// An existing object of the right size is not copied again; one of another size is replaced. The block becomes
+    /// visible when all objects are complete; a copy that was broken off is continued by the next call.
     pub async fn copy_block(
         &self,
         block: BlockId,
@@ -80,7 +80,7 @@ impl Bucket {
     }
 }
 
-/// Whether there is an object of this name and size.
+/// Whether `there` has an object of this name and size.
 fn is_among(object: &ObjectMeta, there: &[ObjectMeta]) -> bool {
     there.iter().any(|other| other.location == object.location && other.size == object.size)
 }

@@ -1,5 +1,5 @@
-//! Taking blocks out of a bucket: meta.json first, so that no reader sees half a block, the deletion mark last, so that
-//! whatever is left over is known to be wanted no more. Thanos `pkg/block/block.go`.
+//! Deletes blocks: meta.json first, so that no reader sees an incomplete block, and the deletion mark last, so that
+//! leftovers stay marked for deletion. Thanos `pkg/block/block.go`.
 
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
@@ -10,11 +10,11 @@ use crate::bucket::key;
 use crate::retry::Operation;
 use crate::{Bucket, BucketError, MarkKind};
 
-/// Objects of one block deleted at once.
+/// Number of objects of a block deleted at the same time.
 const CONCURRENCY: usize = 8;
 
 impl Bucket {
-    /// Deletes all objects of a block, those that no block should have included. What is not there is no error.
+    /// Deletes all objects of a block, including unexpected ones. A missing object is no error.
     pub async fn delete_block(&self, block: BlockId) -> Result<(), BucketError> {
         let (meta, mark) = (key(block, "meta.json"), key(block, MarkKind::Deletion.file()));
         self.delete(&meta).await?;
@@ -35,8 +35,8 @@ impl Bucket {
         self.delete(&mark).await
     }
 
-    /// Deletes what killed uploads left in the folders of blocks, if it has not changed since `before_ms`, and answers with
-    /// how many files it was. Only a directory keeps such files where they can be seen.
+    /// Deletes temporary files of killed uploads in the folders of blocks, if they have not changed since `before_ms`.
+    /// Returns how many. Only buckets in directories have such files.
     pub async fn delete_leftovers(&self, before_ms: i64) -> Result<u64, BucketError> {
         let Some(directory) = &self.directory else { return Ok(0) };
         let leftovers = || directory.delete_leftovers(before_ms);
@@ -44,7 +44,7 @@ impl Bucket {
         deleted.map_err(BucketError::object(&Path::default()))
     }
 
-    /// When an object of the block was last written, milliseconds since the Unix epoch; `None` if it has no object. In a
+    /// Time of the last write to an object of the block, in milliseconds since 1970; `None` if it has no object. In a
     /// directory, uploads under way count.
     pub async fn last_change_ms(&self, block: BlockId) -> Result<Option<i64>, BucketError> {
         if let Some(directory) = &self.directory {
@@ -60,17 +60,19 @@ impl Bucket {
         self.exists(&key(block, "meta.json")).await
     }
 
-    /// Looks whether every file that the meta lists is there with its size, and meta.json itself.
+    /// Checks that every file in the meta's list exists with its size, and that meta.json exists.
+    ///
+    /// Fails with [`BucketError::Incomplete`] for the first that does not.
     pub async fn check_files(&self, meta: &BlockMeta) -> Result<(), BucketError> {
         self.check_listed(meta, &["index", "meta.json"]).await
     }
 
-    /// The same of a block whose meta.json may not be there.
+    /// Like [`Bucket::check_files`], for a block that may have no meta.json.
     pub async fn check_objects(&self, meta: &BlockMeta) -> Result<(), BucketError> {
         self.check_listed(meta, &["index"]).await
     }
 
-    /// `needed` are looked for whether the meta lists them or not.
+    /// Checks the files in the meta's list, and that the files `needed` exist even if they are not in it.
     async fn check_listed(&self, meta: &BlockMeta, needed: &[&str]) -> Result<(), BucketError> {
         let block = meta.ulid;
         let objects = self.objects(block).await?;
@@ -88,14 +90,14 @@ impl Bucket {
         Ok(())
     }
 
-    /// The bytes that the index of a block takes.
+    /// Size of a block's index in bytes.
     pub async fn index_bytes(&self, block: BlockId) -> Result<u64, BucketError> {
         let path = key(block, "index");
         let head = self.retrying(Operation::Exists, || self.store().head(&path));
         Ok(head.await.map_err(BucketError::object(&path))?.size)
     }
 
-    /// The bytes that all objects of a block take.
+    /// Size of all objects of a block in bytes.
     pub async fn block_bytes(&self, block: BlockId) -> Result<u64, BucketError> {
         Ok(self.objects(block).await?.iter().map(|object| object.size).sum())
     }

@@ -1,5 +1,5 @@
-//! A bucket in a directory. What was written is on disk once the store says so, and neither a listing nor a deletion
-//! leaves the directory by a symbolic link.
+//! A bucket in a directory. A finished write is on disk, and listing and deleting never follow symbolic links out of
+//! the directory.
 
 mod folders;
 mod new_file;
@@ -27,8 +27,8 @@ use tithon_engine::BlockId;
 
 pub(crate) use self::new_file::NewFile;
 
-/// The store of a FILESYSTEM bucket. Files are written and read by [`LocalFileSystem`], which syncs each file and each
-/// folder that it changes; listing and deleting are done here, because there it follows every link.
+/// The store of a FILESYSTEM bucket. [`LocalFileSystem`] reads and writes files, and syncs each file and folder that it
+/// changes. Listing and deleting are implemented here, since there they follow every link.
 #[derive(Clone, Debug)]
 pub(crate) struct Directory {
     inner: Arc<Inner>,
@@ -38,12 +38,12 @@ pub(crate) struct Directory {
 struct Inner {
     root: PathBuf,
     files: OnceLock<LocalFileSystem>,
-    /// Links that were warned of.
+    /// Links that were already warned of.
     warned: Mutex<HashSet<PathBuf>>,
 }
 
 impl Directory {
-    /// The store below `root`, which need not be there: until something is written, it has no objects.
+    /// The store below `root`. The directory need not exist; until the first write the store is empty.
     pub(crate) fn new(root: PathBuf) -> Directory {
         Directory { inner: Arc::new(Inner { root, files: OnceLock::new(), warned: Mutex::default() }) }
     }
@@ -52,7 +52,7 @@ impl Directory {
         &self.inner.root
     }
 
-    /// The files; not found while the directory is not there.
+    /// The store of files; fails with not found while the directory does not exist.
     fn files(&self) -> Result<&LocalFileSystem> {
         if let Some(files) = self.inner.files.get() {
             return Ok(files);
@@ -63,7 +63,7 @@ impl Directory {
         Ok(self.inner.files.get_or_init(|| files))
     }
 
-    /// The files, the directory made where it is not there.
+    /// The store of files; creates the directory if needed.
     fn files_to_write(&self) -> Result<&LocalFileSystem> {
         if self.inner.files.get().is_none() {
             make_durably(self.root()).map_err(|error| failed(self.root(), error))?;
@@ -75,13 +75,13 @@ impl Directory {
         key.parts().fold(self.inner.root.clone(), |dir, part| dir.join(part.as_ref()))
     }
 
-    /// Whether a folder on the way to `path` is a link.
+    /// Whether a folder on the way to `path` is a symbolic link.
     fn is_behind_link(&self, path: &FsPath) -> bool {
         let folders = path.ancestors().skip(1).take_while(|folder| *folder != self.root());
         folders.into_iter().any(|folder| fs::symlink_metadata(folder).is_ok_and(|meta| meta.is_symlink()))
     }
 
-    /// Deletes a file, or the link of this name, and the folders that become empty. What lies behind a link is not found.
+    /// Deletes a file, or a link of that name, and folders that become empty. A file behind a link counts as not found.
     fn delete_file(&self, key: &Path) -> Result<()> {
         let path = self.path(key);
         if self.is_behind_link(&path) {
@@ -91,7 +91,8 @@ impl Directory {
             ));
         }
         fs::remove_file(&path).map_err(|error| failed(&path, error))?;
-        // Files go in an order that tells readers what is whole: after a crash too, none may come back alone.
+        // The order of deletions tells readers which blocks are whole, so a deleted file must not come back after a
+        // crash.
         path.parent().map_or(Ok(()), sync_dir).map_err(|error| failed(&path, error))?;
         let mut folder = path.parent();
         while let Some(empty) = folder.filter(|dir| *dir != self.root() && fs::remove_dir(dir).is_ok()) {
@@ -100,8 +101,8 @@ impl Directory {
         Ok(())
     }
 
-    /// Deletes what a block's folder still has when its objects are gone, but for the file `kept`: links, what killed
-    /// uploads left, folders. A block that is a link itself is unlinked.
+    /// Deletes what is left in a block's folder after its objects, except the file `kept`: links, temporary files of
+    /// killed uploads, folders. If the folder itself is a link, the link is removed.
     pub(crate) async fn delete_rest(&self, block: BlockId, kept: &'static str) -> Result<()> {
         let dir = self.root().join(block.to_string());
         blocking(move || {
@@ -118,8 +119,7 @@ impl Directory {
         .await
     }
 
-    /// When anything in a block's folder was last changed, files of uploads under way included; milliseconds since the
-    /// Unix epoch.
+    /// Time of the last change in a block's folder, including temporary files of uploads, in milliseconds since 1970.
     pub(crate) async fn last_change_ms(&self, block: BlockId) -> Result<Option<i64>> {
         let dir = self.root().join(block.to_string());
         blocking(move || match walk::last_change_ms(&dir) {
@@ -129,15 +129,15 @@ impl Directory {
         .await
     }
 
-    /// Deletes files in the folders of blocks that killed uploads left and that have not changed since `before_ms`;
-    /// answers with how many.
+    /// Deletes temporary files of killed uploads in the folders of blocks that have not changed since `before_ms`.
+    /// Returns how many.
     pub(crate) async fn delete_leftovers(&self, before_ms: i64) -> Result<u64> {
         let root = self.root().to_owned();
         blocking(move || walk::delete_leftovers(&root, before_ms).map_err(|error| failed(&root, error))).await
     }
 
-    /// Replaces a file if it is the one with this tag. Processes that replace files of a folder do so in turn: the folder is
-    /// locked meanwhile, by a lock that ends with its process.
+    /// Replaces a file if it has this tag. Processes that replace files in a folder take turns by a lock on the folder,
+    /// which ends with its process.
     async fn replace(&self, key: &Path, payload: PutPayload, e_tag: Option<String>) -> Result<PutResult> {
         let files = self.files_to_write()?;
         let path = self.path(key);
@@ -155,7 +155,7 @@ impl Directory {
         files.put_opts(key, payload, PutOptions::default()).await
     }
 
-    /// Where a link leads, unless that is out of the bucket or nowhere.
+    /// The target of a link; `None` if it is missing or outside the bucket.
     fn target(&self, link: &FsPath) -> io::Result<Option<PathBuf>> {
         let target = match fs::canonicalize(link) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -229,7 +229,7 @@ impl ObjectStore for Directory {
     }
 }
 
-/// Works with files, off the asynchronous threads.
+/// Runs file operations on a blocking thread.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await?
 }
@@ -242,19 +242,19 @@ fn failed(path: &FsPath, error: io::Error) -> Error {
     }
 }
 
-/// Makes a directory and those above it, each of them on disk when this returns.
+/// Creates a directory and its missing ancestors, and syncs them to disk.
 fn make_durably(dir: &FsPath) -> io::Result<()> {
     let missing: Vec<&FsPath> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
     fs::create_dir_all(dir)?;
     missing.iter().filter_map(|dir| dir.parent()).try_for_each(sync_dir)
 }
 
-/// Makes the names in a directory durable.
+/// Syncs the entries of a directory to disk.
 fn sync_dir(dir: &FsPath) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Removes all entries of a directory but one, and the directory itself if nothing is left; follows no link.
+/// Removes all entries of a directory but one, and the directory itself if it becomes empty. Follows no links.
 fn remove_all_but(dir: &FsPath, kept: &str) -> io::Result<()> {
     let mut is_empty = true;
     for entry in fs::read_dir(dir)? {

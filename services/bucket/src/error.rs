@@ -1,4 +1,4 @@
-//! What can go wrong with a bucket, with the object named.
+//! Errors of buckets, with the object named.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,26 +20,26 @@ pub enum BucketError {
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the file system.
         source: std::io::Error,
     },
-    /// A store over the network cannot be set up.
+    /// The client of a store over the network cannot be set up.
     #[error("{provider}: {source}")]
     Store {
         /// The provider, in upper case.
         provider: &'static str,
-        /// What its client says.
+        /// The client's error.
         source: object_store::Error,
     },
-    /// The store failed to answer for an object.
+    /// A request for an object failed.
     #[error("{path}: {source}")]
     Object {
-        /// The object's key, or the prefix that was listed; `bucket` for all of it.
+        /// The object's key, or the prefix that was listed; `bucket` for the whole bucket.
         path: String,
-        /// What the store says; callers may have waited for one request.
+        /// The store's error; shared, since several callers may have waited for one request.
         source: Arc<object_store::Error>,
     },
-    /// A meta.json is damaged or of another version.
+    /// A meta.json is damaged or has an unsupported version.
     #[error("{block}/meta.json: {source}")]
     Meta {
         /// The block.
@@ -47,15 +47,15 @@ pub enum BucketError {
         /// What is wrong.
         source: MetaError,
     },
-    /// A meta.json names another block than the one that it lies in.
+    /// A meta.json has another id than its folder.
     #[error("{block}/meta.json: found ulid {found}, expected {block}")]
     WrongId {
-        /// The block that it lies in.
+        /// The id of the folder.
         block: BlockId,
-        /// The block that it names.
+        /// The id in meta.json.
         found: BlockId,
     },
-    /// A marker is of a version that this build lacks.
+    /// A mark has a version that this build does not support.
     #[error("{path}: marker version {found} is not supported, expected 1")]
     MarkVersion {
         /// The object's key.
@@ -86,9 +86,9 @@ pub enum BucketError {
         block: BlockId,
         /// The path inside the block.
         file: String,
-        /// The size in the listing; none where the object is missing.
+        /// The size in the listing; `None` if the object is missing.
         found: Option<u64>,
-        /// The size in meta.json; 0 where it is not known.
+        /// The size in meta.json; 0 if unknown.
         expected: u64,
     },
     /// A block that is to be uploaded has no external labels.
@@ -97,39 +97,39 @@ pub enum BucketError {
         /// The block.
         block: BlockId,
     },
-    /// A local file that is carried cannot be read or written.
+    /// A local file cannot be read or written.
     #[error("{path}: {source}")]
     Local {
         /// The file or directory.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the file system.
         source: std::io::Error,
     },
-    /// A file that is kept of a block on local disk was cut while it was mapped.
+    /// A cache file on local disk was cut while it was mapped.
     #[error("{block}: the {file} was truncated while mapped")]
     CacheTruncated {
         /// The block.
         block: BlockId,
-        /// Which file.
+        /// Name of the file.
         file: &'static str,
     },
     /// A block on local disk cannot be opened.
     #[error(transparent)]
     Block(#[from] BlockError),
-    /// The index of a block names a segment that is not there.
+    /// The index of a block refers to a segment that does not exist.
     #[error("{block}/chunks: segment {segment} is missing, there are {segments}")]
     NoSegment {
         /// The block.
         block: BlockId,
-        /// Its position in the listing, from 0.
+        /// Index of the segment, from 0.
         segment: u32,
-        /// How many there are.
+        /// Number of segments.
         segments: usize,
     },
 }
 
 impl BucketError {
-    /// What the caller should do about it.
+    /// The kind of the error, which tells callers what to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             BucketError::Config(error) => error.kind(),
@@ -154,7 +154,7 @@ impl BucketError {
         }
     }
 
-    /// The labels of the series that is at fault, where one is.
+    /// The labels of the series at fault, if there is one.
     pub fn series(&self) -> Option<&Labels> {
         match self {
             BucketError::Block(error) => error.series(),

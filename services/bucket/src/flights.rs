@@ -1,4 +1,4 @@
-//! Requests under way, so that callers who ask for the same share one.
+//! Joins equal requests that run at the same time.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -21,8 +21,8 @@ pub(crate) struct Flights {
 }
 
 impl Flights {
-    /// The answer to the request for `key` that is under way, or else to `request`. It goes on as long as one of those who wait
-    /// for it is there.
+    /// Waits for the request for `key` that is under way, or else sends `request`. A request runs as long as somebody
+    /// waits for it.
     pub(crate) async fn join(
         &self,
         key: Key,
@@ -56,7 +56,7 @@ impl Flights {
     }
 }
 
-/// Forgets a request when it ends, or when nobody waits for it any more.
+/// Removes a request when it has ended or nobody waits for it any more.
 struct Landed {
     flights: Flights,
     key: Key,

@@ -1,5 +1,5 @@
-//! What is kept on local disk of each block between starts: the index-header of a block that is read by ranges, and the
-//! filter of a block's labels. Both are mapped, so neither is held in memory.
+//! The header cache: on local disk it keeps the index headers of blocks that are read by ranges, and the label filters
+//! of blocks. Both are mapped, so they are not held in memory.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -17,13 +17,13 @@ pub(crate) struct HeaderCache {
     dir: PathBuf,
 }
 
-/// Something read from a file of the cache, and the file: what is read from it counts while the file is intact.
+/// A value read from a mapped file of the cache, and the file: the value is valid only while the file is intact.
 pub(crate) struct Kept<T> {
     pub(crate) value: T,
     pub(crate) file: MappedFile,
 }
 
-/// The filter of a block's labels, kept from when the block was open: it can be asked while the block is not.
+/// The label filter of a block, kept on local disk so that it can be used while the block is closed.
 #[derive(Debug)]
 pub struct KeptFilter {
     filter: LabelFilter,
@@ -31,12 +31,12 @@ pub struct KeptFilter {
 }
 
 impl KeptFilter {
-    /// False when it is certain that no series of the block satisfies all matchers.
+    /// Returns false when the filter excludes that any series of the block satisfies all matchers.
     pub fn may_match(&self, matchers: &[Matcher]) -> bool {
         self.filter.may_match(matchers) || !self.is_intact()
     }
 
-    /// Whether the file is still what was opened.
+    /// Whether the mapped file is still whole.
     pub(crate) fn is_intact(&self) -> bool {
         self.file.is_intact()
     }
@@ -45,7 +45,7 @@ impl KeptFilter {
 const HEADER: &str = "index-header.sparse";
 const FILTER: &str = "label-filter";
 
-/// Why a file of the cache is not there; the cache is done without.
+/// Why a file of the cache cannot be used; the block is then opened without it.
 #[derive(Debug, thiserror::Error)]
 enum CacheError {
     #[error(transparent)]
@@ -55,24 +55,24 @@ enum CacheError {
 }
 
 impl HeaderCache {
-    /// The cache in a directory, which is made.
+    /// Opens the cache in a directory, which is created.
     pub(crate) fn open(dir: PathBuf) -> io::Result<HeaderCache> {
         fs::create_dir_all(&dir)?;
         Ok(HeaderCache { dir })
     }
 
-    /// The file of what is known of the bucket's blocks.
+    /// The file of the catalogue's snapshot.
     pub(crate) fn snapshot(&self) -> PathBuf {
         self.dir.join("catalogue.jsonl")
     }
 
-    /// The header kept of a block.
+    /// The cached header of a block.
     pub(crate) fn header(&self, block: BlockId) -> Option<Kept<IndexHeader>> {
         self.kept(block, HEADER, |bytes| IndexHeader::from_sparse(&bytes))
     }
 
-    /// Keeps a header and gives the kept one, which takes no memory; the one given when that fails, or when its index is
-    /// of a version that has no such form.
+    /// Caches a header and returns the mapped one, which takes no memory. Returns the given header when that fails, or
+    /// when the version of its index has no cached form.
     pub(crate) fn keep_header(&self, block: BlockId, header: IndexHeader) -> Kept<IndexHeader> {
         let in_memory = |header| Kept { value: header, file: MappedFile::default() };
         if header.version() == 1 {
@@ -81,7 +81,7 @@ impl HeaderCache {
         let written = self.write(block, HEADER, |file| {
             header.write_sparse(&mut *file)?;
             file.flush()?;
-            // Opening a header verifies its first bytes only: the others must be there once the name is.
+            // Opening a header checks only its first bytes, so the rest must be on disk before the file gets its name.
             Ok(file.get_ref().sync_all()?)
         });
         if let Err(error) = written {
@@ -91,7 +91,7 @@ impl HeaderCache {
         self.header(block).unwrap_or_else(|| in_memory(header))
     }
 
-    /// The filter of a block's labels: the one kept, or a new one that is kept from now on.
+    /// The label filter of a block: the cached one, or a new one, which is cached.
     pub(crate) fn filter(&self, block: BlockId, header: &IndexHeader) -> Option<KeptFilter> {
         if let Some(filter) = self.kept_filter(block) {
             return Some(filter);
@@ -101,17 +101,17 @@ impl HeaderCache {
             self.write(block, FILTER, |file| Ok(file.write_all(filter.as_bytes())?))?;
             Ok(filter)
         };
-        made().inspect_err(|error| warn!(block = %block, error = %error, "labels are not filtered")).ok()?;
+        made().inspect_err(|error| warn!(block = %block, error = %error, "label filter cannot be cached, the block is searched without it")).ok()?;
         self.kept_filter(block)
     }
 
-    /// The filter kept of a block's labels.
+    /// The cached label filter of a block.
     pub(crate) fn kept_filter(&self, block: BlockId) -> Option<KeptFilter> {
         let Kept { value: filter, file } = self.kept(block, FILTER, LabelFilter::open)?;
         Some(KeptFilter { filter, file })
     }
 
-    /// Deletes what is kept of other blocks.
+    /// Deletes the files of all blocks but these.
     pub(crate) fn retain(&self, blocks: &BTreeSet<BlockId>) -> io::Result<()> {
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
@@ -138,13 +138,13 @@ impl HeaderCache {
             Ok(kept) => Some(kept),
             Err(CacheError::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
-                warn!(block = %block, file = name, error = %error, "cached file is made again");
+                warn!(block = %block, file = name, error = %error, "cached file cannot be used, it is made again");
                 None
             }
         }
     }
 
-    /// Writes a file beside its place and renames it: the file is never seen in part, nor written again once it is mapped.
+    /// Writes a temporary file and renames it, so that a file is never seen in part nor changed while it is mapped.
     fn write(
         &self,
         block: BlockId,

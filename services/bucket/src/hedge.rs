@@ -1,4 +1,4 @@
-//! Hedged requests: one that takes longer than most is made once more, and the first answer counts. Thanos
+//! Hedged requests: a request that takes longer than most is sent once more, and the first answer counts. Thanos
 //! `pkg/exthttp/hedging.go`.
 
 use std::sync::{Mutex, PoisonError};
@@ -16,11 +16,11 @@ use crate::ConfigError;
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HedgingConfig {
-    /// Off unless asked for.
+    /// Whether slow requests are hedged; off by default.
     pub enabled: bool,
-    /// The most requests under way for one range, the first included.
+    /// Largest number of requests for one range at the same time, including the first.
     pub up_to: u32,
-    /// A request is hedged when it takes longer than this share of those before.
+    /// Quantile of recent durations after which a request is hedged.
     pub quantile: f64,
 }
 
@@ -31,7 +31,7 @@ impl Default for HedgingConfig {
 }
 
 impl HedgingConfig {
-    /// Fails when a value is none that it may have.
+    /// Fails when a value is out of range.
     pub(crate) fn check(&self) -> std::result::Result<(), ConfigError> {
         let invalid = |key, reason: String| Err(ConfigError::Invalid { provider: "bucket", key, reason });
         if !(0.0..=1.0).contains(&self.quantile) {
@@ -47,12 +47,12 @@ impl HedgingConfig {
     }
 }
 
-/// Times of the last answers, for their quantile.
+/// Durations of the last requests, whose quantile is the delay before a hedge.
 #[derive(Debug)]
 pub(crate) struct Hedge {
     config: HedgingConfig,
     times: Mutex<Times>,
-    /// Requests that were made besides first ones.
+    /// Number of hedges sent.
     pub(crate) extra: Counter,
 }
 
@@ -62,9 +62,9 @@ struct Times {
     next: usize,
 }
 
-/// Times that are remembered.
+/// Number of durations that are kept.
 const TIMES: usize = 256;
-/// Before so many are known nothing is hedged.
+/// Number of durations below which no request is hedged.
 const TIMES_MIN: usize = 16;
 
 impl Times {
@@ -84,13 +84,13 @@ impl Times {
 }
 
 impl Hedge {
-    /// None where nothing is hedged.
+    /// `None` when hedging is off.
     pub(crate) fn new(config: HedgingConfig) -> Option<Hedge> {
         let is_on = config.enabled && config.up_to > 1;
         is_on.then(|| Hedge { config, times: Mutex::default(), extra: Counter::default() })
     }
 
-    /// The first good answer to a request, made up to as often as configured; its error when all fail.
+    /// Sends a request, and hedges while it is slow. Returns the first good answer, or an error when all attempts fail.
     pub(crate) async fn first<F: Future<Output = Result<GetResult>>>(
         &self,
         request: impl Fn() -> F,
@@ -107,7 +107,7 @@ impl Hedge {
                 }
             };
             tokio::select! {
-                // Something is running.
+                // There is at least one running request.
                 Some(answer) = running.next() => {
                     if answer.is_ok() {
                         self.times.lock().unwrap_or_else(PoisonError::into_inner).add(begun.elapsed());
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(times.quantile(1.0), Some(Duration::from_millis(1000)));
     }
 
-    /// The first request never answers, the second does.
+    /// The first request hangs, the second is answered.
     #[tokio::test]
     async fn a_request_that_hangs_is_made_again() {
         let (store, hedge, n) = (store().await, hedge(), AtomicUsize::new(0));
@@ -185,7 +185,8 @@ mod tests {
         assert_eq!((n.load(Ordering::Relaxed), hedge.extra.get()), (2, 1));
     }
 
-    /// All hang but the last, which fails: its failure waits for the others, up to as many as configured.
+    /// All requests but the last hang; its failure is returned only after the others', and there are at most `up_to`
+    /// requests.
     #[tokio::test]
     async fn no_more_are_made_than_configured() {
         let (hedge, n) = (hedge(), AtomicUsize::new(0));

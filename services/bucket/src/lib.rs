@@ -1,6 +1,7 @@
-//! Blocks in object storage: list, open, read ranges, carry, mark, delete.
+//! Blocks in object storage: listing, opening, ranged reads, uploads and downloads, marks, deletion.
 //!
-//! Object paths stop here. A bucket on local disk has its blocks mapped; any other is read by ranges.
+//! Object paths do not leave this crate. The blocks of a bucket on local disk are mapped; all others are read by
+//! ranges.
 
 mod block;
 mod bucket;

@@ -1,5 +1,5 @@
-//! One listing of a bucket: which blocks there are, and which of the files that a process follows each of them has.
-//! Thanos `pkg/block/fetcher.go`, the recursive lister.
+//! A listing of a bucket: its blocks, and which of the relevant files each has. Thanos `pkg/block/fetcher.go`, the
+//! recursive lister.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,34 +14,34 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::retry::Operation;
 use crate::{Bucket, BucketError, Faulty, MarkKind};
 
-/// What tells one state of a file or folder from another: a hash of what the listing says about it.
+/// Identifies a state of a file or folder: a hash of what the listing says about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stamp(u64);
 
 impl Stamp {
-    /// The stamp of these facts.
+    /// The stamp of these bytes.
     pub(crate) fn of(facts: &[u8]) -> Stamp {
         Stamp(xxh3_64(facts))
     }
 
-    /// The stamp of an object: its tag, size and time of the last change.
+    /// The stamp of an object: its tag, size and time of change.
     fn of_object(object: &ObjectMeta) -> Stamp {
         let (tag, changed) = (object.e_tag.as_deref().unwrap_or_default(), object.last_modified);
         Stamp::of(format!("{tag} {} {:?}", object.size, changed.timestamp_nanos_opt()).as_bytes())
     }
 }
 
-/// What a listing says about one block.
+/// The files of a block, as a listing found them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listed {
-    /// Of a block in a directory, its folder: while that has the same stamp, it has the same names. None when the folder
-    /// changed so lately that another change might not show.
+    /// For a block in a directory, the stamp of its folder: an equal stamp means equal file names. `None` when the
+    /// folder changed so recently that a further change might not show.
     pub(crate) folder: Option<Stamp>,
-    /// meta.json; a block without is partial.
+    /// Stamp of meta.json; `None` for a partial block.
     pub(crate) meta: Option<Stamp>,
-    /// The marks, in the order of [`MarkKind::ALL`].
+    /// Stamps of the marks, in the order of [`MarkKind::ALL`].
     pub(crate) marks: [Option<Stamp>; MarkKind::ALL.len()],
-    /// The files that are read by ranges; None in a directory, whose listing does not look at them.
+    /// The files that are read by ranges; `None` in a directory, whose listing does not include them.
     pub(crate) objects: Option<Arc<BlockObjects>>,
 }
 
@@ -50,31 +50,31 @@ pub(crate) struct Listed {
 pub struct BlockObjects {
     /// Size of the index in bytes; 0 when there is none.
     pub(crate) index: u64,
-    /// Sizes of the segments `000001` and so on; None when their names are others.
+    /// Sizes of the segments `000001`, `000002` and so on; `None` when segments have other names.
     pub(crate) segments: Option<Box<[u64]>>,
-    /// Whether there is a file of tombstones.
+    /// Whether there is a tombstones file.
     pub(crate) has_tombstones: bool,
 }
 
 impl BlockObjects {
-    /// The bytes of index and segments; `None` where the listing does not tell them all.
+    /// Bytes of index and segments; `None` when the listing lacks some of them.
     pub fn bytes(&self) -> Option<u64> {
         let segments = self.segments.as_ref().filter(|_| self.index > 0)?;
         Some(self.index + segments.iter().sum::<u64>())
     }
 }
 
-/// The blocks of a bucket.
+/// The blocks of a bucket that a listing found.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) blocks: BTreeMap<BlockId, Listed>,
-    /// Blocks that could not be looked at.
+    /// Blocks that could not be listed.
     pub(crate) failed: Vec<Faulty>,
 }
 
 impl Bucket {
-    /// Lists the bucket. In object storage that is one request for each thousand objects; in a directory a look at each
-    /// folder, and at the names in those that are not as `before` had them.
+    /// Lists the bucket. In object storage that takes one request per thousand objects; in a directory, each folder's
+    /// times are read, and the names in folders that changed since `before`.
     pub(crate) async fn listing(
         &self,
         before: Arc<BTreeMap<BlockId, Listed>>,
@@ -89,8 +89,8 @@ impl Bucket {
         listing.map_err(BucketError::object(&Path::default()))
     }
 
-    /// Lists some blocks alone: in object storage one request for each, `at_once` of them at a time. A block that is not there
-    /// is left out.
+    /// Lists these blocks only. In object storage that takes one request for each block, `at_once` at a time. Missing
+    /// blocks are left out.
     pub(crate) async fn listing_of(
         &self,
         blocks: &BTreeSet<BlockId>,
@@ -140,7 +140,7 @@ impl Bucket {
     }
 }
 
-/// What a listing has found of a block so far.
+/// The objects of a block that a listing has found so far.
 #[derive(Default)]
 struct Found {
     listed: Listed,
@@ -181,7 +181,7 @@ impl Found {
     }
 }
 
-/// The name of a segment, counted from 1.
+/// The name of a segment; numbers begin at 1.
 pub(crate) fn segment_name(number: u64) -> String {
     format!("{number:06}")
 }

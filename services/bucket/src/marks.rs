@@ -1,4 +1,4 @@
-//! Marker files beside a block. Thanos `pkg/block/metadata/markers.go`.
+//! Marks: marker files in a block's folder. Thanos `pkg/block/metadata/markers.go`.
 
 use serde::{Deserialize, Serialize};
 use tithon_engine::{BlockId, go_json};
@@ -6,7 +6,7 @@ use tithon_engine::{BlockId, go_json};
 use crate::bucket::key;
 use crate::{Bucket, BucketError};
 
-/// The three markers a block may have.
+/// The kinds of marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MarkKind {
     /// The block is to be deleted.
@@ -18,15 +18,15 @@ pub enum MarkKind {
 }
 
 impl MarkKind {
-    /// All of them.
+    /// All kinds of marks.
     pub const ALL: [MarkKind; 3] = [MarkKind::Deletion, MarkKind::NoCompact, MarkKind::NoDownsample];
 
-    /// Where it is in [`MarkKind::ALL`].
+    /// Its index in [`MarkKind::ALL`].
     pub(crate) const fn place(self) -> usize {
         self as usize
     }
 
-    /// The file's name.
+    /// The name of the mark's file.
     pub const fn file(self) -> &'static str {
         match self {
             MarkKind::Deletion => "deletion-mark.json",
@@ -36,33 +36,33 @@ impl MarkKind {
     }
 }
 
-/// A marker.
+/// A mark of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// Which one.
+    /// The kind of the mark.
     pub kind: MarkKind,
-    /// The block it is for.
+    /// The marked block.
     pub block: BlockId,
-    /// Why, for people.
+    /// The reason, as a text for people.
     pub details: String,
-    /// When the block was marked, seconds since the Unix epoch.
+    /// Time of the mark in seconds since 1970.
     pub time_s: i64,
-    /// Why, for programs; deletion marks have none.
+    /// The reason, as a code for programs; empty for deletion marks.
     pub reason: String,
-    /// Of a deletion mark: the blocks that hold the data now, where that is why. Thanos neither writes nor reads it.
+    /// For a deletion mark: the blocks that now hold the data, if that is why. Thanos neither writes nor reads it.
     pub replaced_by: Vec<BlockId>,
 }
 
-/// A block that is to be deleted.
+/// A deletion mark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeletionMark {
-    /// Why, for people.
+    /// The reason, as a text for people.
     pub details: String,
-    /// When it was marked, seconds since the Unix epoch.
+    /// Time of the mark in seconds since 1970.
     pub deletion_time: i64,
 }
 
-/// The files' content, all three kinds in one, whatever its version.
+/// Content of a mark's file: the fields of all three kinds, in any version.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct MarkFile {
     #[serde(default)]
@@ -95,7 +95,7 @@ const FIELDS: &[&str] = &[
 ];
 
 impl Mark {
-    /// The file's bytes as Thanos writes them.
+    /// The content of the mark's file, as Thanos writes it.
     pub fn to_json(&self) -> Vec<u8> {
         let time = |kind| (self.kind == kind).then_some(self.time_s);
         let content = MarkFile {
@@ -113,7 +113,7 @@ impl Mark {
 }
 
 impl MarkFile {
-    /// The mark; a file that lacks its time or names another block counts as absent, with a warning.
+    /// The mark. A file without a time, or for another block, counts as missing, with a warning.
     pub(crate) fn mark(&self, block: BlockId, kind: MarkKind) -> Result<Option<Mark>, BucketError> {
         self.check_version(block, kind)?;
         let time = match kind {
@@ -123,11 +123,11 @@ impl MarkFile {
         };
         if self.id.parse() != Ok(block) {
             let (id, file) = (&self.id, kind.file());
-            tracing::warn!(block = %block, file, id, "mark is for another block, taken for absent");
+            tracing::warn!(block = %block, file, id, "mark names another block and is ignored");
             return Ok(None);
         }
         let Some(time_s) = time else {
-            tracing::warn!(block = %block, file = kind.file(), "mark has no time, taken for absent");
+            tracing::warn!(block = %block, file = kind.file(), "mark has no time and is ignored");
             return Ok(None);
         };
         let reason = self.reason.clone().unwrap_or_default();
@@ -135,7 +135,7 @@ impl MarkFile {
         Ok(Some(Mark { kind, block, details: self.details.clone(), time_s, reason, replaced_by }))
     }
 
-    /// The file as a deletion mark of the block that it lies in.
+    /// The deletion mark, without a check of the block's id.
     pub(crate) fn deletion_mark(&self, block: BlockId) -> Result<DeletionMark, BucketError> {
         self.check_version(block, MarkKind::Deletion)?;
         let deletion_time = self.deletion_time.unwrap_or_default();
@@ -152,15 +152,19 @@ impl MarkFile {
 }
 
 impl Bucket {
-    /// The deletion mark of a block, if it has one. A mark that is not JSON, such as a broken upload leaves behind,
-    /// counts as absent; a version other than 1 is an error.
+    /// The deletion mark of a block; `None` if it has none. A mark that is not JSON, which a broken upload may leave,
+    /// counts as missing.
+    ///
+    /// Fails when the mark's version is not 1 or it cannot be read.
     pub async fn deletion_mark(&self, block: BlockId) -> Result<Option<DeletionMark>, BucketError> {
         let file = self.mark_file(block, MarkKind::Deletion).await?;
         file.map(|file| file.deletion_mark(block)).transpose()
     }
 
-    /// A mark of a block, if it has it. One that is not JSON, lacks its time, or names another block counts as absent,
-    /// with a warning; a version other than 1 is an error.
+    /// A mark of a block; `None` if it has none. A mark that is not JSON, has no time or is for another block counts as
+    /// missing, with a warning.
+    ///
+    /// Fails when the mark's version is not 1 or it cannot be read.
     pub async fn mark(&self, block: BlockId, kind: MarkKind) -> Result<Option<Mark>, BucketError> {
         match self.mark_file(block, kind).await? {
             Some(file) => file.mark(block, kind),
@@ -168,7 +172,7 @@ impl Bucket {
         }
     }
 
-    /// Writes a mark. One that is there already stays as it is, so that the first time counts; answers whether it was
+    /// Writes a mark. An existing mark of the kind stays, so that the first time counts. Returns whether the mark was
     /// written.
     pub async fn put_mark(&self, mark: &Mark) -> Result<bool, BucketError> {
         if self.mark(mark.block, mark.kind).await?.is_some() {
@@ -179,7 +183,7 @@ impl Bucket {
         Ok(true)
     }
 
-    /// Takes a mark away, whatever is in its file; answers whether it was there.
+    /// Deletes a mark, whatever its content. Returns whether it existed.
     pub async fn remove_mark(&self, block: BlockId, kind: MarkKind) -> Result<bool, BucketError> {
         let path = key(block, kind.file());
         let was_there = self.exists(&path).await?;
@@ -189,12 +193,12 @@ impl Bucket {
         Ok(was_there)
     }
 
-    /// Whether the bucket has a block of this id, which is so once its meta.json is there.
+    /// Whether the block has a meta.json, without which it does not exist for readers.
     pub async fn has_block(&self, block: BlockId) -> Result<bool, BucketError> {
         self.exists(&key(block, "meta.json")).await
     }
 
-    /// The file of a mark; one that is not JSON counts as absent, with a warning.
+    /// Reads the file of a mark; a file that is not JSON counts as missing, with a warning.
     pub(crate) async fn mark_file(
         &self,
         block: BlockId,
@@ -206,7 +210,7 @@ impl Bucket {
             Ok(file) => Ok(Some(file)),
             Err(error) => {
                 let file = kind.file();
-                tracing::warn!(block = %block, file, error = %error, "mark cannot be read, taken for absent");
+                tracing::warn!(block = %block, file, error = %error, "mark cannot be read and is ignored");
                 Ok(None)
             }
         }

@@ -1,4 +1,4 @@
-//! Counts of requests under the names of Thanos's object store client. thanos-io/objstore `objstore.go`.
+//! Metrics of requests, with the names of Thanos's object store client. thanos-io/objstore `objstore.go`.
 
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,7 +14,7 @@ use crate::retry::Operation;
 
 type Labels = [(&'static str, String); 2];
 
-/// Counters of one bucket; clones share them.
+/// The metrics of one bucket; clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct BucketMetrics {
     operations: Family<Labels, Counter>,
@@ -61,14 +61,14 @@ impl BucketMetrics {
         [("bucket", self.bucket.clone()), ("operation", operation.name().to_owned())]
     }
 
-    /// Counts the bytes of one answer.
+    /// Counts the bytes of an answer.
     pub(crate) fn fetched(&self, operation: Operation, bytes: usize) {
         let labels = self.labels(operation);
         self.fetched.get_or_create(&labels).inc_by(bytes as u64);
         self.transferred.get_or_create(&labels).observe(bytes as f64);
     }
 
-    /// Counts the bytes of one object that was written.
+    /// Counts the bytes of a written object.
     pub(crate) fn uploaded(&self, bytes: u64) {
         self.transferred.get_or_create(&self.labels(Operation::Upload)).observe(bytes as f64);
     }

@@ -1,4 +1,4 @@
-//! The object stores of Thanos: what each needs to know, and how it is reached. thanos-io/objstore `providers/`.
+//! Thanos's object store providers: their configuration and their clients. thanos-io/objstore `providers/`.
 
 mod aliyunoss;
 mod aws_credentials;
@@ -29,12 +29,12 @@ use crate::config::read;
 use crate::transfer::PART_BYTES;
 use crate::{BucketError, ConfigError, Retry};
 
-/// An object store and its keys.
+/// A provider and its configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Provider {
     /// A directory on local disk.
     Filesystem(FilesystemConfig),
-    /// Amazon S3, and whatever speaks its protocol.
+    /// Amazon S3, and stores that speak its protocol.
     S3(Box<S3Config>),
     /// Google Cloud Storage.
     Gcs(Box<GcsConfig>),
@@ -52,21 +52,21 @@ pub enum Provider {
     Bos(Box<BosConfig>),
 }
 
-/// A store that requests go to.
+/// The client of an object store, with its settings.
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn ObjectStore>,
     /// The bucket's name, for metrics.
     pub(crate) name: String,
-    /// What is said of every object that is written.
+    /// Attributes of every object that is written.
     pub(crate) attributes: Attributes,
-    /// Objects up to this size go in one request; larger ones in parts of it.
+    /// Larger objects are uploaded in parts of this size.
     pub(crate) part_bytes: usize,
-    /// Repetitions on top of those of the store itself.
+    /// Retries in addition to those of the client itself.
     pub(crate) retry: Retry,
 }
 
 impl Opened {
-    /// A store that repeats failed requests itself.
+    /// A client that repeats failed requests itself.
     fn new(store: impl ObjectStore, name: &str) -> Opened {
         Opened {
             store: Arc::new(store),
@@ -79,7 +79,7 @@ impl Opened {
 }
 
 impl Provider {
-    /// Reads the keys of the provider that the YAML names.
+    /// Parses the configuration of the provider named `name`.
     pub(crate) fn read(name: &str, yaml: &str) -> Result<Provider, ConfigError> {
         Ok(match name.to_uppercase().as_str() {
             "FILESYSTEM" => Provider::Filesystem(read::<FilesystemConfig>(yaml)?.check()?),
@@ -97,7 +97,7 @@ impl Provider {
         })
     }
 
-    /// The store; `None` for a directory, which is no matter of requests.
+    /// Opens the client; `None` for a directory, which needs none.
     pub(crate) fn open(&self) -> Result<Option<Opened>, BucketError> {
         match self {
             Provider::Filesystem(_) => return Ok(None),
@@ -114,15 +114,15 @@ impl Provider {
     }
 }
 
-/// Oracle's own protocol signs with the key of an account. Its other one, for clients of S3, takes "customer secret keys",
-/// which cannot be made from what this provider's YAML holds.
+/// Oracle's own protocol signs with an account's key. Its S3 protocol needs "customer secret keys", which cannot be
+/// derived from this provider's configuration.
 const NO_OCI: ConfigError = ConfigError::Unsupported {
     provider: "OCI",
     key: "type",
     reason: "use type S3 with the endpoint NAMESPACE.compat.objectstorage.REGION.oraclecloud.com and a customer secret key",
 };
 
-/// Repetitions of failed requests as minio-go makes them, which Thanos reaches S3 with: `tries` in all, 0 for ten; pauses
+/// Retries of failed requests as in minio-go, which Thanos uses for S3: `tries` attempts in all, 0 means ten; pauses
 /// grow from 200 ms to 1 s.
 fn retries(tries: u32) -> RetryConfig {
     let backoff = BackoffConfig {
@@ -134,7 +134,7 @@ fn retries(tries: u32) -> RetryConfig {
     RetryConfig { backoff, max_retries, ..RetryConfig::default() }
 }
 
-/// Warns of settings that are taken and have no effect.
+/// Warns of settings that are accepted but have no effect.
 fn without_effect(provider: &'static str, settings: &[(&'static str, bool)]) {
     for (key, _) in settings.iter().filter(|(_, is_set)| *is_set) {
         tracing::warn!(provider, key, "this setting has no effect");

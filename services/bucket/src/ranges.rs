@@ -1,5 +1,5 @@
-//! Ranges of an object read over the network: neighbours are one request, requests go out side by side, and those that ask for
-//! the same at the same time are one.
+//! Ranged reads over the network: close ranges are read with one request, requests are sent at the same time, and equal
+//! requests of several readers are joined.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use crate::bucket::whole;
 use crate::retry::Operation;
 use crate::{Bucket, BucketError};
 
-/// A gap that is always read rather than spared: less than a request costs.
+/// Gaps up to this size are always read, since that takes less time than a request.
 const GAP_MIN: u64 = 16 << 10;
-/// The widest gap that is read to save a request; as Thanos has it.
+/// Largest gap that is read to save a request, as in Thanos.
 const GAP_MAX: u64 = 512 << 10;
-/// Requests of one read that go out side by side. Gaps are read only where there would be more.
+/// Number of requests that one read may send at the same time; larger gaps are read only if there would be more.
 const REQUESTS_AT_ONCE: usize = 16;
 
 impl Bucket {
-    /// Parts of an object, in their order; an empty range has no bytes.
+    /// Reads ranges of an object, in the order given; an empty range has no bytes.
     pub(crate) async fn read_ranges(
         &self,
         path: &Path,
@@ -30,7 +30,7 @@ impl Bucket {
     ) -> Result<Vec<Bytes>, BucketError> {
         let merged = coalesce(ranges, gap_to_leave(ranges, REQUESTS_AT_ONCE, GAP_MIN..=GAP_MAX));
         let fetched = try_join_all(merged.iter().map(|range| self.get_range(path, range.clone()))).await?;
-        // Parts of a read of which most was not asked for are copied, so that the rest is freed.
+        // Ranges out of a request that fetched mostly other bytes are copied, so that the rest is freed.
         let mut asked_bytes = vec![0; merged.len()];
         for range in ranges {
             if let Some(bytes) = asked_bytes.get_mut(merged.partition_point(|read| read.end < range.end)) {
@@ -56,7 +56,7 @@ impl Bucket {
         Ok(ranges.iter().map(part).collect())
     }
 
-    /// A range of an object, whole. Calls that ask for it at the same time share one request.
+    /// Reads one range of an object in full. Concurrent reads of the same range share one request.
     pub(crate) async fn get_range(&self, path: &Path, range: Range<u64>) -> Result<Bytes, BucketError> {
         let (bucket, given, asked) = (self.clone(), path.clone(), range.clone());
         let request = async move { bucket.request_range(&given, &asked).await.map_err(Arc::new) };
@@ -65,7 +65,7 @@ impl Bucket {
     }
 
     async fn request_range(&self, path: &Path, range: &Range<u64>) -> object_store::Result<Bytes> {
-        // Nobody closes it.
+        // The semaphore is never closed.
         let _turn = self.range_requests.acquire().await.ok();
         let get = || async {
             let answer = self.first_answer(path, range).await?;
@@ -76,7 +76,7 @@ impl Bucket {
         Ok(bytes)
     }
 
-    /// The first of the answers to a request that may be hedged.
+    /// The first answer to a request, which may be hedged.
     async fn first_answer(
         &self,
         path: &Path,

@@ -1,4 +1,4 @@
-//! Small records that are replaced only as they were read: what processes that share a bucket agree on.
+//! Small records with compare-and-swap, by which processes that share a bucket coordinate.
 
 use bytes::Bytes;
 use object_store::path::Path;
@@ -8,16 +8,16 @@ use crate::bucket::whole;
 use crate::retry::Operation;
 use crate::{Bucket, BucketError};
 
-/// A record as it was read or written.
+/// A record as it was last read or written, with its version.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// Its content.
+    /// Content of the record.
     pub bytes: Bytes,
     version: UpdateVersion,
 }
 
 impl Bucket {
-    /// A record, if it is there; `name` is its key below `leases/`.
+    /// Reads a record; `None` if it does not exist. `name` is its key below `leases/`.
     pub async fn record(&self, name: &str) -> Result<Option<Record>, BucketError> {
         let path = path(name);
         let answer = || async {
@@ -37,8 +37,9 @@ impl Bucket {
         }
     }
 
-    /// Writes a record if what is there is `before`, or nothing for `None`; `None` where it is not. No two writers may write
-    /// the same bytes: an answer that got lost is made up for by reading.
+    /// Writes a record if the current one is `before` (`None`: if there is none). Returns `None` when another one is
+    /// there. No two writers may write the same bytes, because after a lost answer the content is compared to find out
+    /// who wrote it.
     pub async fn swap_record(
         &self,
         name: &str,
@@ -58,7 +59,7 @@ impl Bucket {
                 Ok(Some(Record { bytes, version }))
             }
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotFound { .. }) => {
-                // An attempt before the last one may have been carried out.
+                // An earlier attempt may have succeeded without its answer arriving.
                 Ok(self.record(name).await?.filter(|record| record.bytes == bytes))
             }
             Err(error) => Err(BucketError::object(&path)(error)),

@@ -1,4 +1,4 @@
-//! Requests to the store: counted, timed, and repeated with growing pauses where a failure may pass.
+//! Requests to the store: measured, and repeated with growing pauses after transient errors.
 
 use std::time::{Duration, Instant};
 
@@ -7,21 +7,21 @@ use object_store::Error;
 
 use crate::Bucket;
 
-/// How often a failed request is repeated.
+/// The retries of failed requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// Attempts in all, at least 1.
+    /// Number of attempts in all, at least 1.
     pub attempts: u32,
-    /// The pause before the second attempt; each further one is twice as long, at most [`Retry::PAUSE_MAX`]. To each is
-    /// added a random time of up to its length, so that many clients do not come back at once.
+    /// Pause before the second attempt. Each further pause is twice as long, up to [`Retry::PAUSE_MAX`]. A random time
+    /// of up to the same length is added, so that many clients do not retry at once.
     pub first_pause: Duration,
 }
 
 impl Retry {
-    /// No pause is longer.
+    /// Longest pause, without the random part.
     pub const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-    /// One attempt only.
+    /// One attempt, without retries.
     pub const NEVER: Retry = Retry { attempts: 1, first_pause: Duration::ZERO };
 
     pub(crate) fn pauses(self) -> ExponentialBuilder {
@@ -33,7 +33,7 @@ impl Retry {
     }
 }
 
-/// What a request does, as the metrics of Thanos's object store client name it.
+/// The kind of a request, with the name in the metrics of Thanos's object store client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Iter,
@@ -67,7 +67,7 @@ impl Operation {
 }
 
 impl Bucket {
-    /// Makes a request until it succeeds, fails for good, or the attempts are used up.
+    /// Sends a request until it succeeds, fails with a permanent error, or the attempts are used up.
     pub(crate) async fn retrying<T, F: Future<Output = object_store::Result<T>>>(
         &self,
         operation: Operation,
@@ -90,7 +90,8 @@ impl Bucket {
     }
 }
 
-/// Whether another attempt may succeed: the network, a busy server; but not what the store decided.
+/// Whether another attempt may succeed: after network errors and busy servers, but not after errors that the store
+/// decided.
 fn is_transient(error: &Error) -> bool {
     matches!(error, Error::Generic { .. } | Error::JoinError { .. })
 }

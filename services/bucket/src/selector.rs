@@ -6,32 +6,32 @@ use tithon_engine::plan::{ShardAction, ShardRule};
 use tithon_index::{MatchOp, Matcher};
 use tithon_runtime::YamlFault;
 
-/// Why the text cannot be used.
+/// Why a selector configuration is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelectorError {
     /// Not YAML, an unknown key, or a value of the wrong type.
     #[error("relabel config: {0}")]
     Yaml(YamlFault),
-    /// An action that says nothing about which blocks are kept.
+    /// An action that does not choose blocks.
     #[error("relabel config step {step}: action {action:?} is not supported, use keep, drop or hashmod")]
     Action {
-        /// From 1.
+        /// Number of the step, from 1.
         step: usize,
         /// The action.
         action: String,
     },
-    /// A pattern that cannot be read.
+    /// An invalid regular expression.
     #[error("relabel config step {step}: {reason}")]
     Regex {
-        /// From 1.
+        /// Number of the step, from 1.
         step: usize,
-        /// What is wrong.
+        /// What is wrong with the expression.
         reason: String,
     },
-    /// `hashmod` without what it needs.
+    /// `hashmod` lacks a modulus or a target label.
     #[error("relabel config step {step}: hashmod needs a modulus above 0 and a target_label")]
     HashMod {
-        /// From 1.
+        /// Number of the step, from 1.
         step: usize,
     },
 }
@@ -68,7 +68,7 @@ fn replace() -> String {
     "replace".to_owned()
 }
 
-/// Reads the list; an empty text, one of comments, and `null` are an empty list.
+/// Parses the list of steps; an empty text, only comments, or `null` are an empty list.
 pub fn parse_selector(yaml: &str) -> Result<Vec<ShardRule>, SelectorError> {
     let says_nothing = |line: &str| {
         let line = line.trim();

@@ -1,4 +1,4 @@
-//! Files of a block written straight into the bucket while they are made: to their place in a directory, or part by part over the
+//! Writes the files of a new block directly into the bucket: to their place in a directory, or in parts over the
 //! network.
 
 use std::io::{self, Write};
@@ -14,10 +14,10 @@ use crate::bucket::key;
 use crate::directory::NewFile;
 use crate::{Bucket, BucketError};
 
-/// Parts of one file under way at once: these and the one being filled are what a file takes in memory.
+/// Number of parts of a file being uploaded at the same time; a file holds these and the one being filled in memory.
 const PARTS_IN_FLIGHT: usize = 2;
 
-/// The files of one block in a bucket. Writing blocks the calling thread, which must not be one that drives tasks.
+/// The files of a new block. Writing blocks the calling thread, which must not be one that runs tasks.
 #[derive(Clone, Debug)]
 pub struct BucketFiles {
     bucket: Bucket,
@@ -28,15 +28,15 @@ pub struct BucketFiles {
 }
 
 impl Bucket {
-    /// Where segments and index of a new block can be written to; with `hash`, their SHA-256 is taken. `runtime` drives the
-    /// requests.
+    /// Creates files for the segments and index of a new block; with `hash`, their SHA-256 is computed. `runtime` runs
+    /// the requests.
     pub fn block_files(&self, block: BlockId, hash: bool, runtime: Handle) -> BucketFiles {
         BucketFiles { bucket: self.clone(), block, runtime, hash, written: Arc::default() }
     }
 }
 
 impl BucketFiles {
-    /// The files that are whole, in the order they were finished, as meta.json lists them.
+    /// The finished files in the order they were finished, for the list in meta.json.
     pub fn written(&self) -> Vec<File> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -54,7 +54,7 @@ impl BlockFiles for BucketFiles {
     }
 }
 
-/// One file of a block.
+/// A file of the block that is being written.
 struct Sink {
     files: BucketFiles,
     name: String,
@@ -63,7 +63,7 @@ struct Sink {
     out: Out,
 }
 
-/// Where its bytes go.
+/// The target of the file's bytes.
 enum Out {
     File(NewFile),
     Parts(Box<Parts>),
@@ -105,12 +105,12 @@ impl BlockSink for Sink {
     }
 }
 
-/// An object that is uploaded part by part.
+/// An object that is uploaded in parts.
 struct Parts {
     files: BucketFiles,
     path: Path,
     part: Vec<u8>,
-    /// Begun with the first full part.
+    /// The upload; it begins with the first full part.
     upload: Option<WriteMultipart>,
 }
 
@@ -142,7 +142,7 @@ impl Parts {
         files.runtime.block_on(send).map_err(failed)
     }
 
-    /// Makes an object of the parts, which have so many bytes together.
+    /// Completes the object, which must have `bytes` bytes.
     fn finish(mut self, bytes: u64) -> io::Result<()> {
         let last = std::mem::take(&mut self.part);
         if self.upload.is_none() {
@@ -164,7 +164,7 @@ impl Parts {
 impl Drop for Parts {
     fn drop(&mut self) {
         if let Some(upload) = self.upload.take() {
-            // Nobody waits for it: what cannot be taken back is cleaned as half an upload.
+            // Runs in the background; if the upload cannot be aborted, its leftovers are cleaned up later.
             drop(self.files.runtime.spawn(async move { drop(upload.abort().await) }));
         }
     }

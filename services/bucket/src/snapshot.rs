@@ -1,8 +1,9 @@
-//! What a catalogue knows, kept in a file between starts, so that a start reads only what changed meanwhile.
+//! The catalogue's snapshot: a file that keeps what is known of the blocks, so that a start reads only what has changed
+//! since.
 //!
-//! Lines of JSON: what the file is and whose, then one line a block, then the number of blocks and a checksum (xxh3) of all
-//! lines before. The file is written beside its place and renamed. One that is damaged, of another version or of another
-//! bucket is made anew.
+//! JSON lines: the format and the bucket, one line per block, and last the number of blocks and a checksum (xxh3) of
+//! all lines before. The file is replaced by renaming a temporary file. A snapshot that is damaged, of another version
+//! or of another bucket is ignored.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -22,14 +23,14 @@ use crate::marks::MarkFile;
 const FORMAT: &str = "tithon-catalogue";
 const VERSION: u32 = 1;
 
-/// The first line: what the file is, and whose.
+/// The first line: format, version and origin of the snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Origin {
     format: String,
     version: u32,
-    /// The bucket, as metrics name it.
+    /// The bucket's name in metrics.
     bucket: String,
-    /// Files of the marks that are followed.
+    /// File names of the marks that the catalogue follows.
     marks: Vec<String>,
 }
 
@@ -40,7 +41,7 @@ impl Origin {
     }
 }
 
-/// The line of a block; `M` and `O` are references when it is written.
+/// The line of a block. `M` and `O` are the types of meta and objects, references when writing.
 #[derive(Serialize, Deserialize)]
 struct Line<M, O> {
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -53,7 +54,7 @@ struct Line<M, O> {
     meta: M,
 }
 
-/// The last line.
+/// The last line: number of blocks and checksum.
 #[derive(Serialize, Deserialize)]
 struct End {
     blocks: usize,
@@ -67,13 +68,13 @@ pub(crate) enum SnapshotError {
     Io(#[from] io::Error),
     #[error("line {line}: {source}")]
     Json { line: usize, source: serde_json::Error },
-    #[error("is of {found:?}, expected {expected:?}")]
+    #[error("snapshot of {found:?}, expected {expected:?}")]
     Foreign { found: Box<Origin>, expected: Box<Origin> },
     #[error("checksum is {found:#x} over {blocks} blocks, expected {expected:#x}")]
     Checksum { found: u64, expected: u64, blocks: usize },
 }
 
-/// The blocks of a snapshot; `None` when there is none.
+/// Reads the blocks of a snapshot; `None` when there is no file.
 pub(crate) fn read(
     path: &Path,
     origin: &Origin,
@@ -107,7 +108,7 @@ pub(crate) fn read(
     }
 }
 
-/// Writes a snapshot in place of the one that is there.
+/// Replaces the snapshot.
 pub(crate) fn write(
     path: &Path,
     origin: &Origin,
@@ -163,7 +164,7 @@ struct Lines {
 }
 
 impl Lines {
-    /// Reads the next line; false at the end.
+    /// Reads the next line; returns false at the end.
     fn advance(&mut self) -> io::Result<bool> {
         self.line.clear();
         self.number += 1;

@@ -1,5 +1,5 @@
-//! Whole blocks to and from local disk: chunks, index, and meta.json last, whose presence makes the block exist.
-//! Thanos `pkg/block/block.go`.
+//! Uploads and downloads whole blocks: chunks, index, and meta.json last, with which the block begins to exist. Thanos
+//! `pkg/block/block.go`.
 
 use std::path::{Path as LocalPath, PathBuf};
 use std::time::SystemTime;
@@ -15,19 +15,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::bucket::key;
 use crate::{Bucket, BucketError};
 
-/// Files are read in ranges of this size; and written in parts of it, where the configuration names none.
+/// Size of the ranges of a download, and default size of the parts of an upload.
 pub(crate) const PART_BYTES: usize = 8 << 20;
-/// Parts of one file under way at once.
+/// Number of parts of a file transferred at the same time.
 const PARTS_IN_FLIGHT: usize = 4;
 
-/// How blocks are carried.
+/// Options of uploads and downloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransferOptions {
-    /// Files of one block under way at once, at least 1.
+    /// Number of files of a block transferred at the same time, at least 1.
     pub files_concurrency: usize,
-    /// Whether meta.json gets a SHA-256 of every file, and files at hand with the right one are not fetched.
+    /// Whether meta.json lists a SHA-256 for each file, and local files with the right one are not downloaded.
     pub hash: bool,
-    /// Whether blocks without external labels are uploaded too: Prometheus can use them, Thanos cannot.
+    /// Whether blocks without external labels are uploaded; Prometheus can use them, Thanos cannot.
     pub unlabelled: bool,
 }
 
@@ -38,13 +38,15 @@ impl Default for TransferOptions {
 }
 
 impl Bucket {
-    /// The directory of a block, where the bucket is one on local disk: nothing needs to be carried.
+    /// The directory of a block if the bucket is on local disk, so that no transfer is needed.
     pub fn block_dir(&self, block: BlockId) -> Option<PathBuf> {
         self.local_dir(block)
     }
 
-    /// Copies every object of a block into the directory `to`, whose name should be the block's id. A file whose size
-    /// differs from what the listing or the meta says is an error. What was there before is overwritten.
+    /// Downloads all objects of a block into the directory `to`, whose name should be the block's id. Existing files
+    /// are overwritten.
+    ///
+    /// Fails when the size of a file differs from the listing or the meta.
     pub async fn download_block(
         &self,
         meta: &BlockMeta,
@@ -94,11 +96,11 @@ impl Bucket {
         file.flush().await.map_err(local(target))
     }
 
-    /// Uploads the block in the directory `from`: segments, index, meta.json. The `thanos` section gets the list of files
-    /// and the time of the upload; the meta as it was written is answered with.
+    /// Uploads the block in the directory `from`: segments, index, meta.json. The list of files and the time are added
+    /// to the `thanos` section. Returns the meta as written.
     ///
-    /// Refuses a block without external labels, as Thanos does, unless the options say otherwise. After a failure the objects already there are left to be
-    /// cleaned: without meta.json nobody sees them.
+    /// Fails for a block without external labels, as Thanos does, unless the options allow it. Objects uploaded before
+    /// a failure are left for the cleanup; without meta.json no reader sees them.
     pub async fn upload_block(
         &self,
         from: &LocalPath,
@@ -111,7 +113,8 @@ impl Bucket {
         Ok(meta)
     }
 
-    /// The first part of [`Bucket::upload_block`], which leaves meta.json to [`Bucket::seal_block`]; answers with the files.
+    /// The first part of [`Bucket::upload_block`], without meta.json, which [`Bucket::seal_block`] writes. Returns the
+    /// files.
     pub async fn upload_files(
         &self,
         from: &LocalPath,
@@ -130,15 +133,15 @@ impl Bucket {
         Ok(files)
     }
 
-    /// Writes the meta.json of a block whose other `files` are in the bucket: from then on the block exists. The meta as it
-    /// was written is answered with. Refuses a block without external labels.
+    /// Writes the meta.json of a block whose other `files` are in the bucket, with which the block begins to exist.
+    /// Returns the meta as written. Fails for a block without external labels.
     pub async fn seal_block(&self, meta: BlockMeta, files: Vec<File>) -> Result<BlockMeta, BucketError> {
         let meta = self.whole_meta(meta, files)?;
         self.put_meta(&meta).await?;
         Ok(meta)
     }
 
-    /// The meta.json that [`Bucket::seal_block`] writes. Refuses a block without external labels.
+    /// The meta.json that [`Bucket::seal_block`] writes. Fails for a block without external labels.
     pub fn whole_meta(&self, meta: BlockMeta, files: Vec<File>) -> Result<BlockMeta, BucketError> {
         if is_unlabelled(&meta) {
             return Err(BucketError::NoLabels { block: meta.ulid });
@@ -146,7 +149,7 @@ impl Bucket {
         Ok(with_files(meta, files))
     }
 
-    /// Writes a block's meta.json as it is.
+    /// Writes a block's meta.json unchanged.
     pub async fn put_meta(&self, meta: &BlockMeta) -> Result<(), BucketError> {
         self.put(&key(meta.ulid, "meta.json"), meta.to_json().into()).await
     }
@@ -186,7 +189,8 @@ impl Bucket {
         self.put_in_parts(path, parts).await
     }
 
-    /// Writes an object out of parts of [`Bucket::part_bytes`] and a last one. The object is there when all of it is.
+    /// Writes an object in parts of [`Bucket::part_bytes`] and a shorter last one. The object appears when it is
+    /// complete.
     pub(crate) async fn put_in_parts(
         &self,
         path: &Path,
@@ -208,7 +212,7 @@ impl Bucket {
                 self.metrics.uploaded(size);
             }),
             Err(error) => {
-                // The first failure is the one to report.
+                // If this fails too, the first failure is the one to report.
                 let _ = upload.abort().await;
                 Err(error)
             }
@@ -216,7 +220,7 @@ impl Bucket {
     }
 }
 
-/// The meta of an upload: with the list of its files and the time.
+/// Adds the list of files and the time of the upload to a meta.
 fn with_files(mut meta: BlockMeta, mut files: Vec<File>) -> BlockMeta {
     files.push(File { rel_path: "meta.json".to_owned(), size_bytes: 0, hash: None });
     files.sort_by(|a, b| a.rel_path.cmp(&b.rel_path));
@@ -230,7 +234,7 @@ fn is_unlabelled(meta: &BlockMeta) -> bool {
     meta.thanos.as_ref().is_none_or(|thanos| thanos.labels.is_empty())
 }
 
-/// Base names in `chunks/` as paths in the block, ascending; none where a block without chunks lacks the folder.
+/// Paths of the segments in the block, ascending; empty when the folder `chunks/` is missing.
 async fn segment_names(chunks: &LocalPath) -> Result<Vec<String>, BucketError> {
     let mut entries = match tokio::fs::read_dir(chunks).await {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -259,7 +263,7 @@ async fn sha256(path: &LocalPath) -> std::io::Result<String> {
     tokio::task::spawn_blocking(hash).await?
 }
 
-/// The clock as meta.json has it.
+/// The current time in the format of meta.json.
 fn now() -> UploadTime {
     UploadTime(humantime::format_rfc3339_nanos(SystemTime::now()).to_string())
 }

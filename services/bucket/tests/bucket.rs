@@ -1,4 +1,4 @@
-//! A bucket of golden blocks, mapped and by ranges: both give the same series, and damage stays where it is.
+//! Buckets with golden blocks: mapped and ranged reads give the same series, and damage stays within its block.
 
 #![allow(clippy::unwrap_used)]
 
@@ -143,7 +143,7 @@ fn a_directory_that_is_none_is_named() {
     assert!(error.starts_with(&format!("bucket directory {}", file.path().display())), "{error}");
 }
 
-/// A block is copied object by object, large ones in parts; what is there already is not copied again.
+/// A block is copied object by object, large ones in parts; existing objects are not copied again.
 #[tokio::test]
 async fn a_block_is_copied_to_another_bucket() {
     let (from, to) = (Arc::new(InMemory::new()), Arc::new(InMemory::new()));
@@ -173,7 +173,7 @@ async fn a_block_is_copied_to_another_bucket() {
         }
         all
     };
-    // Left by a copy that broke off, and by one that was cut.
+    // Leftovers of a copy that was broken off: one whole object and a truncated one.
     put(&to, "index", b"index".to_vec()).await;
     put(&to, "chunks/000001", b"half".to_vec()).await;
     let (source, target) = (from_memory(Arc::clone(&from)), from_memory(Arc::clone(&to)));

@@ -1,5 +1,5 @@
-//! Caches of ranges over real servers: memcached and redis. They are started here where their programs are installed; with
-//! `TITHON_SERVERS=1`, as in CI, they must be.
+//! Range caches on real servers, memcached and redis. They are started if their programs are installed; with
+//! `TITHON_SERVERS=1`, as in CI, a missing program is a failure.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -19,7 +19,7 @@ use tithon_engine::{BlockFile, BlockMeta, FileRange};
 
 const BLOCK: &str = "01HRK1D7808Y7332HNV6GP9882";
 
-/// A server that is killed when this goes out of scope.
+/// A child process that is killed when this is dropped.
 struct Server(Child);
 
 impl Drop for Server {
@@ -29,7 +29,7 @@ impl Drop for Server {
     }
 }
 
-/// Starts a server and waits until it accepts connections; `None` where the program is not installed.
+/// Starts a server and waits until it accepts connections; `None` if the program is not installed.
 fn start(program: &str, args: &[String], port: u16) -> Option<Server> {
     let child = Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let child = match child {
@@ -61,7 +61,7 @@ fn redis() -> Option<(Server, u16)> {
     Some((start("redis-server", &args.map(str::to_owned), port)?, port))
 }
 
-/// A bucket with one block whose segment is `bytes`, as the golden block is otherwise.
+/// A bucket with one golden block whose segment is replaced by `bytes`.
 async fn bucket(segment: &Bytes) -> (Bucket, Arc<BlockMeta>) {
     let store = Arc::new(InMemory::new());
     let dir = tithon_testdata::shared("answers/data/replica-a").join(BLOCK);
@@ -79,7 +79,7 @@ fn segment() -> Bytes {
     (0..200_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
-/// Ranges of the segment: some in one piece, some over several, some twice.
+/// Ranges of the segment: within one piece, over several pieces, and repeated.
 fn ranges() -> Vec<FileRange> {
     let range = |start, len| FileRange { file: BlockFile::Segment(0), start, len };
     vec![range(0, 10), range(15_990, 20), range(40_000, 70_000), range(199_990, 10), range(15_990, 20)]
@@ -104,7 +104,7 @@ fn counter(registry: &Registry, name: &str) -> u64 {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-/// Two processes share a cache: what one has read the other finds there.
+/// Two processes share a cache: one finds the pieces that the other has read.
 async fn shared(config: &CacheConfig) {
     let segment = segment();
     let (bucket, meta) = bucket(&segment).await;
@@ -171,7 +171,7 @@ async fn a_server_that_restarts_is_found_again() {
     }
 }
 
-/// A server that takes connections and says nothing costs a bounded delay, and then none.
+/// A server that accepts connections and never answers costs a bounded delay, and then none.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_server_is_left_alone() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! Following a bucket: a look reads what changed and nothing else, in a directory and in object storage.
+//! Looks of a catalogue read what changed and nothing else, in a directory and in object storage.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,13 +21,13 @@ fn bucket_dir() -> tempfile::TempDir {
     dir
 }
 
-/// The directory as such, and as object storage that lists it.
+/// A bucket in the directory, and the same files as object storage.
 fn buckets(dir: &Path) -> [Bucket; 2] {
     let store = LocalFileSystem::new_with_prefix(dir).unwrap();
     [Bucket::open(&BucketConfig::filesystem(dir)).unwrap(), Bucket::from_store(Arc::new(store), "")]
 }
 
-/// Requests so far: lists, and reads of whole objects.
+/// Numbers of requests so far: lists, and reads of whole objects.
 fn requests(bucket: &Bucket) -> (u64, u64) {
     let mut registry = Registry::default();
     bucket.register_metrics(&mut registry);
@@ -71,7 +71,7 @@ async fn a_look_at_some_blocks_leaves_the_others_alone() {
         let none = BlockId::from_parts(1, 1);
         assert!(is_calm(&catalogue.look_at(&[ids[0], none].into()).await.unwrap()));
         assert_eq!((catalogue.blocks().len(), requests(&bucket).1), (6, before.1));
-        // Two blocks change, and one of them is looked at.
+        // Two blocks change, and a look is taken at one of them.
         let file = |i: usize, name: &str| dir.path().join(ids[i].to_string()).join(name);
         let content = |i: usize| format!("{{\"id\":\"{}\",\"version\":1,\"deletion_time\":5}}", ids[i]);
         [0, 1].iter().for_each(|i| fs::write(file(*i, "deletion-mark.json"), content(*i)).unwrap());
@@ -79,7 +79,7 @@ async fn a_look_at_some_blocks_leaves_the_others_alone() {
         let marked =
             |catalogue: &Catalogue, i| catalogue.blocks()[&ids[i]].deletion_mark().unwrap().is_some();
         assert_eq!([0, 1].map(|i| marked(&catalogue, i)), [true, false]);
-        // Meta.json and the whole block go.
+        // The meta.json is deleted, then the whole block.
         let meta = fs::read(file(0, "meta.json")).unwrap();
         fs::remove_file(file(0, "meta.json")).unwrap();
         assert_eq!(catalogue.look_at(&[ids[0]].into()).await.unwrap().partial, [ids[0]]);
@@ -104,7 +104,7 @@ async fn what_changed_is_read_and_nothing_else() {
         let mut catalogue = Catalogue::new(bucket.clone(), &MarkKind::ALL);
         catalogue.look().await.unwrap();
         let mark = |catalogue: &Catalogue, kind| catalogue.blocks()[&id].mark(kind).unwrap();
-        // A mark that is half written, then written to its end in place, then of another version, then gone.
+        // A mark is written half, then completed in place, then has another version, then is deleted.
         let content = format!("{{\"id\":\"{BLOCK}\",\"version\":1,\"deletion_time\":1700000000}}");
         fs::write(file("deletion-mark.json"), &content[..20]).unwrap();
         assert!(is_calm(&catalogue.look().await.unwrap()));
@@ -123,7 +123,7 @@ async fn what_changed_is_read_and_nothing_else() {
         catalogue.look().await.unwrap();
         assert!(MarkKind::ALL.iter().all(|kind| mark(&catalogue, *kind).is_none()));
         assert_eq!(requests(&bucket).1, 9);
-        // A meta.json that is replaced, damaged, gone and back.
+        // A meta.json is replaced, damaged, deleted and restored.
         let meta = fs::read(file("meta.json")).unwrap();
         fs::write(file("beside"), [&meta[..], b"\n"].concat()).unwrap();
         fs::rename(file("beside"), file("meta.json")).unwrap();
@@ -140,7 +140,7 @@ async fn what_changed_is_read_and_nothing_else() {
         fs::write(file("meta.json"), &meta).unwrap();
         assert!(is_calm(&catalogue.look().await.unwrap()));
         assert_eq!((catalogue.blocks().len(), requests(&bucket).1), (6, 13));
-        // A folder that is replaced by another.
+        // The folder is replaced by a copy.
         fs::rename(dir.path().join(BLOCK), dir.path().join("aside")).unwrap();
         copy_dir(&dir.path().join("aside"), &dir.path().join(BLOCK));
         assert_eq!(catalogue.look().await.unwrap().replaced.into_iter().collect::<Vec<_>>(), [id]);

@@ -1,5 +1,5 @@
-//! A FILESYSTEM bucket: a directory that is not there yet, symbolic links, what killed uploads leave, and that what was
-//! written survives a power cut.
+//! A FILESYSTEM bucket: a missing directory, symbolic links, leftovers of killed uploads, and durability of what was
+//! written.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)]
@@ -42,7 +42,7 @@ async fn blocks(bucket: &Bucket) -> Vec<BlockId> {
     metas.iter().map(|meta| meta.ulid).chain(partial).collect()
 }
 
-/// Metas of complete blocks, and the partial ones.
+/// The metas of the complete blocks, and the partial blocks.
 async fn look(bucket: &Bucket) -> (Vec<Arc<BlockMeta>>, Vec<BlockId>) {
     let mut catalogue = Catalogue::new(bucket.clone(), &[]);
     let found = catalogue.look().await.unwrap();
@@ -104,7 +104,7 @@ async fn deleting_a_block_leaves_what_its_links_point_to() {
 async fn blocks_that_are_links() {
     let (dir, bucket, id) = bucket().await;
     let (other, other_bucket, _) = self::bucket().await;
-    // A link out of the bucket is no block, and nothing behind it is deleted by its name.
+    // A link out of the bucket is no block, and deleting it does not delete its target.
     let out: BlockId = "01HWS4YAG00000000000000035".parse().unwrap();
     symlink(other.path().join(id.to_string()), dir.path().join(out.to_string())).unwrap();
     assert_eq!(blocks(&bucket).await, [id]);
@@ -112,7 +112,7 @@ async fn blocks_that_are_links() {
     assert_eq!(blocks(&other_bucket).await, [id]);
     assert!(other_bucket.has_meta(id).await.unwrap());
     assert!(fs::symlink_metadata(dir.path().join(out.to_string())).is_err());
-    // A link to another place of the bucket is a block; deleting it removes the link.
+    // A link to another place in the bucket is a block; deleting the block removes only the link.
     let archived = dir.path().join("archive");
     fs::rename(dir.path().join(id.to_string()), &archived).unwrap();
     symlink("archive", dir.path().join(id.to_string())).unwrap();
@@ -149,7 +149,7 @@ async fn files_of_killed_uploads_are_no_objects_and_go_in_the_end() {
     fs::write(block.join("notes#a"), b"kept").unwrap();
     let (complete, partial) = look(&bucket).await;
     assert_eq!((complete.len(), partial.as_slice()), (1, [half].as_slice()));
-    // An upload under way counts as a change, whenever the block was born.
+    // Files of an upload in progress count as changes, whatever the time in the block's id.
     let changed = bucket.last_change_ms(half).await.unwrap().unwrap();
     assert!(changed > 1_700_000_000_000 + 86_400_000 * 600, "{changed}");
     assert_eq!(bucket.delete_leftovers(changed - 60_000).await.unwrap(), 0);

@@ -1,5 +1,5 @@
-//! The bucket over a store that misbehaves: slow, busy, cutting answers short, breaking off bodies, listing what has been
-//! written late. Nothing is lost, and what cannot be got over is the right error.
+//! The bucket over a faulty store: slow, busy, with short answers, broken bodies and late listings. Nothing is lost,
+//! and what retries cannot repair is the right error.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -30,19 +30,19 @@ use tokio::sync::Barrier;
 
 use crate::look::look;
 
-/// What goes wrong, each at every n-th request of its kind; 0 for never.
+/// The faults of a store; each occurs at every n-th request of its kind, 0 means never.
 #[derive(Clone, Copy, Debug, Default)]
 struct Plan {
-    /// Requests that are refused: the server is busy.
+    /// Requests that are refused as if the server were busy.
     busy_every: u64,
-    /// Answers that end early as if they were whole.
+    /// Answers that end early without an error.
     short_every: u64,
-    /// Answers that break off.
+    /// Answers that break off with an error.
     broken_every: u64,
-    /// Listings leave out this many of the objects that were written last.
+    /// Number of the last written objects that listings leave out.
     lag: usize,
     latency: Duration,
-    /// Reads of segments wait until there are so many; 0 for none.
+    /// Reads of segments wait until this many have arrived; 0 means they do not wait.
     together: usize,
 }
 
@@ -165,7 +165,7 @@ fn golden() -> (std::path::PathBuf, BlockMeta) {
     (dir, meta)
 }
 
-/// A block goes up, is found, comes back byte for byte, is read by ranges, and goes.
+/// A block is uploaded, found, downloaded unchanged, read by ranges and deleted.
 async fn round_trip(plan: Plan) {
     let retry = Retry { attempts: 8, first_pause: Duration::from_micros(10) };
     let bucket = Bucket::from_store(Faulty::new(plan), "p").with_retry(retry);
@@ -204,7 +204,7 @@ async fn a_store_that_misbehaves_now_and_then_loses_nothing() {
     }
 }
 
-/// What the store never gets right is an error that says so, not an answer.
+/// A fault at every request ends in an error that names it, not in an answer.
 #[tokio::test]
 async fn a_store_that_always_misbehaves_is_an_error() {
     let none = Plan::default();
@@ -233,7 +233,7 @@ async fn a_store_that_always_misbehaves_is_an_error() {
     }
 }
 
-/// A block whose objects are not all listed yet is found when they are, and is not taken for whole before.
+/// A block whose objects are not all listed yet is found later, and not taken for complete before.
 #[tokio::test]
 async fn listings_that_lag_hide_a_block_for_a_while() {
     let store = Faulty::new(Plan { lag: 3, ..Plan::default() });
@@ -246,12 +246,12 @@ async fn listings_that_lag_hide_a_block_for_a_while() {
     assert_eq!(look(&bucket).await.unwrap().new.len(), 1);
 }
 
-/// The first bytes of these segments.
+/// The first bytes of each of these segments.
 fn beginnings(segments: std::ops::Range<u32>) -> Vec<FileRange> {
     segments.map(|i| FileRange { file: BlockFile::Segment(i), start: 0, len: 8 }).collect()
 }
 
-/// A block of several segments in a store, opened.
+/// A block of several segments in a store.
 async fn several_segments(plan: Plan) -> (Arc<Faulty>, BucketBlock) {
     let dir = tithon_testdata::shared("testdata/blocks/multi-segment");
     let mut meta = BlockMeta::parse(&std::fs::read(dir.join("meta.json")).unwrap()).unwrap();

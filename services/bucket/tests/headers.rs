@@ -1,4 +1,4 @@
-//! Headers and filters kept on local disk: made once, made again when damaged, deleted with their blocks.
+//! Cached headers and filters on local disk: created once, created again when damaged, deleted with their blocks.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,7 +11,7 @@ use tithon_engine::{BlockId, BlockMeta};
 use tithon_index::{MatchOp, Matcher};
 use tithon_testdata::shared;
 
-/// A bucket over the directory with this golden block in it, the block's meta, and its index of any version.
+/// A bucket with one golden block, and the block's meta.
 fn bucket_of(dir: &Path, set: &str) -> (Bucket, Arc<BlockMeta>) {
     let from = shared(&format!("testdata/blocks/{set}"));
     let meta = BlockMeta::parse(&std::fs::read(from.join("meta.json")).unwrap()).unwrap();
@@ -47,7 +47,7 @@ async fn damaged_files_are_made_again_and_those_of_other_blocks_deleted() {
     for name in ["index-header.sparse", "label-filter"] {
         let good = std::fs::read(dir.join(name)).unwrap();
         for bad in [&[][..], &good[..good.len() - 1], &good[1..], &[0; 4096]] {
-            // The file that is mapped stays as it is.
+            // The mapped file must not be changed, so another one takes its place.
             std::fs::remove_file(dir.join(name)).unwrap();
             std::fs::write(dir.join(name), bad).unwrap();
             check(&bucket.open_block(Arc::clone(&meta), None).await.unwrap());

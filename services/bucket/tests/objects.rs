@@ -1,6 +1,6 @@
 //! The bucket over real object stores: S3 (versitygw), AZURE (Azurite), GCS (fake-gcs-server) and SWIFT (OpenStack's own).
 //!
-//! These tests run where `TITHON_OBJECTS` is set, as in CI, which installs the servers; elsewhere each says that it was
+//! The tests run if `TITHON_OBJECTS` is set, as in CI, which installs the servers; otherwise each prints that it is
 //! skipped.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -20,7 +20,7 @@ mod swift;
 #[path = "objects/tls.rs"]
 mod tls;
 
-/// Whether these tests are to run.
+/// Whether these tests run.
 fn enabled() -> bool {
     let on = std::env::var_os("TITHON_OBJECTS").is_some();
     if !on {

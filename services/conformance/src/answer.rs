@@ -1,4 +1,4 @@
-//! An answer to `Series`, as it came.
+//! An answer to `Series` as received.
 
 use bytes::Bytes;
 use prost_types::Any;
@@ -10,31 +10,31 @@ use tonic::Status;
 
 use crate::client::frame;
 
-/// Series that are taken of one answer; what follows them is not read.
+/// Largest number of series read of an answer; the rest is not read.
 const SERIES_MAX: usize = 20_000;
-/// Bytes that are taken of one answer.
+/// Largest number of bytes read of an answer.
 const BYTES_MAX: usize = 256 << 20;
 
-/// The frames of one answer.
+/// The content of an answer's frames.
 #[derive(Debug, Default)]
 pub(crate) struct SeriesAnswer {
     /// Series in the order of their frames.
     pub(crate) series: Vec<Series>,
-    /// How many series each batch had.
+    /// Number of series in each batch.
     pub(crate) batches: Vec<usize>,
     pub(crate) warnings: Vec<String>,
     pub(crate) hints: Vec<Any>,
-    /// Frames that hold nothing.
+    /// Number of frames without content.
     pub(crate) empty_frames: usize,
-    /// How the call failed.
+    /// Status of a failed call.
     pub(crate) status: Option<Status>,
-    /// Whether the answer was left before its end, being too long.
+    /// Whether the answer was longer than what was read.
     pub(crate) is_cut: bool,
     bytes: usize,
 }
 
 impl SeriesAnswer {
-    /// Takes one frame.
+    /// Adds a frame.
     pub(crate) fn add(&mut self, bytes: &Bytes) -> Result<(), Status> {
         self.bytes += bytes.len();
         match frame(bytes)?.result {
@@ -51,12 +51,12 @@ impl SeriesAnswer {
         Ok(())
     }
 
-    /// Whether the call ended well.
+    /// Whether the call succeeded.
     pub(crate) fn is_ok(&self) -> bool {
         self.status.is_none()
     }
 
-    /// The label sets in the order of the frames, each once.
+    /// The label sets in the order of the frames, without repetitions of neighbours.
     pub(crate) fn label_sets(&self) -> Vec<Labels> {
         let mut sets: Vec<Labels> = self.series.iter().map(|one| labels_from_wire(&one.labels)).collect();
         sets.dedup();
@@ -64,7 +64,7 @@ impl SeriesAnswer {
     }
 }
 
-/// A status in a few words.
-pub(crate) fn told(status: Option<&Status>) -> String {
+/// A short text for a status.
+pub(crate) fn status_text(status: Option<&Status>) -> String {
     status.map_or("OK".to_owned(), |status| format!("{:?} ({})", status.code(), status.message()))
 }

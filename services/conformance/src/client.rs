@@ -1,4 +1,4 @@
-//! The connection to the server under examination: messages as they are, or as bytes that are none.
+//! The connection to the examined server, which sends messages or arbitrary bytes.
 
 use std::time::Duration;
 
@@ -24,10 +24,10 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::answer::SeriesAnswer;
 use crate::{CheckError, Options};
 
-/// The most that one frame may take; Thanos allows as much.
+/// Longest frame in bytes, as in Thanos.
 const FRAME_BYTES_MAX: usize = i32::MAX as usize;
 
-/// A connection that is made when it is needed.
+/// A connection that is opened at the first call.
 #[derive(Clone)]
 pub(crate) struct Client {
     channel: GrpcChannel,
@@ -75,14 +75,14 @@ impl Client {
         self.unary(LABEL_VALUES, request).await
     }
 
-    /// The state of the whole server by `grpc.health.v1`.
+    /// The health of the whole server, from `grpc.health.v1`.
     pub(crate) async fn health(&self) -> Result<i32, Status> {
         let mut client = HealthClient::new(self.channel.clone());
         let call = client.check(HealthCheckRequest::default());
         Ok(self.in_time(call).await??.into_inner().status)
     }
 
-    /// Takes the whole answer, or as much of it as is bounded.
+    /// Receives the whole answer, up to the limits.
     pub(crate) async fn series(&self, request: Request<Bytes>) -> SeriesAnswer {
         let mut answer = SeriesAnswer::default();
         answer.status = match self.in_time(self.take(request, &mut answer)).await {
@@ -103,7 +103,7 @@ impl Client {
         Ok(())
     }
 
-    /// Begins a call of `Series` and leaves the frames to the caller.
+    /// Begins a `Series` call; the caller reads the frames.
     pub(crate) async fn open_series(&self, request: Request<Bytes>) -> Result<Streaming<Bytes>, Status> {
         let mut grpc = self.grpc().await?;
         Ok(grpc.server_streaming(request, PathAndQuery::from_static(SERIES), RawCodec).await?.into_inner())
@@ -119,7 +119,7 @@ impl Client {
             .map_err(|error| to_status(ErrorKind::Internal, format!("the answer cannot be decoded: {error}")))
     }
 
-    /// A unary call with any bytes as its message.
+    /// A unary call with arbitrary bytes as its message.
     pub(crate) async fn raw(&self, path: &'static str, message: Bytes) -> Result<Bytes, Status> {
         let call = async {
             let mut grpc = self.grpc().await?;
@@ -148,7 +148,7 @@ pub(crate) fn with_tenant(request: &SeriesRequest) -> Request<Bytes> {
     request
 }
 
-/// A frame of `Series`.
+/// Decodes a frame of `Series`.
 pub(crate) fn frame(bytes: &Bytes) -> Result<SeriesResponse, Status> {
     SeriesResponse::decode(bytes.clone())
         .map_err(|error| to_status(ErrorKind::Internal, format!("a frame cannot be decoded: {error}")))

@@ -1,4 +1,4 @@
-//! What an answer must be: worked out from the sample, and compared series by series and sample by sample.
+//! Expected answers, derived from the sample, and their comparison with answers series by series and sample by sample.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +8,14 @@ use tithon_proto::thanos::{AggrChunk, Chunk, Series};
 use tithon_proto::{encoding_from_wire, labels_from_wire};
 use xxhash_rust::xxh64::xxh64;
 
-/// The data of series: for each label set what its chunks hold.
+/// The data of series: the samples of each label set.
 pub(crate) type Data = BTreeMap<Labels, BTreeSet<Point>>;
 
-/// One sample, so that equal samples are equal points: a time and the bits of a value, or a hash of what else lies there.
+/// A sample: its time, and the bits of its float or a hash of its histogram.
 pub(crate) type Point = (i64, u64);
 
-/// The samples of series in a range, by label set; chunks of the same series are put together, samples that come twice are one.
-/// Chunks of aggregates count as one point each.
+/// The samples of series in a range, by label set. Chunks of a series are joined, and equal samples are counted once.
+/// An aggregate chunk counts as one point.
 pub(crate) fn data(series: &[Series], range: (i64, i64)) -> Data {
     let mut out = Data::new();
     for one in series {
@@ -45,7 +45,7 @@ fn aggregates_hash(chunk: &AggrChunk) -> u64 {
     parts.into_iter().fold(0, |all: u64, part| all.rotate_left(7) ^ hash(part))
 }
 
-/// The samples of one chunk.
+/// The samples of a chunk.
 pub(crate) fn decode(chunk: &Chunk, min_time: i64, max_time: i64) -> Result<Samples, String> {
     let encoding = encoding_from_wire(chunk.r#type).map_err(|error| error.to_string())?;
     let (min_time, max_time) = (Timestamp(min_time), Timestamp(max_time));
@@ -109,7 +109,7 @@ pub(crate) fn same_texts(found: &[impl AsRef<[u8]>], want: &BTreeSet<Vec<u8>>) -
     Err(what)
 }
 
-/// Fails unless texts ascend, each once.
+/// Fails unless the texts ascend without duplicates.
 pub(crate) fn ascend(texts: &[impl AsRef<[u8]>]) -> Result<(), String> {
     match texts.windows(2).find(|pair| pair[0].as_ref() >= pair[1].as_ref()) {
         None => Ok(()),

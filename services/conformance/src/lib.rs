@@ -1,10 +1,10 @@
-//! `tithon tools storeapi-check`: asks a StoreAPI server well-formed and malformed questions, and tells which rules of the
+//! `tithon tools storeapi-check`: sends valid and invalid requests to a StoreAPI server, and reports which rules of the
 //! protocol its answers keep.
 //!
-//! The server is spoken to over its socket only, so it may be anybody's: a store, a sidecar, a receiver, a querier, a provider of
-//! metrics of your own. What is asked follows from what the server says of itself and from a sample of its series
-//! (`sample.rs`); what is expected is worked out here from that sample. The rules are those of Thanos's
-//! `pkg/store/storepb/rpc.proto` and of what its queriers rely on.
+//! The server is accessed only over its socket, so it may be of any kind: a store, a sidecar, a receiver, a querier, or
+//! a provider of other metrics. The requests follow from the server's `Info` and from a sample of its series
+//! (`sample.rs`); the expected answers are derived from that sample. The rules are those of Thanos's
+//! `pkg/store/storepb/rpc.proto` and those its queriers rely on.
 
 mod answer;
 mod client;
@@ -24,43 +24,45 @@ pub use crate::report::{Report, Verdict};
 use crate::client::Client;
 use crate::rules::Checker;
 
-/// Which server is asked, and how.
+/// The server to examine, and how to call it.
 #[derive(Clone)]
 pub struct Options {
-    /// `host:port`.
+    /// The server's address, `host:port`.
     pub address: String,
-    /// Speak TLS; `None` is clear text.
+    /// TLS; `None` is clear text.
     pub tls: Option<ClientTls>,
-    /// The longest time that one answer may take.
+    /// Timeout of a call.
     pub timeout: Duration,
-    /// The metrics that the questions are about; none lets the tool choose from what the store holds.
+    /// Metrics to use in requests; if empty, the tool chooses from what the server has.
     pub metrics: Vec<String>,
 }
 
-/// Why a server could not be examined at all.
+/// Why a server could not be examined.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// The address cannot be used.
+    /// The address is invalid.
     #[error("--address={address}: {reason}; expected host:port")]
     Address {
-        /// As given.
+        /// The address.
         address: String,
-        /// What is wrong with it.
+        /// What is wrong with the address.
         reason: String,
     },
-    /// It cannot be reached, or does not say what it is.
+    /// The server cannot be reached or does not answer `Info`.
     #[error("{address}: {call}: {reason}")]
     NoAnswer {
-        /// As given.
+        /// The address.
         address: String,
-        /// What was asked.
+        /// The call that failed.
         call: &'static str,
-        /// What came back.
+        /// The error of the call.
         reason: String,
     },
 }
 
-/// Asks all questions, one after the other. Must run inside a tokio runtime.
+/// Sends all requests, one after the other. Must run inside a tokio runtime.
+///
+/// Fails when the address is invalid or `Info` fails.
 pub async fn check(options: &Options) -> Result<Report, CheckError> {
     let client = Client::new(options)?;
     let info = client.info().await.map_err(|failure| CheckError::NoAnswer {
@@ -85,5 +87,5 @@ pub async fn check(options: &Options) -> Result<Report, CheckError> {
     Ok(checker.finish())
 }
 
-/// Matchers of a request, on the wire.
+/// Matchers of a request as wire messages.
 type Matchers = Vec<LabelMatcher>;

@@ -1,4 +1,4 @@
-//! What came out: each rule with how often it was looked at, and where it was broken.
+//! The report: how often each rule was checked, and where it was broken.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -6,43 +6,43 @@ use serde::Serialize;
 /// A rule of the protocol.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
-    /// A short name, unique.
+    /// Unique short name.
     pub(crate) name: &'static str,
-    /// What must be so.
+    /// The demand of the rule.
     pub(crate) says: &'static str,
 }
 
-/// How a server took one rule.
+/// The result of checking one rule.
 #[derive(Clone, Debug, Serialize)]
 pub struct Verdict {
-    /// The rule's short name.
+    /// Short name of the rule.
     pub rule: &'static str,
-    /// What must be so.
+    /// The demand of the rule.
     pub says: &'static str,
-    /// How often that was looked at.
+    /// Number of checks.
     pub checks: usize,
-    /// How often it was not so.
+    /// Number of checks that failed.
     pub broken: usize,
-    /// The first cases in which it was not so: what was asked, what was found and expected.
+    /// The first failures: the request, what was found and what was expected.
     pub cases: Vec<String>,
 }
 
-/// Rules kept and broken by one server.
+/// The results for one server.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// The server.
+    /// Address of the server.
     pub address: String,
-    /// What it calls itself: `store`, `sidecar`, `query`, `rule`, `receive`.
+    /// Component in its `Info`: `store`, `sidecar`, `query`, `rule` or `receive`.
     pub component: String,
-    /// How many requests it was sent.
+    /// Number of requests sent to it.
     pub requests: usize,
-    /// Rules in the order in which they were looked at.
+    /// Results of the rules, in the order they were first checked.
     pub verdicts: Vec<Verdict>,
-    /// What could not be looked at, and why.
+    /// The checks that could not be made, and why.
     pub left_out: Vec<String>,
 }
 
-/// Cases of one rule that are told; the others are counted.
+/// Number of failures per rule that are shown; others are counted.
 const CASES_MAX: usize = 5;
 
 impl Report {
@@ -56,7 +56,7 @@ impl Report {
         }
     }
 
-    /// Counts one look at a rule; an error says what was found and expected, `asked` is the question.
+    /// Counts a check of a rule. The error says what was found and expected; `asked` describes the request.
     pub(crate) fn check(&mut self, rule: &Rule, asked: &str, result: Result<(), String>) {
         let at = match self.verdicts.iter().position(|verdict| verdict.rule == rule.name) {
             Some(at) => at,
@@ -76,12 +76,12 @@ impl Report {
         }
     }
 
-    /// Whether every rule that was looked at was kept.
+    /// Whether no check failed.
     pub fn is_kept(&self) -> bool {
         self.verdicts.iter().all(|verdict| verdict.broken == 0)
     }
 
-    /// The report as a table, the broken cases below it.
+    /// The report as a table, with the failures below it.
     pub fn table(&self) -> String {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);

@@ -1,4 +1,4 @@
-//! Requests and their matchers: how they are made, and how they are told.
+//! Builds requests and matchers, and describes them.
 
 use tithon_index::{Labels, MatchOp, Matcher};
 use tithon_proto::thanos::label_matcher::Type;
@@ -6,7 +6,7 @@ use tithon_proto::thanos::{LabelMatcher, LabelNamesRequest, LabelValuesRequest, 
 
 use crate::Matchers;
 
-/// A matcher of any kind.
+/// A matcher of the given kind.
 pub(crate) fn matcher(op: MatchOp, name: &[u8], value: impl AsRef<[u8]>) -> LabelMatcher {
     let kind = match op {
         MatchOp::Equal => Type::Eq,
@@ -17,7 +17,7 @@ pub(crate) fn matcher(op: MatchOp, name: &[u8], value: impl AsRef<[u8]>) -> Labe
     LabelMatcher { r#type: kind.into(), name: name.to_vec().into(), value: value.as_ref().to_vec().into() }
 }
 
-/// Whether a label set satisfies matchers that are well formed.
+/// Whether a label set satisfies valid matchers.
 pub(crate) fn satisfies(labels: &Labels, matchers: &[LabelMatcher]) -> bool {
     matchers.iter().all(|wire| {
         let value = labels.get(&wire.name).unwrap_or_default();
@@ -34,7 +34,7 @@ fn op(wire: &LabelMatcher) -> MatchOp {
     }
 }
 
-/// A text as a regular expression that matches it alone.
+/// A regular expression that matches only the given text.
 pub(crate) fn quoted(text: &[u8]) -> String {
     let mut out = String::new();
     for c in String::from_utf8_lossy(text).chars() {
@@ -46,7 +46,7 @@ pub(crate) fn quoted(text: &[u8]) -> String {
     out
 }
 
-/// `{a="b",c=~"d"}`.
+/// Describes matchers as `{a="b",c=~"d"}`.
 pub(crate) fn selector(matchers: &[LabelMatcher]) -> String {
     let one = |wire: &LabelMatcher| {
         let name = String::from_utf8_lossy(&wire.name);
@@ -55,13 +55,13 @@ pub(crate) fn selector(matchers: &[LabelMatcher]) -> String {
     format!("{{{}}}", matchers.iter().map(one).collect::<Vec<_>>().join(","))
 }
 
-/// A request of `Series` over a range in milliseconds, for raw data.
+/// A `Series` request for raw data in a range of milliseconds.
 pub(crate) fn series(matchers: Matchers, range: (i64, i64)) -> SeriesRequest {
     SeriesRequest { min_time: range.0, max_time: range.1, matchers, ..SeriesRequest::default() }
 }
 
-/// A request of `Series` in words: what is asked beside matchers and range is named where it is not the default.
-pub(crate) fn told(request: &SeriesRequest) -> String {
+/// Describes a `Series` request: matchers, range, and other fields that are not default.
+pub(crate) fn request_text(request: &SeriesRequest) -> String {
     let mut out =
         format!("Series {} {}..{}", selector(&request.matchers), request.min_time, request.max_time);
     let mut add = |name: &str, value: String, is_set: bool| {
@@ -85,12 +85,12 @@ pub(crate) fn told(request: &SeriesRequest) -> String {
     out
 }
 
-/// A request of `LabelNames` over a range.
+/// A `LabelNames` request for a range.
 pub(crate) fn names(matchers: Matchers, range: (i64, i64)) -> LabelNamesRequest {
     LabelNamesRequest { start: range.0, end: range.1, matchers, ..LabelNamesRequest::default() }
 }
 
-/// A request of `LabelValues` over a range.
+/// A `LabelValues` request for a range.
 pub(crate) fn values(label: &[u8], matchers: Matchers, range: (i64, i64)) -> LabelValuesRequest {
     LabelValuesRequest {
         label: label.to_vec().into(),

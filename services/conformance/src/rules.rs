@@ -1,4 +1,4 @@
-//! The rules, and how they are looked at.
+//! The rules and their checks.
 
 pub(crate) mod downsampled;
 pub(crate) mod hints;
@@ -20,7 +20,7 @@ use tithon_proto::thanos::info::InfoResponse;
 use tithon_proto::thanos::{LabelNamesRequest, LabelValuesRequest, SeriesRequest};
 use tonic::{Code, Status};
 
-use crate::answer::{SeriesAnswer, told};
+use crate::answer::{SeriesAnswer, status_text};
 use crate::client::{Client, with_tenant};
 use crate::report::{Report, Rule};
 use crate::requests::{self, selector};
@@ -29,13 +29,13 @@ const ANSWERS: Rule =
     Rule { name: "answers", says: "a well-formed request is answered with OK, and without warnings" };
 const LISTS: Rule = Rule { name: "label-lists", says: "label names and values ascend, each once" };
 
-/// A server under examination and what came out so far.
+/// An examined server and the report so far.
 pub(crate) struct Checker {
     client: Client,
     pub(crate) info: InfoResponse,
-    /// External label sets that the server tells.
+    /// External label sets in the server's `Info`.
     pub(crate) label_sets: Vec<Labels>,
-    /// Whether an answer has told which blocks were asked.
+    /// Whether an answer has named the blocks that were asked.
     tells_blocks: bool,
     report: Report,
 }
@@ -51,43 +51,43 @@ impl Checker {
         self.report
     }
 
-    /// Whether the server is a store gateway, which does some things as no other store does: it tells with label names and values
-    /// which blocks it asked.
+    /// Whether the server is a store gateway, which differs from other stores in some rules. It is recognised by label
+    /// answers that name the blocks asked.
     pub(crate) fn is_gateway(&self) -> bool {
         self.info.component_type == "store" && self.tells_blocks
     }
 
-    /// Counts one look at a rule.
+    /// Counts a check of a rule.
     pub(crate) fn rule(&mut self, rule: &Rule, asked: &str, result: Result<(), String>) {
         self.report.check(rule, asked, result);
     }
 
-    /// Notes what cannot be looked at.
+    /// Records what cannot be checked.
     pub(crate) fn leave_out(&mut self, what: impl Into<String>) {
         self.report.left_out.push(what.into());
     }
 
-    /// Asks for series and looks at the rules that every answer must keep.
+    /// Requests series, and checks the rules for every answer.
     pub(crate) async fn series(&mut self, request: &SeriesRequest) -> SeriesAnswer {
         let answer = self.try_series(with_tenant(request)).await;
-        let asked = requests::told(request);
+        let asked = requests::request_text(request);
         let is_quiet = match (&answer.status, answer.warnings.first()) {
             (None, None) => Ok(()),
             (None, Some(warning)) => Err(format!("a warning: {warning}")),
-            (status, _) => Err(told(status.as_ref())),
+            (status, _) => Err(status_text(status.as_ref())),
         };
         self.rule(&ANSWERS, &asked, is_quiet);
         invariants::check(self, request, &answer, &asked);
         answer
     }
 
-    /// Asks for series; whatever comes is left to the caller.
+    /// Requests series without checks; the answer may be an error.
     pub(crate) async fn try_series(&mut self, request: tonic::Request<Bytes>) -> SeriesAnswer {
         self.report.requests += 1;
         self.client.series(request).await
     }
 
-    /// Label names.
+    /// Requests label names, and checks the rules for every list.
     pub(crate) async fn names(&mut self, request: &LabelNamesRequest) -> Vec<Bytes> {
         let asked = format!("LabelNames {} {}..{}", selector(&request.matchers), request.start, request.end);
         let answer = self.client_for_one().label_names(request).await;
@@ -96,7 +96,7 @@ impl Checker {
         self.list(&asked, answer)
     }
 
-    /// Values of a label.
+    /// Requests the values of a label, and checks the rules for every list.
     pub(crate) async fn values(&mut self, request: &LabelValuesRequest) -> Vec<Bytes> {
         let label = String::from_utf8_lossy(&request.label);
         let matchers = selector(&request.matchers);
@@ -112,7 +112,7 @@ impl Checker {
                 let result = warnings.first().map_or(Ok(()), |warning| Err(format!("a warning: {warning}")));
                 (list, result)
             }
-            Err(status) => (Vec::new(), Err(told(Some(&status)))),
+            Err(status) => (Vec::new(), Err(status_text(Some(&status)))),
         };
         self.rule(&ANSWERS, asked, result);
         self.rule(&LISTS, asked, crate::expect::ascend(&list));
@@ -125,13 +125,13 @@ impl Checker {
         self.client.clone()
     }
 
-    /// Fails unless the code is one of these.
+    /// Fails unless the status has one of these codes.
     pub(crate) fn is_code(status: Option<&Status>, codes: &[Code]) -> Result<(), String> {
         let code = status.map_or(Code::Ok, Status::code);
         if codes.contains(&code) {
             Ok(())
         } else {
-            Err(format!("found {}, expected {codes:?}", told(status)))
+            Err(format!("found {}, expected {codes:?}", status_text(status)))
         }
     }
 }

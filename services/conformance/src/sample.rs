@@ -1,5 +1,5 @@
-//! A sample of what the server holds: a selector whose answer is small, a range in which it has data, and that data. All later
-//! questions are about parts of it, so that their answers are known beforehand.
+//! A sample of the server's data: a selector with few series, a range in which they have data, and that data. Later
+//! requests are about parts of the sample, so that their answers are known.
 
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,24 +12,24 @@ use crate::expect::{Data, data};
 use crate::requests::{matcher, names, quoted, selector, series, values};
 use crate::rules::Checker;
 
-/// Series in a sample.
+/// Largest number of series in a sample.
 const SERIES_MAX: usize = 200;
-/// Metrics that are looked at for a sample.
+/// Number of metrics that are tried for a sample.
 const LOOKS: usize = 12;
-/// Metrics in a sample.
+/// Largest number of metrics in a sample.
 const METRICS_MAX: usize = 3;
-/// The range of a sample lies this far around its middle.
+/// Half the length of a sample's range, in milliseconds.
 const HALF_MS: i64 = 2 * 3_600_000;
 
-/// What is known of the server's data.
+/// A sample of the server's data.
 pub(crate) struct Sample {
-    /// Selects the series of the sample, and no others.
+    /// Matchers that select exactly the series of the sample.
     pub(crate) matchers: Matchers,
-    /// The range that its chunks are of, both ends included.
+    /// Range of the sample in milliseconds, both ends inclusive.
     pub(crate) range: (i64, i64),
-    /// The whole range that the server tells, cut to what is sensible.
+    /// The range in the server's `Info`, limited to plausible times.
     pub(crate) whole: (i64, i64),
-    /// The series as they were sent.
+    /// The series as the server sent them.
     pub(crate) series: Vec<Series>,
     /// Their label sets, ascending.
     pub(crate) sets: Vec<Labels>,
@@ -38,20 +38,20 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Matchers of the sample and one more.
+    /// The matchers of the sample and one more.
     pub(crate) fn and(&self, op: MatchOp, name: &[u8], value: impl AsRef<[u8]>) -> Matchers {
         let mut matchers = self.matchers.clone();
         matchers.push(matcher(op, name, value));
         matchers
     }
 
-    /// Names of labels of the sample, the metric's name first.
+    /// Label names in the sample, ascending.
     pub(crate) fn names(&self) -> Vec<Vec<u8>> {
         let names: BTreeSet<&[u8]> = self.sets.iter().flat_map(Labels::iter).map(|(name, _)| name).collect();
         names.into_iter().map(<[u8]>::to_vec).collect()
     }
 
-    /// Values that a label has in the sample, ascending.
+    /// Values of a label in the sample, ascending.
     pub(crate) fn values(&self, name: &[u8]) -> Vec<Vec<u8>> {
         let values: BTreeSet<&[u8]> = self.sets.iter().filter_map(|labels| labels.get(name)).collect();
         values.into_iter().map(<[u8]>::to_vec).collect()
@@ -63,7 +63,7 @@ impl Sample {
     }
 }
 
-/// Takes the sample; `None`, which the report tells, from a server without data.
+/// Takes the sample; `None`, with a remark in the report, if the server has no data.
 pub(crate) async fn take(checker: &mut Checker, metrics: &[String]) -> Option<Sample> {
     let whole = whole_range(checker)?;
     checker.names(&names(Vec::new(), whole)).await;
@@ -83,7 +83,7 @@ pub(crate) async fn take(checker: &mut Checker, metrics: &[String]) -> Option<Sa
     Some(Sample { matchers, range, whole, series: answer.series, sets, data })
 }
 
-/// The range that the server tells; a server of ongoing data has no end, so it is asked up to now.
+/// The range in the server's `Info`, up to now if it has no end.
 fn whole_range(checker: &mut Checker) -> Option<(i64, i64)> {
     let store = checker.info.store.clone().unwrap_or_default();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(i64::MAX, |age| age.as_millis() as i64);
@@ -96,7 +96,7 @@ fn whole_range(checker: &mut Checker) -> Option<(i64, i64)> {
     Some((min, max))
 }
 
-/// A selector of few series, of up to three metrics: a later question can then be about a part of them.
+/// Chooses a selector of few series of up to three metrics, so that later requests can select a part of them.
 async fn choose(checker: &mut Checker, metrics: &[String], whole: (i64, i64)) -> Option<Matchers> {
     let name = b"__name__";
     let mut metrics: Vec<Vec<u8>> = metrics.iter().map(|metric| metric.clone().into_bytes()).collect();
@@ -134,7 +134,7 @@ async fn choose(checker: &mut Checker, metrics: &[String], whole: (i64, i64)) ->
     }
 }
 
-/// Of a metric with many series those that share labels with one of them: as many labels as are needed.
+/// For a metric with many series, selects those that share labels with one of them, with as many labels as needed.
 async fn narrow(checker: &mut Checker, labels: &Labels, whole: (i64, i64)) -> Option<Matchers> {
     let mut matchers = Vec::new();
     for (name, value) in labels.iter() {
@@ -147,14 +147,14 @@ async fn narrow(checker: &mut Checker, labels: &Labels, whole: (i64, i64)) -> Op
     None
 }
 
-/// Label sets of a selection, no more than tell that they are too many.
+/// The label sets of a selection, up to one more than a sample may have.
 async fn count(checker: &mut Checker, matchers: &Matchers, whole: (i64, i64)) -> Vec<Labels> {
     let mut request = series(matchers.clone(), whole);
     (request.skip_chunks, request.limit) = (true, SERIES_MAX as i64 + 1);
     checker.series(&request).await.label_sets()
 }
 
-/// Four hours of the selection, around the middle of what its first series has.
+/// A range of four hours around the middle of the first series' data.
 async fn around_the_middle(
     checker: &mut Checker,
     matchers: &Matchers,

@@ -1,4 +1,4 @@
-//! The example of a store of your own keeps every rule; made to break one rule, it is told so.
+//! The example store keeps every rule, and each rule it is made to break is found.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -25,7 +25,7 @@ fn options(address: &str) -> Options {
     Options { address: address.to_owned(), tls: None, timeout: Duration::from_secs(20), metrics: Vec::new() }
 }
 
-/// Series of three metrics with labels of several numbers of values, over two hours.
+/// Series of three metrics over two hours, with labels of different cardinality.
 fn store() -> InMemory {
     let samples: Vec<(i64, f64)> = (0..480).map(|i| (1_700_000_000_000 + i * 15_000, i as f64)).collect();
     let mut data = Vec::new();
@@ -59,7 +59,7 @@ async fn the_example_keeps_every_rule() {
     assert!(report.requests > 300 && report.verdicts.len() > 35, "{}", report.table());
 }
 
-/// What a store does wrong.
+/// A fault of a store.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Unsorted,

@@ -1,4 +1,4 @@
-//! The allocator of the program: mimalloc, and while a profile is taken, a look at some of what it hands out.
+//! The program's allocator: mimalloc, with samples taken of its allocations while a memory profile runs.
 
 #![allow(unsafe_code, reason = "an allocator is unsafe to implement")]
 
@@ -8,11 +8,11 @@ use mimalloc::MiMalloc;
 
 use crate::heap;
 
-/// mimalloc, watched while a profile of memory is taken. At other times that costs a look at a flag.
+/// mimalloc, with samples taken while a memory profile runs. At other times that costs only the check of a flag.
 pub struct Allocator;
 
-// SAFETY: every call is handed to mimalloc as it is, and its answer is returned as it is. What watches reads addresses and sizes
-// alone, never memory.
+// SAFETY: every call is passed to mimalloc unchanged, and so is its result. Sampling reads only addresses and sizes,
+// never the memory.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps the contract of the same function.

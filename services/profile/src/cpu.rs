@@ -1,4 +1,4 @@
-//! Processor time by function: a signal asks every hundredth of a second of processor time where it is spent.
+//! CPU profiles: a signal samples the stack once per hundredth of a second of CPU time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,14 +8,14 @@ use pprof::{ProfilerGuardBuilder, Report};
 use crate::ProfileError;
 use crate::message::{Builder, Frame};
 
-/// Samples a second.
+/// Samples per second of CPU time.
 const HERTZ: i32 = 100;
-/// Libraries inside which no stack is taken: they hold locks that taking it may need.
+/// Libraries in which no stack is sampled: they may hold locks that sampling needs.
 const LEFT_OUT: [&str; 4] = ["libc", "libgcc", "pthread", "vdso"];
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Only one profile can be taken at a time.
+/// A guard: only one profile runs at a time.
 struct Taking;
 
 impl Taking {
@@ -33,12 +33,12 @@ impl Drop for Taking {
     }
 }
 
-/// Takes a profile for so long.
+/// Takes a profile for `duration`. Returns it in pprof's format.
 pub(crate) async fn profile(duration: Duration) -> Result<Vec<u8>, ProfileError> {
     let taking = Taking::begin()?;
     let guard = ProfilerGuardBuilder::default().frequency(HERTZ).blocklist(&LEFT_OUT).build()?;
     tokio::time::sleep(duration).await;
-    // Names are looked up in the debug information of the whole program.
+    // Looking up function names reads the debug information of the whole program, so it runs on a blocking thread.
     let build = move || {
         let report = guard.report().build()?;
         drop(guard);

@@ -1,7 +1,7 @@
-//! Memory by function, while a profile is taken: what was taken in that time, and what of it was not given back by its end.
+//! Memory profiles, by function: what was allocated during the profile, and what of it was still in use at its end.
 //!
-//! About one of every 512 KiB that are taken is looked at, each byte with the same chance; what is found stands for the rest.
-//! Go `runtime/mprof.go`, `MemProfileRate`.
+//! Samples about one allocation per 512 KiB, each byte with equal probability, and scales the samples up. Go
+//! `runtime/mprof.go`, `MemProfileRate`.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -12,32 +12,32 @@ use std::time::Duration;
 use crate::ProfileError;
 use crate::message::{Builder, Frame};
 
-/// Bytes between two allocations that are looked at, on average.
+/// Average number of bytes between two samples.
 const SAMPLED_BYTES: f64 = 524_288.0;
-/// Frames of a stack that are kept.
+/// Largest number of frames kept of a stack.
 const DEPTH_MAX: usize = 64;
-/// Allocations that are followed; those beyond are not seen.
+/// Largest number of sampled allocations; further ones are ignored.
 const FOLLOWED_MAX: usize = 1 << 20;
 
 static WATCHED: AtomicBool = AtomicBool::new(false);
 static FOUND: Mutex<Option<Found>> = Mutex::new(None);
-/// For each of some groups of addresses whether one of them is followed: most that is given back is not.
+/// A bit for each group of addresses: whether an address in it was sampled. Most freed addresses need no further check.
 static MAYBE: [AtomicU64; 1 << 12] = [const { AtomicU64::new(0) }; 1 << 12];
 
 thread_local! {
-    /// Bytes until the next look; below zero before the first.
+    /// Bytes until the next sample; negative before the thread's first allocation.
     static LEFT: Cell<i64> = const { Cell::new(-1) };
-    /// The thread is looking: what that takes itself does not count.
+    /// Whether the thread is taking a sample; its own allocations meanwhile are ignored.
     static LOOKING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What a profile has found.
+/// The samples of a profile.
 #[derive(Default)]
 struct Found {
     stacks: HashMap<Box<[usize]>, usize>,
-    /// By the number of the stack.
+    /// By the number of a stack.
     counts: Vec<Counts>,
-    /// By address: the number of the stack, and what the allocation stands for.
+    /// By address: the number of the stack, and the weight of the sample.
     live: HashMap<usize, (usize, Weight)>,
 }
 
@@ -54,7 +54,8 @@ struct Weight {
 }
 
 impl Weight {
-    /// What an allocation stands for that was looked at with the chance its size gave it.
+    /// The weight of a sampled allocation: what it stands for, given the probability that an allocation of its size is
+    /// sampled.
     fn of(size: usize) -> Weight {
         let size = size as f64;
         let objects = 1.0 / -(-size / SAMPLED_BYTES).exp_m1();
@@ -72,18 +73,18 @@ impl Weight {
     }
 }
 
-/// Whether a profile is taken.
+/// Whether a profile is running.
 pub(crate) fn is_watched() -> bool {
     WATCHED.load(Ordering::Relaxed)
 }
 
-/// Bytes from one look to the next: a Poisson process.
+/// The bytes until the next sample, as in a Poisson process.
 fn gap() -> i64 {
     let chance: f64 = rand::random();
     (-(1.0 - chance).ln() * SAMPLED_BYTES) as i64
 }
 
-/// Runs `look` unless this thread looks already, or is at its end.
+/// Runs `look` unless this thread is already taking a sample, or is ending.
 fn looking(look: impl FnOnce()) {
     let begins = LOOKING.try_with(|looking| !looking.replace(true)).unwrap_or(false);
     if begins {
@@ -97,12 +98,12 @@ fn group(address: usize) -> (usize, u64) {
     ((hash >> 52) as usize, 1 << (hash >> 46 & 63))
 }
 
-/// Memory was taken at an address; 0 is none.
+/// Called for each allocation during a profile; address 0 is a failed one.
 pub(crate) fn taken(address: usize, size: usize) {
     let size_left = i64::try_from(size).unwrap_or(i64::MAX);
     let is_due = LEFT.try_with(|left| {
         if left.get() < 0 {
-            // Before the first look of this thread.
+            // The thread's first allocation.
             looking(|| left.set(gap()));
         }
         let now = left.get() - size_left;
@@ -135,7 +136,7 @@ pub(crate) fn taken(address: usize, size: usize) {
     });
 }
 
-/// The memory at an address is given back.
+/// Called for each deallocation during a profile.
 pub(crate) fn given_back(address: usize) {
     let (word, bit) = group(address);
     if MAYBE[word].load(Ordering::Relaxed) & bit == 0 {
@@ -150,7 +151,7 @@ pub(crate) fn given_back(address: usize) {
     });
 }
 
-/// A profile being taken; it ends when this is dropped.
+/// A running profile; dropping it ends the profile.
 struct Watching;
 
 impl Watching {
@@ -185,12 +186,12 @@ impl Drop for Watching {
             WATCHED.store(false, Ordering::Relaxed);
             ended = FOUND.lock().unwrap_or_else(PoisonError::into_inner).take();
         });
-        // Outside of the lock, which what is freed here would ask for.
+        // Dropped outside the lock, since freeing memory would take it again.
         drop(ended);
     }
 }
 
-/// Takes a profile for so long.
+/// Takes a profile for `duration`. Returns it in pprof's format.
 pub(crate) async fn profile(duration: Duration) -> Result<Vec<u8>, ProfileError> {
     let watching = Watching::begin()?;
     tokio::time::sleep(duration).await;
@@ -227,7 +228,7 @@ fn encode(found: &Found, duration: Duration) -> std::io::Result<Vec<u8>> {
     builder.finish()
 }
 
-/// Whether a function belongs to the looking itself.
+/// Whether a function belongs to the sampling itself.
 fn is_ours(function: &str) -> bool {
     function.starts_with("backtrace::")
         || function.contains("tithon_profile::heap::")
@@ -237,7 +238,7 @@ fn is_ours(function: &str) -> bool {
 /// The functions at an address, inlined ones first.
 fn frames(address: usize) -> Vec<Frame> {
     let mut frames = Vec::new();
-    // The address is that behind the call.
+    // The address is that of the instruction after the call.
     backtrace::resolve(address.saturating_sub(1) as *mut std::ffi::c_void, |symbol| {
         frames.push(Frame::new(
             symbol.name().map(|name| format!("{name:#}")).unwrap_or_default(),
@@ -254,7 +255,7 @@ mod tests {
 
     #[test]
     fn what_is_looked_at_stands_for_the_rest() {
-        // A large allocation is always seen; of small ones, each stands for as many as fit between two looks.
+        // A large allocation is always sampled; a sampled small one stands for as many as fit between two samples.
         assert!((Weight::of(100 << 20).objects - 1.0).abs() < 1e-9);
         let small = Weight::of(64);
         assert!((small.bytes / SAMPLED_BYTES - 1.0).abs() < 0.01, "{}", small.bytes);

@@ -1,5 +1,5 @@
-//! Profiles of a running process under `/debug/pprof/`, as Go's servers have them, for `go tool pprof` and Parca: processor time,
-//! memory, and the threads as a text. Go `net/http/pprof`.
+//! Profiles of a running process under `/debug/pprof/`, as in Go's servers, for `go tool pprof` and Parca: CPU time,
+//! memory, and a list of threads. Go `net/http/pprof`.
 
 mod allocator;
 mod cpu;
@@ -35,17 +35,17 @@ const INDEX: &str = "<!doctype html><title>/debug/pprof/</title><h1>/debug/pprof
 <li><a href=\"goroutine\">goroutine</a>: the threads, what they do and their processor time\
 <li><a href=\"cmdline\">cmdline</a>: the command line</ul><p>For <code>go tool pprof URL</code>.";
 
-/// How long a profile is taken.
+/// Query parameters of a profile.
 #[derive(Deserialize)]
 struct For {
     seconds: Option<u64>,
 }
 
-/// The longest profile.
+/// Longest profile in seconds.
 const SECONDS_MAX: u64 = 600;
 
 impl For {
-    /// What was asked for, or else what Go takes for a profile of processor time.
+    /// The requested duration, or Go's default for CPU profiles.
     fn duration(&self) -> Duration {
         Duration::from_secs(self.seconds.filter(|seconds| *seconds > 0).unwrap_or(30).min(SECONDS_MAX))
     }
@@ -59,7 +59,7 @@ async fn heap(Query(time): Query<For>) -> Response {
     answer(heap::profile(time.duration()).await)
 }
 
-/// A profile, packed, under a name for it; else why there is none, as Go tells it.
+/// The response with a profile, or with Go's text for the error.
 fn answer(profile: Result<Vec<u8>, ProfileError>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream"),
@@ -72,14 +72,14 @@ fn answer(profile: Result<Vec<u8>, ProfileError>) -> Response {
     }
 }
 
-/// The arguments, each ended by a zero byte but for the last.
+/// The arguments of the process, separated by zero bytes.
 fn command_line() -> Vec<u8> {
     let mut text = std::fs::read("/proc/self/cmdline").unwrap_or_default();
     text.pop();
     text
 }
 
-/// Why there is no profile.
+/// Why a profile cannot be taken.
 #[derive(Debug, thiserror::Error)]
 enum ProfileError {
     #[error("could not enable profiling: a profile of this kind is being taken already")]

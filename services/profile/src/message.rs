@@ -1,4 +1,5 @@
-//! The messages of pprof's `profile.proto`, and how one is built from stacks. <https://github.com/google/pprof/tree/main/proto>
+//! Messages of pprof's `profile.proto`, and a builder that makes one of stacks.
+//! <https://github.com/google/pprof/tree/main/proto>
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -32,7 +33,7 @@ pub(crate) struct Profile {
     pub(crate) default_sample_type: i64,
 }
 
-/// A kind of value and its unit, by their places in the table of strings.
+/// A type of value and its unit, as indexes into the string table.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub(crate) struct ValueType {
     #[prost(int64, tag = "1")]
@@ -43,10 +44,10 @@ pub(crate) struct ValueType {
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Sample {
-    /// The innermost first.
+    /// Innermost location first.
     #[prost(uint64, repeated, tag = "1")]
     pub(crate) location_id: Vec<u64>,
-    /// One of each type.
+    /// One value for each type.
     #[prost(int64, repeated, tag = "2")]
     pub(crate) value: Vec<i64>,
 }
@@ -57,7 +58,7 @@ pub(crate) struct Location {
     pub(crate) id: u64,
     #[prost(uint64, tag = "3")]
     pub(crate) address: u64,
-    /// The innermost first, where functions are inlined.
+    /// Innermost function first, if functions are inlined.
     #[prost(message, repeated, tag = "4")]
     pub(crate) line: Vec<Line>,
 }
@@ -82,7 +83,7 @@ pub(crate) struct Function {
     pub(crate) filename: i64,
 }
 
-/// A function at a place of its source.
+/// A function with a position in its source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Frame {
     pub(crate) function: String,
@@ -108,7 +109,7 @@ fn file_tail(file: &str) -> Option<&str> {
     Some(&file[folder..])
 }
 
-/// A profile under construction.
+/// A profile being built.
 pub(crate) struct Builder {
     profile: Profile,
     strings: HashMap<String, i64>,
@@ -117,7 +118,7 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
-    /// A profile whose samples have values of these types and units, that was taken for `duration` until now.
+    /// A profile whose samples have values of these types and units, taken over the `duration` that ends now.
     pub(crate) fn new(types: &[(&str, &str)], duration: Duration) -> Builder {
         let mut builder = Builder {
             profile: Profile::default(),
@@ -125,7 +126,7 @@ impl Builder {
             functions: HashMap::new(),
             locations: HashMap::new(),
         };
-        // The first string has to be the empty one.
+        // The format requires that the first string is empty.
         builder.string("");
         for (name, unit) in types {
             let value = builder.value_type(name, unit);
@@ -137,24 +138,25 @@ impl Builder {
         builder
     }
 
-    /// From one sample to the next.
+    /// Sets the distance between two samples.
     pub(crate) fn period(&mut self, name: &str, unit: &str, period: i64) {
         self.profile.period_type = Some(self.value_type(name, unit));
         self.profile.period = period;
     }
 
-    /// What is shown first.
+    /// Sets the type of value that tools show first.
     pub(crate) fn default_type(&mut self, name: &str) {
         self.profile.default_sample_type = self.string(name);
     }
 
-    /// One stack, the innermost place first, with its values. A place is an address and its functions, inlined ones first.
+    /// Adds a stack, innermost location first, with its values. A location is an address and its functions, inlined
+    /// ones first.
     pub(crate) fn sample(&mut self, stack: impl IntoIterator<Item = (usize, Vec<Frame>)>, value: Vec<i64>) {
         let location_id = stack.into_iter().map(|(address, frames)| self.location(address, frames)).collect();
         self.profile.sample.push(Sample { location_id, value });
     }
 
-    /// The profile's bytes, packed with gzip.
+    /// The profile's bytes, compressed with gzip.
     pub(crate) fn finish(self) -> std::io::Result<Vec<u8>> {
         let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
         packed.write_all(&self.profile.encode_to_vec())?;

@@ -1,8 +1,8 @@
-//! The threads of the process as a text: where Go's servers list goroutines.
+//! A text with the threads of the process, in the place of Go's list of goroutines.
 
 use std::fmt::Write;
 
-/// One line a thread: its number, name, state, processor time in seconds, and where it sleeps inside the system.
+/// A line per thread: ID, name, state, CPU time in seconds, and the kernel function in which it sleeps.
 pub(crate) fn text() -> String {
     let mut threads = Vec::new();
     for entry in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
@@ -29,23 +29,23 @@ pub(crate) fn text() -> String {
     out
 }
 
-/// Of all systems that Linux runs on today (`sysconf(_SC_CLK_TCK)`).
+/// `sysconf(_SC_CLK_TCK)`, which is 100 on all platforms of Linux today.
 const TICKS_A_SECOND: f64 = 100.0;
 
 struct Thread {
     id: String,
     name: String,
     state: &'static str,
-    /// In user and system mode.
+    /// CPU time in ticks, user and system.
     ticks: u64,
     place: String,
 }
 
 impl Thread {
-    /// Reads `/proc/self/task/ID/stat`: the id, the name in parentheses, the state; the 14th and 15th fields are times.
+    /// Parses `/proc/self/task/ID/stat`: the ID, the name in parentheses, the state; fields 14 and 15 are CPU times.
     fn of(stat: &str, place: String) -> Option<Thread> {
         let (id, rest) = stat.split_once(" (")?;
-        // A name may have parentheses itself.
+        // The name may contain parentheses.
         let (name, rest) = rest.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split(' ').collect();
         let state = match *fields.first()? {

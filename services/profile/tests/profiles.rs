@@ -1,4 +1,4 @@
-//! Profiles of this very process, read back.
+//! Profiles of the test process itself.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -21,7 +21,7 @@ async fn get(path: &str) -> (StatusCode, Vec<u8>) {
     (status, response.into_body().collect().await.unwrap().to_bytes().to_vec())
 }
 
-/// The texts of a profile: names of functions among them.
+/// The strings of a profile, function names among them.
 fn unpacked(packed: &[u8]) -> String {
     let mut bytes = Vec::new();
     flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
@@ -53,7 +53,7 @@ async fn processor_time_is_found_where_it_is_spent() {
         tokio::join!(get("/debug/pprof/profile?seconds=1"), get("/debug/pprof/profile?seconds=1"));
     ended.store(true, Ordering::Relaxed);
     busy.join().unwrap();
-    // Two at a time cannot be.
+    // Only one profile runs at a time.
     let mut codes = [first.0.as_u16(), second.0.as_u16()];
     codes.sort_unstable();
     assert_eq!(codes, [200, 500]);

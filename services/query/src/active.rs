@@ -1,11 +1,11 @@
-//! `--query.active-query-path`: a file that names the queries under way, to be read after a crash.
+//! `--query.active-query-path`: a file that lists the queries being evaluated, so that it can be read after a crash.
 //! Prometheus `promql/query_logger.go`.
 //!
 //! ```text
 //! "[" | slot 0 | slot 1 | ...      each slot 1,000 bytes: an entry of JSON, zeros up to the last byte, a comma
 //! ```
 //!
-//! A free slot is all zeros. What was written stays when the process dies, since the pages belong to the file.
+//! A free slot is all zeros. The contents survive a crash of the process, since the written pages belong to the file.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -16,18 +16,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-/// Bytes of a slot.
+/// Size of a slot in bytes.
 const SLOT: usize = 1000;
-/// Bytes of a query's text, so that the entry fits into its slot.
+/// Longest query text in bytes that leaves room for the rest of the entry.
 const TEXT_BYTES_MAX: usize = SLOT - 40;
-/// The file in the folder.
+/// Name of the file inside the folder.
 const NAME: &str = "queries.active";
-/// Slots where the number of queries has no limit.
+/// Number of slots when the number of concurrent queries is unlimited.
 const SLOTS_WITHOUT_LIMIT: usize = 100;
-/// Bytes of the file of a process that crashed that are read.
+/// Most bytes that are read of the file that a crashed process left.
 const READ_MAX: u64 = 16 << 20;
 
-/// The file cannot be used.
+/// The file of active queries cannot be created, read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("--query.active-query-path: {path}: {source}")]
 pub struct ActiveQueriesError {
@@ -35,27 +35,30 @@ pub struct ActiveQueriesError {
     source: io::Error,
 }
 
-/// The file. Clones share it.
+/// The file of active queries. Clones share it.
 #[derive(Clone, Debug)]
 pub struct ActiveQueries(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     file: File,
-    /// The free slots.
+    /// Indexes of the free slots.
     free: Mutex<Vec<usize>>,
 }
 
-/// A query that the file names until this is dropped.
+/// A query under evaluation; its entry is removed from the file when this is dropped.
 pub(crate) struct Active {
     queries: ActiveQueries,
-    /// `None` where no slot was free.
+    /// `None` when no slot was free, so that the query is not in the file.
     slot: Option<usize>,
 }
 
 impl ActiveQueries {
-    /// Makes the file, for so many queries at once (0 is no limit), and the folder. Gives what the file said before, without the
-    /// zeros: the queries that were under way when the last process crashed; empty when it ended well.
+    /// Creates the folder and an empty file with slots for `queries_max` queries (0 is no limit). Returns the entries
+    /// of the previous file as a JSON list: the queries that were under way when the last process crashed, or an empty
+    /// string when it ended well.
+    ///
+    /// Fails when the folder or the file cannot be created, read or written.
     pub fn open(folder: &Path, queries_max: usize) -> Result<(ActiveQueries, String), ActiveQueriesError> {
         let path = folder.join(NAME);
         let failed = |source| ActiveQueriesError { path: path.clone(), source };
@@ -70,7 +73,7 @@ impl ActiveQueries {
         Ok((ActiveQueries(Arc::new(Inner { file, free })), unfinished))
     }
 
-    /// Names a query, until the guard is dropped.
+    /// Writes the query into a free slot, until the guard is dropped.
     pub(crate) fn begin(&self, text: &str) -> Active {
         let slot = self.0.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         if let Some(slot) = slot {
@@ -84,7 +87,7 @@ impl ActiveQueries {
 
     fn write(&self, slot: usize, bytes: &[u8]) {
         if let Err(error) = self.0.file.write_all_at(bytes, 1 + (slot * SLOT) as u64) {
-            tracing::warn!(error = %error, "a query is not named among the active ones");
+            tracing::warn!(error = %error, "a query cannot be recorded as active");
         }
     }
 }
@@ -97,7 +100,7 @@ impl Drop for Active {
     }
 }
 
-/// What is written of a query; a text that is too long as JSON is cut.
+/// The JSON entry of a query. A text that does not fit into a slot is cut.
 fn entry(text: &str) -> Vec<u8> {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
     let mut len = text.floor_char_boundary(TEXT_BYTES_MAX);
@@ -110,7 +113,7 @@ fn entry(text: &str) -> Vec<u8> {
     }
 }
 
-/// The entries in the file of a process before this one.
+/// The entries in the file that the previous process left, as a JSON list; empty when there are none.
 fn unfinished(path: &Path) -> io::Result<String> {
     use std::io::Read;
     let mut bytes = Vec::new();

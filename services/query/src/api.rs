@@ -1,4 +1,4 @@
-//! The HTTP API of Prometheus and Thanos: parameters in, JSON out. One file an endpoint family.
+//! The HTTP API of Prometheus and Thanos. Each family of endpoints has a file.
 
 pub(crate) mod answer;
 pub(crate) mod arguments;

@@ -1,8 +1,8 @@
 //! Rules, targets, metadata, exemplars and statistics of all servers behind a querier. Thanos
 //! `pkg/{rules,targets,metadata,exemplars,status}/proxy.go`.
 //!
-//! The gRPC services hand on what the servers tell as it is; the HTTP API makes one list of it by the functions of the modules
-//! here.
+//! The gRPC services forward the answers of all servers unchanged; the HTTP API merges them with the functions of the
+//! modules here.
 
 pub(crate) mod exemplars;
 pub(crate) mod metadata;
@@ -22,8 +22,8 @@ use tithon_storeapi::{
 use crate::QueryService;
 
 impl QueryService {
-    /// Waits for servers, by their names, each no longer than a query may take, and joins what they tell. With `partial` a
-    /// server that is late costs a warning, as one that fails does; else the first that is late or fails fails all.
+    /// Joins the answers of several named servers, waiting for each no longer than a query may take. With `partial`, a
+    /// server that fails or is late costs a warning; without it, the first such server fails the whole answer.
     fn gather<T: Send + 'static>(
         &self,
         asked: impl IntoIterator<Item = (String, Telling<T>)>,
@@ -94,7 +94,7 @@ impl Companions for QueryService {
     }
 }
 
-/// Labels without those that tell replicas apart.
+/// Copies labels without the replica labels.
 fn without(labels: &Labels, replica_labels: &[String]) -> Labels {
     if replica_labels.iter().all(|name| labels.get(name).is_none()) {
         return labels.clone();

@@ -1,4 +1,4 @@
-//! Which servers are asked: named by flags, configurations and files, and looked up by DNS.
+//! Service discovery of endpoints: flags, configuration files, file patterns and DNS.
 
 mod config;
 mod members;

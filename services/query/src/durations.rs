@@ -1,4 +1,4 @@
-//! How long the stages of queries take: quantiles over the last ten minutes, as Prometheus's engine shows them under
+//! Durations of the stages of queries: quantiles over the last ten minutes, as Prometheus's engine exports them under
 //! `prometheus_engine_query_duration_seconds`. Prometheus `promql/engine.go`.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,22 +25,23 @@ pub(crate) enum Stage {
 
 const STAGES: [&str; 3] = ["queue_time", "prepare_time", "inner_eval"];
 
-/// Ages that are told apart: the oldest is forgotten when it is ten minutes old.
+/// Number of [`AGE`]-long periods with buckets of their own: together they cover ten minutes.
 const AGES: usize = 5;
 const AGE: Duration = Duration::from_secs(120);
-/// Buckets from a microsecond on, each 5 % wider than the one before: the last begins after days.
+/// Number of buckets. The first begins at a microsecond, each is 5 % wider than the one before, and the last begins
+/// after days.
 const BUCKETS: usize = 512;
 const GROWTH: f64 = 1.05;
 const FIRST_SECONDS: f64 = 1e-6;
 
-/// The durations. Clones share them.
+/// The durations of each stage. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Durations(Arc<Mutex<[Window; STAGES.len()]>>);
 
 #[derive(Debug)]
 struct Window {
     ages: [Box<[u32; BUCKETS]>; AGES],
-    /// When the first of the ages began.
+    /// When the newest period began.
     begun: Instant,
     sum: f64,
     count: u64,
@@ -60,7 +61,7 @@ impl Window {
             self.ages[0].fill(0);
             self.begun += AGE;
         }
-        // Nothing came for long.
+        // Nothing was observed for ten minutes, so all periods are empty.
         self.begun = now;
     }
 
@@ -73,7 +74,7 @@ impl Window {
         self.count += 1;
     }
 
-    /// NaN where nothing was observed lately.
+    /// NaN when nothing was observed in the last ten minutes.
     fn quantile(&self, quantile: f64) -> f64 {
         let at = |bucket: usize| self.ages.iter().map(|age| u64::from(age[bucket])).sum::<u64>();
         let all: u64 = (0..BUCKETS).map(at).sum();
@@ -82,7 +83,7 @@ impl Window {
         for bucket in 0..BUCKETS {
             seen += at(bucket);
             if all > 0 && seen >= wanted {
-                // The middle of the bucket, as it grows.
+                // The geometric middle of the bucket.
                 return FIRST_SECONDS * GROWTH.powf(bucket as f64 + 0.5);
             }
         }
@@ -149,7 +150,7 @@ mod tests {
         window.forget(begin + Duration::from_secs(5000));
         assert!(window.quantile(0.5).is_nan());
         assert_eq!(window.count, 101);
-        // What is too short or too long has a bucket too.
+        // Values outside the range of the buckets count in the first or last one.
         window.observe(Duration::ZERO, begin);
         window.observe(Duration::from_secs(1 << 40), begin);
     }

@@ -1,27 +1,27 @@
-//! What the HTTP API answers when it cannot: a type, which decides the status, and a text for people.
+//! Errors of the HTTP API: a type, which decides the status, and a message.
 
 use axum::http::StatusCode;
 use tithon_chunks::ErrorKind;
 
 use crate::options::Dialect;
 
-/// `errorType` of an answer. Prometheus `web/api/v1/api.go`.
+/// `errorType` of an answer, with its HTTP status. Prometheus `web/api/v1/api.go`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorType {
     /// The request is wrong: 400.
     BadData,
     /// The query failed while it ran: 422.
     Execution,
-    /// The caller gave up: 499, or 503 in Thanos's dialect.
+    /// The caller closed the connection: 499, or 503 in Thanos's dialect.
     Canceled,
     /// The query took too long: 503.
     Timeout,
-    /// A source or we failed: 500.
+    /// A store failed, or the querier itself: 500.
     Internal,
 }
 
 impl ErrorType {
-    /// The word in the answer.
+    /// The value of `errorType` in the answer.
     pub const fn as_str(self) -> &'static str {
         match self {
             ErrorType::BadData => "bad_data",
@@ -45,13 +45,13 @@ impl ErrorType {
     }
 }
 
-/// Why a request has no answer.
+/// The error of a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ApiError {
-    /// What kind of failure it is.
+    /// The type, which decides the HTTP status.
     pub error_type: ErrorType,
-    /// The text, in the words of Prometheus or Thanos.
+    /// The message, in the words of Prometheus or Thanos.
     pub message: String,
 }
 
@@ -72,7 +72,7 @@ impl ApiError {
         ApiError { error_type: ErrorType::Internal, message: message.into() }
     }
 
-    /// A wrong value of the parameter `name`: Prometheus names it, Thanos does not.
+    /// A wrong value of the parameter `name`. Prometheus's message has the name, Thanos's does not.
     pub(crate) fn invalid_parameter(
         dialect: Dialect,
         name: &str,
@@ -84,7 +84,7 @@ impl ApiError {
         })
     }
 
-    /// What the caller should do about it.
+    /// The kind of the error, which tells callers what to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self.error_type {
             ErrorType::BadData => ErrorKind::Invalid,

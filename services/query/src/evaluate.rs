@@ -1,4 +1,4 @@
-//! One query from its text to its value: plan, gate, fan-out, evaluation on the CPU pool.
+//! Evaluates one query: plan, gate, fan-out, evaluation on the CPU pool.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,28 +26,28 @@ use crate::lookback::lookback_ms;
 use crate::options::{Dialect, QueryOptions};
 use crate::slow::Slow;
 
-/// A query and how it is to be answered.
+/// A query and its settings.
 pub(crate) struct Query {
     pub(crate) text: String,
     pub(crate) times: TimeParams,
-    /// Given by the request.
+    /// `lookback_delta` of the request; `None` for the default.
     pub(crate) lookback_ms: Option<i64>,
-    /// Labels that tell replicas apart; none turns deduplication off.
+    /// Labels that tell replicas apart; without any there is no deduplication.
     pub(crate) replica_labels: Vec<String>,
-    /// What is done with the replicas.
+    /// How replicas are deduplicated.
     pub(crate) replica_rule: ReplicaRule,
-    /// The coarsest resolution that may answer.
+    /// The coarsest resolution that may be read, in milliseconds.
     pub(crate) max_resolution_ms: i64,
     pub(crate) scope: Scope,
-    /// The part of all series that is read, where a query frontend cut the query.
+    /// The share of all series to read, when a query frontend split the query.
     pub(crate) shard: Option<SeriesShard>,
-    /// What every selector must have, where tenants are kept apart.
+    /// The tenant's matcher that every selector gets; `None` when tenancy is not enforced.
     pub(crate) enforced: Option<Matcher>,
-    /// Whether the costs of the operators are wanted.
+    /// Whether to measure what each operator costs.
     pub(crate) analyze: bool,
 }
 
-/// The plan of a query.
+/// Parses and plans a query.
 #[instrument(name = "promql_plan", skip_all)]
 pub(crate) fn prepare(options: &QueryOptions, query: &Query, watch: Watch<'_>) -> Result<Prepared, ApiError> {
     Prepared::within(&query.text, query.times, &engine_options(options, query), watch).map_err(|error| {
@@ -60,14 +60,15 @@ pub(crate) fn prepare(options: &QueryOptions, query: &Query, watch: Watch<'_>) -
     })
 }
 
-/// How carefully the chunks of a query are read.
+/// How a run of a query reads its chunks and series. A failed run is repeated with the next value.
 #[derive(Clone, Copy, PartialEq)]
 enum Care {
-    /// Chunks are decoded where they are needed, series used as they come.
+    /// Chunks are decoded when the evaluator needs them, and series are used in the order they arrive.
     Usual,
-    /// Evaluation waits for all series, so that those that come out of order can be sorted.
+    /// Evaluation begins when all series have arrived, so that series out of order can be sorted.
     Ordered,
-    /// Each chunk is decoded when it arrives; one that cannot be decoded is left out with a warning that names the store.
+    /// Each chunk is decoded before evaluation; one that cannot be decoded is left out with a warning that names the
+    /// store.
     EveryChunk,
 }
 
@@ -89,10 +90,11 @@ impl QueryService {
         done
     }
 
-    /// The evaluator does not know which store sent a chunk. When it cannot decode one, the whole selection is read again and
-    /// every chunk is decoded before evaluation, so that the warning can name the store. Series that come out of order while they are
-    /// used are read again too, and sorted. When a mapped file was cut meanwhile, the
-    /// result does not count, and the selection is read again: by then the store leaves the block out.
+    /// Runs the query until a run's result can be used. A run is repeated
+    /// - with sorted series, when a store sent series out of order after reading had begun,
+    /// - with every chunk decoded before evaluation, when a chunk cannot be decoded: the evaluator does not know which
+    ///   store sent the chunk, and the warning must name the store,
+    /// - as it was, when a mapped file was cut: by then the store leaves that block out.
     async fn attempts(
         &self,
         job: &Arc<Job>,
@@ -130,7 +132,7 @@ impl QueryService {
         }
         let handles: Vec<_> = selections.iter().map(|(selection, _)| selection.handle()).collect();
         let mut arriving = pin!(try_join_all(calls));
-        // A short answer is evaluated when it is there; of a long one, what is there while more is on its way.
+        // A short answer is evaluated once all of it has arrived, a long one while the rest is on its way.
         let arrived = match care {
             Care::Usual => match select(&mut arriving, pin!(job.has_much())).await {
                 Either::Left((arrived, _)) => Some(arrived),
@@ -187,7 +189,7 @@ impl QueryService {
         }
     }
 
-    /// A selection without the chunks that cannot be decoded.
+    /// The selection without the chunks that cannot be decoded.
     async fn sound(
         &self,
         selection: Selection,
@@ -203,8 +205,8 @@ impl QueryService {
     }
 }
 
-/// Whether an evaluation takes less time than sending it to other threads: few bytes were received for it, and each of them
-/// is looked at in few steps.
+/// Whether an evaluation takes less time than moving it to another thread: few bytes were received, and few steps look
+/// at each of them.
 fn is_light(prepared: &Prepared, query: &Query, received: u64) -> bool {
     const BYTES_MAX: u64 = 256 << 10;
     const BYTES_TIMES_STEPS_MAX: u64 = 16 << 20;
@@ -214,11 +216,11 @@ fn is_light(prepared: &Prepared, query: &Query, received: u64) -> bool {
     received <= BYTES_MAX && received.saturating_mul(steps) <= BYTES_TIMES_STEPS_MAX && prepared.is_light()
 }
 
-/// What an evaluation ended with.
+/// The outcome of an evaluation on the CPU pool.
 type Done = Result<Result<Evaluated, QueryError>, RuntimeError>;
 
-/// Waits for an evaluation and for what arrives for it. When a call fails the evaluation is stopped and the call's failure is the
-/// answer; an evaluation that fails ends the calls.
+/// Waits for an evaluation and for the calls to stores that feed it. A failed call stops the evaluation and is the
+/// error of the query; a failed evaluation ends the calls.
 async fn meanwhile(
     mut arriving: impl Future<Output = Result<Vec<()>, SourceError>> + Unpin,
     handles: &[Handle],
@@ -233,7 +235,7 @@ async fn meanwhile(
             Err(receiving(error))
         }
         Either::Right((Ok(Ok(evaluated)), _)) => {
-            // What was not needed for the answer may still come with a warning.
+            // Calls whose series were not needed may still end with a warning.
             arriving.await.map_err(receiving)?;
             Ok(Ok(Ok(evaluated)))
         }
@@ -241,7 +243,7 @@ async fn meanwhile(
     }
 }
 
-/// The failure of a call to a store.
+/// Makes a failure of the error of a call to a store.
 fn receiving(error: SourceError) -> Failure {
     if error.is::<Unordered>() {
         return Failure::Unordered(failure(&storage(error)));
@@ -249,16 +251,16 @@ fn receiving(error: SourceError) -> Failure {
     failure(&storage(error)).into()
 }
 
-/// How often files may be cut during a query before it is given up.
+/// How often a query is repeated because files were cut.
 const CUT_MAX: usize = 3;
 
-/// Why a run gave no answer.
+/// Why a run has no result.
 enum Failure {
     /// A chunk cannot be decoded.
     Damage(ApiError),
-    /// A file was cut while its chunks were used.
+    /// A mapped file was cut while its chunks were read.
     Cut(ApiError),
-    /// A store sent series out of order that were used as they came.
+    /// A store sent series out of order after reading had begun.
     Unordered(ApiError),
     Other(ApiError),
 }
@@ -280,7 +282,7 @@ impl From<ApiError> for Failure {
     }
 }
 
-/// Whether the bytes of a chunk are at fault.
+/// Whether the error means damaged chunk data.
 fn is_damage(error: &QueryError) -> bool {
     match error {
         QueryError::Chunk(_) => true,
@@ -289,7 +291,7 @@ fn is_damage(error: &QueryError) -> bool {
     }
 }
 
-/// The error of a store for the engine; an exceeded budget keeps its own variant.
+/// Makes the engine's error of a store's error; an exceeded budget keeps its own variant.
 fn storage(error: SourceError) -> QueryError {
     match error.downcast::<OverBudget>() {
         Ok(over) => QueryError::TooManyBytes(*over),
@@ -297,14 +299,14 @@ fn storage(error: SourceError) -> QueryError {
     }
 }
 
-/// A query's result, the cost of its operators if `analyze` was asked for, and the charge for the value.
+/// A query's result, the costs of its operators if `analyze` was asked for, and the charge for the value's memory.
 pub(crate) struct Evaluated {
     pub(crate) result: QueryResult,
     pub(crate) analysis: Option<Analysis>,
     pub(crate) held: Charge,
 }
 
-/// What a value holds, bytes.
+/// Memory of a value in bytes.
 fn bytes_of(value: &Value) -> u64 {
     let bytes = match value {
         Value::Scalar { .. } => 0,
@@ -345,7 +347,8 @@ fn engine_options(options: &QueryOptions, query: &Query) -> Options {
     }
 }
 
-/// The time that all selectors of a query read. Replicas are followed from its start on, whichever selector reads them.
+/// The time range of all selectors together. Deduplication follows replicas from its start on, whichever selector reads
+/// them.
 fn whole_range(selects: &[SelectSpec]) -> TimeRange {
     let min = selects.iter().map(|s| s.range.min).min().unwrap_or(Timestamp::MIN);
     let max = selects.iter().map(|s| s.range.max).max().unwrap_or(Timestamp::MAX);
@@ -371,7 +374,8 @@ fn series_request(spec: &SelectSpec, query: &Query, purpose: &Purpose) -> Series
     }
 }
 
-/// Functions that compare neighbouring samples need two of them in their window. Thanos `pkg/query/querier.go`.
+/// The coarsest resolution for a selector. Functions that compare neighbouring samples need at least two samples in
+/// their window. Thanos `pkg/query/querier.go`.
 fn resolution_for(spec: &SelectSpec, allowed: i64) -> i64 {
     const TWO_SAMPLES: [&str; 9] = [
         "rate",
@@ -391,13 +395,13 @@ fn resolution_for(spec: &SelectSpec, allowed: i64) -> i64 {
     }
 }
 
-/// A selection as evaluation takes it.
+/// Makes the evaluator's input of a selection.
 fn input(selection: Selection, purpose: Purpose) -> SelectInput {
     let mut to_series = to_series(purpose);
     Box::new(selection.into_stream().map(move |series| Ok(to_series(series?))))
 }
 
-/// The error of the API for an error of the engine.
+/// The API's error for an error of the engine.
 pub(crate) fn failure(error: &QueryError) -> ApiError {
     match error.kind() {
         ErrorKind::Cancelled => canceled(error.to_string()),
@@ -405,13 +409,13 @@ pub(crate) fn failure(error: &QueryError) -> ApiError {
     }
 }
 
-/// Notes as the API of either dialect shows them: warnings and infos.
+/// The warnings and infos of an answer, as each dialect shows them.
 pub(crate) fn notes(
     dialect: Dialect,
     result: &mut QueryResult,
     from_sources: Vec<String>,
 ) -> (Vec<String>, Vec<String>) {
-    /// Prometheus shows at most this many notes of a kind.
+    /// Prometheus shows at most this many warnings, and as many infos.
     const SHOWN_MAX: usize = 10;
     let mut warnings = from_sources;
     warnings.append(&mut result.warnings);
@@ -437,7 +441,7 @@ pub(crate) fn notes(
     }
 }
 
-/// A note of PromQL without the ` (line:column)` behind it.
+/// A PromQL warning or info without its ` (line:column)` suffix.
 fn without_position(note: &str) -> &str {
     let position = |text: &str| {
         let (line, column) = text.strip_suffix(')')?.split_once(':')?;

@@ -1,4 +1,4 @@
-//! The stores of a querier, and asking those of them that may know. Thanos `pkg/store/proxy.go`.
+//! The stores of a querier, and the choice of those that may have data for a request. Thanos `pkg/store/proxy.go`.
 
 mod bounds;
 mod labels;
@@ -28,19 +28,19 @@ pub(crate) type SourceError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) struct Fanout {
     /// Stores in this process.
     stores: Vec<Arc<dyn StoreApi>>,
-    /// Servers elsewhere; which ones may change while requests are under way.
+    /// Stores in other processes; the list may change while requests are under way.
     endpoints: ArcSwap<Vec<Endpoint>>,
     bounds: Bounds,
 }
 
-/// What a store says of itself, for people.
+/// What a store holds and whether it is reachable, for status pages.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreStatus {
     /// The address of an endpoint, the name of a store in this process.
     pub(crate) name: String,
-    /// What it holds; of no component and for all of time while an endpoint has not said so.
+    /// The data that the store holds; the default, without component and for all times, until an endpoint has answered.
     pub(crate) info: StoreInfo,
-    /// How an endpoint took the last calls of `Info`.
+    /// Results of the last `Info` calls to an endpoint.
     pub(crate) health: Health,
 }
 
@@ -49,18 +49,18 @@ impl Fanout {
         Fanout { stores, endpoints: ArcSwap::default(), bounds }
     }
 
-    /// From now on requests ask these endpoints; those under way go on with the ones that they began with.
+    /// Sets the endpoints of future requests; requests under way keep the endpoints they began with.
     pub(crate) fn set_endpoints(&self, endpoints: Vec<Endpoint>) {
         self.endpoints.store(Arc::new(endpoints));
     }
 
-    /// Asks every endpoint what it holds, all at once.
+    /// Calls `Info` of all endpoints at once.
     pub(crate) async fn refresh(&self) {
         let endpoints = self.endpoints.load_full();
         futures::future::join_all(endpoints.iter().map(Endpoint::refresh)).await;
     }
 
-    /// What the stores hold, and how endpoints are.
+    /// The data that each store holds, and the health of each endpoint.
     pub(crate) fn statuses(&self) -> Vec<StoreStatus> {
         let local = self.stores.iter().filter_map(|store| {
             Some(StoreStatus { name: store.name(), info: store.info()?, health: Health::default() })
@@ -74,13 +74,13 @@ impl Fanout {
         local.chain(remote).collect()
     }
 
-    /// The endpoints with a service that requests go to now.
+    /// The healthy endpoints that announce a service.
     pub(crate) fn endpoints_with(&self, api: fn(&Apis) -> bool) -> Vec<Endpoint> {
         let endpoints = self.endpoints.load();
         endpoints.iter().filter(|endpoint| endpoint.is_asked() && endpoint.has(api)).cloned().collect()
     }
 
-    /// What those stores hold that requests go to now.
+    /// The data of the stores to which requests are sent now.
     pub(crate) fn asked(&self) -> Vec<StoreInfo> {
         let endpoints = self.endpoints.load();
         let remote =
@@ -90,7 +90,7 @@ impl Fanout {
         all.filter_map(|info| self.chosen(info)).collect()
     }
 
-    /// What a store holds, of which the rules keep; `None` where they keep nothing.
+    /// The store's info with the label sets that the selector rules keep; `None` when they keep none.
     fn chosen(&self, mut info: StoreInfo) -> Option<StoreInfo> {
         if self.bounds.chooses_stores() {
             info.label_sets = self.bounds.kept(&info.label_sets)?.into_iter().cloned().collect();
@@ -98,11 +98,11 @@ impl Fanout {
         Some(info)
     }
 
-    /// The stores that may hold series of `range` that satisfy `matchers`, and whose address satisfies one of the sets of
-    /// `store_matchers`, if there are any; and the matchers to ask them with. `None` where nothing can be found, whoever is
-    /// asked.
+    /// The stores that may hold series of `range` that satisfy `matchers` and whose address satisfies one of
+    /// `store_matchers` (any address if there are none), and the matchers to send them. `None` when the matchers
+    /// contradict the querier's own labels, so that no store can have such series.
     ///
-    /// Fails where there are matchers on the querier's own labels alone.
+    /// Fails when all matchers are on the querier's own labels.
     fn candidates(
         &self,
         matchers: &[Matcher],
@@ -150,13 +150,13 @@ impl Fanout {
     }
 }
 
-/// Whom to ask, and for what.
+/// The stores to ask, and the matchers to send them.
 struct Candidates {
     stores: Vec<Arc<dyn StoreApi>>,
     matchers: Vec<Matcher>,
 }
 
-/// Whether one of the label sets contradicts no matcher; a store without label sets may hold anything.
+/// Whether at least one label set contradicts no matcher; a store without label sets may hold anything.
 pub(crate) fn may_match(matchers: &[Matcher], label_sets: &[Labels]) -> bool {
     label_sets.is_empty()
         || label_sets
@@ -164,8 +164,8 @@ pub(crate) fn may_match(matchers: &[Matcher], label_sets: &[Labels]) -> bool {
             .any(|set| matchers.iter().all(|m| set.get(m.name()).is_none_or(|value| m.matches(value))))
 }
 
-/// Whether a set of matchers accepts a store by `__address__`, the only label that counts; it is empty for a store in this
-/// process.
+/// Whether a matcher set accepts a store by `__address__`, the only label that is looked at; a store in this process
+/// has an empty address.
 fn accepts(set: &[Matcher], address: &str) -> bool {
     set.iter().filter(|m| m.name() == b"__address__").all(|m| m.matches(address.as_bytes()))
 }
@@ -188,7 +188,7 @@ mod tests {
         assert!(may_match(&[matcher(MatchOp::Equal, "job", "x")], &sets));
         assert!(!may_match(&[matcher(MatchOp::Equal, "cluster", "asia")], &sets));
         assert!(may_match(&[matcher(MatchOp::Equal, "cluster", "asia")], &[]));
-        // one set has to satisfy all of them
+        // One label set has to satisfy all matchers.
         let both = [matcher(MatchOp::Equal, "cluster", "us"), matcher(MatchOp::Equal, "replica", "a")];
         assert!(may_match(&both, &sets));
         let both = [matcher(MatchOp::Equal, "cluster", "eu"), matcher(MatchOp::Equal, "replica", "b")];

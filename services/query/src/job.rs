@@ -1,4 +1,4 @@
-//! One request at work: its place at the gate, its time, and the bytes that it may hold.
+//! One request being answered: its place at the gate, its timeout and its memory budget.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,10 +14,10 @@ use crate::api::Call;
 use crate::api::arguments::Arguments;
 use crate::error::{ApiError, ErrorType};
 
-/// The flag that limits the bytes of one query.
+/// The flag that sets the memory budget of one query.
 const QUERY_FLAG: &str = "--query.max-bytes";
 
-/// What the parts of a request share.
+/// The state that the parts of a request share.
 pub(crate) struct Job {
     budget: Arc<Budget>,
     cancelled: AtomicBool,
@@ -28,21 +28,22 @@ pub(crate) struct Job {
     has_much: Notify,
 }
 
-/// With so many bytes received evaluation begins while more is on its way; sooner in tests, which have less.
+/// Number of received bytes from which on evaluation begins while more is on its way; smaller in tests, whose answers
+/// are small.
 const MUCH_BYTES: u64 = if cfg!(debug_assertions) { 1 << 10 } else { 2 << 20 };
 
 impl Job {
-    /// The budget and the flag of cancellation, for long work to check.
+    /// The budget and the cancellation flag, for long work to check.
     pub(crate) fn watch(&self) -> Watch<'_> {
         Watch { budget: &self.budget, cancelled: &self.cancelled }
     }
 
-    /// Set when nobody waits any more.
+    /// Whether the caller has gone, so that work can stop.
     pub(crate) fn cancelled(&self) -> &AtomicBool {
         &self.cancelled
     }
 
-    /// A charge of nothing, to grow.
+    /// An empty charge on the request's budget.
     pub(crate) fn charge(&self) -> Charge {
         self.budget.empty_charge()
     }
@@ -60,20 +61,20 @@ impl Job {
         self.received.load(Ordering::Relaxed)
     }
 
-    /// Waits until stores have sent so much that it pays to begin with it.
+    /// Waits until stores have sent so much that evaluation may begin.
     pub(crate) async fn has_much(&self) {
         if self.received.load(Ordering::Relaxed) < MUCH_BYTES {
             self.has_much.notified().await;
         }
     }
 
-    /// Keeps a charge until the end of the request.
+    /// Holds a charge until the request ends.
     pub(crate) fn keep(&self, charge: Charge) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).absorb(charge);
     }
 }
 
-/// Tells the work of a request to stop once the caller has gone.
+/// Cancels the work of a request when it is dropped, so that work stops once the caller has gone.
 pub(crate) struct StopOnDrop(Arc<Job>);
 
 impl Drop for StopOnDrop {
@@ -83,7 +84,7 @@ impl Drop for StopOnDrop {
 }
 
 impl QueryService {
-    /// A request that begins; its work stops when the guard is dropped.
+    /// Begins a request; its work is cancelled when the guard is dropped.
     pub(crate) fn begin(&self) -> (Arc<Job>, StopOnDrop) {
         let budget = self.inner.memory.inside(self.inner.options.max_bytes, QUERY_FLAG);
         let held = Mutex::new(budget.empty_charge());
@@ -98,7 +99,8 @@ impl QueryService {
         (job, stop)
     }
 
-    /// Does a request's work when it is its turn at the gate; gives up when time is over, waiting included.
+    /// Does a request's work once it has passed the gate. Fails when the timeout, which includes the wait at the gate,
+    /// is over.
     pub(crate) async fn admitted<T>(
         &self,
         timeout: Duration,
@@ -116,7 +118,7 @@ impl QueryService {
         tokio::time::timeout(timeout, in_turn).await.unwrap_or_else(|_| Err(timed_out()))
     }
 
-    /// Reads the parameters of a call, on the CPU pool where selectors and patterns in them may be long.
+    /// Reads the parameters of a call; on the CPU pool when they may have long selectors or patterns.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         job: &Arc<Job>,
@@ -139,7 +141,7 @@ impl QueryService {
         self.on_pool(read).await
     }
 
-    /// Runs work on the CPU pool.
+    /// Runs work on the CPU pool for queries.
     pub(crate) async fn on_pool<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
@@ -148,8 +150,8 @@ impl QueryService {
         done.unwrap_or_else(|error| Err(ApiError::execution(format!("unexpected error: {error}"))))
     }
 
-    /// The time that a call may take: as long as it asks for, but no longer than configured. A value that is no duration
-    /// or too short is refused later, when the parameters are read.
+    /// The timeout of a call: what its `timeout` asks for, at most the configured one. A value that is no duration or
+    /// is too short is refused later, when the parameters are read.
     pub(crate) fn timeout_of(&self, call: &Call) -> Duration {
         let longest = self.inner.options.timeout;
         let asked = crate::params::parse_duration(call.params.get("timeout")).ok();
@@ -158,7 +160,7 @@ impl QueryService {
     }
 }
 
-/// The error of a call that its caller has left.
+/// The error of a call whose caller has gone.
 pub(crate) fn canceled(message: String) -> ApiError {
     ApiError { error_type: ErrorType::Canceled, message }
 }

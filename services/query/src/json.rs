@@ -1,6 +1,6 @@
-//! JSON as Prometheus's API writes it: strings, numbers, label sets, samples, histograms.
+//! Writes JSON as Prometheus's API does: strings, numbers, label sets, samples, histograms.
 //!
-//! Numbers of samples are strings, so no general serializer fits; `web/api/v1/json_codec.go` is the model.
+//! Values of samples are JSON strings, so no general serializer fits. Prometheus `web/api/v1/json_codec.go`.
 
 mod histogram;
 mod number;
@@ -30,7 +30,7 @@ pub(crate) fn push_labels(out: &mut Vec<u8>, labels: &Labels) {
     out.push(b'}');
 }
 
-/// Writes a list whose items `item` writes.
+/// Writes a list; `item` writes each item.
 pub(crate) fn push_list<T>(
     out: &mut Vec<u8>,
     items: impl IntoIterator<Item = T>,

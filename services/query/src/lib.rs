@@ -1,8 +1,8 @@
-//! Fan-out, deduplication, PromQL over gRPC and HTTP.
+//! The querier: fan-out to stores, deduplication, PromQL over HTTP and gRPC.
 //!
-//! [`QueryService`] asks stores for series, joins them, makes one series of replicas and evaluates PromQL on the CPU pool.
-//! [`router`] is its HTTP API, that of Prometheus or of Thanos by [`Dialect`]. The service is a store itself
-//! (`tithon_storeapi::StoreApi`), for the queriers above it.
+//! [`QueryService`] selects series from stores, merges and deduplicates them, and evaluates PromQL on the CPU pool.
+//! [`router`] is its HTTP API, Prometheus's or Thanos's as [`Dialect`] says. The service is also a store
+//! (`tithon_storeapi::StoreApi`) for queriers above it.
 
 mod active;
 mod api;

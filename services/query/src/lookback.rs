@@ -1,13 +1,13 @@
-//! How far back an instant selector looks when coarser data may answer. Thanos `cmd/thanos/query.go`.
+//! The lookback of instant selectors, which is longer when downsampled data may answer. Thanos `cmd/thanos/query.go`.
 
 use crate::options::QueryOptions;
 
-/// Prometheus's default, milliseconds.
+/// Prometheus's default lookback in milliseconds.
 const DEFAULT_MS: i64 = 300_000;
 /// Resolutions of downsampled data, milliseconds.
 const LEVELS_MS: [i64; 3] = [0, 300_000, 3_600_000];
 
-/// The lookback for a query that may be answered from data of up to `max_resolution_ms`.
+/// The lookback in milliseconds of a query that may read data of up to the resolution `max_resolution_ms`.
 pub(crate) fn lookback_ms(options: &QueryOptions, max_resolution_ms: i64) -> i64 {
     let configured = options.lookback_delta.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
     let levels = if options.dynamic_lookback_delta { &LEVELS_MS[..] } else { &LEVELS_MS[..1] };

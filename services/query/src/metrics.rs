@@ -1,4 +1,4 @@
-//! What a querier counts, under Thanos's names.
+//! Metrics of the querier, with Thanos's names.
 
 use std::borrow::Cow;
 use std::sync::atomic::AtomicI64;
@@ -16,7 +16,7 @@ use crate::options::{ConnectionLabel, QueryOptions};
 
 type Pairs = Vec<(&'static str, String)>;
 
-/// Counters of the gate in front of evaluation, and of stores.
+/// Metrics of the gate, of queries and of endpoints.
 pub(crate) struct QueryMetrics {
     in_flight: Gauge<i64, AtomicI64>,
     queries: Counter,
@@ -31,7 +31,7 @@ pub(crate) struct QueryMetrics {
     pub(crate) calls: ClientCalls,
 }
 
-/// What engines are told apart by; there is one here.
+/// Labels that tell Thanos's engines apart; there is one engine here.
 const ENGINE: [(&str, &str); 2] = [("engine", "prometheus"), ("mode", "local")];
 const GATE_SECONDS: [f64; 14] =
     [0.01, 0.1, 0.3, 0.6, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 30.0, 60.0, 90.0, 120.0];
@@ -55,7 +55,7 @@ impl QueryMetrics {
             r.register("thanos_store_nodes_grpc_connections", help, metrics.connections.clone());
             let help = "Selections that exceeded a limit";
             r.register("thanos_store_selects_dropped", help, metrics.dropped.clone());
-            // The first is what Thanos has now, the second what its dashboards ask for.
+            // The first prefix is Thanos's current one, the second is used by its dashboards.
             for prefix in ["thanos_query_endpoints_dns", "thanos_query_store_apis_dns"] {
                 r.register(format!("{prefix}_lookups"), "Look-ups of names", metrics.lookups.clone());
                 let help = "Look-ups of names that failed";
@@ -91,7 +91,7 @@ impl QueryMetrics {
         });
     }
 
-    /// From now on these endpoints, by their addresses, are asked.
+    /// Replaces the connection metric by the numbers of these endpoints, given as address and info.
     pub(crate) fn connected<'a>(
         &self,
         endpoints: impl Iterator<Item = (&'a str, StoreInfo)>,
@@ -108,34 +108,34 @@ impl QueryMetrics {
         }
     }
 
-    /// Counts selections that exceed a limit of `reason`.
+    /// The counter of selections that exceeded the limit named by `reason`.
     pub(crate) fn selects_dropped(&self, reason: &'static str) -> Counter {
         self.dropped.get_or_create(&[("reason", reason)]).clone()
     }
 
-    /// Counts look-ups of names.
+    /// Counts DNS look-ups, and those that failed.
     pub(crate) fn looked_up(&self, names: usize, failed: usize) {
         self.lookups.inc_by(names as u64);
         self.lookup_failures.inc_by(failed as u64);
     }
 
-    /// Counts a query that passed the gate after so long.
+    /// Counts a query's wait at the gate.
     pub(crate) fn waited(&self, waited: Duration) {
         self.waited.observe(waited.as_secs_f64());
         self.durations.observe(Stage::Queue, waited);
     }
 
-    /// Notes how long a stage of a query took.
+    /// Observes the duration of a stage.
     pub(crate) fn took(&self, stage: Stage, took: Duration) {
         self.durations.observe(stage, took);
     }
 
-    /// Counts what a query has read.
+    /// Counts the samples that a query has read.
     pub(crate) fn read_samples(&self, samples: u64) {
         self.samples.inc_by(samples);
     }
 
-    /// Counts a query as evaluated until the guard is dropped.
+    /// Counts a query as being evaluated until the guard is dropped.
     pub(crate) fn evaluating(&self) -> Evaluating {
         self.queries.inc();
         self.in_flight.inc();
@@ -143,7 +143,7 @@ impl QueryMetrics {
     }
 }
 
-/// A query under evaluation.
+/// Counts a query in the gauge of queries in flight until it is dropped.
 pub(crate) struct Evaluating(Gauge<i64, AtomicI64>);
 
 impl Drop for Evaluating {
@@ -152,7 +152,7 @@ impl Drop for Evaluating {
     }
 }
 
-/// The label sets of an endpoint as one text, cut where it is long. Thanos `pkg/query/endpointset.go`.
+/// The label sets of an endpoint as one text, cut when long. Thanos `pkg/query/endpointset.go`.
 fn external_labels(info: &StoreInfo) -> String {
     const BYTES_MAX: usize = 1000;
     if info.label_sets.is_empty() {

@@ -1,4 +1,4 @@
-//! What an operator may set: the `query.*` flags of Thanos that shape answers, as data.
+//! Settings of a querier: the flags of `thanos query` that shape answers, as data.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,88 +11,92 @@ use tithon_storeapi::EndpointOptions;
 
 use crate::tenancy::Tenancy;
 
-/// Whose HTTP API is spoken where the two differ: texts of errors, place of PromQL notes, extra fields and endpoints.
+/// The program whose HTTP API is served. The programs differ in error texts, the place of PromQL notes, extra fields and
+/// endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
-    /// Prometheus 3: `invalid parameter "query": ..`, `infos` beside `warnings`, positions in notes, `limit` on queries.
+    /// Prometheus 3: `invalid parameter "query": ..`, `infos` beside `warnings`, positions in notes, `limit` for
+    /// queries.
     #[default]
     Prometheus,
-    /// `thanos query`: parser texts as they are, every note in `warnings`, `analysis` in query data.
+    /// `thanos query`: parser errors without a prefix, all notes in `warnings`, `analysis` in query data.
     Thanos,
 }
 
 /// Settings of a querier; every default is Thanos's.
 #[derive(Clone, Debug)]
 pub struct QueryOptions {
-    /// Whose HTTP API is spoken.
+    /// The program whose HTTP API is served.
     pub dialect: Dialect,
-    /// `--query.timeout`: the longest time a query may take, waiting included.
+    /// `--query.timeout`: longest time of a query, including the wait at the gate.
     pub timeout: Duration,
-    /// `--query.max-concurrent`: queries evaluated at the same time; 0 is no limit.
+    /// `--query.max-concurrent`: queries evaluated at the same time; 0 means no limit.
     pub max_concurrent: usize,
     /// Samples one query may hold in memory.
     pub max_samples: u64,
     /// `--query.max-bytes`: bytes one query may hold in memory, from what it receives to its answer.
     pub max_bytes: u64,
-    /// `--query.memory-limit`: bytes all queries may hold in memory together; 0 is no limit.
+    /// `--query.memory-limit`: bytes all queries together may hold in memory; 0 means no limit.
     pub memory_limit: u64,
     /// `--query.lookback-delta`; unset is 5 minutes.
     pub lookback_delta: Option<Duration>,
     /// `--query.dynamic-lookback-delta`: look back further when coarser data may answer.
     pub dynamic_lookback_delta: bool,
-    /// `--query.replica-label`: labels that tell replicas apart.
+    /// `--query.replica-label`: labels that tell replicas apart and are dropped by deduplication.
     pub replica_labels: Vec<String>,
-    /// `--deduplication.func`.
+    /// `--deduplication.func`: how replicas are deduplicated.
     pub dedup_function: ReplicaRule,
-    /// `--query.default-evaluation-interval`: step of subqueries that name none.
+    /// `--query.default-evaluation-interval`: step of subqueries that give none.
     pub default_evaluation_interval: Duration,
-    /// `--query.default-step`: least step of range queries that name none (Thanos dialect).
+    /// `--query.default-step`: least step of range queries that give none (Thanos dialect).
     pub default_step: Duration,
     /// `--query.auto-downsampling`: allow resolutions of up to a fifth of the step.
     pub auto_downsampling: bool,
-    /// `--query.instant.default.max_source_resolution`, for instant queries under auto-downsampling.
+    /// `--query.instant.default.max_source_resolution`: coarsest resolution of instant queries under auto-downsampling.
     pub instant_max_source_resolution: Duration,
-    /// `--query.partial-response`: a failing source costs a warning instead of the query.
+    /// `--query.partial-response`: whether a failing store costs a warning instead of the query, by default.
     pub partial_response: bool,
-    /// The same for rules, targets and so on.
+    /// Whether rules, targets and the other calls to companions accept partial answers.
     pub partial_responses: PartialResponses,
-    /// `--query.metadata.default-time-range`: how far back label calls look by default; zero is for ever.
+    /// `--query.metadata.default-time-range`: default time range of label calls, back from now; zero means all time.
     pub metadata_default_time_range: Duration,
-    /// `--store.response-timeout`: the longest silence of one endpoint; zero is no limit.
+    /// `--store.response-timeout`: longest time without data from an endpoint; zero means no limit.
     pub store_response_timeout: Duration,
-    /// `--endpoint.info-timeout`: also how often endpoints are asked what they hold.
+    /// `--endpoint.info-timeout`: timeout of `Info` calls, and the interval between them.
     pub info_timeout: Duration,
-    /// `--store.unhealthy-timeout`: an endpoint that is silent for so long is forgotten.
+    /// `--store.unhealthy-timeout`: time after which a silent endpoint is no longer shown.
     pub unhealthy_timeout: Duration,
-    /// How messages to and from endpoints are packed; `None` leaves them as they are.
+    /// Compression of messages to and from endpoints; `None` for none.
     pub grpc_encoding: Option<GrpcEncoding>,
-    /// `--enable-feature=promql-experimental-functions`.
+    /// `--enable-feature=promql-experimental-functions`: whether experimental functions are accepted.
     pub experimental_functions: bool,
-    /// `--enable-feature=promql-extended-range-selectors`.
+    /// `--enable-feature=promql-extended-range-selectors`: whether `anchored` and `smoothed` are accepted.
     pub extended_range_selectors: bool,
-    /// `--enable-feature=promql-binop-fill-modifiers`.
+    /// `--enable-feature=promql-binop-fill-modifiers`: whether `fill` modifiers of binary operators are accepted.
     pub binop_fill_modifiers: bool,
-    /// `--enable-feature=promql-delayed-name-removal`.
+    /// `--enable-feature=promql-delayed-name-removal`: whether metric names are dropped only at the end of evaluation.
     pub delayed_name_removal: bool,
-    /// `--web.disable-cors`.
+    /// `--web.disable-cors`: whether pages of other origins may not read answers.
     pub disable_cors: bool,
-    /// For whom requests are answered.
+    /// How tenants are recognised and kept apart.
     pub tenancy: Tenancy,
-    /// External labels of this querier itself (`--selector-label`): it has only what they do not contradict.
+    /// `--selector-label`: external labels of the querier itself; it answers only selectors that do not contradict
+    /// them.
     pub selector_labels: Vec<(String, String)>,
-    /// `--selector.relabel-config`: only stores with external labels that these keep are asked.
+    /// `--selector.relabel-config`: only stores whose external labels these rules keep are asked.
     pub selector_rules: Vec<ShardRule>,
-    /// `--store.limits.request-series`: series that one selection may read; 0 is no limit.
+    /// `--store.limits.request-series`: series that one selection may read; 0 means no limit.
     pub request_series_max: u64,
-    /// `--store.limits.request-samples`: samples that one selection may read, counted as 120 a chunk; 0 is no limit.
+    /// `--store.limits.request-samples`: samples that one selection may read, counted as 120 per chunk; 0 means no
+    /// limit.
     pub request_samples_max: u64,
-    /// `--query.conn-metric.label`: what the number of endpoints is told apart by.
+    /// `--query.conn-metric.label`: labels of the metric of connected endpoints.
     pub connection_labels: Vec<ConnectionLabel>,
-    /// `--query.log-queries-longer-than`; zero logs none.
+    /// `--query.log-queries-longer-than`: duration from which on queries are logged; zero logs none.
     pub log_longer_than: Duration,
-    /// What `/api/v1/status/buildinfo` says.
+    /// The answer of `/api/v1/status/buildinfo`.
     pub build: BuildInfo,
-    /// What `/api/v1/status/flags` says.
+    /// The answer of `/api/v1/status/flags`: names of flags with their values.
     pub flags: BTreeMap<String, String>,
 }
 
@@ -101,13 +105,13 @@ pub struct QueryOptions {
 pub enum ConnectionLabel {
     /// `external_labels`: the label sets of the endpoint.
     ExternalLabels,
-    /// `store_type`: what it is.
+    /// `store_type`: the endpoint's component.
     StoreType,
-    /// `ip_port`: its address.
+    /// `ip_port`: the endpoint's address.
     IpPort,
 }
 
-/// Of which APIs besides queries a failing source costs a warning instead of the request; by default of all.
+/// For which calls a failing server costs a warning instead of the request; by default for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartialResponses {
     /// `--rule.partial-response`.
@@ -128,20 +132,20 @@ impl Default for PartialResponses {
     }
 }
 
-/// Identity of the program, as in `/api/v1/status/buildinfo`.
+/// Build information, as in `/api/v1/status/buildinfo`.
 #[derive(Clone, Debug)]
 pub struct BuildInfo {
-    /// Version of Prometheus whose API is spoken; Grafana chooses features by it.
+    /// Version of the Prometheus API; Grafana chooses features by it.
     pub version: String,
-    /// Commit built from.
+    /// Git commit of the build.
     pub revision: String,
-    /// Branch built from.
+    /// Git branch of the build.
     pub branch: String,
-    /// Who built it.
+    /// User and host of the build.
     pub build_user: String,
-    /// When it was built.
+    /// Time of the build.
     pub build_date: String,
-    /// Name of the program and its own version; in the place where others name their compiler.
+    /// This program's name and own version, in the field where Prometheus has Go's version.
     pub go_version: String,
 }
 
@@ -200,12 +204,12 @@ impl Default for QueryOptions {
     }
 }
 
-/// The longest message that is accepted from an endpoint, in bytes: at least and at most, whatever a query may hold.
+/// Bounds, in bytes, of the longest message that is accepted from an endpoint.
 const MESSAGE_BYTES: (u64, u64) = (16 << 20, 512 << 20);
 
 impl QueryOptions {
-    /// How endpoints that are not strict are spoken to. A message counts as held only when it is there, so no single one may
-    /// be a large part of what a query may hold.
+    /// Options of endpoints that are not strict. A message is charged only when all of it has arrived, so the longest
+    /// one is limited to an eighth of what a query may hold.
     pub fn endpoint_options(&self, tls: Option<ClientTls>) -> EndpointOptions {
         let limit = if self.memory_limit == 0 { u64::MAX } else { self.memory_limit };
         let bytes = (self.max_bytes.min(limit) / 8).clamp(MESSAGE_BYTES.0, MESSAGE_BYTES.1);
@@ -222,7 +226,7 @@ impl QueryOptions {
         }
     }
 
-    /// Which parts of PromQL are accepted.
+    /// The parts of PromQL that are accepted.
     pub(crate) fn parse_options(&self) -> ParseOptions {
         ParseOptions {
             experimental_functions: self.experimental_functions,

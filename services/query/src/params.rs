@@ -1,4 +1,4 @@
-//! Request parameters: the URL's query and the form body, read as Go's `net/http` and `strconv` read them.
+//! Request parameters: the URL's query and the form body, parsed as by Go's `net/http` and `strconv`.
 
 mod duration;
 mod multipart;
@@ -15,17 +15,17 @@ pub(crate) use self::time::{GoTime, parse_time};
 use crate::error::ApiError;
 use crate::options::Dialect;
 
-/// The parameters of one request. Those of a form body come before those of the URL, or behind them where the body is
-/// `multipart/form-data`.
+/// The parameters of one request. Parameters of a form body come before those of the URL, or after them when the body
+/// is `multipart/form-data`.
 #[derive(Debug, Default)]
 pub(crate) struct Params {
     pairs: Vec<(String, String)>,
-    /// What is wrong with a pair that was left out, in Go's words.
+    /// Go's message for the first malformed pair; such pairs are left out.
     malformed: Option<String>,
 }
 
 impl Params {
-    /// Reads `form` and `url_query`, both URL-encoded. Malformed pairs are left out, as in Go.
+    /// Parses `form` and `url_query`, both URL-encoded. Malformed pairs are left out, as in Go.
     pub(crate) fn parse(form: &[u8], url_query: &str) -> Params {
         let mut params = Params::default();
         for text in [form, url_query.as_bytes()] {
@@ -36,13 +36,13 @@ impl Params {
         params
     }
 
-    /// The same with pairs behind them.
+    /// Appends further pairs.
     pub(crate) fn with(mut self, pairs: Vec<(String, String)>) -> Params {
         self.pairs.extend(pairs);
         self
     }
 
-    /// Fails where a pair was malformed. Only some endpoints look; in others the parameter is missing.
+    /// Fails when a pair was malformed. Only some endpoints check; for the others the parameter is missing.
     pub(crate) fn check_form(&self, dialect: Dialect) -> Result<(), ApiError> {
         let Some(malformed) = &self.malformed else { return Ok(()) };
         Err(match dialect {
@@ -51,8 +51,8 @@ impl Params {
         })
     }
 
-    /// Whether reading them takes some microseconds only, less than the way to the CPU pool and back: there is little text
-    /// and no regular expression in it.
+    /// Whether parsing them takes only microseconds, less than the way to the CPU pool and back: they are short and
+    /// have no regular expression.
     pub(crate) fn are_short(&self) -> bool {
         const BYTES_MAX: usize = 512;
         let bytes: usize = self.pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -69,21 +69,21 @@ impl Params {
         self.pairs.iter().filter(move |(k, _)| k == name).map(|(_, v)| v.as_str())
     }
 
-    /// Whether `name` is given, even if empty.
+    /// Whether `name` is given, even if it is empty.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.pairs.iter().any(|(k, _)| k == name)
     }
 }
 
-/// `s` in double quotes, as Go's `%q`.
+/// The text in double quotes, as Go's `%q` prints it.
 pub(crate) fn quote(s: &str) -> String {
     let mut out = String::with_capacity(s.len() + 2);
     tithon_index::write_quoted(&mut out, s.as_bytes()).expect("writing to a String cannot fail");
     out
 }
 
-/// Removes underscores where Go allows them in numbers: between digits, or between a base prefix and a digit.
-/// `None` where one stands elsewhere.
+/// Removes underscores where Go allows them in numbers: between digits, or between a base prefix and a digit. `None`
+/// for an underscore elsewhere.
 fn without_underscores(s: &str) -> Option<Cow<'_, str>> {
     if !s.contains('_') {
         return Some(Cow::Borrowed(s));

@@ -1,4 +1,4 @@
-//! PromQL for queriers above, over gRPC. Thanos `pkg/api/query/grpc.go`.
+//! PromQL over gRPC, for queriers above this one. Thanos `pkg/api/query/grpc.go`.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ use crate::fanout::{Notes, Scope};
 use crate::options::Dialect;
 use crate::params::GoTime;
 
-/// The most steps of a range. Thanos has no limit here, though its HTTP API has one of 11,000.
+/// Most steps of a range query. Thanos has no limit over gRPC, though its HTTP API allows 11,000.
 const STEPS_MAX: i64 = 1_000_000;
 
 impl QueryService {
-    /// Answers a query. As in Thanos it does not wait at the gate: the querier above has one.
+    /// Answers a query. As in Thanos, it does not wait at the gate: the querier above has waited at its own.
     ///
     /// Fails with [`ErrorKind::Unknown`] for a query that cannot be parsed, with [`ErrorKind::Invalid`] for times that make
     /// no sense, and with [`ErrorKind::Aborted`] when evaluation fails.
@@ -53,7 +53,7 @@ impl QueryService {
             self.evaluate(&job, prepared, query).await.map_err(aborted)?;
         let (warnings, _) = notes(Dialect::Thanos, &mut result, notes_of_stores.take());
         let samples = (result.stats.total_samples, result.stats.peak_samples);
-        // The samples of a range selector, which Thanos does not send.
+        // An instant query of a range selector has no series in the answer, as in Thanos.
         let is_window = is_instant && matches!(result.value, Value::Matrix(_));
         let series = if is_window { Vec::new() } else { series(result.value) };
         Ok(PromqlAnswer { warnings, series, samples, held: Box::new(held) })
@@ -79,7 +79,7 @@ impl QueryService {
                 notes: Notes::default(),
             },
             shard: request.shard,
-            // Thanos does not keep tenants apart over gRPC either: the querier above does.
+            // Over gRPC tenancy is not enforced, as in Thanos: the querier above enforces it.
             enforced: None,
             analyze: false,
             text: request.query,
@@ -87,7 +87,7 @@ impl QueryService {
     }
 }
 
-/// The times of an evaluation. Times that Go cannot print become the nearest that it can.
+/// The time parameters of an evaluation. Times outside Go's printable range become the nearest time inside it.
 fn times(times: PromqlTimes) -> Result<TimeParams, StoreApiError> {
     let millis = |seconds: i64| {
         let seconds = seconds.clamp(GoTime::MIN.storage_millis() / 1000, GoTime::MAX.storage_millis() / 1000);
@@ -111,7 +111,7 @@ fn times(times: PromqlTimes) -> Result<TimeParams, StoreApiError> {
     Ok(TimeParams { start, end, step_ms: step.saturating_mul(1000) })
 }
 
-/// The series of a value; a text has none, as in Thanos.
+/// The series of a value; a string has none, as in Thanos.
 fn series(value: Value) -> Vec<PromqlSeries> {
     match value {
         Value::Scalar { t, v } => {

@@ -1,4 +1,4 @@
-//! A querier: options, stores and the means to work, shared by its HTTP and gRPC faces.
+//! The querier: options, stores and resources that its HTTP and gRPC APIs share.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,10 +15,10 @@ use crate::fanout::{Bounds, Fanout, StoreStatus};
 use crate::metrics::QueryMetrics;
 use crate::options::QueryOptions;
 
-/// Endpoints are not asked more often than this what they hold.
+/// Least interval between two `Info` calls to an endpoint.
 const REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
-/// A querier. Clones share everything.
+/// A querier. Clones share all state.
 #[derive(Clone)]
 pub struct QueryService {
     pub(crate) inner: Arc<Inner>,
@@ -29,7 +29,7 @@ pub(crate) struct Inner {
     pub(crate) fanout: Fanout,
     pub(crate) cpu: Cpu,
     pub(crate) gate: Semaphore,
-    /// What all requests together may hold.
+    /// Memory budget of all requests together.
     pub(crate) memory: Arc<Budget>,
     pub(crate) metrics: QueryMetrics,
     pub(crate) active: Option<ActiveQueries>,
@@ -37,7 +37,7 @@ pub(crate) struct Inner {
 }
 
 impl QueryService {
-    /// A querier over `stores` of this process; evaluation runs on `cpu`, metrics are registered in `registry`.
+    /// A querier over `stores` of this process. Evaluation runs on `cpu`, metrics are registered in `registry`.
     pub fn new(
         options: QueryOptions,
         stores: Vec<Arc<dyn StoreApi>>,
@@ -47,7 +47,7 @@ impl QueryService {
         QueryService::with_active_queries(options, stores, cpu, registry, None)
     }
 
-    /// The same; `active` names the queries under way.
+    /// Like [`QueryService::new`], and writes the queries under way to the file `active`.
     pub fn with_active_queries(
         options: QueryOptions,
         stores: Vec<Arc<dyn StoreApi>>,
@@ -74,12 +74,12 @@ impl QueryService {
         }
     }
 
-    /// From now on these servers are asked too.
+    /// Sets the endpoints that future requests ask besides the stores of this process.
     pub fn set_endpoints(&self, endpoints: Vec<Endpoint>) {
         self.inner.fanout.set_endpoints(endpoints);
     }
 
-    /// Asks every endpoint once what it holds. A querier is ready when this has ended.
+    /// Calls `Info` of every endpoint once. A querier is ready when this has ended.
     pub async fn refresh(&self) {
         let inner = &self.inner;
         inner.fanout.refresh().await;
@@ -88,8 +88,8 @@ impl QueryService {
         inner.metrics.connected(connected, &inner.options.connection_labels);
     }
 
-    /// Goes on asking until the shutdown: those that `members` name now, every time that an answer may take, and at once when
-    /// `reload` asks for it.
+    /// Updates the endpoints from `members` and calls their `Info`, once per info timeout and at once on `reload`,
+    /// until the shutdown.
     pub async fn keep_refreshed(&self, mut members: Members, shutdown: Shutdown, reload: Reload) {
         let mut reloads = reload.subscribe();
         loop {
@@ -102,18 +102,18 @@ impl QueryService {
                 }
             }
             if let Err(error) = members.update(self).await {
-                warn!(error = %error, "endpoints stay as they are");
+                warn!(error = %error, "endpoints cannot be updated, the previous ones stay");
             }
             self.refresh().await;
         }
     }
 
-    /// What the stores hold, as far as they have answered.
+    /// The data that each store holds, and the health of each endpoint.
     pub(crate) fn stores(&self) -> Vec<StoreStatus> {
         self.inner.fanout.statuses()
     }
 
-    /// The settings it was made with.
+    /// The settings of this querier.
     pub fn options(&self) -> &QueryOptions {
         &self.inner.options
     }

@@ -1,4 +1,4 @@
-//! Queries that take long, in the log.
+//! Logs slow queries.
 
 use std::time::{Duration, Instant};
 
@@ -6,15 +6,15 @@ use tracing::info;
 
 use crate::evaluate::Query;
 
-/// Longer texts are cut to this many bytes.
+/// Longest query text in the log, in bytes; longer ones are cut.
 const TEXT_BYTES_MAX: usize = 4 << 10;
 
-/// The text of a query as the log has it.
+/// The text of a query, cut for the log.
 pub(crate) fn for_log(text: &str) -> &str {
     &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
 }
 
-/// A query under way. When it is dropped after more than the threshold, it is logged; so is one that was given up.
+/// A query under way. It is logged when it is dropped after more than the threshold, also when it was given up.
 pub(crate) struct Slow {
     text: String,
     tenant: String,
@@ -26,7 +26,7 @@ pub(crate) struct Slow {
 }
 
 impl Slow {
-    /// Watches a query; a threshold of zero is none.
+    /// Watches a query; `None` when the threshold is zero, which turns the log off.
     pub(crate) fn watch(query: &Query, threshold: Duration) -> Option<Slow> {
         if threshold.is_zero() {
             return None;

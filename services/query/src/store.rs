@@ -1,4 +1,4 @@
-//! The querier as a store: what its stores have, for the queriers above it.
+//! The querier as a store: the merged series of its own stores, for queriers above it.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tithon_storeapi::{
 use crate::QueryService;
 use crate::fanout::{Found, LimitViolated, Notes, Scope, SourceError, bytes_of};
 
-/// Series that are merged at a time, or fewer when they hold so many bytes.
+/// Number of series in a batch, unless they reach the number of bytes first.
 const BATCH_SERIES: usize = 512;
 const BATCH_BYTES: u64 = 4 << 20;
 
@@ -41,7 +41,7 @@ impl StoreApi for QueryService {
         let mut label_sets: Vec<Labels> = stretches.iter().map(|stretch| stretch.labels.clone()).collect();
         label_sets.sort();
         label_sets.dedup();
-        // A store without label sets may hold anything, and so may this one.
+        // A store without label sets may hold any series, and so may this querier.
         if stores.iter().any(|store| store.label_sets.is_empty()) || stores.is_empty() {
             label_sets = if own.is_empty() { Vec::new() } else { vec![own] };
         }
@@ -91,7 +91,7 @@ impl StoreApi for QueryService {
     }
 }
 
-/// Series on their way.
+/// A series call that is being answered.
 struct Merging {
     service: QueryService,
     series: MergedSeries,
@@ -103,7 +103,7 @@ type MergedSeries = Box<dyn Iterator<Item = Result<SelectedSeries, SourceError>>
 type Merged = (SeriesPart, Option<Merging>);
 
 impl Merging {
-    /// Merges the next series on the CPU pool, a bounded batch at a time.
+    /// Merges the next batch of series on the CPU pool.
     async fn next(merging: Option<Merging>) -> Result<Option<Merged>, StoreApiError> {
         let Some(mut merging) = merging else { return Ok(None) };
         let cpu = merging.service.inner.cpu.clone();
@@ -115,7 +115,7 @@ impl Merging {
         merged.unwrap_or_else(|error| Err(StoreApiError::new(ErrorKind::Internal, error)))
     }
 
-    /// The next batch, and whether it is the last.
+    /// The next batch, and whether it is the last one.
     fn batch(&mut self) -> Result<(SeriesBatch, bool), SourceError> {
         let (mut series, mut bytes) = (Vec::new(), 0);
         while series.len() < BATCH_SERIES && bytes < BATCH_BYTES {
@@ -129,7 +129,7 @@ impl Merging {
     }
 }
 
-/// Waits for the stores no longer than a query may take.
+/// Waits for the stores at most as long as a query may take.
 async fn in_time<T>(
     timeout: Duration,
     asking: impl Future<Output = Result<T, SourceError>>,
@@ -147,7 +147,7 @@ fn scope(partial: bool, tenant: &str) -> Scope {
     Scope { tenant: tenant.to_owned(), partial, store_matchers: Vec::new(), notes: Notes::default() }
 }
 
-/// As Thanos, a call is aborted when a store fails and partial answers are not accepted.
+/// The error of a call: aborted, as in Thanos, except that an exceeded limit keeps its kind.
 fn store_error(error: SourceError) -> StoreApiError {
     let is_limit = error.is::<OverBudget>() || error.is::<LimitViolated>();
     let kind = if is_limit { ErrorKind::LimitExceeded } else { ErrorKind::Aborted };

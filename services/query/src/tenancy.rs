@@ -1,4 +1,4 @@
-//! For whom a request is answered. Thanos `pkg/tenancy/tenancy.go`.
+//! The tenant of a request. Thanos `pkg/tenancy/tenancy.go`.
 
 use std::sync::Arc;
 
@@ -6,16 +6,18 @@ use axum::extract::Request;
 use tithon_index::{MatchOp, Matcher};
 use tithon_runtime::{Client, Subject};
 
-/// How tenants are told, and whether they are kept apart.
+/// How tenants are recognised, and whether they are kept apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenancy {
-    /// `--query.tenant-header`: the header that names the tenant, beside `THANOS-TENANT`.
+    /// `--query.tenant-header`: the header that names the tenant, besides `THANOS-TENANT`.
     pub header: String,
-    /// `--query.default-tenant-id`: the tenant of requests that name none. Tenants are forwarded to the stores.
+    /// `--query.default-tenant-id`: the tenant of requests that name none. The tenant is forwarded to the stores.
     pub default: String,
-    /// `--query.tenant-certificate-field`: the part of a client's certificate that names the tenant in place of the header.
+    /// `--query.tenant-certificate-field`: the field of a client certificate that names the tenant, instead of the
+    /// header.
     pub certificate_field: Option<CertificateField>,
-    /// `--query.tenant-label-name` with `--query.enforce-tenancy`: only series that have the tenant as this label are read.
+    /// `--query.tenant-label-name` with `--query.enforce-tenancy`: only series whose value of this label is the tenant
+    /// are read.
     pub enforced_label: Option<String>,
 }
 
@@ -44,7 +46,7 @@ pub enum CertificateField {
 }
 
 impl CertificateField {
-    /// The field of that name, as Thanos writes it.
+    /// The field with Thanos's name for it.
     pub fn of(name: &str) -> Option<CertificateField> {
         let all = [
             CertificateField::Organization,
@@ -71,12 +73,12 @@ impl CertificateField {
     }
 }
 
-/// The tenant of a request; an error's text is for its sender.
+/// The tenant of a request, or an error text for its sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tenant(Result<String, String>);
 
 impl Tenant {
-    /// The tenant's name, which may be part of paths in a store.
+    /// The tenant's name. Fails when it is empty or has a slash, since it may become part of a path in a store.
     pub(crate) fn name(&self) -> Result<&str, String> {
         match &self.0 {
             Ok(name) if name.is_empty() || name.contains('/') => Err("tenant name not valid".to_owned()),
@@ -87,8 +89,8 @@ impl Tenant {
 }
 
 impl Tenancy {
-    /// The tenant of a request: by the certificate where that is asked for, else by the configured header, by Thanos's own, or
-    /// the configured one.
+    /// The tenant of a request: from the client certificate if that is configured, else from the configured header, the
+    /// `THANOS-TENANT` header or the default.
     pub(crate) fn of(&self, request: &Request) -> Tenant {
         let Some(field) = self.certificate_field else {
             return Tenant(Ok(self.by_header(request).to_owned()));
@@ -102,7 +104,7 @@ impl Tenancy {
         }))
     }
 
-    /// The tenant that the headers name, or the configured one.
+    /// The tenant that the headers name, or the default.
     pub(crate) fn by_header<'a>(&'a self, request: &'a Request) -> &'a str {
         let value = |name: &str| {
             request.headers().get(name).and_then(|value| value.to_str().ok()).filter(|v| !v.is_empty())
@@ -110,10 +112,10 @@ impl Tenancy {
         value(&self.header).or_else(|| value(THANOS_HEADER)).unwrap_or(&self.default)
     }
 
-    /// The matcher that every selector must have for this tenant; `None` where tenants are not kept apart.
+    /// The matcher that every selector gets for this tenant; `None` when tenancy is not enforced.
     pub(crate) fn enforced(&self, tenant: &str) -> Option<Matcher> {
         let label = self.enforced_label.as_ref()?;
-        // A matcher on equality has no pattern that could be wrong.
+        // An equality matcher has no pattern, so it is always valid.
         Matcher::new(MatchOp::Equal, label.as_str(), tenant).ok()
     }
 }
@@ -156,10 +158,10 @@ mod tests {
             tenancy.of(&request(&[("thanos-tenant", "a")], Some(subject)))
         };
         assert_eq!(with("team").name(), Ok("team"));
-        let told = "could not get organizationalUnit field from client cert".to_owned();
-        assert_eq!(with("").name(), Err(told));
-        let told = "could not get required certificate field from client cert".to_owned();
-        assert_eq!(tenancy.of(&request(&[("thanos-tenant", "a")], None)).name(), Err(told));
+        let expected = "could not get organizationalUnit field from client cert".to_owned();
+        assert_eq!(with("").name(), Err(expected));
+        let expected = "could not get required certificate field from client cert".to_owned();
+        assert_eq!(tenancy.of(&request(&[("thanos-tenant", "a")], None)).name(), Err(expected));
         assert_eq!(CertificateField::of("surname"), None);
     }
 }

@@ -1,5 +1,5 @@
-//! What is told of gRPC calls: a layer around all services of a server, or around a connection of a client, that counts them,
-//! logs them and makes spans of them.
+//! Observability of gRPC calls: a layer around all services of a server, or around a client's connection, that counts,
+//! logs and traces calls.
 
 mod messages;
 mod metrics;
@@ -25,12 +25,13 @@ use crate::request_log::LoggedCall;
 use crate::trace::{client_span, server_span};
 use crate::{Metrics, RequestLog};
 
-/// Counts calls to servers under `grpc_client_*`, for [`crate::dial`]. Clones share the counters.
+/// Metrics of calls to servers, `grpc_client_*`, for [`crate::dial`]. Clones share them.
 #[derive(Clone)]
 pub struct ClientCalls(pub(crate) CallMetrics);
 
 impl ClientCalls {
-    /// Registers the metrics for the methods of these services, which `descriptors`, an encoded `FileDescriptorSet`, describe.
+    /// Registers the metrics for the methods of `services`. `descriptors` is an encoded `FileDescriptorSet` that
+    /// describes them.
     pub fn new(metrics: &Metrics, descriptors: &[u8], services: &[&str]) -> ClientCalls {
         let calls = CallMetrics::new(metrics, Side::Client, &[descriptors]);
         calls.begin_at_zero(services);
@@ -44,22 +45,22 @@ impl std::fmt::Debug for ClientCalls {
     }
 }
 
-/// Who tells of a call.
+/// The side of a call that is observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// Requests are received.
+    /// The server that receives the request.
     Server,
-    /// Requests are sent.
+    /// The client that sends the request.
     Client,
 }
 
-/// The layer.
+/// The layer that observes calls.
 #[derive(Clone)]
 pub(crate) struct Watch {
     pub(crate) side: Side,
-    /// `None` counts nothing.
+    /// Counts the calls; `None` counts none.
     pub(crate) metrics: Option<CallMetrics>,
-    /// Which calls are logged.
+    /// Decides which calls are logged.
     pub(crate) log: RequestLog,
 }
 
@@ -71,7 +72,7 @@ impl<S> Layer<S> for Watch {
     }
 }
 
-/// A service whose calls are counted, logged and traced, as far as anybody wants to know.
+/// A service whose calls are counted, logged and traced as configured.
 #[derive(Clone)]
 pub struct Watched<S> {
     pub(crate) service: S,
@@ -122,7 +123,7 @@ where
 }
 
 impl Watch {
-    /// A call that begins; `None` where nobody wants to know of it.
+    /// Begins to observe a call; `None` if it is neither counted, logged nor traced.
     fn begin(&self, request: &mut Request<Body>) -> Option<Call> {
         let path = request.uri().path();
         let counted = self.metrics.as_ref().and_then(|metrics| metrics.begin(path));
@@ -139,7 +140,7 @@ impl Watch {
     }
 }
 
-/// A call under way. When it is dropped it has ended, with the status that was seen, or cancelled without one.
+/// A call in progress. Its end is recorded when it is dropped: with the status seen, or as cancelled without one.
 struct Call {
     counted: Option<CountedCall>,
     logged: Option<LoggedCall>,
@@ -172,11 +173,11 @@ impl Drop for Call {
     }
 }
 
-/// The body of an answer; the status comes behind it.
+/// The body of an answer; the status follows it in the trailers.
 struct Answer {
     messages: Messages,
     call: Call,
-    /// The request that the server works for.
+    /// The request on whose behalf the server works.
     name: RequestName,
 }
 

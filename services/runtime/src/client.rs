@@ -1,31 +1,31 @@
-//! Who sends a request over HTTP.
+//! The client of an HTTP connection.
 
 use std::net::SocketAddr;
 
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// The other end of a connection: every request has an `Arc` of it among its extensions.
+/// The client of a connection; every request has an `Arc` of it in its extensions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Client {
-    /// Where the connection comes from.
+    /// Remote address of the connection.
     pub address: Option<SocketAddr>,
-    /// Whom its certificate names; `None` without one.
+    /// Subject of the client's certificate; `None` without one.
     pub subject: Option<Subject>,
 }
 
-/// The subject of a client's certificate: the first value of each field, empty where there is none.
+/// The subject of a certificate: the first value of each field, empty if there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
-    /// `O`.
+    /// The organization (`O`).
     pub organization: String,
-    /// `OU`.
+    /// The organizational unit (`OU`).
     pub organizational_unit: String,
-    /// `CN`.
+    /// The common name (`CN`).
     pub common_name: String,
 }
 
 impl Subject {
-    /// Reads the subject of a certificate in DER; `None` when it cannot be read.
+    /// Parses the subject of a DER certificate; `None` if it is invalid.
     pub(crate) fn of(certificate: &[u8]) -> Option<Subject> {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         let subject = certificate.subject();

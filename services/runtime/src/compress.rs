@@ -1,5 +1,5 @@
-//! Answers compressed with gzip for clients that accept it: small pieces where they are sent, big ones on the CPU pool, so
-//! that compressing a large answer holds no other connection up.
+//! Compresses answers with gzip for clients that accept it: small pieces on the thread that sends them, large ones on
+//! the CPU pool, so that they do not hold up other connections.
 
 use std::io::Write;
 
@@ -15,14 +15,14 @@ use futures::{Stream, StreamExt, stream};
 
 use crate::{Cpu, Priority};
 
-/// Bodies below this size go as they are: they fit a packet or two.
+/// Smaller bodies are not compressed, since they fit into a packet or two.
 const BODY_BYTES_MIN: u64 = 1024;
-/// Pieces of a body below this size are compressed at once, within half a millisecond.
+/// Smaller pieces of a body are compressed on the calling thread; that takes less than half a millisecond.
 const PIECE_BYTES_INLINE: usize = 16 << 10;
-/// Compressed bytes are sent in pieces of this size.
+/// Least number of compressed bytes that are sent at a time.
 const SENT_BYTES_MIN: usize = 16 << 10;
 
-/// Middleware for `axum::middleware::from_fn_with_state`: compresses the bodies of answers.
+/// Middleware for `axum::middleware::from_fn_with_state` that compresses the bodies of answers.
 pub async fn compress(State(cpu): State<Cpu>, request: Request, next: Next) -> Response {
     let accepted = accepts_gzip(request.headers());
     let mut response = next.run(request).await;
@@ -41,7 +41,7 @@ pub async fn compress(State(cpu): State<Cpu>, request: Request, next: Next) -> R
     Response::from_parts(parts, Body::from_stream(compressed(body.into_data_stream(), cpu)))
 }
 
-/// Whether `Accept-Encoding` names gzip, or everything, without forbidding it. RFC 9110, 12.5.3.
+/// Whether `Accept-Encoding` accepts gzip, by name or by `*`. RFC 9110, 12.5.3.
 pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let lists = || headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     let weight = |wanted: &str| {
@@ -54,7 +54,7 @@ pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
     weight("gzip").or_else(|| weight("*")).is_some_and(|q| q > 0.0)
 }
 
-/// A text of some 100 kB, packed at once.
+/// Compresses a text, of some 100 kB at most, on the calling thread.
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     // Writing to a vector cannot fail.
@@ -64,7 +64,7 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 struct Compressing {
     body: BodyDataStream,
-    /// `None` when the stream of gzip has ended.
+    /// `None` once the gzip stream is complete.
     encoder: Option<GzEncoder<Vec<u8>>>,
     cpu: Cpu,
 }
@@ -78,7 +78,7 @@ fn compressed(body: BodyDataStream, cpu: Cpu) -> impl Stream<Item = Result<Bytes
 }
 
 impl Compressing {
-    /// The next bytes to send; none at the end.
+    /// The next bytes to send; empty at the end.
     async fn next_part(&mut self) -> Result<Bytes, axum::Error> {
         while let Some(mut encoder) = self.encoder.take() {
             let Some(piece) = self.body.next().await else {

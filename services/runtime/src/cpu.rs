@@ -1,4 +1,4 @@
-//! The bridge from async to computing: two rayon pools, one for queries and one for work behind them.
+//! Runs computations for async code on two rayon pools: one for queries, one for background work.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,32 +10,32 @@ use tracing::Span;
 
 use crate::RuntimeError;
 
-/// Which pool a task runs in.
+/// The pool that a task runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
-    /// Somebody waits for the answer: queries, calls.
+    /// Work that a client waits for: queries and calls.
     Query,
-    /// Work that can wait: compaction, downsampling, synchronisation.
+    /// Work that can wait: compaction, downsampling, syncs.
     Background,
 }
 
-/// Bytes of the stack of a thread. A task that waits inside a `join` has another one begun on top of it, so stacks must hold several
-/// deeply nested expressions. Only what is used takes memory.
+/// Stack size of a thread in bytes. While a task waits inside a `join`, its thread may run another task on top of it,
+/// so a stack must hold several deeply nested expressions. Only the used part takes memory.
 const STACK_BYTES: usize = 64 << 20;
-/// What every task finds of it at the least, as much as a thread of its own would have; else it begins on a new piece.
+/// Least stack space of each task, as much as a thread usually has; if less is left, a new stack segment is allocated.
 const TASK_BYTES_MIN: usize = 2 << 20;
 const PIECE_BYTES: usize = 8 << 20;
-/// The same for short work on threads that serve sockets, whose stacks are smaller.
+/// Least stack space of work on threads that serve sockets, whose stacks are smaller.
 const TASK_HERE_BYTES_MIN: usize = 512 << 10;
 
-/// The nice value of background threads: they get the CPU time that queries leave.
+/// Nice value of background threads, so that they get the CPU time that queries leave.
 const BACKGROUND_NICE: i32 = 15;
 
-/// Two pools of threads, `query-N` and `background-N`. Clones share them.
+/// Two thread pools, with threads named `query-N` and `background-N`. Clones share them.
 ///
-/// The pools are apart because a query that waits inside a `join` helps with whatever its pool has queued: in one pool it
-/// would pick up a merge and not come back for seconds. Background threads run at a lower priority of the system. Inside
-/// a task rayon's parallel iterators use the task's pool.
+/// The pools are separate because a thread that waits inside a `join` runs other tasks of its pool: in one pool a query
+/// could pick up a merge and be delayed for seconds. Background threads have a lower system priority. In a task,
+/// rayon's parallel iterators use the task's pool.
 #[derive(Clone)]
 pub struct Cpu {
     query: Arc<ThreadPool>,
@@ -43,7 +43,9 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// Starts `threads` threads in each pool; 0 is one for each CPU.
+    /// Starts `threads` threads in each pool; 0 means one per CPU.
+    ///
+    /// Fails when threads cannot be started.
     pub fn new(threads: usize) -> Result<Cpu, RuntimeError> {
         let named = |name: &'static str| {
             let builder = ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK_BYTES);
@@ -55,18 +57,18 @@ impl Cpu {
         Ok(Cpu { query: Arc::new(query), background: Arc::new(background) })
     }
 
-    /// Number of threads of each pool.
+    /// Number of threads in each pool.
     pub fn threads(&self) -> usize {
         self.query.current_num_threads()
     }
 
-    /// The threads of queries, for evaluations that are given their pool as an argument.
+    /// The pool of queries, for functions that take a pool as an argument.
     pub fn query_pool(&self) -> &ThreadPool {
         &self.query
     }
 
-    /// Runs `work` on a pool inside the current span. When the returned future is dropped before the work has begun,
-    /// the work is dropped too. A panic of the work is an error here.
+    /// Runs `work` on a pool, inside the current span. If the returned future is dropped before the work has begun, the
+    /// work is dropped too. Fails when the work panics.
     pub async fn run<T: Send + 'static>(
         &self,
         priority: Priority,
@@ -80,7 +82,7 @@ impl Cpu {
             }
             let begin = || catch_unwind(AssertUnwindSafe(|| span.in_scope(work)));
             let result = stacker::maybe_grow(TASK_BYTES_MIN, PIECE_BYTES, begin);
-            // The caller may have gone meanwhile: then nobody wants the result.
+            // If the caller is gone, nobody wants the result.
             let _ = done.send(result.map_err(|panic| RuntimeError::Panic(panic_text(panic.as_ref()))));
         });
         match priority {
@@ -90,17 +92,17 @@ impl Cpu {
         answer.await.unwrap_or(Err(RuntimeError::PoolGone))
     }
 
-    /// Runs work on the calling thread that takes no longer than waking a thread of a pool and being woken by it: some
-    /// hundred microseconds at the most. A panic of the work is an error here.
+    /// Runs work on the calling thread. Only for work that takes no longer than passing it to a pool and back, at most
+    /// some hundred microseconds. Fails when the work panics.
     pub fn run_here<T>(work: impl FnOnce() -> T) -> Result<T, RuntimeError> {
         let begin = || catch_unwind(AssertUnwindSafe(work));
         let result = stacker::maybe_grow(TASK_HERE_BYTES_MIN, PIECE_BYTES, begin);
         result.map_err(|panic| RuntimeError::Panic(panic_text(panic.as_ref())))
     }
 
-    /// Runs work for which somebody waits and that waits itself for the network on its way, on a thread of its own: no thread of the
-    /// pools is held up by it. What it computes it does in the query pool. Such work goes on to its end when the returned
-    /// future is dropped.
+    /// Runs work that a client waits for, and that itself blocks on the network, on a thread of its own, so that it
+    /// holds up no thread of the pools. Its computations should use the query pool. The work runs to its end even if
+    /// the returned future is dropped.
     pub async fn run_beside<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -114,8 +116,8 @@ impl Cpu {
         tokio::task::spawn_blocking(task).await.unwrap_or(Err(RuntimeError::PoolGone))
     }
 
-    /// Runs background work that waits for the network on its way, on threads of its own: no thread of the pools is held
-    /// up by it. Such work goes on to its end when the returned future is dropped.
+    /// Runs background work that blocks on the network, on threads of its own, so that it holds up no thread of the
+    /// pools. The work runs to its end even if the returned future is dropped.
     pub async fn run_waiting<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -136,12 +138,12 @@ impl Cpu {
     }
 }
 
-/// A streaming merge reads, merges and writes at the same time; two of these wait for the network.
+/// A streaming merge reads, merges and writes at the same time, and two of these stages wait for the network.
 const WAITING_THREADS_MIN: usize = 3;
 
-/// Lowers the priority of the calling thread, where the system lets us.
+/// Lowers the priority of the calling thread, if the system permits it.
 fn step_back() {
-    // On Linux the priority of a "process" with a thread's id is that of the thread.
+    // On Linux, `setpriority` with a thread's ID affects that thread.
     if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), BACKGROUND_NICE)
     {
         tracing::debug!(error = %error, "background threads keep the usual priority");
@@ -175,7 +177,7 @@ mod tests {
         assert_eq!(error.to_string(), "panic: boom");
     }
 
-    /// A hundred tasks, each begun while the one before waits, take more than the stack of the thread together.
+    /// A hundred tasks, each started while the previous one waits, together need more than one thread's stack.
     #[tokio::test]
     async fn tasks_on_top_of_each_other_have_room() {
         let cpu = Cpu::new(1).unwrap();
@@ -188,7 +190,7 @@ mod tests {
             cpu.run(Priority::Query, move || {
                 let used = std::hint::black_box([1_u8; 3 << 19]);
                 deepest.fetch_max(running.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
-                // Takes up what waits in the pool, as a wait inside a join does.
+                // Runs other tasks of the pool, as waiting inside a `join` does.
                 while let Some(rayon::Yield::Executed) = rayon::yield_now() {}
                 running.fetch_sub(1, Ordering::Relaxed);
                 std::hint::black_box(&used).len()
@@ -212,7 +214,7 @@ mod tests {
             async move { cpu.run(Priority::Background, move || wait.recv().is_ok()).await }
         });
         tokio::task::yield_now().await;
-        // The query's join would help with background work if both shared a pool.
+        // The query's `join` would run the background work if both shared a pool.
         let joined = cpu.run(Priority::Query, || rayon::join(|| 1, || 2)).await.unwrap();
         assert_eq!(joined, (1, 2));
         release.send(()).unwrap();

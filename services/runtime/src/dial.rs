@@ -1,4 +1,4 @@
-//! Connections to gRPC servers, in clear text or behind TLS.
+//! Connections to gRPC servers, in clear text or with TLS.
 
 use std::io;
 
@@ -13,21 +13,21 @@ use crate::calls::{ClientCalls, Side, Watch, Watched};
 use crate::grpc::{GrpcEncoding, Packing};
 use crate::tls::ClientTls;
 
-/// How a server is spoken to.
+/// Options of a connection.
 #[derive(Clone, Default)]
 pub struct DialOptions {
-    /// Speak TLS; `None` is clear text.
+    /// TLS; `None` is clear text.
     pub tls: Option<ClientTls>,
-    /// Counts the calls; `None` counts none.
+    /// Metrics of the calls; `None` counts none.
     pub calls: Option<ClientCalls>,
-    /// Packs requests, and asks for packed answers. `None` sends them as they are.
+    /// Compression of requests, which is also asked for in answers; `None` for none.
     pub encoding: Option<GrpcEncoding>,
-    /// The longest message that a packed one may become, in bytes.
+    /// Longest decompressed message that is accepted, in bytes.
     pub message_bytes_max: usize,
 }
 
-/// A channel to `endpoint`, whose address has the scheme `http` in any case. It connects when it is first used, and again
-/// whenever it must. Calls are counted and traced. Must be called inside a tokio runtime.
+/// A channel to `endpoint`, whose URL has the scheme `http` even with TLS. Connects at the first call and reconnects by
+/// itself. Calls are counted and traced. Must be called inside a tokio runtime.
 pub fn dial(endpoint: Endpoint, options: DialOptions) -> GrpcChannel {
     let DialOptions { tls, calls, encoding, message_bytes_max } = options;
     let service = Packing { service: channel(endpoint, tls), encoding, bytes_max: message_bytes_max };
@@ -35,10 +35,10 @@ pub fn dial(endpoint: Endpoint, options: DialOptions) -> GrpcChannel {
     Watched { service, watch }
 }
 
-/// A connection whose calls are counted, traced and packed.
+/// A channel whose calls are counted, traced and compressed.
 pub type GrpcChannel = Watched<Packing<Channel>>;
 
-/// Like [`dial`], for calls that nobody is told of, in messages as they are.
+/// Like [`dial`], without metrics, tracing and compression.
 pub fn channel(endpoint: Endpoint, tls: Option<ClientTls>) -> Channel {
     let Some(tls) = tls else { return endpoint.connect_lazy() };
     let connect = move |address: Uri| {

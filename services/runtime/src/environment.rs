@@ -1,15 +1,17 @@
-//! `$(NAME)` in configurations. Thanos `pkg/extkingpin`, `pkg/reloader`.
+//! Expands `$(NAME)` in configurations to environment variables. Thanos `pkg/extkingpin`, `pkg/reloader`.
 
-/// A variable that a text names is not set.
+/// A text uses an environment variable that is not set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("$({name}) is used, but the environment variable {name} is not set")]
 pub struct UnsetVariable {
-    /// The variable.
+    /// Name of the variable.
     pub name: String,
 }
 
-/// Replaces each `$(NAME)`, a name of letters, digits and underscores, by what `lookup` knows of it. Anything else with a dollar
-/// stays as it is.
+/// Replaces each `$(NAME)`, where the name has letters, digits and underscores, by the variable's value as `lookup`
+/// returns it. Any other dollar sign stays as it is.
+///
+/// Fails when a variable is not set.
 pub fn expand_variables(
     text: &str,
     lookup: impl Fn(&str) -> Option<String>,

@@ -1,4 +1,4 @@
-//! What can go wrong around a server.
+//! Errors of servers and of the CPU pool.
 
 use std::io;
 
@@ -7,23 +7,23 @@ use tithon_chunks::ErrorKind;
 use crate::WebConfigError;
 use crate::tls::TlsError;
 
-/// A server that cannot start or go on, or work that the CPU pool could not finish.
+/// A server cannot start or continue, or the CPU pool could not finish work.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
-    /// An address that is not `host:port`, or whose host has no address.
+    /// The address is not `host:port`, or its host cannot be resolved.
     #[error("listen address {address:?}: {source}")]
     Address {
-        /// As it was given.
+        /// The address in the configuration.
         address: String,
-        /// What the resolver says.
+        /// Error of the resolver.
         source: io::Error,
     },
-    /// The port is in use, or may not be used.
+    /// The port is in use or not permitted.
     #[error("listen on {address}: {source}")]
     Bind {
-        /// As it was given.
+        /// The address in the configuration.
         address: String,
-        /// What the system says.
+        /// Error of the system.
         source: io::Error,
     },
     /// The file of `--http.config` cannot be used.
@@ -37,35 +37,35 @@ pub enum RuntimeError {
     Serve {
         /// `http` or `grpc`.
         server: &'static str,
-        /// Where it listened.
+        /// Address that it listened on.
         address: std::net::SocketAddr,
         /// Why it stopped.
         message: String,
     },
-    /// Descriptors for reflection that cannot be read.
+    /// The descriptors for reflection are invalid.
     #[error("gRPC reflection: {0}")]
     Descriptors(String),
-    /// The pool's threads could not be started.
+    /// The threads of the CPU pool could not be started.
     #[error("start the CPU pool: {0}")]
     Pool(String),
     /// A task on the CPU pool panicked.
     #[error("panic: {0}")]
     Panic(String),
-    /// The pool dropped a task before it was run.
+    /// The pool was dropped before the task ran.
     #[error("the CPU pool is gone")]
     PoolGone,
-    /// A loop that the process cannot do without panicked or ended.
+    /// A loop that the process needs panicked or ended.
     #[error("the {name} loop died: {reason}")]
     LoopDied {
-        /// What the loop did.
+        /// Name of the loop.
         name: &'static str,
-        /// How it ended.
+        /// How the loop ended.
         reason: String,
     },
 }
 
 impl RuntimeError {
-    /// What the caller should do about it.
+    /// The kind of the error, which tells callers what to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             RuntimeError::Address { .. } | RuntimeError::WebConfig(_) => ErrorKind::Invalid,

@@ -1,4 +1,4 @@
-//! The gRPC server: a component's services, health and reflection.
+//! The gRPC server: a component's services, health checks and reflection.
 
 mod compression;
 mod encoding;
@@ -23,21 +23,22 @@ use crate::listener::listen;
 use crate::tls::ServerTls;
 use crate::{LateServices, Metrics, Probes, RequestLog, RuntimeError, Shutdown};
 
-/// Bytes in one HTTP/2 frame, where the client allows it: bigger frames save system calls.
+/// Largest HTTP/2 frame in bytes, if the client accepts it; larger frames need fewer system calls.
 const FRAME_BYTES: u32 = 1 << 20;
-/// Flow-control window of a stream and of a connection, in bytes.
+/// Flow-control window in bytes, of a stream and of a connection.
 const WINDOW_BYTES: u32 = 8 << 20;
-/// Calls of one connection under way at the same time; a client that wants more waits.
+/// Number of concurrent calls per connection; further calls of the client wait.
 const STREAMS_MAX: u32 = 1000;
-/// Calls of one connection that its client gave up before they were looked at. Beyond that the client is taken for an attack
-/// and its connection closed, with all calls on it; a querier whose readers leave may give up many.
+/// Number of calls of a connection that the client may cancel before they were accepted. Beyond it the client is taken
+/// for an attacker and its connection closed, which ends all calls on it. It is high because a querier whose clients
+/// leave may cancel many calls.
 const RESETS_MAX: usize = STREAMS_MAX as usize;
-/// How long a connection may be silent before it is pinged.
+/// Time without data after which a connection is pinged.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
-/// How long the answer to a ping may take before the connection is closed.
+/// Time to wait for the answer to a ping before the connection is closed.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A bound gRPC server.
+/// A gRPC server that is bound to its port.
 pub struct GrpcServer {
     listener: TcpListener,
     address: SocketAddr,
@@ -48,49 +49,49 @@ pub struct GrpcServer {
 }
 
 impl GrpcServer {
-    /// Takes the port; fails when it is in use, naming the address.
+    /// Binds the port. Fails when the address is invalid or in use.
     pub async fn bind(address: &str) -> Result<GrpcServer, RuntimeError> {
         let (listener, address) = listen(address).await?;
         let log = RequestLog::default();
         Ok(GrpcServer { listener, address, calls: None, tls: None, max_connection_age: None, log })
     }
 
-    /// Counts calls under `grpc_server_*`: of the methods that `descriptors`, an encoded `FileDescriptorSet`, name, and of
-    /// health.
+    /// Counts calls in `grpc_server_*`, for the methods in `descriptors`, an encoded `FileDescriptorSet`, and the
+    /// health service.
     pub fn with_metrics(self, metrics: &Metrics, descriptors: &[u8]) -> GrpcServer {
         let descriptors = [descriptors, tonic_health::pb::FILE_DESCRIPTOR_SET];
         GrpcServer { calls: Some(CallMetrics::new(metrics, Side::Server, &descriptors)), ..self }
     }
 
-    /// The services of this server, to be given later.
+    /// A handle to give the server its services later.
     pub fn late_services(&self) -> LateServices {
         LateServices::counted_by(self.calls.clone())
     }
 
-    /// Speaks TLS only; `None` leaves it in clear text.
+    /// Uses TLS; `None` is clear text.
     pub fn with_tls(self, tls: Option<ServerTls>) -> GrpcServer {
         GrpcServer { tls, ..self }
     }
 
-    /// Clients are asked to connect anew after this time, so that load spreads over replicas; 0 is never. Calls under way
-    /// go on to their end.
+    /// Asks clients to reconnect after this time, so that load spreads over replicas; 0 means never. Calls in progress
+    /// continue to their end.
     pub fn with_max_connection_age(self, age: Duration) -> GrpcServer {
         GrpcServer { max_connection_age: (!age.is_zero()).then_some(age), ..self }
     }
 
-    /// Logs calls as `log` says.
+    /// Logs calls as configured.
     pub fn with_request_log(self, log: RequestLog) -> GrpcServer {
         GrpcServer { log, ..self }
     }
 
-    /// Where it listens; of use when the port was given as 0.
+    /// The bound address; useful when the port was given as 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves `services`, besides them `grpc.health.v1` for the empty service name as `probes` say, and reflection (v1
-    /// and v1alpha) of all these over `descriptors`, an encoded `FileDescriptorSet`. At the shutdown open calls have `grace`
-    /// to end.
+    /// Serves `services`, `grpc.health.v1` for the empty service name according to `probes`, and reflection (v1 and
+    /// v1alpha) of all of these from `descriptors`, an encoded `FileDescriptorSet`. At the shutdown, open calls have
+    /// `grace` to end.
     pub async fn serve(
         self,
         services: GrpcServices,
@@ -100,7 +101,7 @@ impl GrpcServer {
         grace: Duration,
     ) -> Result<(), RuntimeError> {
         let address = self.address;
-        // Services that come later bring their own reflection.
+        // Late services come with their own reflection.
         let services = if services.is_late { services } else { services.with_reflection(descriptors)? };
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_service_status("", ServingStatus::NotServing).await;
@@ -150,7 +151,7 @@ impl GrpcServer {
     }
 }
 
-/// Keeps the health service as the probes are; never ends, as the server itself holds the probes.
+/// Updates the health service from the probes. Never ends, since the server itself holds the probes.
 async fn follow_probes(reporter: HealthReporter, probes: Probes) {
     let mut watch = probes.watch();
     loop {

@@ -1,4 +1,4 @@
-//! The HTTP server and the routes that every component has.
+//! The HTTP server, and the routes of every component.
 
 mod access;
 mod connection;
@@ -30,16 +30,16 @@ use crate::listener::{accept, listen};
 use crate::tls::ServerTls;
 use crate::{Metrics, Probes, RuntimeError, Shutdown};
 
-/// Fails where the web configuration in a file cannot be used, its certificates included.
+/// Fails when the web configuration in a file, or a certificate it names, is invalid.
 pub fn check_web_config(path: &Path) -> Result<(), WebConfigError> {
     let tls = Access::new(path.to_owned())?.config()?.tls(path)?.map(ServerTls::new).transpose();
     tls.map(drop).map_err(|source| WebConfigError::Tls { path: path.to_owned(), source })
 }
 
-/// Connections open at the same time; others wait to be accepted.
+/// Number of open connections; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 8192;
 
-/// `/-/healthy`, `/-/ready` (200 `OK` or 503 `NOT OK`) and `/metrics`.
+/// The routes `/-/healthy`, `/-/ready` (200 `OK` or 503 `NOT OK`) and `/metrics`.
 pub fn ops_router(probes: Probes, metrics: Metrics) -> Router {
     let healthy = probes.clone();
     Router::new()
@@ -48,7 +48,7 @@ pub fn ops_router(probes: Probes, metrics: Metrics) -> Router {
         .route("/metrics", get(async move |headers: HeaderMap| scraped(&metrics, &headers)))
 }
 
-/// The metrics in the format that a scraper asks for, packed where it takes that.
+/// The metrics in the format that the scraper asks for, compressed if it accepts that.
 fn scraped(metrics: &Metrics, headers: &HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (kind, text) = metrics.answer(accept);
@@ -68,7 +68,7 @@ fn probe(good: bool) -> (StatusCode, &'static str) {
     if good { (StatusCode::OK, "OK") } else { (StatusCode::SERVICE_UNAVAILABLE, "NOT OK") }
 }
 
-/// A bound HTTP server: HTTP/1.1, and HTTP/2 where TLS agrees on it.
+/// An HTTP server that is bound to its port. Speaks HTTP/1.1, and HTTP/2 if the TLS handshake agrees on it.
 pub struct HttpServer {
     listener: TcpListener,
     address: SocketAddr,
@@ -77,14 +77,16 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Takes the port; fails when it is in use, naming the address.
+    /// Binds the port. Fails when the address is invalid or in use.
     pub async fn bind(address: &str) -> Result<HttpServer, RuntimeError> {
         let (listener, address) = listen(address).await?;
         Ok(HttpServer { listener, address, access: None, tls: None })
     }
 
-    /// Uses TLS, passwords, headers and rate limit of the web configuration in a file, whose changes count at once; for
-    /// all routes, probes and metrics too.
+    /// Applies TLS, passwords, headers and rate limit of the web configuration in a file to all routes, including
+    /// probes and metrics. Changes of the file apply at once.
+    ///
+    /// Fails when the configuration is invalid.
     pub fn with_web_config(self, path: &Path) -> Result<HttpServer, RuntimeError> {
         let access = Access::new(path.to_owned())?;
         let tls = access.config()?.tls(path)?.map(ServerTls::new).transpose();
@@ -92,12 +94,12 @@ impl HttpServer {
         Ok(HttpServer { access: Some(access), tls, ..self })
     }
 
-    /// Where it listens; of use when the port was given as 0.
+    /// The bound address; useful when the port was given as 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until the shutdown, then lets open requests end for at most `grace`; 0 ends them at once.
+    /// Serves until the shutdown, then waits at most `grace` for open requests; 0 ends them at once.
     pub async fn serve(
         self,
         router: Router,
@@ -128,7 +130,7 @@ impl HttpServer {
             });
         }
         drop(self.listener);
-        // What is still open after the grace period is dropped with the process.
+        // Requests that are open after the grace period end with the process.
         let _ = tokio::time::timeout(grace, open.shutdown()).await;
         Ok(())
     }

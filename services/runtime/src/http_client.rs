@@ -1,4 +1,4 @@
-//! How servers are spoken to over HTTP, as YAML. Thanos `pkg/clientconfig/http.go`.
+//! Configuration of HTTP clients, as YAML. Thanos `pkg/clientconfig/http.go`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use serde::Deserialize;
 
 use crate::{ClientTlsOptions, Pem, Secret, TlsError, TlsVersion, YamlFault, http_tls};
 
-/// Why a client cannot be made. No variant holds a value of the configuration: it may be a secret.
+/// Why a client cannot be made. No variant holds a value of the configuration, since it may be a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpClientError {
-    /// The YAML is not what is expected.
+    /// The text is not YAML of the expected form.
     #[error("{0}")]
     Yaml(YamlFault),
-    /// Settings that exclude each other.
+    /// Settings exclude each other.
     #[error("{0}")]
     Settings(&'static str),
-    /// The files of its TLS cannot be used.
+    /// The TLS files cannot be used.
     #[error("tls_config: {0}")]
     Tls(#[from] TlsError),
     /// A file with a password or token cannot be read.
@@ -27,17 +27,17 @@ pub enum HttpClientError {
     File {
         /// The key that names the file.
         key: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the file system.
         source: std::io::Error,
     },
-    /// The client library refused.
+    /// The client library refused the settings.
     #[error("{0}")]
     Client(#[from] reqwest::Error),
 }
 
-/// The configuration; the default is clear text or the system's certificates, without a password.
+/// The configuration. The default uses the system's certificates and no password.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpClientConfig {
@@ -49,35 +49,36 @@ pub struct HttpClientConfig {
     transport_config: Transport,
 }
 
-/// A name and a password.
+/// User name and password.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpBasicAuth {
-    /// The name; empty for none.
+    /// User name; empty for none.
     pub username: String,
     /// The password.
     pub password: Secret,
-    /// A file with the password, instead of it.
+    /// File with the password, instead of `password`.
     pub password_file: PathBuf,
 }
 
-/// The TLS of a client.
+/// TLS of a client.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpTls {
-    /// PEM of those who sign the server's certificate; empty for the system's.
+    /// File with the PEM certificates that the server's is verified with; empty for the system's.
     pub ca_file: PathBuf,
-    /// PEM of the client's certificate; empty for none.
+    /// File with the client's PEM certificate; empty for none.
     pub cert_file: PathBuf,
-    /// PEM of its key.
+    /// File with the PEM key of the client's certificate.
     pub key_file: PathBuf,
-    /// The name that the server's certificate must have; empty for the host's.
+    /// Name to verify in the server's certificate; empty for the host.
     pub server_name: String,
-    /// Any certificate will do.
+    /// Accepts any certificate.
     pub insecure_skip_verify: bool,
 }
 
-/// Times are integers in nanoseconds, as Go writes them; 0 is no limit. Some keys tune what the client library does not have.
+/// Times are nanoseconds, as Go writes them; 0 means no limit. Keys that the client library cannot apply are accepted
+/// and ignored.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Transport {
@@ -109,7 +110,7 @@ impl Default for Transport {
 }
 
 impl HttpClientConfig {
-    /// Reads the YAML. Errors tell line, column and key.
+    /// Parses and checks the YAML. Errors have line, column and key.
     pub fn parse(yaml: &str) -> Result<HttpClientConfig, HttpClientError> {
         let config: HttpClientConfig =
             serde_saphyr::from_str(yaml).map_err(|e| HttpClientError::Yaml(YamlFault::new(yaml, &e)))?;
@@ -117,13 +118,13 @@ impl HttpClientConfig {
         Ok(config)
     }
 
-    /// A configuration with a name and a password, as a URL has them.
+    /// A configuration with a user name and password, such as those in a URL.
     pub fn with_password(username: String, password: Secret) -> HttpClientConfig {
         let basic_auth = HttpBasicAuth { username, password, ..HttpBasicAuth::default() };
         HttpClientConfig { basic_auth, ..HttpClientConfig::default() }
     }
 
-    /// A configuration of its parts; transport settings have their defaults.
+    /// A configuration from its parts; transport settings have their defaults.
     pub fn of_parts(
         basic_auth: HttpBasicAuth,
         bearer_token: Secret,
@@ -142,7 +143,7 @@ impl HttpClientConfig {
         }
     }
 
-    /// Fails for settings that exclude each other.
+    /// Fails when settings exclude each other.
     pub fn check(&self) -> Result<(), HttpClientError> {
         let (config, basic, bearer) = (self, &self.basic_auth, self.has_bearer());
         if !basic.username.is_empty() && bearer {
@@ -167,7 +168,9 @@ impl HttpClientConfig {
         !self.bearer_token.is_empty() || !self.bearer_token_file.as_os_str().is_empty()
     }
 
-    /// The client; files of TLS are read now, those of passwords and tokens at each request.
+    /// Makes the client. TLS files are read now, files with passwords and tokens at each request.
+    ///
+    /// Fails when a TLS file cannot be used.
     pub fn client(&self) -> Result<reqwest::Client, HttpClientError> {
         let transport = &self.transport_config;
         let limit = |nanos: u64| (nanos > 0).then(|| Duration::from_nanos(nanos));
@@ -201,7 +204,8 @@ impl HttpClientConfig {
         }
     }
 
-    /// The header that says who asks; `None` where nobody does.
+    /// The `Authorization` header; `None` if neither password nor token is configured. Fails when a file cannot be
+    /// read.
     pub fn authorization(&self) -> Result<Option<HeaderValue>, HttpClientError> {
         let read = |key, path: &PathBuf| {
             let text = std::fs::read_to_string(path);

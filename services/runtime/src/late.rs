@@ -1,4 +1,4 @@
-//! Pages and services of a server that runs already: until they are there, it answers that the process is starting.
+//! Pages and services that are added to a server while it runs; until then it answers that the process is starting.
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,21 +17,21 @@ use crate::request_id::{RequestName, name_request};
 use crate::request_log::log_request;
 use crate::{GrpcServices, HttpMetrics, RequestLog, RuntimeError, to_status};
 
-/// Middleware: requests have names, also for the calls that they cause.
+/// Middleware that gives each request an ID, which the calls it causes inherit.
 async fn named(mut request: Request, next: Next) -> Response {
     name_request(request.headers_mut());
     RequestName::of(request.headers()).scope(next.run(request)).await
 }
 
-/// What is said of the time before.
+/// The error until the pages or services are there.
 const STARTING: &str = "the process is starting";
 
-/// The pages of an HTTP server. Clones share them.
+/// The pages of an HTTP server, set later. Clones share them.
 #[derive(Clone, Default)]
 pub struct LatePages(Arc<OnceLock<Router>>);
 
 impl LatePages {
-    /// From now on requests are answered by `pages`, measured by `metrics`, and logged as `log` says. Only the first call counts.
+    /// Sets the pages, measured by `metrics` and logged by `log`. Only the first call has an effect.
     pub fn set(&self, pages: Router, metrics: HttpMetrics, log: RequestLog) {
         let pages = pages.layer(axum::middleware::from_fn_with_state(metrics, measure));
         let pages = match log.is_for_http() {
@@ -42,7 +42,7 @@ impl LatePages {
         let _first_counts = self.0.set(pages);
     }
 
-    /// `router` with these pages behind its own: 503 until they are there.
+    /// Adds these pages to `router`, for paths that it does not have; they answer 503 until they are set.
     pub fn behind(&self, router: Router) -> Router {
         let pages = self.clone();
         router.fallback(async move |request: Request| pages.answer(request).await)
@@ -59,7 +59,7 @@ impl LatePages {
     }
 }
 
-/// The services of a gRPC server. Clones share them.
+/// The services of a gRPC server, set later. Clones share them.
 #[derive(Clone, Default)]
 pub struct LateServices {
     routes: Arc<OnceLock<tonic::service::Routes>>,
@@ -71,7 +71,9 @@ impl LateServices {
         LateServices { routes: Arc::default(), calls }
     }
 
-    /// From now on calls are answered by `services`, and by reflection of them over `descriptors`. Only the first call counts.
+    /// Sets the services, and reflection of them from `descriptors`. Only the first call has an effect.
+    ///
+    /// Fails when the descriptors are invalid.
     pub fn set(&self, services: GrpcServices, descriptors: &'static [u8]) -> Result<(), RuntimeError> {
         if let Some(calls) = &self.calls {
             calls.begin_at_zero(&services.names);
@@ -80,7 +82,7 @@ impl LateServices {
         Ok(())
     }
 
-    /// What a server is given: code Unavailable until the services are there.
+    /// Services for a server to start with, which answer `Unavailable` until the real ones are set.
     pub fn services(&self) -> GrpcServices {
         let late = self.clone();
         let router = Router::new().fallback(async move |request: Request| late.answer(request).await);

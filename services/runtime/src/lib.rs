@@ -1,5 +1,5 @@
-//! What every server process stands on: CPU pools, HTTP and gRPC servers with TLS, metrics, probes, supervision, shutdown,
-//! and the one place that knows which gRPC code an error gets. Knows no block.
+//! The basis of every server process: CPU pools, HTTP and gRPC servers with TLS, metrics, probes, supervision,
+//! shutdown, and the mapping of error kinds to gRPC codes. It knows nothing of blocks.
 
 mod calls;
 mod client;

@@ -7,10 +7,10 @@ use tokio::net::{TcpListener, TcpStream, lookup_host};
 
 use crate::RuntimeError;
 
-/// Pause between a failed accept and the next one.
+/// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Listens on `host:port`; an empty host is every address, as in Go. Errors name the address.
+/// Listens on `host:port`; an empty host means all addresses, as in Go. Fails when the address is invalid or in use.
 pub(crate) async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), RuntimeError> {
     let full = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() };
     let bind = |source| RuntimeError::Bind { address: address.to_owned(), source };
@@ -23,8 +23,8 @@ pub(crate) async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), R
     Ok((listener, local))
 }
 
-/// The next connection. What goes wrong with one that is being made does not end the server; where files are short, it
-/// waits a moment for others to be closed.
+/// Accepts the next connection. Errors of a single connection are ignored; after other errors, such as too many open
+/// files, it pauses and tries again.
 pub(crate) async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {

@@ -1,4 +1,4 @@
-//! The registry behind `/metrics`.
+//! The metrics of the process, and the formats of `/metrics`.
 
 mod text;
 
@@ -15,17 +15,17 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
-/// All metrics of the process; clones share the registry. Names are Thanos's own where Thanos has the metric.
+/// All metrics of the process; clones share the registry. Metrics that Thanos has keep Thanos's names.
 #[derive(Clone)]
 pub struct Metrics(Arc<Mutex<Registry>>);
 
 impl Metrics {
-    /// A registry with `thanos_build_info` and the `process_*` metrics in it.
+    /// A registry with `thanos_build_info` and the `process_*` metrics.
     pub fn new(version: &str) -> Metrics {
         Metrics::of_build(version, "unknown")
     }
 
-    /// The same, built from a known commit.
+    /// Like [`Metrics::new`], with the commit of the build.
     pub fn of_build(version: &str, commit: &str) -> Metrics {
         let mut registry = Registry::default();
         let build = Family::<[(&'static str, String); 3], Gauge>::default();
@@ -37,13 +37,13 @@ impl Metrics {
         Metrics(Arc::new(Mutex::new(registry)))
     }
 
-    /// Registers metrics. Counters are named without `_total`, which the text format adds.
+    /// Registers metrics. Counters are registered without the suffix `_total`, which the text format adds.
     pub fn register<T>(&self, add: impl FnOnce(&mut Registry) -> T) -> T {
         add(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// All metrics in the format that a scraper's `Accept` likes best, and its content type. Native histograms are in the format of
-    /// protocol buffers alone.
+    /// All metrics in the format that the scraper's `Accept` header prefers, with its content type. Only the protobuf
+    /// format has native histograms.
     pub fn answer(&self, accept: &str) -> (&'static str, Vec<u8>) {
         match Format::of(accept) {
             Format::Protobuf => {
@@ -75,18 +75,19 @@ impl Metrics {
     }
 }
 
-/// How metrics are written.
+/// A format of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
-    /// What Prometheus had before OpenMetrics.
+    /// Prometheus's text format before OpenMetrics.
     Text,
     OpenMetrics,
-    /// Messages of `io.prometheus.client`, each behind its length.
+    /// Length-delimited messages of `io.prometheus.client`.
     Protobuf,
 }
 
 impl Format {
-    /// The one that `Accept` likes best, the first of equals; the text where it names none of them. RFC 9110, 12.5.1.
+    /// The format that `Accept` prefers, the first of equal ones; the text format if it names none of them. RFC 9110,
+    /// 12.5.1.
     fn of(accept: &str) -> Format {
         let mut best = (0.0, Format::Text);
         for entry in accept.split(',') {
@@ -109,17 +110,17 @@ impl Format {
     }
 }
 
-/// Memory, CPU time, start and files of the process, read from `/proc/self` at each scrape.
+/// Memory, CPU time, start time and open files of the process, read from `/proc/self` at each scrape.
 #[derive(Debug)]
 struct Process;
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        // Kernel interface `proc(5)`: pages are 4 KiB and ticks 10 ms on the platforms that we build for.
+        // See `proc(5)`: pages are 4 KiB and ticks 10 ms on the platforms that we build for.
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let field = |text: &str, n: usize| text.split_whitespace().nth(n).and_then(|f| f.parse::<f64>().ok());
         let stat = read("/proc/self/stat");
-        // The command may hold spaces: count fields behind its closing parenthesis.
+        // The command may contain spaces, so fields are counted after its closing parenthesis.
         let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
         let cpu = field(rest, 11).zip(field(rest, 12)).map(|(user, system)| (user + system) / 100.0);
         if let Some(seconds) = cpu {

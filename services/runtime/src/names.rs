@@ -1,4 +1,4 @@
-//! Which servers are asked: named by flags, configurations and files, and looked up by DNS. Thanos `pkg/discovery/dns`.
+//! Discovery of servers: addresses from flags and files, and DNS look-ups. Thanos `pkg/discovery/dns`.
 
 mod files;
 
@@ -14,55 +14,55 @@ use tracing::warn;
 
 pub use self::files::SdFiles;
 
-/// Why an address or the resolver of names cannot be used.
+/// An address is invalid, or the DNS resolver cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
-    /// The address cannot be used.
+    /// The address is invalid.
     #[error("endpoint {address:?}: {reason}")]
     Address {
-        /// As given.
+        /// The address in the configuration.
         address: String,
-        /// What is wrong with it.
+        /// What is wrong with the address.
         reason: String,
     },
-    /// The system's resolver of names cannot be used.
+    /// The system's DNS resolver cannot be set up.
     #[error("resolver of endpoint names: {reason}")]
     Resolver {
-        /// What is wrong with it.
+        /// Why it cannot be set up.
         reason: String,
     },
 }
 
-/// An address of `--endpoint`.
+/// An address of a server, as in `--endpoint`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EndpointAddress {
-    /// `host:port`, one server.
+    /// `host:port` of one server.
     Static(String),
-    /// A name that is looked up again and again.
+    /// A DNS name that is looked up repeatedly.
     Dns(DnsName),
 }
 
-/// A name with the way it is looked up, such as `dns+thanos-store:10901`.
+/// A DNS name with its kind of look-up, such as `dns+thanos-store:10901`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DnsName {
     lookup: Lookup,
     name: String,
-    /// For `dns+` it must be given, for SRV records it replaces theirs.
+    /// Required for `dns+`; for SRV records it replaces theirs.
     port: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Lookup {
-    /// `dns+`, `dnsdualstack+`: A and AAAA records.
+    /// `dns+` and `dnsdualstack+`: A and AAAA records.
     Hosts,
-    /// `dnssrv+`: SRV records and then A and AAAA records of their targets.
+    /// `dnssrv+`: SRV records, then A and AAAA records of their targets.
     Services,
     /// `dnssrvnoa+`: SRV records, whose targets are resolved when connecting.
     ServicesOnly,
 }
 
 impl EndpointAddress {
-    /// Reads an address. Fails for one without a port, where no record tells it, and for an unknown prefix.
+    /// Parses an address. Fails when the prefix is unknown, or the port is missing and no SRV record supplies it.
     pub fn parse(text: &str) -> Result<EndpointAddress, DiscoveryError> {
         let wrong = |reason: String| DiscoveryError::Address { address: text.to_owned(), reason };
         let Some((prefix, rest)) = text.split_once('+') else {
@@ -108,7 +108,7 @@ impl fmt::Display for EndpointAddress {
     }
 }
 
-/// The host and the port behind the last colon; `None` where there is no number.
+/// Splits host and port at the last colon; `None` if no port number follows it.
 fn split_port(text: &str) -> (&str, Option<u16>) {
     match text.rsplit_once(':') {
         Some((host, port)) => (host, port.parse().ok()),
@@ -116,30 +116,30 @@ fn split_port(text: &str) -> (&str, Option<u16>) {
     }
 }
 
-/// Looks names up, and remembers what they stood for while nobody answers.
+/// Looks up DNS names, and keeps the last addresses of each while look-ups fail.
 pub struct Discovery {
     resolver: TokioResolver,
     found: BTreeMap<DnsName, BTreeSet<String>>,
 }
 
 impl Discovery {
-    /// Nothing is looked up yet.
+    /// A discovery of these names, none of them looked up yet.
     pub fn new(names: impl IntoIterator<Item = DnsName>, resolver: TokioResolver) -> Discovery {
         Discovery { resolver, found: names.into_iter().map(|name| (name, BTreeSet::new())).collect() }
     }
 
-    /// The resolver that `/etc/resolv.conf` and `/etc/hosts` describe.
+    /// The resolver that `/etc/resolv.conf` and `/etc/hosts` configure. Fails when they are invalid.
     pub fn system_resolver() -> Result<TokioResolver, DiscoveryError> {
         let failed = |e: NetError| DiscoveryError::Resolver { reason: e.to_string() };
         let mut builder = TokioResolver::builder_tokio().map_err(failed)?;
         let options = builder.options_mut();
-        // Every look-up is to see what is so now, whatever time to live the records have.
+        // Every look-up must see the current records, whatever their time to live.
         options.cache_size = 0;
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         builder.build().map_err(failed)
     }
 
-    /// From now on these names are looked up; those that were there before keep their addresses.
+    /// Replaces the names; those that stay keep their addresses.
     pub fn set_names(&mut self, names: BTreeSet<DnsName>) {
         let known = std::mem::take(&mut self.found);
         self.found = names.into_iter().map(|name| (name, BTreeSet::new())).collect();
@@ -148,9 +148,8 @@ impl Discovery {
         }
     }
 
-    /// Looks all names up once, for at most `limit` each, and gives the addresses of each. A name that cannot be looked up
-    /// keeps its addresses; one that does not exist has none.
-    /// The number tells how many could not be looked up.
+    /// Looks up all names once, each for at most `limit`. Returns the addresses of each name, and the number of failed
+    /// look-ups. A name whose look-up fails keeps its addresses; one that does not exist has none.
     pub async fn resolve(&mut self, limit: Duration) -> (BTreeMap<DnsName, BTreeSet<String>>, usize) {
         let resolver = &self.resolver;
         let lookups = self.found.iter_mut().map(async |(name, found)| {
@@ -172,7 +171,7 @@ impl Discovery {
 impl DnsName {
     async fn addresses(&self, resolver: &TokioResolver) -> Result<BTreeSet<String>, NetError> {
         if self.lookup == Lookup::Hosts {
-            // A name without a port was refused when it was read.
+            // An address with `dns+` and without a port is refused when it is parsed.
             return hosts(resolver, &self.name, self.port.unwrap_or_default()).await;
         }
         let mut addresses = BTreeSet::new();

@@ -1,19 +1,18 @@
-//! Whether a request that changes something comes from our own page or from a program, and not from some other web page in
-//! the operator's browser.
+//! Protects requests that change something: they must come from our own pages or from a program, not from another web
+//! page in the operator's browser.
 
 use axum::http::{HeaderMap, HeaderName, Uri, header};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Whether the headers allow a change: browsers say where a page that sends a request came from, programs such as curl
-/// say nothing. Pages of other origins cannot forge these headers. Fetch standard, `Origin`; Fetch metadata,
-/// `Sec-Fetch-Site`.
+/// Whether the headers allow a change. Browsers send the origin of the page that makes a request, which pages cannot
+/// forge; programs such as curl send none. Fetch standard, `Origin`; Fetch metadata, `Sec-Fetch-Site`.
 pub fn is_same_origin(headers: &HeaderMap) -> bool {
     let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     match (text(&SEC_FETCH_SITE), text(&header::ORIGIN)) {
         (Some("same-origin" | "none"), _) | (None, None) => true,
-        // Browsers without fetch metadata: the origin must be where the request was sent, before any proxy.
+        // For browsers without fetch metadata, the origin must be the host the request was sent to, before any proxy.
         (None, Some(origin)) => {
             let host = origin.parse::<Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string));
             host.is_some_and(|host| {

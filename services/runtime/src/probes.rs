@@ -1,4 +1,4 @@
-//! Whether the process is healthy and ready, for HTTP probes, gRPC health and the `thanos_status` gauge.
+//! Health and readiness of the process, for HTTP probes, gRPC health and the `thanos_status` gauge.
 
 use std::fmt::Error;
 
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::Metrics;
 
-/// Both states start false, as Thanos's `pkg/prober` has it; clones share them.
+/// Health and readiness; both begin as false, as in Thanos's `pkg/prober`. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Probes(watch::Sender<State>);
 
@@ -28,28 +28,28 @@ impl Default for Probes {
 }
 
 impl Probes {
-    /// Registers `thanos_status{component,check}`.
+    /// Registers the gauge `thanos_status{component,check}`.
     pub fn register(&self, metrics: &Metrics, component: &'static str) {
         let collector = StatusGauge { probes: self.clone(), component };
         metrics.register(|registry| registry.register_collector(Box::new(collector)));
     }
 
-    /// The process runs as it should.
+    /// Sets whether the process is healthy.
     pub fn set_healthy(&self, healthy: bool) {
         self.0.send_modify(|state| state.healthy = healthy);
     }
 
-    /// The process can answer.
+    /// Sets whether the process is ready to answer requests.
     pub fn set_ready(&self, ready: bool) {
         self.0.send_modify(|state| state.ready = ready);
     }
 
-    /// Whether the process runs as it should.
+    /// Whether the process is healthy.
     pub fn is_healthy(&self) -> bool {
         self.0.borrow().healthy
     }
 
-    /// Whether the process can answer.
+    /// Whether the process is ready to answer requests.
     pub fn is_ready(&self) -> bool {
         self.0.borrow().ready
     }

@@ -1,18 +1,18 @@
-//! The name of a request in logs, from the client over HTTP through all calls that it causes. Thanos
+//! Request IDs for logs, passed on from an HTTP request through all gRPC calls that it causes. Thanos
 //! `pkg/server/http/middleware/request_id.go`, `pkg/server/grpc/request_id.go`.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Over HTTP.
+/// The header of the ID over HTTP.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// In the metadata of gRPC.
+/// The metadata key of the ID over gRPC.
 const OF_CALL: HeaderName = HeaderName::from_static("request-id");
 
 /// Bytes of a name; a longer one is none.
 const NAME_MAX: usize = 256;
 
 tokio::task_local! {
-    /// The request that the task works for.
+    /// ID of the request that the current task works for.
     static CURRENT: HeaderValue;
 }
 
@@ -20,7 +20,7 @@ fn is_name(id: &HeaderValue) -> bool {
     (1..=NAME_MAX).contains(&id.len())
 }
 
-/// Names a request that has no name yet, so that all that log it agree.
+/// Gives a request an ID if it has none, so that all log lines about it agree.
 pub(crate) fn name_request(headers: &mut HeaderMap) {
     if !headers.get(REQUEST_ID).is_some_and(is_name) {
         let id = ulid::Ulid::generate().to_string();
@@ -30,18 +30,18 @@ pub(crate) fn name_request(headers: &mut HeaderMap) {
     }
 }
 
-/// The name of a request that work is done for, if it has one.
+/// The ID of the request that work is done for; `None` if there is no request or it has no ID.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestName(Option<HeaderValue>);
 
 impl RequestName {
-    /// What these headers, of HTTP or of gRPC, say.
+    /// The ID in the headers of an HTTP request or gRPC call.
     pub(crate) fn of(headers: &HeaderMap) -> RequestName {
         let told = |name| headers.get(name).filter(|id| is_name(id)).cloned();
         RequestName(told(REQUEST_ID).or_else(|| told(OF_CALL)))
     }
 
-    /// Works for the request.
+    /// Runs async work on behalf of the request.
     pub(crate) async fn scope<T>(&self, work: impl Future<Output = T>) -> T {
         match &self.0 {
             Some(id) => CURRENT.scope(id.clone(), work).await,
@@ -49,7 +49,7 @@ impl RequestName {
         }
     }
 
-    /// The same for work that does not wait.
+    /// Runs synchronous work on behalf of the request.
     pub(crate) fn working<T>(&self, work: impl FnOnce() -> T) -> T {
         match &self.0 {
             Some(id) => CURRENT.sync_scope(id.clone(), work),
@@ -58,14 +58,14 @@ impl RequestName {
     }
 }
 
-/// Tells a server for which request it is called.
+/// Adds the ID of the current request to the headers of a call.
 pub(crate) fn tell_request(headers: &mut HeaderMap) {
-    let told = CURRENT.try_with(|id| headers.insert(OF_CALL, id.clone()));
-    // Work of our own has no request.
-    drop(told);
+    let inserted = CURRENT.try_with(|id| headers.insert(OF_CALL, id.clone()));
+    // Background work has no request.
+    drop(inserted);
 }
 
-/// The request that a call is made for.
+/// The ID of the request that a call is made for; empty if unknown.
 pub(crate) fn request_of(headers: &HeaderMap) -> &str {
     headers.get(OF_CALL).and_then(|id| id.to_str().ok()).unwrap_or_default()
 }
@@ -85,7 +85,7 @@ mod tests {
         let mut call = HeaderMap::new();
         RequestName::of(&headers).scope(async { tell_request(&mut call) }).await;
         assert_eq!(request_of(&call), id.to_str().unwrap());
-        // A querier behind it goes on with the name.
+        // A querier that is called passes the ID on.
         let mut next = HeaderMap::new();
         RequestName::of(&call).working(|| tell_request(&mut next));
         assert_eq!(next, call);

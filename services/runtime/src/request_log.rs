@@ -1,4 +1,4 @@
-//! Requests in the log, as `--request.logging-config` says. Thanos `pkg/logging`, `docs/logging.md`.
+//! Logging of requests, configured by `--request.logging-config`. Thanos `pkg/logging`, `docs/logging.md`.
 
 mod grpc;
 mod http;
@@ -11,53 +11,53 @@ pub(crate) use self::grpc::LoggedCall;
 pub(crate) use self::http::log_request;
 use crate::YamlFault;
 
-/// Which requests are logged. Clones share it.
+/// Decides which requests are logged. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct RequestLog(Arc<Choice>);
 
 #[derive(Debug, Default)]
 struct Choice {
     http: Decision,
-    /// Paths and ports that are logged; none is all.
+    /// Paths and ports whose requests are logged; an empty list means all.
     paths: Vec<(String, u16)>,
     grpc: Decision,
-    /// Calls that are logged, as `/service/method`; none is all.
+    /// Methods whose calls are logged, as `/service/method`; an empty list means all.
     methods: Vec<String>,
 }
 
-/// When a request is logged, and whether successes are.
+/// When a request is logged, and at which level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Decision {
     at_start: bool,
     at_end: bool,
-    /// Lines of level debug are written too: those of requests that went well.
+    /// Whether lines of level debug are written, which are those of successful requests.
     with_debug: bool,
 }
 
-/// Why the YAML cannot be used.
+/// Why a logging configuration is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestLogError {
-    /// It is not YAML, or has an unknown key or a value of the wrong type.
+    /// The text is not YAML of the expected form.
     #[error("{0}")]
     Yaml(YamlFault),
-    /// A level that does not exist.
+    /// A level does not exist.
     #[error("{place}: level {level:?}: expected INFO, DEBUG, WARNING or ERROR")]
     Level {
-        /// The part with it: `options`, `http.options` or `grpc.options`.
+        /// The part of the configuration: `options`, `http.options` or `grpc.options`.
         place: &'static str,
-        /// As given.
+        /// The level in the configuration.
         level: String,
     },
-    /// A decision without a level.
+    /// A decision has no level.
     #[error("{place}: a decision needs a level: INFO, DEBUG, WARNING or ERROR")]
     NoLevel {
-        /// The part with it.
+        /// The part of the configuration.
         place: &'static str,
     },
-    /// Starts without ends.
+    /// Starts are logged, but not ends.
     #[error("{place}: log_start without log_end is not possible")]
     StartOnly {
-        /// The part with it.
+        /// The part of the configuration.
         place: &'static str,
     },
 }
@@ -112,7 +112,7 @@ struct GrpcEntry {
 }
 
 impl RequestLog {
-    /// Reads the YAML; an empty text logs nothing. The options of a protocol take the place of the common ones as a whole.
+    /// Parses the YAML; an empty text logs nothing. The options of a protocol replace the common ones entirely.
     pub fn parse(yaml: &str) -> Result<RequestLog, RequestLogError> {
         if yaml.trim().is_empty() {
             return Ok(RequestLog::default());
@@ -131,21 +131,21 @@ impl RequestLog {
         })))
     }
 
-    /// Whether requests over HTTP may be logged.
+    /// Whether HTTP requests may be logged.
     pub(crate) fn is_for_http(&self) -> bool {
         self.0.http.at_end
     }
 }
 
 impl Options {
-    /// `None` where nothing is said.
+    /// `None` if the options are empty.
     fn decision(self, place: &'static str) -> Result<Option<Decision>, RequestLogError> {
         let Options { level, decision } = self;
         let Logged { log_start, log_end } = decision;
         let with_debug = match level.as_str() {
             "" if !log_start && !log_end => return Ok(None),
             "" => return Err(RequestLogError::NoLevel { place }),
-            // Thanos's filter does not know the word WARNING, and lets everything through.
+            // Thanos's log filter does not know the level WARNING, and writes everything.
             "DEBUG" | "WARNING" => true,
             "INFO" | "ERROR" => false,
             _ => return Err(RequestLogError::Level { place, level }),
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_told_by_their_place() {
-        for (yaml, told) in [
+        for (yaml, expected) in [
             (
                 "options: {level: LOUD, decision: {log_end: true}}",
                 "options: level \"LOUD\": expected INFO, DEBUG, WARNING or ERROR",
@@ -203,7 +203,7 @@ mod tests {
                 "grpc.options: log_start without log_end is not possible",
             ),
         ] {
-            assert_eq!(RequestLog::parse(yaml).unwrap_err().to_string(), told);
+            assert_eq!(RequestLog::parse(yaml).unwrap_err().to_string(), expected);
         }
         let error = RequestLog::parse("options:\n  levels: x\n").unwrap_err().to_string();
         assert!(error.starts_with("line 2, column 3, key \"levels\": unknown field"), "{error}");

@@ -1,16 +1,17 @@
-//! Calls that meet the end of their connection.
+//! Repeats calls whose connection ended.
 
 use std::error::Error;
 use std::future::Future;
 
 use tonic::Status;
 
-/// Times that a call is sent before its failure counts.
+/// Number of attempts.
 const TIMES: usize = 3;
 
-/// Makes a call; sends it again, twice at most, when its connection ended before an answer began. Servers end connections
-/// in their normal course (`--grpc-server-max-connection-age`), and all calls of a connection when one client of it breaks a rule
-/// of HTTP/2. Only for calls that change nothing, as the server may have begun with a call that is sent again.
+/// Makes a call, and repeats it up to two times if its connection ended before an answer began. Servers close
+/// connections in normal operation (`--grpc-server-max-connection-age`), and close them with all their calls when one
+/// call breaks a rule of HTTP/2. Only for calls that change nothing, since the server may have begun with a call that
+/// is repeated.
 ///
 /// Source: <https://github.com/grpc/proposal/blob/master/A6-client-retries.md#transparent-retries>.
 pub async fn resend<T, F: Future<Output = Result<T, Status>>>(call: impl Fn() -> F) -> Result<T, Status> {
@@ -23,8 +24,7 @@ pub async fn resend<T, F: Future<Output = Result<T, Status>>>(call: impl Fn() ->
     call().await
 }
 
-/// Whether a call failed because its connection ended, or because the server took no more calls on it. A connection that was
-/// never made is not among these.
+/// Whether a call failed because its connection ended or accepted no more calls. Failures to connect do not count.
 fn met_the_end(status: &Status) -> bool {
     let mut cause = status.source();
     while let Some(error) = cause {

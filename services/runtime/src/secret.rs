@@ -4,18 +4,18 @@ use std::fmt;
 
 use serde::Deserialize;
 
-/// A password, key or token out of a configuration. Its `Debug` tells only whether there is one.
+/// A password, key or token from a configuration. Its `Debug` shows only whether it is empty.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text, to be handed to what signs requests.
+    /// The text, for signing or sending.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is none.
+    /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,8 +1,8 @@
-//! One signal that every part of a process waits for.
+//! Signals to all parts of a process: shutdown and reload.
 
 use tokio::sync::watch;
 
-/// A signal that is sent once and reaches all clones, also those that begin to wait later.
+/// The signal to shut down. It is sent once and reaches all clones, including those that wait for it later.
 #[derive(Clone, Debug)]
 pub struct Shutdown(watch::Sender<bool>);
 
@@ -13,7 +13,7 @@ impl Default for Shutdown {
 }
 
 impl Shutdown {
-    /// Begins the shutdown; later calls change nothing.
+    /// Begins the shutdown; further calls have no effect.
     pub fn trigger(&self) {
         self.0.send_replace(true);
     }
@@ -23,13 +23,15 @@ impl Shutdown {
         *self.0.borrow()
     }
 
-    /// Ends when the shutdown begins.
+    /// Waits until the shutdown begins.
     pub async fn wait(&self) {
-        // The sender is a field of ours, so the channel cannot close while we wait.
+        // We hold the sender, so the channel cannot close while we wait.
         let _ = self.0.subscribe().wait_for(|begun| *begun).await;
     }
 
-    /// A shutdown that SIGINT or SIGTERM begins. Must be called inside a tokio runtime.
+    /// A shutdown that begins at SIGINT or SIGTERM. Must be called inside a tokio runtime.
+    ///
+    /// Fails when the signals cannot be handled.
     pub fn on_signals() -> std::io::Result<Shutdown> {
         use tokio::signal::unix::{SignalKind, signal};
         let shutdown = Shutdown::default();
@@ -47,7 +49,8 @@ impl Shutdown {
     }
 }
 
-/// What SIGHUP asks for: to read files again. Without a listener the signal would end the process. Clones share it.
+/// The request to read configuration files again, sent by SIGHUP. Without a listener that signal would end the process.
+/// Clones share it.
 #[derive(Clone, Debug)]
 pub struct Reload(watch::Sender<u64>);
 
@@ -58,17 +61,19 @@ impl Default for Reload {
 }
 
 impl Reload {
-    /// Asks for it once.
+    /// Requests a reload.
     pub fn trigger(&self) {
         self.0.send_modify(|count| *count += 1);
     }
 
-    /// Changes each time that it is asked for.
+    /// A receiver that changes at each request.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.0.subscribe()
     }
 
-    /// Asked for by SIGHUP. Must be called inside a tokio runtime.
+    /// Reload requests at SIGHUP. Must be called inside a tokio runtime.
+    ///
+    /// Fails when the signal cannot be handled.
     pub fn on_signals() -> std::io::Result<Reload> {
         use tokio::signal::unix::{SignalKind, signal};
         let reload = Reload::default();

@@ -1,9 +1,9 @@
-//! From the kind of an error to a gRPC code. No other file makes a status, so that the mapping is in one place.
+//! Maps error kinds to gRPC codes. Only this file makes statuses, so that the mapping has one place.
 
 use tithon_chunks::ErrorKind;
 use tonic::{Code, Status};
 
-/// The status of a failed call: the code by kind, the message as it is.
+/// The status of a failed call, with the code of `kind`.
 pub fn to_status(kind: ErrorKind, message: impl Into<String>) -> Status {
     let code = match kind {
         ErrorKind::Invalid => Code::InvalidArgument,

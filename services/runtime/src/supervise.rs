@@ -1,4 +1,4 @@
-//! The loops that a process cannot do without: synchronisation, compaction, endpoint checks, cleaning.
+//! Supervises the loops that a process needs: syncs, compaction, endpoint checks, cleaning.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,8 +6,8 @@ use tracing::error;
 
 use crate::{Probes, RuntimeError, Shutdown};
 
-/// Watches over loops that must run until the shutdown. When one panics or ends before that, the process is no longer
-/// ready and shuts down, and [`Supervisor::failure`] says why. Clones share everything.
+/// Supervises loops that must run until the shutdown. When one panics or ends early, the process becomes unready and
+/// shuts down, and [`Supervisor::failure`] returns the reason. Clones share everything.
 #[derive(Clone)]
 pub struct Supervisor {
     probes: Probes,
@@ -21,7 +21,7 @@ impl Supervisor {
         Supervisor { probes, shutdown, failure: Arc::default() }
     }
 
-    /// Starts a loop. `name` tells people which one died. Must be called inside a tokio runtime.
+    /// Starts a loop; `name` appears in the error if it dies. Must be called inside a tokio runtime.
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let task = tokio::spawn(work);
         let supervisor = self.clone();
@@ -29,7 +29,7 @@ impl Supervisor {
             let reason = match task.await {
                 Ok(()) if supervisor.shutdown.is_triggered() => return,
                 Ok(()) => "it ended by itself".to_owned(),
-                // The panic's own message was printed where it happened.
+                // The panic's message was printed when it occurred.
                 Err(error) => error.to_string(),
             };
             supervisor.fail(RuntimeError::LoopDied { name, reason });
@@ -37,13 +37,13 @@ impl Supervisor {
     }
 
     fn fail(&self, failure: RuntimeError) {
-        error!(error = %failure, "the process cannot go on and stops");
+        error!(error = %failure, "the process stops because of a failure");
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
         self.probes.set_ready(false);
         self.shutdown.trigger();
     }
 
-    /// Why the process had to stop; the first failure counts. `None` while all loops run.
+    /// The first failure of a loop; `None` while all loops run.
     pub fn failure(&self) -> Option<RuntimeError> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -87,7 +87,7 @@ mod tests {
             drop(ended);
         });
         supervisor.shutdown.trigger();
-        // The loop has ended when its end of the channel is gone.
+        // The loop has ended when its side of the channel is dropped.
         assert!(end.await.is_err());
         tokio::task::yield_now().await;
         assert!(supervisor.failure().is_none());

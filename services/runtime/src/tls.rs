@@ -1,4 +1,4 @@
-//! TLS of servers and clients: the files that Thanos's flags and web configuration name, read again when they change.
+//! TLS of servers and clients: files named by flags and the web configuration, read again when they change.
 
 mod client;
 mod files;
@@ -14,7 +14,7 @@ pub use self::client::{ClientTls, ClientTlsOptions, http_tls};
 pub use self::files::Pem;
 pub use self::server::{ClientAuth, ServerTls, ServerTlsOptions};
 
-/// The oldest and newest version of TLS that can be asked for. Older ones than 1.2 are not spoken at all.
+/// The TLS versions that can be configured. Versions before 1.2 are not supported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
     /// TLS 1.2, RFC 5246.
@@ -25,8 +25,8 @@ pub enum TlsVersion {
 }
 
 impl TlsVersion {
-    /// Reads `1.2` as Thanos's flags and `TLS12` as the web configuration write it. 1.0 and 1.1 are taken for 1.2, which
-    /// is safer and what every client since 2012 speaks.
+    /// Parses `1.2`, as in Thanos's flags, or `TLS12`, as in the web configuration. 1.0 and 1.1 mean 1.2, which is
+    /// safer and which all clients since 2012 support.
     pub fn parse(text: &str) -> Result<TlsVersion, TlsError> {
         match text.strip_prefix("TLS").unwrap_or(text) {
             "1.0" | "10" | "1.1" | "11" | "1.2" | "12" => Ok(TlsVersion::V12),
@@ -36,7 +36,7 @@ impl TlsVersion {
     }
 }
 
-/// The versions of TLS from `min` to `max`.
+/// The TLS versions from `min` to `max`. Fails when there is none.
 fn versions(min: TlsVersion, max: TlsVersion) -> Result<Vec<&'static SupportedProtocolVersion>, TlsError> {
     let all = [(TlsVersion::V12, &rustls::version::TLS12), (TlsVersion::V13, &rustls::version::TLS13)];
     let some: Vec<_> =
@@ -50,49 +50,49 @@ pub enum TlsError {
     /// A file cannot be read.
     #[error("{what} {path}: {source}")]
     File {
-        /// What the file is for.
+        /// Purpose of the file.
         what: &'static str,
-        /// Its path.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the file system.
         source: std::io::Error,
     },
-    /// A text is no PEM of the kind that is expected.
+    /// A text is not PEM of the expected kind.
     #[error("{what}: expected PEM with {expected}: {reason}")]
     Pem {
-        /// Which text: the file's path, or the configuration's key.
+        /// The file's path, or the configuration's key.
         what: String,
-        /// What it should hold.
+        /// The expected content of the text.
         expected: &'static str,
-        /// What is wrong.
+        /// What is wrong with the text.
         reason: String,
     },
-    /// Certificate and key do not fit, or the combination of settings is impossible.
+    /// Certificate and key do not match, or settings exclude each other.
     #[error("TLS: {0}")]
     Settings(String),
-    /// Only one of a pair is given.
+    /// Only one of two settings that belong together is given.
     #[error("{0} and {1} must be given together")]
     Together(&'static str, &'static str),
-    /// A version that is none.
+    /// The version is unknown.
     #[error("TLS version {0:?}: expected 1.2 or 1.3")]
     Version(String),
-    /// The least version is newer than the newest.
+    /// The minimum version is newer than the maximum.
     #[error("TLS: the minimum version is newer than the maximum version")]
     NoVersion,
-    /// A cipher suite, curve or way of client authentication that is unknown or not spoken here.
+    /// A cipher suite, curve or mode of client authentication is unknown or not supported.
     #[error("TLS {what} {name:?} is not supported; there are: {known}")]
     Unknown {
-        /// What it should be.
+        /// Kind of the setting.
         what: &'static str,
-        /// As given.
+        /// The value in the configuration.
         name: String,
-        /// What could be given.
+        /// The supported values.
         known: String,
     },
 }
 
 impl TlsError {
-    /// What the caller should do about it.
+    /// The kind of the error, which tells callers what to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             TlsError::Unknown { .. } => ErrorKind::Unsupported,

@@ -1,7 +1,7 @@
-//! Spans of requests, and their context in the headers of W3C Trace Context, over HTTP and gRPC alike. Thanos
+//! Spans of requests, with their context in the headers of W3C Trace Context over HTTP and gRPC. Thanos
 //! `pkg/tracing/http.go`, `pkg/tracing/grpc.go`.
 //!
-//! A span that nobody exports costs a look at a flag.
+//! A span that is not exported costs only the check of a flag.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
@@ -12,19 +12,19 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// Asks for a trace whatever the sampler says, when it is not empty.
+/// If not empty, the request is traced whatever the sampler decides.
 const FORCE: HeaderName = HeaderName::from_static("x-thanos-force-tracing");
-/// The trace of a sampled request, in its answer.
+/// ID of the trace of a sampled request, in its answer.
 pub(crate) const TRACE_ID: HeaderName = HeaderName::from_static("x-thanos-trace-id");
 
-/// The span of a call that a server answers, below the caller's.
+/// The server's span of a call, a child of the client's span.
 pub(crate) fn server_span(path: &str, headers: &HeaderMap) -> Span {
     let span = call_span(path, "server");
     follow(&span, headers);
     span
 }
 
-/// The span of a call that a client makes, told to the server by `headers`.
+/// The client's span of a call; adds its context to `headers`.
 pub(crate) fn client_span(path: &str, headers: &mut HeaderMap) -> Span {
     let span = call_span(path, "client");
     tell(&span, headers);
@@ -44,7 +44,7 @@ fn call_span(path: &str, kind: &str) -> Span {
     )
 }
 
-/// Tells a server that is asked over HTTP below which span it works: the current one.
+/// Headers with the context of the current span, for an HTTP request to another server.
 pub fn trace_headers() -> HeaderMap {
     let mut headers = HeaderMap::new();
     tell(&Span::current(), &mut headers);
@@ -61,7 +61,7 @@ fn tell(span: &Span, headers: &mut HeaderMap) {
     });
 }
 
-/// Puts `span` below the caller's span, where its headers name one.
+/// Makes `span` a child of the caller's span, if the headers name one.
 fn follow(span: &Span, headers: &HeaderMap) {
     if span.is_disabled() {
         return;
@@ -69,16 +69,16 @@ fn follow(span: &Span, headers: &HeaderMap) {
     let parent: Context = opentelemetry::global::get_text_map_propagator(|propagator| {
         propagator.extract(&HeaderExtractor(headers))
     });
-    // It has just begun, so its parent can still be chosen.
+    // The span has just begun, so its parent can still be set.
     let _set = span.set_parent(parent);
 }
 
-/// The span of a request over HTTP.
+/// The span of an HTTP request.
 #[derive(Clone, Debug)]
 pub struct RequestSpan(Span);
 
 impl RequestSpan {
-    /// Begins the span of a request that `handler` answers, below the caller's.
+    /// Begins the span of a request to `handler`, a child of the caller's span.
     pub fn begin<B>(handler: &str, request: &Request<B>) -> RequestSpan {
         let span = info_span!(
             "http",
@@ -101,12 +101,12 @@ impl RequestSpan {
         RequestSpan(span)
     }
 
-    /// Does the work of the request inside its span.
+    /// Runs the work of the request inside its span.
     pub async fn inside<T>(&self, work: impl Future<Output = T>) -> T {
         work.instrument(self.0.clone()).await
     }
 
-    /// Notes how the request ended, and tells the caller its trace where it is sampled.
+    /// Records the outcome of the request, and adds the trace's ID to the answer if it is sampled.
     pub fn end(&self, response: &mut Response<Body>) {
         if self.0.is_disabled() {
             return;
@@ -121,7 +121,7 @@ impl RequestSpan {
         }
     }
 
-    /// The trace, where it is sampled.
+    /// ID of the trace, if it is sampled.
     pub fn trace_id(&self) -> Option<String> {
         let context = self.0.context();
         let span = context.span();

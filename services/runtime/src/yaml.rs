@@ -1,29 +1,29 @@
-//! Mistakes in YAML, told by their place and key and never by values: a configuration holds secrets.
+//! Mistakes in YAML, described by position and key but never by values, since configurations contain secrets.
 
 use std::fmt;
 
-/// A mistake in a YAML text: where it is, and what is wrong.
+/// A mistake in a YAML text: its position and what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct YamlFault {
-    /// From 1; 0 where no place is known.
+    /// From 1; 0 if unknown.
     line: u64,
     /// From 1.
     column: u64,
-    /// The key that the place belongs to.
+    /// The key at the position.
     key: Option<String>,
     reason: String,
 }
 
 impl YamlFault {
-    /// What is wrong with `text`, by what its parser says.
+    /// Describes the parser's error without quoting values of `text`.
     pub fn new(text: &str, error: &serde_saphyr::Error) -> YamlFault {
         let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
-        let told = error.without_snippet().to_string();
-        // These name a key; anything else may quote a value.
+        let message = error.without_snippet().to_string();
+        // Messages with these words name a key; others may quote a value.
         let about_keys = ["unknown field", "missing field", "duplicate"];
-        let named = about_keys.iter().find_map(|word| told.find(word));
-        let reason = match named.and_then(|at| told[at..].lines().next()) {
-            // What stands in quotes is a key, unless a text without colons was taken for one.
+        let named = about_keys.iter().find_map(|word| message.find(word));
+        let reason = match named.and_then(|at| message[at..].lines().next()) {
+            // The quoted text is a key, unless a text without a colon was mistaken for one.
             Some(reason) if reason.split('`').nth(1).is_none_or(is_name) => reason.to_owned(),
             Some(_) => "unexpected key".to_owned(),
             None => "this is not what is expected here".to_owned(),
@@ -46,7 +46,7 @@ impl fmt::Display for YamlFault {
 
 impl std::error::Error for YamlFault {}
 
-/// The last key at or before a place: a name before a colon, at the start of a line or behind a bracket or comma.
+/// The last key at or before a position: a name before a colon, at the start of a line or after a bracket or comma.
 fn key_at(text: &str, line: u64, column: u64) -> Option<String> {
     let line = usize::try_from(line).ok()?.checked_sub(1)?;
     let mut lines: Vec<&str> = text.lines().take(line + 1).collect();
@@ -70,7 +70,7 @@ fn end_of_place(line: &str, column: usize) -> usize {
     }
 }
 
-/// The last key of a line.
+/// The last key in a line.
 fn key_in(line: &str) -> Option<String> {
     let key = |part: &str| {
         let (name, value) = part.trim_start().trim_start_matches("- ").split_once(':')?;

@@ -1,4 +1,4 @@
-//! The HTTP server against clients as they are: long URLs, slow heads, TLS, passwords.
+//! The HTTP server with real clients: long URLs, slow requests, TLS, passwords.
 
 #![allow(clippy::unwrap_used)]
 
@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// Answers with the length of the query.
+/// A router that answers with the length of the query.
 fn router() -> Router {
     Router::new().fallback(any(async |request: Request| url_query(&request).len().to_string()))
 }
@@ -34,7 +34,7 @@ async fn start(config: Option<&Path>) -> (SocketAddr, Shutdown) {
     (address, shutdown)
 }
 
-/// Sends a request and reads the head and the body of its answer, by its length.
+/// Sends a request and reads the head and, by its length, the body of the answer.
 async fn ask<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, request: &str) -> String {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
@@ -72,7 +72,7 @@ async fn long_urls_are_answered_on_one_connection() {
     assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 0);
 }
 
-/// The clock is stopped and jumps to the next timer whenever nothing else happens.
+/// Time is paused, and jumps to the next timer when all tasks wait.
 #[tokio::test(start_paused = true)]
 async fn slow_and_silent_clients_are_let_go() {
     let (address, _shutdown) = start(None).await;
@@ -144,7 +144,7 @@ async fn tls_follows_its_files_and_checks_clients() {
     let answer = ask(&mut stream, "GET /?abc HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n3"), "{answer}");
 
-    // Another CA signs the server's certificate from now on.
+    // The server's certificate is replaced by one of another CA.
     let other = Ca::new();
     let (cert, key) = other.issue("localhost");
     write("cert.pem", &cert);
@@ -161,7 +161,7 @@ async fn tls_follows_its_files_and_checks_clients() {
     assert!(connect(address, &ca, None).await.is_err());
     connect(address, &other, None).await.unwrap();
 
-    // A second server demands certificates with one of two names.
+    // A second server requires certificates with one of two names.
     write(
         "mtls.yml",
         "tls_server_config: {cert_file: cert.pem, key_file: key.pem, client_ca_file: clients.pem, \
@@ -174,7 +174,7 @@ async fn tls_follows_its_files_and_checks_clients() {
         (Some(other.issue("bob.example")), false),
         (None, false),
     ] {
-        // In TLS 1.3 the client learns only when it reads that it was refused.
+        // In TLS 1.3 the client learns only when reading that it was refused.
         let answered = match connect(address, &other, identity).await {
             Err(_) => false,
             Ok(mut stream) => {

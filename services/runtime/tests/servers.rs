@@ -98,8 +98,8 @@ async fn grpc_health_follows_the_probes_and_reflection_lists_services() {
     served.await.unwrap().unwrap();
 }
 
-/// Writes a CA's certificate as `NAME-ca.pem`, and one for `localhost` that it signed with its key as `NAME.pem` and
-/// `NAME.key`.
+/// Writes a CA certificate as `NAME-ca.pem`, and a certificate for `localhost` signed by it, with its key, as
+/// `NAME.pem` and `NAME.key`.
 fn write_identity(dir: &Path, name: &str) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,4 +1,4 @@
-//! Why a Prometheus gave no answer.
+//! Errors of requests to a Prometheus, and of the sidecar.
 
 use std::time::Duration;
 
@@ -7,52 +7,52 @@ use tithon_chunks::ErrorKind;
 /// Why a request to a Prometheus failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PrometheusError {
-    /// It could not be reached, or the connection broke.
+    /// The server could not be reached, or the connection broke.
     #[error("request {url}: {}", tithon_proto::with_causes(.source))]
     Request {
-        /// What was asked.
+        /// URL of the request.
         url: String,
-        /// What the client says.
+        /// Error of the client.
         source: reqwest::Error,
     },
-    /// It answered with another status than one of success.
+    /// The answer's status is not a success.
     #[error("{url}: expected 2xx response, got {status}. Body: {body}")]
     Status {
-        /// What was asked.
+        /// URL of the request.
         url: String,
-        /// The status.
+        /// Status of the answer.
         status: u16,
-        /// The beginning of the answer.
+        /// Beginning of the answer's body.
         body: String,
     },
-    /// Its answer is not what the API promises.
+    /// The answer does not have the expected form.
     #[error("{url}: {reason}")]
     Answer {
-        /// What was asked.
+        /// URL of the request.
         url: String,
-        /// What was expected and found.
+        /// The found and the expected value.
         reason: String,
     },
-    /// Its answer is longer than any that is read.
+    /// The answer is longer than the limit.
     #[error("{url}: the answer is longer than {max} bytes")]
     TooLong {
-        /// What was asked.
+        /// URL of the request.
         url: String,
-        /// The limit.
+        /// The limit in bytes.
         max: usize,
     },
-    /// It did not answer in time.
+    /// The answer did not arrive in time.
     #[error("{url}: no answer in {limit:?}")]
     Late {
-        /// What was asked.
+        /// URL of the server.
         url: String,
-        /// How long was waited.
+        /// The timeout.
         limit: Duration,
     },
 }
 
 impl PrometheusError {
-    /// What the caller should do about it, as Thanos has it for calls that are answered in JSON.
+    /// The kind of the error, which tells callers what to do about it; as in Thanos for calls of the JSON API.
     pub fn kind(&self) -> ErrorKind {
         match self {
             PrometheusError::Status { status: 400, .. } => ErrorKind::Invalid,
@@ -65,7 +65,7 @@ impl PrometheusError {
     }
 }
 
-/// Why a sidecar cannot go on.
+/// Why a sidecar cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum SidecarError {
     /// Prometheus has no external labels.
@@ -74,10 +74,10 @@ pub enum SidecarError {
          set global.external_labels in its configuration"
     )]
     NoExternalLabels,
-    /// Prometheus runs with flags that uploads cannot stand.
+    /// The flags of Prometheus do not allow uploads.
     #[error("{0}")]
     Flags(String),
-    /// Nothing was learnt of Prometheus for too long to begin with uploads.
+    /// Prometheus did not answer for so long that uploads cannot begin.
     #[error(
         "aborting as no external labels found after waiting {0:?} (--prometheus.ready_timeout): is Prometheus reachable \
          at --prometheus.url?"

@@ -1,9 +1,9 @@
-//! The external labels of a Prometheus: which requests they answer, and what they do to labels.
+//! External labels of a Prometheus: matchers on them, and adding them to series.
 
 use tithon_index::{Labels, Matcher};
 
-/// The matchers that are left for Prometheus when those on external labels have been checked; `None` when one of these does not
-/// hold. Thanos `pkg/store/prometheus.go`, `matchesExternalLabels`.
+/// The matchers to send to Prometheus, without those on external labels; `None` when one of these contradicts an
+/// external label. Thanos `pkg/store/prometheus.go`, `matchesExternalLabels`.
 pub(crate) fn left_for_prometheus(matchers: &[Matcher], external: &Labels) -> Option<Vec<Matcher>> {
     let mut left = Vec::new();
     for matcher in matchers {
@@ -16,7 +16,7 @@ pub(crate) fn left_for_prometheus(matchers: &[Matcher], external: &Labels) -> Op
     Some(left)
 }
 
-/// Labels with the external ones, which win over labels of the same name.
+/// Adds external labels, which replace labels of the same name.
 pub(crate) fn extended(labels: &Labels, external: &Labels) -> Labels {
     let mut builder = labels.to_builder();
     for (name, value) in external.iter() {

@@ -1,4 +1,4 @@
-//! The flags that a Prometheus must run with when its blocks are uploaded. Thanos `cmd/thanos/sidecar.go`,
+//! The flags that a Prometheus must have when its blocks are uploaded. Thanos `cmd/thanos/sidecar.go`,
 //! `validatePrometheus`.
 
 use std::collections::BTreeMap;
@@ -8,20 +8,20 @@ use tracing::warn;
 
 use crate::{Prometheus, PrometheusError, SidecarError};
 
-/// The flags of a server by their names.
+/// The flags of a server by name.
 pub(crate) type Flags = BTreeMap<String, String>;
 
-/// What is expected of the flags.
+/// The expected flags.
 #[derive(Clone, Debug)]
 pub struct FlagRules {
-    /// The file that says which blocks are uploaded, `thanos.shipper.json`: Prometheus may wait for it before it compacts.
+    /// Path of `thanos.shipper.json`, which lists the uploaded blocks: Prometheus may wait for it before it compacts.
     pub state_file: PathBuf,
-    /// Blocks of different lengths are accepted: Prometheus compacts them, and one may be lost when its upload is late.
+    /// Accepts that Prometheus compacts blocks, although a block may be lost when its upload is late.
     pub ignore_unequal_block_size: bool,
 }
 
 impl FlagRules {
-    /// The flags; `None` from a server that does not tell them.
+    /// The flags of the server; `None` if it does not have that API.
     pub(crate) async fn ask(prometheus: &Prometheus) -> Result<Option<Flags>, PrometheusError> {
         match prometheus.call::<Flags>(&["status", "flags"], &[]).await {
             Err(PrometheusError::Status { status: 404, .. }) => Ok(None),
@@ -29,7 +29,7 @@ impl FlagRules {
         }
     }
 
-    /// Fails for flags with which blocks could be lost; warns of those that are unusual if `tells_warnings`.
+    /// Fails for flags with which blocks could be lost. With `tells_warnings`, warns of unusual flags.
     pub(crate) fn check(&self, flags: Option<&Flags>, tells_warnings: bool) -> Result<(), SidecarError> {
         let warn = |text: &str| {
             if tells_warnings {
@@ -37,7 +37,7 @@ impl FlagRules {
             }
         };
         let Some(flags) = flags else {
-            warn("Prometheus does not tell its flags, they are not checked");
+            warn("Prometheus does not report its flags, they are not checked");
             return Ok(());
         };
         let flag = |name: &str| flags.get(name).map_or("", String::as_str);
@@ -66,7 +66,7 @@ impl FlagRules {
     }
 }
 
-/// A path without `.` and `..` where that can be told without looking.
+/// Resolves `.` and `..` in a path without reading the file system.
 fn clean(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {

@@ -1,9 +1,10 @@
-//! What runs beside a Prometheus: its data as a StoreAPI, its finished blocks into a bucket, its configuration reloaded.
-//! Thanos `cmd/thanos/sidecar.go`.
+//! The sidecar of a Prometheus: serves its data by the StoreAPI, uploads its finished blocks to a bucket, and reloads
+//! its configuration. Thanos `cmd/thanos/sidecar.go`.
 //!
-//! [`Prometheus`] speaks to the server. [`Watch`] asks it again and again for its external labels and for the oldest sample it
-//! has. [`PrometheusStore`] answers the StoreAPI over remote read, [`PrometheusCompanions`] answer the APIs of rules, targets,
-//! metadata, exemplars and statistics. [`Shipper`] uploads blocks, [`Reloader`] has Prometheus read changed files.
+//! [`Prometheus`] sends requests to the server. [`Watch`] polls its external labels and the time of its oldest sample.
+//! [`PrometheusStore`] answers the StoreAPI by remote read, [`PrometheusCompanions`] the APIs of rules, targets,
+//! metadata, exemplars and statistics. [`Shipper`] uploads blocks, and [`Reloader`] makes Prometheus read changed
+//! files.
 
 mod companions;
 mod error;

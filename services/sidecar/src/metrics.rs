@@ -1,4 +1,4 @@
-//! What a sidecar counts, under Thanos's names.
+//! Metrics of the sidecar, with Thanos's names.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -6,12 +6,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use tithon_runtime::Metrics;
 
-/// The metrics of a sidecar. Clones count together.
+/// The metrics of a sidecar. Clones share them.
 #[derive(Clone)]
 pub struct SidecarMetrics {
     up: Gauge,
     pub(crate) frames: Histogram,
-    /// Calls that exceeded a limit, by which one.
+    /// Calls that exceeded a limit, by the limit.
     pub(crate) dropped: Family<[(&'static str, &'static str); 1], Counter>,
     pub(crate) dir_syncs: Counter,
     pub(crate) dir_sync_failures: Counter,
@@ -22,7 +22,7 @@ pub struct SidecarMetrics {
 }
 
 impl SidecarMetrics {
-    /// Registers them.
+    /// Registers the metrics.
     pub fn new(registry: &Metrics) -> SidecarMetrics {
         let metrics = SidecarMetrics {
             up: Gauge::default(),

@@ -1,4 +1,4 @@
-//! Requests to a Prometheus: its JSON API, its metrics, remote read. Thanos `pkg/promclient/promclient.go`.
+//! Requests to a Prometheus: JSON API, metrics, remote read. Thanos `pkg/promclient/promclient.go`.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use tithon_runtime::trace_headers;
 
 use crate::{HttpClientConfig, HttpClientError, PrometheusError};
 
-/// The longest answer that is kept in memory, bytes.
+/// Longest answer in bytes.
 pub(crate) const ANSWER_BYTES_MAX: usize = 1 << 30;
-/// As much of an error's body is told, bytes.
+/// Longest part of an error's body that is shown, in bytes.
 const ERROR_BYTES_MAX: usize = 4096;
 
-/// A Prometheus at a URL. Clones share its connections.
+/// A Prometheus at a URL. Clones share connections.
 #[derive(Clone, Debug)]
 pub struct Prometheus(Arc<Inner>);
 
@@ -30,7 +30,7 @@ struct Inner {
     config: HttpClientConfig,
 }
 
-/// The frame of every answer of the JSON API.
+/// The envelope of the JSON API's answers.
 #[derive(Deserialize)]
 struct Envelope<T> {
     status: String,
@@ -41,26 +41,28 @@ struct Envelope<T> {
     warnings: Vec<String>,
 }
 
-/// What the JSON API answers.
+/// An answer of the JSON API.
 pub(crate) struct Answer<T> {
     pub(crate) data: T,
     pub(crate) warnings: Vec<String>,
 }
 
 impl Prometheus {
-    /// The server at `base`, whose path is kept in front of those of the API.
+    /// The server at `base`, whose path is a prefix of the API's paths.
+    ///
+    /// Fails when the files of the client's configuration cannot be read.
     pub fn new(base: Url, config: HttpClientConfig) -> Result<Prometheus, HttpClientError> {
         let client = config.client()?;
         config.authorization()?;
         Ok(Prometheus(Arc::new(Inner { base, client, config })))
     }
 
-    /// Where it is.
+    /// The server's URL.
     pub fn url(&self) -> &Url {
         &self.0.base
     }
 
-    /// A request to a path of the server, with the name and password of the configuration.
+    /// A request to a path of the server, with the configured credentials.
     pub(crate) fn request(
         &self,
         method: Method,
@@ -68,8 +70,8 @@ impl Prometheus {
         pairs: &[(&str, String)],
     ) -> Result<RequestBuilder, PrometheusError> {
         let mut url = self.0.base.clone();
-        let told = url.to_string();
-        let answer = |reason: String| PrometheusError::Answer { url: told.clone(), reason };
+        let shown = url.to_string();
+        let answer = |reason: String| PrometheusError::Answer { url: shown.clone(), reason };
         url.path_segments_mut()
             .map_err(|()| answer("the URL of Prometheus can have no path".to_owned()))?
             .pop_if_empty()
@@ -78,14 +80,14 @@ impl Prometheus {
             url.query_pairs_mut().extend_pairs(pairs);
         }
         let mut request = self.0.client.request(method, url);
-        // Read at each request, because files with tokens are replaced.
+        // Read at each request, because files with tokens may be replaced.
         if let Some(value) = self.0.config.authorization().map_err(|e| answer(e.to_string()))? {
             request = request.header(AUTHORIZATION, value);
         }
         Ok(request)
     }
 
-    /// Sends a request; an answer without success is an error.
+    /// Sends a request. Fails when the status is not a success.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, PrometheusError> {
         let mut answer = request.headers(trace_headers()).send().await.map_err(failed)?;
         let status = answer.status();
@@ -106,7 +108,7 @@ impl Prometheus {
         })
     }
 
-    /// The body of a GET.
+    /// The URL and body of the answer to a GET request.
     pub(crate) async fn get(
         &self,
         path: &[&str],
@@ -117,7 +119,7 @@ impl Prometheus {
         Ok((url, body(answer).await?))
     }
 
-    /// The data of a call of the JSON API; an answer without content has the default.
+    /// Calls the JSON API. An answer without data yields the default.
     pub(crate) async fn call<T: DeserializeOwned + Default>(
         &self,
         path: &[&str],
@@ -137,7 +139,7 @@ impl Prometheus {
         Ok(Answer { data: envelope.data.unwrap_or_default(), warnings: envelope.warnings })
     }
 
-    /// Asks for the metrics of the server itself, and finds the value of one without labels.
+    /// Reads the server's own metrics, and returns the value of a metric without labels.
     pub(crate) async fn own_metric(&self, name: &str) -> Result<f64, PrometheusError> {
         let (url, body) = self.get(&["metrics"], &[]).await?;
         let answer = |reason: String| PrometheusError::Answer { url: url.to_string(), reason };
@@ -161,13 +163,13 @@ pub(crate) async fn body(mut answer: Response) -> Result<Vec<u8>, PrometheusErro
     Ok(body)
 }
 
-/// An error of the client, which tells the URL apart from the reason.
+/// Makes an error of the client's, with URL and reason separated.
 pub(crate) fn failed(error: reqwest::Error) -> PrometheusError {
     let url = error.url().map(Url::to_string).unwrap_or_default();
     PrometheusError::Request { url, source: error.without_url() }
 }
 
-/// Waits for an answer no longer than `limit`.
+/// Waits for an answer at most for `limit`.
 pub(crate) async fn in_time<T>(
     prometheus: &Prometheus,
     limit: Duration,
@@ -177,7 +179,7 @@ pub(crate) async fn in_time<T>(
     tokio::time::timeout(limit, answer).await.map_err(late)?
 }
 
-/// Matchers as the selector of a request.
+/// The text of matchers as a selector.
 pub(crate) fn selector(matchers: &[Matcher]) -> String {
     let mut text = "{".to_owned();
     for (i, matcher) in matchers.iter().enumerate() {
@@ -194,7 +196,7 @@ pub(crate) fn time_pairs(range: TimeRange) -> [(&'static str, String); 2] {
     [("start", seconds(range.min.0)), ("end", seconds(range.max.0))]
 }
 
-/// Milliseconds as decimal seconds.
+/// Formats milliseconds as decimal seconds.
 fn seconds(millis: i64) -> String {
     let (sign, millis) = (if millis < 0 { "-" } else { "" }, millis.unsigned_abs());
     format!("{sign}{}.{:03}", millis / 1000, millis % 1000)

@@ -1,4 +1,4 @@
-//! Has Prometheus read its configuration and rules again when their files change. Thanos `pkg/reloader/reloader.go`.
+//! Makes Prometheus read its configuration and rule files again when they change. Thanos `pkg/reloader/reloader.go`.
 
 mod files;
 mod metrics;
@@ -16,37 +16,37 @@ use self::files::Watched;
 use self::metrics::ReloadMetrics;
 use crate::Prometheus;
 
-/// From one look at the times of the files to the next. Files on network drives and in mounted volumes, whose changes the system
-/// does not announce, are seen as early as any.
+/// Interval between two checks of the files' times. Polling also sees changes on network drives and mounted volumes,
+/// which the system does not announce.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How Prometheus is told to read its files again.
+/// The way to make Prometheus reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReloadMethod {
-    /// `POST /-/reload`; Prometheus must run with `--web.enable-lifecycle`.
+    /// `POST /-/reload`, which requires `--web.enable-lifecycle`.
     Http,
     /// SIGHUP to the first process whose program has this name.
     Signal(String),
 }
 
-/// What is watched, and what is done.
+/// The watched files, and how to reload.
 #[derive(Clone, Debug)]
 pub struct ReloadOptions {
-    /// The configuration (`--reloader.config-file`).
+    /// The configuration file (`--reloader.config-file`).
     pub config_file: Option<PathBuf>,
-    /// Where the configuration goes with `$(NAME)` replaced (`--reloader.config-envsubst-file`).
+    /// File to write the configuration to, with `$(NAME)` expanded (`--reloader.config-envsubst-file`).
     pub expanded_file: Option<PathBuf>,
-    /// Folders with rule files and anything else (`--reloader.rule-dir`).
+    /// Folders with rule files and other files (`--reloader.rule-dir`).
     pub rule_dirs: Vec<PathBuf>,
-    /// Files are looked at whole this often, whatever their times say; zero looks once only.
+    /// Interval at which the files' contents are read, whatever their times; zero means once at the start.
     pub watch_interval: Duration,
-    /// From one try to the next, when Prometheus does not take the files.
+    /// Interval between two attempts when Prometheus does not accept the files.
     pub retry_interval: Duration,
-    /// How Prometheus is told.
+    /// The way to make Prometheus reload.
     pub method: ReloadMethod,
 }
 
-/// Watches files and has Prometheus read them.
+/// Watches files and reloads Prometheus.
 pub struct Reloader {
     prometheus: Prometheus,
     options: ReloadOptions,
@@ -54,14 +54,14 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Nothing is read yet.
+    /// A reloader that has read no file yet.
     pub fn new(prometheus: Prometheus, options: ReloadOptions, registry: &Metrics) -> Reloader {
         let method = if options.method == ReloadMethod::Http { "http" } else { "signal" };
         let metrics = ReloadMetrics::new(registry, method);
         Reloader { prometheus, options, metrics }
     }
 
-    /// Watches until the shutdown. Without files to watch it only waits.
+    /// Watches the files until the shutdown. Without files it only waits.
     pub async fn keep(&self, shutdown: &Shutdown) {
         let mut watched = Watched::new(&self.options);
         if !watched.is_empty() {
@@ -92,7 +92,8 @@ impl Reloader {
         }
     }
 
-    /// Reads the files, and tells Prometheus where they changed since it last took them. Tries again until the next look is due.
+    /// Reads the files, and reloads Prometheus if they changed since its last reload. Retries until the next check is
+    /// due.
     async fn apply(&self, watched: &mut Watched) {
         let begun = Instant::now();
         self.metrics.applies.inc();

@@ -1,4 +1,4 @@
-//! Series of a Prometheus by remote read. Prometheus `storage/remote/{chunked,read_handler}.go`.
+//! Reads series of a Prometheus by remote read. Prometheus `storage/remote/{chunked,read_handler}.go`.
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -12,17 +12,17 @@ use tracing::warn;
 use crate::prometheus::{Prometheus, body, failed};
 use crate::{PrometheusError, SidecarMetrics};
 
-/// The longest frame that is taken, bytes, as in Prometheus's own reader.
+/// Longest frame in bytes, as in Prometheus's own reader.
 const FRAME_BYTES_MAX: u64 = 50_000_000;
-/// A length and a checksum take at most so many bytes.
+/// Longest length and checksum of a frame, together, in bytes.
 const FRAME_HEAD_BYTES_MAX: usize = 14;
-/// Samples of one chunk made of an answer with samples.
+/// Samples per chunk when chunks are made of an answer with samples.
 const CHUNK_SAMPLES: usize = 120;
-/// Snappy makes at most so many bytes of one.
+/// Highest compression ratio of Snappy.
 const SNAPPY_RATIO_MAX: usize = 22;
 
-/// Reads all series of a range that satisfy `matchers`, with the labels that Prometheus gives them, and hands each frame's to
-/// `take`. One series may come in several frames.
+/// Reads all series in a range that satisfy `matchers`, with Prometheus's labels, and passes the series of each frame
+/// to `take`. A series may be spread over several frames.
 pub(crate) async fn remote_read<E: From<PrometheusError>>(
     prometheus: &Prometheus,
     matchers: &[Matcher],
@@ -72,10 +72,10 @@ async fn ask(
     prometheus.send(request).await
 }
 
-/// The frames of a stream: length (uvarint), CRC-32C of the payload (4 bytes, big-endian), payload.
+/// The frames of a stream, each: length (uvarint), CRC-32C of the payload (4 bytes, big-endian), payload.
 struct Frames {
     answer: Response,
-    /// What has arrived and was not taken.
+    /// Received bytes that were not consumed yet.
     arrived: BytesMut,
 }
 
@@ -84,7 +84,7 @@ impl Frames {
         Frames { answer, arrived: BytesMut::new() }
     }
 
-    /// The next payload; `None` behind the last one.
+    /// The next payload; `None` at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, PrometheusError> {
         let head = loop {
             if let Some(head) = self.head()? {
@@ -117,7 +117,7 @@ impl Frames {
         Ok(Some(payload))
     }
 
-    /// The head of the next frame; `None` while not all of it has arrived.
+    /// The header of the next frame; `None` while it is incomplete.
     fn head(&self) -> Result<Option<Head>, PrometheusError> {
         let mut reader = Reader::new(&self.arrived);
         let Ok(payload_bytes) = reader.uvarint("length of a frame") else {
@@ -140,15 +140,15 @@ impl Frames {
     }
 }
 
-/// What stands in front of a payload.
+/// The header of a frame.
 struct Head {
-    /// The head's own length.
+    /// Length of the header itself.
     bytes: usize,
     payload_bytes: usize,
     checksum: u32,
 }
 
-/// The series of an answer with samples, their chunks made here. Series without samples are left out.
+/// The series of an answer with samples, encoded into chunks. Series without samples are left out.
 async fn samples(answer: Response) -> Result<Vec<SelectedSeries>, PrometheusError> {
     let url = answer.url().to_string();
     let wrong = |reason: String| PrometheusError::Answer { url: url.clone(), reason };

@@ -17,23 +17,23 @@ use crate::prometheus::{Answer, selector, time_pairs};
 use crate::remote_read::remote_read;
 use crate::{Prometheus, PrometheusError, SidecarMetrics, Watch};
 
-/// Series in one part of an answer.
+/// Number of series in a batch.
 const PART_SERIES: usize = 1024;
-/// A chunk counts as so many samples, as in Thanos.
+/// Samples that each chunk is counted as, as in Thanos.
 const CHUNK_SAMPLES: u64 = 120;
 
-/// The most that one call may select; 0 is no limit.
+/// Limits of one call; 0 means no limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StoreLimits {
     /// Series (`--store.limits.request-series`).
     pub series: u64,
-    /// Samples, counted as 120 a chunk (`--store.limits.request-samples`).
+    /// Samples, counted as 120 per chunk (`--store.limits.request-samples`).
     pub samples: u64,
 }
 
-/// The series of a Prometheus with its external labels. Clones share what is behind it.
+/// The series of a Prometheus with its external labels. Clones share all state.
 ///
-/// Series are kept until the last one has come, because external labels can change their order, and are sorted then.
+/// All series of an answer are collected and then sorted, because external labels can change their order.
 #[derive(Clone)]
 pub struct PrometheusStore(Arc<Inner>);
 
@@ -84,7 +84,7 @@ impl From<CallError> for StoreApiError {
 type Series = Vec<BTreeMap<String, String>>;
 
 impl PrometheusStore {
-    /// The store of the Prometheus that `watch` looks at. Series are sorted on `cpu`.
+    /// The store of the Prometheus that `watch` follows. Series are sorted on `cpu`.
     pub fn new(watch: Watch, limits: StoreLimits, cpu: Cpu, metrics: SidecarMetrics) -> PrometheusStore {
         PrometheusStore(Arc::new(Inner { watch, limits, cpu, metrics }))
     }
@@ -106,7 +106,7 @@ impl PrometheusStore {
             return Ok(Vec::new());
         }
         if request.skip_chunks {
-            // Series that are left out here, or become one, must not count in what Prometheus may send.
+            // Series that are dropped or joined here must not count towards the limit in Prometheus.
             let is_all = request.shard.is_none() && request.without_labels.is_empty();
             let answer = self.list(&matchers, range, if is_all { request.limit } else { 0 }).await?;
             warnings = answer.warnings;
@@ -123,7 +123,7 @@ impl PrometheusStore {
         Ok(warnings.chain(batches.into_iter().map(SeriesPart::Series)).collect())
     }
 
-    /// The label sets of series. With a limit, as many as that and no more.
+    /// The label sets of series, at most `limit`; 0 means no limit.
     async fn list(
         &self,
         matchers: &[Matcher],
@@ -255,7 +255,7 @@ impl StoreApi for PrometheusStore {
     }
 }
 
-/// The series of a call so far, with the labels that they are sent with.
+/// The series collected for a call, with the labels that they are sent with.
 struct Found<'a> {
     request: &'a SeriesRequest,
     external: &'a Labels,
@@ -264,7 +264,7 @@ struct Found<'a> {
     metrics: &'a SidecarMetrics,
     series: Vec<SelectedSeries>,
     chunks: u64,
-    /// Memory for labels to be hashed.
+    /// Buffer for hashing labels.
     buffer: Vec<u8>,
 }
 
@@ -314,7 +314,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Sorts series and joins those whose labels are equal; keeps the first `limit`, if that is not 0.
+/// Sorts series and joins those with equal labels. Keeps the first `limit`; 0 means no limit.
 fn batches(mut series: Vec<SelectedSeries>, limit: usize) -> Vec<SeriesBatch> {
     series.sort_by(|a, b| a.labels.cmp(&b.labels));
     series.dedup_by(|next, kept| {

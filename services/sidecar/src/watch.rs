@@ -1,5 +1,4 @@
-//! What a Prometheus says of itself: version, external labels, oldest sample. Asked again and again, which is how its going and
-//! coming back are noticed.
+//! Polls a Prometheus for its version, external labels and oldest sample, and notices when it goes down and comes back.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -15,20 +14,20 @@ use tracing::{info, warn};
 use crate::prometheus::{Prometheus, in_time};
 use crate::{FlagRules, PrometheusError, SidecarError, SidecarMetrics};
 
-/// How a Prometheus is asked about itself.
+/// How a Prometheus is polled.
 #[derive(Clone, Debug)]
 pub struct WatchOptions {
-    /// From one look to the next (`--prometheus.get_config_interval`).
+    /// Interval between two polls (`--prometheus.get_config_interval`).
     pub interval: Duration,
-    /// The longest time that one look may take (`--prometheus.get_config_timeout`).
+    /// Timeout of a poll (`--prometheus.get_config_timeout`).
     pub timeout: Duration,
-    /// Nothing older is offered (`--min-time`).
+    /// No older data is offered (`--min-time`).
     pub min_time: TimeBound,
-    /// What its flags must be, where blocks are uploaded.
+    /// Rules for its flags, if blocks are uploaded.
     pub flag_rules: Option<FlagRules>,
 }
 
-/// What a Prometheus last said of itself. Clones share it.
+/// The last known state of a Prometheus. Clones share it.
 #[derive(Clone)]
 pub struct Watch(Arc<Inner>);
 
@@ -44,7 +43,7 @@ struct Inner {
 struct Said {
     version: String,
     labels: Labels,
-    /// Its oldest sample, milliseconds.
+    /// Time of the oldest sample in milliseconds since 1970.
     lowest: i64,
 }
 
@@ -73,7 +72,7 @@ struct Global {
 }
 
 impl Watch {
-    /// Nothing is asked yet. `probes` become ready and unready as the server comes and goes.
+    /// A watch that has not polled yet. `probes` become ready and unready as the server comes and goes.
     pub fn new(
         prometheus: Prometheus,
         options: WatchOptions,
@@ -84,17 +83,17 @@ impl Watch {
         Watch(Arc::new(Inner { prometheus, options, probes, metrics, said }))
     }
 
-    /// The server.
+    /// The watched server.
     pub fn prometheus(&self) -> &Prometheus {
         &self.0.prometheus
     }
 
-    /// Its external labels; empty before it has told them.
+    /// Its external labels; empty before the first poll.
     pub fn external_labels(&self) -> Labels {
         self.said().labels
     }
 
-    /// The time that its data cover; without an end.
+    /// The time range of its data, which has no end.
     pub fn range(&self) -> TimeRange {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
@@ -102,12 +101,12 @@ impl Watch {
         TimeRange { min: Timestamp(min), max: Timestamp::MAX }
     }
 
-    /// Whether it answered when last asked.
+    /// Whether the last poll succeeded.
     pub fn is_up(&self) -> bool {
         self.0.probes.is_ready()
     }
 
-    /// Whether label calls take matchers: from version 2.24 on.
+    /// Whether label calls accept matchers, which they do from version 2.24 on.
     pub(crate) fn filters_label_calls(&self) -> bool {
         let version = self.said().version;
         let mut numbers = version.split('.').map(str::parse::<u64>);
@@ -121,8 +120,9 @@ impl Watch {
         self.0.said.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks until the server has told all that is needed to begin, and fails where it has no external labels. Returns early when
-    /// the shutdown begins.
+    /// Polls until the server has answered everything needed to begin. Returns early when the shutdown begins.
+    ///
+    /// Fails when the server has no external labels.
     pub async fn begin(&self, shutdown: &Shutdown) -> Result<(), SidecarError> {
         let mut is_first = true;
         while !shutdown.is_triggered() {
@@ -162,7 +162,7 @@ impl Watch {
         self.look().await.map_err(|e| e.to_string())
     }
 
-    /// Asks at each interval until the shutdown.
+    /// Polls at the interval until the shutdown.
     pub async fn keep(&self, shutdown: &Shutdown) {
         loop {
             tokio::select! {
@@ -187,7 +187,7 @@ impl Watch {
         self.0.probes.set_ready(is_up);
     }
 
-    /// Asks for what changes while the server runs.
+    /// Polls what may change while the server runs.
     async fn look(&self) -> Result<(), PrometheusError> {
         let Inner { prometheus, options, .. } = &*self.0;
         let look = async {
@@ -196,7 +196,7 @@ impl Watch {
         };
         let (lowest, labels) = in_time(prometheus, options.timeout, look).await?;
         let mut said = self.0.said.write().unwrap_or_else(PoisonError::into_inner);
-        // A head without a sample says the greatest time there is.
+        // A head without samples reports the largest time.
         let millis = lowest * 1000.0;
         said.lowest = if millis >= i64::MAX as f64 { i64::MIN } else { millis as i64 };
         if said.labels != labels {
@@ -208,7 +208,7 @@ impl Watch {
 
     async fn ask_version(&self) -> Result<String, PrometheusError> {
         match self.0.prometheus.call::<BuildInfo>(&["status", "buildinfo"], &[]).await {
-            // Servers before 2.14 do not tell.
+            // Servers before 2.14 do not have this API.
             Err(PrometheusError::Status { status: 404 | 405, .. }) => Ok("0".to_owned()),
             answer => Ok(answer?.data.version),
         }
@@ -216,11 +216,13 @@ impl Watch {
 
     async fn ask_labels(&self) -> Result<Labels, PrometheusError> {
         let config = self.0.prometheus.call::<Config>(&["status", "config"], &[]).await?.data;
-        // A configuration that cannot be read is not shown: it may hold secrets.
-        let parsed: ConfigYaml = serde_saphyr::from_str(&config.yaml).map_err(|_| PrometheusError::Answer {
-            url: self.0.prometheus.url().to_string(),
-            reason: "the configuration that /api/v1/status/config tells is not YAML with global.external_labels".to_owned(),
-        })?;
+        // The error does not quote the configuration, which may contain secrets.
+        let parsed: ConfigYaml =
+            serde_saphyr::from_str(&config.yaml).map_err(|_| PrometheusError::Answer {
+                url: self.0.prometheus.url().to_string(),
+                reason: "the configuration in /api/v1/status/config is not YAML with global.external_labels"
+                    .to_owned(),
+            })?;
         Ok(Labels::from_pairs(&parsed.global.external_labels))
     }
 }

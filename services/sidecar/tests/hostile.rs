@@ -1,4 +1,4 @@
-//! Servers that answer nonsense in place of Prometheus.
+//! Servers that give nonsensical answers in place of Prometheus.
 
 #![allow(clippy::unwrap_used)]
 
@@ -93,7 +93,7 @@ async fn streams_that_are_none_fail_with_the_reason() {
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(error.kind(), ErrorKind::Unknown);
     }
-    // What comes before the fault in parts of one byte is read.
+    // Frames are read when they arrive one byte at a time.
     let whole = [frame(&good, crc32c(&good)), frame(&series(b"c"), crc32c(&series(b"c")))].concat();
     let parts = move || {
         let parts: Vec<_> =
@@ -110,7 +110,7 @@ async fn answers_of_other_kinds_are_refused() {
     let address = serve(read("text/html", || Body::from("<p>"))).await;
     let error = select(&store(address, StoreLimits::default())).await.unwrap_err().to_string();
     assert!(error.contains("not supported remote read content type: text/html"), "{error}");
-    // Four bytes that claim to be four gigabytes.
+    // Four bytes that claim to decompress to four gigabytes.
     let bomb = || Body::from(vec![0xff, 0xff, 0xff, 0xff, 0x0f, 0]);
     let address = serve(read("application/x-protobuf", bomb)).await;
     let error = select(&store(address, StoreLimits::default())).await.unwrap_err().to_string();

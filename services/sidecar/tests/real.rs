@@ -1,4 +1,4 @@
-//! Beside a real Prometheus: answers, uploads, reloads, its end and return.
+//! The sidecar of a real Prometheus: answers, uploads, reloads, and restarts of Prometheus.
 
 #![allow(clippy::unwrap_used)]
 
@@ -220,7 +220,7 @@ async fn changed_files_are_read_again() {
     let shutdown = Shutdown::default();
     let (kept, loop_shutdown) = (watch.clone(), shutdown.clone());
     tokio::spawn(async move { tokio::join!(kept.keep(&loop_shutdown), reloader.keep(&loop_shutdown)) });
-    // The package's name stands in for a value of the environment.
+    // An environment variable that cargo sets serves as an example.
     std::fs::write(&template, server.config("$(CARGO_PKG_NAME)")).unwrap();
     let changed = Labels::from_pairs([("cluster", "tithon-sidecar"), ("replica", "a")]);
     until("changed external labels", || async { watch.external_labels() == changed }).await;
@@ -253,16 +253,16 @@ async fn finished_blocks_are_uploaded_once() {
     assert!(std::fs::read_dir(tsdb.path().join("thanos/upload")).unwrap().next().is_none());
     assert_eq!(shipper.sync(&external).await.unwrap(), 0);
 
-    // A block that left the bucket after its upload was compacted there: it does not come again.
+    // A block that left the bucket after its upload was compacted there, and is not uploaded again.
     let gone = target.path().join(level_1[0].ulid.to_string());
     std::fs::remove_dir_all(&gone).unwrap();
     assert_eq!(shipper.sync(&external).await.unwrap(), 0);
     assert!(!gone.exists());
-    // Without the file that tells it, the bucket is asked.
+    // Without the file of uploaded blocks, the bucket is asked.
     std::fs::remove_file(tsdb.path().join("thanos.shipper.json")).unwrap();
     assert_eq!(shipper.sync(&external).await.unwrap(), 1);
 
-    // Compacted blocks are refused where they overlap what is there.
+    // Compacted blocks are refused when they overlap blocks in the bucket.
     let all = ShipOptions { upload_compacted: true, ..options.clone() };
     let error = Shipper::new(bucket.clone(), all.clone(), metrics.clone()).sync(&external).await.unwrap_err();
     assert!(error.to_string().contains("overlaps block"), "{error}");
@@ -270,7 +270,7 @@ async fn finished_blocks_are_uploaded_once() {
     let rest = Shipper::new(bucket.clone(), unordered, metrics.clone()).sync(&external).await.unwrap();
     assert_eq!(rest, blocks.len() - level_1.len());
 
-    // A corrupt block holds up all, unless it is to be skipped.
+    // A corrupt block stops all uploads, unless it is to be skipped.
     std::fs::create_dir(tsdb.path().join("01E5Y0Y7ZZZZZZZZZZZZZZZZZZ")).unwrap();
     let error = shipper.sync(&external).await.unwrap_err().to_string();
     assert!(error.contains("01E5Y0Y7ZZZZZZZZZZZZZZZZZZ/meta.json"), "{error}");

@@ -1,5 +1,5 @@
-//! `Store.Series` over a real block, all series: the selection alone, its frames, and the whole way over loopback, where
-//! the client counts bytes and decodes nothing. `ns/item` is nanoseconds a series.
+//! `Store.Series` over all series of a real block: the selection alone, with its frames, and over loopback to a client
+//! that counts bytes and decodes nothing. `ns/item` is nanoseconds per series.
 
 #![allow(clippy::unwrap_used)]
 
@@ -27,7 +27,7 @@ fn main() {
     divan::main();
 }
 
-/// Decodes nothing: gives the length of each message.
+/// A codec that decodes nothing and yields the length of each message.
 #[derive(Clone, Copy, Default)]
 struct Lengths;
 
@@ -65,7 +65,7 @@ struct Bed {
     n_series: usize,
 }
 
-/// The block is taken from `TITHON_BENCH_BUCKET`, a directory of blocks, where that is set.
+/// Uses the blocks in the directory `TITHON_BENCH_BUCKET`, or a block of the test data when it is not set.
 fn bed() -> Bed {
     let runtime = Runtime::new().unwrap();
     let dir = std::env::temp_dir().join("tithon-bench-series");

@@ -1,4 +1,4 @@
-//! What the store tells others that it has.
+//! The store's answer to `Info`.
 
 use tithon_chunks::TimeRange;
 use tithon_index::Labels;
@@ -7,8 +7,8 @@ use tithon_storeapi::{StoreInfo, Stretch};
 use crate::Store;
 
 impl Store {
-    /// What the blocks that are served now hold. The range goes from the first block to the end of the last, cut to the time
-    /// that is served. There are no label sets when some block has no external labels: then anything may be here.
+    /// What the served blocks hold now. The range goes from the first block's start to the last block's end, cut to the
+    /// served time range. There are no label sets if some block has no external labels: then any series may be here.
     pub(crate) fn advertised(&self) -> StoreInfo {
         let blocks = self.inner.blocks.load();
         let time = self.inner.time_now();

@@ -1,4 +1,4 @@
-//! [`Store`] as a [`StoreApi`]: its errors get the kinds, and so the gRPC codes, that Thanos's store gateway gives them.
+//! Implements [`StoreApi`] for [`Store`]: its errors get the kinds, and so the gRPC codes, of Thanos's store gateway.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl StoreApi for Store {
     }
 }
 
-/// An error of a `Series` call: a block that cannot be read aborts it, a missing aggregate has no code of its own.
+/// Makes the error of a `Series` call: an unreadable block aborts it, and a missing aggregate has the code `Unknown`.
 fn series_error(error: StoreError) -> StoreApiError {
     let kind = match &error {
         StoreError::Chunk { source: ConvertError::NoAggregate(_), .. } => ErrorKind::Unknown,
@@ -45,13 +45,13 @@ fn series_error(error: StoreError) -> StoreApiError {
     StoreApiError::new(kind, error)
 }
 
-/// An error of a call for labels: a block that cannot be read is an internal error.
+/// Makes the error of a label call: an unreadable block is an internal error.
 fn labels_error(error: StoreError) -> StoreApiError {
     let kind = if error.spares_other_blocks() { ErrorKind::Internal } else { error.kind() };
     StoreApiError::new(kind, error)
 }
 
-/// A block whose mapped files chunks of an answer may be slices of.
+/// A block whose mapped files the chunks of an answer may be slices of.
 #[derive(Debug)]
 pub(crate) struct LentBlock(pub(crate) Arc<BucketBlock>);
 

@@ -1,4 +1,4 @@
-//! The blocks that are served, by external labels and resolution, and which of them answer a request.
+//! The served blocks by external labels and resolution, and the choice of those that answer a request.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tithon_index::Labels;
 
 use crate::served::ServedBlock;
 
-/// The blocks that are served, and the damaged ones that should be. Never changed: each synchronisation makes a new value.
+/// The served blocks, and the damaged ones that cannot be served. Immutable: each sync makes a new value.
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
     pub(crate) served: BTreeMap<BlockId, Arc<ServedBlock>>,
@@ -17,7 +17,7 @@ pub(crate) struct Blocks {
     pub(crate) faulty: BTreeMap<BlockId, FaultyBlock>,
 }
 
-/// Blocks of one external label set, coarsest resolution first, each list ascending by time.
+/// The blocks with one external label set: a list for each resolution, the coarsest first, each ascending by time.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     by_resolution: [Vec<Arc<ServedBlock>>; 3],
@@ -30,16 +30,16 @@ pub(crate) struct FaultyBlock {
     pub(crate) reason: String,
 }
 
-/// Resolutions in the order of [`Group`]'s lists.
+/// The resolutions in the order of [`Group`]'s lists.
 const RESOLUTIONS: [Resolution; 3] = [Resolution::OneHour, Resolution::FiveMinutes, Resolution::Raw];
 
-/// The external labels of a block; a block that Prometheus wrote has none.
+/// The external labels of a block; a block written by Prometheus has none.
 pub(crate) fn external_labels(meta: &BlockMeta) -> Labels {
     meta.thanos.as_ref().map(|thanos| thanos.external_labels()).unwrap_or_default()
 }
 
 impl Blocks {
-    /// Sorts blocks into groups.
+    /// Groups the served blocks.
     pub(crate) fn new(
         served: BTreeMap<BlockId, Arc<ServedBlock>>,
         faulty: BTreeMap<BlockId, FaultyBlock>,
@@ -65,8 +65,8 @@ impl Group {
         self.by_resolution.iter().flatten()
     }
 
-    /// The blocks that answer for `range`: those of the coarsest resolution that is allowed, and blocks of finer resolutions
-    /// for the gaps between them. Thanos `pkg/store/bucket.go`, `getFor`.
+    /// The blocks that answer for `range`: those of the coarsest allowed resolution, and finer ones for the gaps
+    /// between them. Thanos `pkg/store/bucket.go`, `getFor`.
     pub(crate) fn choose(&self, range: TimeRange, max_resolution_ms: i64) -> Vec<Arc<ServedBlock>> {
         let coarsest = RESOLUTIONS.iter().position(|r| r.ms() <= max_resolution_ms);
         let mut out = Vec::new();

@@ -1,38 +1,40 @@
-//! Which labels and metrics of blocks have the most values and series, as tools and the web API tell it.
+//! Cardinality of blocks, for tools and the web API: the labels and metrics with the most values and series.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tithon_index::{IndexError, IndexHeader, PairCardinality};
 
-/// Labels of a block, or of several: then each number is the largest that one block has.
+/// Cardinality of a block, or of several blocks: then each number is the largest of any block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Cardinality {
     /// Number of series.
     pub series: u64,
     /// Number of label names.
     pub names: u64,
-    /// Number of pairs of name and value.
+    /// Number of label pairs.
     pub pairs: u64,
-    /// Label names with the most values, with how many.
+    /// Label names with the most values, and the number of values.
     pub values_by_name: Vec<Counted>,
-    /// Metric names with the most series.
+    /// Metric names with the most series, and the number of series.
     pub series_by_metric: Vec<Counted>,
-    /// Pairs, as `name=value`, with the most series.
+    /// Label pairs, as `name=value`, with the most series, and the number of series.
     pub series_by_pair: Vec<Counted>,
 }
 
-/// Something and how often it is there.
+/// A name or pair with its count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Counted {
-    /// What is counted; bytes that are no UTF-8 are replaced.
+    /// The counted name or pair; bytes that are not UTF-8 are replaced.
     pub name: String,
-    /// How many.
+    /// The count.
     pub count: u64,
 }
 
 impl Cardinality {
-    /// The labels of the block with `header`; lists have `most` entries at most.
+    /// The cardinality of the block with this index header; each list has at most `most` entries.
+    ///
+    /// Fails when the header is damaged.
     pub fn of(header: &IndexHeader, most: usize) -> Result<Cardinality, IndexError> {
         let found = tithon_index::Cardinality::of(header, most)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -50,8 +52,8 @@ impl Cardinality {
         })
     }
 
-    /// Takes in another block: of each number the larger stays. Lists are cut to `most` entries; so that none is missing,
-    /// those of single blocks should be longer.
+    /// Merges another block's cardinality: the larger of two numbers stays. Lists are cut to `most` entries; the lists
+    /// of single blocks should be longer, or entries may be missing.
     pub fn take_in(&mut self, other: Cardinality, most: usize) {
         self.series = self.series.max(other.series);
         self.names = self.names.max(other.names);
@@ -71,7 +73,7 @@ impl Cardinality {
     }
 }
 
-/// The first `most` by count, of equal counts by name.
+/// The `most` entries with the greatest counts; entries of equal count are ordered by name.
 fn first(counts: impl IntoIterator<Item = (String, u64)>, most: usize) -> Vec<Counted> {
     let mut list: Vec<Counted> = counts.into_iter().map(|(name, count)| Counted { name, count }).collect();
     list.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));

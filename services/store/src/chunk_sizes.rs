@@ -1,4 +1,4 @@
-//! Sizes of the chunks that were sent, one by one: a histogram that takes a whole batch at a time.
+//! Histogram of the sizes of sent chunks, which observes a whole batch at a time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,10 +7,10 @@ use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use tithon_engine::SelectedSeries;
 
-/// Upper ends of the buckets, bytes, as in Thanos; the last is open.
+/// Upper bounds of the buckets in bytes, as in Thanos; one more bucket has no bound.
 const ENDS: [u64; 7] = [32, 256, 512, 1024, 32 << 10, 256 << 10, 512 << 10];
 
-/// The histogram. Clones share it.
+/// The histogram of chunk sizes. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ChunkSizes(Arc<Counts>);
 

@@ -1,5 +1,5 @@
-//! Drives the selection from one block: its steps run on the CPU pool, or where they are asked for as long as they are few and
-//! short; the reads in between are awaited, unless the block is mapped.
+//! Runs the selection of one block. Steps run on the CPU pool, or on the calling thread as long as they are few and
+//! short. Reads between steps are awaited, unless the block is mapped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use crate::StoreError;
 use crate::memory::{Call, Charge};
 use crate::postings_cache::{Key, PostingsCache};
 
-/// The most that one request may select over all its blocks, and what it has selected so far.
+/// The limits of one request over all its blocks, and the series and bytes selected so far.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     pub(crate) series_max: u64,
@@ -29,17 +29,17 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// A budget of so many series, chunks, and bytes of blocks; 0 is no limit.
+    /// Limits on series, chunks, and bytes read from blocks; 0 means no limit.
     pub(crate) fn new(series_max: u64, chunks_max: u64, bytes_max: u64) -> Budget {
         Budget { series_max, chunks_max, bytes_max, ..Budget::default() }
     }
 
-    /// Series and chunks that were selected so far.
+    /// Numbers of series and chunks selected so far.
     pub(crate) fn spent(&self) -> (u64, u64) {
         (self.series.load(Ordering::Relaxed), self.chunks.load(Ordering::Relaxed))
     }
 
-    /// Counts bytes of a block that are read.
+    /// Counts bytes read from a block. Fails when the limit is exceeded.
     pub(crate) fn take_bytes(&self, fetched: &[Bytes]) -> Result<(), StoreError> {
         spend("bytes", &self.bytes, fetched.iter().map(Bytes::len).sum(), self.bytes_max)
     }
@@ -50,7 +50,7 @@ impl Budget {
         spend("chunks", &self.chunks, chunks, self.chunks_max)
     }
 
-    /// Counts series of which only labels are read.
+    /// Counts series whose labels alone are read. Fails when the limit is exceeded.
     pub(crate) fn take_series(&self, n: usize) -> Result<(), StoreError> {
         spend("series", &self.series, n, self.series_max)
     }
@@ -61,28 +61,28 @@ fn spend(what: &'static str, spent: &AtomicU64, n: usize, limit: u64) -> Result<
     if limit > 0 && got > limit { Err(StoreError::Limit { what, limit, got }) } else { Ok(()) }
 }
 
-/// The selection from one block: it yields series with the labels, and in the order, that they are sent with.
+/// The selection of one block. It yields series with the labels that they are sent with, in the order of these labels.
 pub(crate) struct BlockJob {
     pub(crate) block: Arc<BucketBlock>,
     pub(crate) select: Select,
     pub(crate) shard: Option<SeriesShard>,
     pub(crate) aggregates: Arc<[Aggregate]>,
     pub(crate) budget: Arc<Budget>,
-    /// How many more series are wanted.
+    /// Number of series that may still be sent.
     pub(crate) left: usize,
-    /// Where to look for which series the matchers select, and to keep that.
+    /// Cache entry for the postings that the matchers select; `None` when they are not cached.
     pub(crate) kept: Option<Kept>,
-    /// The same for the series themselves, of which there may be few.
+    /// Cache entry for the selected series themselves, which are cached when they are few.
     pub(crate) kept_series: Option<Kept>,
-    /// Is charged for what is fetched and yielded.
+    /// The call that is charged for the memory of fetched and yielded data.
     pub(crate) call: Arc<Call>,
-    /// Whether there is little to do, as far as is known: it is done by the thread that asks.
+    /// Whether little work is expected, so that the calling thread does it.
     pub(crate) is_light: bool,
-    /// What the step that comes next reads of a mapped block.
+    /// The ranges of a mapped block that the next step reads.
     pub(crate) read: Vec<FileRange>,
 }
 
-/// A place in the cache of postings.
+/// An entry of the postings cache, present or to be filled.
 pub(crate) struct Kept {
     pub(crate) cache: Arc<PostingsCache>,
     pub(crate) key: Key,
@@ -90,34 +90,34 @@ pub(crate) struct Kept {
     pub(crate) was_asked: bool,
 }
 
-/// What a block yields. The last part is [`Part::End`] or [`Part::Fault`]: a channel that closes without one has lost its
-/// sender.
+/// What a block's task sends. The last part is [`Part::End`] or [`Part::Fault`]; a channel that closes without one has
+/// lost its sender.
 pub(crate) enum Part {
-    /// The next series, and the charge for them.
+    /// The next series, and the charge for their memory.
     Series(Vec<SelectedSeries>, Charge),
-    /// A series that cannot be sent, with its labels where they are known. Nothing of the block follows.
+    /// The series that cannot be sent, with its labels if known, and why. Nothing of the block follows.
     Fault(Option<Labels>, StoreError),
-    /// The block has been read as far as it is wanted.
+    /// All wanted series of the block have been sent.
     End,
 }
 
-/// Pages of the index are let go of where so many bytes were read in one round.
+/// Index pages are released when a step has read at least this many bytes.
 const RELEASED_BYTES: u64 = 128 << 10;
 
-/// The most that one step of light work reads, and the most series that it selects.
+/// Limits of a light step: bytes that it reads and series that the matchers select.
 const LIGHT_BYTES: usize = 256 << 10;
 const LIGHT_SERIES: usize = 512;
 
 enum Outcome {
     Fetch(Vec<FileRange>),
-    /// There is more to do than it seemed. These bytes are for the next step.
+    /// The work is no longer light; the bytes are for the next step.
     Heavy(Vec<Bytes>),
-    /// Series, and what follows them if they are the last ones.
+    /// Series, and the last part if nothing follows them.
     Series(Vec<SelectedSeries>, Option<Part>),
 }
 
 impl BlockJob {
-    /// Sends the block's series in order until they end, one fails, or nobody listens.
+    /// Sends the block's series in order until they end, one fails, or the receiver is dropped.
     pub(crate) async fn drive(self, cpu: Cpu, out: Sender<Part>) {
         let (mut job, mut fetched) = (self, Vec::new());
         loop {
@@ -167,7 +167,7 @@ impl BlockJob {
         }
     }
 
-    /// Reads ranges over the network. What is read is charged until the last slice of it goes.
+    /// Reads ranges over the network. Their bytes are charged until their last slice is dropped.
     async fn fetch(&self, ranges: &[FileRange]) -> Result<Vec<Bytes>, StoreError> {
         let charge = self.call.charge(ranges.iter().map(|range| range.len).sum()).await?;
         let fetched = self.block.fetch(ranges).await?;
@@ -175,7 +175,7 @@ impl BlockJob {
         Ok(charge.put_on(fetched))
     }
 
-    /// Goes on until there are series to send or bytes to wait for.
+    /// Runs steps until there are series to send or bytes to fetch.
     fn advance(&mut self, mut fetched: Vec<Bytes>) -> Outcome {
         self.ask_cache();
         loop {
@@ -186,13 +186,13 @@ impl BlockJob {
             let step = self.select.step(std::mem::take(&mut fetched));
             let read = std::mem::take(&mut self.read);
             self.release(&read);
-            // If a mapped file was cut meanwhile, the step read zeros, and its result does not count.
+            // If a mapped file was cut meanwhile, the step may have read zeros, so its result is dropped.
             if let Err(error) = self.block.check() {
                 return Outcome::Series(Vec::new(), Some(Part::Fault(None, error.into())));
             }
             self.fill_cache();
             match step {
-                // A step that asks for no ranges is a pause in long work, so that other tasks get their turn.
+                // A step that asks for no ranges pauses long work so that other tasks get their turn.
                 Ok(Step::Fetch(ranges)) if ranges.is_empty() => return Outcome::Fetch(ranges),
                 Ok(Step::Fetch(ranges)) => match self.block.read(&ranges) {
                     Some(Ok(bytes)) => {
@@ -220,13 +220,13 @@ impl BlockJob {
         }
     }
 
-    /// Whether a step with these bytes takes longer than light work may.
+    /// Whether a step on these bytes is too long for light work.
     fn is_much(&self, fetched: &[Bytes]) -> bool {
         fetched.iter().map(Bytes::len).sum::<usize>() > LIGHT_BYTES
             || self.select.postings().is_some_and(|postings| postings.len() > LIGHT_SERIES)
     }
 
-    /// Takes from the cache the series that the matchers select, or which they are.
+    /// Looks up the cache for the selected series or, failing that, for their postings.
     fn ask_cache(&mut self) {
         if let Some(kept) = self.kept_series.as_mut().filter(|kept| !kept.was_asked) {
             kept.was_asked = true;
@@ -247,7 +247,7 @@ impl BlockJob {
         }
     }
 
-    /// Keeps in the cache which series the matchers select, and few of them themselves, once that is known.
+    /// Puts the selected postings, and the series if they are few, into the cache once they are known.
     fn fill_cache(&mut self) {
         if let Some(series) = self.select.take_kept()
             && let Some(kept) = self.kept_series.take()
@@ -261,7 +261,7 @@ impl BlockJob {
         }
     }
 
-    /// Lets go of the pages of the index from the first to the last range read, where these are long.
+    /// Releases the pages of the index between the first and the last range read, if many bytes were read.
     fn release(&self, read: &[FileRange]) {
         let mut parts = read.iter().filter(|range| range.file == BlockFile::Index);
         let bytes: u64 = parts.clone().map(|range| range.len).sum();
@@ -274,8 +274,8 @@ impl BlockJob {
         }
     }
 
-    /// Keeps the series of the shard, no more than are wanted, and none from the first one on that cannot be sent. Returns
-    /// the last part when nothing more is to be read.
+    /// Keeps the series of the shard, up to the limit and up to the first series that cannot be sent. Returns the last
+    /// part when nothing more is to be read.
     fn keep_wanted(&mut self, series: &mut Vec<SelectedSeries>) -> Option<Part> {
         if let Some(shard) = &self.shard {
             let mut buffer = Vec::new();
@@ -292,7 +292,7 @@ impl BlockJob {
         (self.left == 0).then_some(Part::End)
     }
 
-    /// Why a series cannot be sent.
+    /// The error of a series that cannot be sent.
     fn fault(&self, series: &SelectedSeries) -> Option<StoreError> {
         let checked = series.chunks.iter().try_for_each(|chunk| check_aggregates(chunk, &self.aggregates));
         let (block, labels) = (self.block.id(), || series.labels.clone());
@@ -300,13 +300,13 @@ impl BlockJob {
     }
 }
 
-/// About the bytes that series take without the data of their chunks, which lie in what was fetched or mapped.
+/// Approximate memory of series without their chunk data, which lie in fetched or mapped bytes.
 fn bytes_of(series: &[SelectedSeries]) -> u64 {
     let of = |series: &SelectedSeries| 64 + series.labels.bytes() + 64 * series.chunks.len();
     series.iter().map(of).sum::<usize>() as u64
 }
 
-/// Ends with a fault, behind the series before the one at fault where that is known.
+/// The outcome of an error, which names the series at fault if it is known.
 fn fail(error: StoreError) -> Outcome {
     Outcome::Series(Vec::new(), Some(Part::Fault(error.series().cloned(), error)))
 }

@@ -1,4 +1,4 @@
-//! Why a request cannot be answered.
+//! Errors of requests and of syncs with the bucket.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tithon_index::{Labels, MatcherError};
 use tithon_proto::ConvertError;
 use tithon_runtime::RuntimeError;
 
-/// An error of a request or of a sync with the bucket. The texts are Thanos's where Thanos has the case.
+/// Why a request or a sync with the bucket failed. Where Thanos has the same error, the text is Thanos's.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The bucket failed.
@@ -18,15 +18,15 @@ pub enum StoreError {
     /// A block is damaged.
     #[error(transparent)]
     Block(#[from] BlockError),
-    /// A block was found damaged when it was opened.
+    /// A block is not served because it was found damaged when it was opened.
     #[error("block {block} is not served: {reason}")]
     NotServed {
         /// The block.
         block: BlockId,
-        /// What was wrong with it.
+        /// The error in the request.
         reason: String,
     },
-    /// A downsampled chunk lacks an aggregate that was asked for, or has an encoding that cannot be sent.
+    /// A downsampled chunk lacks a requested aggregate, or its encoding cannot be sent.
     #[error(
         "receive series from {block}: load chunks: populate chunk: {source}{}",
         in_series(source, labels)
@@ -34,19 +34,19 @@ pub enum StoreError {
     Chunk {
         /// The block.
         block: BlockId,
-        /// The series, with the labels it is sent with.
+        /// The labels that the series is sent with.
         labels: Labels,
-        /// What is wrong.
+        /// What is wrong with the chunk.
         source: ConvertError,
     },
-    /// More than the operator allows.
+    /// A request exceeded a limit of the operator.
     #[error("exceeded {what} limit{}: limit {limit} violated (got {got})", where_counted(what))]
     Limit {
         /// `series`, `chunks`, `bytes` or `memory`.
         what: &'static str,
-        /// The most there may be.
+        /// The limit.
         limit: u64,
-        /// How many there are at least.
+        /// The number reached, at least.
         got: u64,
     },
     /// The task that reads a block failed, for example by a panic.
@@ -54,33 +54,33 @@ pub enum StoreError {
     Reader {
         /// The block.
         block: BlockId,
-        /// What happened.
+        /// The error of the task.
         source: Box<RuntimeError>,
     },
-    /// The task that reads a block ended before the block did, for example by a panic.
+    /// The task that reads a block ended before all its series were sent, for example by a panic.
     #[error("block {block}: its reader ended before the block did")]
     ReaderLost {
         /// The block.
         block: BlockId,
     },
-    /// The task that makes an answer ended before the answer did, for example by a panic.
-    #[error("the answer was broken off before its end")]
+    /// The task that makes an answer ended before the answer was complete, for example by a panic.
+    #[error("the answer ended before its last part")]
     BrokenOff,
-    /// The reader of an answer took nothing for so long that the answer was given up.
+    /// The client read nothing for so long that the answer was given up.
     #[error("the answer was given up: its reader took nothing for {:.1} s", after.as_secs_f64())]
     Stalled {
-        /// The time that it was waited for.
+        /// How long the store waited for the client.
         after: Duration,
     },
-    /// The regular expressions of a request are too large.
+    /// The regular expressions of a request exceed their budget.
     #[error(transparent)]
     Patterns(#[from] MatcherError),
-    /// The CPU pool failed.
+    /// Work on the CPU pool failed.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
 }
 
-/// Names the series of a damaged chunk; the text about a missing aggregate stays as in Thanos.
+/// Names the series of a damaged chunk; the text of a missing aggregate stays Thanos's.
 fn in_series(source: &ConvertError, labels: &Labels) -> String {
     match source {
         ConvertError::NoAggregate(_) => String::new(),
@@ -88,13 +88,13 @@ fn in_series(source: &ConvertError, labels: &Labels) -> String {
     }
 }
 
-/// Thanos says of bytes where the limit was met.
+/// Thanos's text says where the limit on bytes is counted.
 fn where_counted(what: &str) -> &'static str {
     if what == "bytes" { " while reading index and chunks" } else { "" }
 }
 
 impl StoreError {
-    /// What the caller should do about it.
+    /// The kind of the error, which tells callers what to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             StoreError::Bucket(error) => error.kind(),
@@ -109,7 +109,7 @@ impl StoreError {
         }
     }
 
-    /// Whether the fault lies in one block, so that an answer from the others is still worth something.
+    /// Whether the fault lies in one block, so that the answer from the other blocks is still useful.
     pub(crate) fn spares_other_blocks(&self) -> bool {
         match self {
             StoreError::Bucket(_)
@@ -122,7 +122,7 @@ impl StoreError {
         }
     }
 
-    /// The labels, as they are sent, of the series that is at fault, where one is.
+    /// The labels that the series at fault is sent with, if there is one.
     pub(crate) fn series(&self) -> Option<&Labels> {
         match self {
             StoreError::Block(error) => error.series(),

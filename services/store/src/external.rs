@@ -1,9 +1,9 @@
-//! External labels against matchers. Thanos `pkg/store/prometheus.go`, `matchesExternalLabels`.
+//! Matches external labels. Thanos `pkg/store/prometheus.go`, `matchesExternalLabels`.
 
 use tithon_engine::BlockId;
 use tithon_index::{Labels, Matcher};
 
-/// The matchers that the external labels do not decide, for the series of a block with these labels; `None` when an external
+/// The matchers on labels that are not external, which the series of a block must satisfy; `None` when an external
 /// label contradicts a matcher, so that no series can match.
 pub(crate) fn left_to_series(matchers: &[Matcher], external: &Labels) -> Option<Vec<Matcher>> {
     let mut left = Vec::with_capacity(matchers.len());
@@ -17,7 +17,7 @@ pub(crate) fn left_to_series(matchers: &[Matcher], external: &Labels) -> Option<
     Some(left)
 }
 
-/// Whether a block satisfies conditions on its external labels and on `__block_id`.
+/// Whether a block satisfies matchers on its external labels and on `__block_id`.
 pub(crate) fn block_matches(matchers: &[Matcher], external: &Labels, block: BlockId) -> bool {
     let id = block.to_string();
     matchers.iter().all(|matcher| match matcher.name() {

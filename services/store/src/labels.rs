@@ -17,10 +17,10 @@ use crate::memory::Call;
 use crate::select::count_drop;
 use crate::{Store, StoreError};
 
-/// Blocks that one call asks at the same time: each holds its names or values, and its matchers, until they are joined.
+/// Number of blocks that one call asks at the same time; each holds its result and matchers until they are merged.
 const BLOCKS_AT_ONCE: usize = 32;
 
-/// A block that is asked, with the matchers that are left to its series.
+/// A block to ask, with the matchers that its series must satisfy.
 struct Asked {
     block: Arc<BucketBlock>,
     external: Labels,
@@ -30,7 +30,7 @@ struct Asked {
 }
 
 impl Store {
-    /// Label names or values, as the request says.
+    /// Label names, or the values of a label, as the request says.
     pub(crate) async fn find_labels(&self, request: LabelsRequest) -> Result<LabelsAnswer, StoreError> {
         match request.values_of.clone() {
             None => self.label_names(request).await,
@@ -39,7 +39,7 @@ impl Store {
         }
     }
 
-    /// Names of the labels of matching series, external ones included. Without matchers those of whole blocks.
+    /// Names of the labels of matching series, external ones included; without matchers, the names in whole blocks.
     async fn label_names(&self, request: LabelsRequest) -> Result<LabelsAnswer, StoreError> {
         let request = &self.prepared(request).await?;
         let without = |name: &[u8]| request.is_without(name);
@@ -58,7 +58,7 @@ impl Store {
         self.ask_all(request, ask).await
     }
 
-    /// Values that a label has in matching series, external ones included. Without matchers those of whole blocks.
+    /// Values of a label in matching series, external ones included; without matchers, the values in whole blocks.
     async fn label_values(&self, label: &[u8], request: LabelsRequest) -> Result<LabelsAnswer, StoreError> {
         let request = &self.prepared(request).await?;
         let ask = |asked: Asked| async move {
@@ -95,7 +95,7 @@ impl Store {
         self.inner.cpu.run(Priority::Query, prepare).await?
     }
 
-    /// Asks every block that the request concerns, some at a time, and joins the answers.
+    /// Asks all blocks that may have matching series, some at a time, and merges their results.
     async fn ask_all<F>(
         &self,
         request: &LabelsRequest,
@@ -136,7 +136,7 @@ impl Store {
             async move {
                 let block = block.get(&self.inner).await?;
                 if !block.may_match(&matchers) {
-                    // Opening it made its filter.
+                    // Opening the block has built its label filter, which now excludes it.
                     self.inner.metrics.blocks_filtered.inc();
                     return Ok(Texts::default());
                 }
@@ -165,7 +165,7 @@ impl Store {
         Ok(answer)
     }
 
-    /// Asks one block: names, or the values of a label.
+    /// Finds the label names, or the values of a label, in one block.
     async fn ask(
         &self,
         asked: &Asked,
@@ -183,14 +183,14 @@ impl Store {
             });
             let (same, step) =
                 step.await.map_err(|source| StoreError::Reader { block, source: Box::new(source) })?;
-            // If a mapped file was cut meanwhile, the step read zeros, and its result does not count.
+            // If a mapped file was cut meanwhile, the step may have read zeros, so its result is dropped.
             asked.block.check()?;
             select = same;
             asked.budget.take_series(select.n_series() - counted)?;
             counted = select.n_series();
             match step? {
                 LabelStep::Fetch(ranges) => {
-                    // A mapped block gives slices of its map.
+                    // A mapped block returns slices of its map, which take no memory.
                     let bytes =
                         if asked.block.mapped().is_some() { 0 } else { ranges.iter().map(|r| r.len).sum() };
                     let charge = asked.call.charge(bytes).await?;
@@ -208,11 +208,11 @@ fn request_of(request: &LabelsRequest, limit: usize) -> LabelRequest {
     LabelRequest { values_of: None, matchers: Vec::new(), range, limit }
 }
 
-/// The union of many lists that ascend. Lists of about the same length are joined, so that each text is compared a few
-/// times only, and no more is held than the lists that differ.
+/// The union of many ascending lists. Lists of similar length are merged first, so that each text is compared only a
+/// few times and few lists are held at once.
 #[derive(Default)]
 struct Unions {
-    /// Each at least twice as long as the next.
+    /// Each list is at least twice as long as the next one.
     lists: Vec<Texts>,
 }
 

@@ -1,6 +1,8 @@
-//! StoreAPI over a bucket: which blocks there are, and series, label names and label values out of them.
+//! The StoreAPI over a bucket: keeps up with its blocks, and answers with series, label names and label values from
+//! them.
 //!
-//! [`Store`] is a [`tithon_storeapi::StoreApi`]: asked in this process or, behind a `StoreApiServer`, over gRPC.
+//! [`Store`] implements [`tithon_storeapi::StoreApi`], which is called in this process or, behind a `StoreApiServer`,
+//! over gRPC.
 
 mod error;
 mod options;

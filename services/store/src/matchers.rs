@@ -1,4 +1,4 @@
-//! The matchers of a request before work begins: each once, and their patterns within the budget of a request.
+//! Prepares the matchers of a request: removes duplicates and checks the budget of their patterns.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use tithon_index::{Matcher, PatternBudget};
 
 use crate::StoreError;
 
-/// Removes repeated matchers; fails when the patterns exceed the budget of one request.
+/// Removes repeated matchers. Fails when the patterns exceed the budget of one request.
 pub(crate) fn normalise(matchers: &mut Vec<Matcher>) -> Result<(), StoreError> {
     let mut budget = PatternBudget::default();
     matchers.iter().try_for_each(|matcher| budget.add(matcher))?;

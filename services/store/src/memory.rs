@@ -1,5 +1,5 @@
-//! The memory that calls may take together (`--store.memory-limit`). A call that needs more waits for others to give theirs
-//! back, and fails when that takes too long, so that the process lives.
+//! The memory limit of all calls together (`--store.memory-limit`). A call that needs more memory waits for others to
+//! release theirs, and fails when that takes too long, so that the process does not run out of memory.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,38 +12,38 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::StoreError;
 
-/// Bytes are counted in units of a KiB.
+/// Memory is counted in units of a KiB.
 const UNIT_BYTES: u64 = 1 << 10;
-/// What a call holds beside what it reads: the answer that waits for its reader, and frames on their way.
+/// Memory charged for each call besides what it reads: the answer waiting for its reader, and frames being sent.
 const CALL_BYTES: u64 = 4 << 20;
-/// How long a call waits for memory.
+/// How long a call waits for memory before it fails.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// What may be held, and what is. A quarter is for what calls hold in any case, so it bounds how many begin. Half is for what
-/// they read. The last quarter is for the reads of the call that began first: calls that hold something and wait for more
-/// cannot all wait for each other.
+/// The limit and what is held. A quarter is for the fixed charge of each call, so it limits the number of calls. Half
+/// is for what calls read. The last quarter is reserved for reads of the call that began first, so that calls that hold
+/// memory and wait for more cannot all wait for each other.
 #[derive(Debug)]
 pub(crate) struct Memory {
     places: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
-    /// 0 is no limit.
+    /// 0 means no limit.
     max_bytes: u64,
     wait_max: Duration,
     held_bytes: Gauge,
     calls: Mutex<Calls>,
-    /// A call ended or stepped back.
+    /// Notified when a call ended or stepped back.
     ended: Notify,
 }
 
-/// The calls under way, by the order in which they began.
+/// The calls under way, numbered in the order they began.
 #[derive(Debug, Default)]
 struct Calls {
     running: BTreeSet<u64>,
     next: u64,
 }
 
-/// A call under way, and what it holds in any case.
+/// A call under way, with its fixed charge.
 #[derive(Debug)]
 pub(crate) struct Call {
     memory: Arc<Memory>,
@@ -51,7 +51,7 @@ pub(crate) struct Call {
     _place: Charge,
 }
 
-/// Memory that is held until it is dropped.
+/// Memory that is charged until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Charge {
     _permit: Option<OwnedSemaphorePermit>,
@@ -60,7 +60,7 @@ pub(crate) struct Charge {
 }
 
 impl Memory {
-    /// At most so many bytes; 0 is no limit. What is held is counted in `held_bytes` in any case.
+    /// A limit of `max_bytes`; 0 means no limit. What is held is counted in `held_bytes` either way.
     pub(crate) fn new(max_bytes: u64, held_bytes: Gauge) -> Memory {
         let semaphore = |bytes: u64, unit: u64| {
             let permits = usize::try_from(bytes / unit).unwrap_or(usize::MAX);
@@ -78,12 +78,12 @@ impl Memory {
         }
     }
 
-    /// Waits for what a call holds in any case.
+    /// Begins a call, after waiting for its fixed charge. Fails when that takes too long.
     pub(crate) async fn begin(self: &Arc<Memory>) -> Result<Call, StoreError> {
         let mut permit = None;
         if self.max_bytes > 0 {
             let place = Arc::clone(&self.places).acquire_owned();
-            // Nobody closes it.
+            // The semaphore is never closed.
             permit =
                 tokio::time::timeout(self.wait_max, place).await.map_err(|_| self.exceeded(CALL_BYTES))?.ok();
         }
@@ -112,7 +112,8 @@ impl Memory {
 }
 
 impl Call {
-    /// Waits until so many bytes are free for what the call reads. Fails at once when there never are.
+    /// Waits for memory of `bytes` bytes for what the call reads. Fails when that takes too long, or at once when the
+    /// limit can never allow it.
     pub(crate) async fn charge(&self, bytes: u64) -> Result<Charge, StoreError> {
         let memory = &self.memory;
         if memory.max_bytes == 0 {
@@ -131,11 +132,11 @@ impl Call {
             permit = reserved => permit,
             () = tokio::time::sleep(memory.wait_max) => return Err(memory.exceeded(bytes)),
         };
-        // Nobody closes the semaphores.
+        // The semaphores are never closed.
         Ok(memory.held(permit.ok(), bytes))
     }
 
-    /// Counts as the last that began, because its reader takes nothing.
+    /// Makes this call the last in the order, because its reader has stalled.
     pub(crate) fn step_back(&self) {
         let mut calls = self.memory.calls();
         calls.next += 1;
@@ -146,7 +147,7 @@ impl Call {
         self.memory.ended.notify_waiters();
     }
 
-    /// Waits until no call that began earlier is under way.
+    /// Waits until all calls that began earlier have ended.
     async fn is_first(&self) {
         loop {
             let ended = self.memory.ended.notified();
@@ -173,7 +174,7 @@ impl Drop for Charge {
 }
 
 impl Charge {
-    /// The same bytes; the charge is held until the last slice of them is dropped.
+    /// Returns the same bytes, which hold the charge until their last slice is dropped.
     pub(crate) fn put_on(self, fetched: Vec<Bytes>) -> Vec<Bytes> {
         let charge = Arc::new(self);
         let put_on = |bytes| Bytes::from_owner(Charged { bytes, _charge: Arc::clone(&charge) });
@@ -181,7 +182,7 @@ impl Charge {
     }
 }
 
-/// Bytes with what was charged for them.
+/// Bytes that hold their charge.
 struct Charged {
     bytes: Bytes,
     _charge: Arc<Charge>,
@@ -215,7 +216,7 @@ mod tests {
         assert_eq!((memory.held_bytes.get(), &slice[..]), (begun + (31 << 20), b"e".as_slice()));
         let error = second.charge(2 << 20).await.unwrap_err();
         assert_eq!(error.to_string(), "exceeded memory limit: limit 67108864 violated (got 42991616)");
-        // The call that began first has a share of its own.
+        // The call that began first may use the reserve.
         drop(first.charge(2 << 20).await.unwrap());
         let waiting = second.charge(32 << 20);
         let give_back = async {
@@ -237,7 +238,7 @@ mod tests {
             tokio::task::yield_now().await;
             drop(first);
         };
-        // What the first held is still under way to its reader.
+        // The memory that the first call read is still held by its reader.
         assert!(futures::join!(waiting, end).0.is_ok());
         drop(all);
     }

@@ -1,4 +1,4 @@
-//! The series of several blocks become one answer.
+//! Merges the series of several blocks into one answer.
 
 use std::collections::VecDeque;
 
@@ -11,39 +11,39 @@ use crate::drive::Part;
 use crate::faults::Faults;
 use crate::memory::Charge;
 
-/// Series in one part of an answer, and bytes of it unless one series alone has more.
+/// Largest batch in series and in bytes; a single larger series is a batch of its own.
 const BATCH_SERIES: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
 
-/// What comes of one block.
+/// The series of one block as its task sends them.
 pub(crate) struct Incoming {
     pub(crate) block: BlockId,
     pub(crate) parts: Receiver<Part>,
-    /// For the series that the merge has of it.
+    /// The charge for the series of it that are being merged.
     pub(crate) charge: Option<Charge>,
 }
 
-/// An answer being made.
+/// The merge that makes an answer.
 pub(crate) struct Merging {
     merge: Merge,
     incoming: Vec<Incoming>,
     faults: Faults,
     skip_chunks: bool,
-    /// How many more series are wanted.
+    /// Number of series that may still be sent.
     left: usize,
-    /// Parts that are made and not given out yet, and their bytes.
+    /// Finished parts with their approximate bytes, to be returned next.
     ready: VecDeque<(SeriesPart, usize)>,
     pub(crate) n_sent: usize,
 }
 
 impl Merging {
-    /// Series of all blocks, at most `limit` of them.
+    /// Merges the series of all blocks; the answer has at most `limit` of them.
     pub(crate) fn new(incoming: Vec<Incoming>, faults: Faults, skip_chunks: bool, limit: usize) -> Merging {
         let merge = Merge::new(incoming.len());
         Merging { merge, incoming, faults, skip_chunks, left: limit, ready: VecDeque::new(), n_sent: 0 }
     }
 
-    /// The next part and about its bytes; `None` at the end.
+    /// The next part and its approximate bytes; `None` at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<(SeriesPart, usize)>, StoreError> {
         if self.ready.is_empty() {
             self.fill().await?;
@@ -51,7 +51,7 @@ impl Merging {
         Ok(self.ready.pop_front())
     }
 
-    /// Makes the next parts: warnings, and a batch of series.
+    /// Makes the next parts: warnings and a batch of series.
     async fn fill(&mut self) -> Result<(), StoreError> {
         let (mut series, mut bytes) = (Vec::with_capacity(BATCH_SERIES.min(self.left)), 0);
         while self.left > 0 && series.len() < BATCH_SERIES && bytes < BATCH_BYTES {
@@ -80,8 +80,8 @@ impl Merging {
         Ok(())
     }
 
-    /// Waits for what comes next of a block. A series that has a fault takes part in the merge without chunks, so that the
-    /// fault is told in its place.
+    /// Waits for the next part of a block. A series with a fault takes part in the merge without chunks, so that the
+    /// fault is reported when the answer reaches it.
     async fn receive(&mut self, i: usize) -> Result<(), StoreError> {
         let Incoming { block, parts, charge } = &mut self.incoming[i];
         *charge = None;
@@ -106,7 +106,7 @@ impl Merging {
     }
 }
 
-/// About the bytes that a series takes.
+/// Approximate memory of a series.
 fn size(series: &SelectedSeries) -> usize {
     let chunks: usize = series.chunks.iter().map(|chunk| 64 + chunk.data.len()).sum();
     64 + series.labels.bytes() + chunks

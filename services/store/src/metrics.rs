@@ -1,4 +1,4 @@
-//! Metrics under the names of `thanos store`.
+//! Metrics of the store, with the names of `thanos store`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -20,7 +20,7 @@ type ByTenant = Family<[(&'static str, String); 1], Histogram, fn() -> Histogram
 /// A histogram for each type of data and each tenant.
 type ByTypeAndTenant = Family<[(&'static str, String); 2], Histogram, fn() -> Histogram>;
 
-/// A histogram with buckets, and native ones where a scraper takes them.
+/// A histogram with classic buckets, and native ones for scrapers that support them.
 fn histogram(buckets: impl Iterator<Item = f64>) -> Histogram {
     const BUCKETS_MAX: usize = 256;
     let native = NativeHistogramConfig::new(DEFAULT_NATIVE_HISTOGRAM_BUCKET_FACTOR).max_buckets(BUCKETS_MAX);
@@ -31,16 +31,16 @@ fn data_histogram() -> Histogram {
     histogram(exponential_buckets(200.0, 2.0, 15))
 }
 
-/// Why no answer has the data of a block.
+/// Why the data of a block is missing from answers.
 #[derive(Clone, Copy)]
 pub(crate) enum LeftOut {
-    /// It cannot be opened, or was found damaged.
+    /// The block is damaged or cannot be opened.
     Damaged,
     /// Its meta.json cannot be read.
     CorruptMeta,
 }
 
-/// Counters of one store; clones share them.
+/// The metrics of one store; clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreMetrics {
     pub(crate) block_loads: Counter,
@@ -57,7 +57,7 @@ pub(crate) struct StoreMetrics {
     pub(crate) sync_failures: Counter,
     pub(crate) queries_dropped: Family<[(&'static str, String); 2], Counter>,
     pub(crate) blocks_queried: ByTenant,
-    /// Blocks that were not read because the filters of their labels exclude what was asked for.
+    /// Blocks not read because their label filters exclude the matchers.
     pub(crate) blocks_filtered: Counter,
     pub(crate) result_series: ByTenant,
     pub(crate) sent_chunks: ChunkSizes,
@@ -69,15 +69,15 @@ pub(crate) struct StoreMetrics {
     pub(crate) data_fetched: ByTypeAndTenant,
     pub(crate) get_all_seconds: ByTenant,
     pub(crate) merge_seconds: ByTenant,
-    /// Blocks that should be served and cannot be opened.
+    /// Blocks that should be served but cannot be opened.
     pub(crate) blocks_faulty: Gauge,
-    /// Blocks that no answer has the data of, by reason.
+    /// Blocks whose data is missing from all answers, by reason.
     left_out: Family<[(&'static str, &'static str); 1], Gauge>,
     /// Bytes of answers that wait for their readers.
     pub(crate) waiting_bytes: Gauge,
     /// Bytes of blocks and answers that calls hold.
     pub(crate) held_bytes: Gauge,
-    /// Calls whose readers take nothing now, and calls that were ended because of that.
+    /// Calls whose readers are stalled, and calls that were ended because of that.
     pub(crate) stalled: Gauge,
     pub(crate) stalled_ended: Counter,
 }
@@ -88,12 +88,12 @@ const GATE_SECONDS: [f64; 14] =
 const CALL_SECONDS: [f64; 14] =
     [0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0];
 
-/// States of blocks that are not served, as Thanos's fetcher names them.
+/// States of blocks that are not served, with the names of Thanos's fetcher.
 const EXCLUDED: [&str; 5] =
     ["time-excluded", "label-excluded", "too-fresh", "marked-for-deletion", "duplicate"];
 
 impl StoreMetrics {
-    /// Shows how many blocks are in each of these states; those that are not named have none.
+    /// Sets the number of blocks in each state; states that are not given have none.
     pub(crate) fn set_excluded(&self, states: &BTreeMap<&'static str, i64>) {
         for state in EXCLUDED {
             let count = states.get(state).copied().unwrap_or_default();
@@ -139,7 +139,8 @@ impl Default for StoreMetrics {
 }
 
 impl StoreMetrics {
-    /// Counts the series and chunks that a call selected. All of them are read from blocks: none is kept in memory.
+    /// Counts the series and chunks that a call selected. All of them count as fetched too, since none are kept in
+    /// memory.
     pub(crate) fn touched(&self, tenant: &str, (series, chunks): (u64, u64)) {
         for (data_type, count) in [("series", series), ("chunks", chunks)] {
             let labels = [("data_type", data_type.to_owned()), ("tenant", tenant.to_owned())];
@@ -149,7 +150,7 @@ impl StoreMetrics {
         }
     }
 
-    /// Shows how many blocks no answer has the data of, because they are damaged or their meta.json is.
+    /// Sets the number of blocks whose data is missing from answers for a reason.
     pub(crate) fn set_left_out(&self, reason: LeftOut, count: usize) {
         let reason = match reason {
             LeftOut::Damaged => "damaged",
@@ -172,7 +173,7 @@ impl StoreMetrics {
         add(metrics, "bucket_store_block_drops", "Blocks that are no longer served", &self.block_drops);
         let help = "Blocks that could not be dropped; nothing can go wrong with that here";
         add(metrics, "bucket_store_block_drop_failures", help, &Counter::<u64>::default());
-        // Thanos's names: there it is index-headers alone that are opened late.
+        // Thanos's name; there only index-headers are opened lazily, here whole blocks.
         let (name, help) =
             ("bucket_store_indexheader_lazy_unload", "Blocks closed because nothing used them");
         add(metrics, name, help, &self.blocks_closed);
@@ -226,7 +227,7 @@ impl StoreMetrics {
         add(metrics, "bucket_store_series_gate_queries", "Series calls that were let in", &self.gate_total);
         let help = "How long Series calls waited to be let in";
         add(metrics, "bucket_store_series_gate_queries_duration_seconds", help, &self.gate_seconds);
-        // The name that Thanos's dashboards and alerts ask for.
+        // The name in Thanos's dashboards and alerts.
         add(metrics, "bucket_store_series_gate_duration_seconds", help, &self.gate_seconds);
         let help = "Series and chunks that a Series call selected";
         add(metrics, "bucket_store_series_data_touched", help, &self.data_touched);

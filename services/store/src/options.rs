@@ -1,4 +1,4 @@
-//! What an operator may set.
+//! Settings of a store.
 
 use std::time::Duration;
 
@@ -7,31 +7,31 @@ use tithon_engine::plan::Scope;
 /// Options of a [`crate::Store`]; the defaults are those of `thanos store`.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// Only these blocks are served, and requests for series are cut to their range.
+    /// Which blocks are served; series requests are cut to its time range.
     pub scope: Scope,
     /// Time after its deletion mark from which a block is no longer served.
     pub ignore_deletion_marks_delay: Duration,
     /// Interval between synchronisations with the bucket.
     pub sync_interval: Duration,
-    /// Metas and marks read at the same time.
+    /// Number of metas and marks read at the same time.
     pub meta_concurrency: usize,
-    /// Blocks opened at the same time.
+    /// Number of blocks opened at the same time.
     pub block_concurrency: usize,
-    /// A block is closed when no request has needed it for this long; 0 is never.
+    /// A block is closed when no request has needed it for this long; 0 means never.
     pub idle_timeout: Duration,
-    /// The most calls of `Series` that are answered at the same time; 0 is no limit.
+    /// Number of `Series` calls answered at the same time; 0 means no limit.
     pub series_max_concurrency: usize,
-    /// The most series one request may select over all blocks; 0 is no limit.
+    /// Series that one request may select over all blocks; 0 means no limit.
     pub request_series_max: u64,
-    /// The most samples one request may select, counted as 120 a chunk; 0 is no limit.
+    /// Samples that one request may select, counted as 120 per chunk; 0 means no limit.
     pub request_samples_max: u64,
-    /// The most bytes of indexes and chunks one request may read; 0 is no limit.
+    /// Bytes of indexes and chunks that one request may read; 0 means no limit.
     pub downloaded_bytes_max: u64,
-    /// Bytes that all calls may hold together of blocks and answers; 0 is no limit.
+    /// Bytes of blocks and answers that all calls together may hold; 0 means no limit.
     pub memory_max: u64,
-    /// Bytes that the cache of what matchers selected may take; 0 is no cache.
+    /// Bytes of the cache of postings and series that matchers selected; 0 turns it off.
     pub index_cache_bytes: usize,
-    /// A call ends when its reader has taken nothing for this long.
+    /// A call ends when its reader has read nothing for this long.
     pub stalled_reader_timeout: Duration,
 }
 

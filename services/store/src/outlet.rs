@@ -1,5 +1,5 @@
-//! The queue between the task that makes an answer and its reader. It is bounded in parts and bytes, always ends with a result,
-//! and frees what it holds as soon as one side gives up.
+//! The queue between the task that makes an answer and its reader. It is bounded in parts and bytes, always ends with a
+//! result or an error, and is emptied as soon as the reader is gone.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -13,12 +13,12 @@ use tokio::sync::Notify;
 
 use crate::StoreError;
 
-/// The most that waits for the reader, unless one part alone is more.
+/// Largest number of waiting parts and bytes; a single larger part is accepted by an empty queue.
 const PARTS_MAX: usize = 8;
 const BYTES_MAX: usize = 2 << 20;
 
-/// The answer to a request for series; made by [`crate::Store::select`]. Dropping it ends the work and frees what waits in
-/// it. An error is the last item.
+/// The answer to a series request, made by [`crate::Store::select`]. Dropping it ends the work and frees the queue. An
+/// error is the last item.
 #[derive(Debug)]
 pub(crate) struct SelectStream(Arc<Shared>);
 
@@ -28,11 +28,11 @@ pub(crate) struct Outlet(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// A part was taken, or the reader has gone.
+    /// Notified when a part was taken or the reader is gone.
     taken: Notify,
-    /// The reader has gone.
+    /// Notified when the reader is gone.
     left: Notify,
-    /// Bytes that wait in all answers of the store.
+    /// Bytes in the queues of all answers of the store.
     waiting_bytes: Gauge,
 }
 
@@ -40,7 +40,7 @@ struct Shared {
 struct Queue {
     parts: VecDeque<(SeriesPart, usize)>,
     bytes: usize,
-    /// How the answer ended.
+    /// The end of the answer; `None` while parts are still sent.
     end: Option<Result<(), StoreError>>,
     reader: Option<Waker>,
     gone: bool,
@@ -52,15 +52,15 @@ impl Queue {
     }
 }
 
-/// Why a part was not taken.
+/// Why a part was not accepted.
 pub(crate) enum Refused {
-    /// There is no room for it now.
+    /// The queue is full; returns the part.
     Full(SeriesPart),
-    /// Nobody reads.
+    /// The reader is gone.
     Gone,
 }
 
-/// A queue for one answer; `waiting_bytes` counts the bytes in it.
+/// A queue for one answer; its bytes are added to `waiting_bytes`.
 pub(crate) fn outlet(waiting_bytes: Gauge) -> (Outlet, SelectStream) {
     let shared = Arc::new(Shared {
         queue: Mutex::default(),
@@ -76,7 +76,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the answer, unless it has ended; what waits stays or goes.
+    /// Ends the answer unless it has ended. Waiting parts are dropped unless `keep_waiting` is set.
     fn end(&self, end: Result<(), StoreError>, keep_waiting: bool) {
         let mut queue = self.queue();
         queue.end.get_or_insert(end);
@@ -87,7 +87,7 @@ impl Shared {
         reader.into_iter().for_each(Waker::wake);
     }
 
-    /// Takes out all that waits, to be dropped without the lock.
+    /// Takes out the waiting parts, so that the caller can drop them without the lock.
     fn empty(&self, queue: &mut Queue) -> VecDeque<(SeriesPart, usize)> {
         self.waiting_bytes.dec_by(queue.bytes as i64);
         queue.bytes = 0;
@@ -96,7 +96,7 @@ impl Shared {
 }
 
 impl Outlet {
-    /// Hands over a part of so many bytes.
+    /// Adds a part of about `bytes` bytes to the queue.
     pub(crate) fn offer(&self, part: SeriesPart, bytes: usize) -> Result<(), Refused> {
         let mut queue = self.0.queue();
         if queue.gone {
@@ -114,7 +114,7 @@ impl Outlet {
         Ok(())
     }
 
-    /// Waits until there is room for a part, or the reader has gone.
+    /// Waits until there is room for a part or the reader is gone.
     pub(crate) async fn room(&self) {
         loop {
             let taken = self.0.taken.notified();
@@ -125,7 +125,7 @@ impl Outlet {
         }
     }
 
-    /// Waits until the reader has gone.
+    /// Waits until the reader is gone.
     pub(crate) async fn closed(&self) {
         loop {
             let left = self.0.left.notified();
@@ -136,7 +136,7 @@ impl Outlet {
         }
     }
 
-    /// Ends the answer. What waits for a reader that stalled is freed, else it is still given out.
+    /// Ends the answer. After a stall the waiting parts are dropped; otherwise the reader still gets them.
     pub(crate) fn end(&self, end: Result<(), StoreError>) {
         let keep_waiting = !matches!(end, Err(StoreError::Stalled { .. }));
         self.0.end(end, keep_waiting);

@@ -1,4 +1,4 @@
-//! The web API: which blocks are served. Thanos `cmd/thanos/store.go`, `pkg/api/blocks/v1.go`.
+//! The web API: lists the served blocks and their cardinality. Thanos `cmd/thanos/store.go`, `pkg/api/blocks/v1.go`.
 
 use std::collections::HashMap;
 use std::time::{Duration, UNIX_EPOCH};
@@ -31,9 +31,12 @@ struct Blocks {
 }
 
 impl Store {
-    /// `GET /api/v1/cardinality?block=ULID&limit=20` (ours): which labels and metrics of a block that is served have the most values
-    /// and series. `GET /api/v1/blocks`: with `view=loaded` the metas of the blocks that are served, and when the last sync with the
-    /// bucket was; any other view is empty, as in Thanos's store gateway.
+    /// The routes of the web API.
+    ///
+    /// - `GET /api/v1/blocks`: with `view=loaded` the metas of the served blocks and the time of the last sync; any
+    ///   other view is empty, as in Thanos's store gateway.
+    /// - `GET /api/v1/cardinality?block=ULID&limit=20`, which Thanos does not have: the labels and metrics with the
+    ///   most values and series in a served block.
     ///
     /// `label` is shown with the blocks; with `cors`, pages of other origins may read the answers.
     pub fn router(&self, label: &str, cors: bool) -> Router {
@@ -73,7 +76,7 @@ async fn blocks(
     Json(Envelope { status: "success", data: Blocks { label, ..data } })
 }
 
-/// What is asked about a block.
+/// Parameters of `/api/v1/cardinality`.
 #[derive(Deserialize)]
 struct CardinalityQuery {
     block: BlockId,
@@ -85,7 +88,7 @@ fn twenty() -> usize {
     20
 }
 
-/// Entries of a list at most.
+/// Largest number of entries in a list.
 const LIMIT_MAX: usize = 10_000;
 
 async fn block_cardinality(
@@ -119,7 +122,7 @@ fn loaded(store: &Store) -> Blocks {
 }
 
 impl Blocks {
-    /// `at_ms` is when the list was made, milliseconds since the Unix epoch; 0 is never.
+    /// `at_ms` is the time of the last sync in milliseconds since 1970; 0 means there was none.
     fn new(blocks: Vec<BlockMeta>, at_ms: u64, err: Option<String>) -> Blocks {
         let refreshed_at = match at_ms {
             0 => "0001-01-01T00:00:00Z".to_owned(),

@@ -1,7 +1,7 @@
-//! Which series of a block satisfied some matchers, and of few of them labels and places of chunks too, kept for the next request
-//! with the same matchers: dashboards ask again and again.
-//! What was used longest ago goes when the memory given is used up, and what is of a block when the block goes. Thanos calls
-//! it expanded postings, `pkg/store/cache/inmemory.go`.
+//! A cache of the postings that matchers selected in a block and, when they are few, of the selected series with their
+//! labels and chunk references: dashboards repeat the same matchers. The least recently used items are evicted when the
+//! memory is used up, and items of a block when the block is no longer served. Thanos calls them expanded postings,
+//! `pkg/store/cache/inmemory.go`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -18,37 +18,37 @@ use tithon_runtime::Metrics;
 
 use crate::blocks::Blocks;
 
-/// Memory of one item beside its text and its postings: the entries of three maps.
+/// Memory of an item besides its key and value: the entries of the maps.
 const ITEM_BYTES: usize = 200;
 
-/// The cache.
+/// The cache of selected postings and series.
 pub(crate) struct PostingsCache {
     bytes_max: usize,
     state: Mutex<State>,
-    /// Hashes of keys that were asked for lately, each at a place of its own.
+    /// Hashes of recently requested keys; a key's hash determines its slot.
     asked: Box<[AtomicU64]>,
     hasher: RandomState,
     metrics: CacheMetrics,
 }
 
-/// Keys that are remembered; others take their places.
+/// Number of slots for hashes of recent keys; a newer key overwrites an older one in its slot.
 const ASKED: usize = 1 << 14;
 
 #[derive(Default)]
 struct State {
     items: HashMap<Key, Item>,
-    /// When each item was last used, in counts of uses.
+    /// Keys by the time of their last use, counted in uses of the cache.
     by_use: BTreeMap<u64, Key>,
     uses: u64,
     bytes: usize,
-    /// Number and bytes of the items of each kind.
+    /// Number and bytes of the cached postings and series.
     postings: (usize, usize),
     series: (usize, usize),
-    /// The blocks that are served, as they last were looked at.
+    /// The served blocks as of the last call of `keep_served`.
     blocks: Weak<Blocks>,
 }
 
-/// A block and matchers, in one order and each behind the length of its text.
+/// A block and its matchers, sorted, each part preceded by the length of its text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     block: BlockId,
@@ -56,16 +56,16 @@ pub(crate) struct Key {
 }
 
 struct Item {
-    /// A block that was opened anew may have other files.
+    /// The open block that the item belongs to; a block that is opened again may have other files.
     block: Weak<BucketBlock>,
     value: Value,
     used: u64,
 }
 
-/// What is kept.
+/// A cached value.
 #[derive(Clone)]
 enum Value {
-    /// As [`Postings::to_deltas`] gives them.
+    /// Encoded by [`Postings::to_deltas`].
     Postings(Arc<[u8]>),
     Series(Arc<KeptSeries>),
 }
@@ -78,7 +78,7 @@ impl Value {
         }
     }
 
-    /// Thanos's name of the kind.
+    /// The label set of the value's kind.
     fn item(&self) -> &'static ByItem {
         match self {
             Value::Postings(_) => &POSTINGS,
@@ -101,10 +101,10 @@ impl Key {
         Key { block, matchers: text.into() }
     }
 
-    /// The key of the series themselves, sent without these labels.
+    /// The key of the selected series, which are sent without the labels `without`.
     pub(crate) fn of_series(block: BlockId, matchers: &[Matcher], without: &[String]) -> Key {
         let mut text = Key::new(block, matchers).matchers.to_vec();
-        // No operator of a matcher is so long.
+        // The length of an operator is never this large, so these keys differ from those of postings.
         text.extend_from_slice(&u64::MAX.to_le_bytes());
         for name in without {
             text.extend_from_slice(&(name.len() as u64).to_le_bytes());
@@ -119,7 +119,7 @@ impl Key {
 }
 
 impl PostingsCache {
-    /// A cache of so many bytes; 0 keeps nothing.
+    /// A cache of at most `bytes_max` bytes; 0 keeps nothing.
     pub(crate) fn new(bytes_max: usize, metrics: &Metrics) -> PostingsCache {
         let cache = PostingsCache {
             bytes_max,
@@ -129,7 +129,7 @@ impl PostingsCache {
             metrics: CacheMetrics::default(),
         };
         cache.metrics.register(metrics);
-        // Rates need a zero to begin with.
+        // Create the counters at zero, so that rates see the first increment.
         for family in [&cache.metrics.added, &cache.metrics.evicted, &cache.metrics.overflowed] {
             drop(family.get_or_create(&POSTINGS));
             drop(family.get_or_create(&SERIES));
@@ -143,26 +143,26 @@ impl PostingsCache {
         self.bytes_max / 2
     }
 
-    /// Whether what these matchers select is worth a place: a single list of a mapped block is read as fast.
+    /// Whether to cache what these matchers select. A single list of a mapped block is read as fast as the cache.
     pub(crate) fn is_for(&self, block: &BucketBlock, matchers: &[Matcher]) -> bool {
         let is_one_list = matches!(matchers, [only] if only.op() == MatchOp::Equal);
         self.bytes_max > 0 && !(is_one_list && block.mapped().is_some())
     }
 
-    /// Whether the series themselves are kept where they are few.
+    /// Whether the selected series themselves are cached when they are few.
     pub(crate) fn keeps_series(&self) -> bool {
         self.bytes_max > 0
     }
 
-    /// Notes that a key is asked for, and tells whether it was lately: most selectors of a query made by a program never come
-    /// again, and keeping what they find would cost the cache those that do.
+    /// Records that a key is requested, and returns whether it was requested recently. Only such keys are cached: many
+    /// generated queries have selectors that never come again, which would evict the useful ones.
     pub(crate) fn was_asked(&self, key: &Key) -> bool {
-        // The lowest bit is set, so that no hash is that of an empty place.
+        // The lowest bit is set, so that no hash equals an empty slot.
         let hash = self.hasher.hash_one(key) | 1;
         self.asked[hash as usize >> 1 & (ASKED - 1)].swap(hash, Ordering::Relaxed) == hash
     }
 
-    /// Which series a request with the same matchers found.
+    /// The cached postings of the matchers.
     pub(crate) fn get(&self, key: &Key, block: &Arc<BucketBlock>, tenant: &str) -> Option<Postings> {
         match self.value(&POSTINGS, key, block, tenant)? {
             Value::Postings(deltas) => Postings::from_deltas(&deltas).ok(),
@@ -170,7 +170,7 @@ impl PostingsCache {
         }
     }
 
-    /// The series that a request with the same matchers found.
+    /// The cached series of the matchers.
     pub(crate) fn get_series(
         &self,
         key: &Key,
@@ -191,9 +191,9 @@ impl PostingsCache {
         Some(value)
     }
 
-    /// Keeps which series were found.
+    /// Caches the postings of the matchers.
     pub(crate) fn put(&self, key: Key, block: &Arc<BucketBlock>, postings: &Postings) {
-        // A ref takes a byte at the least.
+        // A reference takes at least a byte.
         if key.bytes(postings.len()) > self.item_bytes_max() {
             self.metrics.overflowed.get_or_create(&POSTINGS).inc();
             return;
@@ -201,7 +201,7 @@ impl PostingsCache {
         self.put_value(key, block, Value::Postings(postings.to_deltas().into()));
     }
 
-    /// Keeps series that were found.
+    /// Caches the series of the matchers.
     pub(crate) fn put_series(&self, key: Key, block: &Arc<BucketBlock>, series: Arc<KeptSeries>) {
         self.put_value(key, block, Value::Series(series));
     }
@@ -224,7 +224,7 @@ impl PostingsCache {
         self.count(&state);
     }
 
-    /// Lets go of what is of other blocks than those that are served.
+    /// Drops the items of blocks that are no longer served or open.
     pub(crate) fn keep_served(&self, blocks: &Arc<Blocks>) {
         let mut state = self.state();
         if state.blocks.as_ptr() == Arc::as_ptr(blocks) {
@@ -294,7 +294,7 @@ impl State {
         Some(item.value)
     }
 
-    /// Removes what was used longest ago, if there is anything.
+    /// Removes the least recently used item, if there is one.
     fn remove_oldest(&mut self) -> Option<Value> {
         let oldest = self.by_use.first_key_value().map(|(_, key)| key.clone())?;
         self.remove(&oldest)
@@ -304,11 +304,11 @@ impl State {
 type ByItem = [(&'static str, &'static str); 1];
 type ByItemAndTenant = [(&'static str, String); 2];
 
-/// Thanos's names of what is kept here.
+/// Thanos's `item_type` of postings, and ours of series.
 const POSTINGS: ByItem = [("item_type", "ExpandedPostings")];
 const SERIES: ByItem = [("item_type", "Series")];
 
-/// Metrics under Thanos's names.
+/// Metrics of the cache, with Thanos's names.
 #[derive(Debug, Default)]
 struct CacheMetrics {
     requests: Family<ByItemAndTenant, Counter>,
@@ -399,7 +399,7 @@ mod tests {
             state.items.iter().map(|(key, item)| key.bytes(item.value.bytes())).sum::<usize>()
         };
         assert_eq!(state.bytes, counted(&state));
-        // The block that asks is not the one the item is of.
+        // As if used by a request; `touch` needs the open block, which these items lack.
         let used = state.items[&key("1")].used;
         state.uses += 1;
         let now = state.uses;

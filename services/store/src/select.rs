@@ -1,4 +1,4 @@
-//! A `Series` call: selections from all blocks run at the same time, and their series are merged and sent in batches.
+//! A `Series` call: selects from all blocks at the same time, merges their series and sends them in batches.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,17 +32,17 @@ use crate::served::ServedBlock;
 use crate::store::Inner;
 use crate::{Store, StoreError};
 
-/// Batches of one block that may wait for the merge.
+/// Number of batches of one block that may wait for the merge.
 const BLOCK_BATCHES: usize = 2;
-/// A reader that takes nothing for so long counts as stalled.
+/// A reader counts as stalled when it has read nothing for this long.
 const STALLED_AFTER: Duration = Duration::from_millis(200);
-/// Blocks of one request whose batches have the usual size; those of more blocks are smaller.
+/// Requests with more blocks than this use smaller batches, to limit their memory.
 const BLOCKS_AT_FULL_SIZE: usize = 8;
-/// Blocks of one request of which a little may be read by the thread that asks.
+/// Only requests with at most this many blocks may do light work on the calling thread.
 const LIGHT_BLOCKS: usize = 4;
 
 impl Store {
-    /// Selects series of all blocks, merged and in the order of the labels that they are sent with. Must be called
+    /// Selects the series of all blocks, merged in the order of the labels that they are sent with. Must be called
     /// inside a tokio runtime.
     pub(crate) fn select(&self, request: SeriesRequest) -> SelectStream {
         let (outlet, stream) = outlet(self.inner.metrics.waiting_bytes.clone());
@@ -80,9 +80,9 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
     Span::current().record("blocks", jobs.len());
     let (merging_began, budget) = (Instant::now(), jobs.first().map(|job| Arc::clone(&job.budget)));
     let lent = jobs.iter().map(|job| Arc::new(LentBlock(Arc::clone(&job.block))) as Arc<dyn Mapped>);
-    // Nothing waits before it: there is room, unless the reader has gone.
+    // The queue is empty, so this fails only when the reader is gone.
     let _ = outlet.offer(SeriesPart::Lease(Lease::new(lent.collect())), 0);
-    // Dropping the set stops the drivers.
+    // Dropping the set stops the tasks of the blocks.
     let mut drivers = JoinSet::new();
     let mut incoming = Vec::with_capacity(jobs.len());
     for job in jobs {
@@ -110,7 +110,7 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
                 Err(Refused::Full(same)) => part = same,
             }
             if timeout(STALLED_AFTER, outlet.room()).await.is_err() {
-                // Others may work while the reader does not read.
+                // Other calls may run while the reader is stalled.
                 drop(turn);
                 call.step_back();
                 wait_for_reader(inner, outlet).await?;
@@ -128,7 +128,7 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
     Ok(())
 }
 
-/// Waits until a reader that stalled reads again, for as long as the options allow and there are not too many of them.
+/// Waits until a stalled reader reads again. Fails after the timeout, or when too many calls are stalled.
 async fn wait_for_reader(inner: &Inner, outlet: &Outlet) -> Result<(), StoreError> {
     inner.metrics.stalled.inc();
     let _stalled = Counted(inner.metrics.stalled.clone());
@@ -151,7 +151,7 @@ impl Drop for Counted {
     }
 }
 
-/// Counts a call that went over a limit.
+/// Counts a call that exceeded a limit.
 pub(crate) fn count_drop(inner: &Inner, error: &StoreError, tenant: &str) {
     if let StoreError::Limit { what, .. } = error {
         let labels = [("reason", (*what).to_owned()), ("tenant", tenant.to_owned())];
@@ -159,7 +159,7 @@ pub(crate) fn count_drop(inner: &Inner, error: &StoreError, tenant: &str) {
     }
 }
 
-/// A place among the calls that are answered at once, given back when it is dropped.
+/// A permit of the gate that limits concurrent calls, released when it is dropped.
 struct Turn {
     _permit: Option<OwnedSemaphorePermit>,
     _in_flight: Counted,
@@ -169,7 +169,7 @@ impl Turn {
     async fn wait(inner: &Inner) -> Turn {
         let begun = Instant::now();
         let permit = match &inner.gate {
-            // Nobody closes the gate.
+            // The gate is never closed.
             Some(gate) => Arc::clone(gate).acquire_owned().await.ok(),
             None => None,
         };
@@ -180,19 +180,19 @@ impl Turn {
     }
 }
 
-/// A request, prepared: one job for each block that answers a part of it.
+/// A prepared request: one job for each block that answers a part of it.
 struct Prepared {
     jobs: Vec<BlockJob>,
     faults: Faults,
 }
 
-/// A request of which some blocks are not open yet.
+/// A request of which some blocks are yet to be opened.
 struct Preparing {
     request: SeriesRequest,
     call: Arc<Call>,
     budget: Arc<Budget>,
     aggregates: Arc<[Aggregate]>,
-    /// Jobs by the place of their blocks in the answer: where series are equal, that orders their chunks.
+    /// Jobs with the position of their block in the answer, which orders the chunks of equal series.
     jobs: Vec<(usize, BlockJob)>,
     closed: Vec<(usize, Chosen)>,
     faults: Faults,
@@ -205,7 +205,7 @@ struct Chosen {
     relabel: Relabel,
 }
 
-/// Whether preparing a request takes only microseconds, less than sending it to the CPU pool and back.
+/// Whether preparing a request takes only microseconds, less than the way to the CPU pool and back.
 fn is_quick(inner: &Inner, request: &SeriesRequest) -> bool {
     const MATCHERS_MAX: usize = 16;
     const BLOCKS_MAX: usize = 32;
@@ -254,11 +254,11 @@ impl Preparing {
             let block = chosen.block.get(inner).await;
             (place, chosen, block)
         });
-        // The store bounds how many blocks are opened at once.
+        // The store limits how many blocks are opened at once.
         let opened: Vec<_> = stream::iter(opening).buffered(n_closed).collect().await;
         for (place, chosen, block) in opened {
             match block {
-                // Opening it made its filter.
+                // Opening the block has built its label filter, which now excludes it.
                 Ok(block) if !block.may_match(&chosen.matchers) => drop(inner.metrics.blocks_filtered.inc()),
                 Ok(block) => self.add(inner, place, block, &chosen)?,
                 Err(error) => self.faults.tolerate(error)?,
@@ -291,7 +291,8 @@ impl Preparing {
             matchers: matchers.to_vec(),
             range: request.range,
             skip_chunks: request.skip_chunks,
-            // As in Thanos, the limit counts series in the order of the index. Which series a shard has is known later only.
+            // As in Thanos, the limit counts series in index order. With a shard no limit applies here, since the shard
+            // is applied later.
             limit: if request.shard.is_some() { 0 } else { request.limit },
             relabel: relabel.clone(),
         });
@@ -313,7 +314,7 @@ impl Preparing {
     }
 }
 
-/// Whether matchers find their lists in a moment: by a search, or by a look at few values.
+/// Whether the postings of the matchers are found quickly: by a search, or by checking few values.
 fn are_light(block: &BucketBlock, matchers: &[Matcher]) -> bool {
     const MATCHERS_MAX: usize = 16;
     const VALUES_MAX: usize = 1000;
@@ -326,7 +327,7 @@ fn are_light(block: &BucketBlock, matchers: &[Matcher]) -> bool {
     matchers.len() <= MATCHERS_MAX && matchers.iter().all(is_light)
 }
 
-/// An error for each block that the request concerns and that is not served because it is damaged.
+/// An error for each damaged block that the request needs.
 fn not_served(blocks: &Blocks, request: &SeriesRequest) -> Vec<StoreError> {
     let concerned = blocks.faulty.iter().filter(|(id, faulty)| {
         let external = crate::blocks::external_labels(&faulty.meta);
@@ -344,7 +345,8 @@ fn not_served(blocks: &Blocks, request: &SeriesRequest) -> Vec<StoreError> {
 fn choose(inner: &Inner, blocks: &Blocks, request: &SeriesRequest) -> Vec<Chosen> {
     let mut out = Vec::new();
     for (external, group) in &blocks.groups {
-        // As in Thanos, a block gives nothing when its external labels decide all matchers.
+        // As in Thanos, a block is left out when external labels satisfy all matchers, so that none is left for its
+        // series.
         let left = left_to_series(&request.matchers, external).filter(|left| !left.is_empty());
         let Some(matchers) = left.map(Arc::<[Matcher]>::from) else { continue };
         let relabel = Relabel::new(external, &request.without_labels);
@@ -362,7 +364,7 @@ fn choose(inner: &Inner, blocks: &Blocks, request: &SeriesRequest) -> Vec<Chosen
     out
 }
 
-/// Where the cache has the series themselves that these matchers select.
+/// The cache entry of the series that these matchers select, if series are cached.
 fn kept_series(
     inner: &Inner,
     block: &BucketBlock,
@@ -378,7 +380,7 @@ fn kept_series(
     })
 }
 
-/// Where the cache has which series these matchers select, if they are worth a place.
+/// The cache entry of the postings that these matchers select, if they are worth caching.
 fn kept(cache: &Arc<PostingsCache>, block: &BucketBlock, matchers: &[Matcher], tenant: &str) -> Option<Kept> {
     let (key, tenant) = (|| Key::new(block.id(), matchers), tenant.to_owned());
     let is_for = cache.is_for(block, matchers);

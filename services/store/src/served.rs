@@ -1,5 +1,5 @@
-//! A block that is served: it is opened when a request first needs it, and closed when none has for a while. Until then it
-//! costs its meta and no open file. Thanos `pkg/block/indexheader/lazy_binary_reader.go`, `reader_pool.go`.
+//! A served block. It is opened when a request first needs it and closed when idle; while closed it takes only the
+//! memory of its meta and no open file. Thanos `pkg/block/indexheader/lazy_binary_reader.go`, `reader_pool.go`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -21,14 +21,14 @@ pub(crate) struct ServedBlock {
     meta: Arc<BlockMeta>,
     objects: Option<Arc<BlockObjects>>,
     open: ArcSwapOption<BucketBlock>,
-    /// Held while the block is opened: who else wants it waits.
+    /// Held while the block is being opened; other requests for it wait.
     opening: tokio::sync::Mutex<()>,
-    /// The filter of its labels, where one is kept from an earlier opening; looked at while the block is not open.
+    /// The block's label filter, kept on disk from an earlier opening and used while the block is closed.
     filter: ArcSwapOption<KeptFilter>,
-    /// Why it cannot be opened, once that was tried.
+    /// Why the block cannot be opened, after a failed attempt.
     fault: OnceLock<String>,
     was_opened: AtomicBool,
-    /// When a request last needed it, milliseconds since the store began.
+    /// Time of the last request that needed it, in milliseconds since the store began.
     used_ms: AtomicU64,
 }
 
@@ -54,23 +54,23 @@ impl ServedBlock {
         &self.meta
     }
 
-    /// The block, where it is open.
+    /// The block if it is open.
     pub(crate) fn if_open(&self) -> Option<Arc<BucketBlock>> {
         self.open.load_full()
     }
 
-    /// Why the block cannot be opened, if that was tried.
+    /// Why the block cannot be opened, after a failed attempt.
     pub(crate) fn fault(&self) -> Option<&str> {
         self.fault.get().map(String::as_str)
     }
 
-    /// Whether it was open once: then its index and segments are there and begin as they should.
+    /// Whether it was ever opened, so that its index and segments are known to exist with valid headers.
     pub(crate) fn was_opened(&self) -> bool {
         self.was_opened.load(Ordering::Relaxed)
     }
 
-    /// False when the filter of its labels says for certain that no series satisfies all matchers. Does not open the
-    /// block; may map the small file that is kept of it.
+    /// Returns false when the block's label filter excludes that any series satisfies all matchers. Does not open the
+    /// block, but may map its small filter file.
     pub(crate) fn may_match(&self, matchers: &[Matcher], inner: &Inner) -> bool {
         if let Some(block) = self.if_open() {
             return block.may_match(matchers);
@@ -82,8 +82,8 @@ impl ServedBlock {
         self.filter.load().as_ref().is_none_or(|filter| filter.may_match(matchers))
     }
 
-    /// The block for a request: opened now if it is not open. A block that is found damaged is not tried again before the
-    /// next sync, and what it was made of is served in its place as soon as that is settled.
+    /// Returns the block for a request, and opens it if needed. A damaged block is not tried again before the next
+    /// sync, and its sources are served in its place as soon as possible.
     pub(crate) async fn get(&self, inner: &Arc<Inner>) -> Result<Arc<BucketBlock>, StoreError> {
         self.touch(inner);
         if let Some(block) = self.if_open() {
@@ -104,13 +104,14 @@ impl ServedBlock {
         Ok(opened?)
     }
 
-    /// Opens the block if it is not open; some blocks at once, and each once.
+    /// Opens the block unless it is open. Concurrent calls open it once; the store limits how many blocks are opened at
+    /// once.
     pub(crate) async fn open(&self, inner: &Inner) -> Result<Arc<BucketBlock>, BucketError> {
         let _opening = self.opening.lock().await;
         if let Some(block) = self.if_open() {
             return Ok(block);
         }
-        // Nobody closes the semaphore.
+        // The semaphore is never closed.
         let _permit = inner.opening.acquire().await;
         inner.metrics.block_loads.inc();
         match inner.bucket.open_block(Arc::clone(&self.meta), self.objects.as_deref()).await {
@@ -131,7 +132,7 @@ impl ServedBlock {
         }
     }
 
-    /// Closes the block if no request has needed it for this long and none holds it; answers whether it was open.
+    /// Closes the block if it has been idle for this long and no request holds it. Returns whether it was closed.
     pub(crate) fn close_if_idle(&self, idle: Duration, inner: &Inner) -> bool {
         let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         if inner.age_ms().saturating_sub(self.used_ms.load(Ordering::Relaxed)) < idle_ms {
@@ -139,14 +140,15 @@ impl ServedBlock {
         }
         self.filter.store(None);
         let Some(block) = self.if_open() else { return false };
-        // One for the block's place, one here.
+        // One reference in the block's place, one here.
         if Arc::strong_count(&block) > 2 {
             return false;
         }
         self.close(inner)
     }
 
-    /// Lets go of the open block; what requests hold of it stays open until they end.
+    /// Drops the open block, which stays open for the requests that hold it until they end. Returns whether it was
+    /// open.
     pub(crate) fn close(&self, inner: &Inner) -> bool {
         let was_open = self.open.swap(None).is_some();
         if was_open {
@@ -161,7 +163,7 @@ impl ServedBlock {
 }
 
 impl Store {
-    /// Closes the blocks that no request has needed for as long as the options say; answers with how many.
+    /// Closes the blocks that have been idle for the configured time. Returns how many.
     pub fn close_idle_blocks(&self) -> usize {
         let inner = &*self.inner;
         let idle = inner.options.idle_timeout;
@@ -171,7 +173,7 @@ impl Store {
         let blocks = inner.blocks.load();
         let closed = blocks.served.values().filter(|block| block.close_if_idle(idle, inner)).count();
         inner.metrics.blocks_closed.inc_by(closed as u64);
-        // Requests that began before a sync may have opened blocks that it replaced: those are not counted down.
+        // Requests that began before a sync may have opened blocks that the sync replaced; these are not counted.
         let open = blocks.served.values().filter(|block| block.if_open().is_some()).count();
         inner.metrics.blocks_open.set(open as i64);
         closed

@@ -1,12 +1,12 @@
-//! Calls whose readers take nothing. They give up their place among the running calls but still hold memory, so their number is
-//! limited; when there are too many, the one that has waited longest is ended.
+//! Calls with stalled readers. They give up their permit of the gate but still hold memory, so their number is limited;
+//! beyond the limit, the call that has been stalled longest is ended.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// The stalled calls of a store, by the order in which they stalled.
+/// The stalled calls of a store, in the order in which they stalled.
 #[derive(Debug)]
 pub(crate) struct Stalls {
     most: usize,
@@ -15,16 +15,16 @@ pub(crate) struct Stalls {
 
 #[derive(Debug, Default)]
 struct Calls {
-    /// Dropping a sender tells its call to go.
+    /// Dropping a sender ends its call.
     waiting: BTreeMap<u64, oneshot::Sender<()>>,
     next: u64,
 }
 
-/// The place of a stalled call, given back when it is dropped.
+/// A stalled call's entry, removed when it is dropped.
 pub(crate) struct Stall {
     stalls: Arc<Stalls>,
     number: u64,
-    told: oneshot::Receiver<()>,
+    ended: oneshot::Receiver<()>,
 }
 
 impl Stalls {
@@ -36,9 +36,9 @@ impl Stalls {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for one more; the call that has waited longest is told to go when there are too many.
+    /// Registers a stalled call. Beyond the limit, tells the longest stalled call to end.
     pub(crate) fn enter(self: &Arc<Stalls>) -> Stall {
-        let (sender, told) = oneshot::channel();
+        let (sender, ended) = oneshot::channel();
         let mut calls = self.calls();
         let number = calls.next;
         calls.next += 1;
@@ -46,15 +46,15 @@ impl Stalls {
         if calls.waiting.len() > self.most {
             calls.waiting.pop_first();
         }
-        Stall { stalls: Arc::clone(self), number, told }
+        Stall { stalls: Arc::clone(self), number, ended }
     }
 }
 
 impl Stall {
-    /// Waits until the call has to go to make room for others.
+    /// Waits until the call has to end to make room for others.
     pub(crate) async fn told_to_go(&mut self) {
-        // Nothing is ever sent.
-        let _ = (&mut self.told).await;
+        // Nothing is ever sent; the channel only closes.
+        let _ = (&mut self.ended).await;
     }
 }
 

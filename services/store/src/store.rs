@@ -1,4 +1,4 @@
-//! A store: the blocks of a bucket that are served, and what answers from them.
+//! The store: the served blocks of a bucket, and the resources that requests share.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -16,7 +16,7 @@ use crate::postings_cache::PostingsCache;
 use crate::stalls::Stalls;
 use crate::{StoreError, StoreOptions};
 
-/// Answers for the blocks of one bucket. Clones share them.
+/// Answers requests from the blocks of one bucket. Clones share all state.
 #[derive(Clone)]
 pub struct Store {
     pub(crate) inner: Arc<Inner>,
@@ -28,13 +28,13 @@ pub(crate) struct Inner {
     pub(crate) cpu: Cpu,
     pub(crate) metrics: StoreMetrics,
     pub(crate) blocks: ArcSwap<Blocks>,
-    /// The blocks of the bucket; locked during a sync.
+    /// The known blocks of the bucket; locked during a sync.
     pub(crate) catalogue: tokio::sync::Mutex<Catalogue>,
     pub(crate) last_sync: ArcSwap<LastSync>,
-    /// Blocks that may be opened at once.
+    /// Limits how many blocks are opened at once.
     pub(crate) opening: Semaphore,
     begun: Instant,
-    /// Calls of `Series` that may begin.
+    /// The gate that limits concurrent `Series` calls; `None` for no limit.
     pub(crate) gate: Option<Arc<Semaphore>>,
     pub(crate) stalls: Arc<Stalls>,
     pub(crate) memory: Arc<Memory>,
@@ -42,7 +42,7 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    /// The range that is served at this moment.
+    /// The time range that is served at this moment.
     pub(crate) fn time_now(&self) -> TimeRange {
         let (min, max) = self.options.scope.range_ms(now_ms());
         TimeRange::new(min, max)
@@ -60,22 +60,23 @@ pub(crate) fn now_ms() -> i64 {
     i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Calls whose readers take nothing, for each call that may be answered at once; and their number where that has no limit.
+/// Stalled calls allowed per concurrent call, and in total when concurrency is unlimited.
 const STALLED_FOR_EACH: usize = 2;
 const STALLED_WITHOUT_LIMIT: usize = 100;
 
-/// When the bucket was last looked at, for the web API.
+/// Time and result of the last sync, for the web API.
 #[derive(Debug, Default)]
 pub(crate) struct LastSync {
-    /// Milliseconds since the Unix epoch; 0 is never.
+    /// Milliseconds since 1970; 0 before the first sync.
     pub(crate) at_ms: u64,
-    /// Why it failed, if it did; then what was served before still is.
+    /// Why the sync failed; the store then still serves the blocks from before.
     pub(crate) error: Option<String>,
 }
 
 impl Store {
-    /// Syncs with the bucket once and serves its blocks. Damaged blocks are skipped with a warning; a bucket that cannot
-    /// be listed is an error.
+    /// Syncs with the bucket once and serves its blocks. Damaged blocks are skipped with a warning.
+    ///
+    /// Fails when the bucket cannot be listed.
     pub async fn open(
         bucket: Bucket,
         options: StoreOptions,

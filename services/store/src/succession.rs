@@ -1,4 +1,4 @@
-//! Which blocks stand in for which: a block is not served while others that can be opened hold its data.
+//! Succession of blocks: a block is not served while other blocks that can be opened hold its data.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,21 +7,21 @@ use tithon_engine::{BlockId, BlockMeta, plan};
 
 use crate::blocks::FaultyBlock;
 
-/// Blocks that may be served.
+/// The blocks that may be served.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
-    /// How many blocks are not among them, by what excludes them.
+    /// Number of blocks that are excluded, by Thanos's name for the reason.
     pub(crate) excluded: BTreeMap<&'static str, i64>,
     pub(crate) live: Vec<Arc<BlockMeta>>,
-    /// Those that were marked for deletion long ago. They come back while what was made of them cannot be opened.
+    /// Blocks with an old deletion mark. They are served again while the blocks made of them cannot be opened.
     pub(crate) marked: Vec<Arc<BlockMeta>>,
 }
 
-/// What is to be served.
+/// The choice of blocks to serve.
 #[derive(Debug, Default)]
 pub(crate) struct Succession {
     pub(crate) wanted: Vec<Arc<BlockMeta>>,
-    /// The blocks of these because of which others, that are still in the bucket, are not served.
+    /// The chosen blocks that supersede other blocks still in the bucket.
     pub(crate) successors: BTreeSet<BlockId>,
 }
 
@@ -30,7 +30,7 @@ impl Candidates {
         self.live.iter().chain(&self.marked).any(|meta| meta.ulid == id)
     }
 
-    /// The blocks to serve: what is not superseded by a block that can be opened.
+    /// The blocks to serve: all that are not superseded by a block that can be opened.
     pub(crate) fn succession(&self, faulty: &BTreeMap<BlockId, FaultyBlock>) -> Succession {
         let faults: Vec<&BlockMeta> = faulty.values().map(|fault| &*fault.meta).collect();
         let back = self.marked.iter().filter(|meta| !faults.is_empty() && plan::is_covered(meta, &faults));
@@ -47,9 +47,9 @@ impl Candidates {
     }
 }
 
-/// Leaves out a block when all blocks that it was made from went into one other block of the same labels and
-/// resolution, or into all shards of such a one. Of equal sources the oldest block stays. A downsampled shard is left out
-/// too while its siblings are not downsampled yet.
+/// Leaves out a block when all its sources went into one other block of the same labels and resolution, or into all
+/// shards of a split. Of blocks with equal sources the oldest stays. A downsampled shard is also left out until its
+/// siblings are downsampled.
 fn without_superseded(metas: Vec<Arc<BlockMeta>>) -> Succession {
     let mut out = Succession { wanted: Vec::with_capacity(metas.len()), successors: BTreeSet::new() };
     for family in plan::families(metas) {

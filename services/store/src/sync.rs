@@ -1,9 +1,9 @@
-//! Keeping up with the bucket: blocks come, go, are marked, and supersede each other.
-//! Thanos `pkg/block/fetcher.go`, `pkg/store/bucket.go`.
+//! Syncs with the bucket: new, deleted, marked and superseded blocks. Thanos `pkg/block/fetcher.go`,
+//! `pkg/store/bucket.go`.
 //!
-//! A block is served as soon as its meta.json is known, and opened when a request needs it. Two kinds are opened by the
-//! sync itself: blocks that stand in for others which are still in the bucket, because these may go only when what they
-//! went into can be opened; and blocks that were open, or could not be opened, and were replaced or shall be tried again.
+//! A block is served as soon as its meta.json is known, and opened when a request needs it. The sync itself opens two
+//! kinds of blocks: blocks that supersede others still in the bucket, because the others may be dropped only when their
+//! successor can be opened; and blocks that were open and were replaced, or could not be opened and are tried again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,14 +22,14 @@ use crate::store::{LastSync, now_ms};
 use crate::succession::Candidates;
 use crate::{Store, StoreError};
 
-/// The result of a sync with the bucket.
+/// Result of a sync with the bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SyncReport {
-    /// Blocks that are served now.
+    /// Blocks that are served after the sync.
     pub served: usize,
-    /// Blocks that were not served before.
+    /// Blocks that were not served before the sync.
     pub added: usize,
-    /// Blocks that were opened by the sync itself.
+    /// Blocks opened by the sync itself.
     pub opened: usize,
     /// Blocks that are no longer served.
     pub dropped: usize,
@@ -37,16 +37,18 @@ pub struct SyncReport {
     pub partial: usize,
     /// Blocks with a damaged meta.json.
     pub corrupt_metas: usize,
-    /// Blocks that should be served and cannot be opened.
+    /// Blocks that should be served but cannot be opened.
     pub faulty: usize,
 }
 
-/// Idle blocks are looked for at least this often.
+/// Longest interval between two checks for idle blocks.
 const CLOSE_INTERVAL_MAX: Duration = Duration::from_secs(30);
 
 impl Store {
-    /// Syncs with the bucket: serves new blocks, opens those whose files were replaced again, and drops those that have
-    /// gone once what supersedes them is open. When the store failed to answer for some blocks, none is dropped.
+    /// Syncs with the bucket: serves new blocks, reopens blocks whose files were replaced, and drops deleted blocks
+    /// once their successors are open. When the bucket failed to answer for some blocks, none is dropped.
+    ///
+    /// Fails when the bucket cannot be listed.
     pub async fn sync(&self) -> Result<SyncReport, StoreError> {
         let inner = &self.inner;
         let mut catalogue = inner.catalogue.lock().await;
@@ -97,7 +99,7 @@ impl Store {
             Duration::ZERO => CLOSE_INTERVAL_MAX,
             tenth => tenth.clamp(Duration::from_millis(100), CLOSE_INTERVAL_MAX),
         };
-        // An interval beyond what the clock can tell is never.
+        // An interval too long for the clock means never.
         let next = || Instant::now().checked_add(options.sync_interval);
         let mut next_sync = next();
         loop {
@@ -119,7 +121,7 @@ impl Store {
         }
     }
 
-    /// Serves, after a block was found damaged, what it was made of in its place.
+    /// Serves the sources of a block that was found damaged in its place.
     pub(crate) async fn settle(&self) {
         let catalogue = self.inner.catalogue.lock().await;
         let before = self.inner.blocks.load_full();
@@ -134,7 +136,7 @@ impl Store {
         let mut served = before.served.clone();
         served.retain(|id, _| !replaced.contains(id) || !candidates.has(*id));
         let mut opened = 0;
-        // A block that cannot be opened supersedes nothing: then its sources are wanted, and may have to be opened.
+        // A block that cannot be opened supersedes nothing: then its sources are wanted, and may have to be opened too.
         let wanted = loop {
             let succession = candidates.succession(&faulty);
             let mut opening = Vec::new();
@@ -169,11 +171,11 @@ impl Store {
         faulty.retain(|_, fault| {
             let covered = tithon_engine::plan::is_covered(&fault.meta, &wanted);
             if covered {
-                warn!(block = %fault.meta.ulid, "what the block was made of is served in its place");
+                warn!(block = %fault.meta.ulid, "block cannot be served, its source blocks are served instead");
             }
             !covered
         });
-        // Others hold the data of the rest.
+        // The data of the other faulty blocks is served from their sources.
         let n_left_out = faulty.len();
         let report = self.publish(&before, Blocks::new(served, faulty));
         inner.metrics.blocks_faulty.set(n_faulty as i64);
@@ -186,7 +188,7 @@ impl Store {
         SyncReport { opened, faulty: n_faulty, ..report }
     }
 
-    /// Makes blocks the ones that are served.
+    /// Replaces the served blocks.
     fn publish(&self, before: &Blocks, blocks: Blocks) -> SyncReport {
         let inner = &self.inner;
         let mut dropped = 0;
@@ -209,7 +211,7 @@ impl Store {
         report
     }
 
-    /// The blocks that may be served: those in the scope and of a known resolution. Others are counted by what excludes them.
+    /// The blocks in the scope and of a known resolution, which may be served. The others are counted by reason.
     fn candidates(&self, catalogue: &Catalogue) -> Candidates {
         let (scope, now) = (&self.inner.options.scope, now_ms());
         let delay = self.inner.options.ignore_deletion_marks_delay.as_secs() as i64;
@@ -245,26 +247,25 @@ impl Store {
             let result = block.open(&self.inner).await.map(drop);
             (block, result)
         });
-        // The store bounds how many are opened at once.
+        // The store limits how many blocks are opened at once.
         stream::iter(opening).buffer_unordered(at_once).collect().await
     }
 }
 
-/// What to do with the blocks that were served before.
+/// The changes that a sync makes to the served blocks.
 struct Plan {
-    /// Blocks that are served anew: their files were replaced, or they shall be tried again.
+    /// Blocks to serve as new ones, because their files were replaced or they are tried again.
     replaced: BTreeSet<BlockId>,
-    /// Of these, the ones to open at once.
+    /// The replaced blocks that the sync opens.
     to_open: BTreeSet<BlockId>,
-    /// Blocks that are known to be damaged and not tried again.
+    /// Blocks known to be damaged, which are not tried again.
     faulty: BTreeMap<BlockId, FaultyBlock>,
-    /// Whether blocks may be in the bucket that were not found.
+    /// Whether the bucket may have blocks that were not found.
     unsure: bool,
 }
 
 impl Plan {
-    /// After a look at the bucket: blocks that could not be opened are tried again, and those that were open and changed
-    /// are opened again.
+    /// The plan after the bucket was listed: faulty blocks are tried again, and open blocks that changed are reopened.
     fn after_sync(before: &Blocks, changed: BTreeSet<BlockId>, unsure: bool) -> Plan {
         let found_faulty = before.served.values().filter(|block| block.fault().is_some());
         let mut to_open: BTreeSet<BlockId> = found_faulty.map(|block| block.id()).collect();
@@ -276,7 +277,7 @@ impl Plan {
         Plan { replaced, to_open, faulty: BTreeMap::new(), unsure }
     }
 
-    /// After requests found blocks damaged.
+    /// The plan after requests found damaged blocks.
     fn after_fault(before: &Blocks) -> Plan {
         let mut faulty = before.faulty.clone();
         for block in before.served.values() {
@@ -290,8 +291,7 @@ impl Plan {
     }
 }
 
-/// The open blocks whose files have been replaced since they were opened. Reads directories, so it must not run on threads
-/// of the asynchronous runtime.
+/// The open blocks whose files have been replaced since they were opened. Reads directories on a blocking thread.
 async fn changed(blocks: Arc<Blocks>) -> BTreeSet<BlockId> {
     let look = move || {
         let open = blocks.served.values().filter_map(|block| block.if_open());
@@ -299,7 +299,7 @@ async fn changed(blocks: Arc<Blocks>) -> BTreeSet<BlockId> {
         changed.map(|block| block.id()).collect()
     };
     tokio::task::spawn_blocking(look).await.unwrap_or_else(|error| {
-        warn!(error = %error, "blocks whose files were replaced are not found this time");
+        warn!(error = %error, "the check for replaced files failed");
         BTreeSet::new()
     })
 }

@@ -1,4 +1,4 @@
-//! Calls that `thanos store` answered, replayed over real gRPC against the same blocks: every answer must be equal.
+//! Replays recorded calls to `thanos store` over real gRPC against the same blocks: every answer must be equal.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,8 +22,8 @@ use tithon_store::StoreOptions;
 use tonic::Status;
 use tonic::transport::Channel;
 
-/// Records that may differ: in this one Thanos cuts the postings of a block to the limit before it looks which series are
-/// in the shard, and so gives fewer than were asked for and are there; we give them.
+/// Records that may differ: Thanos cuts the postings of a block to the limit before it applies the shard, and so
+/// returns fewer series than requested; we return all.
 const KNOWN: [i64; 1] = [672];
 
 fn int(request: &Value, key: &str) -> i64 {
@@ -57,7 +57,7 @@ fn hints(request: &Value, message: &str) -> Option<prost_types::Any> {
         return Some(prost_types::Any { type_url: url.to_owned(), value: Vec::new() });
     }
     let block_matchers = matchers(request.get("block_matchers")?);
-    // All three request hints have the same field 1.
+    // The hints of all three requests have the same field 1.
     let value = hintspb::LabelNamesRequestHints { block_matchers }.encode_to_vec();
     Some(prost_types::Any { type_url: format!("type.googleapis.com/hintspb.{message}"), value })
 }
@@ -276,7 +276,7 @@ async fn every_recorded_answer_is_given_again_with_headers_and_filters_kept_on_d
     assert!(made > 50 && made == opened, "filters skipped {made} and {opened} blocks");
 }
 
-/// Asks again for every record; gives how many blocks were not read thanks to the filters of their labels.
+/// Replays all records; returns how many blocks were skipped by label filters.
 async fn replay(how: impl FnOnce(Bucket) -> Bucket) -> u64 {
     let dir = bed::bucket_of(&["replica-a", "replica-b", "long-a", "long-b", "long-downsampled"]);
     let probes = Probes::default();

@@ -1,5 +1,5 @@
-//! The cache of what matchers select: the same answers, fewer looks at the index, and nothing is left of blocks that go. Bytes
-//! that a call may read, and calls in packed messages.
+//! The cache of postings and series: equal answers, fewer index reads, and nothing left of deleted blocks. Also the
+//! limit of bytes per call, and compressed messages.
 
 #![allow(clippy::unwrap_used)]
 
@@ -37,7 +37,7 @@ async fn ask(store: &Store, request: SeriesRequest) -> Result<Vec<SelectedSeries
     Ok(series)
 }
 
-/// The value of a metric of the cache, of all kinds of items together.
+/// The value of a cache metric, summed over all kinds of items.
 fn value(metrics: &Metrics, name: &str) -> u64 {
     let text = metrics.text();
     let prefix = format!("thanos_store_index_cache_{name}");
@@ -66,7 +66,7 @@ async fn few_series_of_the_same_matchers_are_decoded_once() {
         let request =
             || SeriesRequest { without_labels: without_labels.clone(), ..SeriesRequest::new(up(), range) };
         let expected = ask(&without, request()).await.unwrap();
-        // What is asked for the second time is kept, and the third takes it from there.
+        // The second request fills the cache, and the third reads from it.
         for _ in 0..3 {
             assert_eq!(ask(&store, request()).await.unwrap(), expected, "{range:?} {without_labels:?}");
         }
@@ -131,12 +131,12 @@ async fn a_call_reads_no_more_bytes_than_it_may() {
     }
 }
 
-/// A message behind its flag and length.
+/// A message with its gRPC flag and length in front.
 fn framed(flag: u8, bytes: &[u8]) -> Bytes {
     [&[flag][..], &(bytes.len() as u32).to_be_bytes(), bytes].concat().into()
 }
 
-/// Asks as a client of grpc-go with snappy does, and unpacks the answer by hand.
+/// Sends a request as grpc-go's client with snappy does, and decompresses the answer by hand.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_speaks_snappy_is_answered_in_it() {
     let dir = bed::bucket_of(&["replica-a"]);

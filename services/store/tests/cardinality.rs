@@ -1,4 +1,4 @@
-//! What the offset table tells about labels is what the series have.
+//! The cardinality from the postings offset table agrees with the series.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

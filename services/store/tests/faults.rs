@@ -1,4 +1,4 @@
-//! Damaged blocks: the others still answer, and a warning names block and file; under ABORT the call fails.
+//! Damaged blocks: the others still answer, with a warning that names block and file; under ABORT the call fails.
 
 #![allow(clippy::unwrap_used)]
 
@@ -25,7 +25,7 @@ fn up(abort: bool) -> SeriesRequest {
     SeriesRequest { partial_response: !abort, ..SeriesRequest::new(vec![matcher], TimeRange::ALL) }
 }
 
-/// Number of chunks, warnings, and the error if the answer ends with one.
+/// The number of chunks, the warnings, and the error if the answer ends with one.
 async fn select(store: &Store, request: SeriesRequest) -> (usize, Vec<String>, Option<StoreApiError>) {
     let (mut chunks, mut warnings) = (0, Vec::new());
     let mut parts = store.series(request);
@@ -180,7 +180,7 @@ async fn a_caller_that_leaves_ends_the_work() {
     assert!(chunks > 0 && error.is_none());
 }
 
-/// All series of a bucket of golden blocks.
+/// A request for all series with a matching name.
 fn everything(name: &str, abort: bool) -> SeriesRequest {
     let matcher = Matcher::new(MatchOp::Regex, "__name__", name).unwrap();
     SeriesRequest { partial_response: !abort, ..SeriesRequest::new(vec![matcher], TimeRange::ALL) }
@@ -203,7 +203,7 @@ async fn an_unknown_encoding_costs_its_block_only() {
     assert!(warnings.len() == 1 && names_it(&warnings[0]), "{warnings:?}");
     let error = select(&store, everything(".+", true)).await.2.unwrap().to_string();
     assert!(names_it(&error), "{error}");
-    // The same over the wire, in frames of one series and of many.
+    // The same over gRPC, in frames of one series and of many.
     let mut client = StoreClient::new(bed::serve(store, Probes::default()).await);
     for response_batch_size in [0, 64] {
         let all = LabelMatcher { r#type: 2, name: "__name__".into(), value: ".+".into() };
@@ -277,7 +277,7 @@ async fn a_faulty_successor_keeps_its_sources_served() {
     let (chunks, ..) =
         select(&bed::store_over(case.dir.path(), StoreOptions::default()).await, up(true)).await;
     let store = bed::store_over(case.dir.path(), StoreOptions::default()).await;
-    // A block that says it was made of all the others, and cannot be opened.
+    // A block whose meta lists all the others as its sources, but which cannot be opened.
     let metas: Vec<serde_json::Value> = std::fs::read_dir(case.dir.path())
         .unwrap()
         .map(|entry| std::fs::read(entry.unwrap().path().join("meta.json")).unwrap())
@@ -304,11 +304,11 @@ async fn a_faulty_successor_keeps_its_sources_served() {
     for store in [store, bed::store_over(case.dir.path(), StoreOptions::default()).await] {
         let report = store.sync().await.unwrap();
         assert_eq!((report.served, report.dropped, report.faulty), (6, 0, 1));
-        // All that it was made of answers, so that nothing is missing.
+        // All sources answer, so nothing is missing.
         let (found, warnings, error) = select(&store, up(true)).await;
         assert!(found == chunks && warnings.is_empty() && error.is_none(), "{warnings:?} {error:?}");
     }
-    // Sources that were marked for deletion long ago come back too.
+    // Sources with an old deletion mark are served again too.
     for m in metas.iter().filter(family) {
         let id = m["ulid"].as_str().unwrap();
         let mark = format!("{{\"id\":\"{id}\",\"version\":1,\"deletion_time\":1700000000}}");
@@ -316,7 +316,7 @@ async fn a_faulty_successor_keeps_its_sources_served() {
     }
     let store = bed::store_over(case.dir.path(), StoreOptions::default()).await;
     assert_eq!(store.n_blocks(), 6);
-    // A block that can be opened supersedes them.
+    // Without the faulty successor, the marked sources are no longer needed.
     std::fs::remove_dir_all(&dir).unwrap();
     let report = store.sync().await.unwrap();
     assert_eq!((report.served, report.faulty), (6 - n_sources, 0));
@@ -363,17 +363,17 @@ async fn files_that_are_cut_or_replaced_cost_their_block_until_the_next_sync() {
         }
         assert!(select(&store, up(true)).await.2.unwrap().to_string().contains("truncated while mapped"));
         let report = store.sync().await.unwrap();
-        // A segment whose beginning is left can be opened, and fails when it is read.
+        // A segment whose header is intact can be opened, and fails when it is read.
         let opens = usize::from(file != "index" && len > 0);
         assert_eq!((report.served, report.faulty), (5 + opens, 1 - opens), "{file} {len}");
         let text = select(&store, up(false)).await.1.join("; ");
         assert!(text.contains(&case.block.to_string()) && text.contains(file), "{text}");
-        // Put back in place.
+        // Restore the content of the file.
         std::fs::write(case.file(file), &whole).unwrap();
         let report = store.sync().await.unwrap();
         assert_eq!((report.served, report.opened, report.faulty), (6, 1, 0));
         assert_eq!(select(&store, up(true)).await.0, all);
-        // Replaced by another file of the same content: opened again without a word.
+        // Replace it by another file of the same content: it is reopened without a warning.
         std::fs::write(case.file("beside"), &whole).unwrap();
         std::fs::rename(case.file("beside"), case.file(file)).unwrap();
         let report = store.sync().await.unwrap();
@@ -443,7 +443,7 @@ async fn readers_that_do_not_read_keep_nobody_out_and_are_given_up() {
     assert!(chunks > 0 && error.is_none() && begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
     let mut ended = 0;
     for mut parts in idle {
-        // An answer that fits the room for one is not stalled.
+        // A call whose answer fits into its queue does not stall.
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         while let Some(part) = parts.next().await {
             if let Err(error) = part {
@@ -460,7 +460,7 @@ async fn readers_that_do_not_read_keep_nobody_out_and_are_given_up() {
     );
 }
 
-/// Calls that would hold too much together wait for each other; one that needs more than there is fails, and says so.
+/// Calls that would hold too much together wait for each other; one that needs more than the limit fails, and says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_share_the_memory_there_is() {
     let dir = bed::bucket_of(&["replica-a", "replica-b"]);
@@ -484,7 +484,7 @@ async fn calls_share_the_memory_there_is() {
                 }
             }
         }
-        // Tasks that read blocks end a moment behind their call.
+        // Tasks that read blocks may end shortly after their call.
         for _ in 0..1000 {
             if metrics.text().contains("tithon_store_held_bytes 0") {
                 break;

@@ -1,4 +1,4 @@
-//! Blocks are opened when a request needs them, closed when none does, and found damaged without losing what others hold.
+//! Blocks are opened on demand and closed when idle, and a block found damaged does not hide data that others hold.
 
 #![allow(clippy::unwrap_used)]
 
@@ -83,7 +83,7 @@ async fn blocks_open_at_first_use_and_close_when_idle() {
             store.close_idle_blocks();
         }
         assert_eq!(value_of(&metrics, "thanos_bucket_store_indexheader_lazy_unload_total"), 6);
-        // Filters are kept: what no block has opens none.
+        // Label filters are kept, so a matcher that excludes all blocks opens none.
         assert_eq!(select(&store, matching("__name__", "no such metric")).await.0, 0);
         assert_eq!(n_open(&metrics), 0);
         assert_eq!(select(&store, up()).await, (all, vec![]));
@@ -117,7 +117,7 @@ async fn a_successor_that_is_damaged_later_gives_its_sources_back() {
         ids.iter().map(|id| meta_of(id)).filter(|m| m["thanos"]["downsample"]["resolution"] == 0).collect();
     let before = bed::store_over(dir.path(), StoreOptions::default()).await;
     let (all, _) = select(&before, matching("__name__", "up")).await;
-    // A copy of one block that says it was made of all of them, and can be opened.
+    // A copy of one block whose meta lists all blocks as its sources; it can be opened.
     let (from, successor) = (raw[0]["ulid"].as_str().unwrap(), "01HRQZZZZZ0000000000000000");
     tithon_testdata::copy_dir(&dir.path().join(from), &dir.path().join(successor));
     let mut meta = raw[0].clone();
@@ -130,7 +130,7 @@ async fn a_successor_that_is_damaged_later_gives_its_sources_back() {
     let options = StoreOptions { idle_timeout: Duration::from_millis(1), ..StoreOptions::default() };
     let bucket = Bucket::open(&BucketConfig::filesystem(dir.path())).unwrap();
     let store = bed::store_with(bucket, options, &metrics).await;
-    // It had to be opened before its sources could go; then nothing held it.
+    // The sync opened it before it dropped the sources; afterwards nothing held it open.
     assert_eq!((store.n_blocks(), n_open(&metrics)), (ids.len() + 1 - raw.len(), 1));
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert_eq!((store.close_idle_blocks(), n_open(&metrics)), (1, 0));

@@ -1,4 +1,4 @@
-//! Which blocks a store serves by time, labels and age, and what it says of itself then.
+//! Which blocks a store serves by time, labels and age, and what it then advertises.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,11 +10,11 @@ use tithon_runtime::Metrics;
 use tithon_store::StoreOptions;
 use tithon_storeapi::StoreApi;
 
-/// Blocks of two replicas: six of two hours each.
+/// Each of the two replicas has six blocks of two hours.
 const HOUR_MS: i64 = 3_600_000;
 const FIRST_MS: i64 = 1_710_028_800_000;
 
-/// Number of blocks served, the range that is told, and how many blocks are left out for a reason.
+/// The number of served blocks, the advertised range, and the number of blocks excluded for `reason`.
 async fn served(scope: Scope, reason: &str) -> (usize, (i64, i64), u64) {
     let dir = bed::bucket_of(&["replica-a", "replica-b"]);
     let bucket = Bucket::open(&BucketConfig::filesystem(dir.path())).unwrap();
@@ -31,7 +31,7 @@ async fn served(scope: Scope, reason: &str) -> (usize, (i64, i64), u64) {
 async fn blocks_of_a_time() {
     let all = (FIRST_MS, FIRST_MS + 12 * HOUR_MS);
     assert_eq!(served(Scope::default(), "time-excluded").await, (12, all, 0));
-    // The blocks at the ends overlap the range, and requests are cut to it.
+    // The blocks at the ends overlap the range; the advertised range is cut to it.
     let (min, max) = (FIRST_MS + 3 * HOUR_MS, FIRST_MS + 5 * HOUR_MS);
     let scope = Scope { min_time: TimeBound::At(min), max_time: TimeBound::At(max), ..Scope::default() };
     assert_eq!(served(scope, "time-excluded").await, (4, (min, max), 8));

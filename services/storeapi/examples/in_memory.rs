@@ -1,4 +1,4 @@
-//! A store of your own: data in memory behind the StoreAPI. Any querier, Tithon's or Thanos's, can ask it:
+//! An example of a store: data in memory behind the StoreAPI. Any querier, Tithon's or Thanos's, can ask it:
 //!
 //! ```text
 //! cargo run -p tithon-storeapi --example in_memory -- 127.0.0.1:10911
@@ -26,7 +26,7 @@ pub(crate) struct InMemory {
 }
 
 impl InMemory {
-    /// Series of these labels and samples (a time in milliseconds since 1970 and a value), at least one sample each.
+    /// Series with these labels and samples (milliseconds since 1970 and a value), at least one sample each.
     pub(crate) fn new(data: &[(Labels, &[(i64, f64)])]) -> InMemory {
         let encode = |samples: &[(i64, f64)]| {
             let mut encoder = XorEncoder::new();
@@ -73,7 +73,7 @@ impl StoreApi for InMemory {
         }
         found.retain(|one| request.shard.as_ref().is_none_or(|s| s.holds(&one.labels, &mut Vec::new())));
         found.sort_by(|a, b| a.labels.cmp(&b.labels));
-        // Removing labels can make series equal: merging makes one of them.
+        // Removing labels can make series equal; the merge joins them.
         let limit = if request.limit == 0 { usize::MAX } else { request.limit };
         let streams = found.into_iter().map(|one| vec![one]);
         let series = tithon_engine::merge(streams).take(limit).collect();

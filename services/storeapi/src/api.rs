@@ -1,4 +1,4 @@
-//! What every store can be asked.
+//! The trait of all stores.
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -7,56 +7,57 @@ use tithon_index::Texts;
 
 use crate::{Lease, StoreApiError, StoreInfo};
 
-/// A store of series: blocks of a bucket, a server elsewhere, or other stores together.
+/// A store of series: the blocks of a bucket, a server elsewhere, or several stores together.
 ///
-/// Implementers do heavy computing on the CPU pool (`tithon_runtime::Cpu`), not in the futures and streams that they give.
-/// Dropping these ends the work.
+/// Implementers run heavy computations on the CPU pool (`tithon_runtime::Cpu`), not in the futures and streams they
+/// return. Dropping a future or stream ends its work.
 pub trait StoreApi: Send + Sync + 'static {
-    /// The name of the store in warnings and errors.
+    /// The name of the store, for warnings and errors.
     fn name(&self) -> String;
 
-    /// What the store holds now; `None` while that is not known.
+    /// The data that the store holds now; `None` while that is unknown.
     fn info(&self) -> Option<StoreInfo>;
 
-    /// Selects series. External labels are in their label sets, `without_labels` are not, equal label sets are one series,
-    /// and series ascend by labels over all batches. An error is the last item. Must be called inside a tokio runtime.
+    /// Selects series. Their label sets include external labels and lack `without_labels`. Series with equal label sets
+    /// are joined, and series ascend by labels over all batches. An error is the last item. Must be called inside a
+    /// tokio runtime.
     fn series(&self, request: SeriesRequest) -> SeriesStream;
 
-    /// Finds label names, or the values of a label, as `values_of` says.
+    /// Finds label names or, if `values_of` is set, the values of that label.
     fn labels(&self, request: LabelsRequest) -> LabelsFuture;
 
-    /// Whether hints in requests are for this store: conditions on blocks, as a bucket has them. A store that hands requests
-    /// on ignores hints, whatever is in them.
+    /// Whether the store uses hints in requests, which are matchers on the blocks of a bucket. For stores that forward
+    /// requests, hints are ignored without being parsed.
     fn reads_hints(&self) -> bool {
         false
     }
 }
 
-/// An answer to [`StoreApi::series`].
+/// The answer to [`StoreApi::series`].
 pub type SeriesStream = BoxStream<'static, Result<SeriesPart, StoreApiError>>;
 
-/// An answer to [`StoreApi::labels`], on its way.
+/// The answer to [`StoreApi::labels`].
 pub type LabelsFuture = BoxFuture<'static, Result<LabelsAnswer, StoreApiError>>;
 
-/// A part of an answer with series.
+/// A part of the answer to a series request.
 #[derive(Debug)]
 pub enum SeriesPart {
-    /// Mapped files that chunks of later batches may be slices of, to be asked when the chunks have been used. Comes
-    /// before these batches; a store without such files sends none.
+    /// The mapped files that chunks of later batches may be slices of, to be checked after the chunks were used. Comes
+    /// before these batches; a store without mapped files sends none.
     Lease(Lease),
-    /// The next series. Chunks are still encoded.
+    /// The next series, with encoded chunks.
     Series(SeriesBatch),
-    /// Something could not be read: the answer goes on without it.
+    /// Something could not be read, and the answer goes on without it.
     Warning(String),
 }
 
-/// Label names or values.
+/// The answer to a request for label names or values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabelsAnswer {
-    /// Ascending, each once.
+    /// The distinct names or values, ascending.
     pub found: Texts,
-    /// What could not be read.
+    /// Descriptions of the data that could not be read.
     pub warnings: Vec<String>,
-    /// The blocks that were asked; `None` from a store that does not tell.
+    /// The blocks that were asked; `None` from a store that does not report them.
     pub queried_blocks: Option<Vec<BlockId>>,
 }

@@ -1,5 +1,5 @@
-//! Codecs of the server: of `Series`, which passes on frames that are encoded already, and of label names and values, which writes
-//! texts into the message without a handle for each.
+//! Codecs of the gRPC server: that of `Series` sends frames that are encoded already, and those of label names and
+//! values write texts straight into the message, without an allocation for each.
 
 use std::marker::PhantomData;
 
@@ -61,22 +61,23 @@ impl<Q: Message + Default> Decoder for RequestDecoder<Q> {
 /// An answer with label names or values: `LabelNamesResponse` and `LabelValuesResponse` have the same fields.
 #[derive(Debug, Default)]
 pub(crate) struct LabelsMessage {
-    /// Field 1.
+    /// Field 1 of the message.
     pub(crate) found: Texts,
-    /// Field 2.
+    /// Field 2 of the message.
     pub(crate) warnings: Vec<String>,
-    /// Field 3.
+    /// Field 3 of the message.
     pub(crate) hints: Option<Any>,
 }
 
-/// The key of field 1 with a length behind it.
+/// The protobuf key of field 1, which is length-delimited.
 const FOUND_KEY: u8 = 1 << 3 | 2;
-/// Texts are put together by so many bytes, which stay in a near cache, before they go to the buffer of the connection.
+/// Texts are assembled in portions of this many bytes, which fit in the CPU's cache, and then copied to the
+/// connection's buffer.
 const WRITTEN_AT_ONCE: usize = 32 << 10;
 
 impl LabelsMessage {
     fn len(&self) -> usize {
-        // Keys of fields below 16 take a byte.
+        // The key of a field below 16 takes one byte.
         let text = |text: &[u8]| 1 + encoded_len_varint(text.len() as u64) + text.len();
         let hints = self.hints.as_ref().map_or(0, |hints| message::encoded_len(3, hints));
         self.found.iter().map(text).sum::<usize>() + string::encoded_len_repeated(2, &self.warnings) + hints

@@ -1,5 +1,5 @@
-//! The APIs of Prometheus besides series and labels, as servers have them over gRPC: rules, targets, metadata, exemplars and
-//! statistics of a TSDB. Thanos `pkg/{rules,targets,metadata,exemplars,status}`.
+//! The APIs of Prometheus besides series and labels that servers have over gRPC: rules, targets, metadata, exemplars
+//! and TSDB statistics. Thanos `pkg/{rules,targets,metadata,exemplars,status}`.
 
 mod client;
 mod exemplars;
@@ -23,33 +23,33 @@ pub use self::statistics::{Statistic, StatisticsByTenant, StatisticsRequest, Tsd
 pub use self::targets::{ActiveTarget, TargetHealth, TargetState, TargetsByState, TargetsRequest};
 use crate::StoreApiError;
 
-/// What can be asked besides series and labels: one server, or all servers of a querier together.
+/// The APIs besides series and labels, of one server or of all servers behind a querier.
 ///
-/// Each request has a field `partial_response`: with it a failure is a warning and what came before counts, without it the
-/// call fails.
+/// Each request has a field `partial_response`. If it is set, a failure becomes a warning and what came before counts;
+/// otherwise the call fails.
 pub trait Companions: Send + Sync + 'static {
-    /// Groups of rules; the same group may come several times.
+    /// Groups of rules; a group may occur several times.
     fn rules(&self, request: RulesRequest) -> Telling<RuleGroup>;
 
-    /// Targets; the same target may come several times.
+    /// Targets; a target may occur several times.
     fn targets(&self, request: TargetsRequest) -> Telling<TargetsByState>;
 
-    /// Metadata of metrics; the same metric may come several times.
+    /// Metadata of metrics; a metric may occur several times.
     fn metadata(&self, request: MetadataRequest) -> Telling<MetadataByMetric>;
 
-    /// Exemplars; the same series may come several times.
+    /// Exemplars; a series may occur several times.
     fn exemplars(&self, request: ExemplarsRequest) -> Telling<SeriesExemplars>;
 
-    /// Statistics of TSDBs; the same tenant may come several times.
+    /// Statistics of TSDBs; a tenant may occur several times.
     fn statistics(&self, request: StatisticsRequest) -> Telling<StatisticsByTenant>;
 }
 
-/// What one server or several tell.
+/// The answer of one server or several.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Told<T> {
-    /// In the order of arrival.
+    /// The items, in the order they arrived.
     pub found: Vec<T>,
-    /// What could not be asked or read.
+    /// Servers that could not be asked, or answers that could not be read.
     pub warnings: Vec<String>,
 }
 
@@ -59,5 +59,5 @@ impl<T> Default for Told<T> {
     }
 }
 
-/// An answer on its way.
+/// The future of an answer.
 pub type Telling<T> = BoxFuture<'static, Result<Told<T>, StoreApiError>>;

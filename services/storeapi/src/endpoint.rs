@@ -1,4 +1,4 @@
-//! A StoreAPI server at another address: what it says of itself, and calls to it.
+//! Client of a StoreAPI server at another address: its `Info` and the calls to it.
 
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,57 +25,57 @@ use tonic::{Request, Status, Streaming};
 
 use crate::{Apis, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo};
 
-/// A StoreAPI server by its address, or a group of equal ones. Connects by itself, again and again if need be. Clones share
-/// the connection.
+/// A StoreAPI server at an address, or a group of servers with the same data. Connects and reconnects by itself. Clones
+/// share the connections.
 ///
-/// As a [`StoreApi`] it passes on what the server sends, in the server's order: series are out of order where the server
-/// does not keep to the rules, and where labels are removed here because the server cannot do it.
+/// As a [`StoreApi`] it yields series in the order the server sends them. They are out of order if the server breaks
+/// the rules, or if labels are removed here because the server cannot remove them.
 #[derive(Clone)]
 pub struct Endpoint(Arc<Inner>);
 
 struct Inner {
     address: String,
-    /// One, or those of a group, which take turns.
+    /// The server, or the servers of a group, which answer in turn.
     peers: RwLock<Vec<Arc<Peer>>>,
-    /// Calls so far.
+    /// Number of calls so far, which decides whose turn it is.
     calls: AtomicUsize,
     options: EndpointOptions,
     state: RwLock<State>,
 }
 
-/// A server that is connected to.
+/// One server and the connection to it.
 struct Peer {
     address: String,
     channel: GrpcChannel,
-    /// Whether it answered to the last `Info`.
+    /// Whether it answered the last `Info`.
     answers: AtomicBool,
 }
 
-/// How an endpoint is spoken to.
+/// How an endpoint is called.
 #[derive(Clone)]
 pub struct EndpointOptions {
-    /// The longest time that connecting, or an answer to `Info`, may take.
+    /// Timeout of connecting and of `Info` calls.
     pub info_timeout: Duration,
-    /// The longest silence within a call; zero is no limit.
+    /// Longest time without data in a call; zero means no limit.
     pub response_timeout: Duration,
-    /// The longest message that is accepted, in bytes.
+    /// Longest message that is accepted, in bytes.
     pub message_bytes_max: usize,
-    /// Speak TLS; `None` is clear text.
+    /// TLS of the connection; `None` is clear text.
     pub tls: Option<ClientTls>,
-    /// Ask it whether or not it has answered lately, so that its failure is seen in every answer. Other endpoints are passed
-    /// by until they answer to `Info` again.
+    /// Whether it is asked even if it has not answered lately, so that its failure shows in every answer. Other
+    /// endpoints are skipped until they answer `Info` again.
     pub strict: bool,
-    /// What an endpoint said is forgotten when it has not answered for so long, unless it is strict.
+    /// The info of an endpoint that is not strict is forgotten when it has not answered for this long.
     pub unhealthy_timeout: Duration,
     /// Counts the calls; `None` counts none.
     pub calls: Option<ClientCalls>,
-    /// Packs requests, and asks for packed answers.
+    /// Compression of requests, which is also asked for in answers.
     pub encoding: Option<GrpcEncoding>,
     /// What named it, for logs: a flag.
     pub named_by: &'static str,
 }
 
-/// Counts calls to endpoints under `grpc_client_*`.
+/// Metrics of calls to endpoints, `grpc_client_*`.
 pub fn client_calls(metrics: &Metrics) -> ClientCalls {
     const SERVICES: [&str; 7] = [
         "thanos.Store",
@@ -89,11 +89,11 @@ pub fn client_calls(metrics: &Metrics) -> ClientCalls {
     ClientCalls::new(metrics, tithon_proto::FILE_DESCRIPTOR_SET, &SERVICES)
 }
 
-/// Calls share a connection; each has a window of its own. As large as there is, so that calls whose readers are slow do not hold up
-/// others.
+/// Flow-control window of a connection. Calls share a connection but each has its own window, so this one is as large
+/// as possible: a slow reader must not block other calls.
 const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 
-/// Why a group whose name was never looked up does not answer.
+/// The error of a group whose DNS name was not resolved yet.
 const NO_ADDRESS: &str = "no address is known";
 
 #[derive(Default)]
@@ -102,64 +102,64 @@ struct State {
     health: Health,
 }
 
-/// How an endpoint took the last calls of `Info`.
+/// Results of the last `Info` calls to an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// When it last answered, in milliseconds since 1970; 0 before it has.
+    /// Time of the last answer in milliseconds since 1970; 0 if there was none.
     pub last_check_ms: i64,
-    /// Why it has not answered since then.
+    /// Error since the last answer; `None` while it answers.
     pub last_error: Option<String>,
 }
 
-/// Why an endpoint cannot be asked or did not answer.
+/// Why an endpoint cannot be asked or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
-    /// The address cannot be used.
+    /// The address is invalid.
     #[error("endpoint {address:?}: {reason}")]
     Address {
-        /// As given.
+        /// The address.
         address: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// It has never said what it holds.
+    /// The endpoint has never answered `Info`.
     #[error("Addr: {address}: {reason}")]
     NeverSeen {
         /// The endpoint's address.
         address: String,
-        /// What the last attempt met.
+        /// Error of the last attempt.
         reason: String,
     },
     /// A call failed.
     #[error("{call} {store}: {status}")]
     Call {
-        /// What was tried, in Thanos's words.
+        /// Thanos's words for the call.
         call: &'static str,
-        /// The endpoint, in Thanos's words.
+        /// Thanos's name of the endpoint.
         store: String,
-        /// The status, as Go prints it.
+        /// The status as Go prints it.
         status: String,
     },
-    /// It was silent for too long.
+    /// No data came for too long.
     #[error("failed to receive any data in {silence:?} from {store}: context canceled")]
     Silent {
-        /// How long.
+        /// The longest time allowed.
         silence: Duration,
-        /// The endpoint, in Thanos's words.
+        /// Thanos's name of the endpoint.
         store: String,
     },
-    /// It sent something that cannot be read.
+    /// A message of the endpoint cannot be read.
     #[error("receive series from {store}: {error}")]
     Message {
-        /// The endpoint, in Thanos's words.
+        /// Thanos's name of the endpoint.
         store: String,
-        /// What is wrong with it.
+        /// What is wrong with the message.
         error: ConvertError,
     },
 }
 
 impl EndpointError {
-    /// What the caller should do about it.
+    /// The kind of the error, which tells callers what to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             EndpointError::Address { .. } => ErrorKind::Invalid,
@@ -176,21 +176,26 @@ impl From<EndpointError> for StoreApiError {
 }
 
 impl Endpoint {
-    /// An endpoint at `address` (`host:port`). Nothing is sent yet; must be called inside a tokio runtime.
+    /// An endpoint at `address` (`host:port`). Connects at the first call. Must be called inside a tokio runtime.
+    ///
+    /// Fails when the address is invalid.
     pub fn new(address: &str, options: EndpointOptions) -> Result<Endpoint, EndpointError> {
         let endpoint = Endpoint::group(address, options);
         endpoint.set_addresses([address.to_owned()])?;
         Ok(endpoint)
     }
 
-    /// Servers that have the same data and take turns, under one name. There are none before [`Endpoint::set_addresses`].
+    /// An endpoint of several servers with the same data, which answer in turn. It has none before
+    /// [`Endpoint::set_addresses`].
     pub fn group(name: &str, options: EndpointOptions) -> Endpoint {
         let (address, peers, calls) = (name.to_owned(), RwLock::default(), AtomicUsize::new(0));
         Endpoint(Arc::new(Inner { address, peers, calls, options, state: RwLock::default() }))
     }
 
-    /// From now on these servers answer; connections to addresses that were there before are kept. Must be called inside a
-    /// tokio runtime.
+    /// Sets the addresses of the servers; connections to addresses that stay are kept. Must be called inside a tokio
+    /// runtime.
+    ///
+    /// Fails when an address is invalid.
     pub fn set_addresses(&self, addresses: impl IntoIterator<Item = String>) -> Result<(), EndpointError> {
         let mut peers = self.0.peers.write().unwrap_or_else(PoisonError::into_inner);
         let mut now = Vec::new();
@@ -204,7 +209,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// The connection to the server whose turn it is, of those that answered last; of all where none did.
+    /// The connection for the next call: the servers that answered the last `Info` take turns, or all if none did.
     pub(crate) fn channel(&self) -> Result<GrpcChannel, EndpointError> {
         let peers = self.peers();
         let answering: Vec<&Arc<Peer>> =
@@ -224,33 +229,33 @@ impl Endpoint {
         self.0.peers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The address as given, or the name of the group.
+    /// The address, or the name of the group.
     pub fn address(&self) -> &str {
         &self.0.address
     }
 
-    /// How it took the last calls of `Info`.
+    /// Results of the last `Info` calls.
     pub fn health(&self) -> Health {
         self.state(|state| state.health.clone())
     }
 
-    /// Whether requests go to it now: it answered to the last `Info`, or it is strict.
+    /// Whether requests are sent to it now: it answered the last `Info`, or it is strict.
     pub fn is_asked(&self) -> bool {
         self.0.options.strict || self.state(|state| state.info.is_some() && state.health.last_error.is_none())
     }
 
-    /// Whether it has a service, as far as it has said; a strict one that has never answered counts as a store.
+    /// Whether it announced a service; a strict endpoint that has never answered counts as a store.
     pub fn has(&self, api: fn(&Apis) -> bool) -> bool {
         let unseen = Apis { store: true, ..Apis::default() };
         self.state(|state| api(&state.info.as_ref().map_or(unseen, |info| info.apis)))
     }
 
-    /// Asks it what it holds, for [`StoreApi::info`]. A failure is kept for [`Endpoint::health`]; going and coming back are
-    /// each logged once.
+    /// Calls `Info` and keeps the answer for [`StoreApi::info`], or the error for [`Endpoint::health`]. Logs once when
+    /// the endpoint stops answering, and once when it answers again.
     pub async fn refresh(&self) {
         let (peers, timeout) = (self.peers(), self.0.options.info_timeout);
         let answers = futures::future::join_all(peers.iter().map(|peer| peer.info(timeout))).await;
-        // Any server of a group speaks for all.
+        // Any server of a group answers for all of them.
         let answer =
             answers.into_iter().reduce(|first, next| if first.is_ok() { first } else { next.or(first) });
         let answer = answer.unwrap_or_else(|| Err(NO_ADDRESS.to_owned()));
@@ -262,7 +267,7 @@ impl Endpoint {
                     tracing::info!(
                         endpoint,
                         component = info.component,
-                        "endpoint answers and is asked again"
+                        "endpoint answers again and gets requests"
                     );
                 }
                 *state =
@@ -272,12 +277,15 @@ impl Endpoint {
         }
     }
 
-    /// Notes that a call of `Info` failed.
+    /// Records a failed `Info` call.
     fn missed(&self, state: &mut State, reason: String) {
         let (endpoint, options) = (&self.0.address, &self.0.options);
         if state.health.last_error.is_none() {
-            let meanwhile =
-                if options.strict { "it is strict and still asked" } else { "it is left out until it does" };
+            let meanwhile = if options.strict {
+                "it is strict and still gets requests"
+            } else {
+                "it gets no requests until it does"
+            };
             let named_by = options.named_by;
             tracing::warn!(endpoint, named_by, error = %reason, "endpoint does not answer, {meanwhile}");
         }
@@ -345,7 +353,7 @@ impl Endpoint {
                 (answer.values, answer.warnings)
             }
         };
-        // Copies: the texts are slices of whole messages.
+        // The texts are copied, since slices would hold whole messages in memory.
         Ok(LabelsAnswer { found: found.iter().collect(), warnings, queried_blocks: None })
     }
 
@@ -359,7 +367,7 @@ impl Endpoint {
         Ok(StoreClient::new(self.channel()?).max_decoding_message_size(bytes))
     }
 
-    /// Waits no longer than an endpoint may be silent; else says how long that is.
+    /// Waits for an answer within the response timeout. Fails with that timeout.
     pub(crate) async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, Duration> {
         let longest = self.0.options.response_timeout;
         if longest.is_zero() {
@@ -368,7 +376,7 @@ impl Endpoint {
         tokio::time::timeout(longest, answer).await.map_err(|_| longest)
     }
 
-    /// Fails for an endpoint that has never answered, without asking it again: the next refresh will.
+    /// Fails at once for an endpoint that has never answered; the next refresh asks it again.
     fn check_seen(&self) -> Result<(), EndpointError> {
         let reason = self.state(|state| state.health.last_error.clone().filter(|_| state.info.is_none()));
         match reason {
@@ -401,7 +409,7 @@ impl Peer {
         Ok(Peer { address, channel, answers: AtomicBool::new(true) })
     }
 
-    /// Asks what it holds.
+    /// Calls `Info`.
     async fn info(&self, timeout: Duration) -> Result<StoreInfo, String> {
         let mut client = InfoClient::new(self.channel.clone());
         let answer = match tokio::time::timeout(timeout, client.info(InfoRequest::default())).await {
@@ -421,7 +429,7 @@ impl StoreApi for Endpoint {
         format!("Addr: {} MinTime: {} MaxTime: {}", self.0.address, range.min, range.max)
     }
 
-    /// What it last said it holds; `None` before it has said anything.
+    /// The last answer to `Info`; `None` before the first one.
     fn info(&self) -> Option<StoreInfo> {
         self.state(|state| state.info.clone())
     }
@@ -437,7 +445,7 @@ impl StoreApi for Endpoint {
     }
 }
 
-/// A call of `Series` under way, and what has to be done here because the server cannot.
+/// A `Series` call in progress. Removes labels and applies the shard here when the server cannot.
 struct Receiving {
     endpoint: Endpoint,
     frames: Streaming<SeriesResponse>,
@@ -507,17 +515,17 @@ fn now_ms() -> i64 {
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A status as Go's gRPC prints it, and behind it why there is no connection, where that is the reason.
+/// A status as Go's gRPC prints it, followed by the reason why there is no connection, if there is one.
 pub(crate) fn go_status(status: &Status) -> String {
-    let told = format!("rpc error: code = {:?} desc = {}", status.code(), status.message());
+    let message = format!("rpc error: code = {:?} desc = {}", status.code(), status.message());
     let mut reason: Option<&dyn Error> = status.source();
     while let Some(deeper) = reason.and_then(|error| error.source()) {
         reason = Some(deeper);
     }
     let reason = reason.map(ToString::to_string);
-    match reason.filter(|reason| !told.ends_with(reason)) {
-        Some(reason) => format!("{told}: {reason}"),
-        None => told,
+    match reason.filter(|reason| !message.ends_with(reason)) {
+        Some(reason) => format!("{message}: {reason}"),
+        None => message,
     }
 }
 

@@ -1,11 +1,11 @@
-//! Why a store does not answer.
+//! The error of calls to stores.
 
 use std::error::Error;
 use std::fmt;
 
 use tithon_chunks::ErrorKind;
 
-/// Why a call to a store failed: the text of an error of the store's own, and a kind, which decides the gRPC code.
+/// Why a call to a store failed: the text of the store's own error, and a kind, which decides the gRPC code.
 #[derive(Debug)]
 pub struct StoreApiError {
     kind: ErrorKind,
@@ -18,7 +18,7 @@ impl StoreApiError {
         StoreApiError { kind, source: source.into() }
     }
 
-    /// What the caller should do about it.
+    /// The kind of the error, which tells callers what to do about it.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

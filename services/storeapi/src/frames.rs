@@ -1,4 +1,4 @@
-//! From the parts of an answer to its frames on the wire.
+//! Encodes the parts of an answer into gRPC frames.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,8 +14,8 @@ use tonic::Status;
 use crate::server::{Frames, convert_status, status};
 use crate::{Lease, Mapped, SeriesPart, SeriesStream, StoreApiError};
 
-/// The frames of an answer. Bytes leave only after the files that they were copied from were found whole. A file that was cut
-/// costs a warning where a partial answer is accepted, else the answer.
+/// The frames of an answer. A frame is sent only if the files that its bytes were copied from are still whole. A file
+/// that was cut costs a warning if partial answers are accepted, and otherwise fails the answer.
 pub(crate) fn frames(parts: SeriesStream, partial: bool, framer: Framer) -> Frames {
     let (lease, pieces, ready) = (Lease::default(), VecDeque::new(), VecDeque::new());
     let (cut, broken, used) = (Vec::new(), Vec::new(), Used::default());
@@ -23,21 +23,21 @@ pub(crate) fn frames(parts: SeriesStream, partial: bool, framer: Framer) -> Fram
     stream::unfold(answer, |mut answer| async { answer.next().await.map(|frame| (frame, answer)) }).boxed()
 }
 
-/// An answer on its way to the wire.
+/// An answer being encoded.
 struct Answer {
     parts: SeriesStream,
     partial: bool,
-    /// What chunks may be slices of.
+    /// The mapped files that chunks may be slices of.
     lease: Lease,
     framer: Framer,
-    /// What is left of the last batch.
+    /// The rest of the last batch.
     pieces: VecDeque<SeriesBatch>,
     ready: VecDeque<SeriesFrame>,
-    /// What was cut and was not told yet.
+    /// Files that were cut, and whose warning was not sent yet.
     cut: Vec<(Arc<dyn Mapped>, StoreApiError)>,
-    /// What was cut and was told: its chunks do not count any more.
+    /// Files that were cut, and whose warning was sent; their chunks are dropped.
     broken: Vec<Arc<dyn Mapped>>,
-    /// Chunks that were sent and whose pages can go.
+    /// Sent chunks whose pages can be released.
     used: Used,
     ended: bool,
 }
@@ -79,13 +79,13 @@ impl Answer {
         Ok(())
     }
 
-    /// Makes frames of series, and makes them again without the chunks of files that were cut meanwhile.
+    /// Encodes series. If a file was cut meanwhile, encodes them again without its chunks.
     fn take_series(&mut self, mut batch: SeriesBatch) -> Result<(), Status> {
         loop {
             self.discard_broken(&mut batch)?;
             let mark = self.framer.mark();
             let frames = self.framer.push(&batch).map_err(|e| convert_status(&e))?;
-            // The bytes have been copied: they count when the files are still whole.
+            // The bytes have been copied, so they are good if the files are still whole now.
             self.cut = self.lease.take_broken();
             let chunks = || batch.series.iter().flat_map(|series| &series.chunks);
             if !self.cut.iter().any(|(mapped, _)| chunks().any(|chunk| mapped.holds(&chunk.data))) {
@@ -97,8 +97,8 @@ impl Answer {
         }
     }
 
-    /// Removes chunks of files that were cut, and series of which nothing is left. Each such file costs a warning, or the
-    /// answer where no partial answer is accepted.
+    /// Removes the chunks of files that were cut, and series that have no chunks left. Each such file costs a warning,
+    /// or the answer if no partial answers are accepted.
     fn discard_broken(&mut self, batch: &mut SeriesBatch) -> Result<(), Status> {
         self.cut.extend(self.lease.take_broken());
         for (mapped, error) in std::mem::take(&mut self.cut) {
@@ -120,18 +120,19 @@ impl Answer {
         Ok(())
     }
 
-    /// Sends a warning behind the series before it.
+    /// Sends a warning after the series before it.
     fn warn(&mut self, warning: String) {
         self.ready.extend(self.framer.finish());
         self.ready.push_back(SeriesFrame::warning(warning));
     }
 }
 
-/// A frame that has so many bytes is sent although it could hold more series, and a series that has more bytes of chunks goes in
-/// parts, each with its labels: frames on the way take little memory. Thanos's stores of local blocks send as much at once.
+/// Size at which a frame is sent even if it could hold more series, and largest size of the chunks of a series before
+/// it is sent in parts, each with its labels. This limits the memory of frames being sent. Thanos's stores of local
+/// blocks use the same size.
 const FRAME_BYTES: usize = 1 << 20;
 
-/// A batch, its long series in parts.
+/// Splits a batch so that long series are sent in parts.
 fn pieces(batch: SeriesBatch) -> VecDeque<SeriesBatch> {
     let bytes = |chunks: &[EncodedChunk]| chunks.iter().map(|chunk| chunk.data.len()).sum::<usize>();
     if batch.series.iter().all(|series| bytes(&series.chunks) <= FRAME_BYTES) {
@@ -162,15 +163,15 @@ fn pieces(batch: SeriesBatch) -> VecDeque<SeriesBatch> {
     pieces
 }
 
-/// Bytes of chunks that were sent and lie close to each other in a file: when they are many, their pages are given back to the
-/// system. They stay in its cache, but do not count as memory of the process.
+/// Address range of sent chunks that lie close together in a file. When it is large, its pages are released; they stay
+/// in the page cache, but no longer count as memory of the process.
 #[derive(Debug, Default)]
 struct Used(Range<usize>);
 
 impl Used {
-    /// The least that is given back.
+    /// Smallest range that is released.
     const RELEASED_BYTES: usize = 1 << 20;
-    /// Pages between chunks that are so far from each other at most go with theirs.
+    /// Largest gap between chunks whose pages are released together.
     const GAP_BYTES: usize = 64 << 10;
 
     fn add(&mut self, chunk: &[u8], lease: &Lease) {
@@ -195,22 +196,22 @@ impl Used {
     }
 }
 
-/// Collects series into frames of the size that a request asks for.
+/// Collects encoded series into frames of the size that a request asks for.
 #[derive(Debug)]
 pub(crate) struct Framer {
     aggregates: Vec<Aggregate>,
-    /// Series in a `batch` frame; below 2 each series is a frame of its own.
+    /// Series per frame; below 2 each series is a frame of its own.
     batch: usize,
-    /// Encoded series that wait for their frame to be full.
+    /// Encoded series of the frame that is not complete yet.
     pending: Vec<u8>,
     n_pending: usize,
-    /// Bytes of the last frame of several series: the next will be about as big.
+    /// Bytes of the last frame of several series, a good guess for the size of the next.
     last_len: usize,
     /// The first frame of several series since the last mark.
     first: Option<Bytes>,
 }
 
-/// Where a [`Framer`] stood.
+/// A position in a [`Framer`] to return to.
 pub(crate) struct Mark {
     pending: usize,
     n_pending: usize,
@@ -221,12 +222,12 @@ impl Framer {
         Framer { aggregates, batch, pending: Vec::new(), n_pending: 0, last_len: 0, first: None }
     }
 
-    /// The frames that more series complete.
+    /// Adds series, and returns the frames that they complete.
     pub(crate) fn push(&mut self, batch: &SeriesBatch) -> Result<Vec<SeriesFrame>, ConvertError> {
         if self.batch < 2 { self.one_by_one(batch) } else { self.in_batches(batch) }
     }
 
-    /// The last frame, if series are left.
+    /// The last frame, if series are left for it.
     pub(crate) fn finish(&mut self) -> Option<SeriesFrame> {
         if self.n_pending == 0 {
             return None;
@@ -238,13 +239,13 @@ impl Framer {
         Some(SeriesFrame::batch(frame))
     }
 
-    /// Remembers what waits.
+    /// Marks the current position.
     pub(crate) fn mark(&mut self) -> Mark {
         self.first = None;
         Mark { pending: self.pending.len(), n_pending: self.n_pending }
     }
 
-    /// Forgets what was pushed since the mark was made, the last one.
+    /// Undoes all pushes since the mark, which must be the last one made.
     pub(crate) fn return_to(&mut self, mark: Mark) {
         if let Some(first) = self.first.take() {
             self.pending = first.to_vec();
@@ -253,7 +254,7 @@ impl Framer {
         self.n_pending = mark.n_pending;
     }
 
-    /// All frames share one buffer.
+    /// Encodes each series as a frame; all frames are slices of one buffer.
     fn one_by_one(&self, batch: &SeriesBatch) -> Result<Vec<SeriesFrame>, ConvertError> {
         let mut buffer = Vec::with_capacity(batch.series.len() * 512);
         let mut places: Vec<Range<usize>> = Vec::with_capacity(batch.series.len());

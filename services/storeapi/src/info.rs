@@ -1,31 +1,31 @@
-//! What a store tells others that it holds, in our own types and on the wire.
+//! The info of a store, as our type and as the wire message of `Info`.
 
 use tithon_chunks::TimeRange;
 use tithon_index::Labels;
 use tithon_proto::thanos::info::{self, InfoResponse, TsdbInfo};
 use tithon_proto::{label_set, labels_from_wire};
 
-/// What a store holds.
+/// The data that a store holds, and the features that it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreInfo {
-    /// What it is: `store`, `sidecar`, `query`, `rule`, `receive`.
+    /// Its component: `store`, `sidecar`, `query`, `rule` or `receive`.
     pub component: String,
-    /// External labels of its data, each set once. None means that it may hold anything, so that nobody passes it by
-    /// because of labels.
+    /// The distinct sets of external labels of its data. An empty list means that it may hold any series, so that no
+    /// querier skips it because of labels.
     pub label_sets: Vec<Labels>,
-    /// The time that its data cover; empty without data.
+    /// Time range of its data; empty if it has none.
     pub range: TimeRange,
-    /// For each label set the stretches of time without gaps.
+    /// For each label set, the time ranges that its data cover without gaps.
     pub stretches: Vec<Stretch>,
-    /// Whether it leaves out series that are not in the shard that is asked for.
+    /// Whether it applies the shard of a request itself.
     pub supports_sharding: bool,
     /// Whether it removes `without_labels` from series before it sorts them.
     pub supports_without_labels: bool,
-    /// Which services it has.
+    /// The services that it has.
     pub apis: Apis,
 }
 
-/// Which gRPC services a server has beside `Info`.
+/// The gRPC services of a server besides `Info`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Apis {
     /// `thanos.Store`.
@@ -44,19 +44,19 @@ pub struct Apis {
     pub query: bool,
 }
 
-/// A stretch of time that data of one label set cover.
+/// A time range that the data of one label set cover.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stretch {
-    /// External labels.
+    /// External labels of the data.
     pub labels: Labels,
-    /// The first millisecond.
+    /// Start in milliseconds since 1970, inclusive.
     pub min_time: i64,
-    /// The first millisecond behind the end.
+    /// End in milliseconds since 1970, exclusive.
     pub max_time: i64,
 }
 
 impl StoreInfo {
-    /// A store that may hold any labels in `range` and supports all that can be asked.
+    /// The info of a store that may hold any series in `range` and supports everything.
     pub fn new(component: &str, range: TimeRange) -> StoreInfo {
         StoreInfo {
             component: component.to_owned(),
@@ -96,8 +96,8 @@ impl StoreInfo {
         }
     }
 
-    /// What a server says of itself; one that says nothing about a store covers all of time and supports nothing. Empty label
-    /// sets count as none.
+    /// The info in a server's answer. A server that announces no store covers all time and supports nothing. Empty
+    /// label sets are dropped.
     pub(crate) fn from_wire(wire: InfoResponse) -> StoreInfo {
         let apis = Apis {
             store: wire.store.is_some(),

@@ -1,4 +1,4 @@
-//! The StoreAPI: series, label names and label values out of anything that has them.
+//! The StoreAPI: series, label names and label values from any kind of store.
 //!
 //! [`StoreApi`] is the trait that every store implements: the blocks of a bucket, a querier over other stores, data of
 //! your own (`examples/in_memory.rs`). [`StoreApiServer`] serves any of them as the gRPC services `thanos.Store` and

@@ -1,5 +1,5 @@
-//! The gRPC service `thanos.Query`: PromQL for queriers above, which send parts of their queries to those below in distributed
-//! mode. Thanos `pkg/api/query/grpc.go`.
+//! The gRPC service `thanos.Query`: PromQL for queriers above, which in distributed mode send parts of their queries to
+//! queriers below. Thanos `pkg/api/query/grpc.go`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,97 +22,97 @@ use tonic::{Request, Response, Status};
 use crate::StoreApiError;
 use crate::server::{convert_status, status};
 
-/// A query as a querier above sends it. Times are seconds since 1970.
+/// A query that a querier above sends. Times are seconds since 1970.
 #[derive(Clone, Debug)]
 pub struct PromqlRequest {
-    /// PromQL.
+    /// The PromQL expression.
     pub query: String,
-    /// When it is evaluated.
+    /// The times of evaluation.
     pub times: PromqlTimes,
-    /// Of this request; the querier's own may be shorter.
+    /// Timeout of the request; the querier's own may be shorter.
     pub timeout: Option<Duration>,
-    /// The coarsest resolution that may answer; `None` is the querier's default.
+    /// The coarsest resolution that may be read, in milliseconds; `None` for the querier's default.
     pub max_resolution_ms: Option<i64>,
-    /// Labels that tell replicas apart; none are the querier's own.
+    /// Labels that tell replicas apart; none for the querier's own.
     pub replica_labels: Vec<String>,
-    /// Sets of matchers on the address of stores.
+    /// Matcher sets on the addresses of stores.
     pub store_matchers: Vec<Vec<Matcher>>,
-    /// Whether replicas are one series.
+    /// Whether replicas are deduplicated.
     pub dedup: bool,
-    /// Whether a failing store costs a warning only.
+    /// Whether a failing store costs only a warning.
     pub partial_response: bool,
-    /// The part of all series that is read.
+    /// The share of all series to read.
     pub shard: Option<SeriesShard>,
-    /// How far back selectors look, milliseconds; `None` is the querier's default.
+    /// Lookback of instant selectors in milliseconds; `None` for the querier's default.
     pub lookback_ms: Option<i64>,
 }
 
-/// When a query is evaluated, seconds since 1970.
+/// The times of an evaluation in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PromqlTimes {
-    /// Once; `None` is now.
+    /// One evaluation; `None` means now.
     Instant(Option<i64>),
-    /// At every step of a range, its ends included.
+    /// An evaluation at every step of a range, both ends inclusive.
     Range {
-        /// The first step.
+        /// Time of the first step.
         start: i64,
-        /// No step is later.
+        /// Upper bound of the steps.
         end: i64,
-        /// From one step to the next, seconds.
+        /// Seconds between two steps.
         step: i64,
     },
 }
 
-/// The value of a query.
+/// The result of a query.
 pub struct PromqlAnswer {
-    /// What could not be read, and notes of PromQL.
+    /// Warnings of stores, and notes of PromQL.
     pub warnings: Vec<String>,
-    /// A scalar is a series without labels.
+    /// The series of the value; a scalar is a series without labels.
     pub series: Vec<PromqlSeries>,
-    /// Samples that evaluation looked at, and the most that it held at once.
+    /// Number of samples that the evaluation read, and the peak number it held.
     pub samples: (u64, u64),
-    /// Kept until all is sent.
+    /// The charge for the value's memory, kept until all is sent.
     pub held: Box<dyn Send>,
 }
 
-/// A series of a value.
+/// A series of the value.
 pub struct PromqlSeries {
-    /// Its labels.
+    /// Labels of the series.
     pub labels: Labels,
-    /// Its samples.
+    /// Samples of the series.
     pub points: PromqlPoints,
 }
 
 /// The samples of a series.
 pub enum PromqlPoints {
-    /// One number, at a time in milliseconds.
+    /// One float at a time in milliseconds.
     Float(i64, f64),
-    /// One histogram.
+    /// One histogram at a time in milliseconds.
     Histogram(i64, Arc<FloatHistogram>),
-    /// Any number of either.
+    /// Any number of floats and histograms.
     Many(Samples),
 }
 
-/// An answer on its way.
+/// The future of an answer.
 pub type PromqlFuture = BoxFuture<'static, Result<PromqlAnswer, StoreApiError>>;
 
-/// Serves `thanos.Query` by a function that answers queries. Clones share it.
+/// Serves `thanos.Query` with a function that answers queries. Clones share it.
 #[derive(Clone)]
 pub struct PromqlServer(Arc<dyn Fn(PromqlRequest) -> PromqlFuture + Send + Sync>);
 
 impl PromqlServer {
-    /// A server of `answer`.
+    /// A server that answers with `answer`.
     pub fn new(answer: impl Fn(PromqlRequest) -> PromqlFuture + Send + Sync + 'static) -> PromqlServer {
         PromqlServer(Arc::new(answer))
     }
 
-    /// `services` and this one.
+    /// Adds this service to `services`.
     pub fn and(self, services: GrpcServices) -> GrpcServices {
         services.with(QueryServer::new(self))
     }
 }
 
-/// What a frame holds.
+/// The content of a frame.
 enum Piece {
     Warnings(String),
     Series(Vec<TimeSeries>),
@@ -121,13 +121,13 @@ enum Piece {
 
 type Pieces<F> = BoxStream<'static, Result<F, Status>>;
 
-/// An answer as frames: warnings, series one by one or in batches, statistics.
+/// The frames of an answer: warnings, series one by one or in batches, statistics.
 fn frames<F: Send + 'static>(
     answer: PromqlAnswer,
     batch: i64,
     frame: impl Fn(Piece) -> F + Send + 'static,
 ) -> Response<Pieces<F>> {
-    /// A batch that is longer is sent as several.
+    /// Largest number of series in a frame.
     const BATCH_MAX: usize = 4096;
     let PromqlAnswer { warnings, series, samples, held } = answer;
     let batch = usize::try_from(batch).unwrap_or(0).clamp(1, BATCH_MAX);
@@ -164,7 +164,7 @@ impl PromqlSeries {
     }
 }
 
-/// A single series where batches are not wanted, else a batch.
+/// A single series if the request wants no batches, else a batch.
 enum OneOrMany {
     One(TimeSeries),
     Many(TimeSeriesBatch),
@@ -214,7 +214,7 @@ impl Query for PromqlServer {
                     },
                 })
             })),
-            // As in Thanos, an instant query that fails while it is evaluated is then a warning only.
+            // As in Thanos, an instant query that fails during evaluation then costs only a warning.
             Err(error) if partial && error.kind() == ErrorKind::Aborted => {
                 Ok(Response::new(stream::iter([Ok(frame(Warnings(error.to_string())))]).boxed()))
             }
@@ -258,7 +258,7 @@ impl Query for PromqlServer {
     }
 }
 
-/// Both engines of Thanos are accepted, one answers.
+/// Accepts both of Thanos's engines, though there is one engine here.
 fn check_engine(engine: i32) -> Result<(), Status> {
     match EngineType::try_from(engine) {
         Ok(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! PromQL of a querier at another address, over gRPC. Thanos `pkg/query/remote_engine.go`.
+//! Client of a querier's PromQL over gRPC. Thanos `pkg/query/remote_engine.go`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,20 +13,22 @@ use tonic::transport::Endpoint as Dial;
 use crate::endpoint::go_status;
 use crate::{EndpointError, PromqlPoints, PromqlSeries};
 
-/// A querier that is asked over gRPC, in clear text. Clones share the connection.
+/// Asks a querier over gRPC, in clear text. Clones share the connection.
 #[derive(Clone)]
 pub struct PromqlClient {
     address: String,
     client: QueryClient<GrpcChannel>,
 }
 
-/// Messages are no longer than this, bytes.
+/// Longest message that is accepted, in bytes.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
-/// An answer has no more samples.
+/// Largest number of samples in an answer.
 const SAMPLES_MAX: usize = 10_000_000;
 
 impl PromqlClient {
-    /// The querier at `host:port`; it is connected to when it is first asked. Must be called inside a tokio runtime.
+    /// The querier at `host:port`. Connects at the first call. Must be called inside a tokio runtime.
+    ///
+    /// Fails when the address is invalid.
     pub fn new(address: &str) -> Result<PromqlClient, EndpointError> {
         let wrong = |reason: String| EndpointError::Address { address: address.to_owned(), reason };
         let dial =
@@ -40,13 +42,15 @@ impl PromqlClient {
         Ok(PromqlClient { address: address.to_owned(), client })
     }
 
-    /// Where it is.
+    /// The querier's address.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Evaluates an expression at a time in whole seconds, replicas as one series. Gives the series, each with one sample, and
-    /// warnings.
+    /// Evaluates a deduplicated instant query at a time in whole seconds since 1970. Returns series with one sample
+    /// each, and warnings.
+    ///
+    /// Fails when the call fails or the answer has too many samples.
     pub async fn instant(
         &self,
         query: &str,
@@ -86,7 +90,7 @@ impl PromqlClient {
     }
 }
 
-/// The last sample of a series.
+/// Appends a series with its last sample.
 fn read(wire: &TimeSeries, series: &mut Vec<PromqlSeries>) {
     let points = points_from_wire(wire);
     let mut histograms = points.histograms;

@@ -1,5 +1,5 @@
-//! The routes of `thanos.Store`, written by hand: the generated server cannot answer `Series` with frames that are encoded
-//! already.
+//! The routes of `thanos.Store`, written by hand because the generated server cannot send frames of `Series` that are
+//! encoded already.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -18,7 +18,7 @@ use tower::service_fn;
 use crate::StoreApiServer;
 use crate::codec::{LabelsCodec, SeriesCodec};
 
-/// Thanos's limit of a message, either way.
+/// Thanos's limit of a message's length, in both directions.
 const MESSAGE_BYTES: Option<usize> = Some(i32::MAX as usize);
 
 /// Serves `thanos.Store` for a [`StoreApiServer`].

@@ -33,13 +33,13 @@ pub struct StoreApiServer {
 }
 
 impl StoreApiServer {
-    /// A server of `store`. Requests with many patterns are read on `cpu`; `Info` fails as long as `probes` say that the
+    /// A server of `store`. Requests with many patterns are parsed on `cpu`. `Info` fails while `probes` say that the
     /// process is not ready.
     pub fn new(store: Arc<dyn StoreApi>, cpu: Cpu, probes: Probes) -> StoreApiServer {
         StoreApiServer { store, cpu, probes }
     }
 
-    /// Both services; messages may be as big as Thanos allows.
+    /// The services `thanos.Store` and `thanos.info.Info`; messages may be as long as Thanos allows.
     pub fn services(self) -> GrpcServices {
         GrpcServices::default().with(StoreRpc(self.clone())).with(InfoServer::new(self))
     }
@@ -95,7 +95,8 @@ impl StoreApiServer {
         }))
     }
 
-    /// Reads a message here where that is quick, else on the CPU pool: many patterns take long to compile.
+    /// Parses a message on this thread if that is quick, else on the CPU pool, since many patterns take long to
+    /// compile.
     async fn read<T: Send + 'static>(
         &self,
         is_quick: bool,
@@ -111,14 +112,14 @@ impl StoreApiServer {
     }
 }
 
-/// Whether matchers are few and have no patterns to compile.
+/// Whether there are few matchers, none of them with a pattern.
 fn are_quick(matchers: &[LabelMatcher]) -> bool {
     const MATCHERS_MAX: usize = 16;
     let is_plain = |m: &LabelMatcher| !matches!(Type::try_from(m.r#type), Ok(Type::Re | Type::Nre));
     matchers.len() <= MATCHERS_MAX && matchers.iter().all(is_plain)
 }
 
-/// The tenant that the metadata of a call name.
+/// The tenant named in the metadata of a call, or the default tenant.
 fn tenant<T>(request: &Request<T>) -> String {
     let tenant = request.metadata().get("thanos-tenant").and_then(|value| value.to_str().ok());
     tenant.unwrap_or(DEFAULT_TENANT).to_owned()
@@ -136,7 +137,7 @@ pub(crate) fn convert_status(error: &ConvertError) -> Status {
     to_status(error.kind(), error.to_string())
 }
 
-/// Tells others what a server without a store has; as long as `probes` say that the process is not ready, it fails.
+/// The `Info` service of a server without a store; it fails while `probes` say that the process is not ready.
 pub fn info_services(info: StoreInfo, probes: Probes) -> GrpcServices {
     GrpcServices::default().with(InfoServer::new(InfoAlone { info, probes }))
 }

@@ -1,5 +1,5 @@
-//! Connections that end under a call: an endpoint sends the call again, and our servers do not end a connection because its
-//! client leaves many calls.
+//! Connections that end during a call: an endpoint repeats the call on a new connection, and our servers do not close a
+//! connection because its client cancels many calls.
 
 #![allow(clippy::unwrap_used)]
 
@@ -34,7 +34,8 @@ async fn serve() -> SocketAddr {
     address
 }
 
-/// A proxy that ends every odd connection once it has a call, and passes the even ones on; counts what it ended.
+/// A proxy that closes every second connection, the first one included, once it has a call, and forwards the others.
+/// Counts the closed ones.
 async fn ending_proxy(target: SocketAddr, reason: h2::Reason) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -109,7 +110,7 @@ async fn leaving_many_calls_does_not_end_the_connection_of_the_others() {
     let endpoint = endpoint(serve().await);
     for _ in 0..20 {
         let calls = (0..100).map(|_| endpoint.series(request()).into_future());
-        // Begun, perhaps sent, and left.
+        // The calls begin, may be sent, and are cancelled.
         tokio::time::timeout(Duration::from_micros(300), futures::future::join_all(calls)).await.ok();
         assert_eq!(count_series(&endpoint).await, 1);
     }

@@ -1,4 +1,4 @@
-//! The store of `examples/in_memory.rs`, asked through the trait and over gRPC: both answers are the same.
+//! The store of `examples/in_memory.rs` gives the same answers through the trait and over gRPC.
 
 #![allow(clippy::unwrap_used)]
 

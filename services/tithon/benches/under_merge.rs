@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// An hour of a counter of some targets, at steps of 15 s: about a millisecond of work.
 const QUERY: &str = "/api/v1/query_range?query=sum%20by%20(job)%20(rate(http_requests_total%5B5m%5D))\
                      &start=1793600000&end=1793603600&step=15";
-/// Where the demo's data end.
+/// The end of the demo's data.
 const END: &str = "2026-11-02T08:00:00Z";
 const QUIET_QUERIES: usize = 2000;
 
@@ -91,7 +91,7 @@ impl Standalone {
 
 impl Drop for Standalone {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,5 @@
-//! The page of blocks, on top of `/api/v1/blocks` of a compactor or a store. Its links are relative: it works below any prefix.
+//! The page of blocks, which uses `/api/v1/blocks` of a compactor or a store. Its links are relative, so it works below
+//! any prefix.
 
 use axum::Router;
 use axum::response::{Html, Redirect};
@@ -6,24 +7,25 @@ use axum::routing::get;
 
 const PAGE: &str = include_str!("blocks.html");
 
-/// `/blocks`, what is in the bucket, and `/loaded`, what is worked on, with buttons that mark blocks.
+/// `/blocks`, which shows the blocks in the bucket, and `/loaded`, which shows those the compactor works on, both with
+/// buttons to mark blocks.
 pub fn lists() -> Router {
     let page = || get(async || Html(PAGE));
     Router::new().route("/blocks", page()).route("/loaded", page())
 }
 
-/// The same; the root leads to the first.
+/// The same, with a redirect from the root to `/blocks`.
 pub fn of_compactor() -> Router {
     lists().route("/", redirect("blocks"))
 }
 
-/// `/loaded`, the blocks that are served; the root leads there.
+/// `/loaded`, which shows the served blocks, with a redirect from the root to it.
 pub fn of_store() -> Router {
     let page = PAGE.replacen("<body>", "<body class=\"store\">", 1);
     Router::new().route("/loaded", get(async move || Html(page))).route("/", redirect("loaded"))
 }
 
-/// Relative, as a proxy may put a prefix of its own before it.
+/// The redirect is relative, because a proxy may add a prefix.
 fn redirect(to: &'static str) -> axum::routing::MethodRouter {
     get(async move || Redirect::temporary(to))
 }

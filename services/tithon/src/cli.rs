@@ -53,10 +53,12 @@ pub enum Command {
     /// Querier: PromQL over any number of StoreAPI servers, ours or Thanos's, over HTTP.
     #[command(after_help = examples::QUERY)]
     Query(Box<QueryFlags>),
-    /// Beside a Prometheus: its data over the StoreAPI, its blocks into a bucket, its configuration reloaded.
+    /// Sidecar of a Prometheus: serves its data over the StoreAPI, uploads its blocks to a bucket, reloads its
+    /// configuration.
     #[command(after_help = examples::SIDECAR)]
     Sidecar(Box<SidecarFlags>),
-    /// Ruler: recorded series and alerts over the data of queriers, written to other servers and sent to Alertmanagers.
+    /// Ruler: evaluates recording and alerting rules over queriers, writes results to other servers and sends alerts to
+    /// Alertmanagers.
     #[command(after_help = examples::RULE)]
     Rule(Box<RuleFlags>),
     /// Compactor: merges, downsamples, expires and deletes the blocks of a bucket. One for each bucket or shard.
@@ -68,7 +70,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// The word on the command line.
+    /// The subcommand's name on the command line.
     pub fn name(&self) -> &'static str {
         match self {
             Command::Standalone(_) => "standalone",
@@ -81,7 +83,7 @@ impl Command {
         }
     }
 
-    /// Whether somebody looks around for the first time.
+    /// Whether the demo was asked for.
     pub fn is_demo(&self) -> bool {
         matches!(self, Command::Standalone(flags) if flags.demo)
     }
@@ -98,36 +100,36 @@ pub struct StandaloneFlags {
     pub bucket: BucketFlags,
     #[command(flatten)]
     pub answers: AnswerFlags,
-    /// Where the process keeps what it needs; the bucket is the folder `bucket` inside.
+    /// Data directory of the process; the bucket is the folder `bucket` inside.
     #[arg(long = "data-dir", value_name = "DIR", default_value = "./tithon-data")]
     pub data_dir: PathBuf,
-    /// Any folder of blocks to serve instead, a Prometheus data directory included; never written to.
+    /// Any folder of blocks to serve instead of the bucket, a Prometheus data directory included; never written to.
     #[arg(long = "bucket-dir", value_name = "DIR", conflicts_with = "demo")]
     pub bucket_dir: Option<PathBuf>,
-    /// Fill the bucket, if it is empty, with two days of made-up data of some 10,000 series that end now.
+    /// Fill the bucket, if it is empty, with two days of generated data of some 10,000 series that end now.
     #[arg(long = "demo")]
     pub demo: bool,
     /// Hours of demo data.
     #[arg(long = "demo.hours", value_name = "HOURS", default_value_t = 48,
           value_parser = clap::value_parser!(u32).range(1..=336))]
     pub demo_hours: u32,
-    /// Where the demo data end; the data of one end are always the same.
+    /// End of the demo data; equal ends give equal data.
     #[arg(long = "demo.end", value_name = "TIME", default_value = "0s", value_parser = parse_time,
           allow_hyphen_values = true)]
     pub demo_end: TimeBound,
-    /// How often the bucket is looked through for new and gone blocks.
+    /// How often the bucket is checked for new and deleted blocks.
     #[arg(long = "sync-block-duration", value_name = "DURATION", default_value = "15m", value_parser = parse_duration)]
     pub sync_block_duration: Duration,
-    /// Compact, downsample and clean the bucket too. On for the embedded bucket unless this says otherwise, off for one
-    /// that --objstore.config names, and never for --bucket-dir.
+    /// Also compact, downsample and clean the bucket. By default on for the embedded bucket, off for one configured by
+    /// --objstore.config, and never for --bucket-dir.
     #[arg(long = "compact", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_name = "BOOL")]
     pub compact: Option<bool>,
-    /// From one compaction of the bucket to the next.
+    /// Time from the start of one compaction of the bucket to the start of the next.
     #[arg(long = "wait-interval", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub wait_interval: Duration,
-    /// With --demo, blocks are merged and downsampled at this part of the usual lengths, so that two days are enough to
-    /// see blocks of 5 minutes and of an hour.
+    /// With --demo, blocks are merged and downsampled at this fraction of the usual lengths, so that two days are
+    /// enough to see blocks of 5 minutes and of an hour.
     #[arg(long = "demo.range-divisor", value_name = "N", default_value_t = 12,
           value_parser = clap::value_parser!(u32).range(1..=60))]
     pub demo_range_divisor: u32,
@@ -140,14 +142,14 @@ pub struct StoreFlags {
     pub server: ServerFlags,
     #[command(flatten)]
     pub bucket: BucketFlags,
-    /// Where index-headers and filters of labels are kept between starts.
+    /// Folder in which index headers and label filters are kept between starts.
     #[arg(long = "data-dir", value_name = "DIR", default_value = "./data")]
     pub data_dir: PathBuf,
-    /// Keep them; without them every start reads the indexes of all blocks.
+    /// Keep index headers on disk; without them every start reads the indexes of all blocks.
     #[arg(long = "cache-index-header", default_value_t = true, action = clap::ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub cache_index_header: bool,
-    /// How often the bucket is looked through for new and gone blocks.
+    /// How often the bucket is checked for new and deleted blocks.
     #[arg(long = "sync-block-duration", value_name = "DURATION", default_value = "15m", value_parser = parse_duration)]
     pub sync_block_duration: Duration,
     /// Metas and marks of blocks read at the same time.
@@ -162,13 +164,13 @@ pub struct StoreFlags {
     pub web: BlocksWebFlags,
     #[command(flatten)]
     pub request_logging: RequestLoggingFlags,
-    /// Blocks of other writers than compactors are left alone for so long after their upload.
+    /// Leave blocks alone for this long after their upload, except those of compactors.
     #[arg(long = "consistency-delay", value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
     pub consistency_delay: Duration,
-    /// Blocks are dropped this long after they were marked for deletion.
+    /// Drop blocks this long after they were marked for deletion.
     #[arg(long = "ignore-deletion-marks-delay", value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
     pub ignore_deletion_marks_delay: Duration,
-    /// A block that no call has needed for this long is closed until the next one does; 0 is never.
+    /// Close a block that no call has needed for this long until the next call needs it; 0 is never.
     #[arg(long = "store.index-header-lazy-reader-idle-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub idle_timeout: Duration,
     #[command(flatten)]
@@ -195,16 +197,16 @@ pub struct StoreFlags {
     /// Most bytes of indexes and chunks one call may read; 0 is no limit.
     #[arg(long = "store.grpc.downloaded-bytes-limit", value_name = "SIZE", default_value = "0", value_parser = parse_size)]
     pub downloaded_bytes: u64,
-    /// Memory for what matchers selected of blocks, so that the next request with the same ones need not look again; and as much
-    /// again for parts of indexes, where blocks are read over the network.
+    /// Memory for the postings and series that matchers selected, so that the next request with the same matchers need
+    /// not read the index; and as much again for parts of indexes, where blocks are read over the network.
     #[arg(long = "index-cache-size", value_name = "SIZE", default_value = "250MB", value_parser = parse_size)]
     pub index_cache_size: u64,
-    /// Most memory that all calls may hold together of blocks and answers; 0 is no limit. A call that needs more waits up to ten
-    /// seconds for others to end, and fails with ResourceExhausted. What is held for caches and mapped files is not counted. Thanos
-    /// has no such flag.
+    /// Most memory that all calls together may hold for blocks and answers; 0 is no limit. A call that needs more waits
+    /// up to ten seconds for others to end, and then fails with ResourceExhausted. Memory of caches and mapped files is
+    /// not counted. Thanos has no such flag.
     #[arg(long = "store.memory-limit", value_name = "SIZE", default_value = "0", value_parser = parse_size)]
     pub memory_limit: u64,
-    /// How long the reader of a Series call may take nothing before the call is ended. Thanos has no such flag.
+    /// How long the reader of a Series call may read nothing before the call is ended. Thanos has no such flag.
     #[arg(long = "store.stalled-reader-timeout", value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
     pub stalled_reader_timeout: Duration,
 }
@@ -218,22 +220,23 @@ pub struct QueryFlags {
     pub answers: AnswerFlags,
     #[command(flatten)]
     pub endpoints: EndpointFlags,
-    /// How long a server may send nothing before it is given up; 0 is for ever.
+    /// How long a server may send nothing before its call is given up; 0 is for ever.
     #[arg(long = "store.response-timeout", value_name = "DURATION", default_value = "0ms", value_parser = parse_duration)]
     pub response_timeout: Duration,
     #[command(flatten)]
     pub tls: GrpcClientTlsFlags,
-    /// How long a server may take to say what it has.
+    /// How long a server may take to answer Info.
     #[arg(long = "endpoint.info-timeout", value_name = "DURATION", default_value = "5s", value_parser = parse_duration, hide = true)]
     pub info_timeout: Duration,
-    /// A server that has not answered for so long is forgotten until it does, unless it is strict.
+    /// A server that has not answered for this long is forgotten until it answers again, unless it is strict.
     #[arg(long = "store.unhealthy-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub unhealthy_timeout: Duration,
-    /// How calls to servers and their answers are packed: none, snappy, gzip or zstd. Pays where the network between them is slow.
+    /// Compression of calls to servers and of their answers: none, snappy, gzip or zstd. Useful where the network is
+    /// slow.
     #[arg(long = "grpc-compression", value_name = "ENCODING", default_value = "none", value_parser = grpc_compression())]
     pub grpc_compression: Packed,
-    /// Where queries are evaluated: local, which is here. Thanos's distributed mode is not there yet; as a leaf of one, nothing
-    /// need be set.
+    /// Where queries are evaluated: local is in this process. Thanos's distributed mode is not implemented yet; to be a
+    /// leaf of a distributed querier, nothing needs to be set.
     #[arg(long = "query.mode", value_name = "MODE", default_value = "local", value_parser = parse_mode)]
     pub mode: String,
     #[command(flatten)]
@@ -246,16 +249,16 @@ pub struct QueryFlags {
     pub selector: SelectorFlags,
     #[command(flatten)]
     pub request_logging: RequestLoggingFlags,
-    /// A label of this querier, NAME="VALUE": queriers above see it, and ask only for what it does not contradict; may be
-    /// given several times.
+    /// An external label of this querier, NAME="VALUE": queriers above see it, and ask only for what it does not
+    /// contradict; may be given several times.
     #[arg(long = "selector-label", value_name = "NAME=\"VALUE\"", value_parser = parse_label)]
     pub selector_label: Vec<(String, String)>,
-    /// What thanos_store_nodes_grpc_connections tells endpoints apart by; may be given several times.
+    /// A label of the metric thanos_store_nodes_grpc_connections; may be given several times.
     #[arg(long = "query.conn-metric.label", value_name = "LABEL", default_values = ["external_labels", "store_type"],
           value_parser = connection_label())]
     pub connection_label: Vec<ConnectionLabel>,
-    /// Folder of the file queries.active, which names the queries under way; those of a process that crashed are logged at the
-    /// next start.
+    /// Folder of the file queries.active, which lists the queries being evaluated; those of a crashed process are
+    /// logged at the next start.
     #[arg(
         long = "query.active-query-path",
         value_name = "DIR",
@@ -263,10 +266,10 @@ pub struct QueryFlags {
         hide_default_value = true
     )]
     pub active_query_path: String,
-    /// Queries that take longer than this are logged; 0 is none. Thanos has such a flag in its query frontend.
+    /// Log queries that take longer than this; 0 logs none. Thanos has such a flag in its query frontend.
     #[arg(long = "query.log-queries-longer-than", value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
     pub log_queries_longer_than: Duration,
-    /// Look back further for samples where downsampled data may answer.
+    /// Look back further for samples when downsampled data may answer.
     #[arg(long = "query.dynamic-lookback-delta", hide = true, default_value_t = true, action = clap::ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub dynamic_lookback_delta: bool,
@@ -274,29 +277,29 @@ pub struct QueryFlags {
     #[arg(long = "query.instant.default.max_source_resolution", value_name = "DURATION", default_value = "0s",
           value_parser = parse_duration, hide = true)]
     pub instant_max_source_resolution: Duration,
-    /// Answer with a warning instead of an error when a server fails to tell its rules and alerts.
+    /// Answer with a warning instead of an error when a server fails to return its rules and alerts.
     #[arg(long = "rule.partial-response", default_value_t = true, action = clap::ArgAction::Set, hide = true,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub rule_partial_response: bool,
-    /// Answer with a warning instead of an error when a server fails to tell its targets.
+    /// Answer with a warning instead of an error when a server fails to return its targets.
     #[arg(long = "target.partial-response", default_value_t = true, action = clap::ArgAction::Set, hide = true,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub target_partial_response: bool,
-    /// Answer with a warning instead of an error when a server fails to tell its metadata.
+    /// Answer with a warning instead of an error when a server fails to return its metadata.
     #[arg(long = "metric-metadata.partial-response", default_value_t = true, action = clap::ArgAction::Set, hide = true,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub metadata_partial_response: bool,
-    /// Answer with a warning instead of an error when a server fails to tell its exemplars.
+    /// Answer with a warning instead of an error when a server fails to return its exemplars.
     #[arg(long = "exemplar.partial-response", default_value_t = true, action = clap::ArgAction::Set, hide = true,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub exemplar_partial_response: bool,
-    /// Answer with a warning instead of an error when a server fails to tell its statistics of TSDBs.
+    /// Answer with a warning instead of an error when a server fails to return its TSDB statistics.
     #[arg(long = "status.partial-response", default_value_t = true, action = clap::ArgAction::Set, hide = true,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub status_partial_response: bool,
 }
 
-/// Flags of `query` that name the servers that are asked.
+/// Flags of `query` that name the servers to ask.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Endpoints")]
 pub struct EndpointFlags {
@@ -304,14 +307,14 @@ pub struct EndpointFlags {
     /// (SRV records and the addresses of their targets), dnssrvnoa+NAME (SRV records only); may be given several times.
     #[arg(long = "endpoint", value_name = "ADDR")]
     pub endpoint: Vec<String>,
-    /// Like --endpoint, but a server that does not answer is not left out: it costs a warning, or the query without partial
-    /// responses.
+    /// Like --endpoint, but a server that does not answer is not skipped: it costs a warning, or fails the query
+    /// without partial responses.
     #[arg(long = "endpoint-strict", value_name = "ADDR")]
     pub endpoint_strict: Vec<String>,
-    /// Like --endpoint for servers that have the same data: the addresses of a name are one endpoint, and take turns.
+    /// Like --endpoint for servers with the same data: the addresses of a name are one endpoint, and answer in turn.
     #[arg(long = "endpoint-group", value_name = "ADDR")]
     pub endpoint_group: Vec<String>,
-    /// Like --endpoint-group, and strict as --endpoint-strict.
+    /// Like --endpoint-group, and strict like --endpoint-strict.
     #[arg(long = "endpoint-group-strict", value_name = "ADDR")]
     pub endpoint_group_strict: Vec<String>,
     /// YAML file with endpoints and the TLS of each.
@@ -322,38 +325,38 @@ pub struct EndpointFlags {
         hide_default_value = true
     )]
     pub sd_config_file: String,
-    /// The same inline.
+    /// The same YAML given inline.
     #[arg(long = "endpoint.sd-config", value_name = "YAML", default_value = "", hide_default_value = true)]
     pub sd_config: String,
     /// How often the YAML file is read again.
     #[arg(long = "endpoint.sd-config-reload-interval", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub sd_reload_interval: Duration,
-    /// Files with lists of addresses as Prometheus's file discovery has them, JSON or YAML; a path or a pattern with *, ? and
-    /// [...]; may be given several times. Changes are seen within seconds.
+    /// Files with lists of addresses in the format of Prometheus's file discovery, JSON or YAML; a path or a pattern
+    /// with *, ? and [...]; may be given several times. Changes are seen within seconds.
     #[arg(long = "store.sd-files", value_name = "PATH")]
     pub sd_files: Vec<String>,
-    /// How often these files are read again at least.
+    /// How often these files are read at least.
     #[arg(long = "store.sd-interval", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub sd_interval: Duration,
-    /// How often names are looked up.
+    /// How often DNS names are looked up.
     #[arg(long = "store.sd-dns-interval", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub dns_interval: Duration,
 }
 
-/// Flags of `query` that shape answers; `standalone` has them too.
+/// Flags of `query` that shape answers; `standalone` also has them.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Answers")]
 pub struct AnswerFlags {
-    /// A label that tells replicas of one Prometheus apart: dropped when deduplicating; may be given several times or
-    /// with commas.
+    /// A label that tells replicas of a Prometheus apart, and is dropped by deduplication; may be given several times
+    /// or with commas.
     #[arg(long = "query.replica-label", value_name = "LABEL", value_delimiter = ',')]
     pub replica_label: Vec<String>,
-    /// How replicas are merged: penalty stays with one replica until it falls silent, chain takes all samples of all, exact takes
-    /// the most complete one and fills its holes from the others (docs/deduplication.md).
+    /// How replicas are merged: penalty stays with one replica until it falls silent, chain takes the samples of all,
+    /// exact takes the most complete replica and fills its gaps from the others (docs/deduplication.md).
     #[arg(long = "deduplication.func", value_name = "FUNC", default_value = "penalty", value_parser = replica_rule())]
     pub deduplication: ReplicaRule,
-    /// PromQL features to switch on, as Prometheus names them, such as promql-experimental-functions; may be given
-    /// several times or with commas.
+    /// PromQL features to enable, with Prometheus's names, such as promql-experimental-functions; may be given several
+    /// times or with commas.
     #[arg(long = "enable-feature", value_name = "FEATURE", value_delimiter = ',')]
     pub enable_feature: Vec<String>,
     /// How far back an instant selector looks for a sample; 5m unless given.
@@ -371,11 +374,11 @@ pub struct AnswerFlags {
     /// Most bytes one query may hold in memory, from what it receives to its answer.
     #[arg(long = "query.max-bytes", value_name = "BYTES", default_value = "4GiB", value_parser = parse_size)]
     pub max_bytes: u64,
-    /// Most bytes all queries and calls may hold in memory together; one that would exceed it fails. 0 is half of the
+    /// Most bytes all queries and calls together may hold in memory; one that would exceed it fails. 0 is half of the
     /// memory that the process may use: of its cgroup, or of the machine.
     #[arg(long = "query.memory-limit", value_name = "BYTES", default_value = "0", value_parser = parse_size)]
     pub memory_limit: u64,
-    /// Answer with a warning instead of an error when a source fails.
+    /// Answer with a warning instead of an error when a server fails.
     #[arg(long = "query.partial-response", default_value_t = true, action = clap::ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub partial_response: bool,
@@ -385,7 +388,7 @@ pub struct AnswerFlags {
     /// Step of range queries that give none.
     #[arg(long = "query.default-step", value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
     pub default_step: Duration,
-    /// Choose downsampled data by the step, where a request does not say.
+    /// Choose downsampled data by the step when a request does not set a resolution.
     #[arg(long = "query.auto-downsampling", default_value_t = false, action = clap::ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub auto_downsampling: bool,
@@ -406,41 +409,42 @@ pub struct ToolsFlags {
 pub enum ToolsCommand {
     /// Work on local block directories: inspect, dump, compact, downsample, verify, compare.
     Block(BlockFlags),
-    /// Look at what a bucket holds.
+    /// Inspect and maintain a bucket.
     Bucket(BucketToolFlags),
-    /// Ask a StoreAPI server about 400 questions and print which rules of the protocol its answers keep.
+    /// Send about 400 requests to a StoreAPI server and print which rules of the protocol its answers keep.
     ///
-    /// Works with any server: Tithon's, Thanos's, a provider of metrics of your own. The exit status is 1 when a rule is
+    /// Works with any server: Tithon's, Thanos's, or another provider of metrics. The exit status is 1 when a rule is
     /// broken.
     StoreapiCheck(StoreapiCheckFlags),
-    /// Check rule files: YAML, names, expressions, templates. The exit status is 1 when a file has a fault.
+    /// Check rule files: YAML, names, expressions, templates. The exit status is 1 when a file has a mistake.
     RulesCheck(RulesCheckFlags),
-    /// Print what becomes of each flag of Thanos, as Markdown: docs/flags.md.
+    /// Print how each flag of Thanos is supported, as Markdown: docs/flags.md.
     Flags,
-    /// Print the completions of a shell: source them, or put them where it looks for them.
+    /// Print the completions of a shell, to be sourced or put where the shell looks for them.
     Completions {
         /// bash, zsh, fish, elvish or powershell.
         shell: clap_complete::Shell,
     },
-    /// Measure whole processes side by side: this program, an older one, Thanos, Prometheus; and make blocks for it.
+    /// Measure whole processes side by side: this program, an older one, Thanos, Prometheus; and generate blocks for
+    /// that.
     Bench(tithon_bench::BenchFlags),
 }
 
 /// `tithon tools storeapi-check`.
 #[derive(Args, Debug)]
 pub struct StoreapiCheckFlags {
-    /// The server, host:port.
+    /// Address of the server, host:port.
     #[arg(long = "address", value_name = "HOST:PORT")]
     pub address: String,
     #[command(flatten)]
     pub tls: GrpcClientTlsFlags,
-    /// Longest time that one answer may take.
+    /// Longest time of a call.
     #[arg(long = "timeout", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub timeout: Duration,
-    /// Metrics that the questions are about; may be given several times. Without it some are chosen from what the server holds.
+    /// Metrics to use in requests; may be given several times. By default some are chosen from the server's data.
     #[arg(long = "metric", value_name = "NAME")]
     pub metrics: Vec<String>,
-    /// How the rules are printed.
+    /// Format of the report.
     #[arg(long = "output", value_name = "FORMAT", default_value = "table")]
     pub output: Output,
 }

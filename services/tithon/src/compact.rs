@@ -19,30 +19,30 @@ use crate::flags::{ScopeError, UsageError};
 use crate::prefix;
 use crate::process::Process;
 
-/// Requests that fail are repeated: five attempts over some seven seconds.
+/// Retries of failed requests: five attempts within some seven seconds.
 pub const RETRY: Retry = Retry { attempts: 5, first_pause: Duration::from_millis(500) };
 
-/// Leases are renewed by requests to the bucket, which take their time.
+/// Shortest lease: renewing it takes requests to the bucket.
 const LEASE_DURATION_MIN: Duration = Duration::from_secs(1);
 
-/// Why the compactor ended.
+/// Why the compactor ended with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum CompactProcessError {
-    /// Flags that choose blocks cannot be used.
+    /// Flags that choose blocks are invalid.
     #[error(transparent)]
     Scope(#[from] ScopeError),
-    /// Flags that do not go together.
+    /// Flags contradict each other.
     #[error("{0}")]
     Flags(String),
-    /// Something is left undone.
-    #[error("{0} faults, some of which another run may get over")]
+    /// Some work could not be done.
+    #[error("{0} faults, some of which another run may mend")]
     Unfinished(usize),
     /// A fault, with `--compact.halt-on-error`.
     #[error("halted after a fault: {0}")]
     Halted(String),
 }
 
-/// Runs one iteration, or with `--wait` until a signal comes.
+/// Runs one iteration or, with `--wait`, runs until a signal comes.
 pub async fn run(flags: &CompactorFlags) -> Result<(), Box<dyn Error>> {
     let options = options(flags).map_err(UsageError::of)?;
     let config = bucket_config(&flags.bucket).map_err(UsageError::of)?;
@@ -92,7 +92,7 @@ pub async fn run(flags: &CompactorFlags) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// A name that no other process has: the machine's, and a random number.
+/// A unique name of this process: the host's name and a random number.
 fn lease_holder() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{}-{:016x}", host.trim(), rand::random::<u64>())
@@ -103,7 +103,7 @@ fn now_ms() -> i64 {
     i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The web API and its page, below the route prefix; the root leads to the page.
+/// The web API and its page, below the route prefix; the root redirects to the page.
 pub fn pages(compactor: Compactor, label: &str, admin: bool, cors: bool, route_prefix: &str) -> axum::Router {
     let pages = router(compactor, label, admin, cors).merge(blocks_page::of_compactor());
     prefix::below(route_prefix, pages, "blocks")
@@ -124,7 +124,7 @@ fn run_options(flags: &CompactorFlags) -> RunOptions {
     }
 }
 
-/// The flags as the compactor's options, checked as upstream checks them.
+/// The compactor's options, checked as in Thanos.
 fn options(flags: &CompactorFlags) -> Result<CompactorOptions, CompactProcessError> {
     let refuse = |text: &str| Err(CompactProcessError::Flags(text.to_owned()));
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);

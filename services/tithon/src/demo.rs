@@ -1,4 +1,4 @@
-//! Demo data: two days of realistic series in two-hour blocks that end now.
+//! Demo data: two days of realistic series in two-hour blocks, up to now.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -11,7 +11,7 @@ use tracing::info;
 
 const BLOCK_MS: i64 = 2 * 3_600_000;
 
-/// Fills `bucket`, an existing folder, with blocks over the last `hours` until `now` (milliseconds).
+/// Fills `bucket`, an existing folder, with blocks of the last `hours` until `now` (milliseconds since 1970).
 pub fn fill(bucket: &Path, now: i64, hours: u32) -> Result<(), BlockError> {
     let series = demo_series();
     let start = (now - i64::from(hours) * 3_600_000).div_euclid(BLOCK_MS) * BLOCK_MS;
@@ -27,7 +27,7 @@ pub fn fill(bucket: &Path, now: i64, hours: u32) -> Result<(), BlockError> {
     Ok(())
 }
 
-/// Says on standard error what there is to see at an address.
+/// Prints to standard error which pages there are at an address.
 pub fn show_the_way(address: &str) {
     let url = format!("http://{address}");
     let text = format!(
@@ -36,11 +36,11 @@ pub fn show_the_way(address: &str) {
          \n  The blocks       {url}/blocks\
          \n  From a terminal  curl '{url}/api/v1/query?query=count(up)'\n\n"
     );
-    // Nothing can be done where standard error is gone.
+    // Nothing can be done if standard error is closed.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// A bar on a terminal; elsewhere nothing, as the log says when it begins and ends.
+/// A progress bar on a terminal, and nothing elsewhere, since the log has the start and the end.
 fn progress(n_series: usize) -> ProgressBar {
     let target = if std::io::stderr().is_terminal() {
         ProgressDrawTarget::stderr()

@@ -1,4 +1,4 @@
-//! Flags that several subcommands share, with the names, defaults and units that Thanos gives them.
+//! Flags that several subcommands share, with Thanos's names, defaults and units.
 
 mod arguments;
 mod caches;
@@ -44,7 +44,7 @@ pub use self::tracing::TracingFlags;
 pub use self::usage::UsageError;
 pub use self::web::{BlocksWebFlags, QueryWebFlags};
 
-/// `--log.*`: how the program speaks on standard error.
+/// `--log.*`: log lines on standard error.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Logs and traces")]
 pub struct LogFlags {
@@ -52,16 +52,16 @@ pub struct LogFlags {
     #[arg(long = "log.level", default_value = "info", global = true, value_name = "LEVEL",
           value_parser = ["error", "warn", "info", "debug"])]
     pub level: String,
-    /// Form of the lines: logfmt (readable text) or json.
+    /// Format of log lines: logfmt (readable text) or json.
     #[arg(long = "log.format", default_value = "logfmt", global = true, value_name = "FORMAT",
           value_parser = parse_log_format)]
     pub format: String,
-    /// A name that each line begins with, behind its time and place.
+    /// A name at the start of each line, after time and place.
     #[arg(long = "debug.name", default_value = "", global = true, value_name = "NAME", hide = true)]
     pub debug_name: String,
 }
 
-/// `--http-*` and `--grpc-*`: where a server listens.
+/// `--http-*` and `--grpc-*`: the addresses of a server.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Servers")]
 pub struct ServerFlags {
@@ -70,10 +70,10 @@ pub struct ServerFlags {
     /// Listen address of gRPC: StoreAPI, Info, health, reflection.
     #[arg(long = "grpc-address", value_name = "ADDR", default_value = "0.0.0.0:10901", value_parser = parse_address)]
     pub grpc_address: ListenAddress,
-    /// How long calls under way may go on after a signal; 0 ends them at once.
+    /// How long calls in progress may continue after a signal; 0 ends them at once.
     #[arg(long = "grpc-grace-period", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
     pub grpc_grace_period: Duration,
-    /// Time after which clients are asked to connect anew, so that load spreads over replicas; 0 is never.
+    /// Time after which clients are asked to reconnect, so that load spreads over replicas; 0 is never.
     #[arg(long = "grpc-server-max-connection-age", value_name = "DURATION", default_value = "60m",
           value_parser = parse_duration)]
     pub grpc_max_connection_age: Duration,
@@ -81,23 +81,23 @@ pub struct ServerFlags {
     pub grpc_tls: GrpcServerTlsFlags,
 }
 
-/// `--http-*`: where HTTP listens, and who gets in.
+/// `--http-*`: address and access control of HTTP.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Servers")]
 pub struct HttpFlags {
-    /// Listen address of HTTP: API, probes, metrics. Without a host (":10902"), every interface.
+    /// Listen address of HTTP: API, probes, metrics. Without a host (":10902"), all interfaces.
     #[arg(long = "http-address", value_name = "ADDR", default_value = "0.0.0.0:10902", value_parser = parse_address)]
     pub http_address: ListenAddress,
-    /// How long requests under way may go on after a signal; 0 ends them at once.
+    /// How long requests in progress may continue after a signal; 0 ends them at once.
     #[arg(long = "http-grace-period", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
     pub http_grace_period: Duration,
-    /// File with TLS, passwords, headers and rate limit of HTTP, as Prometheus's web configuration; changes count at
-    /// once.
+    /// File with TLS, passwords, headers and rate limit of HTTP, in the format of Prometheus's web configuration;
+    /// changes apply at once.
     #[arg(long = "http.config", value_name = "FILE", default_value = "", hide_default_value = true)]
     pub http_config: String,
 }
 
-/// YAML given inline. It may hold secrets: only its length is shown.
+/// YAML given inline. It may contain secrets, so `Debug` shows only its length.
 #[derive(Clone, Default)]
 pub struct Inline(pub String);
 
@@ -113,11 +113,12 @@ impl std::fmt::Debug for Inline {
     }
 }
 
-/// `--objstore.config` and `--objstore.config-file`: the bucket.
+/// `--objstore.config` and `--objstore.config-file`: the configuration of the bucket.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Bucket")]
 pub struct BucketFlags {
-    /// Path of a YAML file that describes the bucket, as Thanos reads it; $(NAME) is replaced from the environment.
+    /// Path of a YAML file with the configuration of the bucket, in Thanos's format; $(NAME) is replaced from the
+    /// environment.
     #[arg(long = "objstore.config-file", value_name = "FILE", default_value = "", hide_default_value = true)]
     pub config_file: String,
     /// The same YAML given inline, such as 'type: FILESYSTEM' with 'config: {directory: /var/blocks}'.
@@ -126,22 +127,22 @@ pub struct BucketFlags {
 }
 
 impl BucketFlags {
-    /// Whether one of them was given.
+    /// Whether one of the flags was given.
     pub fn is_given(&self) -> bool {
         !self.config.0.is_empty() || !self.config_file.is_empty()
     }
 
-    /// The bucket of these flags.
+    /// The pair of flags.
     pub fn given(&self) -> GivenBucket<'_> {
         GivenBucket { flag: "objstore", config_file: &self.config_file, config: &self.config.0 }
     }
 }
 
-/// `--objstore-to.config` and `--objstore-to.config-file`: the bucket that blocks are copied to.
+/// `--objstore-to.config` and `--objstore-to.config-file`: the bucket to copy blocks to.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Bucket")]
 pub struct ToBucketFlags {
-    /// Path of a YAML file that describes the bucket that blocks are copied to.
+    /// Path of a YAML file with the configuration of the bucket to copy blocks to.
     #[arg(
         long = "objstore-to.config-file",
         value_name = "FILE",
@@ -155,18 +156,19 @@ pub struct ToBucketFlags {
 }
 
 impl ToBucketFlags {
-    /// The bucket of these flags.
+    /// The pair of flags.
     pub fn given(&self) -> GivenBucket<'_> {
         let (config_file, config) = (&self.to_config_file, &self.to_config.0);
         GivenBucket { flag: "objstore-to", config_file, config }
     }
 }
 
-/// `--objstore-backup.config` and `--objstore-backup.config-file`: where blocks go before they are deleted.
+/// `--objstore-backup.config` and `--objstore-backup.config-file`: the bucket to copy blocks to before they are
+/// deleted.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Bucket")]
 pub struct BackupBucketFlags {
-    /// Path of a YAML file that describes the bucket that blocks are copied to before they are deleted.
+    /// Path of a YAML file with the configuration of the bucket to copy blocks to before they are deleted.
     #[arg(
         long = "objstore-backup.config-file",
         value_name = "FILE",
@@ -185,24 +187,24 @@ pub struct BackupBucketFlags {
 }
 
 impl BackupBucketFlags {
-    /// The bucket of these flags.
+    /// The pair of flags.
     pub fn given(&self) -> GivenBucket<'_> {
         let (config_file, config) = (&self.backup_config_file, &self.backup_config.0);
         GivenBucket { flag: "objstore-backup", config_file, config }
     }
 }
 
-/// A bucket as a pair of flags gives it.
+/// A pair of flags that configures a bucket.
 #[derive(Clone, Copy)]
 pub struct GivenBucket<'f> {
-    /// The pair's name without `.config`.
+    /// Name of the pair without `.config`.
     pub flag: &'static str,
     config_file: &'f str,
     config: &'f str,
 }
 
 impl GivenBucket<'_> {
-    /// The flag that the YAML was given by, with the file's path.
+    /// The flag that was given, with the file's path.
     pub fn origin(&self) -> String {
         match self.config_file {
             "" => format!("--{}.config", self.flag),
@@ -210,7 +212,8 @@ impl GivenBucket<'_> {
         }
     }
 
-    /// The YAML, from whichever flag was given; `None` when neither was.
+    /// The YAML from the flag that was given; `None` when neither was. Fails when both were, or the file cannot be
+    /// read.
     pub fn content(&self) -> Result<Option<String>, PathOrContentError> {
         path_or_content(&format!("{}.config", self.flag), self.config_file, self.config, true)
     }

@@ -1,4 +1,4 @@
-//! Help as Thanos's command line gives it, and what is said of Thanos's flags that a subcommand does not have.
+//! Help in the forms of Thanos's command line, and hints about Thanos's flags that a subcommand lacks.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::flags::components_with;
 
-/// The help of the program and of each of its subcommands, with every flag.
+/// The help of the program and of all subcommands, with all flags.
 pub fn long(mut command: Command) -> std::io::Result<String> {
     command.build();
     let mut text = String::new();
@@ -21,21 +21,21 @@ fn of(command: &mut Command, text: &mut String) {
     command.get_subcommands_mut().filter(|sub| sub.get_name() != "help").for_each(|sub| of(sub, text));
 }
 
-/// The manual page of the program, in roff.
+/// The program's manual page, in roff.
 pub fn man(command: Command) -> std::io::Result<String> {
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page)?;
     String::from_utf8(page).map_err(std::io::Error::other)
 }
 
-/// The completions of a shell.
+/// The completions for a shell.
 pub fn completions(mut command: Command, shell: clap_complete::Shell) -> std::io::Result<String> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "tithon", &mut script);
     String::from_utf8(script).map_err(std::io::Error::other)
 }
 
-/// What is so where a mistake is a flag that Thanos has elsewhere.
+/// A hint if an unknown argument is a flag of another component of Thanos.
 pub fn of_thanos(error: &clap::Error) -> Option<String> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),

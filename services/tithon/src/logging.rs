@@ -1,4 +1,4 @@
-//! Log lines on standard error: logfmt or JSON, keys in the order Thanos writes them. Spans go to a collector, not here.
+//! Log lines on standard error, as logfmt or JSON, with keys in Thanos's order. Spans are sent to a collector instead.
 
 use std::fmt::{self, Write as _};
 
@@ -15,11 +15,10 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::flags::LogFlags;
 
-/// Starts logging, everything of ours from the given level on, of libraries warnings and errors only; and tracing, where there is
-/// somebody to tell.
-/// Lines about compactions are left out when `quiet`, but for warnings.
+/// Starts logging: lines of our crates from the configured level on, and warnings and errors of libraries. Adds tracing
+/// if it is configured. With `quiet`, lines below warnings about compactions are left out.
 pub fn start(flags: &LogFlags, tracing: Option<&Tracing>, quiet: bool) {
-    // A directive holds for every target that begins with it: all our crates' names begin alike.
+    // A directive applies to all targets with this prefix, and the names of all our crates begin with it.
     let compactions = if quiet && flags.level == "info" { ",tithon_compact=warn" } else { "" };
     let filter = EnvFilter::new(format!("warn,tithon={}{compactions}", flags.level));
     let lines = Lines { json: flags.format == "json", name: flags.debug_name.clone() };
@@ -32,7 +31,7 @@ pub fn start(flags: &LogFlags, tracing: Option<&Tracing>, quiet: bool) {
 
 struct Lines {
     json: bool,
-    /// `--debug.name`; empty is none.
+    /// `--debug.name`; may be empty.
     name: String,
 }
 
@@ -105,7 +104,7 @@ impl Visit for Fields {
     }
 }
 
-/// The text with the password of each URL in it replaced by `xxxxx`, as Go redacts them.
+/// Replaces the password in each URL by `xxxxx`, as Go does.
 fn without_passwords(text: &str) -> String {
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     while let Some((before, behind)) = rest.split_once("://") {
@@ -113,7 +112,7 @@ fn without_passwords(text: &str) -> String {
         out.push_str("://");
         let end = behind.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>'));
         let url = &behind[..end.unwrap_or(behind.len())];
-        // A password may hold what would end the host of a URL: it goes up to the last `@`.
+        // A password may contain characters that end a URL's host, so it extends to the last `@`.
         match url.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?.0, host))) {
             Some((user, _)) if user.contains('/') => out.push_str(url),
             Some((user, host)) => out.push_str(&format!("{user}:xxxxx@{host}")),

@@ -1,4 +1,4 @@
-//! The `tithon` program: flags, configuration and wiring; the only `main`.
+//! The `tithon` program: parses flags and configuration, and connects the parts.
 
 #![allow(unreachable_pub, reason = "a program has no public items; pub says what a module offers")]
 
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
     code
 }
 
-/// Where spans go, and what is to be said of it.
+/// The sender of spans, and remarks about its configuration to log.
 #[derive(Default)]
 struct Traced {
     sender: Option<Tracing>,
@@ -89,13 +89,13 @@ fn tracing(cli: &Cli) -> Result<Traced, Box<dyn Error>> {
     Ok(Traced { sender, notes: plan.notes })
 }
 
-/// The exit code of a wrong command line.
+/// Exit code for an invalid command line.
 const USAGE_CODE: u8 = 2;
 
-/// Ends with what was asked for on standard output.
+/// Prints a text and returns the exit code.
 fn shown(text: std::io::Result<String>) -> ExitCode {
     use std::io::Write;
-    // Whoever reads a help may stop at any line.
+    // The reader of a help text may stop at any line.
     match text.and_then(|text| std::io::stdout().write_all(text.as_bytes())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
@@ -111,7 +111,7 @@ fn not_parsed(error: &clap::Error) -> ExitCode {
     if let Some(text) = help::of_thanos(error) {
         return usage(&text);
     }
-    // Nothing can be done where the terminal is gone.
+    // Nothing can be done if the terminal is closed.
     let _ = error.print();
     match error.kind() {
         ErrorKind::DisplayHelp
@@ -146,13 +146,14 @@ fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Work that nobody waits for any more, such as filling a bucket with demo data, holds the end up no longer than this.
+/// How long the program's end waits for unfinished work, such as filling a bucket with demo data.
 const LEFT_WORK: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Runs a command on threads for waiting; computing has a pool of its own.
+/// Runs a command on threads for waiting; computations have a pool of their own.
 ///
-/// Threads that end are joined: detaching a thread at the moment when it ends reads its freed stack
-/// (<https://sourceware.org/bugzilla/show_bug.cgi?id=19951>, seen with glibc 2.36), and a finished tool dies by SIGSEGV.
+/// Threads that end are joined: detaching a thread at the moment it ends reads its freed stack
+/// (<https://sourceware.org/bugzilla/show_bug.cgi?id=19951>, seen with glibc 2.36), so that a finished tool dies of
+/// SIGSEGV.
 fn wait_for<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(work);

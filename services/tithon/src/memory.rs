@@ -1,9 +1,8 @@
-//! How much memory the process may use.
+//! The amount of memory that the process may use.
 
 use std::path::{Path, PathBuf};
 
-/// The memory of the machine, or the least limit of the cgroups that the process is in; `None` where the system does not
-/// tell.
+/// Memory of the machine, or the lowest limit of the process's cgroups, in bytes; `None` if the system does not tell.
 pub fn usable_bytes() -> Option<u64> {
     let read = |path: &Path| std::fs::read_to_string(path).ok();
     let groups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
@@ -12,7 +11,7 @@ pub fn usable_bytes() -> Option<u64> {
     limits.chain(machine).min()
 }
 
-/// The files with limits on the groups listed in `/proc/self/cgroup`, and on the groups around these.
+/// The files with the limits of the cgroups listed in `/proc/self/cgroup`, and of their parents.
 fn limit_files(groups: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in groups.lines() {
@@ -31,12 +30,12 @@ fn limit_files(groups: &str) -> Vec<PathBuf> {
     files
 }
 
-/// A limit; the word `max` is none.
+/// Parses a limit; `None` for `max`, which means no limit.
 fn limit(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// `MemTotal` of `/proc/meminfo`, which counts in KiB.
+/// Parses `MemTotal` in `/proc/meminfo`, which is in KiB.
 fn machine_bytes(text: &str) -> Option<u64> {
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     total.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)

@@ -1,4 +1,4 @@
-//! Standard output of tools, and how a program ends: errors as lines for people at a terminal, as log lines elsewhere.
+//! Standard output of tools, and errors at the end of the program: plain lines on a terminal, log lines elsewhere.
 
 use std::error::Error;
 use std::io::{self, IsTerminal, StdoutLock, Write};
@@ -6,22 +6,22 @@ use std::process::ExitCode;
 
 use tracing::error;
 
-/// Whoever reads standard output has left, as `head` does.
+/// The reader of standard output has closed it, as `head` does.
 #[derive(Debug, thiserror::Error)]
-#[error("nobody reads standard output any more")]
-struct NobodyReads;
+#[error("standard output was closed by its reader")]
+struct ClosedByReader;
 
-/// Standard output, whose reader may leave at any time: that ends the tool, and is no failure.
+/// Standard output. If its reader closes it, the tool ends without a failure.
 pub struct Stdout(StdoutLock<'static>);
 
-/// Standard output, taken by this thread.
+/// Locks standard output for this thread.
 pub fn stdout() -> Stdout {
     Stdout(io::stdout().lock())
 }
 
 fn named(error: io::Error) -> io::Error {
     match error.kind() {
-        io::ErrorKind::BrokenPipe => io::Error::new(io::ErrorKind::BrokenPipe, NobodyReads),
+        io::ErrorKind::BrokenPipe => io::Error::new(io::ErrorKind::BrokenPipe, ClosedByReader),
         _ => error,
     }
 }
@@ -40,11 +40,12 @@ fn is_left(error: &(dyn Error + 'static)) -> bool {
     std::iter::successors(Some(error), |&error| error.source()).any(|error| {
         error
             .downcast_ref::<io::Error>()
-            .is_some_and(|io| io.get_ref().is_some_and(|inner| inner.is::<NobodyReads>()))
+            .is_some_and(|io| io.get_ref().is_some_and(|inner| inner.is::<ClosedByReader>()))
     })
 }
 
-/// Says why the program ends with `code`, unless nobody reads what it wrote: then it ends well.
+/// Reports the error that ends the program, and returns `code`. If only the reader of standard output is gone, returns
+/// success.
 pub fn fail(error: &(dyn Error + 'static), what: &'static str, code: ExitCode) -> ExitCode {
     if is_left(error) {
         return ExitCode::SUCCESS;
@@ -57,11 +58,11 @@ pub fn fail(error: &(dyn Error + 'static), what: &'static str, code: ExitCode) -
     code
 }
 
-/// Writes an error as a line for people, in colour where that is seen.
+/// Prints an error as a line for people, in colour on a terminal.
 pub fn complain(text: &str) {
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let (red, end) = if colours { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-    // Nothing can be done where standard error is gone.
+    // Nothing can be done if standard error is closed.
     let _ = writeln!(io::stderr(), "{red}error:{end} {text}");
 }
 

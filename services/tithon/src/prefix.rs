@@ -1,4 +1,4 @@
-//! Pages below a prefix of their paths.
+//! Serves pages below a path prefix.
 
 use axum::Router;
 use axum::extract::Request;
@@ -7,13 +7,14 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{any, get};
 use tower::ServiceExt;
 
-/// `pages` below a prefix, if it is one; the root and the prefix itself lead to the page `landing` then.
+/// Serves `pages` below a prefix, unless it is empty. The root and the prefix itself then redirect to the page
+/// `landing`.
 pub fn below(prefix: &str, pages: Router, landing: &str) -> Router {
     let prefix = prefix.trim_matches('/');
     if prefix.is_empty() {
         return pages;
     }
-    // Relative, as a proxy may put a prefix of its own before it.
+    // The redirects are relative, because a proxy may add a prefix.
     let last = prefix.rsplit('/').next().unwrap_or_default();
     let (from_root, from_prefix) = (format!("{prefix}/{landing}"), format!("{last}/{landing}"));
     let to = |target: String| get(async move || Redirect::temporary(&target));
@@ -27,7 +28,7 @@ pub fn below(prefix: &str, pages: Router, landing: &str) -> Router {
         .route(&format!("{prefix}/{{*rest}}"), any(answer))
 }
 
-/// Answers a request without the first `len` bytes of its path.
+/// Answers a request after removing the first `len` bytes of its path.
 async fn without_prefix(pages: Router, len: usize, mut request: Request) -> Response {
     let uri = request.uri();
     let rest = uri.path_and_query().and_then(|path| path.as_str().get(len..)?.parse::<Uri>().ok());

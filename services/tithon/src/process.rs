@@ -1,6 +1,6 @@
-//! The frame of every server process: metrics, probes, signals, and the HTTP and gRPC servers.
+//! Common parts of all server processes: metrics, probes, signals, and the HTTP and gRPC servers.
 //!
-//! A process is started, makes its pages and gRPC services, and serves them:
+//! A process is started, creates its pages and gRPC services, and serves them:
 //!
 //! ```text
 //! let process = Process::start("store", &flags.server, log).await?;
@@ -26,15 +26,16 @@ use tracing::info;
 use crate::flags::{HttpFlags, ServerFlags, UsageError};
 use crate::version::{COMMIT, VERSION};
 
-/// What a component needs while it starts. Its servers run already: probes, metrics and gRPC health are answered from the
-/// beginning, anything else with 503 or `Unavailable` until [`Process::serve`] is called.
+/// The parts of a process that components use while they start. Its servers already run: probes, metrics and gRPC
+/// health are answered from the beginning, and anything else with 503 or `Unavailable` until [`Process::serve`] is
+/// called.
 pub struct Process {
     pub metrics: Metrics,
     pub probes: Probes,
     pub shutdown: Shutdown,
-    /// What SIGHUP asks for.
+    /// Reload requests by SIGHUP.
     pub reload: Reload,
-    /// Runs the loops without which the process must stop.
+    /// Supervises the loops that the process needs.
     pub supervisor: Supervisor,
     component: &'static str,
     log: RequestLog,
@@ -44,7 +45,7 @@ pub struct Process {
     grpc: Option<Serving>,
 }
 
-/// A server that runs, and where it listens.
+/// A running server and its address.
 struct Serving {
     address: SocketAddr,
     task: JoinHandle<Result<(), RuntimeError>>,
@@ -52,15 +53,15 @@ struct Serving {
 
 impl Serving {
     async fn ended(self, name: &'static str) -> Result<(), RuntimeError> {
-        // A panic's own message was printed where it happened.
+        // The panic's message was printed when it occurred.
         let panic = |e: JoinError| RuntimeError::LoopDied { name, reason: e.to_string() };
         self.task.await.map_err(panic).flatten()
     }
 }
 
 impl Process {
-    /// Takes the ports of HTTP and gRPC, serves, and begins to listen for SIGINT, SIGTERM and SIGHUP. Fails with a
-    /// [`UsageError`] where files that the flags name cannot be used, before a port is taken.
+    /// Binds the ports of HTTP and gRPC, serves, and handles SIGINT, SIGTERM and SIGHUP. Fails with a [`UsageError`],
+    /// before a port is bound, if files that the flags name are invalid.
     pub async fn start(
         component: &'static str,
         flags: &ServerFlags,
@@ -85,7 +86,7 @@ impl Process {
         Ok(process)
     }
 
-    /// Like [`Process::start`] for a process without gRPC.
+    /// Like [`Process::start`], for a process without gRPC.
     pub async fn start_http(
         component: &'static str,
         flags: &HttpFlags,
@@ -125,7 +126,8 @@ impl Process {
         })
     }
 
-    /// Waits for a part of the start; `None` when a signal comes first: then [`Process::stop`] is all that is left to do.
+    /// Waits for a part of the start; `None` if a signal comes first, after which only [`Process::stop`] is left to
+    /// call.
     pub async fn unless_stopped<T>(&self, part: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             done = part => Some(done),
@@ -133,20 +135,20 @@ impl Process {
         }
     }
 
-    /// Ends a process that was told to stop before it was ready.
+    /// Ends a process that was stopped before it was ready.
     pub async fn stop(self) -> Result<(), ProcessError> {
         info!("stopping");
         self.end(async { Ok(()) }).await
     }
 
-    /// Serves until a signal comes: `pages` besides probes and metrics, `services` besides health and reflection. A
-    /// supervised loop that dies ends it with an error.
+    /// Serves until a signal comes: `pages` besides probes and metrics, `services` besides health and reflection. Fails
+    /// when a server breaks or a supervised loop dies.
     pub async fn serve(self, pages: Router, services: GrpcServices) -> Result<(), ProcessError> {
         let shutdown = self.shutdown.clone();
         self.serve_during(pages, services, async move { shutdown.wait().await }).await
     }
 
-    /// Serves as [`Process::serve`] does, for as long as `work` goes on, and gives its result.
+    /// Serves as [`Process::serve`] does while `work` runs, and returns its result.
     pub async fn serve_during<T>(
         self,
         pages: Router,
@@ -164,13 +166,13 @@ impl Process {
             info!("stopping");
             probes.set_ready(false);
             shutdown.trigger();
-            // The panic's own message was printed where it happened.
+            // The panic's message was printed when it occurred.
             done.map_err(|_| RuntimeError::LoopDied { name: component, reason: "panic".to_owned() })
         };
         self.end(work).await
     }
 
-    /// Waits for `work` and the servers to end.
+    /// Waits until `work` and the servers have ended.
     async fn end<T>(self, work: impl Future<Output = Result<T, RuntimeError>>) -> Result<T, ProcessError> {
         let grpc = self.grpc;
         let grpc = async {
@@ -186,21 +188,21 @@ impl Process {
     }
 }
 
-/// Why a process ended.
+/// Why a process ended with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// A server could not start or broke.
+    /// A server could not start, or failed.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
-    /// An address cannot be listened on.
+    /// An address cannot be bound.
     #[error("{flag}: {source}")]
     Listen {
-        /// The flag that names it.
+        /// The flag with the address.
         flag: &'static str,
         /// What is wrong.
         source: RuntimeError,
     },
-    /// Signals cannot be listened for.
+    /// Signals cannot be handled.
     #[error("signals: {0}")]
     Signals(std::io::Error),
 }

@@ -18,27 +18,27 @@ use crate::flags::{PathOrContentError, ScopeError, UsageError};
 use crate::process::Process;
 use crate::{memory, prefix};
 
-/// What is wrong with the flags that say whom to ask.
+/// Why the flags that name servers are invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointFlagsError {
-    /// TLS towards endpoints cannot be set up.
+    /// The TLS of endpoints cannot be set up.
     #[error("--grpc-client-tls-*: {0}")]
     Tls(#[from] TlsError),
-    /// What is looked up can change, and a strict endpoint cannot.
+    /// A strict endpoint has a DNS name; only static addresses can be strict.
     #[error("{0}: a strict endpoint is one HOST:PORT and no name to look up")]
     StrictName(String),
-    /// An address or a name cannot be used.
+    /// An address or a DNS name is invalid.
     #[error("{flag}: {error}")]
     Address {
-        /// The flag.
+        /// The flag with the address.
         flag: &'static str,
-        /// What is wrong with its value.
+        /// The error in its value.
         error: DiscoveryError,
     },
-    /// The inline configuration cannot be used.
+    /// The inline configuration is invalid.
     #[error("--endpoint.sd-config: {0}")]
     Config(#[from] EndpointConfigError),
-    /// A flag and the file of the same are given.
+    /// Both the inline configuration and the file are given.
     #[error(transparent)]
     Both(#[from] PathOrContentError),
 }
@@ -93,7 +93,7 @@ fn options(flags: &QueryFlags) -> Result<QueryOptions, ScopeError> {
     })
 }
 
-/// The file of queries under way, where the flag asks for one. What a process that crashed left there is logged.
+/// The file of active queries, if the flag is set. Queries that a crashed process left in it are logged.
 fn active_queries(
     flags: &QueryFlags,
     max_concurrent: usize,
@@ -109,7 +109,7 @@ fn active_queries(
     Ok(Some(active))
 }
 
-/// The flags that `/api/v1/status/flags` shows: those that pages for Thanos look at.
+/// The flags that `/api/v1/status/flags` shows, which are those that pages for Thanos read.
 fn shown_flags(flags: &QueryFlags) -> BTreeMap<String, String> {
     let step = format!("{}s", flags.answers.default_step.as_secs());
     let shown = [
@@ -121,7 +121,7 @@ fn shown_flags(flags: &QueryFlags) -> BTreeMap<String, String> {
     shown.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Whom the flags name. What the files of these flags hold must be sound at the start; later changes count at once.
+/// The endpoints that the flags name. The files of these flags must be valid at the start; later changes apply at once.
 fn members(flags: &QueryFlags) -> Result<Members, Box<dyn Error + Send + Sync>> {
     flags.tls.load().map_err(EndpointFlagsError::Tls)?;
     let tls = flags.tls.options().map_err(EndpointFlagsError::Tls)?;
@@ -132,7 +132,7 @@ fn members(flags: &QueryFlags) -> Result<Members, Box<dyn Error + Send + Sync>> 
     Ok(members)
 }
 
-/// Gives the service its endpoints, and starts the loop that keeps them as their sources say.
+/// Sets the service's endpoints, and starts the loop that keeps them up to date with their sources.
 async fn connect(
     process: &Process,
     service: &QueryService,
@@ -148,7 +148,7 @@ async fn connect(
 }
 
 impl EndpointFlags {
-    /// What the flags name; endpoints that say nothing about TLS have `tls`.
+    /// The sources of endpoints that the flags name; `tls` is the TLS of endpoints without settings of their own.
     fn sources(&self, tls: Option<ClientTlsOptions>) -> Result<MemberSources, EndpointFlagsError> {
         let mut flags = Vec::new();
         for (flag, list, strict, group) in [
@@ -184,7 +184,7 @@ impl EndpointFlags {
     }
 }
 
-/// The names in a list of labels, without what commas at its ends or doubled ones leave.
+/// The distinct labels in a list, without the empty ones that extra commas leave.
 fn replica_labels(given: &[String]) -> Vec<String> {
     let mut labels: Vec<String> = Vec::new();
     for label in given.iter().map(|label| label.trim()).filter(|label| !label.is_empty()) {
@@ -195,7 +195,7 @@ fn replica_labels(given: &[String]) -> Vec<String> {
     labels
 }
 
-/// The options that the flags of answers give; the rest stays as it is by default.
+/// The options that the flags of answers set; the others have their defaults.
 pub fn answer_options(flags: &AnswerFlags) -> QueryOptions {
     let mut options = QueryOptions {
         timeout: flags.timeout,
@@ -222,7 +222,7 @@ pub fn answer_options(flags: &AnswerFlags) -> QueryOptions {
             "promql-extended-range-selectors" => options.extended_range_selectors = true,
             "promql-binop-fill-modifiers" => options.binop_fill_modifiers = true,
             "promql-delayed-name-removal" => options.delayed_name_removal = true,
-            // Always on, as upstream has them by now.
+            // Always enabled, as in current versions of Prometheus and Thanos.
             "promql-at-modifier" | "promql-negative-offset" | "promql-duration-expr" | "query-pushdown" => {}
             other => warn!(feature = other, "unknown feature in --enable-feature is ignored"),
         }

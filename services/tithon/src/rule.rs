@@ -1,4 +1,4 @@
-//! `tithon rule`: recorded series and alerts over the data of queriers.
+//! `tithon rule`: evaluates recording and alerting rules over queriers.
 
 use std::error::Error;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::flags::{UsageError, path_or_content};
 use crate::prefix;
 use crate::process::Process;
 
-/// What flags give, or why they cannot be used.
+/// The settings of flags, or why they are invalid.
 type Given<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Runs until a signal comes.
@@ -70,12 +70,12 @@ pub async fn run(flags: &RuleFlags) -> Result<(), Box<dyn Error>> {
     let services = CompanionServer::new(Arc::new(RuleCompanions::new(manager.clone()))).rules_and(services);
     let pages = prefix::below(&flags.route_prefix, rule_pages(manager.clone(), !flags.disable_cors), "rules");
     process.serve(pages, services).await?;
-    // An evaluation that waits for its querier is not waited for: its results would be too late anyway.
+    // Evaluations that wait for their querier are abandoned: their results would be too late.
     drop(tokio::time::timeout(Duration::from_secs(5), manager.stop()).await);
     Ok(())
 }
 
-/// Reads rule files anew at each SIGHUP.
+/// Reads the rule files again at each SIGHUP.
 fn keep_reloading(process: &Process, manager: &Manager) {
     let (mut reloads, shutdown, manager) =
         (process.reload.subscribe(), process.shutdown.clone(), manager.clone());
@@ -86,13 +86,13 @@ fn keep_reloading(process: &Process, manager: &Manager) {
                 () = shutdown.wait() => return,
             }
             if let Err(error) = manager.reload().await {
-                error!(%error, "rules cannot be reloaded, those that were there go on");
+                error!(%error, "rules cannot be reloaded, the previous ones stay");
             }
         }
     });
 }
 
-/// Queriers that are asked over HTTP, and addresses of those asked over gRPC.
+/// The queriers that are asked over HTTP, and the addresses of those asked over gRPC.
 fn queriers(flags: &RuleQueryFlags) -> Given<(Vec<PeersConfig>, Vec<String>)> {
     let config = path_or_content("query.config", &flags.query_config_file, &flags.query_config.0, true)?;
     let is_named = !flags.queriers.is_empty() || !flags.files.is_empty() || !flags.grpc_queriers.is_empty();
@@ -120,7 +120,7 @@ fn queriers(flags: &RuleQueryFlags) -> Given<(Vec<PeersConfig>, Vec<String>)> {
 }
 
 fn query_options(flags: &RuleFlags) -> QueryOptions {
-    /// Thanos knows no such limit, and its evaluation hangs with its querier.
+    /// Thanos has no such limit: its evaluation hangs when a querier does.
     const TIMEOUT: Duration = Duration::from_secs(120);
     QueryOptions {
         is_post: flags.query.http_method == "POST",
@@ -144,7 +144,7 @@ fn alertmanagers(flags: &AlertFlags) -> Given<Vec<AlertmanagerConfig>> {
         }
         None => {
             if flags.urls.is_empty() {
-                warn!("no Alertmanager is configured, alerts are sent to nobody");
+                warn!("no Alertmanager is configured, alerts are not sent");
             }
             let one = |url: &String| alertmanager_of(url, flags.send_timeout);
             let all = flags.urls.iter().map(one).collect::<Result<Vec<_>, _>>();

@@ -1,4 +1,4 @@
-//! `tithon tools rules-check`: whether files of rules are sound. Thanos `cmd/thanos/tools.go`.
+//! `tithon tools rules-check`: checks rule files. Thanos `cmd/thanos/tools.go`.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use tracing::{error, info};
 
 use crate::cli::RulesCheckFlags;
 
-/// Checks all files, and tells every fault of them.
+/// Checks all files and reports every mistake.
 pub fn run(flags: &RulesCheckFlags) -> Result<ExitCode, Box<dyn Error>> {
     let mut is_sound = true;
     for pattern in &flags.patterns {

@@ -1,4 +1,4 @@
-//! `tithon sidecar`: beside a Prometheus.
+//! `tithon sidecar`: the sidecar of a Prometheus.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -76,7 +76,7 @@ fn watch(
     Watch::new(prometheus, options, process.probes.clone(), metrics.clone())
 }
 
-/// Starts the loop that asks Prometheus about itself.
+/// Starts the loop that polls Prometheus.
 fn keep_watching(process: &Process, watch: &Watch) {
     let (watch, shutdown) = (watch.clone(), process.shutdown.clone());
     process.supervisor.spawn("heartbeat", async move { watch.keep(&shutdown).await });
@@ -92,8 +92,8 @@ fn prometheus(flags: &SidecarFlags) -> Result<Prometheus, Box<dyn Error>> {
     Ok(Prometheus::new(url.clone(), config).map_err(wrong)?)
 }
 
-/// Starts the loop that has Prometheus read changed files. It does not wait for Prometheus, which may need the configuration
-/// that is written here to start.
+/// Starts the loop that makes Prometheus read changed files. It does not wait for Prometheus, which may need the
+/// configuration written here to start.
 fn keep_reloading(process: &Process, reloader: Reloader) {
     let shutdown = process.shutdown.clone();
     process.supervisor.spawn("reloader", async move { reloader.keep(&shutdown).await });
@@ -114,12 +114,12 @@ fn reload_options(flags: &ReloaderFlags) -> ReloadOptions {
     }
 }
 
-/// Starts the loop that uploads blocks; without external labels in time the process ends.
+/// Starts the loop that uploads blocks. The process ends if Prometheus has no external labels in time.
 fn keep_shipping(process: &Process, watch: &Watch, shipper: Shipper, ready_timeout: Duration) {
     let (watch, shutdown) = (watch.clone(), process.shutdown.clone());
     process.supervisor.spawn("shipper", async move {
         if let Err(error) = shipper.keep(&watch, ready_timeout, &shutdown).await {
-            error!(%error, "nothing can be uploaded");
+            error!(%error, "no block can be uploaded");
         }
     });
 }

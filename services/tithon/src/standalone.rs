@@ -23,18 +23,18 @@ use crate::process::Process;
 use crate::query::answer_options;
 use crate::store::keep_synced;
 
-/// What is wrong with the folders that the flags name.
+/// Why the folders or flags cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StandaloneError {
-    /// The data directory cannot be used.
+    /// The data directory cannot be created or read.
     #[error("--data-dir: {path}: {source}")]
     DataDir {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the file system.
         source: std::io::Error,
     },
-    /// Demo data goes into an embedded bucket only.
+    /// Demo data can only be written to the embedded bucket.
     #[error("--demo fills the embedded bucket: leave out --objstore.config")]
     DemoElsewhere,
 }
@@ -69,7 +69,8 @@ pub async fn run(flags: &StandaloneFlags) -> Result<(), Box<dyn Error>> {
     Ok(process.serve(pages, services).await?)
 }
 
-/// The demo's replicas are told apart by a label of its own making, so it is dropped unless others are given.
+/// The options of queries. The demo's replicas differ in a label of its own, which is the replica label unless others
+/// are given.
 fn options(flags: &StandaloneFlags) -> QueryOptions {
     let mut options = answer_options(&flags.answers);
     if flags.demo && options.replica_labels.is_empty() {
@@ -78,11 +79,11 @@ fn options(flags: &StandaloneFlags) -> QueryOptions {
     options
 }
 
-/// The bucket that the flags name.
+/// The bucket that the flags choose.
 enum Wanted {
-    /// Somebody's.
+    /// The configured bucket.
     Named(BucketConfig),
-    /// The one in the data directory.
+    /// The bucket in the data directory.
     Embedded,
 }
 
@@ -101,7 +102,7 @@ fn wanted(flags: &StandaloneFlags) -> Result<Wanted, Box<dyn Error + Send + Sync
     })
 }
 
-/// Opens the bucket; the embedded one is made, and filled where the demo is asked for.
+/// Opens the bucket. The embedded one is created, and filled if the demo is asked for.
 async fn open(wanted: Wanted, flags: &StandaloneFlags) -> Result<Bucket, Box<dyn Error>> {
     let config = match wanted {
         Wanted::Named(config) => config,
@@ -116,10 +117,10 @@ async fn embedded(flags: &StandaloneFlags) -> Result<PathBuf, Box<dyn Error>> {
     std::fs::create_dir_all(&dir).map_err(failed)?;
     if flags.demo && is_empty(&dir).map_err(failed)? {
         let (target, hours) = (dir.clone(), flags.demo_hours);
-        // Before 1970 there is no demo.
+        // The demo does not support times before 1970.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
         let end = flags.demo_end.at_ms(now).max(0);
-        // Filled beside the bucket and renamed: an interrupted fill leaves an empty bucket, never half a demo.
+        // The demo is written to a temporary folder and renamed, so that an interrupted demo leaves an empty bucket.
         let filling = flags.data_dir.join("bucket.tmp-demo");
         if filling.exists() {
             std::fs::remove_dir_all(&filling).map_err(failed)?;

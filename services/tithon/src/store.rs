@@ -47,7 +47,7 @@ pub async fn run(flags: &StoreFlags) -> Result<(), Box<dyn Error>> {
     Ok(process.serve(pages, services).await?)
 }
 
-/// Starts the loop that follows the changes of the bucket.
+/// Starts the loop that syncs with the bucket.
 pub fn keep_synced(process: &Process, store: &Store) {
     let (store, shutdown) = (store.clone(), process.shutdown.clone());
     process.supervisor.spawn("sync", async move { store.keep_synced(shutdown).await });

@@ -1,4 +1,4 @@
-//! `tithon tools storeapi-check`: which rules of the StoreAPI a server keeps.
+//! `tithon tools storeapi-check`: checks which rules of the StoreAPI a server keeps.
 
 use std::error::Error;
 use std::io::Write;
@@ -9,7 +9,8 @@ use tithon_conformance::{Options, check};
 use crate::cli::{Output, StoreapiCheckFlags};
 use crate::output::stdout;
 
-/// Asks the server and prints the rules; fails when it cannot be asked at all, ends with 1 when a rule is broken.
+/// Sends the requests and prints the report. Fails when the server cannot be examined; exits with 1 when a rule is
+/// broken.
 pub async fn run(flags: &StoreapiCheckFlags) -> Result<ExitCode, Box<dyn Error>> {
     let options = Options {
         address: flags.address.clone(),

@@ -21,7 +21,7 @@ pub use self::diff::StreamDiff;
 use crate::cli::{BlockCommand, JobFlags};
 use crate::output::stdout;
 
-/// Why a tool stopped.
+/// Why a tool ended with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
     /// A block cannot be read or written.
@@ -33,12 +33,12 @@ pub enum ToolError {
     /// The threads cannot be started.
     #[error("{threads} threads cannot be started: {reason}")]
     Threads {
-        /// How many were asked for.
+        /// Number of threads.
         threads: usize,
-        /// What the system says.
+        /// Error of the system.
         reason: String,
     },
-    /// A path is no block and no folder of blocks.
+    /// A path is neither a block nor a folder of blocks.
     #[error(
         "{path}: found no block: expected a block directory (with meta.json inside) or a folder of block directories"
     )]
@@ -46,25 +46,25 @@ pub enum ToolError {
         /// The path.
         path: PathBuf,
     },
-    /// A folder cannot be looked into.
+    /// A folder cannot be read.
     #[error("{path}: {source}")]
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the file system.
         source: io::Error,
     },
-    /// The same block was given twice.
-    #[error("block {id} is given twice, as {first} and {second}: a block can go into a result once")]
+    /// A block was given twice.
+    #[error("block {id} is given twice, as {first} and {second}: a block can be merged only once")]
     Twice {
-        /// Its id.
+        /// The block's id.
         id: String,
-        /// Where.
+        /// Its first path.
         first: PathBuf,
-        /// And where again.
+        /// Its second path.
         second: PathBuf,
     },
-    /// Blocks of different streams.
+    /// The blocks belong to different streams.
     #[error(
         "{first} is of stream {found_first}, {second} of {found_second}: only blocks with equal resolution and external labels can be merged{advice}"
     )]
@@ -77,31 +77,31 @@ pub enum ToolError {
         second: String,
         /// Its resolution and labels.
         found_second: String,
-        /// What may help.
+        /// A hint at what may help.
         advice: &'static str,
     },
-    /// Flags that contradict each other.
+    /// Flags contradict each other.
     #[error("{0}")]
     Flags(&'static str),
-    /// A block has a resolution that nothing coarser is made from.
+    /// A block has a resolution that cannot be downsampled to the target.
     #[error("block {id} has resolution {found}; {wanted}")]
     Resolution {
-        /// Its id.
+        /// The block's id.
         id: String,
         /// Its resolution.
         found: &'static str,
-        /// What the target needs.
+        /// The resolutions that the target can be made from.
         wanted: &'static str,
     },
-    /// Blocks were found at fault.
+    /// Some blocks are damaged.
     #[error("{bad} of {all} blocks are not sound")]
     Unsound {
-        /// How many.
+        /// Number of damaged blocks.
         bad: usize,
-        /// Of how many.
+        /// Number of all blocks.
         all: usize,
     },
-    /// Two sets of blocks differ.
+    /// The two sets of blocks differ.
     #[error("the two sets of blocks differ: {0} differences are listed")]
     Differ(usize),
 }
@@ -122,7 +122,7 @@ pub fn run(command: &BlockCommand) -> Result<(), ToolError> {
     done
 }
 
-/// The pool that a job works on.
+/// The thread pool of a job.
 fn pool(job: &JobFlags) -> Result<ThreadPool, ToolError> {
     let threads = job.threads.map_or(0, usize::from);
     let built =

@@ -1,15 +1,15 @@
-//! What this program was built from. `TITHON_COMMIT` and `TITHON_DATE` are set by whoever builds a release.
+//! Version and build of the program. `TITHON_COMMIT` and `TITHON_DATE` are set when a release is built.
 
 use std::sync::LazyLock;
 
 /// The version of the package.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The commit, where the build was told.
+/// Git commit of the build, if set.
 pub const COMMIT: &str = match option_env!("TITHON_COMMIT") {
     Some(commit) => commit,
     None => "unknown",
 };
-/// When it was built, where the build was told.
+/// Time of the build, if set.
 const DATE: &str = match option_env!("TITHON_DATE") {
     Some(date) => date,
     None => "unknown",

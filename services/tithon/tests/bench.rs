@@ -1,5 +1,5 @@
-//! `tithon tools bench` at small sizes against this program alone: every kind of case runs, answers agree, bad input is
-//! named, and nothing is left behind.
+//! `tithon tools bench` at small sizes with this program as the only subject: every kind of case runs, answers agree, bad
+//! input is reported, and no process or file is left behind.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,7 +15,7 @@ fn bench(args: &[&str]) -> Command {
     command
 }
 
-/// Runs a measurement with two subjects that are the same program; the lines of its results behind the first.
+/// Runs a measurement with two subjects that are the same program; returns the lines of results after the first.
 fn measure(dir: &Path, args: &[&str]) -> Vec<Value> {
     let data = format!("--data-dir={}", dir.display());
     let own = ["--subject=tithon", "--subject=again=tithon", "--output=json", "--rounds=1", data.as_str()];
@@ -116,7 +116,7 @@ fn what_cannot_be_measured_is_named() {
     check_refused(&[&gen_args[..], &["--seed=2"]].concat(), "seed 1, not 20 series");
 }
 
-/// A program that says it is Thanos and then does not start: the others are measured all the same.
+/// A subject that prints a version of Thanos and then does not start: the other subjects are measured all the same.
 #[test]
 fn a_subject_that_does_not_start_leaves_the_others() {
     use std::os::unix::fs::PermissionsExt;

@@ -23,7 +23,7 @@ fn tithon(dir: &Path, args: &[&str]) -> Command {
     tithon_of(dir, &format!("--data-dir={}", dir.join("data").display()), args)
 }
 
-/// The same with scratch space of its own.
+/// The command, with a data directory of its own.
 fn tithon_of(dir: &Path, data: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tithon"));
     let config = format!("{{type: FILESYSTEM, config: {{directory: {}}}}}", dir.join("bucket").display());
@@ -33,7 +33,8 @@ fn tithon_of(dir: &Path, data: &str, args: &[&str]) -> Command {
     command
 }
 
-/// Of each complete block: labels, resolution, level, marks, and SHA-256 of index and chunks, cut to 16 digits.
+/// The labels, resolution, level and marks of each complete block, and the SHA-256 of its index and chunks, cut to 16
+/// digits.
 fn lines(bucket: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     for entry in std::fs::read_dir(bucket).unwrap() {
@@ -44,7 +45,7 @@ fn lines(bucket: &Path) -> Vec<String> {
             let entries = std::fs::read_dir(dir).unwrap();
             let mut names: Vec<String> =
                 entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-            // What a killed upload staged is not an object.
+            // The staged file of a killed upload is not an object.
             names.retain(|name| !name.contains('#'));
             names.sort();
             names
@@ -66,7 +67,7 @@ fn lines(bucket: &Path) -> Vec<String> {
     lines
 }
 
-/// What Thanos 0.43-dev leaves of the same bucket with `--deduplication.replica-label=replica`.
+/// The blocks that Thanos 0.43-dev leaves of the same bucket with `--deduplication.replica-label=replica`.
 const EXPECTED: [&str; 6] = [
     "eu1 0 1 4136aedb0266ba42 [deletion-mark.json]",
     "eu1 0 1 da40e213ab92735f [deletion-mark.json]",
@@ -124,12 +125,12 @@ fn the_golden_bucket_ends_as_thanos_leaves_it() {
 fn killed_again_and_again_it_ends_the_same() {
     let dir = tempfile::tempdir().unwrap();
     bucket(&dir.path().join("bucket"));
-    // From before the first request to after the last one, in uneven steps.
+    // The kills come from before the first request to after the last one, at uneven times.
     for round in 0..30u64 {
         let streaming = format!("--compact.streaming={}", round % 2 == 0);
         let mut child = tithon(dir.path(), &[REPLICA, &streaming]).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(10 + round * round * 37 % 230));
-        // One that has ended already needs no killing.
+        // The process may have ended already.
         let _ = child.kill();
         child.wait().unwrap();
     }
@@ -159,7 +160,7 @@ fn three_compactors_under_leases_are_killed_and_end_as_one() {
     for child in &mut children {
         child.wait().unwrap();
     }
-    // What the last ones left to each other, or to those that were killed.
+    // The last processes left leases to each other, or to those that were killed.
     std::thread::sleep(Duration::from_millis(1_100));
     let output = tithon(dir.path(), &flags).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -255,7 +256,7 @@ fn a_small_scratch_volume_is_enough_over_a_directory() {
 fn a_full_bucket_volume_is_told_and_got_over() {
     let dir = tempfile::tempdir().unwrap();
     bucket(dir.path());
-    // Room for what is there, and for a little of what is to come.
+    // The volume has room for the bucket and a few more pages.
     let used = pages(dir.path()) * 4 + 24;
     for streaming in ["--compact.streaming=false", "--compact.streaming=true"] {
         full_bucket(used, &[REPLICA, streaming]);

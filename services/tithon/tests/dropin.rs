@@ -1,4 +1,4 @@
-//! In place of Thanos: command lines, starts and ends, flags that change what is answered, dashboards.
+//! Tithon as a replacement of Thanos: command lines, starts and ends, flags that change answers, dashboards.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -69,7 +69,7 @@ impl Running {
     }
 }
 
-/// The status of a GET; 0 where nobody listens.
+/// The status of a GET; 0 if no server listens.
 fn status(port: u16, path: &str) -> u16 {
     let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
     agent

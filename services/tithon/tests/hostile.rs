@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use process::Server;
 
-/// What the process may hold besides mapped files. The queries may hold a quarter of it.
+/// The most anonymous memory that the process may have, bytes. Queries may take a quarter of this.
 const MEMORY_MAX: u64 = 1 << 30;
 /// The longest that a call may take: the query timeout and as much again, because the machine is shared.
 const CALL_MAX: Duration = Duration::from_secs(20);
@@ -165,7 +165,7 @@ fn calls() -> Vec<Call> {
 /// The end of the demo's data, in seconds: a full two-hour block's.
 const END: i64 = 1_760_004_000;
 
-/// Makes a call; its status and the begin of its answer.
+/// Makes a call; returns its status and the beginning of its answer.
 fn make(server: &Server, call: &Call) -> (u16, String) {
     let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(2 * CALL_MAX));
     let agent = config.build().new_agent();
@@ -177,7 +177,7 @@ fn make(server: &Server, call: &Call) -> (u16, String) {
     };
     let mut response = response.unwrap_or_else(|e| panic!("{} {}: {e}", call.path, shown(call)));
     let status = response.status().as_u16();
-    // The whole of it, so that the server writes it.
+    // The whole answer is read, so that the server has to write the whole answer.
     let mut reader = response.body_mut().as_reader();
     let mut begin = vec![0; 2_000];
     let n = std::io::Read::read(&mut reader, &mut begin).unwrap_or(0);
@@ -186,7 +186,7 @@ fn make(server: &Server, call: &Call) -> (u16, String) {
     (status, String::from_utf8_lossy(&begin).into_owned())
 }
 
-/// The begin of what a call asks.
+/// The beginning of the query of a call.
 fn shown(call: &Call) -> String {
     call.params.first().map(|(_, value)| value.chars().take(80).collect()).unwrap_or_default()
 }
@@ -301,7 +301,7 @@ fn damage(segment: &std::path::Path) {
     std::fs::write(segment, bytes).unwrap();
 }
 
-/// Of a block with one chunk that cannot be decoded all else is answered, and the block and the series are named.
+/// If a chunk of a block cannot be decoded, all other data is answered, and a warning names the block and the series.
 #[test]
 fn a_damaged_chunk_is_named_and_left_out() {
     let dir = tempfile::tempdir().unwrap();

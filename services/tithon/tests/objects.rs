@@ -1,5 +1,5 @@
-//! `tithon store` and `tithon compact` as processes over real object stores: they answer and leave what they answer and leave
-//! over a directory.
+//! `tithon store` and `tithon compact` as processes over real object stores: answers and resulting blocks equal those over
+//! a directory.
 //!
 //! These tests run where `TITHON_OBJECTS` is set, as in CI, which installs the servers; elsewhere each says that it was
 //! skipped.
@@ -59,7 +59,7 @@ async fn fill(bucket: &Bucket, without: &[&str]) {
     }
 }
 
-/// Of each complete block: labels, resolution, level, marks, and SHA-256 of index and chunks.
+/// The labels, resolution, level and marks of each complete block, and the SHA-256 of its index and chunks.
 async fn contents(bucket: &Bucket) -> Vec<String> {
     let mut lines = Vec::new();
     for meta in look(bucket).await.unwrap().new {
@@ -128,8 +128,8 @@ fn bucket_tool(name: &str, yaml: &str, more: &[&str]) {
     assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// Uploads blocks, rewrites, marks and downsamples them, copies all to `other` and deletes what is marked; answers with what is left
-/// in both.
+/// Uploads blocks, rewrites, marks and downsamples them, copies all to `other` and deletes the marked ones; returns the
+/// blocks that are left in both.
 fn worked_on(runtime: &tokio::runtime::Runtime, yaml: &str, other: &str) -> [Vec<String>; 2] {
     let [from, tmp] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let blocks = [("bucket", MADE_OF), ("compaction/horizontal/in", "01HWXW0A00XMSH8720DDB6Q1XZ")];
@@ -189,7 +189,7 @@ fn store_command(yaml: &str, data: &Path) -> Command {
     command
 }
 
-/// Every sample of every series, as `tithon query` over `tithon store` tells them.
+/// Every sample of every series, as answered by `tithon query` over `tithon store`.
 fn samples(query: &Server) -> String {
     let params = [("query", "{__name__=~\".+\"}[30d]"), ("time", "1716000000")];
     query.text("/api/v1/query", &params)
@@ -218,7 +218,7 @@ fn store_answers_what_it_answers_over_a_directory() {
         let (mut store, query) = serve(&fleet.yaml(), &format!("{kind:?}"));
         assert_eq!(samples(&query), expected, "{kind:?}");
         if kind != Kind::Azure {
-            // Azurite forgets what it had not yet written when it is killed.
+            // Azurite loses unwritten data when it is killed.
             fleet.kill();
             let down = samples(&query);
             assert!(down != expected && !down.contains(SECRET), "{down:.500}");
@@ -234,7 +234,7 @@ fn store_answers_what_it_answers_over_a_directory() {
     }
 }
 
-/// A process whose bucket cannot be reached ends with an error that says why, and tells no secret.
+/// A process whose bucket cannot be reached ends with an error that gives the reason and contains no secret.
 #[test]
 fn a_bucket_that_cannot_be_reached_ends_the_process() {
     if !enabled() {

@@ -1,4 +1,5 @@
-//! `tithon rule` as a process: results written before it is killed arrive, a querier shows its rules, wrong files are told.
+//! `tithon rule` as a process: results written before it is killed arrive, a querier shows its rules, and wrong files
+//! are reported.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

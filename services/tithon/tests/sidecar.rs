@@ -91,7 +91,7 @@ fn an_ha_pair_with_sidecars() {
     let replicas = querier.get("/api/v1/label/replica/values", &[]);
     assert_eq!(replicas["data"], serde_json::json!(["a", "b"]));
 
-    // What is uploaded is answered without the sidecars.
+    // The store answers with the uploaded data without the sidecars.
     let bucket = dir.join("bucket");
     until("uploaded blocks", || blocks(&bucket, "a") > 0 && blocks(&bucket, "b") > 0);
     let (_store, store) = Server::store(&bucket, &dir.join("store"));
@@ -99,7 +99,7 @@ fn an_ha_pair_with_sidecars() {
     let counted = value(&over_store, "count(max_over_time(up[10m]))", "true");
     assert_eq!(counted, Some(2.0));
 
-    // One Prometheus goes: its sidecar says so, the other answers.
+    // One Prometheus ends: its sidecar is not ready, and the other answers.
     drop(a);
     until("a sidecar that is not ready", || sidecar_a.text("/-/ready", &[]).contains("NOT OK"));
     until("answers of the other", || value(&querier, "count(up)", "true").is_some());

@@ -1,4 +1,4 @@
-//! `tithon tools block` as a user runs it: what Prometheus and Thanos made of the same blocks comes out.
+//! `tithon tools block` as a user runs it: its results equal those of Prometheus and Thanos for the same blocks.
 
 #![allow(clippy::unwrap_used)]
 
@@ -170,7 +170,7 @@ fn one_bad_block_keeps_no_other_from_being_verified() {
     assert!(error.contains(id) && error.contains("000001") && error.contains("offset"), "{error}");
 }
 
-/// What is damaged in the field's inputs is named place by place.
+/// Each damaged place in inputs from the field is reported.
 #[test]
 fn damaged_places_are_named() {
     let verify = |name: &str| {
@@ -243,7 +243,7 @@ fn downsampled_blocks_are_dumped_by_aggregate() {
     assert!(complaint(&["dump", "--aggregate=avg", &dir]).contains("count, sum, min, max, counter"));
 }
 
-/// However many chunks have the same fault, it is told once.
+/// A fault that several chunks have is reported once.
 #[test]
 fn chunks_that_cannot_be_read_are_told_once() {
     let output = tool(&["dump", &path("field/encoding-0/01HWS4YAG00000000000000035")]);

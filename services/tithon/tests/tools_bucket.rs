@@ -41,7 +41,7 @@ fn tool(name: &str, bucket: &Path, more: &[&str]) -> Output {
     command(name, bucket, more).output().unwrap()
 }
 
-/// What a tool that succeeds says on standard error.
+/// Standard error of a tool that succeeds.
 fn told(name: &str, bucket: &Path, more: &[&str]) -> String {
     let output = tool(name, bucket, more);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -86,7 +86,7 @@ fn refused(name: &str, bucket: &Path, more: &[&str]) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// As Thanos 0.43 prints the same bucket.
+/// The output of Thanos 0.43 for the same bucket.
 #[test]
 fn blocks_are_listed() {
     let bucket = tithon_testdata::shared("testdata/bucket");

@@ -1,5 +1,5 @@
-//! Files of served blocks that are cut while queries read them: the processes live, the others answer, and no number is
-//! made of bytes that were gone.
+//! Files of served blocks that are cut while queries read them: the processes keep running, other blocks are answered,
+//! and no result is made from the lost bytes.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -17,11 +17,11 @@ use process::Server;
 use tithon_testdata::copy_dir;
 
 const CUT: &str = "01HRKP0D00SZ6QE7ZSYT6RDQTH";
-/// A file of that block, and what it is cut to.
+/// A file of that block, and the length to which it is cut.
 const CASES: [(&str, u64); 4] =
     [("index", 0), ("index", 4096), ("chunks/000001", 4096), ("chunks/000001", 300_000)];
 
-/// Counts samples of all blocks: the number tells which blocks answered.
+/// Counts samples of all blocks: the number shows which blocks answered.
 fn count(server: &Server, partial: &str) -> Result<(u64, String), String> {
     let query = "sum(count_over_time(http_requests_total[12h])) + sum(count_over_time(http_request_duration_seconds_bucket[12h]))";
     let params =

@@ -1,4 +1,4 @@
-//! The YAML of `--tracing.config`: a type and its settings. Thanos `pkg/tracing/client/factory.go`.
+//! The YAML of `--tracing.config`. Thanos `pkg/tracing/client/factory.go`.
 
 use std::time::Duration;
 
@@ -11,50 +11,50 @@ use crate::jaeger::Jaeger;
 use crate::otlp::{Lightstep, Otlp};
 use crate::sampler::Sampling;
 
-/// Which spans are sent, and where.
+/// The selection of spans to send, and their destination.
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) service_name: String,
-    /// Of all spans.
+    /// Attributes of all spans.
     pub(crate) attributes: Vec<(String, String)>,
     pub(crate) sampling: Sampling,
-    /// `None` sends nothing.
+    /// The collector; `None` sends no spans.
     pub(crate) target: Option<Target>,
-    /// Most spans that wait; those beyond are dropped.
+    /// Largest number of waiting spans; further ones are dropped.
     pub(crate) queue_spans: Option<usize>,
-    /// From one batch to the next.
+    /// Time between two batches.
     pub(crate) flush_interval: Option<Duration>,
-    /// What is different from what the configuration asks for; to be logged.
+    /// Differences from what the configuration asks for, to be logged.
     pub notes: Vec<String>,
 }
 
-/// Why spans cannot be sent.
+/// Why tracing cannot start, or spans were lost.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
-    /// It is not YAML, or has an unknown key or a value of the wrong type.
+    /// The text is not YAML of the expected form.
     #[error("{0}")]
     Yaml(YamlFault),
-    /// A kind of tracing that Thanos does not know either.
+    /// The type is none of Thanos's.
     #[error("type {0:?}: expected OTLP, JAEGER, GOOGLE_CLOUD, STACKDRIVER, ELASTIC_APM or LIGHTSTEP")]
     Type(String),
-    /// A setting with a value that is not possible.
+    /// A setting has an invalid value.
     #[error("config.{key}: {reason}")]
     Setting {
         /// The key.
         key: &'static str,
-        /// What is wrong with its value.
+        /// What is wrong with the value.
         reason: String,
     },
-    /// Files of TLS.
+    /// The TLS files cannot be used.
     #[error("config.tls_config: {0}")]
     Tls(#[from] TlsError),
-    /// The client of the collector.
+    /// The collector's client cannot be made.
     #[error("client of the collector: {0}")]
     Client(String),
-    /// No thread to send from.
+    /// The thread that sends spans cannot be started.
     #[error("thread that sends spans: {0}")]
     Runtime(std::io::Error),
-    /// Spans were lost at the end.
+    /// The last spans could not be sent.
     #[error("the last spans were not sent: {0}")]
     Unsent(String),
 }
@@ -73,7 +73,7 @@ struct Inner<T> {
     config: Option<T>,
 }
 
-/// The settings of a type that sends nothing from here.
+/// The settings of a type that is accepted but sends no spans.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Named {
@@ -81,7 +81,7 @@ struct Named {
 }
 
 impl Plan {
-    /// Reads the YAML. The type may be written in any case; keys of the settings that Thanos does not know are ignored, as there.
+    /// Parses the YAML. The type is case-insensitive. Unknown keys in the type's settings are ignored, as in Thanos.
     pub fn parse(yaml: &str) -> Result<Plan, TraceError> {
         let outer: Outer = read(yaml)?;
         match outer.r#type.to_ascii_uppercase().as_str() {
@@ -89,16 +89,16 @@ impl Plan {
             "JAEGER" => settings::<Jaeger>(yaml)?.plan(),
             "LIGHTSTEP" => settings::<Lightstep>(yaml)?.plan(),
             "GOOGLE_CLOUD" | "STACKDRIVER" => Ok(settings::<Named>(yaml)?.silent(
-                "Google Cloud is not spoken to: let a collector hand spans on, and name it here with type OTLP",
+                "Google Cloud is not supported: use a collector that forwards spans, with type OTLP",
             )),
             "ELASTIC_APM" => Ok(settings::<Named>(yaml)?.silent(
-                "the agent's protocol is not spoken: the APM server takes OTLP too, name it here with type OTLP",
+                "the agent's protocol is not supported: the APM server takes OTLP too, use type OTLP",
             )),
             _ => Err(TraceError::Type(outer.r#type)),
         }
     }
 
-    /// The same for a service of this name, unless the configuration names it.
+    /// Sets the service's name, unless the configuration has one.
     pub fn or_named(mut self, name: &str) -> Plan {
         if self.service_name.is_empty() {
             self.service_name = name.to_owned();
@@ -129,7 +129,7 @@ fn settings<T: DeserializeOwned + Default>(yaml: &str) -> Result<T, TraceError> 
     Ok(read::<Inner<T>>(yaml)?.config.unwrap_or_default())
 }
 
-/// A duration as Go's YAML has it: a number of nanoseconds, or a text such as `5s`.
+/// A duration in Go's YAML: a number of nanoseconds, or a text such as `5s`.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(try_from = "Written")]
 pub(crate) struct GoDuration(Duration);
@@ -155,7 +155,7 @@ impl TryFrom<Written> for GoDuration {
 }
 
 impl GoDuration {
-    /// `None` for zero, which stands for the default.
+    /// The duration; `None` for zero, which means the default.
     pub(crate) fn given(self) -> Option<Duration> {
         (!self.0.is_zero()).then_some(self.0)
     }
@@ -168,14 +168,14 @@ mod tests {
     #[test]
     fn types_are_read_in_any_case_and_wrong_ones_told() {
         assert!(Plan::parse("type: otlp\nconfig: {client_type: grpc, endpoint: 'h:4317'}").is_ok());
-        for (yaml, told) in [
+        for (yaml, expected) in [
             ("type: ZIPKIN", "type \"ZIPKIN\": expected OTLP"),
             ("type: OTLP\nkonfig: {}", "line 2, column 1, key \"konfig\": unknown field"),
             ("type: OTLP", "config.client_type: \"\": expected grpc or http"),
             ("config: {}", "missing field `type`"),
         ] {
             let error = Plan::parse(yaml).unwrap_err().to_string();
-            assert!(error.contains(told), "{yaml}: {error}");
+            assert!(error.contains(expected), "{yaml}: {error}");
         }
     }
 

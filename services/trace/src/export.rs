@@ -1,4 +1,4 @@
-//! The client of a collector: OTLP over gRPC or HTTP.
+//! The collector's client: OTLP over gRPC or HTTP.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -22,19 +22,19 @@ use tonic::transport::Endpoint;
 
 use crate::TraceError;
 
-/// A request may take this long, as in OpenTelemetry's own clients.
+/// Default timeout of a request, as in OpenTelemetry's clients.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The most bytes of an answer that are read.
+/// Longest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
-/// Where spans are sent, and how.
+/// The collector, and how spans are sent to it.
 pub(crate) struct Target {
     pub(crate) transport: Transport,
     /// `host:port`.
     pub(crate) endpoint: String,
-    /// `None` sends in clear text.
+    /// TLS; `None` is clear text.
     pub(crate) tls: Option<ClientTlsOptions>,
-    /// They may hold secrets.
+    /// Headers of each request; they may hold secrets.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) gzip: bool,
     pub(crate) timeout: Option<Duration>,
@@ -47,17 +47,17 @@ pub(crate) enum Transport {
     Http { path: String },
 }
 
-/// How requests that failed are repeated.
+/// Retries of failed requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Retry {
     pub(crate) first: Duration,
     pub(crate) longest: Duration,
-    /// A batch is given up after this time.
+    /// Time after which a batch is given up.
     pub(crate) total: Duration,
 }
 
 impl Default for Retry {
-    /// Those of OpenTelemetry's clients in Go.
+    /// The defaults of OpenTelemetry's Go clients.
     fn default() -> Retry {
         Retry {
             first: Duration::from_secs(5),
@@ -68,7 +68,7 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// The policy that takes about the same time in all: waits double from the first to the longest.
+    /// A policy whose retries take about the same total time: pauses double from `first` to `longest`.
     fn policy(self) -> RetryPolicy {
         let (mut wait, mut waited, mut retries) = (self.first, Duration::ZERO, 0);
         while !wait.is_zero() && waited + wait <= self.total && retries < 100 {
@@ -84,13 +84,13 @@ impl Retry {
 }
 
 impl Target {
-    /// TLS with the certificates of the system.
+    /// TLS with the system's certificates.
     pub(crate) fn default_tls() -> ClientTlsOptions {
         let min_version = TlsVersion::V12;
         ClientTlsOptions { ca: None, identity: None, server_name: None, skip_verify: false, min_version }
     }
 
-    /// The exporter; must be called inside the runtime of `handle`.
+    /// Makes the exporter. Must be called inside the runtime of `handle`.
     pub(crate) fn exporter(&self, handle: &Handle) -> Result<SpanExporter, TraceError> {
         let timeout = self.timeout.unwrap_or(TIMEOUT);
         let exporter = match &self.transport {
@@ -161,7 +161,7 @@ impl fmt::Debug for Target {
     }
 }
 
-/// Requests over HTTP, made by the threads of a runtime whoever waits for them.
+/// An HTTP client whose requests run on a runtime, whatever thread waits for them.
 #[derive(Clone, Debug)]
 struct OverHttp {
     client: reqwest::Client,
@@ -190,7 +190,7 @@ impl HttpClient for OverHttp {
     }
 }
 
-/// An exporter that is driven by a thread outside of every runtime, but uses the timers and sockets of one.
+/// An exporter that is polled by a thread outside any runtime, but uses the timers and sockets of one.
 #[derive(Debug)]
 pub(crate) struct OnRuntime {
     exporter: SpanExporter,
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn retries_fill_the_time_that_is_given() {
         let policy = format!("{:?}", Retry::default().policy());
-        // 5 + 10 + 20 seconds; the next 30 would be too long.
+        // Pauses of 5, 10 and 20 seconds; the next one of 30 would exceed the total.
         assert!(policy.contains("max_retries: 3"), "{policy}");
     }
 

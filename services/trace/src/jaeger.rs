@@ -1,5 +1,5 @@
-//! Settings of type JAEGER, sent as OTLP: Jaeger takes it since 1.35, on the ports 4317 and 4318 of its collector. Thanos
-//! `pkg/tracing/jaeger`.
+//! Settings of type JAEGER. Spans are sent as OTLP, which Jaeger's collectors accept since 1.35 on ports 4317 and 4318.
+//! Thanos `pkg/tracing/jaeger`.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -9,9 +9,9 @@ use crate::config::{GoDuration, Plan, TraceError};
 use crate::export::{Retry, Target, Transport};
 use crate::sampler::Sampling;
 
-/// Where a collector of Jaeger takes OTLP over HTTP.
+/// Port of OTLP over HTTP at Jaeger's collectors.
 const PORT: u16 = 4318;
-/// The share of traces until the server of the sampler `remote` has answered, in Jaeger's client.
+/// Share of traces that Jaeger's client samples until the server of the sampler `remote` has answered.
 const REMOTE_RATIO: f64 = 0.001;
 
 #[derive(Debug, Default, Deserialize)]
@@ -44,7 +44,8 @@ impl Jaeger {
         })
     }
 
-    /// The collector that `endpoint` names, at the port where it takes OTLP. Agents take Thrift over UDP alone.
+    /// The collector that `endpoint` names, at its port for OTLP. Agents accept only Thrift over UDP, so they get no
+    /// spans.
     fn target(&self, notes: &mut Vec<String>) -> Result<Option<Target>, TraceError> {
         if self.endpoint.is_empty() {
             notes.push(
@@ -95,7 +96,7 @@ impl Jaeger {
     }
 }
 
-/// Tags as `key=value,key=${ENVIRONMENT_VARIABLE:default}`.
+/// Parses tags of the form `key=value,key=${ENVIRONMENT_VARIABLE:default}`.
 fn tags(text: &str) -> Vec<(String, String)> {
     let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
     pairs.map(|(key, value)| (key.trim().to_owned(), expanded(value.trim()))).collect()

@@ -1,7 +1,8 @@
-//! Spans to an OpenTelemetry collector, as `--tracing.config` says. Thanos `pkg/tracing`, `docs/tracing.md`.
+//! Sends spans to an OpenTelemetry collector, as configured by `--tracing.config`. Thanos `pkg/tracing`,
+//! `docs/tracing.md`.
 //!
-//! Spans are made with `tracing`; requests carry their context in the headers of W3C Trace Context
-//! (`tithon_runtime::trace`). This crate reads the configuration and sends what is sampled over OTLP.
+//! Spans are created with `tracing`; requests carry their context in the headers of W3C Trace Context
+//! (`tithon_runtime::trace`). This crate parses the configuration and sends the sampled spans over OTLP.
 
 mod config;
 mod export;
@@ -25,18 +26,20 @@ use tracing_subscriber::registry::LookupSpan;
 pub use self::config::{Plan, TraceError};
 use self::export::OnRuntime;
 
-/// What is not sent after this time at the end is lost, as in Thanos.
+/// Time to send the last spans at the end; those not sent by then are lost, as in Thanos.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 
-/// Spans on their way to a collector, until [`Tracing::finish`].
+/// Sends spans to a collector, until [`Tracing::finish`].
 pub struct Tracing {
     provider: SdkTracerProvider,
-    /// What sends them has a thread of its own, so that it neither waits for the work it watches nor holds that up.
+    /// A runtime of its own for sending, so that sending and the traced work do not delay each other.
     runtime: Runtime,
 }
 
 impl Tracing {
-    /// Begins to send what `plan` says; `None` where it sends nothing. Must not be called on a thread of a runtime.
+    /// Begins to send spans as planned; `None` if the plan sends none. Must not be called on a thread of a runtime.
+    ///
+    /// Fails when the client or its thread cannot be set up.
     pub fn start(plan: &Plan) -> Result<Option<Tracing>, TraceError> {
         let Some(target) = &plan.target else { return Ok(None) };
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -76,7 +79,7 @@ impl Tracing {
         Ok(Some(Tracing { provider, runtime }))
     }
 
-    /// The layer that turns our spans, and no one else's, into spans of OpenTelemetry.
+    /// The layer that makes OpenTelemetry spans of the spans of Tithon's crates, and of no others.
     pub fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
@@ -91,7 +94,9 @@ impl Tracing {
             .with_filter(filter_fn(|of| of.is_span() && of.target().starts_with("tithon")))
     }
 
-    /// Sends what is left, within some seconds. Must not be called on a thread of a runtime.
+    /// Sends the remaining spans, within some seconds. Must not be called on a thread of a runtime.
+    ///
+    /// Fails when spans could not be sent.
     pub fn finish(self) -> Result<(), TraceError> {
         let done = self.provider.shutdown_with_timeout(FLUSH_MAX);
         self.runtime.shutdown_timeout(Duration::from_millis(100));

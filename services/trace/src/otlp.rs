@@ -1,4 +1,5 @@
-//! Settings of type OTLP, and of LIGHTSTEP, whose collectors take OTLP. Thanos `pkg/tracing/otlp`, `pkg/tracing/lightstep`.
+//! Settings of type OTLP, and of LIGHTSTEP, whose collectors accept OTLP. Thanos `pkg/tracing/otlp`,
+//! `pkg/tracing/lightstep`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use crate::config::{GoDuration, Plan, TraceError};
 use crate::export::{Retry, Target, Transport};
 use crate::sampler::Sampling;
 
-/// Where OpenTelemetry's own clients send to when nothing else is said.
+/// Default endpoints of OpenTelemetry's clients.
 const GRPC_ENDPOINT: &str = "localhost:4317";
 const HTTP_ENDPOINT: &str = "localhost:4318";
 const URL_PATH: &str = "/v1/traces";
@@ -106,7 +107,7 @@ impl Otlp {
 }
 
 impl RetryConfig {
-    /// What is tried again; without `retry_enabled` as OpenTelemetry's clients do by themselves.
+    /// The retries; without `retry_enabled` the defaults of OpenTelemetry's clients.
     fn retry(self) -> Retry {
         let mut retry = Retry::default();
         if !self.retry_enabled {

@@ -1,4 +1,4 @@
-//! Which traces are sampled. OpenTelemetry's samplers, one by rate as Jaeger's, and the header that forces a trace.
+//! Samplers of traces: OpenTelemetry's, a rate limit like Jaeger's, and the header that forces a trace.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -7,24 +7,24 @@ use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, ShouldSample};
 
-/// The attribute of a span whose trace is wanted whatever the sampler says. Thanos `pkg/tracing/tracing.go`.
+/// Attribute of a span whose trace is kept whatever the sampler decides. Thanos `pkg/tracing/tracing.go`.
 const FORCED: &str = "thanos.force_tracing";
 
-/// How traces are chosen.
+/// How traces are sampled.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Sampling {
     Always,
     Never,
-    /// The share of traces, by their ids: all processes choose the same.
+    /// Samples this share of traces, by their IDs, so that all processes choose the same ones.
     Ratio(f64),
-    /// Traces a second that begin here.
+    /// Samples at most this many traces per second of those that begin in this process.
     PerSecond(f64),
-    /// As the caller chose; by the inner one where a trace begins here.
+    /// Follows the caller's decision; traces that begin here are sampled by the inner sampler.
     Parent(Box<Sampling>),
 }
 
 impl Sampling {
-    /// The sampler, which spans with `thanos.force_tracing` always pass.
+    /// The sampler, which always accepts spans with `thanos.force_tracing`.
     pub(crate) fn sampler(&self) -> Forced {
         Forced(self.plain())
     }
@@ -66,7 +66,8 @@ fn decided(parent: Option<&Context>, decision: SamplingDecision) -> SamplingResu
     SamplingResult { decision, attributes: Vec::new(), trace_state }
 }
 
-/// At most so many a second, and as many at once; at least one where it is less than one a second. Jaeger `utils.RateLimiter`.
+/// Rate limit: at most `per_second` traces per second, and as many at once, but at least one. Jaeger
+/// `utils.RateLimiter`.
 #[derive(Clone, Debug)]
 struct Rate {
     per_second: f64,

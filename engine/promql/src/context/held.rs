@@ -1,4 +1,4 @@
-//! What an evaluation holds in memory, and the limits on it.
+//! The samples and bytes that an evaluation holds in memory, and the limits on them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +31,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Nothing is held yet.
+    /// Counters at zero.
     pub(crate) fn new(samples_max: u64, budget: &Arc<Budget>) -> Held {
         Held {
             samples_max,
@@ -59,7 +59,7 @@ impl Held {
         Ok(())
     }
 
-    /// Samples and bytes are held from now on.
+    /// Counts samples and bytes as held.
     pub(crate) fn add(&self, samples: u64, bytes: u64) -> Result<(), QueryError> {
         let held = self.samples.fetch_add(samples, Ordering::Relaxed) + samples;
         self.peak.fetch_max(held, Ordering::Relaxed);
@@ -73,7 +73,7 @@ impl Held {
         Ok(())
     }
 
-    /// Samples and bytes are no longer held.
+    /// Counts samples and bytes as released.
     pub(crate) fn release(&self, samples: u64, bytes: u64) {
         let less = |held: u64, n: u64| Some(held.saturating_sub(n));
         // `fetch_update` cannot fail, since the function never returns `None`.
@@ -87,8 +87,8 @@ impl Held {
         (self.samples.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
     }
 
-    /// Called when an operator is done: what it held on its way is released, so that only its result is held besides
-    /// what was held `before` it began.
+    /// Called when an operator is done: releases its intermediate data, so that besides the data held `before` it
+    /// began, only its result is held.
     pub(crate) fn settle(&self, before: (u64, u64), (samples, bytes): (u64, u64)) -> Result<(), QueryError> {
         self.samples.store(before.0, Ordering::Relaxed);
         let held = self.bytes.swap(before.1, Ordering::Relaxed);

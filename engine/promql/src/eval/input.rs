@@ -74,7 +74,7 @@ impl Slot {
     }
 }
 
-/// All series, those that were unread read; fewer when the caller no longer waits.
+/// Reads all series of the input and decodes those that are unread. Returns fewer when the caller no longer waits.
 fn read_all(mut input: SelectInput, ctx: &Context<'_>) -> Result<(Vec<Series>, Charge), SourceError> {
     let mut charge = ctx.empty_charge();
     let mut all: Vec<Series> = Vec::new();

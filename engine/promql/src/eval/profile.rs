@@ -1,4 +1,4 @@
-//! What each operator of an evaluation costs: time, samples, memory.
+//! Measures the costs of each operator of an evaluation: time, samples, memory.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,12 +10,12 @@ use crate::plan::{LEVELS_MAX, Prepared};
 /// A clock that the caller provides: the time since a fixed moment, never falling.
 pub type Clock<'a> = &'a (dyn Fn() -> Duration + Sync);
 
-/// An operator of an evaluated plan and what it cost, its inputs included.
+/// An operator of an evaluated plan and its costs, which include those of its inputs.
 ///
 /// A selector below a range function is evaluated together with the function, whose costs include the selector's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Analysis {
-    /// What it does, as [`crate::PlanNode::name`].
+    /// The name, as in [`crate::PlanNode::name`].
     pub name: String,
     /// The time from its start to its end, without the time in which its consumer worked on the series that it handed
     /// over one by one.

@@ -21,7 +21,7 @@ pub(crate) struct Absent {
 }
 
 impl Absent {
-    /// Before the first row; `may_stop_early` says that rows may be left unread.
+    /// The state before the first row; `may_stop_early` says that rows may be left unread.
     pub(crate) fn new(steps: &Steps, may_stop_early: bool) -> Absent {
         Absent { n_steps: steps.len, present: vec![0; steps.len.div_ceil(64)], may_stop_early }
     }
@@ -98,8 +98,8 @@ pub(crate) fn pinned_labels(matchers: &[Matcher]) -> Labels {
     builder.finish()
 }
 
-/// The matchers in the order in which upstream's selection leaves them: those that only exclude series come last. It
-/// reorders the selector's own list, so `absent` sees the new order.
+/// The matchers in the order in which upstream's selection leaves them: those that only exclude series come last.
+/// Upstream reorders the selector's own list, so `absent` sees the new order.
 ///
 /// Upstream: `PostingsForMatchers` in `tsdb/querier.go`.
 fn in_order_of_selection(matchers: &[Matcher]) -> Vec<&Matcher> {

@@ -138,7 +138,7 @@ fn correction(
         previous = &values[first];
         first += 1;
     }
-    // `right` stands for the last sample.
+    // `right` takes the place of the last sample.
     if first > last_sample {
         return Some(None);
     }

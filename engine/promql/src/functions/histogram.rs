@@ -22,13 +22,13 @@ struct Group {
     buckets: Vec<(f64, usize)>,
 }
 
-/// What is computed of each histogram, with one argument a step.
+/// A value to compute for each histogram, with its arguments at each step.
 pub(crate) enum Measure {
     /// The φ-quantile.
     Quantile {
         /// φ at each step.
         q: Vec<f64>,
-        /// The label that tells the quantiles of `histogram_quantiles` apart.
+        /// The label of `histogram_quantiles` whose value is φ.
         label: Option<Box<[u8]>>,
         /// The place of φ.
         pos: PosRange,

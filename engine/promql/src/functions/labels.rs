@@ -17,7 +17,7 @@ pub(crate) struct LabelReplace<'a> {
 }
 
 impl<'a> LabelReplace<'a> {
-    /// Of the texts that follow the vector.
+    /// Takes the texts that follow the vector.
     ///
     /// Errors: [`QueryError::Execution`] when the pattern does not compile or no label may have the name `dst`.
     pub(crate) fn new(
@@ -61,7 +61,7 @@ pub(crate) struct LabelJoin<'a> {
 }
 
 impl<'a> LabelJoin<'a> {
-    /// Of the texts that follow the vector.
+    /// Takes the texts that follow the vector.
     ///
     /// Errors: [`QueryError::Execution`] when no label may have one of the names.
     pub(crate) fn new(

@@ -2,7 +2,7 @@
 
 use crate::math::ldexp;
 
-/// The bound that a text stands for, as Go's `strconv.ParseFloat` reads it.
+/// The bound in a text, as Go's `strconv.ParseFloat` reads it.
 pub(super) fn bound(text: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(text).ok()?;
     let plain = text.strip_prefix(['+', '-']).unwrap_or(text);

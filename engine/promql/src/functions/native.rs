@@ -7,7 +7,7 @@ use crate::math::{exp2, log2};
 /// How observations of NaN affect a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NanNote {
-    /// They do not.
+    /// They do not affect the result.
     None,
     /// The quantile lies among them, so the result is NaN.
     Result,

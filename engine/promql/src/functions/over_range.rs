@@ -95,8 +95,8 @@ fn series(
     Ok(column)
 }
 
-/// Counts what a column took: the samples looked at in all its windows (`touched`), those of the largest window, which was
-/// held for a moment, and the samples read for it.
+/// Counts the samples for a column: those of all its windows (`touched`), those of the largest window, which was held
+/// for a moment, and those that were decoded.
 fn count(
     ctx: &Context<'_>,
     column: &Column,

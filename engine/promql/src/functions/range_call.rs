@@ -24,7 +24,7 @@ pub(super) fn float(v: f64) -> Outcome {
     Some(Sample::Float(v))
 }
 
-/// A call of a range function: what is the same for all series and windows.
+/// A call of a range function: the parts that are the same for all series and windows.
 pub(crate) struct RangeCall {
     /// The function.
     pub(super) func: Func,

@@ -77,7 +77,7 @@ pub(super) fn extrapolated(
     histogram(change)
 }
 
-/// Where the samples at these times lie in the window.
+/// The span of the samples at these times in the window.
 fn span(window: &Window<'_>, times: &[i64], first_start: i64) -> Span {
     Span::new((times[0], times[times.len() - 1]), times.len() - 1, (window.start, window.end), first_start)
 }
@@ -103,7 +103,7 @@ fn note_overlap(starts: &[i64], times: &[i64], call: &RangeCall, window: &Window
     }
 }
 
-/// Where the samples lie in their window, in seconds.
+/// The place of samples in their window, in seconds.
 pub(super) struct Span {
     starts_inside: bool,
     to_start: f64,
@@ -135,8 +135,8 @@ impl Span {
         }
     }
 
-    /// What the change is multiplied by. `zero` is the share of the change by which the first value of a counter is
-    /// above zero.
+    /// The factor for the change. `zero` is the share of the change by which the first value of a counter is above
+    /// zero.
     #[inline(always)]
     pub(crate) fn factor(&self, zero: Option<f64>) -> f64 {
         let threshold = self.average * 1.1;
@@ -161,7 +161,8 @@ impl Span {
         (self.sampled + to_start + to_end) / self.sampled
     }
 
-    /// The same for many windows at once, with factors divided by `range`; `None` where all samples have one time.
+    /// The parameters of [`Span::factor`] for many windows at once, with factors divided by `range`; `None` where all
+    /// samples have one time.
     pub(super) fn extrapolation(&self, range: f64) -> Option<Extrapolation> {
         if self.sampled == 0.0 || self.starts_inside {
             return None;
@@ -181,7 +182,7 @@ fn is_gauge(h: &FloatHistogram) -> bool {
     h.counter_reset_hint == CounterResetHint::Gauge
 }
 
-/// The change over at least two histograms, resets undone; `None` when they do not go together.
+/// The change over at least two histograms, with resets undone; `None` when the histograms cannot be combined.
 fn histogram_change(
     call: &RangeCall,
     window: &Window<'_>,
@@ -252,7 +253,7 @@ fn histogram_change(
     Some(change)
 }
 
-/// Adds; `false` with a warning when the schemas do not go together.
+/// Adds a histogram. Returns `false`, with a warning, when the schemas cannot be combined.
 pub(super) fn add(
     to: &mut FloatHistogram,
     other: &FloatHistogram,
@@ -271,7 +272,7 @@ pub(super) fn add(
     }
 }
 
-/// Subtracts; `false` with a warning when the schemas do not go together.
+/// Subtracts a histogram. Returns `false`, with a warning, when the schemas cannot be combined.
 pub(super) fn subtract(
     from: &mut FloatHistogram,
     other: &FloatHistogram,

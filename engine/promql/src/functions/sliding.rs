@@ -1,5 +1,5 @@
-//! Range functions over floats alone: windows slide along the columns of a series, and what two windows share is not
-//! computed twice where the result stays the same to the bit.
+//! Range functions over floats alone: windows slide along the columns of a series, and values that two windows share
+//! are computed only once where the result stays the same to the bit.
 //!
 //! Every function here has a twin in `rate.rs` or `over_time.rs` that looks at one window at a time; tests compare the two.
 

@@ -1,4 +1,4 @@
-//! Functions on arguments at hand.
+//! Functions on arguments that the tests write down.
 
 use std::ops::ControlFlow;
 

@@ -41,7 +41,7 @@ pub(crate) struct Aggregation<'a> {
 }
 
 impl<'a> Aggregation<'a> {
-    /// Before the first row. `pos` and `param_pos` are the places of the expression and of the parameter;
+    /// The state before the first row. `pos` and `param_pos` are the places of the expression and of the parameter;
     /// `may_stop_early` says that rows may be left unread.
     pub(crate) fn new(
         ctx: &'a Context<'a>,

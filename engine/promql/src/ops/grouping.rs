@@ -1,4 +1,4 @@
-//! Which group of an aggregation a series belongs to.
+//! Assigns the series of an aggregation to groups.
 
 use std::collections::HashMap;
 

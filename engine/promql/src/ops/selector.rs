@@ -67,7 +67,7 @@ fn column(samples: &Samples, steps: &Steps, reference: Reference, lookback: i64)
     column
 }
 
-/// The same for a series that has floats only.
+/// The column of a series that has floats only.
 fn floats(samples: &SampleBatch, steps: &Steps, reference: Reference, lookback: i64) -> Column {
     let (times, values) = (&samples.timestamps[..], &samples.values[..]);
     let mut even = EvenWindows::new(times, reference, steps);

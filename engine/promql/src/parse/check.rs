@@ -1,5 +1,5 @@
-//! The type check of trees without syntax errors, in upstream's order (`checkAST` in `promql/parser/parse.go`). It keeps a
-//! stack of its own instead of recursing.
+//! The type check of trees without syntax errors, in upstream's order (`checkAST` in `promql/parser/parse.go`). The
+//! check has a stack of its own instead of recursing.
 
 use std::collections::HashMap;
 
@@ -28,9 +28,9 @@ pub(super) fn check(expr: &mut Expr, input: &[u8]) -> Vec<ParseError> {
 }
 
 enum Work {
-    /// Check the node: what comes before its children, then those.
+    /// Check the node before its children, then check the children.
     Enter(NodeId),
-    /// Check what comes after the children.
+    /// Check the node after its children.
     Leave(NodeId),
     /// The node must have this type.
     Expect { id: NodeId, ty: ValueType, place: String },
@@ -235,7 +235,7 @@ impl Checker<'_> {
         self.expr[id].kind = NodeKind::Binary(Box::new(b));
     }
 
-    /// What stands between two operands, without the spaces around it.
+    /// The range between two operands, without the spaces around it.
     fn op_range(&self, lhs: PosRange, rhs: PosRange) -> PosRange {
         let is_space = |at: u32| matches!(self.input.get(at as usize), Some(b' ' | b'\t' | b'\n' | b'\r'));
         let (mut start, mut end) = (lhs.end, rhs.start.saturating_sub(1));

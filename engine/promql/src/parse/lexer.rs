@@ -7,7 +7,7 @@ mod series;
 use super::token::{Token, TokenKind, duration_keyword, keyword, quoted, quoted_char};
 use crate::ast::{BinaryOp, PosRange};
 
-/// What the lexer expects next.
+/// The lexer's state: the kind of input that it expects next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Outside of braces and brackets, or inside brackets after a first number.

@@ -1,6 +1,7 @@
-//! What a parser accepts.
+//! The parts of the language that a parser accepts.
 
-/// Which parts of the language that upstream has behind feature flags are accepted. The default is that of a Prometheus server without feature flags.
+/// Parts of the language that upstream has behind feature flags. The default is that of a Prometheus server without
+/// feature flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseOptions {
     /// Functions and aggregations marked experimental (`promql-experimental-functions`).

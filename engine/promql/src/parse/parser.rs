@@ -1,7 +1,7 @@
 //! The parser's state and its loop by precedence. Upstream: `promql/parser/generated_parser.y`.
 //!
-//! A syntax error ends the parse. Complaints about well-formed parts that mean something invalid are collected, in the
-//! order in which upstream's grammar reduces the parts.
+//! A syntax error ends the parse. Errors of well-formed parts are collected, in the order in which upstream's grammar
+//! reduces the parts.
 
 mod aggregate;
 mod call;
@@ -29,10 +29,10 @@ use crate::watch::Watch;
 /// How deeply an expression may nest. Chains of left-associative operators do not count.
 const NESTING_MAX: u32 = 5_000;
 
-/// The parse has ended; the parser's errors say why.
+/// The parse has ended; the parser's list of errors has the reason.
 pub(super) struct Stop;
 
-/// What a message about an unexpected token says in addition to the token.
+/// The part of a message about an unexpected token that follows the token.
 #[derive(Clone, Copy)]
 pub(super) struct Context {
     place: &'static str,
@@ -62,7 +62,7 @@ pub(super) struct Parser<'a> {
     watch: Watch<'a>,
     /// The charge for the memory of the nodes.
     charge: Charge,
-    /// Why the parse ended, if not because of the input.
+    /// The reason why the parse ended, unless the input is the reason.
     interrupt: Option<QueryError>,
 }
 
@@ -97,7 +97,7 @@ impl<'a> Parser<'a> {
         Ok(root)
     }
 
-    /// The result and the charge for its memory, or all complaints.
+    /// The result and the charge for its memory, or all errors.
     pub(super) fn finish<T>(self, parsed: Result<T, Stop>) -> Result<(T, Charge), QueryError> {
         match (parsed, self.interrupt) {
             (_, Some(interrupt)) => Err(interrupt),
@@ -108,7 +108,7 @@ impl<'a> Parser<'a> {
 
     /// Counts memory of the tree, and the copies of it that the plan will hold.
     fn hold(&mut self, bytes: usize) -> Result<(), Stop> {
-        /// One in the tree, two in the plan.
+        /// One copy in the tree, two in the plan.
         const COPIES: u64 = 3;
         self.hold_once(bytes as u64 * COPIES)
     }
@@ -169,7 +169,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Complains about the token read last.
+    /// Records the error that the token read last is unexpected.
     pub(super) fn unexpected(&mut self) -> Stop {
         let Context { place, expected } = self.contexts.last().copied().unwrap_or(ANYWHERE);
         let mut message = format!("unexpected {}", self.last.describe(self.input));

@@ -4,7 +4,7 @@ use tithon_index::write_quoted;
 
 use crate::ast::{AggregateOp, BinaryOp, PosRange};
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenKind {
     /// The lexer could not continue; it has the message.
@@ -102,7 +102,7 @@ impl Token {
         &input[self.start as usize..self.end as usize]
     }
 
-    /// What a message calls the token.
+    /// The name of the token in messages.
     pub(super) fn describe(&self, input: &[u8]) -> String {
         let text = self.text(input);
         let lossy = String::from_utf8_lossy(text);

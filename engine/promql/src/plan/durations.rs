@@ -1,4 +1,4 @@
-//! Duration expressions are computed, since step and range of the query are known now.
+//! Computes duration expressions: at this point the step and range of the query are known.
 //!
 //! Upstream: `promql/durations.go`.
 

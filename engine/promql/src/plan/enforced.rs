@@ -42,7 +42,7 @@ mod tests {
             ("up", &[r#"__name__="up",tenant="a""#][..]),
             (r#"up{tenant="b"}"#, &[r#"__name__="up",tenant="a""#]),
             (r#"up{tenant!="a",tenant=~".*"}"#, &[r#"__name__="up",tenant="a""#]),
-            // One selection serves both, which name other tenants.
+            // One selection serves both selectors, which name other tenants.
             (r#"up{tenant="b"} + up{tenant="c"}"#, &[r#"__name__="up",tenant="a""#]),
             (
                 r#"sum(rate(x{tenant="b"}[5m])) or absent(y offset 1h)"#,

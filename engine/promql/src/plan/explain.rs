@@ -7,10 +7,10 @@ use crate::print::node_head;
 /// Operators on deeper levels are left out of plans and analyses, since printing and dropping those recurses.
 pub(crate) const LEVELS_MAX: usize = 1_000;
 
-/// An operator of a plan and what it reads from.
+/// An operator of a plan, with its inputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanNode {
-    /// What it does: `[aggregate] sum by (job)`.
+    /// The operator: `[aggregate] sum by (job)`.
     pub name: String,
     /// Its inputs, in the order of evaluation.
     pub children: Vec<PlanNode>,

@@ -1,7 +1,7 @@
 //! Subtrees whose value is the same at every step are wrapped in [`NodeKind::StepInvariant`], to be evaluated once.
 //!
-//! Upstream: `preprocessExprHelper` in `promql/engine.go`. It skips the parameters of aggregations, so that an `@ start()`
-//! inside one stays unresolved and has no effect; so does this.
+//! Upstream skips the parameters of aggregations, so that an `@ start()` inside one stays unresolved and has no effect.
+//! This module does the same.
 
 use crate::ast::{AtModifier, Expr, Node, NodeId, NodeKind};
 use crate::func::Func;

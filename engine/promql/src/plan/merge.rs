@@ -35,9 +35,9 @@ pub(super) fn selects(prepared: &mut Prepared) {
 /// The matchers of each selection as ascending lists of numbers; equal matchers have the same number.
 struct Sets {
     matchers: Vec<Matcher>,
-    /// By matcher: whether the source removes its label.
+    /// Whether the source removes the label of each matcher.
     is_dropped: Vec<bool>,
-    /// By matcher: whether it names a metric. Only selections of one metric are shared.
+    /// Whether each matcher names a metric. Only selections of one metric are shared.
     is_name: Vec<bool>,
     of: Vec<Vec<u32>>,
 }
@@ -66,7 +66,8 @@ impl Sets {
         sets
     }
 
-    /// By selection: the selection with the fewest matchers that has all its series, perhaps itself.
+    /// For each selection, the selection with the fewest matchers that has all its series, perhaps the selection
+    /// itself.
     fn wider(&self, selects: &[SelectSpec]) -> Vec<usize> {
         let mut wider: Vec<usize> = (0..selects.len()).collect();
         let mut alike: HashMap<(TimeRange, &SelectHints, u32), Vec<usize>> = HashMap::new();

@@ -1,4 +1,4 @@
-//! The selections of a query: for each selector its matchers, its range, and what it is for.
+//! The selections of a query: for each selector its matchers, its range, and its purpose.
 //!
 //! Upstream: `populateSeries` and `getTimeRangesForSelector` in `promql/engine.go`, `infoSelectHints` in `promql/info.go`.
 
@@ -25,7 +25,7 @@ pub(super) fn collect(prepared: &mut Prepared, cancelled: &AtomicBool) -> Result
 /// `@` and offset of a selector.
 pub(crate) type Modifiers = (AtModifier, i64);
 
-/// What the nodes around a selector mean for it, collected on the way down the tree.
+/// The effects of the nodes around a selector, collected on the way down the tree.
 #[derive(Clone, Copy)]
 struct Enclosing {
     /// The parent node.
@@ -33,14 +33,15 @@ struct Enclosing {
     /// The first and last step of the query, or the fixed time of the nearest subquery around that has one.
     start: i64,
     end: i64,
-    /// The sums of the offsets and ranges of the subqueries around, up to and including that one.
+    /// The sums of the offsets and ranges of the subqueries around the selector, up to and including the one with the
+    /// fixed time.
     offset: i64,
     range: i64,
     /// The nearest function or aggregation; empty if a binary operator is nearer.
     func: &'static str,
     /// Whether a function around uses only count and sum of histograms.
     is_statistic: bool,
-    /// Whether another node around needs the buckets of histograms all the same.
+    /// Whether another node around needs the buckets of histograms.
     needs_buckets: bool,
 }
 
@@ -59,7 +60,7 @@ impl Enclosing {
         }
     }
 
-    /// What the nodes around mean for the children of a node.
+    /// The effects of the nodes around the children of a node.
     fn below(self, prepared: &Prepared, id: NodeId) -> Enclosing {
         let mut enclosing = Enclosing { parent: Some(id), ..self };
         match &prepared.expr[id].kind {

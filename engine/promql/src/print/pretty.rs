@@ -11,8 +11,8 @@ pub fn prettify(expr: &Expr) -> String {
     prettify_within(expr, usize::MAX).unwrap_or_default()
 }
 
-/// The same, or `None` when it takes more than so many bytes. Each operator of a chain is indented further than the one
-/// before, so the text grows with the square of the length of the chain.
+/// Like [`prettify`]; `None` when the text takes more than `bytes_max` bytes. Each operator of a chain is indented
+/// further than the one before, so the text grows with the square of the length of the chain.
 pub fn prettify_within(expr: &Expr, bytes_max: usize) -> Option<String> {
     let lengths = lengths(expr);
     let mut writer = Writer { out: String::new(), trim: false };

@@ -34,7 +34,7 @@ pub(super) fn node_text(expr: &Expr, id: NodeId) -> String {
     out
 }
 
-/// By node below the root: the length of its text, bytes.
+/// The length of the text of each node below the root, bytes.
 pub(super) fn lengths(expr: &Expr) -> Vec<usize> {
     let mut lengths = vec![0; expr.nodes().len()];
     let mut pieces = Vec::new();
@@ -54,7 +54,7 @@ pub(super) fn lengths(expr: &Expr) -> Vec<usize> {
     lengths
 }
 
-/// The text of a node without its operands; range selectors have theirs.
+/// The text of a node without its operands; range selectors are printed with theirs.
 pub(crate) fn node_head(expr: &Expr, id: NodeId) -> String {
     match &expr[id].kind {
         NodeKind::Unary { negate, .. } => if *negate { "-" } else { "+" }.to_owned(),
@@ -249,7 +249,7 @@ fn label_list(labels: &[Box<[u8]>]) -> String {
     out
 }
 
-/// What stands between a binary operator and its right operand.
+/// The modifiers between a binary operator and its right operand.
 pub(super) fn binary_modifiers(b: &Binary) -> String {
     let mut out = String::from(if b.return_bool { " bool" } else { "" });
     let Some(m) = &b.matching else { return out };

@@ -21,8 +21,8 @@ const SERIES_PER_BATCH: usize = 512;
 const SERIES_PER_BATCH_MIN: usize = 16;
 /// How many values (series times steps) the results of a batch may have.
 const VALUES_PER_BATCH: usize = 1 << 19;
-/// The same for the first batch, and for all after a series with histograms: a histogram takes as much memory as tens of
-/// floats.
+/// The number of values for the first batch, and for all batches after a series with histograms: a histogram takes as
+/// much memory as tens of floats.
 const VALUES_PER_BATCH_OF_HISTOGRAMS: usize = 1 << 16;
 
 /// About how many bytes the series of a batch that come decoded may take.
@@ -39,7 +39,7 @@ fn batch_size(n_steps: usize, may_be_large: bool) -> usize {
 /// Whether more series are wanted.
 pub(crate) type Flow = Result<ControlFlow<()>, QueryError>;
 
-/// What a selector reads.
+/// The series and samples that a selector reads.
 pub(crate) struct Selection {
     /// The series, ascending by labels; `None` when there is nothing to read.
     pub(crate) input: Option<SelectInput>,
@@ -49,14 +49,14 @@ pub(crate) struct Selection {
     pub(crate) stats_only: bool,
 }
 
-/// What the work on one series produced: its labels, the result, the annotations.
+/// The result of the work on one series: its labels, the result, the annotations.
 type Worked<T> = Result<(Labels, T, Notes), QueryError>;
 
 /// Runs `work` on each series of a selection and hands the results to `sink` in the order of the input.
 ///
 /// `work` gets the labels and the decoded samples in the range of the selection; floats that no window of `reach` holds
 /// may be missing. It runs on the threads of the pool, if there is one, while `sink` takes the results of the series
-/// before. Annotations are merged in input order. A sink that breaks off gets no more results.
+/// before. Annotations are merged in input order. A sink that returns `Break` gets no more results.
 pub(crate) fn for_each_series<T: Send>(
     ctx: &Context<'_>,
     selection: Selection,

@@ -31,7 +31,7 @@ pub(super) fn decoded_bytes(data: &SeriesData, range: TimeRange) -> u64 {
         SeriesData::Chunks(chunks) => {
             chunks.iter().filter(|chunk| intersection(chunk.range(), range).is_some()).map(of).sum()
         }
-        // Before they are merged and after.
+        // The samples are held twice: before they are merged and after.
         SeriesData::Unread(unread) => unread.chunks.iter().map(of).sum::<u64>() * 2,
     }
 }
@@ -223,14 +223,14 @@ mod tests {
     use crate::frame::Steps;
     use crate::read::Reference;
 
-    /// A chunk with a sample at each of the times, for which the index has the range `told`.
-    fn chunk(times: std::ops::RangeInclusive<i64>, told: TimeRange) -> EncodedChunk {
+    /// A chunk with a sample at each of the times; its range in the index is `indexed`.
+    fn chunk(times: std::ops::RangeInclusive<i64>, indexed: TimeRange) -> EncodedChunk {
         let mut encoder = XorEncoder::new();
         times.for_each(|t| encoder.push(t, t as f64));
         EncodedChunk {
             encoding: Encoding::Xor,
-            min_time: told.min,
-            max_time: told.max,
+            min_time: indexed.min,
+            max_time: indexed.max,
             data: encoder.finish().into(),
         }
     }

@@ -25,7 +25,7 @@ struct Run {
 }
 
 impl<'a> EvenWindows<'a> {
-    /// For windows over samples at `times`, read at `steps`.
+    /// Takes the times of the samples, and the steps at which the windows are read.
     pub(crate) fn new(times: &'a [i64], reference: Reference, steps: &Steps) -> EvenWindows<'a> {
         let interval = if reference.is_fixed() { 0 } else { steps.interval };
         EvenWindows { times, interval, run: Run::default() }

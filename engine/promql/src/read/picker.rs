@@ -13,7 +13,7 @@ use crate::result::Sample;
 pub(crate) struct Picked {
     /// Its own time, milliseconds.
     pub(crate) t: i64,
-    /// Its start timestamp; 0 is none.
+    /// Its start timestamp; 0 if it has none.
     pub(crate) start: i64,
     /// Its value.
     pub(crate) sample: Sample,
@@ -28,7 +28,7 @@ pub(crate) struct Picker<'a> {
 }
 
 impl<'a> Picker<'a> {
-    /// Before the first sample.
+    /// The state before the first sample.
     pub(crate) fn new(samples: &'a Samples) -> Picker<'a> {
         Picker { samples, floats: 0, histograms: 0, shared: None }
     }

@@ -34,7 +34,7 @@ enum Source {
 pub(crate) struct RangeSeries {
     /// The labels, name included.
     pub(crate) labels: Labels,
-    /// Whether the name is to be dropped, which the result of a subquery may say.
+    /// Whether the name is to be dropped; the result of a subquery may say so.
     pub(crate) drop_name: bool,
     /// The samples.
     pub(crate) samples: Samples,

@@ -1,4 +1,4 @@
-//! Which samples the steps of a selector can see: chunks that lie between two windows need not be decoded.
+//! The samples that the steps of a selector can see: chunks between two windows need not be decoded.
 
 use tithon_chunks::{TimeRange, Timestamp};
 
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use crate::ast::AtModifier;
 
-    /// What the windows hold of a range, sample by sample.
+    /// The times of a range that lie in windows, found one by one.
     fn naive(reach: &Reach, range: TimeRange) -> Vec<i64> {
         let seen = |t: &i64| {
             (0..reach.n).any(|k| reach.time(k) - reach.before < *t && *t <= reach.time(k) + reach.after)

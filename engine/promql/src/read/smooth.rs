@@ -22,7 +22,7 @@ pub(crate) fn interpolate(a: (i64, f64), b: (i64, f64), t: i64, is_counter: bool
     first + (b.1 - first) * (t - a.0) as f64 / (b.0 - a.0) as f64
 }
 
-/// The same for histograms. Infos about reconciled bounds go to `notes`.
+/// The histogram at `t` between two histograms. Infos about reconciled bounds go to `notes`.
 pub(crate) fn interpolate_histograms(
     a: (i64, &FloatHistogram),
     b: (i64, &FloatHistogram),

@@ -136,7 +136,7 @@ fn step(text: &str) -> Option<i64> {
     }
 }
 
-/// Every third query runs on threads: the answers are the same.
+/// The pool for every third query: the answers are the same on threads.
 fn pick(i: usize, pool: &rayon::ThreadPool) -> Option<&rayon::ThreadPool> {
     i.is_multiple_of(3).then_some(pool)
 }
@@ -163,7 +163,7 @@ fn as_prometheus_answers_with_delayed_name_removal() {
     check("answers/prometheus-3.14-delayed-name-removal.jsonl.zst", true, &[Rules::default()], 1);
 }
 
-/// With all rules, with none, and with each of them off in turn; every seventh record, or all with the variable
+/// Runs with all rules, with none, and with each of them off in turn; every seventh record, or all with the variable
 /// `ALL_RULES`.
 #[test]
 fn rules_change_no_answer() {

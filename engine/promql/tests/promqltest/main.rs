@@ -15,7 +15,7 @@ use storage::Storage;
 
 /// Evaluations in all files.
 const TOTAL: usize = 2214;
-/// Evaluations that must pass: all do.
+/// Evaluations that must pass: all of them.
 const PASSED_MIN: usize = TOTAL;
 
 /// How many failures of a file are shown.

@@ -5,7 +5,7 @@ use tithon_chunks::{STALE_NAN_BITS, SampleBatch, TimeRange};
 use super::super::testing::{Random, chunks_of};
 use super::super::{ReplicaRule, deduplicate};
 
-/// Pairs of replicas that are looked at: a million where that takes seconds.
+/// Number of pairs of replicas: a million in release builds, where that takes seconds.
 const PAIRS: u64 = if cfg!(debug_assertions) { 20_000 } else { 1_000_000 };
 
 fn merged(replicas: &[&[(i64, f64)]], function: &str) -> SampleBatch {
@@ -17,7 +17,7 @@ fn merged(replicas: &[&[(i64, f64)]], function: &str) -> SampleBatch {
     out.floats
 }
 
-/// What a counter truly had at a time: it grows by one a `pace`, and starts again at the `resets`.
+/// A simulated counter: it grows by one each `pace` milliseconds, and starts again at 0 at the `resets`.
 struct Counter {
     pace: i64,
     resets: Vec<i64>,
@@ -29,7 +29,7 @@ impl Counter {
         ((time - since) / self.pace) as f64
     }
 
-    /// By how much it truly grew in all.
+    /// The true growth up to a time.
     fn total(&self, time: i64) -> f64 {
         let mut borders: Vec<i64> = self.resets.iter().copied().filter(|reset| *reset <= time).collect();
         borders.insert(0, 0);
@@ -38,7 +38,7 @@ impl Counter {
     }
 }
 
-/// Times at which a replica scrapes: about evenly, with gaps and pauses.
+/// Times of the scrapes of a replica: about evenly spaced, with gaps and pauses.
 fn scrapes(random: &mut Random, interval: i64) -> Vec<i64> {
     let (mut time, jitter) = (random.below(120_000) as i64 + 1, random.pick(&[1, 20, 2_000]));
     let holes = random.pick(&[5, 20, 1_000]);
@@ -106,7 +106,7 @@ fn nothing_is_lost_and_nothing_invented() {
     }
 }
 
-/// Readings that contradict each other: stale ones, different counters.
+/// Replicas that contradict each other: stale values, different counters.
 #[test]
 fn counters_never_fall_whatever_replicas_say() {
     let mut random = Random(3);
@@ -141,7 +141,7 @@ fn holes_of_one_replica_are_filled() {
     }
 }
 
-/// thanos-io/thanos#7364 too: both lack some, at different times.
+/// thanos-io/thanos#7364: both replicas lack some scrapes, at different times.
 #[test]
 fn holes_of_both_replicas_are_filled() {
     let mut a = every(30_000, 40, 1_000_000, |t| t as f64);
@@ -157,7 +157,7 @@ fn holes_of_both_replicas_are_filled() {
 fn the_newest_samples_bring_no_spike() {
     let read = |t: i64| 1_000_000.0 + (t / 1000) as f64;
     let mut a = every(60_000, 30, 6_000_000, read);
-    // Slower to scrape: what it has at a time is a second old.
+    // This replica scrapes late: its values are a second old.
     let b = every(60_000, 32, 6_001_000, |t| read(t - 2_000));
     a.truncate(27);
     let rate = merged(&[&a, &b], "rate");
@@ -185,7 +185,7 @@ fn a_later_reading_that_is_lower_is_no_reset() {
     let (a, b, c) = (shifted(0, 0.0), shifted(813, 1.0), shifted(888, 0.0));
     let rate = merged(&[&a, &b, &c], "rate");
     assert_eq!(rate.values.last().zip(rate.values.first()).map(|(last, first)| last - first), Some(25.0));
-    // A hole in the first, filled by one that reads a little less.
+    // A gap in the first replica is filled by one whose values are a little lower.
     let holed: Vec<(i64, f64)> =
         a.iter().copied().filter(|(_, v)| *v != 79_001.0 && *v != 79_007.0).collect();
     let less = shifted(500, -20.0);
@@ -194,7 +194,7 @@ fn a_later_reading_that_is_lower_is_no_reset() {
     assert!(rate.values.iter().all(|v| (78_960.0..79_100.0).contains(v)), "{:?}", rate.values);
 }
 
-/// A replica that restarts says that its series end, while the other goes on.
+/// A replica that restarts writes stale markers, while the other goes on.
 #[test]
 fn a_stale_marker_does_not_hide_the_other_replica() {
     let stale = f64::from_bits(STALE_NAN_BITS);
@@ -203,7 +203,7 @@ fn a_stale_marker_does_not_hide_the_other_replica() {
     let b = every(15_000, 40, 1_004_000, |_| 2.0);
     let gauge = merged(&[&a, &b], "");
     assert!(gauge.values.iter().all(|v| !v.is_nan()));
-    // When neither has more, the marker stays.
+    // If neither replica has later samples, the marker is kept.
     let ended: Vec<(i64, f64)> = a[..21].to_vec();
     let gauge = merged(&[&ended, &b[..18]], "");
     assert_eq!(gauge.values.last().map(|v| v.to_bits()), Some(STALE_NAN_BITS));

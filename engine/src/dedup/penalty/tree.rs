@@ -5,7 +5,7 @@
 use super::INITIAL_PENALTY_MS;
 use crate::dedup::track::{Pick, Track};
 
-/// Hands the merged samples to `take`, floats raised at switches.
+/// Passes the merged samples to `take`, with floats raised at switches.
 pub(in crate::dedup) fn merge_each(tracks: &[Track<'_>], mut take: impl FnMut(Pick)) {
     let Some((first, rest)) = tracks.split_first() else { return };
     let mut node = Node::Leaf(Leaf::new(0, *first));
@@ -73,7 +73,7 @@ struct Leaf<'a> {
     /// Position of the current sample; not valid before the first `next`.
     at: usize,
     started: bool,
-    /// Added to every float, since a switch met a lower counter.
+    /// The offset of every float, which grows at switches that meet a lower counter.
     offset: f64,
 }
 

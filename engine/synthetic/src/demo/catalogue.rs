@@ -1,4 +1,4 @@
-//! What the demo data measures: jobs, targets and their metrics, some 10,000 series.
+//! The catalogue of the demo's series: jobs, targets and their metrics, some 10,000 series.
 
 use tithon_index::Labels;
 
@@ -83,7 +83,7 @@ impl<'a> Target<'a> {
         });
     }
 
-    /// A classic histogram: `_bucket`, `_sum` and `_count` fed by the same observations.
+    /// Adds a classic histogram: `_bucket`, `_sum` and `_count` of the same observations.
     fn histogram(&mut self, name: &str, labels: &[(&str, &str)], rate: f64, median: f64) {
         let seed = Labels::from_pairs(labels.iter().copied()).hash64() ^ self.seed;
         for le in BUCKETS {

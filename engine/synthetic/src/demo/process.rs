@@ -1,4 +1,4 @@
-//! How a demo series comes by its values: a seeded random process in steps of the scrape interval.
+//! Generates the values of a demo series: a seeded random process in steps of the scrape interval.
 
 use tithon_chunks::STALE_NAN_BITS;
 
@@ -15,7 +15,7 @@ const DAY_MS: f64 = 86_400_000.0;
 pub(crate) enum Shape {
     /// 1 while the target answers, else 0.
     Up,
-    /// The same value for ever.
+    /// The same value always.
     Constant(f64),
     /// Swings over the day around a mean, with noise; `swing` and `noise` are shares of the mean, values are
     /// multiples of `step`.
@@ -29,9 +29,9 @@ pub(crate) enum Shape {
         /// Granularity.
         step: f64,
     },
-    /// Grows by `rate` a second, swinging likewise; starts again at 0 when its target restarts.
+    /// Grows by `rate` per second, with the same kind of swing; starts again at 0 when its target restarts.
     Counter {
-        /// Middle rate, units a second.
+        /// Middle rate, units per second.
         rate: f64,
         /// Daily amplitude.
         swing: f64,
@@ -40,9 +40,9 @@ pub(crate) enum Shape {
         /// Granularity.
         step: f64,
     },
-    /// Observations at most `bound` of a classic histogram with `rate` observations a second around `median`.
+    /// Observations at most `bound` of a classic histogram, with `rate` observations per second around `median`.
     Bucket {
-        /// Observations a second.
+        /// Observations per second.
         rate: f64,
         /// Median, in the unit of `bound`.
         median: f64,
@@ -51,14 +51,14 @@ pub(crate) enum Shape {
     },
     /// Sum of the observations of the same histogram.
     ObservationSum {
-        /// Observations a second.
+        /// Observations per second.
         rate: f64,
         /// Median of the observations.
         median: f64,
     },
 }
 
-/// Makes all samples of a series.
+/// Generates all samples of a series.
 pub(crate) fn make(series: &Series, shape: &Shape, scrapes: &Scrapes, out: &mut Cutter) {
     let mut state = State::new(series.seed, shape);
     let mut was_up = true;
@@ -78,7 +78,7 @@ pub(crate) fn make(series: &Series, shape: &Shape, scrapes: &Scrapes, out: &mut 
     });
 }
 
-/// Some targets are away for ten minutes now and then.
+/// Whether the target is down: some targets are down for ten minutes now and then.
 fn is_down(target: u64, t: i64) -> bool {
     let slot = t.div_euclid(600_000) as u64;
     mix(target ^ slot.wrapping_mul(0x9e37_79b9_7f4a_7c15)).is_multiple_of(600)
@@ -108,14 +108,14 @@ impl State {
         State { random, phase, scale, drift: 0.0, value, was_up: true }
     }
 
-    /// Moves on by one scrape interval to `t`.
+    /// Advances by one scrape interval to `t`.
     fn step(&mut self, shape: &Shape, t: i64, up: bool) {
         let day = (std::f64::consts::TAU * (t as f64 / DAY_MS + self.phase)).sin();
         let noise = self.random.unit() * 2.0 - 1.0;
         self.drift = self.drift * 0.97 + noise * 0.03;
         let seconds = DEMO_INTERVAL_MS as f64 / 1000.0;
         if up && !self.was_up {
-            // The target came back: a restarted process counts from nothing.
+            // The target is up again: its counters start at 0.
             self.value = 0.0;
         }
         self.was_up = up;
@@ -139,7 +139,7 @@ impl State {
         }
     }
 
-    /// What a scrape reads; replica B looks in between two steps.
+    /// The value that a scrape reads; replica B reads a value between two steps.
     fn scraped(&self, shape: &Shape, replica: Replica, before: f64) -> f64 {
         let value = match replica {
             Replica::B if before <= self.value => before + (self.value - before) * 0.55,

@@ -5,10 +5,10 @@ use tithon_index::Labels;
 use super::Walk;
 use crate::series::Source;
 
-/// What all of them are: counters that seldom move.
+/// The kind of all series: counters that seldom change.
 pub(crate) const SOURCE: Source = Source::Walk(Walk::counter(60, 4));
 
-/// Labels of series `i`: the `id` is its own.
+/// Labels of series `i`, with a unique `id`.
 pub(crate) fn labels(i: usize) -> Labels {
     let name =
         ["sessions_total", "session_bytes_total", "session_errors_total", "session_seconds_total"][i % 4];

@@ -1,4 +1,4 @@
-//! A Kubernetes cluster: pods of 100 series each, of 60 jobs; half of the pods end within a day and others take their place.
+//! A Kubernetes cluster: pods of 100 series each, of 60 jobs; half of the pods end within a day and are replaced.
 
 use rayon::prelude::*;
 use tithon_index::Labels;
@@ -26,14 +26,14 @@ pub(crate) fn series(data: &Data) -> Vec<Series> {
     sorted((0..pods).into_par_iter().flat_map_iter(of_slot).collect())
 }
 
-/// When a pod exists, milliseconds, and which in the row of its place it is.
+/// The lifetime of a pod, milliseconds, and its number among the pods of its slot.
 struct Life {
     number: u64,
     begin: i64,
     end: i64,
 }
 
-/// The pods that are in one place one after the other.
+/// The successive pods of one slot.
 fn lives(data: &Data, slot: usize) -> Vec<Life> {
     let random = join(data.seed, slot as u64);
     let end_ms = data.start_ms + data.range_ms;
@@ -41,7 +41,7 @@ fn lives(data: &Data, slot: usize) -> Vec<Life> {
     if slot.is_multiple_of(2) {
         return lives;
     }
-    // The first one is in the middle of its life.
+    // The first pod is in the middle of its life.
     let mut end = data.start_ms + (mix(random) % (24 * HOUR_MS)) as i64;
     while end < end_ms {
         let number = lives.len() as u64;
@@ -55,7 +55,7 @@ fn lives(data: &Data, slot: usize) -> Vec<Life> {
     lives
 }
 
-/// One pod on its way to a list of series.
+/// One pod, with the series added so far.
 struct Pod {
     labels: [(&'static str, String); 4],
     seed: u64,

@@ -27,7 +27,7 @@ impl Native {
         let mut pushed = Ok(());
         let stale = series.each_scrape(scrapes, |t, takes_part| {
             let bits = random.bits();
-            // Half of the scrapes see nothing new; low buckets get more than high ones.
+            // Half of the scrapes have no new observations; low buckets get more than high ones.
             if bits & 1 == 1 {
                 let bucket = ((bits >> 8 & 7).min(bits >> 16 & 7)) as usize;
                 let n = (bits >> 24 & 15) as i64;

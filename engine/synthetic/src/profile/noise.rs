@@ -1,4 +1,4 @@
-//! Values and times that no encoding can shorten.
+//! Values and times that no encoding can compress.
 
 use crate::cut::Cutter;
 use crate::random::{Random, join};
@@ -11,7 +11,7 @@ pub(crate) struct Noise;
 impl Noise {
     pub(crate) fn make(self, series: &Series, scrapes: &Scrapes, out: &mut Cutter) {
         let mut random = Random::new(join(series.seed, scrapes.replica as u64));
-        // Never as late as the next scrape.
+        // The delay of a sample is less than half the interval.
         let latest = (scrapes.interval_ms / 2).max(1) as u64;
         let mut last = i64::MIN;
         series.each_scrape(scrapes, |t, takes_part| {

@@ -1,4 +1,4 @@
-//! Values that mostly repeat, as most series of a real block do.
+//! Values that mostly repeat, as in most series of real blocks.
 
 use tithon_chunks::STALE_NAN_BITS;
 
@@ -12,7 +12,7 @@ pub(crate) const BUCKETS: u64 = 12;
 /// A value that changes at some scrapes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Walk {
-    /// Scrapes in 1,024 at which the value changes.
+    /// In how many of 1,024 scrapes the value changes.
     changes: u16,
     kind: Kind,
 }
@@ -21,9 +21,9 @@ pub(crate) struct Walk {
 enum Kind {
     /// Always this value.
     Constant(f64),
-    /// Grows by up to this much.
+    /// Grows by at most this much per change.
     Counter(u32),
-    /// Swings around this value by a tenth of it.
+    /// Moves around this value by a tenth of it.
     Gauge(f64),
     /// Counts the observations that fall into this bucket or a lower one.
     Bucket(u64),
@@ -69,14 +69,14 @@ impl Walk {
         }
     }
 
-    /// A process that was there before the data has counted already; a new one counts from nothing.
+    /// The first value: a counter of a process that existed before the data is above 0; one of a new process is 0.
     fn first(&self, series: &Series) -> f64 {
         let is_old = series.begin == i64::MIN;
         let random = mix(series.seed ^ 1) % 100_000;
         match self.kind {
             Kind::Constant(value) | Kind::Gauge(value) => value,
             Kind::Counter(most) if is_old => (random * u64::from(most)) as f64,
-            // A bucket has at least what the ones below it have.
+            // A bucket has at least the count of the buckets below it.
             Kind::Bucket(number) if is_old => (random / BUCKETS * (number + 1)) as f64,
             Kind::ObservationSum if is_old => random as f64 / 8.0,
             _ => 0.0,

@@ -26,7 +26,7 @@ pub(crate) fn compact(session: &mut Session) -> Result<(), BenchError> {
         replicas: 1,
         seed: session.seed,
     };
-    // The youngest block of a stream is never merged: a small one makes the four before it ripe.
+    // The newest block of a stream is never merged, so a small one follows the four blocks to merge.
     let youngest =
         Data { series: 100, start_ms: START_MS + 8 * HOUR_MS, range_ms: 2 * HOUR_MS, ..in_a_row.clone() };
     let replicas =

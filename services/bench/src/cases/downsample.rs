@@ -1,6 +1,6 @@
-//! `bench downsample`: one iteration of a compactor that has nothing to merge and makes coarser blocks (Thanos's tool
-//! `bucket downsample` does the same, but does not end by itself). Thanos's own limits hold: 5 minutes are made of blocks of
-//! 40 hours and more, an hour of blocks of 10 days and more.
+//! `bench downsample`: one iteration of a compactor that has nothing to merge and downsamples blocks. (Thanos's tool
+//! `bucket downsample` does the same but does not end by itself.) Thanos's limits hold: blocks of 40 hours or more are
+//! downsampled to 5 minutes, blocks of 10 days or more to an hour.
 
 use std::path::{Path, PathBuf};
 
@@ -55,7 +55,7 @@ pub(crate) fn downsample(session: &mut Session) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// A bucket of raw blocks and how many samples it has.
+/// A bucket of raw blocks, and its number of samples.
 fn raw(session: &Session, name: &str, data: &Data) -> Result<(PathBuf, u64), BenchError> {
     let data = std::slice::from_ref(data);
     let dir = session.data(name, data)?;
@@ -63,7 +63,7 @@ fn raw(session: &Session, name: &str, data: &Data) -> Result<(PathBuf, u64), Ben
     Ok((dir, samples))
 }
 
-/// A bucket that has the 5 minutes of the same data already, beside the raw block.
+/// A bucket that has the data downsampled to 5 minutes, besides the raw block.
 fn five_minutes(session: &Session, data: &Data) -> Result<(PathBuf, u64), BenchError> {
     let (source, samples) = raw(session, "downsample-14d", data)?;
     let dir = session.derived(&format!("downsample-14d-5m-{}-seed-{}", data.series, session.seed));

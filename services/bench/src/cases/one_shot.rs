@@ -1,4 +1,4 @@
-//! Cases whose subjects work on a bucket once and end: each run has a bucket of its own, copied before.
+//! Cases whose subjects process a bucket once and end. Each run gets a fresh copy of the bucket.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,19 +16,19 @@ use crate::session::Session;
 use crate::subject::Subject;
 use crate::turns::{FirstRound, LoadWatch, take_turns};
 
-/// Makes the arguments of a subject: of configuration of the bucket, data directory and free port.
+/// Makes a subject's arguments from the bucket's configuration file, the data directory and a free port.
 type Arguments<'a> = dyn Fn(&Subject, &Path, &Path, u16) -> Option<Vec<String>> + 'a;
 
-/// A case: the bucket that it begins with, and how a subject is called on it.
+/// A case: the initial bucket, and how a subject is called on it.
 pub(super) struct OneShot<'a> {
     pub name: &'a str,
     pub what: &'a str,
     pub bucket: &'a Path,
-    /// The arguments; `None` where the program cannot do it.
+    /// Makes the arguments; they are `None` if the program cannot do the task.
     pub args: &'a Arguments<'a>,
-    /// What a program lacks that cannot do it.
+    /// The feature that a program lacks if it cannot do the task.
     pub lacks: &'static str,
-    /// Samples of the bucket that are worked on.
+    /// Number of samples in the bucket that are processed.
     pub samples: u64,
 }
 
@@ -69,7 +69,7 @@ fn one(session: &Session, case: &OneShot<'_>, i: usize) -> Result<(Run, Answer),
     if made.is_empty() {
         return Err(Failure::Ended(format!("no new block: {}", child.last_line())));
     }
-    // The next run needs the room.
+    // Frees disk space for the next run.
     let _ = fs::remove_dir_all(&work);
     Ok((run, Answer::Blocks(made)))
 }
@@ -81,8 +81,7 @@ fn names(bucket: &Path) -> Result<BTreeSet<String>, BenchError> {
     Ok(blocks.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
 }
 
-/// What the blocks hold that were not there before: times, resolution, series and samples, which do not depend on how
-/// chunks are cut.
+/// Describes the new blocks by times, resolution, series and samples, which do not depend on how chunks are cut.
 fn made_since(bucket: &Path, before: &BTreeSet<String>) -> Result<Vec<String>, BenchError> {
     let mut made = Vec::new();
     for name in names(bucket)?.difference(before) {

@@ -1,4 +1,4 @@
-//! `bench query`: PromQL over HTTP, against a querier over a store gateway, or both in one process.
+//! `bench query`: PromQL over HTTP, to a querier over a store gateway, or to both in one process.
 
 use std::path::Path;
 
@@ -15,9 +15,9 @@ use crate::http_client::Transport;
 use crate::session::Session;
 
 const STEP_S: i64 = 60;
-/// Calls of a run that measures the latency of small answers.
+/// Calls per run when the latency of small answers is measured.
 const SMALL_CALLS: u32 = 500;
-/// Calls of a run that measures how many small queries a process answers in a second, and how many are asked at a time.
+/// Calls per run, and concurrent calls, when the throughput of small queries is measured.
 const DASHBOARD_CALLS: u32 = 8000;
 const DASHBOARD_CLIENTS: u16 = 8;
 const DASHBOARD_STEP_S: i64 = 15;
@@ -39,7 +39,7 @@ pub(crate) fn query(session: &mut Session, flags: &QueryFlags) -> Result<(), Ben
     Ok(())
 }
 
-/// Twelve hours of a cluster.
+/// Twelve hours of data of a Kubernetes cluster.
 fn data(session: &Session, series: usize, replicas: u8) -> Data {
     Data {
         profile: Profile::K8s,
@@ -93,7 +93,7 @@ fn single_cases(flags: &QueryFlags, data: &Data) -> Result<Vec<ServerCase>, Benc
         ServerCase {
             name: format!("query-small/{name}"),
             what: format!("{expression}, {calls} calls"),
-            // The range moves by a second from call to call.
+            // Each call's range is a second later than the last one's.
             request: Box::new(move |n| {
                 let end = end - i64::from(n % 3600);
                 range(&expression, end - length, end)
@@ -104,7 +104,7 @@ fn single_cases(flags: &QueryFlags, data: &Data) -> Result<Vec<ServerCase>, Benc
     Ok(cases)
 }
 
-/// Queries as the panels of a dashboard ask them, eight at a time.
+/// Queries like those of dashboard panels, several at a time.
 fn dashboard_cases(flags: &QueryFlags, data: &Data) -> Result<Vec<ServerCase>, BenchError> {
     let pace = pace(&flags.call)?;
     let calls = if flags.call.calls > 1 { pace.calls } else { DASHBOARD_CALLS };
@@ -115,7 +115,7 @@ fn dashboard_cases(flags: &QueryFlags, data: &Data) -> Result<Vec<ServerCase>, B
         ServerCase {
             name: format!("query-dashboard/{name}"),
             what: format!("{expression}, {calls} calls, {concurrency} at a time"),
-            // Later by a second from call to call, so that no cache of answers helps.
+            // Each call is a second later, so that no cache of answers helps.
             request: Box::new(move |n| {
                 let end = end - 1 - i64::from(n % 3600);
                 if length == 0 {
@@ -138,13 +138,13 @@ fn deduplicated_cases(flags: &QueryFlags, data: &Data) -> Result<Vec<ServerCase>
     Ok(wanted.map(case).collect())
 }
 
-/// An expression over the whole range, or at its end.
+/// A range query over the whole range, or an instant query at its end.
 fn case(name: String, expression: &str, instant: bool, data: &Data, pace: Pace) -> ServerCase {
     let (start, end) = (data.start_ms / 1000, (data.start_ms + data.range_ms) / 1000 - 1);
     let expression = expression.to_owned();
     let what = expression.clone();
     let request = move |n: u32| {
-        // Later by a second from call to call, so that no cache of answers helps.
+        // Each call is a second later, so that no cache of answers helps.
         let shift = i64::from(n % 60);
         if instant { at(&expression, end - 60 + shift) } else { range(&expression, start + shift, end) }
     };
@@ -170,7 +170,7 @@ fn at(expression: &str, time: i64) -> Request {
     Request::Http { path: "/api/v1/query", form: form.finish() }
 }
 
-/// The expressions of a file, one a line.
+/// Reads the expressions in a file, one per line.
 fn expressions(path: &Path) -> Result<Vec<String>, BenchError> {
     let len = std::fs::metadata(path).map_err(BenchError::io(path))?.len();
     if len > FILE_BYTES_MAX {

@@ -42,7 +42,7 @@ pub(super) const EXPRESSIONS: [(&str, &str); 26] = [
     ("quantile-over-time", "quantile_over_time(0.9, go_goroutines[1h])"),
 ];
 
-/// Those of them that are asked for over two large replicas, where each takes seconds.
+/// Names of the expressions that are also evaluated over two large replicas, where each takes seconds.
 pub(super) const DEDUPLICATED: [&str; 8] = [
     "selector",
     "rate-5m",
@@ -54,8 +54,8 @@ pub(super) const DEDUPLICATED: [&str; 8] = [
     "join-many-to-one",
 ];
 
-/// What the panels of a dashboard ask again and again, of single processes: name, expression, and length of the range in steps
-/// of 15 seconds, 0 being one time.
+/// Queries like those of dashboard panels: name, expression, and length of the range in steps of 15 seconds; 0 is an
+/// instant query.
 pub(super) const DASHBOARD: [(&str, &str, i64); 2] = [
     ("sum-of-100", "sum(container_threads)", 0),
     (
@@ -65,7 +65,7 @@ pub(super) const DASHBOARD: [(&str, &str, i64); 2] = [
     ),
 ];
 
-/// Small answers, about 1, 10 and 50 kB: name, expression, and length of the range in steps.
+/// Queries with small answers of about 1, 10 and 50 kB: name, expression, and length of the range in steps.
 pub(super) const SMALL: [(&str, &str, i64); 3] = [
     ("1kB", "sum(rate(apiserver_request_total{code=\"500\"}[5m]))", 40),
     ("10kB", "sum by (namespace) (rate(container_cpu_usage_seconds_total[5m]))", 40),

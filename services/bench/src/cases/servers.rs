@@ -1,4 +1,4 @@
-//! Cases that ask servers: every subject has its servers running all the time, and is asked in turn.
+//! Cases that send requests to servers. The servers of all subjects run all the time, and the subjects take turns.
 
 use std::path::Path;
 
@@ -16,12 +16,12 @@ use crate::store_client::StoreConnection;
 use crate::subject::Kind;
 use crate::turns::{FirstRound, take_turns};
 
-/// A case that asks servers.
+/// A case that sends requests to servers.
 pub(super) struct ServerCase {
     pub name: String,
-    /// What is asked, for people.
+    /// Description of the request.
     pub what: String,
-    /// The request of variation `n`: no two are alike, so that caches of answers do not help.
+    /// Makes the request of call `n`. No two are equal, so that caches of answers do not help.
     pub request: Box<dyn Fn(u32) -> Request>,
     pub pace: Pace,
 }
@@ -32,24 +32,24 @@ struct Running {
     clients: Vec<Client>,
 }
 
-/// How subjects are started and asked.
+/// The servers of a subject, and how they are called.
 pub(super) enum Setup<'a> {
     /// A store gateway over the bucket.
     Store { bucket: &'a Path },
     /// A querier over a store gateway over the bucket, or a Prometheus server over copies of its blocks.
     Query { bucket: &'a Path, transport: Transport, probe: String, replicas: u8 },
-    /// A single process: store and querier in one over the bucket, or a Prometheus server over copies of its blocks.
+    /// Store and querier in one process over the bucket, or a Prometheus server over copies of its blocks.
     Single { bucket: &'a Path, transport: Transport, probe: String },
 }
 
-/// Measures the cases, all subjects over the same data.
+/// Measures the cases with all subjects on the same data.
 pub(super) fn measure(
     session: &mut Session,
     setup: &Setup<'_>,
     cases: &[ServerCase],
     repeat: bool,
 ) -> Result<(), BenchError> {
-    // One thread, so that the client takes a processor at most.
+    // A single-threaded runtime, so that the client uses one CPU at most.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| BenchError::System { what: "a runtime", source })?;
     let mut running: Vec<Option<Running>> = session.subjects.iter().map(|_| None).collect();
@@ -94,7 +94,7 @@ fn one(
     let refs: Vec<&Server> = servers.iter().collect();
     let clients = &mut clients[..usize::from(case.pace.concurrency)];
     let done = runtime.block_on(calls::run(&refs, clients, case.pace, session.limit, request));
-    // A broken connection may be a process that died.
+    // A broken connection may mean that the process died.
     for server in servers {
         if !server.child.is_running() {
             return Err(Failure::Ended(server.child.last_line()));
@@ -135,7 +135,7 @@ fn start(session: &Session, runtime: &Runtime, setup: &Setup<'_>, i: usize) -> R
     Ok(Running { servers, clients })
 }
 
-/// A querier that is ready may not have asked its store yet what it has.
+/// A querier that is ready may not know yet what its store has.
 fn wait_for_data(servers: &[Server], probe: &str, session: &Session) -> Result<(), Failure> {
     let Some(server) = servers.last() else { return Ok(()) };
     let began = std::time::Instant::now();
@@ -159,7 +159,7 @@ fn client(runtime: &Runtime, setup: &Setup<'_>, servers: &[Server]) -> Result<Cl
     }
 }
 
-/// The pace that the command line asks for.
+/// The pace that the flags ask for.
 pub(super) fn pace(flags: &CallFlags) -> Result<Pace, BenchError> {
     if let Some(qps) = flags.qps
         && !(qps > 0.0 && qps < 1e6)

@@ -1,4 +1,4 @@
-//! `bench start`: store gateways until they are ready.
+//! `bench start`: the start of store gateways until they are ready.
 
 use std::path::Path;
 
@@ -59,7 +59,7 @@ fn measure(
     let config = session.scratch.bucket_config("bucket", bucket)?;
     let what =
         format!("{blocks} blocks, data directory {}", if is_cold { "empty" } else { "of the start before" });
-    // A first start fills the data directory for the warm ones.
+    // The first start fills the data directory for the warm ones.
     let rounds = session.rounds(if is_cold { FirstRound::Counts } else { FirstRound::Apart });
     let measured = take_turns(&session.names(), rounds, |i, round| {
         let data = if is_cold || round == 0 {

@@ -13,10 +13,10 @@ use crate::store_client::{Question, equal, matches, not_equal};
 
 const MINUTE_MS: i64 = 60_000;
 const JOB_KINDS: [&str; 5] = ["web", "worker", "cache", "api", "queue"];
-/// Pods of the `selective` case, of 100 series each.
+/// Number of pods in the `selective` case; each has 100 series.
 const PODS: u32 = 5;
 
-/// The three kinds of data, far from each other in time.
+/// The three sets of data, at distant times.
 struct Layout {
     cluster: Data,
     values: Data,
@@ -84,7 +84,7 @@ impl Layout {
         let heavy = |n: u32| vec![matches("__name__", &format!("a.*|b.*|none-{n}")), not_equal("pod", "")];
         let selective = move |n: u32| vec![matches("pod", &some_pods(n, pods))];
         let matched = |n: u32| vec![matches("region", &format!("eu-.*|none-{n}"))];
-        // The last digits of an id are its number.
+        // The last digits of an ID are the series' number.
         let regex = |n: u32| vec![matches("id", &format!(".*{:02}", n % 100))];
         vec![
             ("1M-series-1-chunk", "all series of a block, one chunk each", series(&self.cluster, all, false)),
@@ -104,13 +104,13 @@ impl Layout {
     }
 }
 
-/// Six of the sixty jobs.
+/// A pattern for six of the sixty jobs.
 fn tenth_of_jobs(n: u32) -> String {
     let job = |i: u32| format!("{}-{:02}", JOB_KINDS[i as usize % 5], i % 60);
     (0..6).map(|i| job((n + i * 10) % 60)).collect::<Vec<_>>().join("|")
 }
 
-/// Five pods that follow each other, by their numbers.
+/// A pattern for five consecutive pods, by their numbers.
 fn some_pods(n: u32, pods: u32) -> String {
     let slot = |i: u32| format!("{:05}", (n * PODS * 7 + i) % pods);
     format!(".*-({})-.*", (0..PODS).map(slot).collect::<Vec<_>>().join("|"))
@@ -121,7 +121,7 @@ fn series(data: &Data, matchers: impl Fn(u32) -> Vec<LabelMatcher> + 'static, sk
     Box::new(move |n| Question::Series { matchers: matchers(n), min_time, max_time, skip_chunks })
 }
 
-/// The whole series; the range begins a little earlier each time.
+/// A request for the whole series; each call's range begins a little earlier.
 fn one_series(data: &Data) -> Ask {
     let (start, max_time) = (data.start_ms, data.start_ms + data.range_ms);
     Box::new(move |n| {

@@ -1,4 +1,4 @@
-//! Results as one page for a browser that needs nothing else: bars for time, processor and memory of each case.
+//! The results as a self-contained HTML page, with bars for time, CPU and memory.
 
 use std::fmt::Write as _;
 use std::io::{self, Write, stdout};
@@ -73,7 +73,7 @@ fn section(case: &CaseReport, page: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-/// A bar as long as the number is, beside the largest one of the case.
+/// A bar whose length is the number relative to the largest one of the case.
 fn bar(
     (case, measured): (&CaseReport, &Measured),
     colour: usize,

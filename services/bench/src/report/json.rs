@@ -1,5 +1,5 @@
-//! Results as JSON, one object a line: first what was measured where, then one for each case and subject. The names `bench`,
-//! `unit`, `value`, `against` and `ratio` are those of the benches.
+//! The results as JSON, one object per line: first the machine and subjects, then one for each case and subject. The
+//! names `bench`, `unit`, `value`, `against` and `ratio` are those of the benchmarks in `benches/`.
 
 use std::io::{self, Write, stdout};
 
@@ -35,13 +35,13 @@ struct Row<'a> {
     files: Option<f64>,
     samples_per_second: Option<f64>,
     foreign_load: f64,
-    /// Whether the answer is the first subject's; nothing where there is none to compare with.
+    /// Whether the answer equals the first subject's; `None` if there is none to compare with.
     same_answer: Option<bool>,
     difference: Option<&'a str>,
     failure: Option<String>,
 }
 
-/// Prints the lines of a case, and `head` before them.
+/// Prints the lines of a case, preceded by `head` if given.
 pub(super) fn print(head: Option<&Head>, case: &CaseReport) -> io::Result<()> {
     let mut out = stdout().lock();
     if let Some(head) = head {

@@ -1,4 +1,4 @@
-//! Results as a table for people. Columns that no case has numbers for are left out.
+//! The results as a table. Columns without numbers are left out.
 
 use std::io::{self, IsTerminal, Write, stdout};
 
@@ -7,7 +7,7 @@ use comfy_table::{Cell, CellAlignment, Color, LineStyle, Table, presets};
 use super::{COLUMNS, CaseReport, Column, Head, notes, ratio, seconds};
 use crate::run::{Measured, Verdict};
 
-/// Prints head, table and notes.
+/// Prints the head, the table and the notes.
 pub(super) fn print(head: &Head, cases: &[CaseReport]) -> io::Result<()> {
     let columns: Vec<&Column> = COLUMNS.iter().filter(|column| is_used(column, cases)).collect();
     let has_first = cases.iter().flat_map(|case| &case.measured).any(|measured| measured.first.is_some());
@@ -86,7 +86,7 @@ fn verdict(measured: &Measured) -> Cell {
     }
 }
 
-/// What does not fit the table, below it.
+/// Prints the notes, which do not fit into the table.
 fn print_notes(cases: &[CaseReport], out: &mut impl Write) -> io::Result<()> {
     let (red, end) = if stdout().is_terminal() { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
     for case in cases {

@@ -16,7 +16,7 @@ use super::servers::Servers;
 use super::{Place, TTL};
 use crate::config::{Secret, Size, Span};
 
-/// A cache: where it is, and how objects are cut for it.
+/// A cache's configuration: its backend and the size of pieces.
 #[derive(Clone, Debug)]
 pub struct CacheConfig {
     place: PlaceConfig,
@@ -32,16 +32,16 @@ enum PlaceConfig {
     Redis(Box<RedisConfig>),
 }
 
-/// Why a configuration of a cache cannot be used. No variant holds a value that may be secret.
+/// Why a cache configuration is invalid. No variant holds a value that may be secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CacheConfigError {
     /// Not YAML, an unknown key, or a value of the wrong type.
     #[error("cache config: {0}")]
     Yaml(YamlFault),
-    /// No kind of cache of Thanos.
+    /// The type is none of Thanos's.
     #[error("cache config: type {0:?} is none of IN-MEMORY, MEMCACHED, REDIS")]
     UnknownType(String),
-    /// A key that is missing, or whose value cannot be used.
+    /// A key is missing or has an invalid value.
     #[error("cache config: {key}: {reason}")]
     Invalid {
         /// The key's path.
@@ -49,18 +49,18 @@ pub enum CacheConfigError {
         /// What is wrong.
         reason: String,
     },
-    /// What Thanos can and this build cannot.
+    /// Thanos supports the setting, but this build does not.
     #[error("cache config: {key} is not supported: {reason}")]
     Unsupported {
         /// The key's path.
         key: &'static str,
-        /// Why, and what to do instead.
+        /// Why, and what to use instead.
         reason: &'static str,
     },
 }
 
 impl CacheConfigError {
-    /// What the caller should do about it.
+    /// The kind of the error, which tells callers what to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             CacheConfigError::Unsupported { .. } => ErrorKind::Unsupported,
@@ -69,9 +69,9 @@ impl CacheConfigError {
     }
 }
 
-/// Bytes of a piece of an index: small, since postings and series of a selection lie scattered.
+/// Size of a piece of an index in bytes; small, since a selection reads postings and series in many places.
 const INDEX_PIECE: u64 = 4 << 10;
-/// Items of an index cache that Thanos tells apart.
+/// The kinds of items in Thanos's index cache.
 const INDEX_ITEMS: [&str; 3] = ["Postings", "Series", "ExpandedPostings"];
 
 #[derive(Deserialize)]
@@ -219,14 +219,14 @@ fn invalid(key: &'static str, reason: &str) -> CacheConfigError {
 }
 
 impl CacheConfig {
-    /// A cache of indexes in memory, of so many bytes.
+    /// A cache of indexes in memory, of at most this many bytes.
     pub fn index_in_memory(bytes: u64) -> CacheConfig {
         let config = MemoryConfig { max_size: Size(bytes), ..MemoryConfig::default() };
         let place = PlaceConfig::Memory(config);
         CacheConfig { place, ttl: TTL, piece_bytes: INDEX_PIECE, requests_max: 0 }
     }
 
-    /// Reads the YAML of `--index-cache.config`, in which environment variables have been replaced.
+    /// Parses the YAML of `--index-cache.config`, in which environment variables are already replaced.
     pub fn parse_index(text: &str) -> Result<CacheConfig, CacheConfigError> {
         let any: IndexYaml<IgnoredAny> = yaml(text)?;
         if let Some(item) = any.enabled_items.iter().find(|item| !INDEX_ITEMS.contains(&item.as_str())) {
@@ -246,7 +246,7 @@ impl CacheConfig {
         CacheConfig { place, ttl, piece_bytes: INDEX_PIECE, requests_max: 0 }.check()
     }
 
-    /// Reads the YAML of `--store.caching-bucket.config`, likewise.
+    /// Parses the YAML of `--store.caching-bucket.config`, in which environment variables are already replaced.
     pub fn parse_caching_bucket(text: &str) -> Result<CacheConfig, CacheConfigError> {
         let any: BucketYaml<IgnoredAny> = yaml(text)?;
         fn config<C: DeserializeOwned + Default>(text: &str) -> Result<C, CacheConfigError> {
@@ -296,7 +296,7 @@ impl CacheConfig {
     }
 }
 
-/// An item whose size is not limited is still not believed beyond this.
+/// Longest item accepted from a server when the configuration sets no limit.
 const ITEM_MAX: u64 = 64 << 20;
 
 impl MemcachedConfig {
@@ -349,7 +349,7 @@ impl RedisConfig {
         if self.addr.contains(',') {
             return unsupported(
                 "config.addr: several addresses",
-                "a cluster is not spoken to; give one server",
+                "clusters are not supported; give one server",
             );
         }
         if split_port(&self.addr).is_none() {
@@ -358,11 +358,11 @@ impl RedisConfig {
         if !self.master_name.is_empty() {
             return unsupported(
                 "config.master_name",
-                "sentinels are not spoken to; give the server's address",
+                "sentinels are not supported; give the server's address",
             );
         }
         if self.tls_enabled {
-            return unsupported("config.tls_enabled", "redis is spoken to in clear text only");
+            return unsupported("config.tls_enabled", "connections to redis are not encrypted");
         }
         Ok(())
     }

@@ -1,15 +1,15 @@
-//! A cache that fails time after time is left alone for a while, so that it costs a bounded delay. Thanos
-//! `pkg/cacheutil/cacheutil.go`, the circuit breaker.
+//! A circuit breaker: a cache that fails repeatedly is not asked for a while, so that it delays reads only briefly.
+//! Thanos `pkg/cacheutil/cacheutil.go`.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Failures in a row after which a cache is left alone.
+/// Number of failures in a row that begin a pause.
 const FAILURES_MAX: u32 = 5;
-/// How long.
+/// Length of a pause.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// How a cache did lately.
+/// The recent failures of a cache.
 #[derive(Debug, Default)]
 pub(super) struct Guard(Mutex<State>);
 
@@ -20,19 +20,19 @@ struct State {
 }
 
 impl Guard {
-    /// Whether the cache may be asked at this moment. After a pause it may, and the next failure begins another.
+    /// Whether the cache may be asked now. After a pause it may, and the next failure begins another pause.
     pub(super) fn may_ask(&self, now: Instant) -> bool {
         self.0.lock().is_ok_and(|state| state.paused_until.is_none_or(|until| now >= until))
     }
 
-    /// The cache answered.
+    /// Records that the cache answered.
     pub(super) fn answered(&self) {
         if let Ok(mut state) = self.0.lock() {
             *state = State::default();
         }
     }
 
-    /// The cache failed. True when that begins a pause after a time without.
+    /// Records a failure. Returns true when it begins the first pause since the cache last answered.
     pub(super) fn failed(&self, now: Instant) -> bool {
         let Ok(mut state) = self.0.lock() else { return false };
         state.failures = state.failures.saturating_add(1);

@@ -1,11 +1,11 @@
-//! Which of several servers has a key: the same one that Thanos asks. Jump consistent hash (Lamping and Veach, 2014) of the
-//! key's XXH64 over addresses in natural order. Thanos `pkg/cacheutil/memcached_server_selector.go`.
+//! Chooses the server of a key, the same one as Thanos: jump consistent hash (Lamping and Veach, 2014) of the key's
+//! XXH64 over the addresses in natural order. Thanos `pkg/cacheutil/memcached_server_selector.go`.
 
 use std::cmp::Ordering;
 
 use xxhash_rust::xxh64::xxh64;
 
-/// The place of the server of a key among `servers`, of which there is at least one.
+/// The index of a key's server among `servers` servers, of which there must be at least one.
 pub(super) fn server_of(key: &str, servers: usize) -> usize {
     jump(xxh64(key.as_bytes(), 0), servers)
 }
@@ -20,7 +20,7 @@ fn jump(mut hash: u64, buckets: usize) -> usize {
     bucket as usize
 }
 
-/// Natural order: runs of digits compare as numbers.
+/// Natural order: runs of digits are compared as numbers.
 pub(super) fn natural(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (runs(a).into_iter(), runs(b).into_iter());
     loop {
@@ -39,7 +39,7 @@ pub(super) fn natural(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// A text cut where digits begin or end.
+/// Splits a text where digits begin or end.
 fn runs(text: &str) -> Vec<&str> {
     let mut out = Vec::new();
     let mut rest = text;
@@ -57,7 +57,7 @@ fn runs(text: &str) -> Vec<&str> {
 mod tests {
     use super::*;
 
-    /// Values of the paper's reference code.
+    /// Values from the paper's reference code.
     #[test]
     fn known_hashes() {
         for (hash, buckets, expected) in

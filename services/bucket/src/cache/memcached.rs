@@ -1,6 +1,6 @@
-//! Memcached servers by the text protocol: `get` of several keys, `set`. <https://docs.memcached.org/protocols/basic/>
+//! Client of memcached's text protocol: `get` of several keys, `set`. <https://docs.memcached.org/protocols/basic/>
 //!
-//! Spoken here and not by a library: it is two commands, and lengths that a server names must be bounded.
+//! Written here instead of using a library: only two commands are needed, and lengths sent by a server must be bounded.
 
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,13 +15,13 @@ use super::jump::server_of;
 use super::remote::RemoteError;
 use super::servers::Servers;
 
-/// Several servers, each with some of the keys.
+/// Several servers; each key belongs to one of them.
 #[derive(Debug)]
 pub(super) struct Memcached {
     servers: Servers,
-    /// Items larger than this are not believed.
+    /// Longest value that is accepted.
     item_bytes_max: usize,
-    /// Keys of one command; 0 is no limit.
+    /// Number of keys in one command; 0 means no limit.
     keys_max: usize,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Server {
 
 type Connection = BufReader<TcpStream>;
 
-/// The longest line of an answer: a key has at most 250 bytes.
+/// Longest line of an answer: keys have at most 250 bytes.
 const LINE_MAX: u64 = 512;
 
 impl Memcached {
@@ -81,7 +81,7 @@ impl Server {
         Server { address, idle: Mutex::default(), idle_max }
     }
 
-    /// The values of keys at `places`, with their places.
+    /// The values of the keys at `places`, each with its place.
     async fn get(
         &self,
         keys: &[String],
@@ -106,7 +106,7 @@ impl Server {
             let mut words = line.strip_prefix("VALUE ").ok_or_else(wrong)?.split(' ');
             let (key, len) =
                 (words.next().unwrap_or_default(), words.nth(1).and_then(|len| len.parse().ok()));
-            // Values come in the order of the keys; those that are not there are left out.
+            // Values come in the order of the keys, without those that are missing.
             let place = left.by_ref().find(|i| keys[**i] == key).ok_or_else(wrong)?;
             let len: usize = len.filter(|len| *len <= item_max).ok_or_else(wrong)?;
             let mut bytes = vec![0; len + 2];
@@ -145,7 +145,7 @@ impl Server {
         Ok(BufReader::new(stream))
     }
 
-    /// A connection is given back only behind a whole answer: others are closed.
+    /// Keeps a connection for reuse. Called only after a complete answer; other connections are closed.
     async fn give_back(&self, connection: Connection) {
         let mut idle = self.idle.lock().await;
         if idle.len() < self.idle_max {
@@ -179,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that answers anything with these bytes, and closes.
+    /// A server that answers any command with these bytes and closes.
     async fn server(answer: &'static [u8]) -> Memcached {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

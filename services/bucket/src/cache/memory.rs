@@ -1,10 +1,10 @@
-//! Pieces in memory.
+//! A cache of pieces in memory.
 
 use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-/// Pieces by key, bounded by their bytes.
+/// Pieces by key, limited by their memory.
 #[derive(Debug)]
 pub(super) struct Memory {
     cache: Cache<String, Bytes, Weight>,
@@ -15,19 +15,19 @@ pub(super) struct Memory {
 struct Weight;
 
 impl Weighter<String, Bytes> for Weight {
-    /// What an item takes: its bytes, its key, and what holds them.
+    /// Memory of an item: its piece, its key, and the map's entry.
     fn weight(&self, key: &String, bytes: &Bytes) -> u64 {
         (key.len() + bytes.len() + ITEM_BYTES) as u64
     }
 }
 
-/// Bytes of an item beside its key and piece.
+/// Memory of an item besides its key and piece.
 const ITEM_BYTES: usize = 96;
-/// A guess at the size of an item, for the first allocation.
+/// Assumed size of an item, for the initial capacity.
 const USUAL_BYTES: u64 = 8 << 10;
 
 impl Memory {
-    /// A cache of at most `bytes`; larger items than `item_bytes_max` are not kept.
+    /// A cache of at most `bytes` bytes; items larger than `item_bytes_max` are not cached.
     pub(super) fn new(bytes: u64, item_bytes_max: u64) -> Memory {
         let items = usize::try_from(bytes / USUAL_BYTES).unwrap_or(usize::MAX).clamp(16, 1 << 20);
         Memory { cache: Cache::with_weighter(items, bytes, Weight), item_bytes_max }

@@ -1,14 +1,14 @@
-//! What caches count, under the names of Thanos's caching bucket.
+//! Metrics of caches, with the names of Thanos's caching bucket.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
-/// Counters of one cache.
+/// Metrics of one cache.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CacheMetrics {
-    /// Pieces that were looked for.
+    /// Pieces looked up.
     requests: Counter,
-    /// Pieces that were there.
+    /// Pieces found.
     hits: Counter,
     /// Bytes that readers asked for.
     requested: Counter,

@@ -1,19 +1,20 @@
-//! An object cut into pieces: which of them ranges need, which are missing, and the ranges put together from them.
+//! Splits ranges of an object into the pieces of a cache: which pieces are needed, which are missing, and the ranges
+//! assembled from pieces.
 
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-/// Pieces of one object that ranges need.
+/// The pieces of one object that a read needs.
 pub(super) struct Pieces {
-    /// Bytes of a piece; the last one of the object may be shorter.
+    /// Size of a piece in bytes; the object's last piece may be shorter.
     bytes: u64,
     size: u64,
     /// Numbers of the pieces, ascending.
     numbers: Vec<u64>,
-    /// Their bytes, once they are there.
+    /// Bytes of each piece, once known.
     found: Vec<Option<Bytes>>,
-    /// What was read in one go, with where it begins: ranges inside need not be put together.
+    /// Ranges that were read in one request, with their start: slices of them need no copy.
     fetched: Vec<(u64, Bytes)>,
 }
 
@@ -39,7 +40,7 @@ impl Pieces {
         number * self.bytes..((number + 1) * self.bytes).min(self.size)
     }
 
-    /// The keys of the pieces, as Thanos writes them.
+    /// The keys of the pieces, in Thanos's format.
     pub(super) fn keys(&self, name: &str) -> Vec<String> {
         let key = |number: &u64| {
             let range = self.range(*number);
@@ -48,7 +49,7 @@ impl Pieces {
         self.numbers.iter().map(key).collect()
     }
 
-    /// Takes what a cache gave for the keys; what has another length than the piece counts as not there.
+    /// Sets what the cache returned for the keys; a value with another length than the piece counts as missing.
     pub(super) fn put_found(&mut self, found: Vec<Option<Bytes>>) {
         for (i, bytes) in found.into_iter().enumerate().take(self.numbers.len()) {
             let range = self.range(self.numbers[i]);
@@ -56,8 +57,8 @@ impl Pieces {
         }
     }
 
-    /// Ranges that hold the missing pieces: neighbours are one, and then those that lie closest, until there are no more than
-    /// `most` (0 is no limit). Ascending.
+    /// The ranges to read for the missing pieces, ascending. Adjacent pieces are joined, and then the closest ranges,
+    /// until there are at most `most` (0 means no limit).
     pub(super) fn missing(&self, most: usize) -> Vec<Range<u64>> {
         let missing = self.numbers.iter().zip(&self.found).filter(|(_, found)| found.is_none());
         let mut out: Vec<Range<u64>> = Vec::new();
@@ -81,8 +82,8 @@ impl Pieces {
         out
     }
 
-    /// Takes the bytes of such ranges. Returns the pieces that were missing, by their place among the keys, as copies that do
-    /// not hold on to what was read with them. Bytes that end early leave pieces out.
+    /// Sets the bytes of the missing ranges. Returns the pieces that were missing, by the index of their key, as
+    /// copies, so that the cache does not hold whole answers. Pieces beyond the end of a short answer are left out.
     pub(super) fn put_fetched(&mut self, ranges: &[Range<u64>], fetched: &[Bytes]) -> Vec<(usize, Bytes)> {
         let mut new = Vec::new();
         for (read, bytes) in ranges.iter().zip(fetched) {
@@ -104,7 +105,7 @@ impl Pieces {
         new
     }
 
-    /// The bytes of a range; fewer when the object ended before its size.
+    /// The bytes of a range; fewer when the object is shorter than listed.
     pub(super) fn cut(&self, range: &Range<u64>) -> Bytes {
         let whole =
             |(start, bytes): &&(u64, Bytes)| *start <= range.start && range.end <= start + bytes.len() as u64;
@@ -138,7 +139,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever is kept already, and however requests are put together, ranges have the object's bytes.
+        /// Ranges have the object's bytes, whatever is cached and however requests are joined.
         #[test]
         fn ranges_are_those_of_the_object(
             size in 1u64..500,
@@ -188,7 +189,7 @@ mod tests {
         let mut pieces = Pieces::new(10, 25, from_ref(&(0..25)));
         pieces.put_found(vec![Some(Bytes::from_static(b"short")), None, Some(Bytes::from_static(b"12345"))]);
         assert_eq!((pieces.n_found(), pieces.missing(0)), (1, Vec::from([first.clone()])));
-        // An object that is shorter than the listing said.
+        // The object is shorter than listed.
         let new = pieces.put_fetched(from_ref(&first), &[Bytes::from_static(b"0123456789ab")]);
         assert_eq!(new.len(), 1);
         assert_eq!(pieces.cut(&(5..25)), Bytes::from_static(b"56789"));

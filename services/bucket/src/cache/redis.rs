@@ -1,4 +1,4 @@
-//! A redis server.
+//! Client of a redis server.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use tokio::sync::OnceCell;
 
 use super::remote::RemoteError;
 
-/// A server that is connected to when it is first asked, and again whenever it must.
+/// A redis server. Connects at the first use, and reconnects by itself.
 #[derive(Debug)]
 pub(super) struct Redis {
     client: Client,
     config: ConnectionManagerConfig,
     connection: OnceCell<ConnectionManager>,
-    /// Comes before every key.
+    /// Prefix of every key.
     prefix: String,
-    /// Keys of one command; 0 is no limit.
+    /// Number of keys in one command; 0 means no limit.
     keys_max: usize,
 }
 
-/// Where a server is, and as whom it is spoken to.
+/// Address and credentials of a server.
 pub(super) struct Login<'a> {
     pub(super) host: &'a str,
     pub(super) port: u16,

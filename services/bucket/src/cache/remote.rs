@@ -1,4 +1,5 @@
-//! Pieces on servers: asked within a time, written in the background, left alone while they do not answer.
+//! A cache of pieces on servers: reads have a timeout, writes happen in the background, and servers that fail are not
+//! asked for a while.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,28 +22,28 @@ pub(super) struct Remote {
 struct Inner {
     kind: Kind,
     guard: Guard,
-    /// The longest time that readers wait.
+    /// How long readers wait for an answer.
     timeout: Duration,
     ttl: Duration,
-    /// Larger items are not sent; 0 is no limit.
+    /// Larger items are not written; 0 means no limit.
     item_bytes_max: u64,
-    /// Items that may wait to be written.
+    /// Limits the items that wait to be written.
     waiting: Arc<Semaphore>,
-    /// Writes at the same time.
+    /// Limits concurrent writes.
     writing: Semaphore,
 }
 
-/// Items that are written within one timeout: a long list is no sign of a slow server.
+/// Number of items that share one write timeout, so that a long list does not look like a slow server.
 const WRITTEN_TOGETHER: usize = 16;
 
-/// What kind of server.
+/// The protocol of the servers.
 #[derive(Debug)]
 pub(super) enum Kind {
     Memcached(Memcached),
     Redis(Box<Redis>),
 }
 
-/// Bounds of a cache on servers.
+/// Limits and timeouts of a cache on servers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) timeout: Duration,
@@ -52,7 +53,7 @@ pub(super) struct Bounds {
     pub(super) writes_max: usize,
 }
 
-/// Why a server did not do what it was asked.
+/// Why a request to a server failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RemoteError {
     #[error("{server}: {source}")]
@@ -82,7 +83,7 @@ impl Remote {
         Remote { inner: Arc::new(inner) }
     }
 
-    /// What is kept under keys; nothing while the servers do not answer.
+    /// The cached values of keys; all missing while the servers do not answer.
     pub(super) async fn get(&self, keys: &[String]) -> Vec<Option<Bytes>> {
         let inner = &self.inner;
         let nothing = || vec![None; keys.len()];
@@ -98,7 +99,7 @@ impl Remote {
         inner.in_time(ask).await.unwrap_or_else(nothing)
     }
 
-    /// Keeps items, some time later; those that find no room to wait are dropped.
+    /// Writes items in the background; those beyond the limit of waiting items are dropped.
     pub(super) fn put(&self, items: Vec<(String, Bytes)>) {
         let fits =
             |bytes: &Bytes| self.inner.item_bytes_max == 0 || bytes.len() as u64 <= self.inner.item_bytes_max;
@@ -128,7 +129,7 @@ impl Remote {
 }
 
 impl Inner {
-    /// Waits for an answer; `None` when it fails or comes too late.
+    /// Waits for an answer; `None` when it fails or is late.
     async fn in_time<T>(&self, answer: impl Future<Output = Result<T, RemoteError>>) -> Option<T> {
         let answer = tokio::time::timeout(self.timeout, answer).await;
         match answer.unwrap_or(Err(RemoteError::Late(self.timeout))) {
@@ -138,7 +139,7 @@ impl Inner {
             }
             Err(error) => {
                 if self.guard.failed(Instant::now()) {
-                    warn!(error = %error, "cache does not answer: it is left alone until it does");
+                    warn!(error = %error, "cache does not answer, it is not used until it does");
                 } else {
                     info!(error = %error, "cache failed");
                 }

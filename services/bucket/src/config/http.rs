@@ -1,4 +1,4 @@
-//! `http_config`: how a provider is reached. thanos-io/objstore `exthttp/transport.go`.
+//! `http_config`: timeouts, connections and TLS of requests to a provider. thanos-io/objstore `exthttp/transport.go`.
 
 use serde::Deserialize;
 use tithon_runtime::{ClientTlsOptions, Pem, TlsVersion};
@@ -11,39 +11,39 @@ use super::{ConfigError, Span};
 pub struct HttpConfig {
     /// How long an unused connection is kept.
     pub idle_conn_timeout: Span,
-    /// How long an answer may keep silent, from the request on and between its parts.
+    /// Longest time without data, from the request to the answer and between parts of the answer.
     pub response_header_timeout: Span,
-    /// Any certificate of the server will do; prevails over the one in `tls_config`.
+    /// Accepts any server certificate; overrides the setting in `tls_config`.
     pub insecure_skip_verify: bool,
-    /// How long the TLS handshake of a new connection may take.
+    /// Timeout of the TLS handshake.
     pub tls_handshake_timeout: Span,
     /// Without effect: bodies are sent at once.
     pub expect_continue_timeout: Span,
-    /// Without effect: a bucket has one host.
+    /// Without effect, since a bucket has one host.
     pub max_idle_conns: i64,
-    /// Unused connections kept for one host; 0 stands for 2, as in Go.
+    /// Number of unused connections kept for one host; 0 means 2, as in Go.
     pub max_idle_conns_per_host: i64,
-    /// Without effect: how many requests run at once is bounded where they are made.
+    /// Without effect: concurrent requests are limited elsewhere.
     pub max_conns_per_host: i64,
-    /// Certificates.
+    /// TLS certificates.
     pub tls_config: TlsConfig,
-    /// Without effect, as in Thanos: answers are never asked for compressed.
+    /// Without effect, as in Thanos: compressed answers are never requested.
     pub disable_compression: bool,
 }
 
-/// `tls_config`: the server's signers and the client's certificate.
+/// `tls_config`: certificates of the server's issuers and of the client.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsConfig {
-    /// PEM of those who sign the server's certificate; empty for the system's.
+    /// File with the PEM certificates that the server's is verified with; empty for the system's.
     pub ca_file: String,
-    /// PEM of the client's certificate; empty for none.
+    /// File with the client's PEM certificate; empty for none.
     pub cert_file: String,
-    /// PEM of its key.
+    /// File with the PEM key of the client's certificate.
     pub key_file: String,
-    /// The name that the server's certificate must have; empty for the endpoint's.
+    /// Name to verify in the server's certificate; empty for the endpoint's host.
     pub server_name: String,
-    /// Any certificate of the server will do.
+    /// Accepts any server certificate.
     pub insecure_skip_verify: bool,
 }
 

@@ -1,10 +1,10 @@
-//! Sizes in bytes, as Thanos's flags and YAML have them: in base 2, whatever the unit's name.
+//! Sizes in bytes in Thanos's flags and YAML. Units are powers of 1024, whatever they are called.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// A number of bytes; in some places zero means "no limit".
+/// A number of bytes; for some settings zero means no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size(pub u64);
 

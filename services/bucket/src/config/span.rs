@@ -1,11 +1,11 @@
-//! Durations in Prometheus's syntax, as Thanos's YAML has them. prometheus/common `model/time.go`.
+//! Durations in Prometheus's syntax, as in Thanos's YAML. prometheus/common `model/time.go`.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// A span of time; zero usually means "no limit".
+/// A duration; for most settings zero means no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
@@ -20,7 +20,7 @@ impl Span {
     }
 }
 
-/// Units from the longest to the shortest, in milliseconds; a duration has each at most once, in this order.
+/// Units in milliseconds, longest first; a duration has each at most once, in this order.
 const UNITS: [(&str, u64); 7] = [
     ("y", 31_536_000_000),
     ("w", 604_800_000),

@@ -1,4 +1,4 @@
-//! Configurations of all providers: what is read, what is refused, and that nothing secret is told.
+//! Configurations of all providers: what is accepted, what is refused, and that errors contain no secrets.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ fn an_s3_bucket() {
     );
 }
 
-/// The examples of Thanos's documentation, and keys of every provider.
+/// The examples from Thanos's documentation, and keys of every provider.
 #[test]
 fn every_provider() {
     for yaml in [
@@ -155,7 +155,7 @@ fn what_s3_refuses() {
     }
 }
 
-/// A mistake is told by its place and key; neither the secret beside it nor the text is.
+/// An error has the place and key of a mistake, but neither the secret beside it nor other text.
 #[test]
 fn mistakes_do_not_tell_secrets() {
     for (yaml, parts) in [
@@ -187,13 +187,13 @@ fn mistakes_do_not_tell_secrets() {
         ),
     ] {
         let error = BucketConfig::parse(yaml).unwrap_err();
-        let told = format!("{error} {error:?}");
-        assert!(!told.contains("hunter"), "{yaml:?}: {told}");
-        assert!(parts.iter().all(|part| told.contains(part)), "{yaml:?}: {told}");
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("hunter"), "{yaml:?}: {shown}");
+        assert!(parts.iter().all(|part| shown.contains(part)), "{yaml:?}: {shown}");
     }
 }
 
-/// Every secret of every provider, in a configuration that is right and in one with a key too many or none.
+/// All secrets of all providers, in valid configurations and in ones with an unknown or missing key.
 #[test]
 fn debug_and_errors_do_not_tell_secrets() {
     let secret = "aHVudGVyMg==";
@@ -235,22 +235,22 @@ fn debug_and_errors_do_not_tell_secrets() {
         of("OCI", &format!("provider: raw, privatekey: {secret}, passphrase: {secret}")),
     ];
     for yaml in &configs {
-        let told = match BucketConfig::parse(yaml) {
+        let shown = match BucketConfig::parse(yaml) {
             Ok(config) => match crate::Bucket::open(&config) {
                 Ok(bucket) => format!("{config:?} {bucket:?}"),
                 Err(error) => format!("{config:?} {error} {error:?}"),
             },
             Err(error) => format!("{error} {error:?}"),
         };
-        assert!(!told.contains(secret) && !told.contains("hunter2"), "{yaml}: {told}");
+        assert!(!shown.contains(secret) && !shown.contains("hunter2"), "{yaml}: {shown}");
         for broken in [
             yaml.replace("config: {", "config: {zz: 1, "),
             yaml.replace(": i,", ": [i],"),
             yaml.replace("}", ""),
         ] {
             if let Err(error) = BucketConfig::parse(&broken) {
-                let told = format!("{error} {error:?}");
-                assert!(!told.contains(secret), "{broken}: {told}");
+                let shown = format!("{error} {error:?}");
+                assert!(!shown.contains(secret), "{broken}: {shown}");
             }
         }
     }

@@ -1,8 +1,8 @@
-//! The folders of the blocks in a directory: looked at again only where something in them changed.
+//! Listing of blocks in a directory: a block's folder is read again only if something in it changed.
 //!
-//! A name that comes, goes or is renamed changes the times of its folder. What does not is a file that is written in place:
-//! so meta.json and the marks that are there are looked at too. Two changes within one tick of the file system's clock
-//! leave the same time, so a folder that changed a moment ago is read again at the next look.
+//! Creating, deleting or renaming a file changes the times of its folder. Writing to an existing file does not, so
+//! meta.json and existing marks are checked each time. Two changes within one tick of the file system's clock leave the
+//! same time, so a folder that changed recently is read again at the next look.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
@@ -20,19 +20,19 @@ use super::{Directory, blocking, failed};
 use crate::listing::{Listed, Listing, Stamp};
 use crate::{BucketError, Faulty, MarkKind};
 
-/// A folder that has not changed for so long shows the next change by its times. The coarsest clocks of file systems tick
-/// every two seconds.
+/// Only a folder that has not changed for this long will show its next change by its times: the coarsest clocks of file
+/// systems tick every two seconds.
 const SETTLED_AFTER: Duration = Duration::from_secs(3);
 
 impl Directory {
-    /// All blocks: of those whose folders are as `before` has them only times are read.
+    /// Lists all blocks. For folders that have not changed since `before`, only times are read.
     pub(crate) async fn look_at_blocks(&self, before: Arc<BTreeMap<BlockId, Listed>>) -> Result<Listing> {
         let directory = self.clone();
         let look = move || directory.folders(&before).map_err(|error| failed(directory.root(), error));
         blocking(look).await
     }
 
-    /// The same of some blocks alone; those that are not there are left out.
+    /// Lists these blocks only; missing ones are left out.
     pub(crate) async fn look_at_some(
         &self,
         blocks: BTreeSet<BlockId>,
@@ -89,7 +89,7 @@ impl Directory {
         match self.folder(path, before.get(&block)) {
             Ok(Some(listed)) => drop(listing.blocks.insert(block, listed)),
             Ok(None) => {}
-            // Deleted meanwhile.
+            // The folder was deleted meanwhile.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => {
                 let error = BucketError::object(&Path::from(block.to_string()))(failed(path, error));
@@ -99,7 +99,7 @@ impl Directory {
         Ok(())
     }
 
-    /// A block's folder; `None` when it is none.
+    /// The files of a block's folder; `None` when the path is no folder.
     fn folder(&self, path: &FsPath, before: Option<&Listed>) -> io::Result<Option<Listed>> {
         let folder = fs::metadata(path)?;
         if !folder.is_dir() {
@@ -114,7 +114,7 @@ impl Directory {
         Ok(Some(Listed { folder: stamp, ..listed? }))
     }
 
-    /// Looks at the files that were there.
+    /// Checks the files that were there before.
     fn same_names(&self, path: &FsPath, before: &Listed) -> io::Result<Listed> {
         let mut listed = Listed { meta: None, ..before.clone() };
         if before.meta.is_some() {
@@ -128,7 +128,7 @@ impl Directory {
         Ok(listed)
     }
 
-    /// Reads the names in a folder, and looks at those that matter.
+    /// Reads the names in a folder, and checks meta.json and the marks.
     fn names(&self, path: &FsPath) -> io::Result<Listed> {
         let mut listed = Listed::default();
         for entry in fs::read_dir(path)? {
@@ -142,7 +142,7 @@ impl Directory {
         Ok(listed)
     }
 
-    /// The stamp of a file; `None` when there is none, or a link that leads out of the bucket.
+    /// The stamp of a file; `None` when it is missing or a link out of the bucket.
     fn file(&self, path: &FsPath) -> io::Result<Option<Stamp>> {
         let found = fs::symlink_metadata(path).and_then(|meta| match meta.is_symlink() {
             true => self.target(path)?.map(fs::metadata).transpose(),
@@ -160,13 +160,13 @@ fn stamp_of(numbers: &[i64]) -> Stamp {
     Stamp::of(&numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>())
 }
 
-/// The time of the last change of an inode is among the facts: nobody can set it back.
+/// Includes the inode's change time, which cannot be set back.
 fn folder_stamp(meta: &Metadata) -> Stamp {
     let (dev, inode) = (meta.dev().cast_signed(), meta.ino().cast_signed());
     stamp_of(&[dev, inode, meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()])
 }
 
-/// Without the time of the inode's change: linking a file elsewhere, or changing who may read it, changes no content.
+/// Excludes the inode's change time: hard links and permission changes do not change the content.
 fn file_stamp(meta: &Metadata) -> Stamp {
     let (dev, inode) = (meta.dev().cast_signed(), meta.ino().cast_signed());
     stamp_of(&[dev, inode, meta.size().cast_signed(), meta.mtime(), meta.mtime_nsec()])

@@ -1,4 +1,4 @@
-//! A file of a bucket's directory while it is written.
+//! A file in a bucket's directory that is being written.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -11,10 +11,10 @@ use tokio::task::JoinHandle;
 
 use super::{Directory, failed, make_durably, sync_dir};
 
-/// Bytes after which the system is told to begin writing to disk, so that little is left to wait for at the end.
+/// Number of bytes after which a sync to disk begins in the background, so that little is left to sync at the end.
 const SYNC_BYTES: u64 = 32 << 20;
 
-/// Has the name of an upload under way until it is whole and on disk.
+/// Has a temporary name until it is complete and on disk.
 pub(crate) struct NewFile {
     file: File,
     unfinished: PathBuf,
@@ -22,12 +22,12 @@ pub(crate) struct NewFile {
     runtime: Handle,
     bytes: u64,
     synced: u64,
-    /// Puts on disk what was written so far.
+    /// The background sync of what was written so far.
     sync: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Directory {
-    /// Begins the file of an object that is not there yet; it is put on disk in the background by `runtime`.
+    /// Begins the file of a new object; `runtime` runs its syncs in the background.
     pub(crate) fn new_file(&self, key: &Path, runtime: Handle) -> Result<NewFile> {
         let path = self.path(key);
         let begin = || {
@@ -43,7 +43,7 @@ impl Directory {
 }
 
 impl NewFile {
-    /// Makes the file whole: on disk, and under its name.
+    /// Syncs the file to disk and gives it its name.
     pub(crate) fn finish(mut self) -> io::Result<()> {
         self.join_sync()?;
         self.file.sync_all()?;
@@ -63,7 +63,8 @@ impl NewFile {
         Ok(())
     }
 
-    /// Waits for what is under way. The system tells an open file of a failed write once, so that each answer counts.
+    /// Waits for the background sync. The system reports a failed write to an open file only once, so no result may be
+    /// lost.
     fn join_sync(&mut self) -> io::Result<()> {
         self.sync.take().map_or(Ok(()), |sync| self.runtime.block_on(sync).map_err(io::Error::other)?)
     }
@@ -84,7 +85,7 @@ impl Write for NewFile {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        // A file that was finished has another name by now. What cannot be removed goes with other leftovers later.
+        // A finished file has another name by now. If removing fails, the leftover is deleted later.
         let _ = fs::remove_file(&self.unfinished);
     }
 }

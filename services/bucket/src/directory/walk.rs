@@ -12,17 +12,17 @@ use tithon_engine::BlockId;
 
 use super::{Directory, failed};
 
-/// A file or folder of the bucket, links that stay inside followed.
+/// A file or folder of the bucket; links that stay inside are followed.
 struct Entry {
     key: Path,
     path: PathBuf,
     meta: Metadata,
-    /// Where a link leads.
+    /// The target, if it is a link.
     target: Option<PathBuf>,
 }
 
 impl Directory {
-    /// All objects below a folder.
+    /// All objects below a folder, recursively.
     pub(super) fn objects_below(&self, prefix: &Path) -> Result<Vec<ObjectMeta>> {
         let mut out = Vec::new();
         let dir = self.path(prefix);
@@ -30,7 +30,7 @@ impl Directory {
         Ok(out)
     }
 
-    /// The objects and folders in a folder.
+    /// The objects and folders directly in a folder.
     pub(super) fn entries_of(&self, prefix: &Path) -> Result<ListResult> {
         let dir = self.path(prefix);
         let (mut common_prefixes, mut objects) = (BTreeSet::new(), Vec::new());
@@ -45,7 +45,7 @@ impl Directory {
         Ok(ListResult { common_prefixes, objects, extensions: Default::default() })
     }
 
-    /// `open` are the folders that the walk is in, links resolved: a link to one of them would never end.
+    /// `open` are the folders that the walk is in, with links resolved: a link to one of them would be a cycle.
     fn walk(
         &self,
         dir: &FsPath,
@@ -71,8 +71,8 @@ impl Directory {
         Ok(())
     }
 
-    /// What a folder has that may be an object or a folder of objects; nothing where there is no such folder. Files of
-    /// uploads under way, and names that no key can have, are left out.
+    /// The entries of a folder that may be objects or folders of objects; none if the folder does not exist. Temporary
+    /// files of uploads, and names that no key can have, are left out.
     fn entries(&self, dir: &FsPath, key: &Path) -> io::Result<Vec<Entry>> {
         let is_out =
             || -> io::Result<bool> { Ok(self.is_behind_link(&dir.join("x")) && self.target(dir)?.is_none()) };
@@ -104,7 +104,7 @@ impl Directory {
         }
         match fs::metadata(&path) {
             Ok(meta) => Ok(Some(Entry { key, path, meta, target })),
-            // Deleted meanwhile.
+            // The file was deleted meanwhile.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -116,12 +116,12 @@ fn object(entry: Entry) -> ObjectMeta {
     ObjectMeta { location: entry.key, last_modified, size: entry.meta.len(), e_tag: None, version: None }
 }
 
-/// Whether a file of this name is one that an upload fills before it gives it the object's name: `NAME#1` and so on.
+/// Whether a name is that of a temporary file of an upload: `NAME#1` and so on.
 fn is_upload(name: &str) -> bool {
     name.rsplit_once('#').is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// When anything in a folder was last changed, the folder itself included; follows no link.
+/// Time of the last change in a folder, the folder itself included, in milliseconds since 1970. Follows no links.
 pub(super) fn last_change_ms(dir: &FsPath) -> io::Result<i64> {
     let meta = fs::symlink_metadata(dir)?;
     let mut last = changed_ms(&meta);
@@ -136,7 +136,8 @@ pub(super) fn last_change_ms(dir: &FsPath) -> io::Result<i64> {
     Ok(last)
 }
 
-/// Deletes what killed uploads left in the folders of blocks and has not changed since.
+/// Deletes temporary files of killed uploads in the folders of blocks and leases that have not changed since
+/// `before_ms`.
 pub(super) fn delete_leftovers(root: &FsPath, before_ms: i64) -> io::Result<u64> {
     let mut deleted = 0;
     for entry in read_if_there(root)? {

@@ -1,4 +1,4 @@
-//! ALIYUNOSS, Alibaba's store, by its protocol for clients of S3. thanos-io/objstore `providers/oss/oss.go`.
+//! ALIYUNOSS: Alibaba Cloud's store, through its S3 protocol. thanos-io/objstore `providers/oss/oss.go`.
 
 use serde::Deserialize;
 
@@ -17,9 +17,9 @@ pub struct AliyunOssConfig {
     pub endpoint: String,
     /// The bucket's name.
     pub bucket: String,
-    /// Id of the key that signs.
+    /// Access key ID.
     pub access_key_id: String,
-    /// The key that signs.
+    /// Access key secret, which signs requests.
     pub access_key_secret: Secret,
 }
 

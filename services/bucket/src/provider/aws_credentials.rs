@@ -1,4 +1,4 @@
-//! Whose name requests to S3 are made in: the order in which Thanos looks for credentials. minio-go `pkg/credentials`.
+//! Credentials for S3, searched in Thanos's order. minio-go `pkg/credentials`.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -9,22 +9,22 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key};
 use crate::BucketError;
 use crate::config::Secret;
 
-/// Where credentials were found.
+/// Credentials and where they come from.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Credentials {
-    /// A pair of keys, with a token if they are temporary.
+    /// An access key, with a token if it is temporary.
     Keys { id: String, key: Secret, token: Secret },
-    /// Temporary ones, fetched when they are needed: settings of the builder that say from where. Without any they are
-    /// those of the machine.
+    /// Temporary credentials, fetched when needed. The settings of the builder say from where; without any, from the
+    /// machine's metadata server.
     Fetched(Vec<(Key, String)>),
     /// Requests are not signed.
     Anonymous,
 }
 
 impl Credentials {
-    /// Those of the configuration; else of the environment; else of the file of Amazon's tools; else temporary ones, which a
-    /// token of the cluster, the container or the machine is exchanged for. `AWS_EC2_METADATA_DISABLED=true` says that the
-    /// machine has none: then requests are anonymous.
+    /// Finds credentials in the configuration, else in the environment, else in the credentials file of Amazon's tools.
+    /// Otherwise fetches temporary ones for a token of the cluster, the container or the machine. With
+    /// `AWS_EC2_METADATA_DISABLED=true` the machine is not asked and requests are anonymous.
     pub(super) fn find(id: &str, key: &Secret, token: &Secret) -> Result<Credentials, BucketError> {
         if !id.is_empty() {
             return Ok(Credentials::Keys { id: id.to_owned(), key: key.clone(), token: token.clone() });
@@ -89,7 +89,7 @@ impl Credentials {
     }
 }
 
-/// The lines `key = value` behind `[name]`.
+/// The `key = value` lines of the section `[name]`.
 fn section(text: &str, name: &str) -> BTreeMap<String, String> {
     let mut lines = text.lines().map(str::trim);
     let is_head = |line: &str| line.starts_with('[');

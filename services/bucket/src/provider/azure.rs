@@ -1,4 +1,4 @@
-//! AZURE: Blob Storage. thanos-io/objstore `providers/azure/`.
+//! AZURE: Azure Blob Storage. thanos-io/objstore `providers/azure/`.
 
 mod connection_string;
 mod container;
@@ -24,33 +24,33 @@ const PROVIDER: &str = "AZURE";
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AzureConfig {
-    /// Tenant of the application; goes with `client_id` and `client_secret`.
+    /// Tenant ID of the application; used with `client_id` and `client_secret`.
     pub az_tenant_id: String,
-    /// Id of the application.
+    /// Client ID of the application.
     pub client_id: String,
-    /// Its secret.
+    /// Client secret of the application.
     pub client_secret: Secret,
-    /// The storage account.
+    /// Name of the storage account.
     pub storage_account: String,
-    /// Its key, base64.
+    /// Key of the storage account, base64.
     pub storage_account_key: Secret,
-    /// Account, key or signature, and endpoint in one.
+    /// Connection string: account, key or signature, and endpoint in one text.
     pub storage_connection_string: Secret,
-    /// Whether the container is made if it is not there.
+    /// Whether to create the container if it does not exist.
     pub storage_create_container: bool,
-    /// The container.
+    /// Name of the container.
     pub container: String,
-    /// What follows the account in the host's name.
+    /// Domain that follows the account's name in the host.
     pub endpoint: String,
-    /// Client id of a managed identity.
+    /// Client ID of a managed identity.
     pub user_assigned_id: String,
-    /// Repetitions of a failed request where the two below are 0.
+    /// Number of retries if the two settings below are 0.
     pub max_retries: u32,
-    /// Repetitions of reads; requests of all kinds are repeated as `pipeline_config` says.
+    /// Retries of reads; has no effect, since `pipeline_config` decides for all requests.
     pub reader_config: AzureReader,
-    /// How failed requests are repeated.
+    /// Retries of failed requests.
     pub pipeline_config: AzurePipeline,
-    /// How the server is reached.
+    /// Settings of the HTTP client.
     pub http_config: HttpConfig,
     /// Without effect, as in Thanos.
     pub msi_resource: String,
@@ -64,17 +64,17 @@ pub struct AzureReader {
     pub max_retry_requests: u32,
 }
 
-/// `pipeline_config`; zeros stand for the defaults of Azure's library.
+/// `pipeline_config`; zeros mean the defaults of Azure's library.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AzurePipeline {
-    /// Repetitions of a failed request; 0 for three.
+    /// Number of retries; 0 means three.
     pub max_tries: u32,
-    /// How long one attempt may take, its body included; 0 for as long as `http_config` lets it.
+    /// Timeout of one attempt, including its body; 0 means that of `http_config`.
     pub try_timeout: Span,
-    /// The first pause; 0 for 800 ms.
+    /// Pause before the first retry; 0 means 800 ms.
     pub retry_delay: Span,
-    /// No pause is longer; 0 for a minute.
+    /// Longest pause between retries; 0 means a minute.
     pub max_retry_delay: Span,
 }
 
@@ -157,7 +157,7 @@ impl AzureConfig {
         }
     }
 
-    /// URL of the account, and the account's name.
+    /// The account's URL and name, and the parsed connection string if there is one.
     fn service(&self) -> Result<(String, String, Option<ConnectionString>), ConfigError> {
         if !self.storage_connection_string.is_empty() {
             let parsed = ConnectionString::parse(self.storage_connection_string.expose())
@@ -204,11 +204,11 @@ impl AzureConfig {
     }
 }
 
-/// Where a machine's identity is asked for, if not at the usual address.
+/// Variable with the endpoint for tokens of the machine's identity.
 const MACHINE: [(&str, AzureConfigKey); 1] = [("IDENTITY_ENDPOINT", AzureConfigKey::MsiEndpoint)];
-/// Who gives tokens, if not the public cloud.
+/// Variable with the host of the token authority, for clouds other than the public one.
 const AUTHORITY: [(&str, AzureConfigKey); 1] = [("AZURE_AUTHORITY_HOST", AzureConfigKey::AuthorityHost)];
-/// What Azure's libraries look for: an application, the identity of a cluster's workload, or of the machine.
+/// Variables of Azure's libraries: an application, a workload identity of a cluster, or the machine's identity.
 const ENVIRONMENT: [(&str, AzureConfigKey); 5] = [
     ("AZURE_TENANT_ID", AzureConfigKey::AuthorityId),
     ("AZURE_CLIENT_ID", AzureConfigKey::ClientId),

@@ -1,4 +1,4 @@
-//! BOS, Baidu's store, by its protocol for clients of S3. thanos-io/objstore `providers/bos/bos.go`.
+//! BOS: Baidu's store, through its S3 protocol. thanos-io/objstore `providers/bos/bos.go`.
 
 use std::borrow::Cow;
 
@@ -19,9 +19,9 @@ pub struct BosConfig {
     pub bucket: String,
     /// Host of the region, such as `bj.bcebos.com`; HTTPS unless it begins with `http://`.
     pub endpoint: String,
-    /// Id of the key that signs.
+    /// Access key ID.
     pub access_key: String,
-    /// The key that signs.
+    /// Secret key, which signs requests.
     pub secret_key: Secret,
 }
 
@@ -52,7 +52,7 @@ impl BosConfig {
     }
 }
 
-/// The host that speaks S3's protocol, in place of the one that speaks Baidu's; and its region.
+/// The host that speaks S3's protocol, derived from the host of Baidu's own protocol, and the region.
 fn s3_host(host: &str) -> (Cow<'_, str>, &str) {
     match host.strip_suffix(".bcebos.com").map(|region| region.trim_start_matches("s3.")) {
         Some(region) => (format!("s3.{region}.bcebos.com").into(), region),

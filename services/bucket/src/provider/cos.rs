@@ -1,4 +1,4 @@
-//! COS, Tencent's store, by its protocol for clients of S3. thanos-io/objstore `providers/cos/cos.go`.
+//! COS: Tencent Cloud's store, through its S3 protocol. thanos-io/objstore `providers/cos/cos.go`.
 
 use serde::Deserialize;
 
@@ -13,21 +13,21 @@ const PROVIDER: &str = "COS";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct CosConfig {
-    /// The bucket's name without the application's id.
+    /// Name of the bucket without the application ID.
     pub bucket: String,
-    /// Its region.
+    /// Region of the bucket.
     pub region: String,
-    /// The application's id.
+    /// Application ID.
     pub app_id: String,
-    /// URL of the bucket itself, instead of the three above.
+    /// URL of the bucket, instead of the three settings above.
     pub endpoint: String,
-    /// Id of the key that signs.
+    /// Secret ID of the key.
     pub secret_id: String,
-    /// The key that signs.
+    /// Secret key, which signs requests.
     pub secret_key: Secret,
-    /// Attempts of one request in all; 0 for ten.
+    /// Attempts for a request in all; 0 means ten.
     pub max_retries: u32,
-    /// How the server is reached.
+    /// Settings of the HTTP client.
     pub http_config: HttpConfig,
 }
 

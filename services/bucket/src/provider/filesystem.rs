@@ -11,7 +11,7 @@ use crate::config::require;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct FilesystemConfig {
-    /// The root of the bucket on local disk.
+    /// Root directory of the bucket.
     pub directory: PathBuf,
 }
 

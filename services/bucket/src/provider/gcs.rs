@@ -1,4 +1,4 @@
-//! GCS. thanos-io/objstore `providers/gcs/gcs.go`.
+//! GCS: Google Cloud Storage. thanos-io/objstore `providers/gcs/gcs.go`.
 
 use std::env;
 
@@ -19,21 +19,22 @@ const PROVIDER: &str = "GCS";
 pub struct GcsConfig {
     /// The bucket's name.
     pub bucket: String,
-    /// JSON of a service account's key; empty for the application's default credentials.
+    /// JSON key of a service account; empty for the application's default credentials.
     pub service_account: Secret,
     /// Without effect: requests go over HTTP.
     pub use_grpc: bool,
     /// Without effect.
     pub grpc_conn_pool_size: i64,
-    /// How the server is reached.
+    /// Settings of the HTTP client.
     pub http_config: HttpConfig,
-    /// Without effect: parts of uploads are 8 MiB.
+    /// Without effect: uploads use parts of 8 MiB.
     pub chunk_size_bytes: i64,
-    /// Attempts of one request in all; 0 for ten.
+    /// Attempts for a request in all; 0 means ten.
     pub max_retries: u32,
 }
 
-/// What tells the kinds of credentials apart; the rest is read so that no other reader complains of it, quoting it.
+/// The field that tells kinds of credentials apart. The other fields are parsed so that no other parser reports and
+/// quotes them.
 #[derive(Deserialize)]
 struct Kind {
     #[serde(default, rename = "type")]

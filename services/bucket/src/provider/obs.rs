@@ -1,4 +1,4 @@
-//! OBS, Huawei's store, by its protocol for clients of S3. thanos-io/objstore `providers/obs/obs.go`.
+//! OBS: Huawei Cloud's store, through its S3 protocol. thanos-io/objstore `providers/obs/obs.go`.
 
 use serde::Deserialize;
 
@@ -17,13 +17,13 @@ pub struct ObsConfig {
     pub bucket: String,
     /// Host of the region, such as `obs.cn-north-4.myhuaweicloud.com`; HTTPS unless it begins with `http://`.
     pub endpoint: String,
-    /// Id of the key that signs.
+    /// Access key ID.
     pub access_key: String,
-    /// The key that signs.
+    /// Secret key, which signs requests.
     pub secret_key: Secret,
-    /// Attempts of one request in all; 0 for ten.
+    /// Attempts for a request in all; 0 means ten.
     pub max_retries: u32,
-    /// How the server is reached.
+    /// Settings of the HTTP client.
     pub http_config: HttpConfig,
 }
 

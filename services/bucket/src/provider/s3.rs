@@ -1,4 +1,5 @@
-//! S3, and stores that speak its protocol under a provider of their own. thanos-io/objstore `providers/s3/s3.go`.
+//! S3: Amazon S3, and the protocol of stores that speak it under other provider names. thanos-io/objstore
+//! `providers/s3/s3.go`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use crate::transfer::PART_BYTES;
 use crate::{BucketError, ConfigError};
 
 const PROVIDER: &str = "S3";
-/// Bounds of S3 for a part, bytes.
+/// Range of part sizes in bytes that S3 allows.
 const PART_SIZES: std::ops::RangeInclusive<u64> = 5 << 20..=5 << 30;
 
 /// The keys of an S3 bucket.
@@ -27,45 +28,45 @@ const PART_SIZES: std::ops::RangeInclusive<u64> = 5 << 20..=5 << 30;
 pub struct S3Config {
     /// The bucket's name.
     pub bucket: String,
-    /// Host of the server, with its port if need be, without a scheme.
+    /// Host of the server, with a port if needed, without scheme.
     pub endpoint: String,
-    /// Region of the bucket; empty for what Amazon's endpoint names, else `us-east-1`.
+    /// Region of the bucket; if empty, the one in Amazon's host name, else `us-east-1`.
     pub region: String,
-    /// Whether Amazon's endpoints are reached over IPv4 only.
+    /// Whether Amazon's endpoints are used over IPv4 only.
     pub disable_dualstack: bool,
-    /// Credentials come from where Amazon's tools look for them.
+    /// Whether credentials are searched where Amazon's tools look for them.
     pub aws_sdk_auth: bool,
-    /// Id of the key that signs.
+    /// Access key ID.
     pub access_key: String,
-    /// Plain HTTP.
+    /// Whether to use HTTP without TLS.
     pub insecure: bool,
-    /// Refused: signatures of version 2.
+    /// Version 2 signatures; refused.
     pub signature_version2: bool,
-    /// The key that signs.
+    /// Secret key, which signs requests.
     pub secret_key: Secret,
-    /// Goes with a key that is temporary.
+    /// Session token of temporary keys.
     pub session_token: Secret,
-    /// Said of every object that is written; `X-Amz-Storage-Class` is its storage class.
+    /// Metadata of every object that is written; `X-Amz-Storage-Class` is its storage class.
     pub put_user_metadata: BTreeMap<String, String>,
-    /// How the server is reached.
+    /// Settings of the HTTP client.
     pub http_config: HttpConfig,
-    /// Without effect.
+    /// Request tracing; without effect.
     pub trace: S3Trace,
-    /// `v2` or empty; `v1` is refused.
+    /// Version of the list API: `v2` or empty; `v1` is refused.
     pub list_objects_version: String,
-    /// Where the bucket's name stands in URLs.
+    /// Place of the bucket's name in URLs.
     pub bucket_lookup_type: BucketLookup,
-    /// Without effect: bodies are signed by SHA-256 instead.
+    /// Without effect: bodies are signed with SHA-256 instead.
     pub send_content_md5: bool,
-    /// Refused: large objects in one request.
+    /// Uploads of large objects in one request; refused.
     pub disable_multipart: bool,
-    /// Size of the parts that large objects are sent in, bytes; 8 MiB if it is not given. Four are in memory.
+    /// Size of upload parts in bytes; 8 MiB by default. Four parts are held in memory.
     pub part_size: Option<u64>,
-    /// Encryption by the server.
+    /// Server-side encryption.
     pub sse_config: S3Encryption,
-    /// Where temporary credentials come from; empty for Amazon's.
+    /// Endpoint for temporary credentials; empty for Amazon's.
     pub sts_endpoint: String,
-    /// Attempts of one request in all; 0 for ten.
+    /// Attempts for a request in all; 0 means ten.
     pub max_retries: u32,
 }
 
@@ -97,15 +98,15 @@ impl Default for S3Config {
     }
 }
 
-/// `trace`: requests in the log.
+/// `trace`: logging of requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct S3Trace {
-    /// Whether they are wanted.
+    /// Whether requests are logged.
     pub enable: bool,
 }
 
-/// Where the bucket's name stands in URLs.
+/// Place of the bucket's name in URLs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BucketLookup {
@@ -119,18 +120,18 @@ pub enum BucketLookup {
     Path,
 }
 
-/// `sse_config`: encryption by the server.
+/// `sse_config`: server-side encryption.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct S3Encryption {
     /// `SSE-S3`, `SSE-KMS`, `SSE-C`, or empty for none.
     #[serde(rename = "type")]
     pub kind: String,
-    /// With `SSE-KMS`: the key's id.
+    /// With `SSE-KMS`: ID of the key.
     pub kms_key_id: String,
-    /// Refused.
+    /// Refused, since it cannot be sent.
     pub kms_encryption_context: BTreeMap<String, String>,
-    /// With `SSE-C`: the file of the key, 32 bytes.
+    /// With `SSE-C`: file with the key, 32 bytes.
     pub encryption_key: PathBuf,
 }
 
@@ -160,7 +161,7 @@ impl S3Config {
         }
         match self.list_objects_version.as_str() {
             "" | "v2" => {}
-            "v1" => return Err(unsupported("list_objects_version", "v1 is not spoken, only v2")),
+            "v1" => return Err(unsupported("list_objects_version", "only v2 is supported")),
             _ => return Err(invalid("list_objects_version", "expected v1 or v2")),
         }
         if self.disable_multipart {
@@ -179,7 +180,7 @@ impl S3Config {
         Ok(self)
     }
 
-    /// The region that requests are signed for.
+    /// The region in the signatures of requests.
     fn region(&self) -> &str {
         match amazon_region(&self.endpoint) {
             _ if !self.region.is_empty() => &self.region,
@@ -188,7 +189,7 @@ impl S3Config {
         }
     }
 
-    /// The host without the bucket's name. Amazon's is the one that is reached over IPv6 too.
+    /// The host without the bucket's name; for Amazon the one that also has IPv6 addresses.
     fn host(&self) -> Cow<'_, str> {
         match amazon_region(&self.endpoint) {
             Some(_) if !self.disable_dualstack => {
@@ -206,7 +207,7 @@ impl S3Config {
         match self.bucket_lookup_type {
             BucketLookup::VirtualHosted => true,
             BucketLookup::Path => false,
-            // A certificate of `*.host` is not good for `a.b.host`.
+            // A wildcard certificate for `*.host` does not cover `a.b.host`.
             BucketLookup::Auto if !self.insecure && self.bucket.contains('.') => false,
             BucketLookup::Auto => known.iter().any(|domain| host.ends_with(domain)),
         }
@@ -247,7 +248,7 @@ impl S3Config {
     }
 }
 
-/// The region that a host of Amazon's S3 names: empty for the global one; `None` for any other host.
+/// The region in the name of an Amazon S3 host: empty for the global host, `None` for other hosts.
 fn amazon_region(host: &str) -> Option<&str> {
     let host = host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn"))?;
     match host.strip_prefix("s3")? {
@@ -255,7 +256,7 @@ fn amazon_region(host: &str) -> Option<&str> {
         region => {
             let region = region.strip_prefix(['.', '-'])?;
             let region = region.strip_prefix("dualstack.").unwrap_or(region);
-            // Other hosts of Amazon, such as those of accelerated or private access, stay as they are.
+            // Amazon's other hosts, such as for accelerated or private access, are used unchanged.
             let is_region = region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
             (is_region && !region.starts_with("fips") && !region.starts_with("accelerate")).then_some(region)
         }
@@ -300,23 +301,23 @@ impl S3Encryption {
     }
 }
 
-/// Where the bucket's name goes.
+/// Place of the bucket's name in URLs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// In front of the host.
+    /// The name is prepended to the host.
     Host,
-    /// In front of the key.
+    /// The name is prepended to the key.
     Path,
-    /// The host is the bucket's own.
+    /// The host is already that of the bucket.
     Given,
 }
 
-/// In the host, where that is one of the provider's `domain`; any other server is likely to have no names for buckets.
+/// In the host if that is in the provider's `domain`; other servers are unlikely to have host names for buckets.
 pub(super) fn place_at(host: &str, domain: &str) -> Place {
     if host.ends_with(domain) { Place::Host } else { Place::Path }
 }
 
-/// A bucket behind the protocol of S3.
+/// A bucket that is reached through S3's protocol.
 pub(super) struct Target<'a> {
     pub(super) provider: &'static str,
     pub(super) scheme: &'a str,
@@ -338,7 +339,7 @@ impl Target<'_> {
             .with_region(self.region)
             .with_endpoint(endpoint)
             .with_virtual_hosted_style_request(self.place != Place::Path)
-            // One by one works with every server; the parts of a block are few.
+            // Deleting one by one works with every server, and a block has few objects.
             .with_disable_bulk_delete(true)
             .with_client_options(Connector::options(http))
             .with_config(AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp), "true")
@@ -346,7 +347,7 @@ impl Target<'_> {
             .with_retry(retry)
     }
 
-    /// A builder whose credentials are a pair of keys.
+    /// A builder with the credentials of an access key.
     pub(super) fn keyed(
         &self,
         http: &HttpConfig,

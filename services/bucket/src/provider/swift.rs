@@ -1,4 +1,4 @@
-//! SWIFT, OpenStack's Object Storage. thanos-io/objstore `providers/swift/swift.go`.
+//! SWIFT: OpenStack Object Storage. thanos-io/objstore `providers/swift/swift.go`.
 
 mod auth;
 mod large;
@@ -14,62 +14,63 @@ use crate::config::{HttpConfig, Secret, Span, require};
 use crate::{BucketError, ConfigError};
 
 const PROVIDER: &str = "SWIFT";
-/// A server takes 1,000 segments for one object, and four are in memory: this allows objects of 32 GB.
+/// Largest segment in bytes. A server accepts 1,000 segments per object, so objects may have 32 GB; four segments are
+/// held in memory.
 const SEGMENT_BYTES_MAX: u64 = 32 << 20;
 
 /// The keys of a SWIFT container.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SwiftConfig {
-    /// 1, 2 or 3; 0 for what `auth_url` has in it.
+    /// Version of the authentication protocol: 1, 2 or 3; 0 for the one in `auth_url`.
     pub auth_version: u8,
-    /// Where tokens come from.
+    /// URL of the token service.
     pub auth_url: String,
-    /// The user's name.
+    /// Name of the user.
     pub username: String,
-    /// The domain of the user, by name.
+    /// Name of the user's domain.
     pub user_domain_name: String,
-    /// The domain of the user, by id.
+    /// ID of the user's domain.
     pub user_domain_id: String,
-    /// The user's id, instead of name and domain.
+    /// ID of the user, instead of name and domain.
     pub user_id: String,
-    /// The user's password.
+    /// Password of the user.
     pub password: Secret,
     /// The same as `user_domain_id`.
     pub domain_id: String,
     /// The same as `user_domain_name`.
     pub domain_name: String,
-    /// Id of an application's credential, instead of a user.
+    /// ID of an application credential, instead of a user.
     pub application_credential_id: String,
-    /// Name of an application's credential, beside the user that it belongs to.
+    /// Name of an application credential, with the user that owns it.
     pub application_credential_name: String,
-    /// Secret of an application's credential.
+    /// Secret of the application credential.
     pub application_credential_secret: Secret,
-    /// The project, by id.
+    /// ID of the project.
     pub project_id: String,
-    /// The project, by name.
+    /// Name of the project.
     pub project_name: String,
-    /// The domain of the project, by id; the user's if none is given.
+    /// ID of the project's domain; the user's domain if not given.
     pub project_domain_id: String,
-    /// The domain of the project, by name.
+    /// Name of the project's domain.
     pub project_domain_name: String,
-    /// The region; empty for the first.
+    /// Region; empty for the first one.
     pub region_name: String,
-    /// The container, which must exist.
+    /// Name of the container, which must exist.
     pub container_name: String,
-    /// Objects of this size and above are sent in segments, bytes. Here segments have at most 32 MiB.
+    /// Size in bytes from which objects are uploaded in segments; segments have at most 32 MiB.
     pub large_object_chunk_size: u64,
-    /// The container of segments; empty for the same, below `segments/`.
+    /// Container of the segments; if empty, the same container below `segments/`.
     pub large_object_segments_container_name: String,
-    /// Repetitions of a failed request.
+    /// Number of retries of a failed request.
     pub retries: u32,
-    /// How long a connection may take to come about.
+    /// Timeout of connecting.
     pub connect_timeout: Span,
-    /// How long a request may take, its body included.
+    /// Timeout of a request, including its body.
     pub timeout: Span,
-    /// Large objects get a manifest that names a prefix, instead of one that lists their segments.
+    /// Whether large objects get a dynamic manifest, which names a prefix, instead of a list of segments.
     pub use_dynamic_large_objects: bool,
-    /// How the server is reached.
+    /// Settings of the HTTP client.
     pub http_config: HttpConfig,
 }
 
@@ -127,7 +128,7 @@ impl SwiftConfig {
         Ok(self)
     }
 
-    /// The version of the protocol that tokens are asked for by.
+    /// The version of the authentication protocol; `None` when it is unknown.
     fn version(&self) -> Option<u8> {
         match self.auth_version {
             0 => (1..=3).rev().find(|version| self.auth_url.contains(&format!("v{version}"))),

@@ -1,5 +1,5 @@
-//! A power cut at any moment: this test runs an upload and a mark under strace, replays the system calls on a model of a
-//! disk that loses whatever was not synced, and looks at what is left after each of them.
+//! Durability at every moment: runs an upload and a mark under strace, replays the system calls on a model of a disk
+//! that loses what was not synced, and checks what is left after each call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use tithon_bucket::{Mark, MarkKind, TransferOptions};
 use tithon_engine::BlockWriter;
 use tithon_engine::{BlockId, MetaParts, SourceType, ThanosMeta};
 
-/// What a power cut leaves: names that their folder was synced with, and files that were synced.
+/// What a power cut would leave: names whose folder was synced, and files that were synced.
 #[derive(Default)]
 struct Disk {
-    /// Every name there is, and whether a power cut leaves it.
+    /// All names, and whether each is durable.
     names: BTreeMap<PathBuf, bool>,
-    /// Files with bytes that a power cut loses.
+    /// Files with bytes that were not synced.
     dirty: BTreeSet<PathBuf>,
 }
 
@@ -40,7 +40,7 @@ impl Disk {
         }
     }
 
-    /// Whether a power cut now would leave the file as it is, in every folder above it.
+    /// Whether a power cut now would leave the file unchanged, with all folders above it.
     fn keeps(&self, file: &Path) -> bool {
         let named = file.ancestors().all(|path| self.names.get(path).is_none_or(|durable| *durable));
         self.names.contains_key(file) && named && !self.dirty.contains(file)
@@ -59,7 +59,8 @@ enum Call {
     Remove(PathBuf),
 }
 
-/// A line of `strace -f -y`: `PID name(arguments) = result`, where a file descriptor is followed by its `<path>`.
+/// Parses a line of `strace -f -y`: `PID name(arguments) = result`, where a file descriptor is followed by its
+/// `<path>`.
 fn call(line: &str) -> Option<Call> {
     let (_, line) = line.split_once(' ')?;
     let (name, rest) = line.trim_start().split_once('(')?;
@@ -89,15 +90,15 @@ fn ids() -> (BlockId, BlockId) {
     (BlockId::from_parts(1_700_000_000_000, 1), BlockId::from_parts(1_700_000_000_000, 2))
 }
 
-/// What is traced: a block whose segment takes several parts goes into a new bucket, and then one that it replaces is
-/// marked for deletion.
+/// The traced work: uploads a block whose segment takes several parts into a new bucket, then marks the block it
+/// replaces for deletion.
 async fn upload_and_mark(dir: &Path) {
     let (id, source) = ids();
     let scratch = dir.join("scratch");
     let mut writer = BlockWriter::create(&scratch, id).unwrap();
     for n in 0..180 {
         let labels = tithon_index::Labels::from_pairs([("n", &format!("{n:04}"))]);
-        // Chunks are large here so that the segment goes in parts.
+        // The chunks are large, so that the segment takes several parts.
         let chunk = tithon_chunks::EncodedChunk {
             encoding: tithon_chunks::Encoding::Xor,
             min_time: tithon_chunks::Timestamp(n),
@@ -137,7 +138,7 @@ async fn a_power_cut_leaves_whole_blocks_and_loses_none() {
     let (root, log) = (std::fs::canonicalize(dir.path()).unwrap(), dir.path().join("strace"));
     let mut strace = Command::new("strace");
     strace.args(["-f", "-y", "-s", "0", "-e", TRACED, "-e", "signal=none", "-o"]).arg(&log);
-    // Names are cut by `-s`, but paths never are.
+    // `-s` cuts strings, but strace never cuts paths.
     strace.arg(std::env::current_exe().unwrap());
     strace.args(["--exact", "durable::a_power_cut_leaves_whole_blocks_and_loses_none"]).env(CHILD, &root);
     match strace.output() {
@@ -174,7 +175,7 @@ async fn a_power_cut_leaves_whole_blocks_and_loses_none() {
     assert!(sealed > 1 && disk.keeps(&mark), "{text}");
 }
 
-/// The lines of strace, calls that others interrupted put together at their end.
+/// The lines of strace, with calls that were interrupted by others joined.
 fn merged(text: &str) -> Vec<String> {
     let (mut out, mut open) = (Vec::new(), BTreeMap::new());
     for line in text.lines() {

@@ -1,5 +1,5 @@
-//! What a bucket promises, over each kind of server: blocks go up in parts and come back, ranges are exact, marks stay,
-//! deletions leave nothing, and a broken upload is not there.
+//! The contract of a bucket, over each kind of server: blocks are uploaded in parts and come back, ranges are exact,
+//! marks persist, deletions leave nothing, and a broken upload does not exist.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,7 +10,8 @@ use tithon_engine::{BlockFiles, BlockMeta};
 use crate::fleet::{Fleet, Kind};
 use crate::look::look;
 
-/// A directory with the files of a block: an index of three parts and a small segment, of bytes that tell places apart.
+/// Writes the files of a block: an index of three upload parts and a small segment, with bytes that identify their
+/// position.
 fn large_block(dir: &Path) -> BlockMeta {
     let meta = std::fs::read(tithon_testdata::shared("testdata/bucket/01HWRY2K800MHKWZ8TGXR5JV88/meta.json"))
         .unwrap();
@@ -37,7 +38,7 @@ fn contract() {
     }
 }
 
-/// Providers whose stores speak S3's protocol send what a server of S3 understands, signed as it expects it.
+/// Providers with S3's protocol send requests that an S3 server accepts, with valid signatures.
 #[test]
 fn relatives_of_s3() {
     if !crate::enabled() {
@@ -66,7 +67,7 @@ fn relatives_of_s3() {
     eprintln!("objects: relatives of S3 understood");
 }
 
-/// A block that another program put into GCS is found, read and deleted.
+/// A block that another program wrote to GCS is found, read and deleted.
 #[test]
 fn gcs_is_read() {
     if !crate::enabled() {
@@ -147,7 +148,7 @@ async fn check(bucket: &Bucket) {
     assert!(found.new.is_empty() && found.partial.is_empty(), "{found:?}");
 }
 
-/// A file that is given up on after some of its parts is not there.
+/// A file whose upload was given up after some parts does not exist.
 async fn broken_upload(bucket: &Bucket, meta: &BlockMeta) {
     let other = "01HWS4YAG00N2JP40HM8NDAQDM".parse().unwrap();
     assert_ne!(other, meta.ulid);

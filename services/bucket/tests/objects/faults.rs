@@ -1,4 +1,4 @@
-//! What goes wrong with real servers is an error that names it, and never an empty bucket.
+//! Faults of real servers end in errors that name them, and never look like an empty bucket.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ fn faults() {
         let mut fleet = Fleet::start(kind);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let list = |yaml: &str| runtime.block_on(listed(yaml));
-        // The container of AZURE is made by this.
+        // This creates the container of AZURE.
         assert_eq!(list(&fleet.yaml()), Ok(0));
 
         let missing = list(&fleet.yaml_of("missing", SECRET)).unwrap_err();
@@ -35,8 +35,8 @@ fn faults() {
         let down = runtime.block_on(look(&bucket)).map(drop).unwrap_err();
         assert_eq!(down.kind(), tithon_chunks::ErrorKind::Unavailable, "{down}");
         fleet.launch();
-        // Azurite forgets what it had just made. Swift's proxy answers before the servers behind it do, and takes what they have
-        // for missing until then.
+        // After a restart Azurite has lost recent writes for a moment, and Swift's proxy answers before its backends
+        // do, and reports their objects as missing until then.
         let deadline = Instant::now() + Duration::from_secs(30);
         while list(&fleet.yaml()) != Ok(0) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(100));
@@ -47,7 +47,7 @@ fn faults() {
     }
 }
 
-/// How many blocks there are, or what is wrong.
+/// The number of blocks, or the error.
 async fn listed(yaml: &str) -> Result<usize, String> {
     let told = |error| format!("{error} {error:?}");
     let bucket = Bucket::connect(&BucketConfig::parse(yaml).unwrap()).await.map_err(told)?;

@@ -1,5 +1,4 @@
-//! Servers of object stores as child processes on free loopback ports, each with an empty bucket, and the YAML that leads
-//! to it.
+//! Object store servers as child processes on free loopback ports, each with an empty bucket and the YAML for it.
 
 use std::net::TcpStream;
 use std::path::Path;
@@ -10,9 +9,9 @@ use tempfile::TempDir;
 
 use crate::swift;
 
-/// What the servers know; no error may tell it.
+/// The servers' password, which no error may contain.
 pub const SECRET: &str = "hunter2hunter2";
-/// The account and key that Azurite has built in.
+/// Azurite's built-in account and key.
 const AZURITE_ACCOUNT: &str = "devstoreaccount1";
 const AZURITE_KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
@@ -27,8 +26,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Those that can be written to by Tithon. The server of GCS does not know the protocol that `object_store` uploads by, so
-    /// over it only reading is tested.
+    /// The kinds that Tithon can write to. The GCS server does not support the upload protocol of `object_store`, so it
+    /// is only read from.
     pub const WRITABLE: [Kind; 3] = [Kind::S3, Kind::Azure, Kind::Swift];
 }
 
@@ -37,18 +36,18 @@ pub struct Fleet {
     pub kind: Kind,
     pub port: u16,
     pub dir: TempDir,
-    /// More flags of the server.
+    /// Further flags of the server.
     more: Vec<String>,
     children: Vec<Child>,
 }
 
 impl Fleet {
-    /// Starts a server whose bucket `thanos` is empty.
+    /// Starts a server with an empty bucket `thanos`.
     pub fn start(kind: Kind) -> Fleet {
         Fleet::start_with(kind, &[])
     }
 
-    /// The same with more flags, which only S3 takes.
+    /// The same with further flags, which only the S3 server takes.
     pub fn start_with(kind: Kind, more: &[&str]) -> Fleet {
         let (dir, more) =
             (tempfile::tempdir().unwrap(), more.iter().map(|flag| (*flag).to_owned()).collect());
@@ -68,14 +67,14 @@ impl Fleet {
         fleet
     }
 
-    /// Uploads an object to the server of GCS by the protocol that it knows.
+    /// Uploads an object to the GCS server by a protocol that it supports.
     pub fn put_gcs(&self, key: &str, bytes: &[u8]) {
         let url = format!("http://127.0.0.1:{}/upload/storage/v1/b/thanos/o", self.port);
         let request = ureq::post(url).query("uploadType", "media").query("name", format!("a/b/{key}"));
         request.header("content-type", "application/octet-stream").send(bytes).unwrap();
     }
 
-    /// Starts the processes again on the same port and data.
+    /// Restarts the processes on the same port and data.
     pub fn launch(&mut self) {
         let (port, dir) = (self.port, self.dir.path());
         let commands = match self.kind {
@@ -120,10 +119,10 @@ impl Fleet {
         }
     }
 
-    /// Ends the processes.
+    /// Kills the processes.
     pub fn kill(&mut self) {
         for mut child in self.children.drain(..) {
-            // A process that has gone already needs no killing.
+            // A process that has ended needs no killing.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -134,7 +133,7 @@ impl Fleet {
         self.yaml_of("thanos", SECRET)
     }
 
-    /// The same for another bucket, or with another secret. One attempt only, so that errors come at once.
+    /// The YAML for another bucket or secret. It allows one attempt only, so that errors come at once.
     pub fn yaml_of(&self, bucket: &str, secret: &str) -> String {
         let port = self.port;
         match self.kind {
@@ -142,7 +141,7 @@ impl Fleet {
                 "type: S3\nconfig: {{bucket: {bucket}, endpoint: '127.0.0.1:{port}', insecure: true, \
                  access_key: tithon, secret_key: {secret}, max_retries: 1}}\nprefix: a/b"
             ),
-            // The server asks for no password; a key may name where it is, so that no environment is needed.
+            // The server needs no password; the key names its address, so that no environment variable is needed.
             Kind::Gcs => format!(
                 "type: GCS\nconfig: {{bucket: {bucket}, max_retries: 1, service_account: \
                  '{{\"type\":\"service_account\",\"gcs_base_url\":\"http://127.0.0.1:{port}\",\"disable_oauth\":true,\
@@ -171,7 +170,7 @@ impl Drop for Fleet {
     }
 }
 
-/// What the servers said.
+/// The logs of the servers.
 fn logs(dir: &Path) -> String {
     let read = |i| std::fs::read_to_string(dir.join(format!("log-{i}"))).unwrap_or_default();
     (0..5).map(read).collect()

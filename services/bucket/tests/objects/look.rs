@@ -1,11 +1,11 @@
-//! A first look at a bucket.
+//! The first look of a catalogue at a bucket.
 
 use std::sync::Arc;
 
 use tithon_bucket::{Bucket, BucketError, Catalogue, MarkKind};
 use tithon_engine::{BlockId, BlockMeta};
 
-/// What a look found.
+/// The result of a look.
 #[derive(Debug)]
 pub(crate) struct Found {
     /// Metas of complete blocks, ascending by id.
@@ -14,7 +14,7 @@ pub(crate) struct Found {
     pub(crate) partial: Vec<BlockId>,
 }
 
-/// Looks at a bucket that nothing is known of.
+/// Looks at a bucket with a new catalogue.
 pub(crate) async fn look(bucket: &Bucket) -> Result<Found, BucketError> {
     let mut catalogue = Catalogue::new(bucket.clone(), &MarkKind::ALL);
     let look = catalogue.look().await?;

@@ -1,5 +1,5 @@
-//! OpenStack Swift on one disk: account, container and object server behind a proxy whose passwords are in its configuration,
-//! one device, one copy of everything.
+//! OpenStack Swift on one disk: account, container and object servers, one device, one replica, and a proxy with
+//! passwords in its configuration.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use tithon_testdata::free_port;
 
 use crate::fleet::SECRET;
 
-/// The configurations, rings and commands of a Swift below `dir`.
+/// The commands of a Swift below `dir`, whose configuration and rings are created if needed.
 pub fn commands(dir: &Path, port: u16) -> Vec<Command> {
     if !dir.join("proxy.conf").exists() {
         prepare(dir, port);
@@ -62,7 +62,7 @@ fn prepare(dir: &Path, port: u16) {
     std::fs::write(dir.join("proxy.conf"), proxy).unwrap();
 }
 
-/// Makes the container `thanos`, as an operator would.
+/// Creates the container `thanos`, as an operator would.
 pub fn make_container(port: u16) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     loop {
@@ -77,7 +77,7 @@ pub fn make_container(port: u16) {
             ureq::get(format!("{url}/none")).header("x-auth-token", &token).call()
         });
         match made {
-            // The object server is up too: it says that there is no such object.
+            // This answer shows that the object server is up too.
             Ok(_) | Err(ureq::Error::StatusCode(404)) => return,
             Err(error) => assert!(std::time::Instant::now() < deadline, "no container after 60 s: {error}"),
         }

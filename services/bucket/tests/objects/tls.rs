@@ -1,4 +1,4 @@
-//! S3 over TLS: whom `http_config` trusts.
+//! S3 over TLS: which certificates `http_config` trusts.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tithon_bucket::{Bucket, BucketConfig};

@@ -1,4 +1,4 @@
-//! Downsampled data: coarser chunks, and aggregates one by one.
+//! Rules about downsampled data: resolutions and aggregates.
 
 use std::collections::BTreeSet;
 
@@ -41,7 +41,7 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
             }
             let found: BTreeSet<Labels> = answer.label_sets().into_iter().collect();
             let want = first.get_or_insert_with(|| found.clone());
-            checker.rule(&COARSE, &requests::told(&request), same_sets(&found, &*want));
+            checker.rule(&COARSE, &requests::request_text(&request), same_sets(&found, &*want));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Hints of a store gateway: conditions on blocks.
+//! Rules about hints of a store gateway: matchers on blocks.
 
 use prost::Message;
 use prost_types::Any;
@@ -7,7 +7,7 @@ use tithon_proto::hint_to_any;
 use tithon_proto::hintspb::{LabelValuesRequestHints, LabelValuesResponseHints, SeriesRequestHints};
 use tonic::Code;
 
-use crate::answer::told;
+use crate::answer::status_text;
 use crate::client::with_tenant;
 use crate::expect::same_sets;
 use crate::report::Rule;
@@ -34,7 +34,7 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
         (request.hints, request.skip_chunks) = (Some(hints), true);
         let answer = checker.series(&request).await;
         let want = if has_all { &sample.sets[..] } else { &[] };
-        let asked = format!("{} __block_id=~{value:?}", requests::told(&request));
+        let asked = format!("{} __block_id=~{value:?}", requests::request_text(&request));
         checker.rule(&BLOCKS, &asked, same_sets(&answer.label_sets(), want));
     }
     queried_blocks(checker, sample).await;
@@ -53,7 +53,7 @@ async fn queried_blocks(checker: &mut Checker, sample: &Sample) {
         let mut request = values(b"__name__", Vec::new(), sample.range);
         request.hints = Some(hint_to_any(&LabelValuesRequestHints { block_matchers }));
         let answer = checker.client_for_one().label_values(&request).await;
-        let result = answer.map_err(|status| told(Some(&status))).and_then(|answer| {
+        let result = answer.map_err(|status| status_text(Some(&status))).and_then(|answer| {
             let hints = answer.hints.ok_or("no hints")?;
             let hints = LabelValuesResponseHints::decode(&*hints.value).map_err(|error| error.to_string())?;
             let (n, n_values) = (hints.queried_blocks.len(), answer.values.len());

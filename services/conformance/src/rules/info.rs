@@ -1,4 +1,4 @@
-//! What a server says of itself.
+//! Rules about `Info`.
 
 use std::collections::BTreeSet;
 
@@ -6,18 +6,20 @@ use tithon_index::Labels;
 use tithon_proto::labels_from_wire;
 use tonic::Code;
 
-use crate::answer::told;
+use crate::answer::status_text;
 use crate::report::Rule;
 use crate::rules::Checker;
 
 const COMPONENT: Rule =
     Rule { name: "info-component", says: "Info names a component that queriers know, and has a store" };
 const RANGE: Rule = Rule { name: "info-range", says: "the range begins before it ends, or is the empty one" };
-const SETS: Rule =
-    Rule { name: "info-label-sets", says: "external label sets are well formed, none empty, each told once" };
+const SETS: Rule = Rule {
+    name: "info-label-sets",
+    says: "external label sets are well formed, none empty, each listed once",
+};
 const TSDBS: Rule = Rule {
     name: "info-tsdbs",
-    says: "stretches of time have label sets that are told, and lie in the range",
+    says: "time ranges of data have label sets that are listed, and lie in the range",
 };
 const SUPPORTS: Rule = Rule {
     name: "info-supports",
@@ -26,7 +28,7 @@ const SUPPORTS: Rule = Rule {
 const STABLE: Rule = Rule { name: "info-stable", says: "asked again, Info tells the same labels" };
 const HEALTH: Rule = Rule { name: "health", says: "grpc.health.v1 says SERVING when Info answers" };
 
-/// `SERVING` of grpc.health.v1.
+/// The status `SERVING` of grpc.health.v1.
 const SERVING: i32 = 1;
 
 pub(crate) async fn check(checker: &mut Checker) {
@@ -54,7 +56,7 @@ pub(crate) async fn check(checker: &mut Checker) {
         checker.rule(&SUPPORTS, "Info", if is_set { Ok(()) } else { Err(format!("{name} is not set")) });
     }
     let again = checker.client_for_one().info().await;
-    let same = again.map_err(|status| told(Some(&status))).and_then(|again| {
+    let same = again.map_err(|status| status_text(Some(&status))).and_then(|again| {
         let same = again.label_sets == info.label_sets && again.component_type == info.component_type;
         if same { Ok(()) } else { Err("other labels than before".to_owned()) }
     });
@@ -64,7 +66,7 @@ pub(crate) async fn check(checker: &mut Checker) {
             checker.leave_out("grpc.health.v1: the server does not have it");
         }
         health => {
-            let serving = health.map_err(|status| told(Some(&status))).and_then(|found| {
+            let serving = health.map_err(|status| status_text(Some(&status))).and_then(|found| {
                 if found == SERVING { Ok(()) } else { Err(format!("found {found}, expected {SERVING}")) }
             });
             checker.rule(&HEALTH, "Check", serving);
@@ -79,7 +81,7 @@ fn label_sets(sets: &[Labels]) -> Result<(), String> {
             return Err("an empty label set".to_owned());
         }
         if !seen.insert(set) {
-            return Err(format!("{set} is told twice"));
+            return Err(format!("{set} is listed twice"));
         }
     }
     Ok(())
@@ -91,7 +93,7 @@ fn store_tsdbs(checker: &Checker, range: (i64, i64)) -> Result<(), String> {
         if !labels.is_empty() && !checker.label_sets.contains(&labels) {
             return Err(format!("{labels} is no label set of the server"));
         }
-        // The range of a whole server may be cut by flags, that of a stretch is not.
+        // The server's range may be cut by flags, that of a TSDB is not.
         if tsdb.min_time > tsdb.max_time || tsdb.max_time < range.0 || tsdb.min_time > range.1 {
             return Err(format!("{labels}: {}..{} is outside {range:?}", tsdb.min_time, tsdb.max_time));
         }

@@ -1,4 +1,4 @@
-//! What every answer to `Series` must keep to, whatever was asked.
+//! Rules for every answer to `Series`, whatever the request.
 
 use tithon_index::Labels;
 use tithon_proto::labels_from_wire;
@@ -38,7 +38,7 @@ const BATCHES: Rule = Rule {
 const LIMIT: Rule = Rule { name: "limit", says: "no more series come than were asked for" };
 const FRAMES: Rule = Rule { name: "frames", says: "no frame is empty" };
 
-/// Looks at the rules that one answer shows.
+/// Checks these rules on an answer.
 pub(super) fn check(checker: &mut Checker, request: &SeriesRequest, answer: &SeriesAnswer, asked: &str) {
     if !answer.is_ok() {
         return;
@@ -66,12 +66,12 @@ pub(super) fn check(checker: &mut Checker, request: &SeriesRequest, answer: &Ser
         checker.rule(&SKIP, asked, none(chunks().count(), "chunks were sent"));
         return;
     }
-    let told = |(one, chunk): (&Series, &AggrChunk), result: Result<(), String>| {
+    let in_chunk = |(one, chunk): (&Series, &AggrChunk), result: Result<(), String>| {
         let labels = labels_from_wire(&one.labels);
         result.map_err(|what| format!("{labels} chunk {}..{}: {what}", chunk.min_time, chunk.max_time))
     };
     let all = |check: &dyn Fn(&AggrChunk) -> Result<(), String>| {
-        chunks().try_for_each(|(one, chunk)| told((one, chunk), check(chunk)))
+        chunks().try_for_each(|(one, chunk)| in_chunk((one, chunk), check(chunk)))
     };
     checker.rule(&CHUNKS, asked, all(&chunk_is_sound));
     checker.rule(&AGGREGATES, asked, all(&|chunk| aggregates(chunk, &request.aggregates)));
@@ -85,17 +85,17 @@ fn none(n: usize, what: &str) -> Result<(), String> {
 }
 
 fn labels(series: &Series) -> Result<(), String> {
-    let told = |what: &str| Err(format!("{}: {what}", labels_from_wire(&series.labels)));
+    let refuse = |what: &str| Err(format!("{}: {what}", labels_from_wire(&series.labels)));
     if series.labels.iter().any(|label| label.value.is_empty() || label.name.is_empty()) {
-        return told("an empty name or value");
+        return refuse("an empty name or value");
     }
     if series.labels.windows(2).any(|pair| pair[0].name >= pair[1].name) {
-        return told("names do not ascend");
+        return refuse("names do not ascend");
     }
     Ok(())
 }
 
-/// Frames of one series may follow each other.
+/// Consecutive frames may have the same series.
 fn order(sets: &[Labels]) -> Result<(), String> {
     match sets.windows(2).find(|pair| pair[0] > pair[1]) {
         None => Ok(()),
@@ -146,7 +146,8 @@ fn chunk_is_sound(chunk: &AggrChunk) -> Result<(), String> {
         let (samples, hash) = (decode(part, chunk.min_time, chunk.max_time), xxh64(&part.data, 0));
         let samples = samples.map_err(|error| format!("{name}: {error}"))?;
         let times = samples.floats.timestamps.iter().chain(&samples.histograms.timestamps);
-        // A counter begins with the value of the raw series, which may be from before the first window's end.
+        // The first sample of a counter chunk is the raw series' first value, which may be older than the end of the
+        // first window.
         let first = if name == "counter" { i64::MIN } else { chunk.min_time };
         if let Some(time) = times.clone().find(|time| !(first..=chunk.max_time).contains(*time)) {
             return Err(format!("{name}: a sample at {time}"));

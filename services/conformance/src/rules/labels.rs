@@ -1,4 +1,4 @@
-//! Label names and values.
+//! Rules about label names and values.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ const OUTSIDE: Rule = Rule {
     says: "a range without data has no names and no values, as have matchers that nothing satisfies",
 };
 
-/// Labels whose values are asked for.
+/// Number of labels whose values are requested.
 const NAMES_MAX: usize = 5;
 
 pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
@@ -69,7 +69,7 @@ async fn check_names(checker: &mut Checker, sample: &Sample) {
         let asked = format!("LabelNames without {gone}");
         checker.rule(&GONE, &asked, if is_gone { Ok(()) } else { Err("it is still there".to_owned()) });
     }
-    // A querier's limit of names is applied behind its stores, so only a gateway is asked to keep it.
+    // A querier applies limits after it has asked its stores, so only a gateway is checked.
     for limit in [1, 2] {
         let mut request = request.clone();
         request.limit = limit;

@@ -1,4 +1,4 @@
-//! Requests that are wrong: each is refused with the right code, and the server goes on.
+//! Rules about invalid requests: each is refused with the right code, and the server keeps working.
 
 use bytes::Bytes;
 use prost::Message;
@@ -6,7 +6,7 @@ use tithon_index::MatchOp;
 use tithon_proto::thanos::{LabelMatcher, SeriesRequest};
 use tonic::{Code, Request, Status};
 
-use crate::answer::told;
+use crate::answer::status_text;
 use crate::client::{LABEL_NAMES, LABEL_VALUES, with_tenant};
 use crate::report::Rule;
 use crate::requests::{matcher, names, series, values};
@@ -43,7 +43,7 @@ pub(crate) async fn check(checker: &mut Checker) {
     let status = checker.client_for_one().raw("/thanos.Store/NoSuchMethod", Bytes::new()).await.err();
     checker.rule(&METHOD, "NoSuchMethod", Checker::is_code(status.as_ref(), &[Code::Unimplemented]));
     let alive = checker.client_for_one().info().await;
-    checker.rule(&ALIVE, "Info", alive.map(drop).map_err(|status| told(Some(&status))));
+    checker.rule(&ALIVE, "Info", alive.map(drop).map_err(|status| status_text(Some(&status))));
 }
 
 fn wrong_matchers() -> Vec<(&'static str, LabelMatcher)> {
@@ -86,8 +86,8 @@ async fn bytes(checker: &mut Checker) {
     }
 }
 
-/// Requests that some servers take and others refuse. Thanos's store panics at some of them and says so in a warning behind which
-/// the call ends well, so only the status is looked at.
+/// Requests that some servers accept and others refuse. Thanos's store panics at some of them and reports that in a
+/// warning of a call that succeeds, so only the status is checked.
 async fn odd(checker: &mut Checker) {
     let up = || vec![matcher(MatchOp::Equal, b"__name__", "up")];
     let many = (0..500).map(|i| matcher(MatchOp::NotEqual, b"job", format!("x{i}"))).collect::<Vec<_>>();
@@ -121,11 +121,11 @@ async fn odd(checker: &mut Checker) {
     }
 }
 
-/// Neither a panic nor a call that did not end.
+/// Fails for a panic, and for a call that did not end.
 fn is_civil(status: Option<&Status>) -> Result<(), String> {
     let Some(status) = status else { return Ok(()) };
     let is_bad = matches!(status.code(), Code::DeadlineExceeded | Code::Unavailable | Code::Internal)
         || status.message().contains("panic")
         || status.message().contains("runtime error");
-    if is_bad { Err(told(Some(status))) } else { Ok(()) }
+    if is_bad { Err(status_text(Some(status))) } else { Ok(()) }
 }

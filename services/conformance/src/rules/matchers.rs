@@ -1,4 +1,4 @@
-//! Which series a selector finds.
+//! Rules about matchers.
 
 use tithon_index::{Labels, MatchOp};
 
@@ -17,7 +17,7 @@ const OUTER: Rule = Rule {
     says: "matchers on external labels choose among series as those on other labels do",
 };
 
-/// Labels of the sample that matchers are tried on.
+/// Number of labels that matchers are tried on.
 const NAMES_MAX: usize = 4;
 
 pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
@@ -28,7 +28,7 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
     let names = sample.names();
     let (outer, inner): (Vec<_>, Vec<_>) = names.iter().cloned().partition(|name| external(name));
     let mut inner = inner;
-    // Labels of different numbers of values say more than those of equal ones.
+    // Labels are chosen with different numbers of values, which tests more than equal numbers would.
     inner.sort_by_key(|name| sample.values(name).len());
     let step = inner.len().div_ceil(NAMES_MAX).max(1);
     for name in inner.iter().rev().step_by(step) {
@@ -53,11 +53,11 @@ async fn ask(checker: &mut Checker, sample: &Sample, rule: &Rule, extra: Matcher
     if answer.is_ok() {
         let want: Vec<&Labels> = sample.sets.iter().filter(|labels| satisfies(labels, &extra)).collect();
         let result = same_sets(&answer.label_sets(), want);
-        checker.rule(rule, &requests::told(&request), result);
+        checker.rule(rule, &requests::request_text(&request), result);
     }
 }
 
-/// Matchers of every kind on one label, with values that it has and has not.
+/// Matchers of every kind on one label, with values that occur and values that do not.
 fn on_label(sample: &Sample, name: &[u8]) -> Vec<Matchers> {
     use MatchOp::{Equal, NotEqual, NotRegex, Regex};
     let values = sample.values(name);

@@ -1,4 +1,4 @@
-//! Labels that are taken away before series are sorted.
+//! Rules about replica labels, which are removed before series are sorted.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ const TOGETHER: Rule = Rule {
     says: "series that become equal when labels are taken away come one behind the other, with all their samples",
 };
 
-/// Labels that are taken away one by one.
+/// Number of labels that are removed one at a time.
 const NAMES_MAX: usize = 6;
 
 pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
@@ -32,7 +32,7 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
         let answer = checker.series(&request).await;
         if answer.is_ok() {
             let result = same_data(&data(&answer.series, sample.range), &without(&sample.data, &list));
-            checker.rule(&TOGETHER, &requests::told(&request), result);
+            checker.rule(&TOGETHER, &requests::request_text(&request), result);
         }
     }
 }

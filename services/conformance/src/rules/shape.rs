@@ -1,4 +1,4 @@
-//! Limits, batches and skipped chunks: the same series in another shape.
+//! Rules about limits, batches and skipped chunks, which change the form of an answer.
 
 use tithon_proto::thanos::PartialResponseStrategy;
 
@@ -32,7 +32,7 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
         let answer = checker.series(&request).await;
         if answer.is_ok() {
             let result = same_data(&data(&answer.series, sample.range), &sample.data);
-            checker.rule(&SAME, &requests::told(&request), result);
+            checker.rule(&SAME, &requests::request_text(&request), result);
         }
     }
     for strategy in [PartialResponseStrategy::Warn, PartialResponseStrategy::Abort] {
@@ -43,7 +43,7 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
         let answer = checker.series(&request).await;
         if answer.is_ok() {
             let result = same_sets(&answer.label_sets(), &sample.sets);
-            checker.rule(&SAME, &format!("{} {strategy:?}", requests::told(&request)), result);
+            checker.rule(&SAME, &format!("{} {strategy:?}", requests::request_text(&request)), result);
         }
     }
 }
@@ -52,11 +52,11 @@ async fn under_limit(checker: &mut Checker, sample: &Sample, limit: i64, skip_ch
     let mut request = series(sample.matchers.clone(), sample.range);
     (request.limit, request.skip_chunks) = (limit, skip_chunks);
     let answer = checker.series(&request).await;
-    // Other stores than gateways may leave any series out.
+    // Stores other than gateways may leave out any series.
     if !answer.is_ok() || !checker.is_gateway() {
         return;
     }
     let n = sample.sets.len().min(usize::try_from(limit).unwrap_or(usize::MAX));
     let result = same_sets(&answer.label_sets(), &sample.sets[..n]);
-    checker.rule(&PREFIX, &requests::told(&request), result);
+    checker.rule(&PREFIX, &requests::request_text(&request), result);
 }

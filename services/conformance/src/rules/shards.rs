@@ -1,4 +1,4 @@
-//! Shards: parts of all series, cut by a hash over labels.
+//! Rules about shards, which are shares of all series by a hash of their labels.
 
 use std::collections::BTreeSet;
 
@@ -57,5 +57,5 @@ async fn ask(checker: &mut Checker, sample: &Sample, info: ShardInfo, without: &
     let holds = |labels: &Labels| shard.as_ref().is_none_or(|s| s.holds(labels, &mut Vec::new()));
     let want: BTreeSet<Labels> = sets.filter(holds).collect();
     let result = same_sets(&answer.label_sets(), &want);
-    checker.rule(&SHARD, &requests::told(&request), result);
+    checker.rule(&SHARD, &requests::request_text(&request), result);
 }

@@ -1,4 +1,4 @@
-//! Which series and chunks a range of time finds.
+//! Rules about time ranges.
 
 use std::collections::BTreeSet;
 
@@ -44,24 +44,24 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
         if answer.is_ok() {
             let n = answer.series.len();
             let result = if n == 0 { Ok(()) } else { Err(format!("found {n} series")) };
-            checker.rule(&NOTHING, &requests::told(&request), result);
+            checker.rule(&NOTHING, &requests::request_text(&request), result);
         }
     }
 }
 
-/// A store may send a chunk that overlaps a range without having a sample in it, so series without samples there do not
-/// count on either side.
+/// A store may send a chunk that overlaps the range without a sample in it, so series without samples in the range are
+/// ignored on both sides.
 async fn with_chunks(checker: &mut Checker, sample: &Sample, range: (i64, i64)) {
     let request = series(sample.matchers.clone(), range);
     let answer = checker.series(&request).await;
     if answer.is_ok() {
         let found = with_samples(data(&answer.series, range));
         let want = with_samples(data(&sample.series, range));
-        checker.rule(&RANGE, &requests::told(&request), same_data(&found, &want));
+        checker.rule(&RANGE, &requests::request_text(&request), same_data(&found, &want));
     }
 }
 
-/// A series has a place in a range when a chunk of it overlaps the range.
+/// A series belongs to a range when one of its chunks overlaps it.
 async fn without_chunks(checker: &mut Checker, sample: &Sample, range: (i64, i64)) {
     let mut request = series(sample.matchers.clone(), range);
     request.skip_chunks = true;
@@ -75,7 +75,7 @@ async fn without_chunks(checker: &mut Checker, sample: &Sample, range: (i64, i64
         .filter(|one| one.chunks.iter().any(|chunk| chunk.max_time >= range.0 && chunk.min_time <= range.1));
     let want: Vec<Labels> = overlaps.map(|one| labels_from_wire(&one.labels)).collect();
     let result = same_sets(&answer.label_sets(), &want);
-    checker.rule(&RANGE, &requests::told(&request), result);
+    checker.rule(&RANGE, &requests::request_text(&request), result);
 }
 
 fn with_samples(mut data: Data) -> Data {

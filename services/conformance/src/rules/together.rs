@@ -1,9 +1,9 @@
-//! Several calls at once, and calls that are left.
+//! Rules about concurrent and cancelled calls.
 
 use futures::future::join_all;
 use tonic::Request;
 
-use crate::answer::told;
+use crate::answer::status_text;
 use crate::client::with_tenant;
 use crate::expect::{data, same_data};
 use crate::report::Rule;
@@ -18,9 +18,9 @@ const LEFT: Rule =
 const METADATA: Rule =
     Rule { name: "metadata", says: "a call without a tenant, and one with unknown metadata, is answered" };
 
-/// Calls at the same time.
+/// Number of concurrent calls.
 const AT_ONCE: usize = 16;
-/// Calls that are left: more than a store answers at the same time by default.
+/// Number of cancelled calls, more than a store answers at the same time by default.
 const LEFT_CALLS: usize = 40;
 
 pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
@@ -31,7 +31,7 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
     });
     for answer in join_all(calls.collect::<Vec<_>>()).await {
         let result = match &answer.status {
-            Some(status) => Err(told(Some(status))),
+            Some(status) => Err(status_text(Some(status))),
             None => same_data(&data(&answer.series, sample.range), &sample.data),
         };
         checker.rule(&TOGETHER, "the sample", result);
@@ -40,7 +40,7 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
     let mut open = Vec::new();
     for _ in 0..LEFT_CALLS {
         let (client, request) = (checker.client_for_one(), with_tenant(&whole));
-        // A call that waits for its turn is left while it waits.
+        // A call that waits at the store's gate is cancelled while it waits.
         let call = async move { client.open_series(request).await };
         open.push(tokio::time::timeout(std::time::Duration::from_millis(50), call).await);
     }
@@ -55,7 +55,7 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
     for (what, request) in [("no metadata", Request::new(bare)), ("other metadata", odd)] {
         let answer = checker.try_series(request).await;
         let result = match &answer.status {
-            Some(status) => Err(told(Some(status))),
+            Some(status) => Err(status_text(Some(status))),
             None => same_data(&data(&answer.series, sample.range), &sample.data),
         };
         checker.rule(&METADATA, what, result);

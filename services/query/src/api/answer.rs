@@ -1,4 +1,4 @@
-//! The envelope of every answer: status, data or error, notes.
+//! The JSON envelope of every answer: status, data or error, warnings and infos.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -11,7 +11,7 @@ use crate::error::ApiError;
 use crate::json::{push_list, push_text};
 use crate::options::Dialect;
 
-/// Data of an answer, as JSON, and the notes that go with it.
+/// The data of a successful answer as JSON, with its warnings and infos.
 pub(crate) struct Answer {
     pub(crate) data: Data,
     pub(crate) warnings: Vec<String>,
@@ -22,14 +22,14 @@ pub(crate) struct Answer {
 pub(crate) enum Data {
     /// No content at all: status 204.
     Empty,
-    /// All of it.
+    /// The whole JSON text.
     Whole(Vec<u8>),
-    /// Piece by piece, made while it is sent.
+    /// The JSON text in pieces that are written while the answer is sent.
     Pieces(BoxStream<'static, Result<Vec<u8>, RuntimeError>>),
 }
 
 impl Answer {
-    /// An answer without notes.
+    /// An answer without warnings and infos.
     pub(crate) fn new(data: Vec<u8>) -> Answer {
         Answer { data: Data::Whole(data), warnings: Vec::new(), infos: Vec::new() }
     }

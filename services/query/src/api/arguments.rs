@@ -1,4 +1,4 @@
-//! Parameters that several endpoints share, with the error texts of either dialect.
+//! Parameters that several endpoints share, with the error texts of both dialects.
 
 use std::collections::HashSet;
 
@@ -13,27 +13,27 @@ use crate::options::{Dialect, QueryOptions};
 use crate::params::{GoTime, Params, parse_bool, parse_duration, parse_int, parse_time, quote};
 use crate::tenancy::Tenant;
 
-/// Reads requests under some options.
+/// The parameters of one request, and the options that decide how they are read.
 #[derive(Clone, Copy)]
 pub(crate) struct Arguments<'a> {
     pub(crate) params: &'a Params,
-    /// Whom the request is for.
+    /// The tenant that the request is for.
     pub(crate) tenant: &'a Tenant,
     pub(crate) options: &'a QueryOptions,
-    /// The work that the request is for.
+    /// The job of the request, which holds its budget and cancellation.
     pub(crate) job: &'a Job,
 }
 
-/// Why a selector is not taken.
+/// Why a selector cannot be used.
 pub(crate) enum Refused {
-    /// It is not a selector, for this reason.
+    /// The text is not a selector; holds the parser's message.
     Text(String),
     /// Parsing was cancelled or exceeded its budget.
     Ended(ApiError),
 }
 
 impl Refused {
-    /// The error of the call; endpoints differ in what they say before the reason.
+    /// The error of the call. `of_text` makes it of the parser's message, because endpoints differ in their prefix.
     pub(crate) fn into_error(self, of_text: impl FnOnce(String) -> ApiError) -> ApiError {
         match self {
             Refused::Text(text) => of_text(text),
@@ -56,7 +56,7 @@ impl Arguments<'_> {
         self.options.dialect
     }
 
-    /// A time that may be left out.
+    /// The time in an optional parameter.
     pub(crate) fn time_or(&self, name: &str, default: GoTime) -> Result<GoTime, ApiError> {
         let text = self.params.get(name);
         if text.is_empty() {
@@ -72,13 +72,13 @@ impl Arguments<'_> {
         })
     }
 
-    /// A time that must be given.
+    /// The time in a required parameter.
     pub(crate) fn time(&self, name: &str) -> Result<GoTime, ApiError> {
         parse_time(self.params.get(name), self.dialect())
             .map_err(|e| ApiError::invalid_parameter(self.dialect(), name, e))
     }
 
-    /// `start` and `end` of the label calls, in milliseconds; the end may be before the start in Prometheus's dialect.
+    /// `start` and `end` of the label calls, in milliseconds. In Prometheus's dialect the end may be before the start.
     pub(crate) fn label_range(&self) -> Result<(i64, i64), ApiError> {
         match self.dialect() {
             Dialect::Prometheus => {
@@ -106,7 +106,7 @@ impl Arguments<'_> {
         }
     }
 
-    /// `limit`; 0 is none.
+    /// `limit`; 0 means no limit.
     pub(crate) fn limit(&self) -> Result<usize, ApiError> {
         let text = self.params.get("limit");
         if text.is_empty() {
@@ -126,8 +126,8 @@ impl Arguments<'_> {
         }
     }
 
-    /// The matcher sets of `match[]`, without those whose series another set selects as well. Where tenants are kept apart each
-    /// has the tenant's matcher, and there is one set at least.
+    /// The matcher sets of `match[]`, without sets whose series another set also selects. With enforced tenancy each
+    /// set has the tenant's matcher, and there is at least one set.
     pub(crate) fn matcher_sets(&self) -> Result<Vec<Vec<Matcher>>, Refused> {
         let mut seen = HashSet::new();
         let mut sets = Vec::new();
@@ -151,7 +151,8 @@ impl Arguments<'_> {
         Ok(widest(sets))
     }
 
-    /// One selector. Thanos reads any expression and then finds that it is no selector.
+    /// Parses one selector. The Thanos dialect parses any expression and then rejects one that is no selector, in
+    /// Thanos's words.
     fn selector(&self, text: &str) -> Result<Vec<Matcher>, Refused> {
         let (options, watch) = (self.options.parse_options(), self.job.watch());
         let error = match parse_selector_within(text, &options, watch) {
@@ -173,17 +174,17 @@ impl Arguments<'_> {
         }))
     }
 
-    /// The tenant, handed on to the stores.
+    /// The tenant's name, which is forwarded to the stores.
     pub(crate) fn tenant(&self) -> Result<String, ApiError> {
         self.tenant.name().map(str::to_owned).map_err(ApiError::bad_data)
     }
 
-    /// The matcher that every selector must have; `None` where tenants are not kept apart.
+    /// The matcher that tenancy adds to every selector; `None` when tenancy is not enforced.
     pub(crate) fn enforced(&self) -> Result<Option<Matcher>, ApiError> {
         Ok(self.options.tenancy.enforced(&self.tenant()?))
     }
 
-    /// A boolean of Thanos's.
+    /// A boolean parameter of Thanos's API.
     pub(crate) fn flag(&self, name: &str, default: bool) -> Result<bool, ApiError> {
         match self.params.get(name) {
             "" => Ok(default),
@@ -191,7 +192,7 @@ impl Arguments<'_> {
         }
     }
 
-    /// `replicaLabels[]`, which replaces the configured labels, unless `dedup` is off.
+    /// `replicaLabels[]` if given, else the configured replica labels; none when `dedup` is false.
     pub(crate) fn replica_labels(&self) -> Result<Vec<String>, ApiError> {
         if !self.flag("dedup", true)? {
             return Ok(Vec::new());
@@ -203,7 +204,8 @@ impl Arguments<'_> {
         })
     }
 
-    /// `dedup_func`, which Thanos does not have: what to do with replicas in place of what is configured.
+    /// `dedup_func`, a parameter that Thanos does not have: the replica rule of this request instead of the configured
+    /// one.
     pub(crate) fn replica_rule(&self) -> Result<ReplicaRule, ApiError> {
         let word = match self.params.get("dedup_func") {
             "" => return Ok(self.options.dedup_function),
@@ -217,14 +219,14 @@ impl Arguments<'_> {
         })
     }
 
-    /// `storeMatch[]`: sets of matchers on the address of an endpoint.
+    /// `storeMatch[]`: matcher sets that select endpoints by their address.
     pub(crate) fn store_matchers(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
         let mut seen = HashSet::new();
         let texts = self.params.all("storeMatch[]").filter(|text| seen.insert(*text));
         texts.map(|text| self.selector(text).map_err(|e| e.into_error(ApiError::bad_data))).collect()
     }
 
-    /// `max_source_resolution` in milliseconds; `automatic` is what `auto` stands for.
+    /// `max_source_resolution` in milliseconds; `automatic` is the resolution that `auto` stands for.
     pub(crate) fn max_resolution(&self, automatic: i64) -> Result<i64, ApiError> {
         let text = self.params.get("max_source_resolution");
         let mut window = if self.options.auto_downsampling || text == "auto" { automatic } else { 0 };
@@ -242,9 +244,9 @@ impl Arguments<'_> {
     }
 }
 
-/// Removes redundant sets: a set that equals another, or that only adds conditions to another.
+/// Number of kept sets that the others are compared with; bounds the time that many sets take.
 fn widest(sets: Vec<Vec<Matcher>>) -> Vec<Vec<Matcher>> {
-    /// How many sets are tried as the wider one.
+    /// Number of sets that are compared with all others; bounds the time that many sets take.
     const WIDER_MAX: usize = 16;
     type Key<'a> = (MatchOp, &'a [u8], &'a [u8]);
     let keys: Vec<Vec<Key<'_>>> = sets
@@ -276,7 +278,7 @@ fn widest(sets: Vec<Vec<Matcher>>) -> Vec<Vec<Matcher>> {
     sets.into_iter().zip(is_kept).filter_map(|(set, is_kept)| is_kept.then_some(set)).collect()
 }
 
-/// What Go's parser calls the root of an expression.
+/// The name that Go's parser has for the type of an expression's root.
 fn go_type(expr: &Expr) -> Option<&'static str> {
     match expr[expr.root()].kind {
         NodeKind::Number { .. } => Some("NumberLiteral"),

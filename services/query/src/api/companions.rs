@@ -1,5 +1,5 @@
-//! Rules, alerts, targets, metadata, exemplars and statistics of the servers behind a querier, as Thanos's HTTP API shows them.
-//! Thanos `pkg/api/query/v1.go`.
+//! Rules, alerts, targets, metadata, exemplars and statistics of the servers behind a querier, as JSON of Thanos's HTTP
+//! API. Thanos `pkg/api/query/v1.go`.
 
 use serde_json::{Map, Value, json};
 use tithon_chunks::ErrorKind;
@@ -58,10 +58,10 @@ async fn merged_rules(
 ) -> Result<(Vec<RuleGroup>, Vec<String>), ApiError> {
     let options = service.options();
     let request = RulesRequest { kind, partial_response: options.partial_responses.rules };
-    let told = service.rules(request).await.map_err(failed("error retrieving rules: proxy Rules"))?;
+    let collected = service.rules(request).await.map_err(failed("error retrieving rules: proxy Rules"))?;
     let replica_labels = options.replica_labels.clone();
-    let merge = move || Ok(rules::merge(told.found, &filter, &replica_labels));
-    Ok((service.on_pool(merge).await?, told.warnings))
+    let merge = move || Ok(rules::merge(collected.found, &filter, &replica_labels));
+    Ok((service.on_pool(merge).await?, collected.warnings))
 }
 
 pub(crate) async fn targets(service: QueryService, call: Call) -> Result<Answer, ApiError> {
@@ -76,15 +76,15 @@ pub(crate) async fn targets(service: QueryService, call: Call) -> Result<Answer,
     };
     let options = service.options();
     let request = TargetsRequest { state, partial_response: options.partial_responses.targets };
-    let told = service.targets(request).await.map_err(failed("retrieving targets: proxy Targets"))?;
+    let collected = service.targets(request).await.map_err(failed("retrieving targets: proxy Targets"))?;
     let replica_labels = options.replica_labels.clone();
     let data = move || {
-        let merged = targets::merge(told.found, &replica_labels);
+        let merged = targets::merge(collected.found, &replica_labels);
         let active: Vec<Value> = merged.active.iter().map(target_json).collect();
         let dropped = merged.dropped.iter().map(|labels| json!({ "discoveredLabels": labels_json(labels) }));
         Ok(json!({"activeTargets": active, "droppedTargets": dropped.collect::<Vec<_>>()}))
     };
-    Ok(answer(&service.on_pool(data).await?, told.warnings))
+    Ok(answer(&service.on_pool(data).await?, collected.warnings))
 }
 
 pub(crate) async fn metadata(service: QueryService, call: Call) -> Result<Answer, ApiError> {
@@ -98,14 +98,14 @@ pub(crate) async fn metadata(service: QueryService, call: Call) -> Result<Answer
     let (metric, partial_response) =
         (call.params.get("metric").to_owned(), service.options().partial_responses.metadata);
     let request = MetadataRequest { metric, limit, partial_response };
-    let told =
+    let collected =
         service.metadata(request).await.map_err(failed("retrieving metadata: proxy MetricMetadata"))?;
     let mut data = Map::new();
-    for (name, metas) in metadata::merge(told.found, limit) {
+    for (name, metas) in metadata::merge(collected.found, limit) {
         let metas = metas.into_iter().map(|m| json!({"type": m.kind, "help": m.help, "unit": m.unit}));
         data.insert(name, metas.collect());
     }
-    Ok(answer(&Value::Object(data), told.warnings))
+    Ok(answer(&Value::Object(data), collected.warnings))
 }
 
 pub(crate) async fn exemplars(service: QueryService, call: Call) -> Result<Answer, ApiError> {
@@ -122,17 +122,17 @@ pub(crate) async fn exemplars(service: QueryService, call: Call) -> Result<Answe
         end_ms: end.storage_millis(),
         partial_response: options.partial_responses.exemplars,
     };
-    let told = service.exemplars(request).await;
-    let told = told.map_err(failed("retrieving exemplars: proxy Exemplars"))?;
+    let collected = service.exemplars(request).await;
+    let collected = collected.map_err(failed("retrieving exemplars: proxy Exemplars"))?;
     let replica_labels = options.replica_labels.clone();
     let data = move || {
-        Ok(exemplars::merge(told.found, &replica_labels).iter().map(exemplars_json).collect::<Value>())
+        Ok(exemplars::merge(collected.found, &replica_labels).iter().map(exemplars_json).collect::<Value>())
     };
-    Ok(answer(&service.on_pool(data).await?, told.warnings))
+    Ok(answer(&service.on_pool(data).await?, collected.warnings))
 }
 
 pub(crate) async fn tsdb(service: QueryService, call: Call) -> Result<Answer, ApiError> {
-    /// Lines of each list where the request does not say.
+    /// Entries of each list when the request sets no limit.
     const DEFAULT_LIMIT: i32 = 10;
     call.params.check_form(Dialect::Thanos)?;
     let wrong = |text: &str| ApiError::bad_data(format!("cannot parse {} to a valid limit", quote(text)));
@@ -146,28 +146,28 @@ pub(crate) async fn tsdb(service: QueryService, call: Call) -> Result<Answer, Ap
     let mut matchers = selectors(&service, &call, ApiError::bad_data)?;
     let (partial_response, tenancy) =
         (service.options().partial_responses.status, &service.options().tenancy);
-    // Where tenants are kept apart, the statistics of the request's tenant alone.
+    // With enforced tenancy only the statistics of the request's tenant are answered.
     let tenant = match tenancy.enforced_label {
         Some(_) => Some(call.tenant.name().map_err(ApiError::bad_data)?),
         None => None,
     };
     matchers.extend(tenant.and_then(|tenant| tenancy.enforced(tenant)));
     let request = StatisticsRequest { tenant: String::new(), limit, matchers, partial_response };
-    let told = service.statistics(request).await;
-    let told = told.map_err(failed("retrieving tsdb statistics: proxy TSDBStatistics"))?;
+    let collected = service.statistics(request).await;
+    let collected = collected.map_err(failed("retrieving tsdb statistics: proxy TSDBStatistics"))?;
     let lines = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut told = told;
+    let mut collected = collected;
     if let Some(tenant) = tenant {
-        told.found.iter_mut().for_each(|one| one.0.retain(|of, _| of == tenant));
-        if told.found.iter().all(|one| one.0.is_empty()) {
+        collected.found.iter_mut().for_each(|one| one.0.retain(|of, _| of == tenant));
+        if collected.found.iter().all(|one| one.0.is_empty()) {
             let text = format!("retrieving tsdb statistics: {tenant} tenant not found");
             return Err(ApiError::internal(text));
         }
     }
-    Ok(answer(&statistics_json(&statistics::merge(told.found), lines), told.warnings))
+    Ok(answer(&statistics_json(&statistics::merge(collected.found), lines), collected.warnings))
 }
 
-/// The matchers of all `match[]` together.
+/// The matchers of all `match[]` selectors, concatenated.
 fn selectors(
     service: &QueryService,
     call: &Call,
@@ -182,7 +182,7 @@ fn selectors(
     Ok(matchers)
 }
 
-/// The error of the API for one of the servers', or of the request to all of them.
+/// Makes the API's error of a server's error, or of an error in the request to all servers.
 fn failed(doing: &'static str) -> impl Fn(StoreApiError) -> ApiError {
     move |error| match error.kind() {
         ErrorKind::Invalid => {
@@ -240,7 +240,7 @@ fn statistics_json(all: &TsdbStatistics, lines: usize) -> Value {
     })
 }
 
-/// A sample's value as the text that PromQL's API has for it.
+/// A sample's value as PromQL's API prints it.
 fn float_text(value: f64) -> String {
     let mut text = Vec::new();
     push_value(&mut text, value);

@@ -1,4 +1,4 @@
-//! What can be said of an expression without evaluating it: its tree, its layout, and that it has no exemplars.
+//! Endpoints that only parse an expression: its tree, its formatted text, and Prometheus's exemplars.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use crate::evaluate::failure;
 use crate::json::push_text;
 use crate::params::GoTime;
 
-/// The longest text of `format_query`, bytes.
+/// Longest answer of `format_query` in bytes.
 const FORMATTED_BYTES_MAX: usize = 16 << 20;
-/// What the tree of an expression holds as JSON, times what the expression does.
+/// Estimated memory of an expression's tree as JSON, as a multiple of the expression's own memory.
 const TREE_COPIES: u64 = 4;
 
-/// Prometheus's API over blocks alone, which keep no exemplars: the answer is empty, but wrong requests are told so.
+/// Exemplars in Prometheus's API. Blocks keep none, so the answer is empty, but wrong requests get the same errors.
 pub(crate) async fn exemplars(service: QueryService, call: Call) -> Result<Answer, ApiError> {
     on_expression(service, call, |arguments| {
         let start = arguments.time_or("start", GoTime::MIN)?;
@@ -35,7 +35,7 @@ pub(crate) async fn exemplars(service: QueryService, call: Call) -> Result<Answe
     .await
 }
 
-/// The tree of an expression.
+/// The tree of an expression as JSON.
 pub(crate) async fn parse(service: QueryService, call: Call) -> Result<Answer, ApiError> {
     on_expression(service, call, |arguments| {
         let (expr, mut charge) = query(&arguments)?;
@@ -47,7 +47,7 @@ pub(crate) async fn parse(service: QueryService, call: Call) -> Result<Answer, A
     .await
 }
 
-/// An expression, laid out for reading.
+/// An expression, formatted for reading.
 pub(crate) async fn format(service: QueryService, call: Call) -> Result<Answer, ApiError> {
     on_expression(service, call, |arguments| {
         let (expr, _held) = query(&arguments)?;
@@ -64,7 +64,7 @@ pub(crate) async fn format(service: QueryService, call: Call) -> Result<Answer, 
     .await
 }
 
-/// Answers from the expression alone, on the CPU pool when it is the call's turn.
+/// Answers from the expression alone, on the CPU pool once the call has passed the gate.
 async fn on_expression(
     service: QueryService,
     call: Call,
@@ -75,7 +75,7 @@ async fn on_expression(
     service.admitted(timeout, async |job| service.read(&job, &call, answer).await).await
 }
 
-/// The expression of the parameter `query`, and the charge for it.
+/// Parses the parameter `query`. Returns the expression and the charge for its memory.
 fn expression(
     arguments: &Arguments<'_>,
     refuse: impl FnOnce(ParseErrors) -> ApiError,

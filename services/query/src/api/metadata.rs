@@ -68,7 +68,7 @@ async fn labels(service: QueryService, call: Call, values_of: Option<String>) ->
     service.admitted(timeout, find).await
 }
 
-/// What a call asks for.
+/// The parameters of a call for series, label names or label values.
 struct Asked {
     scope: Scope,
     sets: Vec<Vec<Matcher>>,
@@ -140,8 +140,8 @@ pub(crate) async fn series(service: QueryService, call: Call) -> Result<Answer, 
     service.admitted(timeout, find).await
 }
 
-/// The time that `/series` is asked for. In Prometheus's API it may end before it starts: then those series count
-/// that have a chunk covering all of it.
+/// The time range that `/series` asks for. In Prometheus's API the end may be before the start: then the call finds the
+/// series with a chunk that covers the whole range.
 #[derive(Clone, Copy)]
 struct Window {
     start: i64,
@@ -165,7 +165,7 @@ impl Window {
     }
 }
 
-/// The label sets of the series found, each once, and the charge for them.
+/// The distinct label sets of the series found, and the charge for their memory.
 struct FoundSeries {
     sets: BTreeSet<Labels>,
     charge: Charge,
@@ -174,9 +174,10 @@ struct FoundSeries {
 }
 
 impl FoundSeries {
-    /// Adds the series of a selection. Keeps the first ones up to the limit, and one more to show that there are more.
+    /// Adds the series of a selection. Keeps the first `limit` label sets and one more, which shows that the answer is
+    /// truncated.
     fn add(&mut self, selection: Selection, job: &Job) -> Result<(), SourceError> {
-        /// What the set and the shared buffer take besides the labels.
+        /// Estimated memory of an entry besides its labels, for the set and the shared buffer.
         const OVERHEAD: u64 = 64;
         let most = if self.limit == 0 { usize::MAX } else { self.limit.saturating_add(1) };
         let window = self.window;
@@ -204,10 +205,10 @@ impl FoundSeries {
         self.limit > 0 && self.sets.len() > self.limit
     }
 
-    /// The label sets as JSON, at most `limit`.
+    /// The first `limit` label sets as JSON.
     fn into_json(mut self) -> Result<Vec<u8>, ApiError> {
         let n = if self.limit == 0 { usize::MAX } else { self.limit };
-        // The text is about as long as the labels.
+        // The JSON text is about as long as the labels.
         self.charge.grow(self.charge.bytes()).map_err(|over| ApiError::execution(over.to_string()))?;
         let mut data = Vec::with_capacity(self.sets.len().min(n) * 128);
         push_list(&mut data, self.sets.iter().take(n), push_labels);
@@ -224,7 +225,7 @@ fn scope(arguments: &Arguments<'_>) -> Result<Scope, ApiError> {
     })
 }
 
-/// Undoes the escaping of names as `U__...`; what is not well escaped stays as it is. Prometheus
+/// Undoes the escaping of label names as `U__...`; a name with a wrong escape stays as it is. Prometheus
 /// `common/model.UnescapeName`.
 fn unescape_name(name: &str) -> String {
     try_unescape(name).unwrap_or_else(|| name.to_owned())

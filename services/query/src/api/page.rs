@@ -1,4 +1,4 @@
-//! The page at `/`: what this is, a form that asks a query, links to the rest.
+//! The page at `/`: what the program is, a form for a query, and links to the other pages.
 
 use axum::extract::State;
 use axum::response::Html;
@@ -8,7 +8,7 @@ use crate::fanout::StoreStatus;
 
 const PAGE: &str = include_str!("page.html");
 
-/// The page, with version and stores filled in.
+/// The page with the version and the stores filled in.
 pub(crate) async fn page(State(service): State<QueryService>) -> Html<String> {
     let mut rows = String::new();
     for StoreStatus { name, info, health } in service.stores() {
@@ -27,7 +27,7 @@ pub(crate) async fn page(State(service): State<QueryService>) -> Html<String> {
     Html(PAGE.replace("{version}", env!("CARGO_PKG_VERSION")).replace("{sources}", &rows))
 }
 
-/// Text made safe for HTML.
+/// Escapes text for HTML.
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

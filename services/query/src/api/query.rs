@@ -1,4 +1,4 @@
-//! Queries, instant and over a range.
+//! Instant and range queries.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use crate::json::{Part, Timings, parts, push_plan};
 use crate::options::Dialect;
 use crate::params::{GoDuration, GoTime, parse_duration, quote};
 
-/// Points of one series in a range query.
+/// Most points of one series in the answer to a range query.
 const POINTS_MAX: i64 = 11_000;
 const NOT_ANALYZABLE: &str = "Query not analyzable; change engine to 'thanos'.";
 const TRUNCATED: &str = "results truncated due to limit";
@@ -46,7 +46,7 @@ pub(crate) async fn explain_range(service: QueryService, call: Call) -> Result<A
     explained(service, call, |arguments| arguments.range_query()).await
 }
 
-/// Reads the parameters of a query.
+/// Reads the parameters of an instant or a range query.
 type Read = fn(&Arguments<'_>) -> Result<Query, ApiError>;
 
 async fn explained(service: QueryService, call: Call, read: Read) -> Result<Answer, ApiError> {
@@ -111,7 +111,8 @@ impl Arguments<'_> {
         arguments.query(times, step.millis() / 5)
     }
 
-    /// Whether the engine asked for tells of its plans. Ours always does, but Thanos has two, and so has its API.
+    /// Whether the request's engine can explain its plans. Ours always can; of Thanos's two engines only `thanos` can,
+    /// and the Thanos dialect keeps that difference.
     fn is_analyzable(&self) -> bool {
         self.options.dialect == Dialect::Prometheus || self.params.get("engine") == "thanos"
     }
@@ -154,7 +155,7 @@ async fn answer(service: QueryService, call: Call, read: Read) -> Result<Answer,
     Ok(Answer { data: Data::Pieces(written(parts, service.inner.cpu.clone(), held)), warnings, infos })
 }
 
-/// Values of `stats` that Prometheus will refuse one day; until then any of them asks for statistics.
+/// Warns of `stats` values that Prometheus will refuse one day; until then any value asks for statistics.
 fn stats_warning(dialect: Dialect, stats: &str) -> Option<String> {
     match (dialect, stats) {
         (Dialect::Thanos, _) | (Dialect::Prometheus, "" | "true" | "all") => None,
@@ -165,9 +166,10 @@ fn stats_warning(dialect: Dialect, stats: &str) -> Option<String> {
     }
 }
 
-/// The texts of parts in their order: written on the CPU pool, as many at a time as it has threads.
+/// Writes the parts of an answer on the CPU pool, as many at a time as the pool has threads, and yields their texts in
+/// order.
 ///
-/// The value counts as held until all is written.
+/// `held` is the charge for the value; it is kept until all parts are written.
 fn written(parts: Vec<Part>, cpu: Cpu, held: Charge) -> BoxStream<'static, Result<Vec<u8>, RuntimeError>> {
     let n_threads = cpu.threads();
     let span = info_span!("json");
@@ -185,12 +187,12 @@ fn written(parts: Vec<Part>, cpu: Cpu, held: Charge) -> BoxStream<'static, Resul
     stream::iter(parts).map(write).buffered(n_threads).boxed()
 }
 
-/// `analyze`, of which Thanos knows these two spellings.
+/// Whether the request asks for `analyze`, of which Thanos accepts these two values.
 fn wants_analysis(call: &Call) -> bool {
     matches!(call.params.get("analyze"), "true" | "1")
 }
 
-/// Cuts the value to `limit` series; says whether there were more.
+/// Cuts the value to `limit` series. Returns whether there were more.
 fn truncate(result: &mut QueryResult, limit: usize) -> bool {
     let len = match &result.value {
         Value::Vector(samples) => samples.len(),
@@ -209,7 +211,7 @@ fn truncate(result: &mut QueryResult, limit: usize) -> bool {
 }
 
 impl Arguments<'_> {
-    /// `limit` of a query, which Thanos does not have.
+    /// `limit` of a query, a parameter that Thanos does not have; 0 means no limit.
     fn result_limit(&self) -> Result<usize, ApiError> {
         match self.options.dialect {
             Dialect::Prometheus => self.limit(),
@@ -217,7 +219,7 @@ impl Arguments<'_> {
         }
     }
 
-    /// `step`, which Thanos computes where it is missing.
+    /// `step`; the Thanos dialect computes one when it is missing.
     fn step(&self, start: GoTime, end: GoTime) -> Result<GoDuration, ApiError> {
         let text = self.params.get("step");
         match self.options.dialect {
@@ -235,7 +237,8 @@ impl Arguments<'_> {
         }
     }
 
-    /// What instant and range queries have in common. `automatic` is the resolution that `auto` allows, milliseconds.
+    /// The query with all parameters that instant and range queries share. `automatic` is the resolution in
+    /// milliseconds that `auto` stands for.
     fn query(&self, times: TimeParams, automatic: i64) -> Result<Query, ApiError> {
         let timeout = self.timeout()?;
         if let Some(engine) =
@@ -280,7 +283,7 @@ impl Arguments<'_> {
         }
     }
 
-    /// `lookback_delta` in milliseconds; nothing and numbers that are not positive leave the default.
+    /// `lookback_delta` in milliseconds; `None` when missing or not positive, so that the default applies.
     fn lookback(&self) -> Result<Option<i64>, ApiError> {
         let text = self.params.get("lookback_delta");
         if text.is_empty() {
@@ -294,7 +297,7 @@ impl Arguments<'_> {
         Ok((lookback.0 > 0).then_some(lookback.millis()))
     }
 
-    /// `shard_info`: the part of all series that a query frontend wants this querier to read.
+    /// `shard_info`: the share of all series that a query frontend asks this querier to read.
     fn shard(&self) -> Result<Option<SeriesShard>, ApiError> {
         #[derive(Default, serde::Deserialize)]
         #[serde(default)]
@@ -317,7 +320,7 @@ impl Arguments<'_> {
     }
 }
 
-/// Go's text for the commonest mistake, serde's for the rest.
+/// Go's message for the most common JSON mistakes, and serde's for the others.
 fn go_json_error(text: &str, error: &serde_json::Error) -> String {
     match text.trim_start().chars().next() {
         Some(c) if !matches!(c, '{' | '[' | '"' | '-' | '0'..='9' | 't' | 'f' | 'n') => {

@@ -1,4 +1,4 @@
-//! Which path is answered by what, and what all answers have in common: parameters, CORS, gzip, metrics.
+//! The routes of the HTTP API, and what all handlers share: parameters, CORS, compression, metrics.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -22,12 +22,12 @@ use crate::params::{Params, read_multipart};
 use crate::slow::for_log;
 use crate::tenancy::Tenant;
 
-/// The most bytes of a form body that are read, as in Go.
+/// Most bytes of a form body that are read, as in Go.
 const FORM_BYTES_MAX: usize = 10 << 20;
-/// A form body must be here after this time.
+/// Longest time to receive a form body.
 const FORM_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// The HTTP API and the page at `/`. Probes and `/metrics` are not among it: every component has those.
+/// The HTTP API and the page at `/`. Probes and `/metrics` are not part of it, since every component has those.
 pub fn router(service: QueryService) -> Router {
     let router = Router::new()
         .route("/", get(page::page))
@@ -70,12 +70,12 @@ pub fn router(service: QueryService) -> Router {
         .with_state(service)
 }
 
-/// One request, its parameters read.
+/// One request with its parsed parameters.
 pub(crate) struct Call {
     pub(crate) params: Params,
-    /// The variable part of the path.
+    /// The label name in the path of `/api/v1/label/<name>/values`; empty for other paths.
     pub(crate) name: String,
-    /// Whom it is for.
+    /// The tenant that the request is for.
     pub(crate) tenant: Tenant,
 }
 
@@ -162,7 +162,7 @@ where
     response
 }
 
-/// Reads the parameters out of the URL and, for POST, out of the form in the body.
+/// Reads the parameters from the URL and, for POST, from the form in the body.
 async fn read_params(request: Request) -> Result<Params, ApiError> {
     let query = url_query(&request).to_owned();
     if request.method() != Method::POST {
@@ -187,14 +187,14 @@ async fn read_params(request: Request) -> Result<Params, ApiError> {
     };
     tokio::time::timeout(FORM_TIME_MAX, reading)
         .await
-        .unwrap_or_else(|_| Err(wrong(format!("the body did not come within {FORM_TIME_MAX:?}"))))
+        .unwrap_or_else(|_| Err(wrong(format!("the body did not arrive within {FORM_TIME_MAX:?}"))))
 }
 
 fn content_type(headers: &HeaderMap) -> &str {
     headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default()
 }
 
-/// What Go's router answers to a method that a path does not have; HEAD is one of them.
+/// The answer of Go's router to a method, HEAD included, that a path does not allow.
 async fn method_not_allowed(allowed: &'static str) -> Response {
     let headers = [(header::ALLOW, allowed), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     (StatusCode::METHOD_NOT_ALLOWED, headers, "Method Not Allowed\n").into_response()
@@ -207,7 +207,7 @@ async fn not_found(uri: Uri) -> Response {
     (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
 }
 
-/// Go's router sends paths with empty segments to the path without them.
+/// Redirects a path with empty segments to the same path without them, as Go's router does.
 fn redirect_to_clean(uri: &Uri) -> Response {
     let segments: Vec<&str> = uri.path().split('/').filter(|s| !s.is_empty()).collect();
     let query = uri.query().map(|q| format!("?{q}")).unwrap_or_default();
@@ -220,7 +220,7 @@ fn redirect_to_clean(uri: &Uri) -> Response {
     response
 }
 
-/// Lets pages of other origins read the answers, as both programs do by default.
+/// Lets pages of other origins read the answers, as Prometheus and Thanos do by default.
 async fn cors(State(service): State<QueryService>, request: Request, next: Next) -> Response {
     let wanted = !service.options().disable_cors && request.headers().contains_key(header::ORIGIN);
     let preflight = request.method() == Method::OPTIONS && request.uri().path().starts_with("/api/v1/");

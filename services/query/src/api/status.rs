@@ -1,4 +1,5 @@
-//! Endpoints about the querier itself, and those of Prometheus for which a querier over blocks alone has nothing to say.
+//! Endpoints about the querier itself, and endpoints of Prometheus whose answer is empty for a querier over blocks
+//! alone.
 
 use serde_json::{Map, Value, json};
 use tithon_storeapi::Moment;
@@ -40,13 +41,13 @@ pub(crate) async fn stores(service: QueryService, _: Call) -> Result<Answer, Api
     Ok(data(&Value::Object(by_component)))
 }
 
-/// The group of a store: one of Thanos's, or that of those which are none of them or have never answered.
+/// The group that `/api/v1/stores` lists a store under: its component, or `unknown-store-api` for an unknown component.
 fn component(component: String) -> String {
     const KNOWN: [&str; 6] = ["sidecar", "store", "rule", "receive", "query", "debug"];
     if KNOWN.contains(&component.as_str()) { component } else { "unknown-store-api".to_owned() }
 }
 
-/// When an endpoint last answered; Go's zero time before it has.
+/// When an endpoint last answered; Go's zero time when it never has.
 fn last_check(millis: i64) -> Moment {
     if millis == 0 { Moment::default() } else { Moment::from_millis(millis) }
 }

@@ -1,4 +1,4 @@
-//! Exemplars: what to ask which server, and one list out of the answers. Thanos `pkg/exemplars/{proxy,exemplars}.go`.
+//! Exemplars: the query for each server, and the merge of their answers. Thanos `pkg/exemplars/{proxy,exemplars}.go`.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::without;
 use crate::QueryService;
 use crate::fanout::may_match;
 
-/// The endpoints that may have exemplars of the selectors in `query`, and the selectors that each is to be asked for.
+/// The endpoints that may have exemplars for the selectors in `query`, each with the query to send it.
 ///
 /// Fails when the query cannot be parsed or has no selector.
 pub(super) async fn queries(
@@ -50,7 +50,8 @@ pub(super) async fn queries(
     Ok(asked.collect())
 }
 
-/// The selectors that do not contradict the querier's own labels, without matchers on these; `None` when all do.
+/// The selectors that agree with the querier's own labels, with the matchers on those labels removed; `None` when no
+/// selector agrees.
 fn of_own(selectors: Vec<Vec<Matcher>>, own: &Labels) -> Option<Vec<Vec<Matcher>>> {
     if own.is_empty() {
         return Some(selectors);
@@ -66,8 +67,9 @@ fn of_own(selectors: Vec<Vec<Matcher>>, own: &Labels) -> Option<Vec<Vec<Matcher>
     Some(kept)
 }
 
-/// The selectors that may select series of a server, as one expression; `None` when there is none. A Prometheus does not
-/// know its external labels when it looks for exemplars, so that matchers on them are taken out, unless the server is a querier.
+/// The selectors that may select series of a server, as one expression; `None` when there is none. A Prometheus does
+/// not know its external labels when it looks up exemplars, so matchers on them are removed unless the server is a
+/// querier.
 fn for_server(selectors: &[Vec<Matcher>], label_sets: &[Labels], is_querier: bool) -> Option<String> {
     let is_external = |m: &Matcher| label_sets.iter().any(|set| set.get(m.name()).is_some());
     let texts = selectors.iter().filter(|set| may_match(set, label_sets)).map(|set| {
@@ -78,7 +80,7 @@ fn for_server(selectors: &[Vec<Matcher>], label_sets: &[Labels], is_querier: boo
     (!texts.is_empty()).then(|| texts.join("+"))
 }
 
-/// Joins the exemplars of series that differ in replica labels only, each exemplar once.
+/// Merges the exemplars of series that differ only in replica labels; equal exemplars are kept once.
 pub(crate) fn merge(found: Vec<SeriesExemplars>, replica_labels: &[String]) -> Vec<SeriesExemplars> {
     let mut by_series: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
     for SeriesExemplars { labels, mut exemplars } in found.into_iter().filter(|one| !one.exemplars.is_empty())

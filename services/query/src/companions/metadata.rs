@@ -1,11 +1,11 @@
-//! One map of metadata out of those of several servers. Thanos `pkg/metadata/metadata.go`.
+//! Merges the metadata of several servers into one map. Thanos `pkg/metadata/metadata.go`.
 
 use std::collections::BTreeMap;
 
 use tithon_storeapi::{Meta, MetadataByMetric};
 
-/// Joins what is told of each metric, each entry once and in the order of arrival. Keeps at most `limit` metrics; a negative
-/// limit is none.
+/// Merges the entries of each metric, equal entries once, in the order of arrival. Keeps at most `limit` metrics; a
+/// negative limit means no limit.
 pub(crate) fn merge(found: Vec<MetadataByMetric>, limit: i32) -> BTreeMap<String, Vec<Meta>> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut merged: BTreeMap<String, Vec<Meta>> = BTreeMap::new();

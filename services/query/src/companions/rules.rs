@@ -1,4 +1,4 @@
-//! One list of rules out of those of several servers. Thanos `pkg/rules/rules.go`.
+//! Merges the rules of several servers into one list. Thanos `pkg/rules/rules.go`.
 
 use std::cmp::{Ordering, Reverse};
 
@@ -7,10 +7,10 @@ use tithon_storeapi::{Rule, RuleGroup};
 
 use super::without;
 
-/// What people filter rules by; an empty list filters nothing.
+/// The filters of the rules endpoint; an empty list filters nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Filter {
-    /// All of these must accept the rule's labels.
+    /// Every matcher must accept the labels of the rule.
     pub(crate) matchers: Vec<Matcher>,
     /// Names of rules.
     pub(crate) names: Vec<String>,
@@ -21,7 +21,7 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// The groups and rules that pass; a filter that empties a group drops it.
+    /// The groups and rules that pass the filter, without groups that it empties.
     fn apply(&self, mut groups: Vec<RuleGroup>) -> Vec<RuleGroup> {
         if !self.matchers.is_empty() {
             groups.iter_mut().for_each(|group| group.rules.retain(|rule| rule.is_selected(&self.matchers)));
@@ -38,7 +38,8 @@ impl Filter {
     }
 }
 
-/// Filters the groups, joins those of one name and file, and keeps one of rules that differ in replica labels only.
+/// Filters the groups, joins groups of equal name and file, and keeps one of the rules that differ only in replica
+/// labels.
 pub(crate) fn merge(groups: Vec<RuleGroup>, filter: &Filter, replica_labels: &[String]) -> Vec<RuleGroup> {
     let mut groups = filter.apply(groups);
     groups.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
@@ -59,7 +60,7 @@ pub(crate) fn merge(groups: Vec<RuleGroup>, filter: &Filter, replica_labels: &[S
     groups
 }
 
-/// The order of rules; equal ones are the same rule in several replicas.
+/// The order of rules in a group; rules that compare equal are replicas of the same rule.
 fn identity(a: &Rule, b: &Rule) -> Ordering {
     let duration = |rule: &Rule| rule.alerting.as_ref().map_or(0.0, |alerting| alerting.duration);
     (a.kind(), &a.name, &a.labels, &a.query)
@@ -67,7 +68,7 @@ fn identity(a: &Rule, b: &Rule) -> Ordering {
         .then_with(|| duration(a).total_cmp(&duration(b)))
 }
 
-/// Of the same rule, the more advanced alert comes first, then the later evaluation.
+/// Of replicas of a rule, the one with the more advanced alert state comes first, then the one evaluated last.
 fn preference(a: &Rule, b: &Rule) -> Ordering {
     let state = |rule: &Rule| rule.alerting.as_ref().map(|alerting| alerting.state);
     Reverse((state(a), a.last_evaluation)).cmp(&Reverse((state(b), b.last_evaluation)))

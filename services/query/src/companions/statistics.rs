@@ -1,10 +1,10 @@
-//! One statistic out of those of several TSDBs. Thanos `pkg/status/statuspb/custom.go`.
+//! Merges the statistics of several TSDBs. Thanos `pkg/status/statuspb/custom.go`.
 
 use std::collections::BTreeMap;
 
 use tithon_storeapi::{Statistic, StatisticsByTenant, TsdbStatistics};
 
-/// All tenants of all servers together.
+/// Merges the statistics of all tenants of all servers.
 pub(crate) fn merge(found: Vec<StatisticsByTenant>) -> TsdbStatistics {
     let mut all = TsdbStatistics::default();
     for one in found.into_iter().flat_map(|by_tenant| by_tenant.0.into_values()) {
@@ -16,7 +16,7 @@ pub(crate) fn merge(found: Vec<StatisticsByTenant>) -> TsdbStatistics {
         }
         all.max_time_ms = all.max_time_ms.max(one.max_time_ms);
         all.series_by_metric = join(all.series_by_metric, one.series_by_metric, u64::saturating_add);
-        // Several TSDBs may have the same values.
+        // Several TSDBs may have the same label values, so their counts are not added.
         all.values_by_label = join(all.values_by_label, one.values_by_label, u64::max);
         all.bytes_by_label = join(all.bytes_by_label, one.bytes_by_label, u64::saturating_add);
         all.series_by_pair = join(all.series_by_pair, one.series_by_pair, u64::saturating_add);
@@ -24,7 +24,7 @@ pub(crate) fn merge(found: Vec<StatisticsByTenant>) -> TsdbStatistics {
     all
 }
 
-/// Two lists as one, the greatest value first.
+/// Merges two lists by name with `both`, the greatest value first.
 fn join(a: Vec<Statistic>, b: Vec<Statistic>, both: fn(u64, u64) -> u64) -> Vec<Statistic> {
     let mut values: BTreeMap<String, u64> = a.into_iter().map(|one| (one.name, one.value)).collect();
     for Statistic { name, value } in b {
@@ -32,7 +32,7 @@ fn join(a: Vec<Statistic>, b: Vec<Statistic>, both: fn(u64, u64) -> u64) -> Vec<
     }
     let mut list: Vec<Statistic> =
         values.into_iter().map(|(name, value)| Statistic { name, value }).collect();
-    // Equal values stay in the order of their names.
+    // The sort is stable, so entries of equal value stay in the order of their names.
     list.sort_by_key(|one| std::cmp::Reverse(one.value));
     list
 }

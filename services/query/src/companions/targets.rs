@@ -1,4 +1,4 @@
-//! One list of targets out of those of several servers. Thanos `pkg/targets/targets.go`.
+//! Merges the targets of several servers into one list. Thanos `pkg/targets/targets.go`.
 
 use std::cmp::{Ordering, Reverse};
 
@@ -7,7 +7,8 @@ use tithon_storeapi::{ActiveTarget, TargetsByState};
 
 use super::without;
 
-/// Joins the lists, and keeps one of targets that differ in replica labels only and stand side by side when sorted with them.
+/// Merges the lists. Of targets that differ only in replica labels one is kept, if they are neighbours when sorted with
+/// these labels.
 pub(crate) fn merge(found: Vec<TargetsByState>, replica_labels: &[String]) -> TargetsByState {
     let mut all = TargetsByState::default();
     for mut one in found {
@@ -54,7 +55,7 @@ fn identity(a: &ActiveTarget, b: &ActiveTarget) -> Ordering {
     ))
 }
 
-/// Of the same target, one that is down comes first, then the later scrape.
+/// Of replicas of a target, one that is down comes first, then the one scraped last.
 fn preference(a: &ActiveTarget, b: &ActiveTarget) -> Ordering {
     (a.health, Reverse(a.last_scrape)).cmp(&(b.health, Reverse(b.last_scrape)))
 }

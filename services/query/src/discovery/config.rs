@@ -5,35 +5,35 @@ use tithon_runtime::{ClientTlsOptions, Pem, TlsVersion, YamlFault};
 
 use super::{EndpointAddress, Member};
 
-/// Why a configuration of endpoints cannot be used.
+/// Why an endpoint configuration is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointConfigError {
-    /// It is not the YAML that is expected.
+    /// The text is not valid YAML of the expected form.
     #[error("endpoint config: {0}")]
     Yaml(YamlFault),
-    /// A strict endpoint that is looked up.
+    /// A strict endpoint has a DNS name; only static addresses can be strict.
     #[error("endpoint config: {0} is looked up and cannot be strict")]
     StrictName(String),
-    /// `service_config` outside a group.
+    /// `service_config` is set for an endpoint that is not a group.
     #[error("endpoint config: {0}: service_config is only valid for endpoint groups")]
     ServiceConfig(String),
-    /// A compression that does not exist.
+    /// An unknown compression.
     #[error("endpoint config: {address}: invalid compression: {value}, must be 'none' or 'snappy'")]
     Compression {
-        /// Of which endpoint.
+        /// Address of the endpoint.
         address: String,
-        /// As given.
+        /// The compression in the configuration.
         value: String,
     },
-    /// TLS that cannot be set up.
+    /// The TLS settings of an endpoint cannot be used.
     #[error("endpoint config: {address}: {reason}")]
     Tls {
-        /// Of which endpoint.
+        /// Address of the endpoint.
         address: String,
-        /// What is wrong.
+        /// What is wrong with the settings.
         reason: String,
     },
-    /// An address that cannot be used.
+    /// An address cannot be parsed.
     #[error("endpoint config: {0}")]
     Address(#[from] super::DiscoveryError),
 }
@@ -74,9 +74,9 @@ struct TlsConfig {
     min_version: Option<String>,
 }
 
-/// The endpoints of a configuration. `global` is the TLS of endpoints that say nothing about it.
+/// Parses an endpoint configuration. `global` is the TLS of endpoints without settings of their own.
 ///
-/// Fails with the first mistake, which is told by its place or by the endpoint's address.
+/// Fails with the first mistake, named by its place in the YAML or by the endpoint's address.
 pub fn parse_endpoints(
     text: &str,
     global: Option<&ClientTlsOptions>,
@@ -108,8 +108,8 @@ impl Settings {
 }
 
 impl ClientConfig {
-    /// The TLS that this describes. Without any key it is that of `fallback`; keys that are missing are those of `fallback` if
-    /// `inherits` and nothing says whether TLS is spoken.
+    /// The TLS options of these settings. When nothing is set they are those of `fallback`. Missing keys are taken from
+    /// `fallback` if `inherits` is set and `enabled` is missing.
     fn tls(
         &self,
         address: &str,

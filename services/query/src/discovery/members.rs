@@ -1,4 +1,4 @@
-//! Which endpoints a querier has now: those of flags, of configurations and files, and what names stand for.
+//! The current endpoints of a querier: those named by flags, by configurations and by files, with DNS names resolved.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,71 +13,71 @@ use super::{
 };
 use crate::QueryService;
 
-/// An endpoint as an operator names it.
+/// An endpoint as an operator configures it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// `host:port`, or a name that is looked up.
+    /// `host:port`, or a DNS name to look up.
     pub address: EndpointAddress,
-    /// It is asked whether or not it has answered lately.
+    /// Whether it is asked even if it has not answered lately.
     pub strict: bool,
-    /// All its addresses are one endpoint, and take turns.
+    /// Whether all its addresses are one endpoint, whose requests are spread over them.
     pub group: bool,
-    /// How it is spoken to; `None` is clear text.
+    /// TLS of its connections; `None` is clear text.
     pub tls: Option<ClientTlsOptions>,
     /// The flag that named it or its file.
     pub named_by: &'static str,
 }
 
-/// Where endpoints are named.
+/// The places where endpoints are configured.
 #[derive(Clone, Debug, Default)]
 pub struct MemberSources {
-    /// By flags.
+    /// Endpoints named by flags.
     pub flags: Vec<Member>,
-    /// `--endpoint.sd-config-file`, and how often it is read.
+    /// `--endpoint.sd-config-file`, and the interval between two reads.
     pub config_file: Option<(PathBuf, Duration)>,
-    /// `--store.sd-files`, patterns of paths, and how often they are read.
+    /// `--store.sd-files`: glob patterns, and the interval between two reads.
     pub sd_files: (Vec<String>, Duration),
-    /// The TLS of endpoints that say nothing about it.
+    /// TLS of endpoints without settings of their own.
     pub tls: Option<ClientTlsOptions>,
-    /// `--store.sd-dns-interval`.
+    /// `--store.sd-dns-interval`: interval between two look-ups of DNS names.
     pub dns_interval: Duration,
 }
 
-/// Why a querier cannot begin with its endpoints.
+/// Why the endpoints of a querier cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum MembersError {
     /// The configuration cannot be read.
     #[error("--endpoint.sd-config-file={path}: {source}")]
     Read {
-        /// Its file.
+        /// Path of the configuration file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the file system.
         source: std::io::Error,
     },
     /// The configuration has a mistake.
     #[error("--endpoint.sd-config-file={path}: {source}")]
     Config {
-        /// Its file.
+        /// Path of the configuration file.
         path: PathBuf,
-        /// The mistake.
+        /// The mistake in it.
         source: EndpointConfigError,
     },
-    /// A pattern of files that is none.
+    /// A file pattern is not a valid glob.
     #[error("--store.sd-files={pattern}: {source}")]
     Pattern {
-        /// As given.
+        /// The pattern of the flag.
         pattern: String,
         /// What is wrong with it.
         source: glob::PatternError,
     },
 }
 
-/// The endpoints of a querier, kept as their sources say.
+/// The endpoints of a querier, kept up to date with their sources.
 pub struct Members {
     sources: MemberSources,
     config: Vec<Member>,
     files: SdFiles,
-    /// The addresses of the files.
+    /// Addresses read from the files.
     listed: BTreeSet<String>,
     discovery: Option<Discovery>,
     found: BTreeMap<DnsName, BTreeSet<String>>,
@@ -88,7 +88,7 @@ pub struct Members {
     duplicates: BTreeSet<String>,
 }
 
-/// Something that is done again and again.
+/// Time of the last run of a periodic task; `None` when it is due at once.
 struct Due(Option<Instant>);
 
 impl Due {
@@ -113,7 +113,7 @@ fn read_config_file(path: &Path, global: Option<&ClientTlsOptions>) -> Result<Ve
 }
 
 impl Member {
-    /// Fails when the files of its TLS cannot be used.
+    /// Fails when the certificate or key files of its TLS cannot be used.
     pub fn check_tls(&self) -> Result<(), EndpointConfigError> {
         let Some(tls) = &self.tls else { return Ok(()) };
         let (address, wrong) = (&self.address, |e: TlsError| e.to_string());
@@ -123,7 +123,10 @@ impl Member {
 }
 
 impl Members {
-    /// Reads the configuration, which must be sound at the start, as must patterns of files; nothing is looked up yet.
+    /// Reads the configuration file and checks the file patterns. Files are read and names looked up only by
+    /// [`Members::update`].
+    ///
+    /// Fails when the configuration cannot be read or is invalid, or a pattern is no glob.
     pub fn new(sources: MemberSources) -> Result<Members, MembersError> {
         let mut read_config = Due(None);
         let config = match &sources.config_file {
@@ -152,19 +155,21 @@ impl Members {
         })
     }
 
-    /// Whether nothing names an endpoint, now or later.
+    /// Whether no source names an endpoint or could name one later.
     pub fn are_none(&self) -> bool {
         let sources = &self.sources;
         sources.flags.is_empty() && sources.config_file.is_none() && sources.sd_files.0.is_empty()
     }
 
-    /// From now on everything is due: files are to be read again, names to be looked up.
+    /// Makes the next update read all files and look up all names.
     pub fn make_due(&mut self) {
         (self.read_config, self.read_files, self.look_up) = (Due(None), Due(None), Due(None));
     }
 
-    /// Reads and looks up what is due, and gives the service the endpoints that there are now; those that were there before
-    /// stay what they are. Must be called inside a tokio runtime.
+    /// Reads the files and looks up the names that are due, and gives the service the current endpoints. Endpoints that
+    /// stay keep their connections. Must be called inside a tokio runtime.
+    ///
+    /// Fails when the DNS resolver cannot be set up.
     pub async fn update(&mut self, service: &QueryService) -> Result<(), DiscoveryError> {
         self.read();
         let members = self.members();
@@ -183,7 +188,7 @@ impl Members {
         self.known.retain(|name, (member, _)| {
             let stays = wanted.get(name).is_some_and(|(now, _)| now == member);
             if !stays {
-                info!(endpoint = name, "endpoint is not named any more, or differently");
+                info!(endpoint = name, "endpoint was removed, or its settings changed");
             }
             stays
         });
@@ -194,17 +199,18 @@ impl Members {
         Ok(())
     }
 
-    /// Reads the configuration and the files where that is due. A configuration with a mistake counts as unchanged.
+    /// Reads the configuration and the files that are due. An invalid configuration is logged and the last valid one
+    /// stays.
     fn read(&mut self) {
         if let Some((path, interval)) = &self.sources.config_file
             && self.read_config.is_now(*interval)
         {
             match read_config_file(path, self.sources.tls.as_ref()) {
                 Ok(config) => self.config = config,
-                Err(error) => warn!(error = %error, "endpoint config is not taken over"),
+                Err(error) => warn!(error = %error, "endpoint config cannot be used, the previous one stays"),
             }
         }
-        // Small files are read more often than the interval says, in place of being watched.
+        // Small files are read at least this often, in place of being watched.
         const WATCH_INTERVAL: Duration = Duration::from_secs(5);
         let (patterns, interval) = &self.sources.sd_files;
         if !patterns.is_empty() && self.read_files.is_now((*interval).min(WATCH_INTERVAL)) {
@@ -212,7 +218,7 @@ impl Members {
         }
     }
 
-    /// All members that are named now, the flags' behind the others.
+    /// All members that are configured now, those of flags last.
     fn members(&self) -> Vec<Member> {
         let parse = |text: &String| match EndpointAddress::parse(text) {
             Ok(address) => {
@@ -220,7 +226,7 @@ impl Members {
                 Some(Member { address, strict: false, group: false, tls, named_by })
             }
             Err(error) => {
-                warn!(error = %error, "a listed address is left out");
+                warn!(error = %error, "a listed address is ignored");
                 None
             }
         };
@@ -228,7 +234,7 @@ impl Members {
         self.config.iter().cloned().chain(listed).chain(self.sources.flags.iter().cloned()).collect()
     }
 
-    /// Looks names up, where that is due or a name is new.
+    /// Looks up the DNS names when that is due or a name is new.
     async fn resolve(&mut self, members: &[Member], service: &QueryService) -> Result<(), DiscoveryError> {
         let names: BTreeSet<DnsName> = members
             .iter()
@@ -257,7 +263,7 @@ impl Members {
         Ok(())
     }
 
-    /// The endpoints that a member stands for now: name, how they are spoken to, addresses.
+    /// The endpoints that a member stands for now: name, settings, addresses.
     fn endpoints_of(&self, member: Member) -> Vec<(String, Member, BTreeSet<String>)> {
         let addresses = match &member.address {
             EndpointAddress::Static(address) => BTreeSet::from([address.clone()]),
@@ -266,7 +272,7 @@ impl Members {
         if member.group {
             return vec![(format!("thanos:///{}", member.address), member, addresses)];
         }
-        // Whatever names an address, the same address is the same endpoint.
+        // Members with the same address are one endpoint.
         let one = |address: String| {
             let member = Member { address: EndpointAddress::Static(address.clone()), ..member.clone() };
             (address.clone(), member, BTreeSet::from([address]))
@@ -274,7 +280,7 @@ impl Members {
         addresses.into_iter().map(one).collect()
     }
 
-    /// Makes an endpoint that is new; a group has the addresses that it has now, unless there are none.
+    /// Creates an endpoint that is new. Gives a group its current addresses, unless there are none.
     fn set(&mut self, name: String, member: Member, addresses: BTreeSet<String>, service: &QueryService) {
         let endpoint = match self.known.get(&name) {
             Some((_, endpoint)) => endpoint.clone(),

@@ -1,5 +1,5 @@
-//! What of its stores a querier has: the labels that it stands for, the stores that it asks, and how much of them one selection may
-//! read. Thanos `pkg/store/{proxy,tsdb_selector,limiter}.go`.
+//! What a querier reads of its stores: its own external labels, its selector rules, and the limits of one selection.
+//! Thanos `pkg/store/{proxy,tsdb_selector,limiter}.go`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,26 +11,26 @@ use tithon_index::{Labels, MatchOp, Matcher};
 use crate::metrics::QueryMetrics;
 use crate::options::QueryOptions;
 
-/// The bounds of all requests.
+/// The bounds that hold for all requests.
 pub(crate) struct Bounds {
-    /// `--selector-label`.
+    /// `--selector-label`: external labels of the querier itself.
     own: Labels,
-    /// `--selector.relabel-config`.
+    /// `--selector.relabel-config`: rules that keep or drop stores by their label sets.
     rules: Vec<ShardRule>,
     limits: Limits,
 }
 
-/// What one selection may read; 0 is no limit.
+/// The limits of one selection; 0 means no limit.
 #[derive(Clone)]
 struct Limits {
     series: u64,
     samples: u64,
-    /// Selections that exceeded one.
+    /// Numbers of selections that exceeded each limit.
     series_dropped: Counter,
     chunks_dropped: Counter,
 }
 
-/// Samples that a chunk counts as.
+/// Samples that each chunk is counted as, as in Thanos.
 const CHUNK_SAMPLES: u64 = 120;
 
 impl Bounds {
@@ -47,7 +47,7 @@ impl Bounds {
         }
     }
 
-    /// The matchers without those on the querier's own labels; `None` where one contradicts these.
+    /// The matchers without those on the querier's own labels; `None` when one of them contradicts these labels.
     pub(super) fn without_own(&self, mut matchers: Vec<Matcher>) -> Option<Vec<Matcher>> {
         let fits = |m: &Matcher| self.own.get(m.name()).is_none_or(|value| m.matches(value));
         if !matchers.iter().all(fits) {
@@ -57,7 +57,7 @@ impl Bounds {
         Some(matchers)
     }
 
-    /// Those of a store's label sets that the rules keep; `None` where they keep none. A store without label sets is kept.
+    /// The label sets of a store that the rules keep; `None` when they keep none. A store without label sets is kept.
     pub(super) fn kept<'a>(&self, label_sets: &'a [Labels]) -> Option<Vec<&'a Labels>> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let is_kept = |set: &&Labels| {
@@ -68,7 +68,7 @@ impl Bounds {
         (label_sets.is_empty() || !kept.is_empty()).then_some(kept)
     }
 
-    /// Whether stores may be left out, or parts of them.
+    /// Whether there are selector rules, which may leave out stores or parts of them.
     pub(super) fn chooses_stores(&self) -> bool {
         !self.rules.is_empty()
     }
@@ -78,8 +78,8 @@ impl Bounds {
     }
 }
 
-/// Matchers that select series of these label sets, and of few others: each label has one of its values there, or is missing
-/// where a set lacks it.
+/// Matchers that select the series with these label sets: each label has one of its values in the sets, or is missing
+/// if a set lacks it. They may also select a few other series, which combine values of different sets.
 pub(super) fn matchers_of(label_sets: &[&Labels]) -> Vec<Matcher> {
     let mut values: BTreeMap<&[u8], BTreeSet<String>> = BTreeMap::new();
     for (name, value) in label_sets.iter().flat_map(|set| set.iter()) {
@@ -89,13 +89,13 @@ pub(super) fn matchers_of(label_sets: &[&Labels]) -> Vec<Matcher> {
         let is_missing = label_sets.iter().any(|set| set.get(name).is_none());
         let empty = is_missing.then(String::new);
         let pattern: Vec<String> = values.into_iter().chain(empty).collect();
-        // Escaped texts make a pattern that can be compiled, unless there are far too many.
+        // The escaped values make a valid pattern, unless there are so many that it is too long.
         Matcher::new(MatchOp::Regex, name, pattern.join("|")).ok()
     };
     values.into_iter().filter_map(matcher).collect()
 }
 
-/// A pattern that matches the text and nothing else.
+/// A regular expression that matches only the given text.
 fn escaped(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
     for c in text.chars() {
@@ -107,7 +107,7 @@ fn escaped(text: &str) -> String {
     pattern
 }
 
-/// A selection has more than it may.
+/// A selection exceeded a limit; the text is Thanos's.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to send {what}: limit {limit} violated (got {got})")]
 pub(crate) struct LimitViolated {
@@ -116,7 +116,7 @@ pub(crate) struct LimitViolated {
     got: u64,
 }
 
-/// What a selection has read so far.
+/// The number of series and samples that a selection has read.
 pub(crate) struct Counting {
     limits: Limits,
     series: u64,
@@ -124,7 +124,7 @@ pub(crate) struct Counting {
 }
 
 impl Counting {
-    /// Counts a series. Fails where the selection exceeds a limit, in Thanos's words.
+    /// Counts a series. Fails when the selection exceeds a limit.
     pub(super) fn count(&mut self, series: &SelectedSeries) -> Result<(), LimitViolated> {
         self.series += 1;
         self.samples += CHUNK_SAMPLES.saturating_mul(series.chunks.len() as u64);

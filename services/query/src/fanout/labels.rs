@@ -1,4 +1,4 @@
-//! Label names and values of all stores.
+//! Merges label names and values of all stores.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use tithon_promql::Charge;
 use super::{Candidates, Fanout, Scope, SourceError};
 use crate::job::Job;
 
-/// Names or values, each once, and the charge for them.
+/// The distinct names or values found, and the charge for their memory.
 pub(crate) struct Found {
     limit: usize,
     texts: BTreeSet<Vec<u8>>,
@@ -26,7 +26,7 @@ impl Found {
     }
 
     fn add(&mut self, texts: &Texts) -> Result<(), SourceError> {
-        /// What the set takes besides the text.
+        /// Estimated memory of an entry besides its text.
         const OVERHEAD: u64 = 48;
         for text in texts.iter() {
             let bytes = text.len() as u64 + OVERHEAD;
@@ -41,20 +41,20 @@ impl Found {
         Ok(())
     }
 
-    /// Whether there are more than the limit.
+    /// Whether more than `limit` texts were found.
     pub(crate) fn is_truncated(&self) -> bool {
         self.texts.len() > self.limit
     }
 
-    /// The texts up to the limit, ascending.
+    /// The first `limit` texts, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Vec<u8>> {
         self.texts.iter().take(self.limit)
     }
 }
 
 impl Fanout {
-    /// Asks every store that may know, all at once, and adds what they have. One more than the limit is asked for, so
-    /// that the caller sees whether there was more.
+    /// Asks all stores that may have matching series at once, and adds their answers. Asks for one more than the limit,
+    /// so that the caller sees whether there are more.
     pub(crate) async fn labels(
         &self,
         request: &LabelsRequest,

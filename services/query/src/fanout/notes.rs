@@ -1,12 +1,12 @@
-//! The warnings of all stores that one request asks.
+//! The warnings that the stores of one request cause.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// No more warnings than this are kept; the others are counted.
+/// Number of warnings that are kept; the others are only counted.
 const KEPT_MAX: usize = 1_000;
 
-/// Longer warnings are cut to this many bytes: a warning may show the labels of a series.
+/// Longest warning in bytes; longer ones are cut, because a warning may contain the labels of a series.
 const TEXT_BYTES_MAX: usize = 4 << 10;
 
 /// A list of warnings; clones share it. Equal texts are kept once.
@@ -39,7 +39,7 @@ impl Notes {
         list.texts.push(text);
     }
 
-    /// Takes out the warnings so far.
+    /// Takes the warnings out of the list.
     pub(crate) fn take(&self) -> Vec<String> {
         let List { mut texts, omitted, .. } =
             std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));

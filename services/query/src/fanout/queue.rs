@@ -1,4 +1,5 @@
-//! What one store sends, on its way to whoever reads it: a task puts batches in, a thread takes them out.
+//! The queue between a store and the evaluator: a task pushes the batches that the store sends, a thread takes them
+//! out.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,17 +12,18 @@ use tokio::sync::Notify;
 
 use super::SourceError;
 
-/// So many series still count as held after they have been read: the evaluator works on a batch of them, and reads the next.
+/// Number of series that still count as held after they were taken: the evaluator works on one batch and reads the
+/// next.
 const SERIES_IN_USE: usize = 1024;
 
-/// A store sent series out of order after the first ones had been read.
+/// A store sent series out of order after reading had begun.
 #[derive(Debug, thiserror::Error)]
 #[error("{store}: series are out of order")]
 pub(crate) struct Unordered {
     store: String,
 }
 
-/// Nothing more will arrive, although not all has.
+/// The call to a store was given up before all its series arrived.
 #[derive(Debug, thiserror::Error)]
 #[error("the call to a store was given up")]
 struct GivenUp;
@@ -32,9 +34,9 @@ pub(super) struct Queue {
     store: String,
     waiting_bytes_max: u64,
     state: Mutex<State>,
-    /// Something arrived, or nothing more will.
+    /// Signalled when a batch arrives or no more will.
     arrived: Condvar,
-    /// Something was taken.
+    /// Signalled when a batch is taken.
     taken: Notify,
 }
 
@@ -42,10 +44,10 @@ pub(super) struct Queue {
 struct State {
     batches: VecDeque<Batch>,
     waiting_bytes: u64,
-    /// The labels that came last, as long as they ascend.
+    /// The labels of the last series; no longer updated once the series are out of order.
     last: Option<Labels>,
     is_unordered: bool,
-    /// What the chunks may be slices of.
+    /// The lease of the mapped files that chunks may be slices of.
     lease: Lease,
     reading: Reading,
     arrival: Arrival,
@@ -61,7 +63,7 @@ enum Reading {
     #[default]
     NotBegun,
     Begun,
-    /// Whoever read has had enough.
+    /// The reader was dropped and will take no more.
     Over,
 }
 
@@ -74,7 +76,8 @@ enum Arrival {
 }
 
 impl Queue {
-    /// The queue of the store of that name, which waits when its queue is read and holds more than so many bytes.
+    /// The queue of the store with this name. Once reading has begun, the store waits while the queue holds more than
+    /// `waiting_bytes_max` bytes.
     pub(super) fn new(store: String, waiting_bytes_max: u64) -> Queue {
         Queue {
             store,
@@ -93,7 +96,7 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds what chunks may be slices of.
+    /// Adds the lease of mapped files that chunks may be slices of.
     pub(super) fn absorb(&self, lease: Lease) {
         self.state().lease.absorb(lease);
     }
@@ -102,8 +105,9 @@ impl Queue {
         self.state().lease.clone()
     }
 
-    /// Adds series, which are forgotten when nobody reads any more. Those of a store that does not keep to the order are sorted
-    /// before they are read; once reading has begun they are an error.
+    /// Adds series, or drops them when the reader is gone. Series out of order are sorted before reading begins.
+    ///
+    /// Fails when series are out of order after reading has begun.
     pub(super) fn push(&self, series: Vec<SelectedSeries>, charge: Charge) -> Result<(), Unordered> {
         let mut state = self.state();
         if state.reading == Reading::Over {
@@ -130,13 +134,13 @@ impl Queue {
         Ok(())
     }
 
-    /// Says that all has arrived.
+    /// Says that all series have arrived.
     pub(super) fn end(&self) {
         self.state().arrival = Arrival::Complete;
         self.arrived.notify_one();
     }
 
-    /// Says that nothing more will arrive; this changes nothing where all has.
+    /// Says that no more series will arrive. Has no effect when all have arrived.
     pub(super) fn stop(&self) {
         let mut state = self.state();
         if state.arrival == Arrival::UnderWay {
@@ -145,7 +149,8 @@ impl Queue {
         self.arrived.notify_one();
     }
 
-    /// Waits until there is room for more. There always is while reading has not begun: others are read first.
+    /// Waits until the queue has room. Before reading begins there always is room, since the reader may be waiting for
+    /// other queues.
     pub(super) async fn room(&self) {
         let is_full = || {
             let state = self.state();
@@ -156,7 +161,7 @@ impl Queue {
         }
     }
 
-    /// Begins to read. Waits for all of a store that has sent series out of order, and sorts them.
+    /// Begins to read. When series came out of order, waits for all of them and sorts them.
     fn begin(&self) {
         let mut state = self.state();
         while state.is_unordered && state.arrival == Arrival::UnderWay {
@@ -175,7 +180,7 @@ impl Queue {
         }
     }
 
-    /// Takes the next batch, for which it waits; `None` at the end.
+    /// Waits for the next batch and takes it; `None` at the end. Fails when the call to the store was given up.
     fn take(&self) -> Result<Option<Batch>, GivenUp> {
         let mut state = self.state();
         loop {
@@ -194,7 +199,7 @@ impl Queue {
         }
     }
 
-    /// Nobody reads any more.
+    /// Drops all batches, since nobody reads any more.
     fn abandon(&self) {
         let mut state = self.state();
         state.reading = Reading::Over;
@@ -202,7 +207,8 @@ impl Queue {
         self.taken.notify_one();
     }
 
-    /// Keeps the series for which `keep` says so, which may change their chunks. To be called before reading begins.
+    /// Keeps the series for which `keep` returns true; `keep` may change their chunks. Must be called before reading
+    /// begins.
     pub(super) fn retain(
         &self,
         mut keep: impl FnMut(&mut SelectedSeries) -> Result<bool, SourceError>,
@@ -221,13 +227,13 @@ impl Queue {
     }
 }
 
-/// The series of several queues in label order, equal label sets joined.
+/// The series of several queues merged in label order; series with equal labels are joined.
 pub(super) struct Reader {
     queues: Vec<Arc<Queue>>,
     merge: Merge,
     has_begun: bool,
     has_failed: bool,
-    /// What is read and still in use.
+    /// Number of series and charge of each batch that was taken and may still be in use.
     in_use: VecDeque<(usize, Charge)>,
     n_in_use: usize,
 }
@@ -238,7 +244,7 @@ impl Reader {
         Reader { queues, merge, has_begun: false, has_failed: false, in_use: VecDeque::new(), n_in_use: 0 }
     }
 
-    /// Counts series as in use, and those no more that were read long before.
+    /// Counts `n` series as in use, and drops the charges of batches read long before.
     fn hold(&mut self, n: usize, charge: Charge) {
         self.in_use.push_back((n, charge));
         self.n_in_use += n;
@@ -357,7 +363,8 @@ mod tests {
         push(&["b"]);
         queue.room().await;
         let mut reader = Reader::new(vec![Arc::clone(&queue)]);
-        // Whether the series goes on in the next batch is seen when that has been taken too.
+        // The reader takes the second batch before it returns the first series, because that series might continue
+        // there.
         assert!(reader.next().is_some());
         push(&["c"]);
         push(&["d"]);

@@ -1,4 +1,5 @@
-//! From selected chunks to what the evaluator reads: replicas are deduplicated, downsampled data are read by aggregate.
+//! Makes the evaluator's series of selected chunks: replicas are deduplicated, and downsampled chunks read by
+//! aggregate.
 
 use std::sync::Arc;
 
@@ -9,21 +10,22 @@ use tithon_promql::{ReadChunks, Series, SeriesData, Unread};
 
 use crate::options::Dialect;
 
-/// What a selection is for.
+/// The purpose of a selection, which decides how its chunks are read.
 #[derive(Clone, Debug)]
 pub(crate) struct Purpose {
     /// Name of the function or aggregation around the selector, or empty.
     pub(crate) function: String,
-    /// The time that the query reads.
+    /// The time range of all selectors of the query.
     pub(crate) range: TimeRange,
-    /// How to deduplicate overlapping chunks, which then are those of replicas; `None` joins chunks of overlapping blocks.
+    /// How overlapping chunks are deduplicated as replicas; `None` when they come from overlapping blocks and are
+    /// joined.
     pub(crate) dedup: Option<ReplicaRule>,
-    /// Thanos reads raw counters with their resets taken out, Prometheus as they are.
+    /// Whose rules apply to raw counters: Thanos removes their resets, Prometheus leaves them.
     pub(crate) dialect: Dialect,
 }
 
 impl Purpose {
-    /// What to ask of downsampled chunks.
+    /// The aggregates to request of downsampled chunks.
     pub(crate) fn aggregates(&self) -> Vec<Aggregate> {
         match Wanted::by(&self.function) {
             Wanted::Count => vec![Aggregate::Count],
@@ -35,14 +37,14 @@ impl Purpose {
         }
     }
 
-    /// Whether chunks need no reading on the way to the evaluator.
+    /// Whether the evaluator can read the chunks as they are, without deduplication or conversion.
     fn takes_plain(&self, chunks: &[EncodedChunk]) -> bool {
         let resets_stay =
             self.dialect == Dialect::Prometheus || Wanted::by(&self.function) != Wanted::Counter;
         resets_stay && dedup::are_plain(chunks)
     }
 
-    /// Fills `out`, which is empty, with the samples of one series.
+    /// Fills the empty `out` with the samples of one series.
     pub(crate) fn read(&self, chunks: &[EncodedChunk], out: &mut Samples) -> Result<(), ReadError> {
         let (function, range) = (self.function.as_str(), self.range);
         let raw = || chunks.iter().all(|c| c.encoding.is_float() || c.encoding.is_histogram());
@@ -56,7 +58,7 @@ impl Purpose {
     }
 }
 
-/// Makes series as the evaluator takes them: it reads those that are not plain itself.
+/// Makes series as the evaluator takes them. Those whose chunks are not plain carry a function that reads them.
 pub(crate) fn to_series(purpose: Purpose) -> impl FnMut(SelectedSeries) -> Series {
     let purpose = Arc::new(purpose);
     let reads = Arc::clone(&purpose);

@@ -1,5 +1,5 @@
-//! One selection from all stores: what they send waits in queues, from which it is read when all is there or while more is on
-//! its way. Chunks stay encoded, and those of mapped blocks stay where they are mapped.
+//! One selection from all stores. What they send waits in queues, which are read once all has arrived or while more is
+//! on its way. Chunks stay encoded, and chunks of mapped blocks stay slices of the map.
 
 use std::sync::Arc;
 
@@ -17,21 +17,21 @@ use super::queue::{Queue, Reader};
 use super::{Fanout, Notes, SourceError};
 use crate::job::Job;
 
-/// How a request treats its stores.
+/// How a request asks its stores.
 #[derive(Clone)]
 pub(crate) struct Scope {
-    /// For whom stores are asked.
+    /// The tenant that is forwarded to the stores.
     pub(crate) tenant: String,
-    /// A failing store costs a warning instead of the request.
+    /// Whether a failing store costs a warning instead of the request.
     pub(crate) partial: bool,
-    /// `storeMatch[]`.
+    /// `storeMatch[]`: matcher sets on the address of a store.
     pub(crate) store_matchers: Vec<Vec<Matcher>>,
-    /// Where warnings go.
+    /// Collects the warnings of the request.
     pub(crate) notes: Notes,
 }
 
 impl Scope {
-    /// Turns a failure into a warning where that is allowed.
+    /// Makes a warning of a failure if partial answers are allowed, else returns it.
     pub(crate) fn tolerate(&self, error: SourceError) -> Result<(), SourceError> {
         if !self.partial {
             return Err(error);
@@ -41,7 +41,7 @@ impl Scope {
     }
 }
 
-/// What the stores have, or will have sent once the calls are over.
+/// The series that stores have sent or will have sent once the calls to them are over.
 pub(crate) struct Selection {
     queues: Vec<Arc<Queue>>,
     limit: usize,
@@ -49,12 +49,11 @@ pub(crate) struct Selection {
 }
 
 impl Fanout {
-    /// The stores that may hold what is wanted, and a call to each, which is to be awaited.
+    /// Chooses the stores that may hold matching series, and makes a call to each, which the caller must await.
     ///
-    /// A call fails when its store does and that is not tolerated, when the store sends more than the request may hold, and
-    /// when it sends series out of order ([`super::Unordered`]) while they are read. What a store sent before it failed
-    /// counts, if the failure is tolerated. Nobody is asked, and that is an error, where there are matchers on the querier's own
-    /// labels alone.
+    /// Fails when all matchers are on the querier's own labels. A call fails when its store fails and partial answers
+    /// are not allowed, when the store sends more than the request may hold, and when it sends series out of order
+    /// ([`super::Unordered`]) after reading has begun. Series that came before a tolerated failure count.
     pub(crate) fn begin<'a>(
         &self,
         request: SeriesRequest,
@@ -78,7 +77,7 @@ impl Fanout {
         Ok((Selection { queues, limit, counting }, calls))
     }
 
-    /// Asks the stores that may hold what is wanted, all at once, and waits for all they have.
+    /// Asks all stores that may hold matching series at once, and waits until all have answered.
     pub(crate) async fn select(
         &self,
         request: SeriesRequest,
@@ -91,11 +90,11 @@ impl Fanout {
     }
 }
 
-/// A store waits when its queue is read and holds so many bytes, or a share of what the query may hold.
+/// Bytes that a queue may hold before its store has to wait; at most this share of what the query may hold.
 const WAITING_BYTES_MAX: u64 = 64 << 20;
 const WAITING_SHARE: u64 = 4;
 
-/// Puts all that one store sends into its queue.
+/// Pushes all that one store sends into its queue.
 #[instrument(name = "store_select", skip_all, fields(store = store.name(), series = Empty, bytes = Empty))]
 async fn receive(
     store: Arc<dyn StoreApi>,
@@ -132,15 +131,16 @@ async fn receive(
     Ok(())
 }
 
-/// What a selected series holds, bytes; its chunks may lie in a message together with the text of the labels.
+/// Memory of a selected series in bytes. The text of the labels counts twice, because the chunks may be slices of a
+/// message that also holds it.
 pub(crate) fn bytes_of(series: &SelectedSeries) -> u64 {
     let chunks: usize = series.chunks.iter().map(|c| size_of::<EncodedChunk>() + c.data.len()).sum();
     (size_of::<SelectedSeries>() + 2 * series.labels.bytes() + chunks) as u64
 }
 
 impl Selection {
-    /// The series of all stores in label order, equal label sets joined. Waits for those on their way, so unless all calls are
-    /// over it is to be read on a thread that may wait.
+    /// The series of all stores merged in label order; series with equal labels are joined. Reading blocks until series
+    /// arrive, so unless all calls are over it must happen on a thread that may wait.
     pub(crate) fn into_stream(self) -> impl Iterator<Item = Result<SelectedSeries, SourceError>> + Send {
         let limit = if self.limit == 0 { usize::MAX } else { self.limit };
         let mut counting = self.counting;
@@ -152,13 +152,13 @@ impl Selection {
         Reader::new(self.queues).take(limit).map(counted)
     }
 
-    /// A handle that stays while the selection is read.
+    /// A handle that outlives the selection when it is read.
     pub(crate) fn handle(&self) -> Handle {
         Handle(self.queues.clone())
     }
 
-    /// Decodes every chunk and leaves out those that cannot be, each with a warning that names store and series, or
-    /// fails with the first, as the scope has it. To be called on the CPU pool.
+    /// Decodes every chunk, and leaves out those that cannot be decoded, each with a warning that names store and
+    /// series. Fails with the first of them when partial answers are not allowed. To be called on the CPU pool.
     pub(crate) fn sound(self, function: &str, scope: &Scope, job: &Job) -> Result<Selection, SourceError> {
         for queue in &self.queues {
             let (store, lease) = (queue.store(), queue.lease());
@@ -185,18 +185,19 @@ impl Selection {
     }
 }
 
-/// A selection seen from outside while it is read. When it is dropped nothing more arrives.
+/// The queues of a selection that is being read. When the handle is dropped, no more series arrive.
 pub(crate) struct Handle(Vec<Arc<Queue>>);
 
 impl Handle {
-    /// What the chunks may be slices of, to be checked when they have been used and all calls are over.
+    /// The leases of the mapped files that chunks may be slices of, to be checked after the chunks were used and all
+    /// calls are over.
     pub(crate) fn lease(&self) -> Lease {
         let mut all = Lease::default();
         self.0.iter().for_each(|queue| all.absorb(queue.lease()));
         all
     }
 
-    /// Says that nothing more will arrive; whoever waits for it gets an error.
+    /// Says that no more series will arrive; readers that wait for some get an error.
     pub(crate) fn stop(&self) {
         self.0.iter().for_each(|queue| queue.stop());
     }
@@ -208,7 +209,7 @@ impl Drop for Handle {
     }
 }
 
-/// Decodes a chunk as `function` reads it.
+/// Decodes a chunk the way that `function` reads it.
 fn decode(chunk: &EncodedChunk, function: &str) -> Result<(), ReadError> {
     dedup::concatenate(std::slice::from_ref(chunk), function, TimeRange::ALL, &mut Samples::default())
 }

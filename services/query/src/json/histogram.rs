@@ -1,11 +1,11 @@
-//! Native histograms as JSON: count, sum and the populated buckets from the lowest to the highest.
+//! Writes native histograms as JSON: count, sum and the non-empty buckets in ascending order.
 
 use tithon_chunks::FloatHistogram;
 
 use super::push_value;
 
-/// Writes `{"count":"..","sum":"..","buckets":[[rule,"lower","upper","count"],..]}`. The rule says which bounds are
-/// inside: 0 the upper, 1 the lower, 2 none, 3 both.
+/// Writes `{"count":"..","sum":"..","buckets":[[rule,"lower","upper","count"],..]}`. The rule tells which bounds are
+/// inclusive: 0 the upper, 1 the lower, 2 none, 3 both.
 pub(crate) fn push_histogram(out: &mut Vec<u8>, h: &FloatHistogram) {
     out.extend_from_slice(br#"{"count":"#);
     push_quoted(out, h.count);

@@ -1,10 +1,10 @@
-//! Numbers of samples: shortest digits that read back as the same value, laid out by Go's rules.
+//! Writes values and timestamps: the shortest digits that read back as the same value, in Go's format.
 //!
-//! Most values of real series are integers or have few decimals: those skip the search for the shortest digits.
+//! Integers and numbers of few decimals, the most common values, skip the search for the shortest digits.
 
 use tithon_promql::format::{positional, write_sample_value};
 
-/// Writes milliseconds as seconds: an integer, or with exactly three decimals.
+/// Writes milliseconds as seconds: as an integer, or with exactly three decimals.
 pub(crate) fn push_timestamp(out: &mut Vec<u8>, millis: i64) {
     if millis < 0 {
         out.push(b'-');
@@ -17,28 +17,29 @@ pub(crate) fn push_timestamp(out: &mut Vec<u8>, millis: i64) {
     }
 }
 
-/// Writes milliseconds as seconds without trailing zeros: the form beside scalars and strings.
+/// Writes milliseconds as seconds without trailing zeros, the format of the time of scalars and strings.
 pub(crate) fn push_seconds(out: &mut Vec<u8>, millis: i64) {
     push_value(out, millis as f64 / 1000.0);
 }
 
-/// Writes a sample's value, without quotes: positional, with an exponent below 1e-6 and from 1e21 on.
+/// Writes a sample's value without quotes: positional, but with an exponent below 1e-6 and from 1e21 on.
 pub(crate) fn push_value(out: &mut Vec<u8>, v: f64) {
     if !push_plain(out, v) {
         write_sample_value(out, v);
     }
 }
 
-/// Writes a scalar result, without quotes: positional, however long.
+/// Writes the value of a scalar result without quotes, always positional.
 pub(crate) fn push_scalar_value(out: &mut Vec<u8>, v: f64) {
     if !push_plain(out, v) {
         out.extend_from_slice(positional(v).as_bytes());
     }
 }
 
-/// Writes integers, numbers of up to three decimals and specials; says whether `v` was one.
+/// Writes integers, numbers of up to three decimals, NaN and infinities. Returns false, and writes nothing, for other
+/// values.
 fn push_plain(out: &mut Vec<u8>, v: f64) -> bool {
-    /// Up to here a number of three decimals has at most 15 digits, so its text names no other value.
+    /// Below this, a number of three decimals has at most 15 digits, so that its text identifies the value.
     const PLAIN_MAX: f64 = 1e12;
     if v.is_nan() {
         out.extend_from_slice(b"NaN");
@@ -70,7 +71,7 @@ fn push_plain(out: &mut Vec<u8>, v: f64) -> bool {
     true
 }
 
-/// `.` and three digits.
+/// Writes a point and three digits.
 fn push_decimals(out: &mut Vec<u8>, thousandths: u64) {
     let digit = |unit: u64| b'0' + (thousandths / unit % 10) as u8;
     out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);

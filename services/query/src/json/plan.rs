@@ -1,11 +1,11 @@
-//! Plans and what they cost, as Thanos's API gives them: fields that are zero or empty are left out.
+//! Writes plans and their costs as Thanos's API does: fields that are zero or empty are left out.
 
 use tithon_chunks::calendar::go_duration;
 use tithon_promql::{Analysis, PlanNode};
 
 use super::{push_list, push_text};
 
-/// `{"name":"..","children":[..]}`
+/// Writes `{"name":"..","children":[..]}`.
 pub(crate) fn push_plan(out: &mut Vec<u8>, node: &PlanNode) {
     out.extend_from_slice(br#"{"name":"#);
     push_text(out, node.name.as_bytes());
@@ -13,7 +13,8 @@ pub(crate) fn push_plan(out: &mut Vec<u8>, node: &PlanNode) {
     out.push(b'}');
 }
 
-/// `{"name":"..","executionTime":"1.5ms","peakSamples":1,"totalSamples":1,"children":[..]}`, and `peakBytes` besides.
+/// Writes `{"name":"..","executionTime":"1.5ms","peakSamples":1,"totalSamples":1,"children":[..]}` and, which Thanos
+/// does not have, `peakBytes`.
 pub(crate) fn push_analysis(out: &mut Vec<u8>, node: &Analysis) {
     out.extend_from_slice(br#"{"name":"#);
     push_text(out, node.name.as_bytes());

@@ -1,22 +1,22 @@
-//! The points of the series of an answer. All series have points at the same few times, and values often stay as they
-//! were: their texts are kept and copied.
+//! Writes the points of the series of an answer. The series share a few timestamps and values often repeat, so the
+//! texts of timestamps and of the last value are kept and copied.
 
 use super::{push_timestamp, push_value};
 
-/// Times whose texts are kept: as many as a range query may have steps, and some.
+/// Number of timestamps whose texts are kept; more than a range query may have steps.
 const TIMES_MAX: usize = 16_384;
 
-/// Writes points of floats, series by series.
+/// Writes float points, series by series.
 #[derive(Default)]
 pub(crate) struct PointWriter {
-    /// Ascending times with their texts.
+    /// Timestamps, ascending, with their texts.
     times: Vec<(i64, Text)>,
-    /// The value last written.
+    /// Bits and text of the value written last.
     value: Option<(u64, Text)>,
     scratch: Vec<u8>,
 }
 
-/// A short text that is copied as a whole.
+/// A short text in a buffer of fixed size, so that copying takes no loop.
 #[derive(Clone, Copy)]
 struct Text {
     bytes: [u8; 32],
@@ -24,7 +24,7 @@ struct Text {
 }
 
 impl Text {
-    /// `None` when it is too long.
+    /// `None` when the text is longer than the buffer.
     fn new(text: &[u8]) -> Option<Text> {
         let mut bytes = [0; 32];
         bytes.get_mut(..text.len())?.copy_from_slice(text);
@@ -40,9 +40,9 @@ impl Text {
 }
 
 impl PointWriter {
-    /// Writes the points of a series, with commas between them.
+    /// Writes the points of a series, separated by commas.
     pub(crate) fn push_all(&mut self, out: &mut Vec<u8>, times: &[i64], values: &[f64]) {
-        // A point of usual size; and what the last copy may stand over.
+        // 32 bytes are usual for a point; the rest is for the last copy, which writes a whole buffer before it is cut.
         out.reserve(times.len() * 32 + 64);
         let mut at = 0;
         for (i, (t, v)) in times.iter().zip(values).enumerate() {
@@ -54,7 +54,7 @@ impl PointWriter {
         }
     }
 
-    /// Writes `[<time>,"`. `at` is where the time may be found.
+    /// Writes `[<time>,"`. `at` is the index in `times` where the search for `t` begins.
     #[inline(always)]
     fn push_time(&mut self, out: &mut Vec<u8>, t: i64, at: &mut usize) {
         while self.times.get(*at).is_some_and(|(kept, _)| *kept < t) {

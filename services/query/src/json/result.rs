@@ -1,5 +1,5 @@
-//! Query data: `{"resultType":..,"result":..}`, written part by part so that a long answer never lies in memory twice,
-//! and several threads can write it.
+//! Writes query data, `{"resultType":..,"result":[..]}`, in parts: a long answer never lies in memory twice, and
+//! several threads can write parts at the same time.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,24 +14,24 @@ use super::points::PointWriter;
 use super::{push_labels, push_scalar_value, push_seconds, push_text, push_timestamp, push_value};
 use crate::options::Dialect;
 
-/// A part has series of about so many points together, or so many points of one long series.
+/// Number of points in a part: those of several series, or some of one long series.
 const PART_POINTS: usize = 32 << 10;
-/// Bytes of labels that count as one point: about what a point's text takes.
+/// Bytes of labels that count as one point, whose text is about as long.
 const LABEL_BYTES_PER_POINT: usize = 32;
-/// Points that a histogram counts as: its text is as long as that of some.
+/// Points that a histogram counts as, by the length of its text.
 const POINTS_PER_HISTOGRAM: usize = 16;
 
-/// A part of an answer, yet to be written. Parts can be written in any order, and are sent in theirs.
+/// A part of an answer, yet to be written. Parts can be written in any order, and are sent in their order.
 pub(crate) enum Part {
-    /// Written already.
+    /// Text that is written already.
     Text(Vec<u8>),
-    /// Samples of a vector, and whether others come before them.
+    /// Samples of a vector. The flag says whether other samples come before them, so that a comma is needed.
     Samples(Vec<VectorSample>, bool),
-    /// Series of a matrix, likewise.
+    /// Series of a matrix, with the same flag.
     Series(Vec<MatrixSeries>, bool),
-    /// Some floats of a long series.
+    /// A range of the floats of a long series.
     Floats(Arc<MatrixSeries>, Range<usize>),
-    /// Some histograms of a long series.
+    /// A range of the histograms of a long series.
     Histograms(Arc<MatrixSeries>, Range<usize>),
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Timings {
     pub(crate) evaluate: Duration,
 }
 
-/// The parts of a query's value, with statistics and costs if they are wanted.
+/// Cuts a query's value into parts, with statistics and costs if they are given.
 pub(crate) fn parts(
     value: Value,
     stats: Option<(&QueryStats, Timings)>,
@@ -87,7 +87,7 @@ pub(crate) fn parts(
             divide(samples, points, |samples, follows| parts.push(Part::Samples(samples, follows)));
         }
         Value::Matrix(series) => divide(series, weight, |mut series, follows| {
-            // A series of more points than a part comes last.
+            // A series longer than a part is always the last of its group, and gets parts of its own.
             let long = series.pop_if(|last| weight(last) > PART_POINTS);
             let others = !series.is_empty();
             if others {
@@ -103,14 +103,14 @@ pub(crate) fn parts(
     parts
 }
 
-/// How many points a series has, counted by the length of their texts.
+/// Size of a series in points; labels and histograms count by the length of their texts.
 fn weight(series: &MatrixSeries) -> usize {
     series.samples.floats.len()
         + POINTS_PER_HISTOGRAM * series.samples.histograms.timestamps.len()
         + series.labels.bytes() / LABEL_BYTES_PER_POINT
 }
 
-/// The parts of one long series.
+/// Adds the parts of one long series.
 fn push_long(parts: &mut Vec<Part>, series: MatrixSeries, follows: bool) {
     let mut head = Vec::new();
     push_comma(&mut head, follows);
@@ -136,7 +136,7 @@ fn push_long(parts: &mut Vec<Part>, series: MatrixSeries, follows: bool) {
     parts.push(Part::Text(head));
 }
 
-/// Hands items on in groups of [`PART_POINTS`]; told is also whether others came before.
+/// Passes the items to `emit` in groups of about [`PART_POINTS`]; its flag says whether another group came before.
 fn divide<T>(items: Vec<T>, points: impl Fn(&T) -> usize, mut emit: impl FnMut(Vec<T>, bool)) {
     let (mut group, mut n, mut follows) = (Vec::new(), 0, false);
     for item in items {
@@ -153,7 +153,7 @@ fn divide<T>(items: Vec<T>, points: impl Fn(&T) -> usize, mut emit: impl FnMut(V
 }
 
 impl Part {
-    /// Whether writing it takes no longer than to have another thread write it: a tenth of a millisecond or two.
+    /// Whether writing the part takes less time than passing it to another thread, about a tenth of a millisecond.
     pub(crate) fn is_small(&self) -> bool {
         const SAMPLES: usize = 1024;
         const POINTS: usize = 8192;
@@ -165,7 +165,7 @@ impl Part {
         }
     }
 
-    /// Its text.
+    /// Writes the part.
     pub(crate) fn write(self) -> Vec<u8> {
         let mut out = Vec::new();
         match self {

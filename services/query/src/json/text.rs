@@ -1,12 +1,12 @@
-//! JSON strings. Labels are escaped as JSON asks; all other text like Go's encoder, which also escapes HTML's
-//! special characters and the two line separators of Unicode. Bytes that are no UTF-8 become U+FFFD.
+//! Writes JSON strings. Labels are escaped as JSON requires; other text as Go's encoder does, which also escapes HTML's
+//! special characters and U+2028 and U+2029. Bytes that are not UTF-8 become U+FFFD.
 
 /// Writes a label name or value.
 pub(crate) fn push_label_text(out: &mut Vec<u8>, text: &[u8]) {
     push(out, text, false);
 }
 
-/// Writes any other string.
+/// Writes any other text.
 pub(crate) fn push_text(out: &mut Vec<u8>, text: &[u8]) {
     push(out, text, true);
 }
@@ -34,7 +34,7 @@ fn push_valid(out: &mut Vec<u8>, text: &str, html: bool) {
             b'\t' => b't',
             0..=0x1f => 0,
             b'<' | b'>' | b'&' if html => 0,
-            // U+2028 and U+2029 are e2 80 a8 and e2 80 a9
+            // U+2028 and U+2029 are e2 80 a8 and e2 80 a9 in UTF-8.
             0xe2 if html && bytes[at + 1] == 0x80 && matches!(bytes[at + 2], 0xa8 | 0xa9) => {
                 out.extend_from_slice(&bytes[copied..at]);
                 out.extend_from_slice(if bytes[at + 2] == 0xa8 { b"\\u2028" } else { b"\\u2029" });

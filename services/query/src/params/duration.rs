@@ -1,9 +1,9 @@
-//! Durations of requests: seconds as a float, or `1h30m`.
+//! Durations in requests: seconds as a float, or units as in `1h30m`.
 
 use super::number::parse_float;
 use super::quote;
 
-/// Nanoseconds, as Go's `time.Duration`.
+/// A duration in nanoseconds, as Go's `time.Duration`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GoDuration(pub(crate) i64);
 
@@ -20,7 +20,7 @@ impl From<std::time::Duration> for GoDuration {
     }
 }
 
-/// Reads a duration as Prometheus's API does; the error is its text.
+/// Parses a duration; the error is the text of Prometheus's API.
 pub(crate) fn parse_duration(s: &str) -> Result<GoDuration, String> {
     if let Some(seconds) = parse_float(s) {
         let nanos = seconds * 1e9;
@@ -32,7 +32,7 @@ pub(crate) fn parse_duration(s: &str) -> Result<GoDuration, String> {
     parse_units(s).ok_or_else(|| format!("cannot parse {} to a valid duration", quote(s)))
 }
 
-/// `1y2w3d4h5m6s7ms`: each unit at most once, in this order. Prometheus `common/model.ParseDuration`.
+/// Parses `1y2w3d4h5m6s7ms`: each unit at most once, in this order. Prometheus `common/model.ParseDuration`.
 fn parse_units(s: &str) -> Option<GoDuration> {
     const UNITS: [(&str, i64); 7] = [
         ("y", 365 * 86_400_000),

@@ -1,8 +1,8 @@
-//! Forms as browsers and `curl -F` send them: `multipart/form-data`, RFC 7578.
+//! Parses forms as browsers and `curl -F` send them: `multipart/form-data`, RFC 7578.
 
 use axum::body::Body;
 
-/// The fields of a form without those that are files; in the order sent. The body's size is bounded by whoever made it.
+/// The fields of a form, without files, in the order sent. The caller limits the size of the body.
 pub(crate) async fn read_multipart(body: Body, content_type: &str) -> Result<Vec<(String, String)>, String> {
     let boundary = multer::parse_boundary(content_type).map_err(|e| e.to_string())?;
     let mut form = multer::Multipart::new(body.into_data_stream(), boundary);

@@ -2,8 +2,8 @@
 
 use super::{quote, without_underscores};
 
-/// What `strconv.ParseFloat(s, 64)` accepts: decimal and hexadecimal floats, infinities, NaN. `None` also where the
-/// value is out of range.
+/// Parses what `strconv.ParseFloat(s, 64)` accepts: decimal and hexadecimal floats, infinities, NaN. Also `None` when
+/// the value is out of range.
 pub(crate) fn parse_float(s: &str) -> Option<f64> {
     let (negative, unsigned) = match s.as_bytes().first()? {
         b'+' => (false, &s[1..]),
@@ -38,8 +38,8 @@ pub(crate) fn parse_float(s: &str) -> Option<f64> {
     Some(if negative { -magnitude } else { magnitude })
 }
 
-/// `1.8p3`, the part behind `0x` of a hexadecimal float; Go requires the exponent. Digits beyond the 64 leading bits
-/// only decide the rounding.
+/// Parses `1.8p3`, the part of a hexadecimal float after `0x`; the exponent is required, as in Go. Digits beyond the 64
+/// leading bits only decide the rounding.
 fn parse_hex_float(s: &str) -> Option<f64> {
     let (digits, exponent) = s.split_once('p')?;
     let mut exponent: i64 = exponent.parse().ok()?;
@@ -64,11 +64,11 @@ fn parse_hex_float(s: &str) -> Option<f64> {
     }
     let exponent = i32::try_from(exponent.clamp(-3000, 3000)).ok()?;
     let value = (mantissa | sticky) as f64;
-    // two factors, so that neither over- nor underflows before the product does
+    // Two factors, so that neither overflows nor underflows before the product does.
     Some(value * 2f64.powi(exponent / 2) * 2f64.powi(exponent - exponent / 2))
 }
 
-/// `strconv.ParseBool`.
+/// Parses a boolean as `strconv.ParseBool` does.
 pub(crate) fn parse_bool(s: &str) -> Result<bool, String> {
     match s {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
@@ -77,7 +77,7 @@ pub(crate) fn parse_bool(s: &str) -> Result<bool, String> {
     }
 }
 
-/// A decimal integer, with the error text of Go's `function` (`Atoi`, `ParseInt`).
+/// Parses a decimal integer; the error is the text of Go's `function` (`Atoi`, `ParseInt`).
 pub(crate) fn parse_int(s: &str, function: &str) -> Result<i64, String> {
     let digits = s.strip_prefix(['+', '-']).unwrap_or(s);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {

@@ -1,4 +1,4 @@
-//! Points in time of requests: seconds as a float or RFC 3339, kept as Go's `time.Time` keeps them, overflow included.
+//! Times in requests: seconds as a float or RFC 3339, represented like Go's `time.Time` with the same overflow.
 
 use tithon_chunks::calendar::parse_rfc3339;
 
@@ -6,10 +6,10 @@ use super::number::parse_float;
 use super::quote;
 use crate::options::Dialect;
 
-/// Seconds from year 1 to 1970.
+/// Seconds from the year 1 to 1970.
 const UNIX_TO_INTERNAL: i64 = 62_135_596_800;
 
-/// Go's `time.Time`: seconds since 1970 and nanoseconds. Seconds wrap as they do there.
+/// Go's `time.Time`: seconds since 1970 and nanoseconds. Seconds wrap on overflow, as in Go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GoTime {
     seconds: i64,
@@ -17,12 +17,12 @@ pub(crate) struct GoTime {
 }
 
 impl GoTime {
-    /// The earliest time that Prometheus's API takes for "from the beginning".
+    /// The earliest time of Prometheus's API; label calls without `start` begin there.
     pub(crate) const MIN: GoTime = GoTime { seconds: i64::MIN / 1000 + 62_135_596_801, nanos: 0 };
-    /// The latest.
+    /// The latest time of Prometheus's API.
     pub(crate) const MAX: GoTime = GoTime { seconds: i64::MAX / 1000 - 62_135_596_801, nanos: 999_999_999 };
 
-    /// Go's `time.Unix`, which carries nanoseconds outside of a second over.
+    /// Go's `time.Unix`: nanoseconds beyond a second are carried over.
     pub(crate) fn new(seconds: i64, nanos: i64) -> GoTime {
         let seconds = seconds.wrapping_add(nanos.div_euclid(1_000_000_000));
         GoTime { seconds, nanos: nanos.rem_euclid(1_000_000_000) }
@@ -39,12 +39,12 @@ impl GoTime {
         GoTime::new(i64::try_from(since.as_secs()).unwrap_or(i64::MAX), i64::from(since.subsec_nanos()))
     }
 
-    /// Milliseconds as the storage sees them (`timestamp.FromTime`): wraps beyond the range.
+    /// Milliseconds as Prometheus's storage computes them (`timestamp.FromTime`); wraps beyond the range.
     pub(crate) fn storage_millis(self) -> i64 {
         self.seconds.wrapping_mul(1000).wrapping_add(self.nanos / 1_000_000)
     }
 
-    /// Milliseconds as the PromQL engine sees them: computed from wrapping nanoseconds.
+    /// Milliseconds as Prometheus's PromQL engine computes them, from wrapping nanoseconds.
     pub(crate) fn engine_millis(self) -> i64 {
         self.seconds.wrapping_mul(1_000_000_000).wrapping_add(self.nanos) / 1_000_000
     }
@@ -55,7 +55,7 @@ impl GoTime {
         key(self) < key(other)
     }
 
-    /// Nanoseconds since `earlier`, at the ends of the range where they do not fit.
+    /// Nanoseconds since `earlier`, saturating like Go's `Time.Sub`.
     pub(crate) fn since(self, earlier: GoTime) -> i64 {
         let internal = |t: GoTime| {
             i128::from(t.seconds.wrapping_add(UNIX_TO_INTERNAL)) * 1_000_000_000 + i128::from(t.nanos)
@@ -65,12 +65,13 @@ impl GoTime {
     }
 }
 
-/// Go's `int64(f)` on amd64: the least number for NaN and everything out of range.
+/// Go's `int64(f)` on amd64: `i64::MIN` for NaN and values out of range.
 pub(crate) fn go_int64(f: f64) -> i64 {
     if f >= i64::MIN as f64 && f < i64::MAX as f64 { f as i64 } else { i64::MIN }
 }
 
-/// Reads a time; the error is Prometheus's text. Its own texts for the ends of time count only in its dialect.
+/// Parses a time; the error is the text of Prometheus's API. The texts of [`GoTime::MIN`] and [`GoTime::MAX`] are
+/// accepted only in Prometheus's dialect.
 pub(crate) fn parse_time(s: &str, dialect: Dialect) -> Result<GoTime, String> {
     if let Some(t) = parse_float(s) {
         let whole = t.trunc();

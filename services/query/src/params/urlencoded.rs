@@ -1,7 +1,7 @@
-//! URL-encoded pairs, read as Go's `net/url.ParseQuery` reads them.
+//! Parses URL-encoded pairs as Go's `net/url.ParseQuery` does.
 
-/// Appends the pairs of `text`. Pairs with a malformed escape or a semicolon are left out; the first of them is told of.
-/// Bytes that are no UTF-8 become replacement characters.
+/// Appends the pairs of `text`. Pairs with a malformed escape or a semicolon are left out, and the first of them is the
+/// error. Bytes that are not UTF-8 become replacement characters.
 pub(super) fn read(text: &[u8], pairs: &mut Vec<(String, String)>) -> Result<(), String> {
     let mut result = Ok(());
     for pair in text.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
@@ -35,7 +35,7 @@ fn unescape(text: &[u8]) -> Result<String, String> {
                     let shown = String::from_utf8_lossy(&tail[..tail.len().min(2)]).into_owned();
                     return Err(format!("invalid URL escape {}", super::quote(&format!("%{shown}"))));
                 };
-                // Two hexadecimal digits fit a byte.
+                // Two hexadecimal digits fit in a byte.
                 out.push((high << 4 | low) as u8);
                 rest = &tail[2..];
             }

@@ -1,4 +1,4 @@
-//! A store over block directories: what the program hands to a querier, in small.
+//! A store over block directories, a small stand-in for the store that the program gives to a querier.
 
 use std::error::Error;
 use std::path::Path;
@@ -40,7 +40,7 @@ fn open(dir: &Path) -> Arc<Block> {
     Arc::new(Block::open(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())))
 }
 
-/// The matchers that the block's own labels are left with, or nothing if its external labels contradict one.
+/// The matchers on labels that are not external, or nothing if an external label contradicts a matcher.
 fn inner_matchers(external: &Labels, matchers: &[Matcher]) -> Option<Vec<Matcher>> {
     let mut inner = Vec::new();
     for matcher in matchers {
@@ -53,7 +53,7 @@ fn inner_matchers(external: &Labels, matchers: &[Matcher]) -> Option<Vec<Matcher
     Some(inner)
 }
 
-/// The closed range of a block.
+/// The time range of a block, both ends inclusive.
 fn range(block: &Block) -> TimeRange {
     TimeRange::new(block.meta().min_time, block.meta().max_time - 1)
 }
@@ -63,7 +63,7 @@ fn touches(block: &Block, asked: TimeRange) -> bool {
 }
 
 impl Blocks {
-    /// Per external label set, of the resolutions allowed the coarsest that is there.
+    /// For each external label set, the blocks of the coarsest resolution that is allowed.
     fn of_resolution(&self, window: i64) -> Vec<&Arc<Block>> {
         let best = |block: &Block| {
             let same = self.0.iter().filter(|b| b.external_labels() == block.external_labels());
@@ -121,7 +121,7 @@ impl Blocks {
             };
             match &request.values_of {
                 Some(name) if external.get(name).is_some() => {
-                    // any series that matches carries the external value
+                    // Any matching series carries the external value, so one is enough.
                     let any = LabelRequest { values_of: None, limit: 1, ..own };
                     if !hidden(name) && !block.labels(any)?.is_empty() {
                         found.extend(external.get(name).map(<[u8]>::to_vec));

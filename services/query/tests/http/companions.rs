@@ -1,5 +1,5 @@
-//! Rules, targets, metadata, exemplars and statistics: servers with made-up data behind a querier, and behind a querier behind
-//! a querier, asked over HTTP in Thanos's dialect.
+//! Rules, targets, metadata, exemplars and statistics of servers with made-up data, asked over HTTP in Thanos's dialect
+//! through one querier and through two.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -26,13 +26,13 @@ use tonic::{Request, Response, Status};
 use crate::endpoints::{endpoint, get, serve_grpc};
 use crate::{Sources, ask, serve, service};
 
-/// What comes behind the first frame.
+/// The behaviour of a server after the first frame of an answer.
 #[derive(Clone, Copy)]
 enum Then {
     Ends,
     Fails,
     Hangs,
-    /// The same frame again, without end.
+    /// Sends the same frame again without end.
     Repeats,
 }
 
@@ -40,9 +40,9 @@ enum Then {
 #[derive(Clone)]
 struct Sidecar {
     replica: &'static str,
-    /// What comes behind the first frame of every answer.
+    /// The behaviour after the first frame of every answer.
     then: Then,
-    /// The queries for exemplars that came.
+    /// The exemplar queries that it received.
     exemplar_queries: Arc<Mutex<Vec<String>>>,
 }
 
@@ -225,7 +225,7 @@ fn thanos() -> QueryOptions {
     }
 }
 
-/// A querier over the servers, and its gRPC services behind another querier.
+/// The HTTP addresses of a querier over the servers, and of a querier over that querier.
 async fn queriers(options: &QueryOptions, servers: &[SocketAddr]) -> [SocketAddr; 2] {
     let over = |addresses: &[SocketAddr]| {
         addresses.iter().fold(Sources::default(), |sources, address| sources.and(endpoint(*address, options)))
@@ -351,7 +351,7 @@ async fn exemplars_are_asked_for_without_external_labels() {
     );
 }
 
-/// A server that says nothing more, or never stops, costs a warning; the others answer.
+/// A server that hangs or never stops costs a warning, and the other servers' answers are given.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_does_not_end_costs_a_warning() {
     let late = Duration::from_millis(300);

@@ -1,10 +1,10 @@
-//! When two answers are the same: the rules of the recorded answers' README.
+//! Compares an answer with a recorded one by the rules in the README of the recorded answers.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Whether `got` is what was recorded. Order of series counts only where the query sorts.
+/// Whether `got` equals the recorded answer. The order of series counts only where the query sorts.
 pub(crate) fn same(record: &Value, status: u16, got: &Value) -> bool {
     let want = &record["body"];
     if record["status"].as_u64() != Some(u64::from(status)) {

@@ -1,4 +1,4 @@
-//! A store whose mapped files are cut while its chunks are used: what was made of them does not count.
+//! A store whose mapped files are cut while its chunks are used: results made of the lost bytes are thrown away.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use tithon_storeapi::{
 use crate::endpoints::get;
 use crate::{Sources, ask, serve};
 
-/// Has two series until a file was cut so often, then one.
+/// A store with two series until its file was cut a number of times, and with one afterwards.
 #[derive(Clone, Debug)]
 struct Shrinking {
     cuts_left: Arc<AtomicUsize>,

@@ -1,4 +1,4 @@
-//! Endpoints over gRPC: a querier under a querier, and servers that are down, slow or die in the middle of a stream.
+//! Endpoints over gRPC: a querier over a querier, and servers that are down, slow, or die in mid-stream.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub(crate) fn get(path: &str, params: Value) -> Value {
     json!({"method": "GET", "path": path, "params": params})
 }
 
-/// What is asked of two servers that must agree.
+/// Requests that two servers must answer equally.
 fn requests() -> Vec<Value> {
     let time = ["time", "1710040000"];
     let range = json!([["start", "1710030000"], ["end", "1710060000"]]);
@@ -140,7 +140,7 @@ async fn faulty(fault: Fault) -> SocketAddr {
     serve_grpc(GrpcServices::default().with(StoreServer::new(fault)).with(InfoServer::new(fault))).await
 }
 
-/// Asks for series with and without partial responses: `warning` must be in the warnings, or in the error.
+/// Asks for series with and without partial responses: `warning` must be in the warnings or in the error.
 async fn check_fault(endpoint: Endpoint, options: QueryOptions, warning: &str) {
     let address = serve(options, sources(&REPLICAS[..1]).and(endpoint)).await;
     let params = |partial| {
@@ -197,7 +197,8 @@ async fn a_strict_endpoint_that_is_down_costs_a_warning_or_the_request() {
     check_fault(endpoint, options, &address.to_string()).await;
 }
 
-/// The names of series that match, the warnings, and what the list of stores says of an endpoint: its kind and last error.
+/// The number of matching series names, the warnings, and what `/api/v1/stores` says of an endpoint: component and last
+/// error.
 async fn seen(querier: SocketAddr, endpoint: SocketAddr) -> (usize, Value, Option<(String, Value)>) {
     let params = json!([
         ["match[]", "{__name__=~\"half|node_load1\"}"],
@@ -254,7 +255,7 @@ async fn an_endpoint_is_left_out_while_it_is_down() {
     querier.refresh().await;
     let (found, warnings, listed) = seen(http, address).await;
     assert_eq!((found, warnings), (6, Value::Null));
-    // It is forgotten at once, by the time given.
+    // The endpoint is forgotten at once, because its unhealthy timeout is zero.
     assert_eq!(listed.map(|(kind, _)| kind).as_deref(), Some("unknown-store-api"));
 }
 
@@ -295,7 +296,7 @@ async fn endpoints_come_and_go_with_files() {
     }
 }
 
-/// Later they keep what was there before; at the start there is nothing to keep.
+/// Sources with mistakes are an error at the start; later the last valid configuration would stay.
 #[test]
 fn sources_that_cannot_be_used_are_told_at_the_start() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -316,7 +317,7 @@ fn sources_that_cannot_be_used_are_told_at_the_start() {
     assert!(error.starts_with("--store.sd-files=a/[: "), "{error}");
 }
 
-/// A server is told for whom it is asked, through any number of queriers.
+/// The tenant of a request reaches the stores through any number of queriers.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tenant_of_a_request_reaches_the_stores() {
     let options = QueryOptions { dialect: Dialect::Thanos, ..QueryOptions::default() };

@@ -1,4 +1,4 @@
-//! Requests as clients write them: forms of both kinds, malformed escapes, methods that there are not, long URLs.
+//! Request encodings of real clients: both kinds of forms, malformed escapes, methods that are not allowed, long URLs.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::{serve, sources};
 
 const BLOCKS: &[&str] = &["answers/data/replica-a"];
 
-/// Sends a request as it is and gives status, head and body.
+/// Sends the text of a request and returns status, head and body.
 async fn send(address: SocketAddr, request: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     stream.write_all(request.as_bytes()).await.expect("sent");

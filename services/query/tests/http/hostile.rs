@@ -1,5 +1,5 @@
-//! Servers and requests that nobody means well with: each ends in an answer or an error that names what was exceeded, and
-//! the server answers others meanwhile.
+//! Hostile servers and requests: each ends in an answer or in an error that names the exceeded limit, and the querier
+//! answers others meanwhile.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,14 +29,14 @@ use crate::{Sources, ask, serve, sources};
 
 const REPLICAS: [&str; 2] = ["answers/data/replica-a", "answers/data/replica-b"];
 
-/// What a server does with every call.
+/// How a server answers every call.
 #[derive(Clone, Copy, Debug)]
 enum Peer {
-    /// It takes calls and says nothing, not even that it takes them.
+    /// Accepts calls and sends nothing, not even headers.
     Hangs,
-    /// It sends series with labels of 1 MiB without end.
+    /// Sends series with labels of 1 MiB without end.
     Floods,
-    /// It sends a series with one sound chunk and one whose bytes are no samples.
+    /// Sends a series with one sound chunk and one chunk of garbage.
     SendsDamage,
 }
 
@@ -117,7 +117,7 @@ async fn peer(peer: Peer) -> SocketAddr {
     serve_grpc(GrpcServices::default().with(StoreServer::new(peer)).with(InfoServer::new(peer))).await
 }
 
-/// A querier over two sound sources and one other.
+/// A querier over two sound stores and one other endpoint.
 async fn serve_with(options: QueryOptions, other: Endpoint) -> SocketAddr {
     serve(options, sources(&REPLICAS).and(other)).await
 }
@@ -160,7 +160,7 @@ async fn a_hanging_peer_costs_a_warning_after_the_response_timeout() {
     assert_eq!(status, 422, "{answer}");
 }
 
-/// A server that accepts connections and never says anything is not asked again for each query.
+/// A server that accepts connections and never answers is not asked again for each query.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_hangs_in_info_holds_up_nobody() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -228,7 +228,7 @@ async fn a_chunk_that_cannot_be_decoded_is_left_out_with_a_warning() {
     }
 }
 
-/// A store that counts how often it is asked.
+/// A store that counts its calls.
 struct Counting {
     asked: Arc<std::sync::atomic::AtomicUsize>,
 }
@@ -288,7 +288,7 @@ async fn equal_matcher_sets_are_asked_once() {
     }
 }
 
-/// Replica labels are matched by the sources and gone afterwards: no plan may ask for them again.
+/// Stores match on replica labels and remove them afterwards, so no plan may rely on them later.
 #[tokio::test(flavor = "multi_thread")]
 async fn matchers_on_replica_labels_under_deduplication() {
     let options = QueryOptions { replica_labels: vec!["replica".into()], ..QueryOptions::default() };
@@ -302,7 +302,7 @@ async fn matchers_on_replica_labels_under_deduplication() {
     let found = value(ratio, "true").await;
     let ratio = found[0]["value"][1].as_str().expect("an answer").parse::<f64>().expect("a number");
     assert!((0.5..2.0).contains(&ratio), "{ratio}");
-    // The same with the label dropped by hand, for what is the same whichever replica answers.
+    // Compares with queries that remove the label by hand, for results that do not depend on the replica.
     for (deduplicated, plain) in [
         ("count(up{replica=\"b\"} and up)", "count(count by (job, instance) (up{replica=\"b\"}))"),
         (
@@ -316,7 +316,7 @@ async fn matchers_on_replica_labels_under_deduplication() {
     }
 }
 
-/// Four long queries at once; others are answered meanwhile, and these in the end.
+/// Other requests are answered while four long queries run, and the long ones are answered in the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn long_queries_stop_nobody() {
     let address = serve(QueryOptions::default(), sources(&REPLICAS[..1])).await;
@@ -344,7 +344,7 @@ async fn long_queries_stop_nobody() {
     });
     let busy = tokio::spawn(futures::future::join_all(busy));
     while !busy.is_finished() {
-        // Seconds are enough on a machine with nothing else to do.
+        // An idle machine answers within seconds.
         let call = get("/api/v1/status/buildinfo", json!([]));
         let answered = tokio::time::timeout(Duration::from_secs(60), ask(address, &call)).await;
         assert_eq!(answered.expect("others do not wait").0, 200);

@@ -1,4 +1,4 @@
-//! The querier over real HTTP and gRPC, over real blocks.
+//! Tests of the querier over real HTTP and gRPC, with real blocks.
 
 mod blocks;
 mod companions;
@@ -29,7 +29,7 @@ fn path(record: &Value) -> &str {
     record["path"].as_str().unwrap_or_default()
 }
 
-/// What a querier asks.
+/// The stores and endpoints of a querier.
 #[derive(Default)]
 struct Sources {
     stores: Vec<Arc<dyn StoreApi>>,
@@ -47,7 +47,7 @@ impl Sources {
     }
 }
 
-/// Local blocks in the directories.
+/// A store over the blocks in the directories.
 fn sources(dirs: &[&str]) -> Sources {
     Sources::of(Blocks::open(dirs))
 }
@@ -73,7 +73,7 @@ async fn serve_service(service: QueryService) -> SocketAddr {
     address
 }
 
-/// The parameters of a record as a form.
+/// The parameters of a record as a URL-encoded form.
 fn encoded(record: &Value) -> String {
     let params = record["params"].as_array().map_or(&[][..], Vec::as_slice);
     let mut form = form_urlencoded::Serializer::new(String::new());
@@ -83,7 +83,7 @@ fn encoded(record: &Value) -> String {
     form.finish()
 }
 
-/// One request over a connection of its own: status and body.
+/// Sends a request over a connection of its own; returns status and body.
 async fn ask(address: SocketAddr, record: &Value) -> (u16, Value) {
     let form = encoded(record);
     let path = path(record).replace(' ', "%20");

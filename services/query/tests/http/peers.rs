@@ -1,5 +1,5 @@
-//! Peers that answer `Series` wrongly in every way that is not in `hostile`: the others answer, in bounded time, and a warning
-//! says what was wrong.
+//! Servers that answer `Series` wrongly in the ways that `hostile` does not cover: the other stores' answers are given
+//! in bounded time, with a warning that says what was wrong.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ use crate::{ask, serve, sources};
 
 const NOW_MS: i64 = 1_710_040_000_000;
 
-/// What a server answers to `Series`.
+/// How a server answers `Series`.
 #[derive(Clone, Copy, Debug)]
 enum Peer {
     /// An error, at once.
@@ -33,17 +33,17 @@ enum Peer {
     FailsInMidStream(Code),
     /// A series, then nothing.
     HangsInMidStream,
-    /// Series in falling order.
+    /// Series in descending order.
     Unordered,
     /// The same series again and again.
     Repeats,
     /// A label of 64 MiB.
     LongLabel,
-    /// Chunks that say that they reach over all of time.
+    /// Chunks whose time range is all of time.
     AbsurdTimes,
-    /// Labels that are no text, out of order, and given twice.
+    /// Labels that are not UTF-8, out of order, or duplicate.
     OddLabels,
-    /// Messages without anything in them.
+    /// Messages without content.
     SendsNothing,
     /// Warnings of 1 MiB without end.
     WarnsWithoutEnd,
@@ -73,7 +73,7 @@ fn answer(labels: Vec<Label>, chunk: AggrChunk) -> Result<SeriesResponse, Status
     Ok(SeriesResponse { result: Some(series_response::Result::Series(series)) })
 }
 
-/// A sound series of the peer.
+/// A valid series.
 fn up(job: &'static [u8]) -> Result<SeriesResponse, Status> {
     answer(labels(&[("__name__", b"up"), ("job", job)]), chunk(NOW_MS - 900_000, NOW_MS - 15_000))
 }
@@ -158,7 +158,7 @@ impl Info for Peer {
     }
 }
 
-/// The answer of a querier over two sound sources and the peer to `count(up)`.
+/// The answer to `count(up)` of a querier over two sound stores and the faulty server.
 async fn count_beside(peer: Peer, more: &[[&str; 2]]) -> (u16, Value) {
     let services = GrpcServices::default().with(StoreServer::new(peer)).with(InfoServer::new(peer));
     let address = serve_grpc(services).await;
@@ -175,7 +175,7 @@ async fn count_beside(peer: Peer, more: &[[&str; 2]]) -> (u16, Value) {
     (answer.0, answer.1)
 }
 
-/// What `count(up)` found, and whether there was a warning.
+/// The result of `count(up)`, and whether there was a warning.
 async fn counted(peer: Peer) -> (u64, bool) {
     let (status, answer) = count_beside(peer, &[]).await;
     assert_eq!(status, 200, "{peer:?}: {answer}");

@@ -1,4 +1,4 @@
-//! Plans and what they cost, over HTTP, in the JSON of Thanos's API.
+//! Explained and analysed plans over HTTP, in the JSON of Thanos's API.
 
 use serde_json::{Value, json};
 use tithon_query::{Dialect, QueryOptions};
@@ -29,7 +29,7 @@ async fn server(dialect: Dialect) -> std::net::SocketAddr {
     serve(options, sources(&["answers/data/replica-a"])).await
 }
 
-/// The names of a tree, each behind its depth.
+/// The names of a tree's nodes, each with its depth in front.
 fn names(node: &Value, depth: usize, out: &mut Vec<String>) {
     out.push(format!("{depth} {}", node["name"].as_str().expect("a name")));
     for child in node["children"].as_array().into_iter().flatten() {
@@ -103,7 +103,7 @@ async fn costs_are_told() {
         assert!(total(function) > 0 && total(aggregate) == total(function), "{root}");
         assert_eq!(total(root), total(&root["children"][0]) + total(&root["children"][1]));
         assert!(root["peakSamples"].as_u64() > Some(0) && root["peakBytes"].as_u64() > Some(0), "{root}");
-        // A literal costs no sample that a selector touched.
+        // A literal reads no samples.
         assert!(root["children"][0]["children"][1].get("totalSamples").is_none());
 
         let (_, plain) = ask(address, &range("/api/v1/query_range", &[engine])).await;

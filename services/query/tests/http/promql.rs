@@ -1,4 +1,4 @@
-//! PromQL over gRPC gives what the HTTP API gives.
+//! PromQL over gRPC gives the same values as the HTTP API.
 
 use serde_json::{Value, json};
 use tithon_proto::prometheus_copy::TimeSeries;
@@ -26,7 +26,7 @@ fn options() -> QueryOptions {
     }
 }
 
-/// The HTTP address of a querier, and a client of its gRPC service.
+/// A querier's HTTP address and a client of its gRPC service.
 async fn querier(sources: Sources) -> (std::net::SocketAddr, QueryClient<Channel>) {
     let service = service(options(), sources);
     service.refresh().await;
@@ -37,7 +37,7 @@ async fn querier(sources: Sources) -> (std::net::SocketAddr, QueryClient<Channel
     (serve_service(service).await, client)
 }
 
-/// What an answer's frames hold.
+/// The content of an answer's frames.
 #[derive(Default)]
 struct Received {
     warnings: Vec<String>,
@@ -78,7 +78,7 @@ impl Received {
         self.series.extend(batch);
     }
 
-    /// Labels and the values of floats, as JSON with the labels' names sorted.
+    /// Labels and float values as JSON, with label names sorted.
     fn floats(&self) -> Vec<Value> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let one = |one: &TimeSeries| {

@@ -1,4 +1,4 @@
-//! Recorded requests to Prometheus and Thanos, asked of our server over the same blocks.
+//! Replays requests recorded from Prometheus and Thanos against our server over the same blocks.
 
 use serde_json::Value;
 use tithon_query::{Dialect, QueryOptions};
@@ -6,7 +6,7 @@ use tithon_query::{Dialect, QueryOptions};
 use crate::compare::same;
 use crate::{ask, path, serve, sources};
 
-/// The parts of a set that are asked, and how many of them must be equal.
+/// A group of records in a set, and the least number of them whose answers must be equal.
 struct Part {
     name: &'static str,
     takes: fn(&Value) -> bool,

@@ -1,4 +1,4 @@
-//! The messages of a call, counted as their bytes go by.
+//! Counts the messages in the body of a call.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -19,34 +19,34 @@ pub(super) struct Messages {
 }
 
 impl Messages {
-    /// Messages are counted by `counter`, too, where there is one.
+    /// `counter`, if given, also counts the messages.
     pub(super) fn new(body: Body, counter: Option<Counter>) -> Messages {
         Messages { body, counter, heads: Heads::default(), found: 0, bytes: 0 }
     }
 
-    /// How many messages have begun so far.
+    /// Number of messages that have begun so far.
     pub(super) fn found(&self) -> u64 {
         self.found
     }
 
-    /// Bytes so far, the heads of messages included.
+    /// Number of bytes so far, including the messages' prefixes.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 }
 
-/// Finds messages in a stream of bytes. Each begins with five bytes: one says whether it is compressed, four its length.
+/// Finds messages in a stream of bytes. Each has a prefix of five bytes: a compression flag and the length.
 #[derive(Debug, Default)]
 struct Heads {
-    /// How many bytes of a head were seen, and the length as far as it is known.
+    /// Number of bytes seen of the current prefix, and the length as far as it is known.
     seen: usize,
     len: u32,
-    /// Bytes of the message that are yet to come.
+    /// Number of bytes of the current message that are yet to come.
     left: usize,
 }
 
 impl Heads {
-    /// How many messages begin in `bytes`, which follow those of the call before.
+    /// Number of messages that begin in `bytes`, which continue those of the last call.
     fn count(&mut self, mut bytes: &[u8]) -> u64 {
         let mut found = 0;
         while !bytes.is_empty() {

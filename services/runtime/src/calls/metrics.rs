@@ -1,4 +1,4 @@
-//! Counters of gRPC calls, under the names of go-grpc-middleware as Thanos uses them.
+//! Metrics of gRPC calls, with the names of go-grpc-middleware as Thanos uses them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,14 +14,15 @@ use tonic::Code;
 use super::Side;
 use crate::Metrics;
 
-/// `grpc_type`, `grpc_service`, `grpc_method`.
+/// Labels `grpc_type`, `grpc_service`, `grpc_method`.
 type CallLabels = [(&'static str, String); 3];
-/// The same and `grpc_code`.
+/// The labels of a call, with `grpc_code`.
 type CodeLabels = [(&'static str, String); 4];
 
 const SECONDS: [f64; 14] = [0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0];
 
-/// Counts calls of the methods that the descriptors name; others are not counted, as callers could invent them.
+/// Counts calls of the methods in the descriptors. Other methods are not counted, since callers could invent any number
+/// of them.
 #[derive(Clone)]
 pub(crate) struct CallMetrics(Arc<Inner>);
 
@@ -36,7 +37,8 @@ struct Inner {
 }
 
 impl CallMetrics {
-    /// Registers the metrics. `descriptors` are encoded `FileDescriptorSet`s; one that cannot be read names no method.
+    /// Registers the metrics. `descriptors` are encoded `FileDescriptorSet`s; the methods of one that cannot be decoded
+    /// are not counted.
     pub(crate) fn new(metrics: &Metrics, side: Side, descriptors: &[&[u8]]) -> CallMetrics {
         let decoded = descriptors.iter().map(|bytes| FileDescriptorSet::decode(*bytes).unwrap_or_default());
         let inner = Inner {
@@ -65,14 +67,15 @@ impl CallMetrics {
         CallMetrics(Arc::new(inner))
     }
 
-    /// Counts a call of `path` as started; `None` for a method that is not known.
+    /// Counts a call of `path` as started; `None` for an unknown method.
     pub(super) fn begin(&self, path: &str) -> Option<CountedCall> {
         let labels = self.0.methods.get(path)?.clone();
         self.0.started.get_or_create(&labels).inc();
         Some(CountedCall { metrics: self.clone(), labels })
     }
 
-    /// Shows all methods of these services, with every code, before they are called: rates need a zero to begin with.
+    /// Creates the counters of all methods of these services at zero, with every code, so that rates see the first
+    /// call.
     pub(crate) fn begin_at_zero(&self, services: &[&str]) {
         let inner = &self.0;
         let is_served = |labels: &&CallLabels| services.contains(&labels[1].1.as_str());
@@ -91,19 +94,19 @@ impl CallMetrics {
     }
 }
 
-/// One call that is counted.
+/// A call that is counted.
 pub(super) struct CountedCall {
     metrics: CallMetrics,
     labels: CallLabels,
 }
 
 impl CountedCall {
-    /// Counts messages of the request.
+    /// The counter of the request's messages.
     pub(super) fn of_requests(&self) -> Counter {
         self.metrics.0.of_requests.get_or_create(&self.labels).clone()
     }
 
-    /// Counts messages of the answer.
+    /// The counter of the answer's messages.
     pub(super) fn of_answers(&self) -> Counter {
         self.metrics.0.of_answers.get_or_create(&self.labels).clone()
     }
@@ -117,7 +120,7 @@ impl CountedCall {
     }
 }
 
-/// A code as Go names it.
+/// Go's name of a code.
 fn code_name(code: Code) -> String {
     match code {
         Code::Ok => "OK".to_owned(),

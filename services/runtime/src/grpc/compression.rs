@@ -1,7 +1,7 @@
-//! Compressed gRPC messages. A layer of a server unpacks those of a request and packs those of its answer in the same encoding, as
-//! servers of grpc-go do; a client does the reverse.
+//! Compression of gRPC messages. The server's layer decompresses a request's messages and compresses those of the
+//! answer with the same encoding, as servers of grpc-go do; the client's does the reverse.
 //!
-//! A message is `flag (1) | length (4, big-endian) | bytes`; flag 1 says that the bytes are packed.
+//! A message is `flag (1) | length (4, big-endian) | bytes`; flag 1 means that the bytes are compressed.
 
 use std::io;
 use std::pin::Pin;
@@ -21,18 +21,18 @@ use tower::Layer;
 use super::encoding::GrpcEncoding;
 use crate::to_status;
 
-/// The most that a packed message of a request may become; the longest are matchers of some megabytes.
+/// Longest decompressed message of a request in bytes; the longest in practice are matchers of some megabytes.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
-/// Messages from this size on are packed off the threads that serve sockets.
+/// Longer messages are compressed off the threads that serve sockets.
 const INLINE_BYTES_MAX: usize = 128 << 10;
-/// Flag and length.
+/// Length of the prefix: flag and length.
 const HEAD: usize = 5;
 const ENCODING: &str = "grpc-encoding";
 const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
-/// What a client can unpack.
+/// The encodings that a client can decompress.
 const ACCEPTED: HeaderValue = HeaderValue::from_static("snappy,gzip,zstd");
 
-/// The layer.
+/// The server's layer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Compressed;
 
@@ -44,7 +44,7 @@ impl<S> Layer<S> for Compressed {
     }
 }
 
-/// A service that may be spoken to in packed messages.
+/// A service that accepts compressed messages.
 #[derive(Clone, Debug)]
 pub(super) struct CompressedService<S>(S);
 
@@ -63,7 +63,7 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let name = request.headers().get(ENCODING).and_then(|name| name.to_str().ok());
-        // An encoding that is not known is left in place: the service refuses it.
+        // An unknown encoding is left in place, and the service refuses it.
         let Some(encoding) = name.and_then(GrpcEncoding::of) else { return Box::pin(self.0.call(request)) };
         request.headers_mut().remove(ENCODING);
         let request = request.map(|body| recoded(body, encoding, Direction::Unpack, MESSAGE_BYTES_MAX));
@@ -77,12 +77,12 @@ where
     }
 }
 
-/// A connection whose requests are packed, if an encoding is given, and whose answers are unpacked.
+/// A connection that compresses requests, if an encoding is given, and decompresses answers.
 #[derive(Clone, Debug)]
 pub struct Packing<S> {
     pub(crate) service: S,
     pub(crate) encoding: Option<GrpcEncoding>,
-    /// The most that a packed message of an answer may become.
+    /// Longest decompressed message of an answer in bytes.
     pub(crate) bytes_max: usize,
 }
 
@@ -123,14 +123,14 @@ enum Direction {
     Unpack,
 }
 
-/// A body on its way through the layer.
+/// A body that is being compressed or decompressed.
 struct Recoding {
     body: Body,
     encoding: GrpcEncoding,
     direction: Direction,
-    /// The most that a packed message may become.
+    /// Longest decompressed message in bytes.
     bytes_max: usize,
-    /// What has arrived of the next messages.
+    /// Bytes received of the next messages.
     arrived: BytesMut,
 }
 
@@ -163,7 +163,7 @@ impl Recoding {
         }
     }
 
-    /// The next message, if all of it has arrived, and whether it is packed.
+    /// The next message if all of it was received, and whether it is compressed.
     fn message(&mut self) -> Result<Option<(bool, Bytes)>, Status> {
         let Some([flag, length @ ..]) = self.arrived.first_chunk::<HEAD>().copied() else { return Ok(None) };
         let length = u32::from_be_bytes(length) as usize;
@@ -173,7 +173,7 @@ impl Recoding {
                 format!("found message flag {flag}, expected 0 or 1"),
             ));
         }
-        // What cannot be packed becomes longer, by less than this in any encoding.
+        // Incompressible bytes become longer by less than this in all encodings.
         let packed_max = self.bytes_max.saturating_add(self.bytes_max / 64);
         if self.direction == Direction::Unpack && flag == 1 && length > packed_max {
             let text = format!("a packed message of {length} bytes, at most {packed_max} are taken");
@@ -186,7 +186,7 @@ impl Recoding {
         Ok(Some((flag == 1, self.arrived.split_to(end).freeze().slice(HEAD..))))
     }
 
-    /// A message in the other form, if it is not in that already.
+    /// Compresses or decompresses a message, unless it already has the wanted form.
     async fn recode(&mut self, is_packed: bool, message: Bytes) -> Result<Frame<Bytes>, Status> {
         let (encoding, direction, bytes_max) = (self.encoding, self.direction, self.bytes_max);
         if message.is_empty() || is_packed == (direction == Direction::Pack) {
@@ -230,8 +230,8 @@ mod tests {
         framed(is_packed, bytes).into_data().unwrap().to_vec()
     }
 
-    /// Sends the bytes as a body to a service that answers with the body it gets, and gives back that body as the service saw
-    /// it, and the answer with its encoding.
+    /// Sends the bytes as a body to a service that echoes it. Returns the echoed body as the client gets it, and its
+    /// encoding.
     async fn echo(encoding: &str, sent: Vec<u8>) -> (Result<Bytes, Status>, Option<String>) {
         let service = Compressed.layer(service_fn(async |request: Request<Body>| {
             assert!(
@@ -249,7 +249,7 @@ mod tests {
         (body, name)
     }
 
-    /// The messages of an answer, unpacked.
+    /// The messages of an answer, decompressed.
     fn unpacked(encoding: GrpcEncoding, mut body: &[u8]) -> Vec<Vec<u8>> {
         let mut out = Vec::new();
         while let Some([flag, length @ ..]) = body.first_chunk::<HEAD>().copied() {
@@ -298,7 +298,7 @@ mod tests {
         }
     }
 
-    /// A client and a server that speak to each other in packed messages: neither side's code sees them.
+    /// A client and a server with compression on both sides, invisible to their code.
     #[tokio::test]
     async fn a_client_packs_what_a_server_unpacks() {
         for encoding in [GrpcEncoding::Snappy, GrpcEncoding::Gzip, GrpcEncoding::Zstd] {
@@ -320,7 +320,7 @@ mod tests {
             assert!(answer.headers().get(ENCODING).is_none());
             let body = answer.into_body().collect().await.unwrap().to_bytes();
             assert_eq!(body, [message(false, &[7; 9000]), message(false, b"")].concat());
-            // An answer that becomes longer than allowed is refused.
+            // An answer that is too long after decompression is refused.
             client.bytes_max = 8999;
             let answer = client.call(ask()).await.unwrap();
             assert!(answer.into_body().collect().await.is_err());

@@ -1,5 +1,5 @@
-//! The encodings of gRPC messages. Snappy is the framing format, as Thanos has it (`pkg/extgrpc/snappy`), not the block format of
-//! remote write.
+//! Encodings of gRPC messages. Snappy is the framing format, as in Thanos (`pkg/extgrpc/snappy`), not the block format
+//! of remote write.
 
 use std::io::{self, Read, Write};
 
@@ -7,14 +7,14 @@ use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
-/// How the messages of a call are packed.
+/// The compression of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrpcEncoding {
-    /// The framing format.
+    /// Snappy in the framing format.
     Snappy,
-    /// RFC 1952.
+    /// gzip, RFC 1952.
     Gzip,
-    /// RFC 8878.
+    /// Zstandard, RFC 8878.
     Zstd,
 }
 
@@ -25,7 +25,7 @@ impl GrpcEncoding {
             .find(|known| known.name() == name)
     }
 
-    /// As headers name it.
+    /// The name in headers.
     pub(super) const fn name(self) -> &'static str {
         match self {
             GrpcEncoding::Snappy => "snappy",
@@ -50,7 +50,7 @@ impl GrpcEncoding {
         }
     }
 
-    /// Fails when more than `bytes_max` come out.
+    /// Decompresses a message. Fails when the result is longer than `bytes_max`.
     pub(super) fn unpack(self, packed: &[u8], bytes_max: usize) -> io::Result<Vec<u8>> {
         let decoder: Box<dyn Read + '_> = match self {
             GrpcEncoding::Snappy => Box::new(snap::read::FrameDecoder::new(packed)),

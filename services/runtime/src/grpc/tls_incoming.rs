@@ -1,4 +1,4 @@
-//! Accepted connections behind their TLS handshake.
+//! TLS handshakes of accepted connections.
 
 use std::io;
 use std::pin::Pin;
@@ -16,12 +16,12 @@ use tracing::debug;
 use crate::listener::accept;
 use crate::tls::ServerTls;
 
-/// A handshake may take this long.
+/// Timeout of a handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// Connections that wait to be served.
+/// Number of connections that may wait to be served.
 const WAITING_MAX: usize = 64;
 
-/// Accepts connections and shakes hands with all of them at the same time; those that fail are left out.
+/// Accepts connections, with concurrent handshakes; connections whose handshake fails are dropped.
 pub(super) fn incoming(listener: TcpListener, tls: ServerTls) -> ReceiverStream<io::Result<TlsConnection>> {
     let (ready, connections) = tokio::sync::mpsc::channel(WAITING_MAX);
     tokio::spawn(async move {
@@ -48,7 +48,7 @@ pub(super) fn incoming(listener: TcpListener, tls: ServerTls) -> ReceiverStream<
     ReceiverStream::new(connections)
 }
 
-/// A connection that speaks TLS.
+/// A connection with TLS.
 pub(super) struct TlsConnection(TlsStream<TcpStream>);
 
 impl Connected for TlsConnection {

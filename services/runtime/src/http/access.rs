@@ -1,4 +1,4 @@
-//! Who gets in: passwords, rate limit and headers of the web configuration, around all routes.
+//! Access control of the HTTP server: passwords, rate limit and headers of the web configuration, around all routes.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,31 +16,31 @@ use tracing::error;
 
 use super::web_config::{WebConfig, WebConfigError};
 
-/// Checked passwords that are remembered: bcrypt takes a tenth of a second each.
+/// Number of password checks that are cached; bcrypt takes a tenth of a second for each.
 const REMEMBERED_MAX: usize = 1000;
-/// What an unknown user's password is compared with, so that answers for known and unknown users take as long.
+/// Hash that an unknown user's password is compared with, so that the answer takes as long as for a known user.
 const NOBODYS_HASH: &str = "$2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
 
-/// The web configuration as the file has it now. Clones share it.
+/// The web configuration in the file's current version. Clones share it.
 #[derive(Clone)]
 pub(super) struct Access {
     path: Arc<PathBuf>,
     current: Arc<Mutex<(Option<SystemTime>, Arc<WebConfig>)>>,
-    /// Whether user, hash and password belong together, by the SHA-256 of all three.
+    /// Cached checks: whether user, hash and password match, by the SHA-256 of the three.
     remembered: Arc<Mutex<HashMap<[u8; 32], bool>>>,
-    /// One password is checked at a time, so that wrong ones cannot take all processors.
+    /// Passwords are checked one at a time, so that wrong ones cannot occupy all CPUs.
     checking: Arc<tokio::sync::Mutex<()>>,
     bucket: Arc<Mutex<Tokens>>,
 }
 
-/// How many more requests the rate limit lets in now.
+/// Token bucket of the rate limit: number of further requests allowed now.
 struct Tokens {
     left: f64,
     at: Instant,
 }
 
 impl Access {
-    /// Reads the file; errors name what is wrong in it.
+    /// Reads the file. Fails when it is invalid, with the place of the mistake.
     pub(super) fn new(path: PathBuf) -> Result<Access, WebConfigError> {
         let config = WebConfig::read(&path)?;
         let burst = config.rate_limit().map_or(0, |(_, burst)| burst);
@@ -54,7 +54,7 @@ impl Access {
         })
     }
 
-    /// What the file says, read again when it has changed.
+    /// The configuration, read again if the file has changed.
     pub(super) fn config(&self) -> Result<Arc<WebConfig>, WebConfigError> {
         let written = std::fs::metadata(&*self.path).and_then(|m| m.modified()).ok();
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,7 +125,7 @@ fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
     Some((user.to_owned(), password.to_owned()))
 }
 
-/// Lets a request through to the routes, or says why not.
+/// Passes a request to the routes, or refuses it.
 pub(super) async fn check(State(access): State<Access>, request: Request<Body>, next: Next) -> Response {
     let config = match access.config() {
         Ok(config) => config,

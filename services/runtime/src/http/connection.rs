@@ -1,4 +1,4 @@
-//! One HTTP connection, from the accepted socket to its end.
+//! Serves one HTTP connection.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,25 +22,25 @@ use tracing::debug;
 use super::long_query::{AnswerBody, CutLines, NextRequest};
 use crate::{Client, Subject};
 
-/// A TLS handshake may take this long.
+/// Timeout of a TLS handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// The head of a request must be here after this time; an idle connection is closed by it too.
+/// Time to receive the head of a request; also closes idle connections.
 const HEAD_MAX: Duration = Duration::from_secs(60);
-/// A client that takes nothing of its answer for this long has gone.
+/// A client that reads nothing of its answer for this long is disconnected.
 const STALL_MAX: Duration = Duration::from_secs(60);
-/// A head of a request may have this many bytes behind its first line.
+/// Largest size in bytes of a request's headers.
 const HEAD_BYTES_MAX: usize = 1 << 20;
-/// Requests of one HTTP/2 connection under way.
+/// Number of concurrent requests per HTTP/2 connection.
 const STREAMS_MAX: u32 = 250;
 
-/// Serves one connection until its end, or gently ends it when the watcher says so.
+/// Serves a connection until it ends, or ends it gracefully when the watcher says so.
 pub(super) async fn serve(
     stream: TcpStream,
     tls: Option<Arc<ServerConfig>>,
     router: axum::Router,
     watcher: Watcher,
 ) {
-    // Without this the last packet of an answer waits for the acknowledgement of the one before: 40 ms.
+    // Otherwise the last packet of an answer waits for the acknowledgement of the previous one, up to 40 ms.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(error = %error, "connection is gone");
         return;
@@ -114,7 +114,7 @@ async fn serve_http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     watcher.watch(connection).await
 }
 
-/// Answers one request of an HTTP/1 connection.
+/// Answers a request of an HTTP/1 connection.
 async fn answer(
     mut request: Request<Incoming>,
     router: axum::Router,

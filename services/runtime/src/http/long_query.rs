@@ -1,7 +1,7 @@
-//! URLs longer than the HTTP library can hold: it takes 64 KiB, Go's servers a megabyte.
+//! Supports URLs longer than the HTTP library allows: its limit is 64 KiB, that of Go's servers a megabyte.
 //!
-//! A request line with a long query is cut before the library sees it; the query waits beside it and is put back as an
-//! extension of the request ([`LongQuery`]).
+//! A long query is cut out of the request line before the library sees it, and added to the request as an extension
+//! ([`LongQuery`]).
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,18 +13,19 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A request line up to here is left to the library.
+/// Request lines up to this length are left unchanged.
 const LINE_PLAIN_MAX: usize = 60_000;
-/// A request line may be this long, as in Go (`http.DefaultMaxHeaderBytes` and its slack).
+/// Longest request line, as in Go (`http.DefaultMaxHeaderBytes` plus its slack).
 const LINE_MAX: usize = (1 << 20) + 4096;
-/// What is read of a line that is too long before it is answered: a client that still sends does not see the answer.
+/// Number of bytes read of a line that is too long before it is answered: clients do not read an answer while they
+/// still send.
 const DISCARDED_MAX: usize = 16 << 20;
 
 /// The query of a URL that was too long for the library; an extension of its request.
 #[derive(Clone, Debug)]
 pub struct LongQuery(pub String);
 
-/// The query of a request's URL, however long; empty without one.
+/// The query of a request's URL, of any length; empty if there is none.
 pub fn url_query<B>(request: &Request<B>) -> &str {
     match request.extensions().get::<LongQuery>() {
         Some(long) => &long.0,
@@ -32,13 +33,13 @@ pub fn url_query<B>(request: &Request<B>) -> &str {
     }
 }
 
-/// What the reading half of a connection tells its service about the request that comes next.
+/// The data about the next request that the reading side of a connection passes to its service.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NextRequest(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// The next bytes of the connection begin a request.
+    /// Whether the next bytes of the connection begin a request.
     at_start: bool,
     query: Option<String>,
     too_long: bool,
@@ -55,23 +56,23 @@ impl NextRequest {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The answer to a request without body has been sent: what is read next begins another request.
+    /// Called when the answer to a request without a body was sent: the next bytes begin another request.
     pub(super) fn answered(&self) {
         self.with(|state| state.at_start = true);
     }
 
-    /// The long query of the request that has just been read.
+    /// The long query that was cut out of the current request.
     pub(super) fn take_query(&self) -> Option<LongQuery> {
         self.with(|state| state.query.take()).map(LongQuery)
     }
 
-    /// Whether the request that has just been read stands for one whose line was too long.
+    /// Whether the current request is a placeholder for one whose line was too long.
     pub(super) fn is_too_long(&self) -> bool {
         self.with(|state| state.too_long)
     }
 }
 
-/// The body of an answer to a request without body; when it has been sent, another request begins.
+/// The body of the answer to a request without a body; when it was sent, another request begins.
 pub(super) struct AnswerBody {
     pub(super) body: Body,
     pub(super) next: NextRequest,
@@ -111,13 +112,13 @@ pub(super) struct CutLines<S> {
 }
 
 enum Reading {
-    /// Bytes go through as they are.
+    /// Bytes are passed on unchanged.
     Through,
-    /// The beginning of a request, up to the end of its line.
+    /// Collects the beginning of a request, up to the end of its line.
     Line { bytes: Vec<u8>, discarded: usize },
-    /// These bytes come first.
+    /// Passes on these bytes first.
     Ready { bytes: Vec<u8>, given: usize, then_end: bool },
-    /// Nothing more is read: the answer closes the connection.
+    /// Nothing more is read; the answer closes the connection.
     End,
 }
 
@@ -172,14 +173,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for CutLines<S> {
                     }
                     return Poll::Ready(Ok(()));
                 }
-                // An end would tell the library that nobody waits for the answer.
+                // An end of input would tell the library that the client is gone.
                 Reading::End => return Poll::Pending,
             }
         }
     }
 }
 
-/// Takes the query out of the long line that `bytes` begin with.
+/// Cuts the query out of the long line at the beginning of `bytes`.
 fn cut(bytes: Vec<u8>, next: &NextRequest) -> Reading {
     let line_len = bytes.iter().position(|b| *b == b'\n').unwrap_or(bytes.len());
     if line_len > LINE_MAX {
@@ -192,7 +193,7 @@ fn cut(bytes: Vec<u8>, next: &NextRequest) -> Reading {
     let version = line.iter().rposition(|b| *b == b' ').unwrap_or(line_len);
     let text = bytes.get(query..version).and_then(|text| std::str::from_utf8(text).ok());
     let Some(text) = text.filter(|text| text.bytes().all(|b| b.is_ascii_graphic())) else {
-        // No URL: the library says so.
+        // The line has no URL; the library refuses it.
         return Reading::Ready { bytes, given: 0, then_end: false };
     };
     next.with(|state| state.query = Some(text.to_owned()));
@@ -236,12 +237,12 @@ mod tests {
 
     use super::*;
 
-    /// Reads `sent` through a connection whose bytes come in parts of `part` bytes.
+    /// Reads `sent` through a connection that delivers at most `part` bytes at a time.
     async fn read(sent: &[u8], part: usize) -> (Vec<u8>, NextRequest) {
         let (mut near, far) = tokio::io::duplex(part);
         let sent = sent.to_vec();
         tokio::spawn(async move {
-            // The reader may end before all is sent.
+            // The reader may end before all was sent.
             let _ = tokio::io::AsyncWriteExt::write_all(&mut near, &sent).await;
         });
         let next = NextRequest::default();

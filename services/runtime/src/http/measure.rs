@@ -1,4 +1,4 @@
-//! Metrics of HTTP requests, under the names that Thanos's servers have. Thanos `pkg/extprom/http`.
+//! Metrics of HTTP requests, with Thanos's names. Thanos `pkg/extprom/http`.
 
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -27,16 +27,16 @@ use crate::trace::TRACE_ID;
 const SECONDS: [f64; 17] =
     [0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0, 360.0, 720.0];
 
-/// What gave an answer, and for whom; an extension of answers.
+/// The handler and tenant of an answer; an extension of answers.
 #[derive(Clone, Debug)]
 pub struct AnsweredBy {
-    /// The name of the handler, where it is not that of the path.
+    /// Name of the handler, if it differs from that of the path.
     pub handler: &'static str,
-    /// Who asked.
+    /// Tenant of the request.
     pub tenant: String,
 }
 
-/// Of answers that name nobody, as Thanos calls it.
+/// Thanos's name for the tenant of answers without one.
 const TENANT: &str = "default-tenant";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,7 +55,7 @@ struct Place {
 
 type Trace = [(&'static str, String); 1];
 
-/// The metrics. Clones share them.
+/// The metrics of HTTP requests. Clones share them.
 #[derive(Clone)]
 pub struct HttpMetrics(Arc<Inner>);
 
@@ -68,7 +68,7 @@ struct Inner {
     tenants: Tenants,
 }
 
-/// The tenants that metrics name. Anybody may name a tenant in a request: those beyond a number count together.
+/// The tenants that have metrics. Since requests may name any tenant, tenants beyond a limit are counted together.
 #[derive(Default)]
 struct Tenants(Mutex<HashSet<String>>);
 
@@ -111,7 +111,8 @@ impl HttpMetrics {
     }
 }
 
-/// Middleware around routes: measures their requests. What no route answers is not measured, as callers could invent it.
+/// Middleware that measures the requests of routes. Requests that match no route are not measured, since callers could
+/// invent any number of paths.
 pub(crate) async fn measure(State(metrics): State<HttpMetrics>, request: Request, next: Next) -> Response {
     let Some(path) = request.extensions().get::<MatchedPath>() else { return next.run(request).await };
     let place = Place { handler: handler_of(path.as_str()), method: method_of(request.method()) };
@@ -150,7 +151,7 @@ fn method_of(method: &Method) -> String {
     if is_known { method.as_str().to_owned() } else { "unknown".to_owned() }
 }
 
-/// The name of what answers a path, as Thanos names its handlers.
+/// Thanos's name of the handler of a path.
 fn handler_of(path: &str) -> String {
     let name = path.split_once("/api/v1/").map_or(path, |(_, name)| name).trim_matches('/');
     match name {
@@ -161,13 +162,13 @@ fn handler_of(path: &str) -> String {
         "query_exemplars" => "exemplars".to_owned(),
         "status/buildinfo" => "status_build".to_owned(),
         "status/runtimeinfo" => "status_runtime".to_owned(),
-        // Below a prefix, where a router of its own looks further.
+        // A route for all paths below a prefix, which a nested router serves.
         name if name.contains("{*") => "pages".to_owned(),
         name => name.replace('/', "_"),
     }
 }
 
-/// About the bytes of a request: its line, its headers, and the body as far as its length is told.
+/// Approximate size of a request in bytes: its line, its headers, and its body if its length is known.
 fn size_of_request(request: &Request) -> u64 {
     let line = request.method().as_str().len() + request.uri().path().len() + "HTTP/1.1".len();
     let headers: usize =
@@ -177,13 +178,13 @@ fn size_of_request(request: &Request) -> u64 {
     (line + headers) as u64 + body.unwrap_or(0)
 }
 
-/// A request and its answer, measured when it is dropped.
+/// A request and its answer; recorded when it is dropped.
 struct Exchange {
     metrics: HttpMetrics,
     place: Place,
     begun: Instant,
     asked: u64,
-    /// `None` until there is an answer, and for a client that left before.
+    /// `None` until there is an answer, and if the client left before.
     answered: Option<Answered>,
 }
 

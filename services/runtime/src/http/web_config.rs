@@ -1,4 +1,4 @@
-//! The file that `--http.config` names: TLS, passwords, headers and rate limit of an HTTP server.
+//! The web configuration, the file of `--http.config`: TLS, passwords, headers and rate limit of an HTTP server.
 //! Prometheus exporter-toolkit `docs/web-configuration.md`.
 
 use std::collections::BTreeMap;
@@ -11,53 +11,53 @@ use serde::Deserialize;
 use crate::YamlFault;
 use crate::tls::{ClientAuth, Pem, ServerTlsOptions, TlsError, TlsVersion};
 
-/// Why a web configuration cannot be used. No variant holds a value of the file: it may be a secret.
+/// Why a web configuration is invalid. No variant holds a value of the file, since it may be a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum WebConfigError {
     /// The file cannot be read.
     #[error("--http.config {path}: {source}")]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the file system.
         source: std::io::Error,
     },
-    /// No YAML, an unknown key, or a value of the wrong form.
+    /// The text is not YAML of the expected form.
     #[error("--http.config {path}: {source}")]
     Yaml {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The mistake and its place.
         source: YamlFault,
     },
-    /// A value that is not allowed.
+    /// A key has an invalid value.
     #[error("--http.config {path}: {key}: {reason}")]
     Value {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The key.
         key: String,
-        /// What is wrong.
+        /// What is wrong with the value.
         reason: String,
     },
-    /// The TLS settings cannot be used.
+    /// The TLS settings are invalid.
     #[error("--http.config {path}: tls_server_config: {source}")]
     Tls {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong with the settings.
         source: TlsError,
     },
 }
 
-/// The content of the file.
+/// Content of the file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct WebConfig {
     tls_server_config: TlsConfig,
     http_server_config: HttpConfig,
     rate_limit: RateLimit,
-    /// Bcrypt hashes by user.
+    /// Bcrypt hashes of passwords, by user.
     basic_auth_users: BTreeMap<String, Secret>,
 }
 
@@ -76,7 +76,7 @@ struct TlsConfig {
     curve_preferences: Vec<String>,
     min_version: Option<String>,
     max_version: Option<String>,
-    /// The library's own order of suites is used in any case, which prefers the server's.
+    /// Has no effect: the library always uses the server's order of suites.
     #[allow(dead_code, reason = "accepted, as upstream has it without effect too")]
     prefer_server_cipher_suites: Option<bool>,
 }
@@ -101,7 +101,7 @@ struct RateLimit {
     interval: String,
 }
 
-/// A text that is never shown.
+/// A text that is never printed.
 #[derive(Clone, Default, Deserialize)]
 struct Secret(String);
 
@@ -111,7 +111,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Headers that may be set, and their values where not all are allowed.
+/// Headers that may be configured, with their allowed values; an empty list allows any.
 const HEADERS: [(&str, &[&str]); 5] = [
     ("Strict-Transport-Security", &[]),
     ("X-Content-Type-Options", &["nosniff"]),
@@ -158,14 +158,14 @@ impl WebConfig {
         Ok(())
     }
 
-    /// What TLS is to be made of; `None` where no key of TLS is given.
+    /// The TLS options; `None` if no TLS key is set.
     pub(super) fn tls(&self, path: &Path) -> Result<Option<ServerTlsOptions>, WebConfigError> {
         self.tls_options(path).map_err(|source| WebConfigError::Tls { path: path.to_owned(), source })
     }
 
     fn tls_options(&self, path: &Path) -> Result<Option<ServerTlsOptions>, TlsError> {
         let tls = &self.tls_server_config;
-        // Relative paths begin where the file is.
+        // Relative paths are relative to the folder of the file.
         let folder = path.parent().unwrap_or(Path::new(""));
         let pem = |file: &str, text: &Secret| match (file, text.0.as_str()) {
             ("", "") => None,
@@ -198,12 +198,12 @@ impl WebConfig {
         }))
     }
 
-    /// Headers of every answer.
+    /// Headers that are added to every answer.
     pub(super) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.http_server_config.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Whether nobody gets in without a password.
+    /// Whether a password is required.
     pub(super) fn has_users(&self) -> bool {
         !self.basic_auth_users.is_empty()
     }
@@ -213,7 +213,7 @@ impl WebConfig {
         self.basic_auth_users.get(user).map(|hash| hash.0.as_str())
     }
 
-    /// One request is let in an interval, and `burst` at once; `None` is no limit.
+    /// The rate limit: one request per interval, with bursts of up to the given number; `None` for no limit.
     pub(super) fn rate_limit(&self) -> Option<(Duration, u32)> {
         let interval = self.interval().ok().filter(|interval| !interval.is_zero())?;
         Some((interval, self.rate_limit.burst))

@@ -1,9 +1,10 @@
-//! The text format that Prometheus had before OpenMetrics, made of the latter.
-//! prometheus/docs: `content/docs/instrumenting/exposition_formats.md`.
+//! Converts OpenMetrics text to the text format that Prometheus had before. prometheus/docs:
+//! `content/docs/instrumenting/exposition_formats.md`.
 
-/// Rewrites OpenMetrics text of our own encoder as version 0.0.4.
+/// Converts OpenMetrics text of our own encoder to version 0.0.4 of the text format.
 ///
-/// Counters and infos are named with their suffix in `# TYPE` and `# HELP`; units, exemplars and the end mark are left out.
+/// In `# TYPE` and `# HELP`, counters and infos are named with their suffix; units, exemplars and the end mark are left
+/// out.
 pub(super) fn from_openmetrics(text: &str) -> String {
     let kinds = kinds(text);
     let mut out = String::with_capacity(text.len());
@@ -27,9 +28,9 @@ pub(super) fn from_openmetrics(text: &str) -> String {
     out
 }
 
-/// A sample without the exemplar behind its value.
+/// A sample line without its exemplar.
 fn without_exemplar(line: &str) -> &str {
-    // The value stands behind the labels, whose values may hold anything in quotes.
+    // The value follows the labels, whose quoted values may contain anything.
     let mut in_quotes = false;
     let mut escaped = false;
     let labels_end = line.find(|c: char| {
@@ -41,7 +42,7 @@ fn without_exemplar(line: &str) -> &str {
     line[value..].find(" # ").map_or(line, |at| &line[..value + at])
 }
 
-/// The type of each metric.
+/// The types of the metrics, by name.
 fn kinds(text: &str) -> std::collections::HashMap<&str, &str> {
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     types.collect()
@@ -59,7 +60,7 @@ mod tests {
         let plain = "# HELP a_b_total Requests.\n# TYPE a_b_total counter\na_b_total{x=\"1\n\
                      # HELP build_info What.\n# TYPE build_info gauge\nbuild_info{v=\"1\"} 1\n\
                      # HELP g Now.\n# TYPE g gauge\ng 1.5\n# HELP u ?.\n# TYPE u untyped\nu 1\n";
-        // A label value may hold what begins an exemplar.
+        // A label value may contain the text that begins an exemplar.
         let plain = plain.replace("a_b_total{x=\"1\n", "a_b_total{x=\"1 # 2\"} 3\n");
         assert_eq!(from_openmetrics(open), plain);
     }

@@ -1,4 +1,4 @@
-//! `--store.sd-files`: lists of addresses in files. Prometheus `discovery/file`.
+//! `--store.sd-files`: files with lists of addresses. Prometheus `discovery/file`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use tracing::warn;
 
 use crate::YamlFault;
 
-/// A group of a file; its labels do not matter here.
+/// A group of targets in a file; its labels are ignored.
 #[derive(Deserialize)]
 struct Group {
     #[serde(default)]
     targets: Vec<String>,
 }
 
-/// Files whose names satisfy patterns, and what each last held.
+/// The files that match some patterns, and the addresses last read from each.
 #[derive(Debug, Default)]
 pub struct SdFiles {
     patterns: Vec<String>,
@@ -24,12 +24,12 @@ pub struct SdFiles {
 }
 
 impl SdFiles {
-    /// Nothing is read yet.
+    /// No file is read yet.
     pub fn new(patterns: impl IntoIterator<Item = String>) -> SdFiles {
         SdFiles { patterns: patterns.into_iter().collect(), known: BTreeMap::new() }
     }
 
-    /// Reads all files. One that cannot be read keeps its addresses, one that is gone has none.
+    /// Reads all files. One that cannot be read keeps its addresses; those of a deleted one are dropped.
     pub fn read(&mut self) -> BTreeSet<String> {
         let paths: BTreeSet<PathBuf> = self.patterns.iter().flat_map(|pattern| matching(pattern)).collect();
         self.known.retain(|path, _| paths.contains(path));
@@ -43,12 +43,12 @@ impl SdFiles {
     }
 }
 
-/// The files that a pattern names.
+/// The files that match a pattern.
 fn matching(pattern: &str) -> Vec<PathBuf> {
     glob::glob(pattern).into_iter().flatten().filter_map(Result::ok).collect()
 }
 
-/// The addresses of a file; JSON is read as the YAML that it is.
+/// Reads the addresses in a file. JSON is parsed as YAML, which includes it.
 fn read(path: &Path) -> Result<BTreeSet<String>, String> {
     let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
     let groups: Option<Vec<Group>> =

@@ -1,4 +1,4 @@
-//! Names looked up at a name server of our own.
+//! Look-ups at a DNS server of the test.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use tokio::net::UdpSocket;
 
 use super::*;
 
-/// What the server knows: name, and hosts or services. `None` as a whole: it refuses everything.
+/// The records of the server: names with hosts or services. `None` makes it refuse all queries.
 type Zone = Arc<Mutex<Option<Vec<(&'static str, RData)>>>>;
 
 fn host(last: u8) -> RData {

@@ -1,4 +1,4 @@
-//! Calls over gRPC. Thanos `pkg/logging/grpc.go`.
+//! Logging of gRPC calls. Thanos `pkg/logging/grpc.go`.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use tracing::{debug, error};
 use super::RequestLog;
 use crate::request_id::request_of;
 
-/// A call whose end is logged.
+/// A call whose end will be logged.
 pub(crate) struct LoggedCall {
     /// `/service/method`.
     path: String,
-    /// The request that it is made for; empty is not known.
+    /// ID of the request that the call is made for; empty if unknown.
     request: String,
 }
 
 impl RequestLog {
-    /// A call of `path` that begins, which is logged where that is wanted; `None` for a call that is not logged.
+    /// Begins a call, and logs its start if configured; `None` if the call is not logged.
     pub(crate) fn begin(&self, path: &str, headers: &HeaderMap) -> Option<LoggedCall> {
         let choice = &self.0;
         let is_chosen = choice.methods.is_empty() || choice.methods.iter().any(|method| method == path);

@@ -1,4 +1,4 @@
-//! Requests over HTTP. Thanos `pkg/logging/http.go`.
+//! Logging of HTTP requests. Thanos `pkg/logging/http.go`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,8 +15,8 @@ use crate::request_id::REQUEST_ID;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Middleware: logs a request at its start and its end, where it is among those that are logged. A request that is answered
-/// with 200 to 499 is of level debug, any other an error.
+/// Middleware that logs the start and the end of requests as configured. Answers with status 200 to 499 have level
+/// debug, others level error.
 pub(crate) async fn log_request(State(log): State<RequestLog>, request: Request, next: Next) -> Response {
     let decision = log.0.http;
     if !is_chosen(&log.0.paths, request.uri(), request.headers()) {
@@ -32,7 +32,7 @@ pub(crate) async fn log_request(State(log): State<RequestLog>, request: Request,
     response
 }
 
-/// What is told of a request.
+/// The fields of a request's log lines.
 struct Asked {
     method: String,
     id: String,
@@ -93,7 +93,7 @@ impl Asked {
     }
 }
 
-/// Whether a request is one of `paths`, by its path and the port of its `Host`; all are where none is named.
+/// Whether a request's path and the port of its `Host` are in `paths`; an empty list accepts all.
 fn is_chosen(paths: &[(String, u16)], uri: &Uri, headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let port = host.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());

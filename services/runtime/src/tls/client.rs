@@ -1,4 +1,4 @@
-//! TLS of a client: how a querier reaches its endpoints. Thanos `pkg/tls/options.go`.
+//! TLS of clients, such as a querier's connections to endpoints. Thanos `pkg/tls/options.go`.
 
 use std::sync::Arc;
 
@@ -11,18 +11,18 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, Signatur
 use super::files::{Pem, Reloaded, Stamp, certificates, private_key, roots, stamp};
 use super::{TlsError, TlsVersion, versions};
 
-/// What `--grpc-client-tls-*` and `--grpc-client-server-name` describe.
+/// TLS options of a client, set by `--grpc-client-tls-*` and `--grpc-client-server-name`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientTlsOptions {
-    /// Who signs server certificates; without it the system's certificates are used.
+    /// CA certificates that the server's is verified with; `None` for the system's.
     pub ca: Option<Pem>,
-    /// The client's own certificate and its key.
+    /// The client's certificate and key.
     pub identity: Option<(Pem, Pem)>,
-    /// The name that the server's certificate must have; without it the host that is connected to.
+    /// Name to verify in the server's certificate; `None` for the host that is connected to.
     pub server_name: Option<String>,
-    /// Any certificate will do.
+    /// Accepts any certificate.
     pub skip_verify: bool,
-    /// The oldest version that is spoken.
+    /// The oldest version to support.
     pub min_version: TlsVersion,
 }
 
@@ -42,7 +42,8 @@ impl ClientTlsOptions {
         Ok(config)
     }
 
-    /// The server's certificate must be signed by one of `roots`, and have `name` where there is one, else the host's.
+    /// The configuration for servers whose certificate is signed by one of `roots` and has `name`, or the host's name
+    /// if that is `None`.
     fn config_with(
         &self,
         roots: Arc<RootCertStore>,
@@ -86,7 +87,7 @@ fn system_roots() -> Result<Arc<RootCertStore>, TlsError> {
     Ok(Arc::new(store))
 }
 
-/// The TLS of a client, as its files have it now. Clones share it.
+/// TLS of a client, with its files in their current version. Clones share it.
 #[derive(Clone)]
 pub struct ClientTls {
     options: Arc<ClientTlsOptions>,
@@ -94,18 +95,18 @@ pub struct ClientTls {
 }
 
 impl ClientTls {
-    /// Reads the files. Errors name what is missing or does not fit.
+    /// Reads the files. Fails when one is missing or invalid.
     pub fn new(options: ClientTlsOptions) -> Result<ClientTls, TlsError> {
         let current = Reloaded::new(options.stamp(), options.config()?);
         Ok(ClientTls { options: Arc::new(options), current: Arc::new(current) })
     }
 
-    /// What the next connection is to use; changed files are read again, as [`super::ServerTls::config`] does.
+    /// The configuration of the next connection. Changed files are read again, as by [`super::ServerTls::config`].
     pub fn config(&self) -> Arc<ClientConfig> {
         self.current.get(self.options.stamp(), || self.options.config())
     }
 
-    /// The name that the certificate of the server at `host` must have.
+    /// The name that the certificate of the server at `host` must have. Fails when it is no valid name.
     pub fn server_name(&self, host: &str) -> Result<ServerName<'static>, TlsError> {
         let name = self.options.server_name.as_deref().unwrap_or(host).to_owned();
         ServerName::try_from(name.clone())
@@ -113,8 +114,10 @@ impl ClientTls {
     }
 }
 
-/// The TLS of an HTTP client that takes a finished configuration; the files are read once. A system without certificates is
-/// no error: then no server is trusted.
+/// TLS for an HTTP client that takes a complete configuration; the files are read once. If the system has no
+/// certificates, no server is trusted.
+///
+/// Fails when a file is missing or invalid.
 pub fn http_tls(options: &ClientTlsOptions) -> Result<ClientConfig, TlsError> {
     let roots = match &options.ca {
         Some(ca) => roots(ca, "server CA")?,
@@ -127,7 +130,7 @@ pub fn http_tls(options: &ClientTlsOptions) -> Result<ClientConfig, TlsError> {
     options.config_with(roots, name.transpose()?)
 }
 
-/// Demands a certificate of `name` from whatever host is connected to.
+/// Verifies the server's certificate against `name` instead of the host's name.
 #[derive(Debug)]
 struct Named {
     name: ServerName<'static>,
@@ -169,7 +172,7 @@ impl ServerCertVerifier for Named {
     }
 }
 
-/// Accepts every certificate, as `--grpc-client-tls-skip-verify` asks for.
+/// Accepts every certificate, for `--grpc-client-tls-skip-verify`.
 #[derive(Debug)]
 struct AnyServer(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! PEM texts, from files or out of a configuration, and when the files last changed.
+//! PEM texts from files or configurations, and detection of changed files.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,12 +11,12 @@ use tracing::warn;
 
 use super::TlsError;
 
-/// A PEM text: a file, or the text itself.
+/// A PEM text, in a file or a configuration.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Pem {
-    /// The path of a file.
+    /// Path of a file with the text.
     File(PathBuf),
-    /// The text; may be a secret.
+    /// The text itself; it may be secret.
     Text(String),
 }
 
@@ -54,7 +54,7 @@ impl Pem {
     }
 }
 
-/// A certificate chain; at least one certificate.
+/// Reads a certificate chain of at least one certificate.
 pub(super) fn certificates(pem: &Pem, what: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bytes = pem.read(what)?;
     let wrong = |reason: String| TlsError::Pem { what: pem.name(what), expected: "certificates", reason };
@@ -63,7 +63,7 @@ pub(super) fn certificates(pem: &Pem, what: &'static str) -> Result<Vec<Certific
     if found.is_empty() { Err(wrong("found none".to_owned())) } else { Ok(found) }
 }
 
-/// A private key.
+/// Reads a private key.
 pub(super) fn private_key(pem: &Pem, what: &'static str) -> Result<PrivateKeyDer<'static>, TlsError> {
     let bytes = pem.read(what)?;
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|e| TlsError::Pem {
@@ -73,7 +73,7 @@ pub(super) fn private_key(pem: &Pem, what: &'static str) -> Result<PrivateKeyDer
     })
 }
 
-/// Certificates that others are checked against.
+/// Reads CA certificates.
 pub(super) fn roots(pem: &Pem, what: &'static str) -> Result<Arc<RootCertStore>, TlsError> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(pem, what)? {
@@ -82,25 +82,26 @@ pub(super) fn roots(pem: &Pem, what: &'static str) -> Result<Arc<RootCertStore>,
     Ok(Arc::new(store))
 }
 
-/// When each file was last written; `None` for one that cannot be asked.
+/// Modification times of files; `None` for a file that cannot be read.
 pub(super) type Stamp = Vec<Option<SystemTime>>;
 
-/// The stamp of those of the texts that are files.
+/// The modification times of those texts that are files.
 pub(super) fn stamp<'a>(pems: impl IntoIterator<Item = &'a Pem>) -> Stamp {
     let files = pems.into_iter().filter_map(Pem::path);
     files.map(|path| std::fs::metadata(path).and_then(|m| m.modified()).ok()).collect()
 }
 
-/// What was made of files, to be made again when one of them changes.
+/// A value made of files, made again when one of them changes.
 pub(super) struct Reloaded<C>(Mutex<(Stamp, Arc<C>)>);
 
 impl<C> Reloaded<C> {
-    /// Keeps what was made of files of that stamp.
+    /// The value made of files with these modification times.
     pub(super) fn new(stamp: Stamp, made: C) -> Reloaded<C> {
         Reloaded(Mutex::new((stamp, Arc::new(made))))
     }
 
-    /// What the files of this `stamp` make; when they cannot be used, what was made before stays, with a warning.
+    /// The value for the files with these modification times. If the changed files are invalid, the last value stays,
+    /// with a warning.
     pub(super) fn get(&self, stamp: Stamp, make: impl FnOnce() -> Result<C, TlsError>) -> Arc<C> {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if current.0 != stamp {

@@ -1,4 +1,4 @@
-//! TLS of a server. Thanos `pkg/tls/options.go`; Prometheus exporter-toolkit `web/tls_config.go`.
+//! TLS of servers. Thanos `pkg/tls/options.go`; Prometheus exporter-toolkit `web/tls_config.go`.
 
 use std::sync::Arc;
 
@@ -10,24 +10,24 @@ use super::files::{Pem, Reloaded, Stamp, certificates, private_key, roots, stamp
 use super::verifier::ClientVerifier;
 use super::{TlsError, TlsVersion, versions};
 
-/// Whether clients must show certificates, in the words of the web configuration (`client_auth_type`).
+/// Whether clients must present certificates; the values of `client_auth_type` in the web configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientAuth {
-    /// They are not asked for one.
+    /// Certificates are not requested.
     #[default]
     None,
-    /// They are asked for one, and none is checked.
+    /// Certificates are requested but not verified.
     Request,
-    /// They must show one, and none is checked.
+    /// A certificate is required but not verified.
     RequireAny,
-    /// If they show one, it must be signed by the client CA.
+    /// A certificate is optional but must be signed by the client CA.
     VerifyIfGiven,
-    /// They must show one that is signed by the client CA.
+    /// A certificate signed by the client CA is required.
     RequireAndVerify,
 }
 
 impl ClientAuth {
-    /// Reads `client_auth_type`.
+    /// Parses `client_auth_type`. Fails when it is unknown.
     pub fn parse(text: &str) -> Result<ClientAuth, TlsError> {
         match text {
             "" | "NoClientCert" => Ok(ClientAuth::None),
@@ -46,34 +46,34 @@ impl ClientAuth {
     }
 }
 
-/// What the TLS of a server is made of.
+/// TLS options of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTlsOptions {
     /// The certificate chain.
     pub cert: Pem,
     /// Its private key.
     pub key: Pem,
-    /// Who signs client certificates.
+    /// CA certificates that clients' certificates are verified with.
     pub client_ca: Option<Pem>,
-    /// Whether clients must show certificates.
+    /// Whether clients must present certificates.
     pub client_auth: ClientAuth,
-    /// One of these must be in a client's certificate; empty allows all.
+    /// Names of which a client's certificate must have one; empty allows any.
     pub client_allowed_sans: Vec<String>,
-    /// The oldest version that is spoken.
+    /// The oldest version to support.
     pub min_version: TlsVersion,
-    /// The newest version that is spoken.
+    /// The newest version to support.
     pub max_version: TlsVersion,
-    /// Suites of TLS 1.2 by their names in Go; empty leaves the choice to the library. Those of 1.3 are not chosen.
+    /// TLS 1.2 cipher suites, with Go's names; empty for the library's choice. The suites of TLS 1.3 are fixed.
     pub cipher_suites: Vec<String>,
-    /// Curves by their names in Go, the preferred one first; empty leaves the choice to the library.
+    /// Curves, with Go's names, the preferred one first; empty for the library's choice.
     pub curves: Vec<String>,
-    /// Protocols offered by ALPN, the preferred one first.
+    /// ALPN protocols, the preferred one first.
     pub alpn: Vec<&'static str>,
 }
 
 impl ServerTlsOptions {
-    /// A server with a certificate and TLS 1.3, and with a client CA one that demands certificates of clients: what
-    /// `--grpc-server-tls-*` describes.
+    /// Options of `--grpc-server-tls-*`: a certificate and TLS 1.3; with a client CA, clients must present
+    /// certificates.
     pub fn grpc(cert: Pem, key: Pem, client_ca: Option<Pem>) -> ServerTlsOptions {
         let client_auth = if client_ca.is_some() { ClientAuth::RequireAndVerify } else { ClientAuth::None };
         ServerTlsOptions {
@@ -139,7 +139,7 @@ impl ServerTlsOptions {
         }))
     }
 
-    /// The library's ciphers and curves, less those that were not asked for.
+    /// The library's ciphers and curves, reduced to the configured ones.
     fn provider(&self) -> Result<CryptoProvider, TlsError> {
         let mut provider = ring::default_provider();
         if !self.cipher_suites.is_empty() {
@@ -181,7 +181,7 @@ fn unknown(what: &'static str, name: &str, known: &str) -> TlsError {
     TlsError::Unknown { what, name: name.to_owned(), known: known.to_owned() }
 }
 
-/// The TLS of a server, as its files have it now. Clones share it.
+/// TLS of a server, with its files in their current version. Clones share it.
 #[derive(Clone)]
 pub struct ServerTls {
     options: Arc<ServerTlsOptions>,
@@ -189,14 +189,14 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
-    /// Reads the files. Errors name what is missing or does not fit.
+    /// Reads the files. Fails when one is missing or invalid.
     pub fn new(options: ServerTlsOptions) -> Result<ServerTls, TlsError> {
         let current = Reloaded::new(options.stamp(), options.config()?);
         Ok(ServerTls { options: Arc::new(options), current: Arc::new(current) })
     }
 
-    /// What the next connection is to use: the files are read again when one of them has changed. When they cannot be
-    /// used, what was read before stays, with a warning.
+    /// The configuration of the next connection. Changed files are read again; if they are invalid, the last
+    /// configuration stays, with a warning.
     pub fn config(&self) -> Arc<ServerConfig> {
         self.current.get(self.options.stamp(), || self.options.config())
     }

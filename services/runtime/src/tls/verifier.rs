@@ -1,4 +1,4 @@
-//! Which client certificates a server accepts.
+//! Verification of client certificates.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// Verifies client certificates as the web configuration asks for it.
+/// Verifies client certificates as configured.
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
-    /// Checks the chain of signatures; `None` accepts any certificate.
+    /// Verifies the chain of signatures; `None` accepts any certificate.
     pub(super) chain: Option<Arc<dyn ClientCertVerifier>>,
-    /// Whether a client without certificate is turned away.
+    /// Whether clients without a certificate are refused.
     pub(super) mandatory: bool,
-    /// One of these must be among the certificate's subject alternative names; empty allows all.
+    /// Subject alternative names of which the certificate must have one; empty allows any.
     pub(super) allowed_sans: Vec<String>,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
 }
@@ -39,7 +39,7 @@ impl ClientVerifier {
     }
 }
 
-/// The text of a subject alternative name, as Go prints it.
+/// A subject alternative name as Go prints it.
 fn name(name: &GeneralName<'_>) -> Option<String> {
     match name {
         GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => {

@@ -1,4 +1,4 @@
-//! Answers of Prometheus's JSON API in its own shape. Prometheus `web/api/v1/api.go`.
+//! Types of answers of Prometheus's JSON API. Prometheus `web/api/v1/api.go`.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +57,7 @@ struct Alert {
 }
 
 impl RuleGroups {
-    /// Prometheus knows no partial answers: evaluation fails when anything does.
+    /// Prometheus has no partial responses, so every group aborts on errors.
     pub(super) fn into_groups(self) -> Vec<api::RuleGroup> {
         let group = |group: RuleGroup| api::RuleGroup {
             name: group.name,
@@ -168,7 +168,7 @@ impl ActiveTarget {
     }
 }
 
-/// One entry of `/api/v1/metadata`.
+/// An entry of `/api/v1/metadata`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Meta {
@@ -183,7 +183,7 @@ impl Meta {
     }
 }
 
-/// One entry of `/api/v1/query_exemplars`.
+/// An entry of `/api/v1/query_exemplars`.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct SeriesExemplars {
@@ -260,7 +260,7 @@ impl TsdbStatus {
     }
 }
 
-/// A time in RFC 3339; one that cannot be read is Go's zero time.
+/// Parses RFC 3339; an invalid time becomes Go's zero time.
 fn moment(text: &str) -> Moment {
     let read = |(seconds, nanos): (i64, i64)| Some(Moment { seconds, nanos: u32::try_from(nanos).ok()? });
     parse_rfc3339(text).and_then(read).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The files that are watched: their times, and a digest of what they hold.
+//! The watched files: their times, and a digest of their contents.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -11,9 +11,9 @@ use tithon_runtime::{UnsetVariable, expand_variables};
 
 use super::ReloadOptions;
 
-/// Folders in folders up to here are looked into; links could lead in circles.
+/// Largest depth of nested folders, since links may form cycles.
 const DEPTH_MAX: usize = 32;
-/// The longest configuration, unpacked, bytes.
+/// Longest decompressed configuration in bytes.
 const CONFIG_BYTES_MAX: u64 = 256 << 20;
 
 /// Why the files cannot be read or written.
@@ -22,34 +22,34 @@ pub enum ReloadError {
     /// A file or folder cannot be used.
     #[error("{path}: {source}")]
     File {
-        /// Which.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the file system.
         source: io::Error,
     },
-    /// The configuration is not text.
+    /// The configuration is not UTF-8.
     #[error("{path}: not UTF-8")]
     NotText {
         /// The file.
         path: PathBuf,
     },
-    /// The configuration names a variable that is not set.
+    /// The configuration uses a variable that is not set.
     #[error("{path}: {source}")]
     Variable {
         /// The file.
         path: PathBuf,
-        /// The variable.
+        /// The error with the variable's name.
         source: UnsetVariable,
     },
 }
 
-/// SHA-256 over the names and contents of files.
+/// SHA-256 of the names and contents of the files.
 pub(super) type FilesDigest = [u8; 32];
 
-/// When each file was changed and how long it is; a file that cannot be asked has no entry.
+/// Time of change and length of each file; unreadable files are missing.
 pub(super) type Stamp = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
 
-/// Files that are watched, and what Prometheus last took of them.
+/// The watched files, and the digest of the version that Prometheus last loaded.
 pub(super) struct Watched {
     config_file: Option<PathBuf>,
     expanded_file: Option<PathBuf>,
@@ -71,26 +71,26 @@ impl Watched {
         self.len() == 0
     }
 
-    /// How many files and folders are named.
+    /// Number of watched files and folders.
     pub(super) fn len(&self) -> usize {
         usize::from(self.config_file.is_some()) + self.rule_dirs.len()
     }
 
-    /// Whether Prometheus has not taken files with this digest yet.
+    /// Whether Prometheus has not loaded files with this digest yet.
     pub(super) fn is_new(&self, digest: FilesDigest) -> bool {
         self.taken != Some(digest)
     }
 
-    /// Prometheus has taken them.
+    /// Records that Prometheus has loaded files with this digest.
     pub(super) fn taken(&mut self, digest: FilesDigest) {
         self.taken = Some(digest);
     }
 
-    /// The times of the files as they are now.
+    /// The current times of the files.
     pub(super) fn stamp(&self) -> Stamp {
         let mut files: Vec<PathBuf> = self.config_file.iter().cloned().collect();
         for dir in &self.rule_dirs {
-            // What cannot be read is told when the files are read.
+            // Errors are reported when the files are read.
             let _ = collect(dir, 0, &mut files);
         }
         let stamp = |path: PathBuf| {
@@ -100,7 +100,7 @@ impl Watched {
         files.into_iter().filter_map(stamp).collect()
     }
 
-    /// Reads all files; writes the configuration with its variables replaced where that is wanted.
+    /// Reads all files. Writes the expanded configuration if that is configured.
     pub(super) fn read(&self) -> Result<FilesDigest, ReloadError> {
         let mut digest = Sha256::new();
         if let Some(path) = &self.config_file {
@@ -129,7 +129,7 @@ fn add(digest: &mut Sha256, path: &Path, content: &[u8]) {
     digest.update(content);
 }
 
-/// The files of a folder and of the folders in it; links are followed.
+/// Collects the files of a folder and its subfolders; links are followed.
 fn collect(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), ReloadError> {
     if depth > DEPTH_MAX {
         return Ok(());
@@ -139,7 +139,7 @@ fn collect(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Rel
         match std::fs::metadata(&path) {
             Ok(meta) if meta.is_dir() => collect(&path, depth + 1, files)?,
             Ok(_) => files.push(path),
-            // A link into nothing, as while a volume is replaced.
+            // A dangling link, as while a volume is replaced.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(&path)(error)),
         }
@@ -147,7 +147,7 @@ fn collect(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Rel
     Ok(())
 }
 
-/// The configuration with its variables replaced; gzip is unpacked.
+/// The configuration with variables expanded; gzip is decompressed.
 fn expand(path: &Path, content: Vec<u8>) -> Result<String, ReloadError> {
     let text = if content.starts_with(&[0x1f, 0x8b, 0x08]) {
         let mut text = Vec::new();

@@ -1,4 +1,4 @@
-//! What reloading counts, under Thanos's names.
+//! Metrics of reloading, with Thanos's names.
 
 use std::sync::atomic::AtomicU64;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! Telling Prometheus to read its files again.
+//! Tells Prometheus to reload.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use serde::Deserialize;
 use super::ReloadMethod;
 use crate::{Prometheus, PrometheusError};
 
-/// From one look for the outcome of a signal to the next, and how many.
+/// Interval between two checks of the outcome of a signal, and their number.
 const OUTCOME_INTERVAL: Duration = Duration::from_secs(1);
 const OUTCOME_LOOKS: usize = 30;
 
-/// Why Prometheus did not read its files.
+/// Why Prometheus did not reload.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TriggerError {
     #[error(transparent)]

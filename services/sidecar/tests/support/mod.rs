@@ -21,8 +21,8 @@ pub struct RealPrometheus {
 }
 
 impl RealPrometheus {
-    /// Starts the program `prometheus` of the system; `None` where it is not installed, unless `TITHON_SERVERS=1`, as in CI, says
-    /// that it must be.
+    /// Starts the system's `prometheus`; `None` if it is not installed, which is a failure with `TITHON_SERVERS=1`, as
+    /// in CI.
     pub fn start() -> Option<RealPrometheus> {
         if let Err(error) =
             Command::new("prometheus").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status()
@@ -86,14 +86,15 @@ impl RealPrometheus {
         self.dir.path()
     }
 
-    /// How many samples a metric has; none while the server does not answer.
+    /// Number of samples of a metric; 0 while the server does not answer.
     pub async fn count(&self, metric: &str) -> f64 {
         let answer = self.query(&format!("count_over_time({metric}[1m])")).await;
         let value = answer.as_ref().and_then(|data| data["result"][0]["value"][1].as_str());
         value.map_or(0.0, |value| value.parse().unwrap())
     }
 
-    /// The samples of the only series of a metric over the last minute, times in milliseconds, and the end of that minute.
+    /// The samples of a metric's only series over the last minute, with times in milliseconds, and the end of that
+    /// minute.
     pub async fn range_of(&self, metric: &str) -> (Vec<(i64, f64)>, i64) {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let at = i64::try_from(now.as_millis()).unwrap() - 400;
@@ -136,7 +137,7 @@ fn client() -> reqwest::Client {
     reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap()
 }
 
-/// Waits for something that must come.
+/// Waits until a condition holds.
 pub async fn until<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
     let begun = Instant::now();
     while !is_so().await {
@@ -145,7 +146,7 @@ pub async fn until<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) 
     }
 }
 
-/// Copies three blocks of level 1 and the one that they were compacted to into a directory; their metas.
+/// Copies three blocks of level 1 and the block compacted from them into a directory. Returns their metas.
 pub fn copy_blocks(tsdb: &Path) -> Vec<BlockMeta> {
     let mut metas = Vec::new();
     for folder in ["in", "out"] {
@@ -163,7 +164,8 @@ pub fn copy_blocks(tsdb: &Path) -> Vec<BlockMeta> {
     metas
 }
 
-/// The block in the bucket has the files of that in the directory, and a meta.json that differs in what Thanos adds only.
+/// Checks that the block in the bucket has the same files as that in the directory, and that its meta.json differs only
+/// in what Thanos adds.
 pub fn assert_same_block(tsdb: &Path, bucket: &Path, block: BlockId, external: &Labels) {
     let (from, to) = (tsdb.join(block.to_string()), bucket.join(block.to_string()));
     for file in ["index", "chunks/000001"] {

@@ -52,7 +52,7 @@ pub(crate) async fn store_with(bucket: Bucket, options: StoreOptions, metrics: &
     Store::open(bucket, options, Cpu::new(0).unwrap(), metrics).await.unwrap()
 }
 
-/// Serves until the test ends.
+/// Serves the store until the test ends.
 pub(crate) async fn serve(store: Store, probes: Probes) -> Channel {
     let server = GrpcServer::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", server.local_addr());
@@ -63,10 +63,10 @@ pub(crate) async fn serve(store: Store, probes: Probes) -> Channel {
     Channel::from_shared(url).unwrap().connect().await.unwrap()
 }
 
-/// Whether reads of what [`panicking_bucket`] names panic.
+/// Whether reads by [`panicking_bucket`] panic.
 pub(crate) static PANIC: AtomicBool = AtomicBool::new(false);
 
-/// A bucket read by ranges, in which reads of objects whose keys begin with `prefix` can be made to panic.
+/// A bucket read by ranges, in which reads of objects with a key prefix can be made to panic.
 pub(crate) fn panicking_bucket(dir: &Path, prefix: &'static str) -> Bucket {
     let inner = LocalFileSystem::new_with_prefix(dir).unwrap();
     Bucket::from_store(Arc::new(Panicking { inner, prefix }), "")

@@ -1,4 +1,4 @@
-//! The companion APIs of a server at another address.
+//! Client of the companion APIs of another server.
 
 use futures::FutureExt;
 use prost::Message;
@@ -20,14 +20,14 @@ use super::{
 };
 use crate::endpoint::{Endpoint, EndpointError};
 
-/// A frame of an answer: one piece, a warning, or nothing that is known.
+/// A frame of an answer: an item, a warning, or a kind of frame that is unknown and skipped.
 enum Frame<T> {
     Piece(T),
     Warning(String),
     Unknown,
 }
 
-/// The words of a call in errors, as Thanos has them.
+/// Thanos's words for a call in error texts.
 #[derive(Clone, Copy)]
 struct Words {
     fetching: &'static str,
@@ -35,7 +35,7 @@ struct Words {
 }
 
 impl Endpoint {
-    /// Reads an answer to its end; with `partial` a failure becomes a warning.
+    /// Reads an answer to its end. With `partial`, a failure becomes a warning.
     async fn tell<F: Message, T>(
         &self,
         words: Words,
@@ -43,13 +43,13 @@ impl Endpoint {
         call: impl Future<Output = Result<Response<Streaming<F>>, Status>>,
         read: impl Fn(F) -> Frame<T>,
     ) -> Result<Told<T>, EndpointError> {
-        let mut told = Told::default();
-        match self.receive_frames(words, call, read, &mut told).await {
-            Err(error) if partial => told.warnings.push(error.to_string()),
+        let mut answers = Told::default();
+        match self.receive_frames(words, call, read, &mut answers).await {
+            Err(error) if partial => answers.warnings.push(error.to_string()),
             Err(error) => return Err(error),
             Ok(()) => {}
         }
-        Ok(told)
+        Ok(answers)
     }
 
     async fn receive_frames<F: Message, T>(
@@ -57,7 +57,7 @@ impl Endpoint {
         words: Words,
         call: impl Future<Output = Result<Response<Streaming<F>>, Status>>,
         read: impl Fn(F) -> Frame<T>,
-        told: &mut Told<T>,
+        answers: &mut Told<T>,
     ) -> Result<(), EndpointError> {
         let answer = self.in_time(call).await.map_err(|silence| self.silent(silence))?;
         let mut frames = answer.map_err(|status| self.failed(words.fetching, &status))?.into_inner();
@@ -72,15 +72,16 @@ impl Endpoint {
                 return Err(self.failed(words.receiving, &to_status(ErrorKind::LimitExceeded, text)));
             }
             match read(frame) {
-                Frame::Piece(piece) => told.found.push(piece),
-                Frame::Warning(warning) => told.warnings.push(warning),
+                Frame::Piece(piece) => answers.found.push(piece),
+                Frame::Warning(warning) => answers.warnings.push(warning),
                 Frame::Unknown => {}
             }
         }
     }
 }
 
-/// A call of [`Companions`]: request and piece, the words for both in errors, client and method, the piece's place in a frame.
+/// Implements a method of [`Companions`]. Arguments: the method with its request and item types, its name in error
+/// texts, the gRPC client and method, and the variant of a frame that holds an item.
 macro_rules! call {
     ($call:ident: $request:ty => $found:ident, $what:literal, $client:ident.$method:ident, $result:ident::$piece:ident) => {
         fn $call(&self, request: $request) -> Telling<$found> {
@@ -96,12 +97,12 @@ macro_rules! call {
                     let (mut client, message) = (client.clone(), message.clone());
                     async move { client.$method(message).await }
                 });
-                let told = endpoint.tell(words, partial, answer, |frame| match frame.result {
+                let answers = endpoint.tell(words, partial, answer, |frame| match frame.result {
                     Some($result::Result::$piece(piece)) => Frame::Piece($found::from_wire(piece)),
                     Some($result::Result::Warning(warning)) => Frame::Warning(warning),
                     None => Frame::Unknown,
                 });
-                Ok(told.await?)
+                Ok(answers.await?)
             }
             .boxed()
         }

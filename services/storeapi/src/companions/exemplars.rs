@@ -1,4 +1,4 @@
-//! Examples of what samples were made of. Thanos `pkg/exemplars/exemplarspb/rpc.proto`.
+//! Exemplars of series. Thanos `pkg/exemplars/exemplarspb/rpc.proto`.
 
 use tithon_index::Labels;
 use tithon_proto::label_set;
@@ -6,36 +6,36 @@ use tithon_proto::thanos;
 
 use super::rules::{aborts, labels, strategy};
 
-/// Which exemplars are wanted.
+/// A request for exemplars.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExemplarsRequest {
-    /// PromQL, of which only the selectors count.
+    /// A PromQL expression; only its selectors count.
     pub query: String,
-    /// The first millisecond.
+    /// Start of the time range in milliseconds since 1970, inclusive.
     pub start_ms: i64,
-    /// The last millisecond.
+    /// End of the time range in milliseconds since 1970, inclusive.
     pub end_ms: i64,
-    /// A failure costs a warning only.
+    /// Whether a failure costs only a warning.
     pub partial_response: bool,
 }
 
 /// The exemplars of a series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeriesExemplars {
-    /// The series.
+    /// Labels of the series.
     pub labels: Labels,
-    /// Its exemplars.
+    /// The exemplars of the series.
     pub exemplars: Vec<Exemplar>,
 }
 
-/// One example.
+/// An exemplar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exemplar {
-    /// What it says, such as the id of a trace.
+    /// Labels of the exemplar, such as a trace ID.
     pub labels: Labels,
-    /// The value observed.
+    /// The observed value.
     pub value: f64,
-    /// When, milliseconds since 1970.
+    /// Time of the observation in milliseconds since 1970.
     pub time_ms: i64,
 }
 

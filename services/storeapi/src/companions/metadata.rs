@@ -1,4 +1,4 @@
-//! Type, help and unit of metrics. Thanos `pkg/metadata/metadatapb/rpc.proto`.
+//! Metadata of metrics: type, help and unit. Thanos `pkg/metadata/metadatapb/rpc.proto`.
 
 use std::collections::BTreeMap;
 
@@ -6,29 +6,29 @@ use tithon_proto::thanos;
 
 use super::rules::{aborts, strategy};
 
-/// Which metadata are wanted.
+/// A request for metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetadataRequest {
-    /// Only of this metric; empty for all.
+    /// Name of the metric; empty for all metrics.
     pub metric: String,
-    /// Of how many metrics at most; negative is no limit, 0 is none.
+    /// Largest number of metrics; negative means no limit.
     pub limit: i32,
-    /// A failure costs a warning only.
+    /// Whether a failure costs only a warning.
     pub partial_response: bool,
 }
 
-/// What targets tell of metrics, by name.
+/// The metadata of each metric, by name; targets may differ in what they report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetadataByMetric(pub BTreeMap<String, Vec<Meta>>);
 
-/// What a target tells of a metric.
+/// The metadata that a target reports for a metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
-    /// `counter`, `gauge`, `histogram` and so on.
+    /// Type of the metric: `counter`, `gauge`, `histogram` and so on.
     pub kind: String,
-    /// A text for people.
+    /// Description of the metric.
     pub help: String,
-    /// A unit, where there is one.
+    /// Unit of the metric; may be empty.
     pub unit: String,
 }
 

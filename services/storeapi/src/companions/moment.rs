@@ -1,4 +1,4 @@
-//! A time as Go writes it into JSON.
+//! A time with nanoseconds, printed as Go's JSON encoder does.
 
 use std::fmt;
 
@@ -10,11 +10,11 @@ use tithon_chunks::calendar::date_of_days;
 pub struct Moment {
     /// Seconds since 1970.
     pub seconds: i64,
-    /// Nanoseconds behind them, below 10^9.
+    /// Nanoseconds within the second, below 10^9.
     pub nanos: u32,
 }
 
-/// The first second of the year 1 and the last of the year 9999: other years have no RFC 3339 form.
+/// The first second of the year 1 and the last of the year 9999, the range that RFC 3339 can express.
 const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 impl Default for Moment {
@@ -24,13 +24,13 @@ impl Default for Moment {
 }
 
 impl Moment {
-    /// A time in milliseconds since 1970; years that have no RFC 3339 form become the nearest that has one.
+    /// A time in milliseconds since 1970, clamped to the years of RFC 3339.
     pub fn from_millis(millis: i64) -> Moment {
         let nanos = millis.rem_euclid(1000) as u32 * 1_000_000;
         Moment { seconds: millis.div_euclid(1000).clamp(*SECONDS.start(), *SECONDS.end()), nanos }
     }
 
-    /// A time out of a message; years that have no RFC 3339 form become the nearest that has one.
+    /// The time of a message, clamped to the years of RFC 3339.
     pub(super) fn from_wire(wire: &Timestamp) -> Moment {
         let nanos = u32::try_from(wire.nanos).unwrap_or(0).min(999_999_999);
         Moment { seconds: wire.seconds.clamp(*SECONDS.start(), *SECONDS.end()), nanos }
@@ -42,7 +42,7 @@ impl Moment {
 }
 
 impl fmt::Display for Moment {
-    /// RFC 3339 in UTC, with as many digits of the second as are not zeros.
+    /// RFC 3339 in UTC; trailing zeros of the fraction are left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (days, rest) = (self.seconds.div_euclid(86_400), self.seconds.rem_euclid(86_400));
         let (year, month, day) = date_of_days(days);

@@ -6,73 +6,73 @@ use tithon_proto::{label_set, labels_from_wire};
 
 use super::Moment;
 
-/// Which rules are wanted.
+/// A request for rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RulesRequest {
-    /// Only rules of this kind, of each group.
+    /// Kind of the rules; `None` for both kinds.
     pub kind: Option<RuleKind>,
-    /// A failure costs a warning only.
+    /// Whether a failure costs only a warning.
     pub partial_response: bool,
 }
 
-/// What a rule is for.
+/// The kind of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RuleKind {
-    /// It raises alerts.
+    /// The rule raises alerts.
     Alerting,
-    /// It makes new series.
+    /// The rule records new series.
     Recording,
 }
 
 /// Rules that are evaluated one after the other.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RuleGroup {
-    /// Its name, one of its file.
+    /// Name of the group, unique in its file.
     pub name: String,
-    /// Where it is written.
+    /// File that defines the group.
     pub file: String,
-    /// In the order of evaluation.
+    /// The rules in the order of evaluation.
     pub rules: Vec<Rule>,
-    /// From one evaluation to the next, seconds.
+    /// Time between two evaluations, in seconds.
     pub interval: f64,
-    /// How long the last evaluation took, seconds.
+    /// Duration of the last evaluation in seconds.
     pub evaluation_seconds: f64,
-    /// When it began.
+    /// Time of the last evaluation.
     pub last_evaluation: Moment,
-    /// Most alerts or series of a rule; 0 is no limit.
+    /// Largest number of alerts or series of a rule; 0 means no limit.
     pub limit: i64,
-    /// Whether evaluation fails when a store does.
+    /// Whether an evaluation fails when a store does.
     pub aborts: bool,
 }
 
-/// A rule and how it fared.
+/// A rule and the result of its last evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    /// The name of the alert, or of the metric that is recorded.
+    /// Name of the alert, or of the recorded metric.
     pub name: String,
-    /// PromQL.
+    /// PromQL expression of the rule.
     pub query: String,
-    /// Labels of its alerts or series.
+    /// Labels that are added to its alerts or series.
     pub labels: Labels,
-    /// `ok`, `err` or `unknown`.
+    /// Result of the last evaluation: `ok`, `err` or `unknown`.
     pub health: String,
-    /// Why the last evaluation failed; else empty.
+    /// Error of the last evaluation; empty if there was none.
     pub last_error: String,
-    /// How long the last evaluation took, seconds.
+    /// Duration of the last evaluation in seconds.
     pub evaluation_seconds: f64,
-    /// When it began.
+    /// Time of the last evaluation.
     pub last_evaluation: Moment,
-    /// What an alerting rule has besides; `None` for a recording rule.
+    /// The fields of an alerting rule; `None` for a recording rule.
     pub alerting: Option<Alerting>,
 }
 
 impl Rule {
-    /// What it is for.
+    /// The kind of the rule.
     pub fn kind(&self) -> RuleKind {
         if self.alerting.is_some() { RuleKind::Alerting } else { RuleKind::Recording }
     }
 
-    /// Whether all matchers accept its labels. A label whose value is a template has no value that is known here.
+    /// Whether all matchers accept its labels. A label whose value is a template counts as missing.
     pub fn is_selected(&self, matchers: &[Matcher]) -> bool {
         let is_template = |value: &[u8]| value.windows(2).any(|pair| pair == b"{{");
         let value = |m: &Matcher| self.labels.get(m.name()).filter(|value| !is_template(value));
@@ -80,49 +80,49 @@ impl Rule {
     }
 }
 
-/// What an alerting rule has besides.
+/// The fields that only alerting rules have.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Alerting {
-    /// The most advanced of its alerts.
+    /// State of its most advanced alert.
     pub state: AlertState,
-    /// How long the expression must hold before an alert fires, seconds.
+    /// How long the expression must hold before an alert fires, in seconds.
     pub duration: f64,
-    /// How long an alert fires on afterwards, seconds.
+    /// How long an alert keeps firing after the expression stopped to hold, in seconds.
     pub keep_firing_for: f64,
-    /// Texts for people.
+    /// Annotations of its alerts.
     pub annotations: Labels,
-    /// Its alerts now.
+    /// The active alerts.
     pub alerts: Vec<ActiveAlert>,
 }
 
-/// How far an alert is.
+/// State of an alert.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AlertState {
-    /// Not evaluated yet.
+    /// The rule was not evaluated yet.
     #[default]
     Unknown,
     /// The expression does not hold.
     Inactive,
-    /// It holds, and not for long enough.
+    /// The expression holds, but not for long enough yet.
     Pending,
-    /// It has held for long enough.
+    /// The expression has held for long enough.
     Firing,
 }
 
-/// An alert.
+/// An active alert.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ActiveAlert {
-    /// What tells it from others.
+    /// Labels that identify the alert.
     pub labels: Labels,
-    /// Texts for people.
+    /// Annotations of the alert.
     pub annotations: Labels,
-    /// How far it is.
+    /// State of the alert.
     pub state: AlertState,
-    /// Since when the expression holds.
+    /// Time since which the expression holds.
     pub active_at: Option<Moment>,
-    /// The value of the expression.
+    /// Value of the expression.
     pub value: String,
-    /// Whether evaluation fails when a store does.
+    /// Whether an evaluation fails when a store does.
     pub aborts: bool,
 }
 
@@ -140,7 +140,7 @@ impl RulesRequest {
         }
     }
 
-    /// What people filter by is left to the querier that they asked.
+    /// The wire request's other filters are applied by the querier that received it from a user.
     pub(super) fn from_wire(wire: &thanos::RulesRequest) -> RulesRequest {
         let kind = match wire.r#type() {
             Type::All => None,
@@ -151,13 +151,13 @@ impl RulesRequest {
     }
 }
 
-/// The strategy on the wire.
+/// The partial response strategy as a wire value.
 pub(super) fn strategy(aborts: bool) -> i32 {
     use thanos::PartialResponseStrategy::{Abort, Warn};
     i32::from(if aborts { Abort } else { Warn })
 }
 
-/// Whether a strategy on the wire is that of failing.
+/// Whether a wire value is the strategy ABORT.
 pub(super) fn aborts(strategy: i32) -> bool {
     strategy == i32::from(thanos::PartialResponseStrategy::Abort)
 }
@@ -278,7 +278,7 @@ impl ActiveAlert {
 }
 
 impl AlertState {
-    /// The word for it in JSON.
+    /// The state's name in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             AlertState::Unknown => "unknown",

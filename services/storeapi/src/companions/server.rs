@@ -1,4 +1,4 @@
-//! The companion APIs as gRPC services.
+//! Serves the companion APIs over gRPC.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::server::{convert_status, status};
 
-/// Serves the five companion APIs. Clones share what is served.
+/// Serves the five companion APIs. Clones share the implementation.
 #[derive(Clone)]
 pub struct CompanionServer(Arc<dyn Companions>);
 
@@ -30,12 +30,12 @@ impl CompanionServer {
         CompanionServer(companions)
     }
 
-    /// `services` and that of rules, for a server that has nothing else to tell.
+    /// Adds the service of rules to `services`, for a server that has no other companion API.
     pub fn rules_and(self, services: GrpcServices) -> GrpcServices {
         services.with(RulesServer::new(self))
     }
 
-    /// `services` and the five.
+    /// Adds all five services to `services`.
     pub fn and(self, services: GrpcServices) -> GrpcServices {
         services
             .with(RulesServer::new(self.clone()))
@@ -48,15 +48,15 @@ impl CompanionServer {
 
 type Frames<F> = BoxStream<'static, Result<F, Status>>;
 
-/// An answer as frames: warnings before what was found.
+/// The frames of an answer: warnings first, then the items.
 async fn frames<T: Send + 'static, F: Send + 'static>(
     telling: Telling<T>,
     warning: impl Fn(String) -> F + Send + 'static,
     piece: impl Fn(T) -> F + Send + 'static,
 ) -> Result<Response<Frames<F>>, Status> {
-    let told = telling.await.map_err(|error| status(&error))?;
-    let warnings = told.warnings.into_iter().map(warning);
-    let all = stream::iter(warnings).chain(stream::iter(told.found).map(piece));
+    let answers = telling.await.map_err(|error| status(&error))?;
+    let warnings = answers.warnings.into_iter().map(warning);
+    let all = stream::iter(warnings).chain(stream::iter(answers.found).map(piece));
     Ok(Response::new(all.map(Ok).boxed()))
 }
 

@@ -1,4 +1,4 @@
-//! How much a TSDB holds in its head. Thanos `pkg/status/statuspb/rpc.proto`.
+//! Statistics of a TSDB's head. Thanos `pkg/status/statuspb/rpc.proto`.
 
 use std::collections::BTreeMap;
 
@@ -7,52 +7,52 @@ use tithon_proto::{ConvertError, matcher_to_wire, matchers_from_wire, thanos};
 
 use super::rules::{aborts, strategy};
 
-/// Which statistics are wanted.
+/// A request for statistics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StatisticsRequest {
-    /// Only of this tenant; empty for all.
+    /// Name of the tenant; empty for all tenants.
     pub tenant: String,
-    /// The length of each list.
+    /// Length of each list.
     pub limit: i32,
-    /// Only of TSDBs whose external labels satisfy these.
+    /// Matchers that the external labels of a TSDB must satisfy.
     pub matchers: Vec<Matcher>,
-    /// A failure costs a warning only.
+    /// Whether a failure costs only a warning.
     pub partial_response: bool,
 }
 
-/// Statistics by tenant; a server without tenants has the empty one.
+/// Statistics by tenant; a server without tenants uses the empty name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatisticsByTenant(pub BTreeMap<String, TsdbStatistics>);
 
-/// What the head of a TSDB holds, and what takes the most of it.
+/// Sizes of a TSDB's head, and the metrics and labels with the greatest numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TsdbStatistics {
-    /// Series.
+    /// Number of series.
     pub series: u64,
-    /// Pairs of label name and value.
+    /// Number of label pairs.
     pub label_pairs: i64,
-    /// Chunks.
+    /// Number of chunks.
     pub chunks: i64,
-    /// The time of the first sample, milliseconds since 1970.
+    /// Time of the first sample in milliseconds since 1970.
     pub min_time_ms: i64,
-    /// The time of the last sample.
+    /// Time of the last sample in milliseconds since 1970.
     pub max_time_ms: i64,
-    /// Series by metric.
+    /// Number of series by metric name.
     pub series_by_metric: Vec<Statistic>,
-    /// Values by label.
+    /// Number of values by label name.
     pub values_by_label: Vec<Statistic>,
-    /// Bytes of values by label.
+    /// Bytes of values by label name.
     pub bytes_by_label: Vec<Statistic>,
-    /// Series by pair of label name and value.
+    /// Number of series by label pair.
     pub series_by_pair: Vec<Statistic>,
 }
 
-/// A line of a list.
+/// An entry of a list of statistics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statistic {
-    /// Of what.
+    /// Name of the metric, label or label pair.
     pub name: String,
-    /// How many.
+    /// The number.
     pub value: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What is scraped. Thanos `pkg/targets/targetspb/rpc.proto`.
+//! Scrape targets. Thanos `pkg/targets/targetspb/rpc.proto`.
 
 use tithon_index::Labels;
 use tithon_proto::label_set;
@@ -7,70 +7,70 @@ use tithon_proto::thanos::{self, targets_request::State};
 use super::Moment;
 use super::rules::{aborts, labels, moment, strategy};
 
-/// Which targets are wanted.
+/// A request for targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetsRequest {
-    /// Only targets in this state.
+    /// State of the targets; `None` for both states.
     pub state: Option<TargetState>,
-    /// A failure costs a warning only.
+    /// Whether a failure costs only a warning.
     pub partial_response: bool,
 }
 
 /// Whether a target is scraped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetState {
-    /// It is.
+    /// The target is scraped.
     Active,
-    /// Relabelling dropped it.
+    /// Relabelling dropped the target.
     Dropped,
 }
 
-/// Targets of a server.
+/// Active and dropped targets of a server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TargetsByState {
-    /// Those that are scraped.
+    /// The targets that are scraped.
     pub active: Vec<ActiveTarget>,
-    /// The discovered labels of those that are not.
+    /// The discovered labels of targets that relabelling dropped.
     pub dropped: Vec<Labels>,
 }
 
 /// A target that is scraped.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ActiveTarget {
-    /// Before relabelling.
+    /// Labels before relabelling.
     pub discovered_labels: Labels,
-    /// After it.
+    /// Labels after relabelling.
     pub labels: Labels,
-    /// The name of its scrape configuration.
+    /// Name of the scrape configuration.
     pub scrape_pool: String,
-    /// What is fetched.
+    /// URL that is scraped.
     pub scrape_url: String,
-    /// The same as it is reached from elsewhere.
+    /// The scrape URL as reached from other hosts.
     pub global_url: String,
-    /// Why the last scrape failed; else empty.
+    /// Error of the last scrape; empty if it succeeded.
     pub last_error: String,
-    /// When the last scrape began.
+    /// Time of the last scrape.
     pub last_scrape: Moment,
-    /// How long it took, seconds.
+    /// Duration of the last scrape in seconds.
     pub last_scrape_seconds: f64,
-    /// How it went.
+    /// Result of the last scrape.
     pub health: TargetHealth,
 }
 
-/// How the last scrape of a target went; of replicas that disagree, the first in this order is believed.
+/// Result of the last scrape of a target. When replicas disagree, the first of these counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TargetHealth {
-    /// It failed.
+    /// The scrape failed.
     #[default]
     Down,
-    /// It did not.
+    /// The scrape succeeded.
     Up,
-    /// There was none.
+    /// The target was not scraped yet.
     Unknown,
 }
 
 impl TargetHealth {
-    /// The word for it in JSON.
+    /// The value of `health` in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             TargetHealth::Down => "down",

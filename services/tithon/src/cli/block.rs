@@ -1,4 +1,4 @@
-//! `tithon tools block`: what can be done with block directories.
+//! Flags of `tithon tools block`.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,10 @@ pub struct BlockFlags {
     pub command: BlockCommand,
 }
 
-/// What to do with blocks.
+/// The tools for blocks.
 #[derive(Subcommand, Debug)]
 pub enum BlockCommand {
-    /// What is in a block: range, series, chunks, samples, bytes, per encoding.
+    /// Print what is in a block: range, series, chunks, samples, bytes, per encoding.
     Inspect {
         /// The block's directory.
         dir: PathBuf,
@@ -23,15 +23,16 @@ pub enum BlockCommand {
         #[arg(long, value_enum, default_value_t = Output::Table)]
         output: Output,
     },
-    /// Every sample as text, one a line: labels, value, milliseconds (as `promtool tsdb dump` prints them). Of a downsampled block
-    /// every aggregate of every window, its name behind the labels.
+    /// Print every sample as text, one per line: labels, value, milliseconds (as `promtool tsdb dump` prints them). For
+    /// a downsampled block, print every aggregate of every window, with its name after the labels.
     Dump {
         /// The block's directory.
         dir: PathBuf,
-        /// One JSON line a series with digests of its samples instead: two blocks with the same lines hold the same.
+        /// Print one JSON line per series with digests of its samples instead: blocks with equal lines hold equal data.
         #[arg(long)]
         digest: bool,
-        /// Of a downsampled block, only this aggregate: count, sum, min, max or counter; may be given several times.
+        /// For a downsampled block, print only this aggregate: count, sum, min, max or counter; may be given several
+        /// times.
         #[arg(long = "aggregate", value_name = "NAME", value_parser = aggregate, conflicts_with = "digest")]
         aggregates: Vec<Aggregate>,
     },
@@ -43,9 +44,9 @@ pub enum BlockCommand {
     ///   tithon tools block compact --dedup=penalty --replica-label=replica --out=merged a/01HW... b/01HW...
     #[command(verbatim_doc_comment)]
     Compact(CompactFlags),
-    /// Make blocks of 5 minutes or an hour a sample from one block.
+    /// Downsample a block to 5 minutes or an hour per sample.
     Downsample(DownsampleFlags),
-    /// Read every byte of blocks and count what is wrong; the exit code is 1 when something is.
+    /// Read every byte of blocks and count what is wrong; the exit code is 1 if anything is.
     Verify {
         /// Block directories, or folders of blocks.
         #[arg(required = true, value_name = "IN")]
@@ -53,7 +54,7 @@ pub enum BlockCommand {
         #[command(flatten)]
         job: JobFlags,
     },
-    /// Prove two sets of blocks equal sample by sample, or list what differs; the exit code is 1 when something does.
+    /// Prove two sets of blocks equal sample by sample, or list the differences; the exit code is 1 if there are any.
     ///
     /// Blocks are compared stream by stream (resolution and external labels), however the samples are cut into
     /// blocks and chunks.
@@ -66,7 +67,7 @@ fn aggregate(text: &str) -> Result<Aggregate, String> {
     found.ok_or_else(|| format!("found {text:?}, expected one of {}", names()))
 }
 
-/// What jobs on blocks have in common.
+/// Flags that jobs on blocks share.
 #[derive(Args, Debug)]
 pub struct JobFlags {
     /// Threads to work with; all cores unless given.
@@ -83,16 +84,16 @@ pub struct CompactFlags {
     /// Block directories, or folders of blocks; their order does not matter.
     #[arg(required = true, value_name = "IN")]
     pub blocks: Vec<PathBuf>,
-    /// The folder in which the new block is put.
+    /// The folder for the new block.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// What to do with replicas.
+    /// How replicas are merged.
     #[arg(long, value_enum, default_value_t = Dedup::None)]
     pub dedup: Dedup,
-    /// An external label that tells replicas apart, not kept in the result; may be given several times.
+    /// An external label that tells replicas apart, dropped from the result; may be given several times.
     #[arg(long = "replica-label", value_name = "LABEL")]
     pub replica_label: Vec<String>,
-    /// How floats are encoded where chunks have to be made anew.
+    /// Encoding of floats in chunks that have to be re-encoded.
     #[arg(long = "float-encoding", value_enum, default_value_t = Floats::Xor)]
     pub float_encoding: Floats,
     #[command(flatten)]
@@ -105,10 +106,10 @@ pub struct DownsampleFlags {
     /// The block's directory.
     #[arg(value_name = "IN")]
     pub block: PathBuf,
-    /// The folder in which the new blocks are put.
+    /// The folder for the new blocks.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// What one sample is to stand for; an hour is made from 5 minutes, and both in one pass from a raw block.
+    /// Resolution of the new blocks; an hour is made from 5 minutes, and both in one pass from a raw block.
     #[arg(long, value_enum)]
     pub resolution: Resolutions,
     #[command(flatten)]
@@ -121,16 +122,16 @@ pub struct DiffFlags {
     /// A block directory, or a folder of blocks: the first set.
     #[arg(value_name = "FIRST")]
     pub first: PathBuf,
-    /// The second set.
+    /// The second set of blocks.
     #[arg(value_name = "SECOND")]
     pub second: PathBuf,
-    /// More of the first set; may be given several times.
+    /// A further part of the first set; may be given several times.
     #[arg(long = "first", value_name = "DIR")]
     pub more_first: Vec<PathBuf>,
-    /// More of the second set; may be given several times.
+    /// A further part of the second set; may be given several times.
     #[arg(long = "second", value_name = "DIR")]
     pub more_second: Vec<PathBuf>,
-    /// An external label to leave aside when blocks are matched; may be given several times.
+    /// An external label to ignore when blocks are matched; may be given several times.
     #[arg(long = "replica-label", value_name = "LABEL")]
     pub replica_label: Vec<String>,
     /// Stop after this many differences.
@@ -143,9 +144,9 @@ pub struct DiffFlags {
 /// `--dedup`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Dedup {
-    /// All inputs must have the same external labels; where they overlap all samples stay, one a time.
+    /// All inputs must have the same external labels; where they overlap, all samples are kept, one per timestamp.
     None,
-    /// The same, for inputs that differ in replica labels.
+    /// The same, for inputs whose replica labels differ.
     OneToOne,
     /// One replica at a time, switching when it falls silent: for Prometheus servers that scrape the same targets.
     Penalty,
@@ -154,26 +155,26 @@ pub enum Dedup {
 /// `--float-encoding`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Floats {
-    /// Read by every Prometheus and Thanos.
+    /// The encoding that every Prometheus and Thanos reads.
     Xor,
-    /// Prometheus 3.14's newer encoding.
+    /// The newer encoding of Prometheus 3.14.
     Xor2,
 }
 
 /// `--resolution`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Resolutions {
-    /// A sample every 5 minutes, from a raw block.
+    /// One sample per 5 minutes, from a raw block.
     #[value(name = "5m")]
     FiveMinutes,
-    /// A sample an hour, from a block of 5 minutes (from a raw block by way of 5 minutes).
+    /// One sample per hour, from a block of 5 minutes (or from a raw block by way of 5 minutes).
     #[value(name = "1h")]
     OneHour,
     /// Both, from a raw block.
     Both,
 }
 
-/// Form of a tool's answer.
+/// Format of a tool's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people.

@@ -32,40 +32,40 @@ pub struct BucketToolFlags {
 /// The tools.
 #[derive(Subcommand, Debug)]
 pub enum BucketToolCommand {
-    /// The blocks, one a line.
+    /// List the blocks, one per line.
     Ls(LsFlags),
-    /// A table of the blocks: times, sizes, labels, when they are downsampled.
+    /// Print a table of the blocks: times, sizes, labels, when they are downsampled.
     Inspect(InspectFlags),
     /// Serve a page of the blocks.
     Web(Box<WebFlags>),
     /// Mark blocks to be deleted, not to be merged, or not to be downsampled, or take such marks away.
     Mark(MarkFlags),
-    /// How many blocks and bytes there are by external labels, resolution, level and age, and what the compactor would do next.
+    /// Count blocks and bytes by external labels, resolution, level and age, and show what the compactor would do next.
     Stat(StatFlags),
-    /// What each metric takes: series, chunks, bytes, and how many series come and go; reads indexes only.
+    /// Show what each metric takes: series, chunks, bytes, and the churn of its series; reads only indexes.
     Analyze(AnalyzeFlags),
-    /// Prove two buckets equal sample by sample, or list what differs; the exit code is 1 when something does.
+    /// Prove two buckets equal sample by sample, or list the differences; the exit code is 1 if there are any.
     ///
     /// Blocks are compared by resolution and external labels, however the samples are cut into blocks and chunks. The second bucket is
     /// given by --objstore-to.config.
     Diff(DiffBucketFlags),
-    /// Look for faults of blocks and for overlaps, and mend them.
+    /// Look for faults of blocks and for overlaps, and repair them.
     Verify(VerifyBucketFlags),
-    /// Copy blocks to another bucket, again and again.
+    /// Copy blocks to another bucket, repeatedly.
     Replicate(Box<ReplicateFlags>),
     /// Upload the blocks of a local folder.
     UploadBlocks(UploadBlocksFlags),
-    /// Write blocks anew without some series or samples, or with other labels.
+    /// Rewrite blocks without some series or samples, or with other labels.
     ///
-    /// No compactor should work on the same blocks meanwhile. Deleted data cannot be had back once the old block is gone.
+    /// No compactor should work on the same blocks meanwhile. Deleted data is lost once the old block is deleted.
     Rewrite(Box<RewriteFlags>),
-    /// Downsample what is due, again and again; the same work as the compactor's.
+    /// Downsample what is due, repeatedly; the same work as the compactor's.
     Downsample(Box<DownsampleBucketFlags>),
-    /// Delete what is left of uploads that broke off, and blocks that were marked for deletion long enough ago.
+    /// Delete leftovers of broken uploads, and blocks that were marked for deletion long enough ago.
     Cleanup(CleanupFlags),
     /// Mark blocks for deletion whose retention is over.
     Retention(RetentionFlags),
-    /// Which labels and metrics have the most values and series; reads the tables of the indexes only.
+    /// Show the labels and metrics with the most values and series; reads only the offset tables of indexes.
     Cardinality(CardinalityFlags),
 }
 
@@ -82,10 +82,10 @@ pub struct CardinalityFlags {
     /// All raw blocks: each number is then the largest that one of them has.
     #[arg(long = "all", conflicts_with = "ids")]
     pub all: bool,
-    /// Entries of each list.
+    /// Length of each list.
     #[arg(long = "limit", value_name = "N", default_value_t = 20)]
     pub limit: usize,
-    /// How the lists are printed.
+    /// Format of the lists.
     #[arg(long = "output", value_name = "FORMAT", default_value = "table")]
     pub output: Output,
 }
@@ -97,7 +97,8 @@ pub struct LsFlags {
     pub bucket: BucketFlags,
     #[command(flatten)]
     pub scope: ScopeFlags,
-    /// Nothing for ids alone, wide, json, or a template with fields of meta.json, such as '{{.ULID}} {{.Stats.NumSeries}}'.
+    /// Empty for IDs only, wide, json, or a template with fields of meta.json, such as '{{.ULID}}
+    /// {{.Stats.NumSeries}}'.
     #[arg(
         short = 'o',
         long = "output",
@@ -109,7 +110,7 @@ pub struct LsFlags {
     /// Leave out blocks that are marked for deletion.
     #[arg(long = "exclude-delete")]
     pub exclude_delete: bool,
-    /// The longest that reading the bucket may take; 0 is for ever.
+    /// Longest time that reading the bucket may take; 0 is for ever.
     #[arg(long = "timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub timeout: Duration,
 }
@@ -119,28 +120,29 @@ pub struct LsFlags {
 pub struct InspectFlags {
     #[command(flatten)]
     pub bucket: BucketFlags,
-    /// Only blocks with this external label, such as 'replica="a"'; given several times, with all of them.
+    /// Only blocks with this external label, such as 'replica="a"'; if given several times, only blocks with all of
+    /// them.
     #[arg(short = 'l', long = "selector", value_name = "NAME=\"VALUE\"", value_parser = parse_label)]
     pub selector: Vec<(String, String)>,
-    /// Columns to sort by, the first counts most.
+    /// Columns to sort by, the most significant first.
     #[arg(long = "sort-by", value_name = "COLUMN", default_values = ["FROM", "UNTIL"], ignore_case = true)]
     pub sort_by: Vec<InspectColumn>,
-    /// How the table is printed.
+    /// Format of the table.
     #[arg(long = "output", value_name = "FORMAT", default_value = "table")]
     pub output: InspectOutput,
-    /// The longest that reading the bucket may take; 0 is for ever.
+    /// Longest time that reading the bucket may take; 0 is for ever.
     #[arg(long = "timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub timeout: Duration,
 }
 
-/// How `inspect` prints its table.
+/// Format of the table of `inspect`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum InspectOutput {
-    /// For people.
+    /// A table for people.
     Table,
-    /// Separated by commas.
+    /// Values separated by commas.
     Csv,
-    /// Separated by tabs.
+    /// Values separated by tabs.
     Tsv,
 }
 
@@ -176,7 +178,7 @@ pub enum InspectColumn {
 }
 
 impl InspectColumn {
-    /// All of them, in the order of the table.
+    /// All columns, in the order of the table.
     pub const ALL: [InspectColumn; 13] = [
         InspectColumn::Ulid,
         InspectColumn::From,
@@ -193,7 +195,7 @@ impl InspectColumn {
         InspectColumn::Source,
     ];
 
-    /// The head of the column.
+    /// The header of the column.
     pub fn name(self) -> &'static str {
         match self {
             InspectColumn::Ulid => "ULID",
@@ -224,10 +226,10 @@ pub struct MarkFlags {
     /// Which mark: deletion-mark.json, no-compact-mark.json or no-downsample-mark.json.
     #[arg(long = "marker", value_name = "FILE", value_parser = parse_marker)]
     pub marker: MarkKind,
-    /// Why, for people.
+    /// The reason, for people.
     #[arg(long = "details", value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub details: String,
-    /// Take the mark away.
+    /// Remove the mark.
     #[arg(long = "remove")]
     pub remove: bool,
 }
@@ -238,7 +240,7 @@ fn parse_marker(text: &str) -> Result<MarkKind, String> {
     kind.ok_or_else(|| format!("found {text:?}, expected one of {}", names()))
 }
 
-/// A label as flags give it: `name="value"`.
+/// Parses a label in a flag, `name="value"`.
 fn parse_label(text: &str) -> Result<(String, String), String> {
     let expected = || format!("found {text:?}, expected name=\"value\"");
     let (name, value) = text.split_once('=').ok_or_else(expected)?;

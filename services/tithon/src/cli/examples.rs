@@ -1,4 +1,4 @@
-//! What is shown below the flags in `--help`: command lines to begin with.
+//! Example command lines that `--help` shows below the flags.
 
 pub(super) const EXIT_CODES: &str =
     "Exit codes: 0 it went well, 1 it failed, 2 the command line or a file that it names cannot be used.";

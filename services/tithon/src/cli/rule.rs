@@ -18,10 +18,10 @@ pub struct RuleFlags {
     pub query: RuleQueryFlags,
     #[command(flatten)]
     pub alert: AlertFlags,
-    /// Where queued results are kept.
+    /// Folder of the queue of results.
     #[arg(long = "data-dir", value_name = "DIR", default_value = "data/")]
     pub data_dir: String,
-    /// Servers that results are written to, as `remote_write` of Prometheus's configuration; $(NAME) is replaced from the
+    /// Servers to write results to, as `remote_write` in Prometheus's configuration; $(NAME) is replaced from the
     /// environment.
     #[arg(
         long = "remote-write.config-file",
@@ -30,7 +30,7 @@ pub struct RuleFlags {
         hide_default_value = true
     )]
     pub remote_write_file: String,
-    /// The same inline.
+    /// The same YAML given inline.
     #[arg(long = "remote-write.config", value_name = "YAML", default_value = "", hide_default_value = true)]
     pub remote_write: Inline,
     /// Prefix of the paths of the API and the pages. Probes and metrics have none.
@@ -48,31 +48,31 @@ pub struct EvaluationFlags {
     /// A label of all results and alerts, NAME="VALUE"; may be given several times.
     #[arg(long = "label", value_name = "NAME=\"VALUE\"", value_parser = parse_label)]
     labels: Vec<(String, String)>,
-    /// Rule files, which may be a pattern of paths; may be given several times.
+    /// Rule files, or patterns of their paths; may be given several times.
     #[arg(long = "rule-file", value_name = "PATTERN", default_value = "rules/")]
     pub rule_files: Vec<String>,
-    /// From one evaluation to the next, of groups that say nothing.
+    /// Time between two evaluations of groups without an interval of their own.
     #[arg(long = "eval-interval", value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
     pub eval_interval: Duration,
-    /// How far behind its slot a group is evaluated that says nothing.
+    /// How far behind its slot a group is evaluated, unless it has an offset of its own.
     #[arg(long = "rule-query-offset", value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
     pub query_offset: Duration,
-    /// An alert that fires on is sent again after this.
+    /// Time after which an alert that keeps firing is sent again.
     #[arg(long = "resend-delay", value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
     pub resend_delay: Duration,
-    /// How long ago an alert of an earlier process may have been written to be restored.
+    /// Longest outage after which alerts of the previous process are restored.
     #[arg(long = "for-outage-tolerance", value_name = "DURATION", default_value = "1h", value_parser = parse_duration)]
     pub for_outage_tolerance: Duration,
-    /// The least that a restored alert is pending; rules that hold for less are not restored.
+    /// Least time that a restored alert stays pending; alerts of rules with a shorter hold time are not restored.
     #[arg(long = "for-grace-period", value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
     pub for_grace_period: Duration,
-    /// A label that queriers add to the alerts of earlier processes; may be given several times.
+    /// A label that queriers add to the alerts of the previous process; may be given several times.
     #[arg(long = "restore-ignored-label", value_name = "NAME")]
     pub restore_ignored_labels: Vec<String>,
-    /// Rules that are evaluated at the same time, of those of a group that do not read each other.
+    /// Number of rules of a group that are evaluated at the same time, if they do not depend on each other.
     #[arg(long = "rule-concurrent-evaluation", value_name = "N", default_value_t = 1)]
     pub concurrent_evaluations: usize,
-    /// What rules may use besides: promql-experimental-functions, promql-extended-range-selectors. May be given several times.
+    /// Features to enable: promql-experimental-functions, promql-extended-range-selectors. May be given several times.
     #[arg(long = "enable-feature", value_name = "NAME")]
     pub features: Vec<String>,
 }
@@ -87,32 +87,32 @@ impl EvaluationFlags {
 /// Flags of `rule` about queriers.
 #[derive(Args, Debug)]
 pub struct RuleQueryFlags {
-    /// A querier: HOST:PORT, or a URL with a path in front of its API; dns+, dnssrv+ and dnssrvnoa+ before the host have it looked
-    /// up. May be given several times.
+    /// A querier: HOST:PORT, or a URL with a path before its API; a host with dns+, dnssrv+ or dnssrvnoa+ in front is
+    /// looked up. May be given several times.
     #[arg(long = "query", value_name = "URL")]
     pub queriers: Vec<String>,
-    /// HOST:PORT of a querier that is asked over gRPC where no other answers; may be given several times.
+    /// HOST:PORT of a querier that is asked over gRPC when no other answers; may be given several times.
     #[arg(long = "grpc-query-endpoint", value_name = "HOST:PORT")]
     pub grpc_queriers: Vec<String>,
-    /// A file with queriers, which may be a pattern of paths; may be given several times.
+    /// A file with queriers, or a pattern of paths; may be given several times.
     #[arg(long = "query.sd-files", value_name = "PATTERN")]
     pub files: Vec<String>,
     /// Queriers with passwords and TLS as YAML; $(NAME) is replaced from the environment.
     #[arg(long = "query.config-file", value_name = "FILE", default_value = "", hide_default_value = true)]
     pub query_config_file: String,
-    /// The same inline.
+    /// The same YAML given inline.
     #[arg(long = "query.config", value_name = "YAML", default_value = "", hide_default_value = true)]
     pub query_config: Inline,
     /// How often files with queriers are read.
     #[arg(long = "query.sd-interval", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub sd_interval: Duration,
-    /// How often names of queriers are looked up.
+    /// How often DNS names of queriers are looked up.
     #[arg(long = "query.sd-dns-interval", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub query_dns_interval: Duration,
-    /// How queriers are asked.
+    /// HTTP method of queries.
     #[arg(long = "query.http-method", value_name = "METHOD", default_value = "POST", value_parser = ["POST", "GET"])]
     pub http_method: String,
-    /// Between the samples of alerts of an earlier process that are asked for.
+    /// Step of the queries that restore alerts of the previous process.
     #[arg(long = "query.default-step", value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
     pub default_step: Duration,
     /// Leave out parameters that Prometheus does not know.
@@ -124,8 +124,8 @@ pub struct RuleQueryFlags {
 /// Flags of `rule` about alerts.
 #[derive(Args, Debug)]
 pub struct AlertFlags {
-    /// An Alertmanager, http://HOST:PORT/PATH; dns+, dnssrv+ and dnssrvnoa+ before http have the host looked up. May be given
-    /// several times.
+    /// An Alertmanager, http://HOST:PORT/PATH; a URL with dns+, dnssrv+ or dnssrvnoa+ in front has its host looked up.
+    /// May be given several times.
     #[arg(long = "alertmanagers.url", value_name = "URL")]
     pub urls: Vec<String>,
     /// Alertmanagers with passwords and TLS as YAML; $(NAME) is replaced from the environment.
@@ -136,26 +136,26 @@ pub struct AlertFlags {
         hide_default_value = true
     )]
     pub alertmanagers_file: String,
-    /// The same inline.
+    /// The same YAML given inline.
     #[arg(long = "alertmanagers.config", value_name = "YAML", default_value = "", hide_default_value = true)]
     pub alertmanagers: Inline,
-    /// How long sending to an Alertmanager of --alertmanagers.url may take.
+    /// Timeout of sending to an Alertmanager of --alertmanagers.url.
     #[arg(long = "alertmanagers.send-timeout", value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     pub send_timeout: Duration,
-    /// How often names of Alertmanagers are looked up.
+    /// How often DNS names of Alertmanagers are looked up.
     #[arg(long = "alertmanagers.sd-dns-interval", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub alertmanagers_dns_interval: Duration,
-    /// Where people find the querier; links of alerts begin so.
+    /// External URL of the querier, with which links in alerts begin.
     #[arg(long = "alert.query-url", value_name = "URL", default_value = "", hide_default_value = true)]
     pub query_url: String,
-    /// What follows in links of alerts; {{.Expr}} is the expression.
+    /// Template of the rest of links in alerts; {{.Expr}} is the expression.
     #[arg(
         long = "alert.query-template",
         value_name = "TEMPLATE",
         default_value = "/graph?g0.expr={{.Expr}}&g0.tab=1"
     )]
     pub query_template: String,
-    /// A label that alerts are sent without; may be given several times.
+    /// A label that is removed from alerts before they are sent; may be given several times.
     #[arg(long = "alert.label-drop", value_name = "NAME")]
     pub label_drop: Vec<String>,
     /// Relabelling of alerts before they are sent, as YAML; $(NAME) is replaced from the environment.
@@ -166,7 +166,7 @@ pub struct AlertFlags {
         hide_default_value = true
     )]
     pub relabel_file: String,
-    /// The same inline.
+    /// The same YAML given inline.
     #[arg(long = "alert.relabel-config", value_name = "YAML", default_value = "", hide_default_value = true)]
     pub relabel: Inline,
 }
@@ -174,7 +174,7 @@ pub struct AlertFlags {
 /// `tithon tools rules-check`.
 #[derive(Args, Debug)]
 pub struct RulesCheckFlags {
-    /// Rule files, which may be a pattern of paths; may be given several times.
+    /// Rule files, or patterns of their paths; may be given several times.
     #[arg(long = "rules", value_name = "PATTERN", required = true)]
     pub patterns: Vec<String>,
 }

@@ -1,5 +1,5 @@
-//! Arguments as Thanos's command line takes them, made into those of ours: `@FILE`, `--no-x`, flags that have no effect here,
-//! flags that are refused, components that are not here.
+//! Translates arguments of Thanos's command line to ours: `@FILE`, `--no-x`, flags without effect here, refused flags,
+//! and components that do not exist here.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,10 @@ use clap::Command;
 use super::expand_negations;
 use super::thanos::{self, Check, Component, Flag, Here, Takes};
 
-/// What a command line asks for.
+/// The request of a command line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// To be parsed by clap.
+    /// Arguments for clap to parse.
     Run(Arguments),
     /// `--help-long`: the help of all subcommands.
     HelpLong,
@@ -19,53 +19,53 @@ pub enum Asked {
     HelpMan,
 }
 
-/// Arguments that clap knows.
+/// Arguments in our own syntax.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Arguments {
-    /// The program's name and what is left of the arguments.
+    /// The program's name and the remaining arguments.
     pub args: Vec<String>,
-    /// Flags that were left out, with the reason.
+    /// Removed flags, with the reason why they have no effect.
     pub without_effect: Vec<(&'static str, &'static str)>,
 }
 
-/// Why arguments are not taken.
+/// Why arguments are refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ArgumentError {
     /// The file of `@FILE` cannot be read.
     #[error("@{path}: {source}")]
     File {
-        /// The path given.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the file system.
         source: std::io::Error,
     },
-    /// A component of Thanos that is not here.
+    /// A component of Thanos that does not exist here.
     #[error("{0}")]
     Absent(&'static str),
-    /// A flag that asks for what is not here.
+    /// A flag for something that does not exist here.
     #[error("--{flag} is refused: {reason}")]
     Refused {
-        /// Without dashes.
+        /// Name of the flag without dashes.
         flag: &'static str,
-        /// Why.
+        /// Why it is refused.
         reason: &'static str,
     },
-    /// A flag that Thanos would not take either.
+    /// A value that Thanos would refuse too.
     #[error("--{flag}={value}: expected {expected}")]
     Value {
-        /// Without dashes.
+        /// Name of the flag without dashes.
         flag: &'static str,
-        /// As given.
+        /// The value.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         expected: String,
     },
-    /// A flag without its value.
+    /// A flag without a value.
     #[error("--{0} needs a value")]
     NoValue(&'static str),
 }
 
-/// Reads the arguments, the program's name first.
+/// Translates the arguments, of which the first is the program's name.
 pub fn read_arguments(
     command: &Command,
     args: impl IntoIterator<Item = String>,
@@ -91,13 +91,13 @@ pub fn read_arguments(
     Ok(Asked::Run(read))
 }
 
-/// The first argument that is no flag, nor the value of one of the flags that may come before.
+/// The first argument that names a component and is neither a flag nor the value of a flag.
 fn subcommand(args: &[String]) -> Option<&str> {
     let known = |arg: &&String| thanos::component(arg).is_some() || thanos::absent_component(arg).is_some();
     args.iter().skip(1).take_while(|arg| *arg != "tools" && *arg != "--").find(known).map(String::as_str)
 }
 
-/// Puts the lines of FILE in the place of `@FILE`, as kingpin does; lines that begin with `#` are comments.
+/// Replaces each `@FILE` by the lines of FILE, as kingpin does; lines that begin with `#` are comments.
 fn expand_files(args: impl IntoIterator<Item = String>) -> Result<Vec<String>, ArgumentError> {
     let mut expanded = Vec::new();
     let mut only_positional = false;
@@ -115,7 +115,7 @@ fn expand_files(args: impl IntoIterator<Item = String>) -> Result<Vec<String>, A
     Ok(expanded)
 }
 
-/// Takes those flags out that have no effect here. Fails for those that are refused.
+/// Removes flags that have no effect here. Fails for flags that are refused.
 fn of_component(component: &Component, args: Vec<String>) -> Result<Arguments, ArgumentError> {
     let mut read = Arguments::default();
     let mut args = args.into_iter().peekable();
@@ -164,7 +164,7 @@ fn of_component(component: &Component, args: Vec<String>) -> Result<Arguments, A
     Ok(read)
 }
 
-/// The flag of that name, and whether it was given as `no-NAME`.
+/// The flag with this name, and whether it was given as `no-NAME`.
 fn find(component: &Component, name: &str) -> Option<(&'static Flag, bool)> {
     let is_switch = |flag: &&Flag| matches!(flag.takes, Takes::Switch(_));
     let negated = || component.flag(name.strip_prefix("no-")?).filter(is_switch);
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn wrong_values_of_flags_without_effect_are_told() {
-        for (given, told) in [
+        for (given, expected) in [
             ("tithon query --grpc.proxy-strategy=zstd", "--grpc.proxy-strategy=zstd: expected eager or lazy"),
             (
                 "tithon store --auto-gomemlimit.ratio 2",
@@ -240,7 +240,7 @@ mod tests {
             ),
             ("tithon query @/nowhere/flags", "@/nowhere/flags: No such file or directory (os error 2)"),
         ] {
-            assert_eq!(read(given).unwrap_err().to_string(), told, "{given}");
+            assert_eq!(read(given).unwrap_err().to_string(), expected, "{given}");
         }
         assert_eq!(read("tithon query --help-long").unwrap(), Asked::HelpLong);
         assert_eq!(read("tithon --help-man").unwrap(), Asked::HelpMan);

@@ -1,4 +1,5 @@
-//! `--index-cache.config` and `--store.caching-bucket.config`: caches of what is read of blocks over the network.
+//! `--index-cache.config` and `--store.caching-bucket.config`: caches for parts of blocks that are read over the
+//! network.
 
 use clap::Args;
 use tithon_bucket::{Bucket, CacheConfig, CacheConfigError, RangeCache};
@@ -10,8 +11,8 @@ use super::{PathOrContentError, path_or_content};
 #[derive(Args, Clone, Default)]
 #[command(next_help_heading = "Caches")]
 pub struct CacheFlags {
-    /// Path of a YAML file that says where parts of indexes are kept: IN-MEMORY, MEMCACHED or REDIS. Without it they are kept in
-    /// memory, --index-cache-size of them. A bucket in a directory needs no cache.
+    /// Path of a YAML file that configures the cache for parts of indexes: IN-MEMORY, MEMCACHED or REDIS. Without it
+    /// they are cached in memory, up to --index-cache-size. A bucket in a directory needs no cache.
     #[arg(
         long = "index-cache.config-file",
         value_name = "FILE",
@@ -22,8 +23,8 @@ pub struct CacheFlags {
     /// The same YAML given inline.
     #[arg(long = "index-cache.config", value_name = "YAML", default_value = "", hide_default_value = true)]
     pub index_config: String,
-    /// Path of a YAML file that says where parts of segments are kept: IN-MEMORY, MEMCACHED or REDIS, under Thanos's keys.
-    /// Without it they are not kept.
+    /// Path of a YAML file that configures the cache for parts of segments: IN-MEMORY, MEMCACHED or REDIS, with
+    /// Thanos's keys. Without it they are not cached.
     #[arg(
         long = "store.caching-bucket.config-file",
         value_name = "FILE",
@@ -41,7 +42,7 @@ pub struct CacheFlags {
     pub bucket_config: String,
 }
 
-/// The configurations hold secrets: only the files are told.
+/// Shows only the files, since the configurations may contain secrets.
 impl std::fmt::Debug for CacheFlags {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (index, bucket) = (&self.index_config_file, &self.bucket_config_file);
@@ -49,18 +50,18 @@ impl std::fmt::Debug for CacheFlags {
     }
 }
 
-/// Why a cache cannot be used.
+/// Why a cache cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheFlagsError {
     /// The YAML was given twice, or its file cannot be read.
     #[error(transparent)]
     Content(#[from] PathOrContentError),
-    /// The YAML cannot be used.
+    /// The YAML is invalid.
     #[error("--{flag}: {source}")]
     Config {
-        /// The flag, without its dashes.
+        /// Name of the flag without dashes.
         flag: &'static str,
-        /// What is wrong.
+        /// What is wrong with the YAML.
         source: CacheConfigError,
     },
 }
@@ -68,7 +69,7 @@ pub enum CacheFlagsError {
 const INDEX: &str = "index-cache.config";
 const BUCKET: &str = "store.caching-bucket.config";
 
-/// Caches that the flags ask for.
+/// The configured caches.
 #[derive(Clone, Debug)]
 pub struct Caches {
     index: CacheConfig,
@@ -76,7 +77,7 @@ pub struct Caches {
 }
 
 impl CacheFlags {
-    /// Reads the flags; indexes are kept in memory, `index_bytes` of them, unless these say otherwise.
+    /// Reads the flags. By default indexes are cached in memory, up to `index_bytes`.
     pub fn read(&self, index_bytes: u64) -> Result<Caches, CacheFlagsError> {
         let named = |flag| move |source| CacheFlagsError::Config { flag, source };
         let index = path_or_content(INDEX, &self.index_config_file, &self.index_config, true)?;
@@ -92,7 +93,7 @@ impl CacheFlags {
 }
 
 impl Caches {
-    /// The bucket with these caches; one that is mapped stays as it is. Must be called inside a tokio runtime.
+    /// Adds these caches to the bucket, unless its blocks are mapped. Must be called inside a tokio runtime.
     pub fn put_before(&self, bucket: Bucket, metrics: &Metrics) -> Result<Bucket, CacheFlagsError> {
         if bucket.is_mapped() {
             if self.chunks.is_some() {

@@ -1,4 +1,4 @@
-//! Flags whose value is one of a few words, read straight into the types that the services use.
+//! Flags whose value is one of a few words, parsed into the types of the services.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tithon_compact::Verify;
@@ -6,22 +6,22 @@ use tithon_engine::dedup::{Algorithm, ReplicaRule};
 use tithon_query::ConnectionLabel;
 use tithon_runtime::GrpcEncoding;
 
-/// `--deduplication.func` of a querier.
+/// Parses `--deduplication.func` of a querier.
 pub fn replica_rule() -> impl TypedValueParser<Value = ReplicaRule> {
     choice(ReplicaRule::ALL.map(|rule| (rule.word(), rule)))
 }
 
-/// `--deduplication.func` of a compactor: the empty word chains.
+/// Parses `--deduplication.func` of a compactor; empty means chain.
 pub fn compact_algorithm() -> impl TypedValueParser<Value = Algorithm> {
     choice([("", Algorithm::Chain), ("penalty", Algorithm::Penalty)])
 }
 
-/// `--compact.verify`.
+/// Parses `--compact.verify`.
 pub fn verify() -> impl TypedValueParser<Value = Verify> {
     choice([("full", Verify::Full), ("index", Verify::Index)])
 }
 
-/// `--query.conn-metric.label`.
+/// Parses `--query.conn-metric.label`.
 pub fn connection_label() -> impl TypedValueParser<Value = ConnectionLabel> {
     choice([
         ("external_labels", ConnectionLabel::ExternalLabels),
@@ -34,7 +34,7 @@ pub fn connection_label() -> impl TypedValueParser<Value = ConnectionLabel> {
 #[derive(Clone, Copy, Debug)]
 pub struct Packed(pub Option<GrpcEncoding>);
 
-/// `--grpc-compression`. Thanos knows the first two.
+/// Parses `--grpc-compression`. Thanos knows only the first two words.
 pub fn grpc_compression() -> impl TypedValueParser<Value = Packed> {
     choice([
         ("none", Packed(None)),
@@ -44,7 +44,7 @@ pub fn grpc_compression() -> impl TypedValueParser<Value = Packed> {
     ])
 }
 
-/// `--query.mode`.
+/// Parses `--query.mode`.
 pub fn parse_mode(text: &str) -> Result<String, String> {
     match text {
         "local" => Ok(text.to_owned()),
@@ -57,7 +57,7 @@ pub fn parse_mode(text: &str) -> Result<String, String> {
     }
 }
 
-/// `--log.format`.
+/// Parses `--log.format`.
 pub fn parse_log_format(text: &str) -> Result<String, String> {
     match text {
         "logfmt" | "json" => Ok(text.to_owned()),
@@ -70,7 +70,7 @@ pub fn parse_log_format(text: &str) -> Result<String, String> {
     }
 }
 
-/// One of `words`.
+/// A parser that accepts one of `words`.
 fn choice<T: Copy + Send + Sync + 'static, const N: usize>(
     words: [(&'static str, T); N],
 ) -> impl TypedValueParser<Value = T> {

@@ -1,9 +1,9 @@
-//! Durations in flags: Prometheus's form (`2h`, `1d12h`, `500ms`) and Go's fractions (`1.5h`, `0`).
+//! Durations in flags: Prometheus's format (`2h`, `1d12h`, `500ms`) and Go's fractions (`1.5h`, `0`).
 
-/// A span of time given in a flag.
+/// A duration given in a flag.
 pub type Duration = std::time::Duration;
 
-/// Parses a duration: numbers with units `ns`, `us`, `ms`, `s`, `m`, `h`, `d`, `w` or `y`, added up; `0` needs none.
+/// Parses a duration: numbers with units `ns`, `us`, `ms`, `s`, `m`, `h`, `d`, `w` or `y`, added up; `0` needs no unit.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let bad =
         || format!("not a valid duration: {text:?}; expected a number and a unit, such as 30s, 5m, 2h or 1d");

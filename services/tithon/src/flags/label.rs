@@ -1,6 +1,6 @@
 //! Labels in flags, `NAME="VALUE"`. Thanos `cmd/thanos/config.go`.
 
-/// Reads a label; the value is a text in quotes, as Go writes one.
+/// Parses a label; the value is a quoted text in Go's syntax.
 pub fn parse_label(text: &str) -> Result<(String, String), String> {
     let wrong = || format!("expected NAME=\"VALUE\", found {text:?}");
     let (name, value) = text.split_once('=').ok_or_else(wrong)?;
@@ -9,7 +9,7 @@ pub fn parse_label(text: &str) -> Result<(String, String), String> {
     }
     let value = match value.strip_prefix('`').and_then(|value| value.strip_suffix('`')) {
         Some(raw) if !raw.contains('`') => raw.to_owned(),
-        // Go's texts are JSON's but for escapes of single bytes.
+        // Go's quoted texts are JSON's except for escapes of single bytes.
         _ => serde_json::from_str::<String>(value).map_err(|_| wrong())?,
     };
     Ok((name.to_owned(), value))

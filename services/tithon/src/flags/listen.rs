@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// `host:port`; the host may be a name, which is looked up when the port is taken.
+/// `host:port`; a host name is looked up when the port is bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenAddress(String);
 
@@ -12,7 +12,7 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// Reads `host:port`, or `:port` for every interface, as Go writes it.
+/// Parses `host:port`, or `:port` for all interfaces, as in Go.
 pub fn parse_address(text: &str) -> Result<ListenAddress, String> {
     let wrong = || format!("expected HOST:PORT or :PORT, found {text:?}");
     let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;

@@ -1,4 +1,4 @@
-//! Matchers in flags, as Alertmanager writes them: `{cluster="eu", replica!=b}`; braces and plain quotes may be missing.
+//! Matchers in flags, in Alertmanager's syntax: `{cluster="eu", replica!=b}`; braces and quotes are optional.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub fn parse_matchers(text: &str) -> Result<Arc<[Matcher]>, String> {
     parts.map(parse).collect()
 }
 
-/// The parts between commas that are not inside quotes.
+/// Splits a text at commas outside quotes.
 fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
     for (i, c) in text.char_indices() {
@@ -58,14 +58,14 @@ mod tests {
 
     #[test]
     fn as_alertmanager_reads_them() {
-        let told = |text: &str| -> Vec<String> {
+        let parsed = |text: &str| -> Vec<String> {
             parse_matchers(text).unwrap().iter().map(Matcher::to_string).collect()
         };
-        assert_eq!(told(""), [""; 0]);
-        assert_eq!(told("{}"), [""; 0]);
+        assert_eq!(parsed(""), [""; 0]);
+        assert_eq!(parsed("{}"), [""; 0]);
         let all = ["a=\"b,c\"", "d!=\"e\"", "f=~\"g.*\"", "h!~\"\""];
-        assert_eq!(told(r#"{a="b,c", d!=e, f=~"g.*",h!~"",}"#), all);
-        assert_eq!(told(r#"a="b,c",d!="e",f=~g.*,h!~"#), all);
+        assert_eq!(parsed(r#"{a="b,c", d!=e, f=~"g.*",h!~"",}"#), all);
+        assert_eq!(parsed(r#"a="b,c",d!="e",f=~g.*,h!~"#), all);
         for text in ["{a=b", "a", "=b", "a=\"b", "a=~("] {
             assert!(parse_matchers(text).is_err(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! `--no-flag` for every boolean flag, as Thanos's command line has it.
+//! Supports `--no-flag` for every boolean flag, as Thanos's command line does.
 
 use clap::{ArgAction, Command};
 
@@ -20,7 +20,7 @@ pub fn expand_negations(command: &Command, args: impl IntoIterator<Item = String
         .collect()
 }
 
-/// Boolean flags take an optional value with `=`; that is how they are told apart.
+/// Boolean flags are recognised by their optional value after `=`.
 fn collect(command: &Command, names: &mut Vec<String>) {
     for arg in command.get_arguments() {
         let optional = arg.get_num_args().is_some_and(|n| n.min_values() == 0);

@@ -1,8 +1,8 @@
-//! Settings given as a file or inline: the pair `--X-file` and `--X`. Thanos `pkg/extkingpin`.
+//! Settings given as a file or inline, by the pair of flags `--X-file` and `--X`. Thanos `pkg/extkingpin`.
 
 use tithon_runtime::{UnsetVariable, expand_variables};
 
-/// Why a pair of flags gave nothing usable.
+/// Why a pair of flags cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PathOrContentError {
     /// Both flags of the pair were given.
@@ -11,25 +11,25 @@ pub enum PathOrContentError {
     /// The file cannot be read.
     #[error("--{flag}-file={path}: {source}")]
     Read {
-        /// The pair's name.
+        /// Name of the pair.
         flag: String,
-        /// The path given.
+        /// Path of the file.
         path: String,
-        /// What the system said.
+        /// Error of the file system.
         source: std::io::Error,
     },
     /// `$(NAME)` names a variable that is not set.
     #[error("--{flag}: {source}")]
     Environment {
-        /// The pair's name.
+        /// Name of the pair.
         flag: String,
-        /// Which.
+        /// The error with the variable's name.
         source: UnsetVariable,
     },
 }
 
-/// The content of the pair `flag`; `None` when neither was given. With `substitute`, `$(NAME)` becomes the value of
-/// the environment variable NAME.
+/// The content given by the pair `flag`; `None` when neither flag was given. With `substitute`, `$(NAME)` is replaced
+/// by the environment variable NAME.
 pub fn path_or_content(
     flag: &str,
     path: &str,

@@ -1,11 +1,11 @@
-//! `--store.limits.*` and `--request.logging-config`: what requests may take, and which are logged.
+//! `--store.limits.*` and `--request.logging-config`: limits of requests, and which of them are logged.
 
 use clap::Args;
 use tithon_runtime::{RequestLog, RequestLogError};
 
 use super::{PathOrContentError, path_or_content};
 
-/// What one call may read.
+/// Limits of one call.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitFlags {
@@ -17,11 +17,11 @@ pub struct LimitFlags {
     pub request_samples: u64,
 }
 
-/// Which requests are logged.
+/// Flags of request logging.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Logs and traces")]
 pub struct RequestLoggingFlags {
-    /// Path of a YAML file that says which requests over HTTP and gRPC are logged, at their start and their end.
+    /// Path of a YAML file that configures which HTTP and gRPC requests are logged, at their start and end.
     #[arg(
         long = "request.logging-config-file",
         value_name = "FILE",
@@ -39,19 +39,19 @@ pub struct RequestLoggingFlags {
     request_log: String,
 }
 
-/// Why requests cannot be logged.
+/// Why the logging configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestLoggingError {
     /// The YAML was given twice, or its file cannot be read.
     #[error(transparent)]
     Content(#[from] PathOrContentError),
-    /// The YAML cannot be used.
+    /// The YAML is invalid.
     #[error("--request.logging-config: {0}")]
     Config(#[from] RequestLogError),
 }
 
 impl RequestLoggingFlags {
-    /// What they say; none without them.
+    /// The configuration; without flags nothing is logged.
     pub fn read(&self) -> Result<RequestLog, RequestLoggingError> {
         let yaml =
             path_or_content("request.logging-config", &self.request_log_file, &self.request_log, true)?;

@@ -1,4 +1,4 @@
-//! `--min-time`, `--max-time` and `--selector.*`: which blocks of a bucket a process is for.
+//! `--min-time`, `--max-time` and `--selector.*`: the blocks of a bucket that a process uses.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -47,7 +47,7 @@ pub struct SelectorFlags {
 }
 
 impl SelectorFlags {
-    /// The steps.
+    /// The relabelling steps.
     pub fn read(&self) -> Result<Vec<ShardRule>, ScopeError> {
         let name = "selector.relabel-config";
         let rules = path_or_content(name, &self.relabel_config_file, &self.relabel_config, true)?;
@@ -55,23 +55,23 @@ impl SelectorFlags {
     }
 }
 
-/// Why these flags cannot be used.
+/// Why the flags cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ScopeError {
-    /// An empty range.
+    /// The time range is empty.
     #[error("--min-time must not be after --max-time")]
     Range,
     /// The YAML was given twice, or its file cannot be read.
     #[error(transparent)]
     Content(#[from] PathOrContentError),
-    /// The YAML cannot be used.
+    /// The YAML is invalid.
     #[error("--selector.{0}")]
     Selector(#[from] SelectorError),
 }
 
 impl ScopeFlags {
-    /// The blocks that the flags choose. `replica_labels` are taken away before labels are looked at; blocks younger than the
-    /// delay are left alone.
+    /// The scope that the flags describe. `replica_labels` are removed before labels are matched; blocks younger than
+    /// the delay are left alone.
     pub fn read(&self, replica_labels: &[String], consistency_delay: Duration) -> Result<Scope, ScopeError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);

@@ -1,5 +1,5 @@
-//! Every flag of Thanos, with what becomes of it here. Data: `thanos/store.rs` and its neighbours; `docs/flags.md` is printed
-//! from it.
+//! A table of all flags of Thanos, and how each is supported here. The data is in `thanos/store.rs` and the files
+//! beside it; `docs/flags.md` is printed from it.
 
 mod absent;
 mod common;
@@ -16,7 +16,7 @@ mod tests;
 use self::absent::{ABSENT, TOOLS};
 pub use self::docs::page;
 
-/// A process of Thanos that is here, and its flags.
+/// A component of Thanos that exists here, with its flags.
 pub struct Component {
     /// The subcommand.
     pub name: &'static str,
@@ -25,47 +25,47 @@ pub struct Component {
 
 /// A flag of Thanos.
 pub struct Flag {
-    /// Without the dashes.
+    /// Name without dashes.
     pub name: &'static str,
     pub takes: Takes,
     pub here: Here,
 }
 
-/// What a flag of Thanos takes.
+/// The values of a flag of Thanos.
 #[derive(Clone, Copy)]
 pub enum Takes {
-    /// One value; this one unless given, where the empty text is none.
+    /// One value, with this default; the empty text means no value.
     Value(&'static str),
-    /// A value each time that it is given.
+    /// A value each time the flag is given.
     List,
-    /// Nothing: `--x` and `--no-x`; this unless given.
+    /// No value: `--x` and `--no-x`, with this default.
     Switch(bool),
 }
 
-/// What becomes of a flag here.
+/// How a flag is supported here.
 pub enum Here {
-    /// The same as in Thanos, its default too.
+    /// As in Thanos, with the same default.
     Same,
-    /// Something else, namely this.
+    /// Differently, as this text says.
     Differs(&'static str),
-    /// Nothing, for this reason; a value must still be one that Thanos takes.
+    /// Accepted without effect, for this reason; values are checked as in Thanos.
     NoEffect(&'static str, Check),
-    /// It stops the start, for this reason, unless it is off.
+    /// Refused for this reason, unless it is off.
     Refused(&'static str),
 }
 
-/// Which values a flag without effect takes.
+/// The values that a flag without effect accepts.
 #[derive(Clone, Copy)]
 pub enum Check {
     /// Any text.
     Any,
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// A whole number, not negative.
+    /// A whole number that is not negative.
     Number,
-    /// A number; in a list with commas between them.
+    /// A number, or several separated by commas.
     Numbers,
-    /// A number above 0, at most 1.
+    /// A number above 0 and at most 1.
     Ratio,
     /// A number of bytes, such as `2GB`.
     Size,
@@ -74,17 +74,17 @@ pub enum Check {
 const COMPONENTS: [&Component; 5] =
     [&store::STORE, &query::QUERY, &compact::COMPACT, &sidecar::SIDECAR, &rule::RULE];
 
-/// The component that a subcommand starts, if Thanos has it and we do.
+/// The component that a subcommand starts; `None` if it does not exist here or in Thanos.
 pub fn component(name: &str) -> Option<&'static Component> {
     COMPONENTS.into_iter().find(|component| component.name == name)
 }
 
-/// Why a subcommand of Thanos is not here, if it is one of those.
+/// Why a subcommand of Thanos does not exist here; `None` if it is not a subcommand of Thanos.
 pub fn absent_component(name: &str) -> Option<&'static str> {
     ABSENT.iter().find(|absent| absent.name == name).map(|absent| absent.reason)
 }
 
-/// The components of Thanos that have a flag, here or not.
+/// The components of Thanos that have a flag, whether they exist here or not.
 pub fn components_with(flag: &str) -> Vec<&'static str> {
     let here = COMPONENTS.into_iter().filter(|component| component.flag(flag).is_some());
     let absent = ABSENT.iter().filter(|absent| absent.flags.contains(&flag)).map(|absent| absent.name);
@@ -103,7 +103,7 @@ impl Component {
 }
 
 impl Check {
-    /// What is expected instead of the value; `None` for one that may stand.
+    /// Describes the expected values if `value` is refused; `None` if it is accepted.
     pub fn refuses(self, value: &str) -> Option<String> {
         let number = |text: &str| text.trim().parse::<f64>().is_ok_and(f64::is_finite);
         let (is_right, expected) = match self {
@@ -134,7 +134,7 @@ const fn switch(name: &'static str, default: bool, here: Here) -> Flag {
 }
 
 impl Here {
-    /// Why the flag is refused, if it is.
+    /// Why the flag is refused; `None` if it is not.
     pub const fn refusal(&self) -> Option<&'static str> {
         match self {
             Here::Refused(reason) => Some(reason),

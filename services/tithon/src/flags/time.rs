@@ -1,4 +1,4 @@
-//! Points in time in flags: RFC 3339, or a duration from now with or without a sign.
+//! Times in flags: RFC 3339, or a duration relative to now, with or without a sign.
 
 use tithon_engine::parse_rfc3339_ms;
 use tithon_engine::plan::TimeBound;

@@ -1,14 +1,14 @@
-//! Mistakes in the command line that show only when flags are looked at together, or the files that they name.
+//! Errors in the command line that appear only when flags are checked together, or with the files they name.
 
 use std::error::Error;
 use std::fmt;
 
-/// A mistake in the command line: the program ends with exit code 2, before any port is taken.
+/// An error in the command line: the program ends with exit code 2, before any port is bound.
 #[derive(Debug)]
 pub struct UsageError(Box<dyn Error + Send + Sync>);
 
 impl UsageError {
-    /// The mistake that `source` tells.
+    /// Makes a usage error of `source`.
     pub fn of(source: impl Into<Box<dyn Error + Send + Sync>>) -> UsageError {
         UsageError(source.into())
     }

@@ -1,4 +1,4 @@
-//! The compactor inside `tithon standalone`: it works behind the queries, and the store looks again after each iteration.
+//! The compactor inside `tithon standalone`: it runs in the background, and the store syncs after each iteration.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::cli::StandaloneFlags;
 use crate::compact::RETRY;
 use crate::process::Process;
 
-/// Starts the compactor where the flags ask for it.
+/// Starts the compactor if the flags ask for it.
 pub fn start(
     flags: &StandaloneFlags,
     bucket: Bucket,
@@ -59,7 +59,7 @@ pub fn start(
     Some(compactor)
 }
 
-/// A folder of somebody's blocks is never written to; another's bucket only when that is said.
+/// Whether to compact: never a folder given by --bucket-dir, and a configured bucket only if --compact is given.
 fn is_wanted(flags: &StandaloneFlags) -> bool {
     let elsewhere = !flags.bucket.config.0.is_empty() || !flags.bucket.config_file.is_empty();
     flags.bucket_dir.is_none() && flags.compact.unwrap_or(!elsewhere)

@@ -1,4 +1,4 @@
-//! `tools block compact`: blocks become one.
+//! `tools block compact`: merges blocks into one.
 
 use std::io::Write;
 use std::time::Instant;
@@ -14,16 +14,16 @@ use super::progress::Progress;
 use super::{ToolError, inputs, pool, print_json};
 use crate::cli::{CompactFlags, Dedup, Floats, Output};
 
-/// What was done; serialises to one JSON object.
+/// Result of the merge; serialised to one JSON object.
 #[derive(Serialize)]
 pub struct Made {
-    /// Ids of the blocks read.
+    /// Ids of the source blocks.
     pub sources: Vec<BlockId>,
-    /// Samples in them.
+    /// Number of samples in the sources.
     pub source_samples: u64,
-    /// The new block's meta.json; null when nothing is left and so no block was written.
+    /// The new block's meta.json; null when no samples are left, so that no block was written.
     pub block: Option<BlockMeta>,
-    /// Wall-clock time.
+    /// Duration of the merge in seconds.
     pub seconds: f64,
 }
 
@@ -68,7 +68,7 @@ pub fn run(flags: &CompactFlags, out: &mut impl Write) -> Result<(), ToolError> 
     }
 }
 
-/// An id for a block made now.
+/// An id for a new block.
 pub fn new_id() -> BlockId {
     BlockId::from_parts(unix_ms(), rand::random())
 }
@@ -78,14 +78,14 @@ fn unix_ms() -> u64 {
     since.as_millis() as u64
 }
 
-/// Bytes of index and segments.
+/// Bytes of the index and the segments.
 pub fn bytes(block: &Block) -> u64 {
     (block.index().len() + block.segments().iter().map(|s| s.len()).sum::<usize>()) as u64
 }
 
 fn one_group(blocks: &[Block], flags: &CompactFlags) -> Result<Group, ToolError> {
     let mut groups = group(blocks.iter().map(|b| b.meta().clone()), &flags.replica_label);
-    // Shards of one stream become a whole again.
+    // Shards of one stream are merged into one block.
     groups.dedup_by(|next, first| {
         let same = (first.resolution_ms, &first.labels) == (next.resolution_ms, &next.labels);
         if same {
@@ -110,7 +110,7 @@ fn one_group(blocks: &[Block], flags: &CompactFlags) -> Result<Group, ToolError>
     Ok(groups.remove(0))
 }
 
-/// A resolution as people say it.
+/// The name of a resolution.
 pub fn resolution(ms: i64) -> &'static str {
     match ms {
         0 => "raw",

@@ -1,4 +1,4 @@
-//! `tools block diff`: whether two sets of blocks hold the same.
+//! `tools block diff`: compares two sets of blocks.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,14 +15,14 @@ use super::compact::resolution;
 use super::{ToolError, inputs, pool, print_json};
 use crate::cli::{DiffFlags, Output};
 
-/// Blocks of one resolution with the same external labels: first set, second set.
+/// The blocks of one resolution and set of external labels, in the first and the second set.
 #[derive(Default)]
 struct Stream {
     first: Vec<Block>,
     second: Vec<Block>,
 }
 
-/// What was found of one stream; serialises to one JSON object.
+/// Differences in one stream; serialised to one JSON object.
 #[derive(Serialize)]
 pub struct StreamDiff {
     resolution: &'static str,
@@ -33,7 +33,7 @@ pub struct StreamDiff {
 }
 
 impl StreamDiff {
-    /// What was found of the blocks of one resolution with these external labels.
+    /// The differences between the blocks of a resolution with these external labels.
     pub fn new(
         resolution_ms: i64,
         labels: &Labels,
@@ -45,19 +45,19 @@ impl StreamDiff {
         StreamDiff { resolution, external_labels, first_blocks, second_blocks, differences }
     }
 
-    /// How many differences were found.
+    /// Number of differences.
     pub fn n_differences(&self) -> usize {
         self.differences.len()
     }
 }
 
-/// A line for the stream, and one for each difference.
+/// Prints a line for the stream, and one for each difference.
 impl fmt::Display for StreamDiff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let StreamDiff { resolution, external_labels, first_blocks, second_blocks, differences } = self;
         let verdict = if differences.is_empty() { "equal" } else { "DIFFERENT" };
         writeln!(f, "{resolution} {external_labels}: {first_blocks} and {second_blocks} blocks: {verdict}")?;
-        differences.iter().try_for_each(|difference| writeln!(f, "  {}", told(difference)))
+        differences.iter().try_for_each(|difference| writeln!(f, "  {}", described(difference)))
     }
 }
 
@@ -95,7 +95,7 @@ fn stream_of(block: &Block, flags: &DiffFlags) -> (i64, Labels) {
     (block.meta().resolution_ms(), Labels::from_pairs(kept))
 }
 
-fn told(difference: &Difference) -> String {
+fn described(difference: &Difference) -> String {
     match difference {
         Difference::OnlyInFirst { labels } => format!("{labels}: only in the first set"),
         Difference::OnlyInSecond { labels } => format!("{labels}: only in the second set"),

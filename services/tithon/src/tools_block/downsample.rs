@@ -1,4 +1,4 @@
-//! `tools block downsample`: coarser blocks from one.
+//! `tools block downsample`: downsamples a block.
 
 use std::fs;
 use std::io::Write;
@@ -13,12 +13,12 @@ use super::progress::Progress;
 use super::{ToolError, pool, print_json};
 use crate::cli::{DownsampleFlags, Output, Resolutions};
 
-/// What was done; serialises to one JSON object.
+/// Result of the downsampling; serialised to one JSON object.
 #[derive(Serialize)]
 struct Made {
     source: BlockId,
     source_samples: u64,
-    /// meta.json of each new block; nothing for one that would have been empty.
+    /// The meta.json of each new block; empty blocks are not written.
     blocks: Vec<BlockMeta>,
     seconds: f64,
 }
@@ -49,7 +49,7 @@ pub fn run(flags: &DownsampleFlags, out: &mut impl Write) -> Result<(), ToolErro
     }
 }
 
-/// What has to be made to get what is wanted.
+/// The resolutions that have to be made for the wanted ones.
 fn levels(block: &Block, wanted: Resolutions) -> Result<Vec<Resolution>, ToolError> {
     let (five, hour) = (Resolution::FiveMinutes, Resolution::OneHour);
     let from = block.meta().resolution_ms();
@@ -66,7 +66,7 @@ fn levels(block: &Block, wanted: Resolutions) -> Result<Vec<Resolution>, ToolErr
     }
 }
 
-/// Removes the block of 5 minutes that only the one of an hour was made from.
+/// Removes the block of 5 minutes if it was made only as a source of the one of an hour.
 fn drop_stepping_stone(flags: &DownsampleFlags, blocks: &mut Vec<BlockMeta>) -> Result<(), ToolError> {
     let is_stone = |b: &BlockMeta| b.resolution_ms() == Resolution::FiveMinutes.ms();
     for stone in blocks.extract_if(.., |b| is_stone(b)) {

@@ -1,4 +1,4 @@
-//! `dump`: every sample of one block as text.
+//! `tools block dump`: prints every sample of a block as text.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -13,7 +13,7 @@ use tithon_promql::format;
 
 use super::ToolError;
 
-/// Chunks that cannot be read, by what is wrong with them: how many, and the series of the first.
+/// Unreadable chunks by the error: their number, and the series of the first.
 #[derive(Default)]
 struct LeftOut(BTreeMap<String, (u64, Labels)>);
 
@@ -29,8 +29,8 @@ impl LeftOut {
     }
 }
 
-/// Every sample that a query would see: deletions are applied. Of downsampled chunks these aggregates, or all. Chunks that cannot
-/// be read are left out, and named once for each thing that is wrong.
+/// Prints every sample that a query would see, with deletions applied; for downsampled chunks, the given aggregates or
+/// all. Unreadable chunks are left out, with one warning for each kind of error.
 pub fn run(dir: &Path, aggregates: &[Aggregate], out: &mut impl Write) -> Result<(), ToolError> {
     let (block, mut left_out) = (Block::open(dir)?, LeftOut::default());
     let wanted = |aggregate: &Aggregate| aggregates.is_empty() || aggregates.contains(aggregate);
@@ -60,7 +60,7 @@ pub fn run(dir: &Path, aggregates: &[Aggregate], out: &mut impl Write) -> Result
     Ok(())
 }
 
-/// The aggregates of a downsampled chunk, each as a chunk, and how their lines are marked.
+/// The aggregates of a downsampled chunk, each as a chunk with the name that marks its lines.
 fn parts(
     chunk: &EncodedChunk,
     wanted: impl Fn(&Aggregate) -> bool,

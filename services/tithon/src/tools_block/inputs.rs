@@ -1,4 +1,4 @@
-//! Which blocks the paths on the command line mean.
+//! Finds the blocks at the paths on the command line.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::ToolError;
 
-/// The block directories that the paths mean, by id: each path is one block, or a folder with blocks.
+/// The block directories at the paths, by id; each path is a block or a folder of blocks.
 pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ToolError> {
     let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
     for path in paths {
@@ -23,7 +23,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ToolError> {
     Ok(found.into_values().collect())
 }
 
-/// Opens the blocks that the paths mean, by id.
+/// Opens the blocks at the paths, by id.
 pub fn open(paths: &[PathBuf]) -> Result<Vec<Block>, ToolError> {
     find(paths)?.into_iter().map(|dir| Ok(Block::open(dir)?)).collect()
 }
@@ -40,7 +40,7 @@ fn blocks_at(path: &Path) -> Result<Vec<PathBuf>, ToolError> {
         if is_block && dir.join("meta.json").exists() {
             dirs.push(dir);
         } else if is_block {
-            warn!(dir = %dir.display(), "left out a block without meta.json: an upload that did not end");
+            warn!(dir = %dir.display(), "ignored a block without meta.json: an unfinished upload");
         }
     }
     match dirs.is_empty() {

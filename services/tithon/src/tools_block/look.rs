@@ -1,4 +1,4 @@
-//! `inspect`, and `dump --digest`: what is in one block.
+//! `tools block inspect` and `dump --digest`: show the content of a block.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -12,7 +12,7 @@ use tithon_index::Labels;
 use super::ToolError;
 use crate::cli::Output;
 
-/// Prints what is in the block.
+/// Prints a description of the block.
 pub fn print_inspection(dir: &Path, output: Output, out: &mut impl Write) -> Result<(), ToolError> {
     let found = inspect(&Block::open(dir)?)?;
     match output {
@@ -22,7 +22,7 @@ pub fn print_inspection(dir: &Path, output: Output, out: &mut impl Write) -> Res
     Ok(())
 }
 
-/// Prints a line of digests a series.
+/// Prints a line of digests for each series.
 pub fn dump_digests(dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     let block = Block::open(dir)?;
     digests(&block, |digest| {
@@ -31,10 +31,10 @@ pub fn dump_digests(dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     })
 }
 
-/// The last millisecond of the year 9999, behind which no date is printed.
+/// The last millisecond of the year 9999; later times are not printed as dates.
 const LAST_DATE_MS: u64 = 253_402_300_799_999;
 
-/// A time as a date, or as milliseconds where it has none that is usual.
+/// A time as a date, or in milliseconds if it is not between 1970 and 9999.
 fn time(ms: i64) -> String {
     match u64::try_from(ms) {
         Ok(since) if since <= LAST_DATE_MS => {

@@ -1,4 +1,4 @@
-//! Shows how far a job has come: a bar at a terminal, a log line every half minute elsewhere.
+//! Shows the progress of a job: a bar on a terminal, a log line every half minute elsewhere.
 
 use std::fs;
 use std::io::{IsTerminal, stderr};
@@ -11,14 +11,14 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use tithon_engine::BlockId;
 use tracing::info;
 
-/// Watches what a job writes; stops when it is dropped.
+/// Watches what a job writes until it is dropped.
 pub struct Progress {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Progress {
-    /// Watches the unfinished blocks `ids` below `out`; `expected` is about how many bytes they will have.
+    /// Watches the unfinished blocks `ids` below `out`; `expected` is their approximate size in bytes.
     pub fn watch(what: &'static str, out: &Path, ids: &[BlockId], expected: u64) -> Progress {
         let dirs = ids.iter().map(|id| out.join(format!("{id}.tmp-for-creation"))).collect();
         let (stop, stopped) = channel();
@@ -32,7 +32,7 @@ impl Drop for Progress {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // It only shows; the job does not depend on it.
+            // The thread only shows progress, so its failure does not matter.
             let _ = thread.join();
         }
     }
@@ -59,7 +59,7 @@ fn watch(what: &'static str, dirs: Vec<PathBuf>, expected: u64, stopped: &Receiv
     bar.finish_and_clear();
 }
 
-/// Bytes of all files below `dir`; what cannot be read counts nothing.
+/// Bytes of all files below `dir`; unreadable files are ignored.
 fn size(dir: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
     let one = |entry: fs::DirEntry| match entry.metadata() {

@@ -1,4 +1,4 @@
-//! `tools block verify`: what is wrong with blocks.
+//! `tools block verify`: checks blocks.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,21 +13,21 @@ use tithon_engine::verify::{Health, verify};
 use super::{ToolError, inputs, pool, print_json};
 use crate::cli::{JobFlags, Output};
 
-/// What was found of one block; serialises to one JSON object.
+/// Result for a block; serialised to one JSON object.
 #[derive(Serialize)]
 struct Found {
     path: PathBuf,
     sound: bool,
-    /// Why the block cannot be opened, or the first of its damaged places.
+    /// Why the block cannot be opened, or its first damage.
     error: Option<String>,
     #[serde(flatten)]
     health: Option<Health>,
 }
 
-/// Runs the tool: a block that cannot be read keeps none of the others from being read.
+/// Runs the tool; an unreadable block does not keep others from being checked.
 pub fn run(paths: &[PathBuf], job: &JobFlags, out: &mut impl Write) -> Result<(), ToolError> {
     let dirs = inputs::find(paths)?;
-    // Hidden by itself where standard error is no terminal.
+    // The bar is hidden if standard error is no terminal.
     let bar = ProgressBar::new(dirs.len() as u64);
     let one = |dir: &PathBuf| {
         let found = check(dir);

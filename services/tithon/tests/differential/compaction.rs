@@ -28,7 +28,8 @@ fn answers(server: &Server, metas: &[Value]) -> Vec<Value> {
     QUERIES.iter().map(ask).collect()
 }
 
-/// The demo's bucket cut into shards by a compactor of its own, before and after what was cut is deleted.
+/// A separate compactor cuts the demo's bucket into shards; compares the answers before and after the cut blocks are
+/// deleted.
 #[test]
 fn a_demo_cut_into_shards_answers_as_before() {
     if !super::enabled() {
@@ -54,7 +55,7 @@ fn a_demo_cut_into_shards_answers_as_before() {
     let scratch = format!("--data-dir={}", dir.path().join("scratch").display());
     for delay in ["--delete-delay=48h", "--delete-delay=0s"] {
         if delay.ends_with("=0s") {
-            // Marks tell whole seconds, and have to be older than the delay.
+            // Times in marks are whole seconds, and have to be older than the delay.
             std::thread::sleep(Duration::from_millis(2100));
         }
         let flags = ["--compact.split-shards=3", "--consistency-delay=0s", "--http-address=127.0.0.1:0"];

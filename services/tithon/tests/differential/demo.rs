@@ -10,8 +10,8 @@ use tithon_testdata::copy_dir;
 
 use super::process::{Server, TITHON, output};
 
-/// At a fixed end nothing restarts in the hours that are asked for: Prometheus 2.42 extrapolates a counter that begins
-/// inside its window otherwise than 3.x.
+/// At a fixed end no target restarts in the hours of the queries: Prometheus 2.42 extrapolates a counter that begins
+/// inside its window differently from 3.x.
 const DEMO_END: &str = "2024-05-01T00:20:00Z";
 
 #[test]
@@ -56,7 +56,7 @@ fn copy_replica_a(bucket: &Path, to: &Path) -> Vec<Value> {
     metas
 }
 
-/// `promtool tsdb list` prints what our meta.json and `tools block inspect` say.
+/// Checks `promtool tsdb list` against meta.json and `tools block inspect`.
 fn check_list(blocks: &Path, metas: &[Value]) {
     let list = output("promtool", &["tsdb", "list", blocks.to_str().unwrap()]);
     for meta in metas {
@@ -76,7 +76,7 @@ fn check_list(blocks: &Path, metas: &[Value]) {
     }
 }
 
-/// `promtool tsdb analyze` and `dump` of one block.
+/// Checks `promtool tsdb analyze` and `dump` of one block.
 fn check_block(dir: &Path, blocks: &Path, meta: &Value) {
     let id = meta["ulid"].as_str().unwrap();
     let analysis = output("promtool", &["tsdb", "analyze", blocks.to_str().unwrap(), id]);
@@ -85,7 +85,7 @@ fn check_block(dir: &Path, blocks: &Path, meta: &Value) {
 
     let alone = dir.join("alone");
     copy_dir(&blocks.join(id), &alone.join(id));
-    // promtool wants to see a data directory.
+    // promtool needs a data directory.
     std::fs::create_dir(alone.join("wal")).unwrap();
     let matcher = "--match={job=\"db\"}";
     let theirs = output("promtool", &["tsdb", "dump", matcher, alone.to_str().unwrap()]);
@@ -101,7 +101,7 @@ fn check_block(dir: &Path, blocks: &Path, meta: &Value) {
     println!("prometheus: dump of {id} equal in {} samples", ours.len());
 }
 
-/// Both servers over the same blocks, asked the same.
+/// Sends the same queries to both servers over the same blocks.
 fn check_queries(dir: &Path, blocks: &Path, metas: &[Value]) {
     let theirs_dir: PathBuf = dir.join("theirs");
     copy_dir(blocks, &theirs_dir);
@@ -111,7 +111,7 @@ fn check_queries(dir: &Path, blocks: &Path, metas: &[Value]) {
         "--query.replica-label=replica",
         "--query.replica-label=cluster",
     ]);
-    // Off every scrape time, so that open and closed window borders (they changed in 3.0) cannot matter.
+    // The times differ from all scrape times, so that open and closed window borders (changed in 3.0) do not matter.
     let end = metas[metas.len() - 1]["maxTime"].as_i64().unwrap() / 15_000 * 15 - 3_600;
     let time = format!("{end}.123");
     let range =

@@ -1,7 +1,8 @@
-//! Random queries asked of a real Prometheus and of Tithon over the same blocks.
+//! Random queries, sent to a real Prometheus and to Tithon over the same blocks.
 //!
-//! `TITHON_FUZZ_SEED` and `TITHON_FUZZ_QUERIES` choose what is asked; `TITHON_PROMETHEUS` names a Prometheus of 3.14 or
-//! later to ask instead of Debian's 2.42, with the whole language and to the last bit, annotations included.
+//! `TITHON_FUZZ_SEED` and `TITHON_FUZZ_QUERIES` choose the queries. `TITHON_PROMETHEUS` names a Prometheus of 3.14 or
+//! later, used instead of Debian's 2.42: then queries use the whole language, and answers are compared to the last bit,
+//! annotations included.
 
 #[path = "fuzz/catalog.rs"]
 mod catalog;
@@ -25,7 +26,7 @@ use super::process::Server;
 const FEATURES: &str = "--enable-feature=promql-experimental-functions,promql-extended-range-selectors,\
                         promql-binop-fill-modifiers";
 
-/// Where 2.42 answers otherwise than 3.14, and why; queries in the common dialect have none of it.
+/// Queries for which 2.42 and 3.14 answer differently, and why; the common dialect avoids these.
 pub const KNOWN_DIFFERENCES: &[(&str, &str)] = &[
     (
         "samples exactly at the start of a range or exactly as old as the lookback",
@@ -61,7 +62,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
 fn request(queries: &mut Queries<'_>) -> (&'static str, Vec<(&'static str, String)>) {
     let query = queries.query();
     let dice = queries.dice();
-    // 2024-03-10, the recorded half day; odd milliseconds keep off every scrape.
+    // The recorded half day of 2024-03-10; odd milliseconds avoid all scrape times.
     let start = 1_710_028_800 + 1_800 + dice.below(38_000);
     let millis = 100 + dice.below(800);
     let time = |seconds: usize| format!("{seconds}.{millis}");
@@ -120,7 +121,7 @@ fn random_queries() {
     assert!(empty + errors < wanted as usize * 2 / 3, "most queries find nothing: nothing is proven");
 }
 
-/// Compares; asks again where they differ, as some answers depend on the order of a Go map.
+/// Compares the answers; repeats a query whose answers differ, because some answers depend on the order of a Go map.
 fn ask(theirs: &Server, path: &str, params: &[(&str, &str)], ours: &Value, dialect: Dialect) -> Verdict {
     let told = theirs.get(path, params);
     let first = compare(ours, &told, dialect);

@@ -1,5 +1,5 @@
-//! Blocks that promtool made of text, merged by `tools block compact` and opened by Debian's Prometheus: promtool reads
-//! from them what the text says.
+//! Blocks that promtool made from text, merged by `tools block compact` and opened by Debian's Prometheus: promtool reads
+//! the samples of the text from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ fn compacted_blocks_in_prometheus() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    // Replica a is away for half an hour, b begins later and scrapes 5 seconds behind.
+    // Replica a is down for half an hour; replica b begins later and scrapes 5 seconds after a.
     let a = Replica::make(dir.path(), "a", 0, |scrape| !(500..620).contains(&scrape));
     let b = Replica::make(dir.path(), "b", 5000, |scrape| scrape > 300);
     let both = [a.blocks.as_slice(), &b.blocks].concat();
@@ -44,7 +44,7 @@ fn compacted_blocks_in_prometheus() {
     );
 }
 
-/// Blocks of one Prometheus, and the dump lines of what is in them.
+/// Blocks of one Prometheus, and the expected lines of their dumps.
 struct Replica {
     blocks: Vec<PathBuf>,
     lines: BTreeSet<String>,
@@ -53,7 +53,7 @@ struct Replica {
 const START_MS: i64 = 1_700_006_400_000;
 
 impl Replica {
-    /// Twenty counters and twenty gauges over five hours, a sample every 15 s where `up` says so.
+    /// Twenty counters and twenty gauges over five hours, with a sample every 15 s where `up` is true.
     fn make(dir: &Path, name: &str, shift_ms: i64, up: impl Fn(i64) -> bool) -> Replica {
         let (mut text, mut lines) =
             (String::from("# TYPE moved gauge\n# TYPE made counter\n"), BTreeSet::new());
@@ -79,7 +79,7 @@ impl Replica {
     }
 }
 
-/// Merges the blocks and gives what promtool dumps of the one that comes out, which is what our own dump says.
+/// Merges the blocks; returns promtool's dump of the result, which equals our own dump.
 fn compacted(dir: &Path, dedup: &str, inputs: &[PathBuf]) -> BTreeSet<String> {
     let out = dir.join(format!("out-{dedup}"));
     std::fs::create_dir(&out).unwrap();
@@ -101,11 +101,11 @@ fn compacted(dir: &Path, dedup: &str, inputs: &[PathBuf]) -> BTreeSet<String> {
     samples
 }
 
-/// What promtool dumps of a block.
+/// The lines that promtool dumps of a block.
 fn dumped(block: &Path) -> BTreeSet<String> {
     let dir = tempfile::tempdir().unwrap();
     copy_dir(block, &dir.path().join(block.file_name().unwrap()));
-    // promtool wants to see a data directory.
+    // promtool needs a data directory.
     std::fs::create_dir(dir.path().join("wal")).unwrap();
     let dump = output("promtool", &["tsdb", "dump", dir.path().to_str().unwrap()]);
     dump.lines().map(str::to_owned).collect()

@@ -35,7 +35,8 @@ fn block_made_by_promtool() {
     println!("prometheus: {} samples of promtool's block read back", expected.len());
 }
 
-/// OpenMetrics text and the dump lines that it means: three counters over an hour, one of them 3 a minute.
+/// OpenMetrics text, and the expected lines of the dump: three counters over an hour, one of which grows by 3 per
+/// minute.
 fn samples() -> (String, BTreeSet<String>) {
     let mut text = String::from("# TYPE made counter\n");
     let mut lines = BTreeSet::new();

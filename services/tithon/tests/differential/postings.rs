@@ -1,5 +1,5 @@
-//! What upstream's index selects, asked of the program over HTTP: every recorded matcher list through `/api/v1/series`,
-//! every label through `/api/v1/label/<name>/values`; and promtool's counts against ours.
+//! Selections of upstream's index, compared with the program's answers over HTTP: every recorded matcher list through
+//! `/api/v1/series`, every label through `/api/v1/label/<name>/values`; and promtool's counts against ours.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -56,17 +56,17 @@ fn matcher(m: &Value) -> Matcher {
     Matcher::new(op, m[0].as_str().unwrap(), m[2].as_str().unwrap()).unwrap()
 }
 
-/// The matchers in PromQL, which takes U+FFFD only escaped.
+/// The matchers in PromQL, which accepts U+FFFD only escaped.
 fn selector(matchers: &[Matcher]) -> String {
     let matchers: Vec<String> = matchers.iter().map(Matcher::to_string).collect();
     format!("{{{}}}", matchers.join(",")).replace('\u{fffd}', "\\ufffd")
 }
 
-/// Lists that select more are many and much the same: one in [`EVERY`] of them is asked for.
+/// Matcher lists that select more series are many and similar: one in [`EVERY`] of them is queried.
 const MANY: u64 = 5_000;
 const EVERY: usize = 6;
 
-/// Asks for the recorded matcher lists; returns how many were asked for.
+/// Queries the recorded matcher lists; returns the number of queries.
 fn check_matchers(server: &Server, set: &str, ids: &HashMap<LabelSet, u64>) -> usize {
     let names: BTreeSet<&String> = ids.keys().flat_map(BTreeMap::keys).collect();
     let present = |name| Matcher::new(MatchOp::NotEqual, name, "").unwrap();
@@ -78,7 +78,7 @@ fn check_matchers(server: &Server, set: &str, ids: &HashMap<LabelSet, u64>) -> u
         let matchers: Vec<Matcher> = line["matchers"].as_array().unwrap().iter().map(matcher).collect();
         let mut selectors = vec![selector(&matchers)];
         if matchers.iter().all(Matcher::matches_empty) {
-            // The API refuses such a list: it is asked for together with each label that there is.
+            // The API refuses such a list alone: it is queried together with each existing label.
             let refused = server.get("/api/v1/series", &[("match[]", &selectors[0])]);
             assert_eq!(refused["errorType"], "bad_data", "{matchers:?}");
             let with = |label: &Matcher| selector(&[&matchers[..], std::slice::from_ref(label)].concat());
@@ -103,7 +103,7 @@ struct Found {
     data: Vec<LabelSet>,
 }
 
-/// Asks for the values of every recorded label, and for the names; returns how many labels there were.
+/// Queries the values of every recorded label, and the names; returns the number of labels.
 fn check_values(server: &Server, set: &str) -> usize {
     let mut names = vec![];
     for line in json_lines(&format!("testdata/blocks/{set}.label-values.jsonl.zst")) {
@@ -121,7 +121,7 @@ fn check_values(server: &Server, set: &str) -> usize {
     names.len()
 }
 
-/// A label name as it stands in a URL's path: names that old Prometheus would not take are escaped as `U__`.
+/// A label name in a URL's path: names that old versions of Prometheus refuse are escaped as `U__`.
 fn path_name(name: &str) -> String {
     let plain = |i: usize, c: char| c == '_' || c.is_ascii_alphabetic() || (i > 0 && c.is_ascii_digit());
     if name.char_indices().all(|(i, c)| plain(i, c)) && !name.starts_with("U__") {
@@ -152,7 +152,8 @@ fn recorded_matchers_and_label_values_over_http() {
     assert!(lists > 900 && labels == 35, "{lists} lists, {labels} labels");
 }
 
-/// What `promtool tsdb analyze` prints: the lines below each title, in byte order, the counts at the top below none.
+/// The output of `promtool tsdb analyze`: the lines below each title, in byte order; the counts at the top are below no
+/// title.
 fn analyze(dir: &Path, block: &str) -> HashMap<String, Vec<String>> {
     const TITLES: [&str; 6] = [
         "Label pairs most involved in churning:",
@@ -180,7 +181,7 @@ fn sort_lines(lines: &mut Vec<String>) {
     lines.sort_unstable();
 }
 
-/// Lines as promtool prints them: a value with a line break in it makes two.
+/// Lines as promtool prints them: a value with a line break makes two lines.
 fn lines(counts: impl Iterator<Item = (u64, String)>) -> Vec<String> {
     let text: String = counts.map(|(count, of)| format!("{count} {of}\n")).collect();
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -188,7 +189,7 @@ fn lines(counts: impl Iterator<Item = (u64, String)>) -> Vec<String> {
     lines
 }
 
-/// Compares all that promtool counts with what our postings offset table tells.
+/// Compares all counts of promtool with those of our postings offset table.
 fn check_counts(block: &Path) {
     let dir = alone(block);
     std::fs::create_dir(dir.path().join("wal")).unwrap();

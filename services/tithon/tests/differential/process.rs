@@ -29,7 +29,7 @@ impl Server {
         Server::start(command, http)
     }
 
-    /// Starts `tithon store` over a FILESYSTEM bucket; returns it and the address of its StoreAPI.
+    /// Starts `tithon store` over a FILESYSTEM bucket; returns the server and the address of its StoreAPI.
     pub fn store(bucket: &Path, data: &Path) -> (Server, String) {
         let mut command = Command::new(TITHON);
         command.args(["store", "--log.level=warn", &format!("--data-dir={}", data.display())]);
@@ -40,7 +40,7 @@ impl Server {
         Server::of_store(command)
     }
 
-    /// Starts a server with a StoreAPI by a command that lacks its addresses; returns it and the address of its StoreAPI.
+    /// Starts a server with a StoreAPI by a command without addresses; returns it and the address of its StoreAPI.
     pub fn of_store(mut command: Command) -> (Server, String) {
         let (http, grpc) = (free_port(), free_port());
         command.arg(format!("--http-address=127.0.0.1:{http}"));
@@ -53,7 +53,7 @@ impl Server {
         Server::query_with_grpc(endpoints, args).0
     }
 
-    /// The same; returns the address of its own StoreAPI too.
+    /// Starts a querier; returns the address of its own StoreAPI too.
     pub fn query_with_grpc(endpoints: &[&str], args: &[&str]) -> (Server, String) {
         let (http, grpc) = (free_port(), free_port());
         let mut command = Command::new(TITHON);
@@ -64,17 +64,17 @@ impl Server {
         (Server::start(command, http), format!("127.0.0.1:{grpc}"))
     }
 
-    /// Starts Debian's Prometheus over a copy of a data directory: it may delete or compact what it finds.
+    /// Starts Debian's Prometheus over a copy of a data directory, in which it may delete or compact blocks.
     pub fn prometheus(data: &Path) -> Server {
         Server::prometheus_of(Command::new("prometheus"), data, &[])
     }
 
-    /// The same of a Prometheus elsewhere, with more flags.
+    /// Starts another Prometheus with further flags.
     pub fn prometheus_of(command: Command, data: &Path, more: &[&str]) -> Server {
         Server::prometheus_with(command, data, "global: {scrape_interval: 1h}\n", more)
     }
 
-    /// The same with a configuration.
+    /// Starts a Prometheus with a configuration.
     pub fn prometheus_with(mut command: Command, data: &Path, text: &str, more: &[&str]) -> Server {
         let port = free_port();
         let config = data.join("prometheus.yml");
@@ -118,7 +118,7 @@ impl Server {
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path} {params:?}: {e}: {text:.200}"))
     }
 
-    /// GET of a path with parameters; the answer as it is, whatever the status.
+    /// GET of a path with parameters; returns the unparsed answer, whatever the status.
     pub fn text(&self, path: &str, params: &[(&str, &str)]) -> String {
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
         let request = agent.get(format!("{}{path}", self.url)).query_pairs(params.iter().copied());
@@ -128,7 +128,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A process that has gone already needs no killing.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -23,7 +23,7 @@ fn prometheus_blocks(dir: &Path) {
     copy_dir(&real, &dir.join(meta["ulid"].as_str().unwrap()));
 }
 
-/// A bucket with all recorded data: what the Thanos set was recorded over.
+/// A bucket with all recorded data, over which the Thanos set was recorded.
 fn thanos_blocks(dir: &Path) {
     for set in std::fs::read_dir(shared("answers/data")).unwrap() {
         for entry in std::fs::read_dir(set.unwrap().path()).unwrap() {
@@ -50,7 +50,7 @@ fn replay(server: &Server, file: &str, more: &[&str]) -> (u64, u64) {
     (numbers[0], numbers[1])
 }
 
-/// Asserts a floor, so that what was right once stays right.
+/// Asserts that at least as many answers are exact as before.
 fn check(server: &Server, file: &str, more: &[&str], at_least: u64) {
     let (exact, total) = replay(server, file, more);
     assert!(exact >= at_least, "{file}: {exact} of {total} exact, {at_least} were so before");

@@ -1,4 +1,4 @@
-//! Flags that change what is answered, with the processes as they are.
+//! Flags that change answers, with real processes.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -62,7 +62,7 @@ fn a_tenant_sees_its_own_series_only() {
     let clusters = |text: &str, tenant: &str| values(&query(&server, "", text, Some(tenant)), "cluster");
     assert_eq!(clusters(ALL, "eu1"), ["eu1"]);
     assert_eq!(clusters(ALL, "nobody"), Vec::<String>::new());
-    // Whatever a query says of the label.
+    // The tenant's value holds, whatever matchers on the label the query has.
     assert_eq!(clusters(r#"count by (cluster) ({__name__=~".+",cluster="us1"})"#, "eu1"), ["eu1"]);
     assert_eq!(clusters(r#"count by (cluster) ({__name__=~".+",cluster!="eu1"})"#, "eu1"), ["eu1"]);
     let wrong = query(&server, "", "up", Some("a/b"));
@@ -86,7 +86,7 @@ fn a_tenant_sees_its_own_series_only() {
 #[test]
 fn stores_labels_and_limits_of_a_querier() {
     let (_store, address, _data) = store();
-    // The store has label sets of both clusters: those that the rules keep are asked for.
+    // The store has label sets of both clusters; the querier asks for those that the rules keep.
     let rules = "--selector.relabel-config=[{action: keep, source_labels: [cluster], regex: us1}]";
     let server = Server::query(&[&address], &[rules]);
     assert!(!values(&query(&server, "", ALL, None), "cluster").contains(&"eu1".to_owned()));
@@ -145,7 +145,7 @@ fn requests_and_slow_queries_are_logged_and_active_ones_noted() {
     let (_store, address, data) = store();
     let (http, grpc) = (free_port(), free_port());
     let active = data.path().join("active");
-    // What a process that crashed left.
+    // A file that a crashed process left.
     std::fs::create_dir_all(&active).unwrap();
     std::fs::write(active.join("queries.active"), b"[{\"query\":\"left_over\",\"timestamp_sec\":1}\0\0,\0\0")
         .unwrap();

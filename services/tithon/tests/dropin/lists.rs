@@ -6,10 +6,10 @@ use std::process::Command;
 use super::process::{TITHON, free_port};
 use super::{Running, golden, wait_for};
 
-/// A list with our own places in it, and where its probes are.
+/// A list with this test's addresses and folders, and the port of its probes.
 struct List {
     name: String,
-    /// What is said where it is refused.
+    /// A part of the error, for lists that are refused.
     refusal: Option<String>,
     args: Vec<String>,
     port: u16,
@@ -52,7 +52,7 @@ fn of_ours(list: &str, folder: &Path) -> List {
             (Some((flag, value)), _) if flag.starts_with("--") => {
                 ours.push(format!("{flag}={}", place(flag, value)));
             }
-            // A value behind its flag.
+            // A value that follows its flag as an argument of its own.
             (_, Some(flag)) if !arg.starts_with('-') => ours.push(place(flag, &arg)),
             _ => ours.push(arg),
         }

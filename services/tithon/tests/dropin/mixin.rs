@@ -85,7 +85,7 @@ impl Trio {
                 let range = [("query", query), ("start", &start), ("end", &at), ("step", "60")];
                 self.query.get("/api/v1/query_range", &range);
             }
-            // One in thirty has no time: alerts are about one in twenty.
+            // One request in thirty exceeds its timeout; alerts fire from about one in twenty.
             if round % 10 == 0 {
                 for path in ["/api/v1/query", "/api/v1/query_range"] {
                     let range = [("start", start.as_str()), ("end", &at), ("step", "60")];
@@ -109,7 +109,8 @@ impl Trio {
     }
 }
 
-/// An expression of an alert that tells whether it fires, rather than filtering: it has data when the metrics are there.
+/// The expression of an alert with comparisons that return 0 or 1 instead of filtering: it has data when the metrics
+/// exist.
 fn told(expression: &str) -> String {
     let mut out = String::new();
     for word in expression.split(' ') {

@@ -165,7 +165,7 @@ fn traced(server: &Server, header: Option<(&str, &str)>) -> Option<String> {
     id
 }
 
-/// The call is a span on both sides.
+/// The names of the spans; the call is a span on both sides.
 const NAMES: [&str; 10] = [
     "/query HTTP[server]",
     "query_gate",
@@ -215,7 +215,7 @@ fn a_query_is_one_trace_through_both_processes() {
     {
         assert!(one(name, SpanKind::Internal).attributes.contains(&key.to_owned()), "{name}: {spans:#?}");
     }
-    // A caller's trace goes on.
+    // The spans continue a caller's trace.
     let caller = "4bf92f3577b34da6a3ce929d0e0e4736";
     let header = format!("00-{caller}-00f067aa0ba902b7-01");
     assert_eq!(traced(&server, Some(("traceparent", &header))).as_deref(), Some(caller));

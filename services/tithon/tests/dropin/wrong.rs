@@ -6,7 +6,7 @@ use std::process::Command;
 use super::process::TITHON;
 use super::{golden, objstore};
 
-/// The exit code and what is said.
+/// The exit code and the output.
 fn run(args: &[&str]) -> (i32, String) {
     let output = Command::new(TITHON).args(args).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
@@ -15,7 +15,7 @@ fn run(args: &[&str]) -> (i32, String) {
 
 #[test]
 fn each_mistake_names_its_flag() {
-    // Taken, so that a process which tried to listen would say so with exit code 1.
+    // The port is taken: a process that tried to listen would end with exit code 1.
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let http = format!("--http-address={}", held.local_addr().unwrap());
     let bucket = objstore(&golden());

@@ -3,7 +3,7 @@
 use crate::{golden_copy, json, names, refused, told};
 
 const DELETED: &str = "01HWRQ6W00X6DPMYWAJ8WS5VBY";
-/// The raw block of 48 hours, and those of 5 minutes and of an hour that were made of it.
+/// The raw block of 48 hours, and the blocks of 5 minutes and of an hour that were made from it.
 const RAW: &str = "01HWXW0A00N2JP40HM8NDAQDMF";
 const MADE: [&str; 2] = ["01HWY69WW03S31SCAFM32EK5KS", "01HWY9QRG0ZB7Z0GY2J37SMPMC"];
 

@@ -1,4 +1,4 @@
-//! Tools killed again and again on their way: what they leave is never half a block, and a last run ends the work.
+//! Tools that are killed again and again: they never leave half a block, and a last run finishes the work.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tithon_engine::Block;
 use tithon_engine::verify::verify;
 
-/// Starts the command and kills it, a little later each time, until it ends by itself; `check` looks at what each kill left.
+/// Starts the command and kills it, a little later each time, until it ends by itself; `check` runs after each kill.
 pub fn again_and_again(mut command: impl FnMut() -> Command, mut check: impl FnMut()) {
     let (mut kills, mut pause) = (0, Duration::from_millis(2));
     loop {
@@ -28,7 +28,7 @@ pub fn again_and_again(mut command: impl FnMut() -> Command, mut check: impl FnM
     }
 }
 
-/// Every block of a bucket that readers see is whole.
+/// Asserts that every block of a bucket that readers see is whole.
 pub fn all_visible_blocks_are_sound(bucket: &Path) {
     let Ok(entries) = std::fs::read_dir(bucket) else { return };
     for entry in entries {

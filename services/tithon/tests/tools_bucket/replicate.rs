@@ -47,7 +47,7 @@ fn blocks_are_copied_as_they_are_without_their_marks() {
         assert_copied(&from.path().join(block), &to.path().join(block));
     }
     assert_eq!(told.matches("block is replicated").count(), 7, "{told}");
-    // What is there is not copied again; what is cut off is.
+    // Files in the target are not copied again, except those that are cut off.
     let block = to.path().join(BLOCKS[3]);
     std::fs::write(block.join("index"), b"half").unwrap();
     assert!(!replicate(from.path(), to.path(), &[]).contains("block is replicated"));

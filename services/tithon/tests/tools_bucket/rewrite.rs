@@ -137,7 +137,7 @@ fn deletions_come_after_relabelling() {
     check(&[("to-relabel", RELABEL), ("to-delete", DELETE)], (31_880, 24), "dd7ceaa9a938aa51", &[], 64);
 }
 
-/// What meta.json tells of the rewrite, as Thanos writes it.
+/// The rewrite as meta.json describes it is what Thanos writes.
 #[test]
 fn meta_json_tells_what_was_done() {
     let bed = bed(&[("to-relabel", RELABEL), ("to-delete", DELETE)], &["--no-dry-run"]);
@@ -246,7 +246,8 @@ fn what_cannot_be_done_is_told() {
     }
 }
 
-/// However often it is killed, one new block comes of it, and the old one is marked after that is there.
+/// However often the tool is killed, the result is one new block, and the old block is marked only when the new one is
+/// there.
 #[test]
 fn killed_again_and_again_it_makes_one_block() {
     let bed = bed(&[("to-delete", DELETE)], &["--no-dry-run", "--delete-blocks"]);

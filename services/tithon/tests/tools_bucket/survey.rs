@@ -104,7 +104,7 @@ fn buckets_are_compared() {
     assert_eq!(output.status.code(), Some(1));
     assert!(told.contains("raw {cluster=\"us1\"") && told.contains("2 and 1 blocks: DIFFERENT"), "{told}");
     assert!(told.contains("only in the first set"), "{told}");
-    // Both replicas side by side, against one of them.
+    // A bucket with both replicas, against a bucket with one of them.
     let one = golden_copy();
     std::fs::remove_dir_all(one.path().join("01HWRY2K800MHKWZ8TGXR5JV88")).unwrap();
     let to = format!("--objstore-to.config={}", yaml(one.path()));

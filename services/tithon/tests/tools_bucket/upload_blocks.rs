@@ -36,7 +36,7 @@ fn blocks_get_their_labels_and_are_uploaded_once() {
     let mut meta = json(&dir.join("meta.json"));
     assert!(meta["thanos"]["upload_time"].as_str().unwrap().starts_with("20"));
     meta["thanos"]["upload_time"] = json!("");
-    // What Thanos's upload-blocks writes.
+    // The meta.json that Thanos's upload-blocks writes.
     let expected = json!({
         "ulid": BLOCKS[0],
         "minTime": 1_714_521_600_000_i64,
@@ -64,7 +64,7 @@ fn blocks_get_their_labels_and_are_uploaded_once() {
     let record = std::fs::read_to_string(from.path().join("thanos.shipper.json")).unwrap();
     let lines: Vec<String> = BLOCKS.iter().map(|block| format!("\t\t\"{block}\"")).collect();
     assert_eq!(record, format!("{{\n\t\"version\": 1,\n\t\"uploaded\": [\n{}\n\t]\n}}", lines.join(",\n")));
-    // What was uploaded once is not again, though it has gone from the bucket.
+    // A block is uploaded once, even if it is later removed from the bucket.
     std::fs::remove_dir_all(&dir).unwrap();
     assert!(upload(bucket.path(), from.path(), &[]).contains("uploaded=0"));
     std::fs::write(from.path().join("thanos.shipper.json"), "{").unwrap();

@@ -37,7 +37,7 @@ fn findings(told: &str) -> Vec<&str> {
 fn the_golden_bucket_has_no_issue() {
     let bucket = golden_copy();
     let told = told("verify", bucket.path(), &ALL);
-    // The partial block is told three times.
+    // The partial block is reported three times.
     assert_eq!(findings(&told).len(), 3, "{told}");
     assert!(findings(&told).iter().all(|line| line.contains("no meta.json")), "{told}");
 }

@@ -13,7 +13,7 @@ struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // One that has ended already needs no killing.
+        // The process may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

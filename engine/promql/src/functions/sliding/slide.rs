@@ -16,7 +16,7 @@ pub(super) struct Sliding<'a> {
     cancelled: &'a AtomicBool,
     /// The samples of all windows together.
     pub(super) touched: u64,
-    /// The samples of the largest one.
+    /// The samples of the largest window.
     pub(super) largest: u64,
 }
 
@@ -119,7 +119,7 @@ pub(super) struct EvenRun {
     pub(super) n: usize,
     /// By how many samples each window lies after the one before.
     pub(super) stride: usize,
-    /// By how many milliseconds.
+    /// By how many milliseconds each window lies after the one before.
     pub(super) interval: i64,
 }
 

@@ -48,7 +48,7 @@ fn call(func: Func, range_ms: i64, q: Vec<f64>) -> RangeCall {
     }
 }
 
-/// One window at a time.
+/// The results for one window at a time.
 fn twin(call: &RangeCall, windows: &Windows, samples: &Samples, steps: &Steps) -> (Column, u64, u64) {
     let falls = rate::falls(samples);
     let labels = Labels::default();

@@ -1,4 +1,4 @@
-//! Aggregations of rows at hand.
+//! Aggregations of rows that the tests write down.
 
 use std::ops::ControlFlow;
 
@@ -45,7 +45,7 @@ fn numbers_are_folded() {
     check("stdvar(x)", None, &["{a=\"1\"} 1 7", "{a=\"2\"} 3 7"], &["{} 1 0"]);
     check("stddev(x)", None, &["{a=\"1\"} 1 7", "{a=\"2\"} 5 7"], &["{} 2 0"]);
     check("quantile(0.5, x)", Some(0.5), &["{a=\"1\"} 1", "{a=\"2\"} 4", "{a=\"3\"} 2"], &["{} 2"]);
-    // A compensated sum keeps what is small.
+    // A compensated sum does not lose small values.
     check("sum(x)", None, &["{a=\"1\"} 1e100", "{a=\"2\"} 1", "{a=\"3\"} -1e100"], &["{} 1"]);
 }
 

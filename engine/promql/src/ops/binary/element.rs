@@ -18,11 +18,11 @@ pub(super) struct Done {
     pub(crate) value: Sample,
     /// Whether the comparison is true; always `true` for other operators.
     pub(crate) keep: bool,
-    /// What to annotate although there is a result.
+    /// The annotation of a result.
     pub(crate) remark: Option<Issue>,
 }
 
-/// Why there is no result, or what to annotate about it.
+/// Why there is no result, or the reason for an annotation of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Issue {
     /// The operator does not take these types.

@@ -1,4 +1,4 @@
-//! Which series of two vectors match: those with the same signature. Signatures are found once per series.
+//! Matches the series of two vectors: those with the same signature. Signatures are computed once per series.
 
 use std::collections::HashMap;
 

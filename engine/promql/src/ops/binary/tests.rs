@@ -1,4 +1,4 @@
-//! Binary operators on operands at hand.
+//! Binary operators on operands that the tests write down.
 
 use super::{Output, columns, eval, vectors};
 use crate::ast::PosRange;
@@ -82,7 +82,7 @@ fn scalars_stand_on_either_side() {
     };
     assert_eq!(run("m - 2", false), [r#"{a="1"} -1 4"#]);
     assert_eq!(run("2 - m", true), [r#"{a="1"} 1 -4"#]);
-    // What a comparison keeps is the sample of the vector.
+    // A comparison keeps the sample of the vector.
     assert_eq!(run("m > 2", false), [r#"m{a="1"} _ 8"#]);
     assert_eq!(run("2 > m", true), [r#"m{a="1"} 1 _"#]);
 }

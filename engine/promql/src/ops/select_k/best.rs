@@ -27,7 +27,7 @@ pub(crate) struct Best<'a> {
     /// How many elements are wanted at each step.
     k_of: Vec<usize>,
     grouper: Grouper<'a>,
-    /// By group.
+    /// The heaps of each group.
     groups: Vec<Heaps>,
     /// By row, if any of its elements was taken by a heap: labels, and whether the name is to be dropped.
     rows: Vec<Option<(Labels, bool)>>,
@@ -36,7 +36,7 @@ pub(crate) struct Best<'a> {
 }
 
 impl<'a> Best<'a> {
-    /// Before the first row. `pos` and `param_pos` are the places of the aggregation and of its parameter.
+    /// The state before the first row. `pos` and `param_pos` are the places of the aggregation and of its parameter.
     pub(crate) fn new(
         ctx: &'a Context<'a>,
         a: &'a Aggregate,

@@ -1,4 +1,4 @@
-//! What the parameter of `topk`, `bottomk`, `limitk` and `limit_ratio` may be.
+//! The check of the parameter of `topk`, `bottomk`, `limitk` and `limit_ratio`.
 
 use crate::ast::{AggregateOp, PosRange};
 use crate::context::Context;

@@ -27,7 +27,7 @@ pub(crate) struct First<'a> {
 }
 
 impl<'a> First<'a> {
-    /// Before the first row; `may_stop_early` says that rows may be left unread.
+    /// The state before the first row; `may_stop_early` says that rows may be left unread.
     ///
     /// Errors: [`QueryError::Execution`] when the parameter, at `param_pos`, is not a number of elements.
     pub(crate) fn new(
@@ -82,7 +82,7 @@ impl<'a> First<'a> {
         if stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Counts what is held; keeps the first failure.
+    /// Counts samples and bytes as held; remembers the first failure.
     fn hold(&mut self, samples: u64, bytes: u64) {
         if self.failed.is_none() {
             self.failed = self.ctx.held.add(samples, bytes).err();

@@ -1,4 +1,4 @@
-//! `topk`, `bottomk`, `limitk` and `limit_ratio` of rows at hand.
+//! `topk`, `bottomk`, `limitk` and `limit_ratio` of rows that the tests write down.
 
 use crate::ast::AggregateOp;
 use crate::error::QueryError;

@@ -45,7 +45,7 @@ impl Parser<'_> {
         Ok(self.push(NodeKind::Aggregate(Box::new(aggregate)), pos, ValueType::Vector))
     }
 
-    /// The parameter and the vector. If they are missing, complains and returns a placeholder.
+    /// The parameter and the vector. If they are missing, records an error and returns a placeholder.
     fn aggregate_args(
         &mut self,
         op: AggregateOp,

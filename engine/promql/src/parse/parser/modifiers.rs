@@ -1,4 +1,4 @@
-//! What follows an expression: ranges and subqueries, `offset`, `@`, `anchored`, `smoothed`.
+//! Modifiers after an expression: ranges and subqueries, `offset`, `@`, `anchored`, `smoothed`.
 
 use super::duration::Length;
 use super::{Parser, Stop};
@@ -19,7 +19,7 @@ const NOT_A_SELECTOR: &str =
     "must be preceded by an instant vector selector or range vector selector or a subquery";
 
 impl Parser<'_> {
-    /// Parses all that follows `expr` and binds more tightly than any operator.
+    /// Parses all modifiers after `expr`: they bind more tightly than any operator.
     pub(super) fn postfix(&mut self, mut expr: NodeId) -> Result<NodeId, Stop> {
         loop {
             match self.peek()? {

@@ -152,7 +152,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// `xN`, if it is there.
+    /// `xN`, if it follows.
     fn repetitions(&mut self, out: &[SequenceValue]) -> Result<Option<u64>, Stop> {
         if self.peek()? != TokenKind::Times {
             return Ok(None);

@@ -5,13 +5,13 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 
-/// The account and key of Azurite, as its documentation has them.
+/// The account and key of the emulator Azurite, from its documentation.
 const EMULATOR: &str = "AccountName=devstoreaccount1;BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;\
     AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-/// What a connection string says.
+/// The parts of a connection string.
 pub(super) struct ConnectionString {
-    /// The account's URL, without a slash at its end.
+    /// The account's URL, without a trailing slash.
     pub(super) url: String,
     pub(super) account: String,
     key: Option<String>,
@@ -19,7 +19,7 @@ pub(super) struct ConnectionString {
 }
 
 impl ConnectionString {
-    /// Fails with what is wrong, in words that tell nothing of the text.
+    /// Fails with a reason that contains nothing of the text, since it has secrets.
     pub(super) fn parse(text: &str) -> Result<ConnectionString, &'static str> {
         let pairs: Vec<(&str, &str)> = text
             .split(';')

@@ -1,4 +1,4 @@
-//! The container of a bucket, made where it is not there: what `storage_create_container` asks for.
+//! Creates the container of a bucket if `storage_create_container` is set.
 //! <https://learn.microsoft.com/en-us/rest/api/storageservices/create-container>
 
 use backon::Retryable;
@@ -11,7 +11,7 @@ use crate::connector::Connector;
 use crate::{BucketError, Retry};
 
 impl AzureConfig {
-    /// Makes the container unless it is there or is not to be made.
+    /// Creates the container if that is configured and it does not exist.
     pub(crate) async fn make_container(&self) -> Result<(), BucketError> {
         if !self.storage_create_container {
             return Ok(());
@@ -48,7 +48,7 @@ impl AzureConfig {
     }
 }
 
-/// What the server says; an error where it does not, or is too busy.
+/// Sends a request and returns the status. Fails when the server does not answer or is too busy.
 async fn request(
     client: &HttpClient,
     authorizer: &AzureAuthorizer<'_>,

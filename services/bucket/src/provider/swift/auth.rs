@@ -1,4 +1,4 @@
-//! Tokens: Keystone's protocols of version 3 and 2, and version 1, which Swift has itself.
+//! Authentication: Keystone's protocols of versions 3 and 2, and version 1, which is Swift's own.
 //! <https://docs.openstack.org/api-ref/identity/v3/>
 
 use http::StatusCode;
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use super::{PROVIDER, SwiftConfig};
 
-/// What requests are made with.
+/// A token and the URL to use it with.
 #[derive(Clone)]
 pub(super) struct Session {
-    /// The account's URL, without a slash at its end.
+    /// The account's URL, without a trailing slash.
     pub(super) storage_url: String,
     pub(super) token: String,
 }
@@ -76,7 +76,7 @@ pub(super) fn generic(reason: impl Into<Box<dyn std::error::Error + Send + Sync>
 }
 
 impl SwiftConfig {
-    /// Asks for a token, once.
+    /// Requests a token, without retries.
     pub(super) async fn authenticate(&self, client: &Client) -> Result<Session> {
         let base = self.auth_url.trim_end_matches('/');
         match self.version() {
@@ -134,7 +134,7 @@ impl SwiftConfig {
             user["password"] = self.password.expose().into();
             json!({"identity": {"methods": ["password"], "password": {"user": user}}})
         };
-        // An application's credential is bound to a project.
+        // An application credential is bound to a project, so it has no scope.
         if auth["identity"]["methods"][0] == "password" {
             if !self.project_id.is_empty() {
                 auth["scope"] = json!({"project": {"id": self.project_id}});
@@ -158,7 +158,7 @@ impl SwiftConfig {
         json!({"auth": auth}).to_string()
     }
 
-    /// The public address of the object store in the region.
+    /// The public URL of the object store in the region.
     fn endpoint(&self, catalog: &[Service]) -> Result<String> {
         let services = catalog.iter().filter(|service| service.kind == "object-store");
         let endpoints = services.flat_map(|service| &service.endpoints);
@@ -174,7 +174,7 @@ impl SwiftConfig {
     }
 }
 
-/// The first pair whose value is not empty, as an object.
+/// An object of the first pair with a non-empty value, else `otherwise`.
 fn named(pairs: &[(&str, &str)], otherwise: Value) -> Value {
     let pair = pairs.iter().find(|(_, value)| !value.is_empty());
     pair.map_or(otherwise, |(key, value)| json!({*key: value}))
@@ -184,18 +184,18 @@ async fn send(config: &SwiftConfig, request: RequestBuilder) -> Result<Response>
     let request = request.header("content-type", "application/json").header("accept", "application/json");
     let response = request.send().await.map_err(generic)?;
     let (status, path) = (response.status(), config.auth_url.clone());
-    let told = || format!("asked for a token, the server answers with status {status}").into();
+    let refused = || format!("asked for a token, the server answers with status {status}").into();
     match status {
         status if status.is_success() => Ok(response),
-        StatusCode::UNAUTHORIZED => Err(Error::Unauthenticated { path, source: told() }),
-        StatusCode::FORBIDDEN => Err(Error::PermissionDenied { path, source: told() }),
-        _ => Err(generic(told())),
+        StatusCode::UNAUTHORIZED => Err(Error::Unauthenticated { path, source: refused() }),
+        StatusCode::FORBIDDEN => Err(Error::PermissionDenied { path, source: refused() }),
+        _ => Err(generic(refused())),
     }
 }
 
 async fn read<T: for<'de> Deserialize<'de>>(response: Response) -> Result<T> {
     let body = response.bytes().await.map_err(generic)?;
-    // What is wrong with it is not told: it holds a token.
+    // The error leaves out the parser's message, since the body holds a token.
     serde_json::from_slice(&body).map_err(|_| generic("the answer with the token is not what is expected"))
 }
 

@@ -1,4 +1,4 @@
-//! Objects in segments, with a manifest that makes one object of them.
+//! Large objects: segments, and a manifest that joins them into one object.
 //! <https://docs.openstack.org/swift/latest/overview_large_objects.html>
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,10 +14,10 @@ use serde::Serialize;
 use super::auth::generic;
 use super::store::{Request, Swift};
 
-/// Segments lie below it, and listings leave it out.
+/// Prefix of segments; listings leave it out.
 pub(super) const SEGMENTS: &str = "segments/";
 
-/// A segment, as a manifest lists it.
+/// A segment in a manifest.
 #[derive(Clone, Serialize)]
 struct Segment {
     path: String,
@@ -25,14 +25,14 @@ struct Segment {
     size_bytes: usize,
 }
 
-/// An upload under way. Until its manifest is written there is no object.
+/// An upload in progress. The object exists once the manifest is written.
 #[derive(Debug)]
 pub(super) struct LargeUpload {
     store: Swift,
     key: String,
-    /// What the names of this upload's segments begin with.
+    /// Prefix of the names of this upload's segments.
     prefix: String,
-    /// By position; `None` while one is under way.
+    /// Segments by position; `None` while one is being uploaded.
     segments: Arc<Mutex<Vec<Option<Segment>>>>,
 }
 
@@ -44,7 +44,7 @@ impl std::fmt::Debug for Segment {
 
 impl LargeUpload {
     pub(super) fn new(store: Swift, location: &Path) -> LargeUpload {
-        // Two uploads of one object do not share segments.
+        // The time and process ID keep uploads of the same object from sharing segments.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let prefix = format!("{SEGMENTS}{location}/{now:x}-{:x}/", std::process::id());
         LargeUpload { store, key: location.to_string(), prefix, segments: Arc::default() }

@@ -1,4 +1,4 @@
-//! What a container holds, page by page.
+//! Lists a container, page by page.
 
 use std::time::SystemTime;
 
@@ -11,7 +11,7 @@ use super::auth::generic;
 use super::large::SEGMENTS;
 use super::store::{Request, Swift, refused};
 
-/// One entry of a page.
+/// An entry of a page.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Entry {
@@ -25,7 +25,7 @@ struct Object {
     bytes: u64,
     #[serde(default)]
     hash: Option<String>,
-    /// Without a zone, which is UTC.
+    /// Time in UTC, without a zone.
     last_modified: String,
 }
 
@@ -39,7 +39,8 @@ impl Entry {
 }
 
 impl Swift {
-    /// Everything below a prefix; `by_folder` with the names of folders in place of what is in them. Segments are left out.
+    /// Lists all objects below a prefix; with `by_folder`, names of folders stand for what is in them. Segments are
+    /// left out.
     pub(super) async fn list_all(&self, prefix: Option<&Path>, by_folder: bool) -> Result<ListResult> {
         let prefix = prefix.map(Path::as_ref).filter(|prefix| !prefix.is_empty());
         let prefix = prefix.map(|prefix| format!("{prefix}/")).unwrap_or_default();
@@ -62,8 +63,8 @@ impl Swift {
         }
     }
 
-    /// An entry's facts. The listing of an object with a dynamic manifest does not know its size, so the object is asked;
-    /// `None` where it has gone meanwhile.
+    /// The metadata of an entry. The listing has no size for objects with a dynamic manifest, so these are asked for
+    /// it; `None` if the object was deleted meanwhile.
     async fn meta(&self, object: Object) -> Result<Option<ObjectMeta>> {
         let size = match object.bytes {
             0 => {
@@ -92,14 +93,14 @@ impl Swift {
         let answer = self.send(&request).await?;
         match answer.status {
             StatusCode::NO_CONTENT => Ok(Vec::new()),
-            // A container that is missing must not look like one that is empty.
+            // A missing container must not look like an empty one.
             StatusCode::NOT_FOUND => Err(generic(format!("container {container:?} does not exist"))),
             status if !status.is_success() => Err(refused(container, status)),
             _ => serde_json::from_slice(&answer.body).map_err(generic),
         }
     }
 
-    /// Deletes all objects of a container whose names begin with a prefix.
+    /// Deletes all objects in a container with a prefix.
     pub(super) async fn delete_segments(&self, container: &str, prefix: &str) -> Result<()> {
         let mut marker = String::new();
         loop {

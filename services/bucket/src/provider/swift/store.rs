@@ -1,4 +1,4 @@
-//! Objects of a container by Swift's own protocol. <https://docs.openstack.org/api-ref/object-store/>
+//! An object store over Swift's own protocol. <https://docs.openstack.org/api-ref/object-store/>
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use super::{PROVIDER, SwiftConfig};
 use crate::Retry;
 use crate::connector::Connector;
 
-/// The first pause before a request is repeated.
+/// Pause before the first retry.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// A container. Clones share connections and token.
+/// The client of a container. Clones share connections and the token.
 #[derive(Clone)]
 pub(super) struct Swift {
     pub(super) config: Arc<SwiftConfig>,
@@ -36,11 +36,11 @@ pub(super) struct Swift {
     session: Arc<Mutex<Option<Session>>>,
 }
 
-/// One request; its body can be sent again.
+/// A request, which can be sent several times.
 pub(super) struct Request<'a> {
     pub(super) method: Method,
     pub(super) container: &'a str,
-    /// Empty for the container itself.
+    /// The object's key; empty for the container itself.
     pub(super) key: &'a str,
     pub(super) query: &'a [(&'a str, &'a str)],
     pub(super) headers: &'a [(&'a str, String)],
@@ -53,7 +53,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A whole answer.
+/// A complete answer.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -94,8 +94,8 @@ impl Swift {
         &self.config.container_name
     }
 
-    /// Sends a request until it is answered, for as often as the configuration says; errors of the server and of the
-    /// network count as no answer. What the status means is for the caller to say.
+    /// Sends a request, with the configured retries after network errors and server errors. Returns the answer with any
+    /// other status.
     pub(super) async fn send(&self, request: &Request<'_>) -> Result<Answer> {
         let retry = Retry { attempts: self.config.retries.saturating_add(1), first_pause: FIRST_PAUSE };
         let once = || self.send_once(request);
@@ -112,7 +112,7 @@ impl Swift {
         self.ask(&session, request).await
     }
 
-    /// The token at hand, or a new one in place of one that is not accepted any more.
+    /// The current token, or a new one when `stale` was refused.
     async fn session(&self, stale: Option<&Session>) -> Result<Session> {
         let mut current = self.session.lock().await;
         match current.as_ref() {
@@ -143,7 +143,7 @@ impl Swift {
         let response = sent.send().await.map_err(|error| generic(error.without_url()))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let is_busy = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
-        // 498 is Swift's own word for "too many requests".
+        // 498 is Swift's own status for too many requests.
         if status.is_server_error() || is_busy || status.as_u16() == 498 {
             return Err(generic(format!("the server answers with status {status}")));
         }
@@ -151,7 +151,7 @@ impl Swift {
         Ok(Answer { status, headers, body })
     }
 
-    /// Sends a request for an object that must succeed.
+    /// Sends a request for an object. Fails when the status is not a success.
     pub(super) async fn demand(&self, request: &Request<'_>) -> Result<Answer> {
         let answer = self.send(request).await?;
         if answer.status.is_success() { Ok(answer) } else { Err(refused(request.key, answer.status)) }
@@ -176,7 +176,7 @@ impl Swift {
         };
         let whole = answer.status != StatusCode::PARTIAL_CONTENT;
         let body = match range.map(|range| range.as_range(size)) {
-            // A server may answer with the whole object.
+            // A server may ignore the range and return the whole object.
             Some(Ok(range)) if whole => answer.body.slice(range.start as usize..range.end as usize),
             Some(Err(error)) => return Err(generic(error)),
             _ => answer.body.clone(),
@@ -196,7 +196,7 @@ impl Swift {
         })
     }
 
-    /// Deletes an object, and its segments if it has such.
+    /// Deletes an object, with its segments if it has any.
     async fn delete_one(&self, location: &Path) -> Result<()> {
         let head = self.head(location).await?;
         let key = location.as_ref();
@@ -214,13 +214,13 @@ impl Swift {
     }
 }
 
-/// Start of the part, and size of the whole object, of `bytes 0-9/100`.
+/// The start of the range and the size of the object in `bytes 0-9/100`.
 fn content_range(text: &str) -> Option<(u64, u64)> {
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
     Some((range.split_once('-')?.0.parse().ok()?, size.parse().ok()?))
 }
 
-/// The error that a status stands for.
+/// The error for a status.
 pub(super) fn refused(path: &str, status: StatusCode) -> Error {
     let source = format!("the server answers with status {status}").into();
     let path = path.to_owned();

@@ -1,4 +1,4 @@
-//! Flags of the tools that carry blocks: `replicate`, `upload-blocks`.
+//! Flags of the tools that transfer blocks: `replicate`, `upload-blocks`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub struct ReplicateFlags {
     /// Only blocks of this compaction level or below.
     #[arg(long = "compaction-max", value_name = "LEVEL", default_value_t = 4)]
     pub compaction_max: i64,
-    /// Only blocks of this compaction level, whatever the two flags before say; may be given several times.
+    /// Only blocks of this compaction level, regardless of the two flags before; may be given several times.
     #[arg(long = "compaction", value_name = "LEVEL")]
     pub compactions: Vec<i64>,
     /// Only blocks whose external labels match, such as 'cluster="eu", replica!="b"'.
@@ -46,7 +46,7 @@ pub struct ReplicateFlags {
     #[arg(long = "max-time", value_name = "TIME", default_value = "9999-12-31T23:59:59Z", value_parser = parse_time,
           allow_hyphen_values = true)]
     pub max_time: TimeBound,
-    /// Only this block, whatever the other flags say, once; may be given several times.
+    /// Only this block, regardless of the other flags, and only once; may be given several times.
     #[arg(long = "id", value_name = "ULID")]
     pub ids: Vec<BlockId>,
     /// Leave out blocks that are marked for deletion.
@@ -57,7 +57,7 @@ pub struct ReplicateFlags {
     pub block_files_concurrency: usize,
 }
 
-/// The matchers of one flag.
+/// The matchers in a flag.
 pub type Matchers = std::sync::Arc<[Matcher]>;
 
 /// `tithon tools bucket upload-blocks`.
@@ -74,7 +74,7 @@ pub struct UploadBlocksFlags {
     /// Upload blocks that Prometheus has merged too.
     #[arg(long = "shipper.upload-compacted")]
     pub upload_compacted: bool,
-    /// Files of one block carried at the same time.
+    /// Number of files of a block uploaded at the same time.
     #[arg(long = "shipper.upload-concurrency", value_name = "N", default_value_t = 5)]
     pub upload_concurrency: usize,
 }

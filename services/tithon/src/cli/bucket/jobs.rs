@@ -16,16 +16,16 @@ pub struct DownsampleBucketFlags {
     pub bucket: BucketFlags,
     #[command(flatten)]
     pub scope: ScopeFlags,
-    /// From the beginning of one run to that of the next.
+    /// Time from the start of one run to the start of the next.
     #[arg(long = "wait-interval", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub wait_interval: Duration,
-    /// Run once, then end; the exit code is 1 when something is left undone. Thanos has no such flag.
+    /// Run once, then end; the exit code is 1 when something is left to do. Thanos has no such flag.
     #[arg(long = "single-run")]
     pub single_run: bool,
     /// Blocks downsampled at the same time.
     #[arg(long = "downsample.concurrency", value_name = "N", default_value_t = 1)]
     pub downsample_concurrency: usize,
-    /// Files of one block carried at the same time.
+    /// Number of files of a block transferred at the same time.
     #[arg(long = "block-files-concurrency", value_name = "N", default_value_t = 1)]
     pub block_files_concurrency: usize,
     /// Scratch space; the folder downsample inside belongs to this tool.
@@ -36,14 +36,14 @@ pub struct DownsampleBucketFlags {
     pub hash_func: String,
 }
 
-/// What `cleanup` and `retention` have in common.
+/// Flags that `cleanup` and `retention` share.
 #[derive(Args, Debug)]
 pub struct DeletionFlags {
     #[command(flatten)]
     pub bucket: BucketFlags,
     #[command(flatten)]
     pub scope: ScopeFlags,
-    /// From the mark to the deletion of a block.
+    /// Time from the mark of a block to its deletion.
     #[arg(long = "delete-delay", value_name = "DURATION", default_value = "48h", value_parser = parse_duration)]
     pub delete_delay: Duration,
     /// Time after its upload during which a block of another writer than a compactor is left alone.

@@ -1,4 +1,4 @@
-//! Flags of the tools that tell what a bucket holds and takes: `stat`, `analyze`, `diff`.
+//! Flags of the tools that show what is in a bucket: `stat`, `analyze`, `diff`.
 
 use clap::Args;
 use tithon_engine::BlockId;
@@ -13,11 +13,11 @@ pub struct StatFlags {
     pub bucket: BucketFlags,
     #[command(flatten)]
     pub scope: ScopeFlags,
-    /// Sum up by this external label, such as tenant_id; may be given several times. By all of them unless given.
+    /// Group by this external label, such as tenant_id; may be given several times. Groups by all labels unless given.
     #[arg(long = "by", value_name = "LABEL")]
     pub by: Vec<String>,
-    /// A label that tells replicas apart, as the compactor is given it: what it would merge depends on that. May be given several
-    /// times or with commas.
+    /// A label that tells replicas apart, as configured for the compactor, whose next merges depend on it. May be given
+    /// several times or with commas.
     #[arg(long = "deduplication.replica-label", value_name = "LABEL", value_delimiter = ',')]
     pub replica_label: Vec<String>,
     /// A table for people or JSON for programs.
@@ -38,7 +38,7 @@ pub struct AnalyzeFlags {
     /// All raw blocks.
     #[arg(long = "all", conflicts_with = "ids")]
     pub all: bool,
-    /// Metrics that are listed.
+    /// Number of metrics that are listed.
     #[arg(long = "limit", value_name = "N", default_value_t = 20)]
     pub limit: usize,
     /// A table for people or JSON for programs.
@@ -55,7 +55,7 @@ pub struct DiffBucketFlags {
     pub to: ToBucketFlags,
     #[command(flatten)]
     pub scope: ScopeFlags,
-    /// An external label to leave aside when blocks are matched; may be given several times.
+    /// An external label to ignore when blocks are matched; may be given several times.
     #[arg(long = "replica-label", value_name = "LABEL")]
     pub replica_label: Vec<String>,
     /// Stop after this many differences of each resolution and set of external labels.

@@ -15,20 +15,21 @@ pub struct VerifyBucketFlags {
     pub bucket: BucketFlags,
     #[command(flatten)]
     pub backup: BackupBucketFlags,
-    /// Mend what can be mended; needs a backup bucket, to which each block is copied before it is deleted.
+    /// Repair what can be repaired; needs a backup bucket, to which each block is copied before it is deleted.
     #[arg(short = 'r', long = "repair")]
     pub repair: bool,
-    /// What to look for; may be given several times. overlapped_blocks cannot be repaired.
+    /// An issue to look for; may be given several times. overlapped_blocks cannot be repaired.
     #[arg(short = 'i', long = "issues", value_name = "ISSUE", default_values = ["index_known_issues", "overlapped_blocks"])]
     pub issues: Vec<Issue>,
-    /// Only this block; may be given several times. For index_known_issues alone.
+    /// Only this block; may be given several times. Only for index_known_issues.
     #[arg(long = "id", value_name = "ULID")]
     pub ids: Vec<BlockId>,
-    /// With 0s, a repaired block is deleted at once; else it is marked, and the compactor deletes it when its own delay is over.
+    /// With 0s, a repaired block is deleted at once; otherwise it is marked, and the compactor deletes it after its own
+    /// delay.
     #[arg(long = "delete-delay", value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
     pub delete_delay: Duration,
-    /// Scratch space for blocks under repair; a folder of its own inside is removed at the end. The system's folder for temporary
-    /// files unless given. Thanos has no such flag.
+    /// Scratch space for repairs, in which a temporary folder is created and removed; the system's temporary folder
+    /// unless given. Thanos has no such flag.
     #[arg(long = "tmp.dir", value_name = "DIR")]
     pub tmp_dir: Option<PathBuf>,
 }

@@ -15,20 +15,20 @@ pub struct WebFlags {
     pub bucket: BucketFlags,
     #[command(flatten)]
     pub scope: ScopeFlags,
-    /// From one look at the bucket to the next.
+    /// Time from one listing of the bucket to the next.
     #[arg(long = "refresh", value_name = "DURATION", default_value = "30m", value_parser = parse_duration)]
     pub refresh: Duration,
-    /// The longest that a look may take; 0 is for ever.
+    /// Longest time that a listing may take; 0 is for ever.
     #[arg(long = "timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub timeout: Duration,
-    /// Shown with the blocks.
+    /// A label that is shown with the blocks.
     #[arg(long = "label", value_name = "LABEL", default_value = "", hide_default_value = true)]
     pub label: String,
-    /// Prefix of the paths, for a proxy that hands on whole paths; that of --web.external-prefix unless given. Links of the page are
-    /// relative, so that a proxy may also take a prefix off.
+    /// Prefix of the paths, for a proxy that forwards whole paths; that of --web.external-prefix unless given. Links of
+    /// the page are relative, so that a proxy may also remove a prefix.
     #[arg(long = "web.route-prefix", value_name = "PREFIX", default_value = "", hide_default_value = true)]
     pub route_prefix: String,
-    /// Prefix of the paths where --web.route-prefix gives none.
+    /// Prefix of the paths if --web.route-prefix is not given.
     #[arg(
         long = "web.external-prefix",
         value_name = "PREFIX",
@@ -36,7 +36,7 @@ pub struct WebFlags {
         hide_default_value = true
     )]
     pub external_prefix: String,
-    /// Do not let pages of other origins ask.
+    /// Do not let pages of other origins send requests.
     #[arg(long = "web.disable-cors")]
     pub disable_cors: bool,
     /// Refuse marks over the web API.

@@ -1,6 +1,6 @@
-//! The flags of those processes of Thanos that are not here yet.
+//! The flags of Thanos's components that do not exist here yet.
 
-/// A component of Thanos that is not here.
+/// A component of Thanos that does not exist here.
 pub(super) struct Absent {
     pub(super) name: &'static str,
     pub(super) reason: &'static str,
@@ -168,7 +168,7 @@ pub(super) const ABSENT: [Absent; 2] = [
     },
 ];
 
-/// The flags of `thanos tools` and of the tools below it. What is here of them has flags of its own: `tithon tools --help`.
+/// The flags of `thanos tools` and of its subcommands. Our own tools have flags of their own: `tithon tools --help`.
 pub(super) const TOOLS: &[&str] = &[
     "auto-gomemlimit.ratio",
     "block-files-concurrency",

@@ -2,7 +2,7 @@
 
 use super::{Check, Flag, Here::*, list, switch, value};
 
-/// Of every component.
+/// Flags of every component.
 pub(super) const GLOBAL: &[Flag] = &[
     value("log.level", "info", Same),
     value(
@@ -22,14 +22,14 @@ const TRACING: &str = "spans are sent as OTLP: to collectors of Jaeger and Light
 
 const NO_GO: &str = "there is no Go runtime whose memory it could bound";
 
-/// Of every server.
+/// Flags of every server.
 pub(super) const HTTP: &[Flag] = &[
     value("http-address", "0.0.0.0:10902", Same),
     value("http-grace-period", "2m", Same),
     value("http.config", "", Same),
 ];
 
-/// Of every server but `compact` and `query-frontend`.
+/// Flags of every server except `compact` and `query-frontend`.
 pub(super) const GRPC_SERVER: &[Flag] = &[
     value("grpc-address", "0.0.0.0:10901", Same),
     value("grpc-grace-period", "2m", Same),
@@ -59,7 +59,7 @@ pub(super) const SELECTOR: &[Flag] =
 pub(super) const LIMITS: &[Flag] =
     &[value("store.limits.request-series", "0", Same), value("store.limits.request-samples", "0", Same)];
 
-/// Why prefixes of links do nothing to the pages of blocks.
+/// Why prefixes of links have no effect on the pages of blocks.
 pub(super) const RELATIVE_LINKS: &str =
     "the links of the pages are relative, so that they hold below any prefix";
 pub(super) const ONE_LISTING: &str = "the bucket is listed once, whichever is chosen";

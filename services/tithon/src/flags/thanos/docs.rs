@@ -1,11 +1,11 @@
-//! `docs/flags.md`.
+//! Prints `docs/flags.md`.
 
 use std::fmt::Write;
 
 use super::absent::{ABSENT, TOOLS};
 use super::{COMPONENTS, Component, Flag, Here, Takes};
 
-/// The page with all flags.
+/// The page with all flags of Thanos.
 pub fn page() -> String {
     let mut page = String::from(INTRODUCTION);
     page.push_str("\n| component | same | differs | no effect | refused |\n|---|---|---|---|---|\n");

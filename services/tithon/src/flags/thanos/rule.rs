@@ -6,7 +6,7 @@ use super::{Check, Component, Flag, Here::*, list, switch, value};
 pub(super) const RULE: Component =
     Component { name: "rule", groups: &[GLOBAL, HTTP, GRPC_SERVER, REQUEST_LOGGING, OWN] };
 
-/// Flags of local storage are those of processes that have one; there is none here yet.
+/// Flags of local storage belong to components that have one, which none here has yet.
 const OWN: &[Flag] = &[
     list("label", Same),
     value("data-dir", "data/", Same),

@@ -1,4 +1,4 @@
-//! The table against our command line, against the page, and against Thanos where it is at hand.
+//! Compares the table with our command line, with the page and, if available, with Thanos itself.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::cli::Cli;
 use crate::flags::arguments::ArgumentError;
 use crate::flags::{Asked, read_arguments};
 
-/// The argument of ours that takes a flag, by its name or an alias.
+/// Our argument with the name or alias `flag`.
 fn ours(component: &str, flag: &str) -> Option<clap::Arg> {
     let mut command = Cli::command();
     command.build();
@@ -56,12 +56,12 @@ fn read(component: &str, flag: &str) -> Result<Asked, ArgumentError> {
     read_arguments(&Cli::command(), ["tithon", component, flag].map(str::to_owned))
 }
 
-/// Our flag takes what Thanos's takes, and has its default.
+/// Our flag must accept the values of Thanos's flag, and have the same default.
 fn check_arg(flag: &Flag, arg: &clap::Arg, place: &str) {
     let defaults: Vec<&str> = arg.get_default_values().iter().filter_map(|value| value.to_str()).collect();
     let is_list = matches!(arg.get_action(), ArgAction::Append);
     match flag.takes {
-        // Thanos's default of an empty feature is no feature.
+        // Thanos's default of an empty feature means no feature.
         Takes::List => assert!(is_list, "{place}"),
         Takes::Switch(on) => {
             assert!(arg.is_require_equals_set() && arg.get_num_args().unwrap().min_values() == 0, "{place}");
@@ -119,7 +119,7 @@ fn the_page_is_printed_from_the_table() {
     assert!(page == docs::page(), "docs/flags.md is stale: write it with `tithon tools flags`");
 }
 
-/// The long flags that a help of Thanos shows, with their defaults, as far as it shows these.
+/// The long flags in a help text of Thanos, with the defaults that it shows.
 fn shown(help: &str) -> BTreeMap<String, String> {
     let mut flags = BTreeMap::new();
     for line in help.lines() {
@@ -155,7 +155,7 @@ fn defaults_are_read_out_of_a_help() {
     assert_eq!(flags, expected);
 }
 
-/// With `TITHON_THANOS` the path of a Thanos: its help shows no flag that the table lacks, and its defaults are the table's.
+/// With the path of a Thanos in `TITHON_THANOS`: its help shows no flag that the table lacks, and the defaults agree.
 #[test]
 fn thanos_has_no_flag_that_the_table_lacks() {
     let Some(program) = std::env::var_os("TITHON_THANOS") else { return };

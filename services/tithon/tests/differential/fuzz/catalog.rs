@@ -1,10 +1,10 @@
-//! What there is to ask for: metrics, their kinds, labels and values, as a server tells them.
+//! The metrics of a server with their kinds, labels and values, from which queries are made.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::process::Server;
 
-/// What a metric's samples are.
+/// The kind of a metric's samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Gauge,
@@ -25,7 +25,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Asks a server that has data at `time`, seconds.
+    /// Queries a server that has data at `time`, in seconds.
     pub fn ask(server: &Server, time: i64) -> Catalog {
         let names = server.get("/api/v1/label/__name__/values", &[]);
         let names = names["data"].as_array().unwrap().iter().map(|n| n.as_str().unwrap().to_owned());

@@ -1,4 +1,4 @@
-//! Whether two answers are the same.
+//! Compares two answers.
 
 use serde_json::Value;
 
@@ -6,12 +6,13 @@ use super::queries::Dialect;
 
 pub enum Verdict {
     Equal,
-    /// Prometheus itself does not answer alike each time.
+    /// Prometheus itself gives different answers to the same query.
     Unstable,
     Different(String),
 }
 
-/// 3.14 has to be met to the letter, annotations and errors included; of 2.42 the last digits and texts may differ.
+/// Answers must equal those of 3.14 exactly, including annotations and errors; those of 2.42 may differ in the last
+/// digits and in texts.
 pub fn compare(ours: &Value, theirs: &Value, dialect: Dialect) -> Verdict {
     let told = |answer: &Value, key: &str| {
         let list = answer[key].as_array().cloned().unwrap_or_default();

@@ -1,6 +1,6 @@
-//! Repeatable chance: the same seed gives the same queries on every machine.
+//! Random numbers from a seed: the same seed gives the same queries on every machine.
 
-/// splitmix64.
+/// A splitmix64 generator.
 pub struct Dice(u64);
 
 impl Dice {
@@ -16,7 +16,7 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// Less than `n`, which is positive.
+    /// A number below `n`, which is positive.
     pub fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }
@@ -30,7 +30,7 @@ impl Dice {
         &list[self.below(list.len())]
     }
 
-    /// An index, the weights telling how often each comes.
+    /// An index, chosen with the probability of its weight.
     pub fn weighted(&mut self, weights: &[usize]) -> usize {
         let mut at = self.below(weights.iter().sum());
         for (i, weight) in weights.iter().enumerate() {

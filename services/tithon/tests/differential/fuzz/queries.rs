@@ -3,16 +3,16 @@
 use super::catalog::{Catalog, Kind, Metric};
 use super::dice::Dice;
 
-/// Which language to speak.
+/// The dialect of the queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// What Prometheus 2.42 and 3.14 answer alike (see `KNOWN_DIFFERENCES`).
+    /// Queries that Prometheus 2.42 and 3.14 answer alike (see `KNOWN_DIFFERENCES`).
     Common,
     /// Everything that 3.14 has, experimental functions and modifiers included.
     Modern,
 }
 
-/// Makes queries; the same seed makes the same.
+/// Generates queries; the same seed gives the same queries.
 pub struct Queries<'a> {
     dice: Dice,
     catalog: &'a Catalog,
@@ -61,7 +61,7 @@ const MODERN_RANGE_FUNCTIONS: &[&str] = &[
     "ts_of_last_over_time",
     "ts_of_first_over_time",
 ];
-/// Of these modifiers, `anchored` and `smoothed`, each goes with some functions only.
+/// The functions that `anchored` and `smoothed` may be used with.
 const ANCHORED: &[&str] = &["rate", "increase", "delta", "changes", "resets"];
 const SMOOTHED: &[&str] = &["rate", "increase", "delta"];
 
@@ -127,7 +127,7 @@ impl<'a> Queries<'a> {
         match self.dice.weighted(&[1, 20, usize::from(self.modern())]) {
             0 => self.scalar(depth),
             1 => self.vector(depth),
-            // Instant queries may answer with a range.
+            // Instant queries may return a range vector.
             _ => self.range(depth, ""),
         }
     }
@@ -372,7 +372,7 @@ impl<'a> Queries<'a> {
         }
     }
 
-    /// Two sides that have something to do with each other.
+    /// Two operands whose series can match.
     fn sides(&mut self, depth: usize) -> (String, String) {
         if self.dice.once_in(3) {
             return (format!("({})", self.vector(depth)), format!("({})", self.vector(depth)));
@@ -395,7 +395,7 @@ impl<'a> Queries<'a> {
                 side => {
                     let extra = if self.dice.once_in(3) { *self.dice.pick(LABELS) } else { "" };
                     matching += &format!(" group_{} ({extra})", if side == 1 { "left" } else { "right" });
-                    // The one side should be one a group, at least now and then.
+                    // On the "one" side there should be one series per group, at least now and then.
                     if self.dice.once_in(2) && on {
                         let one = if side == 1 { &mut b } else { &mut a };
                         *one = format!("max by ({}) ({one})", labels.join(", "));
