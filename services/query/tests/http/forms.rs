@@ -112,6 +112,10 @@ async fn no_time_at_all_and_odd_statistics() {
     );
     let (_, _, body) = send(thanos, &odd).await;
     assert!(body.contains("\"stats\":{") && !body.contains("deprecated"), "{body}");
+    let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let seconds = |name: &str| answer["data"]["stats"]["timings"][name].as_f64().unwrap();
+    let (all, inner) = (seconds("execTotalTime"), seconds("innerEvalTime"));
+    assert!(inner > 0.0 && all > inner && all < 60.0, "{body}");
 }
 
 #[tokio::test]
