@@ -12,6 +12,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tithon-index", &["tithon-chunks"]),
     ("tithon-engine", &["tithon-chunks", "tithon-index"]),
     ("tithon-promql", &["tithon-chunks", "tithon-index"]),
+    ("tithon-head", &["tithon-chunks", "tithon-index", "tithon-engine"]),
     ("tithon-synthetic", &["tithon-chunks", "tithon-index", "tithon-engine"]),
     ("tithon-proto", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql"]),
     ("tithon-bucket", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-runtime"]),
@@ -120,7 +121,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-testdata",
         ],
     ),
-    ("tithon-fuzz", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql", "tithon-rule"]),
+    ("tithon-fuzz", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql", "tithon-head", "tithon-rule"]),
 ];
 
 /// Libraries that must not reach the crates below `services/`.
@@ -150,7 +151,7 @@ fn edges_between_crates_are_those_of_the_table() {
                 "{} must not depend on {name}",
                 package.name
             );
-            if ["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql"]
+            if ["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql", "tithon-head"]
                 .contains(&package.name.as_str())
             {
                 assert!(!ENGINE_MUST_NOT.contains(&name), "{} must not depend on {name}", package.name);
