@@ -46,15 +46,27 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-runtime",
         ],
     ),
+    ("tithon-ship", &["tithon-index", "tithon-engine", "tithon-bucket", "tithon-runtime"]),
+    (
+        "tithon-tsdb",
+        &[
+            "tithon-chunks",
+            "tithon-index",
+            "tithon-engine",
+            "tithon-head",
+            "tithon-runtime",
+            "tithon-storeapi",
+        ],
+    ),
     (
         "tithon-sidecar",
         &[
             "tithon-chunks",
             "tithon-index",
             "tithon-engine",
-            "tithon-bucket",
             "tithon-proto",
             "tithon-runtime",
+            "tithon-ship",
             "tithon-storeapi",
         ],
     ),
@@ -68,6 +80,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-proto",
             "tithon-runtime",
             "tithon-storeapi",
+            "tithon-tsdb",
         ],
     ),
     (
@@ -102,6 +115,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-store",
             "tithon-compact",
             "tithon-query",
+            "tithon-ship",
+            "tithon-tsdb",
             "tithon-sidecar",
             "tithon-rule",
             "tithon-synthetic",
@@ -121,7 +136,10 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-testdata",
         ],
     ),
-    ("tithon-fuzz", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql", "tithon-head", "tithon-rule"]),
+    (
+        "tithon-fuzz",
+        &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql", "tithon-head", "tithon-rule"],
+    ),
 ];
 
 /// Libraries that must not reach the crates below `services/`.

@@ -1,20 +1,6 @@
-//! The external labels of a Prometheus: which requests they answer, and what they do to labels.
+//! The external labels of a Prometheus, and what they do to labels.
 
-use tithon_index::{Labels, Matcher};
-
-/// The matchers that are left for Prometheus when those on external labels have been checked; `None` when one of these does not
-/// hold. Thanos `pkg/store/prometheus.go`, `matchesExternalLabels`.
-pub(crate) fn left_for_prometheus(matchers: &[Matcher], external: &Labels) -> Option<Vec<Matcher>> {
-    let mut left = Vec::new();
-    for matcher in matchers {
-        match external.get(matcher.name()) {
-            None => left.push(matcher.clone()),
-            Some(value) if matcher.matches(value) => {}
-            Some(_) => return None,
-        }
-    }
-    Some(left)
-}
+use tithon_index::Labels;
 
 /// Labels with the external ones, which win over labels of the same name.
 pub(crate) fn extended(labels: &Labels, external: &Labels) -> Labels {
@@ -27,20 +13,7 @@ pub(crate) fn extended(labels: &Labels, external: &Labels) -> Labels {
 
 #[cfg(test)]
 mod tests {
-    use tithon_index::MatchOp;
-
     use super::*;
-
-    #[test]
-    fn matchers_on_external_labels_are_answered_here() {
-        let external = Labels::from_pairs([("cluster", "eu"), ("replica", "a")]);
-        let matcher = |op, name: &str, value: &str| Matcher::new(op, name, value).unwrap();
-        let job = matcher(MatchOp::Equal, "job", "db");
-        let left = |matchers: &[Matcher]| left_for_prometheus(matchers, &external);
-        assert_eq!(left(&[job.clone(), matcher(MatchOp::Regex, "cluster", "e.")]), Some(vec![job.clone()]));
-        assert_eq!(left(&[job.clone(), matcher(MatchOp::NotEqual, "replica", "a")]), None);
-        assert_eq!(left(&[matcher(MatchOp::Equal, "replica", "a")]), Some(vec![]));
-    }
 
     #[test]
     fn external_labels_win() {

@@ -102,11 +102,11 @@ pub struct ReloaderFlags {
     pub process_name: String,
 }
 
-/// Flags of `sidecar` about uploads.
+/// Flags of `sidecar` and `rule` about uploads.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Uploads")]
 pub struct ShipperFlags {
-    /// Upload blocks too that Prometheus compacted; for moving to a bucket once.
+    /// Upload blocks too that were compacted in the directory; for moving to a bucket once.
     #[arg(long = "shipper.upload-compacted", default_value_t = false, action = clap::ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub upload_compacted: bool,
