@@ -22,7 +22,7 @@ fn read_all(dir: &Path) -> Vec<Vec<u8>> {
 /// A record that packing makes shorter, or does not.
 fn record(len: usize, seed: u8) -> Vec<u8> {
     let noise = |i: usize| crc32c(&[(i >> 8) as u8, i as u8, seed]) as u8;
-    (0..len).map(|i| if seed % 2 == 0 { seed } else { noise(i) }).collect()
+    (0..len).map(|i| if seed.is_multiple_of(2) { seed } else { noise(i) }).collect()
 }
 
 proptest! {
