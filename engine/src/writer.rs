@@ -89,6 +89,17 @@ impl BlockWriter {
         Ok(BlockWriter { dir, content: Content::with_index(id, index) })
     }
 
+    /// A writer whose index begins with these strings, ascending: all that series have, and others.
+    pub fn create_with_symbols<'s>(
+        parent: &Path,
+        id: BlockId,
+        symbols: impl IntoIterator<Item = &'s [u8]>,
+    ) -> Result<BlockWriter, BlockError> {
+        let mut dir = BlockDir::create(parent, id)?;
+        let content = Content::new(dir.files(), id, symbols)?;
+        Ok(BlockWriter { dir, content })
+    }
+
     /// Ends later segments at this many bytes instead of 512 MiB.
     #[must_use]
     pub fn segment_bytes_max(mut self, bytes: u64) -> BlockWriter {

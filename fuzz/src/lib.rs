@@ -4,6 +4,7 @@
 
 pub mod chunks;
 pub mod evaluate;
+pub mod head;
 pub mod histograms;
 pub mod index;
 pub mod promql;

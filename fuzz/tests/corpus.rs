@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use arbitrary::{Arbitrary, Unstructured};
-use tithon_fuzz::{chunks, evaluate, histograms, index, promql, template};
+use tithon_fuzz::{chunks, evaluate, head, histograms, index, promql, template};
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 13] = [
+const TARGETS: [(&str, Body); 15] = [
     ("chunks_decode", chunks::decode_chunk),
     ("chunks_segment", chunks::open_segment),
     ("chunks_round_trip", |data| chunks::round_trip(&made_of::<Vec<_>>(data))),
@@ -22,6 +22,8 @@ const TARGETS: [(&str, Body); 13] = [
     ("promql_evaluate", |data| _ = evaluate::evaluate(data)),
     ("promql_parse", promql::parse_bytes),
     ("rule_template", template::expand_bytes),
+    ("wal_segment", head::wal_segment),
+    ("wal_record", head::wal_record),
 ];
 
 /// A value as libFuzzer makes it of the bytes.

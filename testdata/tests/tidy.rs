@@ -12,6 +12,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tithon-index", &["tithon-chunks"]),
     ("tithon-engine", &["tithon-chunks", "tithon-index"]),
     ("tithon-promql", &["tithon-chunks", "tithon-index"]),
+    ("tithon-head", &["tithon-chunks", "tithon-index", "tithon-engine"]),
     ("tithon-synthetic", &["tithon-chunks", "tithon-index", "tithon-engine"]),
     ("tithon-proto", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql"]),
     ("tithon-bucket", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-runtime"]),
@@ -45,15 +46,27 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-runtime",
         ],
     ),
+    ("tithon-ship", &["tithon-index", "tithon-engine", "tithon-bucket", "tithon-runtime"]),
+    (
+        "tithon-tsdb",
+        &[
+            "tithon-chunks",
+            "tithon-index",
+            "tithon-engine",
+            "tithon-head",
+            "tithon-runtime",
+            "tithon-storeapi",
+        ],
+    ),
     (
         "tithon-sidecar",
         &[
             "tithon-chunks",
             "tithon-index",
             "tithon-engine",
-            "tithon-bucket",
             "tithon-proto",
             "tithon-runtime",
+            "tithon-ship",
             "tithon-storeapi",
         ],
     ),
@@ -67,6 +80,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-proto",
             "tithon-runtime",
             "tithon-storeapi",
+            "tithon-tsdb",
         ],
     ),
     (
@@ -101,6 +115,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-store",
             "tithon-compact",
             "tithon-query",
+            "tithon-ship",
+            "tithon-tsdb",
             "tithon-sidecar",
             "tithon-rule",
             "tithon-synthetic",
@@ -120,7 +136,10 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-testdata",
         ],
     ),
-    ("tithon-fuzz", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql", "tithon-rule"]),
+    (
+        "tithon-fuzz",
+        &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql", "tithon-head", "tithon-rule"],
+    ),
 ];
 
 /// Libraries that must not reach the crates below `services/`.
@@ -150,7 +169,7 @@ fn edges_between_crates_are_those_of_the_table() {
                 "{} must not depend on {name}",
                 package.name
             );
-            if ["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql"]
+            if ["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql", "tithon-head"]
                 .contains(&package.name.as_str())
             {
                 assert!(!ENGINE_MUST_NOT.contains(&name), "{} must not depend on {name}", package.name);

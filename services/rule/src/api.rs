@@ -120,7 +120,7 @@ impl RuleCompanions {
 }
 
 fn nothing<T: Send + 'static>() -> Telling<T> {
-    let error = std::io::Error::other("a ruler without local storage tells rules only");
+    let error = std::io::Error::other("a ruler tells rules only");
     async { Err(StoreApiError::new(ErrorKind::Unsupported, error)) }.boxed()
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use tithon_index::{Labels, METRIC_NAME, MatchOp, Matcher};
 use tithon_storeapi::{ActiveAlert, AlertState, Alerting, Rule as ToldRule, RuleGroup as ToldGroup};
+use tithon_tsdb::Refused;
 use tracing::{debug, error, warn};
 
 use crate::alert::{Alerts, Found};
@@ -114,7 +115,7 @@ impl Group {
         let metrics = &around.metrics;
         metrics.evaluations.get_or_create(&self.labels).inc();
         let result = match self.samples_of(around, i, slot).await {
-            Ok(samples) => self.store(around, i, &samples, slot).map(|()| samples.len()),
+            Ok(samples) => self.store(around, i, &samples, slot).map(|refused| (samples.len(), refused)),
             Err(error) => Err(error),
         };
         let took = begun.elapsed();
@@ -126,9 +127,12 @@ impl Group {
         }
         let state = &mut self.lock().rules[i];
         state.evaluation = Some((begun_at, took));
-        let failure = result.as_ref().err().map(ToString::to_string);
-        state.failure = failure;
-        result.unwrap_or(0)
+        // A refused sample is told of, though the evaluation counts as one that went well, as upstream.
+        state.failure = match &result {
+            Ok((_, refused)) => refused.last().map(|refused| refused.reason.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        result.map_or(0, |(n_samples, _)| n_samples)
     }
 
     /// Evaluates the expression of a rule; alerts are handed on.
@@ -228,8 +232,14 @@ impl Group {
         }
     }
 
-    /// Stores samples of a rule and the ends of the series that it makes no more.
-    fn store(&self, around: &Around, i: usize, samples: &[SeriesSample], slot: At) -> Result<(), RuleError> {
+    /// Stores samples of a rule and the ends of the series that it makes no more; gives those that are refused.
+    fn store(
+        &self,
+        around: &Around,
+        i: usize,
+        samples: &[SeriesSample],
+        slot: At,
+    ) -> Result<Vec<Refused>, RuleError> {
         let at_ms = slot.before(self.query_offset).millis();
         let now: BTreeSet<Labels> = samples.iter().map(|sample| sample.labels.clone()).collect();
         let ended: Vec<SeriesSample> = {
@@ -237,12 +247,18 @@ impl Group {
             let gone = state.rules[i].series.difference(&now);
             gone.map(|labels| SeriesSample::stale(labels.clone(), at_ms)).collect()
         };
-        match ended.is_empty() {
+        let mut refused = match ended.is_empty() {
             true => around.storage.append(samples)?,
             false => around.storage.append(&[samples, &ended].concat())?,
+        };
+        // A series that ended may go on elsewhere by now: that is no news.
+        refused.retain(|refused| refused.index < samples.len());
+        if let Some(first) = refused.first() {
+            let (group, rule, n) = (&self.config.name, &self.config.rules[i].name, refused.len());
+            warn!(group, rule, n, reason = %first.reason, "results are not newer than what is stored, left out");
         }
         self.lock().rules[i].series = now;
-        Ok(())
+        Ok(refused)
     }
 
     /// Writes the ends of series of rules that are not configured any more.
@@ -278,7 +294,8 @@ impl Group {
             // A shorter time is waited for again, without a grace period.
             if alert.hold >= options.for_grace_period {
                 let from = now.before(options.for_outage_tolerance);
-                match around.queriers.last_of_range(&for_state_selector(rule), from, now).await {
+                let matchers = for_state_matchers(rule);
+                match around.storage.last_of_range(&around.queriers, matchers, from, now).await {
                     Ok(series) => found = series,
                     Err(error) => error!(alert = rule.name, %error, "failed to restore 'for' state"),
                 }
@@ -392,15 +409,12 @@ fn template_sample(sample: SeriesSample) -> Arc<Sample> {
     Arc::new(Sample { labels: Arc::new(pairs.collect()), value: sample.value })
 }
 
-/// The selector of `ALERTS_FOR_STATE` of a rule; labels that differ from alert to alert are left out.
-fn for_state_selector(rule: &RuleConfig) -> String {
+/// The matchers of `ALERTS_FOR_STATE` of a rule; labels that differ from alert to alert are left out.
+fn for_state_matchers(rule: &RuleConfig) -> Vec<Matcher> {
     let fixed = [(METRIC_NAME, &b"ALERTS_FOR_STATE"[..]), (b"alertname", rule.name.as_bytes())];
     let own = rule.labels.iter().filter(|(name, _)| *name != b"alertname");
     let is_plain = |value: &[u8]| !value.windows(2).any(|pair| pair == b"{{");
-    let matchers =
-        fixed.into_iter().chain(own).filter(|(_, value)| is_plain(value)).filter_map(|(name, value)| {
-            // Matchers of equality are always sound.
-            Matcher::new(MatchOp::Equal, name, value).ok().map(|matcher| matcher.to_string())
-        });
-    format!("{{{}}}", matchers.collect::<Vec<_>>().join(","))
+    let plain = fixed.into_iter().chain(own).filter(|(_, value)| is_plain(value));
+    // Matchers of equality are always sound.
+    plain.filter_map(|(name, value)| Matcher::new(MatchOp::Equal, name, value).ok()).collect()
 }

@@ -3,7 +3,7 @@
 //!
 //! [`Prometheus`] sends requests to the server. [`Watch`] polls its external labels and the time of its oldest sample.
 //! [`PrometheusStore`] answers the StoreAPI by remote read, [`PrometheusCompanions`] the APIs of rules, targets,
-//! metadata, exemplars and statistics. [`Shipper`] uploads blocks, and [`Reloader`] makes Prometheus read changed
+//! metadata, exemplars and statistics. [`ship`] uploads blocks, and [`Reloader`] makes Prometheus read changed
 //! files.
 
 mod companions;
@@ -14,8 +14,8 @@ mod metrics;
 mod prometheus;
 mod reload;
 mod remote_read;
-mod ship;
 mod store;
+mod uploads;
 mod watch;
 
 pub use crate::companions::PrometheusCompanions;
@@ -24,8 +24,8 @@ pub use crate::flags::FlagRules;
 pub use crate::metrics::SidecarMetrics;
 pub use crate::prometheus::Prometheus;
 pub use crate::reload::{ReloadError, ReloadMethod, ReloadOptions, Reloader};
-pub use crate::ship::{ShipError, ShipOptions, Shipper};
 pub use crate::store::{PrometheusStore, StoreLimits};
+pub use crate::uploads::ship;
 pub use crate::watch::{Watch, WatchOptions};
 pub use reqwest::Url;
 pub use tithon_runtime::{HttpClientConfig, HttpClientError};

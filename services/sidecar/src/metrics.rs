@@ -13,12 +13,6 @@ pub struct SidecarMetrics {
     pub(crate) frames: Histogram,
     /// Calls that exceeded a limit, by the limit.
     pub(crate) dropped: Family<[(&'static str, &'static str); 1], Counter>,
-    pub(crate) dir_syncs: Counter,
-    pub(crate) dir_sync_failures: Counter,
-    pub(crate) uploads: Counter,
-    pub(crate) upload_failures: Counter,
-    pub(crate) corrupted_blocks: Counter,
-    pub(crate) uploads_compacted: Gauge,
 }
 
 impl SidecarMetrics {
@@ -28,12 +22,6 @@ impl SidecarMetrics {
             up: Gauge::default(),
             frames: Histogram::new(exponential_buckets(10.0, 10.0, 5)),
             dropped: Family::default(),
-            dir_syncs: Counter::default(),
-            dir_sync_failures: Counter::default(),
-            uploads: Counter::default(),
-            upload_failures: Counter::default(),
-            corrupted_blocks: Counter::default(),
-            uploads_compacted: Gauge::default(),
         };
         for reason in ["series", "chunks"] {
             drop(metrics.dropped.get_or_create(&[("reason", reason)]));
@@ -43,18 +31,6 @@ impl SidecarMetrics {
             r.register("thanos_sidecar_prometheus_up", "Whether Prometheus answered when last asked", m.up);
             r.register("prometheus_store_received_frames", "Frames of a streamed remote read", m.frames);
             r.register("thanos_store_selects_dropped", "Calls that exceeded a limit", m.dropped);
-            r.register(
-                "thanos_shipper_dir_syncs",
-                "Looks through the directory of blocks that went well",
-                m.dir_syncs,
-            );
-            let help = "Looks through the directory of blocks that failed";
-            r.register("thanos_shipper_dir_sync_failures", help, m.dir_sync_failures);
-            r.register("thanos_shipper_uploads", "Blocks uploaded", m.uploads);
-            r.register("thanos_shipper_upload_failures", "Uploads that failed", m.upload_failures);
-            r.register("thanos_shipper_corrupted_blocks", "Blocks found corrupt", m.corrupted_blocks);
-            let help = "Whether compacted blocks are uploaded too and all of them are";
-            r.register("thanos_shipper_upload_compacted_done", help, m.uploads_compacted);
         });
         metrics
     }

@@ -10,9 +10,10 @@ use tithon_index::{Labels, Matcher, Relabel};
 use tithon_runtime::{Cpu, Priority, RuntimeError};
 use tithon_storeapi::{
     Apis, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo, Stretch,
+    left_to_series,
 };
 
-use crate::external::{extended, left_for_prometheus};
+use crate::external::extended;
 use crate::prometheus::{Answer, selector, time_pairs};
 use crate::remote_read::remote_read;
 use crate::{Prometheus, PrometheusError, SidecarMetrics, Watch};
@@ -95,7 +96,7 @@ impl PrometheusStore {
 
     async fn select(self, request: SeriesRequest) -> Result<Vec<SeriesPart>, CallError> {
         let external = self.0.watch.external_labels();
-        let Some(matchers) = left_for_prometheus(&request.matchers, &external) else { return Ok(Vec::new()) };
+        let Some(matchers) = left_to_series(&request.matchers, &external) else { return Ok(Vec::new()) };
         if matchers.is_empty() {
             return Err(CallError::NoMatchers);
         }
@@ -164,7 +165,7 @@ impl PrometheusStore {
         external: &Labels,
         request: &LabelsRequest,
     ) -> Result<(BTreeSet<String>, Vec<String>), CallError> {
-        let Some(matchers) = left_for_prometheus(&request.matchers, external) else {
+        let Some(matchers) = left_to_series(&request.matchers, external) else {
             return Ok(Default::default());
         };
         let (mut names, warnings) = if matchers.is_empty() || self.0.watch.filters_label_calls() {
@@ -189,7 +190,7 @@ impl PrometheusStore {
         external: &Labels,
         request: &LabelsRequest,
     ) -> Result<(BTreeSet<String>, Vec<String>), CallError> {
-        let Some(matchers) = left_for_prometheus(&request.matchers, external) else {
+        let Some(matchers) = left_to_series(&request.matchers, external) else {
             return Ok(Default::default());
         };
         if let Some(value) = external.get(label) {

@@ -10,12 +10,13 @@ use futures::TryStreamExt;
 use tithon_bucket::{Bucket, BucketConfig, TransferOptions};
 use tithon_chunks::{Samples, TimeRange, decode_samples};
 use tithon_engine::plan::TimeBound;
-use tithon_engine::{LabelsRequest, SelectedSeries, SeriesRequest, SeriesShard};
+use tithon_engine::{LabelsRequest, SelectedSeries, SeriesRequest, SeriesShard, SourceType};
 use tithon_index::{Labels, MatchOp, Matcher};
 use tithon_runtime::{Cpu, Metrics, Probes, Shutdown};
+use tithon_ship::{ShipMetrics, ShipOptions, Shipper};
 use tithon_sidecar::{
     HttpClientConfig, Prometheus, PrometheusCompanions, PrometheusStore, ReloadMethod, ReloadOptions,
-    Reloader, ShipOptions, Shipper, SidecarMetrics, StoreLimits, Watch, WatchOptions,
+    Reloader, SidecarMetrics, StoreLimits, Watch, WatchOptions,
 };
 use tithon_storeapi::{
     Companions, ExemplarsRequest, MetadataRequest, RulesRequest, SeriesPart, StatisticsRequest, StoreApi,
@@ -235,13 +236,14 @@ async fn finished_blocks_are_uploaded_once() {
     let bucket = Bucket::open(&BucketConfig::filesystem(target.path())).unwrap();
     let options = ShipOptions {
         dir: tsdb.path().to_owned(),
+        source: SourceType::Sidecar,
         state_file: "thanos.shipper.json".to_owned(),
         upload_compacted: false,
         allow_out_of_order: false,
         skip_corrupted: false,
         transfer: TransferOptions::default(),
     };
-    let metrics = SidecarMetrics::new(&Metrics::new("test"));
+    let metrics = ShipMetrics::new(&Metrics::new("test"));
     let shipper = Shipper::new(bucket.clone(), options.clone(), metrics.clone());
     let external = Labels::from_pairs([("cluster", "lab")]);
     let level_1: Vec<_> = blocks.iter().filter(|meta| meta.compaction.level == 1).collect();

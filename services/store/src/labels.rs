@@ -8,10 +8,10 @@ use tithon_chunks::TimeRange;
 use tithon_engine::{LabelRequest, LabelStep, LabelsRequest};
 use tithon_index::{Labels, METRIC_NAME, MatchOp, Matcher, Texts};
 use tithon_runtime::Priority;
-use tithon_storeapi::LabelsAnswer;
+use tithon_storeapi::{LabelsAnswer, left_to_series};
 
 use crate::drive::Budget;
-use crate::external::{block_matches, left_to_series};
+use crate::external::block_matches;
 use crate::matchers;
 use crate::memory::Call;
 use crate::select::count_drop;

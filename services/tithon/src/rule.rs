@@ -1,25 +1,33 @@
 //! `tithon rule`: evaluates recording and alerting rules over queriers.
 
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tithon_bucket::{Bucket, BucketConfig};
 use tithon_chunks::TimeRange;
+use tithon_engine::SourceType;
+use tithon_index::Labels;
 use tithon_promql::ParseOptions;
 use tithon_rule::{
     AlertLabelling, AlertQueue, AlertSender, AlertmanagerConfig, Generator, Manager, ManagerOptions,
-    PeersConfig, Queriers, QueryOptions, RemoteWrite, RuleCompanions, RuleMetrics, SenderOptions, Storage,
-    alertmanager_of, parse_alertmanagers, parse_query_config, parse_relabelling, parse_remote_write,
-    queriers_of, rule_pages,
+    PeersConfig, Queriers, QueryOptions, RemoteConfig, RemoteWrite, RuleCompanions, RuleMetrics,
+    SenderOptions, Storage, alertmanager_of, parse_alertmanagers, parse_query_config, parse_relabelling,
+    parse_remote_write, queriers_of, rule_pages,
 };
-use tithon_storeapi::{Apis, CompanionServer, StoreInfo, info_services};
+use tithon_runtime::{Cpu, GrpcServices};
+use tithon_ship::{ShipMetrics, ShipOptions, Shipper};
+use tithon_storeapi::{Apis, CompanionServer, StoreApiServer, StoreInfo, info_services};
+use tithon_tsdb::{Tsdb, TsdbOptions, TsdbStore};
 use tracing::{error, warn};
 
-use crate::cli::{AlertFlags, RuleFlags, RuleQueryFlags};
-use crate::flags::{UsageError, path_or_content};
+use crate::bucket::bucket_config;
+use crate::cli::{AlertFlags, LocalStorageFlags, RuleFlags, RuleQueryFlags};
+use crate::flags::{LimitFlags, UsageError, path_or_content};
 use crate::prefix;
 use crate::process::Process;
+use crate::sidecar::ship_options;
 
 /// The settings of flags, or why they are invalid.
 type Given<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -33,6 +41,7 @@ pub async fn run(flags: &RuleFlags) -> Result<(), Box<dyn Error>> {
         .map_err(|error| UsageError::of(format!("--alert.query-template: {error}")))?;
     let remotes = remote_write(flags).map_err(UsageError::of)?;
     let options = manager_options(flags).map_err(UsageError::of)?;
+    let bucket = bucket(flags).map_err(UsageError::of)?;
     let log = flags.request_logging.read().map_err(UsageError::of)?;
     let process = Process::start("rule", &flags.server, log).await?;
     let metrics = RuleMetrics::new(&process.metrics);
@@ -40,20 +49,34 @@ pub async fn run(flags: &RuleFlags) -> Result<(), Box<dyn Error>> {
 
     let queriers = Queriers::new(queriers, query_options(flags), &process.metrics, metrics.clone())?
         .and_over_grpc(&over_grpc)?;
-    let queue_dir = Path::new(&flags.data_dir).join("remote-write");
-    let remote = RemoteWrite::open(&queue_dir, &external, remotes, &process.metrics)?;
+    let cpu = Cpu::new(0)?;
+    let opening = open_storage(flags, remotes, &external, &cpu, &process);
+    let Some(opened) = process.unless_stopped(opening).await else { return Ok(process.stop().await?) };
+    let storage = opened?;
     let queue = AlertQueue::new(labelling, metrics.clone());
     let sender_options = SenderOptions { dns_interval: flags.alert.alertmanagers_dns_interval };
     let sender = AlertSender::new(alertmanagers, sender_options, &process.metrics, metrics.clone())?;
-    let storage = Storage::Remote(remote.clone());
     let shutdown = process.shutdown.clone();
-    let manager =
-        Manager::new(options, queriers.clone(), storage, queue.clone(), generator, metrics, shutdown.clone());
+    let manager = Manager::new(
+        options,
+        queriers.clone(),
+        storage.clone(),
+        queue.clone(),
+        generator,
+        metrics,
+        shutdown.clone(),
+    );
 
     let stop = shutdown.clone();
     process.supervisor.spawn("queriers", async move { queriers.keep(&stop).await });
-    let stop = shutdown.clone();
-    process.supervisor.spawn("remote write", async move { remote.send_all(&stop).await });
+    keep_storage(&process, &storage);
+    if let Some(config) = bucket {
+        let Some(begun) = process.unless_stopped(keep_shipping(flags, &config, &external, &process)).await
+        else {
+            return Ok(process.stop().await?);
+        };
+        begun?;
+    }
     let (stop, keeping) = (shutdown.clone(), sender.clone());
     process.supervisor.spawn("alertmanagers", async move { keeping.keep(&stop).await });
     let stop = shutdown.clone();
@@ -61,18 +84,109 @@ pub async fn run(flags: &RuleFlags) -> Result<(), Box<dyn Error>> {
     manager.reload().await?;
     keep_reloading(&process, &manager);
 
-    let info = StoreInfo {
-        label_sets: vec![external],
-        apis: Apis { rules: true, ..Apis::default() },
-        ..StoreInfo::new("rule", TimeRange::new(i64::MAX, i64::MIN))
-    };
-    let services = info_services(info, process.probes.clone());
+    let services = services(flags, &storage, external, &cpu, &process);
     let services = CompanionServer::new(Arc::new(RuleCompanions::new(manager.clone()))).rules_and(services);
     let pages = prefix::below(&flags.route_prefix, rule_pages(manager.clone(), !flags.disable_cors), "rules");
     process.serve(pages, services).await?;
     // Evaluations that wait for their querier are abandoned: their results would be too late.
     drop(tokio::time::timeout(Duration::from_secs(5), manager.stop()).await);
+    if let Storage::Local(tsdb) = &storage {
+        tsdb.sync()?;
+    }
     Ok(())
+}
+
+/// The directory of the ruler's own, or the queue of results for other servers.
+async fn open_storage(
+    flags: &RuleFlags,
+    remotes: Option<Vec<RemoteConfig>>,
+    external: &Labels,
+    cpu: &Cpu,
+    process: &Process,
+) -> Result<Storage, Box<dyn Error>> {
+    let dir = Path::new(&flags.data_dir);
+    if let Some(remotes) = remotes {
+        let queue_dir = dir.join("remote-write");
+        let remote = RemoteWrite::open(&queue_dir, external, remotes, &process.metrics)?;
+        return Ok(Storage::Remote(remote));
+    }
+    let LocalStorageFlags { block_duration, retention, no_lockfile, wal_compression } = flags.storage;
+    let options = TsdbOptions {
+        dir: dir.to_owned(),
+        block_duration,
+        retention,
+        wal_compression,
+        has_lock: !no_lockfile,
+    };
+    Ok(Storage::Local(Tsdb::open(options, cpu.clone(), &process.metrics).await?))
+}
+
+/// Starts the loop that looks after results once they are stored.
+fn keep_storage(process: &Process, storage: &Storage) {
+    let (storage, stop) = (storage.clone(), process.shutdown.clone());
+    match storage {
+        Storage::Remote(remote) => {
+            process.supervisor.spawn("remote write", async move { remote.send_all(&stop).await });
+        }
+        Storage::Local(tsdb) => {
+            process.supervisor.spawn("local storage", async move { tsdb.keep(&stop).await });
+        }
+    }
+}
+
+/// Starts the loop that uploads blocks.
+async fn keep_shipping(
+    flags: &RuleFlags,
+    config: &BucketConfig,
+    external: &Labels,
+    process: &Process,
+) -> Result<(), Box<dyn Error>> {
+    let bucket = Bucket::connect(config).await?;
+    process.metrics.register(|registry| bucket.register_metrics(registry));
+    let options = ShipOptions {
+        // Blocks are never compacted here, whatever the flag says.
+        upload_compacted: false,
+        ..ship_options(&flags.shipper, PathBuf::from(&flags.data_dir), SourceType::Ruler)
+    };
+    let shipper = Shipper::new(bucket, options, ShipMetrics::new(&process.metrics));
+    let (external, shutdown) = (external.clone(), process.shutdown.clone());
+    process.supervisor.spawn("shipper", async move { shipper.keep(|| external.clone(), &shutdown).await });
+    Ok(())
+}
+
+/// `Store` over local storage, or `Info` alone where there is none.
+fn services(
+    flags: &RuleFlags,
+    storage: &Storage,
+    external: Labels,
+    cpu: &Cpu,
+    process: &Process,
+) -> GrpcServices {
+    let apis = Apis { rules: true, ..Apis::default() };
+    match storage {
+        Storage::Remote(_) => {
+            let range = TimeRange::new(i64::MAX, i64::MIN);
+            let info = StoreInfo { label_sets: vec![external], apis, ..StoreInfo::new("rule", range) };
+            info_services(info, process.probes.clone())
+        }
+        Storage::Local(tsdb) => {
+            let LimitFlags { request_series, request_samples } = flags.limits;
+            let store = TsdbStore::new(tsdb.clone(), "rule", external, Apis { store: true, ..apis });
+            let store = store.with_limits(request_series, request_samples);
+            StoreApiServer::new(Arc::new(store), cpu.clone(), process.probes.clone()).services()
+        }
+    }
+}
+
+/// The bucket that blocks are uploaded to, if there is to be one.
+fn bucket(flags: &RuleFlags) -> Given<Option<BucketConfig>> {
+    if !flags.bucket.is_given() {
+        return Ok(None);
+    }
+    if flags.rules.external_labels().is_empty() {
+        return Err("blocks without labels cannot be uploaded: give --label".into());
+    }
+    Ok(Some(bucket_config(&flags.bucket)?))
 }
 
 /// Reads the rule files again at each SIGHUP.
@@ -163,14 +277,11 @@ fn labelling(flags: &RuleFlags) -> Given<AlertLabelling> {
     Ok(AlertLabelling { external_labels: flags.rules.external_labels(), dropped: label_drop.clone(), steps })
 }
 
-fn remote_write(flags: &RuleFlags) -> Given<Vec<tithon_rule::RemoteConfig>> {
+/// The servers that results are written to; `None` for local storage.
+fn remote_write(flags: &RuleFlags) -> Given<Option<Vec<RemoteConfig>>> {
     let (file, inline) = (&flags.remote_write_file, &flags.remote_write.0);
-    let Some(yaml) = path_or_content("remote-write.config", file, inline, true)? else {
-        return Err("local storage is not here yet: name the servers that results are written to by \
-                    --remote-write.config, as for a stateless ruler"
-            .into());
-    };
-    Ok(parse_remote_write(&yaml).map_err(|error| format!("--remote-write.config: {error}"))?)
+    let Some(yaml) = path_or_content("remote-write.config", file, inline, true)? else { return Ok(None) };
+    Ok(Some(parse_remote_write(&yaml).map_err(|error| format!("--remote-write.config: {error}"))?))
 }
 
 fn manager_options(flags: &RuleFlags) -> Given<ManagerOptions> {
@@ -185,6 +296,9 @@ fn manager_options(flags: &RuleFlags) -> Given<ManagerOptions> {
     }
     if rules.eval_interval.is_zero() {
         return Err("--eval-interval: expected more than 0".into());
+    }
+    if flags.storage.block_duration.is_zero() {
+        return Err("--tsdb.block-duration: expected more than 0".into());
     }
     Ok(ManagerOptions {
         rule_files: rules.rule_files.clone(),

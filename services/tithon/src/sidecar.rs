@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use tithon_bucket::{Bucket, TransferOptions};
+use tithon_engine::SourceType;
 use tithon_runtime::Cpu;
+use tithon_ship::{ShipMetrics, ShipOptions, Shipper};
 use tithon_sidecar::{
     FlagRules, HttpClientConfig, HttpClientError, Prometheus, PrometheusCompanions, PrometheusStore,
-    ReloadMethod, ReloadOptions, Reloader, ShipOptions, Shipper, SidecarMetrics, StoreLimits, Watch,
-    WatchOptions,
+    ReloadMethod, ReloadOptions, Reloader, SidecarMetrics, StoreLimits, Watch, WatchOptions,
 };
 use tithon_storeapi::{CompanionServer, StoreApiServer};
 use tracing::{error, info};
@@ -37,8 +38,9 @@ pub async fn run(flags: &SidecarFlags) -> Result<(), Box<dyn Error>> {
             Some(config) => {
                 let bucket = Bucket::connect(&config).await?;
                 process.metrics.register(|registry| bucket.register_metrics(registry));
-                let options = ship_options(&flags.shipper, flags.prometheus.tsdb_path.clone());
-                let shipper = Shipper::new(bucket, options, metrics.clone());
+                let dir = flags.prometheus.tsdb_path.clone();
+                let options = ship_options(&flags.shipper, dir, SourceType::Sidecar);
+                let shipper = Shipper::new(bucket, options, ShipMetrics::new(&process.metrics));
                 keep_shipping(&process, &watch, shipper, flags.prometheus.ready_timeout);
             }
             None => info!("no bucket is configured, blocks are not uploaded"),
@@ -118,15 +120,17 @@ fn reload_options(flags: &ReloaderFlags) -> ReloadOptions {
 fn keep_shipping(process: &Process, watch: &Watch, shipper: Shipper, ready_timeout: Duration) {
     let (watch, shutdown) = (watch.clone(), process.shutdown.clone());
     process.supervisor.spawn("shipper", async move {
-        if let Err(error) = shipper.keep(&watch, ready_timeout, &shutdown).await {
+        if let Err(error) = tithon_sidecar::ship(&shipper, &watch, ready_timeout, &shutdown).await {
             error!(%error, "no block can be uploaded");
         }
     });
 }
 
-fn ship_options(flags: &ShipperFlags, dir: PathBuf) -> ShipOptions {
+/// How the blocks of `dir` are uploaded, which a process of the kind `source` writes.
+pub(crate) fn ship_options(flags: &ShipperFlags, dir: PathBuf, source: SourceType) -> ShipOptions {
     ShipOptions {
         dir,
+        source,
         state_file: flags.state_file.clone(),
         upload_compacted: flags.upload_compacted,
         allow_out_of_order: flags.allow_out_of_order,

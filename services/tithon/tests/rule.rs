@@ -1,5 +1,5 @@
-//! `tithon rule` as a process: results written before it is killed arrive, a querier shows its rules, and wrong files
-//! are reported.
+//! `tithon rule` as a process: results written before it is killed arrive, or stay in its own storage and become blocks
+//! of a bucket; a querier shows its rules, and wrong files are reported.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -125,4 +125,118 @@ fn rules_check_tells_all_faults() {
     let (code, told) = check("none*.yml");
     assert_eq!(code, Some(1));
     assert!(told.contains("no rule file found"), "{told}");
+}
+
+/// A Prometheus with external labels, a sidecar beside it, and the address of that.
+fn with_sidecar(dir: &Path, port: u16) -> (Server, Server, String) {
+    let config = format!(
+        "global: {{scrape_interval: 500ms, scrape_timeout: 400ms, external_labels: {{replica: a}}}}\n\
+         scrape_configs: [{{job_name: self, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]\n"
+    );
+    std::fs::write(dir.join("prometheus.yml"), config).unwrap();
+    let mut command = Command::new("prometheus");
+    command.arg(format!("--config.file={}", dir.join("prometheus.yml").display()));
+    command.arg(format!("--storage.tsdb.path={}", dir.join("prometheus").display()));
+    command.arg(format!("--web.listen-address=127.0.0.1:{port}")).arg("--log.level=error");
+    let prometheus = Server::start(command, port);
+    let mut command = Command::new(TITHON);
+    command.args(["sidecar", "--log.level=warn", &format!("--prometheus.url=http://127.0.0.1:{port}")]);
+    let (sidecar, address) = Server::of_store(command);
+    (prometheus, sidecar, address)
+}
+
+/// A ruler with storage of its own and blocks of five seconds, and a bucket behind it.
+fn storing_ruler(dir: &Path, querier: &Server, http: u16, grpc: u16) -> Server {
+    let mut command = Command::new(TITHON);
+    command.args(["rule", "--log.level=warn", "--eval-interval=1s", "--label=cluster=\"lab\""]);
+    command.args(["--tsdb.block-duration=5s", "--tsdb.retention=1h", "--for-grace-period=1s"]);
+    command.arg(format!("--query={}", querier.url));
+    command.arg(format!("--rule-file={}", dir.join("rules.yml").display()));
+    command.arg(format!("--data-dir={}", dir.join("rule").display()));
+    let bucket = dir.join("bucket").display().to_string();
+    command.arg(format!("--objstore.config={{type: FILESYSTEM, config: {{directory: {bucket}}}}}"));
+    command.arg(format!("--http-address=127.0.0.1:{http}"));
+    command.arg(format!("--grpc-address=127.0.0.1:{grpc}"));
+    Server::start(command, http)
+}
+
+/// The times of the samples that a querier finds of a series within five minutes.
+fn times(querier: &Server, series: &str) -> Vec<String> {
+    let answer = querier.get("/api/v1/query", &[("query", &format!("{series}[5m]"))]);
+    let values = answer["data"]["result"][0]["values"].as_array().cloned().unwrap_or_default();
+    values.iter().map(|pair| pair[0].to_string()).collect()
+}
+
+/// Since when the alert of a ruler is pending, seconds of the day.
+fn pending_since(ruler: &Server) -> Option<String> {
+    let alert = &ruler.get("/api/v1/alerts", &[])["data"]["Alerts"][0];
+    (alert["state"] == "pending").then(|| alert["activeAt"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn results_stay_in_local_storage_and_become_blocks_of_a_bucket() {
+    if Command::new("prometheus").arg("--version").output().is_err() {
+        assert!(std::env::var_os("TITHON_SERVERS").is_none(), "prometheus is not installed");
+        eprintln!("skipped: prometheus is not installed");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, port, http, grpc) = (dir.path(), free_port(), free_port(), free_port());
+    std::fs::create_dir(dir.join("bucket")).unwrap();
+    let rules = "groups: [{name: g, rules: [{record: 'lab:up', expr: sum(up)}, {alert: Up, expr: up == 1, for: 1h}]}]";
+    std::fs::write(dir.join("rules.yml"), rules).unwrap();
+    let (_prometheus, _sidecar, sidecar) = with_sidecar(dir, port);
+    let querier = Server::query(&[&sidecar, &format!("127.0.0.1:{grpc}")], &[]);
+    let first = storing_ruler(dir, &querier, http, grpc);
+    let recorded = r#"lab:up{cluster="lab"}"#;
+    until("results of twenty seconds", || times(&querier, recorded).len() >= 20);
+    let since = pending_since(&first).expect("an alert is pending");
+    let before = times(&querier, recorded);
+    let metrics = first.text("/metrics", &[]);
+    for name in [
+        "prometheus_tsdb_head_series 3",
+        "prometheus_tsdb_compactions_total ",
+        "thanos_shipper_dir_syncs_total ",
+    ] {
+        assert!(metrics.contains(name), "{name}: {metrics}");
+    }
+    // Ends by SIGKILL.
+    let killed_at = before.last().cloned();
+    drop(first);
+    let second = storing_ruler(dir, &querier, http, grpc);
+    until("results before and after", || times(&querier, recorded).last().cloned() > killed_at);
+    let after = times(&querier, recorded);
+    assert!(before.iter().all(|time| after.contains(time)), "{before:?} {after:?}");
+    let mut once = after.clone();
+    once.dedup();
+    assert_eq!(once, after);
+
+    // The alert goes on: the time without a ruler does not count.
+    until("the alert", || pending_since(&second).is_some_and(|again| again != since));
+    let killed_at: f64 = killed_at.unwrap().parse().unwrap();
+    until("the alert as it was restored", || {
+        let found = times(&querier, r#"ALERTS_FOR_STATE{cluster="lab"}"#);
+        let answer = querier.get("/api/v1/query", &[("query", r#"ALERTS_FOR_STATE{cluster="lab"}"#)]);
+        let value = answer["data"]["result"][0]["value"][1].as_str().unwrap_or("0").parse::<f64>().unwrap();
+        found.last().is_some_and(|time| time.parse::<f64>().unwrap() > killed_at) && value < killed_at
+    });
+
+    let bucket = dir.join("bucket");
+    let metas = || {
+        let blocks = std::fs::read_dir(&bucket).unwrap().map(|entry| entry.unwrap().path().join("meta.json"));
+        blocks.filter_map(|path| std::fs::read(path).ok()).collect::<Vec<_>>()
+    };
+    until("blocks in the bucket", || metas().len() >= 2);
+    for meta in metas() {
+        let meta: serde_json::Value = serde_json::from_slice(&meta).unwrap();
+        assert_eq!(meta["thanos"]["source"], "ruler");
+        assert_eq!(meta["thanos"]["labels"]["cluster"], "lab");
+        assert!(meta["maxTime"].as_i64().unwrap() % 5000 == 0 && meta["stats"]["numSeries"] == 3, "{meta}");
+    }
+    // The bucket's blocks say the same as the ruler.
+    let (store, address) = Server::store(&bucket, &dir.join("store"));
+    let stored = Server::query(&[&address], &[]);
+    let of_blocks = times(&stored, recorded);
+    assert!(of_blocks.len() > 5 && of_blocks.iter().all(|time| times(&querier, recorded).contains(time)));
+    drop(store);
 }

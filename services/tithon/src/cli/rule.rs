@@ -3,7 +3,10 @@
 use clap::Args;
 use tithon_index::Labels;
 
-use crate::flags::{Duration, Inline, RequestLoggingFlags, ServerFlags, parse_duration, parse_label};
+use crate::cli::ShipperFlags;
+use crate::flags::{
+    BucketFlags, Duration, Inline, LimitFlags, RequestLoggingFlags, ServerFlags, parse_duration, parse_label,
+};
 
 /// `tithon rule`.
 #[derive(Args, Debug)]
@@ -18,10 +21,18 @@ pub struct RuleFlags {
     pub query: RuleQueryFlags,
     #[command(flatten)]
     pub alert: AlertFlags,
-    /// Folder of the queue of results.
+    #[command(flatten)]
+    pub storage: LocalStorageFlags,
+    #[command(flatten)]
+    pub bucket: BucketFlags,
+    #[command(flatten)]
+    pub shipper: ShipperFlags,
+    #[command(flatten)]
+    pub limits: LimitFlags,
+    /// Where results are kept: all of them, or those that wait for the servers of --remote-write.config.
     #[arg(long = "data-dir", value_name = "DIR", default_value = "data/")]
     pub data_dir: String,
-    /// Servers to write results to, as `remote_write` in Prometheus's configuration; $(NAME) is replaced from the
+    /// Servers to write results to instead of keeping them locally, as `remote_write` in Prometheus's configuration; $(NAME) is replaced from the
     /// environment.
     #[arg(
         long = "remote-write.config-file",
@@ -40,6 +51,26 @@ pub struct RuleFlags {
     #[arg(long = "web.disable-cors", default_value_t = false, action = clap::ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub disable_cors: bool,
+}
+
+/// Flags of `rule` about results that are kept in its own directory.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Local storage")]
+pub struct LocalStorageFlags {
+    /// The range of time of a block.
+    #[arg(long = "tsdb.block-duration", value_name = "DURATION", default_value = "2h", value_parser = parse_duration)]
+    pub block_duration: Duration,
+    /// A block is deleted when it ends so long before the newest one, uploaded or not; 0 is never.
+    #[arg(long = "tsdb.retention", value_name = "DURATION", default_value = "48h", value_parser = parse_duration)]
+    pub retention: Duration,
+    /// Do not keep other processes away from the directory by a lock on a file.
+    #[arg(long = "tsdb.no-lockfile", default_value_t = false, action = clap::ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub no_lockfile: bool,
+    /// Pack the records of the write-ahead log.
+    #[arg(long = "tsdb.wal-compression", default_value_t = true, action = clap::ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub wal_compression: bool,
 }
 
 /// Flags of `rule` about rules and their evaluation.

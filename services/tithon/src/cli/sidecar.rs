@@ -103,7 +103,7 @@ pub struct ReloaderFlags {
     pub process_name: String,
 }
 
-/// Flags of `sidecar` about uploads.
+/// Flags of `sidecar` and `rule` about uploads.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Uploads")]
 pub struct ShipperFlags {

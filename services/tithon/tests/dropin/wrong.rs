@@ -66,7 +66,7 @@ fn each_mistake_names_its_flag() {
         ("query --query.conn-metric.label=x", "'--query.conn-metric.label <LABEL>'"),
         ("receive --tsdb.path=/x", "error: the receiver is not here yet"),
         ("rule", "no query configuration parameters provided: give --query or --query.config"),
-        ("rule --query=a:1", "local storage is not here yet"),
+        ("rule --query=a:1 --objstore.config=x", "blocks without labels cannot be uploaded: give --label"),
         ("rule --query=a:1 --query=a:1", "address a:1 is duplicated for --query flag"),
         ("rule --query=ftp://a", "--query: \"ftp://a\": \"ftp\" is not supported scheme for address"),
         (

@@ -1,12 +1,11 @@
 //! The flags of `thanos rule`.
 
-use super::common::{GLOBAL, GRPC_SERVER, HTTP, REQUEST_LOGGING};
+use super::common::{GLOBAL, GRPC_SERVER, HTTP, LIMITS, OBJSTORE, REQUEST_LOGGING};
 use super::{Check, Component, Flag, Here::*, list, switch, value};
 
 pub(super) const RULE: Component =
-    Component { name: "rule", groups: &[GLOBAL, HTTP, GRPC_SERVER, REQUEST_LOGGING, OWN] };
+    Component { name: "rule", groups: &[GLOBAL, HTTP, GRPC_SERVER, REQUEST_LOGGING, OBJSTORE, LIMITS, OWN] };
 
-/// Flags of local storage belong to components that have one, which none here has yet.
 const OWN: &[Flag] = &[
     list("label", Same),
     value("data-dir", "data/", Same),
@@ -18,11 +17,11 @@ const OWN: &[Flag] = &[
     value("for-grace-period", "10m", Same),
     list("restore-ignored-label", Same),
     value("rule-concurrent-evaluation", "1", Same),
-    value("tsdb.block-duration", "2h", NoEffect(NO_STORAGE, Check::Any)),
-    value("tsdb.retention", "48h", NoEffect(NO_STORAGE, Check::Any)),
-    switch("tsdb.no-lockfile", false, NoEffect(NO_STORAGE, Check::Any)),
-    switch("tsdb.wal-compression", true, NoEffect(NO_STORAGE, Check::Any)),
-    switch("tsdb.enable-native-histograms", true, NoEffect(NO_STORAGE, Check::Any)),
+    value("tsdb.block-duration", "2h", Same),
+    value("tsdb.retention", "48h", Same),
+    switch("tsdb.no-lockfile", false, Same),
+    switch("tsdb.wal-compression", true, Same),
+    switch("tsdb.enable-native-histograms", true, NoEffect("they are always stored", Check::Any)),
     list("query", Same),
     list("query.sd-files", Same),
     value("query.config", "", Same),
@@ -62,19 +61,14 @@ const OWN: &[Flag] = &[
     value("web.external-prefix", "", NoEffect("links of the page are relative", Check::Any)),
     value("web.prefix-header", "", NoEffect("links of the page are relative", Check::Any)),
     switch("web.disable-cors", false, Same),
-    value("objstore.config", "", NoEffect(NO_STORAGE, Check::Any)),
-    value("objstore.config-file", "", NoEffect(NO_STORAGE, Check::Any)),
-    switch("shipper.upload-compacted", false, NoEffect(NO_STORAGE, Check::Any)),
-    switch("shipper.ignore-unequal-block-size", false, NoEffect(NO_STORAGE, Check::Any)),
-    switch("shipper.allow-out-of-order-uploads", false, NoEffect(NO_STORAGE, Check::Any)),
-    switch("shipper.skip-corrupted-blocks", false, NoEffect(NO_STORAGE, Check::Any)),
-    value("shipper.meta-file-name", "thanos.shipper.json", NoEffect(NO_STORAGE, Check::Any)),
-    value("shipper.upload-concurrency", "0", NoEffect(NO_STORAGE, Check::Number)),
-    value("hash-func", "", NoEffect(NO_STORAGE, Check::OneOf(&["", "SHA256"]))),
-    value("store.limits.request-series", "0", NoEffect(NO_STORAGE, Check::Number)),
-    value("store.limits.request-samples", "0", NoEffect(NO_STORAGE, Check::Number)),
+    switch("shipper.upload-compacted", false, Differs(NOT_COMPACTED)),
+    switch("shipper.ignore-unequal-block-size", false, Differs(NOT_COMPACTED)),
+    switch("shipper.allow-out-of-order-uploads", false, Same),
+    switch("shipper.skip-corrupted-blocks", false, Same),
+    value("shipper.meta-file-name", "thanos.shipper.json", Same),
+    value("shipper.upload-concurrency", "0", Same),
+    value("hash-func", "", Same),
 ];
 
-const NO_STORAGE: &str = "local storage is not here yet: results are written to other servers";
-const REMOTE_WRITE: &str = "needed, as local storage is not here yet; one queue on disk per server in place of shards; \
-                            oauth2, sigv4 and version 2 of the protocol are refused";
+const NOT_COMPACTED: &str = "has no effect, as in Thanos: local blocks are never compacted";
+const REMOTE_WRITE: &str = "one queue on disk per server in place of shards; oauth2, sigv4 and version 2 of the protocol are refused";

@@ -13,11 +13,11 @@ const VERSION: i64 = 1;
 
 /// The content of the file.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct State {
+pub(crate) struct State {
     version: i64,
     /// In the order of their times; Go writes `null` for none.
     #[serde(default, deserialize_with = "null_is_empty")]
-    pub(super) uploaded: Vec<BlockId>,
+    pub(crate) uploaded: Vec<BlockId>,
 }
 
 impl Default for State {
@@ -28,7 +28,7 @@ impl Default for State {
 
 impl State {
     /// The file's content. A file that is missing or cannot be read counts as empty: then the bucket is asked for each block.
-    pub(super) fn read(path: &Path) -> State {
+    pub(crate) fn read(path: &Path) -> State {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -54,7 +54,7 @@ impl State {
     }
 
     /// Replaces the file; a crash leaves the old or the new one.
-    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         let mut text = Vec::new();
         let format = serde_json::ser::PrettyFormatter::with_indent(b"\t");
         self.serialize(&mut serde_json::Serializer::with_formatter(&mut text, format))?;

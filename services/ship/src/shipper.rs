@@ -1,7 +1,5 @@
 //! Uploads the finished blocks of a TSDB's directory. Thanos `pkg/shipper/shipper.go`.
 
-mod state;
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,19 +9,19 @@ use tithon_index::Labels;
 use tithon_runtime::Shutdown;
 use tracing::{error, info, warn};
 
-use self::state::State;
-use crate::{SidecarError, SidecarMetrics, Watch};
+use crate::ShipMetrics;
+use crate::state::State;
 
 /// From one look through the directory to the next.
 const INTERVAL: Duration = Duration::from_secs(30);
-/// From one look for external labels to the next, before there are any.
-const LABELS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How blocks are uploaded.
 #[derive(Clone, Debug)]
 pub struct ShipOptions {
     /// The directory of the TSDB (`--tsdb.path`).
     pub dir: PathBuf,
+    /// What wrote the blocks, for their meta.json.
+    pub source: SourceType,
     /// The name of the file in it that tells which blocks are uploaded (`--shipper.meta-file-name`).
     pub state_file: String,
     /// Upload blocks too that were compacted here (`--shipper.upload-compacted`).
@@ -89,49 +87,34 @@ pub enum ShipError {
 pub struct Shipper {
     bucket: Bucket,
     options: ShipOptions,
-    metrics: SidecarMetrics,
+    metrics: ShipMetrics,
 }
 
 impl Shipper {
     /// A shipper from a directory to `bucket`.
-    pub fn new(bucket: Bucket, options: ShipOptions, metrics: SidecarMetrics) -> Shipper {
+    pub fn new(bucket: Bucket, options: ShipOptions, metrics: ShipMetrics) -> Shipper {
         metrics.uploads_compacted.set(0);
         Shipper { bucket, options, metrics }
     }
 
-    /// Looks through the directory again and again until the shutdown. Fails when `watch` has learnt no external labels after
-    /// `ready_timeout`.
-    pub async fn keep(
-        &self,
-        watch: &Watch,
-        ready_timeout: Duration,
-        shutdown: &Shutdown,
-    ) -> Result<(), SidecarError> {
-        if !self.options.dir.join("wal").is_dir() {
-            error!(dir = %self.options.dir.display(), "no wal in it: is --tsdb.path the data directory of Prometheus?");
-        }
-        let labels = async {
-            while watch.external_labels().is_empty() {
-                tokio::time::sleep(LABELS_INTERVAL).await;
-            }
-        };
-        tokio::select! {
-            waited = tokio::time::timeout(ready_timeout, labels) => {
-                waited.map_err(|_| SidecarError::NeverReady(ready_timeout))?;
-            }
-            () = shutdown.wait() => return Ok(()),
-        }
+    /// The directory that blocks are uploaded from.
+    pub fn dir(&self) -> &Path {
+        &self.options.dir
+    }
+
+    /// Looks through the directory again and again until the shutdown. `external` gives the labels that blocks get.
+    pub async fn keep(&self, external: impl Fn() -> Labels, shutdown: &Shutdown) {
         loop {
-            let external = watch.external_labels();
+            let external = external();
             tokio::select! {
                 done = self.sync(&external) => if let Err(error) = done {
                     warn!(%error, "not all blocks are uploaded, trying again");
                 },
-                () = shutdown.wait() => return Ok(()),
+                () = shutdown.wait() => return,
             }
             tokio::select! {
                 () = tokio::time::sleep(INTERVAL) => {}
-                () = shutdown.wait() => return Ok(()),
+                () = shutdown.wait() => return,
             }
         }
     }
@@ -243,14 +226,14 @@ impl Shipper {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             thanos.labels.insert(text(name), text(value));
         }
-        thanos.source = SourceType::Sidecar;
+        thanos.source = self.options.source.clone();
         thanos.segment_files = linked.segments.clone();
         let uploaded = self.bucket.upload_block(&linked.dir, meta, self.options.transfer).await;
         uploaded.map(drop).map_err(|source| ShipError::Bucket { block, source })
     }
 }
 
-/// The files of a block, linked into a folder of their own: Prometheus may delete the block meanwhile. The folder goes when this
+/// The files of a block, linked into a folder of their own: whoever wrote the block may delete it meanwhile. The folder goes when this
 /// is dropped.
 struct LinkedBlock {
     dir: PathBuf,

@@ -1,0 +1,4 @@
+//! Any bytes as a segment of a write-ahead log.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tithon_fuzz::head::wal_segment(data));
