@@ -7,7 +7,7 @@ pub fn wal_segment(data: &[u8]) {
     let mut reader = SegmentReader::new(data);
     let mut before = 0;
     while let Ok(Some(bytes)) = reader.next_record() {
-        wal_record(&bytes.to_vec());
+        wal_record(bytes);
         assert!(reader.offset() > before && reader.offset() <= data.len() as u64, "records lie in the file");
         before = reader.offset();
     }

@@ -84,11 +84,12 @@ impl TsdbStore {
             Some(label) if label.is_empty() => Err(TsdbError::NoLabel),
             Some(label) if request.is_without(&label) => Ok(Texts::default()),
             Some(label) => match self.external.get(&label).map(<[u8]>::to_vec) {
-                None => self.from_db(request.values_of, matchers, request.range, request.limit).await,
+                None => self.stored_labels(request.values_of, matchers, request.range, request.limit).await,
                 Some(value) => {
                     // The label is there where any series matches.
                     let all = matchers.is_empty();
-                    let is_there = all || !self.from_db(None, matchers, request.range, 1).await?.is_empty();
+                    let is_there =
+                        all || !self.stored_labels(None, matchers, request.range, 1).await?.is_empty();
                     Ok([value].into_iter().filter(|_| is_there).collect())
                 }
             },
@@ -96,7 +97,7 @@ impl TsdbStore {
     }
 
     async fn names(&self, request: LabelsRequest, matchers: Vec<Matcher>) -> Result<Texts, TsdbError> {
-        let own = self.from_db(None, matchers, request.range, 0).await?;
+        let own = self.stored_labels(None, matchers, request.range, 0).await?;
         if own.is_empty() {
             return Ok(own);
         }
@@ -106,7 +107,7 @@ impl TsdbStore {
         Ok(names.iter().filter(|name| !request.is_without(name)).take(limit).map(<[u8]>::to_vec).collect())
     }
 
-    async fn from_db(
+    async fn stored_labels(
         &self,
         values_of: Option<Vec<u8>>,
         matchers: Vec<Matcher>,
