@@ -11,8 +11,8 @@ use tithon_storeapi::EndpointOptions;
 
 use crate::tenancy::Tenancy;
 
-/// The program whose HTTP API is served. The programs differ in error texts, the place of PromQL notes, extra fields and
-/// endpoints.
+/// The program whose HTTP API is served. The programs differ in error texts, the place of PromQL notes, extra fields
+/// and endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
     /// Prometheus 3: `invalid parameter "query": ..`, `infos` beside `warnings`, positions in notes, `limit` for

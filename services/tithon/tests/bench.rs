@@ -1,5 +1,5 @@
-//! `tithon tools bench` at small sizes with this program as the only subject: every kind of case runs, answers agree, bad
-//! input is reported, and no process or file is left behind.
+//! `tithon tools bench` at small sizes with this program as the only subject: every kind of case runs, answers agree,
+//! bad input is reported, and no process or file is left behind.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

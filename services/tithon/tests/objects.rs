@@ -1,5 +1,5 @@
-//! `tithon store` and `tithon compact` as processes over real object stores: answers and resulting blocks equal those over
-//! a directory.
+//! `tithon store` and `tithon compact` as processes over real object stores: answers and resulting blocks equal
+//! those over a directory.
 //!
 //! These tests run where `TITHON_OBJECTS` is set, as in CI, which installs the servers; elsewhere each says that it was
 //! skipped.

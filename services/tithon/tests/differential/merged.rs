@@ -1,5 +1,5 @@
-//! Blocks that promtool made from text, merged by `tools block compact` and opened by Debian's Prometheus: promtool reads
-//! the samples of the text from them.
+//! Blocks that promtool made from text, merged by `tools block compact` and opened by Debian's Prometheus: promtool
+//! reads the samples of the text from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
