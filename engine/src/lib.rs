@@ -22,6 +22,7 @@ mod series;
 mod shard;
 mod trim;
 
+pub mod cut;
 pub mod diff;
 pub mod digest;
 pub mod inspect;

@@ -13,7 +13,7 @@ use crate::headers::HeaderCache;
 use crate::listing::{BlockObjects, Listed, Listing};
 use crate::marks::MarkFile;
 use crate::snapshot::{self, Origin};
-use crate::{Bucket, BucketError, DeletionMark, Mark, MarkKind};
+use crate::{Bucket, BucketError, DeletionMark, Deletions, Mark, MarkKind};
 
 /// Blocks of a directory that are read at once: reads of local files wait for no network, and each takes a thread.
 const IN_DIRECTORY: usize = 4;
@@ -25,6 +25,8 @@ pub struct Catalogue {
     kinds: Vec<MarkKind>,
     concurrency: usize,
     blocks: BTreeMap<BlockId, KnownBlock>,
+    /// Requests to delete series that the last look found.
+    deletions: Deletions,
     /// Whether the snapshot lacks something that is known.
     is_unsaved: bool,
 }
@@ -68,6 +70,7 @@ impl Catalogue {
             kinds: kinds.to_vec(),
             concurrency: 32,
             blocks: BTreeMap::new(),
+            deletions: Deletions::default(),
             is_unsaved: true,
         }
     }
@@ -109,16 +112,22 @@ impl Catalogue {
         &self.blocks
     }
 
+    /// The requests to delete series that the last look found.
+    pub fn deletions(&self) -> &Deletions {
+        &self.deletions
+    }
+
     /// Metas of the complete blocks, ascending by id.
     pub fn metas(&self) -> impl Iterator<Item = &Arc<BlockMeta>> {
         self.blocks.values().map(|block| &block.meta)
     }
 
-    /// Lists the bucket, and reads each meta.json and mark that is not the one that was read before. Fails when the bucket
-    /// cannot be listed; then everything stays as it was.
+    /// Lists the bucket, and reads each meta.json and mark that is not the one that was read before, and new requests to delete
+    /// series. Fails when the bucket cannot be listed, or a request not be asked for; then everything stays as it was.
     pub async fn look(&mut self) -> Result<Look, BucketError> {
         let before = self.blocks.iter().map(|(id, block)| (*id, block.listed.clone())).collect();
         let listing = self.bucket.listing(Arc::new(before)).await?;
+        self.deletions.update(&self.bucket, &listing.deletions).await?;
         let look = self.follow(listing, None).await;
         if self.is_unsaved {
             self.save().await;

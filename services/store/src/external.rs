@@ -1,21 +1,8 @@
 //! External labels against matchers. Thanos `pkg/store/prometheus.go`, `matchesExternalLabels`.
 
 use tithon_engine::BlockId;
+pub(crate) use tithon_engine::plan::left_to_series;
 use tithon_index::{Labels, Matcher};
-
-/// The matchers that the external labels do not decide, for the series of a block with these labels; `None` when an external
-/// label contradicts a matcher, so that no series can match.
-pub(crate) fn left_to_series(matchers: &[Matcher], external: &Labels) -> Option<Vec<Matcher>> {
-    let mut left = Vec::with_capacity(matchers.len());
-    for matcher in matchers {
-        match external.get(matcher.name()) {
-            None => left.push(matcher.clone()),
-            Some(value) if matcher.matches(value) => {}
-            Some(_) => return None,
-        }
-    }
-    Some(left)
-}
 
 /// Whether a block satisfies conditions on its external labels and on `__block_id`.
 pub(crate) fn block_matches(matchers: &[Matcher], external: &Labels, block: BlockId) -> bool {
