@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tithon_chunks::TimeRange;
-use tithon_index::{IndexHeader, Postings, PostingsPlan, SeriesEntry, SeriesRef};
+use tithon_index::{IndexHeader, Postings, SeriesEntry, SeriesRef};
 
+use crate::cut::matching_series;
 use crate::input::InputBlock;
 use crate::records::{Kind, Place, Records, estimate};
 use crate::{BlockError, BlockFile, BlockId, BlockMeta, FileRange};
@@ -144,11 +145,7 @@ pub fn walk<E: From<BlockError>>(
 
 /// The list of all series of a block.
 pub(crate) fn all_series(source: &mut InputBlock<'_>) -> Result<Postings, BlockError> {
-    let block = source.meta.ulid;
-    let plan = PostingsPlan::new(&source.header, &[], 0).map_err(BlockError::index(block))?;
-    let ranges: Vec<FileRange> = plan.ranges().iter().map(index_range).collect();
-    let fetched = source.fetch(&ranges)?;
-    plan.resolve(&fetched).map_err(BlockError::index(block))
+    matching_series(source, &[])
 }
 
 /// A range of the index file.

@@ -46,6 +46,15 @@ impl<'a> InputBlock<'a> {
         InputBlock { accept: Some(Box::new(accept)), ..self }
     }
 
+    /// The same block; this is deleted too.
+    #[must_use]
+    pub fn without(self, deleted: &Tombstones) -> InputBlock<'a> {
+        if deleted.is_empty() {
+            return self;
+        }
+        InputBlock { tombstones: Arc::new(self.tombstones.union(deleted)), ..self }
+    }
+
     /// The bytes of these ranges, in their order.
     pub(crate) fn fetch(&mut self, ranges: &[FileRange]) -> Result<Vec<Bytes>, BlockError> {
         if ranges.is_empty() { Ok(Vec::new()) } else { (self.fetch)(ranges) }

@@ -13,6 +13,7 @@ mod tombstones;
 
 mod block;
 mod entries;
+mod external;
 mod input;
 mod record;
 mod records;
@@ -22,6 +23,7 @@ mod series;
 mod shard;
 mod trim;
 
+pub mod cut;
 pub mod diff;
 pub mod digest;
 pub mod inspect;
@@ -47,6 +49,7 @@ pub mod plan;
 pub use crate::block::{Block, BlockSelect};
 pub use crate::entries::walk;
 pub use crate::error::BlockError;
+pub use crate::external::left_to_series;
 pub use crate::file::{BlockFile, FileRange};
 pub use crate::id::{BlockId, BlockIdError};
 pub use crate::merge::{Merge, MergeStep, merge};

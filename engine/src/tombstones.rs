@@ -4,13 +4,15 @@
 //! of the entries alone.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tithon_chunks::{ErrorKind, Reader, TimeRange, Timestamp, put_uvarint, put_varint};
 
 /// The deletions of one block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tombstones {
-    series: BTreeMap<u64, Vec<TimeRange>>,
+    /// Series of which the same is deleted may share a list.
+    series: BTreeMap<u64, Arc<[TimeRange]>>,
 }
 
 /// Why a tombstones file could not be read.
@@ -94,7 +96,7 @@ impl Tombstones {
         out.extend_from_slice(&MAGIC.to_be_bytes());
         out.push(1);
         for (series, intervals) in &self.series {
-            for interval in intervals {
+            for interval in &**intervals {
                 put_uvarint(*series, &mut out);
                 put_varint(interval.min.0, &mut out);
                 put_varint(interval.max.0, &mut out);
@@ -110,7 +112,7 @@ impl Tombstones {
         if interval.is_empty() {
             return;
         }
-        let intervals = self.series.entry(series).or_default();
+        let mut intervals = self.of(series).to_vec();
         let first = intervals.partition_point(|i| i.max.0 < interval.min.0.saturating_sub(1));
         let behind = intervals.partition_point(|i| i.min.0 <= interval.max.0.saturating_add(1));
         let mut joined = interval;
@@ -119,21 +121,49 @@ impl Tombstones {
             joined.max = Timestamp(joined.max.0.max(old.max.0));
         }
         intervals.splice(first..behind, [joined]);
+        self.series.insert(series, intervals.into());
+    }
+
+    /// Deletes the same intervals of many series.
+    pub fn add_all(&mut self, series: impl IntoIterator<Item = u64>, intervals: &[TimeRange]) {
+        let mut list = Tombstones::default();
+        intervals.iter().for_each(|interval| list.add(0, *interval));
+        let Some(list) = list.series.remove(&0) else { return };
+        for series in series {
+            match self.series.get(&series) {
+                None => drop(self.series.insert(series, Arc::clone(&list))),
+                Some(there) if *there == list => {}
+                Some(_) => list.iter().for_each(|interval| self.add(series, *interval)),
+            }
+        }
+    }
+
+    /// What either deletes.
+    #[must_use]
+    pub fn union(&self, other: &Tombstones) -> Tombstones {
+        let mut all = self.clone();
+        for (series, intervals) in &other.series {
+            match all.series.contains_key(series) {
+                false => drop(all.series.insert(*series, Arc::clone(intervals))),
+                true => intervals.iter().for_each(|interval| all.add(*series, *interval)),
+            }
+        }
+        all
     }
 
     /// The deleted intervals of a series: ascending, apart by at least a millisecond.
     pub fn of(&self, series: u64) -> &[TimeRange] {
-        self.series.get(&series).map_or(&[], Vec::as_slice)
+        self.series.get(&series).map_or(&[], |intervals| intervals)
     }
 
     /// Series with deletions, ascending, and their intervals.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &[TimeRange])> {
-        self.series.iter().map(|(series, intervals)| (*series, intervals.as_slice()))
+        self.series.iter().map(|(series, intervals)| (*series, &**intervals))
     }
 
     /// Number of intervals.
     pub fn len(&self) -> usize {
-        self.series.values().map(Vec::len).sum()
+        self.series.values().map(|intervals| intervals.len()).sum()
     }
 
     /// Whether nothing is deleted.
@@ -170,7 +200,7 @@ mod tests {
         for line in tithon_testdata::json_lines("testdata/blocks/tombstones.tombstones.jsonl.zst") {
             let intervals: Vec<(i64, i64)> = serde_json::from_value(line["intervals"].clone()).unwrap();
             let intervals = intervals.into_iter().map(|(a, b)| TimeRange::new(a, b)).collect::<Vec<_>>();
-            expected.insert(line["id"].as_u64().unwrap(), intervals);
+            expected.insert(line["id"].as_u64().unwrap(), intervals.into());
         }
         assert_eq!(read.series, expected);
         assert_eq!(read.len(), 98);
@@ -210,6 +240,24 @@ mod tests {
                 prop_assert!(pair[0].max.0 + 1 < pair[1].min.0);
             }
             prop_assert_eq!(Tombstones::parse(&tombstones.to_bytes()).unwrap(), tombstones);
+        }
+
+        #[test]
+        fn many_series_and_unions_are_single_additions(
+            parts in prop::collection::vec((0u64..4, 1usize..4, -50i64..50, 0i64..10), 0..12),
+        ) {
+            let (mut one_by_one, mut at_once, mut joined) =
+                (Tombstones::default(), Tombstones::default(), Tombstones::default());
+            for (first, n, min, len) in parts {
+                let (series, interval) = (first..first + n as u64, TimeRange::new(min, min + len));
+                series.clone().for_each(|series| one_by_one.add(series, interval));
+                at_once.add_all(series.clone(), &[interval]);
+                let mut other = Tombstones::default();
+                other.add_all(series, &[interval, interval]);
+                joined = joined.union(&other);
+            }
+            prop_assert_eq!(&at_once, &one_by_one);
+            prop_assert_eq!(&joined, &one_by_one);
         }
 
         #[test]

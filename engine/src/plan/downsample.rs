@@ -1,6 +1,6 @@
 //! Chooses the blocks to downsample next. Thanos `cmd/thanos/downsample.go`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::coverage::Coverage;
 use super::shard::{Shard, ShardClass, lineage};
@@ -52,6 +52,22 @@ pub fn downsample_jobs(blocks: &[BlockMeta], spans: DownsampleSpans) -> Vec<Down
     let mut jobs: Vec<DownsampleJob> = blocks.iter().filter_map(job).collect();
     jobs.sort_by_key(|job| job.block);
     jobs
+}
+
+/// The blocks of which some data is in no block of a coarser resolution, whether or not they are long enough for that.
+pub fn not_downsampled(blocks: &[BlockMeta]) -> HashSet<BlockId> {
+    let at =
+        |resolution: Resolution| Coverage::of(blocks.iter().filter(|b| b.resolution_ms() == resolution.ms()));
+    let (of_5m, of_1h) = (at(Resolution::FiveMinutes), at(Resolution::OneHour));
+    let lacks = |block: &&BlockMeta| {
+        let (class, resolution) = (ShardClass::of(block), Resolution::from_ms(block.resolution_ms()));
+        lineage(block).into_iter().any(|source| match resolution {
+            Some(Resolution::Raw) => !of_5m.holds(source, class) && !of_1h.holds(source, class),
+            Some(Resolution::FiveMinutes) => !of_1h.holds(source, class),
+            Some(Resolution::OneHour) | None => false,
+        })
+    };
+    blocks.iter().filter(lacks).map(|block| block.ulid).collect()
 }
 
 /// The jobs of [`downsample_jobs`] that can be carried out now, in rounds: the blocks of one round should appear

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use rayon::prelude::*;
 use tithon_chunks::TimeRange;
 use tithon_index::{
-    IndexError, IndexHeader, LabelValues, Matcher, Planning, PostingsPlan, SeriesEntry, SeriesSet, SymbolRef,
-    Texts,
+    IndexError, IndexHeader, LabelValues, Matcher, Planning, Postings, PostingsPlan, SeriesEntry, SeriesRef,
+    SeriesSet, SymbolRef, Texts,
 };
 
 use crate::entries::{ENTRIES_AT_ONCE, Entries, index_range};
-use crate::{BlockError, BlockId, BlockMeta, FileRange};
+use crate::{BlockError, BlockId, BlockMeta, FileRange, Tombstones};
 
 /// The number of entries that one thread decodes at a time.
 const DECODED_TOGETHER: usize = 512;
@@ -69,6 +69,8 @@ pub struct LabelSelect {
     block: BlockId,
     header: Arc<IndexHeader>,
     request: LabelRequest,
+    /// What series do not have any more.
+    deleted: Arc<Tombstones>,
     entries: Entries,
     /// The symbols found; those before `n_distinct` ascend and occur once.
     found: Vec<SymbolRef>,
@@ -77,6 +79,8 @@ pub struct LabelSelect {
     present: Texts,
     /// Whether every series of the block has its chunks in the range.
     is_whole: bool,
+    /// The block's time.
+    range: TimeRange,
     phase: Phase,
 }
 
@@ -102,12 +106,19 @@ impl LabelSelect {
             entries: Entries::new(meta, Arc::clone(&header)),
             header,
             request,
+            deleted: Arc::default(),
             found: Vec::new(),
             n_distinct: 0,
             present: Texts::default(),
             is_whole,
+            range: block,
             phase: Phase::Begin,
         }
+    }
+
+    /// The same query without series that have no chunk left outside of these deletions.
+    pub fn without(self, deleted: Arc<Tombstones>) -> LabelSelect {
+        LabelSelect { deleted, ..self }
     }
 
     /// Number of series that the matchers found, whether or not they have chunks in the range; 0 before that is known.
@@ -119,10 +130,16 @@ impl LabelSelect {
     pub fn step(&mut self, mut fetched: Vec<Bytes>) -> Result<LabelStep, BlockError> {
         loop {
             match std::mem::replace(&mut self.phase, Phase::Between) {
-                Phase::Begin if self.request.matchers.is_empty() => {
+                Phase::Begin if self.request.matchers.is_empty() && self.deleted.is_empty() => {
                     return self.all_of_header().map(LabelStep::Done);
                 }
-                Phase::Begin => self.phase = Phase::Plan(Planning::default()),
+                Phase::Begin => {
+                    if self.request.matchers.is_empty() {
+                        // Every series of the block counts that is not deleted, whatever the range.
+                        (self.request.range, self.is_whole) = (TimeRange::ALL, true);
+                    }
+                    self.phase = Phase::Plan(Planning::default());
+                }
                 Phase::Plan(mut planning) => {
                     let more = planning.step(&self.header, &self.request.matchers);
                     if more.map_err(BlockError::index(self.block))? {
@@ -138,7 +155,9 @@ impl LabelSelect {
                 }
                 Phase::Postings(plan) => {
                     let given = std::mem::take(&mut fetched);
-                    self.entries.set_postings(plan.resolve(&given).map_err(BlockError::index(self.block))?);
+                    let found = plan.resolve(&given).map_err(BlockError::index(self.block))?;
+                    let left = self.left_of(found);
+                    self.entries.set_postings(left);
                     match self.by_lists().map_err(BlockError::index(self.block))? {
                         ByLists::All => return self.all_of_header().map(LabelStep::Done),
                         ByLists::Some => self.phase = Phase::Lists(0),
@@ -176,6 +195,19 @@ impl LabelSelect {
                 }
             }
         }
+    }
+
+    /// The series without those that are wholly deleted. Where others have lost a part, entries tell what is left.
+    fn left_of(&mut self, found: Postings) -> Postings {
+        if self.deleted.is_empty() {
+            return found;
+        }
+        let (deleted, block) = (Arc::clone(&self.deleted), self.range);
+        let of = |series: SeriesRef| deleted.of(u64::from(series.0));
+        let left: Postings =
+            found.iter().filter(|series| !of(*series).iter().any(|d| d.covers(block))).collect();
+        self.is_whole &= left.iter().all(|series| of(series).is_empty());
+        left
     }
 
     fn most(&self) -> usize {
@@ -274,6 +306,10 @@ impl LabelSelect {
         let (mut found, mut name_symbol) = (Vec::new(), None);
         for i in entries {
             self.entries.decode(i, self.request.range, &mut entry)?;
+            let deleted = self.deleted.of(u64::from(self.entries.batch()[i].0));
+            if !deleted.is_empty() {
+                entry.chunks.retain(|chunk| !deleted.iter().any(|d| d.covers(chunk.range())));
+            }
             if entry.chunks.is_empty() {
                 continue;
             }
@@ -305,5 +341,82 @@ impl LabelSelect {
         texts.sort_unstable();
         texts.truncate(self.most());
         Ok(texts.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tithon_index::MatchOp;
+    use tithon_testdata::shared;
+
+    use super::*;
+    use crate::rewrite::{Rules, rewrite};
+    use crate::{Block, BlockId};
+
+    /// Names, or the values of a label, of a block as if samples were deleted.
+    fn ask(block: &Block, request: &LabelRequest, deleted: &Arc<Tombstones>) -> Vec<Vec<u8>> {
+        let header = Arc::clone(block.header());
+        let select = LabelSelect::new(block.meta(), header, request.clone());
+        let (mut select, mut fetched) = (select.without(Arc::clone(deleted)), Vec::new());
+        loop {
+            match select.step(fetched).unwrap() {
+                LabelStep::Fetch(ranges) => fetched = block.read(&ranges).unwrap(),
+                LabelStep::Done(found) => return found.iter().map(<[u8]>::to_vec).collect(),
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn deleted_series_are_as_if_they_were_not_there(
+            which in prop::collection::vec((0usize..100, 0i64..4, 1i64..6), 0..30),
+        ) {
+            let block = Block::open(shared("testdata/blocks/wide")).unwrap();
+            let (min, max) = (block.meta().min_time, block.meta().max_time);
+            let mut all = Vec::new();
+            crate::walk(crate::compact::InputBlock::from(&block), |series, _| {
+                all.push(u64::from(series.0));
+                Ok::<_, BlockError>(())
+            })
+            .unwrap();
+            let mut deleted = Tombstones::default();
+            for (first, from, quarters) in &which {
+                let quarter = (max - min) / 4;
+                let interval = TimeRange::new(min + from * quarter, min + (from + quarters) * quarter);
+                deleted.add_all(all.iter().skip(*first).step_by(7).copied(), &[interval]);
+            }
+            // The same block without what is deleted.
+            let dir = tempfile::tempdir().unwrap();
+            let id = BlockId::from_parts(1, 1);
+            let copy = dir.path().join("copy");
+            tithon_testdata::copy_dir(block.dir(), &copy);
+            std::fs::write(copy.join("tombstones"), deleted.to_bytes()).unwrap();
+            let copy = Block::open(copy).unwrap();
+            let made = rewrite(&copy, dir.path(), id, &Rules::default(), |_, _| ()).unwrap();
+            let left = made.map(|_| Block::open(dir.path().join(id.to_string())).unwrap());
+            let (deleted, none) = (Arc::new(deleted), Arc::default());
+            let labels = left.as_ref().map(|left| ask(left, &request(&[], None), &none)).unwrap_or_default();
+            let matchers = [Matcher::new(MatchOp::NotEqual, "__name__", "").unwrap()];
+            for given in [&matchers[..], &[]] {
+                let named = ask(&block, &request(given, None), &deleted);
+                prop_assert_eq!(&named, &labels);
+                for name in labels.iter().take(4) {
+                    let values = request(given, Some(name));
+                    let expected = left.as_ref().map(|left| ask(left, &values, &none)).unwrap_or_default();
+                    prop_assert_eq!(ask(&block, &values, &deleted), expected);
+                }
+            }
+        }
+    }
+
+    fn request(matchers: &[Matcher], values_of: Option<&Vec<u8>>) -> LabelRequest {
+        LabelRequest {
+            values_of: values_of.cloned(),
+            matchers: matchers.to_vec(),
+            range: TimeRange::ALL,
+            limit: 0,
+        }
     }
 }

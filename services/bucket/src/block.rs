@@ -31,6 +31,8 @@ pub struct BucketBlock {
     header: Arc<IndexHeader>,
     filter: Option<KeptFilter>,
     tombstones: Arc<Tombstones>,
+    /// What requests delete of it.
+    deleted: Arc<Tombstones>,
     /// The cache file that the header is read from.
     header_file: MappedFile,
     files: Files,
@@ -135,7 +137,8 @@ impl Bucket {
         let files = Files::Remote { bucket: Box::new(self.clone()), index, segments };
         let (header, header_file) = (Arc::new(header.value), header.file);
         let tombstones = Arc::new(tombstones);
-        Ok(BucketBlock { meta, header, filter: None, tombstones, header_file, files, reads: None })
+        let deleted = Arc::default();
+        Ok(BucketBlock { meta, header, filter: None, tombstones, deleted, header_file, files, reads: None })
     }
 
     /// Fetches the parts of an index that its header is made of. The header is cached in a file of its own, so these
@@ -196,11 +199,19 @@ impl From<Block> for BucketBlock {
         let meta = Arc::new(block.meta().clone());
         let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
         let (files, header_file) = (Files::Mapped(Box::new(block)), MappedFile::default());
-        BucketBlock { meta, header, filter: None, tombstones, header_file, files, reads: None }
+        let deleted = Arc::default();
+        BucketBlock { meta, header, filter: None, tombstones, deleted, header_file, files, reads: None }
     }
 }
 
 impl BucketBlock {
+    /// The same block as if these samples were not in it.
+    #[must_use]
+    pub fn without(self, deleted: Tombstones) -> BucketBlock {
+        let tombstones = Arc::new(self.tombstones.union(&deleted));
+        BucketBlock { tombstones, deleted: Arc::new(deleted), ..self }
+    }
+
     /// The block's id.
     pub fn id(&self) -> BlockId {
         self.meta.ulid
@@ -246,7 +257,7 @@ impl BucketBlock {
         self.mapped().is_some_and(|block| block.holds(bytes))
     }
 
-    /// The block's tombstones.
+    /// What was deleted since the block was written, by requests or by its own tombstones.
     pub fn tombstones(&self) -> &Arc<Tombstones> {
         &self.tombstones
     }
@@ -316,14 +327,14 @@ impl BucketBlock {
 
     /// A query of label names or values, run in the same way.
     pub fn select_labels(&self, request: LabelRequest) -> LabelSelect {
-        LabelSelect::new(&self.meta, Arc::clone(&self.header), request)
+        LabelSelect::new(&self.meta, Arc::clone(&self.header), request).without(Arc::clone(&self.deleted))
     }
 
     /// The block as an input of a merge. Ranges that are not mapped are fetched through `runtime` while the calling
     /// thread blocks; that thread must not be one that runs tasks.
     pub fn input(&self, runtime: &Handle) -> InputBlock<'_> {
         if let Some(mapped) = self.mapped() {
-            return InputBlock::from(mapped);
+            return InputBlock::from(mapped).without(&self.deleted);
         }
         let (header, tombstones, runtime) =
             (Arc::clone(&self.header), Arc::clone(&self.tombstones), runtime.clone());

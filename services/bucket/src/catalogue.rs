@@ -13,7 +13,7 @@ use crate::headers::HeaderCache;
 use crate::listing::{BlockObjects, Listed, Listing};
 use crate::marks::MarkFile;
 use crate::snapshot::{self, Origin};
-use crate::{Bucket, BucketError, DeletionMark, Mark, MarkKind};
+use crate::{Bucket, BucketError, DeletionMark, Deletions, Mark, MarkKind};
 
 /// Number of blocks in a directory that are read at the same time: local reads do not wait for a network, and each
 /// takes a thread.
@@ -26,6 +26,8 @@ pub struct Catalogue {
     kinds: Vec<MarkKind>,
     concurrency: usize,
     blocks: BTreeMap<BlockId, KnownBlock>,
+    /// Requests to delete series that the last look found.
+    deletions: Deletions,
     /// Whether the snapshot on disk is out of date.
     is_unsaved: bool,
 }
@@ -69,6 +71,7 @@ impl Catalogue {
             kinds: kinds.to_vec(),
             concurrency: 32,
             blocks: BTreeMap::new(),
+            deletions: Deletions::default(),
             is_unsaved: true,
         }
     }
@@ -113,17 +116,23 @@ impl Catalogue {
         &self.blocks
     }
 
+    /// The requests to delete series that the last look found.
+    pub fn deletions(&self) -> &Deletions {
+        &self.deletions
+    }
+
     /// The metas of the complete blocks, ascending by id.
     pub fn metas(&self) -> impl Iterator<Item = &Arc<BlockMeta>> {
         self.blocks.values().map(|block| &block.meta)
     }
 
-    /// Lists the bucket, and reads each meta.json and mark that is new or changed.
+    /// Lists the bucket, and reads each meta.json and mark that is new or changed, and new requests to delete series.
     ///
-    /// Fails when the bucket cannot be listed; then the catalogue stays as it was.
+    /// Fails when the bucket cannot be listed or a request cannot be read; then the catalogue stays as it was.
     pub async fn look(&mut self) -> Result<Look, BucketError> {
         let before = self.blocks.iter().map(|(id, block)| (*id, block.listed.clone())).collect();
         let listing = self.bucket.listing(Arc::new(before)).await?;
+        self.deletions.update(&self.bucket, &listing.deletions).await?;
         let look = self.follow(listing, None).await;
         if self.is_unsaved {
             self.save().await;

@@ -91,6 +91,14 @@ pub enum BucketError {
         /// The size in meta.json; 0 if unknown.
         expected: u64,
     },
+    /// A request to delete series cannot be read.
+    #[error("{path}: {source}")]
+    Deletion {
+        /// The object's key.
+        path: String,
+        /// What is wrong with it.
+        source: crate::DeletionError,
+    },
     /// A block that is to be uploaded has no external labels.
     #[error("{block}: a block without external labels is not uploaded")]
     NoLabels {
@@ -146,6 +154,7 @@ impl BucketError {
             BucketError::WrongId { .. } | BucketError::NoSegment { .. } | BucketError::Incomplete { .. } => {
                 ErrorKind::Corrupt
             }
+            BucketError::Deletion { source, .. } => source.kind(),
             BucketError::NoLabels { .. } => ErrorKind::Invalid,
             BucketError::Local { .. } | BucketError::CacheTruncated { .. } => ErrorKind::Unavailable,
             BucketError::Index { source, .. } => source.kind(),

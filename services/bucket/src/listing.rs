@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tithon_engine::BlockId;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::deletions;
 use crate::retry::Operation;
 use crate::{Bucket, BucketError, Faulty, MarkKind};
 
@@ -70,6 +71,8 @@ pub(crate) struct Listing {
     pub(crate) blocks: BTreeMap<BlockId, Listed>,
     /// Blocks that could not be listed.
     pub(crate) failed: Vec<Faulty>,
+    /// Requests to delete series; not where only some blocks are listed.
+    pub(crate) deletions: BTreeSet<BlockId>,
 }
 
 impl Bucket {
@@ -129,14 +132,17 @@ impl Bucket {
     async fn list_objects(&self) -> object_store::Result<Listing> {
         let mut objects = self.store().list(None);
         let mut found: BTreeMap<BlockId, Found> = BTreeMap::new();
+        let mut deletions = BTreeSet::new();
         while let Some(object) = objects.try_next().await? {
             let Some((block, file)) = object.location.as_ref().split_once('/') else { continue };
-            if let Ok(block) = block.parse::<BlockId>() {
+            if block == deletions::FOLDER {
+                deletions.extend(deletions::id_of(file));
+            } else if let Ok(block) = block.parse::<BlockId>() {
                 found.entry(block).or_default().add(file, &object);
             }
         }
         let blocks = found.into_iter().map(|(block, found)| (block, found.finish())).collect();
-        Ok(Listing { blocks, failed: Vec::new() })
+        Ok(Listing { blocks, failed: Vec::new(), deletions })
     }
 }
 

@@ -1,12 +1,15 @@
 //! Small records with compare-and-swap, by which processes that share a bucket coordinate.
 
 use bytes::Bytes;
+use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{Error, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
+use object_store::{Error, ObjectMeta, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
 
 use crate::bucket::whole;
 use crate::retry::Operation;
 use crate::{Bucket, BucketError};
+
+const FOLDER: &str = "leases";
 
 /// A record as it was last read or written, with its version.
 #[derive(Clone, Debug)]
@@ -67,6 +70,30 @@ impl Bucket {
     }
 }
 
+impl Bucket {
+    /// The names of all records, and when each was written, milliseconds since the Unix epoch.
+    pub async fn records(&self) -> Result<Vec<(String, i64)>, BucketError> {
+        let prefix = Path::from(FOLDER);
+        let list = || async {
+            match self.store().list(Some(&prefix)).try_collect::<Vec<_>>().await {
+                Err(Error::NotFound { .. }) => Ok(Vec::new()),
+                result => result,
+            }
+        };
+        let listed = self.retrying(Operation::Iter, list).await.map_err(BucketError::object(&prefix))?;
+        let name = |object: &ObjectMeta| {
+            let name = object.location.as_ref().strip_prefix(FOLDER)?.strip_prefix('/')?.to_owned();
+            Some((name, object.last_modified.timestamp_millis()))
+        };
+        Ok(listed.iter().filter_map(name).collect())
+    }
+
+    /// Removes a record, whatever is in it: only who has made sure that nobody else writes it may do so.
+    pub async fn remove_record(&self, name: &str) -> Result<(), BucketError> {
+        self.delete(&path(name)).await
+    }
+}
+
 fn path(name: &str) -> Path {
-    Path::from(format!("leases/{name}"))
+    Path::from(format!("{FOLDER}/{name}"))
 }

@@ -10,6 +10,7 @@ use tithon_engine::BlockId;
 use tithon_engine::plan::group;
 use tracing::info;
 
+use crate::compactor::Watched;
 use crate::fault::Reporter;
 use crate::view::View;
 use crate::{CompactError, Compactor};
@@ -89,6 +90,7 @@ impl Compactor {
 
     async fn delete_all(&self, blocks: Vec<BlockId>, why: &'static str, reporter: &Reporter) {
         let metrics = &self.inner.metrics;
+        self.tell(Watched::More(blocks.len()));
         let deletions = stream::iter(blocks).for_each_concurrent(CONCURRENCY, |block| async move {
             // Before it too: a deletion may be broken off.
             self.inner.changed.note(block);
@@ -105,6 +107,7 @@ impl Compactor {
                     reporter.unfinished(None, &error.into());
                 }
             }
+            self.tell(Watched::Done);
         });
         deletions.await;
     }

@@ -1,6 +1,6 @@
 //! A compactor: a bucket, options, and what is known of the bucket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,6 +11,7 @@ use tithon_engine::plan::NoCompactReason;
 use tithon_runtime::{Cpu, Metrics, Shutdown};
 use tokio::sync::watch;
 
+use crate::deletions::Requests;
 use crate::inventory::{Changed, Inventory};
 use crate::lease::Leases;
 use crate::metrics::CompactMetrics;
@@ -39,15 +40,33 @@ pub(crate) struct Inner {
     pub(crate) faulty: Mutex<BTreeMap<BlockId, (i64, String)>>,
     /// Merges that fail again and again.
     pub(crate) failed_plans: FailedPlans,
+    /// Requests to delete series.
+    pub(crate) requests: Requests,
+    /// Blocks of which no series was past its retention, with the rules that were over.
+    pub(crate) kept_whole: Mutex<HashSet<(BlockId, Vec<Option<usize>>)>>,
     /// What the web API shows.
     pub(crate) loaded: RwLock<Loaded>,
     /// The same without any filter.
     pub(crate) global: RwLock<Loaded>,
     /// Iterations so far, failed ones included.
     pub(crate) iterations: watch::Sender<u64>,
+    /// Who is told how far a job has come.
+    watch: Option<Watch>,
     /// Where other compactors work on the bucket too.
     pub(crate) leases: Option<Leases>,
 }
+
+/// How far a job has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// So many more pieces of work are to be done.
+    More(usize),
+    /// One is done.
+    Done,
+}
+
+/// Is told how far a job has come.
+type Watch = Box<dyn Fn(Watched) + Send + Sync>;
 
 /// The work that a mark keeps a block out of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,9 +101,12 @@ impl Compactor {
             busy: Busy::default(),
             faulty: Mutex::default(),
             failed_plans: FailedPlans::default(),
+            requests: Requests::default(),
+            kept_whole: Mutex::default(),
             loaded: RwLock::default(),
             global: RwLock::default(),
             iterations: watch::Sender::new(0),
+            watch: None,
             leases: None,
         };
         Compactor { inner: Arc::new(inner) }
@@ -96,6 +118,19 @@ impl Compactor {
         Arc::get_mut(&mut self.inner).expect("a compactor is given leases before it is shared").leases =
             Some(leases);
         self
+    }
+
+    /// The same compactor, which tells how far its jobs have come. To be called before the compactor is cloned.
+    pub fn watched(mut self, watch: impl Fn(Watched) + Send + Sync + 'static) -> Compactor {
+        Arc::get_mut(&mut self.inner).expect("a compactor is watched before it is shared").watch =
+            Some(Box::new(watch));
+        self
+    }
+
+    pub(crate) fn tell(&self, watched: Watched) {
+        if let Some(watch) = &self.inner.watch {
+            watch(watched);
+        }
     }
 
     /// Counts iterations: whoever shows the bucket's blocks looks again when it changes.

@@ -9,9 +9,9 @@ use tithon_engine::downsample::{Target, downsample_into};
 use tithon_engine::plan::{DownsampleJob, downsample_jobs, downsample_rounds, downsample_targets, group};
 use tithon_engine::{BlockFiles, BlockId, BlockMeta, Resolution};
 use tokio::runtime::Handle;
-use tracing::{info, instrument};
+use tracing::{error, info, instrument};
 
-use crate::compactor::ExcludedFrom;
+use crate::compactor::{ExcludedFrom, Watched};
 use crate::fault::{Fault, Reporter};
 use crate::lease::{self, Lease};
 use crate::metrics::CompactMetrics;
@@ -20,32 +20,48 @@ use crate::source::Obstacle;
 use crate::view::View;
 use crate::{CompactError, Compactor};
 
+/// What stands for a group where downsampling is given up.
+const DOWNSAMPLING: &str = "downsampling";
+/// What is said then.
+const GIVEN_UP: &str = "this downsampling was refused twice, and is not tried again before a restart";
+
 impl Compactor {
     /// Carries out all jobs, `downsample_concurrency` rounds at a time.
     pub(crate) async fn downsample_all(&self, view: &View, reporter: &Reporter) {
         let options = &self.inner.options;
         let blocks = view.blocks.iter().filter(|block| !view.no_downsample.contains(&block.ulid));
         let blocks: Vec<BlockMeta> = blocks.cloned().collect();
-        let rounds = downsample_rounds(&blocks, options.spans);
+        let mut rounds = downsample_rounds(&blocks, options.spans);
+        // What is to be deleted first goes.
+        rounds.retain(|round| round.iter().all(|job| !view.pending.contains(&job.block)));
         let due = downsample_jobs(&blocks, options.spans).len();
         let waiting = due.saturating_sub(rounds.iter().map(Vec::len).sum());
         if waiting > 0 {
             info!(waiting, "shards are not downsampled before all shards of their time have its length");
         }
         let blocks = blocks.as_slice();
+        self.tell(Watched::More(rounds.len()));
         let concurrency = options.downsample_concurrency.max(1);
         let work = stream::iter(rounds).for_each_concurrent(concurrency, |round| async move {
             let halted = options.halt_on_error && reporter.has_faults();
             if halted || self.inner.shutdown.is_triggered() {
                 return;
             }
+            let ids: Vec<BlockId> = round.iter().map(|job| job.block).collect();
+            if let Some(why) = self.inner.failed_plans.given_up(DOWNSAMPLING, &ids) {
+                self.tell(Watched::Done);
+                let (block, what) = (ids.first().copied(), format!("{GIVEN_UP}: {why}"));
+                return reporter.fault(Fault { block, group: None, what, marked: false, unfinished: false });
+            }
             match self.take_round(&round, blocks).await {
                 Ok(made) => reporter.add(|report| report.downsampled += made),
                 Err((meta, obstacle)) => {
                     CompactMetrics::count(&self.inner.metrics.downsample_failures, meta.resolution_ms());
+                    self.note_refusal(&ids, &obstacle);
                     self.report_downsample(meta.ulid, obstacle, reporter).await;
                 }
             }
+            self.tell(Watched::Done);
         });
         work.await;
     }
@@ -179,6 +195,19 @@ impl Compactor {
             Some(Unsealed { meta: made, files: files.written() })
         };
         Ok(made.into_iter().filter_map(unsealed).collect())
+    }
+
+    /// Gives up what is refused again and again though no block is marked for it.
+    fn note_refusal(&self, blocks: &[BlockId], obstacle: &Obstacle) {
+        let what = match obstacle {
+            Obstacle::Plan(error) => error.to_string(),
+            Obstacle::OutsideChunks(block) => format!("block {block}: chunks begin at its end"),
+            Obstacle::Damaged { .. } | Obstacle::Gone(_) | Obstacle::Transient(_) => return,
+        };
+        if self.inner.failed_plans.note(DOWNSAMPLING, blocks, &what) {
+            self.inner.metrics.plans_given_up.inc();
+            error!(?blocks, error = what, "{GIVEN_UP}");
+        }
     }
 
     async fn report_downsample(&self, block: BlockId, obstacle: Obstacle, reporter: &Reporter) {

@@ -29,6 +29,10 @@ pub struct Report {
     pub compacted: usize,
     /// Blocks made by downsampling.
     pub downsampled: usize,
+    /// Blocks written anew without some of their series or samples, or emptied.
+    pub rewritten: usize,
+    /// Requests to delete series that were carried out on all blocks.
+    pub deletions_done: usize,
     /// Blocks marked for deletion, for whatever reason.
     pub marked_for_deletion: usize,
     /// Blocks deleted, marked or partial.

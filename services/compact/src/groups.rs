@@ -56,7 +56,7 @@ impl Compactor {
         let work = stream::iter(groups).for_each_concurrent(
             self.inner.options.concurrency.max(1),
             |group| async move {
-                let excluded = view.no_compact.clone();
+                let excluded = view.no_compact.union(&view.pending).copied().collect();
                 let work = Work { group, excluded, index_bytes: HashMap::new(), cut, reporter };
                 self.compact_group(work).await;
             },
@@ -160,7 +160,9 @@ impl Compactor {
             group(view.blocks.iter().cloned(), &[]).into_iter().find(|group| group.key == work.group.key);
         let blocks = fresh.map(|group| group.blocks).unwrap_or_default();
         let is_free = |block: &BlockMeta| {
-            !view.no_compact.contains(&block.ulid) && blocks.iter().any(|found| found.ulid == block.ulid)
+            !view.no_compact.contains(&block.ulid)
+                && !view.pending.contains(&block.ulid)
+                && blocks.iter().any(|found| found.ulid == block.ulid)
         };
         if plan.iter().all(is_free) {
             return Ok(Turn::Ours(Some(lease)));
@@ -169,6 +171,7 @@ impl Compactor {
         self.collect_garbage(&view, work.reporter).await;
         work.group.blocks = blocks;
         work.excluded.extend(view.no_compact);
+        work.excluded.extend(view.pending);
         lease.release().await;
         Ok(Turn::Changed)
     }

@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tithon_bucket::{Catalogue, KnownBlock, Look};
+use tithon_bucket::{Catalogue, Deletions, KnownBlock, Look};
 use tithon_engine::{BlockId, BlockMeta};
 
 use crate::CompactError;
@@ -52,6 +52,11 @@ impl Inventory {
     /// Complete blocks by id.
     pub(crate) fn blocks(&self) -> &BTreeMap<BlockId, KnownBlock> {
         self.catalogue.blocks()
+    }
+
+    /// The requests to delete series that are in force.
+    pub(crate) fn deletions(&self) -> &Deletions {
+        self.catalogue.deletions()
     }
 
     /// Metas of the complete blocks, ascending by id.

@@ -34,6 +34,7 @@ impl Compactor {
         let ended = || halted() || self.inner.shutdown.is_triggered();
         let view = self.sync().await?;
         report_unusable(&view, reporter);
+        self.report_unreadable(reporter);
         self.delete_marked(&view, reporter).await;
         self.collect_garbage(&view, reporter).await;
         self.clean_scratch(&view).await?;
@@ -41,6 +42,12 @@ impl Compactor {
             return Ok(());
         }
         let mut view = view;
+        if self.apply_deletions(&view, reporter).await {
+            if ended() {
+                return Ok(());
+            }
+            view = self.update(&[]).await?;
+        }
         // Shards are merged further in groups of their own, which the next sync finds; each time they are longer.
         for _ in 0..=options.levels_ms.len() {
             let cut = tokio::select! {
@@ -63,9 +70,14 @@ impl Compactor {
             view = self.update(&[]).await?;
         }
         self.apply_retention(&view, reporter).await;
+        self.cut_expired(&view, reporter).await;
         let view = self.update(&[]).await?;
         self.delete_marked(&view, reporter).await;
         self.delete_partial(&view, reporter).await;
+        self.finish_deletions(reporter).await?;
+        if let Err(error) = self.remove_unused_leases().await {
+            reporter.unfinished(None, &error);
+        }
         self.clean_scratch(&view).await
     }
 

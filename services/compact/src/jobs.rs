@@ -24,11 +24,13 @@ impl Compactor {
         Ok(reporter.take())
     }
 
-    /// Marks the blocks whose retention is over, once. Thanos `pkg/compact/retention.go`.
+    /// Marks the blocks whose retention is over, and rewrites those of which only some series' is, once. Thanos
+    /// `pkg/compact/retention.go`.
     pub async fn expire(&self) -> Result<Report, CompactError> {
         let reporter = Reporter::default();
         let view = self.sync().await?;
         self.apply_retention(&view, &reporter).await;
+        self.cut_expired(&view, &reporter).await;
         Ok(reporter.take())
     }
 

@@ -11,6 +11,9 @@
 //!
 //! Work on blocks of several fortnights needs several leases. It is published by the first one alone; each of the others names
 //! it, and whoever takes one of the others over takes the first one away before that.
+//!
+//! Records that nobody had for a week are removed. They are first written as being removed, which keeps everybody from taking
+//! them for an hour, as a store cannot delete on condition.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -40,6 +43,8 @@ pub struct Leases {
     clock: Clock,
     /// Leases of others: what was last seen of each, and when that was seen first.
     seen: Arc<Mutex<HashMap<String, (String, Instant)>>>,
+    /// When unused records were last looked for.
+    cleaned: Arc<Mutex<Option<Instant>>>,
 }
 
 impl fmt::Debug for Leases {
@@ -62,6 +67,9 @@ struct Content {
     /// The lease that the holder publishes by, if it is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first: Option<First>,
+    /// Nobody has it: the record is being removed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    removing: bool,
     /// The meta.json of each block that is being published.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     publishing: Vec<String>,
@@ -75,6 +83,13 @@ struct First {
 
 const VERSION: u32 = 1;
 
+/// A record that nobody has and that was not written for so long is removed.
+const UNUSED_MS: i64 = 7 * 24 * 3_600_000;
+/// How long nobody takes a lease whose record is being removed: no request to the store is under way for so long.
+const REMOVING_FOR: Duration = Duration::from_secs(3600);
+/// How often unused records are looked for.
+const REMOVAL_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+
 /// The fortnight of a lease: the longest that blocks grow.
 const SPAN_MS: i64 = LEVELS_MS[LEVELS_MS.len() - 1];
 
@@ -86,7 +101,7 @@ impl Leases {
         duration: Duration,
         clock: impl Fn() -> i64 + Send + Sync + 'static,
     ) -> Leases {
-        Leases { holder, duration, clock: Arc::new(clock), seen: Arc::default() }
+        Leases { holder, duration, clock: Arc::new(clock), seen: Arc::default(), cleaned: Arc::default() }
     }
 
     fn content(&self, generation: u64) -> Content {
@@ -98,6 +113,7 @@ impl Leases {
             nonce: format!("{:016x}", rand::random::<u64>()),
             expires_ms: (self.clock)().saturating_add(ms),
             first: None,
+            removing: false,
             publishing: Vec::new(),
         }
     }
@@ -107,9 +123,10 @@ impl Leases {
     fn is_over(&self, name: &str, content: &Content) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
+        let duration = if content.removing { self.duration.max(REMOVING_FOR) } else { self.duration };
         match seen.get(name) {
             Some((nonce, since)) if *nonce == content.nonce => {
-                now.duration_since(*since) > self.duration || (self.clock)() > content.expires_ms
+                now.duration_since(*since) > duration || (self.clock)() > content.expires_ms
             }
             _ => {
                 seen.insert(name.to_owned(), (content.nonce.clone(), now));
@@ -284,6 +301,46 @@ impl Compactor {
                 }
                 Err(error) => return Err(error.into()),
             }
+        }
+        Ok(())
+    }
+}
+
+impl Compactor {
+    /// Removes the records of leases that nobody had for long, once a day.
+    pub(crate) async fn remove_unused_leases(&self) -> Result<(), CompactError> {
+        let Some(leases) = &self.inner.leases else { return Ok(()) };
+        {
+            let mut cleaned = leases.cleaned.lock().unwrap_or_else(PoisonError::into_inner);
+            if cleaned.is_some_and(|at| at.elapsed() < REMOVAL_INTERVAL) {
+                return Ok(());
+            }
+            *cleaned = Some(Instant::now());
+        }
+        let now_ms = (leases.clock)();
+        for (name, written_ms) in self.inner.bucket.records().await? {
+            if now_ms.saturating_sub(written_ms) > UNUSED_MS {
+                self.remove_lease(leases, &name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a record that nobody has. It is made one first that nobody takes: a store deletes whatever is there.
+    async fn remove_lease(&self, leases: &Leases, name: &str) -> Result<(), CompactError> {
+        let bucket = &self.inner.bucket;
+        let Some(before) = bucket.record(name).await? else { return Ok(()) };
+        let found = parse(name, &before)?;
+        let is_left = found.removing && leases.is_over(name, &found);
+        if !found.publishing.is_empty() || (!found.holder.is_empty() && !is_left) {
+            return Ok(());
+        }
+        let until_ms = i64::try_from(REMOVING_FOR.as_millis()).unwrap_or(i64::MAX);
+        let expires_ms = (leases.clock)().saturating_add(until_ms);
+        let content = Content { removing: true, expires_ms, ..leases.content(found.generation + 1) };
+        if swap(bucket, name, Some(&before), &content).await?.is_some() {
+            bucket.remove_record(name).await?;
+            info!(lease = name, "the record of a lease that was not used for long is removed");
         }
         Ok(())
     }

@@ -18,12 +18,15 @@ mod source;
 mod succession;
 
 mod clean;
+mod deletions;
 mod groups;
 mod merge;
 mod publish;
 mod repair;
+mod rewrite;
 
 mod downsample;
+mod forecast;
 mod iteration;
 mod jobs;
 mod progress;
@@ -33,9 +36,10 @@ mod api;
 mod run;
 
 pub use crate::api::router;
-pub use crate::compactor::Compactor;
+pub use crate::compactor::{Compactor, Watched};
 pub use crate::error::CompactError;
 pub use crate::fault::{Fault, Report};
+pub use crate::forecast::{Forecast, Freed};
 pub use crate::lease::Leases;
 pub use crate::options::{CompactorOptions, Verify};
 pub use crate::run::{RunOptions, run};

@@ -98,7 +98,11 @@ impl Compactor {
             Ok(made)
         };
         let made = match self.compute(work).await {
-            Ok(Ok(made)) => shards_of(group, plan, made),
+            Ok(Ok(made)) => {
+                let mut made = shards_of(group, plan, made);
+                made.iter_mut().for_each(|meta| self.inner.requests.carry(plan, meta));
+                made
+            }
             Ok(Err(error)) => return Err(self.blame(error, plan, dir).await),
             Err(error) => return Err(self.blame(error.into(), plan, dir).await),
         };

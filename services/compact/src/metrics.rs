@@ -55,6 +55,9 @@ pub(crate) struct CompactMetrics {
     pub(crate) metas_modified: ByState,
     pub(crate) tsdb_compactions: Counter,
     pub(crate) tsdb_seconds: Histogram,
+    pub(crate) deletions: Gauge,
+    pub(crate) deletions_done: Counter,
+    pub(crate) rewrites: Family<[(&'static str, &'static str); 1], Counter>,
     pub(crate) leases: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
@@ -145,6 +148,9 @@ impl CompactMetrics {
             metas_modified: Family::default(),
             tsdb_compactions: Counter::default(),
             tsdb_seconds: Histogram::new(JOB_SECONDS),
+            deletions: Gauge::default(),
+            deletions_done: Counter::default(),
+            rewrites: Family::default(),
             leases: Family::default(),
         };
         metrics.delete_delay.set(delete_delay.as_secs_f64());
@@ -156,6 +162,9 @@ impl CompactMetrics {
         ] {
             let labels = [("marker", kind.file().to_owned()), ("reason", reason.to_owned())];
             drop(metrics.blocks_marked.get_or_create(&labels));
+        }
+        for reason in ["deletion", "retention"] {
+            drop(metrics.rewrites.get_or_create(&[("reason", reason)]));
         }
         for event in LeaseEvent::ALL {
             drop(metrics.leases.get_or_create(&[("event", event.name())]));
@@ -201,6 +210,12 @@ impl CompactMetrics {
         self.register_cleaning(metrics);
         self.register_work(metrics);
         self.register_todo(metrics);
+        let help = "Requests to delete series that are in force";
+        add(metrics, "tithon_compact_deletions", help, &self.deletions);
+        let help = "Requests to delete series that were carried out on all blocks";
+        add(metrics, "tithon_compact_deletions_done", help, &self.deletions_done);
+        let help = "Blocks written anew without some series or samples, by why these go";
+        add(metrics, "tithon_compact_rewrites", help, &self.rewrites);
         let help = "Attempts to take a lease, and leases lost, with --compact.lease";
         add(metrics, "tithon_compact_leases", help, &self.leases);
         if alone {
@@ -250,7 +265,7 @@ impl CompactMetrics {
         add(metrics, "thanos_compact_group_compactions", "Blocks made by merging", &self.compactions);
         let help = "Merges that failed";
         add(metrics, "thanos_compact_group_compactions_failures", help, &self.compaction_failures);
-        let help = "Merges that are not tried again because they failed twice on blocks that are sound";
+        let help = "Merges, downsamplings and rewrites that are not tried again because they failed twice";
         add(metrics, "tithon_compact_plans_given_up", help, &self.plans_given_up);
         let help = "Looks at a group that were begun";
         add(metrics, "thanos_compact_group_compaction_runs_started", help, &self.runs_started);

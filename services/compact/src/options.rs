@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tithon_bucket::TransferOptions;
 use tithon_engine::dedup::Algorithm;
-use tithon_engine::plan::{DownsampleSpans, LEVELS_MS, Retention, Scope};
+use tithon_engine::plan::{DownsampleSpans, LEVELS_MS, RetentionPolicy, Scope};
 
 /// Options of a [`crate::Compactor`]; the defaults are those of `thanos compact`.
 #[derive(Clone, Debug)]
@@ -24,8 +24,8 @@ pub struct CompactorOptions {
     pub delete_delay: Duration,
     /// Age of the last change from which a block without meta.json is deleted.
     pub partial_age: Duration,
-    /// How long blocks are kept.
-    pub retention: Retention,
+    /// How long series and blocks are kept.
+    pub policy: RetentionPolicy,
     /// Labels that tell replicas apart, ascending; removed before blocks are grouped.
     pub replica_labels: Vec<String>,
     /// Whether overlapping blocks are merged; else they are reported and left alone.
@@ -68,7 +68,7 @@ impl Default for CompactorOptions {
             scope: Scope { consistency_delay_ms: 30 * 60 * 1000, ..Scope::default() },
             delete_delay: Duration::from_secs(48 * 3600),
             partial_age: Duration::from_secs(48 * 3600),
-            retention: Retention::default(),
+            policy: RetentionPolicy::default(),
             replica_labels: Vec::new(),
             vertical: false,
             overlap: Algorithm::Chain,

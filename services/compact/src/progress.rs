@@ -1,6 +1,6 @@
 //! How much work is waiting, for the `thanos_compact_todo_*` gauges.
 
-use tithon_engine::plan::{backlog, downsample_jobs, expired, group};
+use tithon_engine::plan::{Verdict, backlog, downsample_jobs, group};
 
 use crate::view::View;
 use crate::{CompactError, Compactor};
@@ -21,7 +21,10 @@ impl Compactor {
         metrics.todo_compaction_blocks.set(todo.blocks as i64);
         let jobs = if options.downsampling { downsample_jobs(&view.blocks, options.spans).len() } else { 0 };
         metrics.todo_downsample_blocks.set(jobs as i64);
-        let deletions = expired(&view.blocks, options.retention, self.now_ms()).len();
-        metrics.todo_deletion_blocks.set(deletions as i64);
+        let now_ms = self.now_ms();
+        let is_over = |block: &&tithon_engine::BlockMeta| {
+            matches!(options.policy.verdict(block, now_ms), Verdict::Drop(_))
+        };
+        metrics.todo_deletion_blocks.set(view.blocks.iter().filter(is_over).count() as i64);
     }
 }

@@ -65,7 +65,15 @@ impl Compactor {
 
     /// Ids for `n` blocks to be made. They end with [`Compactor::seal`].
     pub(crate) async fn begin_drafts(&self, n: usize) -> Result<Drafts<'_>, CompactError> {
-        let ids: Vec<BlockId> = (0..n).map(|_| self.new_id()).collect();
+        self.begin_drafts_of((0..n).map(|_| self.new_id()).collect()).await
+    }
+
+    /// The same for one block of this id.
+    pub(crate) async fn begin_draft(&self, id: BlockId) -> Result<Drafts<'_>, CompactError> {
+        self.begin_drafts_of(vec![id]).await
+    }
+
+    async fn begin_drafts_of(&self, ids: Vec<BlockId>) -> Result<Drafts<'_>, CompactError> {
         let dir = self.drafts_dir();
         tokio::fs::create_dir_all(&dir).await.map_err(CompactError::scratch(&dir))?;
         let held = self.inner.busy.hold(ids.iter().copied());

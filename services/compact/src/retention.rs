@@ -2,14 +2,17 @@
 //! `pkg/compact/retention.go`, `pkg/compact/compact.go`.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use tithon_bucket::BucketError;
 use tithon_chunks::calendar::go_duration;
-use tithon_engine::plan::expired;
-use tithon_engine::{BlockId, BlockMeta, Resolution};
+use tithon_engine::plan::{Verdict, matcher_record, not_downsampled};
+use tithon_engine::{BlockId, BlockMeta, DeletionRequest};
 
+use crate::compactor::Watched;
 use crate::fault::{Fault, Reporter};
+use crate::rewrite::{Out, Plan, Rewritten};
 use crate::succession::OUTDATED;
 use crate::view::View;
 use crate::{CompactError, Compactor};
@@ -17,23 +20,82 @@ use crate::{CompactError, Compactor};
 impl Compactor {
     /// Marks the blocks whose retention is over.
     pub(crate) async fn apply_retention(&self, view: &View, reporter: &Reporter) {
-        let retention = self.inner.options.retention;
-        for block in expired(&view.blocks, retention, self.now_ms()) {
+        let now_ms = self.now_ms();
+        let waiting = self.waiting(view);
+        let blocks = self.originals(view).await;
+        self.tell(Watched::More(blocks.len()));
+        for meta in blocks {
+            self.tell(Watched::Done);
+            let (block, policy) = (meta.ulid, &self.inner.options.policy);
             if view.deletion.contains_key(&block) || self.inner.busy.contains(block) {
                 continue;
             }
-            let meta = view.blocks.iter().find(|meta| meta.ulid == block);
-            let kept_ms = match meta.and_then(|meta| Resolution::from_ms(meta.resolution_ms())) {
-                Some(Resolution::FiveMinutes) => retention.of_5m_blocks_ms,
-                Some(Resolution::OneHour) => retention.of_1h_blocks_ms,
-                _ => retention.of_raw_blocks_ms,
-            };
+            let Verdict::Drop(kept_ms) = policy.verdict(&meta, now_ms) else { continue };
+            if waiting.contains(&block) && policy.outlives(&meta, now_ms) {
+                continue;
+            }
             let details =
                 format!("block exceeding retention of {}", go_duration(kept_ms.saturating_mul(1_000_000)));
             match self.mark_for_deletion(block, &details, Vec::new()).await {
                 Ok(written) => reporter.add(|report| report.marked_for_deletion += usize::from(written)),
                 Err(error) => reporter.unfinished(None, &error),
             }
+        }
+    }
+
+    /// Rewrites the blocks of which only some series are past their retention. Not while blocks are merged.
+    pub(crate) async fn cut_expired(&self, view: &View, reporter: &Reporter) {
+        let (now_ms, policy) = (self.now_ms(), &self.inner.options.policy);
+        if policy.rules.is_empty() {
+            return;
+        }
+        let (waiting, blocks) = (self.waiting(view), self.originals(view).await);
+        self.tell(Watched::More(blocks.len()));
+        for block in blocks {
+            self.tell(Watched::Done);
+            let halted = self.inner.options.halt_on_error && reporter.has_faults();
+            if halted || self.inner.shutdown.is_triggered() {
+                return;
+            }
+            let (id, outlives) = (block.ulid, policy.outlives(&block, now_ms));
+            let is_left = view.deletion.contains_key(&id) || view.pending.contains(&id);
+            let Verdict::Partly(claims) = policy.verdict(&block, now_ms) else { continue };
+            if is_left || (waiting.contains(&id) && outlives) {
+                continue;
+            }
+            let over: Vec<Option<usize>> =
+                claims.iter().filter(|claim| claim.is_over).map(|claim| claim.rule).collect();
+            let key = (id, over);
+            if self.inner.kept_whole.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
+                continue;
+            }
+            let records = key.1.iter().map(|rule| self.record_of(*rule)).collect();
+            let plan = Plan { block, out: Out::Over(claims), records, stays_alone: outlives };
+            if let Some(Rewritten::Untouched) = self.rewrite(&plan, reporter).await {
+                self.inner.kept_whole.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+            }
+        }
+    }
+
+    /// With rules, blocks that are not to be dropped before their data is there at a coarser resolution too, if it is to be kept there.
+    pub(crate) fn waiting(&self, view: &View) -> HashSet<BlockId> {
+        let options = &self.inner.options;
+        if options.policy.rules.is_empty() || !options.downsampling {
+            return HashSet::new();
+        }
+        let mut waiting = not_downsampled(&view.blocks);
+        waiting.retain(|block| !view.no_downsample.contains(block));
+        waiting
+    }
+
+    /// What meta.json tells of series that a rule has dropped.
+    fn record_of(&self, rule: Option<usize>) -> DeletionRequest {
+        let rule = rule.and_then(|rule| self.inner.options.policy.rules.get(rule));
+        let matchers = rule.map(|rule| rule.matchers.iter().map(matcher_record).collect());
+        DeletionRequest {
+            matchers: matchers.unwrap_or_default(),
+            intervals: Vec::new(),
+            request_id: "retention".to_owned(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use tithon_bucket::Mark;
-use tithon_engine::plan::{self, Retention};
+use tithon_engine::plan::{self, Verdict};
 use tithon_engine::{BlockId, BlockMeta};
 use tracing::warn;
 
@@ -18,6 +18,10 @@ const FAULT_KEPT_MS: i64 = 3_600_000;
 pub(crate) const SOURCE_OF_COMPACTED: &str = "source of compacted block";
 /// The same of a block that was repaired.
 pub(crate) const SOURCE_OF_REPAIRED: &str = "source of repaired block";
+/// The same of a block that was written anew without some of its series or samples.
+pub(crate) const REWRITTEN: &str = "block rewritten";
+/// Details of the mark of a block of which nothing was left then.
+pub(crate) const EMPTIED: &str = "all of its samples were deleted or are past their retention";
 /// The same of a block that is found to be superseded.
 pub(crate) const OUTDATED: &str = "outdated block";
 
@@ -51,7 +55,7 @@ impl Compactor {
     /// where the mark does not name one, as Thanos's do not, it is enough that none is found.
     pub(crate) async fn deletable(&self, due: Vec<&Mark>, view: &View) -> Vec<BlockId> {
         let is_replaced = |mark: &Mark| {
-            [SOURCE_OF_COMPACTED, SOURCE_OF_REPAIRED, OUTDATED].contains(&mark.details.as_str())
+            [SOURCE_OF_COMPACTED, SOURCE_OF_REPAIRED, REWRITTEN, OUTDATED].contains(&mark.details.as_str())
         };
         if !due.iter().any(|mark| is_replaced(mark)) {
             return due.iter().map(|mark| mark.block).collect();
@@ -61,7 +65,10 @@ impl Compactor {
             plan::without_replica_labels(BlockMeta::clone(meta), &self.inner.options.replica_labels).0
         };
         let families = Families::new(metas.iter().map(plain));
-        let marked: BTreeSet<BlockId> = view.deletion.keys().copied().collect();
+        // A block that was emptied stands for what went into it until it is gone.
+        let is_gone = |mark: &&Mark| mark.details != EMPTIED;
+        let marked: BTreeSet<BlockId> =
+            view.deletion.values().filter(is_gone).map(|mark| mark.block).collect();
         let (mut checked, mut out) = (BTreeMap::new(), Vec::new());
         for mark in due {
             let why = match families.of(mark.block).filter(|_| is_replaced(mark)) {
@@ -88,7 +95,7 @@ impl Compactor {
         marked: &BTreeSet<BlockId>,
         checked: &mut BTreeMap<BlockId, Option<String>>,
     ) -> Option<String> {
-        if is_over(block, self.inner.options.retention, self.now_ms()) {
+        if self.is_over(block) {
             return None;
         }
         let holders = plan::holders(block, family, marked).unwrap_or_else(|| {
@@ -115,6 +122,12 @@ impl Compactor {
         None
     }
 
+    /// Whether a block is past its retention, or never had a sample.
+    fn is_over(&self, meta: &BlockMeta) -> bool {
+        let is_empty = meta.stats.num_samples == 0 && meta.stats.num_chunks == 0;
+        is_empty || matches!(self.inner.options.policy.verdict(meta, self.now_ms()), Verdict::Drop(_))
+    }
+
     /// What is wrong with a successor. A fault is remembered for an hour: a large block is not read again every few minutes.
     async fn fault_of(&self, successor: &BlockMeta) -> Option<String> {
         let (id, now_ms) = (successor.ulid, self.now_ms());
@@ -137,10 +150,4 @@ impl Compactor {
         let block = self.inner.bucket.open_files(Arc::new(successor.clone())).await?;
         self.read_back(Arc::new(block), self.inner.options.verify).await.map(drop)
     }
-}
-
-/// Whether a block is past its retention, or never had a sample.
-fn is_over(meta: &BlockMeta, retention: Retention, now_ms: i64) -> bool {
-    let is_empty = meta.stats.num_samples == 0 && meta.stats.num_chunks == 0;
-    is_empty || !plan::expired(std::slice::from_ref(meta), retention, now_ms).is_empty()
 }

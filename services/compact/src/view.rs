@@ -26,6 +26,8 @@ pub(crate) struct View {
     pub(crate) no_compact: HashSet<BlockId>,
     /// Blocks not to be downsampled.
     pub(crate) no_downsample: HashSet<BlockId>,
+    /// Blocks on which requests to delete series are still to be carried out.
+    pub(crate) pending: HashSet<BlockId>,
     /// Blocks left out because others hold their data.
     pub(crate) superseded: Vec<(Superseded, BlockMeta)>,
     /// Blocks without meta.json.
@@ -94,6 +96,8 @@ impl Compactor {
             return Err(error);
         }
         view.unusable.extend(inventory.corrupt().iter().map(|(block, what)| (*block, what.clone())));
+        self.inner.requests.set(inventory.deletions());
+        self.inner.metrics.deletions.set(inventory.deletions().all().len() as i64);
         let result = self.filter(&inventory, &mut view, &mut counts);
         self.show(&counts);
         result.map(|()| view)
@@ -125,6 +129,9 @@ impl Compactor {
         let mut modified = 0;
         let mut blocks = Vec::with_capacity(kept.len());
         for meta in kept {
+            if self.inner.requests.concern(&meta) {
+                view.pending.insert(meta.ulid);
+            }
             let (meta, changed) = plan::without_replica_labels((*meta).clone(), &options.replica_labels);
             modified += i64::from(changed);
             blocks.push(meta);

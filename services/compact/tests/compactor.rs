@@ -15,10 +15,14 @@ mod api;
 mod corruption;
 #[path = "compactor/crash.rs"]
 mod crash;
+#[path = "compactor/deletions.rs"]
+mod deletions;
 #[path = "compactor/golden.rs"]
 mod golden;
 #[path = "compactor/leases.rs"]
 mod leases;
+#[path = "compactor/policy.rs"]
+mod policy;
 #[path = "compactor/readback.rs"]
 mod readback;
 #[path = "compactor/shards.rs"]

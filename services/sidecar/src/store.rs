@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tithon_chunks::{ErrorKind, TimeRange};
-use tithon_engine::{LabelsRequest, SelectedSeries, SeriesBatch, SeriesRequest};
+use tithon_engine::{LabelsRequest, SelectedSeries, SeriesBatch, SeriesRequest, left_to_series};
 use tithon_index::{Labels, Matcher, Relabel};
 use tithon_runtime::{Cpu, Priority, RuntimeError};
 use tithon_storeapi::{
     Apis, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo, Stretch,
-    left_to_series,
 };
 
 use crate::external::extended;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use tithon_bucket::BucketBlock;
 use tithon_chunks::TimeRange;
-use tithon_engine::{LabelRequest, LabelStep, LabelsRequest};
+use tithon_engine::{LabelRequest, LabelStep, LabelsRequest, left_to_series};
 use tithon_index::{Labels, METRIC_NAME, MatchOp, Matcher, Texts};
 use tithon_runtime::Priority;
-use tithon_storeapi::{LabelsAnswer, left_to_series};
+use tithon_storeapi::LabelsAnswer;
 
 use crate::drive::Budget;
 use crate::external::block_matches;

@@ -12,6 +12,7 @@ mod chunk_sizes;
 
 mod api;
 mod blocks;
+mod deletions;
 mod metrics;
 mod served;
 mod store;

@@ -73,6 +73,11 @@ pub(crate) struct StoreMetrics {
     pub(crate) blocks_faulty: Gauge,
     /// Blocks whose data is missing from all answers, by reason.
     left_out: Family<[(&'static str, &'static str); 1], Gauge>,
+    /// Requests to delete series: in force, and not readable.
+    pub(crate) deletions: Gauge,
+    pub(crate) deletions_unreadable: Gauge,
+    /// Blocks of which these requests delete something, as far as their metas tell.
+    pub(crate) deletion_blocks: Gauge,
     /// Bytes of answers that wait for their readers.
     pub(crate) waiting_bytes: Gauge,
     /// Bytes of blocks and answers that calls hold.
@@ -130,6 +135,9 @@ impl Default for StoreMetrics {
             merge_seconds: Family::new_with_constructor(|| Histogram::new(CALL_SECONDS)),
             blocks_faulty: Gauge::default(),
             left_out: Family::default(),
+            deletions: Gauge::default(),
+            deletions_unreadable: Gauge::default(),
+            deletion_blocks: Gauge::default(),
             waiting_bytes: Gauge::default(),
             held_bytes: Gauge::default(),
             stalled: Gauge::default(),
@@ -207,6 +215,12 @@ impl StoreMetrics {
             registry.register("tithon_store_blocks_faulty", help, self.blocks_faulty.clone());
             let help = "Blocks whose data no answer has, by reason";
             registry.register("tithon_store_blocks_left_out", help, self.left_out.clone());
+            let help = "Requests to delete series that are in force";
+            registry.register("tithon_store_deletions", help, self.deletions.clone());
+            let help = "Requests to delete series that cannot be read and are not applied";
+            registry.register("tithon_store_deletions_unreadable", help, self.deletions_unreadable.clone());
+            let help = "Blocks that requests to delete series may concern";
+            registry.register("tithon_store_deletion_blocks", help, self.deletion_blocks.clone());
             let help = "Bytes of answers that wait for their readers";
             registry.register("tithon_store_waiting_bytes", help, self.waiting_bytes.clone());
             let help = "Bytes of blocks and answers that calls hold, as --store.memory-limit counts them";

@@ -6,11 +6,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tithon_bucket::{BlockObjects, BucketBlock, BucketError, KeptFilter};
+use tithon_bucket::{BlockObjects, BucketBlock, KeptFilter};
 use tithon_chunks::ErrorKind;
+use tithon_engine::cut::deleted_series;
 use tithon_engine::{BlockId, BlockMeta};
 use tithon_index::Matcher;
+use tithon_runtime::Priority;
+use tokio::runtime::Handle;
 use tracing::warn;
+
+use crate::deletions::OfBlock;
 
 use crate::store::Inner;
 use crate::{Store, StoreError};
@@ -20,6 +25,8 @@ use crate::{Store, StoreError};
 pub(crate) struct ServedBlock {
     meta: Arc<BlockMeta>,
     objects: Option<Arc<BlockObjects>>,
+    /// What requests delete of it.
+    deletions: OfBlock,
     open: ArcSwapOption<BucketBlock>,
     /// Held while the block is being opened; other requests for it wait.
     opening: tokio::sync::Mutex<()>,
@@ -33,10 +40,15 @@ pub(crate) struct ServedBlock {
 }
 
 impl ServedBlock {
-    pub(crate) fn new(meta: Arc<BlockMeta>, objects: Option<Arc<BlockObjects>>) -> ServedBlock {
+    pub(crate) fn new(
+        meta: Arc<BlockMeta>,
+        objects: Option<Arc<BlockObjects>>,
+        deletions: OfBlock,
+    ) -> ServedBlock {
         ServedBlock {
             meta,
             objects,
+            deletions,
             open: ArcSwapOption::empty(),
             opening: tokio::sync::Mutex::const_new(()),
             filter: ArcSwapOption::empty(),
@@ -52,6 +64,11 @@ impl ServedBlock {
 
     pub(crate) fn meta(&self) -> &Arc<BlockMeta> {
         &self.meta
+    }
+
+    /// What requests delete of it.
+    pub(crate) fn deletions(&self) -> &OfBlock {
+        &self.deletions
     }
 
     /// The block if it is open.
@@ -101,12 +118,12 @@ impl ServedBlock {
             let store = Store { inner: Arc::clone(inner) };
             tokio::spawn(async move { store.settle().await });
         }
-        Ok(opened?)
+        opened
     }
 
     /// Opens the block unless it is open. Concurrent calls open it once; the store limits how many blocks are opened at
     /// once.
-    pub(crate) async fn open(&self, inner: &Inner) -> Result<Arc<BucketBlock>, BucketError> {
+    pub(crate) async fn open(&self, inner: &Inner) -> Result<Arc<BucketBlock>, StoreError> {
         let _opening = self.opening.lock().await;
         if let Some(block) = self.if_open() {
             return Ok(block);
@@ -114,7 +131,7 @@ impl ServedBlock {
         // The semaphore is never closed.
         let _permit = inner.opening.acquire().await;
         inner.metrics.block_loads.inc();
-        match inner.bucket.open_block(Arc::clone(&self.meta), self.objects.as_deref()).await {
+        match self.open_without_deleted(inner).await {
             Ok(block) => {
                 let block = Arc::new(block);
                 self.was_opened.store(true, Ordering::Relaxed);
@@ -129,6 +146,25 @@ impl ServedBlock {
                 warn!(block = %self.id(), kind = ?error.kind(), error = %error, "block cannot be opened");
                 Err(error)
             }
+        }
+    }
+
+    /// Opens the block and looks which of its series are deleted: without that it is not served.
+    async fn open_without_deleted(&self, inner: &Inner) -> Result<BucketBlock, StoreError> {
+        let block = inner.bucket.open_block(Arc::clone(&self.meta), self.objects.as_deref()).await?;
+        if self.deletions.is_empty() {
+            return Ok(block);
+        }
+        let (deletions, runtime, is_mapped) =
+            (self.deletions.clone(), Handle::current(), block.mapped().is_some());
+        let look = move || -> Result<BucketBlock, StoreError> {
+            let deleted = deleted_series(block.input(&runtime), deletions.all())?;
+            block.check()?;
+            Ok(block.without(deleted))
+        };
+        match is_mapped {
+            true => inner.cpu.run(Priority::Query, look).await?,
+            false => inner.cpu.run_waiting(look).await?,
         }
     }
 

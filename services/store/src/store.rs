@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use tithon_bucket::{Bucket, Catalogue, MarkKind};
+use tithon_bucket::{Bucket, Catalogue, Deletions, MarkKind};
 use tithon_chunks::TimeRange;
 use tithon_runtime::{Cpu, Metrics};
 use tokio::sync::Semaphore;
@@ -30,6 +30,8 @@ pub(crate) struct Inner {
     pub(crate) blocks: ArcSwap<Blocks>,
     /// The known blocks of the bucket; locked during a sync.
     pub(crate) catalogue: tokio::sync::Mutex<Catalogue>,
+    /// Requests to delete series that are in force; changed during a sync.
+    pub(crate) deletions: ArcSwap<Deletions>,
     pub(crate) last_sync: ArcSwap<LastSync>,
     /// Limits how many blocks are opened at once.
     pub(crate) opening: Semaphore,
@@ -104,6 +106,7 @@ impl Store {
             metrics: own_metrics,
             blocks: ArcSwap::default(),
             catalogue: tokio::sync::Mutex::new(catalogue),
+            deletions: ArcSwap::default(),
             last_sync: ArcSwap::default(),
             opening,
             begun: Instant::now(),

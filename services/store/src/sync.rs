@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
-use tithon_bucket::{BucketError, Catalogue, Look};
+use tithon_bucket::{Catalogue, Look};
 use tithon_engine::{BlockId, Resolution};
 use tithon_runtime::Shutdown;
 use tracing::{info, warn};
 
 use crate::blocks::{Blocks, FaultyBlock};
+use crate::deletions::OfBlock;
 use crate::metrics::LeftOut;
 use crate::served::ServedBlock;
 use crate::store::{LastSync, now_ms};
@@ -72,6 +73,7 @@ impl Store {
             inner.bucket.forget_other_headers(complete).await;
         }
         let before = inner.blocks.load_full();
+        changed.extend(inner.update_deletions(catalogue.deletions(), &before));
         let report = self.serve(&catalogue, Plan::after_sync(&before, changed, unsure)).await;
         let report =
             SyncReport { partial: found.partial.len(), corrupt_metas: found.corrupt.len(), ..report };
@@ -143,7 +145,8 @@ impl Store {
             for meta in &succession.wanted {
                 let block = served.entry(meta.ulid).or_insert_with(|| {
                     let objects = catalogue.blocks().get(&meta.ulid).and_then(|known| known.objects());
-                    Arc::new(ServedBlock::new(Arc::clone(meta), objects.cloned()))
+                    let deletions = OfBlock::new(&inner.deletions.load(), meta);
+                    Arc::new(ServedBlock::new(Arc::clone(meta), objects.cloned(), deletions))
                 });
                 let is_successor = succession.successors.contains(&meta.ulid);
                 if !block.was_opened() && (is_successor || to_open.contains(&meta.ulid)) {
@@ -177,6 +180,8 @@ impl Store {
         });
         // The data of the other faulty blocks is served from their sources.
         let n_left_out = faulty.len();
+        let n_cut = served.values().filter(|block| !block.deletions().is_empty()).count();
+        inner.metrics.deletion_blocks.set(n_cut as i64);
         let report = self.publish(&before, Blocks::new(served, faulty));
         inner.metrics.blocks_faulty.set(n_faulty as i64);
         inner.metrics.set_left_out(LeftOut::Damaged, n_left_out);
@@ -241,7 +246,7 @@ impl Store {
     async fn open_all(
         &self,
         blocks: Vec<Arc<ServedBlock>>,
-    ) -> Vec<(Arc<ServedBlock>, Result<(), BucketError>)> {
+    ) -> Vec<(Arc<ServedBlock>, Result<(), StoreError>)> {
         let at_once = blocks.len().max(1);
         let opening = blocks.into_iter().map(|block| async {
             let result = block.open(&self.inner).await.map(drop);

@@ -11,7 +11,6 @@
 mod api;
 mod companions;
 mod error;
-mod external;
 mod info;
 mod lease;
 
@@ -33,7 +32,6 @@ pub use crate::companions::{
 };
 pub use crate::endpoint::{Endpoint, EndpointError, EndpointOptions, Health, client_calls};
 pub use crate::error::StoreApiError;
-pub use crate::external::left_to_series;
 pub use crate::info::{Apis, StoreInfo, Stretch};
 pub use crate::lease::{Lease, Mapped};
 pub use crate::promql::{

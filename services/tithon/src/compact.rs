@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tithon_bucket::{Bucket, Retry, TransferOptions};
 use tithon_compact::{Compactor, CompactorOptions, Leases, RunOptions, router, run as run_compactor};
 use tithon_engine::dedup::Algorithm;
-use tithon_engine::plan::{LEVELS_MS, Retention};
+use tithon_engine::plan::{LEVELS_MS, Retention, RetentionPolicy};
 use tithon_runtime::{Cpu, GrpcServices, RequestLog};
 use tracing::{error, info};
 
@@ -168,7 +168,7 @@ fn options(flags: &CompactorFlags) -> Result<CompactorOptions, CompactProcessErr
         downsampling: !flags.downsampling_disable,
         scope: flags.scope.read(&flags.replica_label, flags.consistency_delay)?,
         delete_delay: flags.delete_delay,
-        retention,
+        policy: RetentionPolicy::plain(retention),
         vertical: flags.enable_vertical_compaction || !replica_labels.is_empty(),
         replica_labels,
         overlap,

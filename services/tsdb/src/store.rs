@@ -8,13 +8,13 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use tithon_chunks::{TimeRange, Timestamp};
 use tithon_engine::{
     Block, LabelRequest, LabelsRequest, SelectRequest, SelectedSeries, SeriesBatch, SeriesRequest,
-    SeriesShard,
+    SeriesShard, left_to_series,
 };
 use tithon_index::{Labels, Matcher, PatternBudget, Relabel, Texts};
 use tithon_runtime::Priority;
 use tithon_storeapi::{
     Apis, LabelsAnswer, LabelsFuture, Lease, Mapped, SeriesPart, SeriesStream, StoreApi, StoreApiError,
-    StoreInfo, Stretch, left_to_series,
+    StoreInfo, Stretch,
 };
 
 use crate::readers::Reading;

@@ -17,6 +17,7 @@ use object_store::path::Path;
 use tithon_engine::BlockId;
 
 use super::{Directory, blocking, failed};
+use crate::deletions;
 use crate::listing::{Listed, Listing, Stamp};
 use crate::{BucketError, Faulty, MarkKind};
 
@@ -65,6 +66,10 @@ impl Directory {
         };
         for entry in entries {
             let entry = entry?;
+            if entry.file_name() == deletions::FOLDER {
+                listing.deletions = self.deletions(&entry.path())?;
+                continue;
+            }
             let Some(block) = entry.file_name().to_str().and_then(|name| name.parse::<BlockId>().ok()) else {
                 continue;
             };
@@ -72,6 +77,18 @@ impl Directory {
             self.add_folder(block, &entry.path(), is_link, before, &mut listing)?;
         }
         Ok(listing)
+    }
+
+    /// The requests to delete series in their folder.
+    fn deletions(&self, folder: &FsPath) -> io::Result<BTreeSet<BlockId>> {
+        let entries = match fs::read_dir(folder) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(BTreeSet::new());
+            }
+            entries => entries?,
+        };
+        let names: Vec<_> = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
+        Ok(names.iter().filter_map(|name| deletions::id_of(name.to_str()?)).collect())
     }
 
     /// Adds a block to a listing, unless its folder is a link that leads out of the bucket.

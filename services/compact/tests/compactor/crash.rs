@@ -12,7 +12,7 @@ use futures::{StreamExt, stream};
 use object_store::memory::InMemory;
 use tithon_bucket::{Mark, MarkKind};
 use tithon_compact::{CompactorOptions, Leases, Report};
-use tithon_engine::plan::{DownsampleSpans, Retention};
+use tithon_engine::plan::{DownsampleSpans, Retention, RetentionPolicy};
 
 use crate::bed::{self, Spec, Summary};
 use crate::faulty_store::{Fate, FaultyStore};
@@ -70,7 +70,7 @@ fn options(dir: &Path, way: Way) -> CompactorOptions {
         replica_labels: vec!["replica".to_owned()],
         vertical: true,
         spans: DownsampleSpans { raw_min_ms: span_ms, five_minutes_min_ms: span_ms },
-        retention: Retention { of_1h_blocks_ms: 24 * bed::HOUR, ..Retention::default() },
+        policy: RetentionPolicy::plain(Retention { of_1h_blocks_ms: 24 * bed::HOUR, ..Retention::default() }),
         partial_age: Duration::ZERO,
         ..bed::options(dir)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use tithon_bucket::TransferOptions;
 use tithon_compact::{Compactor, CompactorOptions, Report};
-use tithon_engine::plan::Retention;
+use tithon_engine::plan::{Retention, RetentionPolicy};
 use tithon_runtime::{Cpu, GrpcServices, Metrics, RequestLog, Shutdown};
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
@@ -82,7 +82,7 @@ async fn compactor(flags: &DeletionFlags, retention: Retention) -> Result<Compac
         scope: flags.scope.read(&[], flags.consistency_delay)?,
         delete_delay: flags.delete_delay,
         meta_concurrency: flags.block_sync_concurrency,
-        retention,
+        policy: RetentionPolicy::plain(retention),
         ..CompactorOptions::default()
     };
     let bucket = open_bucket(&flags.bucket).await?.with_retry(RETRY);
