@@ -8,7 +8,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use tithon_chunks::TimeRange;
-use tithon_index::{Labels, MatchOp, Matcher};
+use tithon_index::{MatchOp, Matcher};
 
 use super::lineage;
 use crate::left_to_series;

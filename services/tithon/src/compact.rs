@@ -8,14 +8,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tithon_bucket::{Bucket, Retry, TransferOptions};
 use tithon_compact::{Compactor, CompactorOptions, Leases, RunOptions, router, run as run_compactor};
 use tithon_engine::dedup::Algorithm;
-use tithon_engine::plan::{LEVELS_MS, Retention, RetentionPolicy};
+use tithon_engine::plan::{LEVELS_MS, Retention};
 use tithon_runtime::{Cpu, GrpcServices, RequestLog};
 use tracing::{error, info};
 
 pub use self::flags::CompactorFlags;
 use crate::blocks_page;
 use crate::bucket::bucket_config;
-use crate::flags::{ScopeError, UsageError};
+use crate::flags::{PolicyError, ScopeError, UsageError, read_policy};
 use crate::prefix;
 use crate::process::Process;
 
@@ -31,6 +31,9 @@ pub enum CompactProcessError {
     /// Flags that choose blocks are invalid.
     #[error(transparent)]
     Scope(#[from] ScopeError),
+    /// The policy cannot be used.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// Flags contradict each other.
     #[error("{0}")]
     Flags(String),
@@ -146,6 +149,7 @@ fn options(flags: &CompactorFlags) -> Result<CompactorOptions, CompactProcessErr
             );
         }
     }
+    let policy = read_policy("compact.policy", &flags.policy_file, &flags.policy, retention)?;
     let mut replica_labels: Vec<String> = flags
         .replica_label
         .iter()
@@ -168,7 +172,7 @@ fn options(flags: &CompactorFlags) -> Result<CompactorOptions, CompactProcessErr
         downsampling: !flags.downsampling_disable,
         scope: flags.scope.read(&flags.replica_label, flags.consistency_delay)?,
         delete_delay: flags.delete_delay,
-        policy: RetentionPolicy::plain(retention),
+        policy,
         vertical: flags.enable_vertical_compaction || !replica_labels.is_empty(),
         replica_labels,
         overlap,

@@ -2,6 +2,7 @@
 
 mod analyze;
 mod cardinality;
+mod delete_series;
 mod diff;
 mod inspect;
 mod jobs;
@@ -11,6 +12,7 @@ mod ls;
 mod mark;
 mod repair;
 mod replicate;
+mod retention;
 mod rewrite;
 mod rewrite_config;
 mod stat;
@@ -39,7 +41,8 @@ pub async fn run(command: &BucketToolCommand) -> Result<(), Box<dyn Error>> {
         BucketToolCommand::Rewrite(flags) => rewrite::run(flags).await,
         BucketToolCommand::Downsample(flags) => jobs::downsample(flags).await,
         BucketToolCommand::Cleanup(flags) => jobs::clean_up(flags).await,
-        BucketToolCommand::Retention(flags) => jobs::retain(flags).await,
+        BucketToolCommand::Retention(flags) => retention::run(flags).await,
+        BucketToolCommand::DeleteSeries(flags) => delete_series::run(flags).await,
         BucketToolCommand::Cardinality(flags) => cardinality::run(flags).await,
     }
 }

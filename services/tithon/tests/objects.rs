@@ -178,6 +178,37 @@ fn tools_leave_what_they_leave_in_a_directory() {
     }
 }
 
+/// Deletes series of the golden bucket and cuts others by a rule; answers with what is left, but for what is marked.
+fn cut(runtime: &tokio::runtime::Runtime, yaml: &str) -> Vec<String> {
+    let bucket = runtime.block_on(Bucket::connect(&BucketConfig::parse(yaml).unwrap())).unwrap();
+    runtime.block_on(fill(&bucket, &[]));
+    bucket_tool("delete-series", yaml, &["--match=up", "--match={__name__=~\"go_.*\", cluster=\"us1\"}"]);
+    compact(yaml, tempfile::tempdir().unwrap().path(), false);
+    let data = tempfile::tempdir().unwrap();
+    let data_dir = format!("--data-dir={}", data.path().display());
+    let policy = "--policy=[{match: '{pod=\"app-0\"}', raw: 30d}]";
+    bucket_tool("retention", yaml, &[policy, &data_dir, "--consistency-delay=0s"]);
+    bucket_tool("delete-series", yaml, &["--list"]);
+    let left = runtime.block_on(contents(&bucket));
+    left.into_iter().filter(|line| !line.contains("deletion-mark")).collect()
+}
+
+#[test]
+fn series_that_go_from_a_directory_go_from_every_store() {
+    let runtime = runtime();
+    let dir = tempfile::tempdir().unwrap();
+    let expected = cut(&runtime, &directory(dir.path()));
+    assert!(expected.len() >= 4, "{expected:#?}");
+    if !enabled() {
+        return;
+    }
+    for kind in Kind::WRITABLE {
+        let fleet = Fleet::start(kind);
+        assert_eq!(cut(&runtime, &fleet.yaml()), expected, "{kind:?}");
+        eprintln!("objects: series go from {kind:?} as from a directory");
+    }
+}
+
 fn directory(dir: &Path) -> String {
     format!("{{type: FILESYSTEM, config: {{directory: {}}}}}", dir.display())
 }

@@ -3,12 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(unreachable_pub, reason = "a test has no public items; pub says what a module offers")]
 
+#[path = "tools_bucket/delete_series.rs"]
+mod delete_series;
 #[path = "tools_bucket/jobs.rs"]
 mod jobs;
 #[path = "tools_bucket/killed.rs"]
 mod killed;
 #[path = "tools_bucket/replicate.rs"]
 mod replicate;
+#[path = "tools_bucket/retention.rs"]
+mod retention;
 #[path = "tools_bucket/rewrite.rs"]
 mod rewrite;
 #[path = "tools_bucket/survey.rs"]

@@ -7,6 +7,7 @@ use tithon_bucket::MarkKind;
 use tithon_engine::BlockId;
 
 mod carry;
+mod delete_series;
 mod jobs;
 mod rewrite;
 mod survey;
@@ -14,6 +15,7 @@ mod verify;
 mod web;
 
 pub use self::carry::*;
+pub use self::delete_series::*;
 pub use self::jobs::*;
 pub use self::rewrite::*;
 pub use self::survey::*;
@@ -63,8 +65,13 @@ pub enum BucketToolCommand {
     Downsample(Box<DownsampleBucketFlags>),
     /// Delete leftovers of broken uploads, and blocks that were marked for deletion long enough ago.
     Cleanup(CleanupFlags),
-    /// Mark blocks for deletion whose retention is over.
-    Retention(RetentionFlags),
+    /// Mark blocks for deletion whose retention is over, and write blocks anew without series whose retention is.
+    Retention(Box<RetentionFlags>),
+    /// Delete series of all blocks: gone from the store's answers at once, and from the blocks when the compactor comes by.
+    ///
+    /// The request lies in the bucket, deletions/ID.json, until no block has the data any more. Thanos does not know it: its readers
+    /// show the data until the blocks are rewritten. Deleted data cannot be had back then.
+    DeleteSeries(Box<DeleteSeriesFlags>),
     /// Show the labels and metrics with the most values and series; reads only the offset tables of indexes.
     Cardinality(CardinalityFlags),
 }

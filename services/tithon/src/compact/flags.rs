@@ -34,6 +34,17 @@ pub struct CompactorFlags {
     /// How long blocks of an hour are kept; 0d is for ever.
     #[arg(long = "retention.resolution-1h", value_name = "DURATION", default_value = "0d", value_parser = parse_duration)]
     pub retention_1h: Duration,
+    /// Path of a YAML file with rules of how long series are kept, such as `- {match: '{team="x"}', raw: 30d, 5m: 180d, 1h: 5y}`.
+    ///
+    /// The first rule that matches a series counts, by its labels and the external ones of its block; times that a rule does not
+    /// have, and series that no rule matches, are as --retention.resolution-* say; 0d is for ever. A block goes when none of its
+    /// series is kept any longer; when that is so of some only, and all of the block lies beyond their time, the block is written
+    /// anew without them. Nothing goes before a coarser resolution has it that is to be kept longer.
+    #[arg(long = "compact.policy-file", value_name = "FILE", default_value = "", hide_default_value = true)]
+    pub policy_file: String,
+    /// The same YAML given inline.
+    #[arg(long = "compact.policy", value_name = "YAML", default_value = "", hide_default_value = true)]
+    pub policy: String,
     /// Keep running after the first iteration, until a signal comes.
     #[arg(short = 'w', long = "wait", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_name = "BOOL")]

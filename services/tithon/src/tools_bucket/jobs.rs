@@ -1,18 +1,20 @@
-//! `tithon tools bucket downsample`, `cleanup` and `retention`: single jobs of the compactor.
+//! `tithon tools bucket downsample` and `cleanup`: single jobs of the compactor.
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::Router;
+use indicatif::ProgressBar;
 use tithon_bucket::TransferOptions;
-use tithon_compact::{Compactor, CompactorOptions, Report};
-use tithon_engine::plan::{Retention, RetentionPolicy};
+use tithon_compact::{Compactor, CompactorOptions, Report, Watched};
+use tithon_engine::plan::RetentionPolicy;
 use tithon_runtime::{Cpu, GrpcServices, Metrics, RequestLog, Shutdown};
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
 use crate::bucket::open_bucket;
-use crate::cli::{CleanupFlags, DeletionFlags, DownsampleBucketFlags, RetentionFlags};
+use crate::cli::{CleanupFlags, DeletionFlags, DownsampleBucketFlags};
 use crate::compact::RETRY;
 use crate::process::Process;
 
@@ -34,6 +36,7 @@ pub async fn downsample(flags: &DownsampleBucketFlags) -> Result<(), Box<dyn Err
     process.metrics.register(|registry| bucket.register_metrics(registry));
     let (metrics, shutdown) = (process.metrics.clone(), process.shutdown.clone());
     let compactor = Compactor::new(bucket, options, Cpu::new(0)?, &metrics, shutdown.clone(), true);
+    let compactor = compactor.watched(bar());
     let runs = async {
         if flags.single_run {
             return finished(&compactor.downsample().await?);
@@ -62,38 +65,53 @@ pub async fn downsample(flags: &DownsampleBucketFlags) -> Result<(), Box<dyn Err
 
 /// Deletes partial uploads and marked blocks, once.
 pub async fn clean_up(flags: &CleanupFlags) -> Result<(), Box<dyn Error>> {
-    finished(&compactor(&flags.common, Retention::default()).await?.clean().await?)
+    // No block is written.
+    let scratch = std::env::temp_dir();
+    finished(&compactor(&flags.common, RetentionPolicy::default(), scratch).await?.clean().await?)
 }
 
-/// Marks what is past its retention, once.
-pub async fn retain(flags: &RetentionFlags) -> Result<(), Box<dyn Error>> {
-    let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-    let retention = Retention {
-        of_raw_blocks_ms: ms(flags.raw),
-        of_5m_blocks_ms: ms(flags.five_minutes),
-        of_1h_blocks_ms: ms(flags.one_hour),
-    };
-    warn!("no compactor should be running on the same bucket");
-    finished(&compactor(&flags.common, retention).await?.expire().await?)
-}
-
-async fn compactor(flags: &DeletionFlags, retention: Retention) -> Result<Compactor, Box<dyn Error>> {
+/// A compactor for one job, which shows a bar at a terminal.
+pub(super) async fn compactor(
+    flags: &DeletionFlags,
+    policy: RetentionPolicy,
+    data_dir: PathBuf,
+) -> Result<Compactor, Box<dyn Error>> {
     let options = CompactorOptions {
+        data_dir,
         scope: flags.scope.read(&[], flags.consistency_delay)?,
         delete_delay: flags.delete_delay,
         meta_concurrency: flags.block_sync_concurrency,
-        policy: RetentionPolicy::plain(retention),
+        policy,
         ..CompactorOptions::default()
     };
     let bucket = open_bucket(&flags.bucket).await?.with_retry(RETRY);
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-    Ok(Compactor::new(bucket, options, Cpu::new(0)?, &metrics, Shutdown::default(), true))
+    let compactor = Compactor::new(bucket, options, Cpu::new(0)?, &metrics, Shutdown::default(), true);
+    Ok(compactor.watched(bar()))
+}
+
+/// A bar of the pieces of work, hidden by itself where standard error is no terminal.
+fn bar() -> impl Fn(Watched) + Send + Sync + 'static {
+    let bar = ProgressBar::new(0);
+    move |watched| match watched {
+        Watched::More(n) if bar.is_finished() => {
+            bar.reset();
+            bar.set_length(n as u64);
+        }
+        Watched::More(n) => bar.inc_length(n as u64),
+        Watched::Done => {
+            bar.inc(1);
+            if bar.length().is_none_or(|n| bar.position() >= n) {
+                bar.finish_and_clear();
+            }
+        }
+    }
 }
 
 /// Tells what was done; an error when something is left undone.
-fn finished(report: &Report) -> Result<(), Box<dyn Error>> {
-    let Report { downsampled, marked_for_deletion, deleted, faults, .. } = report;
-    info!(downsampled, marked_for_deletion, deleted, faults = faults.len(), "done");
+pub(super) fn finished(report: &Report) -> Result<(), Box<dyn Error>> {
+    let Report { downsampled, rewritten, marked_for_deletion, deleted, faults, .. } = report;
+    info!(downsampled, rewritten, marked_for_deletion, deleted, faults = faults.len(), "done");
     match faults.first() {
         None => Ok(()),
         Some(first) => Err(format!("{} faults, first: {}", faults.len(), first.what).into()),

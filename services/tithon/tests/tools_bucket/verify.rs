@@ -8,7 +8,8 @@ use tithon_engine::diff::diff;
 use tithon_engine::{Block, BlockId, BlockWriter, Compaction, MetaParts, ThanosMeta};
 use tithon_index::Labels;
 
-use crate::{golden_copy, json, names, refused, told, yaml};
+use crate::killed::again_and_again;
+use crate::{command, golden_copy, json, names, refused, told, yaml};
 
 const BLOCK: &str = "01HWRY2K80C42KHDS4J7F07C1X";
 const ALL: [&str; 3] =
@@ -146,6 +147,36 @@ fn a_block_with_chunks_outside_its_time_is_repaired() {
     assert_eq!((made.meta().stats.num_chunks, made.meta().stats.num_samples), (6, 60));
     assert_eq!(findings(&told("verify", path, &ALL)), [""; 0]);
     assert_eq!(names(tmp.path()), [""; 0]);
+}
+
+/// However often it is killed, the block is there, broken or repaired, until the end.
+#[test]
+fn a_repair_that_is_killed_again_and_again_ends() {
+    let [bucket, backup, tmp] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let (path, broken) = (bucket.path(), "01HWRY2K80C42KHDS4J7F07C23");
+    faulty_block(path, broken.parse().unwrap());
+    let backup_flag = format!("--objstore-backup.config={}", yaml(backup.path()));
+    let tmp_flag = format!("--tmp.dir={}", tmp.path().display());
+    let repair = ["--repair", "--issues=index_known_issues", &backup_flag, &tmp_flag];
+    let visible = || -> Vec<String> {
+        let is_visible = |name: &String| path.join(name).join("meta.json").exists();
+        names(path).into_iter().filter(is_visible).collect()
+    };
+    again_and_again(
+        || command("verify", path, &repair),
+        || {
+            let repaired: Vec<String> = visible().into_iter().filter(|name| name != broken).collect();
+            assert!(repaired.len() <= 1 && !visible().is_empty(), "{:?}", visible());
+            for name in repaired {
+                assert_eq!(Block::open(path.join(name)).unwrap().meta().stats.num_samples, 60);
+            }
+        },
+    );
+    // The last run may have come when all was done.
+    told("verify", path, &repair);
+    let left = visible();
+    assert!(left.len() == 1 && left[0] != broken, "{left:?}");
+    assert!(backup.path().join(broken).join("meta.json").exists());
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::cli::Output;
 use crate::flags::{BucketFlags, HttpFlags, ScopeFlags, parse_duration};
 
 /// `tithon tools bucket downsample`.
@@ -75,4 +76,19 @@ pub struct RetentionFlags {
     /// How long blocks of an hour are kept; 0d is for ever.
     #[arg(long = "retention.resolution-1h", value_name = "DURATION", default_value = "0d", value_parser = parse_duration)]
     pub one_hour: Duration,
+    /// Path of a YAML file with rules of how long series are kept, as --compact.policy-file of tithon compact has it.
+    #[arg(long = "policy-file", value_name = "FILE", default_value = "", hide_default_value = true)]
+    pub policy_file: String,
+    /// The same YAML given inline.
+    #[arg(long = "policy", value_name = "YAML", default_value = "", hide_default_value = true)]
+    pub policy: String,
+    /// Only say what each rule would free; reads indexes, and changes nothing.
+    #[arg(long = "dry-run")]
+    pub dry_run: bool,
+    /// How a dry run is printed.
+    #[arg(long = "output", value_name = "FORMAT", default_value = "table")]
+    pub output: Output,
+    /// Scratch space for copies of blocks that are written anew.
+    #[arg(long = "data-dir", value_name = "DIR", default_value = "./data")]
+    pub data_dir: PathBuf,
 }
