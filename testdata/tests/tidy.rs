@@ -120,7 +120,10 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-testdata",
         ],
     ),
-    ("tithon-fuzz", &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql", "tithon-rule"]),
+    (
+        "tithon-fuzz",
+        &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql", "tithon-bucket", "tithon-rule"],
+    ),
 ];
 
 /// Libraries that must not reach the crates below `services/`.
