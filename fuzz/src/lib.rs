@@ -3,6 +3,7 @@
 //! With a nightly compiler: `cargo +nightly fuzz run chunks_decode --features libfuzzer`.
 
 pub mod chunks;
+pub mod deletion;
 pub mod evaluate;
 pub mod head;
 pub mod histograms;

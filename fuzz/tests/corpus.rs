@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use arbitrary::{Arbitrary, Unstructured};
-use tithon_fuzz::{chunks, evaluate, head, histograms, index, promql, template};
+use tithon_fuzz::{chunks, deletion, evaluate, head, histograms, index, promql, template};
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 15] = [
+const TARGETS: [(&str, Body); 16] = [
+    ("bucket_deletion", deletion::parse_request),
     ("chunks_decode", chunks::decode_chunk),
     ("chunks_segment", chunks::open_segment),
     ("chunks_round_trip", |data| chunks::round_trip(&made_of::<Vec<_>>(data))),

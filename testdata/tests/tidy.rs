@@ -138,7 +138,15 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "tithon-fuzz",
-        &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-promql", "tithon-head", "tithon-rule"],
+        &[
+            "tithon-chunks",
+            "tithon-index",
+            "tithon-engine",
+            "tithon-promql",
+            "tithon-head",
+            "tithon-bucket",
+            "tithon-rule",
+        ],
     ),
 ];
 
