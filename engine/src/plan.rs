@@ -33,7 +33,9 @@ pub use self::group::{Group, families, group, group_key};
 pub use self::incomplete_shards::incomplete_shards;
 pub use self::next::{Next, NoCompactReason, PlanSettings, next};
 pub use self::overlaps::{Overlap, overlaps, twins};
-pub use self::policy::{Claim, RetentionPolicy, RetentionRule, Verdict, series_over, whole_series};
+pub use self::policy::{
+    Claim, ClaimedSeries, RetentionPolicy, RetentionRule, Verdict, series_over, whole_series,
+};
 pub use self::relabel::{ShardAction, ShardRule, is_kept, keeps};
 pub use self::retention::Retention;
 pub use self::scope::{Scope, TimeBound};

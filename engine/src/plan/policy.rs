@@ -101,11 +101,11 @@ impl RetentionPolicy {
     }
 }
 
-/// The series that are not kept, by rule: of each claim that is over, with the number of its rule.
-pub fn series_over(
-    mut source: InputBlock<'_>,
-    claims: &[Claim],
-) -> Result<Vec<(Option<usize>, Vec<u64>)>, BlockError> {
+/// Series that one rule claims: the number of the rule, `None` for the general retention, and their references.
+pub type ClaimedSeries = (Option<usize>, Vec<u64>);
+
+/// The series whose retention is over, by the rule of each claim that is over.
+pub fn series_over(mut source: InputBlock<'_>, claims: &[Claim]) -> Result<Vec<ClaimedSeries>, BlockError> {
     let mut claimed: HashSet<u32> = HashSet::new();
     let mut over = Vec::new();
     let last = claims.iter().rposition(|claim| claim.is_over).map_or(0, |last| last + 1);

@@ -59,7 +59,7 @@ pub enum ShipError {
         /// The block that was to be uploaded.
         block: BlockId,
         /// Why.
-        source: BucketError,
+        source: Box<BucketError>,
     },
     /// The catalogue of the bucket cannot be read.
     #[error("blocks of the bucket: {0}")]
@@ -149,7 +149,7 @@ impl Shipper {
                 continue;
             }
             let has = self.bucket.has_meta(block).await;
-            if has.map_err(|source| ShipError::Bucket { block, source })? {
+            if has.map_err(|source| ShipError::Bucket { block, source: Box::new(source) })? {
                 state.uploaded.push(block);
                 continue;
             }
@@ -229,7 +229,7 @@ impl Shipper {
         thanos.source = self.options.source.clone();
         thanos.segment_files = linked.segments.clone();
         let uploaded = self.bucket.upload_block(&linked.dir, meta, self.options.transfer).await;
-        uploaded.map(drop).map_err(|source| ShipError::Bucket { block, source })
+        uploaded.map(drop).map_err(|source| ShipError::Bucket { block, source: Box::new(source) })
     }
 }
 
