@@ -49,16 +49,18 @@ impl Encoder {
     }
 }
 
-/// The end of the range of time that `t` lies in; chunks never reach over it. Divides towards zero, as upstream.
+/// The end of the range of time that `t` lies in; chunks never reach over it. Divides downwards: upstream divides towards zero, and
+/// the two ranges around the year 1970 are one there.
 pub(crate) fn range_end(t: i64, range: i64) -> i64 {
-    (t / range).saturating_mul(range).saturating_add(range)
+    t.div_euclid(range).saturating_mul(range).saturating_add(range)
 }
 
 /// Where a chunk should end that has a share of 1 / `ratio` of what it aims at, so that the chunks up to `end` have equal shares.
 fn predicted_end(min: i64, max: i64, end: i64, ratio: f64) -> i64 {
     let span = end.wrapping_sub(min) as f64;
     let n = span / (max.wrapping_sub(min).wrapping_add(1) as f64 * ratio);
-    if n <= 1.0 { end } else { (min as f64 + span / n.floor()) as i64 }
+    // Far from 1970 the sum is rounded, and must not be beyond the end.
+    if n <= 1.0 { end } else { ((min as f64 + span / n.floor()) as i64).min(end) }
 }
 
 impl OpenChunk {

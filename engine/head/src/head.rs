@@ -222,7 +222,8 @@ impl Head {
         let (min, max) =
             (self.counts.min_time.load(Ordering::Relaxed), self.counts.max_time.load(Ordering::Relaxed));
         let range = self.options.range_ms;
-        (min <= max && max.saturating_sub(min) > range / 2 * 3).then(|| (min, range_end(min, range)))
+        (min <= max && max.saturating_sub(min) > (range / 2).saturating_mul(3))
+            .then(|| (min, range_end(min, range)))
     }
 
     /// Writes the samples from `min` to before `max` as a block of `parent`; `None` when there is none. Nothing may be appended

@@ -83,6 +83,31 @@ fn decoded(series: &SelectedSeries) -> Vec<Sample> {
     samples
 }
 
+/// Series that begin in different ranges before 1970 are cut where ranges end, too.
+#[test]
+fn times_before_1970_are_cut_likewise() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = Db::open(dir.path(), options(2 * HOUR)).unwrap();
+    for minute in -150..200 {
+        let names = [labels(0), labels(1)];
+        let n = if minute < -60 { 1 } else { 2 };
+        let samples = names.iter().take(n).map(|labels| NewSample {
+            labels,
+            t: minute * 60_000,
+            value: NewValue::Float(minute as f64),
+        });
+        assert_eq!(db.head().append(samples).unwrap(), []);
+    }
+    let mut number = 0;
+    let done = db.maintain(|| {
+        number += 1;
+        BlockId::from_parts(number, 1)
+    });
+    let times = done.unwrap().cut.into_iter().map(|meta| (meta.min_time / 60_000, meta.max_time / 60_000));
+    assert_eq!(times.collect::<Vec<_>>(), [(-150, -120), (-120, 0), (0, 120)]);
+    assert_eq!(everything(&db).values().map(Vec::len).collect::<Vec<_>>(), [350, 260]);
+}
+
 /// The samples of the blocks that Prometheus cut, appended to a head of ours, make the same block. Histograms that come out of
 /// a chunk have the buckets of all that it has, so that their chunks may end elsewhere.
 #[test]

@@ -74,7 +74,9 @@ impl Compactor {
         let view = self.update(&[]).await?;
         self.delete_marked(&view, reporter).await;
         self.delete_partial(&view, reporter).await;
-        self.finish_deletions(reporter).await?;
+        if let Err(error) = self.finish_deletions(reporter).await {
+            reporter.unfinished(None, &error);
+        }
         if let Err(error) = self.remove_unused_leases().await {
             reporter.unfinished(None, &error);
         }

@@ -109,7 +109,7 @@ impl Fanout {
         range: TimeRange,
         store_matchers: &[Vec<Matcher>],
     ) -> Result<Option<Candidates>, SourceError> {
-        let Some(mut left) = self.bounds.without_own(matchers.to_vec()) else { return Ok(None) };
+        let Some(mut left) = self.bounds.without_own(matchers) else { return Ok(None) };
         if left.is_empty() && !matchers.is_empty() {
             let text =
                 "rpc error: code = InvalidArgument desc = no matchers specified (excluding selector labels)";

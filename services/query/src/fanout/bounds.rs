@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prometheus_client::metrics::counter::Counter;
-use tithon_engine::SelectedSeries;
 use tithon_engine::plan::{ShardRule, keeps};
+use tithon_engine::{SelectedSeries, left_to_series};
 use tithon_index::{Labels, MatchOp, Matcher};
 
 use crate::metrics::QueryMetrics;
@@ -48,13 +48,8 @@ impl Bounds {
     }
 
     /// The matchers without those on the querier's own labels; `None` when one of them contradicts these labels.
-    pub(super) fn without_own(&self, mut matchers: Vec<Matcher>) -> Option<Vec<Matcher>> {
-        let fits = |m: &Matcher| self.own.get(m.name()).is_none_or(|value| m.matches(value));
-        if !matchers.iter().all(fits) {
-            return None;
-        }
-        matchers.retain(|m| self.own.get(m.name()).is_none());
-        Some(matchers)
+    pub(super) fn without_own(&self, matchers: &[Matcher]) -> Option<Vec<Matcher>> {
+        left_to_series(matchers, &self.own)
     }
 
     /// The label sets of a store that the rules keep; `None` when they keep none. A store without label sets is kept.

@@ -4,10 +4,10 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tithon_chunks::TimeRange;
+use tithon_engine::plan::matcher_record;
 use tithon_engine::relabel::RelabelStep;
 use tithon_engine::rewrite::Deletion;
-use tithon_engine::{DeletionRequest, Interval, MatcherRecord, RelabelRecord};
-use tithon_index::{MatchOp, Matcher};
+use tithon_engine::{DeletionRequest, Interval, RelabelRecord};
 use tithon_promql::{ParseOptions, parse_metric_selector};
 use tithon_runtime::YamlFault;
 
@@ -58,24 +58,13 @@ pub(super) fn deletions(yaml: &str) -> Result<(Vec<Deletion>, Vec<DeletionReques
         let range = |interval: &IntervalYaml| TimeRange::new(interval.mint, interval.maxt);
         let interval = |interval: &IntervalYaml| Interval { mint: interval.mint, maxt: interval.maxt };
         records.push(DeletionRequest {
-            matchers: matchers.iter().map(record).collect(),
+            matchers: matchers.iter().map(matcher_record).collect(),
             intervals: entry.intervals.iter().map(interval).collect(),
             request_id: entry.request_id,
         });
         deletions.push(Deletion { matchers, intervals: entry.intervals.iter().map(range).collect() });
     }
     Ok((deletions, records))
-}
-
-fn record(matcher: &Matcher) -> MatcherRecord {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let r#type = match matcher.op() {
-        MatchOp::Equal => 0,
-        MatchOp::NotEqual => 1,
-        MatchOp::Regex => 2,
-        MatchOp::NotRegex => 3,
-    };
-    MatcherRecord { r#type, name: text(matcher.name()), value: text(matcher.value()) }
 }
 
 /// Reads relabelling steps, and how meta.json tells them.
@@ -110,6 +99,8 @@ fn list<T: DeserializeOwned>(yaml: &str) -> Result<Vec<T>, String> {
 
 #[cfg(test)]
 mod tests {
+    use tithon_index::Matcher;
+
     use super::*;
 
     #[test]
