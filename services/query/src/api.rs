@@ -5,7 +5,7 @@ pub(crate) mod arguments;
 mod companions;
 mod expression;
 mod metadata;
-mod page;
+mod pages;
 mod query;
 mod router;
 mod status;

@@ -14,7 +14,7 @@ use http_body_util::Limited;
 use tithon_runtime::{AnsweredBy, RequestSpan, compress, url_query};
 
 use super::answer::{Answer, respond};
-use super::{companions, expression, metadata, page, query, status};
+use super::{companions, expression, metadata, pages, query, status};
 use crate::QueryService;
 use crate::error::ApiError;
 use crate::options::Dialect;
@@ -27,11 +27,9 @@ const FORM_BYTES_MAX: usize = 10 << 20;
 /// Longest time to receive a form body.
 const FORM_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// The HTTP API and the page at `/`. Probes and `/metrics` are not part of it, since every component has those.
+/// The HTTP API and the pages for people. Probes and `/metrics` are not part of it, since every component has those.
 pub fn router(service: QueryService) -> Router {
-    let router = Router::new()
-        .route("/", get(page::page))
-        .route("/graph", get(page::page))
+    let router = pages::routes()
         .route("/api/v1/query", get_or_post("query", query::instant))
         .route("/api/v1/query_range", get_or_post("query_range", query::range))
         .route("/api/v1/query_explain", get_or_post("query", query::explain))
@@ -212,7 +210,7 @@ fn redirect_to_clean(uri: &Uri) -> Response {
     let segments: Vec<&str> = uri.path().split('/').filter(|s| !s.is_empty()).collect();
     let query = uri.query().map(|q| format!("?{q}")).unwrap_or_default();
     let target = format!("/{}{query}", segments.join("/"));
-    let body = format!("<a href=\"{}\">Temporary Redirect</a>.\n\n", page::escape(&target));
+    let body = format!("<a href=\"{}\">Temporary Redirect</a>.\n\n", pages::escape(&target));
     let mut response = (StatusCode::TEMPORARY_REDIRECT, axum::response::Html(body)).into_response();
     if let Ok(location) = HeaderValue::from_str(&target) {
         response.headers_mut().insert(header::LOCATION, location);
