@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use tithon_trace::Tracing;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Dispatch, Event, Level, Subscriber};
 use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -18,6 +18,10 @@ use crate::flags::LogFlags;
 /// Starts logging: lines of our crates from the configured level on, and warnings and errors of libraries. Adds tracing
 /// if it is configured. With `quiet`, lines below warnings about compactions are left out.
 pub fn start(flags: &LogFlags, tracing: Option<&Tracing>, quiet: bool) {
+    subscriber(flags, tracing, quiet).init();
+}
+
+fn subscriber(flags: &LogFlags, tracing: Option<&Tracing>, quiet: bool) -> Dispatch {
     // A directive applies to all targets with this prefix, and the names of all our crates begin with it.
     let compactions = if quiet && flags.level == "info" { ",tithon_compact=warn" } else { "" };
     let filter = EnvFilter::new(format!("warn,tithon={}{compactions}", flags.level));
@@ -26,7 +30,11 @@ pub fn start(flags: &LogFlags, tracing: Option<&Tracing>, quiet: bool) {
         .with_writer(std::io::stderr)
         .event_format(lines)
         .with_filter(filter.and(filter_fn(|of| of.is_event())));
-    tracing_subscriber::registry().with(lines).with(tracing.map(Tracing::layer)).init();
+    // Without tracing there must be no layer for it at all: an absent one still makes the registry keep every span.
+    match tracing {
+        Some(tracing) => tracing_subscriber::registry().with(lines).with(tracing.layer()).into(),
+        None => tracing_subscriber::registry().with(lines).into(),
+    }
 }
 
 struct Lines {
@@ -140,6 +148,14 @@ mod tests {
         ] {
             assert_eq!(without_passwords(text), logged);
         }
+    }
+
+    #[test]
+    fn spans_are_disabled_without_tracing() {
+        let flags = LogFlags { level: "info".into(), format: "logfmt".into(), debug_name: String::new() };
+        tracing::dispatcher::with_default(&subscriber(&flags, None, false), || {
+            assert!(tracing::info_span!("request").is_disabled());
+        });
     }
 
     #[test]
