@@ -186,6 +186,18 @@ impl PatternBudget {
     }
 }
 
+/// A pattern that matches only the given text. Go's `regexp.QuoteMeta`; bytes that are no UTF-8 match U+FFFD.
+pub fn escaped_pattern(text: &[u8]) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in String::from_utf8_lossy(text).chars() {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
+
 /// Compiles a pattern by Go's rules, as Prometheus does for `label_replace`: anchored at both ends, `.` matches
 /// newlines, groups captured.
 pub fn anchored_regex(pattern: impl AsRef<[u8]>) -> Result<Regex, MatcherError> {

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tithon_bucket::{Bucket, Catalogue, Mark, MarkKind};
 use tithon_engine::BlockId;
@@ -140,8 +139,7 @@ impl Compactor {
 
     /// Milliseconds since the Unix epoch.
     pub(crate) fn now_ms(&self) -> i64 {
-        let age = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
+        tithon_runtime::now_ms()
     }
 
     pub(crate) fn new_id(&self) -> BlockId {

@@ -1,6 +1,6 @@
 //! Points in time as evaluation has them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tithon_storeapi::Moment;
 
@@ -11,8 +11,7 @@ pub struct At(pub i64);
 impl At {
     /// The system's time.
     pub fn now() -> At {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        At(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+        At(nanos(tithon_runtime::since_1970()))
     }
 
     /// As samples have it.

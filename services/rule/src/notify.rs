@@ -12,10 +12,10 @@ use tithon_index::Labels;
 use tokio::sync::Notify;
 use tracing::warn;
 
+pub(crate) use self::config::relabel_steps;
 pub use self::config::{
     AlertmanagerConfig, ApiVersion, alertmanager_of, parse_alertmanagers, parse_relabelling,
 };
-pub(crate) use self::config::{RelabelYaml, relabel_steps};
 pub use self::sender::{AlertSender, SenderOptions};
 use crate::metrics::RuleMetrics;
 use crate::template::query_escaped;

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, stream};
 use tithon_bucket::{Catalogue, Look};
 use tithon_engine::{BlockId, Resolution};
-use tithon_runtime::Shutdown;
+use tithon_runtime::{Shutdown, now_ms};
 use tracing::{info, warn};
 
 use crate::blocks::{Blocks, FaultyBlock};
 use crate::deletions::OfBlock;
 use crate::metrics::LeftOut;
 use crate::served::ServedBlock;
-use crate::store::{LastSync, now_ms};
+use crate::store::LastSync;
 use crate::succession::Candidates;
 use crate::{Store, StoreError};
 

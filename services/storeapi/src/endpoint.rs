@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tithon_chunks::{ErrorKind, TimeRange};
@@ -17,7 +17,7 @@ use tithon_proto::{
     series_request_to_wire,
 };
 use tithon_runtime::{
-    ClientCalls, ClientTls, DialOptions, GrpcChannel, GrpcEncoding, Metrics, resend, to_status,
+    ClientCalls, ClientTls, DialOptions, GrpcChannel, GrpcEncoding, Metrics, now_ms, resend, to_status,
 };
 use tonic::metadata::MetadataValue;
 use tonic::transport::Endpoint as Dial;
@@ -480,24 +480,14 @@ impl Receiving {
         let series = wire.iter().map(series_from_wire).collect::<Result<Vec<_>, _>>();
         let store = || self.endpoint.name();
         let mut series = series.map_err(|error| EndpointError::Message { store: store(), error })?;
-        remove_labels(&mut series, &self.without_labels);
+        if !self.without_labels.is_empty() {
+            series.iter_mut().for_each(|one| one.labels = one.labels.without(&self.without_labels));
+        }
         if let Some(shard) = &self.shard {
             let mut buffer = Vec::new();
             series.retain(|one| shard.holds(&one.labels, &mut buffer));
         }
         Ok(SeriesPart::Series(SeriesBatch { series }))
-    }
-}
-
-fn remove_labels(series: &mut [SelectedSeries], names: &[String]) {
-    if names.is_empty() {
-        return;
-    }
-    for one in series {
-        if names.iter().any(|name| one.labels.get(name).is_some()) {
-            let keeps = |label: &[u8]| !names.iter().any(|name| name.as_bytes() == label);
-            one.labels = one.labels.to_builder().retain(keeps).finish();
-        }
     }
 }
 
@@ -507,12 +497,6 @@ fn with_tenant<T>(tenant: &str, message: T) -> Request<T> {
         request.metadata_mut().insert("thanos-tenant", tenant);
     }
     request
-}
-
-/// Milliseconds since 1970.
-fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A status as Go's gRPC prints it, followed by the reason why there is no connection, if there is one.

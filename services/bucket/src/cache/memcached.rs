@@ -3,7 +3,7 @@
 //! Written here instead of using a library: only two commands are needed, and lengths sent by a server must be bounded.
 
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::try_join_all;
@@ -62,8 +62,7 @@ impl Memcached {
     }
 
     pub(super) async fn put(&self, items: &[(String, Bytes)], ttl: Duration) -> Result<(), RemoteError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let expires = (now + ttl).as_secs();
+        let expires = (tithon_runtime::since_1970() + ttl).as_secs();
         let servers = self.servers.now().await?;
         for (server, at) in servers.iter().zip(0..) {
             let mine: Vec<_> = items.iter().filter(|(key, _)| server_of(key, servers.len()) == at).collect();

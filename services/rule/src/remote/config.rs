@@ -8,10 +8,10 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use tithon_engine::relabel::RelabelStep;
+use tithon_engine::relabel::{RelabelConfig, RelabelStep};
 use tithon_runtime::{HttpBasicAuth, HttpClientConfig, HttpTls, Secret, YamlFault};
 
-use crate::notify::{RelabelYaml, relabel_steps};
+use crate::notify::relabel_steps;
 use crate::peers::PeersError;
 use crate::yaml::Span;
 
@@ -69,7 +69,7 @@ struct Entry {
     remote_timeout: Option<Span>,
     protobuf_message: Option<String>,
     headers: BTreeMap<String, Secret>,
-    write_relabel_configs: Option<Vec<RelabelYaml>>,
+    write_relabel_configs: Option<Vec<RelabelConfig>>,
     name: String,
     #[serde(rename = "send_exemplars")]
     _exemplars: Option<bool>,

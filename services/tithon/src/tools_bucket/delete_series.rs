@@ -17,15 +17,17 @@ use tithon_engine::plan::{BlockDeletion, Scope, SeriesDeletion};
 use tithon_engine::{BlockId, BlockMeta};
 use tithon_index::Matcher;
 use tithon_promql::{ParseOptions, parse_metric_selector};
+use tithon_runtime::now_ms;
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
 use self::print::{listed_table, planned_table};
-use super::look::{choose, in_scope, look, now_ms};
+use super::look::{choose, in_scope, look};
 use crate::bucket::open_bucket;
 use crate::cli::{DeleteSeriesFlags, Output};
 use crate::compact::RETRY;
 use crate::flags::UsageError;
+use crate::machine::host_name;
 use crate::output::stdout;
 
 /// Indexes read at once.
@@ -241,7 +243,6 @@ impl Listed {
 
 /// The user's name and the machine's, as far as they are known.
 fn author() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let user = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-    format!("{user}@{}", host.trim())
+    format!("{user}@{}", host_name())
 }
