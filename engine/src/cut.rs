@@ -1,12 +1,11 @@
 //! What deletions take out of a block: which series, and how much of them.
 
 use tithon_chunks::{ChunkMeta, TimeRange};
-use tithon_index::{Matcher, Postings, PostingsPlan};
 
-use crate::compact::InputBlock;
-use crate::entries::index_range;
+use crate::entries::matching_series;
+use crate::input::InputBlock;
 use crate::plan::BlockDeletion;
-use crate::{BlockError, FileRange, Tombstones, walk};
+use crate::{BlockError, Tombstones, walk};
 
 /// How much of a block is cut out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -67,18 +66,6 @@ pub fn deleted_series(
     Ok(deleted)
 }
 
-/// The series of a block that satisfy all matchers.
-pub(crate) fn matching_series(
-    source: &mut InputBlock<'_>,
-    matchers: &[Matcher],
-) -> Result<Postings, BlockError> {
-    let block = source.meta.ulid;
-    let plan = PostingsPlan::new(&source.header, matchers, 0).map_err(BlockError::index(block))?;
-    let ranges: Vec<FileRange> = plan.ranges().iter().map(index_range).collect();
-    let fetched = source.fetch(&ranges)?;
-    plan.resolve(&fetched).map_err(BlockError::index(block))
-}
-
 /// How much `deleted` takes out of a block that still has it. Reads the index and no chunk.
 pub fn cut_of(source: InputBlock<'_>, deleted: &Tombstones) -> Result<Cut, BlockError> {
     Ok(cuts_of(source, std::slice::from_ref(deleted))?.remove(0))
@@ -111,7 +98,7 @@ fn overlaps(chunk: &ChunkMeta, intervals: &[TimeRange]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tithon_index::MatchOp;
+    use tithon_index::{MatchOp, Matcher};
     use tithon_testdata::shared;
 
     use super::*;

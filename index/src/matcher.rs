@@ -12,7 +12,9 @@ pub use self::template::Template;
 pub(crate) use self::text::{Automaton, Glob, TextTest};
 use crate::labels::{write_name, write_quoted};
 
+mod budget;
 mod go_class;
+mod go_error;
 mod go_syntax;
 mod program;
 mod shared;

@@ -11,10 +11,10 @@ use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::{Anchored, Input};
 use regex_syntax::hir::{Class, ClassUnicode, Hir, HirKind, Look};
 
+use super::budget::Share;
 use super::go_class::fold;
 use super::program::Program;
-use super::shared::Share;
-use super::{MatcherError, go_syntax};
+use super::{MatcherError, go_error, go_syntax};
 
 /// A condition on a whole text.
 #[derive(Debug)]
@@ -158,7 +158,7 @@ fn invalid_utf8(pattern: &[u8], at: usize) -> String {
     let valid = std::str::from_utf8(&pattern[..at]).unwrap_or_default();
     match go_syntax::parse(valid).map(drop) {
         Err(error) if !error.starts_with("missing closing") && !error.starts_with("trailing") => error,
-        _ => go_syntax::error("invalid UTF-8", &String::from_utf8_lossy(&pattern[at..])),
+        _ => go_error::error("invalid UTF-8", &String::from_utf8_lossy(&pattern[at..])),
     }
 }
 

@@ -10,6 +10,7 @@ mod functions;
 mod parse;
 mod print;
 mod quote;
+mod stop;
 mod text;
 mod time;
 mod token;
@@ -18,9 +19,10 @@ mod value;
 
 use std::sync::Arc;
 
-use self::eval::{Stop, evaluate};
+use self::eval::evaluate;
 pub use self::functions::Answers;
 use self::parse::Trees;
+use self::stop::Stop;
 pub(crate) use self::text::{exponential_shortest, query_escaped};
 use self::value::Value;
 pub use self::value::{Data, Number, Sample};

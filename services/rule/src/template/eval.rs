@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::functions::{Call, Function, Want, method};
 use super::print::shown;
 use super::quote::quoted;
+use super::stop::Stop;
 use super::tree::{Arg, ArgKind, Branch, Command, Node, Number, Pipe};
 use super::value::Value;
 use super::{Surroundings, Template};
@@ -18,19 +19,6 @@ const DEPTH_MAX: usize = 50;
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
 /// Texts that functions make, all together, bytes.
 const MADE_BYTES_MAX: usize = 16 << 20;
-
-/// Why evaluation does not go on.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// A function failed; the place is not told yet.
-    Failed(String),
-    /// The template failed, with the place.
-    Error(String),
-    Break,
-    Continue,
-    /// The answer to an expression is needed first.
-    Asks(String),
-}
 
 /// What errors are told about: a node and where it begins.
 #[derive(Clone, Copy)]

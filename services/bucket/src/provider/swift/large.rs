@@ -11,7 +11,7 @@ use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
 use serde::Serialize;
 
 use super::auth::generic;
-use super::store::{Request, Swift};
+use super::client::{Request, Swift};
 
 /// Prefix of segments; listings leave it out.
 pub(super) const SEGMENTS: &str = "segments/";
