@@ -8,11 +8,15 @@ use regex_automata::meta::Regex;
 use tithon_chunks::ErrorKind;
 use xxhash_rust::xxh3::xxh3_64;
 
+pub(crate) use self::automaton::Automaton;
+pub(crate) use self::glob::Glob;
 pub use self::template::Template;
-pub(crate) use self::text::{Automaton, Glob, TextTest};
+pub(crate) use self::text::TextTest;
 use crate::labels::{write_name, write_quoted};
 
+mod automaton;
 mod budget;
+mod glob;
 mod go_class;
 mod go_error;
 mod go_syntax;
@@ -20,6 +24,7 @@ mod program;
 mod shared;
 mod template;
 mod text;
+mod words;
 
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
