@@ -7,9 +7,9 @@ use crate::input::InputBlock;
 use crate::plan::BlockDeletion;
 use crate::{BlockError, Tombstones, walk};
 
-/// How much of a block is cut out.
+/// How much of a block deletions take out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Cut {
+pub struct Loss {
     /// Series that lose something.
     pub series: u64,
     /// Of these, series of which nothing is left.
@@ -20,8 +20,8 @@ pub struct Cut {
     pub cut_chunks: u64,
 }
 
-impl Cut {
-    /// Whether nothing is.
+impl Loss {
+    /// Whether nothing is lost.
     pub fn is_empty(&self) -> bool {
         self.series == 0
     }
@@ -67,25 +67,25 @@ pub fn deleted_series(
 }
 
 /// How much `deleted` takes out of a block that still has it. Reads the index and no chunk.
-pub fn cut_of(source: InputBlock<'_>, deleted: &Tombstones) -> Result<Cut, BlockError> {
-    Ok(cuts_of(source, std::slice::from_ref(deleted))?.remove(0))
+pub fn loss_of(source: InputBlock<'_>, deleted: &Tombstones) -> Result<Loss, BlockError> {
+    Ok(losses_of(source, std::slice::from_ref(deleted))?.remove(0))
 }
 
 /// The same of several deletions, each by itself, in one pass.
-pub fn cuts_of(source: InputBlock<'_>, deleted: &[Tombstones]) -> Result<Vec<Cut>, BlockError> {
+pub fn losses_of(source: InputBlock<'_>, deleted: &[Tombstones]) -> Result<Vec<Loss>, BlockError> {
     let is_downsampled = source.meta.resolution_ms() > 0;
-    let mut cuts = vec![Cut::default(); deleted.len()];
+    let mut losses = vec![Loss::default(); deleted.len()];
     if deleted.iter().all(Tombstones::is_empty) {
-        return Ok(cuts);
+        return Ok(losses);
     }
     walk(source, |series, entry| {
         let entry = entry?;
-        for (deleted, cut) in deleted.iter().zip(&mut cuts) {
-            cut.add(&entry.chunks, deleted.of(u64::from(series.0)), is_downsampled);
+        for (deleted, loss) in deleted.iter().zip(&mut losses) {
+            loss.add(&entry.chunks, deleted.of(u64::from(series.0)), is_downsampled);
         }
         Ok::<_, BlockError>(())
     })?;
-    Ok(cuts)
+    Ok(losses)
 }
 
 fn is_covered(chunk: &ChunkMeta, intervals: &[TimeRange]) -> bool {
@@ -109,7 +109,7 @@ mod tests {
         let block = Block::open(shared("testdata/blocks/xor-shapes")).unwrap();
         let all = vec![BlockDeletion { selectors: vec![vec![]], intervals: vec![TimeRange::ALL] }];
         let deleted = deleted_series(InputBlock::from(&block), &all).unwrap();
-        let cut = cut_of(InputBlock::from(&block), &deleted).unwrap();
+        let cut = loss_of(InputBlock::from(&block), &deleted).unwrap();
         let stats = block.meta().stats;
         assert_eq!((cut.series, cut.whole_series), (stats.num_series, stats.num_series));
         assert_eq!((cut.chunks, cut.cut_chunks), (stats.num_chunks, 0));
@@ -119,12 +119,12 @@ mod tests {
         let some = [BlockDeletion { selectors: vec![vec![absent]], intervals: vec![middle] }];
         let deleted = deleted_series(InputBlock::from(&block), &some).unwrap();
         assert_eq!(deleted.iter().count() as u64, stats.num_series);
-        let cut = cut_of(InputBlock::from(&block), &deleted).unwrap();
+        let cut = loss_of(InputBlock::from(&block), &deleted).unwrap();
         assert!(cut.cut_chunks > 0 && cut.chunks + cut.cut_chunks <= stats.num_chunks, "{cut:?}");
         // A chunk that is cut counts as half.
         let of = cut.chunks + cut.cut_chunks;
         assert_eq!(cut.share_of(1000, of), 1000 * (2 * cut.chunks + cut.cut_chunks) / (2 * of));
-        let none = cut_of(InputBlock::from(&block), &Tombstones::default()).unwrap();
+        let none = loss_of(InputBlock::from(&block), &Tombstones::default()).unwrap();
         assert!(none.is_empty());
     }
 }

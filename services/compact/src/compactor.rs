@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use tithon_bucket::{Bucket, Catalogue, Mark, MarkKind};
 use tithon_engine::BlockId;
 use tithon_engine::plan::NoCompactReason;
-use tithon_runtime::{Cpu, Metrics, Shutdown};
+use tithon_runtime::{Cpu, Metrics, Shutdown, now_ms};
 use tokio::sync::watch;
 
 use crate::deletions::Requests;
@@ -137,13 +137,8 @@ impl Compactor {
         self.inner.iterations.subscribe()
     }
 
-    /// Milliseconds since the Unix epoch.
-    pub(crate) fn now_ms(&self) -> i64 {
-        tithon_runtime::now_ms()
-    }
-
     pub(crate) fn new_id(&self) -> BlockId {
-        BlockId::from_parts(self.now_ms().unsigned_abs(), rand::random())
+        BlockId::from_parts(now_ms().unsigned_abs(), rand::random())
     }
 
     /// Marks a block for deletion; `replaced_by` are the blocks that hold its data now, where that is why. Answers whether
@@ -155,7 +150,7 @@ impl Compactor {
         replaced_by: Vec<BlockId>,
     ) -> Result<bool, CompactError> {
         let (kind, reason) = (MarkKind::Deletion, String::new());
-        let (details, time_s) = (details.to_owned(), self.now_ms() / 1000);
+        let (details, time_s) = (details.to_owned(), now_ms() / 1000);
         self.write_mark(Mark { kind, block, details, time_s, reason, replaced_by }).await
     }
 
@@ -171,8 +166,7 @@ impl Compactor {
             ExcludedFrom::Merging => MarkKind::NoCompact,
             ExcludedFrom::Downsampling => MarkKind::NoDownsample,
         };
-        let (details, reason, time_s) =
-            (details.to_owned(), reason.as_str().to_owned(), self.now_ms() / 1000);
+        let (details, reason, time_s) = (details.to_owned(), reason.as_str().to_owned(), now_ms() / 1000);
         self.write_mark(Mark { kind, block, details, time_s, reason, replaced_by: Vec::new() }).await
     }
 

@@ -1,4 +1,4 @@
-//! What is around the groups: the options of the ruler, and what groups need to be evaluated.
+//! What all groups share: the options of the ruler, and the parts of the process that groups are evaluated with.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ pub struct ManagerOptions {
     pub rule_files: Vec<String>,
     /// The ruler's folder; slots are made of it, as Thanos makes them.
     pub data_dir: String,
-    /// Of groups that say nothing.
+    /// Interval between two evaluations of a group whose file sets none.
     pub eval_interval: Duration,
-    /// Of groups that say nothing.
+    /// How far behind its slot a group is evaluated whose file sets no offset.
     pub query_offset: Duration,
-    /// Rules that are evaluated at the same time, of all groups together, where this is above 1.
+    /// Number of rules of all groups that are evaluated at the same time; 0 and 1 mean one rule of each group.
     pub concurrent_evaluations: usize,
-    /// How long an alert is not sent again.
+    /// Shortest time until an unchanged alert is sent again.
     pub resend_delay: Duration,
     /// How far back alerts of an earlier process are looked for.
     pub for_outage_tolerance: Duration,
@@ -32,13 +32,13 @@ pub struct ManagerOptions {
     pub for_grace_period: Duration,
     /// `$externalURL` of templates.
     pub external_url: String,
-    /// Set in what APIs tell of rules; `$externalLabels` of templates.
+    /// External labels: set in the rules that APIs show, and `$externalLabels` of templates.
     pub external_labels: Labels,
     /// Which PromQL is accepted.
     pub parse: ParseOptions,
 }
 
-/// What groups need to be evaluated.
+/// The parts of the process that groups are evaluated with.
 pub(crate) struct Around {
     pub(crate) options: ManagerOptions,
     pub(crate) external_labels: Arc<BTreeMap<String, String>>,
@@ -47,5 +47,6 @@ pub(crate) struct Around {
     pub(crate) queue: AlertQueue,
     pub(crate) generator: Generator,
     pub(crate) metrics: RuleMetrics,
+    /// Limits how many rules are evaluated at the same time.
     pub(crate) turns: Semaphore,
 }

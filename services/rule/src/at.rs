@@ -1,4 +1,4 @@
-//! Points in time as evaluation has them.
+//! Points in time of evaluations.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ impl At {
         At(nanos(tithon_runtime::since_1970()))
     }
 
-    /// As samples have it.
+    /// Milliseconds since 1970, rounded down.
     pub fn millis(self) -> i64 {
         self.0.div_euclid(1_000_000)
     }
@@ -24,12 +24,12 @@ impl At {
         self.0.div_euclid(1_000_000_000)
     }
 
-    /// So much later.
+    /// The point in time `span` later.
     pub fn after(self, span: Duration) -> At {
         At(self.0.saturating_add(nanos(span)))
     }
 
-    /// So much earlier.
+    /// The point in time `span` earlier.
     pub fn before(self, span: Duration) -> At {
         At(self.0.saturating_sub(nanos(span)))
     }
@@ -39,7 +39,7 @@ impl At {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// As APIs have it.
+    /// The type that APIs use.
     pub fn moment(self) -> Moment {
         let nanos = u32::try_from(self.0.rem_euclid(1_000_000_000)).unwrap_or(0);
         Moment { seconds: self.seconds(), nanos }

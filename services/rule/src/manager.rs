@@ -20,15 +20,15 @@ use crate::{AlertQueue, At, Generator, Queriers, RuleFaults, Storage, Strategy, 
 /// Why rule files are not all in use.
 #[derive(Debug, thiserror::Error)]
 pub enum ManagerError {
-    /// Patterns that are none.
+    /// A pattern is invalid.
     #[error("pattern of rule files {pattern:?}: {reason}")]
     Pattern {
-        /// As given.
+        /// The pattern.
         pattern: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// Files with faults: the groups of these files that were there before go on.
+    /// Files have faults; the groups that were read from these files before stay in use.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Faults(Vec<RuleFaults>),
 }
@@ -44,7 +44,7 @@ pub struct Manager {
 
 type Key = (String, String, Strategy);
 
-/// What files hold.
+/// The groups and faults found in the rule files.
 #[derive(Default)]
 struct Read {
     groups: BTreeMap<Key, Group>,
@@ -67,7 +67,7 @@ struct Running {
 }
 
 impl Manager {
-    /// No group is there yet.
+    /// A manager without groups.
     pub fn new(
         options: ManagerOptions,
         queriers: Queriers,

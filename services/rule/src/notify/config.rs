@@ -10,14 +10,14 @@ use crate::peers::{FileSd, PeersConfig, PeersError};
 use crate::query::refresh_interval;
 use crate::yaml::Span;
 
-/// Alertmanagers that are spoken to in one way.
+/// Alertmanagers, with the settings of the client.
 #[derive(Clone, Debug)]
 pub struct AlertmanagerConfig {
-    /// Where they are.
+    /// The addresses.
     pub peers: PeersConfig,
-    /// One call may take so long.
+    /// Timeout of a call.
     pub timeout: Duration,
-    /// Which API they have.
+    /// The API that they have.
     pub version: ApiVersion,
 }
 
@@ -25,9 +25,9 @@ pub struct AlertmanagerConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ApiVersion {
-    /// Of versions before 0.27.
+    /// Version 1, in Alertmanagers before 0.27.
     V1,
-    /// Of 0.16 and later.
+    /// Version 2, in Alertmanagers from 0.16 on.
     #[default]
     V2,
 }
@@ -64,7 +64,7 @@ struct Entry {
     api_version: ApiVersion,
 }
 
-/// How long a call may take when nothing says otherwise.
+/// Default timeout of a call.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads `--alertmanagers.config`. Errors tell line, column and key.

@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use tithon_bucket::{Bucket, Catalogue, DeletionRecord, KnownBlock};
 use tithon_chunks::TimeRange;
-use tithon_engine::cut::{Cut, cut_of, deleted_series};
+use tithon_engine::cut::{Loss, deleted_series, loss_of};
 use tithon_engine::plan::{BlockDeletion, Scope, SeriesDeletion};
 use tithon_engine::{BlockId, BlockMeta};
 use tithon_index::Matcher;
@@ -41,7 +41,7 @@ struct OfBlock {
     max_time: i64,
     resolution: i64,
     #[serde(flatten)]
-    cut: Cut,
+    cut: Loss,
     /// About, by chunks.
     samples: u64,
     /// Of chunks, likewise.
@@ -176,9 +176,9 @@ async fn read(
     let meta = Arc::clone(block.meta());
     let open = bucket.open_block(Arc::clone(&meta), block.objects().map(|objects| &**objects)).await?;
     let runtime = Handle::current();
-    let look = move || -> Result<(Cut, u64), Box<dyn Error + Send + Sync>> {
+    let look = move || -> Result<(Loss, u64), Box<dyn Error + Send + Sync>> {
         let deleted = deleted_series(open.input(&runtime), &[deletion])?;
-        let cut = cut_of(open.input(&runtime), &deleted)?;
+        let cut = loss_of(open.input(&runtime), &deleted)?;
         open.check()?;
         Ok((cut, open.segment_sizes().iter().sum()))
     };
