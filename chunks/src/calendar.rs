@@ -1,4 +1,4 @@
-//! The calendar: dates, days since 1970, and times as RFC 3339 texts.
+//! The calendar: dates, days since 1970, durations, and times as RFC 3339 texts.
 //!
 //! Dates are of the proleptic Gregorian calendar in UTC; year 0 comes before year 1. The conversions follow H. Hinnant,
 //! "chrono-compatible low-level date algorithms": days are counted from a 1 March, so that the leap day ends its year.
@@ -31,6 +31,61 @@ pub const fn days_in_month(year: i64, month: i64) -> i64 {
         4 | 6 | 9 | 11 => 30,
         _ => 31,
     }
+}
+
+/// Units of durations from large to small, with their lengths in nanoseconds.
+const UNITS: [(&[u8], u64); 7] = [
+    (b"y", 365 * 86_400_000_000_000),
+    (b"w", 7 * 86_400_000_000_000),
+    (b"d", 86_400_000_000_000),
+    (b"h", 3_600_000_000_000),
+    (b"m", 60_000_000_000),
+    (b"s", 1_000_000_000),
+    (b"ms", 1_000_000),
+];
+
+/// Why a text is no duration in Prometheus's syntax.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DurationError<'a> {
+    /// There is no text.
+    #[error("empty duration")]
+    Empty,
+    /// A number or a unit is missing, or the units do not stand from large to small.
+    #[error("not a duration such as 1h30m")]
+    Syntax,
+    /// There is no such unit.
+    #[error("unknown unit {:?}", String::from_utf8_lossy(.0))]
+    Unit(&'a [u8]),
+    /// It does not fit 63 bits of nanoseconds, some 292 years.
+    #[error("duration out of range")]
+    Range,
+}
+
+/// Reads a duration in nanoseconds: `1y2w3d4h5m6s7ms`, each unit at most once and in this order, or `0`.
+/// prometheus/common `model.ParseDuration`.
+pub fn parse_duration(text: &[u8]) -> Result<i64, DurationError<'_>> {
+    if text == b"0" {
+        return Ok(0);
+    }
+    if text.is_empty() {
+        return Err(DurationError::Empty);
+    }
+    let (mut rest, mut sum, mut next_unit) = (text, 0i64, 0);
+    while !rest.is_empty() {
+        let (digits, tail) = rest.split_at(rest.iter().take_while(|c| c.is_ascii_digit()).count());
+        let (unit, tail) = tail.split_at(tail.iter().take_while(|c| !c.is_ascii_digit()).count());
+        rest = tail;
+        let value = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<u64>().ok());
+        let value = value.filter(|_| !unit.is_empty()).ok_or(DurationError::Syntax)?;
+        let i = UNITS.iter().position(|(name, _)| *name == unit).ok_or(DurationError::Unit(unit))?;
+        if i < next_unit {
+            return Err(DurationError::Syntax);
+        }
+        next_unit = i + 1;
+        let length = value.checked_mul(UNITS[i].1).and_then(|length| i64::try_from(length).ok());
+        sum = length.and_then(|length| sum.checked_add(length)).ok_or(DurationError::Range)?;
+    }
+    Ok(sum)
 }
 
 /// A duration of so many nanoseconds as Go prints it: `-1h2m3.5s`, `1.5ms`, `17µs`, `9ns`, `0s`. Go `time.Duration.String`.
@@ -133,6 +188,38 @@ mod tests {
                 }
                 days += days_in_month(year, month);
             }
+        }
+    }
+
+    #[test]
+    fn durations_as_prometheus_reads_them() {
+        for (text, ms) in [
+            ("0", 0),
+            ("0s", 0),
+            ("1m30s", 90_000),
+            ("500ms", 500),
+            ("1d12h", 129_600_000),
+            ("1y2w3d4h5m6s7ms", 33_019_506_007),
+            ("106751d", 106_751 * 86_400_000),
+        ] {
+            assert_eq!(parse_duration(text.as_bytes()), Ok(ms * 1_000_000), "{text}");
+        }
+        for (text, error) in [
+            ("", DurationError::Empty),
+            ("5", DurationError::Syntax),
+            ("s", DurationError::Syntax),
+            ("-1s", DurationError::Syntax),
+            ("30s1m", DurationError::Syntax),
+            ("1s2s", DurationError::Syntax),
+            ("99999999999999999999s", DurationError::Syntax),
+            ("1.5h", DurationError::Unit(b".")),
+            ("1 s", DurationError::Unit(b" s")),
+            ("1µs", DurationError::Unit("µs".as_bytes())),
+            ("106752d", DurationError::Range),
+            ("292y52w", DurationError::Range),
+            ("9999999999999999y", DurationError::Range),
+        ] {
+            assert_eq!(parse_duration(text.as_bytes()), Err(error), "{text}");
         }
     }
 

@@ -1,16 +1,15 @@
 //! What deletions take out of a block: which series, and how much of them.
 
 use tithon_chunks::{ChunkMeta, TimeRange};
-use tithon_index::{Matcher, Postings, PostingsPlan};
 
-use crate::compact::InputBlock;
-use crate::entries::index_range;
+use crate::entries::matching_series;
+use crate::input::InputBlock;
 use crate::plan::BlockDeletion;
-use crate::{BlockError, FileRange, Tombstones, walk};
+use crate::{BlockError, Tombstones, walk};
 
-/// How much of a block is cut out.
+/// How much of a block deletions take out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Cut {
+pub struct Loss {
     /// Series that lose something.
     pub series: u64,
     /// Of these, series of which nothing is left.
@@ -21,8 +20,8 @@ pub struct Cut {
     pub cut_chunks: u64,
 }
 
-impl Cut {
-    /// Whether nothing is.
+impl Loss {
+    /// Whether nothing is lost.
     pub fn is_empty(&self) -> bool {
         self.series == 0
     }
@@ -67,38 +66,26 @@ pub fn deleted_series(
     Ok(deleted)
 }
 
-/// The series of a block that satisfy all matchers.
-pub(crate) fn matching_series(
-    source: &mut InputBlock<'_>,
-    matchers: &[Matcher],
-) -> Result<Postings, BlockError> {
-    let block = source.meta.ulid;
-    let plan = PostingsPlan::new(&source.header, matchers, 0).map_err(BlockError::index(block))?;
-    let ranges: Vec<FileRange> = plan.ranges().iter().map(index_range).collect();
-    let fetched = source.fetch(&ranges)?;
-    plan.resolve(&fetched).map_err(BlockError::index(block))
-}
-
 /// How much `deleted` takes out of a block that still has it. Reads the index and no chunk.
-pub fn cut_of(source: InputBlock<'_>, deleted: &Tombstones) -> Result<Cut, BlockError> {
-    Ok(cuts_of(source, std::slice::from_ref(deleted))?.remove(0))
+pub fn loss_of(source: InputBlock<'_>, deleted: &Tombstones) -> Result<Loss, BlockError> {
+    Ok(losses_of(source, std::slice::from_ref(deleted))?.remove(0))
 }
 
 /// The same of several deletions, each by itself, in one pass.
-pub fn cuts_of(source: InputBlock<'_>, deleted: &[Tombstones]) -> Result<Vec<Cut>, BlockError> {
+pub fn losses_of(source: InputBlock<'_>, deleted: &[Tombstones]) -> Result<Vec<Loss>, BlockError> {
     let is_downsampled = source.meta.resolution_ms() > 0;
-    let mut cuts = vec![Cut::default(); deleted.len()];
+    let mut losses = vec![Loss::default(); deleted.len()];
     if deleted.iter().all(Tombstones::is_empty) {
-        return Ok(cuts);
+        return Ok(losses);
     }
     walk(source, |series, entry| {
         let entry = entry?;
-        for (deleted, cut) in deleted.iter().zip(&mut cuts) {
-            cut.add(&entry.chunks, deleted.of(u64::from(series.0)), is_downsampled);
+        for (deleted, loss) in deleted.iter().zip(&mut losses) {
+            loss.add(&entry.chunks, deleted.of(u64::from(series.0)), is_downsampled);
         }
         Ok::<_, BlockError>(())
     })?;
-    Ok(cuts)
+    Ok(losses)
 }
 
 fn is_covered(chunk: &ChunkMeta, intervals: &[TimeRange]) -> bool {
@@ -111,7 +98,7 @@ fn overlaps(chunk: &ChunkMeta, intervals: &[TimeRange]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tithon_index::MatchOp;
+    use tithon_index::{MatchOp, Matcher};
     use tithon_testdata::shared;
 
     use super::*;
@@ -122,7 +109,7 @@ mod tests {
         let block = Block::open(shared("testdata/blocks/xor-shapes")).unwrap();
         let all = vec![BlockDeletion { selectors: vec![vec![]], intervals: vec![TimeRange::ALL] }];
         let deleted = deleted_series(InputBlock::from(&block), &all).unwrap();
-        let cut = cut_of(InputBlock::from(&block), &deleted).unwrap();
+        let cut = loss_of(InputBlock::from(&block), &deleted).unwrap();
         let stats = block.meta().stats;
         assert_eq!((cut.series, cut.whole_series), (stats.num_series, stats.num_series));
         assert_eq!((cut.chunks, cut.cut_chunks), (stats.num_chunks, 0));
@@ -132,12 +119,12 @@ mod tests {
         let some = [BlockDeletion { selectors: vec![vec![absent]], intervals: vec![middle] }];
         let deleted = deleted_series(InputBlock::from(&block), &some).unwrap();
         assert_eq!(deleted.iter().count() as u64, stats.num_series);
-        let cut = cut_of(InputBlock::from(&block), &deleted).unwrap();
+        let cut = loss_of(InputBlock::from(&block), &deleted).unwrap();
         assert!(cut.cut_chunks > 0 && cut.chunks + cut.cut_chunks <= stats.num_chunks, "{cut:?}");
         // A chunk that is cut counts as half.
         let of = cut.chunks + cut.cut_chunks;
         assert_eq!(cut.share_of(1000, of), 1000 * (2 * cut.chunks + cut.cut_chunks) / (2 * of));
-        let none = cut_of(InputBlock::from(&block), &Tombstones::default()).unwrap();
+        let none = loss_of(InputBlock::from(&block), &Tombstones::default()).unwrap();
         assert!(none.is_empty());
     }
 }

@@ -18,7 +18,7 @@ use tithon_chunks::{SampleBatch, TimeRange};
 use crate::input::InputBlock;
 use crate::pipeline::pipeline;
 use crate::plan::Shard;
-use crate::scan::{Batch, Pieces, Scan, SymbolUnion};
+use crate::scan::{Batch, ReadyChunks, Scan, SymbolUnion};
 use crate::writer::{BlockDir, Content};
 use crate::{
     Block, BlockError, BlockFiles, BlockId, BlockMeta, Downsample, Resolution, SourceType, ThanosMeta,
@@ -89,7 +89,7 @@ const TASK: usize = 16;
 struct Made {
     batch: Batch,
     /// The chunks of every target, for [`TASK`] series each.
-    tasks: Vec<Vec<Pieces>>,
+    tasks: Vec<Vec<ReadyChunks>>,
 }
 
 impl Made {
@@ -102,7 +102,7 @@ impl Made {
         targets: &[Target],
     ) -> Result<Made, BlockError> {
         let make = |task: usize| {
-            let mut out: Vec<Pieces> = targets.iter().map(|_| Pieces::default()).collect();
+            let mut out: Vec<ReadyChunks> = targets.iter().map(|_| ReadyChunks::default()).collect();
             let mut room = SampleBatch::default();
             for i in task * TASK..batch.len().min((task + 1) * TASK) {
                 let at_fault = |source| BlockError::Downsample {

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tithon_chunks::TimeRange;
-use tithon_index::{IndexHeader, Postings, SeriesEntry, SeriesRef};
+use tithon_index::{IndexHeader, Matcher, Postings, PostingsPlan, SeriesEntry, SeriesRef};
 
-use crate::cut::matching_series;
 use crate::input::InputBlock;
 use crate::records::{Kind, Place, Records, estimate};
 use crate::{BlockError, BlockFile, BlockId, BlockMeta, FileRange};
@@ -146,6 +145,18 @@ pub fn walk<E: From<BlockError>>(
 /// The list of all series of a block.
 pub(crate) fn all_series(source: &mut InputBlock<'_>) -> Result<Postings, BlockError> {
     matching_series(source, &[])
+}
+
+/// The series of a block that satisfy all matchers.
+pub(crate) fn matching_series(
+    source: &mut InputBlock<'_>,
+    matchers: &[Matcher],
+) -> Result<Postings, BlockError> {
+    let block = source.meta.ulid;
+    let plan = PostingsPlan::new(&source.header, matchers, 0).map_err(BlockError::index(block))?;
+    let ranges: Vec<FileRange> = plan.ranges().iter().map(index_range).collect();
+    let fetched = source.fetch(&ranges)?;
+    plan.resolve(&fetched).map_err(BlockError::index(block))
 }
 
 /// A range of the index file.

@@ -13,7 +13,6 @@ mod incomplete_shards;
 mod next;
 mod overlaps;
 mod policy;
-mod relabel;
 mod retention;
 mod scope;
 mod shard;
@@ -36,7 +35,6 @@ pub use self::overlaps::{Overlap, overlaps, twins};
 pub use self::policy::{
     Claim, ClaimedSeries, RetentionPolicy, RetentionRule, Verdict, series_over, whole_series,
 };
-pub use self::relabel::{ShardAction, ShardRule, is_kept, keeps};
 pub use self::retention::Retention;
 pub use self::scope::{Scope, TimeBound};
 pub use self::shard::{Cut, KEY as SHARD_KEY, SHARDS_MAX, Shard, ShardClass, lineage, mark_cut, mark_merged};

@@ -1,9 +1,13 @@
-//! Relabels series; all actions of Prometheus are supported. Prometheus `model/relabel/relabel.go`.
+//! Relabels label sets, of series or of blocks; all actions of Prometheus are supported. Prometheus
+//! `model/relabel/relabel.go`.
+
+mod config;
 
 use md5::{Digest, Md5};
 use regex_automata::meta::Regex;
 use tithon_index::{Labels, MatcherError, Template, anchored_regex};
 
+pub use self::config::RelabelConfig;
 use crate::RelabelRecord;
 
 /// One step of a configuration, validated and ready to be applied.
@@ -123,11 +127,16 @@ impl RelabelStep {
 
 /// The labels after all steps; `None` if a step drops the series or no label is left.
 pub fn relabelled(labels: &Labels, steps: &[RelabelStep]) -> Option<Labels> {
-    let mut labels = labels.clone();
-    for step in steps {
-        labels = apply(step, labels)?;
-    }
-    (!labels.is_empty()).then_some(labels)
+    after_all(labels, steps).filter(|labels| !labels.is_empty())
+}
+
+/// Whether no step drops the labels.
+pub fn keeps(labels: &Labels, steps: &[RelabelStep]) -> bool {
+    after_all(labels, steps).is_some()
+}
+
+fn after_all(labels: &Labels, steps: &[RelabelStep]) -> Option<Labels> {
+    steps.iter().try_fold(labels.clone(), |labels, step| apply(step, labels))
 }
 
 fn apply(step: &RelabelStep, labels: Labels) -> Option<Labels> {

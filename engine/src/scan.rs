@@ -2,7 +2,7 @@
 //! share, and their chunks as records in the fetched bytes.
 
 mod batch;
-mod records;
+mod ready;
 mod symbols;
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::records::{Records, chunk_kind};
 
 pub(crate) use self::batch::{Batch, ChunkSlice, Pair, Record};
 
-pub(crate) use self::records::Pieces;
+pub(crate) use self::ready::ReadyChunks;
 pub(crate) use self::symbols::{SymbolMap, SymbolUnion};
 
 use self::batch::Columns;

@@ -5,6 +5,8 @@
 //! fetches the ranges. There are at least three rounds: postings, series entries, chunks; the last two are repeated for
 //! every batch.
 
+mod chunks;
+mod decode;
 mod kept;
 mod labels;
 mod order;
@@ -13,24 +15,19 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rayon::prelude::*;
-use tithon_chunks::{ChunkMeta, ChunkRef, EncodedChunk, TimeRange};
+use tithon_chunks::{ChunkMeta, ChunkRef, TimeRange};
 use tithon_index::{
-    IndexHeader, Labels, Matcher, Planning, Postings, PostingsPlan, Relabel, SeriesDecoder, SeriesEntry,
-    SeriesRef, SymbolRef,
+    IndexHeader, Labels, Matcher, Planning, Postings, PostingsPlan, Relabel, SeriesRef, SymbolRef,
 };
 
 use crate::entries::{ENTRIES_AT_ONCE, Entries, index_range};
 use crate::records::{Kind, Records, chunk_kind};
-use crate::{
-    BlockError, BlockFile, BlockId, BlockMeta, FileRange, SelectedSeries, SeriesBatch, Tombstones, record,
-    trim,
-};
+use crate::{BlockError, BlockId, BlockMeta, FileRange, SelectedSeries, SeriesBatch, Tombstones};
 
 use self::kept::Keeping;
 pub use self::kept::KeptSeries;
 pub use self::labels::{LabelRequest, LabelSelect, LabelStep};
-use self::order::{Disorder, Order};
+use self::order::Order;
 
 /// The selection to make.
 #[derive(Clone, Debug)]
@@ -70,14 +67,6 @@ const BATCH_CHUNKS: usize = 16_384;
 /// The lower limits of [`Select::in_smaller_batches`] for series and chunks.
 const BATCH_SERIES_MIN: usize = 256;
 const BATCH_CHUNKS_MIN: usize = 1024;
-/// A range that holds no chunk.
-const NO_CHUNKS: TimeRange = TimeRange::new(i64::MAX, i64::MIN);
-/// The number of series entries that one thread decodes at a time.
-const DECODED_TOGETHER: usize = 256;
-/// The least number of series whose chunks one thread cuts.
-const CUT_TOGETHER: usize = 64;
-/// Up to this many chunks are cut by the calling thread: other threads would not be faster.
-const FEW_CHUNKS: usize = 1024;
 
 /// A selection from one block.
 pub struct Select {
@@ -116,17 +105,6 @@ struct Pending {
     chunks: Vec<ChunkMeta>,
     /// The chunk that is stored after the last of these, if there is one.
     behind: Option<ChunkRef>,
-}
-
-/// The result of one thread's decoding.
-struct DecodedPart {
-    /// Each series with the number of labels that it shares with the one before, and the number of labels that decide
-    /// its place.
-    series: Vec<(Pending, usize, usize)>,
-    /// The number of labels that the entries after the last series share with it and each other.
-    shared_behind: usize,
-    last_labels: Vec<(SymbolRef, SymbolRef)>,
-    fault: Option<BlockError>,
 }
 
 /// The input that the selection waits for.
@@ -344,244 +322,14 @@ impl Select {
         series
     }
 
-    /// Whether enough series were found. With deletions this is known only later: some of the series may have no sample
-    /// left.
-    fn has_all_wanted(&self) -> bool {
-        self.request.limit > 0 && self.found >= self.request.limit && self.tombstones.is_empty()
-    }
-
-    /// Queues the series that have a chunk in the range with samples that are not deleted. Entries are decoded on as
-    /// many threads as the pool has.
-    fn decode_entries(&mut self) -> Result<(), BlockError> {
-        let mut order = match self.order.take() {
-            Some(order) => order,
-            None => {
-                let disorder = Disorder::of_block(&self.request.relabel, &self.header);
-                Order::new(disorder.map_err(BlockError::index(self.block))?)
-            }
-        };
-        let (ids, keeps) = (self.entries.batch(), self.keeps());
-        let range = if keeps { TimeRange::ALL } else { self.request.range };
-        let decode = |(part, ids)| self.decode_part(order.disorder(), range, part * DECODED_TOGETHER, ids);
-        let decoded: Vec<DecodedPart> = match ids.len() <= DECODED_TOGETHER {
-            true => vec![decode((0, ids))],
-            false => ids.par_chunks(DECODED_TOGETHER).enumerate().map(decode).collect(),
-        };
-        for part in decoded {
-            for (series, shared, leading) in part.series {
-                if self.has_all_wanted() {
-                    break;
-                }
-                order.share(shared);
-                order.push(series, leading, &mut self.pending);
-                self.found += 1;
-            }
-            order.share(part.shared_behind);
-            self.last_labels = part.last_labels;
-            let all_wanted = self.has_all_wanted();
-            if all_wanted || part.fault.is_some() {
-                order.finish(&mut self.pending);
-                self.end_at(part.fault.filter(|_| !all_wanted));
-                break;
-            }
-        }
-        if keeps {
-            order.finish(&mut self.pending);
-            self.keep_pending();
-        }
-        self.order = Some(order);
-        Ok(())
-    }
-
     /// Stops after the pending series: the next one has an error.
     fn end_at(&mut self, fault: Option<BlockError>) {
         self.fault = fault;
         self.entries.stop();
     }
 
-    /// Decodes the entries of `ids` with their chunks in `range`, up to the first damaged one. The first id is series
-    /// `first` of the batch.
-    fn decode_part(
-        &self,
-        disorder: &Disorder,
-        range: TimeRange,
-        first: usize,
-        ids: &[SeriesRef],
-    ) -> DecodedPart {
-        let relabel = self.request.relabel.clone();
-        let mut decoder = SeriesDecoder::for_some(&self.header, relabel, ids.len());
-        let mut entry = SeriesEntry::default();
-        let mut part = DecodedPart {
-            series: Vec::with_capacity(ids.len()),
-            shared_behind: usize::MAX,
-            last_labels: Vec::new(),
-            fault: None,
-        };
-        let needs_shared = !matches!(disorder, Disorder::Nowhere | Disorder::Anywhere);
-        if needs_shared {
-            match first.checked_sub(1) {
-                // If that entry is damaged, the part before reports the error.
-                Some(before) if self.entries.decode(before, NO_CHUNKS, &mut entry).is_ok() => {
-                    part.last_labels.clone_from(&entry.labels);
-                }
-                Some(_) => {}
-                None => part.last_labels.clone_from(&self.last_labels),
-            }
-        }
-        for (i, id) in ids.iter().enumerate() {
-            let decoded = self.entries.decode(first + i, range, &mut entry);
-            let series = decoded.and_then(|()| self.pending(*id, disorder, &mut decoder, &mut entry));
-            if needs_shared && series.is_ok() {
-                let same = part.last_labels.iter().zip(&entry.labels).take_while(|(a, b)| a == b).count();
-                part.shared_behind = part.shared_behind.min(same);
-                part.last_labels.clone_from(&entry.labels);
-            }
-            match series {
-                Ok(Some((series, leading))) => {
-                    let shared = std::mem::replace(&mut part.shared_behind, usize::MAX);
-                    part.series.push((series, shared, leading));
-                }
-                Ok(None) => {}
-                Err(fault) => {
-                    part.fault = Some(fault);
-                    break;
-                }
-            }
-        }
-        part
-    }
-
-    /// The series of an entry, and the number of labels that decide with which series it can change places; `None` if
-    /// all its samples in the range are deleted or missing.
-    fn pending(
-        &self,
-        id: SeriesRef,
-        disorder: &Disorder,
-        decoder: &mut SeriesDecoder<'_>,
-        entry: &mut SeriesEntry,
-    ) -> Result<Option<(Pending, usize)>, BlockError> {
-        let deleted = self.tombstones.of(u64::from(id.0));
-        if !deleted.is_empty() {
-            entry.chunks.retain(|c| !deleted.iter().any(|d| d.covers(c.range())));
-        }
-        if entry.chunks.is_empty() {
-            return Ok(None);
-        }
-        entry.chunks.sort_by_key(|c| (c.min_time, c.max_time));
-        let labels = decoder.labels(entry).map_err(BlockError::index(self.block))?;
-        let mut leading = entry.labels.len();
-        if let Disorder::Before(first) = disorder {
-            for (i, (name, _)) in entry.labels.iter().enumerate() {
-                if decoder.symbol(*name).map_err(BlockError::index(self.block))? >= &**first {
-                    leading = i;
-                    break;
-                }
-            }
-        }
-        let chunks = entry.chunks.clone();
-        Ok(Some((Pending { id, labels, chunks, behind: entry.behind }, leading)))
-    }
-
-    /// Cuts the chunks out of the fetched bytes, on as many threads as the pool has; `None` if deletions left no sample
-    /// of any series.
-    fn batch(&mut self, series: Vec<Pending>, records: &Records) -> Option<Step> {
-        let mut first = 0;
-        let with_first = |pending: Pending| {
-            let at = first;
-            first += pending.chunks.len();
-            (pending, at)
-        };
-        let mut series: Vec<(Pending, usize)> = series.into_iter().map(with_first).collect();
-        // Of several damaged chunks, the first in the order of the answer is reported, whichever thread found it.
-        let cut: Vec<(Vec<SelectedSeries>, Option<BlockError>)> = match first <= FEW_CHUNKS {
-            true => vec![self.cut_part(&mut series, records)],
-            false => series.par_chunks_mut(CUT_TOGETHER).map(|part| self.cut_part(part, records)).collect(),
-        };
-        let mut selected: Vec<SelectedSeries> = Vec::with_capacity(series.len());
-        for (part, fault) in cut {
-            selected.extend(part);
-            if fault.is_some() {
-                self.pending.clear();
-                self.order = None;
-                self.end_at(fault);
-                self.phase = Phase::Between;
-                break;
-            }
-        }
-        (!selected.is_empty()).then(|| self.yield_batch(selected))
-    }
-
-    /// Series with their chunks, up to the first damaged one; each is given with the number of its first record. Series
-    /// without samples are left out.
-    fn cut_part(
-        &self,
-        part: &mut [(Pending, usize)],
-        records: &Records,
-    ) -> (Vec<SelectedSeries>, Option<BlockError>) {
-        let mut fetched = Fetched::default();
-        let mut cut = Vec::with_capacity(part.len());
-        for (pending, first) in part {
-            let labels = std::mem::take(&mut pending.labels);
-            match self.cut_chunks(pending, *first, records, &mut fetched) {
-                Ok(chunks) if chunks.is_empty() => {}
-                Ok(chunks) => cut.push(SelectedSeries { labels, chunks }),
-                Err(source) => {
-                    return (cut, Some(BlockError::InSeries { labels, source: Box::new(source) }));
-                }
-            }
-        }
-        (cut, None)
-    }
-
-    fn cut_chunks(
-        &self,
-        pending: &Pending,
-        first: usize,
-        records: &Records,
-        fetched: &mut Fetched,
-    ) -> Result<Vec<EncodedChunk>, BlockError> {
-        let deleted = self.tombstones.of(u64::from(pending.id.0));
-        let mut chunks = Vec::with_capacity(pending.chunks.len());
-        for (i, meta) in pending.chunks.iter().enumerate() {
-            let (slot, place) = records.find(first + i)?;
-            let fetched = fetched.slot(records, slot);
-            let offset = u64::from(meta.chunk_ref.offset());
-            let at_fault = |source| BlockError::Chunk {
-                block: self.block,
-                file: BlockFile::Segment(meta.chunk_ref.segment()),
-                offset,
-                source,
-            };
-            let (encoding, data) = record::verified(&fetched[place], offset).map_err(at_fault)?;
-            let chunk = EncodedChunk {
-                encoding,
-                min_time: meta.min_time,
-                max_time: meta.max_time,
-                data: fetched.slice_ref(data),
-            };
-            chunks.extend(trim::without(chunk, deleted).map_err(at_fault)?);
-        }
-        Ok(chunks)
-    }
-
     fn yield_batch(&mut self, series: Vec<SelectedSeries>) -> Step {
         self.yielded += series.len();
         Step::Batch(SeriesBatch { series })
-    }
-}
-
-/// The slot of [`Records`] that was cut last, with its own reference count: threads that all used the count of the
-/// mapped file would wait for each other at every chunk.
-#[derive(Default)]
-struct Fetched(Option<(usize, Bytes)>);
-
-impl Fetched {
-    fn slot(&mut self, records: &Records, slot: usize) -> &Bytes {
-        let counted = || (slot, Bytes::from_owner(records.slot(slot).clone()));
-        match &mut self.0 {
-            Some((held, _)) if *held != slot => self.0 = Some(counted()),
-            _ => {}
-        }
-        &self.0.get_or_insert_with(counted).1
     }
 }

@@ -99,6 +99,15 @@ impl Labels {
         xxhash_rust::xxh64::xxh64(&self.data, 0)
     }
 
+    /// The labels but for those named.
+    pub fn without(&self, names: &[impl AsRef<[u8]>]) -> Labels {
+        if names.iter().all(|name| self.get(name).is_none()) {
+            return self.clone();
+        }
+        let is_named = |label: &[u8]| names.iter().any(|name| name.as_ref() == label);
+        Labels::from_sorted(self.iter().filter(|(name, _)| !is_named(name)))
+    }
+
     /// A builder that starts with these labels.
     pub fn to_builder(&self) -> LabelsBuilder {
         LabelsBuilder { pairs: self.iter().map(|(n, v)| (n.into(), v.into())).collect() }
@@ -304,6 +313,14 @@ mod tests {
         assert_eq!(labels.to_string(), r#"{a="1", b="3"}"#);
         assert_eq!(labels.get("b"), Some(b"3".as_slice()));
         assert_eq!(labels.get("c"), None);
+    }
+
+    #[test]
+    fn named_labels_are_removed() {
+        let labels = Labels::from_pairs([("a", "1"), ("b", "2"), ("c", "3")]);
+        assert_eq!(labels.without(&["c", "a", "x"]), Labels::from_pairs([("b", "2")]));
+        assert_eq!(labels.without(&["x"]), labels);
+        assert_eq!(labels.without(&[] as &[&str]), labels);
     }
 
     #[test]

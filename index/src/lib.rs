@@ -40,7 +40,7 @@ pub use crate::health::{HealthCheck, IndexHealth};
 pub use crate::labels::{Labels, LabelsBuilder, LabelsIter, METRIC_NAME, write_name, write_quoted};
 pub use crate::matcher::{
     MatchOp, Matcher, MatcherError, PATTERN_BYTES_MAX, PatternBudget, Template, anchored_regex,
-    searching_regex,
+    escaped_pattern, searching_regex,
 };
 pub use crate::offsets::{LabelValue, LabelValues, SeriesSet};
 pub use crate::plan::{Planning, PostingsPlan};

@@ -8,16 +8,23 @@ use regex_automata::meta::Regex;
 use tithon_chunks::ErrorKind;
 use xxhash_rust::xxh3::xxh3_64;
 
+pub(crate) use self::automaton::Automaton;
+pub(crate) use self::glob::Glob;
 pub use self::template::Template;
-pub(crate) use self::text::{Automaton, Glob, TextTest};
+pub(crate) use self::text::TextTest;
 use crate::labels::{write_name, write_quoted};
 
+mod automaton;
+mod budget;
+mod glob;
 mod go_class;
+mod go_error;
 mod go_syntax;
 mod program;
 mod shared;
 mod template;
 mod text;
+mod words;
 
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -184,6 +191,18 @@ impl PatternBudget {
         }
         Ok(())
     }
+}
+
+/// A pattern that matches only the given text. Go's `regexp.QuoteMeta`; bytes that are no UTF-8 match U+FFFD.
+pub fn escaped_pattern(text: &[u8]) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in String::from_utf8_lossy(text).chars() {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
 }
 
 /// Compiles a pattern by Go's rules, as Prometheus does for `label_replace`: anchored at both ends, `.` matches

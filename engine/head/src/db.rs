@@ -13,7 +13,7 @@ use tithon_index::Texts;
 
 use self::files::{lock_dir, open_blocks, remove_block, remove_temporaries};
 pub use self::select::DbSelect;
-use crate::head::HeadOptions;
+use crate::options::HeadOptions;
 use crate::{Head, HeadError, Replayed};
 
 /// How a data directory is kept.

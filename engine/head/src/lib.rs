@@ -18,6 +18,9 @@ mod wal;
 mod chunk;
 mod series;
 
+mod counts;
+mod options;
+
 mod append;
 mod head;
 mod index;
@@ -27,9 +30,11 @@ mod select;
 mod db;
 
 pub use crate::append::{NewSample, NewValue, Refusal, Refused};
+pub use crate::counts::HeadStats;
 pub use crate::db::{Db, DbOptions, DbSelect, Maintained, Opened};
 pub use crate::error::{HeadError, WalDamage, WalError};
-pub use crate::head::{Head, HeadOptions, HeadStats};
+pub use crate::head::Head;
+pub use crate::options::HeadOptions;
 pub use crate::record::{Record, RefSample, Tombstone};
 pub use crate::replay::Replayed;
 pub use crate::select::HeadSelect;

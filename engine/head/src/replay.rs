@@ -8,8 +8,9 @@ use tithon_chunks::{
     FloatHistogram, Histogram, SCHEMA_MAX, Sample, SampleValue, TimeRange, decode_exact, is_known_schema,
 };
 
-use crate::head::{Counts, HeadOptions};
+use crate::counts::Counts;
 use crate::index::Index;
+use crate::options::HeadOptions;
 use crate::record::{Record, RefSample, Tombstone};
 use crate::series::{MemSeries, SeriesState, Value};
 use crate::wal::{Files, read_segment, remove_temporaries, repair};

@@ -1,6 +1,6 @@
 //! The functions of PromQL: an enum, and one table of their names and types. Upstream: `promql/parser/functions.go`.
 //!
-//! A new function is a line in the table and an arm in `eval/call.rs`, for which the compiler asks.
+//! A new function is a line in the table and one in `functions/family.rs`, for which the compiler asks.
 
 use std::fmt;
 

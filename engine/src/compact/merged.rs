@@ -8,7 +8,7 @@ use tithon_chunks::ChunkMeta;
 use super::CompactOptions;
 use super::chunks::{self, Decoded, Piece};
 use super::sets::Round;
-use crate::scan::{Pair, Pieces, SymbolUnion};
+use crate::scan::{Pair, ReadyChunks, SymbolUnion};
 use crate::writer::{Content, WrittenChunk};
 use crate::{BlockError, BlockFiles, BlockId, BlockStats};
 
@@ -19,7 +19,7 @@ const TASK: usize = 64;
 pub(super) struct Merged {
     round: Round,
     /// The chunks of [`TASK`] series each.
-    tasks: Vec<Pieces>,
+    tasks: Vec<ReadyChunks>,
 }
 
 impl Merged {
@@ -31,7 +31,7 @@ impl Merged {
         options: CompactOptions,
     ) -> Result<Merged, BlockError> {
         let merge = |task: usize| {
-            let (mut pieces, mut decoded) = (Pieces::default(), Decoded::default());
+            let (mut pieces, mut decoded) = (ReadyChunks::default(), Decoded::default());
             for series in task * TASK..round.len().min((task + 1) * TASK) {
                 merge_series(&round, series, symbols, id, options, &mut decoded, &mut pieces)?;
                 pieces.end_series();
@@ -92,7 +92,7 @@ fn merge_series(
     id: BlockId,
     options: CompactOptions,
     decoded: &mut Decoded,
-    out: &mut Pieces,
+    out: &mut ReadyChunks,
 ) -> Result<(), BlockError> {
     let members = round.members(series);
     let metas = |(batch, place): (u32, u32)| round.batches[batch as usize].metas(place as usize);

@@ -7,7 +7,7 @@ use tithon_index::Matcher;
 
 use super::Retention;
 use crate::compact::InputBlock;
-use crate::cut::matching_series;
+use crate::entries::matching_series;
 use crate::left_to_series;
 use crate::{BlockError, BlockMeta, Tombstones};
 

@@ -1,8 +1,11 @@
 //! The blocks of a bucket that a process is responsible for. Thanos `pkg/block/fetcher.go`, the filters by time, labels
 //! and consistency.
 
-use super::{ShardRule, in_time, is_kept, too_fresh};
+use tithon_index::Labels;
+
+use super::{in_time, too_fresh};
 use crate::BlockMeta;
+use crate::relabel::{RelabelStep, keeps};
 
 /// A point in time, fixed or relative to the present, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +36,7 @@ pub struct Scope {
     /// Labels removed before [`Scope::rules`] are applied.
     pub replica_labels: Vec<String>,
     /// Relabelling steps, which must keep a block's external labels and id.
-    pub rules: Vec<ShardRule>,
+    pub rules: Vec<RelabelStep>,
     /// Milliseconds after its upload during which a block of another program is ignored.
     pub consistency_delay_ms: i64,
 }
@@ -63,19 +66,65 @@ impl Scope {
         if !in_time(block, min, max) {
             return Some("time-excluded");
         }
-        if !is_kept(block, &self.replica_labels, &self.rules) {
+        if !self.keeps(block) {
             return Some("label-excluded");
         }
         too_fresh(block, self.consistency_delay_ms, now_ms).then_some("too-fresh")
+    }
+
+    /// Whether the rules keep the block's external labels without the replica labels, and its id as `__block_id`.
+    fn keeps(&self, block: &BlockMeta) -> bool {
+        let id = block.ulid.to_string();
+        let labels = block.thanos.iter().flat_map(|thanos| &thanos.labels);
+        let labels = labels.filter(|(name, _)| !self.replica_labels.contains(name));
+        let labels = labels.map(|(name, value)| (name.as_str(), value.as_str()));
+        keeps(&Labels::from_pairs(labels.chain([("__block_id", id.as_str())])), &self.rules)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tithon_index::{MatchOp, Matcher};
-
     use super::*;
-    use crate::plan::ShardAction;
+    use crate::plan::duplicates::tests::meta;
+    use crate::{RelabelRecord, ThanosMeta};
+
+    fn rule(label: &str, action: &str, regex: &str) -> RelabelStep {
+        RelabelStep::new(&RelabelRecord {
+            source_labels: vec![label.to_owned()],
+            action: action.to_owned(),
+            regex: regex.to_owned(),
+            ..RelabelRecord::new()
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn keep_and_drop_match_the_whole_value() {
+        let mut block = meta(1, 0, 1, &[]);
+        let labels = [("cluster", "eu1"), ("replica", "a")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        block.thanos = Some(ThanosMeta { labels: labels.into(), ..ThanosMeta::default() });
+        let check = |rules: Vec<RelabelStep>, kept: bool| {
+            let scope = Scope { replica_labels: vec!["replica".to_owned()], rules, ..Scope::default() };
+            assert_eq!(scope.keeps(&block), kept, "{:?}", scope.rules);
+        };
+        check(vec![], true);
+        check(vec![rule("cluster", "keep", "eu.")], true);
+        check(vec![rule("cluster", "keep", "e")], false);
+        check(vec![rule("cluster", "drop", "eu1|us1")], false);
+        check(vec![rule("replica", "drop", "a")], true);
+        check(vec![rule("__block_id", "keep", &block.ulid.to_string())], true);
+        // MD5 of "eu1" ends in 310e81bb7d4e71c4 (md5sum): 4 modulo 8.
+        let shard = RelabelStep::new(&RelabelRecord {
+            source_labels: vec!["cluster".to_owned()],
+            action: "hashmod".to_owned(),
+            modulus: 8,
+            target_label: "shard".to_owned(),
+            ..RelabelRecord::new()
+        })
+        .unwrap();
+        check(vec![shard.clone(), rule("shard", "keep", "4")], true);
+        check(vec![shard, rule("shard", "keep", "0")], false);
+    }
 
     #[test]
     fn blocks_are_excluded_by_the_first_reason() {
@@ -91,15 +140,9 @@ mod tests {
         check(Scope { min_time: TimeBound::FromNow(-60_000), ..Scope::default() }, Some("time-excluded"));
         check(Scope { consistency_delay_ms: 60_001, ..Scope::default() }, Some("too-fresh"));
         check(Scope { consistency_delay_ms: 60_000, ..Scope::default() }, None);
-        let rule = |value: &str| ShardRule {
-            source_labels: vec!["tenant".to_owned()],
-            separator: ";".to_owned(),
-            action: ShardAction::Keep(Matcher::new(MatchOp::Regex, "", value).unwrap()),
-        };
-        check(Scope { rules: vec![rule("a|b")], ..Scope::default() }, None);
-        check(
-            Scope { rules: vec![rule("b")], consistency_delay_ms: 90_000, ..Scope::default() },
-            Some("label-excluded"),
-        );
+        check(Scope { rules: vec![rule("tenant", "keep", "a|b")], ..Scope::default() }, None);
+        let other = vec![rule("tenant", "keep", "b")];
+        let other = Scope { rules: other, consistency_delay_ms: 90_000, ..Scope::default() };
+        check(other, Some("label-excluded"));
     }
 }

@@ -1,13 +1,7 @@
 //! The data to generate: the settings of `tithon tools bench gen`.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
-use tithon_engine::{BlockError, BlockMeta};
-
-use crate::profile::Profile;
-use crate::series::{Replica, Scrapes};
-use crate::write::{Stream, write_blocks};
+use tithon_engine::BlockMeta;
 
 /// The settings that decide every byte of a set of blocks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,30 +48,56 @@ impl Data {
         let entries = self.series as u64 * blocks * u64::from(self.replicas);
         self.samples() * self.profile.bytes_per_sample() + entries * 400
     }
-
-    /// Writes the blocks into the folder `dir`; calls `progress` with the number of series written since its last call.
-    pub fn write(&self, dir: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Written, BlockError> {
-        let series = self.profile.series(self);
-        let mut written = Written::default();
-        for replica in [Replica::A, Replica::B].into_iter().take(self.replicas.into()) {
-            let scrapes = Scrapes {
-                start: self.start_ms,
-                end: self.start_ms + self.range_ms,
-                interval_ms: self.interval_ms,
-                replica,
-            };
-            let stream = Stream { scrapes, block_ms: self.block_ms, cluster: "bench", seed: self.seed };
-            let metas = write_blocks(dir, &series, &stream, progress)?;
-            written.add(&metas);
-        }
-        Ok(written)
-    }
 }
 
 impl Written {
-    fn add(&mut self, metas: &[BlockMeta]) {
+    /// Counts blocks.
+    pub(crate) fn add(&mut self, metas: &[BlockMeta]) {
         self.blocks += metas.len() as u64;
         self.series += metas.iter().map(|meta| meta.stats.num_series).sum::<u64>();
         self.samples += metas.iter().map(|meta| meta.stats.num_samples).sum::<u64>();
+    }
+}
+
+/// A kind of data. The names are those of `tithon tools bench gen --profile`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// A Kubernetes cluster: 100 series per pod, 60 jobs, counters, gauges and classic histograms whose values mostly
+    /// repeat, and pods that end and are replaced.
+    K8s,
+    /// Native histograms.
+    Native,
+    /// Many label values: one `id` for each series.
+    Cardinality,
+    /// Gauges of one metric; meant for a single series with very many samples.
+    OneSeries,
+    /// Random bits as values, at random times.
+    Noise,
+}
+
+impl Profile {
+    /// All profiles.
+    pub const ALL: [Profile; 5] =
+        [Profile::K8s, Profile::Native, Profile::Cardinality, Profile::OneSeries, Profile::Noise];
+
+    /// The name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Profile::K8s => "k8s",
+            Profile::Native => "native",
+            Profile::Cardinality => "cardinality",
+            Profile::OneSeries => "one-series",
+            Profile::Noise => "noise",
+        }
+    }
+
+    /// The approximate number of bytes of a sample in a chunk, at most.
+    pub(crate) const fn bytes_per_sample(self) -> u64 {
+        match self {
+            Profile::K8s | Profile::Cardinality => 2,
+            Profile::OneSeries => 4,
+            Profile::Native | Profile::Noise => 16,
+        }
     }
 }

@@ -6,13 +6,13 @@
 mod cut;
 mod data;
 mod demo;
+mod generate;
 mod profile;
 mod random;
 mod series;
 mod write;
 
-pub use crate::data::{Data, Written};
+pub use crate::data::{Data, Profile, Written};
 pub use crate::demo::{DEMO_INTERVAL_MS, demo_series};
-pub use crate::profile::Profile;
 pub use crate::series::{Replica, Scrapes, Series};
 pub use crate::write::{Stream, write_blocks};

@@ -2,63 +2,14 @@
 
 mod cardinality;
 mod k8s;
-mod native;
-mod noise;
-mod walk;
 
-use serde::{Deserialize, Serialize};
 use tithon_index::Labels;
 
-pub(crate) use self::native::Native;
-pub(crate) use self::noise::Noise;
-pub(crate) use self::walk::Walk;
-
-use crate::data::Data;
+use crate::data::{Data, Profile};
 use crate::random::join;
-use crate::series::{Series, Source};
-
-/// A kind of data. The names are those of `tithon tools bench gen --profile`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Profile {
-    /// A Kubernetes cluster: 100 series per pod, 60 jobs, counters, gauges and classic histograms whose values mostly
-    /// repeat, and pods that end and are replaced.
-    K8s,
-    /// Native histograms.
-    Native,
-    /// Many label values: one `id` for each series.
-    Cardinality,
-    /// Gauges of one metric; meant for a single series with very many samples.
-    OneSeries,
-    /// Random bits as values, at random times.
-    Noise,
-}
+use crate::series::{Native, Noise, Series, Source, Walk};
 
 impl Profile {
-    /// All profiles.
-    pub const ALL: [Profile; 5] =
-        [Profile::K8s, Profile::Native, Profile::Cardinality, Profile::OneSeries, Profile::Noise];
-
-    /// The name on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Profile::K8s => "k8s",
-            Profile::Native => "native",
-            Profile::Cardinality => "cardinality",
-            Profile::OneSeries => "one-series",
-            Profile::Noise => "noise",
-        }
-    }
-
-    /// The approximate number of bytes of a sample in a chunk, at most.
-    pub(crate) const fn bytes_per_sample(self) -> u64 {
-        match self {
-            Profile::K8s | Profile::Cardinality => 2,
-            Profile::OneSeries => 4,
-            Profile::Native | Profile::Noise => 16,
-        }
-    }
-
     /// All series that exist at some time of the data, ascending by labels.
     pub(crate) fn series(self, data: &Data) -> Vec<Series> {
         match self {

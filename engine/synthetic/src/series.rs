@@ -1,11 +1,17 @@
 //! One synthetic series: its labels, and how its samples are generated.
 
+mod native;
+mod noise;
+mod walk;
+
 use tithon_engine::compact::MergeError;
 use tithon_index::Labels;
 
+pub(crate) use self::native::Native;
+pub(crate) use self::noise::Noise;
+pub(crate) use self::walk::{BUCKETS, Walk};
 use crate::cut::Cutter;
 use crate::demo::Shape;
-use crate::profile::{Native, Noise, Walk};
 use crate::random::mix;
 
 /// The delay of the second replica's scrapes, as a share of the interval.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
 
-use super::go_syntax::{SyntaxError, error, upto};
+use super::go_error::{SyntaxError, error, upto};
 
 const SURROGATES: std::ops::RangeInclusive<u32> = 0xd800..=0xdfff;
 

@@ -6,9 +6,7 @@ use std::collections::HashSet;
 use regex_syntax::hir::{Capture, Class, ClassUnicode, ClassUnicodeRange, Hir, Look, Repetition};
 
 use super::go_class::{self, fold};
-
-/// Where the expression is wrong, in Go's words: the code and the part at fault.
-pub(super) type SyntaxError = String;
+use super::go_error::{SyntaxError, error, upto};
 
 /// Flags that `(?ims-U)` switches.
 #[derive(Clone, Copy, Debug)]
@@ -44,10 +42,6 @@ pub(super) fn parse(pattern: &str) -> Result<Parsed, SyntaxError> {
 /// The same with groups kept, as captures.
 pub(super) fn parse_captures(pattern: &str) -> Result<Parsed, SyntaxError> {
     Parser::new(pattern, true).run()
-}
-
-pub(super) fn error(code: &str, at: &str) -> SyntaxError {
-    format!("{code}: `{at}`")
 }
 
 struct Parser<'p> {
@@ -436,11 +430,6 @@ fn join(mut parts: Vec<Part>, with: impl Fn(Vec<Hir>) -> Hir) -> Part {
         counted.extend(part.counted);
     }
     Part { hir: with(hirs), height, size, automaton_bytes, counted }
-}
-
-/// What of `from` lies before `rest`, which is its end.
-pub(super) fn upto<'a>(from: &'a str, rest: &str) -> &'a str {
-    &from[..from.len().saturating_sub(rest.len())]
 }
 
 /// The numbers in braces and what follows; -1 stands for a number too big.

@@ -1,8 +1,6 @@
-//! Compiled expressions that live beyond one matcher: the same pattern is compiled once, and all automata of the process
-//! together have a budget.
+//! Compiled expressions that live beyond one matcher, so that the same pattern is compiled once.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::text::TextTest;
@@ -10,8 +8,6 @@ use super::text::TextTest;
 /// Most patterns that are kept, and bytes of them as written.
 const KEPT_MAX: usize = 256;
 const KEPT_TEXT_MAX: usize = 4 << 20;
-/// Most bytes that all automata of the process may take; what goes beyond is matched by a slower form.
-const AUTOMATA_MAX: usize = 192 << 20;
 
 /// The patterns used last.
 #[derive(Default)]
@@ -65,28 +61,6 @@ impl Kept {
     }
 }
 
-/// Bytes of automata that live.
-static LIVING: AtomicUsize = AtomicUsize::new(0);
-
-/// A share of the budget of all automata, given back when it is dropped.
-#[derive(Debug)]
-pub(super) struct Share(usize);
-
-impl Share {
-    /// A share of so many bytes; `None` when the budget is used up.
-    pub(super) fn take(bytes: usize) -> Option<Share> {
-        let share = Share(bytes);
-        let before = LIVING.fetch_add(bytes, Ordering::Relaxed);
-        (before.saturating_add(bytes) <= AUTOMATA_MAX).then_some(share)
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        LIVING.fetch_sub(self.0, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,13 +80,11 @@ mod tests {
     }
 
     #[test]
-    fn equal_patterns_are_compiled_once_and_shares_come_back() {
+    fn equal_patterns_are_compiled_once() {
         let compile = || TextTest::compile(b"shared.[0-9]+x");
         let one = compiled(b"shared.[0-9]+x", compile).unwrap();
         let other = compiled(b"shared.[0-9]+x", || -> Result<TextTest, _> { panic!("compiled twice") });
         let other: Result<_, String> = other;
         assert!(Arc::ptr_eq(&one, &other.unwrap()));
-        assert!(Share::take(AUTOMATA_MAX + 1).is_none());
-        drop(Share::take(1).unwrap());
     }
 }

@@ -175,6 +175,18 @@ fn large_repetitions_are_cheap_and_match() {
 }
 
 #[test]
+fn escaped_patterns_match_their_text_alone() {
+    for text in ["", "a.b", r"\d+", "(x|y)*", "[a]{2}^$?", "é-#&~ "] {
+        let matcher = regex(&escaped_pattern(text.as_bytes()));
+        assert!(
+            matcher.matches(text.as_bytes()) && !matcher.matches(format!("{text}x").as_bytes()),
+            "{text}"
+        );
+    }
+    assert!(!regex(&escaped_pattern(b"a.b")).matches(b"axb"));
+}
+
+#[test]
 fn sizes_have_limits_that_errors_name() {
     let error = Matcher::new(MatchOp::Regex, "a", "([ab]{10}x?){90}|".repeat(1500)).expect_err("too large");
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);

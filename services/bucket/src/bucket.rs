@@ -20,9 +20,8 @@ use crate::flights::Flights;
 use crate::headers::{HeaderCache, KeptFilter};
 use crate::hedge::Hedge;
 use crate::metrics::BucketMetrics;
-use crate::provider::{FilesystemConfig, Opened, Provider};
+use crate::provider::{FilesystemConfig, Opened, PART_BYTES, Provider};
 use crate::retry::Operation;
-use crate::transfer::PART_BYTES;
 use crate::{BucketConfig, BucketError, Retry};
 
 /// Number of range requests at the same time, over all blocks.

@@ -5,6 +5,7 @@
 //! which hold postings and series, are cached in the same way, whereas Thanos caches single postings lists and series.
 
 mod config;
+mod error;
 mod guard;
 mod jump;
 mod memcached;
@@ -13,6 +14,7 @@ mod metrics;
 mod pieces;
 mod redis;
 mod remote;
+mod server;
 mod servers;
 
 use std::ops::Range;

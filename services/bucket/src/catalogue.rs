@@ -10,10 +10,9 @@ use tracing::warn;
 
 use crate::bucket::key;
 use crate::headers::HeaderCache;
-use crate::listing::{BlockObjects, Listed, Listing};
-use crate::marks::MarkFile;
+use crate::listing::{Listed, Listing};
 use crate::snapshot::{self, Origin};
-use crate::{Bucket, BucketError, DeletionMark, Deletions, Mark, MarkKind};
+use crate::{Bucket, BucketError, Deletions, KnownBlock, MarkKind};
 
 /// Number of blocks in a directory that are read at the same time: local reads do not wait for a network, and each
 /// takes a thread.
@@ -30,14 +29,6 @@ pub struct Catalogue {
     deletions: Deletions,
     /// Whether the snapshot on disk is out of date.
     is_unsaved: bool,
-}
-
-/// A complete block: one with a valid meta.json.
-#[derive(Clone, Debug)]
-pub struct KnownBlock {
-    pub(crate) listed: Listed,
-    pub(crate) meta: Arc<BlockMeta>,
-    pub(crate) marks: [Option<Box<MarkFile>>; MarkKind::ALL.len()],
 }
 
 /// The result of a look besides the complete blocks.
@@ -200,34 +191,6 @@ impl Catalogue {
         self.is_unsaved |= has_read || self.blocks.len() < known;
         self.blocks.extend(blocks);
         look
-    }
-}
-
-impl KnownBlock {
-    /// The block's meta.json.
-    pub fn meta(&self) -> &Arc<BlockMeta> {
-        &self.meta
-    }
-
-    /// The block's files, if the bucket's listing includes them.
-    pub fn objects(&self) -> Option<&Arc<BlockObjects>> {
-        self.listed.objects.as_ref()
-    }
-
-    /// A mark of the block, as [`Bucket::mark`] returns it.
-    pub fn mark(&self, kind: MarkKind) -> Result<Option<Mark>, BucketError> {
-        match &self.marks[kind.place()] {
-            Some(file) => file.mark(self.meta.ulid, kind),
-            None => Ok(None),
-        }
-    }
-
-    /// The deletion mark of the block, as [`Bucket::deletion_mark`] returns it.
-    pub fn deletion_mark(&self) -> Result<Option<DeletionMark>, BucketError> {
-        match &self.marks[MarkKind::Deletion.place()] {
-            Some(file) => file.deletion_mark(self.meta.ulid).map(Some),
-            None => Ok(None),
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use object_store::ObjectMeta;
 use tithon_engine::BlockId;
 
 use crate::bucket::key;
-use crate::transfer::PART_BYTES;
+use crate::provider::PART_BYTES;
 use crate::{Bucket, BucketError};
 
 /// Size of a copied block.

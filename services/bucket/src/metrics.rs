@@ -1,7 +1,7 @@
 //! Metrics of requests, with the names of Thanos's object store client. thanos-io/objstore `objstore.go`.
 
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -88,7 +88,7 @@ impl BucketMetrics {
         if failed {
             self.failures.get_or_create(&labels).inc();
         } else if operation == Operation::Upload {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |age| age.as_secs_f64());
+            let now = tithon_runtime::since_1970().as_secs_f64();
             self.last_upload.get_or_create(&[("bucket", self.bucket.clone())]).set(now);
         }
     }

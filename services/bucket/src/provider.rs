@@ -26,8 +26,10 @@ pub use self::obs::ObsConfig;
 pub use self::s3::{BucketLookup, S3Config, S3Encryption, S3Trace};
 pub use self::swift::SwiftConfig;
 use crate::config::read;
-use crate::transfer::PART_BYTES;
 use crate::{BucketError, ConfigError, Retry};
+
+/// Size of the ranges of a download, and default size of the parts of an upload.
+pub(crate) const PART_BYTES: usize = 8 << 20;
 
 /// A provider and its configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

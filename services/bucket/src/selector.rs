@@ -1,10 +1,11 @@
 //! The YAML of `--selector.relabel-config`: a list of Prometheus relabelling steps, of which `keep`, `drop` and `hashmod`
 //! are allowed. Thanos `pkg/block/fetcher.go`.
 
-use serde::Deserialize;
-use tithon_engine::plan::{ShardAction, ShardRule};
-use tithon_index::{MatchOp, Matcher};
+use tithon_engine::relabel::{RelabelConfig, RelabelError, RelabelStep};
 use tithon_runtime::YamlFault;
+
+/// The actions that choose blocks.
+const ACTIONS: [&str; 3] = ["keep", "drop", "hashmod"];
 
 /// Why a selector configuration is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,56 +21,18 @@ pub enum SelectorError {
         /// The action.
         action: String,
     },
-    /// An invalid regular expression.
-    #[error("relabel config step {step}: {reason}")]
-    Regex {
+    /// A step that lacks something or has an invalid regular expression.
+    #[error("relabel config step {step}: {source}")]
+    Step {
         /// Number of the step, from 1.
         step: usize,
-        /// What is wrong with the expression.
-        reason: String,
+        /// What is wrong with it.
+        source: RelabelError,
     },
-    /// `hashmod` lacks a modulus or a target label.
-    #[error("relabel config step {step}: hashmod needs a modulus above 0 and a target_label")]
-    HashMod {
-        /// Number of the step, from 1.
-        step: usize,
-    },
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Step {
-    #[serde(default)]
-    source_labels: Vec<String>,
-    #[serde(default = "semicolon")]
-    separator: String,
-    #[serde(default = "anything")]
-    regex: String,
-    #[serde(default)]
-    modulus: u64,
-    #[serde(default)]
-    target_label: String,
-    #[serde(default)]
-    #[expect(dead_code, reason = "allowed in the text; of use to `replace` only")]
-    replacement: Option<String>,
-    #[serde(default = "replace")]
-    action: String,
-}
-
-fn semicolon() -> String {
-    ";".to_owned()
-}
-
-fn anything() -> String {
-    "(.*)".to_owned()
-}
-
-fn replace() -> String {
-    "replace".to_owned()
 }
 
 /// Parses the list of steps; an empty text, only comments, or `null` are an empty list.
-pub fn parse_selector(yaml: &str) -> Result<Vec<ShardRule>, SelectorError> {
+pub fn parse_selector(yaml: &str) -> Result<Vec<RelabelStep>, SelectorError> {
     let says_nothing = |line: &str| {
         let line = line.trim();
         line.is_empty() || line.starts_with('#') || line == "---"
@@ -77,31 +40,23 @@ pub fn parse_selector(yaml: &str) -> Result<Vec<ShardRule>, SelectorError> {
     if yaml.lines().all(says_nothing) {
         return Ok(Vec::new());
     }
-    let steps: Option<Vec<Step>> =
+    let steps: Option<Vec<RelabelConfig>> =
         serde_saphyr::from_str(yaml).map_err(|e| SelectorError::Yaml(YamlFault::new(yaml, &e)))?;
-    let steps = steps.unwrap_or_default();
-    let rule = |(i, step): (usize, Step)| {
-        let matcher = || {
-            let failed =
-                |e: &dyn std::fmt::Display| SelectorError::Regex { step: i + 1, reason: e.to_string() };
-            Matcher::new(MatchOp::Regex, "", step.regex.as_str()).map_err(|e| failed(&e))
-        };
-        let action = match step.action.to_lowercase().as_str() {
-            "keep" => ShardAction::Keep(matcher()?),
-            "drop" => ShardAction::Drop(matcher()?),
-            "hashmod" if step.modulus > 0 && !step.target_label.is_empty() => {
-                ShardAction::HashMod { modulus: step.modulus, target: step.target_label }
-            }
-            "hashmod" => return Err(SelectorError::HashMod { step: i + 1 }),
-            _ => return Err(SelectorError::Action { step: i + 1, action: step.action }),
-        };
-        Ok(ShardRule { source_labels: step.source_labels, separator: step.separator, action })
+    let step = |(i, step): (usize, RelabelConfig)| {
+        let (record, step) = (step.record(), i + 1);
+        if !ACTIONS.contains(&record.action.to_lowercase().as_str()) {
+            return Err(SelectorError::Action { step, action: record.action });
+        }
+        RelabelStep::new(&record).map_err(|source| SelectorError::Step { step, source })
     };
-    steps.into_iter().enumerate().map(rule).collect()
+    steps.unwrap_or_default().into_iter().enumerate().map(step).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use tithon_engine::relabel::keeps;
+    use tithon_index::Labels;
+
     use super::*;
 
     #[test]
@@ -109,8 +64,9 @@ mod tests {
         let yaml = "- {action: hashmod, source_labels: [cluster, __block_id], modulus: 2, target_label: shard}\n\
                     - {action: keep, source_labels: [shard], regex: '0'}\n";
         let rules = parse_selector(yaml).unwrap();
-        assert_eq!(rules.len(), 2);
-        assert!(matches!(&rules[0].action, ShardAction::HashMod { modulus: 2, target } if target == "shard"));
+        // MD5 of "a;1" ends in a31b (md5sum).
+        let labels = Labels::from_pairs([("cluster", "a"), ("__block_id", "1")]);
+        assert_eq!((rules.len(), keeps(&labels, &rules)), (2, false));
         for nothing in ["", "null", "~", "[]", "# a comment\n", "---\nnull\n", "---\n# none\n"] {
             assert!(parse_selector(nothing).unwrap().is_empty(), "{nothing:?}");
         }

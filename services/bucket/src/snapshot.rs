@@ -16,7 +16,7 @@ use tithon_engine::{BlockId, BlockMeta};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::MarkKind;
-use crate::catalogue::KnownBlock;
+use crate::known_block::KnownBlock;
 use crate::listing::{BlockObjects, Listed, Stamp};
 use crate::marks::MarkFile;
 

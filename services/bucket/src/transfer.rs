@@ -13,10 +13,9 @@ use tithon_engine::{BlockId, BlockMeta, File, FileHash, UploadTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::bucket::key;
+use crate::provider::PART_BYTES;
 use crate::{Bucket, BucketError};
 
-/// Size of the ranges of a download, and default size of the parts of an upload.
-pub(crate) const PART_BYTES: usize = 8 << 20;
 /// Number of parts of a file transferred at the same time.
 const PARTS_IN_FLIGHT: usize = 4;
 

@@ -8,6 +8,7 @@ use futures::{StreamExt, stream};
 use tithon_bucket::{Mark, MarkKind};
 use tithon_engine::BlockId;
 use tithon_engine::plan::group;
+use tithon_runtime::now_ms;
 use tracing::info;
 
 use crate::compactor::Watched;
@@ -44,7 +45,7 @@ impl Compactor {
     /// Whether the delay since the mark is over; without a delay it always is.
     fn is_due(&self, mark: &Mark) -> bool {
         let delay_ms = i64::try_from(self.inner.options.delete_delay.as_millis()).unwrap_or(i64::MAX);
-        delay_ms == 0 || self.now_ms().saturating_sub(mark.time_s.saturating_mul(1000)) > delay_ms
+        delay_ms == 0 || now_ms().saturating_sub(mark.time_s.saturating_mul(1000)) > delay_ms
     }
 
     /// Deletes blocks without meta.json: those whose deletion was begun, and those that have not changed for long. With
@@ -61,7 +62,7 @@ impl Compactor {
         }
         self.inner.metrics.partial_deletion_attempts.inc_by(due.len() as u64);
         self.delete_all(due, "partial", reporter).await;
-        let before_ms = self.now_ms().saturating_sub(self.partial_age_ms());
+        let before_ms = now_ms().saturating_sub(self.partial_age_ms());
         match self.inner.bucket.delete_leftovers(before_ms).await {
             Ok(0) => {}
             Ok(files) => info!(files, "deleted what killed uploads left"),
@@ -81,7 +82,7 @@ impl Compactor {
         }
         let born_ms = i64::try_from(block.unix_ms()).unwrap_or(i64::MAX);
         let changed_ms = bucket.last_change_ms(block).await?.unwrap_or(born_ms);
-        Ok(self.now_ms().saturating_sub(changed_ms) > self.partial_age_ms())
+        Ok(now_ms().saturating_sub(changed_ms) > self.partial_age_ms())
     }
 
     fn partial_age_ms(&self) -> i64 {

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tithon_bucket::{Bucket, Catalogue, Mark, MarkKind};
 use tithon_engine::BlockId;
 use tithon_engine::plan::NoCompactReason;
-use tithon_runtime::{Cpu, Metrics, Shutdown};
+use tithon_runtime::{Cpu, Metrics, Shutdown, now_ms};
 use tokio::sync::watch;
 
 use crate::deletions::Requests;
@@ -138,14 +137,8 @@ impl Compactor {
         self.inner.iterations.subscribe()
     }
 
-    /// Milliseconds since the Unix epoch.
-    pub(crate) fn now_ms(&self) -> i64 {
-        let age = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
-    }
-
     pub(crate) fn new_id(&self) -> BlockId {
-        BlockId::from_parts(self.now_ms().unsigned_abs(), rand::random())
+        BlockId::from_parts(now_ms().unsigned_abs(), rand::random())
     }
 
     /// Marks a block for deletion; `replaced_by` are the blocks that hold its data now, where that is why. Answers whether
@@ -157,7 +150,7 @@ impl Compactor {
         replaced_by: Vec<BlockId>,
     ) -> Result<bool, CompactError> {
         let (kind, reason) = (MarkKind::Deletion, String::new());
-        let (details, time_s) = (details.to_owned(), self.now_ms() / 1000);
+        let (details, time_s) = (details.to_owned(), now_ms() / 1000);
         self.write_mark(Mark { kind, block, details, time_s, reason, replaced_by }).await
     }
 
@@ -173,8 +166,7 @@ impl Compactor {
             ExcludedFrom::Merging => MarkKind::NoCompact,
             ExcludedFrom::Downsampling => MarkKind::NoDownsample,
         };
-        let (details, reason, time_s) =
-            (details.to_owned(), reason.as_str().to_owned(), self.now_ms() / 1000);
+        let (details, reason, time_s) = (details.to_owned(), reason.as_str().to_owned(), now_ms() / 1000);
         self.write_mark(Mark { kind, block, details, time_s, reason, replaced_by: Vec::new() }).await
     }
 

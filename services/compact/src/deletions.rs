@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use futures::{StreamExt, stream};
 use tithon_bucket::{DeletionRecord, Deletions};
 use tithon_engine::{BlockId, BlockMeta, Rewrite};
+use tithon_runtime::now_ms;
 use tracing::info;
 
 use crate::fault::{Fault, Reporter};
@@ -115,7 +116,7 @@ impl Compactor {
         self.sync().await?;
         let is_known = |record: &Arc<DeletionRecord>| before.iter().any(|known| Arc::ptr_eq(known, record));
         for record in self.finished().await.into_iter().filter(is_known) {
-            self.inner.bucket.finish_deletion(&record, self.now_ms()).await?;
+            self.inner.bucket.finish_deletion(&record, now_ms()).await?;
             self.inner.metrics.deletions_done.inc();
             reporter.add(|report| report.deletions_done += 1);
             info!(request = %record.deletion.id, "a request to delete series was carried out on all blocks");

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tithon_engine::cut::{Cut, cuts_of};
+use tithon_engine::cut::{Loss, losses_of};
 use tithon_engine::plan::{Claim, Verdict, series_over, whole_series};
 use tithon_engine::{BlockId, BlockMeta, Tombstones};
+use tithon_runtime::now_ms;
 use tokio::runtime::Handle;
 
 use crate::compactor::Watched;
@@ -43,7 +44,7 @@ pub struct Forecast {
 impl Compactor {
     /// What the policy would free now. Reads the indexes of the blocks concerned, and changes nothing.
     pub async fn forecast_retention(&self) -> Result<Forecast, CompactError> {
-        let (view, now_ms) = (self.sync().await?, self.now_ms());
+        let (view, now_ms) = (self.sync().await?, now_ms());
         let (policy, waiting) = (&self.inner.options.policy, self.waiting(&view));
         let (mut forecast, blocks) = (Forecast::default(), self.originals(&view).await);
         self.tell(Watched::More(blocks.len()));
@@ -85,10 +86,10 @@ impl Compactor {
             let over = series_over(source.input(&runtime), &claims)?;
             let (rules, series): (Vec<_>, Vec<_>) = over.into_iter().unzip();
             let deleted: Vec<Tombstones> = series.into_iter().map(whole_series).collect();
-            let cuts = cuts_of(source.input(&runtime), &deleted)?;
+            let cuts = losses_of(source.input(&runtime), &deleted)?;
             source.check()?;
             let bytes: u64 = source.segment_sizes().iter().sum();
-            let freed = |cut: Cut| Freed {
+            let freed = |cut: Loss| Freed {
                 series: cut.series,
                 chunks: cut.chunks,
                 samples: cut.share_of(stats.num_samples, stats.num_chunks),

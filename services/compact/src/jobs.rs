@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, PoisonError};
 
+use tithon_runtime::now_ms;
+
 use crate::fault::Reporter;
 use crate::state::Loaded;
 use crate::{CompactError, Compactor, Report};
@@ -49,7 +51,7 @@ impl Compactor {
         let seen = self.sync().await;
         let mut global = self.inner.global.write().unwrap_or_else(PoisonError::into_inner);
         let blocks = std::mem::take(&mut global.blocks);
-        let refreshed_at_ms = self.now_ms();
+        let refreshed_at_ms = now_ms();
         *global = match seen {
             Ok(view) => Loaded {
                 blocks: view.blocks.into_iter().map(Arc::new).collect(),

@@ -1,6 +1,7 @@
 //! How much work is waiting, for the `thanos_compact_todo_*` gauges.
 
 use tithon_engine::plan::{Verdict, backlog, downsample_jobs, group};
+use tithon_runtime::now_ms;
 
 use crate::view::View;
 use crate::{CompactError, Compactor};
@@ -21,7 +22,7 @@ impl Compactor {
         metrics.todo_compaction_blocks.set(todo.blocks as i64);
         let jobs = if options.downsampling { downsample_jobs(&view.blocks, options.spans).len() } else { 0 };
         metrics.todo_downsample_blocks.set(jobs as i64);
-        let now_ms = self.now_ms();
+        let now_ms = now_ms();
         let is_over = |block: &&tithon_engine::BlockMeta| {
             matches!(options.policy.verdict(block, now_ms), Verdict::Drop(_))
         };

@@ -9,6 +9,7 @@ use tithon_bucket::BucketError;
 use tithon_chunks::calendar::go_duration;
 use tithon_engine::plan::{Verdict, matcher_record, not_downsampled};
 use tithon_engine::{BlockId, BlockMeta, DeletionRequest};
+use tithon_runtime::now_ms;
 
 use crate::compactor::Watched;
 use crate::fault::{Fault, Reporter};
@@ -20,7 +21,7 @@ use crate::{CompactError, Compactor};
 impl Compactor {
     /// Marks the blocks whose retention is over.
     pub(crate) async fn apply_retention(&self, view: &View, reporter: &Reporter) {
-        let now_ms = self.now_ms();
+        let now_ms = now_ms();
         let waiting = self.waiting(view);
         let blocks = self.originals(view).await;
         self.tell(Watched::More(blocks.len()));
@@ -45,7 +46,7 @@ impl Compactor {
 
     /// Rewrites the blocks of which only some series are past their retention. Not while blocks are merged.
     pub(crate) async fn cut_expired(&self, view: &View, reporter: &Reporter) {
-        let (now_ms, policy) = (self.now_ms(), &self.inner.options.policy);
+        let (now_ms, policy) = (now_ms(), &self.inner.options.policy);
         if policy.rules.is_empty() {
             return;
         }

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use tithon_bucket::{BucketBlock, MarkKind};
 use tithon_engine::compact::{CompactOptions, Output, compact_into};
-use tithon_engine::cut::{Cut, cut_of, deleted_series};
+use tithon_engine::cut::{Loss, deleted_series, loss_of};
 use tithon_engine::plan::{
     BlockDeletion, Claim, Group, Shard, group, id_before, series_over, whole_series, without_replica_labels,
 };
 use tithon_engine::{BlockId, BlockMeta, DeletionRequest, Rewrite, SourceType, Tombstones};
+use tithon_runtime::now_ms;
 use tokio::runtime::Handle;
 use tracing::info;
 
@@ -164,9 +165,9 @@ impl Compactor {
         let (meta, dir) = (&*plan.block, self.merge_dir().join(&group.key));
         let source = self.open_source(meta, &dir).await?;
         let (out, runtime, read) = (plan.out.clone(), Handle::current(), Arc::clone(&source));
-        let look = move || -> Result<(Tombstones, Cut), CompactError> {
+        let look = move || -> Result<(Tombstones, Loss), CompactError> {
             let deleted = out.series(&read, &runtime)?;
-            let cut = cut_of(read.input(&runtime), &deleted)?;
+            let cut = loss_of(read.input(&runtime), &deleted)?;
             read.check()?;
             Ok((deleted, cut))
         };
@@ -241,7 +242,7 @@ impl Compactor {
                 block: id,
                 details: "series past their retention are cut out, and are kept at a coarser resolution"
                     .to_owned(),
-                time_s: self.now_ms() / 1000,
+                time_s: now_ms() / 1000,
                 reason: "manual".to_owned(),
                 replaced_by: Vec::new(),
             };

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use tithon_bucket::Mark;
 use tithon_engine::plan::{self, Verdict};
 use tithon_engine::{BlockId, BlockMeta};
+use tithon_runtime::now_ms;
 use tracing::warn;
 
 use crate::view::View;
@@ -125,12 +126,12 @@ impl Compactor {
     /// Whether a block is past its retention, or never had a sample.
     fn is_over(&self, meta: &BlockMeta) -> bool {
         let is_empty = meta.stats.num_samples == 0 && meta.stats.num_chunks == 0;
-        is_empty || matches!(self.inner.options.policy.verdict(meta, self.now_ms()), Verdict::Drop(_))
+        is_empty || matches!(self.inner.options.policy.verdict(meta, now_ms()), Verdict::Drop(_))
     }
 
     /// What is wrong with a successor. A fault is remembered for an hour: a large block is not read again every few minutes.
     async fn fault_of(&self, successor: &BlockMeta) -> Option<String> {
-        let (id, now_ms) = (successor.ulid, self.now_ms());
+        let (id, now_ms) = (successor.ulid, now_ms());
         let remembered = || self.inner.faulty.lock().unwrap_or_else(PoisonError::into_inner);
         let known = remembered().get(&id).filter(|(at_ms, _)| now_ms - at_ms < FAULT_KEPT_MS).cloned();
         if let Some((_, fault)) = known {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tithon_bucket::{BucketError, KnownBlock, Mark, MarkKind};
 use tithon_engine::plan::{self, Superseded};
 use tithon_engine::{BlockId, BlockMeta};
+use tithon_runtime::now_ms;
 use tracing::warn;
 
 use crate::inventory::Inventory;
@@ -66,7 +67,7 @@ impl Compactor {
         inner.metrics.syncs.inc();
         inner.metrics.sync_seconds.observe(begin.elapsed().as_secs_f64());
         let mut loaded = inner.loaded.write().unwrap_or_else(PoisonError::into_inner);
-        loaded.refreshed_at_ms = self.now_ms();
+        loaded.refreshed_at_ms = now_ms();
         match result {
             Ok(view) => {
                 loaded.blocks = view.blocks.iter().map(|block| Arc::new(block.clone())).collect();
@@ -117,7 +118,7 @@ impl Compactor {
         view: &mut View,
         counts: &mut Counts,
     ) -> Result<(), CompactError> {
-        let (options, now) = (&self.inner.options, self.now_ms());
+        let (options, now) = (&self.inner.options, now_ms());
         let mut kept = Vec::new();
         for block in inventory.blocks().values() {
             match options.scope.excludes(block.meta(), now) {
@@ -158,7 +159,7 @@ impl Compactor {
         counts: &mut Counts,
     ) -> Result<Vec<Arc<BlockMeta>>, CompactError> {
         let options = &self.inner.options;
-        let now_s = self.now_ms() / 1000;
+        let now_s = now_ms() / 1000;
         let half_s = i64::try_from(options.delete_delay.as_secs() / 2).unwrap_or(i64::MAX);
         let mut kept = Vec::with_capacity(blocks.len());
         for block in blocks {
@@ -206,7 +207,7 @@ impl Compactor {
         let listed = inventory.list(&self.inner.changed).await;
         let mut global = self.inner.global.write().unwrap_or_else(PoisonError::into_inner);
         let blocks = std::mem::take(&mut global.blocks);
-        let refreshed_at_ms = self.now_ms();
+        let refreshed_at_ms = now_ms();
         *global = match listed {
             Ok(()) => Loaded { blocks: inventory.metas().cloned().collect(), refreshed_at_ms, error: None },
             Err(error) => Loaded { blocks, refreshed_at_ms, error: Some(error.to_string()) },

@@ -1,14 +1,15 @@
 //! An answer to `Series` as received.
 
 use bytes::Bytes;
+use prost::Message;
 use prost_types::Any;
+use tithon_chunks::ErrorKind;
 use tithon_index::Labels;
 use tithon_proto::labels_from_wire;
-use tithon_proto::thanos::Series;
 use tithon_proto::thanos::series_response::Result as Frame;
+use tithon_proto::thanos::{Series, SeriesResponse};
+use tithon_runtime::to_status;
 use tonic::Status;
-
-use crate::client::frame;
 
 /// Largest number of series read of an answer; the rest is not read.
 const SERIES_MAX: usize = 20_000;
@@ -67,4 +68,10 @@ impl SeriesAnswer {
 /// A short text for a status.
 pub(crate) fn status_text(status: Option<&Status>) -> String {
     status.map_or("OK".to_owned(), |status| format!("{:?} ({})", status.code(), status.message()))
+}
+
+/// Decodes a frame of `Series`.
+pub(crate) fn frame(bytes: &Bytes) -> Result<SeriesResponse, Status> {
+    SeriesResponse::decode(bytes.clone())
+        .map_err(|error| to_status(ErrorKind::Internal, format!("a frame cannot be decoded: {error}")))
 }

@@ -9,7 +9,6 @@ use tithon_chunks::ErrorKind;
 use tithon_proto::thanos::info::{InfoRequest, InfoResponse};
 use tithon_proto::thanos::{
     LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse, SeriesRequest,
-    SeriesResponse,
 };
 use tithon_proto::{RawCodec, with_causes};
 use tithon_runtime::to_status;
@@ -146,10 +145,4 @@ pub(crate) fn with_tenant(request: &SeriesRequest) -> Request<Bytes> {
     let mut request = Request::new(request.encode_to_vec().into());
     request.metadata_mut().insert("thanos-tenant", "default-tenant".parse().expect("plain text"));
     request
-}
-
-/// Decodes a frame of `Series`.
-pub(crate) fn frame(bytes: &Bytes) -> Result<SeriesResponse, Status> {
-    SeriesResponse::decode(bytes.clone())
-        .map_err(|error| to_status(ErrorKind::Internal, format!("a frame cannot be decoded: {error}")))
 }

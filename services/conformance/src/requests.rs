@@ -34,18 +34,6 @@ fn op(wire: &LabelMatcher) -> MatchOp {
     }
 }
 
-/// A regular expression that matches only the given text.
-pub(crate) fn quoted(text: &[u8]) -> String {
-    let mut out = String::new();
-    for c in String::from_utf8_lossy(text).chars() {
-        if r"\.+*?()|[]{}^$".contains(c) {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out
-}
-
 /// Describes matchers as `{a="b",c=~"d"}`.
 pub(crate) fn selector(matchers: &[LabelMatcher]) -> String {
     let one = |wire: &LabelMatcher| {

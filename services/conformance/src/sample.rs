@@ -2,14 +2,13 @@
 //! requests are about parts of the sample, so that their answers are known.
 
 use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use tithon_index::{Labels, MatchOp};
+use tithon_index::{Labels, MatchOp, escaped_pattern};
 use tithon_proto::thanos::{AggrChunk, Series};
 
 use crate::Matchers;
 use crate::expect::{Data, data};
-use crate::requests::{matcher, names, quoted, selector, series, values};
+use crate::requests::{matcher, names, selector, series, values};
 use crate::rules::Checker;
 
 /// Largest number of series in a sample.
@@ -86,8 +85,7 @@ pub(crate) async fn take(checker: &mut Checker, metrics: &[String]) -> Option<Sa
 /// The range in the server's `Info`, up to now if it has no end.
 fn whole_range(checker: &mut Checker) -> Option<(i64, i64)> {
     let store = checker.info.store.clone().unwrap_or_default();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(i64::MAX, |age| age.as_millis() as i64);
-    let max = if store.max_time == i64::MAX { now } else { store.max_time };
+    let max = if store.max_time == i64::MAX { tithon_runtime::now_ms() } else { store.max_time };
     let min = if store.min_time == i64::MIN { 0 } else { store.min_time };
     if min > max {
         checker.leave_out("all rules about series: the server says that it has no data");
@@ -128,7 +126,7 @@ async fn choose(checker: &mut Checker, metrics: &[String], whole: (i64, i64)) ->
         ([], Some(labels)) => narrow(checker, &labels, whole).await,
         ([one], _) => Some(vec![matcher(MatchOp::Equal, name, one)]),
         (several, _) => {
-            let pattern: Vec<String> = several.iter().map(|metric| quoted(metric)).collect();
+            let pattern: Vec<String> = several.iter().map(|metric| escaped_pattern(metric)).collect();
             Some(vec![matcher(MatchOp::Regex, name, pattern.join("|"))])
         }
     }

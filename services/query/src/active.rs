@@ -12,7 +12,6 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
@@ -102,7 +101,7 @@ impl Drop for Active {
 
 /// The JSON entry of a query. A text that does not fit into a slot is cut.
 fn entry(text: &str) -> Vec<u8> {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
+    let seconds = tithon_runtime::since_1970().as_secs();
     let mut len = text.floor_char_boundary(TEXT_BYTES_MAX);
     loop {
         let bytes = json!({ "query": text[..len], "timestamp_sec": seconds }).to_string().into_bytes();

@@ -2,6 +2,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod arguments;
+mod call;
 mod companions;
 mod expression;
 mod metadata;
@@ -10,5 +11,5 @@ mod query;
 mod router;
 mod status;
 
-pub(crate) use self::router::Call;
+pub(crate) use self::call::Call;
 pub use self::router::router;

@@ -12,7 +12,6 @@ pub(crate) mod targets;
 
 use futures::FutureExt;
 use tithon_chunks::ErrorKind;
-use tithon_index::Labels;
 use tithon_storeapi::{
     Companions, Endpoint, ExemplarsRequest, MetadataByMetric, MetadataRequest, RuleGroup, RulesRequest,
     SeriesExemplars, StatisticsByTenant, StatisticsRequest, StoreApi, StoreApiError, TargetsByState,
@@ -92,13 +91,4 @@ impl Companions for QueryService {
         let asked = endpoints.iter().map(|endpoint| (endpoint.name(), endpoint.statistics(request.clone())));
         self.gather(asked, request.partial_response)
     }
-}
-
-/// Copies labels without the replica labels.
-fn without(labels: &Labels, replica_labels: &[String]) -> Labels {
-    if replica_labels.iter().all(|name| labels.get(name).is_none()) {
-        return labels.clone();
-    }
-    let keeps = |label: &[u8]| !replica_labels.iter().any(|name| name.as_bytes() == label);
-    labels.to_builder().retain(keeps).finish()
 }

@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use tithon_chunks::ErrorKind;
+use tithon_promql::QueryError;
 
 use crate::options::Dialect;
 
@@ -64,12 +65,25 @@ impl ApiError {
         ApiError { error_type: ErrorType::Execution, message: message.into() }
     }
 
+    /// The error of a call whose caller has gone.
+    pub(crate) fn canceled(message: impl Into<String>) -> ApiError {
+        ApiError { error_type: ErrorType::Canceled, message: message.into() }
+    }
+
     pub(crate) fn timeout(message: impl Into<String>) -> ApiError {
         ApiError { error_type: ErrorType::Timeout, message: message.into() }
     }
 
     pub(crate) fn internal(message: impl Into<String>) -> ApiError {
         ApiError { error_type: ErrorType::Internal, message: message.into() }
+    }
+
+    /// The error for an error of the engine.
+    pub(crate) fn of_query(error: &QueryError) -> ApiError {
+        match error.kind() {
+            ErrorKind::Cancelled => ApiError::canceled(error.to_string()),
+            _ => ApiError::execution(error.to_string()),
+        }
     }
 
     /// A wrong value of the parameter `name`. Prometheus's message has the name, Thanos's does not.

@@ -1,17 +1,14 @@
-//! Evaluates one query: plan, gate, fan-out, evaluation on the CPU pool.
+//! Evaluates one planned query: fan-out, evaluation on the CPU pool.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::{Either, select, try_join_all};
-use tithon_chunks::{ErrorKind, TimeRange, Timestamp};
-use tithon_engine::dedup::{ReadError, ReplicaRule};
-use tithon_engine::{SeriesRequest, SeriesShard};
-use tithon_index::Matcher;
+use tithon_engine::dedup::ReadError;
 use tithon_promql::{
-    Analysis, Charge, EvalContext, MatrixSeries, Options, OverBudget, Prepared, QueryError, QueryResult,
-    Sample, SelectInput, SelectSpec, TimeParams, Value, VectorSample, Watch,
+    Analysis, Charge, EvalContext, MatrixSeries, OverBudget, Prepared, QueryError, QueryResult, Sample,
+    SelectInput, TimeParams, Value, VectorSample,
 };
 use tithon_runtime::{Cpu, Priority, RuntimeError};
 use tracing::field::Empty;
@@ -20,45 +17,10 @@ use tracing::{Span, instrument};
 use crate::QueryService;
 use crate::durations::Stage;
 use crate::error::ApiError;
-use crate::fanout::{Handle, Purpose, Scope, Selection, SourceError, Unordered, to_series};
-use crate::job::{Job, canceled};
-use crate::lookback::lookback_ms;
-use crate::options::{Dialect, QueryOptions};
+use crate::fanout::{Handle, Purpose, Selection, SourceError, Unordered, to_series};
+use crate::job::Job;
+use crate::query::{Query, purpose, series_request, whole_range};
 use crate::slow::Slow;
-
-/// A query and its settings.
-pub(crate) struct Query {
-    pub(crate) text: String,
-    pub(crate) times: TimeParams,
-    /// `lookback_delta` of the request; `None` for the default.
-    pub(crate) lookback_ms: Option<i64>,
-    /// Labels that tell replicas apart; without any there is no deduplication.
-    pub(crate) replica_labels: Vec<String>,
-    /// How replicas are deduplicated.
-    pub(crate) replica_rule: ReplicaRule,
-    /// The coarsest resolution that may be read, in milliseconds.
-    pub(crate) max_resolution_ms: i64,
-    pub(crate) scope: Scope,
-    /// The share of all series to read, when a query frontend split the query.
-    pub(crate) shard: Option<SeriesShard>,
-    /// The tenant's matcher that every selector gets; `None` when tenancy is not enforced.
-    pub(crate) enforced: Option<Matcher>,
-    /// Whether to measure what each operator costs.
-    pub(crate) analyze: bool,
-}
-
-/// Parses and plans a query.
-#[instrument(name = "promql_plan", skip_all)]
-pub(crate) fn prepare(options: &QueryOptions, query: &Query, watch: Watch<'_>) -> Result<Prepared, ApiError> {
-    Prepared::within(&query.text, query.times, &engine_options(options, query), watch).map_err(|error| {
-        match error {
-            QueryError::Parse(_) | QueryError::BadData(_) => {
-                ApiError::invalid_parameter(options.dialect, "query", error)
-            }
-            error => failure(&error),
-        }
-    })
-}
 
 /// How a run of a query reads its chunks and series. A failed run is repeated with the next value.
 #[derive(Clone, Copy, PartialEq)]
@@ -126,7 +88,7 @@ impl QueryService {
             let purpose = purpose(spec, range, query, &inner.options);
             let request = series_request(spec, query, &purpose);
             let begun = inner.fanout.begin(request, &query.scope, job);
-            let (selection, begun) = begun.map_err(|error| failure(&storage(error)))?;
+            let (selection, begun) = begun.map_err(|error| ApiError::of_query(&storage(error)))?;
             calls.extend(begun);
             selections.push((selection, purpose));
         }
@@ -174,7 +136,7 @@ impl QueryService {
             false => meanwhile(arriving, &handles, inner.cpu.run_beside(evaluate)).await?,
         };
         if let Some(error) = handles.iter().find_map(|handle| handle.lease().check().err()) {
-            return Err(Failure::Cut(failure(&storage(error.into()))));
+            return Err(Failure::Cut(ApiError::of_query(&storage(error.into()))));
         }
         match done {
             Ok(Ok(evaluated)) => {
@@ -183,8 +145,8 @@ impl QueryService {
                 Span::current().record("samples", samples);
                 Ok(evaluated)
             }
-            Ok(Err(error)) if is_damage(&error) => Err(Failure::Damage(failure(&error))),
-            Ok(Err(error)) => Err(failure(&error).into()),
+            Ok(Err(error)) if is_damage(&error) => Err(Failure::Damage(ApiError::of_query(&error))),
+            Ok(Err(error)) => Err(ApiError::of_query(&error).into()),
             Err(error) => Err(ApiError::execution(format!("unexpected error: {error}")).into()),
         }
     }
@@ -199,7 +161,9 @@ impl QueryService {
     ) -> Result<Selection, ApiError> {
         let (job, query, function) = (Arc::clone(job), Arc::clone(query), function.to_owned());
         self.on_pool(move || {
-            selection.sound(&function, &query.scope, &job).map_err(|error| failure(&storage(error)))
+            selection
+                .sound(&function, &query.scope, &job)
+                .map_err(|error| ApiError::of_query(&storage(error)))
         })
         .await
     }
@@ -246,9 +210,9 @@ async fn meanwhile(
 /// Makes a failure of the error of a call to a store.
 fn receiving(error: SourceError) -> Failure {
     if error.is::<Unordered>() {
-        return Failure::Unordered(failure(&storage(error)));
+        return Failure::Unordered(ApiError::of_query(&storage(error)));
     }
-    failure(&storage(error)).into()
+    ApiError::of_query(&storage(error)).into()
 }
 
 /// How often a query is repeated because files were cut.
@@ -332,141 +296,8 @@ fn bytes_of(value: &Value) -> u64 {
     bytes as u64
 }
 
-fn engine_options(options: &QueryOptions, query: &Query) -> Options {
-    Options {
-        lookback_delta_ms: query.lookback_ms.unwrap_or_else(|| lookback_ms(options, query.max_resolution_ms)),
-        default_subquery_step_ms: i64::try_from(options.default_evaluation_interval.as_millis())
-            .unwrap_or(i64::MAX),
-        max_samples: options.max_samples,
-        max_bytes: options.max_bytes,
-        parse: options.parse_options(),
-        delayed_name_removal: options.delayed_name_removal,
-        enforced: query.enforced.clone(),
-        dropped_labels: query.replica_labels.iter().map(|label| label.as_bytes().into()).collect(),
-        ..Options::default()
-    }
-}
-
-/// The time range of all selectors together. Deduplication follows replicas from its start on, whichever selector reads
-/// them.
-fn whole_range(selects: &[SelectSpec]) -> TimeRange {
-    let min = selects.iter().map(|s| s.range.min).min().unwrap_or(Timestamp::MIN);
-    let max = selects.iter().map(|s| s.range.max).max().unwrap_or(Timestamp::MAX);
-    TimeRange { min, max }
-}
-
-fn purpose(spec: &SelectSpec, range: TimeRange, query: &Query, options: &QueryOptions) -> Purpose {
-    Purpose {
-        function: spec.hints.func.clone(),
-        range,
-        dedup: (!query.replica_labels.is_empty()).then_some(query.replica_rule),
-        dialect: options.dialect,
-    }
-}
-
-fn series_request(spec: &SelectSpec, query: &Query, purpose: &Purpose) -> SeriesRequest {
-    SeriesRequest {
-        max_resolution_ms: resolution_for(spec, query.max_resolution_ms),
-        aggregates: purpose.aggregates(),
-        without_labels: query.replica_labels.clone(),
-        shard: query.shard.clone(),
-        ..SeriesRequest::new(spec.matchers.clone(), spec.range)
-    }
-}
-
-/// The coarsest resolution for a selector. Functions that compare neighbouring samples need at least two samples in
-/// their window. Thanos `pkg/query/querier.go`.
-fn resolution_for(spec: &SelectSpec, allowed: i64) -> i64 {
-    const TWO_SAMPLES: [&str; 9] = [
-        "rate",
-        "irate",
-        "increase",
-        "delta",
-        "idelta",
-        "deriv",
-        "predict_linear",
-        "holt_winters",
-        "double_exponential_smoothing",
-    ];
-    if spec.hints.range_ms > 0 && TWO_SAMPLES.contains(&spec.hints.func.as_str()) {
-        allowed.min(spec.hints.range_ms / 2)
-    } else {
-        allowed
-    }
-}
-
 /// Makes the evaluator's input of a selection.
 fn input(selection: Selection, purpose: Purpose) -> SelectInput {
     let mut to_series = to_series(purpose);
     Box::new(selection.into_stream().map(move |series| Ok(to_series(series?))))
-}
-
-/// The API's error for an error of the engine.
-pub(crate) fn failure(error: &QueryError) -> ApiError {
-    match error.kind() {
-        ErrorKind::Cancelled => canceled(error.to_string()),
-        _ => ApiError::execution(error.to_string()),
-    }
-}
-
-/// The warnings and infos of an answer, as each dialect shows them.
-pub(crate) fn notes(
-    dialect: Dialect,
-    result: &mut QueryResult,
-    from_sources: Vec<String>,
-) -> (Vec<String>, Vec<String>) {
-    /// Prometheus shows at most this many warnings, and as many infos.
-    const SHOWN_MAX: usize = 10;
-    let mut warnings = from_sources;
-    warnings.append(&mut result.warnings);
-    let mut infos = std::mem::take(&mut result.infos);
-    match dialect {
-        Dialect::Prometheus => {
-            for (list, word) in [(&mut warnings, "warning"), (&mut infos, "info")] {
-                if list.len() > SHOWN_MAX {
-                    let omitted = list.len() - SHOWN_MAX;
-                    list.truncate(SHOWN_MAX);
-                    list.push(format!("{omitted} more {word} annotations omitted"));
-                }
-            }
-            (warnings, infos)
-        }
-        Dialect::Thanos => {
-            warnings.append(&mut infos);
-            for note in &mut warnings {
-                note.truncate(without_position(note).len());
-            }
-            (warnings, Vec::new())
-        }
-    }
-}
-
-/// A PromQL warning or info without its ` (line:column)` suffix.
-fn without_position(note: &str) -> &str {
-    let position = |text: &str| {
-        let (line, column) = text.strip_suffix(')')?.split_once(':')?;
-        let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-        (digits(line) && digits(column)).then_some(())
-    };
-    match note.rsplit_once(" (") {
-        Some((text, rest)) if note.starts_with("PromQL ") && position(rest).is_some() => text,
-        _ => note,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn positions_are_cut_off() {
-        for (note, expected) in [
-            ("PromQL info: x (1:23)", "PromQL info: x"),
-            ("PromQL info: x (see y)", "PromQL info: x (see y)"),
-            ("PromQL info: x (a:b)", "PromQL info: x (a:b)"),
-            ("receive series from x (1:2)", "receive series from x (1:2)"),
-        ] {
-            assert_eq!(without_position(note), expected);
-        }
-    }
 }

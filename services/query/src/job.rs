@@ -11,8 +11,7 @@ use tracing::{Instrument, info_span};
 
 use crate::QueryService;
 use crate::api::Call;
-use crate::api::arguments::Arguments;
-use crate::error::{ApiError, ErrorType};
+use crate::error::ApiError;
 
 /// The flag that sets the memory budget of one query.
 const QUERY_FLAG: &str = "--query.max-bytes";
@@ -118,29 +117,6 @@ impl QueryService {
         tokio::time::timeout(timeout, in_turn).await.unwrap_or_else(|_| Err(timed_out()))
     }
 
-    /// Reads the parameters of a call; on the CPU pool when they may have long selectors or patterns.
-    pub(crate) async fn read<T: Send + 'static>(
-        &self,
-        job: &Arc<Job>,
-        call: &Arc<Call>,
-        read: impl FnOnce(Arguments<'_>) -> Result<T, ApiError> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        if call.params.are_short() {
-            return read(Arguments {
-                params: &call.params,
-                tenant: &call.tenant,
-                options: self.options(),
-                job,
-            });
-        }
-        let (service, job, call) = (self.clone(), Arc::clone(job), Arc::clone(call));
-        let read = move || {
-            let (params, tenant) = (&call.params, &call.tenant);
-            read(Arguments { params, tenant, options: service.options(), job: &job })
-        };
-        self.on_pool(read).await
-    }
-
     /// Runs work on the CPU pool for queries.
     pub(crate) async fn on_pool<T: Send + 'static>(
         &self,
@@ -158,9 +134,4 @@ impl QueryService {
         let asked = asked.and_then(|d| u64::try_from(d.0).ok()).map(Duration::from_nanos);
         asked.filter(|asked| *asked >= Duration::from_micros(1)).map_or(longest, |asked| asked.min(longest))
     }
-}
-
-/// The error of a call whose caller has gone.
-pub(crate) fn canceled(message: String) -> ApiError {
-    ApiError { error_type: ErrorType::Canceled, message }
 }

@@ -5,6 +5,7 @@
 //! (`tithon_storeapi::StoreApi`) for queriers above it.
 
 mod active;
+mod annotations;
 mod api;
 mod companions;
 mod discovery;
@@ -19,6 +20,7 @@ mod metrics;
 mod options;
 mod params;
 mod promql;
+mod query;
 mod service;
 mod slow;
 mod store;

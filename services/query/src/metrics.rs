@@ -1,14 +1,12 @@
 //! Metrics of the querier, with Thanos's names.
 
 use std::borrow::Cow;
-use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
-use tithon_runtime::{ClientCalls, Metrics};
+use tithon_runtime::{ClientCalls, GateMetrics, InFlight, Metrics};
 use tithon_storeapi::{StoreInfo, client_calls};
 
 use crate::durations::{Durations, Stage};
@@ -18,9 +16,7 @@ type Pairs = Vec<(&'static str, String)>;
 
 /// Metrics of the gate, of queries and of endpoints.
 pub(crate) struct QueryMetrics {
-    in_flight: Gauge<i64, AtomicI64>,
-    queries: Counter,
-    waited: Histogram,
+    gate: GateMetrics,
     durations: Durations,
     samples: Counter,
     connections: Family<Pairs, Gauge>,
@@ -33,15 +29,11 @@ pub(crate) struct QueryMetrics {
 
 /// Labels that tell Thanos's engines apart; there is one engine here.
 const ENGINE: [(&str, &str); 2] = [("engine", "prometheus"), ("mode", "local")];
-const GATE_SECONDS: [f64; 14] =
-    [0.01, 0.1, 0.3, 0.6, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 30.0, 60.0, 90.0, 120.0];
 
 impl QueryMetrics {
     pub(crate) fn new(registry: &Metrics, options: &QueryOptions) -> QueryMetrics {
         let metrics = QueryMetrics {
-            in_flight: Gauge::default(),
-            queries: Counter::default(),
-            waited: Histogram::new(GATE_SECONDS),
+            gate: GateMetrics::new(options.max_concurrent),
             durations: Durations::new(),
             samples: Counter::default(),
             connections: Family::default(),
@@ -62,29 +54,18 @@ impl QueryMetrics {
                 r.register(format!("{prefix}_failures"), help, metrics.lookup_failures.clone());
             }
         });
-        metrics.register_engine(registry, options.max_concurrent);
+        metrics.register_engine(registry);
         metrics
     }
 
-    fn register_engine(&self, registry: &Metrics, max_concurrent: usize) {
-        let most: Gauge = Gauge::default();
-        most.set(i64::try_from(max_concurrent).unwrap_or(i64::MAX));
+    fn register_engine(&self, registry: &Metrics) {
+        self.gate.register(registry, "thanos_query_concurrent_gate_queries");
         registry.register(|r| {
-            let prefix = "thanos_query_concurrent_gate_queries";
-            r.register(prefix, "Queries that have passed the gate", self.queries.clone());
-            r.register(format!("{prefix}_in_flight"), "Queries evaluated now", self.in_flight.clone());
-            r.register(
-                format!("{prefix}_max"),
-                "Queries that may be evaluated at the same time",
-                most.clone(),
-            );
-            let help = "How long queries waited at the gate";
-            r.register(format!("{prefix}_duration_seconds"), help, self.waited.clone());
             let labels = ENGINE.map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)));
             let r = r.sub_registry_with_labels(labels.into_iter());
-            r.register("prometheus_engine_queries", "Queries evaluated now", self.in_flight.clone());
+            r.register("prometheus_engine_queries", "Queries evaluated now", self.gate.in_flight.clone());
             let help = "Queries that may be evaluated at the same time";
-            r.register("prometheus_engine_queries_concurrent_max", help, most);
+            r.register("prometheus_engine_queries_concurrent_max", help, self.gate.max.clone());
             let help = "Samples that queries have read";
             r.register("prometheus_engine_query_samples", help, self.samples.clone());
             r.register_collector(Box::new(self.durations.clone()));
@@ -121,7 +102,7 @@ impl QueryMetrics {
 
     /// Counts a query's wait at the gate.
     pub(crate) fn waited(&self, waited: Duration) {
-        self.waited.observe(waited.as_secs_f64());
+        self.gate.observe_wait(waited);
         self.durations.observe(Stage::Queue, waited);
     }
 
@@ -136,19 +117,8 @@ impl QueryMetrics {
     }
 
     /// Counts a query as being evaluated until the guard is dropped.
-    pub(crate) fn evaluating(&self) -> Evaluating {
-        self.queries.inc();
-        self.in_flight.inc();
-        Evaluating(self.in_flight.clone())
-    }
-}
-
-/// Counts a query in the gauge of queries in flight until it is dropped.
-pub(crate) struct Evaluating(Gauge<i64, AtomicI64>);
-
-impl Drop for Evaluating {
-    fn drop(&mut self) {
-        self.0.dec();
+    pub(crate) fn evaluating(&self) -> InFlight {
+        self.gate.pass()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tithon_engine::dedup::ReplicaRule;
-use tithon_engine::plan::ShardRule;
+use tithon_engine::relabel::RelabelStep;
 use tithon_promql::ParseOptions;
 use tithon_runtime::{ClientTls, GrpcEncoding};
 use tithon_storeapi::EndpointOptions;
@@ -84,7 +84,7 @@ pub struct QueryOptions {
     /// them.
     pub selector_labels: Vec<(String, String)>,
     /// `--selector.relabel-config`: only stores whose external labels these rules keep are asked.
-    pub selector_rules: Vec<ShardRule>,
+    pub selector_rules: Vec<RelabelStep>,
     /// `--store.limits.request-series`: series that one selection may read; 0 means no limit.
     pub request_series_max: u64,
     /// `--store.limits.request-samples`: samples that one selection may read, counted as 120 per chunk; 0 means no

@@ -10,11 +10,13 @@ use tithon_storeapi::{
 };
 
 use crate::QueryService;
+use crate::annotations::annotations;
 use crate::error::ApiError;
-use crate::evaluate::{Evaluated, Query, notes, prepare};
+use crate::evaluate::Evaluated;
 use crate::fanout::{Notes, Scope};
 use crate::options::Dialect;
 use crate::params::GoTime;
+use crate::query::{Query, prepare};
 
 /// Most steps of a range query. Thanos has no limit over gRPC, though its HTTP API allows 11,000.
 const STEPS_MAX: i64 = 1_000_000;
@@ -51,7 +53,7 @@ impl QueryService {
         let aborted = |error: ApiError| StoreApiError::new(ErrorKind::Aborted, error);
         let Evaluated { mut result, held, .. } =
             self.evaluate(&job, prepared, query).await.map_err(aborted)?;
-        let (warnings, _) = notes(Dialect::Thanos, &mut result, notes_of_stores.take());
+        let (warnings, _) = annotations(Dialect::Thanos, &mut result, notes_of_stores.take());
         let samples = (result.stats.total_samples, result.stats.peak_samples);
         // An instant query of a range selector has no series in the answer, as in Thanos.
         let is_window = is_instant && matches!(result.value, Value::Matrix(_));

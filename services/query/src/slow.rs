@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use crate::evaluate::Query;
+use crate::query::Query;
 
 /// Longest query text in the log, in bytes; longer ones are cut.
 const TEXT_BYTES_MAX: usize = 4 << 10;

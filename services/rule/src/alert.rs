@@ -13,19 +13,19 @@ use crate::{AlertConfig, At, Number, RuleConfig, RuleError, SeriesSample};
 /// An alert of a rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
-    /// How far it is.
+    /// The state.
     pub state: AlertState,
-    /// What tells it from others.
+    /// The labels, which identify the alert.
     pub labels: Labels,
-    /// Texts for people.
+    /// The annotations.
     pub annotations: Labels,
     /// The value of the expression when it was last seen.
     pub value: f64,
     /// Since when the expression holds.
     pub active_at: At,
-    /// Since when it fires.
+    /// When it began to fire.
     pub fired_at: Option<At>,
-    /// Since when it does not any more.
+    /// When it was resolved.
     pub resolved_at: Option<At>,
     /// When it was last handed to the notifier.
     pub last_sent_at: Option<At>,

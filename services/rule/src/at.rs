@@ -1,6 +1,6 @@
-//! Points in time as evaluation has them.
+//! Points in time of evaluations.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tithon_storeapi::Moment;
 
@@ -11,11 +11,10 @@ pub struct At(pub i64);
 impl At {
     /// The system's time.
     pub fn now() -> At {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        At(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+        At(nanos(tithon_runtime::since_1970()))
     }
 
-    /// As samples have it.
+    /// Milliseconds since 1970, rounded down.
     pub fn millis(self) -> i64 {
         self.0.div_euclid(1_000_000)
     }
@@ -25,12 +24,12 @@ impl At {
         self.0.div_euclid(1_000_000_000)
     }
 
-    /// So much later.
+    /// The point in time `span` later.
     pub fn after(self, span: Duration) -> At {
         At(self.0.saturating_add(nanos(span)))
     }
 
-    /// So much earlier.
+    /// The point in time `span` earlier.
     pub fn before(self, span: Duration) -> At {
         At(self.0.saturating_sub(nanos(span)))
     }
@@ -40,7 +39,7 @@ impl At {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// As APIs have it.
+    /// The type that APIs use.
     pub fn moment(self) -> Moment {
         let nanos = u32::try_from(self.0.rem_euclid(1_000_000_000)).unwrap_or(0);
         Moment { seconds: self.seconds(), nanos }

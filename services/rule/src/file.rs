@@ -18,11 +18,11 @@ use crate::{Template, TemplateError};
 /// A group as its file has it.
 #[derive(Clone, Debug)]
 pub struct GroupConfig {
-    /// Its name, one of its file.
+    /// The name, unique in its file.
     pub name: String,
-    /// Where it is written.
+    /// The file that the group is written in.
     pub file: PathBuf,
-    /// From one evaluation to the next; `None` is the ruler's default.
+    /// Interval between two evaluations; `None` is the ruler's default.
     pub interval: Option<Duration>,
     /// How far behind its slot a group is evaluated; `None` is the ruler's default.
     pub query_offset: Option<Duration>,
@@ -30,17 +30,17 @@ pub struct GroupConfig {
     pub limit: u64,
     /// What happens when a store does not answer.
     pub strategy: Strategy,
-    /// In the order of evaluation.
+    /// The rules in the order of evaluation.
     pub rules: Vec<RuleConfig>,
 }
 
 /// What happens to an evaluation when a store does not answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Strategy {
-    /// It fails.
+    /// The evaluation fails.
     #[default]
     Abort,
-    /// It uses what the others answered.
+    /// The evaluation uses the answers of the other stores.
     Warn,
 }
 
@@ -67,22 +67,22 @@ impl Strategy {
 pub struct RuleConfig {
     /// The metric that it records, or the name of the alert.
     pub name: String,
-    /// What is evaluated.
+    /// The expression.
     pub expr: Arc<Expr>,
-    /// Labels of its series or alerts; those of the group among them.
+    /// Labels that are added to its series or alerts, the labels of the group included.
     pub labels: Labels,
-    /// What it does besides with the result; `None` for a recording rule.
+    /// The settings of an alerting rule; `None` for a recording rule.
     pub alert: Option<AlertConfig>,
 }
 
-/// What an alerting rule has besides.
+/// The settings that only alerting rules have.
 #[derive(Clone, Debug)]
 pub struct AlertConfig {
     /// How long the expression must hold before an alert fires.
     pub hold: Duration,
-    /// How long an alert fires on when the expression holds no more.
+    /// How long an alert keeps firing after the expression has stopped to hold.
     pub keep_firing: Duration,
-    /// Texts for people, templates as they are written.
+    /// The annotations as written: templates.
     pub annotations: Labels,
     /// The templates of the labels, by their names.
     pub label_templates: Arc<Templates>,
@@ -90,7 +90,7 @@ pub struct AlertConfig {
     pub annotation_templates: Arc<Templates>,
 }
 
-/// Templates by the names of what they make.
+/// Templates by the names of the labels or annotations that they make.
 pub type Templates = BTreeMap<String, Template>;
 
 /// A fault of a file of rules.

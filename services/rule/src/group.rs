@@ -11,8 +11,8 @@ use tithon_tsdb::Refused;
 use tracing::{debug, error, warn};
 
 use crate::alert::{Alerts, Found};
+use crate::around::Around;
 use crate::depend::batches;
-use crate::manager::Around;
 use crate::metrics::GroupLabels;
 use crate::series::recorded;
 use crate::slot::{Slots, evaluated_path};

@@ -23,6 +23,7 @@ mod query;
 mod remote;
 mod storage;
 
+mod around;
 mod depend;
 mod group;
 mod manager;
@@ -31,12 +32,13 @@ mod api;
 
 pub use crate::alert::Alert;
 pub use crate::api::{RuleCompanions, rule_pages};
+pub use crate::around::ManagerOptions;
 pub use crate::at::At;
 pub use crate::error::RuleError;
 pub use crate::file::{
     AlertConfig, GroupConfig, RuleConfig, RuleFault, RuleFaults, Strategy, Templates, parse_rules, read_rules,
 };
-pub use crate::manager::{Manager, ManagerError, ManagerOptions};
+pub use crate::manager::{Manager, ManagerError};
 pub use crate::metrics::RuleMetrics;
 pub use crate::notify::{
     AlertLabelling, AlertQueue, AlertSender, AlertmanagerConfig, ApiVersion, Generator, Notification,

@@ -6,69 +6,29 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tithon_index::Labels;
-use tithon_promql::ParseOptions;
 use tithon_runtime::Shutdown;
 use tithon_storeapi::RuleGroup as ToldGroup;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info};
 
+use crate::around::{Around, ManagerOptions};
 use crate::group::Group;
 use crate::metrics::{LoadedLabels, RuleMetrics};
 use crate::{AlertQueue, At, Generator, Queriers, RuleFaults, Storage, Strategy, read_rules};
 
-/// How rules are evaluated.
-#[derive(Clone, Debug)]
-pub struct ManagerOptions {
-    /// Patterns of paths of rule files.
-    pub rule_files: Vec<String>,
-    /// The ruler's folder; slots are made of it, as Thanos makes them.
-    pub data_dir: String,
-    /// Of groups that say nothing.
-    pub eval_interval: Duration,
-    /// Of groups that say nothing.
-    pub query_offset: Duration,
-    /// Rules that are evaluated at the same time, of all groups together, where this is above 1.
-    pub concurrent_evaluations: usize,
-    /// How long an alert is not sent again.
-    pub resend_delay: Duration,
-    /// How far back alerts of an earlier process are looked for.
-    pub for_outage_tolerance: Duration,
-    /// The shortest time that a restored alert is pending; rules that hold for less are not restored.
-    pub for_grace_period: Duration,
-    /// `$externalURL` of templates.
-    pub external_url: String,
-    /// Set in what APIs tell of rules; `$externalLabels` of templates.
-    pub external_labels: Labels,
-    /// Which PromQL is accepted.
-    pub parse: ParseOptions,
-}
-
-/// What groups need to be evaluated.
-pub(crate) struct Around {
-    pub(crate) options: ManagerOptions,
-    pub(crate) external_labels: Arc<BTreeMap<String, String>>,
-    pub(crate) queriers: Queriers,
-    pub(crate) storage: Storage,
-    pub(crate) queue: AlertQueue,
-    pub(crate) generator: Generator,
-    pub(crate) metrics: RuleMetrics,
-    pub(crate) turns: Semaphore,
-}
-
 /// Why rule files are not all in use.
 #[derive(Debug, thiserror::Error)]
 pub enum ManagerError {
-    /// Patterns that are none.
+    /// A pattern is invalid.
     #[error("pattern of rule files {pattern:?}: {reason}")]
     Pattern {
-        /// As given.
+        /// The pattern.
         pattern: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// Files with faults: the groups of these files that were there before go on.
+    /// Files have faults; the groups that were read from these files before stay in use.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Faults(Vec<RuleFaults>),
 }
@@ -84,7 +44,7 @@ pub struct Manager {
 
 type Key = (String, String, Strategy);
 
-/// What files hold.
+/// The groups and faults found in the rule files.
 #[derive(Default)]
 struct Read {
     groups: BTreeMap<Key, Group>,
@@ -107,7 +67,7 @@ struct Running {
 }
 
 impl Manager {
-    /// No group is there yet.
+    /// A manager without groups.
     pub fn new(
         options: ManagerOptions,
         queriers: Queriers,

@@ -5,6 +5,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
 use tithon_runtime::Metrics;
 
 use crate::Strategy;
@@ -104,124 +105,86 @@ impl RuleMetrics {
         for strategy in [Strategy::Abort, Strategy::Warn] {
             drop(metrics.with_warnings.get_or_create(&[("strategy", strategy.lower())]));
         }
-        metrics.clone().register(registry);
+        registry.register(|r| {
+            metrics.register_groups(r);
+            metrics.register_files(r);
+            metrics.register_alerts(r);
+        });
         metrics
     }
 
-    fn register(self, registry: &Metrics) {
-        registry.register(|r| {
-            r.register("prometheus_rule_evaluations", "Evaluations of rules", self.evaluations);
-            r.register(
-                "prometheus_rule_evaluation_failures",
-                "Evaluations of rules that failed",
-                self.failures,
-            );
-            r.register(
-                "prometheus_rule_group_iterations",
-                "Slots of groups, evaluated or missed",
-                self.iterations,
-            );
-            r.register(
-                "prometheus_rule_group_iterations_missed",
-                "Slots of groups that were missed",
-                self.missed,
-            );
-            r.register(
-                "prometheus_rule_group_interval_seconds",
-                "Between two evaluations of a group",
-                self.interval,
-            );
-            r.register(
-                "prometheus_rule_group_last_evaluation_timestamp_seconds",
-                "When a group was last evaluated",
-                self.last_evaluation,
-            );
-            r.register(
-                "prometheus_rule_group_last_duration_seconds",
-                "How long the last evaluation of a group took",
-                self.last_duration,
-            );
-            r.register(
-                "prometheus_rule_group_last_rule_duration_sum_seconds",
-                "How long the last evaluations of a group's rules took together",
-                self.last_rules_duration,
-            );
-            r.register(
-                "prometheus_rule_group_last_restore_duration_seconds",
-                "How long the alerts of a group took to be restored",
-                self.last_restore,
-            );
-            r.register("prometheus_rule_group_rules", "Rules of a group", self.rules);
-            r.register(
-                "prometheus_rule_group_last_evaluation_samples",
-                "Samples of the last evaluation of a group",
-                self.samples,
-            );
-            r.register(
-                "prometheus_rule_evaluation_duration_histogram_seconds",
-                "How long evaluations of rules take",
-                self.rule_seconds,
-            );
-            r.register(
-                "prometheus_rule_group_duration_histogram_seconds",
-                "How long evaluations of groups take",
-                self.group_seconds,
-            );
-            r.register("thanos_rule_loaded_rules", "Rules by group and file", self.loaded);
-            r.register(
-                "thanos_rule_config_last_reload_successful",
-                "Whether the last reading of the rule files went well",
-                self.reload_ok,
-            );
-            r.register(
-                "thanos_rule_config_last_reload_success_timestamp_seconds",
-                "When rule files were last read well",
-                self.reload_time,
-            );
-            r.register(
-                "thanos_rule_duplicated_query_addresses",
-                "Queriers that were named twice",
-                self.duplicated_queriers,
-            );
-            r.register(
-                "thanos_rule_evaluation_with_warnings",
-                "Evaluations that queriers answered with warnings",
-                self.with_warnings,
-            );
-            r.register("thanos_alert_queue_alerts_pushed", "Alerts put into the queue", self.alerts_pushed);
-            r.register(
-                "thanos_alert_queue_alerts_popped",
-                "Alerts taken out of the queue",
-                self.alerts_popped,
-            );
-            r.register(
-                "thanos_alert_queue_alerts_dropped",
-                "Alerts dropped because the queue was full",
-                self.alerts_dropped,
-            );
-            r.register("thanos_alert_queue_capacity", "How many alerts may wait", self.alert_queue_capacity);
-            r.register("thanos_alert_queue_length", "How many alerts wait", self.alert_queue_length);
-            r.register(
-                "thanos_alert_sender_alerts_sent",
-                "Alerts that an Alertmanager took",
-                self.alerts_sent,
-            );
-            r.register(
-                "thanos_alert_sender_errors",
-                "Calls of an Alertmanager that failed",
-                self.alert_errors,
-            );
-            r.register(
-                "thanos_alert_sender_latency_seconds",
-                "How long calls of an Alertmanager take",
-                self.alert_latency,
-            );
-            r.register(
-                "thanos_alert_sender_alerts_dropped",
-                "Alerts that no Alertmanager took",
-                self.alerts_unsent,
-            );
-        });
+    /// Evaluations of groups and rules, with the names of Prometheus.
+    fn register_groups(&self, r: &mut Registry) {
+        r.register("prometheus_rule_evaluations", "Evaluations of rules", self.evaluations.clone());
+        let help = "Evaluations of rules that failed";
+        r.register("prometheus_rule_evaluation_failures", help, self.failures.clone());
+        let help = "Slots of groups, evaluated or missed";
+        r.register("prometheus_rule_group_iterations", help, self.iterations.clone());
+        let help = "Slots of groups that were missed";
+        r.register("prometheus_rule_group_iterations_missed", help, self.missed.clone());
+        let help = "Between two evaluations of a group";
+        r.register("prometheus_rule_group_interval_seconds", help, self.interval.clone());
+        let help = "When a group was last evaluated";
+        r.register(
+            "prometheus_rule_group_last_evaluation_timestamp_seconds",
+            help,
+            self.last_evaluation.clone(),
+        );
+        let help = "How long the last evaluation of a group took";
+        r.register("prometheus_rule_group_last_duration_seconds", help, self.last_duration.clone());
+        let help = "How long the last evaluations of a group's rules took together";
+        r.register(
+            "prometheus_rule_group_last_rule_duration_sum_seconds",
+            help,
+            self.last_rules_duration.clone(),
+        );
+        let help = "How long the alerts of a group took to be restored";
+        r.register("prometheus_rule_group_last_restore_duration_seconds", help, self.last_restore.clone());
+        r.register("prometheus_rule_group_rules", "Rules of a group", self.rules.clone());
+        let help = "Samples of the last evaluation of a group";
+        r.register("prometheus_rule_group_last_evaluation_samples", help, self.samples.clone());
+        let help = "How long evaluations of rules take";
+        r.register("prometheus_rule_evaluation_duration_histogram_seconds", help, self.rule_seconds.clone());
+        let help = "How long evaluations of groups take";
+        r.register("prometheus_rule_group_duration_histogram_seconds", help, self.group_seconds.clone());
+    }
+
+    /// Rule files and queriers.
+    fn register_files(&self, r: &mut Registry) {
+        r.register("thanos_rule_loaded_rules", "Rules by group and file", self.loaded.clone());
+        let help = "Whether the last reading of the rule files went well";
+        r.register("thanos_rule_config_last_reload_successful", help, self.reload_ok.clone());
+        let help = "When rule files were last read well";
+        r.register(
+            "thanos_rule_config_last_reload_success_timestamp_seconds",
+            help,
+            self.reload_time.clone(),
+        );
+        let help = "Queriers that were named twice";
+        r.register("thanos_rule_duplicated_query_addresses", help, self.duplicated_queriers.clone());
+        let help = "Evaluations that queriers answered with warnings";
+        r.register("thanos_rule_evaluation_with_warnings", help, self.with_warnings.clone());
+    }
+
+    /// The queue of alerts, and calls of Alertmanagers.
+    fn register_alerts(&self, r: &mut Registry) {
+        let help = "Alerts put into the queue";
+        r.register("thanos_alert_queue_alerts_pushed", help, self.alerts_pushed.clone());
+        let help = "Alerts taken out of the queue";
+        r.register("thanos_alert_queue_alerts_popped", help, self.alerts_popped.clone());
+        let help = "Alerts dropped because the queue was full";
+        r.register("thanos_alert_queue_alerts_dropped", help, self.alerts_dropped.clone());
+        let help = "How many alerts may wait";
+        r.register("thanos_alert_queue_capacity", help, self.alert_queue_capacity.clone());
+        r.register("thanos_alert_queue_length", "How many alerts wait", self.alert_queue_length.clone());
+        let help = "Alerts that an Alertmanager took";
+        r.register("thanos_alert_sender_alerts_sent", help, self.alerts_sent.clone());
+        let help = "Calls of an Alertmanager that failed";
+        r.register("thanos_alert_sender_errors", help, self.alert_errors.clone());
+        let help = "How long calls of an Alertmanager take";
+        r.register("thanos_alert_sender_latency_seconds", help, self.alert_latency.clone());
+        let help = "Alerts that no Alertmanager took";
+        r.register("thanos_alert_sender_alerts_dropped", help, self.alerts_unsent.clone());
     }
 
     pub(crate) fn evaluated_with_warnings(&self, strategy: Strategy) {

@@ -12,10 +12,10 @@ use tithon_index::Labels;
 use tokio::sync::Notify;
 use tracing::warn;
 
+pub(crate) use self::config::relabel_steps;
 pub use self::config::{
     AlertmanagerConfig, ApiVersion, alertmanager_of, parse_alertmanagers, parse_relabelling,
 };
-pub(crate) use self::config::{RelabelYaml, relabel_steps};
 pub use self::sender::{AlertSender, SenderOptions};
 use crate::metrics::RuleMetrics;
 use crate::template::query_escaped;
@@ -24,26 +24,26 @@ use crate::{Alert, At, Template, TemplateError};
 /// An alert as Alertmanagers get it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notification {
-    /// What tells it from others.
+    /// The labels, which identify the alert.
     pub labels: Labels,
-    /// Texts for people.
+    /// The annotations.
     pub annotations: Labels,
-    /// Since when it fires.
+    /// When it began to fire.
     pub starts_at: At,
-    /// Since when it does not any more, or until when it may be taken to fire.
+    /// When it ended; for an alert that fires, until when receivers may assume that it still does.
     pub ends_at: At,
-    /// Where its expression can be looked at.
+    /// URL of a page that shows the expression.
     pub generator_url: String,
 }
 
 /// What is done to alerts before they are sent.
 #[derive(Clone, Debug, Default)]
 pub struct AlertLabelling {
-    /// Set in all alerts, whatever they have themselves.
+    /// Labels that are set in all alerts, and replace labels of the same names.
     pub external_labels: Labels,
-    /// Taken away, also from the external ones.
+    /// Names of labels that are removed, from the external ones too.
     pub dropped: Vec<String>,
-    /// Applied at last; an alert that they drop is not sent.
+    /// Relabelling steps, which are applied last; an alert that they drop is not sent.
     pub steps: Vec<RelabelStep>,
 }
 

@@ -13,18 +13,18 @@ use tithon_runtime::{
     Discovery, DiscoveryError, DnsName, EndpointAddress, HttpClientConfig, HttpClientError, Metrics, SdFiles,
 };
 
-/// One kind of servers that are spoken to in one way.
+/// Servers of one kind, with the settings of the client.
 #[derive(Clone, Debug)]
 pub struct PeersConfig {
     /// Passwords, tokens and TLS.
     pub client: HttpClientConfig,
     /// `http` or `https`
     pub scheme: String,
-    /// In front of the paths of the API.
+    /// Prefix of the paths of the API.
     pub path_prefix: String,
     /// `host`, `host:port`, or a name with the way it is looked up.
     pub addresses: Vec<String>,
-    /// Patterns of files with addresses, and how often they are read.
+    /// Patterns of the paths of files with addresses.
     pub files: Vec<String>,
     /// How often the files are read.
     pub refresh_interval: Duration,
@@ -49,7 +49,7 @@ pub enum PeersError {
     /// An address or a setting that cannot be used.
     #[error("{what:?}: {reason}")]
     Setting {
-        /// As given.
+        /// The address or setting.
         what: String,
         /// What is wrong with it.
         reason: String,

@@ -24,10 +24,10 @@ use crate::{At, Number, SeriesSample, Strategy};
 /// Why no querier gave an answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// None is known.
+    /// No querier is known.
     #[error("no query API server reachable")]
     NoQuerier,
-    /// All failed; the last one's reason.
+    /// All queriers failed.
     #[error("no query API server reachable: {url}: {reason}")]
     Failed {
         /// The querier asked last.
@@ -44,13 +44,13 @@ pub struct QueryOptions {
     pub is_post: bool,
     /// Parameters that only Thanos knows are left out.
     pub only_prometheus_params: bool,
-    /// Between the samples of alerts that are looked for at the start.
+    /// Step of the queries for `ALERTS_FOR_STATE` at the start.
     pub restore_step: Duration,
-    /// Labels that these samples have besides those of the alerts.
+    /// Labels of `ALERTS_FOR_STATE` that are ignored when its series are matched with alerts.
     pub restore_ignored_labels: Vec<String>,
-    /// Between two look-ups of names.
+    /// Interval between two look-ups of DNS names.
     pub dns_interval: Duration,
-    /// A question is given up after this.
+    /// Timeout of a query.
     pub timeout: Duration,
 }
 
@@ -58,7 +58,7 @@ pub struct QueryOptions {
 #[derive(Clone)]
 pub struct Queriers {
     peers: Arc<[Arc<Peers>]>,
-    /// Asked where none of the others answers.
+    /// Queriers over gRPC, which are asked if none over HTTP answers.
     grpc: Arc<[PromqlClient]>,
     options: Arc<QueryOptions>,
     dns: DnsMetrics,
@@ -69,7 +69,7 @@ pub struct Queriers {
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
 impl Queriers {
-    /// Nothing is looked up yet.
+    /// Queriers whose names have not been looked up yet.
     pub fn new(
         configs: Vec<PeersConfig>,
         options: QueryOptions,

@@ -10,6 +10,7 @@ mod functions;
 mod parse;
 mod print;
 mod quote;
+mod stop;
 mod text;
 mod time;
 mod token;
@@ -18,9 +19,10 @@ mod value;
 
 use std::sync::Arc;
 
-use self::eval::{Stop, evaluate};
+use self::eval::evaluate;
 pub use self::functions::Answers;
 use self::parse::Trees;
+use self::stop::Stop;
 pub(crate) use self::text::{exponential_shortest, query_escaped};
 use self::value::Value;
 pub use self::value::{Data, Number, Sample};
@@ -36,41 +38,41 @@ pub struct Template {
 /// Why a template gives no text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// It breaks the rules of the language.
+    /// The text is no template.
     #[error("error parsing template {name}: {reason}")]
     Parse {
-        /// Its name.
+        /// The template's name.
         name: String,
-        /// As Go words it, with the line.
+        /// Go's message, with the line.
         reason: String,
     },
-    /// It failed while it was expanded.
+    /// The expansion failed.
     #[error("error executing template {name}: {reason}")]
     Execute {
-        /// Its name.
+        /// The template's name.
         name: String,
-        /// As Go words it, with line and column.
+        /// Go's message, with line and column.
         reason: String,
     },
 }
 
-/// What a template can ask besides its data.
+/// What functions of templates use besides their arguments.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
     /// Milliseconds since 1970, for `now`.
     pub now_ms: i64,
-    /// For `externalURL`, and its path for `pathPrefix`.
+    /// The results of `externalURL` and, its path, of `pathPrefix`; `None` if there is no URL.
     pub external_url: Option<(&'a str, &'a str)>,
-    /// What `query` found.
+    /// The known answers to `query`.
     pub answers: &'a Answers,
 }
 
-/// How far an expansion came.
+/// The result of an expansion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expansion {
-    /// To the end.
+    /// The expanded text.
     Text(String),
-    /// To a call of `query`: it is to be begun again with the answer to this expression.
+    /// The expansion needs the answer to this expression of `query`, and is to be repeated with it.
     Asks(String),
 }
 

@@ -3,11 +3,13 @@
 
 mod calls;
 mod client;
+mod clock;
 mod compress;
 mod cpu;
 mod dial;
 mod environment;
 mod error;
+mod gate;
 mod grpc;
 mod http;
 mod http_client;
@@ -30,11 +32,13 @@ mod yaml;
 
 pub use crate::calls::{ClientCalls, Watched};
 pub use crate::client::{Client, Subject};
+pub use crate::clock::{now_ms, since_1970};
 pub use crate::compress::compress;
 pub use crate::cpu::{Cpu, Priority};
 pub use crate::dial::{DialOptions, GrpcChannel, channel, dial};
 pub use crate::environment::{UnsetVariable, expand_variables};
 pub use crate::error::RuntimeError;
+pub use crate::gate::{GateMetrics, InFlight};
 pub use crate::grpc::{GrpcEncoding, GrpcServer, GrpcServices, Packing};
 pub use crate::http::{
     AnsweredBy, HttpMetrics, HttpServer, LongQuery, WebConfigError, check_web_config, ops_router, url_query,

@@ -2,6 +2,7 @@
 
 mod client;
 mod files;
+mod handshake;
 mod server;
 mod verifier;
 
@@ -12,6 +13,7 @@ use tithon_chunks::ErrorKind;
 
 pub use self::client::{ClientTls, ClientTlsOptions, http_tls};
 pub use self::files::Pem;
+pub(crate) use self::handshake::handshake;
 pub use self::server::{ClientAuth, ServerTls, ServerTlsOptions};
 
 /// The TLS versions that can be configured. Versions before 1.2 are not supported.

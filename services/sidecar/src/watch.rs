@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::Deserialize;
 use tithon_chunks::{TimeRange, Timestamp};
 use tithon_engine::plan::TimeBound;
 use tithon_index::Labels;
-use tithon_runtime::{Probes, Shutdown};
+use tithon_runtime::{Probes, Shutdown, now_ms};
 use tracing::{info, warn};
 
 use crate::prometheus::{Prometheus, in_time};
@@ -95,9 +95,7 @@ impl Watch {
 
     /// The time range of its data, which has no end.
     pub fn range(&self) -> TimeRange {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        let min = self.0.options.min_time.at_ms(now).max(self.said().lowest);
+        let min = self.0.options.min_time.at_ms(now_ms()).max(self.said().lowest);
         TimeRange { min: Timestamp(min), max: Timestamp::MAX }
     }
 

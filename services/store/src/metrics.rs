@@ -10,7 +10,7 @@ use prometheus_client::metrics::histogram::{
     DEFAULT_NATIVE_HISTOGRAM_BUCKET_FACTOR, Histogram, NativeHistogramConfig, exponential_buckets,
 };
 use prometheus_client::registry::Metric;
-use tithon_runtime::Metrics;
+use tithon_runtime::{GateMetrics, Metrics};
 
 use crate::chunk_sizes::ChunkSizes;
 
@@ -61,10 +61,7 @@ pub(crate) struct StoreMetrics {
     pub(crate) blocks_filtered: Counter,
     pub(crate) result_series: ByTenant,
     pub(crate) sent_chunks: ChunkSizes,
-    pub(crate) gate_max: Gauge,
-    pub(crate) gate_in_flight: Gauge,
-    pub(crate) gate_total: Counter,
-    pub(crate) gate_seconds: Histogram,
+    pub(crate) gate: GateMetrics,
     pub(crate) data_touched: ByTypeAndTenant,
     pub(crate) data_fetched: ByTypeAndTenant,
     pub(crate) get_all_seconds: ByTenant,
@@ -87,9 +84,6 @@ pub(crate) struct StoreMetrics {
     pub(crate) stalled_ended: Counter,
 }
 
-const GATE_SECONDS: [f64; 14] =
-    [0.01, 0.1, 0.3, 0.6, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 30.0, 60.0, 90.0, 120.0];
-
 const CALL_SECONDS: [f64; 14] =
     [0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0];
 
@@ -98,17 +92,8 @@ const EXCLUDED: [&str; 5] =
     ["time-excluded", "label-excluded", "too-fresh", "marked-for-deletion", "duplicate"];
 
 impl StoreMetrics {
-    /// Sets the number of blocks in each state; states that are not given have none.
-    pub(crate) fn set_excluded(&self, states: &BTreeMap<&'static str, i64>) {
-        for state in EXCLUDED {
-            let count = states.get(state).copied().unwrap_or_default();
-            self.metas_synced.get_or_create(&[("state", state)]).set(count);
-        }
-    }
-}
-
-impl Default for StoreMetrics {
-    fn default() -> StoreMetrics {
+    /// Metrics of a store that answers so many `Series` calls at the same time; 0 means no limit.
+    pub(crate) fn new(series_max_concurrency: usize) -> StoreMetrics {
         StoreMetrics {
             block_loads: Counter::default(),
             block_load_failures: Counter::default(),
@@ -125,10 +110,7 @@ impl Default for StoreMetrics {
             blocks_filtered: Counter::default(),
             result_series: Family::new_with_constructor(|| histogram(exponential_buckets(1.0, 2.0, 15))),
             sent_chunks: ChunkSizes::default(),
-            gate_max: Gauge::default(),
-            gate_in_flight: Gauge::default(),
-            gate_total: Counter::default(),
-            gate_seconds: Histogram::new(GATE_SECONDS),
+            gate: GateMetrics::new(series_max_concurrency),
             data_touched: Family::new_with_constructor(data_histogram),
             data_fetched: Family::new_with_constructor(data_histogram),
             get_all_seconds: Family::new_with_constructor(|| Histogram::new(CALL_SECONDS)),
@@ -144,9 +126,15 @@ impl Default for StoreMetrics {
             stalled_ended: Counter::default(),
         }
     }
-}
 
-impl StoreMetrics {
+    /// Sets the number of blocks in each state; states that are not given have none.
+    pub(crate) fn set_excluded(&self, states: &BTreeMap<&'static str, i64>) {
+        for state in EXCLUDED {
+            let count = states.get(state).copied().unwrap_or_default();
+            self.metas_synced.get_or_create(&[("state", state)]).set(count);
+        }
+    }
+
     /// Counts the series and chunks that a call selected. All of them count as fetched too, since none are kept in
     /// memory.
     pub(crate) fn touched(&self, tenant: &str, (series, chunks): (u64, u64)) {
@@ -234,15 +222,10 @@ impl StoreMetrics {
         add(metrics, "bucket_store_sent_chunk_size_bytes", help, &self.sent_chunks);
         let help = "Series sent to answer a Series call";
         add(metrics, "bucket_store_series_result_series", help, &self.result_series);
-        let help = "Series calls that may be answered at once; 0 is no limit";
-        add(metrics, "bucket_store_series_gate_queries_max", help, &self.gate_max);
-        let help = "Series calls that are being answered";
-        add(metrics, "bucket_store_series_gate_queries_in_flight", help, &self.gate_in_flight);
-        add(metrics, "bucket_store_series_gate_queries", "Series calls that were let in", &self.gate_total);
-        let help = "How long Series calls waited to be let in";
-        add(metrics, "bucket_store_series_gate_queries_duration_seconds", help, &self.gate_seconds);
+        self.gate.register(metrics, "thanos_bucket_store_series_gate_queries");
         // The name in Thanos's dashboards and alerts.
-        add(metrics, "bucket_store_series_gate_duration_seconds", help, &self.gate_seconds);
+        let help = "How long calls waited at the gate";
+        add(metrics, "bucket_store_series_gate_duration_seconds", help, &self.gate.waited);
         let help = "Series and chunks that a Series call selected";
         add(metrics, "bucket_store_series_data_touched", help, &self.data_touched);
         let help = "Series and chunks that a Series call read";

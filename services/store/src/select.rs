@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
-use prometheus_client::metrics::gauge::Gauge;
 use tithon_bucket::BucketBlock;
 use tithon_chunks::Aggregate;
 use tithon_engine::{SelectRequest, SeriesRequest, left_to_series};
 use tithon_index::{MatchOp, Matcher, Relabel};
-use tithon_runtime::Priority;
+use tithon_runtime::{InFlight, Priority};
 use tithon_storeapi::{Lease, Mapped, SeriesPart};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::channel;
@@ -130,8 +129,7 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
 
 /// Waits until a stalled reader reads again. Fails after the timeout, or when too many calls are stalled.
 async fn wait_for_reader(inner: &Inner, outlet: &Outlet) -> Result<(), StoreError> {
-    inner.metrics.stalled.inc();
-    let _stalled = Counted(inner.metrics.stalled.clone());
+    let _stalled = InFlight::new(&inner.metrics.stalled);
     let (mut stall, begun) = (inner.stalls.enter(), Instant::now());
     tokio::select! {
         () = outlet.room() => return Ok(()),
@@ -140,15 +138,6 @@ async fn wait_for_reader(inner: &Inner, outlet: &Outlet) -> Result<(), StoreErro
     }
     inner.metrics.stalled_ended.inc();
     Err(StoreError::Stalled { after: begun.elapsed() })
-}
-
-/// Decrements a gauge when it is dropped.
-struct Counted(Gauge);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }
 
 /// Counts a call that exceeded a limit.
@@ -162,7 +151,7 @@ pub(crate) fn count_drop(inner: &Inner, error: &StoreError, tenant: &str) {
 /// A permit of the gate that limits concurrent calls, released when it is dropped.
 struct Turn {
     _permit: Option<OwnedSemaphorePermit>,
-    _in_flight: Counted,
+    _in_flight: InFlight,
 }
 
 impl Turn {
@@ -173,10 +162,9 @@ impl Turn {
             Some(gate) => Arc::clone(gate).acquire_owned().await.ok(),
             None => None,
         };
-        inner.metrics.gate_seconds.observe(begun.elapsed().as_secs_f64());
-        inner.metrics.gate_total.inc();
-        inner.metrics.gate_in_flight.inc();
-        Turn { _permit: permit, _in_flight: Counted(inner.metrics.gate_in_flight.clone()) }
+        let metrics = &inner.metrics.gate;
+        metrics.observe_wait(begun.elapsed());
+        Turn { _permit: permit, _in_flight: metrics.pass() }
     }
 }
 

@@ -1,12 +1,12 @@
 //! The store: the served blocks of a bucket, and the resources that requests share.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tithon_bucket::{Bucket, Catalogue, Deletions, MarkKind};
 use tithon_chunks::TimeRange;
-use tithon_runtime::{Cpu, Metrics};
+use tithon_runtime::{Cpu, Metrics, now_ms};
 use tokio::sync::Semaphore;
 
 use crate::blocks::Blocks;
@@ -56,12 +56,6 @@ impl Inner {
     }
 }
 
-/// Milliseconds since 1970.
-pub(crate) fn now_ms() -> i64 {
-    let age = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
-}
-
 /// Stalled calls allowed per concurrent call, and in total when concurrency is unlimited.
 const STALLED_FOR_EACH: usize = 2;
 const STALLED_WITHOUT_LIMIT: usize = 100;
@@ -97,7 +91,7 @@ impl Store {
         let catalogue = catalogue.with_concurrency(options.meta_concurrency).load().await;
         let opening = Semaphore::new(options.block_concurrency.clamp(1, Semaphore::MAX_PERMITS));
         let postings = Arc::new(PostingsCache::new(options.index_cache_bytes, metrics));
-        let own_metrics = StoreMetrics::default();
+        let own_metrics = StoreMetrics::new(options.series_max_concurrency);
         let memory = Arc::new(Memory::new(options.memory_max, own_metrics.held_bytes.clone()));
         let inner = Inner {
             bucket,
@@ -116,7 +110,6 @@ impl Store {
             postings,
         };
         inner.metrics.register(metrics);
-        inner.metrics.gate_max.set(i64::try_from(inner.options.series_max_concurrency).unwrap_or(i64::MAX));
         let store = Store { inner: Arc::new(inner) };
         store.sync().await?;
         Ok(store)

@@ -10,16 +10,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
-use tithon_bucket::{Catalogue, Look};
+use tithon_bucket::{Catalogue, Deletions, Look};
 use tithon_engine::{BlockId, Resolution};
-use tithon_runtime::Shutdown;
+use tithon_runtime::{Shutdown, now_ms};
 use tracing::{info, warn};
 
 use crate::blocks::{Blocks, FaultyBlock};
 use crate::deletions::OfBlock;
 use crate::metrics::LeftOut;
 use crate::served::ServedBlock;
-use crate::store::{LastSync, now_ms};
+use crate::store::{Inner, LastSync};
 use crate::succession::Candidates;
 use crate::{Store, StoreError};
 
@@ -267,6 +267,23 @@ struct Plan {
     faulty: BTreeMap<BlockId, FaultyBlock>,
     /// Whether the bucket may have blocks that were not found.
     unsure: bool,
+}
+
+impl Inner {
+    /// Takes in the requests that a look at the bucket found in force; answers with the served blocks of which they delete
+    /// something else than before.
+    fn update_deletions(&self, found: &Deletions, blocks: &Blocks) -> Vec<BlockId> {
+        for (request, error) in found.unreadable() {
+            warn!(%request, error, "a request to delete series cannot be read and is not applied");
+        }
+        self.metrics.deletions.set(found.all().len() as i64);
+        self.metrics.deletions_unreadable.set(found.unreadable().len() as i64);
+        let differs = |block: &ServedBlock| OfBlock::new(found, block.meta()).differs_from(block.deletions());
+        let changed = blocks.served.values().filter(|block| differs(block));
+        let changed = changed.map(|block| block.id()).collect();
+        self.deletions.store(Arc::new(found.clone()));
+        changed
+    }
 }
 
 impl Plan {

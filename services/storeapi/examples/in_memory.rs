@@ -65,8 +65,7 @@ impl StoreApi for InMemory {
             let matches =
                 request.matchers.iter().all(|m| m.matches(one.labels.get(m.name()).unwrap_or_default()));
             if matches && one.chunks[0].range().overlaps(request.range) {
-                let is_kept = |name: &[u8]| !request.without_labels.iter().any(|w| w.as_bytes() == name);
-                let labels = one.labels.to_builder().retain(is_kept).finish();
+                let labels = one.labels.without(&request.without_labels);
                 let chunks = if request.skip_chunks { Vec::new() } else { one.chunks.clone() };
                 found.push(SelectedSeries { labels, chunks });
             }

@@ -1,29 +1,20 @@
-//! Client of a StoreAPI server at another address: its `Info` and the calls to it.
+//! A StoreAPI server at another address: the connection to it and its `Info`.
 
-use std::error::Error;
+mod calls;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use futures::stream::{self, StreamExt, TryStreamExt};
-use tithon_chunks::{ErrorKind, TimeRange};
-use tithon_engine::{LabelsRequest, SelectedSeries, SeriesBatch, SeriesRequest, SeriesShard};
+use tithon_chunks::ErrorKind;
+use tithon_proto::ConvertError;
 use tithon_proto::thanos::info::{InfoRequest, info_client::InfoClient};
-use tithon_proto::thanos::series_response::Result as Frame;
-use tithon_proto::thanos::store_client::StoreClient;
-use tithon_proto::thanos::{Series, SeriesResponse};
-use tithon_proto::{
-    ConvertError, label_names_request_to_wire, label_values_request_to_wire, series_from_wire,
-    series_request_to_wire,
-};
-use tithon_runtime::{
-    ClientCalls, ClientTls, DialOptions, GrpcChannel, GrpcEncoding, Metrics, resend, to_status,
-};
-use tonic::metadata::MetadataValue;
+use tithon_runtime::{ClientCalls, ClientTls, DialOptions, GrpcChannel, GrpcEncoding, Metrics, now_ms};
+use tonic::Status;
 use tonic::transport::Endpoint as Dial;
-use tonic::{Request, Status, Streaming};
 
-use crate::{Apis, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo};
+use crate::status::go_status;
+use crate::{Apis, StoreApi, StoreApiError, StoreInfo};
 
 /// A StoreAPI server at an address, or a group of servers with the same data. Connects and reconnects by itself. Clones
 /// share the connections.
@@ -301,70 +292,9 @@ impl Endpoint {
         read(&self.0.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Begins a call of `Series`.
-    async fn receive(self, request: SeriesRequest) -> Result<Receiving, EndpointError> {
-        self.check_seen()?;
-        let (client, message) = (self.client()?, series_request_to_wire(&request));
-        let call = resend(|| {
-            let (mut client, message) = (client.clone(), with_tenant(&request.tenant, message.clone()));
-            async move { client.series(message).await }
-        });
-        let call = self.in_time(call).await.map_err(|silence| self.silent(silence))?;
-        let frames = call.map_err(|status| self.failed("fetch series for", &status))?.into_inner();
-        let supports = self.state(|state| {
-            state.info.as_ref().map(|info| (info.supports_without_labels, info.supports_sharding))
-        });
-        let (removes_labels, shards) = supports.unwrap_or_default();
-        Ok(Receiving {
-            without_labels: if removes_labels { Vec::new() } else { request.without_labels },
-            shard: request.shard.filter(|_| !shards || !removes_labels),
-            endpoint: self,
-            frames,
-        })
-    }
-
-    async fn find_labels(self, request: LabelsRequest) -> Result<LabelsAnswer, EndpointError> {
-        self.check_seen()?;
-        let client = self.client()?;
-        let late = |_| to_status(ErrorKind::TimedOut, "context deadline exceeded");
-        let (found, warnings) = match &request.values_of {
-            None => {
-                let message = label_names_request_to_wire(&request);
-                let call = resend(|| {
-                    let (mut client, message) =
-                        (client.clone(), with_tenant(&request.tenant, message.clone()));
-                    async move { client.label_names(message).await }
-                });
-                let answer = self.in_time(call).await.map_err(late).flatten();
-                let failed = |status: Status| self.failed("fetch label names from store", &status);
-                let answer = answer.map_err(failed)?.into_inner();
-                (answer.names, answer.warnings)
-            }
-            Some(label) => {
-                let message = label_values_request_to_wire(label, &request);
-                let call = resend(|| {
-                    let (mut client, message) =
-                        (client.clone(), with_tenant(&request.tenant, message.clone()));
-                    async move { client.label_values(message).await }
-                });
-                let answer = self.in_time(call).await.map_err(late).flatten();
-                let failed = |status: Status| self.failed("fetch label values from store", &status);
-                let answer = answer.map_err(failed)?.into_inner();
-                (answer.values, answer.warnings)
-            }
-        };
-        // The texts are copied, since slices would hold whole messages in memory.
-        Ok(LabelsAnswer { found: found.iter().collect(), warnings, queried_blocks: None })
-    }
-
     /// The longest message that is accepted, in bytes.
     pub(crate) fn message_bytes_max(&self) -> usize {
         self.0.options.message_bytes_max
-    }
-
-    fn client(&self) -> Result<StoreClient<GrpcChannel>, EndpointError> {
-        let bytes = self.0.options.message_bytes_max;
-        Ok(StoreClient::new(self.channel()?).max_decoding_message_size(bytes))
     }
 
     /// Waits for an answer within the response timeout. Fails with that timeout.
@@ -374,15 +304,6 @@ impl Endpoint {
             return Ok(answer.await);
         }
         tokio::time::timeout(longest, answer).await.map_err(|_| longest)
-    }
-
-    /// Fails at once for an endpoint that has never answered; the next refresh asks it again.
-    fn check_seen(&self) -> Result<(), EndpointError> {
-        let reason = self.state(|state| state.health.last_error.clone().filter(|_| state.info.is_none()));
-        match reason {
-            Some(reason) => Err(EndpointError::NeverSeen { address: self.0.address.clone(), reason }),
-            None => Ok(()),
-        }
     }
 
     pub(crate) fn silent(&self, silence: Duration) -> EndpointError {
@@ -419,113 +340,6 @@ impl Peer {
         };
         self.answers.store(answer.is_ok(), Ordering::Relaxed);
         answer
-    }
-}
-
-impl StoreApi for Endpoint {
-    /// `Addr: host:port MinTime: 1 MaxTime: 2`.
-    fn name(&self) -> String {
-        let range = self.info().map_or(TimeRange::ALL, |info| info.range);
-        format!("Addr: {} MinTime: {} MaxTime: {}", self.0.address, range.min, range.max)
-    }
-
-    /// The last answer to `Info`; `None` before the first one.
-    fn info(&self) -> Option<StoreInfo> {
-        self.state(|state| state.info.clone())
-    }
-
-    fn series(&self, request: SeriesRequest) -> SeriesStream {
-        let parts = stream::once(self.clone().receive(request)).map_ok(Receiving::parts).try_flatten();
-        parts.map_err(StoreApiError::from).boxed()
-    }
-
-    fn labels(&self, request: LabelsRequest) -> LabelsFuture {
-        let answer = self.clone().find_labels(request);
-        Box::pin(async { Ok(answer.await?) })
-    }
-}
-
-/// A `Series` call in progress. Removes labels and applies the shard here when the server cannot.
-struct Receiving {
-    endpoint: Endpoint,
-    frames: Streaming<SeriesResponse>,
-    without_labels: Vec<String>,
-    shard: Option<SeriesShard>,
-}
-
-impl Receiving {
-    fn parts(self) -> impl stream::Stream<Item = Result<SeriesPart, EndpointError>> {
-        stream::try_unfold(self, |mut receiving| async {
-            let part = receiving.next().await?;
-            Ok(part.map(|part| (part, receiving)))
-        })
-    }
-
-    async fn next(&mut self) -> Result<Option<SeriesPart>, EndpointError> {
-        let endpoint = &self.endpoint;
-        loop {
-            let frame = endpoint.in_time(self.frames.message()).await.map_err(|s| endpoint.silent(s))?;
-            let frame = frame.map_err(|status| endpoint.failed("receive series from", &status))?;
-            let Some(frame) = frame else { return Ok(None) };
-            match frame.result {
-                Some(Frame::Series(one)) => return self.batch(&[one]).map(Some),
-                Some(Frame::Batch(batch)) => return self.batch(&batch.series).map(Some),
-                Some(Frame::Warning(warning)) => return Ok(Some(SeriesPart::Warning(warning))),
-                Some(Frame::Hints(_)) | None => {}
-            }
-        }
-    }
-
-    fn batch(&self, wire: &[Series]) -> Result<SeriesPart, EndpointError> {
-        let series = wire.iter().map(series_from_wire).collect::<Result<Vec<_>, _>>();
-        let store = || self.endpoint.name();
-        let mut series = series.map_err(|error| EndpointError::Message { store: store(), error })?;
-        remove_labels(&mut series, &self.without_labels);
-        if let Some(shard) = &self.shard {
-            let mut buffer = Vec::new();
-            series.retain(|one| shard.holds(&one.labels, &mut buffer));
-        }
-        Ok(SeriesPart::Series(SeriesBatch { series }))
-    }
-}
-
-fn remove_labels(series: &mut [SelectedSeries], names: &[String]) {
-    if names.is_empty() {
-        return;
-    }
-    for one in series {
-        if names.iter().any(|name| one.labels.get(name).is_some()) {
-            let keeps = |label: &[u8]| !names.iter().any(|name| name.as_bytes() == label);
-            one.labels = one.labels.to_builder().retain(keeps).finish();
-        }
-    }
-}
-
-fn with_tenant<T>(tenant: &str, message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    if let Ok(tenant) = MetadataValue::try_from(tenant) {
-        request.metadata_mut().insert("thanos-tenant", tenant);
-    }
-    request
-}
-
-/// Milliseconds since 1970.
-fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// A status as Go's gRPC prints it, followed by the reason why there is no connection, if there is one.
-pub(crate) fn go_status(status: &Status) -> String {
-    let message = format!("rpc error: code = {:?} desc = {}", status.code(), status.message());
-    let mut reason: Option<&dyn Error> = status.source();
-    while let Some(deeper) = reason.and_then(|error| error.source()) {
-        reason = Some(deeper);
-    }
-    let reason = reason.map(ToString::to_string);
-    match reason.filter(|reason| !message.ends_with(reason)) {
-        Some(reason) => format!("{message}: {reason}"),
-        None => message,
     }
 }
 

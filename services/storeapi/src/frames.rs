@@ -5,14 +5,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt};
 use tithon_chunks::{Aggregate, EncodedChunk};
 use tithon_engine::{SelectedSeries, SeriesBatch};
 use tithon_proto::{ConvertError, SeriesFrame, append_series};
 use tonic::Status;
 
-use crate::server::{Frames, convert_status, status};
+use crate::status::{convert_status, status};
 use crate::{Lease, Mapped, SeriesPart, SeriesStream, StoreApiError};
+
+pub(crate) type Frames = BoxStream<'static, Result<SeriesFrame, Status>>;
 
 /// The frames of an answer. A frame is sent only if the files that its bytes were copied from are still whole. A file
 /// that was cut costs a warning if partial answers are accepted, and otherwise fails the answer.

@@ -21,6 +21,7 @@ mod promql;
 mod promql_client;
 mod rpc;
 mod server;
+mod status;
 
 pub use crate::api::{LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi};
 pub use crate::companions::{

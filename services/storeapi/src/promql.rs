@@ -20,7 +20,7 @@ use tithon_runtime::{GrpcServices, to_status};
 use tonic::{Request, Response, Status};
 
 use crate::StoreApiError;
-use crate::server::{convert_status, status};
+use crate::status::{convert_status, status};
 
 /// A query that a querier above sends. Times are seconds since 1970.
 #[derive(Clone, Debug)]

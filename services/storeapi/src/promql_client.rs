@@ -10,7 +10,7 @@ use tithon_proto::thanos::{QueryRequest, query_response};
 use tithon_runtime::{DialOptions, GrpcChannel};
 use tonic::transport::Endpoint as Dial;
 
-use crate::endpoint::go_status;
+use crate::status::go_status;
 use crate::{EndpointError, PromqlPoints, PromqlSeries};
 
 /// Asks a querier over gRPC, in clear text. Clones share the connection.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures::stream::BoxStream;
 use tithon_chunks::ErrorKind;
 use tithon_engine::{BlockId, DEFAULT_TENANT};
 use tithon_proto::hintspb::{Block, LabelNamesResponseHints, LabelValuesResponseHints};
@@ -11,18 +10,17 @@ use tithon_proto::thanos::info::{InfoRequest, InfoResponse};
 use tithon_proto::thanos::label_matcher::Type;
 use tithon_proto::thanos::{LabelMatcher, LabelNamesRequest, LabelValuesRequest, SeriesRequest};
 use tithon_proto::{
-    ConvertError, SeriesFrame, hint_to_any, label_names_request_from_wire, label_values_request_from_wire,
+    ConvertError, hint_to_any, label_names_request_from_wire, label_values_request_from_wire,
     series_request_from_wire,
 };
 use tithon_runtime::{Cpu, GrpcServices, Priority, Probes, to_status};
 use tonic::{Request, Response, Status};
 
 use crate::codec::LabelsMessage;
-use crate::frames::{Framer, frames};
+use crate::frames::{Framer, Frames, frames};
 use crate::rpc::StoreRpc;
-use crate::{StoreApi, StoreApiError, StoreInfo};
-
-pub(crate) type Frames = BoxStream<'static, Result<SeriesFrame, Status>>;
+use crate::status::{convert_status, status};
+use crate::{StoreApi, StoreInfo};
 
 /// Serves a store. Clones share it.
 #[derive(Clone)]
@@ -127,14 +125,6 @@ fn tenant<T>(request: &Request<T>) -> String {
 
 fn blocks(ids: Vec<BlockId>) -> Vec<Block> {
     ids.iter().map(|id| Block { id: id.to_string() }).collect()
-}
-
-pub(crate) fn status(error: &StoreApiError) -> Status {
-    to_status(error.kind(), error.to_string())
-}
-
-pub(crate) fn convert_status(error: &ConvertError) -> Status {
-    to_status(error.kind(), error.to_string())
 }
 
 /// The `Info` service of a server without a store; it fails while `probes` say that the process is not ready.

@@ -3,19 +3,20 @@
 mod flags;
 
 use std::error::Error;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tithon_bucket::{Bucket, Retry, TransferOptions};
 use tithon_compact::{Compactor, CompactorOptions, Leases, RunOptions, router, run as run_compactor};
 use tithon_engine::dedup::Algorithm;
 use tithon_engine::plan::{LEVELS_MS, Retention};
-use tithon_runtime::{Cpu, GrpcServices, RequestLog};
+use tithon_runtime::{Cpu, GrpcServices, RequestLog, now_ms};
 use tracing::{error, info};
 
 pub use self::flags::CompactorFlags;
 use crate::blocks_page;
 use crate::bucket::bucket_config;
 use crate::flags::{PolicyError, ScopeError, UsageError, read_policy};
+use crate::machine::host_name;
 use crate::prefix;
 use crate::process::Process;
 
@@ -97,13 +98,7 @@ pub async fn run(flags: &CompactorFlags) -> Result<(), Box<dyn Error>> {
 
 /// A unique name of this process: the host's name and a random number.
 fn lease_holder() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}-{:016x}", host.trim(), rand::random::<u64>())
-}
-
-fn now_ms() -> i64 {
-    let age = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
+    format!("{}-{:016x}", host_name(), rand::random::<u64>())
 }
 
 /// The web API and its page, below the route prefix; the root redirects to the page.

@@ -10,7 +10,7 @@ mod demo;
 mod flags;
 mod help;
 mod logging;
-mod memory;
+mod machine;
 mod output;
 mod prefix;
 mod process;

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use crate::cli::{AnswerFlags, EndpointFlags, QueryFlags};
 use crate::flags::{PathOrContentError, ScopeError, UsageError};
 use crate::process::Process;
-use crate::{memory, prefix};
+use crate::{machine, prefix};
 
 /// Why the flags that name servers are invalid.
 #[derive(Debug, thiserror::Error)]
@@ -203,7 +203,7 @@ pub fn answer_options(flags: &AnswerFlags) -> QueryOptions {
         max_samples: flags.max_samples,
         max_bytes: flags.max_bytes,
         memory_limit: match flags.memory_limit {
-            0 => memory::usable_bytes().map_or(0, |bytes| bytes / 2),
+            0 => machine::usable_bytes().map_or(0, |bytes| bytes / 2),
             bytes => bytes,
         },
         lookback_delta: flags.lookback_delta,

@@ -5,11 +5,10 @@ mod compaction;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tithon_bucket::{Bucket, BucketConfig};
 use tithon_query::{QueryOptions, QueryService, router};
-use tithon_runtime::{Cpu, RequestLog};
+use tithon_runtime::{Cpu, RequestLog, now_ms};
 use tithon_store::{Store, StoreOptions};
 use tithon_storeapi::StoreApiServer;
 use tracing::info;
@@ -118,8 +117,7 @@ async fn embedded(flags: &StandaloneFlags) -> Result<PathBuf, Box<dyn Error>> {
     if flags.demo && is_empty(&dir).map_err(failed)? {
         let (target, hours) = (dir.clone(), flags.demo_hours);
         // The demo does not support times before 1970.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
-        let end = flags.demo_end.at_ms(now).max(0);
+        let end = flags.demo_end.at_ms(now_ms()).max(0);
         // The demo is written to a temporary folder and renamed, so that an interrupted demo leaves an empty bucket.
         let filling = flags.data_dir.join("bucket.tmp-demo");
         if filling.exists() {

@@ -16,7 +16,7 @@ use rayon::ThreadPool;
 use serde::Serialize;
 use tithon_engine::BlockError;
 
-pub use self::compact::resolution;
+pub use self::compact::{new_id, resolution};
 pub use self::diff::StreamDiff;
 use crate::cli::{BlockCommand, JobFlags};
 use crate::output::stdout;

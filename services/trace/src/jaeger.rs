@@ -5,8 +5,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
-use crate::config::{GoDuration, Plan, TraceError};
+use crate::duration::GoDuration;
+use crate::error::TraceError;
 use crate::export::{Retry, Target, Transport};
+use crate::plan::Plan;
 use crate::sampler::Sampling;
 
 /// Port of OTLP over HTTP at Jaeger's collectors.

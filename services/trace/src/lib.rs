@@ -5,9 +5,12 @@
 //! (`tithon_runtime::trace`). This crate parses the configuration and sends the sampled spans over OTLP.
 
 mod config;
+mod duration;
+mod error;
 mod export;
 mod jaeger;
 mod otlp;
+mod plan;
 mod sampler;
 
 use std::time::Duration;
@@ -23,8 +26,9 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
-pub use self::config::{Plan, TraceError};
+pub use self::error::TraceError;
 use self::export::OnRuntime;
+pub use self::plan::Plan;
 
 /// Time to send the last spans at the end; those not sent by then are lost, as in Thanos.
 const FLUSH_MAX: Duration = Duration::from_secs(5);

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use tithon_runtime::{ClientTlsOptions, Pem, TlsVersion};
 
-use crate::config::{GoDuration, Plan, TraceError};
+use crate::duration::GoDuration;
+use crate::error::TraceError;
 use crate::export::{Retry, Target, Transport};
+use crate::plan::Plan;
 use crate::sampler::Sampling;
 
 /// Default endpoints of OpenTelemetry's clients.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tithon_chunks::{SampleBatch, TimeRange, decode_floats};
 use tithon_engine::{BlockId, SelectRequest};
@@ -10,7 +10,7 @@ use tithon_head::{
     Compression, Db, DbOptions, HeadError, HeadOptions, Maintained, NewSample, Refused, WalOptions,
 };
 use tithon_index::{Labels, Matcher};
-use tithon_runtime::{Cpu, Metrics, Priority, Shutdown};
+use tithon_runtime::{Cpu, Metrics, Priority, Shutdown, now_ms};
 use tracing::{error, info, warn};
 
 use crate::TsdbError;
@@ -185,6 +185,5 @@ impl Tsdb {
 
 /// A new name of a block.
 fn new_id() -> BlockId {
-    let age = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    BlockId::from_parts(u64::try_from(age.as_millis()).unwrap_or(u64::MAX), rand::random())
+    BlockId::from_parts(now_ms().unsigned_abs(), rand::random())
 }

@@ -1,6 +1,8 @@
 //! Values of number, duration and string literals. Upstream: Go's `strconv.ParseInt` and `ParseFloat`,
 //! `model.ParseDuration` of prometheus/common, `util/strutil/quote.go`.
 
+use tithon_chunks::calendar::{DurationError, parse_duration};
+
 use super::token::quoted;
 
 /// The value of a number's text: an integer by its prefix (0x, 0b, 0o, 0), else a float.
@@ -72,52 +74,16 @@ fn underscores_ok(text: &[u8]) -> bool {
     last != b'_'
 }
 
-/// Units from large to small, with their lengths in nanoseconds.
-const UNITS: [(&[u8], u64); 7] = [
-    (b"y", 365 * 86_400_000_000_000),
-    (b"w", 7 * 86_400_000_000_000),
-    (b"d", 86_400_000_000_000),
-    (b"h", 3_600_000_000_000),
-    (b"m", 60_000_000_000),
-    (b"s", 1_000_000_000),
-    (b"ms", 1_000_000),
-];
-
 /// The value of a duration's text (`1h30m`) in nanoseconds. Fails with upstream's text.
 pub fn duration_ns(text: &[u8]) -> Result<i64, String> {
-    if text == b"0" {
-        return Ok(0);
-    }
-    if text.is_empty() {
-        return Err("empty duration string".to_owned());
-    }
-    let invalid = || format!("not a valid duration string: {}", quoted(text));
-    let out_of_range = || "duration out of range".to_owned();
-    let (mut rest, mut sum, mut units_left) = (text, 0u64, 0);
-    while !rest.is_empty() {
-        let (digits, tail) = rest.split_at(rest.iter().take_while(|c| c.is_ascii_digit()).count());
-        let (unit, tail) = tail.split_at(tail.iter().take_while(|c| !c.is_ascii_digit()).count());
-        rest = tail;
-        let value =
-            std::str::from_utf8(digits).ok().and_then(|d| d.parse::<u64>().ok()).ok_or_else(invalid)?;
-        if unit.is_empty() {
-            return Err(invalid());
+    parse_duration(text).map_err(|error| match error {
+        DurationError::Empty => "empty duration string".to_owned(),
+        DurationError::Syntax => format!("not a valid duration string: {}", quoted(text)),
+        DurationError::Unit(unit) => {
+            format!("unknown unit {} in duration {}", quoted(unit), quoted(text))
         }
-        let i = UNITS
-            .iter()
-            .position(|(name, _)| *name == unit)
-            .ok_or_else(|| format!("unknown unit {} in duration {}", quoted(unit), quoted(text)))?;
-        if i < units_left {
-            return Err(invalid());
-        }
-        units_left = i + 1;
-        let length = UNITS[i].1;
-        if value > (1 << 63) / length {
-            return Err(out_of_range());
-        }
-        sum = sum.checked_add(value * length).filter(|s| *s <= i64::MAX as u64).ok_or_else(out_of_range)?;
-    }
-    Ok(sum as i64)
+        DurationError::Range => "duration out of range".to_owned(),
+    })
 }
 
 /// Nanoseconds as seconds, rounded as Go's `Duration.Seconds` does.

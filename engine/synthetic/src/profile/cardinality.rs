@@ -2,8 +2,7 @@
 
 use tithon_index::Labels;
 
-use super::Walk;
-use crate::series::Source;
+use crate::series::{Source, Walk};
 
 /// The kind of all series: counters that seldom change.
 pub(crate) const SOURCE: Source = Source::Walk(Walk::counter(60, 4));

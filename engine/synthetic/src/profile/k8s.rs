@@ -3,11 +3,10 @@
 use rayon::prelude::*;
 use tithon_index::Labels;
 
-use super::walk::BUCKETS;
-use super::{Native, Walk, sorted};
+use super::sorted;
 use crate::data::Data;
 use crate::random::{join, mix};
-use crate::series::{Series, Source};
+use crate::series::{BUCKETS, Native, Series, Source, Walk};
 
 const JOBS: usize = 60;
 const SERIES_PER_POD: usize = 100;

@@ -7,7 +7,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 use tokio::sync::OnceCell;
 
-use super::remote::RemoteError;
+use super::error::RemoteError;
 
 /// A redis server. Connects at the first use, and reconnects by itself.
 #[derive(Debug)]

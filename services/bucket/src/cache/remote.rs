@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
+use super::error::RemoteError;
 use super::guard::Guard;
 use super::memcached::Memcached;
 use super::redis::Redis;
@@ -51,21 +52,6 @@ pub(super) struct Bounds {
     pub(super) item_bytes_max: u64,
     pub(super) waiting_max: usize,
     pub(super) writes_max: usize,
-}
-
-/// Why a request to a server failed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RemoteError {
-    #[error("{server}: {source}")]
-    Io { server: String, source: std::io::Error },
-    #[error("{server}: found {found:?}, expected {expected}")]
-    Answer { server: String, found: String, expected: &'static str },
-    #[error("redis: {0}")]
-    Redis(#[from] redis::RedisError),
-    #[error("no answer within {0:?}")]
-    Late(Duration),
-    #[error("memcached: no server is known by the names in addresses")]
-    NoServer,
 }
 
 impl Remote {

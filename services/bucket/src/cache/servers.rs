@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use tithon_runtime::{Discovery, EndpointAddress};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::error::RemoteError;
 use super::jump::natural;
-use super::memcached::Server;
-use super::remote::RemoteError;
+use super::server::Server;
 
 /// The longest time that the look-up of a name may take.
 const LOOK_UP_MAX: Duration = Duration::from_secs(5);

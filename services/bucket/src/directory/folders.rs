@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path as FsPath;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use object_store::Result;
 use object_store::path::Path;
@@ -190,7 +190,7 @@ fn file_stamp(meta: &Metadata) -> Stamp {
 }
 
 fn is_settled(folder: &Metadata) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = tithon_runtime::since_1970();
     let changed = folder.mtime().max(folder.ctime());
     let settled = changed.saturating_add(SETTLED_AFTER.as_secs().cast_signed());
     settled < now.as_secs().cast_signed()

@@ -12,10 +12,9 @@ use object_store::{Attribute, Attributes, ClientConfigKey, RetryConfig};
 use serde::Deserialize;
 
 use super::aws_credentials::Credentials;
-use super::{Opened, retries, without_effect};
+use super::{Opened, PART_BYTES, retries, without_effect};
 use crate::config::{HttpConfig, Secret, require};
 use crate::connector::Connector;
-use crate::transfer::PART_BYTES;
 use crate::{BucketError, ConfigError};
 
 const PROVIDER: &str = "S3";

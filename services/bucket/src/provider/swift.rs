@@ -1,6 +1,7 @@
 //! SWIFT: OpenStack Object Storage. thanos-io/objstore `providers/swift/swift.go`.
 
 mod auth;
+mod client;
 mod large;
 mod listing;
 mod store;
@@ -8,7 +9,7 @@ mod store;
 use reqwest::Url;
 use serde::Deserialize;
 
-use self::store::Swift;
+use self::client::Swift;
 use super::Opened;
 use crate::config::{HttpConfig, Secret, Span, require};
 use crate::{BucketError, ConfigError};

@@ -1,11 +1,11 @@
 //! Rules about matchers.
 
-use tithon_index::{Labels, MatchOp};
+use tithon_index::{Labels, MatchOp, escaped_pattern};
 
 use crate::Matchers;
 use crate::expect::{same_data, same_sets};
 use crate::report::Rule;
-use crate::requests::{self, matcher, quoted, satisfies, series};
+use crate::requests::{self, matcher, satisfies, series};
 use crate::rules::Checker;
 use crate::sample::Sample;
 
@@ -62,9 +62,9 @@ fn on_label(sample: &Sample, name: &[u8]) -> Vec<Matchers> {
     use MatchOp::{Equal, NotEqual, NotRegex, Regex};
     let values = sample.values(name);
     let (Some(first), Some(last)) = (values.first(), values.last()) else { return Vec::new() };
-    let either = format!("{}|{}", quoted(first), quoted(last));
-    let prefix = format!("{}.*", quoted(&first[..first.len().div_ceil(2)]));
-    let suffix = format!(".*{}", quoted(&last[last.len() / 2..]));
+    let either = format!("{}|{}", escaped_pattern(first), escaped_pattern(last));
+    let prefix = format!("{}.*", escaped_pattern(&first[..first.len().div_ceil(2)]));
+    let suffix = format!(".*{}", escaped_pattern(&last[last.len() / 2..]));
     let one = |op, value: &[u8]| vec![matcher(op, name, value)];
     vec![
         one(Equal, first),
@@ -73,8 +73,8 @@ fn on_label(sample: &Sample, name: &[u8]) -> Vec<Matchers> {
         one(NotEqual, b"no-such-value"),
         one(Equal, b""),
         one(NotEqual, b""),
-        one(Regex, quoted(first).as_bytes()),
-        one(NotRegex, quoted(first).as_bytes()),
+        one(Regex, escaped_pattern(first).as_bytes()),
+        one(NotRegex, escaped_pattern(first).as_bytes()),
         one(Regex, either.as_bytes()),
         one(NotRegex, either.as_bytes()),
         one(Regex, prefix.as_bytes()),
@@ -85,10 +85,10 @@ fn on_label(sample: &Sample, name: &[u8]) -> Vec<Matchers> {
         one(NotRegex, b".+"),
         one(Regex, b""),
         one(Regex, b"(|no-such-value)"),
-        one(Regex, format!("(?i:{})", quoted(&first.to_ascii_uppercase())).as_bytes()),
+        one(Regex, format!("(?i:{})", escaped_pattern(&first.to_ascii_uppercase())).as_bytes()),
         vec![matcher(Equal, name, first), matcher(NotEqual, name, last)],
         vec![matcher(Equal, name, first), matcher(Equal, name, b"no-such-value")],
-        vec![matcher(Regex, name, prefix), matcher(NotRegex, name, quoted(first))],
+        vec![matcher(Regex, name, prefix), matcher(NotRegex, name, escaped_pattern(first))],
     ]
 }
 

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use tithon_index::Labels;
-
 use crate::expect::{Data, data, same_data};
 use crate::report::Rule;
 use crate::requests::{self, series};
@@ -40,9 +38,7 @@ pub(crate) async fn check(checker: &mut Checker, sample: &Sample) {
 fn without(data: &Data, names: &[String]) -> Data {
     let mut out: Data = BTreeMap::new();
     for (labels, points) in data {
-        let keep = |name: &[u8]| !names.iter().any(|gone| gone.as_bytes() == name);
-        let left: Labels = labels.to_builder().retain(keep).finish();
-        out.entry(left).or_default().extend(points);
+        out.entry(labels.without(names)).or_default().extend(points);
     }
     out
 }

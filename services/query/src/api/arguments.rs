@@ -1,13 +1,15 @@
 //! Parameters that several endpoints share, with the error texts of both dialects.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use tithon_engine::dedup::ReplicaRule;
 use tithon_index::{MatchOp, Matcher};
 use tithon_promql::{Expr, NodeKind, QueryError, parse_selector_within, parse_within};
 
+use super::call::Call;
+use crate::QueryService;
 use crate::error::ApiError;
-use crate::evaluate::failure;
 use crate::job::Job;
 use crate::options::{Dialect, QueryOptions};
 use crate::params::{GoTime, Params, parse_bool, parse_duration, parse_int, parse_time, quote};
@@ -46,8 +48,33 @@ impl From<QueryError> for Refused {
     fn from(error: QueryError) -> Refused {
         match error {
             QueryError::Parse(errors) => Refused::Text(errors.to_string()),
-            error => Refused::Ended(failure(&error)),
+            error => Refused::Ended(ApiError::of_query(&error)),
         }
+    }
+}
+
+impl QueryService {
+    /// Reads the parameters of a call; on the CPU pool when they may have long selectors or patterns.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        job: &Arc<Job>,
+        call: &Arc<Call>,
+        read: impl FnOnce(Arguments<'_>) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        if call.params.are_short() {
+            return read(Arguments {
+                params: &call.params,
+                tenant: &call.tenant,
+                options: self.options(),
+                job,
+            });
+        }
+        let (service, job, call) = (self.clone(), Arc::clone(job), Arc::clone(call));
+        let read = move || {
+            let (params, tenant) = (&call.params, &call.tenant);
+            read(Arguments { params, tenant, options: service.options(), job: &job })
+        };
+        self.on_pool(read).await
     }
 }
 

@@ -11,7 +11,7 @@ use tithon_storeapi::{
 };
 
 use super::answer::Answer;
-use super::router::Call;
+use super::call::Call;
 use crate::QueryService;
 use crate::companions::{exemplars, metadata, rules, statistics, targets};
 use crate::error::ApiError;

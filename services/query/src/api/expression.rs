@@ -6,10 +6,9 @@ use tithon_promql::{Charge, Expr, NodeKind, ParseErrors, QueryError, parse_withi
 
 use super::answer::{Answer, Data};
 use super::arguments::Arguments;
-use super::router::Call;
+use super::call::Call;
 use crate::QueryService;
 use crate::error::ApiError;
-use crate::evaluate::failure;
 use crate::json::push_text;
 use crate::params::GoTime;
 
@@ -39,7 +38,7 @@ pub(crate) async fn exemplars(service: QueryService, call: Call) -> Result<Answe
 pub(crate) async fn parse(service: QueryService, call: Call) -> Result<Answer, ApiError> {
     on_expression(service, call, |arguments| {
         let (expr, mut charge) = query(&arguments)?;
-        charge.grow(charge.bytes() * TREE_COPIES).map_err(|over| failure(&over.into()))?;
+        charge.grow(charge.bytes() * TREE_COPIES).map_err(|over| ApiError::of_query(&over.into()))?;
         let tree = tithon_promql::to_json(&expr)
             .ok_or_else(|| ApiError::bad_data("the expression nests too deep to be shown as a tree"))?;
         Ok(Answer::new(tree.to_string().into_bytes()))
@@ -83,7 +82,7 @@ fn expression(
     let options = arguments.options.parse_options();
     match parse_within(arguments.params.get("query"), &options, arguments.job.watch()) {
         Err(QueryError::Parse(errors)) => Err(refuse(errors)),
-        parsed => parsed.map_err(|error| failure(&error)),
+        parsed => parsed.map_err(|error| ApiError::of_query(&error)),
     }
 }
 

@@ -10,7 +10,7 @@ use tithon_promql::Charge;
 
 use super::answer::{Answer, Data};
 use super::arguments::Arguments;
-use super::router::Call;
+use super::call::Call;
 use crate::QueryService;
 use crate::error::ApiError;
 use crate::fanout::{Found, Notes, Scope, Selection, SourceError};

@@ -12,16 +12,18 @@ use tracing::{Instrument, info_span};
 
 use super::answer::{Answer, Data};
 use super::arguments::Arguments;
-use super::router::Call;
+use super::call::Call;
 use crate::QueryService;
+use crate::annotations::annotations;
 use crate::durations::Stage;
 use crate::error::ApiError;
-use crate::evaluate::{Evaluated, Query, notes, prepare};
+use crate::evaluate::Evaluated;
 use crate::fanout::{Notes, Scope};
 use crate::job::Job;
 use crate::json::{Part, Timings, parts, push_plan};
 use crate::options::Dialect;
 use crate::params::{GoDuration, GoTime, parse_duration, quote};
+use crate::query::{Query, prepare};
 
 /// Most points of one series in the answer to a range query.
 const POINTS_MAX: i64 = 11_000;
@@ -142,7 +144,7 @@ async fn answer(service: QueryService, call: Call, read: Read) -> Result<Answer,
     let (limit, from_sources, analyze, evaluated, timings) =
         service.admitted(service.timeout_of(&call), evaluate).await?;
     let Evaluated { mut result, analysis, held } = evaluated;
-    let (mut warnings, infos) = notes(dialect, &mut result, from_sources.take());
+    let (mut warnings, infos) = annotations(dialect, &mut result, from_sources.take());
     if truncate(&mut result, limit) {
         warnings.push(TRUNCATED.to_owned());
     }

@@ -14,13 +14,13 @@ use http_body_util::Limited;
 use tithon_runtime::{AnsweredBy, RequestSpan, compress, url_query};
 
 use super::answer::{Answer, respond};
+use super::call::Call;
 use super::{companions, expression, metadata, pages, query, status};
 use crate::QueryService;
 use crate::error::ApiError;
 use crate::options::Dialect;
 use crate::params::{Params, read_multipart};
 use crate::slow::for_log;
-use crate::tenancy::Tenant;
 
 /// Most bytes of a form body that are read, as in Go.
 const FORM_BYTES_MAX: usize = 10 << 20;
@@ -66,15 +66,6 @@ pub fn router(service: QueryService) -> Router {
         .layer(middleware::from_fn_with_state(service.clone(), cors))
         .layer(middleware::from_fn_with_state(service.inner.cpu.clone(), compress))
         .with_state(service)
-}
-
-/// One request with its parsed parameters.
-pub(crate) struct Call {
-    pub(crate) params: Params,
-    /// The label name in the path of `/api/v1/label/<name>/values`; empty for other paths.
-    pub(crate) name: String,
-    /// The tenant that the request is for.
-    pub(crate) tenant: Tenant,
 }
 
 fn get_only<F, Fut>(handler: &'static str, answer: F) -> MethodRouter<QueryService>

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use tithon_storeapi::Moment;
 
 use super::answer::Answer;
-use super::router::Call;
+use super::call::Call;
 use crate::QueryService;
 use crate::error::ApiError;
 use crate::fanout::StoreStatus;

@@ -8,7 +8,6 @@ use tithon_promql::{NodeKind, QueryError, parse_within};
 use tithon_runtime::Priority;
 use tithon_storeapi::{Endpoint, Exemplar, SeriesExemplars, StoreApi, StoreApiError};
 
-use super::without;
 use crate::QueryService;
 use crate::fanout::may_match;
 
@@ -85,7 +84,7 @@ pub(crate) fn merge(found: Vec<SeriesExemplars>, replica_labels: &[String]) -> V
     let mut by_series: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
     for SeriesExemplars { labels, mut exemplars } in found.into_iter().filter(|one| !one.exemplars.is_empty())
     {
-        by_series.entry(without(&labels, replica_labels)).or_default().append(&mut exemplars);
+        by_series.entry(labels.without(replica_labels)).or_default().append(&mut exemplars);
     }
     let merged = by_series.into_iter().map(|(labels, mut exemplars)| {
         let order = |a: &Exemplar, b: &Exemplar| {

@@ -5,8 +5,6 @@ use std::cmp::{Ordering, Reverse};
 use tithon_index::Matcher;
 use tithon_storeapi::{Rule, RuleGroup};
 
-use super::without;
-
 /// The filters of the rules endpoint; an empty list filters nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Filter {
@@ -52,7 +50,7 @@ pub(crate) fn merge(groups: Vec<RuleGroup>, filter: &Filter, replica_labels: &[S
     });
     for group in &mut groups {
         for rule in &mut group.rules {
-            rule.labels = without(&rule.labels, replica_labels);
+            rule.labels = rule.labels.without(replica_labels);
         }
         group.rules.sort_by(|a, b| identity(a, b).then_with(|| preference(a, b)));
         group.rules.dedup_by(|rule, kept| identity(rule, kept).is_eq());

@@ -5,8 +5,6 @@ use std::cmp::{Ordering, Reverse};
 use tithon_index::Labels;
 use tithon_storeapi::{ActiveTarget, TargetsByState};
 
-use super::without;
-
 /// Merges the lists. Of targets that differ only in replica labels one is kept, if they are neighbours when sorted with
 /// these labels.
 pub(crate) fn merge(found: Vec<TargetsByState>, replica_labels: &[String]) -> TargetsByState {
@@ -25,8 +23,8 @@ fn merge_active(mut targets: Vec<ActiveTarget>, replica_labels: &[String]) -> Ve
     targets.sort_by(identity);
     let mut kept: Vec<ActiveTarget> = Vec::with_capacity(targets.len());
     for mut target in targets {
-        target.discovered_labels = without(&target.discovered_labels, replica_labels);
-        target.labels = without(&target.labels, replica_labels);
+        target.discovered_labels = target.discovered_labels.without(replica_labels);
+        target.labels = target.labels.without(replica_labels);
         match kept.last_mut() {
             Some(last) if identity(last, &target).is_eq() => {
                 if preference(last, &target).is_gt() {
@@ -41,7 +39,7 @@ fn merge_active(mut targets: Vec<ActiveTarget>, replica_labels: &[String]) -> Ve
 
 fn merge_dropped(mut targets: Vec<Labels>, replica_labels: &[String]) -> Vec<Labels> {
     targets.sort();
-    targets.iter_mut().for_each(|labels| *labels = without(labels, replica_labels));
+    targets.iter_mut().for_each(|labels| *labels = labels.without(replica_labels));
     targets.dedup();
     targets
 }

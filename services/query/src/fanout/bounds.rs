@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prometheus_client::metrics::counter::Counter;
-use tithon_engine::plan::{ShardRule, keeps};
+use tithon_engine::relabel::{RelabelStep, keeps};
 use tithon_engine::{SelectedSeries, left_to_series};
-use tithon_index::{Labels, MatchOp, Matcher};
+use tithon_index::{Labels, MatchOp, Matcher, escaped_pattern};
 
 use crate::metrics::QueryMetrics;
 use crate::options::QueryOptions;
@@ -16,7 +16,7 @@ pub(crate) struct Bounds {
     /// `--selector-label`: external labels of the querier itself.
     own: Labels,
     /// `--selector.relabel-config`: rules that keep or drop stores by their label sets.
-    rules: Vec<ShardRule>,
+    rules: Vec<RelabelStep>,
     limits: Limits,
 }
 
@@ -54,12 +54,7 @@ impl Bounds {
 
     /// The label sets of a store that the rules keep; `None` when they keep none. A store without label sets is kept.
     pub(super) fn kept<'a>(&self, label_sets: &'a [Labels]) -> Option<Vec<&'a Labels>> {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let is_kept = |set: &&Labels| {
-            let labels: BTreeMap<String, String> = set.iter().map(|(n, v)| (text(n), text(v))).collect();
-            self.rules.is_empty() || keeps(labels, &self.rules)
-        };
-        let kept: Vec<&Labels> = label_sets.iter().filter(is_kept).collect();
+        let kept: Vec<&Labels> = label_sets.iter().filter(|set| keeps(set, &self.rules)).collect();
         (label_sets.is_empty() || !kept.is_empty()).then_some(kept)
     }
 
@@ -78,7 +73,7 @@ impl Bounds {
 pub(super) fn matchers_of(label_sets: &[&Labels]) -> Vec<Matcher> {
     let mut values: BTreeMap<&[u8], BTreeSet<String>> = BTreeMap::new();
     for (name, value) in label_sets.iter().flat_map(|set| set.iter()) {
-        values.entry(name).or_default().insert(escaped(&String::from_utf8_lossy(value)));
+        values.entry(name).or_default().insert(escaped_pattern(value));
     }
     let matcher = |(name, values): (&[u8], BTreeSet<String>)| {
         let is_missing = label_sets.iter().any(|set| set.get(name).is_none());
@@ -88,18 +83,6 @@ pub(super) fn matchers_of(label_sets: &[&Labels]) -> Vec<Matcher> {
         Matcher::new(MatchOp::Regex, name, pattern.join("|")).ok()
     };
     values.into_iter().filter_map(matcher).collect()
-}
-
-/// A regular expression that matches only the given text.
-fn escaped(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len());
-    for c in text.chars() {
-        if "\\.+*?()|[]{}^$".contains(c) {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern
 }
 
 /// A selection exceeded a limit; the text is Thanos's.

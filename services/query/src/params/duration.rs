@@ -29,35 +29,8 @@ pub(crate) fn parse_duration(s: &str) -> Result<GoDuration, String> {
         }
         return Ok(GoDuration(super::time::go_int64(nanos)));
     }
-    parse_units(s).ok_or_else(|| format!("cannot parse {} to a valid duration", quote(s)))
-}
-
-/// Parses `1y2w3d4h5m6s7ms`: each unit at most once, in this order. Prometheus `common/model.ParseDuration`.
-fn parse_units(s: &str) -> Option<GoDuration> {
-    const UNITS: [(&str, i64); 7] = [
-        ("y", 365 * 86_400_000),
-        ("w", 7 * 86_400_000),
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1000),
-        ("ms", 1),
-    ];
-    let (mut rest, mut millis, mut next) = (s, 0i64, 0);
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let number: i64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let letters = rest.bytes().take_while(u8::is_ascii_lowercase).count();
-        let place = UNITS[next..].iter().position(|(unit, _)| *unit == &rest[..letters])? + next;
-        millis = millis.checked_add(number.checked_mul(UNITS[place].1)?)?;
-        rest = &rest[letters..];
-        next = place + 1;
-    }
-    millis.checked_mul(1_000_000).map(GoDuration)
+    let nanos = tithon_chunks::calendar::parse_duration(s.as_bytes());
+    nanos.map(GoDuration).map_err(|_| format!("cannot parse {} to a valid duration", quote(s)))
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl GoTime {
 
     /// Now, by the machine's clock.
     pub(crate) fn now() -> GoTime {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let since = tithon_runtime::since_1970();
         GoTime::new(i64::try_from(since.as_secs()).unwrap_or(i64::MAX), i64::from(since.subsec_nanos()))
     }
 

@@ -93,9 +93,11 @@ impl Blocks {
                     for (name, value) in external.iter() {
                         builder.set(name, value);
                     }
-                    builder.retain(|n| !request.without_labels.iter().any(|w| w.as_bytes() == n));
                     let chunks: Vec<EncodedChunk> = one.chunks;
-                    series.push(SelectedSeries { labels: builder.finish(), chunks });
+                    series.push(SelectedSeries {
+                        labels: builder.finish().without(&request.without_labels),
+                        chunks,
+                    });
                 }
             }
             series.sort_by(|a, b| a.labels.cmp(&b.labels));

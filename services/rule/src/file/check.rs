@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use serde_saphyr::Spanned;
 use tithon_index::{Labels, METRIC_NAME};
-use tithon_promql::{ParseOptions, parse};
+use tithon_promql::{Expr, ParseOptions, parse};
 
 use super::yaml::{Group, Rule, Texts, place};
-use super::{AlertConfig, GroupConfig, RuleConfig, RuleFault, RuleFaults, Strategy, templates};
+use super::{AlertConfig, GroupConfig, RuleConfig, RuleFault, RuleFaults, Strategy, Templates, templates};
+use crate::TemplateError;
 use crate::yaml::Span;
 
 type Place = Option<(u64, u64)>;
@@ -109,19 +110,7 @@ impl Check<'_> {
             (None, None) => self.fault(at, whose(), "one of 'record' or 'alert' must be set"),
             _ => {}
         }
-        let expr = match given(&rule.expr) {
-            None => {
-                self.fault(at, whose(), "field 'expr' must be set in rule");
-                None
-            }
-            Some((at, text)) => match parse(&text, self.options) {
-                Ok(expr) => Some(expr),
-                Err(error) => {
-                    self.fault(at, whose(), format!("could not parse expression: {error}"));
-                    None
-                }
-            },
-        };
+        let expr = self.expression(at, whose(), given(&rule.expr));
         let (labels, annotations) = (texts(rule.labels), texts(rule.annotations));
         let span = |span: Option<Span>| span.map_or(Duration::ZERO, |span| span.0);
         let (hold, keep_firing) = (span(rule.r#for), span(rule.keep_firing_for));
@@ -143,32 +132,58 @@ impl Check<'_> {
         for name in annotations.keys().filter(|name| name.is_empty()) {
             self.fault(at, whose(), format!("invalid annotation name: {name}"));
         }
-        let alert = alert.map(|(_, alert)| {
-            let mut parsed = |what: &str, texts: &BTreeMap<String, String>| {
-                let (templates, faults) = templates(&alert, texts);
-                for (name, error) in faults {
-                    let reason = match error {
-                        crate::TemplateError::Parse { reason, .. } => reason,
-                        other => other.to_string(),
-                    };
-                    self.fault(at, whose(), format!("{what} {name:?}: {reason}"));
-                }
-                Arc::new(templates)
-            };
-            let all_labels = merged(group_labels, &labels);
-            AlertConfig {
-                hold,
-                keep_firing,
-                label_templates: parsed("label", &all_labels),
-                annotation_templates: parsed("annotation", &annotations),
-                annotations: Labels::from_pairs(&annotations),
-            }
+        let alert = alert.map(|(_, alert)| AlertConfig {
+            hold,
+            keep_firing,
+            label_templates: self.templates(at, whose(), &alert, "label", &merged(group_labels, &labels)),
+            annotation_templates: self.templates(at, whose(), &alert, "annotation", &annotations),
+            annotations: Labels::from_pairs(&annotations),
         });
         if self.faults.len() > before {
             return None;
         }
         let labels = Labels::from_pairs(merged(group_labels, &labels));
         Some(RuleConfig { name, expr: Arc::new(expr?), labels, alert })
+    }
+
+    /// Parses the expression of a rule.
+    fn expression(
+        &mut self,
+        at: Place,
+        whose: Option<Whose>,
+        given: Option<(Place, String)>,
+    ) -> Option<Expr> {
+        let Some((place, text)) = given else {
+            self.fault(at, whose, "field 'expr' must be set in rule");
+            return None;
+        };
+        match parse(&text, self.options) {
+            Ok(expr) => Some(expr),
+            Err(error) => {
+                self.fault(place, whose, format!("could not parse expression: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Parses the texts of the alert `name` as templates.
+    fn templates(
+        &mut self,
+        at: Place,
+        whose: Option<Whose>,
+        name: &str,
+        what: &str,
+        texts: &BTreeMap<String, String>,
+    ) -> Arc<Templates> {
+        let (templates, faults) = templates(name, texts);
+        for (name, error) in faults {
+            let reason = match error {
+                TemplateError::Parse { reason, .. } => reason,
+                other => other.to_string(),
+            };
+            self.fault(at, whose.clone(), format!("{what} {name:?}: {reason}"));
+        }
+        Arc::new(templates)
     }
 
     fn label_names(&mut self, at: Place, whose: Option<Whose>, labels: &BTreeMap<String, String>) {

@@ -64,7 +64,7 @@ fn without_place(text: &str) -> &str {
     behind.split(" at line ").next().unwrap_or(behind)
 }
 
-/// Where something stands.
+/// Line and column of a value.
 pub(super) fn place<T>(spanned: &Spanned<T>) -> Place {
     let at = &spanned.defined;
     (at.line() > 0).then(|| (at.line(), at.column()))

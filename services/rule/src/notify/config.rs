@@ -3,22 +3,21 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use tithon_engine::RelabelRecord;
-use tithon_engine::relabel::RelabelStep;
+use tithon_engine::relabel::{RelabelConfig, RelabelStep};
 use tithon_runtime::{HttpClientConfig, Secret, YamlFault};
 
 use crate::peers::{FileSd, PeersConfig, PeersError};
 use crate::query::refresh_interval;
 use crate::yaml::Span;
 
-/// Alertmanagers that are spoken to in one way.
+/// Alertmanagers, with the settings of the client.
 #[derive(Clone, Debug)]
 pub struct AlertmanagerConfig {
-    /// Where they are.
+    /// The addresses.
     pub peers: PeersConfig,
-    /// One call may take so long.
+    /// Timeout of a call.
     pub timeout: Duration,
-    /// Which API they have.
+    /// The API that they have.
     pub version: ApiVersion,
 }
 
@@ -26,9 +25,9 @@ pub struct AlertmanagerConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ApiVersion {
-    /// Of versions before 0.27.
+    /// Version 1, in Alertmanagers before 0.27.
     V1,
-    /// Of 0.16 and later.
+    /// Version 2, in Alertmanagers from 0.16 on.
     #[default]
     V2,
 }
@@ -65,7 +64,7 @@ struct Entry {
     api_version: ApiVersion,
 }
 
-/// How long a call may take when nothing says otherwise.
+/// Default timeout of a call.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads `--alertmanagers.config`. Errors tell line, column and key.
@@ -149,46 +148,22 @@ fn percent_decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RelabelYaml {
-    source_labels: Option<Vec<String>>,
-    separator: Option<String>,
-    regex: Option<String>,
-    modulus: Option<u64>,
-    target_label: Option<String>,
-    replacement: Option<String>,
-    action: Option<String>,
-}
-
 /// Reads a list of relabelling steps. Errors tell line, column and key, or the number of the step.
 pub fn parse_relabelling(yaml: &str) -> Result<Vec<RelabelStep>, PeersError> {
-    let steps: Option<Vec<RelabelYaml>> =
+    let steps: Option<Vec<RelabelConfig>> =
         serde_saphyr::from_str(yaml).map_err(|error| PeersError::Yaml(YamlFault::new(yaml, &error)))?;
     relabel_steps(steps.unwrap_or_default())
 }
 
 /// Checks steps.
-pub(crate) fn relabel_steps(steps: Vec<RelabelYaml>) -> Result<Vec<RelabelStep>, PeersError> {
-    let mut out = Vec::new();
-    for (i, step) in steps.into_iter().enumerate() {
-        let plain = RelabelRecord::new();
-        let record = RelabelRecord {
-            source_labels: step.source_labels.unwrap_or(plain.source_labels),
-            separator: step.separator.unwrap_or(plain.separator),
-            regex: step.regex.unwrap_or(plain.regex),
-            modulus: step.modulus.unwrap_or(plain.modulus),
-            target_label: step.target_label.unwrap_or(plain.target_label),
-            replacement: step.replacement.unwrap_or(plain.replacement),
-            action: step.action.unwrap_or(plain.action),
-        };
-        let wrong = |error: tithon_engine::relabel::RelabelError| PeersError::Setting {
+pub(crate) fn relabel_steps(steps: Vec<RelabelConfig>) -> Result<Vec<RelabelStep>, PeersError> {
+    let step = |(i, step): (usize, RelabelConfig)| {
+        RelabelStep::new(&step.record()).map_err(|error| PeersError::Setting {
             what: format!("relabelling step {}", i + 1),
             reason: error.to_string(),
-        };
-        out.push(RelabelStep::new(&record).map_err(wrong)?);
-    }
-    Ok(out)
+        })
+    };
+    steps.into_iter().enumerate().map(step).collect()
 }
 
 #[cfg(test)]

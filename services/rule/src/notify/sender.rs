@@ -18,7 +18,7 @@ use crate::peers::{DnsMetrics, Peers, PeersError, joined, keep};
 /// How the sender works.
 #[derive(Clone, Copy, Debug)]
 pub struct SenderOptions {
-    /// Between two look-ups of names.
+    /// Interval between two look-ups of DNS names.
     pub dns_interval: Duration,
 }
 
@@ -41,7 +41,7 @@ struct Group {
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 impl AlertSender {
-    /// Nothing is looked up yet.
+    /// A sender whose Alertmanagers have not been looked up yet.
     pub fn new(
         configs: Vec<AlertmanagerConfig>,
         options: SenderOptions,

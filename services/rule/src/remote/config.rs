@@ -8,33 +8,33 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use tithon_engine::relabel::RelabelStep;
+use tithon_engine::relabel::{RelabelConfig, RelabelStep};
 use tithon_runtime::{HttpBasicAuth, HttpClientConfig, HttpTls, Secret, YamlFault};
 
-use crate::notify::{RelabelYaml, relabel_steps};
+use crate::notify::relabel_steps;
 use crate::peers::PeersError;
 use crate::yaml::Span;
 
 /// A server that results are written to.
 #[derive(Clone, Debug)]
 pub struct RemoteConfig {
-    /// Where requests go.
+    /// URL that requests are sent to.
     pub url: Url,
     /// Its name in metrics.
     pub name: String,
     /// Passwords, tokens and TLS.
     pub client: HttpClientConfig,
-    /// Sent with every request.
+    /// Headers of every request.
     pub headers: HeaderMap,
-    /// A call may take so long.
+    /// Timeout of a request.
     pub timeout: Duration,
-    /// Before a batch is sent again, the first time.
+    /// Pause before a failed batch is sent again for the first time.
     pub min_backoff: Duration,
-    /// The longest time before a batch is sent again.
+    /// Longest pause before a failed batch is sent again.
     pub max_backoff: Duration,
     /// Whether `429 Too Many Requests` is a reason to send again.
     pub retries_on_429: bool,
-    /// Applied to series behind the external labels.
+    /// Relabelling steps, which are applied to series after the external labels were added.
     pub relabelling: Vec<RelabelStep>,
 }
 
@@ -69,7 +69,7 @@ struct Entry {
     remote_timeout: Option<Span>,
     protobuf_message: Option<String>,
     headers: BTreeMap<String, Secret>,
-    write_relabel_configs: Option<Vec<RelabelYaml>>,
+    write_relabel_configs: Option<Vec<RelabelConfig>>,
     name: String,
     #[serde(rename = "send_exemplars")]
     _exemplars: Option<bool>,

@@ -10,8 +10,8 @@ use tithon_promql::{duration_ns, format};
 
 use super::Surroundings;
 use super::compare::{compared, equal, indexed, length, sliced};
-use super::eval::Stop;
 use super::print::{shown, sprint, sprintf, sprintln};
+use super::stop::Stop;
 use super::text::{general, parse_float, query_escaped, split_host_port, titled};
 use super::time::Moment;
 use super::value::{Sample, Value};

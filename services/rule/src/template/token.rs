@@ -55,7 +55,7 @@ pub(super) enum Word {
 #[derive(Clone, Debug)]
 pub(super) struct Token {
     pub(super) kind: Kind,
-    /// Where it begins, bytes.
+    /// Offset of its first byte.
     pub(super) at: usize,
     pub(super) text: String,
     /// The line where it begins, from 1.
@@ -63,7 +63,7 @@ pub(super) struct Token {
 }
 
 impl Token {
-    /// As error messages name it.
+    /// The word for it in error messages.
     pub(super) fn told(&self) -> String {
         match self.kind {
             Kind::Eof => "EOF".to_owned(),
@@ -84,7 +84,7 @@ pub(super) struct Lexer<'t> {
     text: &'t str,
     /// Behind the last character read.
     at: usize,
-    /// Where the token under way begins.
+    /// Offset of the first byte of the current token.
     start: usize,
     in_action: bool,
     parens: usize,

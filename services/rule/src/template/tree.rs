@@ -29,7 +29,7 @@ pub(super) struct Branch {
 #[derive(Clone, Debug)]
 pub(super) struct Pipe {
     pub(super) at: usize,
-    /// Of variables that exist already.
+    /// Whether the variables exist already.
     pub(super) assigns: bool,
     /// Names with their `$`.
     pub(super) variables: Vec<String>,
@@ -46,7 +46,7 @@ pub(super) struct Command {
 /// A word of a command.
 #[derive(Clone, Debug)]
 pub(super) struct Arg {
-    /// Where it begins, bytes.
+    /// Offset of its first byte.
     pub(super) at: usize,
     pub(super) kind: ArgKind,
 }

@@ -3,21 +3,17 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 use tracing::debug;
 
 use crate::listener::accept;
-use crate::tls::ServerTls;
+use crate::tls::{ServerTls, handshake};
 
-/// Timeout of a handshake.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Number of connections that may wait to be served.
 const WAITING_MAX: usize = 64;
 
@@ -32,15 +28,12 @@ pub(super) fn incoming(listener: TcpListener, tls: ServerTls) -> ReceiverStream<
             };
             let (ready, config) = (ready.clone(), tls.config());
             tokio::spawn(async move {
-                let handshake = async {
-                    stream.set_nodelay(true)?;
-                    TlsAcceptor::from(config).accept(stream).await
-                };
-                match tokio::time::timeout(HANDSHAKE_MAX, handshake).await {
+                if let Err(error) = stream.set_nodelay(true) {
+                    return debug!(error = %error, "connection is gone");
+                }
+                if let Some(stream) = handshake(config, stream).await {
                     // The server may have ended meanwhile.
-                    Ok(Ok(stream)) => drop(ready.send(Ok(TlsConnection(stream))).await),
-                    Ok(Err(error)) => debug!(error = %error, "TLS handshake failed"),
-                    Err(_) => debug!("TLS handshake took too long"),
+                    drop(ready.send(Ok(TlsConnection(stream))).await);
                 }
             });
         }

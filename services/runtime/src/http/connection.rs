@@ -15,17 +15,17 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_io_timeout::TimeoutStream;
-use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 use tracing::debug;
 
 use super::long_query::{AnswerBody, CutLines, NextRequest};
+use crate::tls::handshake;
 use crate::{Client, Subject};
 
-/// Timeout of a TLS handshake.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Time to receive the head of a request; also closes idle connections.
 const HEAD_MAX: Duration = Duration::from_secs(60);
+/// A client that does not answer a ping of HTTP/2 for this long is disconnected.
+const PONG_MAX: Duration = Duration::from_secs(10);
 /// A client that reads nothing of its answer for this long is disconnected.
 const STALL_MAX: Duration = Duration::from_secs(60);
 /// Largest size in bytes of a request's headers.
@@ -53,19 +53,13 @@ pub(super) async fn serve(
     let ended = match tls {
         None => serve_http1(stream, client(None), router, watcher).await,
         Some(config) => {
-            let handshake = TlsAcceptor::from(config).accept(stream);
-            match tokio::time::timeout(HANDSHAKE_MAX, handshake).await {
-                Err(_) => return debug!("TLS handshake took too long"),
-                Ok(Err(error)) => return debug!(error = %error, "TLS handshake failed"),
-                Ok(Ok(stream)) => {
-                    let session = stream.get_ref().1;
-                    let certificate = session.peer_certificates().and_then(|chain| chain.first());
-                    let client = client(certificate.and_then(|certificate| Subject::of(certificate)));
-                    match session.alpn_protocol() {
-                        Some(b"h2") => serve_http2(stream, client, router, watcher).await,
-                        _ => serve_http1(stream, client, router, watcher).await,
-                    }
-                }
+            let Some(stream) = handshake(config, stream).await else { return };
+            let session = stream.get_ref().1;
+            let certificate = session.peer_certificates().and_then(|chain| chain.first());
+            let client = client(certificate.and_then(|certificate| Subject::of(certificate)));
+            match session.alpn_protocol() {
+                Some(b"h2") => serve_http2(stream, client, router, watcher).await,
+                _ => serve_http1(stream, client, router, watcher).await,
             }
         }
     };
@@ -109,7 +103,7 @@ async fn serve_http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         .max_concurrent_streams(STREAMS_MAX)
         .max_pending_accept_reset_streams(STREAMS_MAX as usize)
         .keep_alive_interval(HEAD_MAX)
-        .keep_alive_timeout(HANDSHAKE_MAX)
+        .keep_alive_timeout(PONG_MAX)
         .serve_connection(TokioIo::new(stream), service);
     watcher.watch(connection).await
 }

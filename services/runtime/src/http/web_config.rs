@@ -2,14 +2,13 @@
 //! Prometheus exporter-toolkit `docs/web-configuration.md`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::YamlFault;
 use crate::tls::{ClientAuth, Pem, ServerTlsOptions, TlsError, TlsVersion};
+use crate::{Secret, YamlFault};
 
 /// Why a web configuration is invalid. No variant holds a value of the file, since it may be a secret.
 #[derive(Debug, thiserror::Error)]
@@ -101,16 +100,6 @@ struct RateLimit {
     interval: String,
 }
 
-/// A text that is never printed.
-#[derive(Clone, Default, Deserialize)]
-struct Secret(String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<secret>")
-    }
-}
-
 /// Headers that may be configured, with their allowed values; an empty list allows any.
 const HEADERS: [(&str, &[&str]); 5] = [
     ("Strict-Transport-Security", &[]),
@@ -148,7 +137,7 @@ impl WebConfig {
             }
         }
         for (user, hash) in &self.basic_auth_users {
-            if hash.0.parse::<bcrypt::HashParts>().is_err() {
+            if hash.expose().parse::<bcrypt::HashParts>().is_err() {
                 return wrong(format!("basic_auth_users.{user}"), "the value is no bcrypt hash".into());
             }
         }
@@ -167,7 +156,7 @@ impl WebConfig {
         let tls = &self.tls_server_config;
         // Relative paths are relative to the folder of the file.
         let folder = path.parent().unwrap_or(Path::new(""));
-        let pem = |file: &str, text: &Secret| match (file, text.0.as_str()) {
+        let pem = |file: &str, text: &Secret| match (file, text.expose()) {
             ("", "") => None,
             ("", text) => Some(Pem::Text(text.to_owned())),
             (file, _) => Some(Pem::File(folder.join(file))),
@@ -210,7 +199,7 @@ impl WebConfig {
 
     /// The bcrypt hash of a user's password.
     pub(super) fn hash_of(&self, user: &str) -> Option<&str> {
-        self.basic_auth_users.get(user).map(|hash| hash.0.as_str())
+        self.basic_auth_users.get(user).map(Secret::expose)
     }
 
     /// The rate limit: one request per interval, with bursts of up to the given number; `None` for no limit.

@@ -1,12 +1,11 @@
 //! Metrics of reloading, with Thanos's names.
 
 use std::sync::atomic::AtomicU64;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use tithon_runtime::Metrics;
+use tithon_runtime::{Metrics, since_1970};
 
 #[derive(Clone, Default)]
 pub(super) struct ReloadMetrics {
@@ -52,8 +51,7 @@ impl ReloadMetrics {
 
     pub(super) fn succeeded(&self) {
         self.last_successful.set(1);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.last_success.set(now.as_secs_f64());
+        self.last_success.set(since_1970().as_secs_f64());
     }
 
     pub(super) fn failed(&self) {

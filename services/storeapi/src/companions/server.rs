@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 use super::{
     Companions, ExemplarsRequest, MetadataRequest, RulesRequest, StatisticsRequest, TargetsRequest, Telling,
 };
-use crate::server::{convert_status, status};
+use crate::status::{convert_status, status};
 
 /// Serves the five companion APIs. Clones share the implementation.
 #[derive(Clone)]

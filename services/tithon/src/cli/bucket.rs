@@ -22,7 +22,7 @@ pub use self::survey::*;
 pub use self::verify::*;
 pub use self::web::*;
 use super::Output;
-use crate::flags::{BucketFlags, ScopeFlags, parse_duration};
+use crate::flags::{BucketFlags, ScopeFlags, parse_duration, parse_label};
 
 /// `tithon tools bucket`.
 #[derive(Args, Debug)]
@@ -245,12 +245,4 @@ fn parse_marker(text: &str) -> Result<MarkKind, String> {
     let names = || MarkKind::ALL.map(MarkKind::file).join(", ");
     let kind = MarkKind::ALL.into_iter().find(|kind| kind.file() == text);
     kind.ok_or_else(|| format!("found {text:?}, expected one of {}", names()))
-}
-
-/// Parses a label in a flag, `name="value"`.
-fn parse_label(text: &str) -> Result<(String, String), String> {
-    let expected = || format!("found {text:?}, expected name=\"value\"");
-    let (name, value) = text.split_once('=').ok_or_else(expected)?;
-    let value: String = serde_json::from_str(value).map_err(|_| expected())?;
-    Ok((name.to_owned(), value))
 }

@@ -1,10 +1,11 @@
 //! `--min-time`, `--max-time` and `--selector.*`: the blocks of a bucket that a process uses.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Args;
 use tithon_bucket::{SelectorError, parse_selector};
-use tithon_engine::plan::{Scope, ShardRule, TimeBound};
+use tithon_engine::plan::{Scope, TimeBound};
+use tithon_engine::relabel::RelabelStep;
 
 use super::{PathOrContentError, parse_time, path_or_content};
 
@@ -48,7 +49,7 @@ pub struct SelectorFlags {
 
 impl SelectorFlags {
     /// The relabelling steps.
-    pub fn read(&self) -> Result<Vec<ShardRule>, ScopeError> {
+    pub fn read(&self) -> Result<Vec<RelabelStep>, ScopeError> {
         let name = "selector.relabel-config";
         let rules = path_or_content(name, &self.relabel_config_file, &self.relabel_config, true)?;
         Ok(parse_selector(&rules.unwrap_or_default())?)
@@ -73,8 +74,7 @@ impl ScopeFlags {
     /// The scope that the flags describe. `replica_labels` are removed before labels are matched; blocks younger than
     /// the delay are left alone.
     pub fn read(&self, replica_labels: &[String], consistency_delay: Duration) -> Result<Scope, ScopeError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        let now_ms = tithon_runtime::now_ms();
         let (min, max) = (self.min_time, self.max_time);
         if min.at_ms(now_ms) > max.at_ms(now_ms) {
             return Err(ScopeError::Range);

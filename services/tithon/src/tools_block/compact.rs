@@ -70,12 +70,7 @@ pub fn run(flags: &CompactFlags, out: &mut impl Write) -> Result<(), ToolError> 
 
 /// An id for a new block.
 pub fn new_id() -> BlockId {
-    BlockId::from_parts(unix_ms(), rand::random())
-}
-
-fn unix_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    since.as_millis() as u64
+    BlockId::from_parts(tithon_runtime::now_ms().unsigned_abs(), rand::random())
 }
 
 /// Bytes of the index and the segments.

@@ -12,20 +12,22 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use tithon_bucket::{Bucket, Catalogue, DeletionRecord, KnownBlock};
 use tithon_chunks::TimeRange;
-use tithon_engine::cut::{Cut, cut_of, deleted_series};
+use tithon_engine::cut::{Loss, deleted_series, loss_of};
 use tithon_engine::plan::{BlockDeletion, Scope, SeriesDeletion};
 use tithon_engine::{BlockId, BlockMeta};
 use tithon_index::Matcher;
 use tithon_promql::{ParseOptions, parse_metric_selector};
+use tithon_runtime::now_ms;
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
 use self::print::{listed_table, planned_table};
-use super::look::{choose, in_scope, look, now_ms};
+use super::look::{choose, in_scope, look};
 use crate::bucket::open_bucket;
 use crate::cli::{DeleteSeriesFlags, Output};
 use crate::compact::RETRY;
 use crate::flags::UsageError;
+use crate::machine::host_name;
 use crate::output::stdout;
 
 /// Indexes read at once.
@@ -39,7 +41,7 @@ struct OfBlock {
     max_time: i64,
     resolution: i64,
     #[serde(flatten)]
-    cut: Cut,
+    cut: Loss,
     /// About, by chunks.
     samples: u64,
     /// Of chunks, likewise.
@@ -174,9 +176,9 @@ async fn read(
     let meta = Arc::clone(block.meta());
     let open = bucket.open_block(Arc::clone(&meta), block.objects().map(|objects| &**objects)).await?;
     let runtime = Handle::current();
-    let look = move || -> Result<(Cut, u64), Box<dyn Error + Send + Sync>> {
+    let look = move || -> Result<(Loss, u64), Box<dyn Error + Send + Sync>> {
         let deleted = deleted_series(open.input(&runtime), &[deletion])?;
-        let cut = cut_of(open.input(&runtime), &deleted)?;
+        let cut = loss_of(open.input(&runtime), &deleted)?;
         open.check()?;
         Ok((cut, open.segment_sizes().iter().sum()))
     };
@@ -241,7 +243,6 @@ impl Listed {
 
 /// The user's name and the machine's, as far as they are known.
 fn author() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let user = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-    format!("{user}@{}", host.trim())
+    format!("{user}@{}", host_name())
 }

@@ -1,11 +1,12 @@
 //! What the tools see of a bucket.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tithon_bucket::{Bucket, BucketError, Catalogue, KnownBlock, MarkKind};
 use tithon_engine::plan::Scope;
 use tithon_engine::{BlockId, BlockMeta};
+use tithon_runtime::now_ms;
 
 /// Lists a bucket and reads the metas of its blocks, and their marks of these kinds. What cannot be read is named in a warning.
 pub(super) async fn look(bucket: &Bucket, marks: &[MarkKind]) -> Result<Catalogue, BucketError> {
@@ -18,12 +19,6 @@ pub(super) async fn look(bucket: &Bucket, marks: &[MarkKind]) -> Result<Catalogu
         tracing::warn!(block = %block, "block is left out: it has no meta.json");
     }
     Ok(catalogue)
-}
-
-/// Milliseconds since the Unix epoch.
-pub(super) fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The blocks that are in scope now, ascending by id.

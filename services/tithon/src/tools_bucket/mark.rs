@@ -1,9 +1,9 @@
 //! `tithon tools bucket mark`.
 
 use std::error::Error;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tithon_bucket::Mark;
+use tithon_runtime::since_1970;
 
 use crate::bucket::open_bucket;
 use crate::cli::MarkFlags;
@@ -16,7 +16,7 @@ pub async fn run(flags: &MarkFlags) -> Result<(), Box<dyn Error>> {
         );
     }
     let bucket = open_bucket(&flags.bucket).await?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let time_s = i64::try_from(since_1970().as_secs())?;
     for id in &flags.ids {
         let file = flags.marker.file();
         if flags.remove {
@@ -31,7 +31,7 @@ pub async fn run(flags: &MarkFlags) -> Result<(), Box<dyn Error>> {
             kind: flags.marker,
             block: *id,
             details: flags.details.clone(),
-            time_s: i64::try_from(now)?,
+            time_s,
             reason: "manual".to_owned(),
             replaced_by: Vec::new(),
         };

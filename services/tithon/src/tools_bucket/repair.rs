@@ -11,11 +11,11 @@ use tithon_engine::compact::InputBlock;
 use tithon_engine::rewrite::{Rules, rewrite};
 use tithon_engine::verify::index_health;
 use tithon_engine::{Block, BlockError, BlockId, BlockMeta, SourceType};
-use tithon_runtime::{Cpu, Priority};
+use tithon_runtime::{Cpu, Priority, now_ms};
 use tracing::info;
 
-use super::look::now_ms;
 use crate::cli::VerifyBucketFlags;
+use crate::tools_block::new_id;
 
 /// Objects of a block copied at the same time.
 const AT_ONCE: usize = 4;
@@ -67,8 +67,7 @@ impl Repairs {
     }
 
     async fn write_anew(&self, meta: &BlockMeta) -> Result<(), Box<dyn Error>> {
-        let (scratch, id) =
-            (self.scratch.0.clone(), BlockId::from_parts(now_ms().unsigned_abs(), rand::random()));
+        let (scratch, id) = (self.scratch.0.clone(), new_id());
         let from = match self.bucket.block_dir(meta.ulid) {
             Some(dir) => dir,
             None => {

@@ -11,11 +11,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use tithon_bucket::{Bucket, MarkKind};
 use tithon_engine::BlockMeta;
 use tithon_engine::plan::in_time;
-use tithon_runtime::{GrpcServices, Metrics, RequestLog};
+use tithon_runtime::{GrpcServices, Metrics, RequestLog, now_ms};
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
-use super::look::{look, now_ms};
+use super::look::look;
 use crate::bucket::{open_bucket, open_given};
 use crate::cli::ReplicateFlags;
 use crate::compact::RETRY;

@@ -11,15 +11,16 @@ use indicatif::ProgressBar;
 use tithon_bucket::{Bucket, Catalogue, Mark, MarkKind, TransferOptions};
 use tithon_engine::rewrite::{Change, Rules, changes, rewrite};
 use tithon_engine::{Block, BlockError, BlockId, BlockMeta, Rewrite, SourceType};
-use tithon_runtime::{Cpu, Priority};
+use tithon_runtime::{Cpu, Priority, now_ms};
 use tracing::{error, info};
 
-use super::look::{look, now_ms};
+use super::look::look;
 use super::rewrite_config::{deletions, relabels};
 use crate::bucket::open_bucket;
 use crate::cli::RewriteFlags;
 use crate::compact::RETRY;
 use crate::flags::path_or_content;
+use crate::tools_block::new_id;
 
 /// What is done with each block.
 struct Job<'f> {
@@ -109,7 +110,7 @@ impl Job<'_> {
                 to
             }
         };
-        let new = BlockId::from_parts(now_ms().unsigned_abs(), rand::random());
+        let new = new_id();
         let log_path = self.tmp.join(format!("{new}.change.log"));
         let log = self.flags.add_change_log.then(|| ChangeLog::create(log_path.clone())).transpose()?;
         let (rules, tmp, is_dry) = (self.rules.clone(), self.tmp.clone(), record.is_none());

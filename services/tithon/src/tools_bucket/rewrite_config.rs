@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tithon_chunks::TimeRange;
 use tithon_engine::plan::matcher_record;
-use tithon_engine::relabel::RelabelStep;
+use tithon_engine::relabel::{RelabelConfig, RelabelStep};
 use tithon_engine::rewrite::Deletion;
 use tithon_engine::{DeletionRequest, Interval, RelabelRecord};
 use tithon_promql::{ParseOptions, parse_metric_selector};
@@ -27,19 +27,6 @@ struct DeletionYaml {
 struct IntervalYaml {
     mint: i64,
     maxt: i64,
-}
-
-/// An entry of the list of relabelling steps; what is not given is as upstream has it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RelabelYaml {
-    source_labels: Option<Vec<String>>,
-    separator: Option<String>,
-    regex: Option<String>,
-    modulus: Option<u64>,
-    target_label: Option<String>,
-    replacement: Option<String>,
-    action: Option<String>,
 }
 
 /// Reads what is to be deleted, and how meta.json tells it.
@@ -70,17 +57,9 @@ pub(super) fn deletions(yaml: &str) -> Result<(Vec<Deletion>, Vec<DeletionReques
 /// Reads relabelling steps, and how meta.json tells them.
 pub(super) fn relabels(yaml: &str) -> Result<(Vec<RelabelStep>, Vec<RelabelRecord>), String> {
     let (mut steps, mut records) = (Vec::new(), Vec::new());
-    for (i, entry) in list::<RelabelYaml>(yaml)?.into_iter().enumerate() {
-        let plain = RelabelRecord::new();
-        let record = RelabelRecord {
-            source_labels: entry.source_labels.unwrap_or(plain.source_labels),
-            separator: entry.separator.unwrap_or(plain.separator),
-            regex: entry.regex.unwrap_or(plain.regex),
-            modulus: entry.modulus.unwrap_or(plain.modulus),
-            target_label: entry.target_label.unwrap_or(plain.target_label),
-            replacement: entry.replacement.unwrap_or(plain.replacement),
-            action: entry.action.unwrap_or(plain.action).to_lowercase(),
-        };
+    for (i, entry) in list::<RelabelConfig>(yaml)?.into_iter().enumerate() {
+        let mut record = entry.record();
+        record.action = record.action.to_lowercase();
         steps.push(RelabelStep::new(&record).map_err(|error| format!("step {}: {error}", i + 1))?);
         records.push(record);
     }

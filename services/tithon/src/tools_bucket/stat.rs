@@ -15,8 +15,9 @@ use tithon_chunks::calendar::go_duration;
 use tithon_engine::plan::{self, DownsampleSpans, LEVELS_MS, Next, PlanSettings};
 use tithon_engine::{BlockId, BlockMeta};
 use tithon_index::Labels;
+use tithon_runtime::now_ms;
 
-use super::look::{in_scope, look, now_ms};
+use super::look::{in_scope, look};
 use crate::bucket::open_bucket;
 use crate::cli::{Output, StatFlags};
 use crate::compact::RETRY;

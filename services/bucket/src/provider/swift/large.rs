@@ -2,7 +2,6 @@
 //! <https://docs.openstack.org/swift/latest/overview_large_objects.html>
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -12,7 +11,7 @@ use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
 use serde::Serialize;
 
 use super::auth::generic;
-use super::store::{Request, Swift};
+use super::client::{Request, Swift};
 
 /// Prefix of segments; listings leave it out.
 pub(super) const SEGMENTS: &str = "segments/";
@@ -45,7 +44,7 @@ impl std::fmt::Debug for Segment {
 impl LargeUpload {
     pub(super) fn new(store: Swift, location: &Path) -> LargeUpload {
         // The time and process ID keep uploads of the same object from sharing segments.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let now = tithon_runtime::since_1970().as_nanos();
         let prefix = format!("{SEGMENTS}{location}/{now:x}-{:x}/", std::process::id());
         LargeUpload { store, key: location.to_string(), prefix, segments: Arc::default() }
     }

@@ -8,8 +8,8 @@ use object_store::{ListResult, ObjectMeta, Result};
 use serde::Deserialize;
 
 use super::auth::generic;
+use super::client::{Request, Swift, refused};
 use super::large::SEGMENTS;
-use super::store::{Request, Swift, refused};
 
 /// An entry of a page.
 #[derive(Deserialize)]

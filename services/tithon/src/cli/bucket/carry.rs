@@ -8,8 +8,9 @@ use tithon_engine::BlockId;
 use tithon_engine::plan::TimeBound;
 use tithon_index::Matcher;
 
-use super::parse_label;
-use crate::flags::{BucketFlags, HttpFlags, ToBucketFlags, parse_duration, parse_matchers, parse_time};
+use crate::flags::{
+    BucketFlags, HttpFlags, ToBucketFlags, parse_duration, parse_label, parse_matchers, parse_time,
+};
 
 /// `tithon tools bucket replicate`.
 #[derive(Args, Debug)]

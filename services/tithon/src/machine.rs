@@ -1,4 +1,4 @@
-//! The amount of memory that the process may use.
+//! The machine: the memory that the process may use, and the host name.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,12 @@ pub fn usable_bytes() -> Option<u64> {
     let limits = limit_files(&groups).into_iter().filter_map(|path| limit(&read(&path)?));
     let machine = read(Path::new("/proc/meminfo")).and_then(|text| machine_bytes(&text));
     limits.chain(machine).min()
+}
+
+/// Name of the host; empty if the system does not tell.
+pub fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
 }
 
 /// The files with the limits of the cgroups listed in `/proc/self/cgroup`, and of their parents.

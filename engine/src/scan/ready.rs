@@ -12,7 +12,7 @@ const MADE_BYTES: usize = 128 << 10;
 
 /// One chunk: its times, and the place of its record.
 #[derive(Clone, Copy, Debug)]
-struct Piece {
+struct ReadyChunk {
     meta: ChunkMeta,
     data_len: u32,
     /// The number of the batch in the round; `None` for new records.
@@ -22,14 +22,14 @@ struct Piece {
 
 /// The chunks of some series, in order.
 #[derive(Debug, Default)]
-pub(crate) struct Pieces {
+pub(crate) struct ReadyChunks {
     made: Vec<u8>,
-    pieces: Vec<Piece>,
+    pieces: Vec<ReadyChunk>,
     ends: Vec<u32>,
     stats: BlockStats,
 }
 
-impl Pieces {
+impl ReadyChunks {
     /// Appends a chunk that is copied from batch `number`; verifies its checksum.
     pub(crate) fn copy(
         &mut self,
@@ -41,7 +41,7 @@ impl Pieces {
         let (encoding, data) = batch.chunk(meta, record)?;
         self.stats.count(encoding, data).map_err(|source| batch.at_fault(meta, source))?;
         let data_len = data.len() as u32;
-        self.pieces.push(Piece { meta: *meta, data_len, batch: Some(number), record });
+        self.pieces.push(ReadyChunk { meta: *meta, data_len, batch: Some(number), record });
         Ok(())
     }
 
@@ -49,7 +49,7 @@ impl Pieces {
     pub(crate) fn keep(&mut self, number: u32, chunk: &ChunkSlice<'_>) -> Result<(), ChunkError> {
         self.stats.count(chunk.encoding, chunk.data)?;
         let (batch, data_len) = (Some(number), chunk.data.len() as u32);
-        self.pieces.push(Piece { meta: meta(chunk.range()), data_len, batch, record: chunk.record });
+        self.pieces.push(ReadyChunk { meta: meta(chunk.range()), data_len, batch, record: chunk.record });
         Ok(())
     }
 
@@ -67,7 +67,7 @@ impl Pieces {
         let start = self.made.len();
         put_record(encoding, data, &mut self.made);
         let record = Record::new(0, start..self.made.len());
-        self.pieces.push(Piece { meta: meta(range), data_len: data.len() as u32, batch: None, record });
+        self.pieces.push(ReadyChunk { meta: meta(range), data_len: data.len() as u32, batch: None, record });
         Ok(())
     }
 
