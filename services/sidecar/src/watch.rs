@@ -14,6 +14,9 @@ use tracing::{info, warn};
 use crate::prometheus::{Prometheus, in_time};
 use crate::{FlagRules, PrometheusError, SidecarError, SidecarMetrics};
 
+/// Pause after the first look that fails; each further one is twice as long, up to the interval.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
 /// How a Prometheus is polled.
 #[derive(Clone, Debug)]
 pub struct WatchOptions {
@@ -118,11 +121,13 @@ impl Watch {
         self.0.said.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Polls until the server has answered everything needed to begin. Returns early when the shutdown begins.
+    /// Polls until the server has answered everything needed to begin, at first more often than the configured interval, since
+    /// both usually start together. Returns early when the shutdown begins.
     ///
     /// Fails when the server has no external labels.
     pub async fn begin(&self, shutdown: &Shutdown) -> Result<(), SidecarError> {
         let mut is_first = true;
+        let mut pause = FIRST_PAUSE;
         while !shutdown.is_triggered() {
             match self.first_look(is_first).await {
                 Ok(()) => break,
@@ -130,9 +135,10 @@ impl Watch {
             }
             is_first = false;
             tokio::select! {
-                () = tokio::time::sleep(self.0.options.interval) => {}
+                () = tokio::time::sleep(pause.min(self.0.options.interval)) => {}
                 () = shutdown.wait() => return Ok(()),
             }
+            pause = pause.saturating_mul(2);
         }
         if shutdown.is_triggered() {
             return Ok(());
