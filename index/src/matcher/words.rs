@@ -18,6 +18,9 @@ pub(super) struct Words {
     folded: bool,
 }
 
+/// Words, sorted.
+pub(super) type WordSet = Box<[Box<[u8]>]>;
+
 impl Words {
     /// One word, which stands for itself.
     pub(super) fn one(word: &[u8]) -> Words {
@@ -89,7 +92,7 @@ impl Words {
 
     /// The texts, sorted, and whether they are in lower case and stand for all cases of their letters; `None` when that holds
     /// for some of the letters only.
-    pub(super) fn into_set(self) -> Option<(Box<[Box<[u8]>]>, bool)> {
+    pub(super) fn into_set(self) -> Option<(WordSet, bool)> {
         if self.exact && self.folded {
             return None;
         }
