@@ -93,6 +93,8 @@ impl Tracing {
             .with_location(false)
             .with_threads(false)
             .with_tracked_inactivity(false)
+            // Spans have their parents from `tracing`; nothing reads the context of a thread.
+            .with_context_activation(false)
             .with_target(false)
             .with_level(false)
             .with_filter(filter_fn(|of| of.is_span() && of.target().starts_with("tithon")))
