@@ -1,5 +1,6 @@
 //! Uploads the finished blocks of a TSDB's directory. Thanos `pkg/shipper/shipper.go`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -136,32 +137,30 @@ impl Shipper {
     async fn sync_blocks(&self, external: &Labels) -> Result<usize, ShipError> {
         let (metas, corrupted) = self.metas()?;
         let path = self.options.dir.join(&self.options.state_file);
-        let known = State::read(&path);
-        let (mut state, mut overlaps) = (State::default(), None);
-        let (mut uploaded, mut failed) = (0, 0);
-        for meta in metas {
+        let mut done: BTreeSet<BlockId> = State::read(&path).uploaded.into_iter().collect();
+        let (mut uploaded, mut failed, mut others) = (0, 0, None);
+        for meta in &metas {
             let block = meta.ulid;
-            if known.uploaded.contains(&block) {
-                state.uploaded.push(block);
-                continue;
-            }
-            if meta.stats.num_samples == 0 || meta.compaction.level > 1 && !self.options.upload_compacted {
+            let is_left_out = meta.compaction.level > 1 && !self.options.upload_compacted;
+            if done.contains(&block) || meta.stats.num_samples == 0 || is_left_out {
                 continue;
             }
             let has = self.bucket.has_meta(block).await;
             if has.map_err(|source| ShipError::Bucket { block, source: Box::new(source) })? {
-                state.uploaded.push(block);
+                done.insert(block);
                 continue;
             }
             if meta.compaction.level > 1 && !self.options.allow_out_of_order {
-                if overlaps.is_none() {
-                    overlaps = Some(self.same_labels(external).await?);
+                if others.is_none() {
+                    others = Some(self.same_labels(external).await?);
                 }
-                check_overlap(&meta, overlaps.as_deref().unwrap_or_default())?;
+                check_overlap(meta, others.as_deref().unwrap_or_default())?;
             }
-            match self.upload(meta, external).await {
+            match self.upload(meta.clone(), external).await {
                 Ok(()) => {
-                    state.uploaded.push(block);
+                    done.insert(block);
+                    // Noted at once: after a kill, a block that was merged and deleted meanwhile must not come again.
+                    note(&path, &metas, &done);
                     uploaded += 1;
                     self.metrics.uploads.inc();
                 }
@@ -172,9 +171,7 @@ impl Shipper {
                 Err(error) => return Err(error),
             }
         }
-        if let Err(error) = state.write(&path) {
-            warn!(%error, "cannot note which blocks are uploaded: the bucket is asked again");
-        }
+        note(&path, &metas, &done);
         if failed > 0 || corrupted > 0 {
             self.metrics.upload_failures.inc_by(failed as u64);
             self.metrics.corrupted_blocks.inc_by(corrupted as u64);
@@ -269,6 +266,14 @@ impl Drop for LinkedBlock {
         if let Err(error) = std::fs::remove_dir_all(&self.dir) {
             error!(dir = %self.dir.display(), %error, "cannot remove the folder of an upload");
         }
+    }
+}
+
+/// Writes which blocks of the directory are uploaded. Where that fails the bucket is asked for each block again.
+fn note(path: &Path, metas: &[BlockMeta], done: &BTreeSet<BlockId>) {
+    let uploaded = metas.iter().map(|meta| meta.ulid).filter(|block| done.contains(block)).collect();
+    if let Err(error) = State::of(uploaded).write(path) {
+        warn!(%error, "cannot note which blocks are uploaded: the bucket is asked again");
     }
 }
 

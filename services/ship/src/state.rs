@@ -20,35 +20,34 @@ pub(crate) struct State {
     pub(crate) uploaded: Vec<BlockId>,
 }
 
-impl Default for State {
-    fn default() -> State {
-        State { version: VERSION, uploaded: Vec::new() }
-    }
-}
-
 impl State {
+    /// The content that names these blocks.
+    pub(crate) fn of(uploaded: Vec<BlockId>) -> State {
+        State { version: VERSION, uploaded }
+    }
+
     /// The file's content. A file that is missing or cannot be read counts as empty: then the bucket is asked for each block.
     pub(crate) fn read(path: &Path) -> State {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 info!(file = %path.display(), "no file tells which blocks are uploaded, it is made");
-                return State::default();
+                return State::of(Vec::new());
             }
             Err(error) => {
                 warn!(file = %path.display(), %error, "cannot read which blocks are uploaded");
-                return State::default();
+                return State::of(Vec::new());
             }
         };
         match serde_json::from_slice::<State>(&bytes) {
             Ok(state) if state.version == VERSION => state,
             Ok(state) => {
                 warn!(file = %path.display(), version = state.version, expected = VERSION, "unknown version");
-                State::default()
+                State::of(Vec::new())
             }
             Err(error) => {
                 warn!(file = %path.display(), %error, "cannot read which blocks are uploaded");
-                State::default()
+                State::of(Vec::new())
             }
         }
     }
@@ -84,9 +83,9 @@ mod tests {
     fn bytes_as_thanos_writes_them() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("thanos.shipper.json");
-        assert_eq!(State::read(&path), State::default());
+        assert_eq!(State::read(&path), State::of(Vec::new()));
         let uploaded = vec!["01E5Y0Y7ZZZZZZZZZZZZZZZZZZ".parse().unwrap()];
-        State { uploaded, ..State::default() }.write(&path).unwrap();
+        State::of(uploaded).write(&path).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(
             text,
@@ -101,7 +100,7 @@ mod tests {
         let path = dir.path().join("x.json");
         for text in ["", "{", "{\"version\":2,\"uploaded\":[]}", "{\"version\":1,\"uploaded\":null}", "[]"] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(State::read(&path), State::default(), "{text}");
+            assert_eq!(State::read(&path), State::of(Vec::new()), "{text}");
         }
     }
 }

@@ -9,7 +9,7 @@ use tracing::error;
 use crate::{SidecarError, Watch};
 
 /// From one look for external labels to the next, before there are any.
-const LABELS_INTERVAL: Duration = Duration::from_secs(2);
+const LABELS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Uploads blocks until the shutdown. Fails when `watch` has learnt no external labels after `ready_timeout`.
 pub async fn ship(

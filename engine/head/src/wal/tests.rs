@@ -104,3 +104,26 @@ fn zstd_is_read_and_lies_are_refused() {
     let failure = reader.next_record().unwrap_err();
     assert!(matches!(failure, ReadFailure::Damage(crate::WalDamage::Packed(_))), "{failure:?}");
 }
+
+#[test]
+fn a_batch_that_fails_in_a_later_segment_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = WalOptions { compression: Compression::None, segment_bytes: 64 << 10 };
+    let mut wal = Wal::create(dir.path(), 0, options).unwrap();
+    let records: Vec<Vec<u8>> = (0..8).map(|seed| record(30_000, seed)).collect();
+    let log =
+        |wal: &mut Wal, range: std::ops::Range<usize>| wal.log(records[range].iter().map(Vec::as_slice));
+    log(&mut wal, 0..1).unwrap();
+    let len = std::fs::metadata(dir.path().join("00000000")).unwrap().len();
+    // The segments 1 and 2 can be begun, the third cannot.
+    let obstacle = dir.path().join("00000003");
+    std::fs::create_dir(&obstacle).unwrap();
+    log(&mut wal, 1..8).unwrap_err();
+    assert_eq!(wal.segment(), 0);
+    assert_eq!(std::fs::metadata(dir.path().join("00000000")).unwrap().len(), len);
+    assert!(!dir.path().join("00000001").exists() && !dir.path().join("00000002").exists());
+    std::fs::remove_dir(&obstacle).unwrap();
+    log(&mut wal, 4..8).unwrap();
+    let expected: Vec<_> = records[..1].iter().chain(&records[4..]).cloned().collect();
+    assert_eq!(read_all(dir.path()), expected);
+}

@@ -67,12 +67,13 @@ impl Wal {
         &self.dir
     }
 
-    /// Appends records. When this comes back they are written, though not synced; when it fails none of them counts, and what
-    /// there is of them in the open segment is cut off.
+    /// Appends records. When this comes back they are written, though not synced. When it fails none of them counts: the log ends
+    /// where it did before, in the same segment.
     pub(crate) fn log<'r>(&mut self, records: impl IntoIterator<Item = &'r [u8]>) -> Result<(), WalError> {
         if self.is_broken {
             return Err(WalError::Broken { path: segment_path(&self.dir, self.number) });
         }
+        let end = (self.number, self.len);
         self.buffer.clear();
         let mut packed = std::mem::take(&mut self.packed);
         let logged = records.into_iter().try_for_each(|record| {
@@ -87,16 +88,34 @@ impl Wal {
             Ok(())
         });
         self.packed = packed;
-        logged.and_then(|()| self.write_buffer())
+        let written = logged.and_then(|()| self.write_buffer());
+        if written.is_err() {
+            self.is_broken = self.cut_back(end).is_err();
+        }
+        written
     }
 
     fn write_buffer(&mut self) -> Result<(), WalError> {
-        if let Err(source) = self.file.write_all(&self.buffer) {
-            self.is_broken = self.file.set_len(self.len).is_err();
-            return Err(WalError::Io { path: segment_path(&self.dir, self.number), source });
-        }
+        let path = || segment_path(&self.dir, self.number);
+        self.file.write_all(&self.buffer).map_err(|source| WalError::Io { path: path(), source })?;
         self.len += self.buffer.len() as u64;
         self.buffer.clear();
+        Ok(())
+    }
+
+    /// Ends the log at `len` bytes of segment `number` again.
+    fn cut_back(&mut self, (number, len): (u64, u64)) -> Result<(), WalError> {
+        let path = segment_path(&self.dir, number);
+        if number != self.number {
+            // From the end, so that a kill on the way leaves no gap.
+            for later in (number + 1..=self.number).rev() {
+                remove(&segment_path(&self.dir, later))?;
+            }
+            sync_dir(&self.dir)?;
+            self.file = OpenOptions::new().append(true).open(&path).map_err(WalError::io(&path))?;
+        }
+        self.file.set_len(len).map_err(WalError::io(&path))?;
+        (self.number, self.len) = (number, len);
         Ok(())
     }
 
@@ -132,7 +151,11 @@ impl Wal {
 fn create_segment(dir: &Path, number: u64) -> Result<File, WalError> {
     let path = segment_path(dir, number);
     let file = OpenOptions::new().create_new(true).append(true).open(&path).map_err(WalError::io(&path))?;
-    sync_dir(dir)?;
+    if let Err(error) = sync_dir(dir) {
+        // The next attempt begins the segment anew.
+        remove(&path)?;
+        return Err(error);
+    }
     Ok(file)
 }
 
