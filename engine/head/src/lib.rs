@@ -19,6 +19,7 @@ mod chunk;
 mod series;
 
 mod append;
+mod cardinality;
 mod head;
 mod index;
 mod replay;
@@ -27,6 +28,7 @@ mod select;
 mod db;
 
 pub use crate::append::{NewSample, NewValue, Refusal, Refused};
+pub use crate::cardinality::{Cardinality, Greatest};
 pub use crate::db::{Db, DbOptions, DbSelect, Maintained, Opened};
 pub use crate::error::{HeadError, WalDamage, WalError};
 pub use crate::head::{Head, HeadOptions, HeadStats};
