@@ -71,6 +71,8 @@ pub struct RuleConfig {
     pub expr: Arc<Expr>,
     /// Labels of its series or alerts; those of the group among them.
     pub labels: Labels,
+    /// Names of labels that are set to nothing, which takes them away.
+    pub removed_labels: Vec<String>,
     /// What it does besides with the result; `None` for a recording rule.
     pub alert: Option<AlertConfig>,
 }
