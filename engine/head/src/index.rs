@@ -111,6 +111,13 @@ impl Index {
         self.postings.get(name).into_iter().flat_map(|values| values.keys()).map(|value| &**value)
     }
 
+    /// The values of each label, with the number of their series.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&[u8], impl Iterator<Item = (&[u8], u64)>)> {
+        self.postings
+            .iter()
+            .map(|(name, values)| (&**name, values.iter().map(|(value, list)| (&**value, list.len() as u64))))
+    }
+
     /// All texts of labels, ascending, and the empty one, as an index has them.
     pub(crate) fn symbols(&self) -> BTreeSet<&[u8]> {
         let texts = self.postings.iter().flat_map(|(name, values)| values.keys().chain([name]));

@@ -22,6 +22,7 @@ mod counts;
 mod options;
 
 mod append;
+mod cardinality;
 mod head;
 mod index;
 mod replay;
@@ -30,6 +31,7 @@ mod select;
 mod db;
 
 pub use crate::append::{NewSample, NewValue, Refusal, Refused};
+pub use crate::cardinality::{Cardinality, Greatest};
 pub use crate::counts::HeadStats;
 pub use crate::db::{Db, DbOptions, DbSelect, Maintained, Opened};
 pub use crate::error::{HeadError, WalDamage, WalError};

@@ -8,7 +8,7 @@ mod outside;
 mod wire;
 
 pub use crate::convert::{
-    ConvertError, Hint, Points, SampledSeries, WrittenValue, aggr_chunk, aggr_chunk_from_wire,
+    ConvertError, Hint, Points, SampledSeries, WriteVersion, WrittenValue, aggr_chunk, aggr_chunk_from_wire,
     check_aggregates, encoding_from_wire, encoding_to_wire, hint_from_any, hint_to_any, joined_write_request,
     label_names_request_from_wire, label_names_request_to_wire, label_set, label_values_request_from_wire,
     label_values_request_to_wire, labels_from_wire, labels_to_wire, matcher_to_wire, matchers_from_wire,

@@ -15,6 +15,7 @@ const AS_BYTES: &[(&str, &[&str])] = &[
     ("LabelNamesResponse", &["names"]),
     ("LabelValuesRequest", &["label"]),
     ("LabelValuesResponse", &["values"]),
+    ("WriteV2Request", &["symbols"]),
 ];
 
 const FILES: &[&str] = &[

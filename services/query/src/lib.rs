@@ -33,6 +33,6 @@ pub use crate::discovery::{
     MembersError, parse_endpoints,
 };
 pub use crate::error::{ApiError, ErrorType};
-pub use crate::options::{BuildInfo, ConnectionLabel, Dialect, PartialResponses, QueryOptions};
+pub use crate::options::{ConnectionLabel, Dialect, PartialResponses, QueryOptions};
 pub use crate::service::QueryService;
 pub use crate::tenancy::{CertificateField, Tenancy};

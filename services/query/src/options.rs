@@ -6,7 +6,7 @@ use std::time::Duration;
 use tithon_engine::dedup::ReplicaRule;
 use tithon_engine::relabel::RelabelStep;
 use tithon_promql::ParseOptions;
-use tithon_runtime::{ClientTls, GrpcEncoding};
+use tithon_runtime::{BuildInfo, ClientTls, GrpcEncoding};
 use tithon_storeapi::EndpointOptions;
 
 use crate::tenancy::Tenancy;
@@ -129,36 +129,6 @@ pub struct PartialResponses {
 impl Default for PartialResponses {
     fn default() -> PartialResponses {
         PartialResponses { rules: true, targets: true, metadata: true, exemplars: true, status: true }
-    }
-}
-
-/// Build information, as in `/api/v1/status/buildinfo`.
-#[derive(Clone, Debug)]
-pub struct BuildInfo {
-    /// Version of the Prometheus API; Grafana chooses features by it.
-    pub version: String,
-    /// Git commit of the build.
-    pub revision: String,
-    /// Git branch of the build.
-    pub branch: String,
-    /// User and host of the build.
-    pub build_user: String,
-    /// Time of the build.
-    pub build_date: String,
-    /// This program's name and own version, in the field where Prometheus has Go's version.
-    pub go_version: String,
-}
-
-impl Default for BuildInfo {
-    fn default() -> BuildInfo {
-        BuildInfo {
-            version: "3.14.0".into(),
-            revision: String::new(),
-            branch: String::new(),
-            build_user: String::new(),
-            build_date: String::new(),
-            go_version: concat!("tithon ", env!("CARGO_PKG_VERSION")).into(),
-        }
     }
 }
 

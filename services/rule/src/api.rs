@@ -3,6 +3,8 @@
 mod filter;
 mod page;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -11,7 +13,7 @@ use axum::routing::{get, post};
 use futures::FutureExt;
 use serde_json::{Value, json};
 use tithon_chunks::ErrorKind;
-use tithon_runtime::is_same_origin;
+use tithon_runtime::{About, is_same_origin};
 use tithon_storeapi::{
     Companions, ExemplarsRequest, MetadataByMetric, MetadataRequest, RuleGroup, RuleKind, RulesRequest,
     SeriesExemplars, StatisticsByTenant, StatisticsRequest, StoreApiError, TargetsByState, TargetsRequest,
@@ -19,17 +21,18 @@ use tithon_storeapi::{
 };
 
 use self::filter::RulesQuery;
-use crate::Manager;
+use crate::{Manager, Storage};
 
 #[derive(Clone)]
 struct Api {
     manager: Manager,
     allows_origins: bool,
+    about: Arc<About>,
 }
 
-/// The pages: `/api/v1/rules`, `/api/v1/alerts`, `/-/reload`, and rules and alerts for people at `/`, `/rules` and `/alerts`. Pages of
-/// other origins may read the answers if `allows_origins`.
-pub fn rule_pages(manager: Manager, allows_origins: bool) -> Router {
+/// The pages: `/api/v1/rules`, `/api/v1/alerts`, `/api/v1/status/*`, `/-/reload`, and rules and alerts for people at `/`, `/rules` and
+/// `/alerts`. Pages of other origins may read the answers if `allows_origins`.
+pub fn rule_pages(manager: Manager, allows_origins: bool, about: About) -> Router {
     Router::new()
         .route("/", get(rules_page))
         .route("/rules", get(rules_page))
@@ -37,10 +40,17 @@ pub fn rule_pages(manager: Manager, allows_origins: bool) -> Router {
         .route("/-/reload", post(reload))
         .route("/api/v1/rules", get(rules))
         .route("/api/v1/alerts", get(alerts))
-        .with_state(Api { manager, allows_origins })
+        .route("/api/v1/status/buildinfo", get(async |State(api): State<Api>| api.data(&api.about.build)))
+        .route("/api/v1/status/flags", get(async |State(api): State<Api>| api.data(&api.about.flags)))
+        .route("/api/v1/status/runtimeinfo", get(async |State(api): State<Api>| api.data(&api.about.runtime)))
+        .with_state(Api { manager, allows_origins, about: about.into() })
 }
 
 impl Api {
+    fn data(&self, data: impl serde::Serialize) -> Response {
+        self.answer(StatusCode::OK, &json!({"status": "success", "data": data}))
+    }
+
     fn answer(&self, status: StatusCode, body: &Value) -> Response {
         let mut response = (status, axum::Json(body)).into_response();
         if self.allows_origins {
@@ -72,7 +82,7 @@ async fn rules(State(api): State<Api>, uri: Uri) -> Response {
             if let Some(next) = next {
                 data["groupNextToken"] = json!(next);
             }
-            api.answer(StatusCode::OK, &json!({"status": "success", "data": data}))
+            api.data(data)
         }
     }
 }
@@ -83,7 +93,7 @@ async fn alerts(State(api): State<Api>) -> Response {
     let alerts = rules.filter_map(|rule| rule.alerting.as_ref()).flat_map(|alerting| &alerting.alerts);
     let alerts: Vec<Value> = alerts.map(alert_json).collect();
     let alerts = if alerts.is_empty() { Value::Null } else { Value::Array(alerts) };
-    api.answer(StatusCode::OK, &json!({"status": "success", "data": {"Alerts": alerts}}))
+    api.data(json!({"Alerts": alerts}))
 }
 
 async fn reload(State(api): State<Api>, headers: HeaderMap) -> Response {
@@ -108,7 +118,7 @@ async fn alerts_page(State(api): State<Api>) -> Html<String> {
     Html(page::alerts(&api.manager.told()))
 }
 
-/// Rules as companions tell them; there is nothing else to tell.
+/// Rules as companions tell them, and statistics of local storage.
 #[derive(Clone)]
 pub struct RuleCompanions(Manager);
 
@@ -120,7 +130,7 @@ impl RuleCompanions {
 }
 
 fn nothing<T: Send + 'static>() -> Telling<T> {
-    let error = std::io::Error::other("a ruler tells rules only");
+    let error = std::io::Error::other("a ruler does not tell that");
     async { Err(StoreApiError::new(ErrorKind::Unsupported, error)) }.boxed()
 }
 
@@ -145,8 +155,22 @@ impl Companions for RuleCompanions {
         nothing()
     }
 
-    fn statistics(&self, _: StatisticsRequest) -> Telling<StatisticsByTenant> {
-        nothing()
+    fn statistics(&self, request: StatisticsRequest) -> Telling<StatisticsByTenant> {
+        let Storage::Local(tsdb) = self.0.storage() else { return nothing() };
+        let (tsdb, external) = (tsdb.clone(), self.0.external_labels());
+        let value = |name: &[u8]| external.get(name).unwrap_or_default();
+        let is_other = request.matchers.iter().any(|matcher| !matcher.matches(value(matcher.name())));
+        let is_asked = request.tenant.is_empty() && !is_other;
+        let limit = usize::try_from(request.limit).unwrap_or(0);
+        async move {
+            let mut found = StatisticsByTenant::default();
+            if is_asked {
+                let failed = |error| StoreApiError::new(ErrorKind::Unknown, error);
+                found.0.insert(String::new(), tsdb.statistics(limit).await.map_err(failed)?);
+            }
+            Ok(Told { found: vec![found], warnings: Vec::new() })
+        }
+        .boxed()
     }
 }
 

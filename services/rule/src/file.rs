@@ -71,6 +71,8 @@ pub struct RuleConfig {
     pub expr: Arc<Expr>,
     /// Labels that are added to its series or alerts, the labels of the group included.
     pub labels: Labels,
+    /// Names of labels that are set to nothing, which takes them away.
+    pub removed_labels: Vec<String>,
     /// The settings of an alerting rule; `None` for a recording rule.
     pub alert: Option<AlertConfig>,
 }

@@ -336,7 +336,13 @@ impl Group {
         let (a, b) = (&self.config, &other.config);
         let rule = |rule: &RuleConfig| {
             let alert = rule.alert.as_ref().map(|a| (a.hold, a.keep_firing, a.annotations.clone()));
-            (rule.name.clone(), rule.expr.to_string(), rule.labels.clone(), alert)
+            (
+                rule.name.clone(),
+                rule.expr.to_string(),
+                rule.labels.clone(),
+                rule.removed_labels.clone(),
+                alert,
+            )
         };
         (self.interval, a.query_offset, a.limit, a.rules.len())
             == (other.interval, b.query_offset, b.limit, b.rules.len())
@@ -418,3 +424,8 @@ fn for_state_matchers(rule: &RuleConfig) -> Vec<Matcher> {
     // Matchers of equality are always sound.
     plain.filter_map(|(name, value)| Matcher::new(MatchOp::Equal, name, value).ok()).collect()
 }
+
+#[cfg(test)]
+mod lives_tests;
+#[cfg(test)]
+mod promtool;

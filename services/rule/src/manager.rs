@@ -97,6 +97,16 @@ impl Manager {
         Manager { around: Arc::new(around), groups: Arc::default(), shutdown, reloading: Arc::default() }
     }
 
+    /// Where results go.
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.around.storage
+    }
+
+    /// The labels of all results.
+    pub(crate) fn external_labels(&self) -> Labels {
+        self.around.options.external_labels.clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Groups> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }

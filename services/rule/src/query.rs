@@ -3,6 +3,7 @@
 
 mod answer;
 mod config;
+mod grpc;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,13 @@ use rand::seq::SliceRandom;
 use reqwest::{Method, Url};
 use tithon_index::Labels;
 use tithon_runtime::{Metrics, Shutdown};
-use tithon_storeapi::{EndpointError, PromqlClient, PromqlPoints, PromqlSeries};
+use tithon_storeapi::{PromqlPoints, PromqlSeries};
 use tracing::{debug, error, warn};
 
 use self::answer::{Answer, parse_answer};
 pub use self::config::{QueryConfig, parse_query_config, queriers_of};
 pub(crate) use self::config::{REFRESH_INTERVAL, refresh_interval};
+use self::grpc::GrpcQueriers;
 use crate::metrics::RuleMetrics;
 use crate::peers::{DnsMetrics, Peers, PeersConfig, PeersError, body, joined, keep};
 use crate::{At, Number, SeriesSample, Strategy};
@@ -59,7 +61,7 @@ pub struct QueryOptions {
 pub struct Queriers {
     peers: Arc<[Arc<Peers>]>,
     /// Queriers over gRPC, which are asked if none over HTTP answers.
-    grpc: Arc<[PromqlClient]>,
+    grpc: Option<Arc<GrpcQueriers>>,
     options: Arc<QueryOptions>,
     dns: DnsMetrics,
     metrics: RuleMetrics,
@@ -79,24 +81,26 @@ impl Queriers {
         let peers = configs.into_iter().map(|config| Peers::new(config).map(Arc::new));
         Ok(Queriers {
             peers: peers.collect::<Result<Vec<_>, _>>()?.into(),
-            grpc: Arc::default(),
+            grpc: None,
             options: Arc::new(options),
             dns: DnsMetrics::new(registry, "thanos_rule_query_apis"),
             metrics,
         })
     }
 
-    /// The same, and queriers at some addresses that are asked over gRPC where no other answers. Must be called inside a tokio
-    /// runtime.
-    pub fn and_over_grpc(self, addresses: &[String]) -> Result<Queriers, EndpointError> {
-        let clients =
-            addresses.iter().map(|address| PromqlClient::new(address)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Queriers { grpc: clients.into(), ..self })
+    /// The same, and queriers at some addresses that are asked over gRPC where no other answers.
+    pub fn and_over_grpc(self, addresses: &[String]) -> Result<Queriers, PeersError> {
+        if addresses.is_empty() {
+            return Ok(self);
+        }
+        Ok(Queriers { grpc: Some(Arc::new(GrpcQueriers::new(addresses)?)), ..self })
     }
 
     /// Keeps the list of queriers up to date until the end.
     pub async fn keep(&self, shutdown: &Shutdown) {
-        keep(&self.peers, self.options.dns_interval, &self.dns, shutdown).await;
+        let over_grpc = self.grpc.iter().map(|queriers| queriers.peers());
+        let peers: Vec<Arc<Peers>> = self.peers.iter().chain(over_grpc).cloned().collect();
+        keep(&peers, self.options.dns_interval, &self.dns, shutdown).await;
     }
 
     /// All queriers in random order, those of one configuration together.
@@ -125,9 +129,9 @@ impl Queriers {
             params.extend(thanos_params(strategy));
         }
         let method = if self.options.is_post { Method::POST } else { Method::GET };
-        let (answer, url) = match self.first("query", &method, &params, expression).await {
-            Err(_) if !self.grpc.is_empty() => return self.instant_over_grpc(expression, at, strategy).await,
-            answered => answered?,
+        let (answer, url) = match (self.first("query", &method, &params, expression).await, &self.grpc) {
+            (Err(_), Some(grpc)) => return self.instant_over_grpc(grpc, expression, at, strategy).await,
+            (answered, _) => answered?,
         };
         self.tell_warnings(&answer.warnings, expression, strategy);
         let left = answer.n_histograms;
@@ -144,14 +148,13 @@ impl Queriers {
     /// Evaluates an expression at a whole second, which is all that gRPC can say; native histograms come whole.
     async fn instant_over_grpc(
         &self,
+        grpc: &GrpcQueriers,
         expression: &str,
         at: At,
         strategy: Strategy,
     ) -> Result<Vec<SeriesSample>, QueryError> {
-        let mut clients: Vec<&PromqlClient> = self.grpc.iter().collect();
-        clients.shuffle(&mut rand::rng());
         let mut last = QueryError::NoQuerier;
-        for client in clients {
+        for client in grpc.shuffled() {
             let asked = client.instant(expression, at.seconds(), strategy == Strategy::Warn);
             let reason = match tokio::time::timeout(self.options.timeout, asked).await {
                 Ok(Ok((series, warnings))) => {

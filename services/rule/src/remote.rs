@@ -1,4 +1,4 @@
-//! Remote write 1.0: results go into a queue on disk, from which every remote server is sent all of them in order. Prometheus
+//! Remote write 1.0 and 2.0: results go into a queue on disk, from which every remote server is sent all of them in order. Prometheus
 //! `storage/remote/queue_manager.go`.
 
 mod config;

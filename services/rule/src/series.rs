@@ -45,12 +45,10 @@ pub(crate) fn recorded(
         let mut builder = sample.labels.to_builder();
         builder.set(METRIC_NAME, rule.name.as_bytes());
         for (name, value) in rule.labels.iter() {
-            // A label that is set to nothing is taken away.
-            if value.is_empty() {
-                builder.remove(name)
-            } else {
-                builder.set(name, value)
-            };
+            builder.set(name, value);
+        }
+        for name in &rule.removed_labels {
+            builder.remove(name.as_bytes());
         }
         let labels = builder.finish();
         if !seen.insert(labels.clone()) {

@@ -2,14 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use reqwest::Client;
 use serde_json::Value;
 use tithon_index::Labels;
 use tithon_promql::ParseOptions;
+use tithon_proto::{WriteVersion, WrittenValue, joined_write_request};
 use tithon_rule::{
     AlertLabelling, AlertQueue, AlertSender, Generator, Manager, ManagerOptions, Queriers, QueryOptions,
     RemoteWrite, RuleMetrics, SenderOptions, Storage, alertmanager_of, parse_remote_write, queriers_of,
@@ -295,4 +300,70 @@ async fn queued_results_survive_an_end_and_come_once_the_server_does() {
         (found[0]["value"][1].as_str() == Some("60")).then_some(())
     })
     .await;
+}
+
+/// Takes requests: the first one fails, the third one is answered as by a server that knows version 1 only.
+async fn receiver(seen: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>) -> SocketAddr {
+    let take = async move |headers: HeaderMap, body: Bytes| {
+        let mut seen = seen.lock().unwrap();
+        seen.push((headers, body));
+        match seen.len() {
+            1 => (StatusCode::SERVICE_UNAVAILABLE, HeaderMap::new()),
+            2 => {
+                let written = [("x-prometheus-remote-write-samples-written", "2")];
+                let pair = |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+                (StatusCode::NO_CONTENT, written.map(pair).into_iter().collect())
+            }
+            _ => (StatusCode::NO_CONTENT, HeaderMap::new()),
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = axum::Router::new().route("/write", axum::routing::post(take));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn version_2_is_sent_again_and_counted_when_it_is_confirmed() {
+    let (dir, registry) = (tempfile::tempdir().unwrap(), Metrics::new("test"));
+    let seen = Arc::default();
+    let address = receiver(Arc::clone(&seen)).await;
+    let yaml = format!(
+        "remote_write: [{{url: 'http://{address}/write', protobuf_message: io.prometheus.write.v2.Request, \
+         name: two}}]"
+    );
+    let external = Labels::from_pairs([("cluster", "eu")]);
+    let configs = parse_remote_write(&yaml).unwrap();
+    let remote = RemoteWrite::open(dir.path(), &external, configs, &registry).unwrap();
+    let labels = Labels::from_pairs([("__name__", "lab:up")]);
+    let request = |t: i64| {
+        let value = |i| WrittenValue::Float(i as f64);
+        tithon_proto::write_request([(&labels, t, value(t)), (&labels, t + 1, value(t + 1))])
+    };
+    remote.append_encoded(&request(1)).unwrap();
+    let sending = remote.clone();
+    tokio::spawn(async move { sending.send_all(&Shutdown::default()).await });
+    let counted = |name: &str, n: usize| {
+        let line = format!("prometheus_remote_storage_{name}_total{{remote_name=\"two\"");
+        let text = registry.text();
+        text.lines().any(|found| found.starts_with(&line) && found.ends_with(&format!(" {n}")))
+    };
+    until("the second attempt", async || counted("samples", 2).then_some(())).await;
+    remote.append_encoded(&request(3)).unwrap();
+    until("an answer that confirms nothing", async || counted("samples_failed", 2).then_some(())).await;
+    let seen = seen.lock().unwrap();
+    let header = |i: usize, name: &str| seen[i].0.get(name).map(|value| value.to_str().unwrap().to_owned());
+    for i in 0..3 {
+        let kind = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+        assert_eq!(header(i, "content-type").as_deref(), Some(kind));
+        assert_eq!(header(i, "x-prometheus-remote-write-version").as_deref(), Some("2.0.0"));
+        assert_eq!(header(i, "content-encoding").as_deref(), Some("snappy"));
+    }
+    assert_eq!([0, 1, 2].map(|i| header(i, "retry-attempt")), [None, Some("1".to_owned()), None]);
+    let with_cluster = Labels::from_pairs([("__name__", "lab:up"), ("cluster", "eu")]);
+    let expected =
+        joined_write_request([&request(1)[..]], |_| Some(with_cluster.clone()), WriteVersion::V2).unwrap().0;
+    let body = snap::raw::Decoder::new().decompress_vec(&seen[1].1).unwrap();
+    assert_eq!((&body, &seen[0].1), (&expected, &seen[1].1));
 }

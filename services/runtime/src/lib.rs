@@ -1,6 +1,7 @@
 //! The basis of every server process: CPU pools, HTTP and gRPC servers with TLS, metrics, probes, supervision,
 //! shutdown, and the mapping of error kinds to gRPC codes. It knows nothing of blocks.
 
+mod about;
 mod calls;
 mod client;
 mod clock;
@@ -30,6 +31,7 @@ mod tls;
 mod trace;
 mod yaml;
 
+pub use crate::about::{About, BuildInfo, RuntimeInfo};
 pub use crate::calls::{ClientCalls, Watched};
 pub use crate::client::{Client, Subject};
 pub use crate::clock::{now_ms, since_1970};

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tithon_bucket::{Bucket, BucketConfig};
 use tithon_chunks::TimeRange;
@@ -16,9 +16,9 @@ use tithon_rule::{
     SenderOptions, Storage, alertmanager_of, parse_alertmanagers, parse_query_config, parse_relabelling,
     parse_remote_write, queriers_of, rule_pages,
 };
-use tithon_runtime::{Cpu, GrpcServices};
+use tithon_runtime::{About, BuildInfo, Cpu, EndpointAddress, GrpcServices, RuntimeInfo};
 use tithon_ship::{ShipMetrics, ShipOptions, Shipper};
-use tithon_storeapi::{Apis, CompanionServer, StoreApiServer, StoreInfo, info_services};
+use tithon_storeapi::{Apis, CompanionServer, Moment, StoreApiServer, StoreInfo, info_services};
 use tithon_tsdb::{Tsdb, TsdbOptions, TsdbStore};
 use tracing::{error, warn};
 
@@ -85,8 +85,13 @@ pub async fn run(flags: &RuleFlags) -> Result<(), Box<dyn Error>> {
     keep_reloading(&process, &manager);
 
     let services = services(flags, &storage, external, &cpu, &process);
-    let services = CompanionServer::new(Arc::new(RuleCompanions::new(manager.clone()))).rules_and(services);
-    let pages = prefix::below(&flags.route_prefix, rule_pages(manager.clone(), !flags.disable_cors), "rules");
+    let companions = CompanionServer::new(Arc::new(RuleCompanions::new(manager.clone())));
+    let services = match &storage {
+        Storage::Remote(_) => companions.rules_and(services),
+        Storage::Local(_) => companions.clone().rules_and(companions.status_and(services)),
+    };
+    let pages = rule_pages(manager.clone(), !flags.disable_cors, about(flags, &cpu));
+    let pages = prefix::below(&flags.route_prefix, pages, "rules");
     process.serve(pages, services).await?;
     // Evaluations that wait for their querier are abandoned: their results would be too late.
     drop(tokio::time::timeout(Duration::from_secs(5), manager.stop()).await);
@@ -171,10 +176,31 @@ fn services(
         }
         Storage::Local(tsdb) => {
             let LimitFlags { request_series, request_samples } = flags.limits;
-            let store = TsdbStore::new(tsdb.clone(), "rule", external, Apis { store: true, ..apis });
+            let store =
+                TsdbStore::new(tsdb.clone(), "rule", external, Apis { store: true, status: true, ..apis });
             let store = store.with_limits(request_series, request_samples);
             StoreApiServer::new(Arc::new(store), cpu.clone(), process.probes.clone()).services()
         }
+    }
+}
+
+/// What `/api/v1/status/*` tells. Shown are flags that say how rules are evaluated; others may have passwords.
+fn about(flags: &RuleFlags, cpu: &Cpu) -> About {
+    let shown = [
+        ("alert.query-template", flags.alert.query_template.clone()),
+        ("alert.query-url", flags.alert.query_url.clone()),
+        ("data-dir", flags.data_dir.clone()),
+        ("eval-interval", format!("{:?}", flags.rules.eval_interval)),
+        ("resend-delay", format!("{:?}", flags.rules.resend_delay)),
+        ("rule-file", flags.rules.rule_files.join(",")),
+        ("web.route-prefix", flags.route_prefix.clone()),
+    ];
+    let age = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = Moment::from_millis(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+    About {
+        build: BuildInfo::default(),
+        flags: shown.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        runtime: RuntimeInfo::new(now.to_string(), cpu.threads()),
     }
 }
 
@@ -219,6 +245,7 @@ fn queriers(flags: &RuleQueryFlags) -> Given<(Vec<PeersConfig>, Vec<String>)> {
             return Err(format!("address {again} is duplicated for --query flag").into());
         }
         let queriers = queriers_of(&flags.queriers, &flags.files, flags.sd_interval);
+        check_addresses("--grpc-query-endpoint", &flags.grpc_queriers)?;
         return Ok((queriers.map_err(|error| format!("--query: {error}"))?, flags.grpc_queriers.clone()));
     };
     if is_named {
@@ -230,7 +257,15 @@ fn queriers(flags: &RuleQueryFlags) -> Given<(Vec<PeersConfig>, Vec<String>)> {
     if config.http.is_empty() && config.grpc.is_empty() {
         return Err("--query.config: no querier is named".into());
     }
+    check_addresses("--query.config", &config.grpc)?;
     Ok((config.http, config.grpc))
+}
+
+fn check_addresses(flag: &str, addresses: &[String]) -> Given<()> {
+    for address in addresses {
+        EndpointAddress::parse(address).map_err(|error| format!("{flag}: {error}"))?;
+    }
+    Ok(())
 }
 
 fn query_options(flags: &RuleFlags) -> QueryOptions {

@@ -96,7 +96,8 @@ fn rules_over_grpc() {
     let receiver = prometheus(dir, target);
     let mut command = Command::new(TITHON);
     command.args(["rule", "--log.level=warn", "--eval-interval=1s", "--label=cluster=\"lab\""]);
-    command.arg(format!("--grpc-query-endpoint={address}"));
+    let by_name = address.replace("127.0.0.1", "dns+localhost");
+    command.arg(format!("--grpc-query-endpoint={by_name}"));
     command.arg(format!("--rule-file={}", dir.join("rules.yml").display()));
     command.arg(format!("--data-dir={}", dir.join("rule").display()));
     command.arg(format!(
@@ -200,6 +201,19 @@ fn results_stay_in_local_storage_and_become_blocks_of_a_bucket() {
     ] {
         assert!(metrics.contains(name), "{name}: {metrics}");
     }
+    assert_eq!(first.get("/api/v1/status/flags", &[])["data"]["eval-interval"], "1s");
+    let about = first.get("/api/v1/status/buildinfo", &[]);
+    assert!(about["data"]["goVersion"].as_str().unwrap().starts_with("tithon "), "{about}");
+    assert!(first.get("/api/v1/status/runtimeinfo", &[])["data"]["startTime"].is_string());
+    let alone = Server::query(&[&format!("127.0.0.1:{grpc}")], &[]);
+    let statistics = alone.get("/api/v1/status/tsdb", &[]);
+    let data = &statistics["data"];
+    assert_eq!(data["headStats"]["numSeries"], 3, "{statistics}");
+    let by_metric = data["seriesCountByMetricName"].as_array().unwrap();
+    let mut names: Vec<_> = by_metric.iter().map(|one| one["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["ALERTS", "ALERTS_FOR_STATE", "lab:up"]);
+
     // Ends by SIGKILL.
     let killed_at = before.last().cloned();
     drop(first);

@@ -4,6 +4,7 @@
 mod error;
 mod metrics;
 mod readers;
+mod statistics;
 mod store;
 mod tsdb;
 

@@ -131,6 +131,26 @@ pub struct TimeSeries {
     #[prost(message, repeated, tag = "4")]
     pub histograms: ::prost::alloc::vec::Vec<Histogram>,
 }
+/// io.prometheus.write.v2.Request; samples and histograms are the same as in version 1.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WriteV2Request {
+    /// All texts, each once; the first one is empty.
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    pub symbols: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    #[prost(message, repeated, tag = "5")]
+    pub timeseries: ::prost::alloc::vec::Vec<WriteV2Series>,
+}
+/// One series with its samples.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WriteV2Series {
+    /// Names and values of labels in turn, as numbers of symbols.
+    #[prost(uint32, repeated, tag = "1")]
+    pub labels_refs: ::prost::alloc::vec::Vec<u32>,
+    #[prost(message, repeated, tag = "2")]
+    pub samples: ::prost::alloc::vec::Vec<Sample>,
+    #[prost(message, repeated, tag = "3")]
+    pub histograms: ::prost::alloc::vec::Vec<Histogram>,
+}
 /// A chunk in an answer of chunked remote read.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Chunk {

@@ -2,6 +2,7 @@
 //! alone.
 
 use serde_json::{Map, Value, json};
+use tithon_runtime::RuntimeInfo;
 use tithon_storeapi::Moment;
 
 use super::answer::Answer;
@@ -126,15 +127,7 @@ fn check_number(params: &Params, name: &str) -> Result<(), ApiError> {
 }
 
 pub(crate) async fn build_info(service: QueryService, _: Call) -> Result<Answer, ApiError> {
-    let build = &service.options().build;
-    Ok(data(&json!({
-        "version": build.version,
-        "revision": build.revision,
-        "branch": build.branch,
-        "buildUser": build.build_user,
-        "buildDate": build.build_date,
-        "goVersion": build.go_version,
-    })))
+    Ok(data(&json!(service.options().build)))
 }
 
 pub(crate) async fn flags(service: QueryService, _: Call) -> Result<Answer, ApiError> {
@@ -143,16 +136,8 @@ pub(crate) async fn flags(service: QueryService, _: Call) -> Result<Answer, ApiE
 
 pub(crate) async fn runtime_info(service: QueryService, _: Call) -> Result<Answer, ApiError> {
     let started = service.inner.started.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let directory = std::env::current_dir().map(|dir| dir.display().to_string()).unwrap_or_default();
-    Ok(data(&json!({
-        "startTime": Moment::from_millis(i64::try_from(started.as_millis()).unwrap_or(i64::MAX)).to_string(),
-        "CWD": directory,
-        "goroutineCount": 0,
-        "GOMAXPROCS": service.inner.cpu.threads(),
-        "GOGC": "",
-        "GODEBUG": "",
-        "GOMEMLIMIT": 0,
-    })))
+    let start_time = Moment::from_millis(i64::try_from(started.as_millis()).unwrap_or(i64::MAX)).to_string();
+    Ok(data(&json!(RuntimeInfo::new(start_time, service.inner.cpu.threads()))))
 }
 
 pub(crate) async fn tsdb(_: QueryService, _: Call) -> Result<Answer, ApiError> {

@@ -142,8 +142,10 @@ impl Check<'_> {
         if self.faults.len() > before {
             return None;
         }
-        let labels = Labels::from_pairs(merged(group_labels, &labels));
-        Some(RuleConfig { name, expr: Arc::new(expr?), labels, alert })
+        let (given, removed): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            merged(group_labels, &labels).into_iter().partition(|(_, value)| !value.is_empty());
+        let (labels, removed_labels) = (Labels::from_pairs(given), removed.into_keys().collect());
+        Some(RuleConfig { name, expr: Arc::new(expr?), labels, removed_labels, alert })
     }
 
     /// Parses the expression of a rule.

@@ -37,7 +37,7 @@ struct Grpc {
 pub struct QueryConfig {
     /// Asked over HTTP.
     pub http: Vec<PeersConfig>,
-    /// Addresses of those asked over gRPC.
+    /// Addresses of those asked over gRPC, `host:port` or a name with the way it is looked up.
     pub grpc: Vec<String>,
 }
 

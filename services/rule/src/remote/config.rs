@@ -9,6 +9,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tithon_engine::relabel::{RelabelConfig, RelabelStep};
+use tithon_proto::WriteVersion;
 use tithon_runtime::{HttpBasicAuth, HttpClientConfig, HttpTls, Secret, YamlFault};
 
 use crate::notify::relabel_steps;
@@ -34,6 +35,8 @@ pub struct RemoteConfig {
     pub max_backoff: Duration,
     /// Whether `429 Too Many Requests` is a reason to send again.
     pub retries_on_429: bool,
+    /// The version of the protocol.
+    pub version: WriteVersion,
     /// Relabelling steps, which are applied to series after the external labels were added.
     pub relabelling: Vec<RelabelStep>,
 }
@@ -159,9 +162,16 @@ impl Entry {
                 "{key} is not supported; use basic_auth, authorization or tls_config"
             )));
         }
-        if self.protobuf_message.as_deref().is_some_and(|message| message != "prometheus.WriteRequest") {
-            return Err(wrong("protobuf_message: only prometheus.WriteRequest is supported".to_owned()));
-        }
+        let version = match self.protobuf_message.as_deref() {
+            None | Some("prometheus.WriteRequest") => WriteVersion::V1,
+            Some("io.prometheus.write.v2.Request") => WriteVersion::V2,
+            Some(other) => {
+                return Err(wrong(format!(
+                    "protobuf_message: unknown type {other:?}, expected prometheus.WriteRequest or \
+                     io.prometheus.write.v2.Request"
+                )));
+            }
+        };
         let Authorization { r#type, credentials, credentials_file } = self.authorization;
         if r#type.is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
             return Err(wrong("authorization: type: only Bearer is supported".to_owned()));
@@ -190,6 +200,7 @@ impl Entry {
             min_backoff: span(self.queue_config.min_backoff, Duration::from_millis(30)),
             max_backoff: span(self.queue_config.max_backoff, Duration::from_secs(5)),
             retries_on_429: self.queue_config.retry_on_http_429,
+            version,
             relabelling,
         })
     }
@@ -212,6 +223,7 @@ remote_write:
   authorization: {credentials: hunter2}
   write_relabel_configs: [{regex: x, action: labeldrop}]
 - url: https://two/write
+  protobuf_message: io.prometheus.write.v2.Request
 ";
         let all = parse_remote_write(yaml).unwrap();
         assert_eq!((all[0].name.as_str(), all[0].timeout), ("one", Duration::from_secs(5)));
@@ -223,14 +235,15 @@ remote_write:
         assert_eq!(all[0].shown_url(), "http://receive:19291/api/v1/receive");
         assert!(!format!("{:?}", all[0].client).contains("hunter2"));
         assert_ne!(all[0].file_name(), all[1].file_name());
+        assert_eq!((all[0].version, all[1].version), (WriteVersion::V1, WriteVersion::V2));
         for (yaml, reason) in [
             ("remote_write: [{url: ''}]", "url: "),
             ("remote_write: [{urls: x}]", "unknown field `urls`"),
             ("remote_write: [{url: 'http://a', sigv4: {}}]", "sigv4 is not supported"),
             ("remote_write: [{url: 'http://a', name: x}, {url: 'http://b', name: x}]", "given twice"),
             (
-                "remote_write: [{url: 'http://a', protobuf_message: io.prometheus.write.v2.Request}]",
-                "only prometheus.WriteRequest",
+                "remote_write: [{url: 'http://a', protobuf_message: io.prometheus.write.v3.Request}]",
+                "unknown type \"io.prometheus.write.v3.Request\"",
             ),
         ] {
             let error = parse_remote_write(yaml).unwrap_err().to_string();

@@ -8,7 +8,7 @@ use reqwest::Client;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use tithon_engine::relabel::relabelled;
 use tithon_index::Labels;
-use tithon_proto::joined_write_request;
+use tithon_proto::{WriteVersion, joined_write_request};
 use tithon_runtime::Shutdown;
 use tokio::sync::watch;
 use tracing::{debug, error, warn};
@@ -112,7 +112,8 @@ impl Sender {
             }
             relabelled(&builder.finish(), &self.config.relabelling)
         };
-        let (request, n_samples) = match joined_write_request(records.iter().map(Vec::as_slice), relabel) {
+        let records = records.iter().map(Vec::as_slice);
+        let (request, n_samples) = match joined_write_request(records, relabel, self.config.version) {
             Ok(request) => request,
             Err(error) => {
                 error!(%error, "records of the queue on disk cannot be read and are left out");
@@ -131,8 +132,8 @@ impl Sender {
         };
         let (n, bytes) = (n_samples as u64, compressed.len() as u64);
         let mut backoff = self.config.min_backoff;
-        loop {
-            match self.post(compressed.clone()).await {
+        for attempt in 0_u64.. {
+            match self.post(compressed.clone(), attempt).await {
                 Outcome::Sent => {
                     self.metrics.sent.get_or_create(&self.labels).inc_by(n);
                     self.metrics.bytes.get_or_create(&self.labels).inc_by(bytes);
@@ -155,18 +156,26 @@ impl Sender {
                 }
             }
         }
+        false
     }
 
-    async fn post(&self, compressed: Vec<u8>) -> Outcome {
+    async fn post(&self, compressed: Vec<u8>, attempt: u64) -> Outcome {
+        let [content_type, version] = match self.config.version {
+            WriteVersion::V1 => ["application/x-protobuf", "0.1.0"],
+            WriteVersion::V2 => ["application/x-protobuf;proto=io.prometheus.write.v2.Request", "2.0.0"],
+        };
         let call = async {
             let mut request = self.client.post(self.config.url.clone()).headers(self.headers.clone());
             if let Some(value) = self.config.client.authorization().map_err(|e| e.to_string())? {
                 request = request.header(AUTHORIZATION, value);
             }
+            if attempt > 0 {
+                request = request.header("Retry-Attempt", attempt);
+            }
             request
-                .header(CONTENT_TYPE, "application/x-protobuf")
+                .header(CONTENT_TYPE, content_type)
                 .header(CONTENT_ENCODING, "snappy")
-                .header("X-Prometheus-Remote-Write-Version", "0.1.0")
+                .header("X-Prometheus-Remote-Write-Version", version)
                 .body(compressed)
                 .send()
                 .await
@@ -179,7 +188,12 @@ impl Sender {
         };
         let status = answer.status();
         if status.is_success() {
-            return Outcome::Sent;
+            return match self.config.version {
+                WriteVersion::V2 if !is_confirmed(answer.headers()) => Outcome::Refused(format!(
+                    "status {status} without a count of written samples: does it know remote write 2.0?"
+                )),
+                _ => Outcome::Sent,
+            };
         }
         let after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let told = body(answer, 4096).await.unwrap_or_default();
@@ -190,4 +204,12 @@ impl Sender {
             _ => Outcome::Refused(reason),
         }
     }
+}
+
+/// Whether a server says that it wrote something, as those of version 2 do. Prometheus `storage/remote/queue_manager.go`.
+fn is_confirmed(headers: &HeaderMap) -> bool {
+    ["Samples", "Histograms"].iter().any(|kind| {
+        let written = headers.get(format!("X-Prometheus-Remote-Write-{kind}-Written"));
+        written.and_then(|value| value.to_str().ok()?.parse().ok()).is_some_and(|n: u64| n > 0)
+    })
 }

@@ -30,9 +30,14 @@ impl CompanionServer {
         CompanionServer(companions)
     }
 
-    /// Adds the service of rules to `services`, for a server that has no other companion API.
+    /// Adds the service of rules to `services`.
     pub fn rules_and(self, services: GrpcServices) -> GrpcServices {
         services.with(RulesServer::new(self))
+    }
+
+    /// Adds the service of statistics to `services`.
+    pub fn status_and(self, services: GrpcServices) -> GrpcServices {
+        services.with(StatusServer::new(self))
     }
 
     /// Adds all five services to `services`.

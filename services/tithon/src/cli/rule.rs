@@ -122,7 +122,8 @@ pub struct RuleQueryFlags {
     /// looked up. May be given several times.
     #[arg(long = "query", value_name = "URL")]
     pub queriers: Vec<String>,
-    /// HOST:PORT of a querier that is asked over gRPC when no other answers; may be given several times.
+    /// HOST:PORT of a querier that is asked over gRPC when no other answers, or a name with dns+, dnssrv+ or dnssrvnoa+ in front that
+    /// is looked up. May be given several times.
     #[arg(long = "grpc-query-endpoint", value_name = "HOST:PORT")]
     pub grpc_queriers: Vec<String>,
     /// A file with queriers, or a pattern of paths; may be given several times.

@@ -43,7 +43,7 @@ const OWN: &[Flag] = &[
             "xrate, xincrease and xdelta are not there; --enable-feature=promql-extended-range-selectors has anchored and smoothed",
         ),
     ),
-    list("grpc-query-endpoint", Differs("addresses only: names are not looked up by dns+ and its kin")),
+    list("grpc-query-endpoint", Same),
     list("enable-feature", Differs("also takes promql-extended-range-selectors")),
     list("alertmanagers.url", Same),
     value("alertmanagers.config", "", Same),
@@ -71,4 +71,5 @@ const OWN: &[Flag] = &[
 ];
 
 const NOT_COMPACTED: &str = "has no effect, as in Thanos: local blocks are never compacted";
-const REMOTE_WRITE: &str = "one queue on disk per server in place of shards; oauth2, sigv4 and version 2 of the protocol are refused";
+const REMOTE_WRITE: &str =
+    "one queue on disk per server in place of shards; oauth2, sigv4, azuread and google_iam are refused";
