@@ -59,6 +59,9 @@ impl TombstonesError {
 const MAGIC: u32 = 0x0130_ba30;
 const HEADER_BYTES: usize = 5;
 
+/// About the memory of an entry of the map: number and list, in nodes that are two thirds full.
+const SERIES_BYTES: usize = 40;
+
 impl Tombstones {
     /// Reads the bytes of a tombstones file.
     pub fn parse(bytes: &[u8]) -> Result<Tombstones, TombstonesError> {
@@ -166,6 +169,12 @@ impl Tombstones {
         self.series.values().map(|intervals| intervals.len()).sum()
     }
 
+    /// About how many bytes of memory the intervals take; a list that others share counts for each with its part.
+    pub fn memory_bytes(&self) -> usize {
+        let list = |list: &Arc<[TimeRange]>| size_of_val(&**list) / Arc::strong_count(list);
+        self.series.values().map(|intervals| SERIES_BYTES + list(intervals)).sum()
+    }
+
     /// Whether nothing is deleted.
     pub fn is_empty(&self) -> bool {
         self.series.is_empty()
@@ -223,6 +232,18 @@ mod tests {
         let crc = crc32c::crc32c(&endless[HEADER_BYTES..]).to_be_bytes();
         endless.extend_from_slice(&crc);
         assert_eq!(Tombstones::parse(&endless), Err(TombstonesError::Number { offset: HEADER_BYTES }));
+    }
+
+    #[test]
+    fn memory_counts_a_shared_list_once() {
+        let mut tombstones = Tombstones::default();
+        assert_eq!(tombstones.memory_bytes(), 0);
+        let intervals: Vec<TimeRange> = (0..100).map(|i| TimeRange::new(10 * i, 10 * i + 1)).collect();
+        tombstones.add_all(0..1000, &intervals);
+        let shared = tombstones.memory_bytes();
+        assert!((40_000..60_000).contains(&shared), "{shared}");
+        (0..1000).for_each(|series| tombstones.add(series, TimeRange::new(-1, -1)));
+        assert!(tombstones.memory_bytes() > 1000 * 100 * 16);
     }
 
     proptest! {

@@ -8,5 +8,6 @@ pub mod evaluate;
 pub mod head;
 pub mod histograms;
 pub mod index;
+pub mod parquet;
 pub mod promql;
 pub mod template;

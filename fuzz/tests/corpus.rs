@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use arbitrary::{Arbitrary, Unstructured};
-use tithon_fuzz::{chunks, deletion, evaluate, head, histograms, index, promql, template};
+use tithon_fuzz::{chunks, deletion, evaluate, head, histograms, index, parquet, promql, template};
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 16] = [
+const TARGETS: [(&str, Body); 17] = [
     ("bucket_deletion", deletion::parse_request),
     ("chunks_decode", chunks::decode_chunk),
     ("chunks_segment", chunks::open_segment),
@@ -20,6 +20,7 @@ const TARGETS: [(&str, Body); 16] = [
     ("index_series_entry", index::series_entry),
     ("index_matcher", index::matcher),
     ("index_sets", |data| index::set_operations(&made_of(data))),
+    ("parquet_import", parquet::read_file),
     ("promql_evaluate", |data| _ = evaluate::evaluate(data)),
     ("promql_parse", promql::parse_bytes),
     ("rule_template", template::expand_bytes),

@@ -58,11 +58,12 @@ pub(super) fn xor_chunk(times: &[i64], values: &[f64]) -> Vec<u8> {
     encoder.finish()
 }
 
-/// Makes chunks of at most 120 samples. A new chunk begins where the kind of samples changes, and where a histogram
+/// Makes chunks of at most 120 samples, unless told otherwise. A new chunk begins where the kind of samples changes, and where a histogram
 /// does not fit the open chunk.
 #[derive(Debug)]
 pub struct ChunkBuilder {
     float_encoding: FloatEncoding,
+    samples_max: usize,
     open: Option<Open>,
     out: Vec<EncodedChunk>,
 }
@@ -126,7 +127,14 @@ impl Open {
 impl ChunkBuilder {
     /// A builder without chunks.
     pub fn new(float_encoding: FloatEncoding) -> ChunkBuilder {
-        ChunkBuilder { float_encoding, open: None, out: Vec::new() }
+        ChunkBuilder { float_encoding, samples_max: CHUNK_SAMPLES, open: None, out: Vec::new() }
+    }
+
+    /// Ends chunks at this many samples, at most the 16,383 that every encoding can count.
+    #[must_use]
+    pub fn samples_max(mut self, samples: usize) -> ChunkBuilder {
+        self.samples_max = samples.clamp(1, 16_383);
+        self
     }
 
     /// Appends any sample.
@@ -217,10 +225,11 @@ impl ChunkBuilder {
     }
 
     fn open_unless_full(&self) -> Option<&Encoder> {
-        self.open.as_ref().filter(|open| open.samples < CHUNK_SAMPLES).map(|open| &open.encoder)
+        self.open.as_ref().filter(|open| open.samples < self.samples_max).map(|open| &open.encoder)
     }
 
-    fn cut(&mut self) {
+    /// Ends the open chunk, so that the next sample begins another.
+    pub fn cut(&mut self) {
         self.out.extend(self.open.take().map(Open::finish));
     }
 

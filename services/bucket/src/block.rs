@@ -1,5 +1,6 @@
 //! An open block of a bucket: mapped if the bucket is a directory, else read by ranges.
 
+use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -38,6 +39,8 @@ pub struct BucketBlock {
     files: Files,
     /// Where reads of a mapped block of a bucket are counted.
     reads: Option<MappedReads>,
+    /// What the opener wants to live as long as the block.
+    _kept: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 #[derive(Debug)]
@@ -138,7 +141,17 @@ impl Bucket {
         let (header, header_file) = (Arc::new(header.value), header.file);
         let tombstones = Arc::new(tombstones);
         let deleted = Arc::default();
-        Ok(BucketBlock { meta, header, filter: None, tombstones, deleted, header_file, files, reads: None })
+        Ok(BucketBlock {
+            meta,
+            header,
+            filter: None,
+            tombstones,
+            deleted,
+            header_file,
+            files,
+            reads: None,
+            _kept: None,
+        })
     }
 
     /// Fetches the parts of an index that its header is made of. The header is cached in a file of its own, so these
@@ -200,7 +213,17 @@ impl From<Block> for BucketBlock {
         let (header, tombstones) = (Arc::clone(block.header()), Arc::clone(block.tombstones()));
         let (files, header_file) = (Files::Mapped(Box::new(block)), MappedFile::default());
         let deleted = Arc::default();
-        BucketBlock { meta, header, filter: None, tombstones, deleted, header_file, files, reads: None }
+        BucketBlock {
+            meta,
+            header,
+            filter: None,
+            tombstones,
+            deleted,
+            header_file,
+            files,
+            reads: None,
+            _kept: None,
+        }
     }
 }
 
@@ -210,6 +233,12 @@ impl BucketBlock {
     pub fn without(self, deleted: Tombstones) -> BucketBlock {
         let tombstones = Arc::new(self.tombstones.union(&deleted));
         BucketBlock { tombstones, deleted: Arc::new(deleted), ..self }
+    }
+
+    /// The same block, which keeps a value, such as what its memory is charged to, until it is dropped.
+    #[must_use]
+    pub fn keeping(self, value: impl Any + Send + Sync) -> BucketBlock {
+        BucketBlock { _kept: Some(Arc::new(value)), ..self }
     }
 
     /// The block's id.

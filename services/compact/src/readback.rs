@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rayon::iter::{ParallelBridge, ParallelIterator};
 use tithon_bucket::BucketBlock;
 use tithon_chunks::{ChunkError, ChunkRef, RecordSlice, SEGMENT_HEADER_BYTES, SegmentReader, sample_count};
 use tithon_engine::verify::index_health;
@@ -30,11 +31,22 @@ impl RefSum {
 }
 
 /// What the segments of a block hold.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Contents {
     chunks: u64,
     samples: u64,
     refs: RefSum,
+}
+
+impl Contents {
+    /// What two parts hold together.
+    fn and(self, other: Contents) -> Contents {
+        Contents {
+            chunks: self.chunks + other.chunks,
+            samples: self.samples + other.samples,
+            refs: RefSum(self.refs.0.wrapping_add(other.refs.0)),
+        }
+    }
 }
 
 impl Compactor {
@@ -100,51 +112,118 @@ fn read_index(block: &BucketBlock, runtime: &Handle) -> Result<(IndexHealth, Ref
     Ok((health, refs))
 }
 
-/// Reads all segments from front to back.
+/// Reads all segments: one part after the other is read, and those that were read are checked at the same time.
 fn read_segments(block: &BucketBlock, runtime: &Handle) -> Result<Contents, CompactError> {
-    let mut contents = Contents::default();
-    for (number, size) in (0u32..).zip(block.segment_sizes()) {
+    let parts = Parts { block, runtime, sizes: block.segment_sizes(), number: 0, at: 0 };
+    let parts = parts.par_bridge().map(|part| part?.check(block));
+    parts.try_reduce(Contents::default, |a, b| Ok(a.and(b)))
+}
+
+/// Whole records of a segment.
+struct Part {
+    number: u32,
+    /// Where they lie in the segment.
+    at: u64,
+    records: Bytes,
+}
+
+impl Part {
+    fn check(self, block: &BucketBlock) -> Result<Contents, CompactError> {
+        let Part { number, at: start, records } = self;
         let file = BlockFile::Segment(number);
-        let read = |start: u64, len: u64| -> Result<Bytes, CompactError> {
-            if let (Some(mapped), Some(before)) = (block.mapped(), start.checked_sub(WINDOW_BYTES)) {
-                mapped.release(&FileRange { file, start: before, len: WINDOW_BYTES });
-            }
-            let range = FileRange { file, start, len: len.min(size.saturating_sub(start)) };
-            let mut found = match block.read(&[range]) {
-                Some(found) => found?,
-                None => runtime.block_on(block.fetch(&[range]))?,
-            };
-            Ok(found.remove(0))
-        };
-        let at_fault = |offset, source| BlockError::Chunk { block: block.id(), file, offset, source };
-        let (mut window, mut base) = (read(0, WINDOW_BYTES)?, 0u64);
-        SegmentReader::open(window.clone()).map_err(|source| at_fault(0, source))?;
-        let mut at = SEGMENT_HEADER_BYTES as u64;
-        while at < size {
-            let parsed = RecordSlice::parse(&window, (at - base) as usize);
-            // Of a record that reaches out of the window, how many bytes it takes; the file may end inside it.
-            let reaching_out = match &parsed {
-                Err(ChunkError::Truncated { needed, .. }) if base < at || *needed as u64 > WINDOW_BYTES => {
-                    Some(*needed)
-                }
-                _ => None,
-            };
-            let record = match reaching_out {
-                Some(needed) => {
-                    let len = WINDOW_BYTES.max(needed.min(RECORD_BYTES_MAX) as u64);
-                    (window, base) = (read(at, len)?, at);
-                    RecordSlice::parse(&window, 0)
-                }
-                None => parsed,
-            };
-            let record = record.map_err(|source| at_fault(at, source))?;
-            record.verify(at).map_err(|source| at_fault(at, source))?;
-            let samples = sample_count(record.encoding, record.data);
-            contents.samples += samples.map_err(|source| at_fault(at, source))? as u64;
+        let (mut contents, mut at) = (Contents::default(), start);
+        while at - start < records.len() as u64 {
+            let at_fault = |source| BlockError::Chunk { block: block.id(), file, offset: at, source };
+            let record = RecordSlice::parse(&records, (at - start) as usize).map_err(at_fault)?;
+            record.verify(at).map_err(at_fault)?;
+            contents.samples += sample_count(record.encoding, record.data).map_err(at_fault)? as u64;
             contents.chunks += 1;
             contents.refs.add(ChunkRef(u64::from(number) << 32 | at));
             at += record.raw.len() as u64;
         }
+        if let Some(mapped) = block.mapped() {
+            mapped.release(&FileRange { file, start, len: at - start });
+        }
+        Ok(contents)
     }
-    Ok(contents)
+}
+
+/// The segments of a block, cut into parts of about [`WINDOW_BYTES`] where records end. Ends after an error.
+struct Parts<'b> {
+    block: &'b BucketBlock,
+    runtime: &'b Handle,
+    sizes: Vec<u64>,
+    number: u32,
+    at: u64,
+}
+
+impl Iterator for Parts<'_> {
+    type Item = Result<Part, CompactError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let size = loop {
+            let size = *self.sizes.get(self.number as usize)?;
+            if self.at < size || self.at == 0 {
+                break size;
+            }
+            (self.number, self.at) = (self.number + 1, 0);
+        };
+        let part = self.cut(size);
+        match &part {
+            Ok(part) => self.at = part.at + part.records.len() as u64,
+            Err(_) => self.sizes.clear(),
+        }
+        Some(part)
+    }
+}
+
+impl Parts<'_> {
+    /// The records from `at` on; in front of the first ones is the header of the segment.
+    fn cut(&self, size: u64) -> Result<Part, CompactError> {
+        let file = BlockFile::Segment(self.number);
+        let at_fault = |at: usize, source| {
+            let (block, offset) = (self.block.id(), self.at + at as u64);
+            BlockError::Chunk { block, file, offset, source }
+        };
+        let mut window = self.read(size, WINDOW_BYTES)?;
+        let mut start = 0;
+        if self.at == 0 {
+            SegmentReader::open(window.clone()).map_err(|source| at_fault(0, source))?;
+            start = SEGMENT_HEADER_BYTES;
+        }
+        let mut end = start;
+        while end < window.len() {
+            let is_cut = self.at + (window.len() as u64) < size;
+            match RecordSlice::parse(&window, end) {
+                Ok(record) => end += record.raw.len(),
+                // The next part begins with this record.
+                Err(ChunkError::Truncated { .. }) if is_cut && end > start => break,
+                // A record that is longer than a window.
+                Err(ChunkError::Truncated { needed, .. })
+                    if is_cut && needed.saturating_add(end) > window.len() && needed <= RECORD_BYTES_MAX =>
+                {
+                    window = self.read(size, (end + needed) as u64)?;
+                }
+                Err(source) => return Err(at_fault(end, source).into()),
+            }
+        }
+        let at = self.at + start as u64;
+        if end == start && at < size {
+            let (needed, left) = (1, window.len() - start);
+            let truncated = ChunkError::Truncated { what: "chunk record", offset: start, needed, left };
+            return Err(at_fault(start, truncated).into());
+        }
+        Ok(Part { number: self.number, at, records: window.slice(start..end) })
+    }
+
+    /// The next bytes of the segment, fewer at its end.
+    fn read(&self, size: u64, len: u64) -> Result<Bytes, CompactError> {
+        let file = BlockFile::Segment(self.number);
+        let range = FileRange { file, start: self.at, len: len.min(size.saturating_sub(self.at)) };
+        let mut found = match self.block.read(&[range]) {
+            Some(found) => found?,
+            None => self.runtime.block_on(self.block.fetch(&[range]))?,
+        };
+        Ok(found.remove(0))
+    }
 }

@@ -95,6 +95,25 @@ impl Memory {
         Ok(Call { memory: Arc::clone(self), number: AtomicU64::new(number), _place: place })
     }
 
+    /// Waits for memory of `bytes` bytes for what an open block keeps, of the half for what calls read. Fails when that takes too
+    /// long, or at once when the limit can never allow it.
+    pub(crate) async fn keep(&self, bytes: u64) -> Result<Charge, StoreError> {
+        if self.max_bytes == 0 {
+            return Ok(self.held(None, bytes));
+        }
+        let n = self.units(bytes)?;
+        let permit = tokio::time::timeout(self.wait_max, Arc::clone(&self.reads).acquire_many_owned(n)).await;
+        // The semaphore is never closed.
+        Ok(self.held(permit.map_err(|_| self.exceeded(bytes))?.ok(), bytes))
+    }
+
+    /// The units of memory that `bytes` are, if the limit can ever allow so many.
+    fn units(&self, bytes: u64) -> Result<u32, StoreError> {
+        let units = bytes.div_ceil(UNIT_BYTES);
+        let n = u32::try_from(units).ok().filter(|_| units <= self.max_bytes / 2 / UNIT_BYTES);
+        n.ok_or_else(|| self.exceeded(bytes))
+    }
+
     fn calls(&self) -> MutexGuard<'_, Calls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,9 +138,7 @@ impl Call {
         if memory.max_bytes == 0 {
             return Ok(memory.held(None, bytes));
         }
-        let units = bytes.div_ceil(UNIT_BYTES);
-        let n = u32::try_from(units).ok().filter(|_| units <= memory.max_bytes / 2 / UNIT_BYTES);
-        let n = n.ok_or_else(|| memory.exceeded(bytes))?;
+        let n = memory.units(bytes)?;
         let reserved = async {
             self.is_first().await;
             Arc::clone(&memory.reserve).acquire_many_owned(n).await
@@ -226,6 +243,20 @@ mod tests {
         drop(futures::join!(waiting, give_back).0.unwrap());
         drop((first, second));
         assert_eq!(memory.held_bytes.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_open_blocks_keep_leaves_less_for_calls() {
+        let memory = memory(64 << 20);
+        let kept = memory.keep(20 << 20).await.unwrap();
+        assert_eq!(memory.held_bytes.get(), 20 << 20);
+        let (first, second) = (memory.begin().await.unwrap(), memory.begin().await.unwrap());
+        assert!(second.charge(13 << 20).await.is_err());
+        // The call that began first has its reserve nevertheless.
+        drop(first.charge(13 << 20).await.unwrap());
+        assert!(memory.keep(13 << 20).await.is_err() && memory.keep(33 << 20).await.is_err());
+        drop(kept);
+        assert!(second.charge(13 << 20).await.is_ok());
     }
 
     #[tokio::test]

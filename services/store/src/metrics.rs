@@ -77,7 +77,7 @@ pub(crate) struct StoreMetrics {
     pub(crate) deletion_blocks: Gauge,
     /// Bytes of answers that wait for their readers.
     pub(crate) waiting_bytes: Gauge,
-    /// Bytes of blocks and answers that calls hold.
+    /// Bytes of blocks and answers that calls hold, and of what is deleted of open blocks.
     pub(crate) held_bytes: Gauge,
     /// Calls whose readers are stalled, and calls that were ended because of that.
     pub(crate) stalled: Gauge,
@@ -211,7 +211,8 @@ impl StoreMetrics {
             registry.register("tithon_store_deletion_blocks", help, self.deletion_blocks.clone());
             let help = "Bytes of answers that wait for their readers";
             registry.register("tithon_store_waiting_bytes", help, self.waiting_bytes.clone());
-            let help = "Bytes of blocks and answers that calls hold, as --store.memory-limit counts them";
+            let help =
+                "Bytes that calls and deletions of open blocks hold, as --store.memory-limit counts them";
             registry.register("tithon_store_held_bytes", help, self.held_bytes.clone());
             let help = "Series calls whose readers take nothing at the moment";
             registry.register("tithon_store_stalled_readers", help, self.stalled.clone());

@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use tithon_bucket::{BlockObjects, BucketBlock, KeptFilter};
 use tithon_chunks::ErrorKind;
 use tithon_engine::cut::deleted_series;
-use tithon_engine::{BlockId, BlockMeta};
+use tithon_engine::{BlockId, BlockMeta, Tombstones};
 use tithon_index::Matcher;
 use tithon_runtime::Priority;
 use tokio::runtime::Handle;
@@ -100,7 +100,8 @@ impl ServedBlock {
     }
 
     /// Returns the block for a request, and opens it if needed. A damaged block is not tried again before the next
-    /// sync, and its sources are served in its place as soon as possible.
+    /// sync, and its sources are served in its place as soon as possible. Fails with the limit of memory when there is none for what
+    /// is deleted of the block.
     pub(crate) async fn get(&self, inner: &Arc<Inner>) -> Result<Arc<BucketBlock>, StoreError> {
         self.touch(inner);
         if let Some(block) = self.if_open() {
@@ -111,7 +112,7 @@ impl ServedBlock {
         }
         let opened = self.open(inner).await;
         if let Err(error) = &opened
-            && error.kind() != ErrorKind::Unavailable
+            && !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::LimitExceeded)
             && self.fault.set(error.to_string()).is_ok()
         {
             inner.metrics.blocks_faulty.inc();
@@ -157,15 +158,17 @@ impl ServedBlock {
         }
         let (deletions, runtime, is_mapped) =
             (self.deletions.clone(), Handle::current(), block.mapped().is_some());
-        let look = move || -> Result<BucketBlock, StoreError> {
+        let look = move || -> Result<(BucketBlock, Tombstones), StoreError> {
             let deleted = deleted_series(block.input(&runtime), deletions.all())?;
             block.check()?;
-            Ok(block.without(deleted))
+            Ok((block, deleted))
         };
-        match is_mapped {
-            true => inner.cpu.run(Priority::Query, look).await?,
-            false => inner.cpu.run_waiting(look).await?,
-        }
+        let (block, deleted) = match is_mapped {
+            true => inner.cpu.run(Priority::Query, look).await??,
+            false => inner.cpu.run_waiting(look).await??,
+        };
+        let charge = inner.memory.keep(deleted.memory_bytes() as u64).await?;
+        Ok(block.without(deleted).keeping(charge))
     }
 
     /// Closes the block if it has been idle for this long and no request holds it. Returns whether it was closed.

@@ -118,6 +118,8 @@ async fn what_is_deleted_is_in_no_answer() {
         assert!(labels(&store, LabelsRequest::names(up(), TimeRange::ALL)).await.is_empty());
         let text = metrics.text();
         assert!(text.contains("tithon_store_deletions 2\n"), "{text}");
+        // What open blocks keep of it counts as memory, with no call under way.
+        eventually(|| held_bytes(&metrics) > 0).await;
         // A store that starts knows them too.
         let other = bed::store_of(bucket.clone(), StoreOptions::default()).await;
         assert_eq!(samples(&other, everything()).await, expected);
@@ -127,7 +129,25 @@ async fn what_is_deleted_is_in_no_answer() {
         store.sync().await.unwrap();
         assert_eq!(samples(&store, everything()).await, all);
         assert!(labels(&store, names(vec![])).await.contains(&"up".to_owned()));
+        eventually(|| held_bytes(&metrics) == 0).await;
     }
+}
+
+fn held_bytes(metrics: &Metrics) -> u64 {
+    let text = metrics.text();
+    let value = text.lines().find_map(|line| line.strip_prefix("tithon_store_held_bytes "));
+    value.unwrap().parse().unwrap()
+}
+
+/// Waits until something is so: tasks of calls may end after their answers.
+async fn eventually(is_so: impl Fn() -> bool) {
+    for _ in 0..1000 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("it does not come about");
 }
 
 /// A request that cannot be read is passed over, and told.

@@ -127,7 +127,7 @@ fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
             ToolsCommand::Block(block) => tools_block::run(&block.command)?,
             ToolsCommand::Bucket(bucket) => wait_for(tools_bucket::run(&bucket.command))?,
             ToolsCommand::StoreapiCheck(flags) => return wait_for(storeapi_check::run(flags)),
-            ToolsCommand::RulesCheck(flags) => return rules_check::run(flags),
+            ToolsCommand::RulesCheck(flags) => return Ok(rules_check::run(flags)),
             ToolsCommand::Flags => return Ok(shown(Ok(flags::page()))),
             ToolsCommand::Completions { shell } => {
                 return Ok(shown(help::completions(Cli::command(), *shell)));

@@ -319,16 +319,22 @@ fn remote_write(flags: &RuleFlags) -> Given<Option<Vec<RemoteConfig>>> {
     Ok(Some(parse_remote_write(&yaml).map_err(|error| format!("--remote-write.config: {error}"))?))
 }
 
-fn manager_options(flags: &RuleFlags) -> Given<ManagerOptions> {
-    let rules = &flags.rules;
+/// How expressions of rules are parsed with these features.
+pub fn parse_options(features: &[String]) -> ParseOptions {
     let mut parse = ParseOptions::default();
-    for feature in &rules.features {
+    for feature in features {
         match feature.as_str() {
             "promql-experimental-functions" => parse.experimental_functions = true,
             "promql-extended-range-selectors" => parse.extended_range_selectors = true,
             other => warn!(feature = other, "this feature is not known and not enabled"),
         }
     }
+    parse
+}
+
+fn manager_options(flags: &RuleFlags) -> Given<ManagerOptions> {
+    let rules = &flags.rules;
+    let parse = parse_options(&rules.features);
     if rules.eval_interval.is_zero() {
         return Err("--eval-interval: expected more than 0".into());
     }

@@ -1,39 +1,47 @@
 //! `tithon tools rules-check`: checks rule files. Thanos `cmd/thanos/tools.go`.
 
-use std::error::Error;
 use std::process::ExitCode;
 
-use tithon_promql::ParseOptions;
 use tithon_rule::read_rules;
 use tracing::{error, info};
 
 use crate::cli::RulesCheckFlags;
+use crate::rule::parse_options;
 
 /// Checks all files and reports every mistake.
-pub fn run(flags: &RulesCheckFlags) -> Result<ExitCode, Box<dyn Error>> {
-    let mut is_sound = true;
+pub fn run(flags: &RulesCheckFlags) -> ExitCode {
+    let (mut is_sound, options) = (true, parse_options(&flags.features));
     for pattern in &flags.patterns {
-        let found = glob::glob(pattern).map_err(|error| format!("--rules={pattern}: {error}"))?;
+        info!(pattern, "checking");
+        let found = match glob::glob(pattern) {
+            Ok(found) => found,
+            Err(error) => {
+                error!(pattern, result = "FAILED", %error, "the pattern cannot be used");
+                is_sound = false;
+                continue;
+            }
+        };
         let files: Vec<_> = found.filter_map(Result::ok).filter(|path| path.is_file()).collect();
         if files.is_empty() {
-            error!(pattern, "no rule file found");
+            error!(pattern, result = "FAILED", "no rule file found");
             is_sound = false;
         }
         for file in files {
             info!(filename = %file.display(), "checking");
-            match read_rules(&file, &ParseOptions::ALL) {
+            match read_rules(&file, &options) {
                 Ok(groups) => {
                     let rules: usize = groups.iter().map(|group| group.rules.len()).sum();
-                    info!(filename = %file.display(), "total rules" = rules, "success");
+                    info!(filename = %file.display(), result = "SUCCESS", rulesfound = rules, "checked");
                 }
                 Err(faults) => {
                     is_sound = false;
+                    error!(filename = %file.display(), result = "FAILED", "checked");
                     for fault in faults.0 {
-                        error!(error = %fault, "failed");
+                        error!(error = %fault, "fault");
                     }
                 }
             }
         }
     }
-    Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -4,6 +4,8 @@ mod analyze;
 mod cardinality;
 mod delete_series;
 mod diff;
+mod export;
+mod import;
 mod inspect;
 mod jobs;
 mod local_time;
@@ -43,6 +45,8 @@ pub async fn run(command: &BucketToolCommand) -> Result<(), Box<dyn Error>> {
         BucketToolCommand::Cleanup(flags) => jobs::clean_up(flags).await,
         BucketToolCommand::Retention(flags) => retention::run(flags).await,
         BucketToolCommand::DeleteSeries(flags) => delete_series::run(flags).await,
+        BucketToolCommand::Export(flags) => export::run(flags).await,
+        BucketToolCommand::Import(flags) => import::run(flags).await,
         BucketToolCommand::Cardinality(flags) => cardinality::run(flags).await,
     }
 }

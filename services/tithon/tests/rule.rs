@@ -126,6 +126,19 @@ fn rules_check_tells_all_faults() {
     let (code, told) = check("none*.yml");
     assert_eq!(code, Some(1));
     assert!(told.contains("no rule file found"), "{told}");
+    // A pattern that is none does not keep others from being checked.
+    let (good, bad) = (dir.path().join("good.yml"), format!("--rules={}/[", dir.path().display()));
+    let good = format!("--rules={}", good.display());
+    let both = Command::new(TITHON).args(["tools", "rules-check", &bad, &good]).output().unwrap();
+    let told = String::from_utf8(both.stderr).unwrap();
+    assert_eq!(both.status.code(), Some(1));
+    assert!(told.contains("result=SUCCESS rulesfound=1"), "{told}");
+    // What the ruler refuses is refused.
+    write("experimental.yml", "groups: [{name: g, rules: [{record: a, expr: 'sort_by_label(up, \"a\")'}]}]");
+    assert_eq!(check("experimental.yml").0, Some(1));
+    let flags = ["--enable-feature=promql-experimental-functions", &good.replace("good", "experimental")];
+    let enabled = Command::new(TITHON).args(["tools", "rules-check"]).args(flags).status().unwrap();
+    assert!(enabled.success());
 }
 
 /// A Prometheus with external labels, a sidecar beside it, and the address of that.

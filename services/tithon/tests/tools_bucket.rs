@@ -9,6 +9,8 @@ mod delete_series;
 mod jobs;
 #[path = "tools_bucket/killed.rs"]
 mod killed;
+#[path = "tools_bucket/parquet.rs"]
+mod parquet;
 #[path = "tools_bucket/replicate.rs"]
 mod replicate;
 #[path = "tools_bucket/retention.rs"]

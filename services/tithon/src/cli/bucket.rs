@@ -9,6 +9,7 @@ use tithon_engine::BlockId;
 mod carry;
 mod delete_series;
 mod jobs;
+mod parquet;
 mod rewrite;
 mod survey;
 mod verify;
@@ -17,6 +18,7 @@ mod web;
 pub use self::carry::*;
 pub use self::delete_series::*;
 pub use self::jobs::*;
+pub use self::parquet::*;
 pub use self::rewrite::*;
 pub use self::survey::*;
 pub use self::verify::*;
@@ -72,6 +74,12 @@ pub enum BucketToolCommand {
     /// The request lies in the bucket, deletions/ID.json, until no block has the data any more. Thanos does not know it: its readers
     /// show the data until the blocks are rewritten. Deleted data cannot be had back then.
     DeleteSeries(Box<DeleteSeriesFlags>),
+    /// Write blocks as Parquet files, for DuckDB, Spark, pandas and the like.
+    Export(Box<ExportFlags>),
+    /// Make blocks of Parquet files, those that export writes and others with the same columns.
+    ///
+    /// A file that was imported before, with the same external labels, is left out.
+    Import(ImportFlags),
     /// Show the labels and metrics with the most values and series; reads only the offset tables of indexes.
     Cardinality(CardinalityFlags),
 }

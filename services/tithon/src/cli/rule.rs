@@ -209,4 +209,7 @@ pub struct RulesCheckFlags {
     /// Rule files, or patterns of their paths; may be given several times.
     #[arg(long = "rules", value_name = "PATTERN", required = true)]
     pub patterns: Vec<String>,
+    /// Features that the ruler will have: promql-experimental-functions, promql-extended-range-selectors. May be given several times.
+    #[arg(long = "enable-feature", value_name = "NAME")]
+    pub features: Vec<String>,
 }
