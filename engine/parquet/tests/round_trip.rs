@@ -61,6 +61,7 @@ fn import(bytes: Bytes, parent: &Path) -> Result<Block, Failed> {
     assert_eq!(rows, source.n_rows());
     let mut meta = source.meta().unwrap().clone();
     meta.stats = writer.stats();
+    meta.thanos.iter_mut().for_each(|thanos| thanos.files.clear());
     writer.finish_like(meta)?.expect("there are samples");
     Ok(Block::open(parent.join(id.to_string()))?)
 }

@@ -121,11 +121,92 @@ fn compact_leaves_what_it_leaves_in_a_directory() {
 }
 
 /// Runs a tool of the bucket to its end.
-fn bucket_tool(name: &str, yaml: &str, more: &[&str]) {
+fn bucket_tool(name: &str, yaml: &str, more: &[&str]) -> Output {
     let mut command = Command::new(TITHON);
     command.args(["tools", "bucket", name, &format!("--objstore.config={yaml}")]);
     let done = command.args(more).output().unwrap();
     assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
+    done
+}
+
+/// What the tools that only look say of a bucket.
+fn survey(yaml: &str) -> Vec<String> {
+    let printed =
+        |name: &str, more: &[&str]| String::from_utf8(bucket_tool(name, yaml, more).stdout).unwrap();
+    let verified = String::from_utf8(bucket_tool("verify", yaml, &[]).stderr).unwrap();
+    // Without times and places in the source.
+    let of_line = |line: &str| line.split_once(" level=").map(|(_, rest)| rest.to_owned());
+    let findings: Vec<String> =
+        verified.lines().filter_map(of_line).filter(|line| line.contains("block")).collect();
+    vec![
+        printed("ls", &[]),
+        printed("ls", &["-o", "wide"]),
+        printed("ls", &["-o", "{{.ULID}} {{.Thanos.Labels}} {{.Stats.NumSamples}}", "--exclude-delete"]),
+        printed("inspect", &[]),
+        printed("inspect", &["--output=csv", "-l", "cluster=\"eu1\"", "--sort-by=#SAMPLES"]),
+        printed("analyze", &["--all", "--output=json"]),
+        printed("cardinality", &["--all", "--output=json"]),
+        findings.join("\n"),
+    ]
+}
+
+#[test]
+fn tools_say_what_they_say_of_a_directory() {
+    let runtime = runtime();
+    let of = |yaml: &str| {
+        let bucket = runtime.block_on(Bucket::connect(&BucketConfig::parse(yaml).unwrap())).unwrap();
+        runtime.block_on(fill(&bucket, &[]));
+        survey(yaml)
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let expected = of(&directory(dir.path()));
+    assert!(expected[..7].iter().all(|text| text.lines().count() >= 2), "{expected:#?}");
+    // Copies of the blocks are told of like the blocks themselves.
+    assert_eq!(survey(&directory(&golden()))[..5], expected[..5]);
+    if !enabled() {
+        return;
+    }
+    for kind in Kind::WRITABLE {
+        let fleet = Fleet::start(kind);
+        assert_eq!(of(&fleet.yaml()), expected, "{kind:?}");
+        eprintln!("objects: tools say of {kind:?} what they say of a directory");
+    }
+}
+
+/// Exports the blocks of a bucket that are not marked, imports them into another, and compares both; answers with the blocks
+/// that were imported.
+fn through_parquet(runtime: &tokio::runtime::Runtime, yaml: &str, other: &str, rows: &str) -> Vec<String> {
+    let connect =
+        |yaml: &str| runtime.block_on(Bucket::connect(&BucketConfig::parse(yaml).unwrap())).unwrap();
+    runtime.block_on(fill(&connect(yaml), &["01HWRQ6W00X6DPMYWAJ8WS5VBY"]));
+    let [files, tmp] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    bucket_tool("export", yaml, &[rows, &format!("--to={}", files.path().display())]);
+    let entries = std::fs::read_dir(files.path()).unwrap().map(|entry| entry.unwrap().path());
+    let paths: Vec<String> = entries.map(|path| path.display().to_string()).collect();
+    let tmp_dir = format!("--tmp.dir={}", tmp.path().join("import").display());
+    let flags: Vec<&str> = paths.iter().map(String::as_str).chain([tmp_dir.as_str()]).collect();
+    bucket_tool("import", other, &flags);
+    bucket_tool("diff", yaml, &[&format!("--objstore-to.config={other}")]);
+    runtime.block_on(contents(&connect(other)))
+}
+
+#[test]
+fn blocks_go_through_parquet_over_every_store() {
+    let runtime = runtime();
+    for rows in ["--rows=samples", "--rows=chunks"] {
+        let [dir, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let expected = through_parquet(&runtime, &directory(dir.path()), &directory(other.path()), rows);
+        assert_eq!(expected.len(), 6, "{expected:#?}");
+        if !enabled() {
+            continue;
+        }
+        for kind in Kind::WRITABLE {
+            let fleet = Fleet::start(kind);
+            let other = fleet.yaml().replace("prefix: a/b", "prefix: c");
+            assert_eq!(through_parquet(&runtime, &fleet.yaml(), &other, rows), expected, "{kind:?}");
+            eprintln!("objects: blocks go through Parquet over {kind:?}");
+        }
+    }
 }
 
 /// Uploads blocks, rewrites, marks and downsamples them, copies all to `other` and deletes the marked ones; returns the

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
@@ -176,4 +176,76 @@ async fn a_compactor_that_lost_its_lease_publishes_nothing() {
     let after = bed::objects(&objects).await;
     assert_eq!(bed::metas(&after).len(), bed::metas(&before).len());
     assert!(before.iter().all(|(key, bytes)| after.get(key) == Some(bytes)), "what was there is as it was");
+}
+
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// The records of leases by their keys.
+async fn records(objects: &InMemory) -> Vec<(String, serde_json::Value)> {
+    let all = bed::objects(objects).await.into_iter().filter(|(key, _)| key.starts_with("leases/"));
+    all.map(|(key, bytes)| (key, serde_json::from_slice(&bytes).unwrap())).collect()
+}
+
+async fn put_record(objects: &InMemory, key: &str, content: serde_json::Value) {
+    let path = Path::from(format!("leases/{key}/1699488000000"));
+    objects.put(&path, content.to_string().into_bytes().into()).await.unwrap();
+}
+
+/// Works once with a clock that is so many days ahead of the one by which the store tells when records were written.
+async fn iterate_after(objects: &Arc<InMemory>, days: i64) -> Report {
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    let dir = tempfile::tempdir().unwrap();
+    let leases = Leases::new("later".to_owned(), Duration::from_secs(60), move || now_ms + days * DAY_MS);
+    let compactor = bed::compactor(Arc::clone(objects) as _, bed::options(dir.path())).with_leases(leases);
+    compactor.iterate().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_nobody_had_for_a_week_are_removed() {
+    let specs: Vec<Spec> = (0..5).map(|i| Spec::new(i, (2 * i as i64, 2 * i as i64 + 2), "a")).collect();
+    let objects = Arc::new(bed::bucket_of(&specs).await);
+    assert_eq!(iterate_after(&objects, 0).await.compacted, 1);
+    let given_back = records(&objects).await;
+    assert_eq!(given_back.len(), 1, "{given_back:?}");
+    assert_eq!(given_back[0].1["holder"], "");
+
+    let record = |holder: &str, more: serde_json::Value| {
+        let mut record = serde_json::json!({
+            "version": 1, "holder": holder, "generation": 3, "nonce": "1", "expires_ms": 0
+        });
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        record
+    };
+    let nothing = || serde_json::json!({});
+    put_record(&objects, "held", record("somebody", nothing())).await;
+    // Whoever takes it next puts the block in its place.
+    let publishing = serde_json::json!({"publishing": ["{}"]});
+    put_record(&objects, "publishing", record("", publishing.clone())).await;
+    // A compactor was killed between its two requests.
+    put_record(&objects, "left", record("somebody", serde_json::json!({"removing": true}))).await;
+    let keys = |records: Vec<(String, serde_json::Value)>| -> Vec<String> {
+        records.iter().map(|(key, _)| key.split('/').nth(1).unwrap().to_owned()).collect()
+    };
+    assert_eq!(iterate_after(&objects, 6).await, Report::default());
+    assert_eq!(records(&objects).await.len(), 4);
+    iterate_after(&objects, 8).await;
+    assert_eq!(keys(records(&objects).await), ["held", "publishing"]);
+}
+
+/// While a record is being removed nobody takes its lease: the store would remove that instead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_whose_record_is_being_removed_is_not_taken() {
+    let specs: Vec<Spec> = (0..5).map(|i| Spec::new(i, (2 * i as i64, 2 * i as i64 + 2), "a")).collect();
+    let objects = Arc::new(bed::bucket_of(&specs).await);
+    iterate_after(&objects, 0).await;
+    let (key, mut content) = records(&objects).await.remove(0);
+    // The same merge again.
+    let objects = Arc::new(bed::bucket_of(&specs).await);
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    content["holder"] = "remover".into();
+    content["removing"] = true.into();
+    content["expires_ms"] = (now_ms + 3_600_000).into();
+    objects.put(&Path::from(key), content.to_string().into_bytes().into()).await.unwrap();
+    assert_eq!(iterate_after(&objects, 0).await.compacted, 0);
+    assert_eq!(iterate_after(&objects, 1).await.compacted, 1);
 }

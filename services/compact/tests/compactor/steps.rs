@@ -190,3 +190,44 @@ async fn a_merge_that_fails_twice_on_sound_blocks_is_given_up() {
         assert_eq!(count("thanos_compact_group_compactions_failures_total{resolution=\"0\"}"), 3.0);
     }
 }
+
+/// The same for downsampling: a block of two days without external labels.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_downsampling_that_is_refused_twice_is_given_up() {
+    let unlabelled = |number| Spec { labels: Vec::new(), ..Spec::new(number, (0, 48), "a") };
+    let (store, dir) = (Arc::new(bed::bucket_of(&[unlabelled(0)]).await), tempfile::tempdir().unwrap());
+    let metrics = Metrics::new("0");
+    let compactor = Compactor::new(
+        Bucket::from_store(Arc::clone(&store) as _, ""),
+        bed::options(dir.path()),
+        Cpu::new(1).unwrap(),
+        &metrics,
+        Shutdown::default(),
+        true,
+    );
+    let count = |name: &str| -> f64 {
+        let text = metrics.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap().parse().unwrap()
+    };
+    let failures = || count("thanos_compact_downsample_failures_total{resolution=\"0\"}");
+    // A run looks twice for what is due: the second time is the last.
+    for is_given_up in [false, true, true] {
+        let before = bed::objects(&store).await;
+        let report = compactor.downsample().await.unwrap();
+        assert_eq!((report.downsampled, report.faults.len()), (0, 2), "{report:?}");
+        for fault in &report.faults {
+            assert!(fault.what.contains("without external labels"), "{fault:?}");
+            assert_eq!(fault.what.contains("is not tried again"), is_given_up, "{fault:?}");
+            assert!(!fault.marked && !fault.unfinished, "{fault:?}");
+        }
+        assert_eq!((failures(), count("tithon_compact_plans_given_up_total")), (2.0, 1.0));
+        assert_eq!(bed::objects(&store).await, before, "nothing is left of what was refused");
+    }
+    // Another block is another round, which is tried.
+    for (key, bytes) in bed::objects(&bed::bucket_of(&[unlabelled(1)]).await).await {
+        store.put(&object_store::path::Path::from(key), bytes.into()).await.unwrap();
+    }
+    compactor.downsample().await.unwrap();
+    assert_eq!(failures(), 4.0);
+}

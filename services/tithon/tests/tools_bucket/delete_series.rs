@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 use crate::killed::{again_and_again, all_visible_blocks_are_sound};
-use crate::{json, lines, names, refused, told, tool, yaml};
+use crate::{command, json, lines, names, refused, told, tool, yaml};
 
 /// The raw block of 48 hours, and those of 5 minutes and of an hour that were made of it.
 const RAW: &str = "01HWXW0A00N2JP40HM8NDAQDMF";
@@ -158,4 +158,26 @@ fn a_compactor_that_is_killed_again_and_again_ends() {
     }
     assert!(samples(path) == rewritten());
     assert!(listed(path)[0]["done_ms"].as_i64().unwrap() > 0);
+}
+
+/// A request is there as a whole or not at all; the same one more than once deletes the same.
+#[test]
+fn a_request_that_is_killed_again_and_again_is_made() {
+    let (dir, data) = (bucket(), tempfile::tempdir().unwrap());
+    let path = dir.path();
+    let requests = || -> usize { listed(path).as_array().unwrap().len() };
+    again_and_again(
+        || command("delete-series", path, &[MATCH, FROM, UNTIL]),
+        || {
+            let files = names(path).contains(&"deletions".to_owned());
+            let whole = if files { names(&path.join("deletions")) } else { Vec::new() };
+            let whole = whole.into_iter().filter(|name| name.ends_with(".json"));
+            assert_eq!(requests(), whole.count(), "all that is there can be read");
+        },
+    );
+    assert!(requests() >= 1);
+    for _ in 0..3 {
+        run(compact(path, data.path()));
+    }
+    assert!(samples(path) == rewritten());
 }
