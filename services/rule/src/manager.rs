@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tithon_index::Labels;
 use tithon_runtime::Shutdown;
 use tithon_storeapi::RuleGroup as ToldGroup;
 use tokio::sync::{Semaphore, watch};

@@ -12,11 +12,11 @@ use serde_json::json;
 use tithon_bucket::{Bucket, Catalogue, TransferOptions};
 use tithon_engine::{Block, BlockError, BlockId, BlockMeta, BlockWriter, Compaction, SourceType};
 use tithon_parquet::{ParquetBlock, ParquetError};
-use tithon_runtime::{Cpu, Priority};
+use tithon_runtime::{Cpu, Priority, now_ms};
 use tracing::info;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::look::{look, now_ms};
+use super::look::look;
 use super::rewrite::empty;
 use crate::bucket::open_bucket;
 use crate::cli::{ImportFlags, Output};
