@@ -137,7 +137,7 @@ fn blocks_are_inspected() {
         "01HWRQ6W00X6DPMYWAJ8WS5VBY,2024-04-30T18:00:01-04:00,2024-04-30T19:59:01-04:00,1h59m0.001s,\
          38h0m59.999s,44,\"4,920\",46,1,false,\"cluster=eu1,replica=a\",0s,sidecar"
     );
-    assert!(refused("inspect", &bucket, &["-l", "cluster=us1"]).contains("expected name="));
+    assert!(refused("inspect", &bucket, &["-l", "cluster=us1"]).contains("expected NAME="));
     assert!(refused("inspect", &bucket, &["--sort-by=SIZE"]).contains("UNTIL-DOWN"));
 }
 

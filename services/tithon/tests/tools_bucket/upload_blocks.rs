@@ -100,7 +100,7 @@ fn what_cannot_be_uploaded_is_told() {
     let path = format!("--path={}", from.path().display());
     for (flags, says) in [
         (&[path.as_str()][..], "--label"),
-        (&[&path, "--label=cluster=x"], "expected name="),
+        (&[&path, "--label=cluster=x"], "expected NAME="),
         (&["--path=/none", "--label=a=\"b\""], "--path=/none"),
     ] {
         assert!(refused("upload-blocks", bucket.path(), flags).contains(says), "{flags:?}");
