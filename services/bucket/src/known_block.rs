@@ -27,7 +27,7 @@ impl KnownBlock {
         self.listed.objects.as_ref()
     }
 
-    /// A mark of the block, as [`Bucket::mark`] returns it.
+    /// A mark of the block, as [`Bucket::mark`](crate::Bucket::mark) returns it.
     pub fn mark(&self, kind: MarkKind) -> Result<Option<Mark>, BucketError> {
         match &self.marks[kind.place()] {
             Some(file) => file.mark(self.meta.ulid, kind),
@@ -35,7 +35,7 @@ impl KnownBlock {
         }
     }
 
-    /// The deletion mark of the block, as [`Bucket::deletion_mark`] returns it.
+    /// The deletion mark of the block, as [`Bucket::deletion_mark`](crate::Bucket::deletion_mark) returns it.
     pub fn deletion_mark(&self) -> Result<Option<DeletionMark>, BucketError> {
         match &self.marks[MarkKind::Deletion.place()] {
             Some(file) => file.deletion_mark(self.meta.ulid).map(Some),
