@@ -39,9 +39,10 @@ struct Line {
 
 /// Imports the files, one after the other; stops at the first that fails.
 pub async fn run(flags: &ImportFlags) -> Result<(), Box<dyn Error>> {
-    let tmp = flags.tmp_dir.clone().unwrap_or_else(|| std::env::temp_dir().join("tithon-import"));
+    // Only a folder of our own is emptied: the one that the flag names may hold other files.
+    let tmp = flags.tmp_dir.clone().unwrap_or_else(std::env::temp_dir).join("tithon-import");
     let bucket = open_bucket(&flags.bucket).await?.with_retry(RETRY);
-    empty(&tmp).map_err(|error| format!("--tmp.dir={}: {error}", tmp.display()))?;
+    empty(&tmp).map_err(|error| format!("--tmp.dir: {}: {error}", tmp.display()))?;
     let catalogue = look(&bucket, &[]).await?;
     let (cpu, mut lines) = (Cpu::new(0)?, Vec::with_capacity(flags.files.len()));
     for file in &flags.files {

@@ -58,12 +58,14 @@ fn blocks_come_back_sample_by_sample() {
         let (_files, files) = exported(&[ids.iter().map(String::as_str).collect(), vec![rows]].concat());
         assert_eq!(files.len(), 3);
         let [bucket, tmp] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-        let tmp_dir = format!("--tmp.dir={}", tmp.path().join("import").display());
+        let tmp_dir = format!("--tmp.dir={}", tmp.path().display());
+        std::fs::write(tmp.path().join("mine"), "").unwrap();
         let files: Vec<&str> = files.iter().map(String::as_str).collect();
         let lines = printed("import", bucket.path(), &[files, vec![&tmp_dir]].concat());
         assert!(lines.as_array().unwrap().iter().all(|line| line["outcome"] == "imported"), "{lines}");
         all_visible_blocks_are_sound(bucket.path());
-        assert_eq!(names(&tmp.path().join("import")), Vec::<String>::new());
+        assert_eq!(names(tmp.path()), ["mine", "tithon-import"]);
+        assert_eq!(names(&tmp.path().join("tithon-import")), Vec::<String>::new());
         let to = format!(
             "--objstore-to.config={{type: FILESYSTEM, config: {{directory: {}}}}}",
             bucket.path().display()

@@ -69,7 +69,8 @@ pub struct ImportFlags {
     /// External label of the blocks, such as 'cluster="eu"', in place of the file's of this name; may be given several times.
     #[arg(long = "label", value_name = "NAME=\"VALUE\"", value_parser = parse_label)]
     pub labels: Vec<(String, String)>,
-    /// Folder for the block before it is uploaded; emptied at the start. Unless given, a folder of the system's for temporary files.
+    /// Folder for the block before it is uploaded, which is made in tithon-import below it (emptied at the start). Unless given, the
+    /// system's folder for temporary files.
     #[arg(long = "tmp.dir", value_name = "DIR")]
     pub tmp_dir: Option<PathBuf>,
     /// Make the blocks and check them, but do not upload them.
