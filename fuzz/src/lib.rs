@@ -5,6 +5,7 @@
 pub mod chunks;
 pub mod deletion;
 pub mod evaluate;
+pub mod frame;
 pub mod head;
 pub mod histograms;
 pub mod index;

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use arbitrary::{Arbitrary, Unstructured};
-use tithon_fuzz::{chunks, deletion, evaluate, head, histograms, index, parquet, promql, template};
+use tithon_fuzz::{chunks, deletion, evaluate, frame, head, histograms, index, parquet, promql, template};
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 17] = [
+const TARGETS: [(&str, Body); 18] = [
     ("bucket_deletion", deletion::parse_request),
     ("chunks_decode", chunks::decode_chunk),
     ("chunks_segment", chunks::open_segment),
@@ -23,6 +23,7 @@ const TARGETS: [(&str, Body); 17] = [
     ("parquet_import", parquet::read_file),
     ("promql_evaluate", |data| _ = evaluate::evaluate(data)),
     ("promql_parse", promql::parse_bytes),
+    ("proto_frame", frame::read_frame),
     ("rule_template", template::expand_bytes),
     ("wal_segment", head::wal_segment),
     ("wal_record", head::wal_record),

@@ -79,6 +79,17 @@ impl Labels {
         LabelsIter { rest: &self.data }
     }
 
+    /// The shared buffer. Sets that begin with the same bytes up to the end of a pair ([`LabelsIter::rest`]) begin with the
+    /// same labels.
+    pub fn packed(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The pairs that begin at this place of the buffer, which must be the end of a pair or 0.
+    pub fn iter_from(&self, place: usize) -> LabelsIter<'_> {
+        LabelsIter { rest: self.data.get(place..).unwrap_or_default() }
+    }
+
     /// Number of labels; walks the set.
     pub fn len(&self) -> usize {
         self.iter().count()
@@ -197,6 +208,13 @@ impl LabelsBuilder {
 #[derive(Clone, Debug)]
 pub struct LabelsIter<'a> {
     rest: &'a [u8],
+}
+
+impl LabelsIter<'_> {
+    /// Bytes of the buffer that hold the pairs still to come.
+    pub fn rest(&self) -> usize {
+        self.rest.len()
+    }
 }
 
 impl<'a> Iterator for LabelsIter<'a> {

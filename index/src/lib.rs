@@ -5,6 +5,7 @@
 
 mod error;
 
+mod label_stack;
 mod labels;
 mod matcher;
 
@@ -37,6 +38,7 @@ pub use crate::error::IndexError;
 pub use crate::filter::LabelFilter;
 pub use crate::header::{IndexHeader, write_thanos_header};
 pub use crate::health::{HealthCheck, IndexHealth};
+pub use crate::label_stack::LabelStack;
 pub use crate::labels::{Labels, LabelsBuilder, LabelsIter, METRIC_NAME, write_name, write_quoted};
 pub use crate::matcher::{
     MatchOp, Matcher, MatcherError, PATTERN_BYTES_MAX, PatternBudget, Template, anchored_regex,

@@ -147,6 +147,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-promql",
             "tithon-head",
             "tithon-parquet",
+            "tithon-proto",
             "tithon-bucket",
             "tithon-rule",
         ],

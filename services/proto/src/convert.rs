@@ -89,6 +89,11 @@ pub enum ConvertError {
     Chunk(#[from] ChunkError),
 }
 
+/// The error for bytes that are not the message named.
+pub(crate) fn unreadable(message: &'static str) -> impl Fn(prost::DecodeError) -> ConvertError {
+    move |error| ConvertError::Message { message, error: error.to_string() }
+}
+
 impl ConvertError {
     /// What the caller should do about it.
     pub fn kind(&self) -> ErrorKind {

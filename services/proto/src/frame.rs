@@ -22,12 +22,12 @@ pub struct SeriesFrame {
 }
 
 impl SeriesFrame {
-    /// A frame of one series, from the bytes that [`append_series`] appended for it.
+    /// A frame of one series, from the bytes that [`SeriesWriter::append`] appended for it.
     pub fn series(appended: Bytes) -> SeriesFrame {
         SeriesFrame { is_batch: false, body: appended }
     }
 
-    /// A frame of several series, from the bytes that [`append_series`] appended for them.
+    /// A frame of several series, from the bytes that [`SeriesWriter::append`] appended for them.
     pub fn batch(appended: Bytes) -> SeriesFrame {
         SeriesFrame { is_batch: true, body: appended }
     }
@@ -56,46 +56,88 @@ impl SeriesFrame {
 /// The wire type of messages, strings and bytes.
 const LEN: u8 = 2;
 
-/// Appends a series as field 1 of a message, the chunks in Thanos's order. On an error nothing is appended.
-pub fn append_series(
-    out: &mut Vec<u8>,
-    labels: &Labels,
-    chunks: &[EncodedChunk],
-    aggregates: &[Aggregate],
-) -> Result<(), ConvertError> {
-    let ascend =
-        |pair: &[EncodedChunk]| (pair[0].min_time, pair[0].max_time) < (pair[1].min_time, pair[1].max_time);
-    let is_plain = chunks.iter().all(|chunk| chunk.encoding != Encoding::Aggregate);
-    if is_plain && chunks.windows(2).all(ascend) {
-        return append_plain(out, labels, chunks);
-    }
-    let series = series_to_wire(labels, chunks, aggregates)?;
-    out.reserve(series.encoded_len() + 11);
-    prost::encoding::message::encode(1, &series, out);
-    Ok(())
+/// Appends series to frames. Labels that a series shares with the one before are copied as they were written.
+#[derive(Debug, Default)]
+pub struct SeriesWriter {
+    /// The labels of the last series.
+    last: Labels,
+    /// The same as messages.
+    written: Vec<u8>,
+    /// Where each label ends in the buffer of `last`, and in `written`.
+    ends: Vec<(usize, usize)>,
 }
 
-/// Raw chunks in order, the common case: everything is written once, behind room for the length as it is estimated.
-fn append_plain(out: &mut Vec<u8>, labels: &Labels, chunks: &[EncodedChunk]) -> Result<(), ConvertError> {
-    const CHUNK_HEADERS: usize = 44;
-    let data: usize = chunks.iter().map(|chunk| chunk.data.len() + CHUNK_HEADERS).sum();
-    let estimate = labels.bytes() + labels.bytes() / 3 + data;
-    let begin = out.len();
-    out.reserve(estimate + 16);
-    out.push(1 << 3 | LEN);
-    let reserved = varint(estimate as u64);
-    out.extend_from_slice(&[0; 10][..reserved]);
-    for (name, value) in labels.iter() {
-        put_label(out, name, value);
-    }
-    for chunk in chunks {
-        if let Err(error) = put_chunk(out, chunk) {
-            out.truncate(begin);
-            return Err(error);
+impl SeriesWriter {
+    /// Appends a series as field 1 of a message, the chunks in Thanos's order. On an error nothing is appended.
+    pub fn append(
+        &mut self,
+        out: &mut Vec<u8>,
+        labels: &Labels,
+        chunks: &[EncodedChunk],
+        aggregates: &[Aggregate],
+    ) -> Result<(), ConvertError> {
+        let ascend = |pair: &[EncodedChunk]| {
+            (pair[0].min_time, pair[0].max_time) < (pair[1].min_time, pair[1].max_time)
+        };
+        let is_plain = chunks.iter().all(|chunk| chunk.encoding != Encoding::Aggregate);
+        if is_plain && chunks.windows(2).all(ascend) {
+            return self.append_plain(out, labels, chunks);
         }
+        let series = series_to_wire(labels, chunks, aggregates)?;
+        out.reserve(series.encoded_len() + 11);
+        prost::encoding::message::encode(1, &series, out);
+        Ok(())
     }
-    put_length(out, begin + 1, reserved);
-    Ok(())
+
+    /// Raw chunks in order, the common case: everything is written once, behind room for the length as it is estimated.
+    fn append_plain(
+        &mut self,
+        out: &mut Vec<u8>,
+        labels: &Labels,
+        chunks: &[EncodedChunk],
+    ) -> Result<(), ConvertError> {
+        const CHUNK_HEADERS: usize = 44;
+        self.write_labels(labels);
+        let data: usize = chunks.iter().map(|chunk| chunk.data.len() + CHUNK_HEADERS).sum();
+        let estimate = self.written.len() + data;
+        let begin = out.len();
+        out.reserve(estimate + 16);
+        out.push(1 << 3 | LEN);
+        let reserved = varint(estimate as u64);
+        out.extend_from_slice(&[0; 10][..reserved]);
+        out.extend_from_slice(&self.written);
+        for chunk in chunks {
+            if let Err(error) = put_chunk(out, chunk) {
+                out.truncate(begin);
+                return Err(error);
+            }
+        }
+        put_length(out, begin + 1, reserved);
+        Ok(())
+    }
+
+    /// Makes `written` the labels of the next series.
+    fn write_labels(&mut self, labels: &Labels) {
+        let same = n_same(self.last.packed(), labels.packed());
+        let shared = self.ends.iter().take_while(|(end, _)| *end <= same).count();
+        self.ends.truncate(shared);
+        let (place, written) = self.ends.last().copied().unwrap_or_default();
+        self.written.truncate(written);
+        let (size, mut pairs) = (labels.packed().len(), labels.iter_from(place));
+        while let Some((name, value)) = pairs.next() {
+            put_label(&mut self.written, name, value);
+            self.ends.push((size - pairs.rest(), self.written.len()));
+        }
+        self.last = labels.clone();
+    }
+}
+
+/// The number of bytes that two slices both begin with.
+fn n_same(a: &[u8], b: &[u8]) -> usize {
+    const AT_ONCE: usize = 16;
+    let blocks = a.chunks_exact(AT_ONCE).zip(b.chunks_exact(AT_ONCE));
+    let n = AT_ONCE * blocks.take_while(|(a, b)| a == b).count();
+    n + a[n..].iter().zip(&b[n..]).take_while(|(a, b)| a == b).count()
 }
 
 /// Writes the length of what lies behind `reserved` bytes at `at` into these, which become as many as it takes.
@@ -236,10 +278,10 @@ mod tests {
                 series.into_iter().map(|(pairs, chunks)| (Labels::from_pairs(pairs), chunks)).collect();
             let wire: Vec<Series> =
                 series.iter().map(|(labels, chunks)| series_to_wire(labels, chunks, &[]).unwrap()).collect();
-            let mut all = Vec::new();
+            let (mut all, mut writer) = (Vec::new(), SeriesWriter::default());
             for ((labels, chunks), wire) in series.iter().zip(&wire) {
                 let mut one = Vec::new();
-                append_series(&mut one, labels, chunks, &[]).unwrap();
+                writer.append(&mut one, labels, chunks, &[]).unwrap();
                 all.extend_from_slice(&one);
                 let mut written = Vec::new();
                 SeriesFrame::series(one.into()).write(&mut written);

@@ -5,6 +5,7 @@
 mod convert;
 mod frame;
 mod outside;
+mod received;
 mod wire;
 
 pub use crate::convert::{
@@ -16,6 +17,7 @@ pub use crate::convert::{
     series_request_from_wire, series_request_to_wire, series_to_wire, shard_from_wire, streamed_series,
     write_request,
 };
-pub use crate::frame::{SeriesFrame, append_series};
+pub use crate::frame::{SeriesFrame, SeriesWriter};
 pub use crate::outside::{RawCodec, with_causes};
+pub use crate::received::ReceivedFrame;
 pub use crate::wire::{FILE_DESCRIPTOR_SET, hintspb, prometheus_copy, thanos};

@@ -13,7 +13,7 @@ use tithon_bucket::{Bucket, BucketConfig};
 use tithon_chunks::TimeRange;
 use tithon_index::{MatchOp, Matcher};
 use tithon_proto::thanos::{LabelMatcher, SeriesRequest, series_response};
-use tithon_proto::{append_series, series_to_wire};
+use tithon_proto::{SeriesWriter, series_to_wire};
 use tithon_runtime::{Cpu, GrpcServer, Metrics, Probes, Shutdown};
 use tithon_store::{Store, StoreOptions};
 use tithon_storeapi::{SeriesPart, StoreApi, StoreApiServer};
@@ -124,11 +124,11 @@ fn selection(bencher: Bencher) {
 #[divan::bench(sample_count = 20)]
 fn selection_and_frames(bencher: Bencher) {
     let bed = bed();
-    let mut buffer = Vec::new();
+    let (mut buffer, mut writer) = (Vec::new(), SeriesWriter::default());
     let mut encode = |batch: &tithon_engine::SeriesBatch| {
         buffer.clear();
         for series in &batch.series {
-            append_series(&mut buffer, &series.labels, &series.chunks, &[]).unwrap();
+            writer.append(&mut buffer, &series.labels, &series.chunks, &[]).unwrap();
         }
         buffer.len()
     };
@@ -141,7 +141,7 @@ fn selection_and_frames(bencher: Bencher) {
 fn selection_and_prost(bencher: Bencher) {
     use prost::Message;
     let bed = bed();
-    let mut buffer = Vec::new();
+    let (mut buffer, mut writer) = (Vec::new(), SeriesWriter::default());
     let mut encode = |batch: &tithon_engine::SeriesBatch| {
         buffer.clear();
         let wire = |s: &tithon_engine::SelectedSeries| series_to_wire(&s.labels, &s.chunks, &[]).unwrap();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use tithon_chunks::{Aggregate, EncodedChunk};
 use tithon_engine::{SelectedSeries, SeriesBatch};
-use tithon_proto::{ConvertError, SeriesFrame, append_series};
+use tithon_proto::{ConvertError, SeriesFrame, SeriesWriter};
 use tonic::Status;
 
 use crate::status::{convert_status, status};
@@ -202,6 +202,7 @@ impl Used {
 #[derive(Debug)]
 pub(crate) struct Framer {
     aggregates: Vec<Aggregate>,
+    writer: SeriesWriter,
     /// Series per frame; below 2 each series is a frame of its own.
     batch: usize,
     /// Encoded series of the frame that is not complete yet.
@@ -221,7 +222,15 @@ pub(crate) struct Mark {
 
 impl Framer {
     pub(crate) fn new(aggregates: Vec<Aggregate>, batch: usize) -> Framer {
-        Framer { aggregates, batch, pending: Vec::new(), n_pending: 0, last_len: 0, first: None }
+        Framer {
+            aggregates,
+            writer: SeriesWriter::default(),
+            batch,
+            pending: Vec::new(),
+            n_pending: 0,
+            last_len: 0,
+            first: None,
+        }
     }
 
     /// Adds series, and returns the frames that they complete.
@@ -257,12 +266,12 @@ impl Framer {
     }
 
     /// Encodes each series as a frame; all frames are slices of one buffer.
-    fn one_by_one(&self, batch: &SeriesBatch) -> Result<Vec<SeriesFrame>, ConvertError> {
+    fn one_by_one(&mut self, batch: &SeriesBatch) -> Result<Vec<SeriesFrame>, ConvertError> {
         let mut buffer = Vec::with_capacity(batch.series.len() * 512);
         let mut places: Vec<Range<usize>> = Vec::with_capacity(batch.series.len());
         for series in &batch.series {
             let start = buffer.len();
-            append_series(&mut buffer, &series.labels, &series.chunks, &self.aggregates)?;
+            self.writer.append(&mut buffer, &series.labels, &series.chunks, &self.aggregates)?;
             places.push(start..buffer.len());
         }
         let buffer = Bytes::from(buffer);
@@ -275,7 +284,7 @@ impl Framer {
             if self.n_pending == 0 {
                 self.pending.reserve(self.last_len + self.last_len / 8);
             }
-            append_series(&mut self.pending, &series.labels, &series.chunks, &self.aggregates)?;
+            self.writer.append(&mut self.pending, &series.labels, &series.chunks, &self.aggregates)?;
             self.n_pending += 1;
             if self.n_pending == self.batch || self.pending.len() >= FRAME_BYTES {
                 frames.extend(self.finish());

@@ -6,7 +6,7 @@ use tithon_chunks::{EncodedChunk, TimeRange, Timestamp};
 use tithon_engine::SelectedSeries;
 use tithon_index::{Labels, Matcher};
 
-use super::{encoding_from_wire, labels_from_wire, matcher_to_wire};
+use super::{encoding_from_wire, labels_from_wire, matcher_to_wire, unreadable};
 use crate::ConvertError;
 use crate::prometheus_copy::read_request::ResponseType;
 use crate::prometheus_copy::{Chunk, ChunkedReadResponse, Query, ReadRequest, ReadResponse};
@@ -68,10 +68,6 @@ pub fn sampled_series(answer: Bytes) -> Result<Vec<SampledSeries>, ConvertError>
         SampledSeries { labels: labels_from_wire(&series.labels), samples: samples.collect() }
     });
     Ok(series.collect())
-}
-
-fn unreadable(message: &'static str) -> impl Fn(prost::DecodeError) -> ConvertError {
-    move |error| ConvertError::Message { message, error: error.to_string() }
 }
 
 #[cfg(test)]

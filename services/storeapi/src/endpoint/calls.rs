@@ -1,17 +1,20 @@
 //! Calls of `thanos.Store` to an endpoint.
 
+use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use http::uri::PathAndQuery;
+use prost::Message;
 use tithon_chunks::{ErrorKind, TimeRange};
-use tithon_engine::{LabelsRequest, SeriesBatch, SeriesRequest, SeriesShard};
-use tithon_proto::thanos::series_response::Result as Frame;
+use tithon_engine::{LabelsRequest, SelectedSeries, SeriesBatch, SeriesRequest, SeriesShard};
 use tithon_proto::thanos::store_client::StoreClient;
-use tithon_proto::thanos::{Series, SeriesResponse};
 use tithon_proto::{
-    label_names_request_to_wire, label_values_request_to_wire, series_from_wire, series_request_to_wire,
+    RawCodec, ReceivedFrame, label_names_request_to_wire, label_values_request_to_wire,
+    series_request_to_wire,
 };
 use tithon_runtime::{GrpcChannel, resend, to_status};
+use tonic::client::Grpc;
 use tonic::metadata::MetadataValue;
-use tonic::{Request, Status, Streaming};
+use tonic::{GrpcMethod, Request, Response, Status, Streaming};
 
 use super::{Endpoint, EndpointError};
 use crate::{LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo};
@@ -43,11 +46,9 @@ impl Endpoint {
     /// Begins a call of `Series`.
     async fn receive(self, request: SeriesRequest) -> Result<Receiving, EndpointError> {
         self.check_seen()?;
-        let (client, message) = (self.client()?, series_request_to_wire(&request));
-        let call = resend(|| {
-            let (mut client, message) = (client.clone(), with_tenant(&request.tenant, message.clone()));
-            async move { client.series(message).await }
-        });
+        let message = Bytes::from(series_request_to_wire(&request).encode_to_vec());
+        let grpc = Grpc::new(self.channel()?).max_decoding_message_size(self.message_bytes_max());
+        let call = resend(|| ask_series(grpc.clone(), with_tenant(&request.tenant, message.clone())));
         let call = self.in_time(call).await.map_err(|silence| self.silent(silence))?;
         let frames = call.map_err(|status| self.failed("fetch series for", &status))?.into_inner();
         let supports = self.state(|state| {
@@ -114,7 +115,7 @@ impl Endpoint {
 /// A `Series` call in progress. Removes labels and applies the shard here when the server cannot.
 struct Receiving {
     endpoint: Endpoint,
-    frames: Streaming<SeriesResponse>,
+    frames: Streaming<Bytes>,
     without_labels: Vec<String>,
     shard: Option<SeriesShard>,
 }
@@ -133,19 +134,17 @@ impl Receiving {
             let frame = endpoint.in_time(self.frames.message()).await.map_err(|s| endpoint.silent(s))?;
             let frame = frame.map_err(|status| endpoint.failed("receive series from", &status))?;
             let Some(frame) = frame else { return Ok(None) };
-            match frame.result {
-                Some(Frame::Series(one)) => return self.batch(&[one]).map(Some),
-                Some(Frame::Batch(batch)) => return self.batch(&batch.series).map(Some),
-                Some(Frame::Warning(warning)) => return Ok(Some(SeriesPart::Warning(warning))),
-                Some(Frame::Hints(_)) | None => {}
+            let frame = ReceivedFrame::read(frame);
+            let store = || endpoint.name();
+            match frame.map_err(|error| EndpointError::Message { store: store(), error })? {
+                ReceivedFrame::Series(series) => return Ok(Some(self.batch(series))),
+                ReceivedFrame::Warning(warning) => return Ok(Some(SeriesPart::Warning(warning))),
+                ReceivedFrame::Other => {}
             }
         }
     }
 
-    fn batch(&self, wire: &[Series]) -> Result<SeriesPart, EndpointError> {
-        let series = wire.iter().map(series_from_wire).collect::<Result<Vec<_>, _>>();
-        let store = || self.endpoint.name();
-        let mut series = series.map_err(|error| EndpointError::Message { store: store(), error })?;
+    fn batch(&self, mut series: Vec<SelectedSeries>) -> SeriesPart {
         if !self.without_labels.is_empty() {
             series.iter_mut().for_each(|one| one.labels = one.labels.without(&self.without_labels));
         }
@@ -153,8 +152,19 @@ impl Receiving {
             let mut buffer = Vec::new();
             series.retain(|one| shard.holds(&one.labels, &mut buffer));
         }
-        Ok(SeriesPart::Series(SeriesBatch { series }))
+        SeriesPart::Series(SeriesBatch { series })
     }
+}
+
+/// Calls `Series` with an encoded request; frames come as bytes, which [`ReceivedFrame`] reads.
+async fn ask_series(
+    mut grpc: Grpc<GrpcChannel>,
+    mut request: Request<Bytes>,
+) -> Result<Response<Streaming<Bytes>>, Status> {
+    let not_ready = |error| to_status(ErrorKind::Unavailable, format!("Service was not ready: {error}"));
+    grpc.ready().await.map_err(not_ready)?;
+    request.extensions_mut().insert(GrpcMethod::new("thanos.Store", "Series"));
+    grpc.server_streaming(request, PathAndQuery::from_static("/thanos.Store/Series"), RawCodec).await
 }
 
 fn with_tenant<T>(tenant: &str, message: T) -> Request<T> {
