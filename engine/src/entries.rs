@@ -9,7 +9,7 @@ use tithon_index::{IndexHeader, Matcher, Postings, PostingsPlan, SeriesEntry, Se
 
 use crate::input::InputBlock;
 use crate::records::{Kind, Place, Records, estimate};
-use crate::{BlockError, BlockFile, BlockId, BlockMeta, FileRange};
+use crate::{BlockError, BlockFile, BlockId, BlockMeta, FileRange, ReadBytes};
 
 /// The number of entries that are usually read at once.
 pub(crate) const ENTRIES_AT_ONCE: usize = 4096;
@@ -98,6 +98,11 @@ impl Entries {
     /// Takes the bytes of the ranges last asked for; returns the ranges still missing, none when the batch is complete.
     pub(crate) fn accept(&mut self, fetched: Vec<Bytes>) -> Result<Vec<FileRange>, BlockError> {
         self.records.accept(fetched)
+    }
+
+    /// The bytes read for the current batch.
+    pub(crate) fn read(&self) -> ReadBytes {
+        self.records.read()
     }
 
     /// The series of the current batch.

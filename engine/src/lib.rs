@@ -60,7 +60,9 @@ pub use crate::meta::{
 };
 pub use crate::mmap::MappedFile;
 pub use crate::request::{DEFAULT_TENANT, LabelsRequest, SeriesRequest};
-pub use crate::select::{KeptSeries, LabelRequest, LabelSelect, LabelStep, Select, SelectRequest, Step};
+pub use crate::select::{
+    KeptSeries, LabelRequest, LabelSelect, LabelStep, ReadBytes, Reads, Select, SelectRequest, Step,
+};
 pub use crate::series::{SelectedSeries, SeriesBatch};
 pub use crate::shard::SeriesShard;
 pub use crate::tombstones::{Tombstones, TombstonesError};

@@ -8,7 +8,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use tithon_chunks::{ChunkMeta, ChunkRef};
 
-use crate::{BlockError, BlockFile, BlockId, BlockMeta, FileRange, record};
+use crate::{BlockError, BlockFile, BlockId, BlockMeta, FileRange, ReadBytes, record};
 
 /// The offset of a record, and the most bytes that it is expected to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +40,7 @@ pub(crate) struct Records {
     /// Records that were longer than their range: the place, and the bytes fetched for it.
     long: Vec<(usize, Bytes)>,
     retried: bool,
+    read: ReadBytes,
 }
 
 /// Ranges closer than this, in bytes, are combined.
@@ -67,7 +68,8 @@ impl Records {
             }
             slots[i as usize] = ranges.len() as u32 - 1;
         }
-        Records { kind, block, places, slots, ranges, fetched: Vec::new(), long: Vec::new(), retried: false }
+        let (fetched, long, read) = (Vec::new(), Vec::new(), ReadBytes::default());
+        Records { kind, block, places, slots, ranges, fetched, long, retried: false, read }
     }
 
     /// The ranges to fetch first.
@@ -80,14 +82,21 @@ impl Records {
         if self.retried { self.long.len() } else { self.ranges.len() }
     }
 
+    /// The bytes taken so far, and those of records whose sizes are known.
+    pub(crate) fn read(&self) -> ReadBytes {
+        self.read
+    }
+
     /// Takes the fetched bytes; returns the ranges still missing, none on the second call.
     pub(crate) fn accept(&mut self, fetched: Vec<Bytes>) -> Result<Vec<FileRange>, BlockError> {
         let expected = self.n_asked();
         if fetched.len() != expected {
             return Err(BlockError::Fetched { block: self.block, got: fetched.len(), expected });
         }
+        self.read.fetched += fetched.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
         if self.retried {
             for (long, bytes) in self.long.iter_mut().zip(fetched) {
+                self.read.touched += bytes.len() as u64;
                 long.1 = bytes;
             }
             return Ok(Vec::new());
@@ -98,7 +107,10 @@ impl Records {
         for i in 0..self.places.len() {
             let bytes = self.tail(i);
             let needed = match (self.kind.size)(bytes) {
-                Some(size) if size <= bytes.len() as u64 => continue,
+                Some(size) if size <= bytes.len() as u64 => {
+                    self.read.touched += size;
+                    continue;
+                }
                 Some(size) => size.min(RECORD_BYTES_MAX),
                 None => self.kind.estimate,
             };

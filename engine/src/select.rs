@@ -10,6 +10,7 @@ mod decode;
 mod kept;
 mod labels;
 mod order;
+mod reads;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use self::kept::Keeping;
 pub use self::kept::KeptSeries;
 pub use self::labels::{LabelRequest, LabelSelect, LabelStep};
 use self::order::Order;
+pub use self::reads::{ReadBytes, Reads};
 
 /// The selection to make.
 #[derive(Clone, Debug)]
@@ -95,6 +97,7 @@ pub struct Select {
     reads_ahead: bool,
     /// Whether the series found are to be kept.
     keeping: Keeping,
+    reads: Reads,
     phase: Phase,
 }
 
@@ -151,6 +154,7 @@ impl Select {
             last_batch: 0,
             reads_ahead: false,
             keeping: Keeping::No,
+            reads: Reads::default(),
             phase: Phase::Plan(Planning::default()),
         }
     }
@@ -181,6 +185,11 @@ impl Select {
         (!matches!(self.phase, Phase::Plan(_) | Phase::Postings(_))).then(|| self.entries.postings())
     }
 
+    /// The bytes read since this was last asked.
+    pub fn take_reads(&mut self) -> Reads {
+        std::mem::take(&mut self.reads)
+    }
+
     /// Advances the selection. `fetched` are the bytes of the ranges that the last step asked for; for a range that
     /// reaches behind the end of its file, they end with the file. A step that asks for no range is a pause in long
     /// work. After an error the selection has ended; the series before the one with the error have been returned.
@@ -198,11 +207,16 @@ impl Select {
                 Phase::Plan(planning) => self.plan(planning)?,
                 Phase::Postings(plan) => {
                     let given = std::mem::take(&mut fetched);
+                    let bytes = given.iter().map(|bytes| bytes.len() as u64).sum();
+                    self.reads.postings += ReadBytes { fetched: bytes, touched: bytes };
                     self.entries.set_postings(plan.resolve(&given).map_err(BlockError::index(self.block))?);
                     None
                 }
                 Phase::Entries => {
                     let missing = self.entries.accept(std::mem::take(&mut fetched))?;
+                    if missing.is_empty() {
+                        self.reads.series += self.entries.read();
+                    }
                     self.phase = if missing.is_empty() { Phase::Decode } else { Phase::Entries };
                     (!missing.is_empty()).then_some(Step::Fetch(missing))
                 }
@@ -214,6 +228,10 @@ impl Select {
                         missing.extend(self.entries.accept(entries)?);
                     }
                     if missing.is_empty() {
+                        self.reads.chunks += records.read();
+                        if with_entries {
+                            self.reads.series += self.entries.read();
+                        }
                         self.phase = if with_entries { Phase::Decode } else { Phase::Between };
                         self.batch(series, &records)
                     } else {

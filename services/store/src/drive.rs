@@ -1,13 +1,13 @@
 //! Runs the selection of one block. Steps run on the CPU pool, or on the calling thread as long as they are few and
 //! short. Reads between steps are awaited, unless the block is mapped.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tithon_bucket::BucketBlock;
 use tithon_chunks::Aggregate;
-use tithon_engine::{BlockFile, FileRange, Select, SelectedSeries, SeriesShard, Step};
+use tithon_engine::{BlockFile, FileRange, Reads, Select, SelectedSeries, SeriesShard, Step};
 use tithon_index::Labels;
 use tithon_proto::check_aggregates;
 use tithon_runtime::{Cpu, Priority};
@@ -26,6 +26,7 @@ pub(crate) struct Budget {
     series: AtomicU64,
     chunks: AtomicU64,
     bytes: AtomicU64,
+    reads: Mutex<Reads>,
 }
 
 impl Budget {
@@ -37,6 +38,15 @@ impl Budget {
     /// Numbers of series and chunks selected so far.
     pub(crate) fn spent(&self) -> (u64, u64) {
         (self.series.load(Ordering::Relaxed), self.chunks.load(Ordering::Relaxed))
+    }
+
+    /// The bytes that selections have read so far.
+    pub(crate) fn reads(&self) -> Reads {
+        *self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add_reads(&self, reads: Reads) {
+        *self.reads.lock().unwrap_or_else(PoisonError::into_inner) += reads;
     }
 
     /// Counts bytes read from a block. Fails when the limit is exceeded.
@@ -186,6 +196,7 @@ impl BlockJob {
             let step = self.select.step(std::mem::take(&mut fetched));
             let read = std::mem::take(&mut self.read);
             self.release(&read);
+            self.budget.add_reads(self.select.take_reads());
             // If a mapped file was cut meanwhile, the step may have read zeros, so its result is dropped.
             if let Err(error) = self.block.check() {
                 return Outcome::Series(Vec::new(), Some(Part::Fault(None, error.into())));

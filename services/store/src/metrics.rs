@@ -10,6 +10,7 @@ use prometheus_client::metrics::histogram::{
     DEFAULT_NATIVE_HISTOGRAM_BUCKET_FACTOR, Histogram, NativeHistogramConfig, exponential_buckets,
 };
 use prometheus_client::registry::Metric;
+use tithon_engine::Reads;
 use tithon_runtime::{GateMetrics, Metrics};
 
 use crate::chunk_sizes::ChunkSizes;
@@ -29,6 +30,10 @@ fn histogram(buckets: impl Iterator<Item = f64>) -> Histogram {
 
 fn data_histogram() -> Histogram {
     histogram(exponential_buckets(200.0, 2.0, 15))
+}
+
+fn size_histogram() -> Histogram {
+    histogram(exponential_buckets(1024.0, 2.0, 15))
 }
 
 /// Why the data of a block is missing from answers.
@@ -64,6 +69,8 @@ pub(crate) struct StoreMetrics {
     pub(crate) gate: GateMetrics,
     pub(crate) data_touched: ByTypeAndTenant,
     pub(crate) data_fetched: ByTypeAndTenant,
+    data_size_touched: ByTypeAndTenant,
+    data_size_fetched: ByTypeAndTenant,
     pub(crate) get_all_seconds: ByTenant,
     pub(crate) merge_seconds: ByTenant,
     /// Blocks that should be served but cannot be opened.
@@ -113,6 +120,8 @@ impl StoreMetrics {
             gate: GateMetrics::new(series_max_concurrency),
             data_touched: Family::new_with_constructor(data_histogram),
             data_fetched: Family::new_with_constructor(data_histogram),
+            data_size_touched: Family::new_with_constructor(size_histogram),
+            data_size_fetched: Family::new_with_constructor(size_histogram),
             get_all_seconds: Family::new_with_constructor(|| Histogram::new(CALL_SECONDS)),
             merge_seconds: Family::new_with_constructor(|| Histogram::new(CALL_SECONDS)),
             blocks_faulty: Gauge::default(),
@@ -135,14 +144,20 @@ impl StoreMetrics {
         }
     }
 
-    /// Counts the series and chunks that a call selected. All of them count as fetched too, since none are kept in
-    /// memory.
-    pub(crate) fn touched(&self, tenant: &str, (series, chunks): (u64, u64)) {
+    /// Counts the series and chunks that a call selected, and the bytes that were read for them. All series and chunks count
+    /// as fetched too, since none are kept in memory.
+    pub(crate) fn touched(&self, tenant: &str, (series, chunks): (u64, u64), reads: &Reads) {
+        let labels = |data_type: &str| [("data_type", data_type.to_owned()), ("tenant", tenant.to_owned())];
         for (data_type, count) in [("series", series), ("chunks", chunks)] {
-            let labels = [("data_type", data_type.to_owned()), ("tenant", tenant.to_owned())];
             for family in [&self.data_touched, &self.data_fetched] {
-                family.get_or_create(&labels).observe(count as f64);
+                family.get_or_create(&labels(data_type)).observe(count as f64);
             }
+        }
+        let sizes = [("postings", reads.postings), ("series", reads.series), ("chunks", reads.chunks)];
+        for (data_type, bytes) in sizes {
+            let labels = labels(data_type);
+            self.data_size_touched.get_or_create(&labels).observe(bytes.touched as f64);
+            self.data_size_fetched.get_or_create(&labels).observe(bytes.fetched as f64);
         }
     }
 
@@ -231,6 +246,11 @@ impl StoreMetrics {
         add(metrics, "bucket_store_series_data_touched", help, &self.data_touched);
         let help = "Series and chunks that a Series call read";
         add(metrics, "bucket_store_series_data_fetched", help, &self.data_fetched);
+        let help = "Bytes of postings, series and chunks that a Series call needed";
+        add(metrics, "bucket_store_series_data_size_touched_bytes", help, &self.data_size_touched);
+        let help =
+            "Bytes of postings, series and chunks that a Series call read, those between them not counted";
+        add(metrics, "bucket_store_series_data_size_fetched_bytes", help, &self.data_size_fetched);
         let help = "How long it took to choose the blocks of a Series call and to open them";
         add(metrics, "bucket_store_series_get_all_duration_seconds", help, &self.get_all_seconds);
         let help = "How long it took to read, merge and send the series of a Series call";

@@ -121,7 +121,7 @@ async fn run(inner: &Arc<Inner>, mut request: SeriesRequest, outlet: &Outlet) ->
     Span::current().record("series", merging.n_sent);
     inner.metrics.merge_seconds.get_or_create(&tenant).observe(merging_began.elapsed().as_secs_f64());
     if let Some(budget) = budget {
-        inner.metrics.touched(&tenant[0].1, budget.spent());
+        inner.metrics.touched(&tenant[0].1, budget.spent(), &budget.reads());
     }
     drop(turn);
     Ok(())

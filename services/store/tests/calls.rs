@@ -131,6 +131,38 @@ async fn a_call_reads_no_more_bytes_than_it_may() {
     }
 }
 
+/// The sum of a histogram of the bytes that calls read.
+fn sum(metrics: &Metrics, name: &str, data_type: &str) -> f64 {
+    let text = metrics.text();
+    let prefix = format!("thanos_bucket_store_series_data_size_{name}_bytes_sum{{data_type=\"{data_type}\"");
+    let lines = text.lines().filter(|line| line.starts_with(&prefix));
+    lines.filter_map(|line| line.rsplit_once(' ')).map(|(_, value)| value.parse::<f64>().unwrap()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bytes_that_a_call_reads_are_counted() {
+    let dir = bed::bucket_of(&["replica-a"]);
+    for by_ranges in [false, true] {
+        let bucket = Bucket::open(&BucketConfig::filesystem(dir.path())).unwrap();
+        let bucket = if by_ranges { bucket.by_ranges() } else { bucket };
+        let metrics = Metrics::new("0");
+        let store = bed::store_with(bucket, StoreOptions::default(), &metrics).await;
+        let all = ask(&store, SeriesRequest::new(matchers(), TimeRange::ALL)).await.unwrap();
+        // A record is the chunk behind its length and encoding, and before its checksum.
+        let record = |len: usize| len + if len < 0x80 { 6 } else { 7 };
+        let records: usize =
+            all.iter().flat_map(|one| &one.chunks).map(|chunk| record(chunk.data.len())).sum();
+        assert_eq!(sum(&metrics, "touched", "chunks"), records as f64);
+        for data_type in ["postings", "series", "chunks"] {
+            let (touched, fetched) =
+                (sum(&metrics, "touched", data_type), sum(&metrics, "fetched", data_type));
+            assert!(touched > 0.0 && touched <= fetched, "{data_type}: {touched} of {fetched}");
+        }
+        // With as many series as here, neighbours tell most lengths.
+        assert!(sum(&metrics, "touched", "chunks") >= 0.5 * sum(&metrics, "fetched", "chunks"));
+    }
+}
+
 /// A message with its gRPC flag and length in front.
 fn framed(flag: u8, bytes: &[u8]) -> Bytes {
     [&[flag][..], &(bytes.len() as u32).to_be_bytes(), bytes].concat().into()
