@@ -99,6 +99,12 @@ pub(crate) enum Verdict {
 }
 
 impl Measured {
+    /// A subject without results.
+    pub(crate) fn new(subject: &str) -> Measured {
+        let (first, runs, failure) = (None, Vec::new(), None);
+        Measured { subject: subject.to_owned(), first, runs, answer: Verdict::Alone, failure }
+    }
+
     /// The median of a number over all runs.
     pub(crate) fn median(&self, of: impl Fn(&Run) -> Option<f64>) -> Option<f64> {
         median(self.runs.iter().filter_map(of).collect())

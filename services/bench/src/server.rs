@@ -68,11 +68,42 @@ impl Server {
         })
     }
 
+    /// Starts `sidecar` beside a Prometheus, with the further flags `own`; its log lies beside `data`.
+    pub(crate) fn sidecar(
+        subject: &Subject,
+        prometheus: &Server,
+        data: &Path,
+        own: &[String],
+        limit: Duration,
+    ) -> Result<Server, Failure> {
+        start(subject, data, "sidecar", limit, |grpc, http| {
+            let args = subject.sidecar(prometheus.http, grpc, http, own);
+            args.ok_or(Failure::Lacks("a sidecar"))
+        })
+    }
+
+    /// Starts `rule` with `dir` as its current directory.
+    pub(crate) fn rule(
+        subject: &Subject,
+        rules: &Path,
+        querier: &Server,
+        dir: &Path,
+        limit: Duration,
+    ) -> Result<Server, Failure> {
+        start_in(dir, subject, dir, "rule", limit, |grpc, http| {
+            subject.rule(rules, querier.http, grpc, http).ok_or(Failure::Lacks("a ruler"))
+        })
+    }
+
     /// Starts a Prometheus server over its own blocks in `data`.
     pub(crate) fn prometheus(subject: &Subject, data: &Path, limit: Duration) -> Result<Server, Failure> {
         let config = data.with_extension("yml");
-        std::fs::write(&config, "global: {scrape_interval: 1h}\n")
-            .map_err(|error| Failure::Prepare(format!("{}: {error}", config.display())))?;
+        // The labels are for a sidecar; answers do not have them.
+        std::fs::write(
+            &config,
+            "global: {scrape_interval: 1h, external_labels: {cluster: lab, replica: a}}\n",
+        )
+        .map_err(|error| Failure::Prepare(format!("{}: {error}", config.display())))?;
         start(subject, data, "server", limit, |_, http| {
             subject.prometheus(&config, data, http).ok_or(Failure::Lacks("a server of its own blocks"))
         })
@@ -107,12 +138,24 @@ fn start(
     limit: Duration,
     args: impl FnOnce(u16, u16) -> Result<Vec<String>, Failure>,
 ) -> Result<Server, Failure> {
+    start_in(Path::new("."), subject, data, part, limit, args)
+}
+
+/// Starts a process as [`start`] does, with the current directory `dir`.
+fn start_in(
+    dir: &Path,
+    subject: &Subject,
+    data: &Path,
+    part: &str,
+    limit: Duration,
+    args: impl FnOnce(u16, u16) -> Result<Vec<String>, Failure>,
+) -> Result<Server, Failure> {
     let port = || free_port().map_err(|error| Failure::Prepare(format!("no free port: {error}")));
     let (grpc, http) = (port()?, port()?);
     let args = args(grpc, http)?;
     let log = data.with_extension(format!("{part}.log"));
-    let child =
-        Child::start(&subject.program, &args, &log).map_err(|error| Failure::Start(error.to_string()))?;
+    let child = Child::start_in(dir, &subject.program, &args, &log)
+        .map_err(|error| Failure::Start(error.to_string()))?;
     let grpc = if subject.kind == Kind::Prometheus { 0 } else { grpc };
     let mut server = Server { child, http, grpc, ready_after: 0.0 };
     server.wait_until_ready(limit)?;
