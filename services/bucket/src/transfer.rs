@@ -17,7 +17,7 @@ use crate::provider::PART_BYTES;
 use crate::{Bucket, BucketError};
 
 /// Number of parts of a file transferred at the same time.
-const PARTS_IN_FLIGHT: usize = 4;
+const PARTS_IN_FLIGHT: usize = 2;
 
 /// Options of uploads and downloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +151,14 @@ impl Bucket {
     /// Writes a block's meta.json unchanged.
     pub async fn put_meta(&self, meta: &BlockMeta) -> Result<(), BucketError> {
         self.put(&key(meta.ulid, "meta.json"), meta.to_json().into()).await
+    }
+
+    /// Removes what killed uploads of a block left in a bucket that is a directory: files under temporary names, which no reader sees.
+    ///
+    /// Nobody else may be uploading the block. Object storage shows nothing of an unfinished upload.
+    pub async fn remove_unfinished(&self, block: BlockId) -> std::io::Result<usize> {
+        let Some(directory) = self.directory.clone() else { return Ok(0) };
+        tokio::task::spawn_blocking(move || directory.remove_unfinished(block)).await?
     }
 
     async fn upload_file(
