@@ -6,12 +6,15 @@ mod one_shot;
 mod query;
 mod query_set;
 mod servers;
+mod sidecar;
 mod start;
 mod store;
+mod upload;
 
 pub(crate) use self::compact::compact;
 pub(crate) use self::downsample::downsample;
 pub(crate) use self::query::query;
+pub(crate) use self::sidecar::sidecar;
 pub(crate) use self::start::start;
 pub(crate) use self::store::store;
 

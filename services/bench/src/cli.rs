@@ -29,6 +29,8 @@ pub(crate) enum BenchCommand {
     Compact(MeasureFlags),
     /// Compactors: one iteration that makes blocks of 5 minutes and an hour.
     Downsample(MeasureFlags),
+    /// Sidecars beside a Prometheus: raw StoreAPI calls for 100,000 series, uploads of a block of a gigabyte.
+    Sidecar(SidecarFlags),
     /// Queriers over store gateways (and Prometheus servers over the same blocks): PromQL over HTTP.
     Query(QueryFlags),
     /// Replaces this process by another program, which ends with the process PARENT.
@@ -169,6 +171,19 @@ pub(crate) struct QueryFlags {
     /// Open a connection for each call.
     #[arg(long)]
     pub fresh: bool,
+}
+
+/// `tithon tools bench sidecar`.
+#[derive(Args, Debug)]
+pub(crate) struct SidecarFlags {
+    #[command(flatten)]
+    pub call: CallFlags,
+    /// The Prometheus that the sidecars stand beside.
+    #[arg(long, value_name = "PROGRAM", default_value = "prometheus")]
+    pub prometheus: PathBuf,
+    /// The S3 server to upload to; there are no uploads to S3 unless given.
+    #[arg(long, value_name = "PROGRAM")]
+    pub versitygw: Option<PathBuf>,
 }
 
 /// `--output`.

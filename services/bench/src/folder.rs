@@ -1,5 +1,6 @@
 //! Folders: generated data that is kept and reused, and temporary files of a run.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -158,6 +159,13 @@ pub(crate) fn copy_block(from: &Path, to: &Path) -> Result<(), BenchError> {
         }
     }
     Ok(())
+}
+
+/// The names of the blocks of a bucket.
+pub(crate) fn block_names(bucket: &Path) -> Result<BTreeSet<String>, BenchError> {
+    let entries = fs::read_dir(bucket).map_err(BenchError::io(bucket))?.flatten();
+    let blocks = entries.filter(|entry| entry.path().join("meta.json").exists());
+    Ok(blocks.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
 }
 
 /// Number of files below a folder.

@@ -44,6 +44,9 @@ pub fn run(flags: &BenchFlags) -> Result<bool, BenchError> {
         BenchCommand::Query(flags) => {
             measure("query", &flags.call.measure, |session| cases::query(session, flags))
         }
+        BenchCommand::Sidecar(flags) => {
+            measure("sidecar", &flags.call.measure, |session| cases::sidecar(session, flags))
+        }
         BenchCommand::Start(flags) => measure("start", flags, cases::start),
         BenchCommand::Compact(flags) => measure("compact", flags, cases::compact),
         BenchCommand::Downsample(flags) => measure("downsample", flags, cases::downsample),

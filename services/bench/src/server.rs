@@ -68,11 +68,29 @@ impl Server {
         })
     }
 
+    /// Starts `sidecar` beside a Prometheus, with the further flags `own`; its log lies beside `data`.
+    pub(crate) fn sidecar(
+        subject: &Subject,
+        prometheus: &Server,
+        data: &Path,
+        own: &[String],
+        limit: Duration,
+    ) -> Result<Server, Failure> {
+        start(subject, data, "sidecar", limit, |grpc, http| {
+            let args = subject.sidecar(prometheus.http, grpc, http, own);
+            args.ok_or(Failure::Lacks("a sidecar"))
+        })
+    }
+
     /// Starts a Prometheus server over its own blocks in `data`.
     pub(crate) fn prometheus(subject: &Subject, data: &Path, limit: Duration) -> Result<Server, Failure> {
         let config = data.with_extension("yml");
-        std::fs::write(&config, "global: {scrape_interval: 1h}\n")
-            .map_err(|error| Failure::Prepare(format!("{}: {error}", config.display())))?;
+        // The labels are for a sidecar; answers do not have them.
+        std::fs::write(
+            &config,
+            "global: {scrape_interval: 1h, external_labels: {cluster: lab, replica: a}}\n",
+        )
+        .map_err(|error| Failure::Prepare(format!("{}: {error}", config.display())))?;
         start(subject, data, "server", limit, |_, http| {
             subject.prometheus(&config, data, http).ok_or(Failure::Lacks("a server of its own blocks"))
         })

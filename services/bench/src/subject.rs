@@ -72,6 +72,9 @@ impl Subject {
         let program = match arg.program.to_str() {
             Some("tithon") => std::env::current_exe()
                 .map_err(|source| BenchError::System { what: "the path of this program", source })?,
+            // Subjects may be started in other directories.
+            Some(path) if path.contains('/') => std::path::absolute(&arg.program)
+                .map_err(|source| BenchError::System { what: "the path of a subject", source })?,
             _ => arg.program.clone(),
         };
         let output = Command::new(&program).arg("--version").stdin(Stdio::null()).output();
@@ -151,6 +154,25 @@ impl Subject {
             "--consistency-delay=0s".to_owned(),
         ];
         args.extend(own.iter().map(|flag| (*flag).to_owned()));
+        self.is_thanos_like().then_some(args)
+    }
+
+    /// Arguments of `sidecar` beside the Prometheus at port `prometheus`, with the further flags `own`.
+    pub(crate) fn sidecar(
+        &self,
+        prometheus: u16,
+        grpc: u16,
+        http: u16,
+        own: &[String],
+    ) -> Option<Vec<String>> {
+        let mut args = vec![
+            "sidecar".to_owned(),
+            "--log.level=warn".to_owned(),
+            format!("--prometheus.url=http://127.0.0.1:{prometheus}"),
+            format!("--grpc-address=127.0.0.1:{grpc}"),
+            format!("--http-address=127.0.0.1:{http}"),
+        ];
+        args.extend_from_slice(own);
         self.is_thanos_like().then_some(args)
     }
 

@@ -3,6 +3,7 @@
 
 mod folders;
 mod new_file;
+mod unfinished;
 mod walk;
 
 use std::collections::HashSet;

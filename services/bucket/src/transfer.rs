@@ -153,6 +153,14 @@ impl Bucket {
         self.put(&key(meta.ulid, "meta.json"), meta.to_json().into()).await
     }
 
+    /// Removes what killed uploads of a block left in a bucket that is a directory: files under temporary names, which no reader sees.
+    ///
+    /// Nobody else may be uploading the block. Object storage shows nothing of an unfinished upload.
+    pub async fn remove_unfinished(&self, block: BlockId) -> std::io::Result<usize> {
+        let Some(directory) = self.directory.clone() else { return Ok(0) };
+        tokio::task::spawn_blocking(move || directory.remove_unfinished(block)).await?
+    }
+
     async fn upload_file(
         &self,
         block: BlockId,

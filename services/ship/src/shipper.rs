@@ -216,6 +216,12 @@ impl Shipper {
     async fn upload(&self, mut meta: BlockMeta, external: &Labels) -> Result<(), ShipError> {
         let block = meta.ulid;
         info!(%block, "uploading block");
+        // Only this shipper uploads the blocks of its directory.
+        match self.bucket.remove_unfinished(block).await {
+            Ok(0) => {}
+            Ok(files) => info!(%block, files, "removed what an upload left that was broken off"),
+            Err(error) => warn!(%block, %error, "cannot remove what an upload left that was broken off"),
+        }
         let from = self.options.dir.join(block.to_string());
         let linked = LinkedBlock::new(&self.options.dir, &from, block)?;
         let thanos = meta.thanos.get_or_insert_default();

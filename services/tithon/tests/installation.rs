@@ -1,5 +1,5 @@
-//! A whole installation: two Prometheus servers as a pair, each with a sidecar, an S3 server, store, compact, query, rule and an
-//! Alertmanager. Every process is killed once and starts again.
+//! A whole installation: two Prometheus servers as a pair that scrape node_exporter too, each with a sidecar, an S3 server, store, compact,
+//! query, rule and an Alertmanager. Every process is killed once and starts again.
 //!
 //! The bucket is a directory where `versitygw` is not installed, and the test says so.
 
@@ -45,7 +45,7 @@ fn is_installed(programs: &[&str]) -> bool {
 
 #[test]
 fn every_process_is_killed_once_and_nothing_is_lost() {
-    if !is_installed(&["prometheus", "promtool", "prometheus-alertmanager"]) {
+    if !is_installed(&["prometheus", "promtool", "prometheus-alertmanager", "prometheus-node-exporter"]) {
         return;
     }
     let history = History::new();
@@ -110,6 +110,7 @@ fn the_view_is_right(lab: &Lab, history: &History) {
     });
     assert_eq!(value(querier, "count(up)", true), Some(lab::N_TARGETS));
     assert_eq!(value(querier, "count(count by (replica) (up))", true), Some(1.0));
+    assert_eq!(value(querier, "count(node_memory_MemTotal_bytes)", true), Some(1.0));
     until("the history of both replicas", || {
         let found = history.count(querier, "max_source_resolution=0s");
         found.is_some_and(|found| found > history.n_of_replica())
@@ -139,6 +140,8 @@ fn the_bucket_is_right(lab: &Lab, history: &History) {
     until("all targets in blocks", || {
         value(&over_store, "count(max_over_time(up[10m]))", true) == Some(lab::N_TARGETS)
     });
+    let node = "count(last_over_time(node_memory_MemTotal_bytes{cluster='lab'}[10m]))";
+    assert_eq!(value(&over_store, node, true), Some(1.0));
     assert!(value(&over_store, "count_over_time(lab:up:sum{ruler='one'}[10m])", true).is_some());
 }
 

@@ -10,7 +10,7 @@ use tithon_engine::BlockMeta;
 use crate::answer::Answer;
 use crate::child::{Child, free_port};
 use crate::error::BenchError;
-use crate::folder::{copy_blocks, count_files, describe_ms};
+use crate::folder::{block_names, copy_blocks, count_files, describe_ms};
 use crate::run::{Failure, Run};
 use crate::session::Session;
 use crate::subject::Subject;
@@ -47,7 +47,7 @@ fn one(session: &Session, case: &OneShot<'_>, i: usize) -> Result<(Run, Answer),
     let (bucket, data) = (work.join("bucket"), work.join("data"));
     let config = session.scratch.bucket_config(&format!("bucket-{i}"), &bucket).map_err(prepare)?;
     let args = (case.args)(subject, &config, &data, port).ok_or(Failure::Lacks(case.lacks))?;
-    let before = copy_blocks(case.bucket, &bucket).and_then(|()| names(&bucket)).map_err(prepare)?;
+    let before = copy_blocks(case.bucket, &bucket).and_then(|()| block_names(&bucket)).map_err(prepare)?;
     let watch = LoadWatch::start();
     let mut child = Child::start(&subject.program, &args, &work.join("log"))
         .map_err(|e| Failure::Start(e.to_string()))?;
@@ -74,17 +74,10 @@ fn one(session: &Session, case: &OneShot<'_>, i: usize) -> Result<(Run, Answer),
     Ok((run, Answer::Blocks(made)))
 }
 
-/// The names of the blocks of a bucket.
-fn names(bucket: &Path) -> Result<BTreeSet<String>, BenchError> {
-    let entries = fs::read_dir(bucket).map_err(BenchError::io(bucket))?.flatten();
-    let blocks = entries.filter(|entry| entry.path().join("meta.json").exists());
-    Ok(blocks.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
-}
-
 /// Describes the new blocks by times, resolution, series and samples, which do not depend on how chunks are cut.
 fn made_since(bucket: &Path, before: &BTreeSet<String>) -> Result<Vec<String>, BenchError> {
     let mut made = Vec::new();
-    for name in names(bucket)?.difference(before) {
+    for name in block_names(bucket)?.difference(before) {
         let path = bucket.join(name).join("meta.json");
         let text = fs::read(&path).map_err(BenchError::io(&path))?;
         let meta =

@@ -13,7 +13,7 @@ use crate::run::{Failure, Run};
 use crate::server::Server;
 use crate::session::Session;
 use crate::store_client::StoreConnection;
-use crate::subject::Kind;
+use crate::subject::{Kind, Subject};
 use crate::turns::{FirstRound, take_turns};
 
 /// A case that sends requests to servers.
@@ -30,6 +30,8 @@ pub(super) struct ServerCase {
 struct Running {
     servers: Vec<Server>,
     clients: Vec<Client>,
+    /// A server that the others need and that is not measured.
+    _behind: Option<Server>,
 }
 
 /// The servers of a subject, and how they are called.
@@ -40,6 +42,8 @@ pub(super) enum Setup<'a> {
     Query { bucket: &'a Path, transport: Transport, probe: String, replicas: u8 },
     /// Store and querier in one process over the bucket, or a Prometheus server over copies of its blocks.
     Single { bucket: &'a Path, transport: Transport, probe: String },
+    /// A sidecar beside a Prometheus server, which is not measured, over copies of the bucket's blocks.
+    Sidecar { bucket: &'a Path, prometheus: &'a Subject },
 }
 
 /// Measures the cases with all subjects on the same data.
@@ -82,7 +86,7 @@ fn one(
     i: usize,
     variation: usize,
 ) -> Result<(Run, Answer), Failure> {
-    let Running { servers, clients } = match running {
+    let Running { servers, clients, .. } = match running {
         Some(running) => running,
         None => running.insert(start(session, runtime, setup, i)?),
     };
@@ -108,10 +112,11 @@ fn start(session: &Session, runtime: &Runtime, setup: &Setup<'_>, i: usize) -> R
     let prepare = |error: BenchError| Failure::Prepare(error.to_string());
     let data = session.folder("server", i)?;
     let (bucket, probe) = match setup {
-        Setup::Store { bucket } => (bucket, None),
+        Setup::Store { bucket } | Setup::Sidecar { bucket, .. } => (bucket, None),
         Setup::Query { bucket, probe, .. } | Setup::Single { bucket, probe, .. } => (bucket, Some(probe)),
     };
     let config = session.scratch.bucket_config("bucket", bucket).map_err(prepare)?;
+    let mut behind = None;
     let servers = match setup {
         Setup::Query { replicas: 2.., .. } if subject.kind == Kind::Prometheus => {
             return Err(Failure::Lacks("deduplication of replicas"));
@@ -127,12 +132,17 @@ fn start(session: &Session, runtime: &Runtime, setup: &Setup<'_>, i: usize) -> R
         }
         Setup::Single { .. } => vec![Server::standalone(subject, &config, &data, session.limit)?],
         Setup::Store { .. } => vec![Server::store(subject, &config, &data, session.limit)?],
+        Setup::Sidecar { prometheus, .. } => {
+            crate::folder::copy_blocks(bucket, &data).map_err(prepare)?;
+            let server = behind.insert(Server::prometheus(prometheus, &data, session.limit)?);
+            vec![Server::sidecar(subject, server, &data, &[], session.limit)?]
+        }
     };
     if let Some(probe) = probe {
         wait_for_data(&servers, probe, session)?;
     }
     let clients = vec![client(runtime, setup, &servers)?];
-    Ok(Running { servers, clients })
+    Ok(Running { servers, clients, _behind: behind })
 }
 
 /// A querier that is ready may not know yet what its store has.
@@ -152,7 +162,9 @@ fn wait_for_data(servers: &[Server], probe: &str, session: &Session) -> Result<(
 fn client(runtime: &Runtime, setup: &Setup<'_>, servers: &[Server]) -> Result<Client, Failure> {
     let Some(server) = servers.last() else { return Err(Failure::Prepare("no server".to_owned())) };
     match setup {
-        Setup::Store { .. } => runtime.block_on(StoreConnection::open(server.grpc)).map(Client::Store),
+        Setup::Store { .. } | Setup::Sidecar { .. } => {
+            runtime.block_on(StoreConnection::open(server.grpc)).map(Client::Store)
+        }
         Setup::Query { transport, .. } | Setup::Single { transport, .. } => {
             Ok(Client::Http(HttpClient::new(server.http, *transport)))
         }

@@ -117,7 +117,7 @@ fn object(entry: Entry) -> ObjectMeta {
 }
 
 /// Whether a name is that of a temporary file of an upload: `NAME#1` and so on.
-fn is_upload(name: &str) -> bool {
+pub(super) fn is_upload(name: &str) -> bool {
     name.rsplit_once('#').is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 

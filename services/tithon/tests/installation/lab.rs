@@ -14,11 +14,12 @@ use crate::look::look;
 use crate::outside::Outside;
 use crate::process::{Server, TITHON, free_port, output};
 
-/// What each Prometheus scrapes: both of them, and a page of the test.
-pub const N_TARGETS: f64 = 3.0;
+/// What each Prometheus scrapes: both of them, a page of the test, and the machine's node_exporter.
+pub const N_TARGETS: f64 = 4.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
+    NodeExporter,
     Compact,
     PrometheusA,
     SidecarA,
@@ -32,7 +33,8 @@ pub enum Part {
 }
 
 impl Part {
-    pub const ALL: [Part; 10] = [
+    pub const ALL: [Part; 11] = [
+        Part::NodeExporter,
         Part::Compact,
         Part::PrometheusA,
         Part::SidecarA,
@@ -175,15 +177,18 @@ impl Lab {
 
     fn prometheus_config(&self, replica: &str) -> String {
         let (a, b) = (self.http(Part::PrometheusA), self.http(Part::PrometheusB));
-        let outside = &self.outside.address;
+        let (outside, node) = (&self.outside.address, self.http(Part::NodeExporter));
         format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s, external_labels: {{cluster: lab, replica: {replica}}}}}\n\
-             scrape_configs: [{{job_name: lab, static_configs: [{{targets: ['{a}', '{b}', '{outside}']}}]}}]\n"
+             scrape_configs:\n\
+             - {{job_name: lab, static_configs: [{{targets: ['{a}', '{b}', '{outside}']}}]}}\n\
+             - {{job_name: node, static_configs: [{{targets: ['{node}']}}]}}\n"
         )
     }
 
     fn command(&self, part: Part) -> Command {
         match part {
+            Part::NodeExporter => self.node_exporter(),
             Part::PrometheusA => self.prometheus(part, "a"),
             Part::PrometheusB => self.prometheus(part, "b"),
             Part::SidecarA => self.sidecar(part, Part::PrometheusA),
@@ -195,6 +200,13 @@ impl Lab {
             Part::Alertmanager => self.alertmanager(),
             Part::Bucket => panic!("the S3 server has its own commands"),
         }
+    }
+
+    fn node_exporter(&self) -> Command {
+        let mut command = Command::new("prometheus-node-exporter");
+        command.arg(format!("--web.listen-address={}", self.http(Part::NodeExporter)));
+        command.args(["--no-collector.systemd", "--log.level=error"]);
+        command
     }
 
     fn prometheus(&self, part: Part, replica: &str) -> Command {
