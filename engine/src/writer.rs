@@ -239,10 +239,8 @@ impl Content {
         files: &mut dyn BlockFiles,
         mut meta: BlockMeta,
     ) -> Result<Option<BlockMeta>, BlockError> {
-        // Segments get to disk while the rest of the index is written.
-        let (chunks, index) = (self.chunks, self.index);
-        let (segment_files, index_stats) = rayon::join(|| chunks.finish(), || index.finish(files));
-        let (segment_files, index_stats) = (segment_files?, index_stats?);
+        let segment_files = self.chunks.finish()?;
+        let index_stats = self.index.finish(files)?;
         if meta.stats.num_samples == 0 {
             return Ok(None);
         }
