@@ -141,7 +141,7 @@ fn selection_and_frames(bencher: Bencher) {
 fn selection_and_prost(bencher: Bencher) {
     use prost::Message;
     let bed = bed();
-    let (mut buffer, mut writer) = (Vec::new(), SeriesWriter::default());
+    let mut buffer = Vec::new();
     let mut encode = |batch: &tithon_engine::SeriesBatch| {
         buffer.clear();
         let wire = |s: &tithon_engine::SelectedSeries| series_to_wire(&s.labels, &s.chunks, &[]).unwrap();
