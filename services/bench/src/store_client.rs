@@ -1,5 +1,5 @@
 //! A StoreAPI client that counts what it receives: bytes go from the connection to [`Content`] without being decoded
-//! into messages, and as far as memory allows after the clock has stopped: counting takes more time than a store does.
+//! into messages, and as far as memory allows after the clock has stopped: counting takes much of two cores.
 
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
 //! Reads the frames of a `Series` answer straight into our own types.
 //!
-//! Frames as stores write them are walked once, which takes an eighth of the time of building messages first. Whatever is
-//! not written that way (fields given twice, unknown ones, labels out of order, damage) is left to the generated decoder.
+//! Frames as stores write them are walked once, without messages in between. Whatever is not written that way (fields given
+//! twice, unknown ones, labels out of order, damage) is left to the generated decoder.
 
 use bytes::Bytes;
 use prost::Message;
