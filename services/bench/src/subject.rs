@@ -72,9 +72,6 @@ impl Subject {
         let program = match arg.program.to_str() {
             Some("tithon") => std::env::current_exe()
                 .map_err(|source| BenchError::System { what: "the path of this program", source })?,
-            // Subjects may be started in other directories.
-            Some(path) if path.contains('/') => std::path::absolute(&arg.program)
-                .map_err(|source| BenchError::System { what: "the path of a subject", source })?,
             _ => arg.program.clone(),
         };
         let output = Command::new(&program).arg("--version").stdin(Stdio::null()).output();
