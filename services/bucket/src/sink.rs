@@ -2,13 +2,14 @@
 //! network.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use object_store::WriteMultipart;
 use object_store::path::Path;
 use sha2::{Digest, Sha256};
 use tithon_engine::{BlockFiles, BlockId, BlockSink, File, FileHash};
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use crate::bucket::key;
 use crate::directory::NewFile;
@@ -17,28 +18,47 @@ use crate::{Bucket, BucketError};
 /// Number of parts of a file being uploaded at the same time; a file holds these and the one being filled in memory.
 const PARTS_IN_FLIGHT: usize = 2;
 
-/// The files of a new block. Writing blocks the calling thread, which must not be one that runs tasks.
+/// The files of a new block. Writing blocks the calling thread, which must not be one that runs tasks. Clones are the files of
+/// the same block.
 #[derive(Clone, Debug)]
 pub struct BucketFiles {
     bucket: Bucket,
     block: BlockId,
     runtime: Handle,
     hash: bool,
-    written: Arc<Mutex<Vec<File>>>,
+    finished: Arc<Mutex<Finished>>,
+}
+
+/// Files that can be read.
+#[derive(Debug, Default)]
+struct Finished {
+    files: Vec<File>,
+    /// Files that are still being synced to disk.
+    syncs: Vec<(Path, JoinHandle<object_store::Result<()>>)>,
 }
 
 impl Bucket {
     /// Creates files for the segments and index of a new block; with `hash`, their SHA-256 is computed. `runtime` runs
     /// the requests.
     pub fn block_files(&self, block: BlockId, hash: bool, runtime: Handle) -> BucketFiles {
-        BucketFiles { bucket: self.clone(), block, runtime, hash, written: Arc::default() }
+        BucketFiles { bucket: self.clone(), block, runtime, hash, finished: Arc::default() }
     }
 }
 
 impl BucketFiles {
-    /// The finished files in the order they were finished, for the list in meta.json.
-    pub fn written(&self) -> Vec<File> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Waits until all finished files are on disk, or wherever the bucket keeps them. Returns them in the order in which they
+    /// were finished, for the list in meta.json.
+    pub async fn durable(&self) -> Result<Vec<File>, BucketError> {
+        let syncs = std::mem::take(&mut self.finished().syncs);
+        for (path, sync) in syncs {
+            let synced = sync.await.map_err(object_store::Error::from).flatten();
+            synced.map_err(BucketError::object(&path))?;
+        }
+        Ok(self.finished().files.clone())
+    }
+
+    fn finished(&self) -> MutexGuard<'_, Finished> {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -47,10 +67,15 @@ impl BlockFiles for BucketFiles {
         let path = key(self.block, name);
         let out = match &self.bucket.directory {
             Some(directory) => Out::File(directory.new_file(&path, self.runtime.clone())?),
-            None => Out::Parts(Box::new(Parts { files: self.clone(), path, part: Vec::new(), upload: None })),
+            None => Out::Parts(Box::new(Parts {
+                files: self.clone(),
+                path: path.clone(),
+                part: Vec::new(),
+                upload: None,
+            })),
         };
         let hash = self.hash.then(Sha256::new);
-        Ok(Box::new(Sink { files: self.clone(), name: name.to_owned(), bytes: 0, hash, out }))
+        Ok(Box::new(Sink { files: self.clone(), name: name.to_owned(), path, bytes: 0, hash, out }))
     }
 }
 
@@ -58,6 +83,7 @@ impl BlockFiles for BucketFiles {
 struct Sink {
     files: BucketFiles,
     name: String,
+    path: Path,
     bytes: u64,
     hash: Option<Sha256>,
     out: Out,
@@ -88,19 +114,25 @@ impl Write for Sink {
 }
 
 impl BlockSink for Sink {
+    /// The file can be read then; [`BucketFiles::durable`] waits until it is on disk.
     fn finish(self: Box<Self>) -> io::Result<()> {
-        let Sink { files, name, bytes, hash, out } = *self;
-        match out {
+        let Sink { files, name, path, bytes, hash, out } = *self;
+        let sync = match out {
             Out::File(file) => {
-                file.finish()?;
+                let sync = file.finish()?;
                 files.bucket.metrics.uploaded(bytes);
+                Some((path, sync))
             }
-            Out::Parts(parts) => parts.finish(bytes)?,
-        }
+            Out::Parts(parts) => {
+                parts.finish(bytes)?;
+                None
+            }
+        };
         let value = |hash: Sha256| hex::encode(hash.finalize());
         let hash = hash.map(|hash| FileHash { function: "SHA256".to_owned(), value: value(hash) });
-        let file = File { rel_path: name, size_bytes: bytes, hash };
-        files.written.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+        let mut finished = files.finished();
+        finished.files.push(File { rel_path: name, size_bytes: bytes, hash });
+        finished.syncs.extend(sync);
         Ok(())
     }
 }

@@ -192,7 +192,7 @@ impl Compactor {
             if let (Some(thanos), Some(source)) = (&mut made.thanos, &meta.thanos) {
                 thanos.labels = source.labels.clone();
             }
-            Some(Unsealed { meta: made, files: files.written() })
+            Some(Unsealed { meta: made, files })
         };
         Ok(made.into_iter().filter_map(unsealed).collect())
     }

@@ -106,12 +106,12 @@ impl Compactor {
             Ok(Err(error)) => return Err(self.blame(error, plan, dir).await),
             Err(error) => return Err(self.blame(error.into(), plan, dir).await),
         };
-        let files_of = |id| ids.iter().zip(&files).find(|(draft, _)| **draft == id);
-        let unsealed = |meta: BlockMeta| Unsealed {
-            files: files_of(meta.ulid).map(|(_, files)| files.written()).unwrap_or_default(),
-            meta,
+        let files_of = |meta: &BlockMeta| ids.iter().zip(&files).find(|(draft, _)| **draft == meta.ulid);
+        let unsealed = |meta: BlockMeta| {
+            let files = files_of(&meta)?.1.clone();
+            Some(Unsealed { meta, files })
         };
-        Ok(made.into_iter().map(unsealed).collect())
+        Ok(made.into_iter().filter_map(unsealed).collect())
     }
 
     /// Removes the sources that the merge copied to local disk.

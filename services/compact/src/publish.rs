@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use tithon_bucket::{BucketError, BucketFiles};
+use tithon_bucket::BucketFiles;
 use tithon_chunks::ErrorKind;
-use tithon_engine::{BlockId, BlockMeta, File};
+use tithon_engine::{BlockId, BlockMeta};
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
@@ -40,7 +40,7 @@ impl Drafts<'_> {
 /// A block whose files are in the bucket and whose meta.json is not.
 pub(crate) struct Unsealed {
     pub(crate) meta: BlockMeta,
-    pub(crate) files: Vec<File>,
+    pub(crate) files: BucketFiles,
 }
 
 /// Where the files of drafts go; made anew for each attempt.
@@ -126,9 +126,11 @@ impl Compactor {
             let health = self.read_back(read, self.inner.options.verify).await.map_err(refused)?;
             self.judge_made(meta.ulid, &health)?;
         }
-        let whole = |Unsealed { meta, files }| bucket.whole_meta(meta, files);
-        let metas: Result<Vec<BlockMeta>, BucketError> = made.into_iter().map(whole).collect();
-        let metas = metas.map_err(|error| refused(error.into()))?;
+        let mut metas = Vec::with_capacity(made.len());
+        for Unsealed { meta, files } in made {
+            let whole = files.durable().await.and_then(|files| bucket.whole_meta(meta, files));
+            metas.push(whole.map_err(|error| refused(error.into()))?);
+        }
         if let Some(lease) = lease.filter(|_| !metas.is_empty()) {
             progress.decided = true;
             lease.commit(&metas).await.inspect_err(|error| {

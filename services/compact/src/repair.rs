@@ -62,7 +62,7 @@ impl Compactor {
             let inputs = vec![source.input(&runtime)];
             let made = compact_into(inputs, outputs, Some(thanos.clone()), CompactOptions::default())?;
             source.check()?;
-            Ok((made, files.written()))
+            Ok((made, files))
         };
         let (made, files) = self.run_on(broken.ulid, work).await??;
         let what = "nothing is left without the chunks at its end";

@@ -223,7 +223,7 @@ impl Compactor {
             let made = compact_into(inputs, outputs, Some(thanos.clone()), CompactOptions::default())?;
             source.check()?;
             let made = made.into_iter().next().flatten();
-            Ok(made.map(|meta| Unsealed { meta, files: files.written() }))
+            Ok(made.map(|meta| Unsealed { meta, files }))
         };
         self.run_on(block, work).await?
     }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path as FsPath, PathBuf};
 
 use object_store::Result;
 use object_store::path::Path;
@@ -14,7 +14,7 @@ use super::{Directory, failed, make_durably, sync_dir};
 /// Number of bytes after which a sync to disk begins in the background, so that little is left to sync at the end.
 const SYNC_BYTES: u64 = 32 << 20;
 
-/// Has a temporary name until it is complete and on disk.
+/// Has a temporary name until it is complete.
 pub(crate) struct NewFile {
     file: File,
     unfinished: PathBuf,
@@ -43,12 +43,22 @@ impl Directory {
 }
 
 impl NewFile {
-    /// Syncs the file to disk and gives it its name.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
-        self.join_sync()?;
-        self.file.sync_all()?;
+    /// Gives the file its name. The task that it returns ends when file and name are on disk.
+    pub(crate) fn finish(mut self) -> io::Result<JoinHandle<Result<()>>> {
         fs::rename(&self.unfinished, &self.path)?;
-        self.path.parent().map_or(Ok(()), sync_dir)
+        let (begun, file, path) = (self.sync.take(), self.file.try_clone()?, self.path.clone());
+        let folder = path.parent().map(FsPath::to_owned);
+        let sync = async move {
+            if let Some(begun) = begun {
+                begun.await??;
+            }
+            let rest = move || {
+                file.sync_all()?;
+                folder.as_deref().map_or(Ok(()), sync_dir)
+            };
+            tokio::task::spawn_blocking(rest).await?
+        };
+        Ok(self.runtime.spawn(async move { sync.await.map_err(|error: io::Error| failed(&path, error)) }))
     }
 
     fn sync_in_background(&mut self) -> io::Result<()> {
