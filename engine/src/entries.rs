@@ -17,8 +17,11 @@ pub(crate) const ENTRIES_AT_ONCE: usize = 4096;
 /// The number of bytes of entries that a walk over all series reads at once.
 const WALK_BYTES: u64 = 4 << 20;
 
-/// The size that Thanos assumes for an entry if meta.json does not give one, bytes.
+/// The most that an entry is expected to take, as in Thanos, bytes.
 const ENTRY_BYTES: u64 = 65_536;
+
+/// The least that is asked for an entry whose size is not known, bytes.
+const ENTRY_BYTES_MIN: u64 = 128;
 
 /// Reads the entries of a list of series, a batch at a time. It does no I/O: it returns the ranges of the index that it
 /// needs, and takes their bytes.
@@ -37,7 +40,7 @@ pub(crate) struct Entries {
 impl Entries {
     /// A reader for the block that `meta` and `header` describe; it has no series yet.
     pub(crate) fn new(meta: &BlockMeta, header: Arc<IndexHeader>) -> Entries {
-        let kind = entry_kind(meta);
+        let kind = entry_kind(meta, &header);
         Entries {
             block: meta.ulid,
             header,
@@ -169,15 +172,25 @@ pub(crate) fn index_range(range: &std::ops::Range<u64>) -> FileRange {
     FileRange { file: BlockFile::Index, start: range.start, len: range.end.saturating_sub(range.start) }
 }
 
-fn entry_kind(meta: &BlockMeta) -> Kind {
+fn entry_kind(meta: &BlockMeta, header: &IndexHeader) -> Kind {
     let recorded = meta.thanos.as_ref().map_or(0, |t| t.index_stats.series_max_size);
+    let assumed = if recorded > 0 { ENTRY_BYTES } else { usual_bytes(header) };
     Kind {
         what: "series entry",
-        estimate: estimate(recorded, ENTRY_BYTES),
+        estimate: estimate(recorded, assumed),
         size: |bytes| match SeriesEntry::size_hint(bytes) {
             Ok(size) => size.map(|n| n as u64),
             // The length field is malformed: decoding returns the error.
             Err(_) => Some(bytes.len() as u64),
         },
     }
+}
+
+/// What most entries of an index take at most, where meta.json does not tell it, as in blocks that a Prometheus wrote: four
+/// times the average.
+fn usual_bytes(header: &IndexHeader) -> u64 {
+    let Ok(Some(n @ 1..)) = header.n_series() else { return ENTRY_BYTES };
+    let bounds = header.series_bounds();
+    let average = bounds.end.saturating_sub(bounds.start) / n;
+    average.saturating_mul(4).clamp(ENTRY_BYTES_MIN, ENTRY_BYTES)
 }

@@ -169,13 +169,29 @@ impl Records {
     }
 }
 
-/// The size that Thanos assumes for a chunk if meta.json does not give one, bytes.
+/// The most that a chunk is expected to take, as in Thanos, bytes.
 const CHUNK_BYTES: u64 = 16_000;
+
+/// The least that is asked for a chunk whose size is not known, bytes.
+const CHUNK_BYTES_MIN: u64 = 512;
 
 /// The kind of a block's chunks.
 pub(crate) fn chunk_kind(meta: &BlockMeta) -> Kind {
     let recorded = meta.thanos.as_ref().map_or(0, |t| t.index_stats.chunk_max_size);
-    Kind { what: "chunk", estimate: estimate(recorded, CHUNK_BYTES), size: record::size }
+    let assumed = if recorded > 0 { CHUNK_BYTES } else { usual_bytes(meta) };
+    Kind { what: "chunk", estimate: estimate(recorded, assumed), size: record::size }
+}
+
+/// What most chunks of a block take at most, where meta.json does not tell it but has the sizes of the segments, as a
+/// sidecar writes it: four times the average.
+fn usual_bytes(meta: &BlockMeta) -> u64 {
+    let files = meta.thanos.as_ref().map(|thanos| thanos.files.as_slice()).unwrap_or_default();
+    let segments = files.iter().filter(|file| file.rel_path.starts_with("chunks/"));
+    let bytes = segments.fold(0_u64, |sum, file| sum.saturating_add(file.size_bytes));
+    match bytes.checked_div(meta.stats.num_chunks) {
+        None | Some(0) => CHUNK_BYTES,
+        Some(average) => average.saturating_mul(4).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES),
+    }
 }
 
 /// Chunks further apart than this, in bytes, are not treated as neighbours.
