@@ -155,6 +155,8 @@ async fn files_of_killed_uploads_are_no_objects_and_go_in_the_end() {
     assert_eq!(bucket.delete_leftovers(changed - 60_000).await.unwrap(), 0);
     assert_eq!(bucket.delete_leftovers(changed + 60_000).await.unwrap(), 3);
     assert!(leftovers.iter().all(|path| !path.exists()) && block.join("notes#a").exists());
+    assert!(!dir.path().join(half.to_string()).exists(), "a folder with nothing in it is left");
+    fs::create_dir_all(leftovers[2].parent().unwrap()).unwrap();
     fs::write(&leftovers[2], b"half").unwrap();
     bucket.delete_block(half).await.unwrap();
     assert_eq!(blocks(&bucket).await, [id]);

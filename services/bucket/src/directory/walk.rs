@@ -137,13 +137,19 @@ pub(super) fn last_change_ms(dir: &FsPath) -> io::Result<i64> {
 }
 
 /// Deletes temporary files of killed uploads in the folders of blocks and leases that have not changed since
-/// `before_ms`.
+/// `before_ms`, and folders of blocks that had been empty since then, as a deletion leaves one that was killed before its
+/// last step. Returns how many files.
 pub(super) fn delete_leftovers(root: &FsPath, before_ms: i64) -> io::Result<u64> {
     let mut deleted = 0;
     for entry in read_if_there(root)? {
-        let is_ours = |name: &str| name == "leases" || name.parse::<BlockId>().is_ok();
-        if entry.file_name().to_str().is_some_and(is_ours) && entry.file_type()?.is_dir() {
+        let name = entry.file_name();
+        let is_block = name.to_str().is_some_and(|name| name.parse::<BlockId>().is_ok());
+        if (is_block || name == "leases") && entry.file_type()?.is_dir() {
+            let is_old = is_block && is_older(&entry, before_ms);
             deleted += delete_leftovers_in(&entry.path(), before_ms)?;
+            if is_old {
+                remove_if_empty(&entry.path())?;
+            }
         }
     }
     Ok(deleted)
@@ -152,15 +158,30 @@ pub(super) fn delete_leftovers(root: &FsPath, before_ms: i64) -> io::Result<u64>
 fn delete_leftovers_in(dir: &FsPath, before_ms: i64) -> io::Result<u64> {
     let mut deleted = 0;
     for entry in read_if_there(dir)? {
-        let (path, kind) = (entry.path(), entry.file_type()?);
+        let (path, kind, is_old) = (entry.path(), entry.file_type()?, is_older(&entry, before_ms));
         if kind.is_dir() {
             deleted += delete_leftovers_in(&path, before_ms)?;
+            if is_old {
+                remove_if_empty(&path)?;
+            }
         } else if kind.is_file() && entry.file_name().to_str().is_some_and(is_upload) {
-            let is_old = entry.metadata().is_ok_and(|meta| changed_ms(&meta) < before_ms);
             deleted += u64::from(is_old && fs::remove_file(path).is_ok());
         }
     }
     Ok(deleted)
+}
+
+fn is_older(entry: &DirEntry, before_ms: i64) -> bool {
+    entry.metadata().is_ok_and(|meta| changed_ms(&meta) < before_ms)
+}
+
+fn remove_if_empty(dir: &FsPath) -> io::Result<()> {
+    match fs::remove_dir(dir) {
+        Err(error) if !matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::NotFound) => {
+            Err(error)
+        }
+        _ => Ok(()),
+    }
 }
 
 fn read_if_there(dir: &FsPath) -> io::Result<Vec<DirEntry>> {
