@@ -1,7 +1,7 @@
 //! `tithon tools bucket import`: a block of each Parquet file (`docs/parquet.md`).
 
 use std::error::Error;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,6 @@ use tracing::info;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::look::look;
-use super::rewrite::empty;
 use crate::bucket::open_bucket;
 use crate::cli::{ImportFlags, Output};
 use crate::compact::RETRY;
@@ -42,7 +41,7 @@ pub async fn run(flags: &ImportFlags) -> Result<(), Box<dyn Error>> {
     // Only a folder of our own is emptied: the one that the flag names may hold other files.
     let tmp = flags.tmp_dir.clone().unwrap_or_else(std::env::temp_dir).join("tithon-import");
     let bucket = open_bucket(&flags.bucket).await?.with_retry(RETRY);
-    empty(&tmp).map_err(|error| format!("--tmp.dir: {}: {error}", tmp.display()))?;
+    let _lock = claim(&tmp).map_err(|error| format!("--tmp.dir: {}: {error}", tmp.display()))?;
     let catalogue = look(&bucket, &[]).await?;
     let (cpu, mut lines) = (Cpu::new(0)?, Vec::with_capacity(flags.files.len()));
     for file in &flags.files {
@@ -54,6 +53,24 @@ pub async fn run(flags: &ImportFlags) -> Result<(), Box<dyn Error>> {
         Output::Table => table(&lines),
     };
     Ok(crate::output::stdout().write_all(text.as_bytes())?)
+}
+
+/// Empties a folder, which no other import can claim until what is returned is dropped.
+fn claim(dir: &Path) -> io::Result<File> {
+    std::fs::create_dir_all(dir)?;
+    let folder = File::open(dir)?;
+    folder.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => io::Error::other("another import is using it: name another folder"),
+        TryLockError::Error(error) => error,
+    })?;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => std::fs::remove_dir_all(entry.path())?,
+            false => std::fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(folder)
 }
 
 /// The work on one file.

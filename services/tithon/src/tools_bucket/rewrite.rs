@@ -69,7 +69,7 @@ pub async fn run(flags: &RewriteFlags) -> Result<(), Box<dyn Error>> {
 }
 
 /// Makes a folder that has nothing in it.
-pub(super) fn empty(dir: &Path) -> io::Result<()> {
+fn empty(dir: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

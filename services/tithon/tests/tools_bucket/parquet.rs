@@ -146,6 +146,10 @@ fn what_cannot_be_imported_is_told() {
     let no_labels = ["--label=cluster=\"\"", "--label=replica=\"\"", files[0].as_str(), &tmp_dir];
     let error = refused("import", bucket.path(), &no_labels);
     assert!(error.contains("a block needs external labels"), "{error}");
+    let folder = std::fs::File::open(tmp.path().join("import/tithon-import")).unwrap();
+    folder.lock().unwrap();
+    let error = refused("import", bucket.path(), &[&files[0], &tmp_dir]);
+    assert!(error.contains("another import is using it"), "{error}");
     assert_eq!(blocks_of(bucket.path()).len(), 0);
 }
 
