@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::answer::Answer;
 use crate::http_client::HttpClient;
 use crate::run::{Call, Failure, Run, median, p99};
-use crate::server::{Server, Usage};
+use crate::server::{Reads, Server, Usage};
 use crate::store_client::{Question, StoreConnection};
 use crate::turns::LoadWatch;
 
@@ -56,7 +56,7 @@ pub(crate) async fn run(
     request: impl Fn(u32) -> Request,
 ) -> Result<(Run, Answer), Failure> {
     servers.iter().for_each(|server| crate::proc::reset_peak(server.child.pid()));
-    let (before, asked_before, watch) = (usage(servers), bucket_requests(servers), LoadWatch::start());
+    let (before, read_before, watch) = (usage(servers), reads(servers), LoadWatch::start());
     let began = Instant::now();
     let (next, calls, answer) = (Cell::new(0), RefCell::new(Vec::new()), RefCell::new(Answer::Nothing));
     let workers = clients.iter_mut().map(|client| async {
@@ -85,8 +85,7 @@ pub(crate) async fn run(
     let foreign_load = watch.foreign_load(cpu);
     let calls = calls.into_inner();
     let walls = || calls.iter().map(|call| call.wall).collect::<Vec<_>>();
-    let asked =
-        asked_before.zip(bucket_requests(servers)).map(|(before, after)| after.saturating_sub(before));
+    let read = read_before.zip(reads(servers)).map(|(before, after)| after.since(&before));
     let run = Run {
         wall: median(walls()).unwrap_or(wall),
         p99: p99(walls()),
@@ -97,7 +96,8 @@ pub(crate) async fn run(
         resident_bytes: Some(after.resident_bytes),
         bytes: calls.last().map(|call| call.bytes),
         descriptors: after.descriptors,
-        bucket_requests: asked,
+        bucket_requests: read.map(|read| read.requests as u64),
+        useful: read.and_then(|read| read.useful()),
         files: None,
         foreign_load,
     };
@@ -113,7 +113,7 @@ fn usage(servers: &[&Server]) -> Usage {
     })
 }
 
-/// Number of bucket requests made by the first server, the one that has a bucket.
-fn bucket_requests(servers: &[&Server]) -> Option<u64> {
-    servers.first().and_then(|server| server.bucket_requests())
+/// What the first server read, the one that has a bucket.
+fn reads(servers: &[&Server]) -> Option<Reads> {
+    servers.first().and_then(|server| server.reads())
 }

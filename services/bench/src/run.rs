@@ -36,6 +36,8 @@ pub(crate) struct Run {
     pub descriptors: u64,
     /// Requests of the subject to its bucket, if it counts them.
     pub bucket_requests: Option<u64>,
+    /// The share of the bytes read for `Series` calls that were looked for, if the subject counts them.
+    pub useful: Option<f64>,
     /// Files in the subject's data directory after the run, if that matters.
     pub files: Option<u64>,
     /// CPUs that were busy with other work during the run; for short runs, during all runs of the case.

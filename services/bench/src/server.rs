@@ -107,13 +107,46 @@ impl Server {
         }
     }
 
-    /// Number of requests to the bucket so far, if the server counts them as Thanos does.
-    pub(crate) fn bucket_requests(&self) -> Option<u64> {
+    /// What it counted of its reads since it was started, if it counts them as Thanos does.
+    pub(crate) fn reads(&self) -> Option<Reads> {
         let (_, text) = get_small(self.http, "/metrics").ok()?;
-        let lines = text.lines().filter(|line| line.starts_with("thanos_objstore_bucket_operations_total"));
-        let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-        let counts: Vec<f64> = counts.collect();
-        (!counts.is_empty()).then(|| counts.iter().sum::<f64>() as u64)
+        let sum = |name: &str| {
+            let lines = text.lines().filter(|line| line.starts_with(name));
+            let values: Vec<f64> = lines.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+            (!values.is_empty()).then(|| values.iter().sum::<f64>())
+        };
+        Some(Reads {
+            requests: sum("thanos_objstore_bucket_operations_total")?,
+            fetched: sum("thanos_bucket_store_series_data_size_fetched_bytes_sum").unwrap_or_default(),
+            touched: sum("thanos_bucket_store_series_data_size_touched_bytes_sum").unwrap_or_default(),
+        })
+    }
+}
+
+/// What a store gateway reads.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reads {
+    /// Requests to the bucket.
+    pub requests: f64,
+    /// Bytes of postings, series entries and chunks that it read for `Series` calls.
+    pub fetched: f64,
+    /// Bytes of those that it looked for.
+    pub touched: f64,
+}
+
+impl Reads {
+    /// What was read since `before`.
+    pub(crate) fn since(&self, before: &Reads) -> Reads {
+        Reads {
+            requests: (self.requests - before.requests).max(0.0),
+            fetched: self.fetched - before.fetched,
+            touched: self.touched - before.touched,
+        }
+    }
+
+    /// The share of the bytes that were looked for, if any were read.
+    pub(crate) fn useful(&self) -> Option<f64> {
+        (self.fetched > 0.0).then(|| self.touched / self.fetched)
     }
 }
 

@@ -32,6 +32,8 @@ struct Row<'a> {
     calls_per_second: Option<f64>,
     descriptors: Option<f64>,
     bucket_requests: Option<f64>,
+    /// Share of the bytes read for `Series` calls that were looked for.
+    useful: Option<f64>,
     files: Option<f64>,
     samples_per_second: Option<f64>,
     foreign_load: f64,
@@ -79,6 +81,7 @@ fn row<'a>(case: &'a CaseReport, measured: &'a Measured) -> Row<'a> {
         calls_per_second: median(|run| run.calls_per_second),
         descriptors: median(|run| Some(run.descriptors as f64)),
         bucket_requests: median(|run| run.bucket_requests.map(|n| n as f64)),
+        useful: median(|run| run.useful),
         files: median(|run| run.files.map(|n| n as f64)),
         samples_per_second: case.samples.zip(wall).map(|(samples, wall)| samples / wall),
         foreign_load: measured.foreign_load(),
