@@ -20,15 +20,17 @@ const AZURITE_KEY: &str =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     S3,
+    /// Its JSON API; a part of its XML API, which `object_store` speaks, to read with.
     Gcs,
+    /// Its XML API as far as it is that of S3, without passwords.
+    GcsXml,
     Azure,
     Swift,
 }
 
 impl Kind {
-    /// The kinds that Tithon can write to. The GCS server does not support the upload protocol of `object_store`, so it
-    /// is only read from.
-    pub const WRITABLE: [Kind; 3] = [Kind::S3, Kind::Azure, Kind::Swift];
+    /// The kinds that Tithon can write to.
+    pub const WRITABLE: [Kind; 4] = [Kind::S3, Kind::GcsXml, Kind::Azure, Kind::Swift];
 }
 
 /// A running server, killed when this goes out of scope.
@@ -54,7 +56,7 @@ impl Fleet {
         let mut fleet = Fleet { kind, port: tithon_testdata::free_port(), dir, more, children: Vec::new() };
         fleet.launch();
         match kind {
-            Kind::S3 | Kind::Azure => {}
+            Kind::S3 | Kind::GcsXml | Kind::Azure => {}
             Kind::Gcs => {
                 let url = format!("http://127.0.0.1:{}/storage/v1/b?project=p", fleet.port);
                 ureq::post(url)
@@ -97,6 +99,12 @@ impl Fleet {
                 command.args(["-scheme", "http", "-host", "127.0.0.1", "-port", &port.to_string()]);
                 command.args(["-backend", "memory", "-log-level", "error"]);
                 command.args(["-public-host", &format!("127.0.0.1:{port}")]);
+                vec![command]
+            }
+            Kind::GcsXml => {
+                let mut command = Command::new("gofakes3");
+                command.args(["-host", &format!("127.0.0.1:{port}"), "-initialbucket", "thanos"]);
+                command.args(["-backend", "memory"]);
                 vec![command]
             }
             Kind::Azure => {
@@ -142,7 +150,7 @@ impl Fleet {
                  access_key: tithon, secret_key: {secret}, max_retries: 1}}\nprefix: a/b"
             ),
             // The server needs no password; the key names its address, so that no environment variable is needed.
-            Kind::Gcs => format!(
+            Kind::Gcs | Kind::GcsXml => format!(
                 "type: GCS\nconfig: {{bucket: {bucket}, max_retries: 1, service_account: \
                  '{{\"type\":\"service_account\",\"gcs_base_url\":\"http://127.0.0.1:{port}\",\"disable_oauth\":true,\
                  \"client_email\":\"\",\"private_key\":\"\",\"private_key_id\":\"\"}}'}}\nprefix: a/b"
