@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 
 use crate::bucket::key;
 use crate::directory::NewFile;
+use crate::provider::PART_BYTES;
 use crate::{Bucket, BucketError};
 
 /// Number of parts of a file being uploaded at the same time; a file holds these and the one being filled in memory.
@@ -36,6 +37,11 @@ impl Bucket {
 }
 
 impl BucketFiles {
+    /// The size of the parts of a file, whose own size is not known yet.
+    fn part_bytes(&self) -> usize {
+        self.bucket.part_bytes.unwrap_or(PART_BYTES)
+    }
+
     /// The finished files in the order they were finished, for the list in meta.json.
     pub fn written(&self) -> Vec<File> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -117,8 +123,8 @@ struct Parts {
 impl Parts {
     fn push(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.part.extend_from_slice(bytes);
-        while self.part.len() >= self.files.bucket.part_bytes {
-            let rest = self.part.split_off(self.files.bucket.part_bytes);
+        while self.part.len() >= self.files.part_bytes() {
+            let rest = self.part.split_off(self.files.part_bytes());
             let full = std::mem::replace(&mut self.part, rest);
             self.send(full)?;
         }
@@ -132,7 +138,7 @@ impl Parts {
                 Some(begun) => begun,
                 None => {
                     let begun = files.bucket.put_parts(path).await?;
-                    upload.insert(WriteMultipart::new_with_chunk_size(begun, files.bucket.part_bytes))
+                    upload.insert(WriteMultipart::new_with_chunk_size(begun, files.part_bytes()))
                 }
             };
             begun.wait_for_capacity(PARTS_IN_FLIGHT).await.map_err(BucketError::object(path))?;
