@@ -1,12 +1,14 @@
 //! Reads series of a Prometheus by remote read. Prometheus `storage/remote/{chunked,read_handler}.go`.
 
+use std::time::{Duration, Instant};
+
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::{Method, Response};
 use tithon_chunks::{EncodedChunk, Encoding, Reader, TimeRange, Timestamp, XorEncoder, crc32c};
 use tithon_engine::SelectedSeries;
 use tithon_index::Matcher;
-use tithon_proto::{SampledSeries, read_request, sampled_series, streamed_series};
+use tithon_proto::{SampledSeries, StreamReader, read_request, sampled_series};
 use tracing::warn;
 
 use crate::prometheus::{Prometheus, body, failed};
@@ -21,19 +23,19 @@ const CHUNK_SAMPLES: usize = 120;
 /// Highest compression ratio of Snappy.
 const SNAPPY_RATIO_MAX: usize = 22;
 
-/// Reads all series in a range that satisfy `matchers`, with Prometheus's labels, and passes the series of each frame
-/// to `take`. A series may be spread over several frames.
+/// Reads all series in a range that satisfy `matchers`, with Prometheus's labels, and passes each of them to `take`. A
+/// series may be spread over several frames; its parts follow each other.
 pub(crate) async fn remote_read<E: From<PrometheusError>>(
     prometheus: &Prometheus,
     matchers: &[Matcher],
     range: TimeRange,
     metrics: &SidecarMetrics,
-    mut take: impl FnMut(Vec<SelectedSeries>) -> Result<(), E>,
+    mut take: impl FnMut(SelectedSeries) -> Result<(), E>,
 ) -> Result<(), E> {
     let answer = ask(prometheus, matchers, range).await?;
     let kind = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if kind.starts_with("application/x-protobuf") {
-        return take(samples(answer).await?);
+        return samples(answer).await?.into_iter().try_for_each(take);
     }
     if !kind.starts_with("application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse") {
         let (url, reason) =
@@ -41,13 +43,14 @@ pub(crate) async fn remote_read<E: From<PrometheusError>>(
         return Err(PrometheusError::Answer { url, reason }.into());
     }
     let (mut frames, mut count) = (Frames::new(answer), 0_u32);
+    let (mut reader, mut series) = (StreamReader::default(), Vec::new());
     while let Some(frame) = frames.next().await? {
-        let series = streamed_series(frame).map_err(|e| frames.wrong(e.to_string()))?;
+        reader.read(frame, &mut series).map_err(|e| frames.wrong(e.to_string()))?;
         if series.len() != 1 {
             warn!(series = series.len(), "Prometheus sent a frame of remote read that has not one series");
         }
         count += 1;
-        take(series)?;
+        series.drain(..).try_for_each(&mut take)?;
     }
     metrics.frames.observe(f64::from(count));
     Ok(())
@@ -72,16 +75,47 @@ async fn ask(
     prometheus.send(request).await
 }
 
+/// Size of the buffers that frames are slices of.
+const BUFFER_BYTES: usize = 64 << 10;
+/// Number of parts of an answer that are each waited for. Later ones are gathered.
+const PARTS_AT_ONCE: u32 = 64;
+/// How long parts of a long answer are gathered before they are read. Prometheus sends each frame by itself, and a read
+/// for each costs more than all other work on a frame.
+const GATHER: Duration = Duration::from_millis(1);
+/// A read that took longer than this found nothing at first.
+const WAITED: Duration = Duration::from_micros(20);
+
 /// The frames of a stream, each: length (uvarint), CRC-32C of the payload (4 bytes, big-endian), payload.
 struct Frames {
     answer: Response,
     /// Received bytes that were not consumed yet.
     arrived: BytesMut,
+    /// Number of parts that were waited for.
+    waits: u32,
+    /// Whether the last part was waited for.
+    waited: bool,
 }
 
 impl Frames {
     fn new(answer: Response) -> Frames {
-        Frames { answer, arrived: BytesMut::new() }
+        Frames { answer, arrived: BytesMut::with_capacity(BUFFER_BYTES), waits: 0, waited: false }
+    }
+
+    /// Receives more bytes; `false` at the end.
+    async fn receive(&mut self) -> Result<bool, PrometheusError> {
+        if self.waited && self.waits > PARTS_AT_ONCE {
+            tokio::time::sleep(GATHER).await;
+        }
+        let begun = Instant::now();
+        let part = self.answer.chunk().await.map_err(failed)?;
+        self.waited = begun.elapsed() > WAITED;
+        self.waits = self.waits.saturating_add(u32::from(self.waited));
+        let Some(part) = part else { return Ok(false) };
+        if self.arrived.capacity() - self.arrived.len() < part.len() {
+            self.arrived.reserve(part.len().max(BUFFER_BYTES));
+        }
+        self.arrived.extend_from_slice(&part);
+        Ok(true)
     }
 
     /// The next payload; `None` at the end.
@@ -90,22 +124,23 @@ impl Frames {
             if let Some(head) = self.head()? {
                 break head;
             }
-            match self.answer.chunk().await.map_err(failed)? {
-                Some(part) => self.arrived.extend_from_slice(&part),
-                None if self.arrived.is_empty() => return Ok(None),
-                None => return Err(self.wrong("the stream ends within the head of a frame".to_owned())),
+            if !self.receive().await? {
+                if self.arrived.is_empty() {
+                    return Ok(None);
+                }
+                return Err(self.wrong("the stream ends within the head of a frame".to_owned()));
             }
         };
         drop(self.arrived.split_to(head.bytes));
-        self.arrived.reserve(head.payload_bytes.saturating_sub(self.arrived.len()).min(1 << 20));
+        let missing = head.payload_bytes.saturating_sub(self.arrived.len());
+        if missing > 0 {
+            self.arrived.reserve(missing.clamp(BUFFER_BYTES, 1 << 20));
+        }
         while self.arrived.len() < head.payload_bytes {
-            match self.answer.chunk().await.map_err(failed)? {
-                Some(part) => self.arrived.extend_from_slice(&part),
-                None => {
-                    let (found, expected) = (self.arrived.len(), head.payload_bytes);
-                    let text = format!("the stream ends within a frame: found {found} of {expected} bytes");
-                    return Err(self.wrong(text));
-                }
+            if !self.receive().await? {
+                let (found, expected) = (self.arrived.len(), head.payload_bytes);
+                let text = format!("the stream ends within a frame: found {found} of {expected} bytes");
+                return Err(self.wrong(text));
             }
         }
         let payload = self.arrived.split_to(head.payload_bytes).freeze();
