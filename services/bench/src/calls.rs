@@ -99,6 +99,8 @@ pub(crate) async fn run(
         descriptors: after.descriptors,
         bucket_requests: asked,
         files: None,
+        rules_per_minute: None,
+        missed: None,
         foreign_load,
     };
     Ok((run, answer.into_inner()))

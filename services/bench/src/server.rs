@@ -82,6 +82,19 @@ impl Server {
         })
     }
 
+    /// Starts `rule` with `dir` as its current directory.
+    pub(crate) fn rule(
+        subject: &Subject,
+        rules: &Path,
+        querier: &Server,
+        dir: &Path,
+        limit: Duration,
+    ) -> Result<Server, Failure> {
+        start_in(dir, subject, dir, "rule", limit, |grpc, http| {
+            subject.rule(rules, querier.http, grpc, http).ok_or(Failure::Lacks("a ruler"))
+        })
+    }
+
     /// Starts a Prometheus server over its own blocks in `data`.
     pub(crate) fn prometheus(subject: &Subject, data: &Path, limit: Duration) -> Result<Server, Failure> {
         let config = data.with_extension("yml");
@@ -109,11 +122,18 @@ impl Server {
 
     /// Number of requests to the bucket so far, if the server counts them as Thanos does.
     pub(crate) fn bucket_requests(&self) -> Option<u64> {
+        self.counter("thanos_objstore_bucket_operations_total").map(|n| n as u64)
+    }
+
+    /// The sum of a metric over all its labels, if the server has it.
+    pub(crate) fn counter(&self, name: &str) -> Option<f64> {
         let (_, text) = get_small(self.http, "/metrics").ok()?;
-        let lines = text.lines().filter(|line| line.starts_with("thanos_objstore_bucket_operations_total"));
-        let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-        let counts: Vec<f64> = counts.collect();
-        (!counts.is_empty()).then(|| counts.iter().sum::<f64>() as u64)
+        let lines = text
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        let values: Vec<f64> = values.collect();
+        (!values.is_empty()).then(|| values.iter().sum())
     }
 }
 
@@ -125,12 +145,24 @@ fn start(
     limit: Duration,
     args: impl FnOnce(u16, u16) -> Result<Vec<String>, Failure>,
 ) -> Result<Server, Failure> {
+    start_in(Path::new("."), subject, data, part, limit, args)
+}
+
+/// Starts a process as [`start`] does, with the current directory `dir`.
+fn start_in(
+    dir: &Path,
+    subject: &Subject,
+    data: &Path,
+    part: &str,
+    limit: Duration,
+    args: impl FnOnce(u16, u16) -> Result<Vec<String>, Failure>,
+) -> Result<Server, Failure> {
     let port = || free_port().map_err(|error| Failure::Prepare(format!("no free port: {error}")));
     let (grpc, http) = (port()?, port()?);
     let args = args(grpc, http)?;
     let log = data.with_extension(format!("{part}.log"));
-    let child =
-        Child::start(&subject.program, &args, &log).map_err(|error| Failure::Start(error.to_string()))?;
+    let child = Child::start_in(dir, &subject.program, &args, &log)
+        .map_err(|error| Failure::Start(error.to_string()))?;
     let grpc = if subject.kind == Kind::Prometheus { 0 } else { grpc };
     let mut server = Server { child, http, grpc, ready_after: 0.0 };
     server.wait_until_ready(limit)?;

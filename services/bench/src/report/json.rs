@@ -33,6 +33,8 @@ struct Row<'a> {
     descriptors: Option<f64>,
     bucket_requests: Option<f64>,
     files: Option<f64>,
+    rules_per_minute: Option<f64>,
+    missed: Option<f64>,
     samples_per_second: Option<f64>,
     foreign_load: f64,
     /// Whether the answer equals the first subject's; `None` if there is none to compare with.
@@ -80,6 +82,8 @@ fn row<'a>(case: &'a CaseReport, measured: &'a Measured) -> Row<'a> {
         descriptors: median(|run| Some(run.descriptors as f64)),
         bucket_requests: median(|run| run.bucket_requests.map(|n| n as f64)),
         files: median(|run| run.files.map(|n| n as f64)),
+        rules_per_minute: median(|run| run.rules_per_minute),
+        missed: median(|run| run.missed.map(|n| n as f64)),
         samples_per_second: case.samples.zip(wall).map(|(samples, wall)| samples / wall),
         foreign_load: measured.foreign_load(),
         same_answer: match measured.answer {
