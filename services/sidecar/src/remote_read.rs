@@ -1,17 +1,16 @@
 //! Reads series of a Prometheus by remote read. Prometheus `storage/remote/{chunked,read_handler}.go`.
 
-use std::time::{Duration, Instant};
-
 use bytes::{Bytes, BytesMut};
+use reqwest::Method;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use reqwest::{Method, Response};
 use tithon_chunks::{EncodedChunk, Encoding, Reader, TimeRange, Timestamp, XorEncoder, crc32c};
 use tithon_engine::SelectedSeries;
 use tithon_index::Matcher;
 use tithon_proto::{SampledSeries, StreamReader, read_request, sampled_series};
 use tracing::warn;
 
-use crate::prometheus::{Prometheus, body, failed};
+use crate::pieces::Pieces;
+use crate::prometheus::Prometheus;
 use crate::{PrometheusError, SidecarMetrics};
 
 /// Longest frame in bytes, as in Prometheus's own reader.
@@ -33,14 +32,13 @@ pub(crate) async fn remote_read<E: From<PrometheusError>>(
     mut take: impl FnMut(SelectedSeries) -> Result<(), E>,
 ) -> Result<(), E> {
     let answer = ask(prometheus, matchers, range).await?;
-    let kind = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = &answer.kind;
     if kind.starts_with("application/x-protobuf") {
         return samples(answer).await?.into_iter().try_for_each(take);
     }
     if !kind.starts_with("application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse") {
-        let (url, reason) =
-            (answer.url().to_string(), format!("not supported remote read content type: {kind}"));
-        return Err(PrometheusError::Answer { url, reason }.into());
+        let reason = format!("not supported remote read content type: {kind}");
+        return Err(PrometheusError::Answer { url: answer.url, reason }.into());
     }
     let (mut frames, mut count) = (Frames::new(answer), 0_u32);
     let (mut reader, mut series) = (StreamReader::default(), Vec::new());
@@ -60,61 +58,42 @@ async fn ask(
     prometheus: &Prometheus,
     matchers: &[Matcher],
     range: TimeRange,
-) -> Result<Response, PrometheusError> {
+) -> Result<Pieces, PrometheusError> {
     let request = read_request(matchers, range);
     let packed = snap::raw::Encoder::new().compress_vec(&request).map_err(|e| PrometheusError::Answer {
         url: prometheus.url().to_string(),
         reason: format!("the request for remote read cannot be packed: {e}"),
     })?;
+    let thread = prometheus.thread()?;
     let request = prometheus
-        .request(Method::POST, &["api", "v1", "read"], &[])?
+        .request_by(thread.client(), Method::POST, &["api", "v1", "read"], &[])?
         .header(CONTENT_ENCODING, "snappy")
         .header(CONTENT_TYPE, "application/x-stream-protobuf")
         .header("X-Prometheus-Remote-Read-Version", "0.1.0")
         .body(packed);
-    prometheus.send(request).await
+    thread.send(prometheus, request).await
 }
-
-/// Size of the buffers that frames are slices of.
-const BUFFER_BYTES: usize = 64 << 10;
-/// Number of parts of an answer that are each waited for. Later ones are gathered.
-const PARTS_AT_ONCE: u32 = 64;
-/// How long parts of a long answer are gathered before they are read. Prometheus sends each frame by itself, and a read
-/// for each costs more than all other work on a frame.
-const GATHER: Duration = Duration::from_millis(1);
-/// A read that took longer than this found nothing at first.
-const WAITED: Duration = Duration::from_micros(20);
 
 /// The frames of a stream, each: length (uvarint), CRC-32C of the payload (4 bytes, big-endian), payload.
 struct Frames {
-    answer: Response,
+    pieces: Pieces,
     /// Received bytes that were not consumed yet.
     arrived: BytesMut,
-    /// Number of parts that were waited for.
-    waits: u32,
-    /// Whether the last part was waited for.
-    waited: bool,
 }
 
 impl Frames {
-    fn new(answer: Response) -> Frames {
-        Frames { answer, arrived: BytesMut::with_capacity(BUFFER_BYTES), waits: 0, waited: false }
+    fn new(pieces: Pieces) -> Frames {
+        Frames { pieces, arrived: BytesMut::new() }
     }
 
     /// Receives more bytes; `false` at the end.
     async fn receive(&mut self) -> Result<bool, PrometheusError> {
-        if self.waited && self.waits > PARTS_AT_ONCE {
-            tokio::time::sleep(GATHER).await;
+        let Some(piece) = self.pieces.next().await? else { return Ok(false) };
+        if self.arrived.is_empty() {
+            self.arrived = piece;
+        } else {
+            self.arrived.extend_from_slice(&piece);
         }
-        let begun = Instant::now();
-        let part = self.answer.chunk().await.map_err(failed)?;
-        self.waited = begun.elapsed() > WAITED;
-        self.waits = self.waits.saturating_add(u32::from(self.waited));
-        let Some(part) = part else { return Ok(false) };
-        if self.arrived.capacity() - self.arrived.len() < part.len() {
-            self.arrived.reserve(part.len().max(BUFFER_BYTES));
-        }
-        self.arrived.extend_from_slice(&part);
         Ok(true)
     }
 
@@ -132,10 +111,7 @@ impl Frames {
             }
         };
         drop(self.arrived.split_to(head.bytes));
-        let missing = head.payload_bytes.saturating_sub(self.arrived.len());
-        if missing > 0 {
-            self.arrived.reserve(missing.clamp(BUFFER_BYTES, 1 << 20));
-        }
+        self.arrived.reserve(head.payload_bytes.saturating_sub(self.arrived.len()).min(1 << 20));
         while self.arrived.len() < head.payload_bytes {
             if !self.receive().await? {
                 let (found, expected) = (self.arrived.len(), head.payload_bytes);
@@ -171,7 +147,7 @@ impl Frames {
     }
 
     fn wrong(&self, reason: String) -> PrometheusError {
-        PrometheusError::Answer { url: self.answer.url().to_string(), reason }
+        PrometheusError::Answer { url: self.pieces.url.clone(), reason }
     }
 }
 
@@ -184,10 +160,10 @@ struct Head {
 }
 
 /// The series of an answer with samples, encoded into chunks. Series without samples are left out.
-async fn samples(answer: Response) -> Result<Vec<SelectedSeries>, PrometheusError> {
-    let url = answer.url().to_string();
+async fn samples(answer: Pieces) -> Result<Vec<SelectedSeries>, PrometheusError> {
+    let url = answer.url.clone();
     let wrong = |reason: String| PrometheusError::Answer { url: url.clone(), reason };
-    let packed = body(answer).await?;
+    let packed = answer.body().await?;
     let claimed = snap::raw::decompress_len(&packed).map_err(|e| wrong(e.to_string()))?;
     if claimed > packed.len().saturating_mul(SNAPPY_RATIO_MAX) {
         return Err(wrong(format!("{} packed bytes claim to be {claimed} bytes", packed.len())));
