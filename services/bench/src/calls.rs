@@ -99,6 +99,8 @@ pub(crate) async fn run(
         bucket_requests: read.map(|read| read.requests as u64),
         useful: read.and_then(|read| read.useful()),
         files: None,
+        rules_per_minute: None,
+        missed: None,
         foreign_load,
     };
     Ok((run, answer.into_inner()))

@@ -41,8 +41,14 @@ impl Child {
     /// The process is started through this program, which first asks the kernel to kill it when the tool ends and then
     /// becomes `program`. So nothing is left running even when the tool itself is killed.
     pub(crate) fn start(program: &Path, args: &[String], log: &Path) -> io::Result<Child> {
+        Child::start_in(Path::new("."), program, args, log)
+    }
+
+    /// Starts `program` as [`Child::start`] does, with the current directory `dir`.
+    pub(crate) fn start_in(dir: &Path, program: &Path, args: &[String], log: &Path) -> io::Result<Child> {
         let output = File::create(log)?;
         let process = Command::new(std::env::current_exe()?)
+            .current_dir(dir)
             .args(EXEC)
             .arg(std::process::id().to_string())
             .arg(program)

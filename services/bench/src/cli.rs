@@ -31,6 +31,8 @@ pub(crate) enum BenchCommand {
     Downsample(MeasureFlags),
     /// Sidecars beside a Prometheus: raw StoreAPI calls for 100,000 series, uploads of a block of a gigabyte.
     Sidecar(SidecarFlags),
+    /// Rulers over a querier: 10,000 rules a minute.
+    Rule(RuleFlags),
     /// Queriers over store gateways (and Prometheus servers over the same blocks): PromQL over HTTP.
     Query(QueryFlags),
     /// Replaces this process by another program, which ends with the process PARENT.
@@ -184,6 +186,16 @@ pub(crate) struct SidecarFlags {
     /// The S3 server to upload to; there are no uploads to S3 unless given.
     #[arg(long, value_name = "PROGRAM")]
     pub versitygw: Option<PathBuf>,
+}
+
+/// `tithon tools bench rule`.
+#[derive(Args, Debug)]
+pub(crate) struct RuleFlags {
+    #[command(flatten)]
+    pub measure: MeasureFlags,
+    /// Interval of all groups; there are as many rules as make 10,000 evaluations a minute.
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = parse_span)]
+    pub interval: Duration,
 }
 
 /// `--output`.

@@ -47,6 +47,7 @@ pub fn run(flags: &BenchFlags) -> Result<bool, BenchError> {
         BenchCommand::Sidecar(flags) => {
             measure("sidecar", &flags.call.measure, |session| cases::sidecar(session, flags))
         }
+        BenchCommand::Rule(flags) => measure("rule", &flags.measure, |session| cases::rule(session, flags)),
         BenchCommand::Start(flags) => measure("start", flags, cases::start),
         BenchCommand::Compact(flags) => measure("compact", flags, cases::compact),
         BenchCommand::Downsample(flags) => measure("downsample", flags, cases::downsample),

@@ -113,7 +113,7 @@ struct Column {
 }
 
 /// The numbers besides the wall time.
-const COLUMNS: [Column; 11] = [
+const COLUMNS: [Column; 13] = [
     Column { name: "p99", of: |run| run.p99, print: seconds, ratio_from: None },
     Column { name: "CPU", of: |run| Some(run.cpu), print: cpu_seconds, ratio_from: Some(CPU_SECONDS_MIN) },
     Column { name: "peak", of: |run| Some(run.peak_bytes as f64), print: mib, ratio_from: Some(0.0) },
@@ -142,6 +142,18 @@ const COLUMNS: [Column; 11] = [
         name: "bytes needed",
         of: |run| run.useful,
         print: |share| format!("{:.0} %", 100.0 * share),
+        ratio_from: None,
+    },
+    Column {
+        name: "rules/min",
+        of: |run| run.rules_per_minute,
+        print: |n| format!("{n:.0}"),
+        ratio_from: None,
+    },
+    Column {
+        name: "missed",
+        of: |run| run.missed.map(|n| n as f64),
+        print: |n| format!("{n:.0}"),
         ratio_from: None,
     },
     Column {

@@ -40,6 +40,10 @@ pub(crate) struct Run {
     pub useful: Option<f64>,
     /// Files in the subject's data directory after the run, if that matters.
     pub files: Option<u64>,
+    /// Rules evaluated per minute, of a ruler.
+    pub rules_per_minute: Option<f64>,
+    /// Evaluations of groups that a ruler missed.
+    pub missed: Option<u64>,
     /// CPUs that were busy with other work during the run; for short runs, during all runs of the case.
     pub foreign_load: Option<f64>,
 }
@@ -101,6 +105,12 @@ pub(crate) enum Verdict {
 }
 
 impl Measured {
+    /// A subject without results.
+    pub(crate) fn new(subject: &str) -> Measured {
+        let (first, runs, failure) = (None, Vec::new(), None);
+        Measured { subject: subject.to_owned(), first, runs, answer: Verdict::Alone, failure }
+    }
+
     /// The median of a number over all runs.
     pub(crate) fn median(&self, of: impl Fn(&Run) -> Option<f64>) -> Option<f64> {
         median(self.runs.iter().filter_map(of).collect())

@@ -82,6 +82,19 @@ impl Server {
         })
     }
 
+    /// Starts `rule` with `dir` as its current directory.
+    pub(crate) fn rule(
+        subject: &Subject,
+        rules: &Path,
+        querier: &Server,
+        dir: &Path,
+        limit: Duration,
+    ) -> Result<Server, Failure> {
+        start_in(dir, subject, dir, "rule", limit, |grpc, http| {
+            subject.rule(rules, querier.http, grpc, http).ok_or(Failure::Lacks("a ruler"))
+        })
+    }
+
     /// Starts a Prometheus server over its own blocks in `data`.
     pub(crate) fn prometheus(subject: &Subject, data: &Path, limit: Duration) -> Result<Server, Failure> {
         let config = data.with_extension("yml");
@@ -109,18 +122,31 @@ impl Server {
 
     /// What it counted of its reads since it was started, if it counts them as Thanos does.
     pub(crate) fn reads(&self) -> Option<Reads> {
-        let (_, text) = get_small(self.http, "/metrics").ok()?;
-        let sum = |name: &str| {
-            let lines = text.lines().filter(|line| line.starts_with(name));
-            let values: Vec<f64> = lines.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
-            (!values.is_empty()).then(|| values.iter().sum::<f64>())
-        };
+        let text = self.metrics()?;
+        let sum = |name| sum(&text, name);
         Some(Reads {
             requests: sum("thanos_objstore_bucket_operations_total")?,
             fetched: sum("thanos_bucket_store_series_data_size_fetched_bytes_sum").unwrap_or_default(),
             touched: sum("thanos_bucket_store_series_data_size_touched_bytes_sum").unwrap_or_default(),
         })
     }
+
+    /// The sum of a metric over all its labels, if the server has it.
+    pub(crate) fn counter(&self, name: &str) -> Option<f64> {
+        sum(&self.metrics()?, name)
+    }
+
+    fn metrics(&self) -> Option<String> {
+        get_small(self.http, "/metrics").ok().map(|(_, text)| text)
+    }
+}
+
+/// The sum of the lines of a metric, if there are any.
+fn sum(metrics: &str, name: &str) -> Option<f64> {
+    let is_of = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+    let lines = metrics.lines().filter(is_of);
+    let values: Vec<f64> = lines.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+    (!values.is_empty()).then(|| values.iter().sum())
 }
 
 /// What a store gateway reads.
@@ -158,12 +184,24 @@ fn start(
     limit: Duration,
     args: impl FnOnce(u16, u16) -> Result<Vec<String>, Failure>,
 ) -> Result<Server, Failure> {
+    start_in(Path::new("."), subject, data, part, limit, args)
+}
+
+/// Starts a process as [`start`] does, with the current directory `dir`.
+fn start_in(
+    dir: &Path,
+    subject: &Subject,
+    data: &Path,
+    part: &str,
+    limit: Duration,
+    args: impl FnOnce(u16, u16) -> Result<Vec<String>, Failure>,
+) -> Result<Server, Failure> {
     let port = || free_port().map_err(|error| Failure::Prepare(format!("no free port: {error}")));
     let (grpc, http) = (port()?, port()?);
     let args = args(grpc, http)?;
     let log = data.with_extension(format!("{part}.log"));
-    let child =
-        Child::start(&subject.program, &args, &log).map_err(|error| Failure::Start(error.to_string()))?;
+    let child = Child::start_in(dir, &subject.program, &args, &log)
+        .map_err(|error| Failure::Start(error.to_string()))?;
     let grpc = if subject.kind == Kind::Prometheus { 0 } else { grpc };
     let mut server = Server { child, http, grpc, ready_after: 0.0 };
     server.wait_until_ready(limit)?;

@@ -72,6 +72,9 @@ impl Subject {
         let program = match arg.program.to_str() {
             Some("tithon") => std::env::current_exe()
                 .map_err(|source| BenchError::System { what: "the path of this program", source })?,
+            // Subjects may be started in other directories.
+            Some(path) if path.contains('/') => std::path::absolute(&arg.program)
+                .map_err(|source| BenchError::System { what: "the path of a subject", source })?,
             _ => arg.program.clone(),
         };
         let output = Command::new(&program).arg("--version").stdin(Stdio::null()).output();
@@ -171,6 +174,23 @@ impl Subject {
         ];
         args.extend_from_slice(own);
         self.is_thanos_like().then_some(args)
+    }
+
+    /// Arguments of `rule` with the rules of a file, over the querier at port `querier`. It keeps results in the folder `data` of
+    /// its current directory.
+    pub(crate) fn rule(&self, rules: &Path, querier: u16, grpc: u16, http: u16) -> Option<Vec<String>> {
+        self.is_thanos_like().then(|| {
+            vec![
+                "rule".to_owned(),
+                "--log.level=warn".to_owned(),
+                "--label=ruler=\"one\"".to_owned(),
+                "--data-dir=data".to_owned(),
+                format!("--rule-file={}", rules.display()),
+                format!("--query=127.0.0.1:{querier}"),
+                format!("--grpc-address=127.0.0.1:{grpc}"),
+                format!("--http-address=127.0.0.1:{http}"),
+            ]
+        })
     }
 
     /// Arguments of a Prometheus server over its own blocks, which it neither merges nor deletes.

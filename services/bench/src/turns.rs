@@ -33,14 +33,7 @@ pub(crate) fn take_turns(
     rounds: Rounds,
     mut measure: impl FnMut(usize, usize) -> Result<(Run, Answer), Failure>,
 ) -> Vec<Measured> {
-    let start = |subject: &String| Measured {
-        subject: subject.clone(),
-        first: None,
-        runs: Vec::new(),
-        answer: Verdict::Alone,
-        failure: None,
-    };
-    let mut all: Vec<Measured> = subjects.iter().map(start).collect();
+    let mut all: Vec<Measured> = subjects.iter().map(|subject| Measured::new(subject)).collect();
     let extra = usize::from(rounds.first == FirstRound::Apart);
     let began = Instant::now();
     let (mut watch, mut cpu) = (LoadWatch::start(), 0.0);
@@ -90,14 +83,15 @@ fn judge(all: &mut [Measured], answers: &[Option<Answer>]) {
         return;
     };
     for (i, answer) in given {
-        let verdict = match reference.difference(answer) {
-            None => Verdict::Same,
-            Some(difference) => Verdict::Differs(difference),
-        };
         if !matches!(all[i].answer, Verdict::Differs(_)) {
-            all[i].answer = verdict;
+            all[i].answer = verdict(reference, answer);
         }
     }
+}
+
+/// Compares an answer with the first subject's.
+pub(crate) fn verdict(reference: &Answer, answer: &Answer) -> Verdict {
+    reference.difference(answer).map_or(Verdict::Same, Verdict::Differs)
 }
 
 /// Measures other work of the machine during a run.

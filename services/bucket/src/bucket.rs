@@ -20,7 +20,8 @@ use crate::flights::Flights;
 use crate::headers::{HeaderCache, KeptFilter};
 use crate::hedge::Hedge;
 use crate::metrics::BucketMetrics;
-use crate::provider::{FilesystemConfig, Opened, PART_BYTES, Provider};
+use crate::parts::parts_held;
+use crate::provider::{FilesystemConfig, Opened, Provider};
 use crate::retry::Operation;
 use crate::{BucketConfig, BucketError, Retry};
 
@@ -41,8 +42,10 @@ pub struct Bucket {
     pub(crate) chunk_cache: Option<RangeCache>,
     /// Attributes of every object that is written.
     attributes: Attributes,
-    /// Larger objects are uploaded in parts of this size.
-    pub(crate) part_bytes: usize,
+    /// Size of the parts of uploads, if the configuration sets it.
+    pub(crate) part_bytes: Option<usize>,
+    /// Permits for parts of uploads that are held in memory.
+    pub(crate) upload_parts: Arc<Semaphore>,
     /// Whether the store itself repeats failed requests.
     repeats: bool,
     pub(crate) retry: Retry,
@@ -109,7 +112,8 @@ impl Bucket {
     fn remote(opened: Opened, prefix: &str) -> Bucket {
         let Opened { store, name, attributes, part_bytes, retry } = opened;
         let bucket = Bucket::over(below(store, prefix), &name);
-        Bucket { attributes, part_bytes, retry, repeats: true, ..bucket }
+        let upload_parts = Arc::new(Semaphore::new(parts_held(part_bytes)));
+        Bucket { attributes, part_bytes, upload_parts, retry, repeats: true, ..bucket }
     }
 
     fn over(store: Arc<dyn ObjectStore>, name: &str) -> Bucket {
@@ -121,7 +125,8 @@ impl Bucket {
             index_cache: None,
             chunk_cache: None,
             attributes: Attributes::new(),
-            part_bytes: PART_BYTES,
+            part_bytes: None,
+            upload_parts: Arc::new(Semaphore::new(parts_held(None))),
             repeats: false,
             retry: Retry::NEVER,
             flights: Flights::default(),

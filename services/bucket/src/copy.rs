@@ -5,7 +5,6 @@ use object_store::ObjectMeta;
 use tithon_engine::BlockId;
 
 use crate::bucket::key;
-use crate::provider::PART_BYTES;
 use crate::{Bucket, BucketError};
 
 /// Size of a copied block.
@@ -68,11 +67,12 @@ impl Bucket {
 
     async fn copy_object(&self, object: &ObjectMeta, to: &Bucket) -> Result<(), BucketError> {
         let (path, size) = (&object.location, object.size);
-        if size <= PART_BYTES as u64 {
+        let part_bytes = to.part_bytes_of(size) as u64;
+        if size <= part_bytes {
             return to.put(path, self.get_range(path, 0..size).await?).await;
         }
-        let parts = stream::try_unfold(0, |at| async move {
-            let range = at..size.min(at + to.part_bytes as u64);
+        let parts = stream::try_unfold(0_u64, |at| async move {
+            let range = at..size.min(at.saturating_add(part_bytes));
             let end = range.end;
             if range.is_empty() { Ok(None) } else { Ok(Some((self.get_range(path, range).await?, end))) }
         });

@@ -21,6 +21,7 @@ mod known_block;
 mod listing;
 mod marks;
 mod metrics;
+mod parts;
 mod provider;
 mod ranges;
 mod record;

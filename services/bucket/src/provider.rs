@@ -28,7 +28,7 @@ pub use self::swift::SwiftConfig;
 use crate::config::read;
 use crate::{BucketError, ConfigError, Retry};
 
-/// Size of the ranges of a download, and default size of the parts of an upload.
+/// Size of the ranges of a download, and default size of the parts of an object whose size is not known.
 pub(crate) const PART_BYTES: usize = 8 << 20;
 
 /// A provider and its configuration.
@@ -61,8 +61,8 @@ pub(crate) struct Opened {
     pub(crate) name: String,
     /// Attributes of every object that is written.
     pub(crate) attributes: Attributes,
-    /// Larger objects are uploaded in parts of this size.
-    pub(crate) part_bytes: usize,
+    /// Size of the parts of uploads, if the configuration sets it.
+    pub(crate) part_bytes: Option<usize>,
     /// Retries in addition to those of the client itself.
     pub(crate) retry: Retry,
 }
@@ -74,7 +74,7 @@ impl Opened {
             store: Arc::new(store),
             name: name.to_owned(),
             attributes: Attributes::new(),
-            part_bytes: PART_BYTES,
+            part_bytes: None,
             retry: Retry::NEVER,
         }
     }

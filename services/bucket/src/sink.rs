@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::bucket::key;
 use crate::directory::NewFile;
+use crate::provider::PART_BYTES;
 use crate::{Bucket, BucketError};
 
 /// Number of parts of a file being uploaded at the same time; a file holds these and the one being filled in memory.
@@ -46,6 +47,11 @@ impl Bucket {
 }
 
 impl BucketFiles {
+    /// The size of the parts of a file, whose own size is not known yet.
+    fn part_bytes(&self) -> usize {
+        self.bucket.part_bytes.unwrap_or(PART_BYTES)
+    }
+
     /// Waits until all finished files are on disk, or wherever the bucket keeps them. Returns them in the order in which they
     /// were finished, for the list in meta.json.
     pub async fn durable(&self) -> Result<Vec<File>, BucketError> {
@@ -119,7 +125,7 @@ impl BlockSink for Sink {
         let Sink { files, name, path, bytes, hash, out } = *self;
         let sync = match out {
             Out::File(file) => {
-                let sync = file.finish()?;
+                let sync = file.finish_later()?;
                 files.bucket.metrics.uploaded(bytes);
                 Some((path, sync))
             }
@@ -149,8 +155,8 @@ struct Parts {
 impl Parts {
     fn push(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.part.extend_from_slice(bytes);
-        while self.part.len() >= self.files.bucket.part_bytes {
-            let rest = self.part.split_off(self.files.bucket.part_bytes);
+        while self.part.len() >= self.files.part_bytes() {
+            let rest = self.part.split_off(self.files.part_bytes());
             let full = std::mem::replace(&mut self.part, rest);
             self.send(full)?;
         }
@@ -164,7 +170,7 @@ impl Parts {
                 Some(begun) => begun,
                 None => {
                     let begun = files.bucket.put_parts(path).await?;
-                    upload.insert(WriteMultipart::new_with_chunk_size(begun, files.bucket.part_bytes))
+                    upload.insert(WriteMultipart::new_with_chunk_size(begun, files.part_bytes()))
                 }
             };
             begun.wait_for_capacity(PARTS_IN_FLIGHT).await.map_err(BucketError::object(path))?;

@@ -4,20 +4,19 @@
 use std::path::{Path as LocalPath, PathBuf};
 use std::time::SystemTime;
 
-use bytes::Bytes;
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectMeta;
 use object_store::path::Path;
-use object_store::{ObjectMeta, WriteMultipart};
 use sha2::{Digest, Sha256};
 use tithon_engine::{BlockId, BlockMeta, File, FileHash, UploadTime};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
+use tokio::runtime::Handle;
 
 use crate::bucket::key;
+use crate::directory::Directory;
 use crate::provider::PART_BYTES;
+use crate::retry::Operation;
 use crate::{Bucket, BucketError};
-
-/// Number of parts of a file transferred at the same time.
-const PARTS_IN_FLIGHT: usize = 4;
 
 /// Options of uploads and downloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,10 +170,9 @@ impl Bucket {
         let source = name.split('/').fold(from.to_owned(), |dir, part| dir.join(part));
         let path = key(block, name);
         let size = tokio::fs::metadata(&source).await.map_err(local(&source))?.len();
-        if size <= self.part_bytes as u64 {
-            self.put(&path, tokio::fs::read(&source).await.map_err(local(&source))?.into()).await?;
-        } else {
-            self.upload_parts(&source, &path).await?;
+        match &self.directory {
+            Some(directory) => self.copy_file(directory, &source, size, &path).await?,
+            None => self.put_file(&source, size, &path).await?,
         }
         let hash = if hash {
             let value = sha256(&source).await.map_err(local(&source))?;
@@ -185,45 +183,22 @@ impl Bucket {
         Ok(File { rel_path: name.to_owned(), size_bytes: size, hash })
     }
 
-    async fn upload_parts(&self, source: &LocalPath, path: &Path) -> Result<(), BucketError> {
-        let file = tokio::fs::File::open(source).await.map_err(local(source))?;
-        let parts = stream::try_unfold(file, |mut file| async move {
-            let mut part = Vec::with_capacity(self.part_bytes);
-            let read = (&mut file).take(self.part_bytes as u64).read_to_end(&mut part).await;
-            read.map_err(local(source))?;
-            Ok((!part.is_empty()).then(|| (Bytes::from(part), file)))
-        });
-        self.put_in_parts(path, parts).await
-    }
-
-    /// Writes an object in parts of [`Bucket::part_bytes`] and a shorter last one. The object appears when it is
-    /// complete.
-    pub(crate) async fn put_in_parts(
+    /// Copies a local file into a bucket in a directory. The system copies it, so nothing of it is held in memory.
+    async fn copy_file(
         &self,
+        directory: &Directory,
+        source: &LocalPath,
+        size: u64,
         path: &Path,
-        parts: impl Stream<Item = Result<Bytes, BucketError>> + Send,
     ) -> Result<(), BucketError> {
-        let begun = self.put_parts(path).await?;
-        let (mut upload, mut size) = (WriteMultipart::new_with_chunk_size(begun, self.part_bytes), 0);
-        let mut parts = std::pin::pin!(parts);
-        let sent = async {
-            while let Some(part) = parts.try_next().await? {
-                size += part.len() as u64;
-                upload.wait_for_capacity(PARTS_IN_FLIGHT).await.map_err(BucketError::object(path))?;
-                upload.put(part);
-            }
-            Ok(())
+        let copy = || async {
+            let (directory, source, path) = (directory.clone(), source.to_owned(), path.clone());
+            let runtime = Handle::current();
+            tokio::task::spawn_blocking(move || directory.copy_in(&source, &path, runtime)).await?
         };
-        match sent.await {
-            Ok(()) => upload.finish().await.map(drop).map_err(BucketError::object(path)).inspect(|()| {
-                self.metrics.uploaded(size);
-            }),
-            Err(error) => {
-                // If this fails too, the first failure is the one to report.
-                let _ = upload.abort().await;
-                Err(error)
-            }
-        }
+        self.retrying(Operation::Upload, copy).await.map_err(BucketError::object(path))?;
+        self.metrics.uploaded(size);
+        Ok(())
     }
 }
 
@@ -275,7 +250,8 @@ fn now() -> UploadTime {
     UploadTime(humantime::format_rfc3339_nanos(SystemTime::now()).to_string())
 }
 
-fn local(path: &LocalPath) -> impl FnOnce(std::io::Error) -> BucketError {
+/// An error of reading or writing the local file `path`.
+pub(crate) fn local(path: &LocalPath) -> impl FnOnce(std::io::Error) -> BucketError {
     let path = path.to_owned();
     move |source| BucketError::Local { path, source }
 }

@@ -16,7 +16,7 @@ pub use hints::{Hint, hint_from_any, hint_to_any};
 pub use labels::{label_set, labels_from_wire, labels_to_wire};
 pub use matcher::{matcher_to_wire, matchers_from_wire};
 pub use points::{Points, points_from_wire, points_to_wire};
-pub use remote_read::{SampledSeries, read_request, sampled_series, streamed_series};
+pub use remote_read::{SampledSeries, read_request, sampled_series};
 pub use remote_write::{WriteVersion, WrittenValue, joined_write_request, write_request};
 pub use request::{
     label_names_request_from_wire, label_names_request_to_wire, label_values_request_from_wire,

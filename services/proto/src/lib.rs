@@ -3,9 +3,12 @@
 //! Strings that users named (label names and values) are bytes here, because Go does not check that they are UTF-8.
 
 mod convert;
+mod cursor;
 mod frame;
+mod json;
 mod outside;
 mod received;
+mod streamed;
 mod wire;
 
 pub use crate::convert::{
@@ -14,10 +17,11 @@ pub use crate::convert::{
     label_names_request_from_wire, label_names_request_to_wire, label_set, label_values_request_from_wire,
     label_values_request_to_wire, labels_from_wire, labels_to_wire, matcher_to_wire, matchers_from_wire,
     points_from_wire, points_to_wire, read_request, sampled_series, series_from_wire,
-    series_request_from_wire, series_request_to_wire, series_to_wire, shard_from_wire, streamed_series,
-    write_request,
+    series_request_from_wire, series_request_to_wire, series_to_wire, shard_from_wire, write_request,
 };
 pub use crate::frame::{SeriesFrame, SeriesWriter};
+pub use crate::json::JsonLabels;
 pub use crate::outside::{RawCodec, with_causes};
 pub use crate::received::ReceivedFrame;
+pub use crate::streamed::StreamReader;
 pub use crate::wire::{FILE_DESCRIPTOR_SET, hintspb, prometheus_copy, thanos};

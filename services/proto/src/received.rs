@@ -10,6 +10,7 @@ use tithon_engine::SelectedSeries;
 use tithon_index::LabelStack;
 
 use crate::convert::unreadable;
+use crate::cursor::{Cursor, LEN_1, LEN_2, LEN_3, LEN_4, NUMBER_1, NUMBER_2, NUMBER_3};
 use crate::thanos::series_response::Result as Arm;
 use crate::thanos::{AggrChunk, SeriesResponse};
 use crate::{ConvertError, aggr_chunk_from_wire, encoding_from_wire, series_from_wire};
@@ -43,15 +44,6 @@ impl ReceivedFrame {
         Ok(ReceivedFrame::Series(series.iter().map(series_from_wire).collect::<Result<_, _>>()?))
     }
 }
-
-/// Tags of fields whose values follow their length, and of numbers.
-const LEN_1: u8 = 1 << 3 | 2;
-const LEN_2: u8 = 2 << 3 | 2;
-const LEN_3: u8 = 3 << 3 | 2;
-const LEN_4: u8 = 4 << 3 | 2;
-const NUMBER_1: u8 = 1 << 3;
-const NUMBER_2: u8 = 2 << 3;
-const NUMBER_3: u8 = 3 << 3;
 
 /// A frame of series being read. Its functions return `None` where the generated decoder must decide.
 struct Reading<'a> {
@@ -161,48 +153,6 @@ impl<'a> Reading<'a> {
         let encoding = encoding_from_wire(i32::try_from(number).ok()?).ok()?;
         let (min_time, max_time) = (Timestamp(min_time), Timestamp(max_time));
         Some(EncodedChunk { encoding, min_time, max_time, data: self.message.slice_ref(data) })
-    }
-}
-
-/// What is left of a message; `None` where it ends early.
-struct Cursor<'a>(&'a [u8]);
-
-impl<'a> Cursor<'a> {
-    /// The tag of the next field; all fields of these messages have tags of one byte.
-    #[inline]
-    fn tag(&mut self) -> Option<u8> {
-        let (tag, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*tag)
-    }
-
-    #[inline]
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        // A tenth byte holds one bit.
-        for (i, byte) in self.0.iter().take(10).enumerate() {
-            value |= u64::from(byte & 0x7f) << (7 * i);
-            if byte & 0x80 == 0 {
-                self.0 = &self.0[i + 1..];
-                return (i < 9 || *byte <= 1).then_some(value);
-            }
-        }
-        None
-    }
-
-    /// A value behind its length.
-    #[inline]
-    fn sized(&mut self) -> Option<&'a [u8]> {
-        let len = match self.0.first()? {
-            short @ 0..0x80 => {
-                self.0 = &self.0[1..];
-                usize::from(*short)
-            }
-            _ => usize::try_from(self.varint()?).ok()?,
-        };
-        let (value, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(value)
     }
 }
 

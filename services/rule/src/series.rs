@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tithon_index::{Labels, METRIC_NAME};
+use tithon_index::{Labels, METRIC_NAME, Relabel};
 
 use crate::{Number, RuleConfig, RuleError};
 
@@ -39,18 +39,15 @@ pub(crate) fn recorded(
     found: Vec<SeriesSample>,
     limit: u64,
 ) -> Result<Vec<SeriesSample>, RuleError> {
+    let mut own = Labels::from_pairs([(METRIC_NAME, rule.name.as_bytes())]).to_builder();
+    for (name, value) in rule.labels.iter() {
+        own.set(name, value);
+    }
+    let relabel = Relabel::new(&own.finish(), &rule.removed_labels);
     let mut samples = Vec::with_capacity(found.len());
     let mut seen = BTreeSet::new();
     for sample in found {
-        let mut builder = sample.labels.to_builder();
-        builder.set(METRIC_NAME, rule.name.as_bytes());
-        for (name, value) in rule.labels.iter() {
-            builder.set(name, value);
-        }
-        for name in &rule.removed_labels {
-            builder.remove(name.as_bytes());
-        }
-        let labels = builder.finish();
+        let labels = relabel.apply(&sample.labels);
         if !seen.insert(labels.clone()) {
             return Err(RuleError::SameSeries);
         }

@@ -11,6 +11,7 @@ mod error;
 mod external;
 mod flags;
 mod metrics;
+mod pieces;
 mod prometheus;
 mod reload;
 mod remote_read;

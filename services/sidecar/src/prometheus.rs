@@ -1,7 +1,7 @@
 //! Requests to a Prometheus: JSON API, metrics, remote read. Thanos `pkg/promclient/promclient.go`.
 
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::AUTHORIZATION;
@@ -12,6 +12,7 @@ use tithon_chunks::TimeRange;
 use tithon_index::Matcher;
 use tithon_runtime::trace_headers;
 
+use crate::pieces::PieceThread;
 use crate::{HttpClientConfig, HttpClientError, PrometheusError};
 
 /// Longest answer in bytes.
@@ -28,6 +29,8 @@ struct Inner {
     base: Url,
     client: Client,
     config: HttpClientConfig,
+    /// Receives long answers; started by the first.
+    thread: OnceLock<PieceThread>,
 }
 
 /// The envelope of the JSON API's answers.
@@ -54,7 +57,7 @@ impl Prometheus {
     pub fn new(base: Url, config: HttpClientConfig) -> Result<Prometheus, HttpClientError> {
         let client = config.client()?;
         config.authorization()?;
-        Ok(Prometheus(Arc::new(Inner { base, client, config })))
+        Ok(Prometheus(Arc::new(Inner { base, client, config, thread: OnceLock::new() })))
     }
 
     /// The server's URL.
@@ -62,9 +65,29 @@ impl Prometheus {
         &self.0.base
     }
 
+    /// The thread that receives long answers. Fails when it cannot be started.
+    pub(crate) fn thread(&self) -> Result<&PieceThread, PrometheusError> {
+        if let Some(thread) = self.0.thread.get() {
+            return Ok(thread);
+        }
+        let thread = PieceThread::start(&self.0.config)?;
+        Ok(self.0.thread.get_or_init(|| thread))
+    }
+
     /// A request to a path of the server, with the configured credentials.
     pub(crate) fn request(
         &self,
+        method: Method,
+        path: &[&str],
+        pairs: &[(&str, String)],
+    ) -> Result<RequestBuilder, PrometheusError> {
+        self.request_by(&self.0.client, method, path, pairs)
+    }
+
+    /// The same, to be sent by another client.
+    pub(crate) fn request_by(
+        &self,
+        client: &Client,
         method: Method,
         path: &[&str],
         pairs: &[(&str, String)],
@@ -79,7 +102,7 @@ impl Prometheus {
         if !pairs.is_empty() {
             url.query_pairs_mut().extend_pairs(pairs);
         }
-        let mut request = self.0.client.request(method, url);
+        let mut request = client.request(method, url);
         // Read at each request, because files with tokens may be replaced.
         if let Some(value) = self.0.config.authorization().map_err(|e| answer(e.to_string()))? {
             request = request.header(AUTHORIZATION, value);

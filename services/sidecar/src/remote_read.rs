@@ -1,15 +1,16 @@
 //! Reads series of a Prometheus by remote read. Prometheus `storage/remote/{chunked,read_handler}.go`.
 
 use bytes::{Bytes, BytesMut};
+use reqwest::Method;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use reqwest::{Method, Response};
 use tithon_chunks::{EncodedChunk, Encoding, Reader, TimeRange, Timestamp, XorEncoder, crc32c};
 use tithon_engine::SelectedSeries;
 use tithon_index::Matcher;
-use tithon_proto::{SampledSeries, read_request, sampled_series, streamed_series};
+use tithon_proto::{SampledSeries, StreamReader, read_request, sampled_series};
 use tracing::warn;
 
-use crate::prometheus::{Prometheus, body, failed};
+use crate::pieces::Pieces;
+use crate::prometheus::Prometheus;
 use crate::{PrometheusError, SidecarMetrics};
 
 /// Longest frame in bytes, as in Prometheus's own reader.
@@ -21,33 +22,33 @@ const CHUNK_SAMPLES: usize = 120;
 /// Highest compression ratio of Snappy.
 const SNAPPY_RATIO_MAX: usize = 22;
 
-/// Reads all series in a range that satisfy `matchers`, with Prometheus's labels, and passes the series of each frame
-/// to `take`. A series may be spread over several frames.
+/// Reads all series in a range that satisfy `matchers`, with Prometheus's labels, and passes each of them to `take`. A
+/// series may be spread over several frames; its parts follow each other.
 pub(crate) async fn remote_read<E: From<PrometheusError>>(
     prometheus: &Prometheus,
     matchers: &[Matcher],
     range: TimeRange,
     metrics: &SidecarMetrics,
-    mut take: impl FnMut(Vec<SelectedSeries>) -> Result<(), E>,
+    mut take: impl FnMut(SelectedSeries) -> Result<(), E>,
 ) -> Result<(), E> {
     let answer = ask(prometheus, matchers, range).await?;
-    let kind = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = &answer.kind;
     if kind.starts_with("application/x-protobuf") {
-        return take(samples(answer).await?);
+        return samples(answer).await?.into_iter().try_for_each(take);
     }
     if !kind.starts_with("application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse") {
-        let (url, reason) =
-            (answer.url().to_string(), format!("not supported remote read content type: {kind}"));
-        return Err(PrometheusError::Answer { url, reason }.into());
+        let reason = format!("not supported remote read content type: {kind}");
+        return Err(PrometheusError::Answer { url: answer.url, reason }.into());
     }
     let (mut frames, mut count) = (Frames::new(answer), 0_u32);
+    let (mut reader, mut series) = (StreamReader::default(), Vec::new());
     while let Some(frame) = frames.next().await? {
-        let series = streamed_series(frame).map_err(|e| frames.wrong(e.to_string()))?;
+        reader.read(frame, &mut series).map_err(|e| frames.wrong(e.to_string()))?;
         if series.len() != 1 {
             warn!(series = series.len(), "Prometheus sent a frame of remote read that has not one series");
         }
         count += 1;
-        take(series)?;
+        series.drain(..).try_for_each(&mut take)?;
     }
     metrics.frames.observe(f64::from(count));
     Ok(())
@@ -57,31 +58,43 @@ async fn ask(
     prometheus: &Prometheus,
     matchers: &[Matcher],
     range: TimeRange,
-) -> Result<Response, PrometheusError> {
+) -> Result<Pieces, PrometheusError> {
     let request = read_request(matchers, range);
     let packed = snap::raw::Encoder::new().compress_vec(&request).map_err(|e| PrometheusError::Answer {
         url: prometheus.url().to_string(),
         reason: format!("the request for remote read cannot be packed: {e}"),
     })?;
+    let thread = prometheus.thread()?;
     let request = prometheus
-        .request(Method::POST, &["api", "v1", "read"], &[])?
+        .request_by(thread.client(), Method::POST, &["api", "v1", "read"], &[])?
         .header(CONTENT_ENCODING, "snappy")
         .header(CONTENT_TYPE, "application/x-stream-protobuf")
         .header("X-Prometheus-Remote-Read-Version", "0.1.0")
         .body(packed);
-    prometheus.send(request).await
+    thread.send(prometheus, request).await
 }
 
 /// The frames of a stream, each: length (uvarint), CRC-32C of the payload (4 bytes, big-endian), payload.
 struct Frames {
-    answer: Response,
+    pieces: Pieces,
     /// Received bytes that were not consumed yet.
     arrived: BytesMut,
 }
 
 impl Frames {
-    fn new(answer: Response) -> Frames {
-        Frames { answer, arrived: BytesMut::new() }
+    fn new(pieces: Pieces) -> Frames {
+        Frames { pieces, arrived: BytesMut::new() }
+    }
+
+    /// Receives more bytes; `false` at the end.
+    async fn receive(&mut self) -> Result<bool, PrometheusError> {
+        let Some(piece) = self.pieces.next().await? else { return Ok(false) };
+        if self.arrived.is_empty() {
+            self.arrived = piece;
+        } else {
+            self.arrived.extend_from_slice(&piece);
+        }
+        Ok(true)
     }
 
     /// The next payload; `None` at the end.
@@ -90,22 +103,20 @@ impl Frames {
             if let Some(head) = self.head()? {
                 break head;
             }
-            match self.answer.chunk().await.map_err(failed)? {
-                Some(part) => self.arrived.extend_from_slice(&part),
-                None if self.arrived.is_empty() => return Ok(None),
-                None => return Err(self.wrong("the stream ends within the head of a frame".to_owned())),
+            if !self.receive().await? {
+                if self.arrived.is_empty() {
+                    return Ok(None);
+                }
+                return Err(self.wrong("the stream ends within the head of a frame".to_owned()));
             }
         };
         drop(self.arrived.split_to(head.bytes));
         self.arrived.reserve(head.payload_bytes.saturating_sub(self.arrived.len()).min(1 << 20));
         while self.arrived.len() < head.payload_bytes {
-            match self.answer.chunk().await.map_err(failed)? {
-                Some(part) => self.arrived.extend_from_slice(&part),
-                None => {
-                    let (found, expected) = (self.arrived.len(), head.payload_bytes);
-                    let text = format!("the stream ends within a frame: found {found} of {expected} bytes");
-                    return Err(self.wrong(text));
-                }
+            if !self.receive().await? {
+                let (found, expected) = (self.arrived.len(), head.payload_bytes);
+                let text = format!("the stream ends within a frame: found {found} of {expected} bytes");
+                return Err(self.wrong(text));
             }
         }
         let payload = self.arrived.split_to(head.payload_bytes).freeze();
@@ -136,7 +147,7 @@ impl Frames {
     }
 
     fn wrong(&self, reason: String) -> PrometheusError {
-        PrometheusError::Answer { url: self.answer.url().to_string(), reason }
+        PrometheusError::Answer { url: self.pieces.url.clone(), reason }
     }
 }
 
@@ -149,10 +160,10 @@ struct Head {
 }
 
 /// The series of an answer with samples, encoded into chunks. Series without samples are left out.
-async fn samples(answer: Response) -> Result<Vec<SelectedSeries>, PrometheusError> {
-    let url = answer.url().to_string();
+async fn samples(answer: Pieces) -> Result<Vec<SelectedSeries>, PrometheusError> {
+    let url = answer.url.clone();
     let wrong = |reason: String| PrometheusError::Answer { url: url.clone(), reason };
-    let packed = body(answer).await?;
+    let packed = answer.body().await?;
     let claimed = snap::raw::decompress_len(&packed).map_err(|e| wrong(e.to_string()))?;
     if claimed > packed.len().saturating_mul(SNAPPY_RATIO_MAX) {
         return Err(wrong(format!("{} packed bytes claim to be {claimed} bytes", packed.len())));

@@ -1,18 +1,18 @@
 //! A Prometheus as a store. Thanos `pkg/store/prometheus.go`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tithon_chunks::{ErrorKind, TimeRange};
 use tithon_engine::{LabelsRequest, SelectedSeries, SeriesBatch, SeriesRequest, left_to_series};
 use tithon_index::{Labels, Matcher, Relabel};
+use tithon_proto::JsonLabels;
 use tithon_runtime::{Cpu, Priority, RuntimeError};
 use tithon_storeapi::{
     Apis, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo, Stretch,
 };
 
-use crate::external::extended;
 use crate::prometheus::{Answer, selector, time_pairs};
 use crate::remote_read::remote_read;
 use crate::{Prometheus, PrometheusError, SidecarMetrics, Watch};
@@ -81,8 +81,6 @@ impl From<CallError> for StoreApiError {
     }
 }
 
-type Series = Vec<BTreeMap<String, String>>;
-
 impl PrometheusStore {
     /// The store of the Prometheus that `watch` follows. Series are sorted on `cpu`.
     pub fn new(watch: Watch, limits: StoreLimits, cpu: Cpu, metrics: SidecarMetrics) -> PrometheusStore {
@@ -110,11 +108,11 @@ impl PrometheusStore {
             let is_all = request.shard.is_none() && request.without_labels.is_empty();
             let answer = self.list(&matchers, range, if is_all { request.limit } else { 0 }).await?;
             warnings = answer.warnings;
-            for labels in answer.data {
-                found.take(SelectedSeries { labels: Labels::from_pairs(&labels), chunks: Vec::new() })?;
+            for JsonLabels(labels) in answer.data {
+                found.take(SelectedSeries { labels, chunks: Vec::new() })?;
             }
         } else {
-            let take = |series: Vec<SelectedSeries>| series.into_iter().try_for_each(|one| found.take(one));
+            let take = |series| found.take(series);
             remote_read(self.prometheus(), &matchers, range, &self.0.metrics, take).await?;
         }
         let (series, limit) = (found.series, request.limit);
@@ -129,7 +127,7 @@ impl PrometheusStore {
         matchers: &[Matcher],
         range: TimeRange,
         limit: usize,
-    ) -> Result<Answer<Series>, CallError> {
+    ) -> Result<Answer<Vec<JsonLabels>>, CallError> {
         let pairs = self.pairs(matchers, range, limit);
         self.prometheus().call(&["series"], &pairs).await.map_err(CallError::Api)
     }
@@ -174,10 +172,12 @@ impl PrometheusStore {
             (answer.data, answer.warnings)
         } else {
             let answer = self.list(&matchers, request.range, request.limit).await?;
-            (answer.data.into_iter().flat_map(BTreeMap::into_keys).collect(), answer.warnings)
+            let names =
+                answer.data.iter().flat_map(|JsonLabels(labels)| labels.iter()).map(|(name, _)| text(name));
+            (names.collect(), answer.warnings)
         };
         if !names.is_empty() {
-            names.extend(external.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()));
+            names.extend(external.iter().map(|(name, _)| text(name)));
         }
         names.retain(|name| !request.is_without(name.as_bytes()));
         Ok((names, warnings))
@@ -193,22 +193,24 @@ impl PrometheusStore {
             return Ok(Default::default());
         };
         if let Some(value) = external.get(label) {
-            let value = String::from_utf8_lossy(value).into_owned();
+            let value = text(value);
             if matchers.is_empty() {
                 return Ok(([value].into(), Vec::new()));
             }
             let answer = self.list(&matchers, request.range, 1).await?;
             return Ok((answer.data.first().map(|_| value).into_iter().collect(), Vec::new()));
         }
-        let label = String::from_utf8_lossy(label).into_owned();
         if !matchers.is_empty() && !self.0.watch.filters_label_calls() {
             let answer = self.list(&matchers, request.range, request.limit).await?;
-            let values = answer.data.into_iter().filter_map(|mut series| series.remove(&label));
+            let values = answer.data.iter().filter_map(|JsonLabels(labels)| labels.get(label)).map(text);
             return Ok((values.collect(), answer.warnings));
         }
         let pairs = self.pairs(&matchers, request.range, request.limit);
-        let answer: Answer<BTreeSet<String>> =
-            self.prometheus().call(&["label", &label, "values"], &pairs).await.map_err(CallError::Api)?;
+        let answer: Answer<BTreeSet<String>> = self
+            .prometheus()
+            .call(&["label", &text(label), "values"], &pairs)
+            .await
+            .map_err(CallError::Api)?;
         Ok((answer.data, answer.warnings))
     }
 }
@@ -258,8 +260,7 @@ impl StoreApi for PrometheusStore {
 /// The series collected for a call, with the labels that they are sent with.
 struct Found<'a> {
     request: &'a SeriesRequest,
-    external: &'a Labels,
-    without: Relabel,
+    relabel: Relabel,
     limits: StoreLimits,
     metrics: &'a SidecarMetrics,
     series: Vec<SelectedSeries>,
@@ -271,25 +272,16 @@ struct Found<'a> {
 impl<'a> Found<'a> {
     fn new(
         request: &'a SeriesRequest,
-        external: &'a Labels,
+        external: &Labels,
         limits: StoreLimits,
         metrics: &'a SidecarMetrics,
     ) -> Found<'a> {
-        let without = Relabel::new(&Labels::default(), &request.without_labels);
-        Found {
-            request,
-            external,
-            without,
-            limits,
-            metrics,
-            series: Vec::new(),
-            chunks: 0,
-            buffer: Vec::new(),
-        }
+        let relabel = Relabel::new(external, &request.without_labels);
+        Found { request, relabel, limits, metrics, series: Vec::new(), chunks: 0, buffer: Vec::new() }
     }
 
     fn take(&mut self, series: SelectedSeries) -> Result<(), CallError> {
-        let labels = self.without.apply(&extended(&series.labels, self.external));
+        let labels = self.relabel.apply(&series.labels);
         if let Some(shard) = &self.request.shard
             && !shard.holds(&labels, &mut self.buffer)
         {
@@ -312,6 +304,10 @@ impl<'a> Found<'a> {
         let what = if what == "chunks" { "samples" } else { what };
         Err(CallError::Limit { what, limit, got })
     }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Sorts series and joins those with equal labels. Keeps the first `limit`; 0 means no limit.

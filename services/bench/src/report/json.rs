@@ -35,6 +35,8 @@ struct Row<'a> {
     /// Share of the bytes read for `Series` calls that were looked for.
     useful: Option<f64>,
     files: Option<f64>,
+    rules_per_minute: Option<f64>,
+    missed: Option<f64>,
     samples_per_second: Option<f64>,
     foreign_load: f64,
     /// Whether the answer equals the first subject's; `None` if there is none to compare with.
@@ -83,6 +85,8 @@ fn row<'a>(case: &'a CaseReport, measured: &'a Measured) -> Row<'a> {
         bucket_requests: median(|run| run.bucket_requests.map(|n| n as f64)),
         useful: median(|run| run.useful),
         files: median(|run| run.files.map(|n| n as f64)),
+        rules_per_minute: median(|run| run.rules_per_minute),
+        missed: median(|run| run.missed.map(|n| n as f64)),
         samples_per_second: case.samples.zip(wall).map(|(samples, wall)| samples / wall),
         foreign_load: measured.foreign_load(),
         same_answer: match measured.answer {

@@ -1,7 +1,7 @@
 //! A file in a bucket's directory that is being written.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path as FsPath, PathBuf};
 
 use object_store::Result;
@@ -32,19 +32,60 @@ impl Directory {
         let path = self.path(key);
         let begin = || {
             path.parent().map_or(Ok(()), make_durably)?;
-            let mut unfinished = path.clone().into_os_string();
-            unfinished.push("#1");
-            let unfinished = PathBuf::from(unfinished);
-            Ok((File::create_new(&unfinished)?, unfinished))
+            create_unfinished(&path)
         };
         let (file, unfinished) = begin().map_err(|error: io::Error| failed(&path, error))?;
         Ok(NewFile { file, unfinished, path, runtime, bytes: 0, synced: 0, sync: None })
     }
+
+    /// Copies a file from outside of the bucket into it. The copy appears when it is complete and on disk.
+    ///
+    /// Must run on a blocking thread.
+    pub(crate) fn copy_in(&self, source: &FsPath, key: &Path, runtime: Handle) -> Result<()> {
+        let from = File::open(source).map_err(|error| failed(source, error))?;
+        let mut new = self.new_file(key, runtime)?;
+        let path = new.path.clone();
+        new.append(&from).and_then(|()| new.finish()).map_err(|error| failed(&path, error))
+    }
+}
+
+/// Creates the file of the first free temporary name: `NAME#1`, `NAME#2` and so on.
+fn create_unfinished(path: &FsPath) -> io::Result<(File, PathBuf)> {
+    let mut n = 1_u64;
+    loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!("#{n}"));
+        let unfinished = PathBuf::from(name);
+        match File::create_new(&unfinished) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => n += 1,
+            created => return Ok((created?, unfinished)),
+        }
+    }
 }
 
 impl NewFile {
-    /// Gives the file its name. The task that it returns ends when file and name are on disk.
-    pub(crate) fn finish(mut self) -> io::Result<JoinHandle<Result<()>>> {
+    /// Appends what is left to read of another file. The system copies the bytes where it can.
+    fn append(&mut self, from: &File) -> io::Result<()> {
+        loop {
+            let copied = io::copy(&mut from.take(SYNC_BYTES), &mut &self.file)?;
+            if copied == 0 {
+                return Ok(());
+            }
+            self.bytes += copied;
+            self.sync_in_background()?;
+        }
+    }
+
+    /// Syncs the file to disk and gives it its name.
+    fn finish(mut self) -> io::Result<()> {
+        self.join_sync()?;
+        self.file.sync_all()?;
+        fs::rename(&self.unfinished, &self.path)?;
+        self.path.parent().map_or(Ok(()), sync_dir)
+    }
+
+    /// Gives the file its name before it is on disk. The task that it returns ends when file and name are.
+    pub(crate) fn finish_later(mut self) -> io::Result<JoinHandle<Result<()>>> {
         fs::rename(&self.unfinished, &self.path)?;
         let (begun, file, path) = (self.sync.take(), self.file.try_clone()?, self.path.clone());
         let folder = path.parent().map(FsPath::to_owned);

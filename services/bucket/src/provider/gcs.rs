@@ -27,7 +27,7 @@ pub struct GcsConfig {
     pub grpc_conn_pool_size: i64,
     /// Settings of the HTTP client.
     pub http_config: HttpConfig,
-    /// Without effect: uploads use parts of 8 MiB.
+    /// Without effect: uploads use parts of 5 or 8 MiB.
     pub chunk_size_bytes: i64,
     /// Attempts for a request in all; 0 means ten.
     pub max_retries: u32,

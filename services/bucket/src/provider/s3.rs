@@ -12,7 +12,7 @@ use object_store::{Attribute, Attributes, ClientConfigKey, RetryConfig};
 use serde::Deserialize;
 
 use super::aws_credentials::Credentials;
-use super::{Opened, PART_BYTES, retries, without_effect};
+use super::{Opened, retries, without_effect};
 use crate::config::{HttpConfig, Secret, require};
 use crate::connector::Connector;
 use crate::{BucketError, ConfigError};
@@ -59,7 +59,8 @@ pub struct S3Config {
     pub send_content_md5: bool,
     /// Uploads of large objects in one request; refused.
     pub disable_multipart: bool,
-    /// Size of upload parts in bytes; 8 MiB by default. Four parts are held in memory.
+    /// Size of upload parts in bytes; 5 MiB by default, 8 MiB of files that are uploaded while they are written. As
+    /// many parts as fit into 20 MiB are held in memory, and at least two.
     pub part_size: Option<u64>,
     /// Server-side encryption.
     pub sse_config: S3Encryption,
@@ -229,8 +230,7 @@ impl S3Config {
             url => builder.with_config(AmazonS3ConfigKey::StsEndpoint, url).with_metadata_endpoint(url),
         };
         let mut opened = target.open(self.sse_config.apply(builder)?)?;
-        opened.part_bytes =
-            self.part_size.map_or(PART_BYTES, |size| usize::try_from(size).unwrap_or(PART_BYTES));
+        opened.part_bytes = self.part_size.and_then(|size| usize::try_from(size).ok());
         opened.attributes = self.attributes();
         Ok(opened)
     }

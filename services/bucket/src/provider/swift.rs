@@ -141,6 +141,6 @@ impl SwiftConfig {
         let store = Swift::new(self).map_err(|source| BucketError::Store { provider: PROVIDER, source })?;
         let part_bytes = self.large_object_chunk_size.min(SEGMENT_BYTES_MAX);
         let part_bytes = usize::try_from(part_bytes).unwrap_or(usize::MAX);
-        Ok(Opened { part_bytes, ..Opened::new(store, &self.container_name) })
+        Ok(Opened { part_bytes: Some(part_bytes), ..Opened::new(store, &self.container_name) })
     }
 }

@@ -69,10 +69,12 @@ fn call(line: &str) -> Option<Call> {
     }
     let quoted: Vec<PathBuf> = rest.split('"').skip(1).step_by(2).map(PathBuf::from).collect();
     let of_fd = || Some(PathBuf::from(rest.split_once('<')?.1.split_once('>')?.0));
+    let of_second_fd = || Some(PathBuf::from(rest.split('<').nth(2)?.split_once('>')?.0));
     match name {
         "openat" | "open" if rest.contains("O_CREAT") => Some(Call::Create(quoted.first()?.clone())),
         "mkdir" | "mkdirat" => Some(Call::Create(quoted.first()?.clone())),
-        "write" | "pwrite64" | "writev" | "ftruncate" => Some(Call::Write(of_fd()?)),
+        "write" | "pwrite64" | "writev" | "ftruncate" | "sendfile" => Some(Call::Write(of_fd()?)),
+        "copy_file_range" => Some(Call::Write(of_second_fd()?)),
         "fsync" | "fdatasync" => Some(Call::Sync(of_fd()?)),
         "rename" | "renameat" | "renameat2" | "link" | "linkat" => {
             Some(Call::Rename(quoted.first()?.clone(), quoted.get(1)?.clone()))
@@ -82,8 +84,8 @@ fn call(line: &str) -> Option<Call> {
     }
 }
 
-const TRACED: &str = "trace=open,openat,mkdir,mkdirat,write,pwrite64,writev,ftruncate,fsync,fdatasync,rename,renameat,\
-                      renameat2,link,linkat,unlink,unlinkat,rmdir";
+const TRACED: &str = "trace=open,openat,mkdir,mkdirat,write,pwrite64,writev,ftruncate,sendfile,copy_file_range,fsync,\
+                      fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir";
 const CHILD: &str = "TITHON_TEST_DURABLE_BUCKET";
 
 fn ids() -> (BlockId, BlockId) {

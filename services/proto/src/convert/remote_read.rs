@@ -1,15 +1,14 @@
-//! Prometheus's remote read: the request, and answers as streams of chunks or as samples. Prometheus `prompb/remote.proto`.
+//! Prometheus's remote read: the request, and answers as samples. Prometheus `prompb/remote.proto`.
 
 use bytes::Bytes;
 use prost::Message;
-use tithon_chunks::{EncodedChunk, TimeRange, Timestamp};
-use tithon_engine::SelectedSeries;
+use tithon_chunks::TimeRange;
 use tithon_index::{Labels, Matcher};
 
-use super::{encoding_from_wire, labels_from_wire, matcher_to_wire, unreadable};
+use super::{labels_from_wire, matcher_to_wire, unreadable};
 use crate::ConvertError;
 use crate::prometheus_copy::read_request::ResponseType;
-use crate::prometheus_copy::{Chunk, ChunkedReadResponse, Query, ReadRequest, ReadResponse};
+use crate::prometheus_copy::{Query, ReadRequest, ReadResponse};
 
 /// The request for all series of a range that satisfy `matchers`, as a stream of chunks, or as samples from a server that has no
 /// such stream; encoded, not compressed.
@@ -23,28 +22,6 @@ pub fn read_request(matchers: &[Matcher], range: TimeRange) -> Vec<u8> {
     let accepted = [ResponseType::StreamedXorChunks, ResponseType::Samples];
     let accepted_response_types = accepted.into_iter().map(i32::from).collect();
     ReadRequest { queries: vec![query], accepted_response_types }.encode_to_vec()
-}
-
-/// The series of one frame of a stream of chunks; chunks are slices of the frame. Fails on a frame that cannot be read and on a
-/// chunk encoding that is not known.
-pub fn streamed_series(frame: Bytes) -> Result<Vec<SelectedSeries>, ConvertError> {
-    let message = ChunkedReadResponse::decode(frame).map_err(unreadable("prometheus.ChunkedReadResponse"))?;
-    let series = message.chunked_series.into_iter().map(|series| {
-        let chunks = series.chunks.into_iter().map(chunk).collect::<Result<Vec<_>, _>>()?;
-        Ok(SelectedSeries { labels: labels_from_wire(&series.labels), chunks })
-    });
-    series.collect()
-}
-
-/// Numbers of encodings begin with 1 here, as those of the file format do.
-fn chunk(wire: Chunk) -> Result<EncodedChunk, ConvertError> {
-    let unknown = ConvertError::ChunkType(wire.r#type);
-    Ok(EncodedChunk {
-        encoding: encoding_from_wire(wire.r#type.wrapping_sub(1)).map_err(|_| unknown)?,
-        min_time: Timestamp(wire.min_time_ms),
-        max_time: Timestamp(wire.max_time_ms),
-        data: wire.data,
-    })
 }
 
 /// A series of an answer with samples.
@@ -72,11 +49,10 @@ pub fn sampled_series(answer: Bytes) -> Result<Vec<SampledSeries>, ConvertError>
 
 #[cfg(test)]
 mod tests {
-    use tithon_chunks::Encoding;
     use tithon_index::MatchOp;
 
     use super::*;
-    use crate::prometheus_copy::{ChunkedSeries, QueryResult, Sample, TimeSeries};
+    use crate::prometheus_copy::{QueryResult, Sample, TimeSeries};
     use crate::thanos::Label;
 
     #[test]
@@ -89,37 +65,11 @@ mod tests {
         assert_eq!(bytes, expected);
     }
 
-    fn label() -> Label {
-        Label { name: "a".into(), value: "b".into() }
-    }
-
-    #[test]
-    fn chunks_of_a_frame() {
-        let chunk =
-            |r#type| Chunk { min_time_ms: 1, max_time_ms: 2, r#type, data: Bytes::from_static(b"xyz") };
-        let frame = |r#type| {
-            let series = ChunkedSeries { labels: vec![label()], chunks: vec![chunk(r#type)] };
-            ChunkedReadResponse { chunked_series: vec![series], query_index: 0 }.encode_to_vec().into()
-        };
-        for (r#type, encoding) in
-            [(1, Encoding::Xor), (2, Encoding::Histogram), (3, Encoding::FloatHistogram)]
-        {
-            let series = streamed_series(frame(r#type)).unwrap();
-            assert_eq!(series[0].labels, Labels::from_pairs([("a", "b")]));
-            assert_eq!(
-                (series[0].chunks[0].encoding, &series[0].chunks[0].data[..]),
-                (encoding, &b"xyz"[..])
-            );
-        }
-        assert_eq!(streamed_series(frame(0)), Err(ConvertError::ChunkType(0)));
-        assert_eq!(streamed_series(frame(i32::MIN)), Err(ConvertError::ChunkType(i32::MIN)));
-        assert!(matches!(streamed_series(Bytes::from_static(b"\xff")), Err(ConvertError::Message { .. })));
-    }
-
     #[test]
     fn samples_of_an_answer() {
         let samples = vec![Sample { value: 1.5, timestamp: 10 }];
-        let series = TimeSeries { labels: vec![label()], samples, ..TimeSeries::default() };
+        let label = Label { name: "a".into(), value: "b".into() };
+        let series = TimeSeries { labels: vec![label], samples, ..TimeSeries::default() };
         let result = QueryResult { timeseries: vec![series] };
         let one = ReadResponse { results: vec![result.clone()] };
         let expected =

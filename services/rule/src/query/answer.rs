@@ -1,9 +1,8 @@
 //! Answers of the query API. Prometheus `web/api/v1/api.go`.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use tithon_index::Labels;
+use tithon_proto::JsonLabels;
 
 use crate::{Number, SeriesSample};
 
@@ -43,7 +42,7 @@ type Point = (f64, String);
 #[derive(Deserialize)]
 struct Series {
     #[serde(default)]
-    metric: BTreeMap<String, String>,
+    metric: JsonLabels,
     value: Option<Point>,
     #[serde(default)]
     values: Vec<Point>,
@@ -66,34 +65,30 @@ pub(super) fn parse_answer(status: u16, body: &[u8]) -> Result<Answer, String> {
         return Err(format!("status {status}, {}: {}", envelope.error_type, envelope.error));
     }
     let mut answer = Answer { samples: Some(Vec::new()), n_histograms: 0, warnings: envelope.warnings };
-    let sample = |labels: &BTreeMap<String, String>, (seconds, value): &Point| {
+    let sample = |labels: Labels, (seconds, value): &Point| {
         let value = number(value)?;
         let at_ms = (seconds * 1000.0).round() as i64;
-        Ok::<_, String>(SeriesSample {
-            labels: Labels::from_pairs(labels),
-            at_ms,
-            value: Number::Float(value),
-        })
+        Ok::<_, String>(SeriesSample { labels, at_ms, value: Number::Float(value) })
     };
     let mut samples = Vec::new();
     match envelope.data {
         Some(Data::Vector(series)) => {
-            for one in &series {
+            for one in series {
                 answer.n_histograms += usize::from(one.histogram.is_some());
                 if let Some(point) = &one.value {
-                    samples.push(sample(&one.metric, point)?);
+                    samples.push(sample(one.metric.0, point)?);
                 }
             }
         }
         Some(Data::Matrix(series)) => {
-            for one in &series {
+            for one in series {
                 answer.n_histograms += one.histograms.len();
                 if let Some(point) = one.values.last() {
-                    samples.push(sample(&one.metric, point)?);
+                    samples.push(sample(one.metric.0, point)?);
                 }
             }
         }
-        Some(Data::Scalar(point)) => samples.push(sample(&BTreeMap::new(), &point)?),
+        Some(Data::Scalar(point)) => samples.push(sample(Labels::default(), &point)?),
         Some(Data::String(_)) | None => {
             answer.samples = None;
             return Ok(answer);
