@@ -27,17 +27,16 @@ impl StoreApi for QueryService {
     fn info(&self) -> Option<StoreInfo> {
         let stores = self.inner.fanout.asked();
         let own = Labels::from_pairs(self.options().selector_labels.iter().map(|(n, v)| (n, v)));
-        let stretches: Vec<Stretch> = stores
-            .iter()
-            .flat_map(|store| store.label_sets.iter().map(move |set| (set, store.range)))
-            .map(|(set, range)| {
-                let mut builder = set.to_builder();
-                for (name, value) in own.iter() {
-                    builder.set(name, value);
-                }
-                Stretch { labels: builder.finish(), min_time: range.min.0, max_time: range.max.0 }
-            })
-            .collect();
+        let with_own = |set: &Labels| {
+            let mut builder = set.to_builder();
+            for (name, value) in own.iter() {
+                builder.set(name, value);
+            }
+            builder.finish()
+        };
+        let all = stores.iter().flat_map(stretches);
+        let stretches: Vec<Stretch> =
+            all.map(|stretch| Stretch { labels: with_own(&stretch.labels), ..stretch }).collect();
         let mut label_sets: Vec<Labels> = stretches.iter().map(|stretch| stretch.labels.clone()).collect();
         label_sets.sort();
         label_sets.dedup();
@@ -89,6 +88,20 @@ impl StoreApi for QueryService {
         };
         answer.boxed()
     }
+}
+
+/// The stretches of a store's data: those that it tells, and its whole range for label sets without any.
+fn stretches(store: &StoreInfo) -> Vec<Stretch> {
+    let told = store.stretches.iter().filter(|stretch| store.label_sets.contains(&stretch.labels));
+    let told: Vec<Stretch> = told.cloned().collect();
+    let is_told = |set: &&Labels| told.iter().any(|stretch| stretch.labels == **set);
+    let rest = store.label_sets.iter().filter(|set| !is_told(set)).map(|set| Stretch {
+        labels: set.clone(),
+        min_time: store.range.min.0,
+        max_time: store.range.max.0,
+    });
+    let rest: Vec<Stretch> = rest.collect();
+    told.into_iter().chain(rest).collect()
 }
 
 /// A series call that is being answered.
