@@ -1,5 +1,6 @@
 //! The querier as a store: the merged series of its own stores, for queriers above it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -90,18 +91,19 @@ impl StoreApi for QueryService {
     }
 }
 
-/// The stretches of a store's data: those that it tells, and its whole range for label sets without any.
+/// A stretch for each label set of a store, without the gaps in its data: queriers above take the latest minimum time of a
+/// label set for the one from which on all its data is there. Label sets of which the store tells no times have its range.
 fn stretches(store: &StoreInfo) -> Vec<Stretch> {
-    let told = store.stretches.iter().filter(|stretch| store.label_sets.contains(&stretch.labels));
-    let told: Vec<Stretch> = told.cloned().collect();
-    let is_told = |set: &&Labels| told.iter().any(|stretch| stretch.labels == **set);
-    let rest = store.label_sets.iter().filter(|set| !is_told(set)).map(|set| Stretch {
-        labels: set.clone(),
-        min_time: store.range.min.0,
-        max_time: store.range.max.0,
-    });
-    let rest: Vec<Stretch> = rest.collect();
-    told.into_iter().chain(rest).collect()
+    let mut told: HashMap<&Labels, (i64, i64)> = HashMap::new();
+    for Stretch { labels, min_time, max_time } in &store.stretches {
+        let (min, max) = told.entry(labels).or_insert((*min_time, *max_time));
+        (*min, *max) = ((*min).min(*min_time), (*max).max(*max_time));
+    }
+    let of_set = |set: &Labels| {
+        let (min_time, max_time) = told.get(set).copied().unwrap_or((store.range.min.0, store.range.max.0));
+        Stretch { labels: set.clone(), min_time, max_time }
+    };
+    store.label_sets.iter().map(of_set).collect()
 }
 
 /// A series call that is being answered.

@@ -1,6 +1,9 @@
 //! What the queriers below hold, and what is read from stores directly. Thanos `pkg/query/remote_engine.go`.
 
+use std::collections::HashSet;
+
 use tithon_chunks::TimeRange;
+use tithon_index::Labels;
 use tithon_promql::{LocalSource, Partitioning, RemoteEngine, RemoteSource, Remotes};
 use tithon_storeapi::{Endpoint, StoreApi, StoreInfo};
 
@@ -39,15 +42,15 @@ fn sources(info: &StoreInfo, replica_labels: &[String]) -> Option<Vec<RemoteSour
         max_time: stretch.max_time,
     };
     let sources: Vec<RemoteSource> = info.stretches.iter().map(source).collect();
-    let tells_all = !sources.is_empty()
-        && !info.label_sets.is_empty()
-        && sources.iter().all(|source| !source.labels.is_empty())
-        && info.label_sets.iter().all(|set| {
-            let set = set.without(replica_labels);
-            sources
-                .iter()
-                .any(|source| set.iter().all(|(name, value)| source.labels.get(name) == Some(value)))
-        });
+    let known: HashSet<&Labels> = sources.iter().map(|source| &source.labels).collect();
+    // A label set may also have the labels of the querier itself.
+    let is_told = |set: &Labels| {
+        let is_within = |source: &&Labels| source.iter().all(|(name, value)| set.get(name) == Some(value));
+        known.contains(set) || known.iter().any(is_within)
+    };
+    let tells_all = !info.label_sets.is_empty()
+        && known.iter().all(|labels| !labels.is_empty())
+        && info.label_sets.iter().all(|set| is_told(&set.without(replica_labels)));
     tells_all.then_some(sources)
 }
 
@@ -61,7 +64,6 @@ fn local_source(info: Option<StoreInfo>) -> LocalSource {
 
 #[cfg(test)]
 mod tests {
-    use tithon_index::Labels;
     use tithon_storeapi::Stretch;
 
     use super::*;
