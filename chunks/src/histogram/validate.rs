@@ -6,15 +6,7 @@ use super::{FloatHistogram, Histogram, HistogramError, Span};
 impl FloatHistogram {
     /// Checks schema, spans, bounds and that no count is negative.
     pub fn validate(&self) -> Result<(), HistogramError> {
-        let shape = Shape {
-            schema: self.schema,
-            zero_threshold: self.zero_threshold,
-            has_zero_count: self.zero_count != 0.0,
-            positive: (&self.positive_spans, self.positive_buckets.len()),
-            negative: (&self.negative_spans, self.negative_buckets.len()),
-            custom_values: &self.custom_values,
-        };
-        shape.check()?;
+        self.validate_shape()?;
         check_counts("negative", self.negative_buckets.iter().copied())?;
         if self.zero_count < 0.0 && self.schema != CUSTOM_BUCKETS_SCHEMA {
             return Err(HistogramError::NegativeZeroCount { count: self.zero_count });
@@ -23,6 +15,19 @@ impl FloatHistogram {
             return Err(HistogramError::NegativeCount { count: self.count });
         }
         check_counts("positive", self.positive_buckets.iter().copied())
+    }
+
+    /// Checks schema, spans and bounds. Counts are not looked at: those of a difference may be negative.
+    pub fn validate_shape(&self) -> Result<(), HistogramError> {
+        let shape = Shape {
+            schema: self.schema,
+            zero_threshold: self.zero_threshold,
+            has_zero_count: self.zero_count != 0.0,
+            positive: (&self.positive_spans, self.positive_buckets.len()),
+            negative: (&self.negative_spans, self.negative_buckets.len()),
+            custom_values: &self.custom_values,
+        };
+        shape.check()
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::{Index, IndexMut};
+use std::sync::Arc;
 
 use tithon_index::Matcher;
 
@@ -81,6 +82,18 @@ pub enum NodeKind {
     Duration(DurationExpr),
     /// An expression whose value is the same at every step. Planning inserts these nodes, the parser never does.
     StepInvariant(NodeId),
+    /// The result of an expression that other queriers evaluate. Planning inserts these nodes, the parser never does.
+    Remote(RemoteResult),
+}
+
+/// The result of an expression that other queriers evaluate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemoteResult {
+    /// The expression.
+    pub query: Arc<str>,
+    /// The parts whose results make it up, as indexes into [`crate::Prepared::remote_parts`]. If several have a sample of a
+    /// series at a step, that of the last one counts.
+    pub parts: Vec<usize>,
 }
 
 /// The time that an `@` modifier sets.
@@ -429,7 +442,7 @@ impl Expr {
     /// aggregation before its parameter. Duration expressions of selectors and subqueries are not visited.
     pub(crate) fn for_each_child(&self, id: NodeId, mut visit: impl FnMut(NodeId)) {
         match &self[id].kind {
-            NodeKind::Number { .. } | NodeKind::String(_) | NodeKind::Vector(_) => {}
+            NodeKind::Number { .. } | NodeKind::String(_) | NodeKind::Vector(_) | NodeKind::Remote(_) => {}
             NodeKind::Matrix(m) => visit(m.selector),
             NodeKind::Subquery(s) => visit(s.expr),
             NodeKind::Unary { expr, .. } | NodeKind::Paren(expr) | NodeKind::StepInvariant(expr) => {

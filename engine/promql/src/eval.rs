@@ -6,6 +6,7 @@ mod call;
 mod input;
 mod profile;
 mod range;
+mod remote;
 mod root;
 
 use std::ops::ControlFlow;
@@ -41,7 +42,8 @@ struct Evaluator<'a> {
 }
 
 impl Prepared {
-    /// Evaluates the query over one input for each of [`Prepared::selects`].
+    /// Evaluates the query over one input for each of [`Prepared::selects`], followed by one for each of
+    /// [`Prepared::remote_parts`].
     pub fn eval(&self, inputs: Vec<SelectInput>, ctx: &EvalContext<'_>) -> Result<QueryResult, QueryError> {
         run(self, inputs, ctx, None).map(|(result, _)| result)
     }
@@ -73,6 +75,10 @@ fn run(
         profile: clock.map(|clock| profile::Profile::new(prepared, clock)),
         inputs: input::slots(prepared, inputs),
     };
+    for pos in &prepared.undistributed {
+        let text = "rewriting an external label with label_replace can disable distributed query execution";
+        evaluator.ctx.notes().warn(text, *pos);
+    }
     let params = &prepared.params;
     let steps = Steps::new(params.start.0, params.end.0, params.step_ms.max(1));
     evaluator.ctx.held.check_steps(steps.len)?;
@@ -150,6 +156,7 @@ impl Evaluator<'_> {
             }
             NodeKind::Aggregate(a) => Output::Frame(self.eval_aggregate(id, a, steps)?),
             NodeKind::Call(call) => self.eval_call(id, call, steps)?,
+            NodeKind::Remote(remote) => self.eval_remote(remote, self.ty(id), steps)?,
             NodeKind::Matrix(_) | NodeKind::Subquery(_) | NodeKind::Duration(_) => {
                 return Err(QueryError::Execution("range vectors only stand in function calls".to_owned()));
             }

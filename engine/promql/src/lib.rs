@@ -30,6 +30,7 @@ mod options;
 mod parse;
 mod plan;
 mod print;
+mod remotes;
 mod rules;
 // Evaluation
 mod context;
@@ -52,8 +53,9 @@ pub use crate::parse::{
     parse_selector_within, parse_series_desc, parse_within,
 };
 pub use crate::parse_error::{ParseError, ParseErrors};
-pub use crate::plan::{PlanNode, Prepared, SelectHints, SelectSpec};
+pub use crate::plan::{PlanNode, Prepared, RemotePart, SelectHints, SelectSpec};
 pub use crate::print::{prettify, prettify_within, to_json};
+pub use crate::remotes::{LocalSource, Partitioning, RemoteEngine, RemoteSource, Remotes};
 pub use crate::result::{MatrixSeries, QueryResult, QueryStats, Sample, Value, VectorSample};
 pub use crate::rules::{Rule, Rules};
 pub use crate::series::{ReadChunks, SelectInput, Series, SeriesData, Unread};

@@ -1,11 +1,13 @@
 //! The options and times of a query, and the context of one evaluation.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tithon_chunks::Timestamp;
 use tithon_index::Matcher;
 
 use crate::parse::ParseOptions;
+use crate::remotes::Remotes;
 use crate::rules::Rules;
 
 /// Options of an engine. The default is that of a Prometheus server without feature flags.
@@ -34,6 +36,8 @@ pub struct Options {
     /// A matcher that every selector gets in place of its own matchers on that label, so that no query reads other
     /// series.
     pub enforced: Option<Matcher>,
+    /// The queriers over which the query is distributed; without them it is evaluated here alone.
+    pub remotes: Option<Arc<Remotes>>,
     /// The rules by which plans are rewritten.
     pub rules: Rules,
 }
@@ -51,6 +55,7 @@ impl Default for Options {
             type_and_unit_labels: false,
             dropped_labels: Vec::new(),
             enforced: None,
+            remotes: None,
             rules: Rules::default(),
         }
     }

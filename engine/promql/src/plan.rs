@@ -2,9 +2,11 @@
 
 mod constants;
 mod depth;
+mod distribute;
 mod durations;
 mod enforced;
 mod explain;
+mod inner_times;
 mod invariant;
 mod merge;
 mod propagate;
@@ -19,7 +21,7 @@ use std::sync::atomic::AtomicBool;
 use tithon_chunks::TimeRange;
 use tithon_index::Matcher;
 
-use crate::ast::{Expr, Node, NodeId, NodeKind};
+use crate::ast::{Expr, Node, NodeId, NodeKind, PosRange};
 use crate::budget::{Budget, Charge};
 use crate::error::QueryError;
 use crate::options::{Options, TimeParams};
@@ -30,6 +32,7 @@ use crate::watch::Watch;
 
 pub(crate) use explain::LEVELS_MAX;
 pub use explain::PlanNode;
+pub(crate) use inner_times::inner_times;
 pub(crate) use selections::{Modifiers, info_matchers};
 
 /// One selection that an evaluation reads.
@@ -53,6 +56,17 @@ pub struct SelectHints {
     pub range_ms: i64,
 }
 
+/// A part of a query that another querier evaluates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemotePart {
+    /// Index of the querier in [`crate::Remotes::engines`].
+    pub engine: usize,
+    /// The expression, which any querier parses.
+    pub query: Arc<str>,
+    /// Its steps, in whole seconds.
+    pub times: TimeParams,
+}
+
 /// A query ready to be evaluated.
 #[derive(Clone, Debug)]
 pub struct Prepared {
@@ -61,6 +75,10 @@ pub struct Prepared {
     pub(crate) params: TimeParams,
     pub(crate) options: Options,
     pub(crate) selects: Vec<SelectSpec>,
+    /// What other queriers evaluate.
+    pub(crate) remote_parts: Vec<RemotePart>,
+    /// The places of calls that keep parts of the query from being evaluated by other queriers.
+    pub(crate) undistributed: Vec<PosRange>,
     /// The reading of each selector and each call of `info`.
     pub(crate) reads: HashMap<NodeId, Reading>,
     /// The selectors of whose histograms only count, sum and reset hint matter.
@@ -149,6 +167,13 @@ impl Prepared {
         }
         watch.check()?;
         invariant::resolve(&mut expr, &params);
+        let distributed = match &options.remotes {
+            // Names that are still to be removed cannot be sent.
+            Some(remotes) if !options.delayed_name_removal => {
+                distribute::apply(&mut expr, &params, options, remotes)
+            }
+            _ => Default::default(),
+        };
         propagate::matchers(&mut expr, rules, &options.dropped_labels);
         if rules.has(Rule::StepInvariants) {
             invariant::wrap(&mut expr);
@@ -159,6 +184,8 @@ impl Prepared {
             params,
             options: options.clone(),
             selects: Vec::new(),
+            remote_parts: distributed.parts,
+            undistributed: distributed.rewrites,
             reads: HashMap::new(),
             stats_only: HashSet::new(),
             unsorted: HashSet::new(),
@@ -184,6 +211,12 @@ impl Prepared {
     /// The selections that the evaluation reads, in the order in which [`Prepared::eval`] takes their series.
     pub fn selects(&self) -> &[SelectSpec] {
         &self.selects
+    }
+
+    /// The parts that other queriers evaluate. [`Prepared::eval`] takes their results after the series of the selections: each
+    /// has its labels once, and samples at the steps of the part only.
+    pub fn remote_parts(&self) -> &[RemotePart] {
+        &self.remote_parts
     }
 
     /// Whether a step of the evaluation takes little more than a look at the samples of each series once: a small

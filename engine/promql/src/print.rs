@@ -9,4 +9,4 @@ mod text;
 
 pub use json::to_json;
 pub use pretty::{prettify, prettify_within};
-pub(crate) use text::node_head;
+pub(crate) use text::{node_head, node_text};

@@ -23,7 +23,7 @@ pub use request::{
     label_values_request_to_wire, series_request_from_wire, series_request_to_wire,
 };
 pub use series::{series_from_wire, series_to_wire};
-pub use shard::shard_from_wire;
+pub use shard::{shard_from_wire, shard_to_wire};
 
 use tithon_chunks::{ChunkError, Encoding, ErrorKind};
 use tithon_index::MatcherError;

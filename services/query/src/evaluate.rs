@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::future::{Either, select, try_join_all};
+use futures::future::{Either, select, try_join, try_join_all};
 use tithon_engine::dedup::ReadError;
 use tithon_promql::{
     Analysis, Charge, EvalContext, MatrixSeries, OverBudget, Prepared, QueryError, QueryResult, Sample,
@@ -20,6 +20,7 @@ use crate::error::ApiError;
 use crate::fanout::{Handle, Purpose, Selection, SourceError, Unordered, to_series};
 use crate::job::Job;
 use crate::query::{Query, purpose, series_request, whole_range};
+use crate::remote::Received;
 use crate::slow::Slow;
 
 /// How a run of a query reads its chunks and series. A failed run is repeated with the next value.
@@ -94,8 +95,20 @@ impl QueryService {
         }
         let handles: Vec<_> = selections.iter().map(|(selection, _)| selection.handle()).collect();
         let mut arriving = pin!(try_join_all(calls));
-        // A short answer is evaluated once all of it has arrived, a long one while the rest is on its way.
+        // A short answer is evaluated once all of it has arrived, a long one while the rest is on its way. Results of other
+        // queriers are waited for in any case.
+        let mut received = Received::default();
         let arrived = match care {
+            _ if !prepared.remote_parts().is_empty() => {
+                let parts = async {
+                    let received = self.receive_parts(prepared, query, job).await;
+                    received.map_err(|error| Failure::from(remote(error)))
+                };
+                let stores = async { arriving.as_mut().await.map_err(receiving) };
+                let (_, parts) = try_join(stores, parts).await?;
+                received = parts;
+                Some(Ok(Vec::new()))
+            }
             Care::Usual => match select(&mut arriving, pin!(job.has_much())).await {
                 Either::Left((arrived, _)) => Some(arrived),
                 Either::Right(_) => None,
@@ -114,18 +127,23 @@ impl QueryService {
         let (job, prepared, query) = (Arc::clone(job), Arc::clone(prepared), Arc::clone(query));
         let is_light = is_there && is_light(&prepared, &query, job.received_bytes());
         let cpu = inner.cpu.clone();
+        let remote_samples = received.samples;
         let evaluate = move || {
-            let inputs =
-                selections.into_iter().map(|(selection, purpose)| input(selection, purpose)).collect();
+            let (remote, _held) = received.into_inputs();
+            let inputs = selections.into_iter().map(|(selection, purpose)| input(selection, purpose));
+            let inputs = inputs.chain(remote).collect();
             let pool = (!is_light).then(|| cpu.query_pool());
             let ctx = EvalContext { pool, cancelled: job.cancelled() };
-            let (result, analysis) = if query.analyze {
+            let (mut result, analysis) = if query.analyze {
                 let begun = Instant::now();
                 let (result, analysis) = prepared.eval_analyzed(inputs, &ctx, &|| begun.elapsed())?;
                 (result, Some(analysis))
             } else {
                 (prepared.eval(inputs, &ctx)?, None)
             };
+            let (total, peak) = remote_samples;
+            result.stats.total_samples = result.stats.total_samples.saturating_add(total);
+            result.stats.peak_samples = result.stats.peak_samples.max(peak);
             let mut held = job.charge();
             held.grow(bytes_of(&result.value))?;
             Ok(Evaluated { result, analysis, held })
@@ -213,6 +231,14 @@ fn receiving(error: SourceError) -> Failure {
         return Failure::Unordered(ApiError::of_query(&storage(error)));
     }
     ApiError::of_query(&storage(error)).into()
+}
+
+/// The error of a query for that of another querier.
+fn remote(error: SourceError) -> ApiError {
+    match error.downcast::<OverBudget>() {
+        Ok(over) => ApiError::of_query(&QueryError::TooManyBytes(*over)),
+        Err(error) => ApiError::execution(error.to_string()),
+    }
 }
 
 /// How often a query is repeated because files were cut.

@@ -80,6 +80,16 @@ impl Fanout {
         endpoints.iter().filter(|endpoint| endpoint.is_asked() && endpoint.has(api)).cloned().collect()
     }
 
+    /// The stores in this process.
+    pub(crate) fn local_stores(&self) -> &[Arc<dyn StoreApi>] {
+        &self.stores
+    }
+
+    /// Whether requests read all that the stores have, under the labels that these have.
+    pub(crate) fn sees_all(&self) -> bool {
+        !self.bounds.narrows()
+    }
+
     /// The data of the stores to which requests are sent now.
     pub(crate) fn asked(&self) -> Vec<StoreInfo> {
         let endpoints = self.endpoints.load();

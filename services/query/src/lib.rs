@@ -21,6 +21,7 @@ mod options;
 mod params;
 mod promql;
 mod query;
+mod remote;
 mod service;
 mod slow;
 mod store;

@@ -27,8 +27,8 @@ pub(crate) struct QueryMetrics {
     pub(crate) calls: ClientCalls,
 }
 
-/// Labels that tell Thanos's engines apart; there is one engine here.
-const ENGINE: [(&str, &str); 2] = [("engine", "prometheus"), ("mode", "local")];
+/// The name of the engine in labels that tell Thanos's engines apart; there is one engine here.
+const ENGINE: &str = "prometheus";
 
 impl QueryMetrics {
     pub(crate) fn new(registry: &Metrics, options: &QueryOptions) -> QueryMetrics {
@@ -54,14 +54,16 @@ impl QueryMetrics {
                 r.register(format!("{prefix}_failures"), help, metrics.lookup_failures.clone());
             }
         });
-        metrics.register_engine(registry);
+        metrics
+            .register_engine(registry, if options.distributed.is_some() { "distributed" } else { "local" });
         metrics
     }
 
-    fn register_engine(&self, registry: &Metrics) {
+    fn register_engine(&self, registry: &Metrics, mode: &'static str) {
         self.gate.register(registry, "thanos_query_concurrent_gate_queries");
         registry.register(|r| {
-            let labels = ENGINE.map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)));
+            let labels = [("engine", ENGINE), ("mode", mode)];
+            let labels = labels.map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)));
             let r = r.sub_registry_with_labels(labels.into_iter());
             r.register("prometheus_engine_queries", "Queries evaluated now", self.gate.in_flight.clone());
             let help = "Queries that may be evaluated at the same time";

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tithon_engine::dedup::ReplicaRule;
 use tithon_engine::relabel::RelabelStep;
-use tithon_promql::ParseOptions;
+use tithon_promql::{ParseOptions, Partitioning};
 use tithon_runtime::{BuildInfo, ClientTls, GrpcEncoding};
 use tithon_storeapi::EndpointOptions;
 
@@ -68,6 +68,9 @@ pub struct QueryOptions {
     pub unhealthy_timeout: Duration,
     /// Compression of messages to and from endpoints; `None` for none.
     pub grpc_encoding: Option<GrpcEncoding>,
+    /// `--query.mode=distributed`: how the data of the queriers below, which evaluate parts of queries, are told apart; `None`
+    /// evaluates all queries here.
+    pub distributed: Option<Partitioning>,
     /// `--enable-feature=promql-experimental-functions`: whether experimental functions are accepted.
     pub experimental_functions: bool,
     /// `--enable-feature=promql-extended-range-selectors`: whether `anchored` and `smoothed` are accepted.
@@ -156,6 +159,7 @@ impl Default for QueryOptions {
             info_timeout: Duration::from_secs(5),
             unhealthy_timeout: Duration::from_secs(300),
             grpc_encoding: None,
+            distributed: None,
             experimental_functions: false,
             extended_range_selectors: false,
             binop_fill_modifiers: false,

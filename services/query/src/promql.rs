@@ -41,7 +41,11 @@ impl QueryService {
     async fn evaluate_promql(&self, request: PromqlRequest) -> Result<PromqlAnswer, StoreApiError> {
         let (job, _stop) = self.begin();
         let is_instant = matches!(request.times, PromqlTimes::Instant(_));
-        let query = self.query_of(request)?;
+        let is_local = request.local;
+        let mut query = self.query_of(request)?;
+        if !is_local {
+            self.distribute(&mut query);
+        }
         let notes_of_stores = query.scope.notes.clone();
         let (service, job_of_plan) = (self.clone(), Arc::clone(&job));
         let plan = move || {
@@ -84,6 +88,7 @@ impl QueryService {
             // Over gRPC tenancy is not enforced, as in Thanos: the querier above enforces it.
             enforced: None,
             analyze: false,
+            distribution: None,
             text: request.query,
         })
     }

@@ -1,5 +1,7 @@
 //! A query with its settings, and what follows from them: options of the engine, requests to stores.
 
+use std::sync::Arc;
+
 use tithon_chunks::{TimeRange, Timestamp};
 use tithon_engine::dedup::ReplicaRule;
 use tithon_engine::{SeriesRequest, SeriesShard};
@@ -11,6 +13,7 @@ use crate::error::ApiError;
 use crate::fanout::{Purpose, Scope};
 use crate::lookback::lookback_ms;
 use crate::options::QueryOptions;
+use crate::remote::Distribution;
 
 /// A query and its settings.
 pub(crate) struct Query {
@@ -31,6 +34,8 @@ pub(crate) struct Query {
     pub(crate) enforced: Option<Matcher>,
     /// Whether to measure what each operator costs.
     pub(crate) analyze: bool,
+    /// The queriers over which the query is distributed; `None` if all of it is evaluated here.
+    pub(crate) distribution: Option<Distribution>,
 }
 
 /// Parses and plans a query.
@@ -56,6 +61,7 @@ fn engine_options(options: &QueryOptions, query: &Query) -> Options {
         parse: options.parse_options(),
         delayed_name_removal: options.delayed_name_removal,
         enforced: query.enforced.clone(),
+        remotes: query.distribution.as_ref().map(|distribution| Arc::clone(&distribution.remotes)),
         dropped_labels: query.replica_labels.iter().map(|label| label.as_bytes().into()).collect(),
         ..Options::default()
     }

@@ -1,5 +1,6 @@
 //! The querier as a store: the merged series of its own stores, for queriers above it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -27,17 +28,16 @@ impl StoreApi for QueryService {
     fn info(&self) -> Option<StoreInfo> {
         let stores = self.inner.fanout.asked();
         let own = Labels::from_pairs(self.options().selector_labels.iter().map(|(n, v)| (n, v)));
-        let stretches: Vec<Stretch> = stores
-            .iter()
-            .flat_map(|store| store.label_sets.iter().map(move |set| (set, store.range)))
-            .map(|(set, range)| {
-                let mut builder = set.to_builder();
-                for (name, value) in own.iter() {
-                    builder.set(name, value);
-                }
-                Stretch { labels: builder.finish(), min_time: range.min.0, max_time: range.max.0 }
-            })
-            .collect();
+        let with_own = |set: &Labels| {
+            let mut builder = set.to_builder();
+            for (name, value) in own.iter() {
+                builder.set(name, value);
+            }
+            builder.finish()
+        };
+        let all = stores.iter().flat_map(stretches);
+        let stretches: Vec<Stretch> =
+            all.map(|stretch| Stretch { labels: with_own(&stretch.labels), ..stretch }).collect();
         let mut label_sets: Vec<Labels> = stretches.iter().map(|stretch| stretch.labels.clone()).collect();
         label_sets.sort();
         label_sets.dedup();
@@ -89,6 +89,21 @@ impl StoreApi for QueryService {
         };
         answer.boxed()
     }
+}
+
+/// A stretch for each label set of a store, without the gaps in its data: queriers above take the latest minimum time of a
+/// label set for the one from which on all its data is there. Label sets of which the store tells no times have its range.
+fn stretches(store: &StoreInfo) -> Vec<Stretch> {
+    let mut told: HashMap<&Labels, (i64, i64)> = HashMap::new();
+    for Stretch { labels, min_time, max_time } in &store.stretches {
+        let (min, max) = told.entry(labels).or_insert((*min_time, *max_time));
+        (*min, *max) = ((*min).min(*min_time), (*max).max(*max_time));
+    }
+    let of_set = |set: &Labels| {
+        let (min_time, max_time) = told.get(set).copied().unwrap_or((store.range.min.0, store.range.max.0));
+        Stretch { labels: set.clone(), min_time, max_time }
+    };
+    store.label_sets.iter().map(of_set).collect()
 }
 
 /// A series call that is being answered.

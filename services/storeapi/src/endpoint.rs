@@ -1,6 +1,7 @@
 //! A StoreAPI server at another address: the connection to it and its `Info`.
 
 mod calls;
+mod promql;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,6 +14,7 @@ use tithon_runtime::{ClientCalls, ClientTls, DialOptions, GrpcChannel, GrpcEncod
 use tonic::Status;
 use tonic::transport::Endpoint as Dial;
 
+pub use self::promql::{PromqlPiece, PromqlPieces};
 use crate::status::go_status;
 use crate::{Apis, StoreApi, StoreApiError, StoreInfo};
 
@@ -68,7 +70,7 @@ pub struct EndpointOptions {
 
 /// Metrics of calls to endpoints, `grpc_client_*`.
 pub fn client_calls(metrics: &Metrics) -> ClientCalls {
-    const SERVICES: [&str; 7] = [
+    const SERVICES: [&str; 8] = [
         "thanos.Store",
         "thanos.info.Info",
         "thanos.Rules",
@@ -76,6 +78,7 @@ pub fn client_calls(metrics: &Metrics) -> ClientCalls {
         "thanos.Metadata",
         "thanos.Exemplars",
         "thanos.Status",
+        "thanos.Query",
     ];
     ClientCalls::new(metrics, tithon_proto::FILE_DESCRIPTOR_SET, &SERVICES)
 }

@@ -31,7 +31,9 @@ pub use crate::companions::{
     TargetsByState, TargetsRequest, Telling, Told, TsdbStatistics, alert_json, json_number, labels_json,
     rule_group_json,
 };
-pub use crate::endpoint::{Endpoint, EndpointError, EndpointOptions, Health, client_calls};
+pub use crate::endpoint::{
+    Endpoint, EndpointError, EndpointOptions, Health, PromqlPiece, PromqlPieces, client_calls,
+};
 pub use crate::error::StoreApiError;
 pub use crate::info::{Apis, StoreInfo, Stretch};
 pub use crate::lease::{Lease, Mapped};

@@ -22,7 +22,7 @@ use tonic::{Request, Response, Status};
 use crate::StoreApiError;
 use crate::status::{convert_status, status};
 
-/// A query that a querier above sends. Times are seconds since 1970.
+/// A query for a querier below. Times are seconds since 1970.
 #[derive(Clone, Debug)]
 pub struct PromqlRequest {
     /// The PromQL expression.
@@ -45,6 +45,8 @@ pub struct PromqlRequest {
     pub shard: Option<SeriesShard>,
     /// Lookback of instant selectors in milliseconds; `None` for the querier's default.
     pub lookback_ms: Option<i64>,
+    /// Whether the engine is asked for that evaluates queries without other queriers.
+    pub local: bool,
 }
 
 /// The times of an evaluation in seconds since 1970.
@@ -200,6 +202,7 @@ impl Query for PromqlServer {
             partial_response: partial,
             shard: wire.shard_info.and_then(shard_from_wire),
             lookback_ms: positive_ms(wire.lookback_delta_seconds),
+            local: wire.engine == i32::from(EngineType::Prometheus),
             query: wire.query,
         };
         let frame = |result| QueryResponse { result: Some(result) };
@@ -241,6 +244,7 @@ impl Query for PromqlServer {
             partial_response: wire.enable_partial_response,
             shard: wire.shard_info.and_then(shard_from_wire),
             lookback_ms: positive_ms(wire.lookback_delta_seconds),
+            local: wire.engine == i32::from(EngineType::Prometheus),
             query: wire.query,
         };
         let answer = (self.0)(request).await.map_err(|error| status(&error))?;

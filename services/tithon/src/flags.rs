@@ -26,7 +26,7 @@ pub use tithon_bucket::parse_size;
 pub use self::arguments::{Asked, read_arguments};
 pub use self::caches::CacheFlags;
 pub use self::choice::{
-    Packed, compact_algorithm, connection_label, grpc_compression, parse_log_format, parse_mode,
+    Mode, Packed, compact_algorithm, connection_label, grpc_compression, parse_log_format, query_mode,
     replica_rule, verify,
 };
 pub use self::duration::{Duration, parse_duration};

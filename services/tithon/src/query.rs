@@ -5,6 +5,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tithon_promql::Partitioning;
 use tithon_query::{
     ActiveQueries, ActiveQueriesError, Dialect, DiscoveryError, EndpointAddress, EndpointConfigError, Member,
     MemberSources, Members, PartialResponses, QueryOptions, QueryService, parse_endpoints, router,
@@ -14,7 +15,7 @@ use tithon_storeapi::{CompanionServer, PromqlServer, StoreApiServer};
 use tracing::{info, warn};
 
 use crate::cli::{AnswerFlags, EndpointFlags, QueryFlags};
-use crate::flags::{PathOrContentError, ScopeError, UsageError};
+use crate::flags::{Mode, PathOrContentError, ScopeError, UsageError};
 use crate::process::Process;
 use crate::{machine, prefix};
 
@@ -79,6 +80,10 @@ fn options(flags: &QueryFlags) -> Result<QueryOptions, ScopeError> {
         request_samples_max: flags.limits.request_samples,
         connection_labels: flags.connection_label.clone(),
         log_longer_than: flags.log_queries_longer_than,
+        distributed: (flags.mode == Mode::Distributed).then(|| Partitioning {
+            labels: distinct(&flags.partition_label),
+            overlapping: flags.overlapping_interval,
+        }),
         flags: shown_flags(flags),
         dynamic_lookback_delta: flags.dynamic_lookback_delta,
         instant_max_source_resolution: flags.instant_max_source_resolution,
@@ -112,11 +117,13 @@ fn active_queries(
 /// The flags that `/api/v1/status/flags` shows, which are those that pages for Thanos read.
 fn shown_flags(flags: &QueryFlags) -> BTreeMap<String, String> {
     let step = format!("{}s", flags.answers.default_step.as_secs());
+    // Distributed mode makes Thanos's own engine the default one.
+    let engine = if flags.mode == Mode::Distributed { "thanos" } else { "prometheus" };
     let shown = [
         ("query.default-step", step),
-        ("query.mode", flags.mode.clone()),
+        ("query.mode", flags.mode.word().to_owned()),
         ("query.partial-response", flags.answers.partial_response.to_string()),
-        ("query.promql-engine", "prometheus".to_owned()),
+        ("query.promql-engine", engine.to_owned()),
     ];
     shown.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -185,7 +192,7 @@ impl EndpointFlags {
 }
 
 /// The distinct labels in a list, without the empty ones that extra commas leave.
-fn replica_labels(given: &[String]) -> Vec<String> {
+fn distinct(given: &[String]) -> Vec<String> {
     let mut labels: Vec<String> = Vec::new();
     for label in given.iter().map(|label| label.trim()).filter(|label| !label.is_empty()) {
         if !labels.iter().any(|known| known == label) {
@@ -207,7 +214,7 @@ pub fn answer_options(flags: &AnswerFlags) -> QueryOptions {
             bytes => bytes,
         },
         lookback_delta: flags.lookback_delta,
-        replica_labels: replica_labels(&flags.replica_label),
+        replica_labels: distinct(&flags.replica_label),
         dedup_function: flags.deduplication,
         default_evaluation_interval: flags.default_evaluation_interval,
         default_step: flags.default_step,

@@ -26,9 +26,11 @@ enum State {
     Taken,
 }
 
-/// A slot for each selection of a query.
+/// A slot for each selection of a query, and for each part that other queriers evaluate.
 pub(super) fn slots(prepared: &Prepared, inputs: Vec<SelectInput>) -> Vec<Slot> {
-    let mut readers = vec![0; prepared.selects.len().max(inputs.len())];
+    let n_selects = prepared.selects.len();
+    let mut readers = vec![0; (n_selects + prepared.remote_parts.len()).max(inputs.len())];
+    readers[n_selects..].fill(1);
     prepared.reads.values().for_each(|reading| readers[reading.select] += 1);
     let states = inputs.into_iter().map(State::Fresh).chain(std::iter::repeat_with(|| State::Taken));
     readers.into_iter().zip(states).map(|(n, state)| Slot { state: Mutex::new((state, n)) }).collect()

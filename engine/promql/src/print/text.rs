@@ -18,7 +18,7 @@ impl fmt::Display for Expr {
 }
 
 /// The text of a node.
-pub(super) fn node_text(expr: &Expr, id: NodeId) -> String {
+pub(crate) fn node_text(expr: &Expr, id: NodeId) -> String {
     let mut out = String::new();
     let mut pending = vec![Piece::Node(id)];
     while let Some(piece) = pending.pop() {
@@ -131,6 +131,7 @@ fn write_node(expr: &Expr, id: NodeId, out: &mut Vec<Piece>) {
         }
         NodeKind::Paren(inner) => out.extend(["(".into(), Piece::Node(*inner), ")".into()]),
         NodeKind::StepInvariant(inner) => out.push(Piece::Node(*inner)),
+        NodeKind::Remote(remote) => out.push(Piece::Text(format!("remote({})", remote.query))),
         NodeKind::Duration(d) => duration_expr(d, out),
     }
 }

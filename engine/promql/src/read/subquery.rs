@@ -4,23 +4,14 @@
 
 use tithon_chunks::{CounterResetHint, Samples, Timestamp};
 
-use super::reference::Reference;
 use crate::ast::Subquery;
 use crate::frame::{Column, Steps};
+use crate::plan::inner_times;
 
 /// The steps at which the inner expression is evaluated: all that the windows of `steps` may reach.
-///
-/// They are multiples of the subquery's step by the absolute clock; the first lies strictly after the left end of the
-/// first window, the last not after the last window.
 pub(crate) fn inner_steps(s: &Subquery, default_step_ms: i64, steps: &Steps) -> Steps {
-    let interval = if s.step_ms == 0 { default_step_ms } else { s.step_ms }.max(1);
-    let reference = Reference::new(s.at, s.offset_ms);
-    let left = reference.at(steps.start).saturating_sub(s.range_ms);
-    let end = if steps.len == 0 { i64::MIN } else { reference.at(steps.last()) };
-    let mut start = (left / interval).saturating_mul(interval);
-    if start <= left {
-        start = start.saturating_add(interval);
-    }
+    let outer = (steps.len > 0).then(|| (steps.start, steps.last()));
+    let (start, end, interval) = inner_times(s, default_step_ms, outer);
     Steps::new(start, end, interval)
 }
 

@@ -10,7 +10,7 @@ pub fn shard_from_wire(wire: ShardInfo) -> Option<SeriesShard> {
 }
 
 /// The part as a message.
-pub(super) fn shard_to_wire(shard: &SeriesShard) -> ShardInfo {
+pub fn shard_to_wire(shard: &SeriesShard) -> ShardInfo {
     ShardInfo {
         shard_index: shard.index.cast_signed(),
         total_shards: i64::try_from(shard.total).unwrap_or(i64::MAX),

@@ -54,8 +54,12 @@ type Read = fn(&Arguments<'_>) -> Result<Query, ApiError>;
 async fn explained(service: QueryService, call: Call, read: Read) -> Result<Answer, ApiError> {
     let call = Arc::new(call);
     let explain = async |job: Arc<Job>| {
+        let service_of_plan = service.clone();
         let explain = move |arguments: Arguments<'_>| {
-            let query = read(&arguments)?;
+            let mut query = read(&arguments)?;
+            if !arguments.wants_local() {
+                service_of_plan.distribute(&mut query);
+            }
             if !arguments.is_analyzable() {
                 return Err(ApiError::bad_data("engine type must be 'thanos'"));
             }
@@ -116,7 +120,15 @@ impl Arguments<'_> {
     /// Whether the request's engine can explain its plans. Ours always can; of Thanos's two engines only `thanos` can,
     /// and the Thanos dialect keeps that difference.
     fn is_analyzable(&self) -> bool {
-        self.options.dialect == Dialect::Prometheus || self.params.get("engine") == "thanos"
+        let engine = self.params.get("engine");
+        // Distributed mode makes `thanos` the default.
+        let is_default = engine.is_empty() && self.options.distributed.is_some();
+        self.options.dialect == Dialect::Prometheus || engine == "thanos" || is_default
+    }
+
+    /// Whether the engine is asked for that evaluates queries without other queriers.
+    fn wants_local(&self) -> bool {
+        self.params.get("engine") == "prometheus"
     }
 }
 
@@ -126,9 +138,13 @@ async fn answer(service: QueryService, call: Call, read: Read) -> Result<Answer,
     let asked = Instant::now();
     let evaluate = async |job: Arc<Job>| {
         let queue = asked.elapsed();
+        let service_of_plan = service.clone();
         let plan = move |arguments: Arguments<'_>| {
             let limit = arguments.result_limit()?;
-            let query = read(&arguments)?;
+            let mut query = read(&arguments)?;
+            if !arguments.wants_local() {
+                service_of_plan.distribute(&mut query);
+            }
             let prepared = prepare(arguments.options, &query, arguments.job.watch())?;
             Ok((limit, query, prepared))
         };
@@ -264,6 +280,7 @@ impl Arguments<'_> {
             shard: self.shard()?,
             enforced: self.enforced()?,
             analyze: matches!(self.params.get("analyze"), "true" | "1") && self.is_analyzable(),
+            distribution: None,
         };
         if timeout.is_some_and(|t| t < Duration::from_micros(1)) {
             return Err(match self.options.dialect {

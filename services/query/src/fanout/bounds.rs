@@ -63,6 +63,11 @@ impl Bounds {
         !self.rules.is_empty()
     }
 
+    /// Whether selector rules leave out stores, or matchers are on labels that no store knows.
+    pub(super) fn narrows(&self) -> bool {
+        self.chooses_stores() || !self.own.is_empty()
+    }
+
     pub(super) fn counting(&self) -> Counting {
         Counting { limits: self.limits.clone(), series: 0, samples: 0 }
     }

@@ -4,6 +4,7 @@ mod blocks;
 mod companions;
 mod compare;
 mod cut;
+mod distributed;
 mod endpoints;
 mod forms;
 mod hostile;

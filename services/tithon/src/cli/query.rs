@@ -5,9 +5,9 @@ use tithon_engine::dedup::ReplicaRule;
 use tithon_query::ConnectionLabel;
 
 use crate::flags::{
-    Duration, GrpcClientTlsFlags, LimitFlags, Packed, QueryWebFlags, RequestLoggingFlags, SelectorFlags,
-    ServerFlags, TenancyFlags, connection_label, grpc_compression, parse_duration, parse_label, parse_mode,
-    parse_size, replica_rule,
+    Duration, GrpcClientTlsFlags, LimitFlags, Mode, Packed, QueryWebFlags, RequestLoggingFlags,
+    SelectorFlags, ServerFlags, TenancyFlags, connection_label, grpc_compression, parse_duration,
+    parse_label, parse_size, query_mode, replica_rule,
 };
 
 /// `tithon query`.
@@ -34,10 +34,20 @@ pub struct QueryFlags {
     /// slow.
     #[arg(long = "grpc-compression", value_name = "ENCODING", default_value = "none", value_parser = grpc_compression())]
     pub grpc_compression: Packed,
-    /// Where queries are evaluated: local is in this process. Thanos's distributed mode is not implemented yet; to be a
-    /// leaf of a distributed querier, nothing needs to be set.
-    #[arg(long = "query.mode", value_name = "MODE", default_value = "local", value_parser = parse_mode)]
-    pub mode: String,
+    /// Where queries are evaluated: local is in this process, distributed hands parts of them to the endpoints that are
+    /// queriers themselves. A querier below needs no flag for that, but the external labels of its stores must tell its data
+    /// apart from that of other queriers.
+    #[arg(long = "query.mode", value_name = "MODE", default_value = "local", value_parser = query_mode())]
+    pub mode: Mode,
+    /// An external label by whose values the data of queriers below are told apart in distributed mode; all external labels
+    /// but replica labels unless given; may be given several times or with commas.
+    #[arg(long = "query.partition-label", value_name = "LABEL", value_delimiter = ',')]
+    pub partition_label: Vec<String>,
+    /// In distributed mode, trust a querier below from the earliest of its stores' minimum times on. By default it is asked
+    /// from the latest on, if another one has older data of the same external labels.
+    #[arg(long = "query.distributed-with-overlapping-interval", default_value_t = false, action = clap::ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide = true)]
+    pub overlapping_interval: bool,
     #[command(flatten)]
     pub tenancy: TenancyFlags,
     #[command(flatten)]

@@ -44,17 +44,28 @@ pub fn grpc_compression() -> impl TypedValueParser<Value = Packed> {
     ])
 }
 
-/// Parses `--query.mode`.
-pub fn parse_mode(text: &str) -> Result<String, String> {
-    match text {
-        "local" => Ok(text.to_owned()),
-        "distributed" => {
-            Err("queries are evaluated here alone, parts of them are not handed to other queriers yet; \
-                              use local, which gives the same answers"
-                .to_owned())
+/// A value of `--query.mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In this process.
+    Local,
+    /// Parts of them at the queriers below.
+    Distributed,
+}
+
+impl Mode {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Mode::Local => "local",
+            Mode::Distributed => "distributed",
         }
-        _ => Err("expected local".to_owned()),
     }
+}
+
+/// Parses `--query.mode`.
+pub fn query_mode() -> impl TypedValueParser<Value = Mode> {
+    choice([Mode::Local, Mode::Distributed].map(|mode| (mode.word(), mode)))
 }
 
 /// Parses `--log.format`.

@@ -73,11 +73,11 @@ const ANSWERS: &[Flag] = &[
         "query.mode",
         "local",
         Differs(
-            "distributed is refused: it needs parts of the query to be evaluated by other queriers, and these to be asked for them; local gives the same answers",
+            "distributed evaluates here what queriers below would answer otherwise: data of endpoints that are no queriers or tell no external labels, instead of leaving it out; with storeMatch[], dedup_func, selector labels or rules, or steps of fractions of seconds, the whole query",
         ),
     ),
-    list("query.partition-label", NoEffect(DISTRIBUTED_ONLY, Check::Any)),
-    switch("query.distributed-with-overlapping-interval", false, NoEffect(DISTRIBUTED_ONLY, Check::Any)),
+    list("query.partition-label", Same),
+    switch("query.distributed-with-overlapping-interval", false, Same),
     value("query.max-concurrent", "20", Same),
     value("query.lookback-delta", "", Same),
     switch("query.dynamic-lookback-delta", true, Same),
@@ -122,7 +122,6 @@ const ANSWERS: &[Flag] = &[
     list("query.conn-metric.label", Same),
 ];
 
-const DISTRIBUTED_ONLY: &str = "it says how distributed mode cuts queries, which is not there";
 const TELEMETRY: &str = "thanos_store_api_query_duration_seconds, whose buckets these are, is not there";
 
 const TENANCY: &[Flag] = &[
