@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use form_urlencoded::Serializer;
+use tithon_engine::{BlockId, BlockMeta};
 use tithon_synthetic::{Data, Profile};
 
 use super::HOUR_MS;
 use crate::answer::Answer;
 use crate::cli::RuleFlags;
 use crate::error::BenchError;
+use crate::folder::block_names;
 use crate::http_client::{HttpClient, Transport};
 use crate::run::{Failure, Measured, Run};
 use crate::server::{Server, Usage};
@@ -64,11 +66,28 @@ fn over_querier(session: &Session) -> Result<Server, Failure> {
         (session.scratch.path().join("rule-bucket"), session.scratch.path().join("standalone"));
     std::fs::create_dir_all(&bucket).map_err(|e| prepare(BenchError::io(&bucket)(e)))?;
     data.write(&bucket, &|_| {}).map_err(|error| prepare(error.into()))?;
+    make_older(&bucket, data.start_ms).map_err(prepare)?;
     let config = session.scratch.bucket_config("rule-bucket", &bucket).map_err(prepare)?;
     let server = Server::standalone(&this_program().map_err(prepare)?, &config, &dir, session.limit)?;
     wait_until(session.limit, || count(&server, "up") > 0)
         .then_some(server)
         .ok_or(Failure::Start("it finds no data".to_owned()))
+}
+
+/// Gives the blocks ids of the time `ms`. Theirs are of the end of their data, and stores leave out blocks of the future.
+fn make_older(bucket: &Path, ms: i64) -> Result<(), BenchError> {
+    for (i, name) in block_names(bucket)?.iter().enumerate() {
+        let path = bucket.join(name).join("meta.json");
+        let text = std::fs::read(&path).map_err(BenchError::io(&path))?;
+        let refused = |error| BenchError::Flags(format!("{}: {error}", path.display()));
+        let mut meta = BlockMeta::parse(&text).map_err(refused)?;
+        meta.ulid = BlockId::from_parts(ms.unsigned_abs(), i as u128 + 1);
+        meta.compaction.sources = vec![meta.ulid];
+        std::fs::write(&path, meta.to_json()).map_err(BenchError::io(&path))?;
+        let (from, to) = (bucket.join(name), bucket.join(meta.ulid.to_string()));
+        std::fs::rename(&from, &to).map_err(BenchError::io(&from))?;
+    }
+    Ok(())
 }
 
 /// The current time in milliseconds since 1970.
@@ -198,7 +217,7 @@ fn results(
     let program = this_program().map_err(|error| Failure::Prepare(error.to_string()))?;
     let dir = session.folder("results", i)?;
     let querier = Server::query(&program, server.grpc, &dir, session.limit)?;
-    if !wait_until(session.limit, || count(&querier, "count({ruler=\"one\"})") > 0) {
+    if !wait_until(session.limit, || count(&querier, "count({ruler=\"one\",__name__!=\"\"})") > 0) {
         return Err(Failure::Start(format!("no results: {}", server.child.last_line())));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
