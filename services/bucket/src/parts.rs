@@ -169,7 +169,7 @@ mod tests {
     fn parts_grow_with_the_file_and_few_are_held() {
         let bucket = Bucket::from_store(Arc::new(InMemory::new()), "");
         assert_eq!(bucket.part_bytes_of(1 << 30), 5 << 20);
-        let large = 1 << 40;
+        let large = 1_u64 << 40;
         assert!(large.div_ceil(bucket.part_bytes_of(large) as u64) <= PARTS_MAX);
         assert_eq!(parts_held(None), 4);
         assert_eq!(parts_held(Some(8 << 20)), 2);
@@ -183,7 +183,7 @@ mod tests {
         let bytes: Vec<u8> = (0..25).collect();
         file.write_all(&bytes).unwrap();
         std::io::Seek::rewind(&mut file).unwrap();
-        let reader = PartReader { file, left: 25, part_bytes: 8, sent: Vec::new() };
+        let mut reader = PartReader { file, left: 25, part_bytes: 8, sent: Vec::new() };
         let first = reader.next().unwrap().unwrap();
         let second = reader.next().unwrap().unwrap();
         assert_eq!((&first[..], &second[..]), (&bytes[..8], &bytes[8..16]));
