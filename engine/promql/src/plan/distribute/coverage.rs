@@ -157,9 +157,8 @@ pub(super) fn shares(
     Some(shares)
 }
 
-/// The first and the last step at which a holder has all data of a partition; `None` for all steps on that side, since no other
-/// holder has older or newer data. Fails if the holders cannot stand in for each other.
-
+/// The first and the last step at which a holder has all data of a partition; a bound is `None` where no other holder has older
+/// or newer data, so that there is none. `None` as a whole if the holders cannot stand in for each other.
 fn limits(
     holder: &Holder,
     all: &[&Holder],
