@@ -170,7 +170,7 @@ impl Prepared {
         let distributed = match &options.remotes {
             // Names that are still to be removed cannot be sent.
             Some(remotes) if !options.delayed_name_removal => {
-                distribute::apply(&mut expr, &params, options, remotes)
+                distribute::apply(&mut expr, &params, options, remotes, watch)?
             }
             _ => Default::default(),
         };

@@ -23,11 +23,13 @@ use crate::ast::{
     Aggregate, AggregateOp, Binary, BinaryOp, Call, Expr, Node, NodeId, NodeKind, PosRange, RemoteResult,
     VectorMatching,
 };
+use crate::error::QueryError;
 use crate::func::Func;
 use crate::options::{Options, TimeParams};
 use crate::print::node_text;
 use crate::remotes::Remotes;
 use crate::value_type::ValueType;
+use crate::watch::Watch;
 
 use super::RemotePart;
 use super::inner_times::inner_times;
@@ -44,13 +46,14 @@ pub(super) struct Distributed {
 /// The most steps of a part; queriers refuse more.
 const STEPS_MAX: i64 = 1_000_000;
 
-/// Distributes an expression in which durations and times are resolved.
+/// Distributes an expression in which durations and times are resolved. Stops when the caller no longer waits for it.
 pub(super) fn apply(
     expr: &mut Expr,
     params: &TimeParams,
     options: &Options,
     remotes: &Remotes,
-) -> Distributed {
+    watch: Watch<'_>,
+) -> Result<Distributed, QueryError> {
     plain::make(expr, options.default_subquery_step_ms);
     let len = if params.is_instant() {
         1
@@ -60,10 +63,10 @@ pub(super) fn apply(
     let grid = Grid { start: params.start.0, step: params.step_ms.max(1), len: len.max(1) };
     let lookback = options.lookback_delta_ms;
     let windows = window::of_selectors(expr, expr.root(), lookback);
-    let facts = facts::of_nodes(expr, remotes, &windows, (grid.start, grid.last()));
+    let facts = facts::of_nodes(expr, remotes, &windows, (grid.start, grid.last()), watch)?;
     let mut cutter = Cutter { expr, remotes, facts, lookback, options, done: Distributed::default() };
-    cutter.cut_all(grid);
-    cutter.done
+    cutter.cut_all(grid, watch)?;
+    Ok(cutter.done)
 }
 
 struct Cutter<'a> {
@@ -78,9 +81,10 @@ struct Cutter<'a> {
 
 impl Cutter<'_> {
     /// Cuts the tree from the root down.
-    fn cut_all(&mut self, grid: Grid) {
+    fn cut_all(&mut self, grid: Grid, watch: Watch<'_>) -> Result<(), QueryError> {
         let mut pending = vec![(self.expr.root(), grid)];
         while let Some((id, grid)) = pending.pop() {
+            watch.check()?;
             if !self.facts(id).selects || self.cut(id, &grid) {
                 continue;
             }
@@ -113,6 +117,7 @@ impl Cutter<'_> {
                 _ => self.expr.for_each_child(id, |child| pending.push((child, grid))),
             }
         }
+        Ok(())
     }
 
     fn facts(&self, id: NodeId) -> &Facts {

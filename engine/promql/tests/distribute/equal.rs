@@ -342,6 +342,7 @@ fn chosen_queries() {
         "sum(max_over_time(n[20m] offset 10m))",
         "sum(n offset -5m)",
         "sum(n @ 3600)",
+        "sum(rate(n[2m] @ 4920) and n)",
         "scalar(m{region=\"east\",pod=\"p\"})",
         "count_values(\"v\", round(n / 50))",
         "(0 - 2) ^ (n / 100)",

@@ -132,8 +132,12 @@ pub(super) fn shares(
     let mut earliest = vec![i64::MAX; n];
     let mut shared = Vec::new();
     for partition in remotes.partitions() {
-        let concerned = |holder: &&Holder| engines.has(holder.engine) && needs.concern(holder, grid);
+        // A holder of data for one operand alone yields nothing, but others may lack that data.
+        let concerned = |holder: &&Holder| needs.concern(holder, grid);
         let holders: Vec<&Holder> = partition.holders.iter().filter(concerned).collect();
+        if !holders.iter().any(|holder| engines.has(holder.engine)) {
+            continue;
+        }
         for holder in &holders {
             let (first, last) = limits(holder, &holders, needs, grid)?;
             let (starts, ends) = &mut bounds[holder.engine];
@@ -157,9 +161,8 @@ pub(super) fn shares(
     Some(shares)
 }
 
-/// The first and the last step at which a holder has all data of a partition; `None` for all steps on that side, since no other
-/// holder has older or newer data. Fails if the holders cannot stand in for each other.
-
+/// The first and the last step at which a holder has all data of a partition; a bound is `None` where no other holder has older
+/// or newer data, so that there is none. `None` as a whole if the holders cannot stand in for each other.
 fn limits(
     holder: &Holder,
     all: &[&Holder],

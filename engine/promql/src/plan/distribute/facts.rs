@@ -11,9 +11,11 @@ use tithon_index::{Labels, Matcher};
 use super::engines::EngineSet;
 use super::window::Window;
 use crate::ast::{Aggregate, AggregateOp, Binary, BinaryOp, Call, Expr, NodeId, NodeKind, VectorMatching};
+use crate::error::QueryError;
 use crate::func::Func;
 use crate::remotes::{RemoteSource, Remotes};
 use crate::value_type::ValueType;
+use crate::watch::Watch;
 
 /// The facts about a node.
 #[derive(Clone, Debug, Default)]
@@ -38,9 +40,11 @@ pub(super) fn of_nodes(
     remotes: &Remotes,
     windows: &HashMap<NodeId, Window>,
     (first, last): (i64, i64),
-) -> Vec<Facts> {
+    watch: Watch<'_>,
+) -> Result<Vec<Facts>, QueryError> {
     let mut all = vec![Facts::default(); expr.nodes().len()];
     for id in expr.preorder().into_iter().rev() {
+        watch.check()?;
         let mut facts = Facts::default();
         match &expr[id].kind {
             NodeKind::Vector(s) => {
@@ -65,7 +69,7 @@ pub(super) fn of_nodes(
         }
         all[id.0 as usize] = facts;
     }
-    all
+    Ok(all)
 }
 
 /// The facts about a selector that reads samples from `first` to `last`.
