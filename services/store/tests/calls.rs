@@ -172,18 +172,17 @@ async fn one_series_of_a_sidecars_block_takes_few_bytes() {
     tithon_testdata::copy_dir(&golden, &dir.path().join(id));
     std::fs::remove_file(dir.path().join(id).join("deletion-mark.json")).unwrap();
     let metrics = Metrics::new("0");
-    let store = |metrics| {
-        let bucket = Bucket::open(&BucketConfig::filesystem(dir.path())).unwrap().by_ranges();
-        async move { bed::store_with(bucket, StoreOptions::default(), metrics).await }
-    };
-    let all = ask(&store(&Metrics::new("0")).await, SeriesRequest::new(Vec::new(), TimeRange::ALL)).await;
-    let wanted = &all.unwrap()[20];
+    let bucket = || Bucket::open(&BucketConfig::filesystem(dir.path())).unwrap().by_ranges();
+    let store = bed::store_of(bucket(), StoreOptions::default()).await;
+    let all = ask(&store, SeriesRequest::new(Vec::new(), TimeRange::ALL)).await.unwrap();
+    let wanted = &all[20];
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let equal =
-        |(name, value): (&[u8], &[u8])| Matcher::new(MatchOp::Equal, &text(name), &text(value)).unwrap();
+        |(name, value): (&[u8], &[u8])| Matcher::new(MatchOp::Equal, text(name), text(value)).unwrap();
     let matchers = wanted.labels.iter().map(equal).collect();
-    let found = ask(&store(&metrics).await, SeriesRequest::new(matchers, TimeRange::ALL)).await.unwrap();
-    assert_eq!(found, [wanted.clone()]);
+    let store = bed::store_with(bucket(), StoreOptions::default(), &metrics).await;
+    let found = ask(&store, SeriesRequest::new(matchers, TimeRange::ALL)).await.unwrap();
+    assert_eq!(found, std::slice::from_ref(wanted));
     for data_type in ["series", "chunks"] {
         let (touched, fetched) = (sum(&metrics, "touched", data_type), sum(&metrics, "fetched", data_type));
         assert!(touched > 0.0 && fetched <= 1_000.0, "{data_type}: {touched} of {fetched}");

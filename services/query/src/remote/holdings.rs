@@ -80,16 +80,17 @@ mod tests {
                 .collect(),
             ..StoreInfo::new("query", TimeRange::ALL)
         };
+        let one = |set: &Labels| [set.clone()];
         let replica = ["replica".to_owned()];
-        let told = sources(&info(&[east.clone()], &[east.clone()]), &replica).expect("all is told");
+        let told = sources(&info(&one(&east), &one(&east)), &replica).expect("all is told");
         assert_eq!(told, [RemoteSource { labels: set(&[("region", "east")]), min_time: 1, max_time: 2 }]);
         // Nothing, not for all stores, only replica labels, a set without times.
         let west = set(&[("region", "west")]);
         let only = set(&[("replica", "a")]);
         for info in [
             info(&[], &[]),
-            info(&[], &[east.clone()]),
-            info(&[only.clone()], &[only]),
+            info(&[], &one(&east)),
+            info(&one(&only), &one(&only)),
             info(&[east.clone(), west], &[east]),
         ] {
             assert_eq!(sources(&info, &replica), None, "{info:?}");

@@ -192,11 +192,11 @@ fn keeps_partitions(expr: &Expr, a: &Aggregate, remotes: &Remotes) -> bool {
 fn matches_in_partitions(b: &Binary, matching: &VectorMatching, remotes: &Remotes) -> bool {
     // A side that is filled in has no partition labels.
     let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
-    let keeps = |label: &Box<[u8]>| {
-        matching.labels.contains(label) == matching.on && !matching.include.contains(label)
-    };
     let labels = remotes.partition_labels();
-    !labels.is_empty() && labels.iter().all(keeps) && (!fills || b.op.is_set())
+    let are_kept = labels
+        .iter()
+        .all(|label| matching.labels.contains(label) == matching.on && !matching.include.contains(label));
+    !labels.is_empty() && are_kept && (!fills || b.op.is_set())
 }
 
 /// The queriers for which an operation on two vectors may yield series.
