@@ -1,4 +1,4 @@
-//! The bucket over real object stores: S3 (versitygw), AZURE (Azurite), GCS (fake-gcs-server) and SWIFT (OpenStack's own).
+//! The bucket over real object stores: S3 (versitygw), AZURE (Azurite), GCS (fake-gcs-server and gofakes3) and SWIFT (OpenStack's own).
 //!
 //! The tests run if `TITHON_OBJECTS` is set, as in CI, which installs the servers; otherwise each prints that it is
 //! skipped.

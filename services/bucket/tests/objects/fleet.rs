@@ -31,6 +31,11 @@ pub enum Kind {
 impl Kind {
     /// The kinds that Tithon can write to.
     pub const WRITABLE: [Kind; 4] = [Kind::S3, Kind::GcsXml, Kind::Azure, Kind::Swift];
+
+    /// Whether the server asks for a password.
+    pub fn has_password(self) -> bool {
+        !matches!(self, Kind::Gcs | Kind::GcsXml)
+    }
 }
 
 /// A running server, killed when this goes out of scope.
@@ -104,7 +109,7 @@ impl Fleet {
             Kind::GcsXml => {
                 let mut command = Command::new("gofakes3");
                 command.args(["-host", &format!("127.0.0.1:{port}"), "-initialbucket", "thanos"]);
-                command.args(["-backend", "memory"]);
+                command.args(["-backend", "bolt", "-bolt.db"]).arg(dir.join("bolt.db"));
                 vec![command]
             }
             Kind::Azure => {
