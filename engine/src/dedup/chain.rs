@@ -18,6 +18,9 @@ pub(crate) fn merge_each(tracks: &[Track<'_>], mut take: impl FnMut(Pick)) {
     if let [a, b] = tracks {
         return merge_two([a, b], take);
     }
+    if let Some(picks) = merge_apart(tracks) {
+        return picks.into_iter().for_each(take);
+    }
     let mut chain = Chain::new(tracks);
     while let Some(pick) = chain.next() {
         take(pick);
@@ -62,12 +65,55 @@ fn merge_two(tracks: [&Track<'_>; 2], mut take: impl FnMut(Pick)) {
     }
 }
 
+/// The picks of tracks no two samples of which have the same time, as of replicas that were not scraped in the same
+/// millisecond: then there is only one order. `None` for any others.
+///
+/// Tracks are chunks as a rule, so that few of them are open at a time.
+fn merge_apart(tracks: &[Track<'_>]) -> Option<Vec<Pick>> {
+    let first = |track: &usize| tracks[*track].times()[0];
+    let mut later: Vec<usize> = (0..tracks.len()).filter(|i| !tracks[*i].times().is_empty()).collect();
+    later.sort_by_key(|track| std::cmp::Reverse(first(track)));
+    // Each open track behind the time of its next sample.
+    let mut open: Vec<(i64, usize)> = Vec::new();
+    let (mut at, mut last) = (vec![0; tracks.len()], None);
+    let mut picks = Vec::with_capacity(tracks.iter().map(|track| track.times().len()).sum());
+    loop {
+        let earliest = (0..open.len()).min_by_key(|i| open[*i].0);
+        let begins = later.last().map_or(i64::MAX, first);
+        let Some(earliest) = earliest.filter(|i| open[*i].0 < begins) else {
+            let Some(track) = later.pop() else { return open.is_empty().then_some(picks) };
+            open.push((begins, track));
+            continue;
+        };
+        let others = open.iter().enumerate().filter(|(i, _)| *i != earliest).map(|(_, (time, _))| *time);
+        let limit = others.min().unwrap_or(i64::MAX).min(begins);
+        let (track, mut consecutive) = (open[earliest].1, false);
+        let times = tracks[track].times();
+        loop {
+            let Some(time) = times.get(at[track]).copied() else {
+                open.swap_remove(earliest);
+                break;
+            };
+            if time > limit {
+                open[earliest].0 = time;
+                break;
+            }
+            if time == limit || last.is_some_and(|last| time <= last) {
+                return None;
+            }
+            let float = tracks[track].float(at[track]);
+            picks.push(Pick { track, index: at[track], float, consecutive });
+            (at[track], last, consecutive) = (at[track] + 1, Some(time), true);
+        }
+    }
+}
+
 struct Chain<'a> {
     tracks: &'a [Track<'a>],
     /// The current position in each track.
     at: Vec<usize>,
-    /// The waiting tracks; the one with the earliest sample is on top.
-    heap: Heap<usize>,
+    /// The waiting tracks, each behind the time of the sample at which it waits; the earliest is on top.
+    heap: Heap<(i64, usize)>,
     /// The current track; its sample `at` is not read until `started`.
     current: Option<usize>,
     started: bool,
@@ -103,7 +149,7 @@ impl<'a> Chain<'a> {
             match self.tracks[current].times().get(self.at[current]) {
                 Some(time) if Some(*time) == self.last => continue,
                 Some(time) => match self.heap.top() {
-                    Some(top) if *time >= self.time(*top) => self.rest(current),
+                    Some((top, _)) if time >= top => self.rest(current),
                     _ => return Some(self.take(current, changed)),
                 },
                 None if self.heap.is_empty() => {
@@ -129,14 +175,12 @@ impl<'a> Chain<'a> {
 
     /// Puts a track on the heap.
     fn rest(&mut self, track: usize) {
-        let time = |t: &usize| self.tracks[*t].times()[self.at[*t]];
-        self.heap.push(track, |a, b| time(a) < time(b));
+        self.heap.push((self.time(track), track), |(a, _), (b, _)| a < b);
     }
 
     /// Takes the waiting track with the earliest sample.
     fn wake(&mut self) -> Option<usize> {
-        let time = |t: &usize| self.tracks[*t].times()[self.at[*t]];
-        self.heap.pop(|a, b| time(a) < time(b))
+        self.heap.pop(|(a, _), (b, _)| a < b).map(|(_, track)| track)
     }
 
     fn time(&self, track: usize) -> i64 {
@@ -164,6 +208,27 @@ mod tests {
             let tracks = [Track::floats(&a, &values[..a.len()]), Track::floats(&b, &values[..b.len()])];
             let mut chain = Chain::new(&tracks);
             let by_heap: Vec<Pick> = std::iter::from_fn(|| chain.next()).collect();
+            prop_assert_eq!(merge(&tracks), by_heap);
+        }
+
+        #[test]
+        fn several_are_merged_as_by_the_heap(
+            all in prop::collection::vec(prop::collection::btree_set(0i64..200, 0..9), 0..8),
+            spread in any::<bool>(),
+        ) {
+            // Spread, no two tracks have a sample at the same time.
+            let n = all.len() as i64;
+            let times: Vec<Vec<i64>> = all
+                .iter()
+                .zip(0..)
+                .map(|(times, i)| times.iter().map(|t| if spread { t * n + i } else { *t }).collect())
+                .collect();
+            let values = [0.5; 9];
+            let tracks: Vec<Track<'_>> =
+                times.iter().map(|times| Track::floats(times, &values[..times.len()])).collect();
+            let mut chain = Chain::new(&tracks);
+            let by_heap: Vec<Pick> = std::iter::from_fn(|| chain.next()).collect();
+            prop_assert!(!spread || tracks.is_empty() || merge_apart(&tracks).is_some());
             prop_assert_eq!(merge(&tracks), by_heap);
         }
     }
