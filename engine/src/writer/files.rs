@@ -23,7 +23,7 @@ impl BlockFiles for &mut dyn BlockFiles {
 /// A file that is written from front to back, in pieces of about a MiB. If dropped before [`BlockSink::finish`], it
 /// leaves no file behind.
 pub trait BlockSink: Write + Send {
-    /// Completes the file and makes it durable.
+    /// Completes the file, which can be read then. It is durable too, unless the implementation says when it will be.
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 

@@ -120,22 +120,12 @@ const COLUMNS: [Column; 13] = [
     Column { name: "resident", of: |run| run.resident_bytes.map(|n| n as f64), print: mib, ratio_from: None },
     Column { name: "first byte", of: |run| run.first_byte, print: seconds, ratio_from: None },
     Column { name: "answer", of: |run| run.bytes.map(|n| n as f64), print: bytes, ratio_from: None },
-    Column {
-        name: "calls/s",
-        of: |run| run.calls_per_second,
-        print: |n| format!("{n:.0}"),
-        ratio_from: None,
-    },
-    Column {
-        name: "files open",
-        of: |run| Some(run.descriptors as f64),
-        print: |n| format!("{n:.0}"),
-        ratio_from: None,
-    },
+    Column { name: "calls/s", of: |run| run.calls_per_second, print: whole, ratio_from: None },
+    Column { name: "files open", of: |run| Some(run.descriptors as f64), print: whole, ratio_from: None },
     Column {
         name: "bucket requests",
         of: |run| run.bucket_requests.map(|n| n as f64),
-        print: |n| format!("{n:.0}"),
+        print: whole,
         ratio_from: None,
     },
     Column {
@@ -144,24 +134,9 @@ const COLUMNS: [Column; 13] = [
         print: |share| format!("{:.0} %", 100.0 * share),
         ratio_from: None,
     },
-    Column {
-        name: "rules/min",
-        of: |run| run.rules_per_minute,
-        print: |n| format!("{n:.0}"),
-        ratio_from: None,
-    },
-    Column {
-        name: "missed",
-        of: |run| run.missed.map(|n| n as f64),
-        print: |n| format!("{n:.0}"),
-        ratio_from: None,
-    },
-    Column {
-        name: "files",
-        of: |run| run.files.map(|n| n as f64),
-        print: |n| format!("{n:.0}"),
-        ratio_from: None,
-    },
+    Column { name: "rules/min", of: |run| run.rules_per_minute, print: whole, ratio_from: None },
+    Column { name: "missed", of: |run| run.missed.map(|n| n as f64), print: whole, ratio_from: None },
+    Column { name: "files", of: |run| run.files.map(|n| n as f64), print: whole, ratio_from: None },
 ];
 
 /// The ratio of a subject's number to the first subject's; `None` for the first subject itself, and for numbers below
@@ -173,6 +148,10 @@ fn ratio(case: &CaseReport, measured: &Measured, of: impl Fn(&Run) -> Option<f64
     }
     let (mine, theirs) = (measured.median(&of)?, reference.median(&of)?);
     (theirs > 0.0 && theirs.min(mine) >= from).then_some(mine / theirs)
+}
+
+fn whole(n: f64) -> String {
+    format!("{n:.0}")
 }
 
 fn seconds(s: f64) -> String {
