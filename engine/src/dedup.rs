@@ -8,6 +8,7 @@ pub(crate) mod chain;
 pub(crate) mod counter;
 mod exact;
 mod floats;
+pub(crate) mod interleave;
 pub(crate) mod penalty;
 mod read;
 mod rows;

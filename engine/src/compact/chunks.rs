@@ -14,7 +14,7 @@ use tithon_chunks::{
 use super::CompactOptions;
 use super::encode::{CHUNK_SAMPLES, ChunkBuilder, FloatEncoding, MergeError, xor_chunk};
 use crate::dedup::Algorithm;
-use crate::dedup::{Pick, Track, chain, penalty};
+use crate::dedup::{Pick, Track, chain, interleave, penalty};
 use crate::heap::Heap;
 use crate::scan::ChunkSlice;
 
@@ -177,6 +177,8 @@ const AHEAD: usize = 7;
 pub(super) struct Decoded {
     samples: SampleBatch,
     places: Vec<Option<Range<usize>>>,
+    /// A buffer for merged samples.
+    merged: SampleBatch,
 }
 
 impl Decoded {
@@ -248,15 +250,20 @@ fn merge_run<'a>(
 }
 
 /// Merges XOR chunks that have been decoded.
-fn merge_xor<'a>(run: &[Queued<'a>], decoded: &Decoded, overlap: Algorithm) -> Vec<Piece<'a>> {
-    let ranges: Vec<Range<usize>> = run.iter().filter_map(|q| decoded.places[q.id].clone()).collect();
-    let samples = &decoded.samples;
+fn merge_xor<'a>(run: &[Queued<'a>], decoded: &mut Decoded, overlap: Algorithm) -> Vec<Piece<'a>> {
+    let Decoded { samples, places, merged } = decoded;
+    let ranges: Vec<Range<usize>> = run.iter().filter_map(|q| places[q.id].clone()).collect();
     let track = |range: &Range<usize>| {
         Track::floats(&samples.timestamps[range.clone()], &samples.values[range.clone()])
     };
     let tracks: Vec<Track<'_>> = ranges.iter().map(track).collect();
     match overlap {
         Algorithm::Chain => {
+            merged.clear();
+            if interleave::merge(&tracks, merged) {
+                let times = merged.timestamps.chunks(CHUNK_SAMPLES);
+                return times.zip(merged.values.chunks(CHUNK_SAMPLES)).map(made).collect();
+            }
             let mut out = XorColumns::default();
             chain::merge_each(&tracks, |pick| {
                 let i = ranges[pick.track].start + pick.index;
@@ -303,13 +310,17 @@ impl XorColumns<'_> {
     }
 
     fn cut(&mut self) {
-        let (times, values) = (&self.times[..self.n], &self.values[..self.n]);
-        if let (Some(first), Some(last)) = (times.first(), times.last()) {
-            let range = TimeRange { min: Timestamp(*first), max: Timestamp(*last) };
-            self.done.push(Piece::Made(Encoding::Xor, range, xor_chunk(times, values)));
+        if self.n > 0 {
+            self.done.push(made((&self.times[..self.n], &self.values[..self.n])));
         }
         self.n = 0;
     }
+}
+
+/// An XOR chunk of these samples, of which there is at least one.
+fn made<'a>((times, values): (&[i64], &[f64])) -> Piece<'a> {
+    let range = TimeRange { min: Timestamp(times[0]), max: Timestamp(times[times.len() - 1]) };
+    Piece::Made(Encoding::Xor, range, xor_chunk(times, values))
 }
 
 /// Encodes stretches of samples into XOR chunks; a stretch that is a whole input chunk is copied.
@@ -352,7 +363,7 @@ impl XorStretches<'_, '_> {
                 // Encoding a whole chunk again would give the same bytes.
                 self.done.push(match (0..self.run.len()).find(same) {
                     Some(i) => self.run[i].chunk.clone(),
-                    None => Piece::Made(Encoding::Xor, range, xor_chunk(times, values)),
+                    None => made((times, values)),
                 });
             }
             parts => {

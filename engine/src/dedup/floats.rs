@@ -9,7 +9,7 @@ use std::ops::Range;
 use tithon_chunks::{EncodedChunk, Encoding, SampleBatch, TimeRange, decode_float_chunks};
 
 use super::track::Track;
-use super::{ReplicaRule, chain, counter, exact, penalty};
+use super::{ReplicaRule, chain, counter, exact, interleave, penalty};
 
 /// How the rows of chunks are read and merged.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +122,7 @@ fn merge(
         }
     };
     match (reading.rule, tracks.as_slice()) {
+        (ReplicaRule::Chain, _) if interleave::merge(&tracks, out) => {}
         (ReplicaRule::Chain, _) => {
             chain::merge_each(&tracks, |pick| {
                 let i = ranges[pick.track].start + pick.index;

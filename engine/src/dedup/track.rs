@@ -46,6 +46,14 @@ impl<'a> Track<'a> {
         self.times
     }
 
+    /// The values, if none of the samples is a histogram.
+    pub(crate) fn all_floats(&self) -> Option<&'a [f64]> {
+        match self.floats {
+            Floats::All(values) => Some(values),
+            Floats::Mixed(_) => None,
+        }
+    }
+
     pub(crate) fn float(&self, index: usize) -> Option<f64> {
         match self.floats {
             Floats::All(values) => Some(values[index]),
