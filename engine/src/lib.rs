@@ -15,6 +15,7 @@ mod block;
 mod entries;
 mod external;
 mod input;
+mod order;
 mod record;
 mod records;
 mod request;
@@ -59,6 +60,7 @@ pub use crate::meta::{
     UploadTime, parse_rfc3339_ms,
 };
 pub use crate::mmap::MappedFile;
+pub use crate::order::{Disorder, Order};
 pub use crate::request::{DEFAULT_TENANT, LabelsRequest, SeriesRequest};
 pub use crate::select::{
     KeptSeries, LabelRequest, LabelSelect, LabelStep, ReadBytes, Reads, Select, SelectRequest, Step,

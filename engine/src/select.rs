@@ -9,7 +9,6 @@ mod chunks;
 mod decode;
 mod kept;
 mod labels;
-mod order;
 mod reads;
 
 use std::collections::VecDeque;
@@ -23,12 +22,11 @@ use tithon_index::{
 
 use crate::entries::{ENTRIES_AT_ONCE, Entries, index_range};
 use crate::records::{Kind, Records, chunk_kind};
-use crate::{BlockError, BlockId, BlockMeta, FileRange, SelectedSeries, SeriesBatch, Tombstones};
+use crate::{BlockError, BlockId, BlockMeta, FileRange, Order, SelectedSeries, SeriesBatch, Tombstones};
 
 use self::kept::Keeping;
 pub use self::kept::KeptSeries;
 pub use self::labels::{LabelRequest, LabelSelect, LabelStep};
-use self::order::Order;
 pub use self::reads::{ReadBytes, Reads};
 
 /// The selection to make.
@@ -79,7 +77,7 @@ pub struct Select {
     entries: Entries,
     chunks: Kind,
     /// Series whose place in the order is not certain yet; `None` before the first entry was decoded.
-    order: Option<Order>,
+    order: Option<Order<Pending>>,
     /// Labels of the last entry that was decoded.
     last_labels: Vec<(SymbolRef, SymbolRef)>,
     /// Series whose chunks are yet to be fetched.

@@ -44,6 +44,11 @@ impl Relabel {
         self.added.last().map(|added| &*added.name)
     }
 
+    /// The names of the labels that are added or taken away.
+    pub fn touched(&self) -> impl Iterator<Item = &[u8]> {
+        self.added.iter().map(|added| &*added.name).chain(self.without.iter().map(|name| &**name))
+    }
+
     /// Whether a series' own label of this name is replaced or taken away.
     pub fn touches(&self, name: &[u8]) -> bool {
         self.added.iter().any(|added| *added.name == *name) || self.removes(name)
@@ -63,7 +68,8 @@ impl Relabel {
         if self.is_empty() {
             return labels.clone();
         }
-        let mut packer = Packer::default();
+        let added: usize = self.added.iter().map(|added| added.packed.len()).sum();
+        let mut packer = Packer { packed: Vec::with_capacity(labels.packed().len() + added), added: 0 };
         labels.iter().for_each(|(name, value)| packer.push(self, name, value));
         packer.finish(self)
     }

@@ -4,9 +4,8 @@ use rayon::prelude::*;
 use tithon_chunks::TimeRange;
 use tithon_index::{SeriesDecoder, SeriesEntry, SeriesRef, SymbolRef};
 
-use super::order::{Disorder, Order};
 use super::{Pending, Select};
-use crate::BlockError;
+use crate::{BlockError, Disorder, Order};
 
 /// A range that holds no chunk.
 const NO_CHUNKS: TimeRange = TimeRange::new(i64::MAX, i64::MIN);
@@ -38,7 +37,9 @@ impl Select {
             Some(order) => order,
             None => {
                 let disorder = Disorder::of_block(&self.request.relabel, &self.header);
-                Order::new(disorder.map_err(BlockError::index(self.block))?)
+                Order::new(disorder.map_err(BlockError::index(self.block))?, |series: &Pending| {
+                    &series.labels
+                })
             }
         };
         let (ids, keeps) = (self.entries.batch(), self.keeps());

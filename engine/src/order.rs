@@ -11,13 +11,11 @@
 
 use std::collections::VecDeque;
 
-use tithon_index::{IndexError, IndexHeader, Relabel};
+use tithon_index::{IndexError, IndexHeader, Labels, Relabel};
 
-use super::Pending;
-
-/// The series of a block that must be held back so that all are sent in order.
+/// The series that must be held back so that all are sent in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Disorder {
+pub enum Disorder {
     /// None.
     Nowhere,
     /// Series that begin with all labels of the first one.
@@ -30,7 +28,7 @@ pub(super) enum Disorder {
 
 impl Disorder {
     /// How the series of a block can change places.
-    pub(super) fn of_block(relabel: &Relabel, header: &IndexHeader) -> Result<Disorder, IndexError> {
+    pub(crate) fn of_block(relabel: &Relabel, header: &IndexHeader) -> Result<Disorder, IndexError> {
         let names = header.label_names()?;
         let mut common = None;
         if names.iter().any(|name| relabel.touches(name)) {
@@ -42,6 +40,19 @@ impl Disorder {
             }
         }
         Ok(Disorder::of(relabel, names, common))
+    }
+
+    /// How series can change places of whose labels nothing is known.
+    pub fn of_any(relabel: &Relabel) -> Disorder {
+        Disorder::of(relabel, relabel.touched(), None)
+    }
+
+    /// How many of a series' own labels decide with which others it can change places.
+    pub fn leading(&self, labels: &Labels) -> usize {
+        match self {
+            Disorder::Before(first) => labels.iter().take_while(|(name, _)| **name < **first).count(),
+            _ => labels.len(),
+        }
     }
 
     /// Like [`Disorder::of_block`], for series with labels of these names; all of them have the label `common`, which
@@ -63,33 +74,39 @@ impl Disorder {
     }
 }
 
-/// Takes series in index order, and returns them in the order of the labels that they are sent with.
-pub(super) struct Order {
+/// Takes series in the order of their own labels, as an index has them, and returns them in the order of the labels that they are sent
+/// with.
+#[derive(Debug)]
+pub struct Order<T> {
     disorder: Disorder,
-    held: Vec<Pending>,
+    /// The labels that a series is sent with.
+    labels: fn(&T) -> &Labels,
+    held: Vec<T>,
     /// The number of labels that all series of the run begin with.
     run_labels: usize,
     /// The number of labels that the next series shares with all before it in the run.
     shared: usize,
 }
 
-impl Order {
-    pub(super) fn new(disorder: Disorder) -> Order {
-        Order { disorder, held: Vec::new(), run_labels: 0, shared: usize::MAX }
+impl<T> Order<T> {
+    /// Holds nothing yet; `labels` gives the labels that a series is sent with.
+    pub fn new(disorder: Disorder, labels: fn(&T) -> &Labels) -> Order<T> {
+        Order { disorder, labels, held: Vec::new(), run_labels: 0, shared: usize::MAX }
     }
 
-    pub(super) fn disorder(&self) -> &Disorder {
+    /// Which series are held back.
+    pub fn disorder(&self) -> &Disorder {
         &self.disorder
     }
 
     /// Notes how many labels of the index the next series, or one that is left out, shares with the one before.
-    pub(super) fn share(&mut self, labels: usize) {
+    pub fn share(&mut self, labels: usize) {
         self.shared = self.shared.min(labels);
     }
 
     /// Takes the next series and appends to `out` the series whose place is certain. `leading` is the number of labels
     /// that decide with which series it can change places.
-    pub(super) fn push(&mut self, series: Pending, leading: usize, out: &mut VecDeque<Pending>) {
+    pub fn push(&mut self, series: T, leading: usize, out: &mut VecDeque<T>) {
         match self.disorder {
             Disorder::Nowhere => out.push_back(series),
             Disorder::Anywhere => self.held.push(series),
@@ -104,9 +121,10 @@ impl Order {
     }
 
     /// Appends the series held back.
-    pub(super) fn finish(&mut self, out: &mut VecDeque<Pending>) {
+    pub fn finish(&mut self, out: &mut VecDeque<T>) {
         if self.held.len() > 1 {
-            self.held.sort_by(|a, b| a.labels.cmp(&b.labels));
+            let labels = self.labels;
+            self.held.sort_by(|a, b| labels(a).cmp(labels(b)));
         }
         out.extend(self.held.drain(..));
     }
@@ -117,12 +135,24 @@ mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
-    use tithon_index::{Labels, SeriesRef};
 
     use super::*;
 
     fn labels(text: &str) -> Labels {
         Labels::from_pairs(text.split_whitespace().filter_map(|pair| pair.split_once('=')))
+    }
+
+    /// The order in which series are sent, given in their own order.
+    fn sent(relabel: &Relabel, own: &[Labels], disorder: &Disorder) -> Vec<Labels> {
+        let (mut order, mut out) = (Order::new(disorder.clone(), |labels| labels), VecDeque::new());
+        let mut last = Labels::default();
+        for own in own {
+            order.share(own.iter().zip(last.iter()).take_while(|(a, b)| a == b).count());
+            last = own.clone();
+            order.push(relabel.apply(own), disorder.leading(own), &mut out);
+        }
+        order.finish(&mut out);
+        out.into()
     }
 
     /// The order in which these series are sent, given in any order.
@@ -133,21 +163,8 @@ mod tests {
         let every = |name: &[u8]| own.iter().all(|labels| labels.get(name).is_some());
         let common = names().filter(|name| !relabel.touches(name) && every(name)).max();
         let disorder = Disorder::of(relabel, names(), common);
-        let (mut order, mut out) = (Order::new(disorder.clone()), VecDeque::new());
-        let mut last = Labels::default();
-        for own in own.iter() {
-            order.share(own.iter().zip(last.iter()).take_while(|(a, b)| a == b).count());
-            last = own.clone();
-            let leading = match &disorder {
-                Disorder::Before(first) => own.iter().take_while(|(name, _)| **name < **first).count(),
-                _ => own.len(),
-            };
-            let series =
-                Pending { id: SeriesRef(0), labels: relabel.apply(own), chunks: Vec::new(), behind: None };
-            order.push(series, leading, &mut out);
-        }
-        order.finish(&mut out);
-        (disorder, out.into_iter().map(|series| series.labels).collect())
+        let sent = sent(relabel, own, &disorder);
+        (disorder, sent)
     }
 
     fn model(external: &Labels, without: &[String], own: &[Labels]) -> Vec<Labels> {
@@ -203,8 +220,10 @@ mod tests {
             let relabel = Relabel::new(&external, &without);
             let all = |pairs: BTreeMap<String, String>| pairs.into_iter().chain(common.clone().map(|c| (c, "x".into())));
             let mut own: Vec<Labels> = series.into_iter().map(|pairs| Labels::from_pairs(all(pairs))).collect();
-            let (_, sent) = ordered(&relabel, &mut own);
-            prop_assert_eq!(sent, model(&external, &without, &own));
+            let (_, known) = ordered(&relabel, &mut own);
+            let model = model(&external, &without, &own);
+            prop_assert_eq!(&known, &model);
+            prop_assert_eq!(sent(&relabel, &own, &Disorder::of_any(&relabel)), model);
         }
     }
 }
