@@ -69,6 +69,8 @@ pub struct RuleConfig {
     pub name: String,
     /// The expression.
     pub expr: Arc<Expr>,
+    /// The expression as queriers are asked for it and as it is shown.
+    pub query: Arc<str>,
     /// Labels that are added to its series or alerts, the labels of the group included.
     pub labels: Labels,
     /// Names of labels that are set to nothing, which takes them away.

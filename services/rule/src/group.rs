@@ -138,8 +138,7 @@ impl Group {
     /// Evaluates the expression of a rule; alerts are handed on.
     async fn samples_of(&self, around: &Around, i: usize, slot: At) -> Result<Vec<SeriesSample>, RuleError> {
         let (rule, at) = (&self.config.rules[i], slot.before(self.query_offset));
-        let expression = rule.expr.to_string();
-        let found = around.queriers.instant(&expression, at, self.config.strategy).await?;
+        let found = around.queriers.instant(&rule.query, at, self.config.strategy).await?;
         let Some(alert) = &rule.alert else {
             return recorded(rule, found, self.config.limit);
         };
@@ -154,7 +153,7 @@ impl Group {
             (samples, state.alerts.mark_due(slot, around.options.resend_delay, self.interval))
         };
         if !to_send.is_empty() {
-            around.queue.push(around.generator.notifications(&expression, to_send));
+            around.queue.push(around.generator.notifications(&rule.query, to_send));
         }
         Ok(samples)
     }
@@ -338,7 +337,7 @@ impl Group {
             let alert = rule.alert.as_ref().map(|a| (a.hold, a.keep_firing, a.annotations.clone()));
             (
                 rule.name.clone(),
-                rule.expr.to_string(),
+                Arc::clone(&rule.query),
                 rule.labels.clone(),
                 rule.removed_labels.clone(),
                 alert,
@@ -385,7 +384,7 @@ impl Group {
         });
         ToldRule {
             name: rule.name.clone(),
-            query: rule.expr.to_string(),
+            query: rule.query.to_string(),
             labels: labels.finish(),
             health: health.to_owned(),
             last_error: state.failure.clone().unwrap_or_default(),

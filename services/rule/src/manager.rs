@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tithon_index::Labels;
-use tithon_runtime::Shutdown;
+use tithon_runtime::{OwnThread, Shutdown};
 use tithon_storeapi::RuleGroup as ToldGroup;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -32,6 +32,9 @@ pub enum ManagerError {
     /// Files have faults; the groups that were read from these files before stay in use.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Faults(Vec<RuleFaults>),
+    /// The thread that evaluates groups cannot be started.
+    #[error("no thread to evaluate groups on: {0}")]
+    Thread(std::io::Error),
 }
 
 /// The groups of a ruler. Clones share them.
@@ -39,6 +42,8 @@ pub enum ManagerError {
 pub struct Manager {
     around: Arc<Around>,
     groups: Arc<Mutex<Groups>>,
+    /// Where groups are evaluated and queriers are spoken to: there is little to do for each rule but to wait for an answer.
+    thread: Arc<OwnThread>,
     shutdown: Shutdown,
     reloading: Arc<tokio::sync::Mutex<()>>,
 }
@@ -68,7 +73,7 @@ struct Running {
 }
 
 impl Manager {
-    /// A manager without groups.
+    /// A manager without groups. Fails when its thread cannot be started.
     pub fn new(
         options: ManagerOptions,
         queriers: Queriers,
@@ -77,7 +82,8 @@ impl Manager {
         generator: Generator,
         metrics: RuleMetrics,
         shutdown: Shutdown,
-    ) -> Manager {
+    ) -> Result<Manager, ManagerError> {
+        let thread = OwnThread::start("rules").map_err(ManagerError::Thread)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let external = options.external_labels.iter().map(|(name, value)| (text(name), text(value)));
         // Without concurrency within groups, groups do not wait for each other.
@@ -95,7 +101,13 @@ impl Manager {
             generator,
             metrics,
         };
-        Manager { around: Arc::new(around), groups: Arc::default(), shutdown, reloading: Arc::default() }
+        Ok(Manager {
+            around: Arc::new(around),
+            groups: Arc::default(),
+            thread: Arc::new(thread),
+            shutdown,
+            reloading: Arc::default(),
+        })
     }
 
     /// Where results go.
@@ -216,7 +228,7 @@ impl Manager {
 
     fn start(&self, group: Arc<Group>, restores: bool) -> Running {
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(run(Arc::clone(&self.around), Arc::clone(&group), restores, stopped));
+        let task = self.thread.spawn(run(Arc::clone(&self.around), Arc::clone(&group), restores, stopped));
         Running { group, stop, task }
     }
 

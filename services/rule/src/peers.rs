@@ -2,7 +2,7 @@
 //! DNS. Thanos `pkg/clientconfig`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::counter::Counter;
@@ -76,7 +76,10 @@ struct Found {
     listed: BTreeSet<String>,
     discovery: Option<Discovery>,
     names: BTreeMap<DnsName, BTreeSet<String>>,
-    urls: Vec<Url>,
+    /// Each once.
+    urls: Arc<[Url]>,
+    /// How many were named again.
+    again: u64,
 }
 
 /// Look-ups of names and those that failed.
@@ -118,7 +121,7 @@ impl Peers {
         {
             let mut found = peers.lock();
             found.files = files;
-            found.urls = peers.urls_of(&found)?;
+            peers.find_urls(&mut found)?;
         }
         Ok(peers)
     }
@@ -128,13 +131,9 @@ impl Peers {
     }
 
     /// Where the servers are now, each once; and how many were named again.
-    pub(crate) fn urls(&self) -> (Vec<Url>, u64) {
-        let mut urls = self.lock().urls.clone();
-        let all = urls.len();
-        let mut seen = BTreeSet::new();
-        urls.retain(|url| seen.insert(url.clone()));
-        let again = (all - urls.len()) as u64;
-        (urls, again)
+    pub(crate) fn urls(&self) -> (Arc<[Url]>, u64) {
+        let found = self.lock();
+        (Arc::clone(&found.urls), found.again)
     }
 
     /// Reads the files and looks names up.
@@ -148,9 +147,8 @@ impl Peers {
             self.resolve(discovery, names, metrics).await;
         }
         let mut found = self.lock();
-        match self.urls_of(&found) {
-            Ok(urls) => found.urls = urls,
-            Err(error) => tracing::warn!(%error, "a listed address cannot be used"),
+        if let Err(error) = self.find_urls(&mut found) {
+            tracing::warn!(%error, "a listed address cannot be used");
         }
     }
 
@@ -195,8 +193,9 @@ impl Peers {
         self.addresses(found).into_iter().filter_map(name).collect()
     }
 
-    fn urls_of(&self, found: &Found) -> Result<Vec<Url>, PeersError> {
-        let mut urls = Vec::new();
+    /// Puts the addresses as they are known now into `found.urls`. Fails, and changes nothing, when one is no part of a URL.
+    fn find_urls(&self, found: &mut Found) -> Result<(), PeersError> {
+        let (mut urls, mut seen, mut again) = (Vec::new(), BTreeSet::new(), 0);
         for address in self.addresses(found) {
             let hosts = match &address {
                 EndpointAddress::Static(host) => BTreeSet::from([host.clone()]),
@@ -205,10 +204,15 @@ impl Peers {
             for host in hosts {
                 let text = format!("{}://{host}{}", self.config.scheme, rooted(&self.config.path_prefix));
                 let wrong = |reason: String| PeersError::Setting { what: text.clone(), reason };
-                urls.push(Url::parse(&text).map_err(|error| wrong(error.to_string()))?);
+                let url = Url::parse(&text).map_err(|error| wrong(error.to_string()))?;
+                match seen.insert(url.clone()) {
+                    true => urls.push(url),
+                    false => again += 1,
+                }
             }
         }
-        Ok(urls)
+        (found.urls, found.again) = (urls.into(), again);
+        Ok(())
     }
 
     /// How often files are to be read.
@@ -227,7 +231,7 @@ impl Peers {
 
 /// Keeps lists of servers up to date until the end.
 pub(crate) async fn keep(
-    peers: &[std::sync::Arc<Peers>],
+    peers: &[Arc<Peers>],
     dns_interval: Duration,
     metrics: &DnsMetrics,
     shutdown: &tithon_runtime::Shutdown,

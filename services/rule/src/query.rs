@@ -8,7 +8,9 @@ mod grpc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use form_urlencoded::Serializer;
 use rand::seq::SliceRandom;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Url};
 use tithon_index::Labels;
 use tithon_runtime::{Metrics, Shutdown};
@@ -109,10 +111,11 @@ impl Queriers {
         groups.shuffle(&mut rand::rng());
         let mut all = Vec::new();
         for peers in groups {
-            let (mut urls, again) = peers.urls();
+            let (urls, again) = peers.urls();
+            let mut urls: Vec<&Url> = urls.iter().collect();
             self.metrics.duplicated_queriers.inc_by(again);
             urls.shuffle(&mut rand::rng());
-            all.extend(urls.into_iter().map(|url| (Arc::clone(peers), url)));
+            all.extend(urls.into_iter().map(|url| (Arc::clone(peers), url.clone())));
         }
         all
     }
@@ -205,9 +208,10 @@ impl Queriers {
         expression: &str,
     ) -> Result<(Answer, Url), QueryError> {
         let mut last = QueryError::NoQuerier;
+        let form = Serializer::new(String::new()).extend_pairs(params).finish();
         for (peers, url) in self.shuffled() {
             let url = joined(&url, &["api", "v1", path]);
-            match self.ask(&peers, url.clone(), method, params).await {
+            match self.ask(&peers, url.clone(), method, &form).await {
                 Ok(answer) => return Ok((answer, url)),
                 Err(reason) => {
                     error!(%url, reason, expression, "a querier gave no answer");
@@ -218,21 +222,12 @@ impl Queriers {
         Err(last)
     }
 
-    async fn ask(
-        &self,
-        peers: &Peers,
-        mut url: Url,
-        method: &Method,
-        params: &[(&str, String)],
-    ) -> Result<Answer, String> {
+    async fn ask(&self, peers: &Peers, mut url: Url, method: &Method, form: &str) -> Result<Answer, String> {
         let request = if *method == Method::POST {
-            let mut form = url.clone();
-            form.query_pairs_mut().clear().extend_pairs(params);
-            let body = form.query().unwrap_or_default().to_owned();
-            let kind = "application/x-www-form-urlencoded";
-            peers.client.post(url).header(reqwest::header::CONTENT_TYPE, kind).body(body)
+            let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+            peers.client.post(url).header(CONTENT_TYPE, kind).body(form.to_owned())
         } else {
-            url.query_pairs_mut().extend_pairs(params);
+            url.set_query(Some(form));
             peers.client.get(url)
         };
         let request = peers.authorized(request).map_err(|error| error.to_string())?;

@@ -159,6 +159,7 @@ fn ruler(dir: &Path, prometheus: u16, alertmanager: u16, tolerance: u64) -> Rule
     let storage = Storage::Remote(remote.clone());
     let manager =
         Manager::new(options, queriers.clone(), storage, queue.clone(), generator, metrics, shutdown.clone());
+    let manager = manager.unwrap();
     let (a, b, c) = (shutdown.clone(), shutdown.clone(), shutdown.clone());
     tokio::spawn(async move { remote.send_all(&a).await });
     tokio::spawn(async move { sender.send_all(&queue, &b).await });

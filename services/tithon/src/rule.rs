@@ -65,7 +65,7 @@ pub async fn run(flags: &RuleFlags) -> Result<(), Box<dyn Error>> {
         generator,
         metrics,
         shutdown.clone(),
-    );
+    )?;
 
     let stop = shutdown.clone();
     process.supervisor.spawn("queriers", async move { queriers.keep(&stop).await });

@@ -145,7 +145,9 @@ impl Check<'_> {
         let (given, removed): (BTreeMap<_, _>, BTreeMap<_, _>) =
             merged(group_labels, &labels).into_iter().partition(|(_, value)| !value.is_empty());
         let (labels, removed_labels) = (Labels::from_pairs(given), removed.into_keys().collect());
-        Some(RuleConfig { name, expr: Arc::new(expr?), labels, removed_labels, alert })
+        let expr = Arc::new(expr?);
+        let query = expr.to_string().into();
+        Some(RuleConfig { name, expr, query, labels, removed_labels, alert })
     }
 
     /// Parses the expression of a rule.

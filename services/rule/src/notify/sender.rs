@@ -88,8 +88,8 @@ impl AlertSender {
         let body = payload(alerts);
         let mut calls = Vec::new();
         for group in self.groups.iter() {
-            for url in group.peers.urls().0 {
-                calls.push(self.post(group, url, body.clone(), alerts.len()));
+            for url in group.peers.urls().0.iter() {
+                calls.push(self.post(group, url.clone(), body.clone(), alerts.len()));
             }
         }
         if calls.is_empty() && self.groups.is_empty() {
