@@ -15,6 +15,7 @@ mod pieces;
 mod prometheus;
 mod reload;
 mod remote_read;
+mod sorted;
 mod store;
 mod uploads;
 mod watch;

@@ -4,13 +4,16 @@
 //! the task that reads the answer. On the threads of the process the two wake each other across threads for each frame,
 //! which costs more than all other work on it. On one thread that is a function call.
 
-use std::convert::Infallible;
-use std::time::{Duration, Instant};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
+use futures::future::poll_fn;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, RequestBuilder, Response};
-use tokio::runtime::Handle;
+use tithon_runtime::OwnThread;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
@@ -18,22 +21,21 @@ use crate::prometheus::{ANSWER_BYTES_MAX, Prometheus, failed};
 use crate::{HttpClientConfig, PrometheusError};
 
 /// Size at which a piece is handed on.
-const PIECE_BYTES: usize = 64 << 10;
+const PIECE_BYTES: usize = 256 << 10;
+/// Size of the first piece.
+const FIRST_BYTES: usize = 16 << 10;
 /// Number of pieces that wait for the reader.
-const PIECES_AHEAD: usize = 4;
+const PIECES_AHEAD: usize = 2;
 /// Number of waits for data in an answer before it counts as long.
 const WAITS_AT_ONCE: u32 = 64;
-/// How long more of a long answer is left to arrive before it is read.
-const GATHER: Duration = Duration::from_millis(1);
-/// A read that took longer than this found nothing at first.
-const WAITED: Duration = Duration::from_micros(20);
+/// How long more of a long answer is left to arrive before it is read. The whole thread rests that long.
+const GATHER: Duration = Duration::from_millis(2);
 
-/// The thread and its client, whose connections are served on it. Ends when this is dropped.
+/// The thread and its client, whose connections are served on it.
 #[derive(Debug)]
 pub(crate) struct PieceThread {
     client: Client,
-    runtime: Handle,
-    _running: oneshot::Sender<Infallible>,
+    thread: OwnThread,
 }
 
 /// An answer that is being received.
@@ -51,14 +53,9 @@ impl PieceThread {
     pub(crate) fn start(config: &HttpClientConfig) -> Result<PieceThread, PrometheusError> {
         let wrong = |reason: String| PrometheusError::Answer { url: "remote read".to_owned(), reason };
         let client = config.client().map_err(|error| wrong(error.to_string()))?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| wrong(format!("no thread to read on: {error}")))?;
-        let (running, ended) = oneshot::channel::<Infallible>();
-        let handle = runtime.handle().clone();
-        let thread = std::thread::Builder::new().name("remote-read".to_owned());
-        let run = move || drop(runtime.block_on(ended));
-        thread.spawn(run).map_err(|error| wrong(format!("no thread to read on: {error}")))?;
-        Ok(PieceThread { client, runtime: handle, _running: running })
+        let thread = OwnThread::start("remote-read");
+        let thread = thread.map_err(|error| wrong(format!("no thread to read on: {error}")))?;
+        Ok(PieceThread { client, thread })
     }
 
     /// The client whose requests [`PieceThread::send`] takes.
@@ -91,7 +88,7 @@ impl PieceThread {
                 Err(error) => drop(begin.send(Err(error))),
             }
         };
-        self.runtime.spawn(read.in_current_span());
+        self.thread.spawn(read.in_current_span());
         let ended = || PrometheusError::Answer {
             url: "remote read".to_owned(),
             reason: "the thread that reads has ended".to_owned(),
@@ -103,14 +100,28 @@ impl PieceThread {
 
 /// Receives an answer until its end, or until nobody wants it any more.
 async fn receive(mut answer: Response, sender: &mpsc::Sender<Result<BytesMut, PrometheusError>>) {
-    let (mut arrived, mut waits) = (BytesMut::with_capacity(PIECE_BYTES), 0_u32);
+    let mut unwanted = pin!(sender.closed());
+    let (mut arrived, mut waits) = (BytesMut::with_capacity(FIRST_BYTES), 0_u32);
     loop {
-        let begun = Instant::now();
-        let part = tokio::select! {
-            part = answer.chunk() => part,
-            () = sender.closed() => return,
+        let part = match at_once(&mut answer).await {
+            Some(part) => part,
+            None => {
+                // What long answers have sent so far is handed on when there is more of it.
+                let is_long = waits >= WAITS_AT_ONCE;
+                if !is_long && !arrived.is_empty() && sender.send(Ok(arrived.split())).await.is_err() {
+                    return;
+                }
+                if is_long {
+                    // Not by the runtime, which every packet would wake.
+                    std::thread::sleep(GATHER);
+                }
+                waits = waits.saturating_add(1);
+                tokio::select! {
+                    part = answer.chunk() => part,
+                    () = &mut unwanted => return,
+                }
+            }
         };
-        let waited = begun.elapsed() > WAITED;
         let end = match part {
             Ok(Some(part)) => {
                 if arrived.capacity() - arrived.len() < part.len() {
@@ -122,7 +133,7 @@ async fn receive(mut answer: Response, sender: &mpsc::Sender<Result<BytesMut, Pr
             Ok(None) => Some(Ok(())),
             Err(error) => Some(Err(failed(error))),
         };
-        let is_due = waited || end.is_some() || arrived.len() >= PIECE_BYTES;
+        let is_due = end.is_some() || arrived.len() >= PIECE_BYTES;
         if is_due && !arrived.is_empty() && sender.send(Ok(arrived.split())).await.is_err() {
             return;
         }
@@ -132,13 +143,25 @@ async fn receive(mut answer: Response, sender: &mpsc::Sender<Result<BytesMut, Pr
             Some(Err(error)) => return drop(sender.send(Err(error)).await),
             None => {}
         }
-        if waited {
-            waits = waits.saturating_add(1);
-            if waits > WAITS_AT_ONCE {
-                tokio::time::sleep(GATHER).await;
-            }
-        }
     }
+}
+
+/// The next part of an answer if it is there when the task of the connection has had its turn; `None` if it must be waited for.
+async fn at_once(answer: &mut Response) -> Option<reqwest::Result<Option<Bytes>>> {
+    if let Some(part) = answer.chunk().now_or_never() {
+        return Some(part);
+    }
+    let mut had_turn = false;
+    poll_fn(|context| match std::mem::replace(&mut had_turn, true) {
+        true => Poll::Ready(()),
+        // Behind the task of the connection, which was woken above.
+        false => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
+    answer.chunk().now_or_never()
 }
 
 impl Pieces {

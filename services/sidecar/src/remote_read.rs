@@ -1,6 +1,6 @@
 //! Reads series of a Prometheus by remote read. Prometheus `storage/remote/{chunked,read_handler}.go`.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use reqwest::Method;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use tithon_chunks::{EncodedChunk, Encoding, Reader, TimeRange, Timestamp, XorEncoder, crc32c};
@@ -22,36 +22,74 @@ const CHUNK_SAMPLES: usize = 120;
 /// Highest compression ratio of Snappy.
 const SNAPPY_RATIO_MAX: usize = 22;
 
-/// Reads all series in a range that satisfy `matchers`, with Prometheus's labels, and passes each of them to `take`. A
-/// series may be spread over several frames; its parts follow each other.
-pub(crate) async fn remote_read<E: From<PrometheusError>>(
-    prometheus: &Prometheus,
-    matchers: &[Matcher],
-    range: TimeRange,
-    metrics: &SidecarMetrics,
-    mut take: impl FnMut(SelectedSeries) -> Result<(), E>,
-) -> Result<(), E> {
-    let answer = ask(prometheus, matchers, range).await?;
-    let kind = &answer.kind;
-    if kind.starts_with("application/x-protobuf") {
-        return samples(answer).await?.into_iter().try_for_each(take);
-    }
-    if !kind.starts_with("application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse") {
-        let reason = format!("not supported remote read content type: {kind}");
-        return Err(PrometheusError::Answer { url: answer.url, reason }.into());
-    }
-    let (mut frames, mut count) = (Frames::new(answer), 0_u32);
-    let (mut reader, mut series) = (StreamReader::default(), Vec::new());
-    while let Some(frame) = frames.next().await? {
-        reader.read(frame, &mut series).map_err(|e| frames.wrong(e.to_string()))?;
-        if series.len() != 1 {
-            warn!(series = series.len(), "Prometheus sent a frame of remote read that has not one series");
+/// The series of an answer to remote read, with Prometheus's labels.
+pub(crate) enum RemoteRead {
+    /// A stream that is being received.
+    Stream(Box<Stream>),
+    /// All series.
+    Whole(Vec<SelectedSeries>),
+}
+
+/// A stream that is being received.
+pub(crate) struct Stream {
+    frames: Frames,
+    reader: StreamReader,
+    /// Number of frames so far.
+    count: u32,
+    metrics: SidecarMetrics,
+}
+
+impl RemoteRead {
+    /// Asks for all series in a range that satisfy `matchers`.
+    pub(crate) async fn begin(
+        prometheus: &Prometheus,
+        matchers: &[Matcher],
+        range: TimeRange,
+        metrics: &SidecarMetrics,
+    ) -> Result<RemoteRead, PrometheusError> {
+        let answer = ask(prometheus, matchers, range).await?;
+        let kind = &answer.kind;
+        if kind.starts_with("application/x-protobuf") {
+            let mut series = samples(answer).await?;
+            series.sort_by(|a, b| a.labels.cmp(&b.labels));
+            return Ok(RemoteRead::Whole(series));
         }
-        count += 1;
-        series.drain(..).try_for_each(&mut take)?;
+        if !kind.starts_with("application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse") {
+            let reason = format!("not supported remote read content type: {kind}");
+            return Err(PrometheusError::Answer { url: answer.url, reason });
+        }
+        let (frames, reader, metrics) = (Frames::new(answer), StreamReader::default(), metrics.clone());
+        Ok(RemoteRead::Stream(Box::new(Stream { frames, reader, count: 0, metrics })))
     }
-    metrics.frames.observe(f64::from(count));
-    Ok(())
+
+    /// Appends the next series to `out`; a series may be spread over several calls, its parts follow each other. `false` at the end.
+    pub(crate) async fn next(&mut self, out: &mut Vec<SelectedSeries>) -> Result<bool, PrometheusError> {
+        match self {
+            RemoteRead::Stream(stream) => stream.next(out).await,
+            RemoteRead::Whole(series) => {
+                let has_more = !series.is_empty();
+                out.append(series);
+                Ok(has_more)
+            }
+        }
+    }
+}
+
+impl Stream {
+    async fn next(&mut self, out: &mut Vec<SelectedSeries>) -> Result<bool, PrometheusError> {
+        let Some(frame) = self.frames.next().await? else {
+            self.metrics.frames.observe(f64::from(self.count));
+            return Ok(false);
+        };
+        let before = out.len();
+        self.reader.read(frame, out).map_err(|e| self.frames.wrong(e.to_string()))?;
+        let series = out.len() - before;
+        if series != 1 {
+            warn!(series, "Prometheus sent a frame of remote read that has not one series");
+        }
+        self.count = self.count.saturating_add(1);
+        Ok(true)
+    }
 }
 
 async fn ask(
@@ -78,23 +116,30 @@ async fn ask(
 struct Frames {
     pieces: Pieces,
     /// Received bytes that were not consumed yet.
-    arrived: BytesMut,
+    arrived: Bytes,
 }
 
 impl Frames {
     fn new(pieces: Pieces) -> Frames {
-        Frames { pieces, arrived: BytesMut::new() }
+        Frames { pieces, arrived: Bytes::new() }
     }
 
-    /// Receives more bytes; `false` at the end.
-    async fn receive(&mut self) -> Result<bool, PrometheusError> {
-        let Some(piece) = self.pieces.next().await? else { return Ok(false) };
+    /// Receives until there are `wanted` bytes; `false` when there are fewer.
+    async fn receive(&mut self, wanted: usize) -> Result<bool, PrometheusError> {
         if self.arrived.is_empty() {
-            self.arrived = piece;
-        } else {
-            self.arrived.extend_from_slice(&piece);
+            let Some(piece) = self.pieces.next().await? else { return Ok(wanted == 0) };
+            self.arrived = piece.freeze();
         }
-        Ok(true)
+        if self.arrived.len() < wanted {
+            let mut joined = BytesMut::from(&*self.arrived);
+            while joined.len() < wanted
+                && let Some(piece) = self.pieces.next().await?
+            {
+                joined.extend_from_slice(&piece);
+            }
+            self.arrived = joined.freeze();
+        }
+        Ok(self.arrived.len() >= wanted)
     }
 
     /// The next payload; `None` at the end.
@@ -103,23 +148,20 @@ impl Frames {
             if let Some(head) = self.head()? {
                 break head;
             }
-            if !self.receive().await? {
+            if !self.receive(self.arrived.len() + 1).await? {
                 if self.arrived.is_empty() {
                     return Ok(None);
                 }
                 return Err(self.wrong("the stream ends within the head of a frame".to_owned()));
             }
         };
-        drop(self.arrived.split_to(head.bytes));
-        self.arrived.reserve(head.payload_bytes.saturating_sub(self.arrived.len()).min(1 << 20));
-        while self.arrived.len() < head.payload_bytes {
-            if !self.receive().await? {
-                let (found, expected) = (self.arrived.len(), head.payload_bytes);
-                let text = format!("the stream ends within a frame: found {found} of {expected} bytes");
-                return Err(self.wrong(text));
-            }
+        self.arrived.advance(head.bytes);
+        if !self.receive(head.payload_bytes).await? {
+            let (found, expected) = (self.arrived.len(), head.payload_bytes);
+            let text = format!("the stream ends within a frame: found {found} of {expected} bytes");
+            return Err(self.wrong(text));
         }
-        let payload = self.arrived.split_to(head.payload_bytes).freeze();
+        let payload = self.arrived.split_to(head.payload_bytes);
         let found = crc32c(&payload);
         if found != head.checksum {
             let text = format!("checksum of a frame: expected {:08x}, found {found:08x}", head.checksum);

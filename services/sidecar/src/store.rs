@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tithon_chunks::{ErrorKind, TimeRange};
@@ -14,7 +15,8 @@ use tithon_storeapi::{
 };
 
 use crate::prometheus::{Answer, selector, time_pairs};
-use crate::remote_read::remote_read;
+use crate::remote_read::RemoteRead;
+use crate::sorted::{Sorted, Unsorted};
 use crate::{Prometheus, PrometheusError, SidecarMetrics, Watch};
 
 /// Number of series in a batch.
@@ -33,7 +35,7 @@ pub struct StoreLimits {
 
 /// The series of a Prometheus with its external labels. Clones share all state.
 ///
-/// All series of an answer are collected and then sorted, because external labels can change their order.
+/// Series are sent on as they come; held back are those whose order external labels can change.
 #[derive(Clone)]
 pub struct PrometheusStore(Arc<Inner>);
 
@@ -42,6 +44,8 @@ struct Inner {
     limits: StoreLimits,
     cpu: Cpu,
     metrics: SidecarMetrics,
+    /// Whether this Prometheus has sent series that were not sorted.
+    is_unsorted: AtomicBool,
 }
 
 /// Why a call failed.
@@ -57,6 +61,8 @@ enum CallError {
     NoLabel,
     #[error("failed to send {what}: limit {limit} violated (got {got})")]
     Limit { what: &'static str, limit: u64, got: u64 },
+    #[error("query Prometheus: {0}; they are sorted here from now on, ask again")]
+    Unsorted(Unsorted),
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
 }
@@ -71,7 +77,7 @@ impl From<CallError> for StoreApiError {
     fn from(error: CallError) -> StoreApiError {
         let kind = match &error {
             CallError::Read(PrometheusError::Late { .. }) => ErrorKind::TimedOut,
-            CallError::Read(_) => ErrorKind::Unknown,
+            CallError::Read(_) | CallError::Unsorted(_) => ErrorKind::Unknown,
             CallError::Api(error) => error.kind(),
             CallError::NoMatchers | CallError::NoLabel => ErrorKind::Invalid,
             CallError::Limit { .. } => ErrorKind::LimitExceeded,
@@ -84,41 +90,53 @@ impl From<CallError> for StoreApiError {
 impl PrometheusStore {
     /// The store of the Prometheus that `watch` follows. Series are sorted on `cpu`.
     pub fn new(watch: Watch, limits: StoreLimits, cpu: Cpu, metrics: SidecarMetrics) -> PrometheusStore {
-        PrometheusStore(Arc::new(Inner { watch, limits, cpu, metrics }))
+        PrometheusStore(Arc::new(Inner { watch, limits, cpu, metrics, is_unsorted: AtomicBool::new(false) }))
     }
 
     fn prometheus(&self) -> &Prometheus {
         self.0.watch.prometheus()
     }
 
-    async fn select(self, request: SeriesRequest) -> Result<Vec<SeriesPart>, CallError> {
+    /// Begins a call; `None` when there is nothing to find.
+    async fn begin(self, request: SeriesRequest) -> Result<Option<Call>, CallError> {
         let external = self.0.watch.external_labels();
-        let Some(matchers) = left_to_series(&request.matchers, &external) else { return Ok(Vec::new()) };
+        let Some(matchers) = left_to_series(&request.matchers, &external) else { return Ok(None) };
         if matchers.is_empty() {
             return Err(CallError::NoMatchers);
         }
         let range = TimeRange { min: request.range.min.max(self.0.watch.range().min), ..request.range };
-        let mut found = Found::new(&request, &external, self.0.limits, &self.0.metrics);
-        let mut warnings = Vec::new();
         if range.min > range.max {
-            return Ok(Vec::new());
+            return Ok(None);
         }
-        if request.skip_chunks {
+        let (comes_sorted, read, warnings) = if request.skip_chunks {
             // Series that are dropped or joined here must not count towards the limit in Prometheus.
             let is_all = request.shard.is_none() && request.without_labels.is_empty();
             let answer = self.list(&matchers, range, if is_all { request.limit } else { 0 }).await?;
-            warnings = answer.warnings;
-            for JsonLabels(labels) in answer.data {
-                found.take(SelectedSeries { labels, chunks: Vec::new() })?;
-            }
+            let series = answer.data.into_iter();
+            let series = series.map(|JsonLabels(labels)| SelectedSeries { labels, chunks: Vec::new() });
+            (false, RemoteRead::Whole(series.collect()), answer.warnings)
         } else {
-            let take = |series| found.take(series);
-            remote_read(self.prometheus(), &matchers, range, &self.0.metrics, take).await?;
+            let read = RemoteRead::begin(self.prometheus(), &matchers, range, &self.0.metrics).await?;
+            (!self.0.is_unsorted.load(Ordering::Relaxed), read, Vec::new())
+        };
+        let relabel = Relabel::new(&external, &request.without_labels);
+        Ok(Some(Call {
+            store: self,
+            read: Some(read),
+            warnings: warnings.into_iter(),
+            arrived: Vec::new(),
+            sorted: Sorted::new(relabel, request.shard, comes_sorted),
+            left: if request.limit == 0 { usize::MAX } else { request.limit },
+        }))
+    }
+
+    fn check(&self, what: &'static str, limit: u64, got: u64) -> Result<(), CallError> {
+        if limit == 0 || got <= limit {
+            return Ok(());
         }
-        let (series, limit) = (found.series, request.limit);
-        let batches = self.0.cpu.run(Priority::Query, move || batches(series, limit)).await?;
-        let warnings = warnings.into_iter().map(SeriesPart::Warning);
-        Ok(warnings.chain(batches.into_iter().map(SeriesPart::Series)).collect())
+        self.0.metrics.dropped.get_or_create(&[("reason", what)]).inc();
+        let what = if what == "chunks" { "samples" } else { what };
+        Err(CallError::Limit { what, limit, got })
     }
 
     /// The label sets of series, at most `limit`; 0 means no limit.
@@ -243,9 +261,12 @@ impl StoreApi for PrometheusStore {
     }
 
     fn series(&self, request: SeriesRequest) -> SeriesStream {
-        let parts = stream::once(self.clone().select(request));
-        parts
-            .map_ok(|parts| stream::iter(parts).map(Ok::<_, CallError>))
+        let parts = |call: Option<Call>| match call {
+            Some(call) => stream::try_unfold(call, Call::next).boxed(),
+            None => stream::empty().boxed(),
+        };
+        stream::once(self.clone().begin(request))
+            .map_ok(parts)
             .try_flatten()
             .map_err(StoreApiError::from)
             .boxed()
@@ -257,79 +278,63 @@ impl StoreApi for PrometheusStore {
     }
 }
 
-/// The series collected for a call, with the labels that they are sent with.
-struct Found<'a> {
-    request: &'a SeriesRequest,
-    relabel: Relabel,
-    limits: StoreLimits,
-    metrics: &'a SidecarMetrics,
-    series: Vec<SelectedSeries>,
-    chunks: u64,
-    /// Buffer for hashing labels.
-    buffer: Vec<u8>,
+/// A call under way.
+struct Call {
+    store: PrometheusStore,
+    /// Where series come from; `None` when all have arrived.
+    read: Option<RemoteRead>,
+    warnings: std::vec::IntoIter<String>,
+    /// Series that are not sorted yet.
+    arrived: Vec<SelectedSeries>,
+    sorted: Sorted,
+    /// How many series may still be sent.
+    left: usize,
 }
 
-impl<'a> Found<'a> {
-    fn new(
-        request: &'a SeriesRequest,
-        external: &Labels,
-        limits: StoreLimits,
-        metrics: &'a SidecarMetrics,
-    ) -> Found<'a> {
-        let relabel = Relabel::new(external, &request.without_labels);
-        Found { request, relabel, limits, metrics, series: Vec::new(), chunks: 0, buffer: Vec::new() }
+impl Call {
+    /// The next part of the answer; `None` at the end.
+    async fn next(mut self) -> Result<Option<(SeriesPart, Call)>, CallError> {
+        if let Some(warning) = self.warnings.next() {
+            return Ok(Some((SeriesPart::Warning(warning), self)));
+        }
+        loop {
+            self.sort_arrived()?;
+            let has_ended = self.read.is_none();
+            if self.left == 0 {
+                return Ok(None);
+            }
+            if let Some(mut series) = self.sorted.batch(PART_SERIES, has_ended) {
+                series.truncate(self.left);
+                self.left -= series.len();
+                return Ok(Some((SeriesPart::Series(SeriesBatch { series }), self)));
+            }
+            let Some(read) = &mut self.read else { return Ok(None) };
+            if !read.next(&mut self.arrived).await? {
+                self.read = None;
+                let mut sorted = self.sorted;
+                let finish = move || {
+                    sorted.finish();
+                    sorted
+                };
+                self.sorted = self.store.0.cpu.run(Priority::Query, finish).await?;
+            }
+        }
     }
 
-    fn take(&mut self, series: SelectedSeries) -> Result<(), CallError> {
-        let labels = self.relabel.apply(&series.labels);
-        if let Some(shard) = &self.request.shard
-            && !shard.holds(&labels, &mut self.buffer)
-        {
-            return Ok(());
+    fn sort_arrived(&mut self) -> Result<(), CallError> {
+        let StoreLimits { series, samples } = self.store.0.limits;
+        for one in self.arrived.drain(..) {
+            if let Err(unsorted) = self.sorted.push(one) {
+                self.store.0.is_unsorted.store(true, Ordering::Relaxed);
+                return Err(CallError::Unsorted(unsorted));
+            }
+            self.store.check("series", series, self.sorted.series)?;
+            self.store.check("chunks", samples, self.sorted.chunks.saturating_mul(CHUNK_SAMPLES))?;
         }
-        self.chunks += series.chunks.len() as u64;
-        match self.series.last_mut().filter(|last| last.labels == labels) {
-            Some(last) => last.chunks.extend(series.chunks),
-            None => self.series.push(SelectedSeries { labels, chunks: series.chunks }),
-        }
-        self.check("series", self.limits.series, self.series.len() as u64)?;
-        self.check("chunks", self.limits.samples, self.chunks.saturating_mul(CHUNK_SAMPLES))
-    }
-
-    fn check(&self, what: &'static str, limit: u64, got: u64) -> Result<(), CallError> {
-        if limit == 0 || got <= limit {
-            return Ok(());
-        }
-        self.metrics.dropped.get_or_create(&[("reason", what)]).inc();
-        let what = if what == "chunks" { "samples" } else { what };
-        Err(CallError::Limit { what, limit, got })
+        Ok(())
     }
 }
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Sorts series and joins those with equal labels. Keeps the first `limit`; 0 means no limit.
-fn batches(mut series: Vec<SelectedSeries>, limit: usize) -> Vec<SeriesBatch> {
-    series.sort_by(|a, b| a.labels.cmp(&b.labels));
-    series.dedup_by(|next, kept| {
-        let equal = next.labels == kept.labels;
-        if equal {
-            kept.chunks.append(&mut next.chunks);
-        }
-        equal
-    });
-    if limit > 0 {
-        series.truncate(limit);
-    }
-    for one in &mut series {
-        one.chunks.sort_by_key(|chunk| (chunk.min_time, chunk.max_time));
-    }
-    let mut batches = Vec::with_capacity(series.len().div_ceil(PART_SERIES));
-    let mut rest = series.into_iter().peekable();
-    while rest.peek().is_some() {
-        batches.push(SeriesBatch { series: rest.by_ref().take(PART_SERIES).collect() });
-    }
-    batches
 }
