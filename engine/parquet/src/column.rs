@@ -4,9 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use parquet::basic::Type as PhysicalType;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::column::writer::{ColumnWriter, get_typed_column_writer_mut};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
 use parquet::errors::ParquetError as LibraryError;
-use parquet::file::writer::SerializedColumnWriter;
 
 use crate::ParquetError;
 use crate::schema::Kind;
@@ -52,6 +52,8 @@ pub(crate) struct Gathered {
     definition: Vec<i16>,
     /// Of lists: 0 where a row begins, 1 for a further element.
     repetition: Vec<i16>,
+    /// Rows behind those of the levels that are null.
+    nulls: usize,
     /// Bytes of strings.
     bytes: usize,
 }
@@ -63,25 +65,44 @@ impl Gathered {
             values: Values::of(kind.physical()),
             definition: Vec::new(),
             repetition: Vec::new(),
+            nulls: 0,
             bytes: 0,
         }
     }
 
     fn level(&mut self, definition: i16, repetition: i16) {
+        self.end_nulls();
         self.definition.push(definition);
         if self.is_list {
             self.repetition.push(repetition);
         }
     }
 
-    pub(crate) fn null(&mut self) {
-        self.level(0, 0);
+    pub(crate) fn nulls(&mut self, n: usize) {
+        self.nulls += n;
+    }
+
+    fn end_nulls(&mut self) {
+        let n = std::mem::take(&mut self.nulls);
+        self.definition.resize(self.definition.len() + n, 0);
+        if self.is_list {
+            self.repetition.resize(self.repetition.len() + n, 0);
+        }
     }
 
     pub(crate) fn long(&mut self, value: i64) {
         if let Values::Long(values) = &mut self.values {
             values.push(value);
             self.level(1, 0);
+        }
+    }
+
+    /// Rows with the same value.
+    pub(crate) fn longs(&mut self, value: i64, n: usize) {
+        if let Values::Long(values) = &mut self.values {
+            values.resize(values.len() + n, value);
+            self.end_nulls();
+            self.definition.resize(self.definition.len() + n, 1);
         }
     }
 
@@ -149,21 +170,28 @@ impl Gathered {
             Values::Double(values) => size_of_val(values.as_slice()),
             Values::Bytes(values) => size_of_val(values.as_slice()) + self.bytes,
         };
-        values + 2 * (self.definition.len() + self.repetition.len())
+        values + 2 * (self.definition.len() + self.repetition.len() + self.nulls)
     }
 
     /// Writes the values, and forgets them.
-    pub(crate) fn write(&mut self, to: &mut SerializedColumnWriter<'_>) -> Result<(), LibraryError> {
-        let definition = Some(self.definition.as_slice());
+    pub(crate) fn write(&mut self, to: &mut ColumnWriter<'_>) -> Result<(), LibraryError> {
+        fn put<T: DataType>(
+            to: &mut ColumnWriter<'_>,
+            values: &[T::T],
+            definition: &[i16],
+            repetition: Option<&[i16]>,
+        ) -> Result<usize, LibraryError> {
+            get_typed_column_writer_mut::<T>(to).write_batch(values, Some(definition), repetition)
+        }
+        self.end_nulls();
+        let definition = self.definition.as_slice();
         let repetition = self.is_list.then_some(self.repetition.as_slice());
         match &self.values {
-            Values::Long(values) => to.typed::<Int64Type>().write_batch(values, definition, repetition)?,
-            Values::Int(values) => to.typed::<Int32Type>().write_batch(values, definition, repetition)?,
-            Values::Bool(values) => to.typed::<BoolType>().write_batch(values, definition, repetition)?,
-            Values::Double(values) => to.typed::<DoubleType>().write_batch(values, definition, repetition)?,
-            Values::Bytes(values) => {
-                to.typed::<ByteArrayType>().write_batch(values, definition, repetition)?
-            }
+            Values::Long(values) => put::<Int64Type>(to, values, definition, repetition)?,
+            Values::Int(values) => put::<Int32Type>(to, values, definition, repetition)?,
+            Values::Bool(values) => put::<BoolType>(to, values, definition, repetition)?,
+            Values::Double(values) => put::<DoubleType>(to, values, definition, repetition)?,
+            Values::Bytes(values) => put::<ByteArrayType>(to, values, definition, repetition)?,
         };
         self.values.clear();
         self.definition.clear();

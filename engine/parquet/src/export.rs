@@ -4,13 +4,18 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parquet::basic::{Compression, Encoding as PageEncoding, ZstdLevel};
+use parquet::column::writer::{
+    ColumnCloseResult, ColumnWriter, get_column_writer, get_typed_column_writer_mut,
+};
 use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::errors::ParquetError as LibraryError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::ColumnPath;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
+use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
+use parquet::schema::types::{ColumnDescPtr, ColumnPath};
+use rayon::prelude::*;
 use tithon_chunks::{
     Aggregate, AggregateChunk, ChunkError, EncodedChunk, Encoding, Sample, SampleValue, decode_exact,
     sample_count,
@@ -186,21 +191,27 @@ impl<W: Write + Send> Exporter<W> {
         let [series, chunks, time, start, value, of_histogram @ ..] = self.columns.as_mut_slice() else {
             return Ok(0);
         };
+        series.longs(series_number, self.samples.len());
+        chunks.longs(number as i64, self.samples.len());
+        let mut floats = 0;
         for sample in &self.samples {
-            series.long(series_number);
-            chunks.long(number as i64);
             time.long(sample.t.0);
             if sample.st.0 == 0 {
-                start.null()
+                start.nulls(1)
             } else {
                 start.long(sample.st.0)
             }
-            match sample.value {
-                SampleValue::Float(v) => value.double(v),
-                _ => value.null(),
+            if let SampleValue::Float(v) = sample.value {
+                value.double(v);
+                floats += 1;
+                continue;
             }
+            value.nulls(1);
+            of_histogram.iter_mut().for_each(|column| column.nulls(floats));
+            floats = 0;
             histogram::put(of_histogram, Some(&sample.value)).map_err(inexact(labels))?;
         }
+        of_histogram.iter_mut().for_each(|column| column.nulls(floats));
         Ok(self.samples.len())
     }
 
@@ -237,7 +248,7 @@ impl<W: Write + Send> Exporter<W> {
                 let value = sample.map(|sample| &sample.value);
                 match value {
                     Some(SampleValue::Float(v)) => plain[i].double(*v),
-                    _ => plain[i].null(),
+                    _ => plain[i].nulls(1),
                 }
                 match aggregate {
                     Aggregate::Sum => histogram::put(of_sum, value).map_err(inexact(labels))?,
@@ -256,21 +267,22 @@ impl<W: Write + Send> Exporter<W> {
         Ok(rows)
     }
 
-    /// Writes the gathered rows.
+    /// Writes the gathered rows. Columns are encoded side by side.
     fn end_group(&mut self) -> Result<(), ParquetError> {
         let row_group = self.done.row_groups;
         let Exporter { file, columns, runs, label_names, .. } = self;
-        let write = || -> Result<(), LibraryError> {
+        let mut write = || -> Result<(), LibraryError> {
+            let (n, all, properties) =
+                (columns.len(), file.schema_descr().columns().to_vec(), file.properties());
+            let place = |i: usize| (Arc::clone(&all[i]), Arc::clone(properties));
+            let whole = |(i, column): (usize, &mut Gathered)| encoded(place(i), |to| column.write(to));
+            let of_rows = columns.par_iter_mut().enumerate().map(whole);
+            let mut done = of_rows.collect::<Result<Vec<_>, _>>()?;
+            let label = |(i, name): (usize, &String)| encoded(place(n + i), |to| write_label(name, runs, to));
+            done.extend(label_names.par_iter().enumerate().map(label).collect::<Result<Vec<_>, _>>()?);
             let mut group = file.next_row_group()?;
-            for column in columns {
-                let Some(mut to) = group.next_column()? else { break };
-                column.write(&mut to)?;
-                to.close()?;
-            }
-            for name in label_names.iter() {
-                let Some(mut to) = group.next_column()? else { break };
-                write_label(name, runs, to.typed::<ByteArrayType>())?;
-                to.close()?;
+            for (bytes, close) in done {
+                group.append_column(&bytes, close)?;
             }
             group.close().map(drop)
         };
@@ -283,16 +295,41 @@ impl<W: Write + Send> Exporter<W> {
     }
 }
 
+/// The bytes of a column of a row group.
+fn encoded(
+    (column, properties): (ColumnDescPtr, WriterPropertiesPtr),
+    write: impl FnOnce(&mut ColumnWriter<'_>) -> Result<(), LibraryError>,
+) -> Result<(Bytes, ColumnCloseResult), LibraryError> {
+    let mut out = TrackedWrite::new(Vec::new());
+    let pages = Box::new(SerializedPageWriter::new(&mut out));
+    let mut to = get_column_writer(column, properties, pages);
+    write(&mut to)?;
+    let close = to.close()?;
+    Ok((out.into_inner()?.into(), close))
+}
+
 /// Writes the values that a label has in runs of rows.
-fn write_label(
-    name: &str,
-    runs: &[(Labels, usize)],
-    to: &mut parquet::column::writer::ColumnWriterImpl<'_, ByteArrayType>,
-) -> Result<(), LibraryError> {
+fn write_label(name: &str, runs: &[(Labels, usize)], to: &mut ColumnWriter<'_>) -> Result<(), LibraryError> {
+    let to = get_typed_column_writer_mut::<ByteArrayType>(to);
     let (mut values, mut levels) = (Vec::with_capacity(LABELS_AT_ONCE), Vec::with_capacity(LABELS_AT_ONCE));
-    for (labels, n) in runs {
-        let value = labels.get(name).map(|value| ByteArray::from(value.to_vec()));
-        let mut left = *n;
+    for equal in runs.chunk_by(|(a, _), (b, _)| a.get(name) == b.get(name)) {
+        let value = equal[0].0.get(name).map(|value| ByteArray::from(value.to_vec()));
+        let mut left: usize = equal.iter().map(|(_, n)| n).sum();
+        // Batches of one value alone are made once.
+        if left >= 2 * LABELS_AT_ONCE {
+            to.write_batch(&values, Some(&levels), None)?;
+            values.clear();
+            levels.clear();
+            levels.resize(LABELS_AT_ONCE, i16::from(value.is_some()));
+            values.extend(value.iter().flat_map(|value| std::iter::repeat_n(value.clone(), LABELS_AT_ONCE)));
+            while left >= LABELS_AT_ONCE {
+                to.write_batch(&values, Some(&levels), None)?;
+                left -= LABELS_AT_ONCE;
+            }
+            values.truncate(left);
+            levels.truncate(left);
+            continue;
+        }
         while left > 0 {
             let n = left.min(LABELS_AT_ONCE - levels.len());
             levels.resize(levels.len() + n, i16::from(value.is_some()));

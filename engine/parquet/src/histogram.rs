@@ -34,7 +34,7 @@ pub(crate) fn put(columns: &mut [Gathered], value: Option<&SampleValue>) -> Resu
         Some(SampleValue::Histogram(h)) => (&as_floats(h)?, false),
         Some(SampleValue::FloatHistogram(h)) => (h, true),
         Some(SampleValue::Float(_)) | None => {
-            columns.iter_mut().for_each(Gathered::null);
+            columns.iter_mut().for_each(|column| column.nulls(1));
             return Ok(());
         }
     };
