@@ -49,7 +49,7 @@ fn stores_are_asked_everything() {
     let dir = tempfile::tempdir().unwrap();
     let lines = measure(dir.path(), &["store", "--scale=0.002"]);
     let cases = cases_with_equal_answers(&lines);
-    assert_eq!(cases.len(), 9);
+    assert_eq!(cases.len(), 11);
     assert_eq!(cases[0], "store/1M-series-1-chunk");
     assert!(lines.iter().all(|line| line["answer_bytes"].as_f64() > Some(100.0)), "{lines:?}");
     let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
