@@ -82,7 +82,7 @@ fn select_alone(block: &Block, sizes: IndexStats) -> Seen {
         let text = |symbol| String::from_utf8(block.header().symbol(symbol).unwrap().to_vec()).unwrap();
         let equal = |(name, value): &_| Matcher::new(MatchOp::Equal, text(*name), text(*value)).unwrap();
         let request = SelectRequest::new(entry.labels.iter().map(equal).collect(), last);
-        let mut select = remote(block, request, sizes.clone());
+        let mut select = remote(block, request, sizes);
         let (series, rounds) = run(block, &mut select, |_, _| ());
         if series.len() != 1 {
             continue;
@@ -103,13 +103,9 @@ fn a_single_series_needs_half_of_the_bytes_and_three_rounds() {
         let block = open(name);
         let largest =
             entries(&block).iter().map(|(series, _)| place(&block, *series)).map(|p| p.end - p.start).max();
-        let known = IndexStats {
-            series_max_size: largest.unwrap() as i64,
-            chunk_max_size: 2000,
-            ..IndexStats::default()
-        };
+        let known = IndexStats { series_max_size: largest.unwrap() as i64, chunk_max_size: 2000 };
         for sizes in [known, IndexStats::default()] {
-            let Seen { reads, n_series, n_exact } = select_alone(&block, sizes.clone());
+            let Seen { reads, n_series, n_exact } = select_alone(&block, sizes);
             assert!(n_series > 20 && n_exact * 20 >= n_series * 19, "{name}: {n_exact} of {n_series}");
             let touched = reads.series.touched + reads.chunks.touched;
             let fetched = reads.series.fetched + reads.chunks.fetched;
@@ -151,11 +147,8 @@ fn place(block: &Block, series: SeriesRef) -> Range<u64> {
 
 fn sizes() -> impl Strategy<Value = IndexStats> {
     let size = || prop_oneof![Just(0), 1..40_i64, 1..100_000_i64];
-    (size(), size()).prop_map(|(series_max_size, chunk_max_size)| IndexStats {
-        series_max_size,
-        chunk_max_size,
-        ..IndexStats::default()
-    })
+    (size(), size())
+        .prop_map(|(series_max_size, chunk_max_size)| IndexStats { series_max_size, chunk_max_size })
 }
 
 proptest! {

@@ -108,6 +108,7 @@ impl Layout {
         let selective = move |n: u32| vec![matches("pod", &some_pods(n, pods))];
         let one = move |n: u32| vec![equal("__name__", GAUGE), equal("instance", &instance(n * 7919 % pods))];
         let some = move |n: u32| vec![equal("__name__", GAUGE), matches("instance", &instances(n, pods))];
+        let none = |n: u32| vec![equal("__name__", &format!("none_{n}"))];
         let matched = |n: u32| vec![matches("region", &format!("eu-.*|none-{n}"))];
         // The last digits of an ID are the series' number.
         let regex = |n: u32| vec![matches("id", &format!(".*{:02}", n % 100))];
@@ -119,6 +120,7 @@ impl Layout {
             ("selective", "500 series by regex out of all", series(&self.cluster, selective, false)),
             ("1-of-1M", "one series by name and instance", series(&self.cluster, one, false)),
             ("17-of-1M", "a metric of 17 distant instances", series(&self.cluster, some, false)),
+            ("0-of-1M", "a metric that no block has", series(&self.cluster, none, false)),
             ("one-series-10M-samples", "one long series", one_series(&self.long)),
             ("values-400k", "all values of a label", values(&self.values, |_| Vec::new())),
             ("values-400k-matched", "the same with a matcher", values(&self.values, matched)),
