@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tithon_chunks::TimeRange;
+use tithon_chunks::{ChunkRef, TimeRange};
 use tithon_index::{IndexHeader, Matcher, Postings, PostingsPlan, SeriesEntry, SeriesRef};
 
 use crate::input::InputBlock;
-use crate::records::{Kind, Place, Records, estimate};
+use crate::records::{Kind, Place, Records, estimate, usual_bytes};
 use crate::{BlockError, BlockFile, BlockId, BlockMeta, FileRange, ReadBytes};
 
 /// The number of entries that are usually read at once.
@@ -23,13 +23,23 @@ const ENTRY_BYTES: u64 = 65_536;
 /// The least that is asked for an entry whose size is not known, bytes.
 const ENTRY_BYTES_MIN: u64 = 128;
 
+/// The most of the next entry that is read to see where its chunks begin, bytes: labels and one chunk.
+const HEAD_BYTES: u64 = 256;
+
+/// The most bytes between two entries.
+const PADDING_BYTES: u64 = 15;
+
 /// Reads the entries of a list of series, a batch at a time. It does no I/O: it returns the ranges of the index that it
 /// needs, and takes their bytes.
 pub(crate) struct Entries {
     block: BlockId,
     header: Arc<IndexHeader>,
     kind: Kind,
+    /// The same with the beginning of the next entry.
+    kind_with_head: Kind,
     postings: Postings,
+    /// For each of the postings, a series whose entry lies behind its own; empty if none are known.
+    next: Vec<Option<SeriesRef>>,
     /// How many of the postings have been asked for.
     asked: usize,
     /// The series of the current batch and their entries.
@@ -40,21 +50,35 @@ pub(crate) struct Entries {
 impl Entries {
     /// A reader for the block that `meta` and `header` describe; it has no series yet.
     pub(crate) fn new(meta: &BlockMeta, header: Arc<IndexHeader>) -> Entries {
-        let kind = entry_kind(meta, &header);
+        let [kind, kind_with_head] = entry_kinds(meta, &header);
         Entries {
             block: meta.ulid,
             header,
             kind,
+            kind_with_head,
             postings: Postings::default(),
+            next: Vec::new(),
             asked: 0,
             batch: Vec::new(),
             records: Records::new(meta.ulid, kind, Vec::new()),
         }
     }
 
+    /// Reads so much behind each entry that the first chunk of the next one is usually seen, which tells where the last
+    /// chunk of this one ends. For reads over a network, where this is less than what is saved of chunks.
+    pub(crate) fn look_behind(&mut self) {
+        self.kind = self.kind_with_head;
+    }
+
     /// Begins to read the entries of these series.
     pub(crate) fn set_postings(&mut self, postings: Postings) {
-        (self.postings, self.asked) = (postings, 0);
+        self.set_postings_and_next(postings, Vec::new());
+    }
+
+    /// The same, where for each series one is known whose entry lies behind its own. None of these must be right: what
+    /// was too short is asked for again.
+    pub(crate) fn set_postings_and_next(&mut self, postings: Postings, next: Vec<Option<SeriesRef>>) {
+        (self.postings, self.next, self.asked) = (postings, next, 0);
     }
 
     /// The series to read, in the order of the index.
@@ -83,10 +107,18 @@ impl Entries {
         self.asked = self.postings.len().min(from.saturating_add(n));
         self.batch.clear();
         self.batch.extend(self.postings.iter().skip(from).take(self.asked - from));
-        let (file, expected) = (BlockFile::Index, self.kind.estimate);
-        let place = |id: &SeriesRef| Place { file, offset: self.header.series_offset(*id), expected };
-        self.records = Records::new(self.block, self.kind, self.batch.iter().map(place).collect());
+        let next = |i: usize| self.next.get(from + i).copied().flatten();
+        let places = self.batch.iter().enumerate().map(|(i, id)| self.place(*id, next(i)));
+        self.records = Records::new(self.block, self.kind, places.collect());
         self.records.ranges()
+    }
+
+    /// The place of an entry, which ends at the latest where that of `next` begins.
+    fn place(&self, id: SeriesRef, next: Option<SeriesRef>) -> Place {
+        let (offset, Kind { estimate, behind, .. }) = (self.header.series_offset(id), self.kind);
+        let size = next.and_then(|next| self.header.series_offset(next).checked_sub(offset));
+        let expected = size.map_or(estimate, |size| size.saturating_add(behind).min(estimate));
+        Place { file: BlockFile::Index, offset, expected }
     }
 
     /// Begins the batch of the next series whose entries lie within so many bytes, at least one series; for lists of
@@ -114,7 +146,7 @@ impl Entries {
     }
 
     /// Decodes the entry of series `i` of the current batch, with those of its chunks that share a millisecond with
-    /// `range`.
+    /// `range`. The chunk behind the last one of a series may be the next series' first one.
     pub(crate) fn decode(
         &self,
         i: usize,
@@ -122,8 +154,20 @@ impl Entries {
         entry: &mut SeriesEntry,
     ) -> Result<(), BlockError> {
         let offset = self.header.series_offset(self.batch[i]);
-        entry.decode(self.records.bytes(i)?, offset, range).map_err(BlockError::index(self.block))?;
+        let (slot, place) = self.records.find(i)?;
+        let (own, behind) = self.records.slot(slot)[place.start..].split_at(place.len());
+        let size = entry.decode(own, offset, range).map_err(BlockError::index(self.block))?;
+        if self.kind.behind > 0 && entry.behind.is_none() && !entry.chunks.is_empty() {
+            entry.behind = self.first_chunk_in(offset.saturating_add(size as u64), behind);
+        }
         Ok(())
+    }
+
+    /// The first chunk of the next entry behind offset `end` of the index, where `bytes` begin; `None` if they end
+    /// before it.
+    fn first_chunk_in(&self, end: u64, bytes: &[u8]) -> Option<ChunkRef> {
+        let padding = usize::try_from(self.header.next_series_offset(end)?.checked_sub(end)?).ok()?;
+        SeriesEntry::first_chunk(bytes.get(padding..)?)
     }
 }
 
@@ -172,25 +216,25 @@ pub(crate) fn index_range(range: &std::ops::Range<u64>) -> FileRange {
     FileRange { file: BlockFile::Index, start: range.start, len: range.end.saturating_sub(range.start) }
 }
 
-fn entry_kind(meta: &BlockMeta, header: &IndexHeader) -> Kind {
-    let recorded = meta.thanos.as_ref().map_or(0, |t| t.index_stats.series_max_size);
-    let assumed = if recorded > 0 { ENTRY_BYTES } else { usual_bytes(header) };
-    Kind {
+/// How entries are read: alone, and with the beginning of the next one.
+fn entry_kinds(meta: &BlockMeta, header: &IndexHeader) -> [Kind; 2] {
+    let bounds = header.series_bounds();
+    let (bytes, n) = (bounds.end.saturating_sub(bounds.start), header.n_series().ok().flatten().unwrap_or(0));
+    // Not known in blocks that a Prometheus wrote.
+    let largest = estimate(meta.thanos.as_ref().map_or(0, |t| t.index_stats.series_max_size), ENTRY_BYTES);
+    let usual = usual_bytes(bytes, n, ENTRY_BYTES_MIN..=ENTRY_BYTES);
+    let alone = Kind {
         what: "series entry",
-        estimate: estimate(recorded, assumed),
+        estimate: largest.unwrap_or(usual),
+        behind: 0,
         size: |bytes| match SeriesEntry::size_hint(bytes) {
             Ok(size) => size.map(|n| n as u64),
             // The length field is malformed: decoding returns the error.
             Err(_) => Some(bytes.len() as u64),
         },
-    }
-}
-
-/// What most entries of an index take at most, where meta.json does not tell it, as in blocks that a Prometheus wrote: four
-/// times the average.
-fn usual_bytes(header: &IndexHeader) -> u64 {
-    let Ok(Some(n @ 1..)) = header.n_series() else { return ENTRY_BYTES };
-    let bounds = header.series_bounds();
-    let average = bounds.end.saturating_sub(bounds.start) / n;
-    average.saturating_mul(4).clamp(ENTRY_BYTES_MIN, ENTRY_BYTES)
+    };
+    // Half of what is usual is twice the average. What is usual, other than the largest, has room for the next entry.
+    let behind = (usual / 2).min(alone.estimate).min(HEAD_BYTES) + PADDING_BYTES;
+    let room = if largest.is_some() { behind } else { 0 };
+    [alone, Kind { estimate: alone.estimate + room, behind, ..alone }]
 }

@@ -3,7 +3,7 @@
 //! Each record is asked for up to the next one, if that is known, or by an estimated length; ranges that touch are
 //! combined. A record that turns out longer is asked for once more, exactly.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use bytes::Bytes;
 use tithon_chunks::{ChunkMeta, ChunkRef};
@@ -22,8 +22,10 @@ pub(crate) struct Place {
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
     pub(crate) what: &'static str,
-    /// Most records have at most this many bytes.
+    /// Most records have at most this many bytes, those wanted behind them included.
     pub(crate) estimate: u64,
+    /// The number of bytes wanted behind each record; fewer are no fault.
+    pub(crate) behind: u64,
     /// Returns a record's whole size from its first bytes; `None` when these are too few.
     pub(crate) size: fn(&[u8]) -> Option<u64>,
 }
@@ -40,28 +42,35 @@ pub(crate) struct Records {
     /// Records that were longer than their range: the place, and the bytes fetched for it.
     long: Vec<(usize, Bytes)>,
     retried: bool,
+    /// Bytes between records that the ranges hold only because they were combined.
+    gaps: u64,
     read: ReadBytes,
 }
 
 /// Ranges closer than this, in bytes, are combined.
 const GAP_BYTES: u64 = 512;
 
+/// The least that is asked for a record: enough for its length field, bytes.
+const RECORD_BYTES_MIN: u64 = 5;
+
 /// The most bytes of a record, whatever its length field says.
 const RECORD_BYTES_MAX: u64 = 64 << 20;
 
 impl Records {
-    pub(crate) fn new(block: BlockId, kind: Kind, places: Vec<Place>) -> Records {
+    pub(crate) fn new(block: BlockId, kind: Kind, mut places: Vec<Place>) -> Records {
+        places.iter_mut().for_each(|place| place.expected = place.expected.max(RECORD_BYTES_MIN));
         let mut order: Vec<u32> = (0..places.len() as u32).collect();
         if !places.is_sorted() {
             order.sort_by_key(|i| places[*i as usize]);
         }
         let mut slots = vec![0; places.len()];
-        let mut ranges: Vec<FileRange> = Vec::new();
+        let (mut ranges, mut gaps): (Vec<FileRange>, u64) = (Vec::new(), 0);
         for &i in &order {
             let Place { file, offset, expected } = places[i as usize];
             let end = offset.saturating_add(expected);
             match ranges.last_mut() {
                 Some(last) if last.file == file && offset <= last.end().saturating_add(GAP_BYTES) => {
+                    gaps += offset.saturating_sub(last.end());
                     last.len = end.max(last.end()) - last.start;
                 }
                 _ => ranges.push(FileRange { file, start: offset, len: end - offset }),
@@ -69,7 +78,7 @@ impl Records {
             slots[i as usize] = ranges.len() as u32 - 1;
         }
         let (fetched, long, read) = (Vec::new(), Vec::new(), ReadBytes::default());
-        Records { kind, block, places, slots, ranges, fetched, long, retried: false, read }
+        Records { kind, block, places, slots, ranges, fetched, long, retried: false, gaps, read }
     }
 
     /// The ranges to fetch first.
@@ -82,7 +91,7 @@ impl Records {
         if self.retried { self.long.len() } else { self.ranges.len() }
     }
 
-    /// The bytes taken so far, and those of records whose sizes are known.
+    /// The bytes taken so far, gaps not counted, and those of records whose sizes are known.
     pub(crate) fn read(&self) -> ReadBytes {
         self.read
     }
@@ -93,10 +102,12 @@ impl Records {
         if fetched.len() != expected {
             return Err(BlockError::Fetched { block: self.block, got: fetched.len(), expected });
         }
-        self.read.fetched += fetched.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
+        let handed = fetched.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
         if self.retried {
+            self.read.fetched += handed;
             for (long, bytes) in self.long.iter_mut().zip(fetched) {
-                self.read.touched += bytes.len() as u64;
+                let all = bytes.len() as u64;
+                self.read.touched += (self.kind.size)(&bytes).map_or(all, |size| size.min(all));
                 long.1 = bytes;
             }
             return Ok(Vec::new());
@@ -109,14 +120,18 @@ impl Records {
             let needed = match (self.kind.size)(bytes) {
                 Some(size) if size <= bytes.len() as u64 => {
                     self.read.touched += size;
+                    // A longer record goes on in the gap behind it.
+                    let longer = size.saturating_sub(self.places[i].expected);
+                    self.gaps = self.gaps.saturating_sub(longer);
                     continue;
                 }
-                Some(size) => size.min(RECORD_BYTES_MAX),
+                Some(size) => size.min(RECORD_BYTES_MAX).saturating_add(self.kind.behind),
                 None => self.kind.estimate,
             };
             missing.push(FileRange { file: self.places[i].file, start: self.places[i].offset, len: needed });
             self.long.push((i, Bytes::new()));
         }
+        self.read.fetched += handed.saturating_sub(self.gaps);
         Ok(missing)
     }
 
@@ -157,12 +172,6 @@ impl Records {
         self.fetched.get(slot).unwrap_or_else(|| &self.long[slot - self.fetched.len()].1)
     }
 
-    /// The bytes of record `i`, cut to its size.
-    pub(crate) fn bytes(&self, i: usize) -> Result<&[u8], BlockError> {
-        let (slot, range) = self.find(i)?;
-        Ok(&self.slot(slot)[range])
-    }
-
     /// All fetched bytes.
     pub(crate) fn into_fetched(self) -> Vec<Bytes> {
         self.fetched.into_iter().chain(self.long.into_iter().map(|(_, bytes)| bytes)).collect()
@@ -175,22 +184,20 @@ const CHUNK_BYTES: u64 = 16_000;
 /// The least that is asked for a chunk whose size is not known, bytes.
 const CHUNK_BYTES_MIN: u64 = 512;
 
-/// The kind of a block's chunks.
+/// The kind of a block's chunks. Without a recorded maximum, the sizes of segments in meta.json are looked at, which a
+/// sidecar writes.
 pub(crate) fn chunk_kind(meta: &BlockMeta) -> Kind {
-    let recorded = meta.thanos.as_ref().map_or(0, |t| t.index_stats.chunk_max_size);
-    let assumed = if recorded > 0 { CHUNK_BYTES } else { usual_bytes(meta) };
-    Kind { what: "chunk", estimate: estimate(recorded, assumed), size: record::size }
-}
-
-/// What most chunks of a block take at most, where meta.json does not tell it but has the sizes of the segments, as a
-/// sidecar writes it: four times the average.
-fn usual_bytes(meta: &BlockMeta) -> u64 {
-    let files = meta.thanos.as_ref().map(|thanos| thanos.files.as_slice()).unwrap_or_default();
+    let thanos = meta.thanos.as_ref();
+    let files = thanos.map(|thanos| thanos.files.as_slice()).unwrap_or_default();
     let segments = files.iter().filter(|file| file.rel_path.starts_with("chunks/"));
     let bytes = segments.fold(0_u64, |sum, file| sum.saturating_add(file.size_bytes));
-    match bytes.checked_div(meta.stats.num_chunks) {
-        None | Some(0) => CHUNK_BYTES,
-        Some(average) => average.saturating_mul(4).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES),
+    let recorded = thanos.map_or(0, |thanos| thanos.index_stats.chunk_max_size);
+    let usual = usual_bytes(bytes, meta.stats.num_chunks, CHUNK_BYTES_MIN..=CHUNK_BYTES);
+    Kind {
+        what: "chunk",
+        estimate: estimate(recorded, CHUNK_BYTES).unwrap_or(usual),
+        behind: 0,
+        size: record::size,
     }
 }
 
@@ -209,7 +216,78 @@ impl Kind {
     }
 }
 
-/// The size in meta.json, or the assumed size if there is none or it is larger.
-pub(crate) fn estimate(recorded: i64, assumed: u64) -> u64 {
-    u64::try_from(recorded).ok().filter(|n| *n > 0).map_or(assumed, |n| n.min(assumed))
+/// The size of the largest record as meta.json tells it, at most `most`; `None` if it is not told.
+pub(crate) fn estimate(recorded: i64, most: u64) -> Option<u64> {
+    u64::try_from(recorded).ok().filter(|n| *n > 0).map(|n| n.min(most))
+}
+
+/// What most of `n` records take at most where their largest is not known: four times the average, within `limits`; the
+/// upper limit if there is no average.
+pub(crate) fn usual_bytes(bytes: u64, n: u64, limits: RangeInclusive<u64>) -> u64 {
+    match bytes.checked_div(n) {
+        None | Some(0) => *limits.end(),
+        Some(average) => average.saturating_mul(4).clamp(*limits.start(), *limits.end()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tithon_chunks::put_uvarint;
+
+    use super::*;
+
+    /// Records of so many bytes of data, each behind a gap, in one file; and where each lies.
+    fn file(sizes: &[(usize, usize)]) -> (Vec<u8>, Vec<Range<usize>>) {
+        let (mut bytes, mut places) = (Vec::new(), Vec::new());
+        for (gap, size) in sizes {
+            bytes.resize(bytes.len() + gap, 0xff);
+            let start = bytes.len();
+            put_uvarint(*size as u64, &mut bytes);
+            // Encoding, data and checksum.
+            bytes.resize(bytes.len() + 1 + size + 4, 7);
+            places.push(start..bytes.len());
+        }
+        (bytes, places)
+    }
+
+    proptest! {
+        #[test]
+        fn records_are_found_with_any_expectation(
+            records in prop::collection::vec((0_usize..1500, 0_usize..400, 0_u64..3000), 1..12),
+            (estimate, behind) in (0_u64..600, 0_u64..40),
+            reversed: bool,
+        ) {
+            let (bytes, mut found) = file(&records.iter().map(|(gap, size, _)| (*gap, *size)).collect::<Vec<_>>());
+            let file = BlockFile::Segment(0);
+            let mut places: Vec<Place> = found
+                .iter()
+                .zip(&records)
+                .map(|(place, (_, _, expected))| Place { file, offset: place.start as u64, expected: *expected })
+                .collect();
+            if reversed {
+                found.reverse();
+                places.reverse();
+            }
+            let kind = Kind { what: "record", estimate, behind, size: record::size };
+            let mut reader = Records::new(BlockId::from_parts(1, 1), kind, places);
+            let (mut missing, mut rounds, mut handed) = (reader.ranges(), 0, 0);
+            while !missing.is_empty() {
+                let at = |n: u64| (n as usize).min(bytes.len());
+                let read: Vec<Bytes> =
+                    missing.iter().map(|r| Bytes::copy_from_slice(&bytes[at(r.start)..at(r.end())])).collect();
+                handed += read.iter().map(Bytes::len).sum::<usize>() as u64;
+                missing = reader.accept(read).unwrap();
+                rounds += 1;
+            }
+            prop_assert!(rounds <= 2);
+            for (i, place) in found.iter().enumerate() {
+                let (slot, range) = reader.find(i).unwrap();
+                prop_assert_eq!(&reader.slot(slot)[range], &bytes[place.clone()]);
+            }
+            let ReadBytes { fetched, touched } = reader.read();
+            prop_assert_eq!(touched, found.iter().map(|place| place.len() as u64).sum::<u64>());
+            prop_assert!(touched <= fetched && fetched <= handed, "{} {} {}", touched, fetched, handed);
+        }
+    }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tithon_chunks::{ChunkMeta, ChunkRef, TimeRange};
 use tithon_index::{
-    IndexHeader, Labels, Matcher, Planning, Postings, PostingsPlan, Relabel, SeriesRef, SymbolRef,
+    IndexError, IndexHeader, Labels, Matcher, Planning, Postings, PostingsPlan, Relabel, SeriesRef, SymbolRef,
 };
 
 use crate::entries::{ENTRIES_AT_ONCE, Entries, index_range};
@@ -68,6 +68,9 @@ const BATCH_CHUNKS: usize = 16_384;
 const BATCH_SERIES_MIN: usize = 256;
 const BATCH_CHUNKS_MIN: usize = 1024;
 
+/// For up to this many series it is looked up where their entries end; those of more lie close together.
+const FEW_SERIES: usize = 4096;
+
 /// A selection from one block.
 pub struct Select {
     block: BlockId,
@@ -104,7 +107,7 @@ struct Pending {
     id: SeriesRef,
     labels: Labels,
     chunks: Vec<ChunkMeta>,
-    /// The chunk that is stored after the last of these, if there is one.
+    /// The chunk that is stored after the last of these, if one is known.
     behind: Option<ChunkRef>,
 }
 
@@ -164,10 +167,13 @@ impl Select {
         self
     }
 
-    /// Reads the next series entries together with the chunks of the series before, which saves one round per batch.
-    /// For a caller whose reads take long.
+    /// Reads the next series entries together with the chunks of the series before, which saves one round per batch,
+    /// and looks at more of the index to ask for fewer bytes of chunks. For a caller whose reads take long.
     pub fn reading_ahead(mut self) -> Select {
         self.reads_ahead = true;
+        if !self.request.skip_chunks {
+            self.entries.look_behind();
+        }
         self
     }
 
@@ -207,7 +213,7 @@ impl Select {
                     let given = std::mem::take(&mut fetched);
                     let bytes = given.iter().map(|bytes| bytes.len() as u64).sum();
                     self.reads.postings += ReadBytes { fetched: bytes, touched: bytes };
-                    self.entries.set_postings(plan.resolve(&given).map_err(BlockError::index(self.block))?);
+                    self.set_found(&plan, &given).map_err(BlockError::index(self.block))?;
                     None
                 }
                 Phase::Entries => {
@@ -264,6 +270,17 @@ impl Select {
         let ranges: Vec<FileRange> = plan.ranges().iter().map(index_range).collect();
         self.phase = Phase::Postings(plan);
         Ok((!ranges.is_empty()).then_some(Step::Fetch(ranges)))
+    }
+
+    /// Takes the lists of the plan.
+    fn set_found(&mut self, plan: &PostingsPlan, lists: &[Bytes]) -> Result<(), IndexError> {
+        let found = plan.resolve(lists)?;
+        let next = match self.reads_ahead && found.len() <= FEW_SERIES {
+            true => plan.next_series(lists, &found)?,
+            false => Vec::new(),
+        };
+        self.entries.set_postings_and_next(found, next);
+        Ok(())
     }
 
     /// Between two rounds: the chunks of pending series, else the next entries, else the end.

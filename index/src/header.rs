@@ -107,6 +107,12 @@ impl IndexHeader {
         series.offset(self.version)
     }
 
+    /// Where the entry behind one that ends at this offset of the index begins, in bytes; `None` behind the last one.
+    pub fn next_series_offset(&self, end: u64) -> Option<u64> {
+        let next = SeriesRef::entry_from(end, self.version)?;
+        (next < self.series_bounds().end).then_some(next)
+    }
+
     /// Names of the labels that series have, in byte order.
     pub fn label_names(&self) -> Result<Vec<&[u8]>, IndexError> {
         self.offsets.names().map(|item| item.map(|(name, _)| name)).collect()

@@ -1,6 +1,7 @@
 //! The postings lists that one matcher asks for, and their union.
 
 mod limited;
+mod next;
 mod select;
 mod walk;
 
@@ -9,6 +10,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 pub(crate) use self::limited::first_series;
+pub(crate) use self::next::next_refs;
 use self::select::Select;
 use crate::cursor::Cursor;
 use crate::offsets::PostingsOffsets;

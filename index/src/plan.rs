@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::lists::{Lists, first_series};
-use crate::{IndexError, IndexHeader, Matcher, Postings};
+use crate::lists::{Lists, first_series, next_refs};
+use crate::{IndexError, IndexHeader, Matcher, Postings, SeriesRef};
 
 /// Which postings lists decide which series match, and how.
 #[derive(Clone, Debug)]
@@ -128,6 +128,18 @@ impl PostingsPlan {
             found = lists.restrict(found, fetched, wanted)?;
         }
         Ok(Postings::from_sorted(found))
+    }
+
+    /// For each series that [`PostingsPlan::resolve`] found, the nearest one behind it in the lists that were read, or
+    /// `None`. The entry of a series ends at the latest where that one's begins. Long unions of lists are not searched.
+    pub fn next_series(
+        &self,
+        fetched: &[Bytes],
+        found: &Postings,
+    ) -> Result<Vec<Option<SeriesRef>>, IndexError> {
+        self.check_fetched(fetched)?;
+        let next = next_refs(self.add.iter().chain(&self.remove), fetched, found.as_u32s())?;
+        Ok(next.into_iter().map(|next| next.map(SeriesRef)).collect())
     }
 
     fn check_fetched(&self, fetched: &[Bytes]) -> Result<(), IndexError> {

@@ -13,7 +13,12 @@ pub struct SeriesRef(pub u32);
 impl SeriesRef {
     /// Where the entry lies in an index of this version, in bytes.
     pub const fn offset(self, version: u8) -> u64 {
-        if version == 1 { self.0 as u64 } else { self.0 as u64 * 16 }
+        if version == 1 { self.0 as u64 } else { self.0 as u64 * ENTRY_ALIGNMENT }
+    }
+
+    /// The first offset from `offset` on at which an entry can begin in an index of this version, in bytes.
+    pub(crate) fn entry_from(offset: u64, version: u8) -> Option<u64> {
+        if version == 1 { Some(offset) } else { offset.checked_next_multiple_of(ENTRY_ALIGNMENT) }
     }
 }
 
@@ -28,6 +33,9 @@ pub struct SeriesEntry {
     /// that one is.
     pub behind: Option<ChunkRef>,
 }
+
+/// Entries begin at multiples of this, except in indexes of version 1.
+const ENTRY_ALIGNMENT: u64 = 16;
 
 impl SeriesEntry {
     /// How many bytes the entry that begins `bytes` takes, its length and checksum included; `None` when `bytes` end
@@ -67,6 +75,23 @@ impl SeriesEntry {
             self.labels.push((name, value));
         }
         self.decode_chunks(&mut cursor, range)
+    }
+
+    /// The first chunk of the entry that begins `bytes`, which may end inside the entry; `None` if they end before that
+    /// chunk, or if the entry has none. The checksum is not verified, so the answer is only a hint.
+    pub fn first_chunk(bytes: &[u8]) -> Option<ChunkRef> {
+        let mut cursor = Cursor::new(bytes, 0);
+        cursor.uvarint32("series entry length").ok()?;
+        let n_labels = cursor.uvarint("label count").ok()?;
+        for _ in 0..n_labels.checked_mul(2)? {
+            cursor.uvarint("label symbol").ok()?;
+        }
+        if cursor.uvarint("chunk count").ok()? == 0 {
+            return None;
+        }
+        cursor.varint("chunk min time").ok()?;
+        cursor.uvarint("chunk max time").ok()?;
+        cursor.uvarint("chunk ref").ok().map(ChunkRef)
     }
 
     fn decode_chunks(&mut self, cursor: &mut Cursor<'_>, range: TimeRange) -> Result<(), IndexError> {
@@ -224,5 +249,18 @@ mod tests {
         assert_eq!(SeriesEntry::size_hint(&[0x10]).unwrap(), Some(21));
         assert_eq!(SeriesEntry::size_hint(&[0x80, 1]).unwrap(), Some(134));
         assert!(SeriesEntry::size_hint(&[0xff; 9]).is_err());
+    }
+
+    #[test]
+    fn the_first_chunk_is_known_before_the_end() {
+        // Length, one label, two chunks: the first from -1 to 1 at 300, the second 4 bytes behind it.
+        let entry = [11, 1, 7, 8, 2, 1, 2, 0xac, 2, 1, 2, 8, 0, 0, 0, 0];
+        let needed = 9;
+        for n in 0..entry.len() {
+            let found = SeriesEntry::first_chunk(&entry[..n]);
+            assert_eq!(found, (n >= needed).then_some(ChunkRef(300)), "{n}");
+        }
+        assert_eq!(SeriesEntry::first_chunk(&[4, 1, 7, 8, 0, 0, 0, 0, 0]), None);
+        assert_eq!(SeriesEntry::first_chunk(&[0xff; 64]), None);
     }
 }

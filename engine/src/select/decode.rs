@@ -1,7 +1,7 @@
 //! Decodes series entries on many threads: which series follow, with their labels and chunks.
 
 use rayon::prelude::*;
-use tithon_chunks::TimeRange;
+use tithon_chunks::{ChunkMeta, TimeRange};
 use tithon_index::{SeriesDecoder, SeriesEntry, SeriesRef, SymbolRef};
 
 use super::{Pending, Select};
@@ -138,7 +138,10 @@ impl Select {
     ) -> Result<Option<(Pending, usize)>, BlockError> {
         let deleted = self.tombstones.of(u64::from(id.0));
         if !deleted.is_empty() {
-            entry.chunks.retain(|c| !deleted.iter().any(|d| d.covers(c.range())));
+            let is_left = |c: &ChunkMeta| !deleted.iter().any(|d| d.covers(c.range()));
+            let behind_last = entry.chunks.iter().rposition(is_left).map_or(0, |last| last + 1);
+            entry.behind = entry.chunks.get(behind_last).map(|chunk| chunk.chunk_ref).or(entry.behind);
+            entry.chunks.retain(is_left);
         }
         if entry.chunks.is_empty() {
             return Ok(None);

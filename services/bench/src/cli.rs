@@ -22,7 +22,7 @@ pub(crate) enum BenchCommand {
     /// With --clone, make many cheap blocks of one: links to its files under names of their own, for measuring starts.
     Gen(GenFlags),
     /// Store gateways: raw StoreAPI calls over blocks of a million series, 400,000 label values, 10 million samples.
-    Store(CallFlags),
+    Store(StoreFlags),
     /// Store gateways: time and memory until they are ready, with 200 to 10,000 blocks, cold and warm.
     Start(MeasureFlags),
     /// Compactors: one iteration over a bucket of four blocks in a row, or of two replicas.
@@ -151,6 +151,19 @@ pub(crate) struct CallFlags {
     /// Send equal requests each time, so that caches answer; otherwise patterns and times change from call to call.
     #[arg(long)]
     pub repeat: bool,
+}
+
+/// `tithon tools bench store`.
+#[derive(Args, Debug)]
+pub(crate) struct StoreFlags {
+    #[command(flatten)]
+    pub call: CallFlags,
+    /// The S3 server to read the blocks from; they are read from a directory unless given.
+    #[arg(long, value_name = "PROGRAM")]
+    pub versitygw: Option<PathBuf>,
+    /// How much later each request arrives at the S3 server.
+    #[arg(long, value_name = "DURATION", requires = "versitygw", value_parser = parse_span)]
+    pub delay: Option<Duration>,
 }
 
 /// `tithon tools bench query`.

@@ -15,6 +15,7 @@ mod proc;
 mod progress;
 mod report;
 mod run;
+mod s3;
 mod server;
 mod session;
 mod store_client;
@@ -39,7 +40,7 @@ pub fn run(flags: &BenchFlags) -> Result<bool, BenchError> {
             source: child::exec(*parent, program, args),
         }),
         BenchCommand::Store(flags) => {
-            measure("store", &flags.measure, |session| cases::store(session, flags))
+            measure("store", &flags.call.measure, |session| cases::store(session, flags))
         }
         BenchCommand::Query(flags) => {
             measure("query", &flags.call.measure, |session| cases::query(session, flags))

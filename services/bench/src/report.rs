@@ -113,7 +113,7 @@ struct Column {
 }
 
 /// The numbers besides the wall time.
-const COLUMNS: [Column; 13] = [
+const COLUMNS: [Column; 14] = [
     Column { name: "p99", of: |run| run.p99, print: seconds, ratio_from: None },
     Column { name: "CPU", of: |run| Some(run.cpu), print: cpu_seconds, ratio_from: Some(CPU_SECONDS_MIN) },
     Column { name: "peak", of: |run| Some(run.peak_bytes as f64), print: mib, ratio_from: Some(0.0) },
@@ -124,13 +124,19 @@ const COLUMNS: [Column; 13] = [
     Column { name: "files open", of: |run| Some(run.descriptors as f64), print: whole, ratio_from: None },
     Column {
         name: "bucket requests",
-        of: |run| run.bucket_requests.map(|n| n as f64),
+        of: |run| run.reads.map(|reads| reads.requests),
         print: whole,
         ratio_from: None,
     },
     Column {
+        name: "bucket bytes",
+        of: |run| run.reads.map(|reads| reads.answered),
+        print: bytes,
+        ratio_from: None,
+    },
+    Column {
         name: "bytes needed",
-        of: |run| run.useful,
+        of: |run| run.reads.and_then(|reads| reads.useful()),
         print: |share| format!("{:.0} %", 100.0 * share),
         ratio_from: None,
     },

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::server::Reads;
+
 /// Measurements of one call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
@@ -34,10 +36,8 @@ pub(crate) struct Run {
     pub bytes: Option<u64>,
     /// Open file descriptors of the subject after the run.
     pub descriptors: u64,
-    /// Requests of the subject to its bucket, if it counts them.
-    pub bucket_requests: Option<u64>,
-    /// The share of the bytes read for `Series` calls that were looked for, if the subject counts them.
-    pub useful: Option<f64>,
+    /// What the subject read of its bucket, if it counts that.
+    pub reads: Option<Reads>,
     /// Files in the subject's data directory after the run, if that matters.
     pub files: Option<u64>,
     /// Rules evaluated per minute, of a ruler.

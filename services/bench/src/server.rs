@@ -123,17 +123,25 @@ impl Server {
     /// What it counted of its reads since it was started, if it counts them as Thanos does.
     pub(crate) fn reads(&self) -> Option<Reads> {
         let text = self.metrics()?;
-        let sum = |name| sum(&text, name);
+        let of = |name: &str, data_type: &str| {
+            let name = format!("thanos_bucket_store_series_data_size_{name}_bytes_sum");
+            sum(&text, &name, &format!("data_type=\"{data_type}\"")).unwrap_or_default()
+        };
+        let both = |data_type| [of("fetched", data_type), of("touched", data_type)];
         Some(Reads {
-            requests: sum("thanos_objstore_bucket_operations_total")?,
-            fetched: sum("thanos_bucket_store_series_data_size_fetched_bytes_sum").unwrap_or_default(),
-            touched: sum("thanos_bucket_store_series_data_size_touched_bytes_sum").unwrap_or_default(),
+            requests: sum(&text, "thanos_objstore_bucket_operations_total", "")?,
+            answered: sum(&text, "thanos_objstore_bucket_operation_fetched_bytes_total", "")
+                .unwrap_or_default(),
+            gaps: sum(&text, "tithon_objstore_gap_bytes_total", "").unwrap_or_default(),
+            postings: both("postings"),
+            series: both("series"),
+            chunks: both("chunks"),
         })
     }
 
     /// The sum of a metric over all its labels, if the server has it.
     pub(crate) fn counter(&self, name: &str) -> Option<f64> {
-        sum(&self.metrics()?, name)
+        sum(&self.metrics()?, name, "")
     }
 
     fn metrics(&self) -> Option<String> {
@@ -141,10 +149,10 @@ impl Server {
     }
 }
 
-/// The sum of the lines of a metric, if there are any.
-fn sum(metrics: &str, name: &str) -> Option<f64> {
+/// The sum of the lines of a metric that hold this label, or of all its lines, if there are any.
+fn sum(metrics: &str, name: &str, label: &str) -> Option<f64> {
     let is_of = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
-    let lines = metrics.lines().filter(is_of);
+    let lines = metrics.lines().filter(is_of).filter(|line| line.contains(label));
     let values: Vec<f64> = lines.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
     (!values.is_empty()).then(|| values.iter().sum())
 }
@@ -154,25 +162,37 @@ fn sum(metrics: &str, name: &str) -> Option<f64> {
 pub(crate) struct Reads {
     /// Requests to the bucket.
     pub requests: f64,
-    /// Bytes of postings, series entries and chunks that it read for `Series` calls.
-    pub fetched: f64,
-    /// Bytes of those that it looked for.
-    pub touched: f64,
+    /// Bytes of the answers to these.
+    pub answered: f64,
+    /// Bytes of them that lie between wanted ranges, if they are counted.
+    pub gaps: f64,
+    /// Bytes of postings that it read for `Series` calls, and those of them that it looked for.
+    pub postings: [f64; 2],
+    /// The same of series entries.
+    pub series: [f64; 2],
+    /// The same of chunks.
+    pub chunks: [f64; 2],
 }
 
 impl Reads {
     /// What was read since `before`.
     pub(crate) fn since(&self, before: &Reads) -> Reads {
+        let of = |now: [f64; 2], before: [f64; 2]| [now[0] - before[0], now[1] - before[1]];
         Reads {
             requests: (self.requests - before.requests).max(0.0),
-            fetched: self.fetched - before.fetched,
-            touched: self.touched - before.touched,
+            answered: (self.answered - before.answered).max(0.0),
+            gaps: (self.gaps - before.gaps).max(0.0),
+            postings: of(self.postings, before.postings),
+            series: of(self.series, before.series),
+            chunks: of(self.chunks, before.chunks),
         }
     }
 
-    /// The share of the bytes that were looked for, if any were read.
+    /// The share of the bytes of postings, entries and chunks that were looked for, if any were read.
     pub(crate) fn useful(&self) -> Option<f64> {
-        (self.fetched > 0.0).then(|| self.touched / self.fetched)
+        let kinds = [self.postings, self.series, self.chunks];
+        let (fetched, touched) = kinds.iter().fold((0.0, 0.0), |(f, t), kind| (f + kind[0], t + kind[1]));
+        (fetched > 0.0).then(|| touched / fetched)
     }
 }
 

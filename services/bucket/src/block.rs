@@ -99,7 +99,7 @@ impl Bucket {
         let opened = tokio::task::spawn_blocking(open).await;
         let block = opened
             .map_err(|e| BucketError::Object { path: meta.ulid.to_string(), source: Arc::new(e.into()) })??;
-        Ok(BucketBlock { meta, reads: Some(self.metrics.mapped_reads()), ..BucketBlock::from(block) })
+        Ok(BucketBlock { meta, reads: Some(self.metrics.mapped.clone()), ..BucketBlock::from(block) })
     }
 
     async fn open_remote(

@@ -23,6 +23,9 @@ pub(crate) struct BucketMetrics {
     fetched: Family<Labels, Counter>,
     transferred: Family<Labels, Histogram, fn() -> Histogram>,
     last_upload: Family<[(&'static str, String); 1], Gauge<f64, AtomicU64>>,
+    /// Bytes that were read between ranges to save requests.
+    pub(crate) gap_bytes: Counter,
+    pub(crate) mapped: MappedReads,
     pub(crate) bucket: String,
 }
 
@@ -43,6 +46,8 @@ impl BucketMetrics {
                 Histogram::new(exponential_buckets(f64::from(32 << 10), 2.0, 16))
             }),
             last_upload: Family::default(),
+            gap_bytes: Counter::default(),
+            mapped: MappedReads::default(),
             bucket: bucket.to_owned(),
         };
         for operation in Operation::ALL {
@@ -73,14 +78,6 @@ impl BucketMetrics {
         self.transferred.get_or_create(&self.labels(Operation::Upload)).observe(bytes as f64);
     }
 
-    pub(crate) fn mapped_reads(&self) -> MappedReads {
-        let labels = self.labels(Operation::GetRange);
-        MappedReads {
-            operations: self.operations.get_or_create(&labels).clone(),
-            bytes: self.fetched.get_or_create(&labels).clone(),
-        }
-    }
-
     pub(crate) fn observe(&self, operation: Operation, took: Duration, failed: bool) {
         let labels = self.labels(operation);
         self.operations.get_or_create(&labels).inc();
@@ -94,17 +91,16 @@ impl BucketMetrics {
     }
 }
 
-/// Counts reads of mapped files beside requests for ranges, as which they would go to an object store. Takes no time of them: a
-/// mapped read waits for nothing. Clones share the counters.
-#[derive(Clone, Debug)]
+/// Counts reads of mapped files of a directory, which are no requests. Clones share the counters.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct MappedReads {
-    operations: Counter,
+    ranges: Counter,
     bytes: Counter,
 }
 
 impl MappedReads {
     pub(crate) fn observe(&self, ranges: usize, bytes: usize) {
-        self.operations.inc_by(ranges as u64);
+        self.ranges.inc_by(ranges as u64);
         self.bytes.inc_by(bytes as u64);
     }
 }
@@ -125,6 +121,12 @@ impl Bucket {
         registry.register(name("operation_transferred_bytes"), help, metrics.transferred.clone());
         let help = "When something was last uploaded, seconds since the Unix epoch";
         registry.register(name("last_successful_upload_time"), help, metrics.last_upload.clone());
+        let help = "Bytes between wanted ranges that were read to save requests";
+        registry.register("tithon_objstore_gap_bytes", help, metrics.gap_bytes.clone());
+        let help = "Ranges of mapped files of a FILESYSTEM bucket that were read, without a request";
+        registry.register("tithon_objstore_mapped_reads", help, metrics.mapped.ranges.clone());
+        let help = "Bytes of these ranges";
+        registry.register("tithon_objstore_mapped_read_bytes", help, metrics.mapped.bytes.clone());
         if let Some(hedge) = &self.hedge {
             let help = "Requests for ranges that were made again because the first took long";
             registry.register("tithon_objstore_hedged_requests", help, hedge.extra.clone());

@@ -5,11 +5,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
+use prometheus_client::registry::Registry;
 use tithon_bucket::{Bucket, BucketBlock, BucketConfig, Catalogue, MarkKind};
 use tithon_chunks::TimeRange;
-use tithon_engine::{BlockMeta, SelectRequest, SelectedSeries, Step};
+use tithon_engine::{BlockFile, BlockMeta, FileRange, SelectRequest, SelectedSeries, Step};
 use tithon_index::{MatchOp, Matcher};
 use tithon_testdata::copy_dir;
 
@@ -67,6 +69,49 @@ async fn mapped_and_remote_blocks_read_the_same() {
         n_series += a.len();
     }
     assert!(n_series > 1_000, "{n_series}");
+}
+
+/// The value of a metric of the bucket, summed over its labels.
+fn metric(bucket: &Bucket, name: &str) -> f64 {
+    let mut registry = Registry::default();
+    bucket.register_metrics(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let lines = text.lines().filter(|line| line.starts_with(name));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
+/// Reads of mapped files are counted apart from requests, and so is what requests read between the ranges wanted.
+#[tokio::test]
+async fn a_mapped_read_is_no_request() {
+    const REQUESTS: &str = "thanos_objstore_bucket_operations_total{bucket";
+    const BYTES: &str = "thanos_objstore_bucket_operation_fetched_bytes_total";
+    let dir = bucket_dir();
+    let (mapped, remote) = (mapped(dir.path()), by_ranges(dir.path()));
+    let meta = Arc::clone(&metas(&mapped).await[2]);
+    for (bucket, is_mapped) in [(&mapped, true), (&remote, false)] {
+        let block = bucket.open_block(Arc::clone(&meta), None).await.unwrap();
+        let counted = || [REQUESTS, BYTES].map(|name| metric(bucket, name));
+        let before = counted();
+        let ranges = [4..20, 40..60].map(|range| FileRange {
+            file: BlockFile::Index,
+            start: range.start,
+            len: range.end - range.start,
+        });
+        let read = block.fetch(&ranges).await.unwrap();
+        assert_eq!(read.iter().map(Bytes::len).collect::<Vec<_>>(), [16, 20]);
+        let after = counted();
+        let more = [after[0] - before[0], after[1] - before[1]];
+        assert_eq!(more, if is_mapped { [0.0, 0.0] } else { [1.0, 56.0] });
+        let apart = ["mapped_reads_total", "mapped_read_bytes_total", "gap_bytes_total"];
+        let apart = apart.map(|name| metric(bucket, &format!("tithon_objstore_{name}")));
+        if is_mapped {
+            assert_eq!(apart, [2.0, 36.0, 0.0]);
+        } else {
+            assert_eq!(apart[..2], [0.0, 0.0]);
+            assert!(apart[2] >= 20.0, "{apart:?}");
+        }
+    }
 }
 
 #[tokio::test]

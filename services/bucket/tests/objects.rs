@@ -15,6 +15,8 @@ mod faults;
 mod fleet;
 #[path = "objects/look.rs"]
 mod look;
+#[path = "records/contract.rs"]
+mod records;
 #[path = "objects/swift.rs"]
 mod swift;
 #[path = "objects/tls.rs"]

@@ -190,6 +190,30 @@ async fn one_series_of_a_sidecars_block_takes_few_bytes() {
     }
 }
 
+/// Of all bytes that calls for single series read, chunks and what leads to them, at least half are needed.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_of_the_bytes_of_a_point_query_are_needed() {
+    let dir = bed::bucket_of(&["replica-a"]);
+    let bucket = || Bucket::open(&BucketConfig::filesystem(dir.path())).unwrap().by_ranges();
+    let all = bed::store_of(bucket(), StoreOptions::default()).await;
+    let all = ask(&all, SeriesRequest::new(matchers(), TimeRange::ALL)).await.unwrap();
+    let metrics = Metrics::new("0");
+    let store = bed::store_with(bucket(), StoreOptions::default(), &metrics).await;
+    for wanted in all.iter().step_by(all.len().div_ceil(30)) {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let equal =
+            |(name, value): (&[u8], &[u8])| Matcher::new(MatchOp::Equal, text(name), text(value)).unwrap();
+        let last = wanted.chunks.last().unwrap();
+        let range = TimeRange::new(last.min_time.0, last.max_time.0);
+        let request = SeriesRequest::new(wanted.labels.iter().map(equal).collect(), range);
+        assert!(ask(&store, request).await.unwrap().contains(wanted) || wanted.chunks.len() > 1);
+    }
+    let of = |name| ["postings", "series", "chunks"].map(|data_type| sum(&metrics, name, data_type));
+    let (touched, fetched) = (of("touched"), of("fetched"));
+    assert!(2.0 * touched[2] >= fetched[2], "chunks: {touched:?} of {fetched:?}");
+    assert!(2.0 * touched.iter().sum::<f64>() >= fetched.iter().sum(), "{touched:?} of {fetched:?}");
+}
+
 /// A message with its gRPC flag and length in front.
 fn framed(flag: u8, bytes: &[u8]) -> Bytes {
     [&[flag][..], &(bytes.len() as u32).to_be_bytes(), bytes].concat().into()

@@ -36,8 +36,8 @@ struct Running {
 
 /// The servers of a subject, and how they are called.
 pub(super) enum Setup<'a> {
-    /// A store gateway over the bucket.
-    Store { bucket: &'a Path },
+    /// A store gateway over the bucket of this configuration.
+    Store { config: &'a Path },
     /// A querier over a store gateway over the bucket, or a Prometheus server over copies of its blocks.
     Query { bucket: &'a Path, transport: Transport, probe: String, replicas: u8 },
     /// Store and querier in one process over the bucket, or a Prometheus server over copies of its blocks.
@@ -111,34 +111,32 @@ fn start(session: &Session, runtime: &Runtime, setup: &Setup<'_>, i: usize) -> R
     let subject = &session.subjects[i];
     let prepare = |error: BenchError| Failure::Prepare(error.to_string());
     let data = session.folder("server", i)?;
-    let (bucket, probe) = match setup {
-        Setup::Store { bucket } | Setup::Sidecar { bucket, .. } => (bucket, None),
-        Setup::Query { bucket, probe, .. } | Setup::Single { bucket, probe, .. } => (bucket, Some(probe)),
-    };
-    let config = session.scratch.bucket_config("bucket", bucket).map_err(prepare)?;
+    let config = |bucket: &Path| session.scratch.bucket_config("bucket", bucket).map_err(prepare);
     let mut behind = None;
     let servers = match setup {
         Setup::Query { replicas: 2.., .. } if subject.kind == Kind::Prometheus => {
             return Err(Failure::Lacks("deduplication of replicas"));
         }
-        Setup::Query { .. } | Setup::Single { .. } if subject.kind == Kind::Prometheus => {
+        Setup::Query { bucket, .. } | Setup::Single { bucket, .. } if subject.kind == Kind::Prometheus => {
             crate::folder::copy_blocks(bucket, &data).map_err(prepare)?;
             vec![Server::prometheus(subject, &data, session.limit)?]
         }
-        Setup::Query { .. } => {
-            let store = Server::store(subject, &config, &data, session.limit)?;
+        Setup::Query { bucket, .. } => {
+            let store = Server::store(subject, &config(bucket)?, &data, session.limit)?;
             let query = Server::query(subject, store.grpc, &data, session.limit)?;
             vec![store, query]
         }
-        Setup::Single { .. } => vec![Server::standalone(subject, &config, &data, session.limit)?],
-        Setup::Store { .. } => vec![Server::store(subject, &config, &data, session.limit)?],
-        Setup::Sidecar { prometheus, .. } => {
+        Setup::Single { bucket, .. } => {
+            vec![Server::standalone(subject, &config(bucket)?, &data, session.limit)?]
+        }
+        Setup::Store { config } => vec![Server::store(subject, config, &data, session.limit)?],
+        Setup::Sidecar { bucket, prometheus } => {
             crate::folder::copy_blocks(bucket, &data).map_err(prepare)?;
             let server = behind.insert(Server::prometheus(prometheus, &data, session.limit)?);
             vec![Server::sidecar(subject, server, &data, &[], session.limit)?]
         }
     };
-    if let Some(probe) = probe {
+    if let Setup::Query { probe, .. } | Setup::Single { probe, .. } = setup {
         wait_for_data(&servers, probe, session)?;
     }
     let clients = vec![client(runtime, setup, &servers)?];

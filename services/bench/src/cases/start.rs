@@ -82,7 +82,7 @@ fn one(session: &Session, config: &Path, data: &Path, i: usize) -> Result<(Run, 
         peak_bytes: usage.peak_bytes,
         resident_bytes: Some(usage.resident_bytes),
         descriptors: usage.descriptors,
-        bucket_requests: server.reads().map(|reads| reads.requests as u64),
+        reads: server.reads(),
         files: Some(count_files(data)),
         foreign_load: watch.foreign_load(usage.cpu),
         ..Run::default()

@@ -1,18 +1,26 @@
 //! `bench store`: raw StoreAPI calls.
 
+use std::path::Path;
+use std::time::Duration;
+
 use tithon_proto::thanos::LabelMatcher;
 use tithon_synthetic::{Data, Profile};
 
 use super::servers::{ServerCase, Setup, measure, pace};
 use super::{DAY_MS, START_MS};
 use crate::calls::Request;
-use crate::cli::CallFlags;
+use crate::cli::StoreFlags;
 use crate::error::BenchError;
+use crate::s3::S3;
 use crate::session::Session;
 use crate::store_client::{Question, equal, matches, not_equal};
 
 const MINUTE_MS: i64 = 60_000;
 const JOB_KINDS: [&str; 5] = ["web", "worker", "cache", "api", "queue"];
+/// A metric of which each pod has one series.
+const GAUGE: &str = "process_resident_memory_bytes";
+/// Number of instances in the `17-of-1M` case.
+const INSTANCES: u32 = 17;
 /// Number of pods in the `selective` case; each has 100 series.
 const PODS: u32 = 5;
 
@@ -24,9 +32,9 @@ struct Layout {
 }
 
 /// Measures all cases.
-pub(crate) fn store(session: &mut Session, flags: &CallFlags) -> Result<(), BenchError> {
+pub(crate) fn store(session: &mut Session, flags: &StoreFlags) -> Result<(), BenchError> {
     let layout = Layout::new(session);
-    let pace = pace(flags)?;
+    let pace = pace(&flags.call)?;
     let bucket =
         session.data("store", &[layout.cluster.clone(), layout.values.clone(), layout.long.clone()])?;
     let cases: Vec<ServerCase> = layout
@@ -39,7 +47,22 @@ pub(crate) fn store(session: &mut Session, flags: &CallFlags) -> Result<(), Benc
             pace,
         })
         .collect();
-    measure(session, &Setup::Store { bucket: &bucket }, &cases, flags.repeat)
+    let s3 = match &flags.versitygw {
+        Some(program) => Some(serve(session, program, &bucket, flags.delay.unwrap_or_default())?),
+        None => None,
+    };
+    let config = match &s3 {
+        Some(s3) => s3.config.clone(),
+        None => session.scratch.bucket_config("bucket", &bucket)?,
+    };
+    measure(session, &Setup::Store { config: &config }, &cases, flags.call.repeat)
+}
+
+/// An S3 server whose bucket is the folder `bucket`.
+fn serve(session: &Session, program: &Path, bucket: &Path, delay: Duration) -> Result<S3, BenchError> {
+    let (root, name) = (bucket.parent().unwrap_or(bucket), bucket.file_name().unwrap_or_default());
+    let started = S3::start(program, session.scratch.path(), root, &name.to_string_lossy(), delay);
+    started.map_err(|failure| BenchError::Flags(format!("--versitygw: {failure}")))
 }
 
 type Ask = Box<dyn Fn(u32) -> Question>;
@@ -83,6 +106,9 @@ impl Layout {
         let tenth = |n: u32| vec![matches("job", &tenth_of_jobs(n))];
         let heavy = |n: u32| vec![matches("__name__", &format!("a.*|b.*|none-{n}")), not_equal("pod", "")];
         let selective = move |n: u32| vec![matches("pod", &some_pods(n, pods))];
+        let one = move |n: u32| vec![equal("__name__", GAUGE), equal("instance", &instance(n * 7919 % pods))];
+        let some = move |n: u32| vec![equal("__name__", GAUGE), matches("instance", &instances(n, pods))];
+        let none = |n: u32| vec![equal("__name__", &format!("none_{n}"))];
         let matched = |n: u32| vec![matches("region", &format!("eu-.*|none-{n}"))];
         // The last digits of an ID are the series' number.
         let regex = |n: u32| vec![matches("id", &format!(".*{:02}", n % 100))];
@@ -92,6 +118,9 @@ impl Layout {
             ("100k-no-chunks", "the same without chunks", series(&self.cluster, tenth, true)),
             ("heavy-regex", "{__name__=~\"a.*|b.*\",pod!=\"\"}", series(&self.cluster, heavy, false)),
             ("selective", "500 series by regex out of all", series(&self.cluster, selective, false)),
+            ("1-of-1M", "one series by name and instance", series(&self.cluster, one, false)),
+            ("17-of-1M", "a metric of 17 distant instances", series(&self.cluster, some, false)),
+            ("0-of-1M", "a metric that no block has", series(&self.cluster, none, false)),
             ("one-series-10M-samples", "one long series", one_series(&self.long)),
             ("values-400k", "all values of a label", values(&self.values, |_| Vec::new())),
             ("values-400k-matched", "the same with a matcher", values(&self.values, matched)),
@@ -114,6 +143,17 @@ fn tenth_of_jobs(n: u32) -> String {
 fn some_pods(n: u32, pods: u32) -> String {
     let slot = |i: u32| format!("{:05}", (n * PODS * 7 + i) % pods);
     format!(".*-({})-.*", (0..PODS).map(slot).collect::<Vec<_>>().join("|"))
+}
+
+/// The instance of a pod, by the pod's number.
+fn instance(slot: u32) -> String {
+    format!("10.{}.{}.{}:8080", slot / 62_500, slot / 250 % 250, slot % 250)
+}
+
+/// A pattern for instances that lie far apart.
+fn instances(n: u32, pods: u32) -> String {
+    let escaped = |i: u32| instance((n * 7919 + i * 577) % pods).replace('.', "\\.");
+    (0..INSTANCES).map(escaped).collect::<Vec<_>>().join("|")
 }
 
 fn series(data: &Data, matchers: impl Fn(u32) -> Vec<LabelMatcher> + 'static, skip_chunks: bool) -> Ask {

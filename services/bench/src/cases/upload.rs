@@ -1,17 +1,17 @@
 //! Uploads of a block by a sidecar, from its start until the bucket has the block's meta.json.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tithon_synthetic::{Data, Profile};
 
 use super::{HOUR_MS, START_MS};
 use crate::answer::Answer;
-use crate::child::{Child, free_port};
 use crate::cli::SidecarFlags;
 use crate::error::BenchError;
 use crate::folder::{block_names, copy_blocks};
 use crate::run::{Failure, Run};
+use crate::s3::S3;
 use crate::server::Server;
 use crate::session::Session;
 use crate::subject::Subject;
@@ -19,7 +19,6 @@ use crate::turns::{FirstRound, LoadWatch, take_turns};
 
 /// Name of the bucket below the S3 server's folder.
 const BUCKET: &str = "blocks";
-const KEY: &str = "bench-access-key";
 
 /// A case: the block, and where it goes.
 struct Upload<'a> {
@@ -81,8 +80,8 @@ fn one(session: &Session, upload: &Upload<'_>, i: usize) -> Result<(Run, Answer)
     let (config, _s3) = match upload.s3 {
         None => (session.scratch.bucket_config(&format!("bucket-{i}"), &bucket).map_err(prepare)?, None),
         Some(program) => {
-            let (config, server) = s3(program, &work, &root)?;
-            (config, Some(server))
+            let server = S3::start(program, &work, &root, BUCKET, Duration::ZERO)?;
+            (server.config.clone(), Some(server))
         }
     };
     let prometheus = Server::prometheus(upload.prometheus, &tsdb, session.limit)?;
@@ -117,30 +116,6 @@ fn one(session: &Session, upload: &Upload<'_>, i: usize) -> Result<(Run, Answer)
     // Frees disk space for the next run.
     let _ = std::fs::remove_dir_all(&work);
     Ok((run, Answer::Blocks(files.concat())))
-}
-
-/// Starts an S3 server over the folder `root`, and writes the configuration of its bucket.
-fn s3(program: &Path, work: &Path, root: &Path) -> Result<(PathBuf, Child), Failure> {
-    let failed = |error: std::io::Error| Failure::Prepare(format!("{}: {error}", program.display()));
-    let port = free_port().map_err(failed)?;
-    let port_arg = format!("127.0.0.1:{port}");
-    let root = root.display().to_string();
-    let args = ["--port", &port_arg, "--access", KEY, "--secret", KEY, "--quiet", "posix", &root];
-    let args = args.map(str::to_owned);
-    let mut child = Child::start(program, &args, &work.join("s3.log")).map_err(failed)?;
-    let begun = Instant::now();
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        if !child.is_running() || begun.elapsed() > Duration::from_secs(10) {
-            return Err(Failure::Prepare(format!("{}: {}", program.display(), child.last_line())));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let path = work.join("s3.yml");
-    let text = format!(
-        "type: S3\nconfig: {{bucket: {BUCKET}, endpoint: '127.0.0.1:{port}', access_key: {KEY}, secret_key: {KEY}, insecure: true}}\n"
-    );
-    std::fs::write(&path, text).map_err(failed)?;
-    Ok((path, child))
 }
 
 /// The sizes of a block's files in the bucket; fails when they differ from those in `own`.

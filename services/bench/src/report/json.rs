@@ -32,6 +32,13 @@ struct Row<'a> {
     calls_per_second: Option<f64>,
     descriptors: Option<f64>,
     bucket_requests: Option<f64>,
+    bucket_bytes: Option<f64>,
+    /// Bytes read between wanted ranges to save requests.
+    gap_bytes: Option<f64>,
+    /// Bytes read for `Series` calls, and those of them that were looked for, in the last run.
+    postings: Option<[f64; 2]>,
+    series: Option<[f64; 2]>,
+    chunks: Option<[f64; 2]>,
     /// Share of the bytes read for `Series` calls that were looked for.
     useful: Option<f64>,
     files: Option<f64>,
@@ -62,6 +69,7 @@ fn row<'a>(case: &'a CaseReport, measured: &'a Measured) -> Row<'a> {
     let wall = median(|run| Some(run.wall));
     let compared = ratio(case, measured, |run| Some(run.wall), 0.0);
     let range = measured.wall_range();
+    let last = measured.runs.last().and_then(|run| run.reads);
     Row {
         bench: format!("{}/{}", case.name, measured.subject),
         unit: "s",
@@ -82,8 +90,13 @@ fn row<'a>(case: &'a CaseReport, measured: &'a Measured) -> Row<'a> {
         answer_bytes: median(|run| run.bytes.map(|n| n as f64)),
         calls_per_second: median(|run| run.calls_per_second),
         descriptors: median(|run| Some(run.descriptors as f64)),
-        bucket_requests: median(|run| run.bucket_requests.map(|n| n as f64)),
-        useful: median(|run| run.useful),
+        bucket_requests: median(|run| run.reads.map(|reads| reads.requests)),
+        bucket_bytes: median(|run| run.reads.map(|reads| reads.answered)),
+        gap_bytes: median(|run| run.reads.map(|reads| reads.gaps)),
+        postings: last.map(|reads| reads.postings),
+        series: last.map(|reads| reads.series),
+        chunks: last.map(|reads| reads.chunks),
+        useful: median(|run| run.reads.and_then(|reads| reads.useful())),
         files: median(|run| run.files.map(|n| n as f64)),
         rules_per_minute: median(|run| run.rules_per_minute),
         missed: median(|run| run.missed.map(|n| n as f64)),
