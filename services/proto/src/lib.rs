@@ -25,4 +25,4 @@ pub use crate::json::JsonLabels;
 pub use crate::outside::{RawCodec, with_causes};
 pub use crate::received::ReceivedFrame;
 pub use crate::streamed::StreamReader;
-pub use crate::wire::{FILE_DESCRIPTOR_SET, hintspb, prometheus_copy, thanos};
+pub use crate::wire::{FILE_DESCRIPTOR_SET, hintspb, prometheus_copy, thanos, tithon};

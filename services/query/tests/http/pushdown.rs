@@ -1,0 +1,251 @@
+//! Push-down over gRPC: what stores are asked, and what becomes of wrong values.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt;
+use serde_json::{Value, json};
+use tithon_chunks::{ErrorKind, Timestamp};
+use tithon_promql::{Annotation, Detail};
+use tithon_query::{Dialect, PartEvaluator, PartLimits, QueryOptions};
+use tithon_runtime::{Cpu, Metrics, Probes};
+use tithon_storeapi::{PartAnswer, PartFuture, PartRequest, PartsServer, StoreApiError, StoreApiServer};
+
+use crate::blocks::Blocks;
+use crate::endpoints::{endpoint, get, serve_grpc};
+use crate::{Sources, ask, serve, sources};
+
+const REPLICAS: [&str; 2] = ["answers/data/replica-a", "answers/data/replica-b"];
+const TIME: i64 = 1_710_040_000;
+
+/// What a store makes of the value of a part.
+type Falsify = fn(PartAnswer) -> Result<PartAnswer, StoreApiError>;
+
+/// A store of blocks that evaluates parts and counts them; their values are falsified.
+async fn store(dirs: &[&str], falsify: Falsify) -> (SocketAddr, Arc<Mutex<Vec<PartRequest>>>) {
+    let (store, cpu, probes) =
+        (Arc::new(Blocks::open(dirs)), Cpu::new(0).expect("a pool"), Probes::default());
+    probes.set_ready(true);
+    let limits = PartLimits { concurrent: 20, bytes: 0 };
+    let parts = PartEvaluator::new(store.clone(), limits, cpu.clone(), &Metrics::new("test"));
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&asked);
+    let evaluate = move |request: PartRequest| -> PartFuture {
+        told.lock().expect("a whole list").push(request.clone());
+        let evaluating = parts.evaluate(request);
+        async move { falsify(evaluating.await?) }.boxed()
+    };
+    let services = StoreApiServer::new(store, cpu, probes).with_parts().services();
+    (serve_grpc(PartsServer::new(evaluate).and(services)).await, asked)
+}
+
+fn options() -> QueryOptions {
+    QueryOptions {
+        dialect: Dialect::Thanos,
+        replica_labels: vec!["replica".to_owned()],
+        ..QueryOptions::default()
+    }
+}
+
+/// An endpoint over a store of blocks that evaluates parts.
+pub(crate) async fn evaluating(dirs: &[&str], options: &QueryOptions) -> Sources {
+    let (store, _) = store(dirs, Ok).await;
+    Sources::default().and(endpoint(store, options))
+}
+
+fn queries() -> Vec<Value> {
+    let mut requests = Vec::new();
+    for query in [
+        "sum by (job) (rate(http_requests_total[5m]))",
+        "count({__name__=~\".+\"})",
+        "topk(2, sum by (job) (up))",
+        "histogram_quantile(0.9, sum(rate(request_latency_seconds[5m])))",
+        "up / on () group_left () count(node_load1)",
+        "scalar(count(up))",
+        "sum(rate(node_load1[5m]))",
+    ] {
+        requests.push(get("/api/v1/query", json!([["query", query], ["time", format!("{TIME}.25")]])));
+        let times =
+            json!([["query", query], ["start", TIME.to_string()], ["end", "1710043600.5"], ["step", "30.5"]]);
+        requests.push(get("/api/v1/query_range", times));
+    }
+    requests
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stores_are_told_all_that_counts() {
+    let (store, asked) = store(&REPLICAS, Ok).await;
+    let options = options();
+    let above = serve(options.clone(), Sources::default().and(endpoint(store, &options))).await;
+    let query = "sum by (job) (rate(up[5m])) + 1";
+    let params = json!([
+        ["query", query],
+        ["start", "1710040000.001"],
+        ["end", "1710040600"],
+        ["step", "7.5"],
+        ["dedup_func", "exact"],
+        ["max_source_resolution", "5m"],
+        ["lookback_delta", "61500ms"],
+        ["tenant", "x"],
+    ]);
+    let (status, answer) = ask(above, &get("/api/v1/query_range", params)).await;
+    assert_eq!(status, 200, "{answer}");
+    let asked = asked.lock().expect("a whole list");
+    let [request] = &asked[..] else { panic!("{asked:?}") };
+    assert_eq!((&*request.query, &*request.text), (query, query));
+    assert_eq!(
+        (request.times.start, request.times.end),
+        (Timestamp(1_710_040_000_001), Timestamp(1_710_040_600_000))
+    );
+    assert_eq!((request.times.step_ms, request.lookback_ms), (7_500, 61_500));
+    assert_eq!((request.replica_rule.word(), request.max_resolution_ms), ("exact", 300_000));
+    assert_eq!(request.replica_labels, ["replica"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_values_are_evaluated_again() {
+    let falsifications: [(&str, Falsify); 9] = [
+        ("sound", Ok),
+        ("an error", |_| Err(StoreApiError::new(ErrorKind::LimitExceeded, "no memory"))),
+        ("a wrong query", |_| Err(StoreApiError::new(ErrorKind::Invalid, "no query"))),
+        ("a row twice", |mut answer| {
+            let series = &mut answer.value.series;
+            series.extend(series.first().cloned());
+            Ok(answer)
+        }),
+        ("another time", |mut answer| {
+            if let Some(t) = answer.value.series[0].samples.floats.timestamps.last_mut() {
+                *t += 1;
+            }
+            Ok(answer)
+        }),
+        ("a time twice", |mut answer| {
+            let floats = &mut answer.value.series[0].samples.floats;
+            let last = (floats.timestamps[0], floats.values[0]);
+            floats.push(Timestamp(last.0), last.1);
+            Ok(answer)
+        }),
+        ("a histogram of nothing", |mut answer| {
+            let mut histogram = tithon_chunks::FloatHistogram::default();
+            histogram.positive_spans.push(tithon_chunks::Span { offset: 0, length: u32::MAX });
+            let histograms = &mut answer.value.series[0].samples.histograms;
+            histograms.timestamps.push(TIME * 1000 + 250);
+            histograms.values.push(histogram);
+            Ok(answer)
+        }),
+        ("an annotation of its own", |mut answer| {
+            let (text, pos) = ("look here".to_owned(), Default::default());
+            answer.value.annotations.push(Annotation { text, pos, detail: Detail::None });
+            Ok(answer)
+        }),
+        ("a long annotation", |mut answer| {
+            let (text, pos) = (format!("PromQL info: {}", "x".repeat(1 << 20)), Default::default());
+            answer.value.annotations.push(Annotation { text, pos, detail: Detail::None });
+            Ok(answer)
+        }),
+    ];
+    let options = options();
+    let plain = serve(options.clone(), sources(&REPLICAS)).await;
+    let requests = queries();
+    let mut wanted = Vec::new();
+    for request in &requests {
+        wanted.push(ask(plain, request).await);
+    }
+    assert!(wanted.iter().all(|(status, answer)| *status == 200 && answer["data"]["result"] != json!([])));
+    for (name, falsify) in falsifications {
+        let (store, asked) = store(&REPLICAS, falsify).await;
+        let above = serve(options.clone(), Sources::default().and(endpoint(store, &options))).await;
+        for (request, want) in requests.iter().zip(&wanted) {
+            assert_eq!(&ask(above, request).await, want, "{name}: {request}");
+        }
+        assert_eq!(asked.lock().expect("a whole list").len(), requests.len(), "{name}");
+    }
+}
+
+/// A store that announces parts and does not have the service.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_without_the_service_is_no_error() {
+    let (store, cpu, probes) =
+        (Arc::new(Blocks::open(&REPLICAS)), Cpu::new(0).expect("a pool"), Probes::default());
+    probes.set_ready(true);
+    let liar = serve_grpc(StoreApiServer::new(store, cpu, probes).with_parts().services()).await;
+    let options = options();
+    let above = serve(options.clone(), Sources::default().and(endpoint(liar, &options))).await;
+    let plain = serve(options, sources(&REPLICAS)).await;
+    for request in queries() {
+        assert_eq!(ask(above, &request).await, ask(plain, &request).await, "{request}");
+    }
+}
+
+/// A store whose evaluations take long says so, and is not taken for dead; when the caller has gone, they end.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_evaluations_live_as_long_as_their_callers() {
+    struct Counted(Arc<AtomicUsize>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let ended = Arc::new(AtomicUsize::new(0));
+    let (store, cpu, probes) =
+        (Arc::new(Blocks::open(&REPLICAS)), Cpu::new(0).expect("a pool"), Probes::default());
+    probes.set_ready(true);
+    let of_parts = Arc::clone(&ended);
+    let evaluate = move |_: PartRequest| -> PartFuture {
+        let counted = Counted(Arc::clone(&of_parts));
+        async move {
+            let _counted = counted;
+            futures::future::pending().await
+        }
+        .boxed()
+    };
+    let services = StoreApiServer::new(store, cpu, probes).with_parts().services();
+    let store = serve_grpc(PartsServer::new(evaluate).and(services)).await;
+    let options = QueryOptions {
+        timeout: Duration::from_secs(3),
+        store_response_timeout: Duration::from_secs(1),
+        ..options()
+    };
+    let above = serve(options.clone(), Sources::default().and(endpoint(store, &options))).await;
+    let params = json!([["query", "sum(up)"], ["time", TIME.to_string()]]);
+    let (status, answer) = ask(above, &get("/api/v1/query", params)).await;
+    // With the response timeout it would have been evaluated here.
+    assert_eq!((status, &answer["errorType"]), (503, &json!("timeout")), "{answer}");
+    while ended.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Queries that stores cannot be told of are evaluated here.
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_of_which_stores_cannot_be_told() {
+    let (store, asked) = store(&REPLICAS, Ok).await;
+    let base = options();
+    for options in [
+        QueryOptions { pushdown: false, ..base.clone() },
+        QueryOptions { dialect: Dialect::Prometheus, ..base.clone() },
+        QueryOptions { delayed_name_removal: true, ..base.clone() },
+        QueryOptions { selector_labels: vec![("a".to_owned(), "b".to_owned())], ..base.clone() },
+        QueryOptions { request_series_max: 1_000_000, ..base.clone() },
+        QueryOptions { request_samples_max: 1_000_000_000, ..base.clone() },
+    ] {
+        let above = serve(options.clone(), Sources::default().and(endpoint(store, &options))).await;
+        let params = json!([["query", "sum(up)"], ["time", TIME.to_string()]]);
+        let (status, answer) = ask(above, &get("/api/v1/query", params)).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    assert_eq!(asked.lock().expect("a whole list").len(), 0);
+    // A store of this process, and two endpoints, have data that nobody has alone.
+    let more = Sources { stores: vec![Arc::new(Blocks::open(&REPLICAS))], endpoints: Vec::new() };
+    for sources in
+        [more.and(endpoint(store, &base)), evaluating(&REPLICAS, &base).await.and(endpoint(store, &base))]
+    {
+        let above = serve(base.clone(), sources).await;
+        let params = json!([["query", "sum(up)"], ["time", TIME.to_string()]]);
+        let (status, answer) = ask(above, &get("/api/v1/query", params)).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    assert_eq!(asked.lock().expect("a whole list").len(), 0);
+}
