@@ -22,7 +22,6 @@ mod annotations;
 mod budget;
 mod error;
 mod parse_error;
-mod part;
 mod result;
 mod series;
 mod watch;
@@ -39,6 +38,7 @@ mod eval;
 mod frame;
 mod functions;
 mod ops;
+mod part;
 mod read;
 #[cfg(test)]
 mod testing;
@@ -55,7 +55,7 @@ pub use crate::parse::{
     parse_selector_within, parse_series_desc, parse_within,
 };
 pub use crate::parse_error::{ParseError, ParseErrors};
-pub use crate::part::PartValue;
+pub use crate::part::{PartRow, PartValue, RowError};
 pub use crate::plan::{
     Holder, PartUnknown, PlanNode, Prepared, RemotePart, SelectHints, SelectSpec, StorePart,
 };

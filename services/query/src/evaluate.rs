@@ -7,8 +7,8 @@ use std::time::Instant;
 use futures::future::{Either, select, try_join, try_join_all};
 use tithon_engine::dedup::ReadError;
 use tithon_promql::{
-    Analysis, Annotation, Charge, EvalContext, MatrixSeries, OverBudget, Prepared, QueryError, QueryResult,
-    Sample, SelectInput, TimeParams, Value, VectorSample,
+    Analysis, Charge, EvalContext, MatrixSeries, OverBudget, PartRow, PartValue, Prepared, QueryError,
+    QueryResult, Sample, SelectInput, TimeParams, Value, VectorSample,
 };
 use tithon_runtime::{Cpu, Priority, RuntimeError};
 use tracing::field::Empty;
@@ -154,12 +154,14 @@ impl QueryService {
             let pool = (!is_light).then(|| cpu.query_pool());
             let ctx = EvalContext { pool, cancelled: job.cancelled() };
             let PartValues { values, held: _held_of_parts } = parts;
-            let (mut analysis, mut annotations) = (None, Vec::new());
+            let (mut analysis, mut part) = (None, None);
+            let mut held = job.charge();
             let mut result = if prepared.is_part() {
                 let value = prepared.eval_part(inputs, &ctx)?;
-                annotations = value.annotations;
-                let (warnings, infos) = (Vec::new(), Vec::new());
-                QueryResult { value: Value::Matrix(value.series), warnings, infos, stats: value.stats }
+                held.grow(value.rows.iter().map(PartRow::bytes).sum())?;
+                let (warnings, infos, stats) = (Vec::new(), Vec::new(), value.stats);
+                part = Some(value);
+                QueryResult { value: Value::Matrix(Vec::new()), warnings, infos, stats }
             } else if query.analyze {
                 let begun = Instant::now();
                 let (result, costs) = prepared.eval_analyzed(inputs, values, &ctx, &|| begun.elapsed())?;
@@ -171,9 +173,8 @@ impl QueryService {
             let (total, peak) = remote_samples;
             result.stats.total_samples = result.stats.total_samples.saturating_add(total);
             result.stats.peak_samples = result.stats.peak_samples.max(peak);
-            let mut held = job.charge();
             held.grow(bytes_of(&result.value))?;
-            Ok(Evaluated { result, analysis, annotations, held })
+            Ok(Evaluated { result, analysis, part, held })
         };
         let done = match is_there {
             true if is_light => Cpu::run_here(evaluate),
@@ -329,8 +330,8 @@ fn storage(error: SourceError) -> QueryError {
 pub(crate) struct Evaluated {
     pub(crate) result: QueryResult,
     pub(crate) analysis: Option<Analysis>,
-    /// The annotations of a part, which has no texts in its result.
-    pub(crate) annotations: Vec<Annotation>,
+    /// The value of a part, if the query is one; the result has its counts only.
+    pub(crate) part: Option<PartValue>,
     pub(crate) held: Charge,
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use prometheus_client::metrics::counter::Counter;
 use tithon_chunks::ErrorKind;
-use tithon_promql::{PartValue, Prepared, Value};
+use tithon_promql::Prepared;
 use tithon_runtime::{Cpu, GateMetrics, Metrics};
 use tithon_storeapi::{PartAnswer, PartFuture, PartRequest, StoreApi, StoreApiError};
 
@@ -120,15 +120,12 @@ impl QueryService {
         let (prepared, query) = self.on_pool(plan).await.map_err(refused)?;
         let notes = query.scope.notes.clone();
         let aborted = |error: ApiError| StoreApiError::new(ErrorKind::Aborted, error);
-        let Evaluated { result, annotations, held, .. } =
-            self.evaluate(&job, prepared, query).await.map_err(aborted)?;
+        let Evaluated { part, held, .. } = self.evaluate(&job, prepared, query).await.map_err(aborted)?;
         if let Some(note) = notes.take().into_iter().next() {
             return Err(StoreApiError::new(ErrorKind::Aborted, note));
         }
-        let Value::Matrix(series) = result.value else {
-            return Err(StoreApiError::new(ErrorKind::Internal, "the value of a part is no matrix"));
-        };
-        Ok(PartAnswer { value: PartValue { series, annotations, stats: result.stats }, held: Box::new(held) })
+        let missing = || StoreApiError::new(ErrorKind::Internal, "a part has no value");
+        Ok(PartAnswer { value: part.ok_or_else(missing)?, held: Box::new(held) })
     }
 
     /// The options that decide how the querier plans.

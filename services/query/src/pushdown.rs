@@ -14,7 +14,7 @@ use tithon_promql::{Charge, Holder, OverBudget, PartValue, Prepared, SelectSpec,
 use tithon_storeapi::{Endpoint, EndpointError, PartPiece, PartRequest};
 use tracing::{debug, instrument};
 
-use self::value::{Unfit, Value, bytes_of};
+use self::value::{Unfit, Value, bytes_of_summary};
 use crate::QueryService;
 use crate::fanout::Asked;
 use crate::job::Job;
@@ -122,19 +122,19 @@ impl QueryService {
     ) -> Result<(PartValue, Charge), PartError> {
         let store = query.part_stores.get(part.store).ok_or(Unfit::NoStore)?;
         let mut pieces = store.part(self.part_request(part, query));
-        let (mut value, mut held) = (Value::new(query.times), job.charge());
+        let (mut value, mut held) = (Value::default(), job.charge());
         while let Some(piece) = pieces.next().await {
             match piece? {
-                PartPiece::Series(rows) => {
+                PartPiece::Rows(rows) => {
                     for row in rows {
-                        let bytes = bytes_of(&row);
-                        held.grow(bytes)?;
-                        job.received(bytes);
+                        let row = row.map_err(Unfit::Row)?;
+                        held.grow(row.bytes())?;
+                        job.received(row.bytes());
                         value.add(row)?;
                     }
                 }
                 PartPiece::Summary(summary) => {
-                    held.grow(value::bytes_of_summary(&summary))?;
+                    held.grow(bytes_of_summary(&summary))?;
                     value.end(summary)?;
                 }
             }

@@ -40,7 +40,8 @@ pub use crate::error::StoreApiError;
 pub use crate::info::{Apis, StoreInfo, Stretch};
 pub use crate::lease::{Lease, Mapped};
 pub use crate::parts::{
-    PARTS_VERSION, PartAnswer, PartFuture, PartPiece, PartRequest, PartSummary, PartsServer,
+    PARTS_VERSION, PartAnswer, PartFuture, PartPiece, PartRequest, PartRows, PartSummary, PartsServer,
+    RowUnreadable,
 };
 pub use crate::promql::{
     PromqlAnswer, PromqlFuture, PromqlPoints, PromqlRequest, PromqlSeries, PromqlServer, PromqlTimes,

@@ -10,13 +10,14 @@ use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tithon_engine::SeriesShard;
 use tithon_engine::dedup::ReplicaRule;
 use tithon_index::Matcher;
-use tithon_promql::{Annotation, MatrixSeries, ParseOptions, PartValue, QueryStats, TimeParams};
+use tithon_promql::{Annotation, ParseOptions, PartRow, PartValue, QueryStats, TimeParams};
 use tithon_proto::tithon::parts_server::{self, PartsServer as Server};
-use tithon_proto::tithon::{self, PartResponse, PartSeries, part_response};
+use tithon_proto::tithon::{self, PartResponse, part_response};
+use tithon_proto::{ConvertError, part_row_from_wire, part_row_to_wire};
 use tithon_runtime::GrpcServices;
 use tonic::{Request, Response, Status};
 
-use self::wire::{annotation_to_wire, request_from_wire, row_to_wire};
+use self::wire::{annotation_to_wire, request_from_wire};
 pub(crate) use self::wire::{piece, request_to_wire};
 use crate::StoreApiError;
 use crate::server::tenant;
@@ -72,8 +73,8 @@ pub struct PartAnswer {
 /// A piece of the answer of a store.
 #[derive(Debug)]
 pub enum PartPiece {
-    /// Rows as the store sent them: nothing is checked.
-    Series(Vec<MatrixSeries>),
+    /// Rows.
+    Rows(PartRows),
     /// The end of the answer.
     Summary(PartSummary),
 }
@@ -87,6 +88,27 @@ pub struct PartSummary {
     pub annotations: Vec<Annotation>,
     /// The counts of samples.
     pub stats: QueryStats,
+}
+
+/// Rows as a store sent them. Each is read when it is asked for, since a short message may have rows of many steps.
+#[derive(Debug)]
+pub struct PartRows {
+    rows: std::vec::IntoIter<tithon::PartRow>,
+    steps: usize,
+}
+
+/// A row cannot be read.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error(transparent)]
+pub struct RowUnreadable(ConvertError);
+
+impl Iterator for PartRows {
+    type Item = Result<PartRow, RowUnreadable>;
+
+    /// The next row. Fails if its samples do not belong to steps.
+    fn next(&mut self) -> Option<Result<PartRow, RowUnreadable>> {
+        Some(part_row_from_wire(self.rows.next()?, self.steps).map_err(RowUnreadable))
+    }
 }
 
 /// The future of an answer.
@@ -139,28 +161,26 @@ fn responses(evaluation: PartFuture) -> Responses {
     stream::try_unfold(Some(evaluation), next).try_flatten().boxed()
 }
 
-/// The rows in frames of about as many points, and the summary.
+/// The rows in frames of about as many bytes, and the summary.
 fn frames(answer: PartAnswer) -> Responses {
-    /// A frame is full when it has so many rows, or so many points.
-    const ROWS_MAX: usize = 1024;
-    const POINTS_MAX: usize = 16 << 10;
-    let PartAnswer { value: PartValue { series, annotations, stats }, held } = answer;
+    const BYTES_MAX: u64 = 256 << 10;
+    let PartAnswer { value: PartValue { rows, annotations, stats }, held } = answer;
     let summary = tithon::PartSummary {
-        rows: series.len() as u64,
+        rows: rows.len() as u64,
         total_samples: stats.total_samples,
         samples_read: stats.samples_read,
         peak_samples: stats.peak_samples,
         annotations: annotations.into_iter().map(annotation_to_wire).collect(),
     };
-    let mut rows = series.into_iter();
+    let mut rows = rows.into_iter();
     let batches = std::iter::from_fn(move || {
-        let (mut series, mut points) = (Vec::new(), 0);
-        while series.len() < ROWS_MAX && points < POINTS_MAX {
-            let Some(one) = rows.next() else { break };
-            points += one.samples.floats.len() + one.samples.histograms.timestamps.len();
-            series.push(row_to_wire(&one));
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while bytes < BYTES_MAX {
+            let Some(row) = rows.next() else { break };
+            bytes += row.bytes();
+            batch.push(part_row_to_wire(&row));
         }
-        (!series.is_empty()).then_some(part_response::Result::Series(PartSeries { series }))
+        (!batch.is_empty()).then_some(part_response::Result::Rows(tithon::PartRows { rows: batch }))
     });
     let all = batches.chain([part_response::Result::Summary(summary)]);
     let all = all.map(move |result| {

@@ -3,14 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::Evaluator;
-use super::remote::{column, numbers};
-use super::root::samples;
+use super::remote::numbers;
 use crate::ast::{NodeId, PartPlace};
-use crate::context::Context;
 use crate::error::QueryError;
 use crate::frame::{Frame, Output, Row, Steps};
-use crate::part::PartValue;
-use crate::result::MatrixSeries;
+use crate::part::{PartRow, PartValue};
 use crate::value_type::ValueType;
 
 /// The values of the parts of a query; each is taken once.
@@ -37,18 +34,17 @@ impl Evaluator<'_> {
         steps: &Steps,
     ) -> Result<Output, QueryError> {
         let missing = || QueryError::Execution("the value of a part is missing".to_owned());
-        let PartValue { series, annotations, stats } = self.parts.take(place.part).ok_or_else(missing)?;
+        let PartValue { rows, annotations, stats } = self.parts.take(place.part).ok_or_else(missing)?;
         annotations.into_iter().for_each(|annotation| self.ctx.notes().add_told(annotation));
         self.ctx.held.touch(stats.total_samples, stats.samples_read);
         self.ctx.held.peaked(stats.peak_samples)?;
-        let mut rows = Vec::with_capacity(series.len());
-        for MatrixSeries { labels, samples } in series {
-            self.ctx.check_cancelled()?;
-            let reserved = self.ctx.reserve(steps.len)?;
-            let column = column(samples, steps)?;
-            drop(reserved);
-            self.ctx.held.add(column.n_points(), column.bytes())?;
-            rows.push(Row { labels, drop_name: false, column });
+        let rows: Vec<Row> = rows.into_iter().map(PartRow::into_row).collect();
+        if rows.iter().any(|row| row.column.len() != steps.len) {
+            return Err(QueryError::Execution("the value of a part has other steps".to_owned()));
+        }
+        for row in &rows {
+            let (samples, bytes) = row.held();
+            self.ctx.held.add(samples, bytes)?;
         }
         Ok(match ty {
             ValueType::Scalar => Output::Scalar(numbers(&rows, steps)),
@@ -63,21 +59,8 @@ impl Evaluator<'_> {
             Output::Frame(frame) => frame,
             Output::Text(_) => return Err(QueryError::Execution("a text is no part".to_owned())),
         };
-        let series = told(&self.ctx, frame, steps)?;
+        let rows = frame.rows.into_iter().map(PartRow::of).collect();
         let annotations = std::mem::take(&mut *self.ctx.notes()).into_annotations();
-        Ok(PartValue { series, annotations, stats: self.ctx.held.stats() })
+        Ok(PartValue { rows, annotations, stats: self.ctx.held.stats() })
     }
-}
-
-/// The rows of a frame as series, in their order.
-fn told(ctx: &Context<'_>, frame: Frame, steps: &Steps) -> Result<Vec<MatrixSeries>, QueryError> {
-    let times: Vec<i64> = (0..steps.len).map(|step| steps.time(step)).collect();
-    let mut series = Vec::with_capacity(frame.rows.len());
-    for row in frame.rows {
-        ctx.check_cancelled()?;
-        // The result stores the time of each point.
-        ctx.held.add(0, times.len() as u64 * 8)?;
-        series.push(MatrixSeries { labels: row.labels, samples: samples(row.column, &times) });
-    }
-    Ok(series)
 }

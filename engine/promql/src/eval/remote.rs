@@ -73,7 +73,7 @@ impl Evaluator<'_> {
 }
 
 /// Samples at steps as a column.
-pub(super) fn column(samples: Samples, steps: &Steps) -> Result<Column, QueryError> {
+fn column(samples: Samples, steps: &Steps) -> Result<Column, QueryError> {
     let mut column = Column::new(steps.len);
     for (t, v) in samples.floats.timestamps.iter().zip(&samples.floats.values) {
         column.set_float(place(*t, &column, steps)?, *v);

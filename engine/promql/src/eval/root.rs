@@ -108,7 +108,7 @@ fn matrix(ctx: &Context<'_>, frame: Frame, steps: &Steps) -> Result<Vec<MatrixSe
 }
 
 /// A column as samples at the times of its steps.
-pub(super) fn samples(column: Column, times: &[i64]) -> Samples {
+fn samples(column: Column, times: &[i64]) -> Samples {
     let mut samples = Samples::default();
     match column.into_full_floats() {
         Ok(values) => samples.floats = SampleBatch { timestamps: times.to_vec(), values },

@@ -44,7 +44,7 @@ pub struct PartRequest {
     #[prost(bool, tag = "18")]
     pub fill_modifiers: bool,
 }
-/// Series come first, then one summary. A response with neither says that the evaluation goes on.
+/// Rows come first, then one summary. A response with neither says that the evaluation goes on.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PartResponse {
     #[prost(oneof = "part_response::Result", tags = "1, 2")]
@@ -55,16 +55,31 @@ pub mod part_response {
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Result {
         #[prost(message, tag = "1")]
-        Series(super::PartSeries),
+        Rows(super::PartRows),
         #[prost(message, tag = "2")]
         Summary(super::PartSummary),
     }
 }
 /// Rows of the node's value in the order of evaluation; a scalar is one row without labels.
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct PartSeries {
+pub struct PartRows {
     #[prost(message, repeated, tag = "1")]
-    pub series: ::prost::alloc::vec::Vec<super::prometheus_copy::TimeSeries>,
+    pub rows: ::prost::alloc::vec::Vec<PartRow>,
+}
+/// The samples of one series at the steps of the query.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PartRow {
+    #[prost(message, repeated, tag = "1")]
+    pub labels: ::prost::alloc::vec::Vec<super::thanos::Label>,
+    /// A little-endian float of eight bytes for each step, also for those without one; empty if no step has a float.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub floats: ::prost::bytes::Bytes,
+    /// A bit for each step, the first step in the lowest bit of the first word; empty if all steps have a float, or none has.
+    #[prost(fixed64, repeated, tag = "3")]
+    pub present: ::prost::alloc::vec::Vec<u64>,
+    /// Their timestamps are numbers of steps, from 0.
+    #[prost(message, repeated, tag = "4")]
+    pub histograms: ::prost::alloc::vec::Vec<super::prometheus_copy::Histogram>,
 }
 /// What an evaluation leaves behind besides its value.
 #[derive(Clone, PartialEq, ::prost::Message)]

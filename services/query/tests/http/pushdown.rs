@@ -5,13 +5,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::FutureExt;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 use tithon_chunks::{ErrorKind, Timestamp};
 use tithon_promql::{Annotation, Detail};
+use tithon_proto::tithon::{self, PartResponse, PartRow, PartRows, PartSummary, part_response, parts_server};
 use tithon_query::{Dialect, PartEvaluator, PartLimits, QueryOptions};
 use tithon_runtime::{Cpu, Metrics, Probes};
 use tithon_storeapi::{PartAnswer, PartFuture, PartRequest, PartsServer, StoreApiError, StoreApiServer};
+use tonic::{Request, Response, Status};
 
 use crate::blocks::Blocks;
 use crate::endpoints::{endpoint, get, serve_grpc};
@@ -106,33 +110,26 @@ async fn stores_are_told_all_that_counts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_values_are_evaluated_again() {
-    let falsifications: [(&str, Falsify); 9] = [
+    let falsifications: [(&str, Falsify); 7] = [
         ("sound", Ok),
         ("an error", |_| Err(StoreApiError::new(ErrorKind::LimitExceeded, "no memory"))),
         ("a wrong query", |_| Err(StoreApiError::new(ErrorKind::Invalid, "no query"))),
         ("a row twice", |mut answer| {
-            let series = &mut answer.value.series;
-            series.extend(series.first().cloned());
+            let rows = &mut answer.value.rows;
+            rows.extend(rows.first().cloned());
             Ok(answer)
         }),
-        ("another time", |mut answer| {
-            if let Some(t) = answer.value.series[0].samples.floats.timestamps.last_mut() {
-                *t += 1;
-            }
-            Ok(answer)
-        }),
-        ("a time twice", |mut answer| {
-            let floats = &mut answer.value.series[0].samples.floats;
-            let last = (floats.timestamps[0], floats.values[0]);
-            floats.push(Timestamp(last.0), last.1);
-            Ok(answer)
-        }),
-        ("a histogram of nothing", |mut answer| {
-            let mut histogram = tithon_chunks::FloatHistogram::default();
-            histogram.positive_spans.push(tithon_chunks::Span { offset: 0, length: u32::MAX });
-            let histograms = &mut answer.value.series[0].samples.histograms;
-            histograms.timestamps.push(TIME * 1000 + 250);
-            histograms.values.push(histogram);
+        ("a row of more steps", |mut answer| {
+            let first = &mut answer.value.rows[0];
+            let floats = vec![1.0; first.floats().len() + 1];
+            let row = tithon_promql::PartRow::new(
+                first.labels().clone(),
+                floats.len(),
+                floats,
+                Vec::new(),
+                Vec::new(),
+            );
+            *first = row.expect("a row");
             Ok(answer)
         }),
         ("an annotation of its own", |mut answer| {
@@ -161,6 +158,71 @@ async fn wrong_values_are_evaluated_again() {
             assert_eq!(&ask(above, request).await, want, "{name}: {request}");
         }
         assert_eq!(asked.lock().expect("a whole list").len(), requests.len(), "{name}");
+    }
+}
+
+/// Responses of a store to any part.
+type Garbage = fn() -> Vec<Result<PartResponse, Status>>;
+
+/// A store that sends garbage.
+struct Liar(Garbage);
+
+#[tonic::async_trait]
+impl parts_server::Parts for Liar {
+    type EvaluateStream = BoxStream<'static, Result<PartResponse, Status>>;
+
+    async fn evaluate(
+        &self,
+        _: Request<tithon::PartRequest>,
+    ) -> Result<Response<Self::EvaluateStream>, Status> {
+        Ok(Response::new(stream::iter((self.0)()).boxed()))
+    }
+}
+
+fn rows(floats: &'static [u8], present: &[u64], n: usize) -> Result<PartResponse, Status> {
+    let row = PartRow { floats: Bytes::from_static(floats), present: present.to_vec(), ..PartRow::default() };
+    Ok(PartResponse { result: Some(part_response::Result::Rows(PartRows { rows: vec![row; n] })) })
+}
+
+fn summary(rows: u64) -> Result<PartResponse, Status> {
+    let summary = PartSummary { rows, ..PartSummary::default() };
+    Ok(PartResponse { result: Some(part_response::Result::Summary(summary)) })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_is_evaluated_again() {
+    let options = QueryOptions { max_bytes: 64 << 20, ..options() };
+    let plain = serve(options.clone(), sources(&REPLICAS)).await;
+    let garbage: [(&str, Garbage); 11] = [
+        ("nothing", Vec::new),
+        ("no summary", || vec![rows(&[0; 8], &[], 1)]),
+        ("fewer rows", || vec![rows(&[0; 8], &[], 1), summary(2)]),
+        ("two summaries", || vec![summary(0), summary(0)]),
+        ("rows behind the summary", || vec![summary(1), rows(&[0; 8], &[], 1)]),
+        ("an error at the end", || vec![rows(&[0; 8], &[], 1), summary(1), Err(Status::data_loss("no"))]),
+        ("half a float", || vec![rows(&[0; 12], &[], 1), summary(1)]),
+        ("other steps", || vec![rows(&[0; 32], &[], 1), summary(1)]),
+        ("bits behind the steps", || vec![rows(&[0; 8], &[2], 1), summary(1)]),
+        ("many words", || vec![rows(&[0; 8], &[1, 0, 0], 1), summary(1)]),
+        // Short messages that would take more memory than the query may.
+        ("empty rows without end", || vec![rows(&[], &[], 1 << 20), summary(1 << 20)]),
+    ];
+    for (name, garbage) in garbage {
+        let (store, cpu, probes) =
+            (Arc::new(Blocks::open(&REPLICAS)), Cpu::new(0).expect("a pool"), Probes::default());
+        probes.set_ready(true);
+        let services = StoreApiServer::new(store, cpu, probes).with_parts().services();
+        let liar = serve_grpc(services.with(parts_server::PartsServer::new(Liar(garbage)))).await;
+        let above = serve(options.clone(), Sources::default().and(endpoint(liar, &options))).await;
+        let query = ["query", "count(up)"];
+        let mut requests = vec![get("/api/v1/query", json!([query, ["time", TIME.to_string()]]))];
+        if name.contains("rows") {
+            let times = [["start", "1710040000"], ["end", "1710050000"], ["step", "1"]];
+            requests.push(get("/api/v1/query_range", json!([query, times[0], times[1], times[2]])));
+        }
+        for request in requests {
+            assert_eq!(ask(above, &request).await, ask(plain, &request).await, "{name}");
+        }
     }
 }
 

@@ -39,13 +39,14 @@ impl Endpoint {
         });
         let answer = self.in_time(call).await.map_err(|silence| self.silent(silence))?;
         let responses = answer.map_err(|status| self.failed(CALL, &status))?.into_inner();
-        let next = |(endpoint, mut responses): (Endpoint, Streaming<PartResponse>)| async move {
+        let steps = request.times.steps();
+        let next = move |(endpoint, mut responses): (Endpoint, Streaming<PartResponse>)| async move {
             loop {
                 let response = endpoint.in_time(responses.message()).await;
                 let response = response.map_err(|silence| endpoint.silent(silence))?;
                 let response = response.map_err(|status: Status| endpoint.failed(CALL, &status))?;
                 let Some(response) = response else { return Ok(None) };
-                if let Some(piece) = piece(response) {
+                if let Some(piece) = piece(response, steps) {
                     return Ok(Some((piece, (endpoint, responses))));
                 }
             }

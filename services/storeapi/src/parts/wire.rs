@@ -4,36 +4,21 @@ use std::time::Duration;
 
 use tithon_chunks::{ErrorKind, Timestamp};
 use tithon_engine::dedup::ReplicaRule;
-use tithon_promql::{
-    Annotation, Detail, MatrixSeries, Monotonicity, ParseOptions, PosRange, QueryStats, TimeParams,
-};
-use tithon_proto::prometheus_copy::TimeSeries;
+use tithon_promql::{Annotation, Detail, Monotonicity, ParseOptions, PosRange, QueryStats, TimeParams};
 use tithon_proto::tithon::{
-    self, PartAnnotation, PartMonotonicity, PartResponse, PartSeries, part_annotation, part_response,
+    self, PartAnnotation, PartMonotonicity, PartResponse, part_annotation, part_response,
 };
-use tithon_proto::{
-    matcher_to_wire, matchers_from_wire, points_from_wire, points_to_wire, shard_from_wire, shard_to_wire,
-};
+use tithon_proto::{matcher_to_wire, matchers_from_wire, shard_from_wire, shard_to_wire};
 use tithon_runtime::to_status;
 use tonic::Status;
 
-use super::{PartPiece, PartRequest, PartSummary};
+use super::{PartPiece, PartRequest, PartRows, PartSummary};
 use crate::status::convert_status;
 
-/// A row as a message.
-pub(super) fn row_to_wire(row: &MatrixSeries) -> TimeSeries {
-    let (floats, histograms) = (&row.samples.floats, &row.samples.histograms);
-    let times = floats.timestamps.iter().copied();
-    let at = histograms.timestamps.iter().copied();
-    points_to_wire(&row.labels, times.zip(floats.values.iter().copied()), at.zip(&histograms.values))
-}
-
-/// A piece of an answer; `None` if the response has no content.
-pub(crate) fn piece(response: PartResponse) -> Option<PartPiece> {
+/// A piece of an answer to a query of so many steps; `None` if the response has no content.
+pub(crate) fn piece(response: PartResponse, steps: usize) -> Option<PartPiece> {
     Some(match response.result? {
-        part_response::Result::Series(PartSeries { series }) => {
-            PartPiece::Series(series.iter().map(row_from_wire).collect())
-        }
+        part_response::Result::Rows(rows) => PartPiece::Rows(PartRows { rows: rows.rows.into_iter(), steps }),
         part_response::Result::Summary(summary) => PartPiece::Summary(PartSummary {
             rows: summary.rows,
             annotations: summary.annotations.into_iter().map(annotation_from_wire).collect(),
@@ -44,15 +29,6 @@ pub(crate) fn piece(response: PartResponse) -> Option<PartPiece> {
             },
         }),
     })
-}
-
-fn row_from_wire(wire: &TimeSeries) -> MatrixSeries {
-    let points = points_from_wire(wire);
-    let mut row = MatrixSeries { labels: points.labels, samples: Default::default() };
-    points.floats.into_iter().for_each(|(t, v)| row.samples.floats.push(Timestamp(t), v));
-    let histograms = &mut row.samples.histograms;
-    (histograms.timestamps, histograms.values) = points.histograms.into_iter().unzip();
-    row
 }
 
 pub(super) fn annotation_to_wire(annotation: Annotation) -> PartAnnotation {
@@ -157,7 +133,7 @@ pub(super) fn request_from_wire(wire: tithon::PartRequest, tenant: String) -> Re
 #[cfg(test)]
 mod tests {
     use tithon_engine::SeriesShard;
-    use tithon_index::{Labels, MatchOp, Matcher};
+    use tithon_index::{MatchOp, Matcher};
 
     use super::*;
 
@@ -199,22 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn annotations_and_rows_arrive_as_they_were() {
+    fn annotations_arrive_as_they_were() {
         let pos = PosRange { start: 4, end: 9 };
         let buckets = Monotonicity { times: (1, 2), bounds: (-0.0, f64::INFINITY), max_diff: 0.5, count: 7 };
         for detail in [Detail::None, Detail::Occurrences(3), Detail::Monotonicity(buckets)] {
             let annotation = Annotation { text: "PromQL info: x".to_owned(), pos, detail };
             assert_eq!(annotation_from_wire(annotation_to_wire(annotation.clone())), annotation);
         }
-        let mut row = MatrixSeries { labels: Labels::from_pairs([("a", "b")]), samples: Default::default() };
-        let odd = f64::from_bits(0x7ff0_0000_0000_0002);
-        row.samples.floats.push(Timestamp(5), odd);
-        row.samples.floats.push(Timestamp(6), -0.0);
-        let read = row_from_wire(&row_to_wire(&row));
-        assert_eq!(read.labels, row.labels);
-        assert_eq!(read.samples.floats.timestamps, [5, 6]);
-        let bits =
-            |row: &MatrixSeries| row.samples.floats.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-        assert_eq!(bits(&read), bits(&row));
     }
 }
