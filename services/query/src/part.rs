@@ -16,6 +16,7 @@ use crate::evaluate::Evaluated;
 use crate::fanout::{Notes, Scope};
 use crate::job::Job;
 use crate::options::{Dialect, QueryOptions};
+use crate::params::GoTime;
 use crate::query::{Query, prepare};
 
 /// The longest time that a part may be evaluated, whatever its querier asks for.
@@ -112,6 +113,7 @@ impl PartEvaluator {
 
 impl QueryService {
     async fn evaluate_part(&self, request: PartRequest) -> Result<PartAnswer, StoreApiError> {
+        check(&request).map_err(|what| StoreApiError::new(ErrorKind::Invalid, what))?;
         let (job, _stop) = self.begin();
         let job_of_plan = Arc::clone(&job);
         let options = self.options_of(&request);
@@ -140,6 +142,33 @@ impl QueryService {
             ..self.options().clone()
         }
     }
+}
+
+/// Refuses numbers that no querier sends.
+fn check(request: &PartRequest) -> Result<(), String> {
+    /// More steps than any querier asks for.
+    const STEPS_MAX: usize = 1_000_000;
+    /// Longer than Go's durations, milliseconds.
+    const LONGEST_MS: i64 = 10_000_000_000_000;
+    let times = GoTime::MIN.storage_millis()..=GoTime::MAX.storage_millis();
+    let are_times = [request.times.start, request.times.end].iter().all(|t| times.contains(&t.0));
+    let steps = request.times.steps();
+    if !are_times || !(1..=STEPS_MAX).contains(&steps) {
+        return Err(format!("{steps} steps from {} ms to {} ms", request.times.start, request.times.end));
+    }
+    if request.timeout.is_zero() {
+        return Err("no time at all".to_owned());
+    }
+    for (what, ms, least) in [
+        ("lookback", request.lookback_ms, 1),
+        ("step of subqueries", request.default_subquery_step_ms, 0),
+        ("resolution", request.max_resolution_ms, 0),
+    ] {
+        if !(least..=LONGEST_MS).contains(&ms) {
+            return Err(format!("{what} of {ms} ms"));
+        }
+    }
+    Ok(())
 }
 
 /// The querier's plan, of which only the part is kept.

@@ -28,6 +28,9 @@ pub(crate) enum PartError {
     /// The call failed.
     #[error(transparent)]
     Call(#[from] EndpointError),
+    /// The store does not evaluate the part.
+    #[error("{0}")]
+    Refused(String),
     /// The answer is no value of the part.
     #[error(transparent)]
     Unfit(#[from] Unfit),
@@ -123,7 +126,11 @@ impl QueryService {
         let store = query.part_stores.get(part.store).ok_or(Unfit::NoStore)?;
         let mut pieces = store.part(self.part_request(part, query));
         let (mut value, mut held) = (Value::default(), job.charge());
+        let mut refused = None;
         while let Some(piece) = pieces.next().await {
+            if refused.is_some() {
+                break;
+            }
             match piece? {
                 PartPiece::Rows(rows) => {
                     for row in rows {
@@ -133,12 +140,15 @@ impl QueryService {
                         value.add(row)?;
                     }
                 }
+                // The call is read to its end, so that it does not count as cancelled.
+                PartPiece::Refusal(reason) => refused = Some(PartError::Refused(reason)),
                 PartPiece::Summary(summary) => {
                     held.grow(bytes_of_summary(&summary))?;
                     value.end(summary)?;
                 }
             }
         }
+        refused.map_or(Ok(()), Err)?;
         Ok((value.finish()?, held))
     }
 

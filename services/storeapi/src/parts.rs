@@ -12,7 +12,7 @@ use tithon_engine::dedup::ReplicaRule;
 use tithon_index::Matcher;
 use tithon_promql::{Annotation, ParseOptions, PartRow, PartValue, QueryStats, TimeParams};
 use tithon_proto::tithon::parts_server::{self, PartsServer as Server};
-use tithon_proto::tithon::{self, PartResponse, part_response};
+use tithon_proto::tithon::{self, PartRefusal, PartResponse, part_response};
 use tithon_proto::{ConvertError, part_row_from_wire, part_row_to_wire};
 use tithon_runtime::GrpcServices;
 use tonic::{Request, Response, Status};
@@ -21,7 +21,6 @@ use self::wire::{annotation_to_wire, request_from_wire};
 pub(crate) use self::wire::{piece, request_to_wire};
 use crate::StoreApiError;
 use crate::server::tenant;
-use crate::status::status;
 
 /// The version of plans and of their evaluation. It grows when a change of either gives other nodes or other values, since querier
 /// and store must agree on both.
@@ -77,6 +76,8 @@ pub enum PartPiece {
     Rows(PartRows),
     /// The end of the answer.
     Summary(PartSummary),
+    /// The store does not evaluate the part, for this reason.
+    Refusal(String),
 }
 
 /// What an evaluation leaves behind besides its rows.
@@ -151,7 +152,12 @@ fn responses(evaluation: PartFuture) -> Responses {
     let next = |evaluation: Option<PartFuture>| async move {
         let Some(mut evaluation) = evaluation else { return Ok::<_, Status>(None) };
         match tokio::time::timeout(BEAT, &mut evaluation).await {
-            Ok(answer) => Ok(Some((frames(answer.map_err(|error| status(&error))?), None))),
+            Ok(Ok(answer)) => Ok(Some((frames(answer), None))),
+            Ok(Err(error)) => {
+                let refusal = part_response::Result::Refusal(PartRefusal { reason: error.to_string() });
+                let refusal: Responses = stream::iter([Ok(PartResponse { result: Some(refusal) })]).boxed();
+                Ok(Some((refusal, None)))
+            }
             Err(_) => {
                 let beat: Responses = stream::iter([Ok(PartResponse { result: None })]).boxed();
                 Ok(Some((beat, Some(evaluation))))

@@ -44,10 +44,10 @@ pub struct PartRequest {
     #[prost(bool, tag = "18")]
     pub fill_modifiers: bool,
 }
-/// Rows come first, then one summary. A response with neither says that the evaluation goes on.
+/// Rows come first, then one summary; or a refusal. A response without content says that the evaluation goes on.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PartResponse {
-    #[prost(oneof = "part_response::Result", tags = "1, 2")]
+    #[prost(oneof = "part_response::Result", tags = "1, 2, 3")]
     pub result: ::core::option::Option<part_response::Result>,
 }
 /// Nested message and enum types in `PartResponse`.
@@ -58,7 +58,15 @@ pub mod part_response {
         Rows(super::PartRows),
         #[prost(message, tag = "2")]
         Summary(super::PartSummary),
+        #[prost(message, tag = "3")]
+        Refusal(super::PartRefusal),
     }
+}
+/// The store does not evaluate the part: the querier does. This is no failed call, since queries may be wrong.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PartRefusal {
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Rows of the node's value in the order of evaluation; a scalar is one row without labels.
 #[derive(Clone, PartialEq, ::prost::Message)]

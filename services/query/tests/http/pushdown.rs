@@ -11,7 +11,10 @@ use futures::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 use tithon_chunks::{ErrorKind, Timestamp};
 use tithon_promql::{Annotation, Detail};
-use tithon_proto::tithon::{self, PartResponse, PartRow, PartRows, PartSummary, part_response, parts_server};
+use tithon_proto::tithon::parts_client::PartsClient;
+use tithon_proto::tithon::{
+    self, PartRefusal, PartResponse, PartRow, PartRows, PartSummary, part_response, parts_server,
+};
 use tithon_query::{Dialect, PartEvaluator, PartLimits, QueryOptions};
 use tithon_runtime::{Cpu, Metrics, Probes};
 use tithon_storeapi::{PartAnswer, PartFuture, PartRequest, PartsServer, StoreApiError, StoreApiServer};
@@ -184,6 +187,11 @@ fn rows(floats: &'static [u8], present: &[u64], n: usize) -> Result<PartResponse
     Ok(PartResponse { result: Some(part_response::Result::Rows(PartRows { rows: vec![row; n] })) })
 }
 
+fn refusal() -> Result<PartResponse, Status> {
+    let refusal = PartRefusal { reason: "no".to_owned() };
+    Ok(PartResponse { result: Some(part_response::Result::Refusal(refusal)) })
+}
+
 fn summary(rows: u64) -> Result<PartResponse, Status> {
     let summary = PartSummary { rows, ..PartSummary::default() };
     Ok(PartResponse { result: Some(part_response::Result::Summary(summary)) })
@@ -193,13 +201,15 @@ fn summary(rows: u64) -> Result<PartResponse, Status> {
 async fn garbage_is_evaluated_again() {
     let options = QueryOptions { max_bytes: 64 << 20, ..options() };
     let plain = serve(options.clone(), sources(&REPLICAS)).await;
-    let garbage: [(&str, Garbage); 11] = [
+    let garbage: [(&str, Garbage); 13] = [
         ("nothing", Vec::new),
         ("no summary", || vec![rows(&[0; 8], &[], 1)]),
         ("fewer rows", || vec![rows(&[0; 8], &[], 1), summary(2)]),
         ("two summaries", || vec![summary(0), summary(0)]),
         ("rows behind the summary", || vec![summary(1), rows(&[0; 8], &[], 1)]),
         ("an error at the end", || vec![rows(&[0; 8], &[], 1), summary(1), Err(Status::data_loss("no"))]),
+        ("refusals without end", || vec![refusal(); 1 << 16]),
+        ("a refusal and rows", || vec![refusal(), rows(&[0; 8], &[], 1), summary(1)]),
         ("half a float", || vec![rows(&[0; 12], &[], 1), summary(1)]),
         ("other steps", || vec![rows(&[0; 32], &[], 1), summary(1)]),
         ("bits behind the steps", || vec![rows(&[0; 8], &[2], 1), summary(1)]),
@@ -224,6 +234,78 @@ async fn garbage_is_evaluated_again() {
             assert_eq!(ask(above, &request).await, ask(plain, &request).await, "{name}");
         }
     }
+}
+
+/// Whatever a part asks for, a store answers with an error in bounded time and memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_no_querier_sends() {
+    let (store, _) = store(&REPLICAS, Ok).await;
+    let mut client = PartsClient::connect(format!("http://{store}")).await.expect("a connection");
+    let sound = tithon::PartRequest {
+        query: "sum(up)".to_owned(),
+        text: "sum(up)".to_owned(),
+        node: 1,
+        start: TIME * 1000,
+        end: TIME * 1000,
+        timeout: 10_000,
+        lookback: 300_000,
+        default_subquery_step: 60_000,
+        max_samples: u64::MAX,
+        replica_rule: "penalty".to_owned(),
+        ..tithon::PartRequest::default()
+    };
+    let node = |node: u32| tithon::PartRequest { node, ..sound.clone() };
+    let mut values = 0;
+    for n in (0..4).chain([u32::MAX]) {
+        values += usize::from(answers(&mut client, node(n)).await.is_ok());
+    }
+    assert_eq!(values, 1, "one node is the sum");
+    let (first, last, step) = (i64::MIN, i64::MAX, 1);
+    let change = |change: fn(&mut tithon::PartRequest)| {
+        let mut request = sound.clone();
+        change(&mut request);
+        request
+    };
+    for request in [
+        tithon::PartRequest { start: first, end: last, step, ..sound.clone() },
+        tithon::PartRequest { start: 0, end: last, step: last, ..sound.clone() },
+        tithon::PartRequest { start: first, end: first, ..sound.clone() },
+        tithon::PartRequest { end: TIME * 1000 + 2_000_000, step, ..sound.clone() },
+        change(|request| request.step = -1),
+        change(|request| request.lookback = i64::MIN),
+        change(|request| request.lookback = i64::MAX),
+        change(|request| request.default_subquery_step = -1),
+        change(|request| request.max_resolution = i64::MAX),
+        change(|request| request.replica_rule = "none".to_owned()),
+        change(|request| request.query = "sum(".to_owned()),
+        change(|request| request.query = "(".repeat(1 << 16)),
+        change(|request| request.text = "sum(down)".to_owned()),
+        change(|request| request.max_samples = 0),
+        change(|request| request.timeout = 0),
+    ] {
+        for n in 0..3 {
+            let request = tithon::PartRequest { node: n, ..request.clone() };
+            let text = format!("{request:?}");
+            let answer = answers(&mut client, request).await;
+            assert!(answer.is_err(), "{text:.500}");
+        }
+    }
+}
+
+/// The number of responses to a part, or its error.
+async fn answers(
+    client: &mut PartsClient<tonic::transport::Channel>,
+    request: tithon::PartRequest,
+) -> Result<usize, Status> {
+    let mut responses = client.evaluate(request).await?.into_inner();
+    let mut n = 0;
+    while let Some(response) = responses.message().await? {
+        if let Some(part_response::Result::Refusal(refusal)) = response.result {
+            return Err(Status::unknown(refusal.reason));
+        }
+        n += 1;
+    }
+    Ok(n)
 }
 
 /// A store that announces parts and does not have the service.

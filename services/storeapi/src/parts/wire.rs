@@ -19,6 +19,7 @@ use crate::status::convert_status;
 pub(crate) fn piece(response: PartResponse, steps: usize) -> Option<PartPiece> {
     Some(match response.result? {
         part_response::Result::Rows(rows) => PartPiece::Rows(PartRows { rows: rows.rows.into_iter(), steps }),
+        part_response::Result::Refusal(refusal) => PartPiece::Refusal(refusal.reason),
         part_response::Result::Summary(summary) => PartPiece::Summary(PartSummary {
             rows: summary.rows,
             annotations: summary.annotations.into_iter().map(annotation_from_wire).collect(),
