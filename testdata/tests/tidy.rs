@@ -22,7 +22,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tithon-profile", &[]),
     (
         "tithon-storeapi",
-        &["tithon-chunks", "tithon-index", "tithon-engine", "tithon-proto", "tithon-runtime"],
+        &[
+            "tithon-chunks",
+            "tithon-index",
+            "tithon-engine",
+            "tithon-promql",
+            "tithon-proto",
+            "tithon-runtime",
+        ],
     ),
     (
         "tithon-store",

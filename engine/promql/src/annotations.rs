@@ -10,6 +10,17 @@ use crate::date::Date;
 use crate::format::{general, positional};
 use crate::parse_error::line_column;
 
+/// An annotation as one process tells it to another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Annotation {
+    /// The text, which begins with `PromQL warning: ` or `PromQL info: `.
+    pub text: String,
+    /// Its place in the query.
+    pub pos: PosRange,
+    /// What it has accumulated.
+    pub detail: Detail,
+}
+
 /// A set of annotations.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Notes {
@@ -23,24 +34,27 @@ struct Note {
 }
 
 /// Data that some kinds of annotation accumulate when they are merged.
-#[derive(Clone, Debug)]
-enum Detail {
+#[derive(Clone, Debug, PartialEq)]
+pub enum Detail {
+    /// Nothing.
     None,
+    /// The corrected buckets.
     Monotonicity(Monotonicity),
+    /// How often it was added.
     Occurrences(u64),
 }
 
 /// The buckets of a classic histogram whose counts had to be raised to be monotonic.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Monotonicity {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Monotonicity {
     /// First and last time of the corrected samples, milliseconds.
-    pub(crate) times: (i64, i64),
+    pub times: (i64, i64),
     /// Lowest and highest bound of the corrected buckets.
-    pub(crate) bounds: (f64, f64),
+    pub bounds: (f64, f64),
     /// The largest difference between a count and its correction.
-    pub(crate) max_diff: f64,
+    pub max_diff: f64,
     /// Number of corrected samples.
-    pub(crate) count: u64,
+    pub count: u64,
 }
 
 impl Notes {
@@ -89,13 +103,24 @@ impl Notes {
                         a.times = (a.times.0.min(b.times.0), a.times.1.max(b.times.1));
                         a.bounds = (a.bounds.0.min(b.bounds.0), a.bounds.1.max(b.bounds.1));
                         a.max_diff = a.max_diff.max(b.max_diff);
-                        a.count += b.count;
+                        a.count = a.count.saturating_add(b.count);
                     }
-                    (Detail::Occurrences(a), Detail::Occurrences(b)) => *a += b,
+                    (Detail::Occurrences(a), Detail::Occurrences(b)) => *a = a.saturating_add(b),
                     _ => old.pos = note.pos,
                 }
             }
         }
+    }
+
+    /// The annotations, to be told to another process.
+    pub(crate) fn into_annotations(self) -> Vec<Annotation> {
+        let told = |(text, Note { pos, detail })| Annotation { text, pos, detail };
+        self.notes.into_iter().map(told).collect()
+    }
+
+    /// Adds an annotation that another process has told.
+    pub(crate) fn add_told(&mut self, Annotation { text, pos, detail }: Annotation) {
+        self.add(text, Note { pos, detail });
     }
 
     /// Adds all annotations of `other`.

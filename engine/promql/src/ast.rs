@@ -84,6 +84,17 @@ pub enum NodeKind {
     StepInvariant(NodeId),
     /// The result of an expression that other queriers evaluate. Planning inserts these nodes, the parser never does.
     Remote(RemoteResult),
+    /// The value of an expression that a store evaluates. Planning inserts these nodes, the parser never does.
+    Part(PartPlace),
+}
+
+/// The place of an expression that a store evaluates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartPlace {
+    /// The expression.
+    pub text: Arc<str>,
+    /// Its index in [`crate::Prepared::store_parts`].
+    pub part: usize,
 }
 
 /// The result of an expression that other queriers evaluate.
@@ -442,7 +453,11 @@ impl Expr {
     /// aggregation before its parameter. Duration expressions of selectors and subqueries are not visited.
     pub(crate) fn for_each_child(&self, id: NodeId, mut visit: impl FnMut(NodeId)) {
         match &self[id].kind {
-            NodeKind::Number { .. } | NodeKind::String(_) | NodeKind::Vector(_) | NodeKind::Remote(_) => {}
+            NodeKind::Number { .. }
+            | NodeKind::String(_)
+            | NodeKind::Vector(_)
+            | NodeKind::Remote(_)
+            | NodeKind::Part(_) => {}
             NodeKind::Matrix(m) => visit(m.selector),
             NodeKind::Subquery(s) => visit(s.expr),
             NodeKind::Unary { expr, .. } | NodeKind::Paren(expr) | NodeKind::StepInvariant(expr) => {
@@ -473,7 +488,12 @@ impl Expr {
 
     /// All nodes below and with the root, depth first, each before its children.
     pub fn preorder(&self) -> Vec<NodeId> {
-        let (mut order, mut pending) = (Vec::new(), vec![self.root]);
+        self.preorder_from(self.root)
+    }
+
+    /// All nodes below and with a node, depth first, each before its children.
+    pub(crate) fn preorder_from(&self, id: NodeId) -> Vec<NodeId> {
+        let (mut order, mut pending) = (Vec::new(), vec![id]);
         while let Some(id) = pending.pop() {
             order.push(id);
             let first = pending.len();

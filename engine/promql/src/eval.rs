@@ -4,6 +4,7 @@
 mod aggregate;
 mod call;
 mod input;
+mod part;
 mod profile;
 mod range;
 mod remote;
@@ -21,6 +22,7 @@ use crate::frame::{Column, Frame, Output, Row, Steps};
 use crate::functions::over_range;
 use crate::ops::{binary, selector, unary};
 use crate::options::EvalContext;
+use crate::part::PartValue;
 use crate::plan::Prepared;
 use crate::read::Selection;
 use crate::result::QueryResult;
@@ -39,24 +41,47 @@ struct Evaluator<'a> {
     ctx: Context<'a>,
     profile: Option<profile::Profile<'a>>,
     inputs: Vec<input::Slot>,
+    parts: part::Parts,
 }
 
 impl Prepared {
     /// Evaluates the query over one input for each of [`Prepared::selects`], followed by one for each of
     /// [`Prepared::remote_parts`].
     pub fn eval(&self, inputs: Vec<SelectInput>, ctx: &EvalContext<'_>) -> Result<QueryResult, QueryError> {
-        run(self, inputs, ctx, None).map(|(result, _)| result)
+        self.eval_with(inputs, Vec::new(), ctx)
     }
 
-    /// Evaluates like [`Prepared::eval`], and measures with a clock what each operator costs.
+    /// Evaluates like [`Prepared::eval`], with the values of [`Prepared::store_parts`].
+    pub fn eval_with(
+        &self,
+        inputs: Vec<SelectInput>,
+        parts: Vec<PartValue>,
+        ctx: &EvalContext<'_>,
+    ) -> Result<QueryResult, QueryError> {
+        run(self, inputs, parts, ctx, None).map(|(result, _)| result)
+    }
+
+    /// Evaluates like [`Prepared::eval_with`], and measures with a clock what each operator costs.
     pub fn eval_analyzed(
         &self,
         inputs: Vec<SelectInput>,
+        parts: Vec<PartValue>,
         ctx: &EvalContext<'_>,
         clock: Clock<'_>,
     ) -> Result<(QueryResult, Analysis), QueryError> {
-        let (result, analysis) = run(self, inputs, ctx, Some(clock))?;
+        let (result, analysis) = run(self, inputs, parts, ctx, Some(clock))?;
         Ok((result, analysis.expect("a clock makes an analysis")))
+    }
+
+    /// Evaluates the node that [`Prepared::keep_only`] has kept, over one input for each of [`Prepared::selects`].
+    pub fn eval_part(
+        &self,
+        inputs: Vec<SelectInput>,
+        ctx: &EvalContext<'_>,
+    ) -> Result<PartValue, QueryError> {
+        let evaluator = Evaluator::new(self, inputs, Vec::new(), ctx, None);
+        let steps = evaluator.steps()?;
+        evaluator.part_value(self.only.unwrap_or(self.expr.root()), &steps)
     }
 }
 
@@ -64,29 +89,49 @@ impl Prepared {
 fn run(
     prepared: &Prepared,
     inputs: Vec<SelectInput>,
+    parts: Vec<PartValue>,
     ctx: &EvalContext<'_>,
     clock: Option<Clock<'_>>,
 ) -> Result<(QueryResult, Option<Analysis>), QueryError> {
-    let options = &prepared.options;
-    let held = Held::new(options.max_samples, &prepared.budget);
-    let evaluator = Evaluator {
-        prepared,
-        ctx: Context::new(options, *ctx, held),
-        profile: clock.map(|clock| profile::Profile::new(prepared, clock)),
-        inputs: input::slots(prepared, inputs),
-    };
+    let evaluator = Evaluator::new(prepared, inputs, parts, ctx, clock);
     for pos in &prepared.undistributed {
         let text = "rewriting an external label with label_replace can disable distributed query execution";
         evaluator.ctx.notes().warn(text, *pos);
     }
-    let params = &prepared.params;
-    let steps = Steps::new(params.start.0, params.end.0, params.step_ms.max(1));
-    evaluator.ctx.held.check_steps(steps.len)?;
+    let steps = evaluator.steps()?;
     let value = evaluator.root_value(&steps)?;
     let (warnings, infos) = evaluator.ctx.notes().texts(&prepared.query);
     let stats = evaluator.ctx.held.stats();
     let analysis = evaluator.profile.map(|profile| profile.into_analysis(prepared));
     Ok((QueryResult { value, warnings, infos, stats }, analysis))
+}
+
+impl<'a> Evaluator<'a> {
+    fn new(
+        prepared: &'a Prepared,
+        inputs: Vec<SelectInput>,
+        parts: Vec<PartValue>,
+        ctx: &EvalContext<'a>,
+        clock: Option<Clock<'a>>,
+    ) -> Evaluator<'a> {
+        let options = &prepared.options;
+        let held = Held::new(options.max_samples, &prepared.budget);
+        Evaluator {
+            prepared,
+            ctx: Context::new(options, *ctx, held),
+            profile: clock.map(|clock| profile::Profile::new(prepared, clock)),
+            inputs: input::slots(prepared, inputs),
+            parts: part::Parts::new(parts),
+        }
+    }
+
+    /// The steps of the query. Fails if they are more than samples may be held.
+    fn steps(&self) -> Result<Steps, QueryError> {
+        let params = &self.prepared.params;
+        let steps = Steps::new(params.start.0, params.end.0, params.step_ms.max(1));
+        self.ctx.held.check_steps(steps.len)?;
+        Ok(steps)
+    }
 }
 
 impl Evaluator<'_> {
@@ -157,6 +202,7 @@ impl Evaluator<'_> {
             NodeKind::Aggregate(a) => Output::Frame(self.eval_aggregate(id, a, steps)?),
             NodeKind::Call(call) => self.eval_call(id, call, steps)?,
             NodeKind::Remote(remote) => self.eval_remote(remote, self.ty(id), steps)?,
+            NodeKind::Part(place) => self.eval_part(place, self.ty(id), steps)?,
             NodeKind::Matrix(_) | NodeKind::Subquery(_) | NodeKind::Duration(_) => {
                 return Err(QueryError::Execution("range vectors only stand in function calls".to_owned()));
             }

@@ -74,6 +74,19 @@ impl Column {
         Column { floats: vec![0.0; len], present: vec![0; len.div_ceil(64)], histograms: Vec::new() }
     }
 
+    /// A column of floats, one for each step, with a bitmap of the steps that have one. `None` if the bitmap does not fit.
+    pub(crate) fn of_words(floats: Vec<f64>, present: Vec<u64>) -> Option<Column> {
+        let (len, rest) = (floats.len(), floats.len() % 64);
+        let fits = present.len() == len.div_ceil(64)
+            && (rest == 0 || present.last().is_none_or(|last| last >> rest == 0));
+        fits.then_some(Column { floats, present, histograms: Vec::new() })
+    }
+
+    /// A value for each step, and the bitmap of the steps whose value is a float.
+    pub(crate) fn words(&self) -> (&[f64], &[u64]) {
+        (&self.floats, &self.present)
+    }
+
     /// Sets the floats at `n` steps from `step` on, which have no sample yet, to every `stride`th of `values`.
     #[inline(always)]
     pub(crate) fn set_floats(&mut self, step: usize, n: usize, values: &[f64], stride: usize) {

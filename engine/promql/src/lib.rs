@@ -38,10 +38,12 @@ mod eval;
 mod frame;
 mod functions;
 mod ops;
+mod part;
 mod read;
 #[cfg(test)]
 mod testing;
 
+pub use crate::annotations::{Annotation, Detail, Monotonicity};
 pub use crate::ast::{Expr, Node, NodeId, NodeKind, PosRange};
 pub use crate::budget::{Budget, Charge, OverBudget};
 pub use crate::error::{QueryError, SourceError};
@@ -53,7 +55,10 @@ pub use crate::parse::{
     parse_selector_within, parse_series_desc, parse_within,
 };
 pub use crate::parse_error::{ParseError, ParseErrors};
-pub use crate::plan::{PlanNode, Prepared, RemotePart, SelectHints, SelectSpec};
+pub use crate::part::{PartRow, PartValue, RowError};
+pub use crate::plan::{
+    Holder, PartUnknown, PlanNode, Prepared, RemotePart, SelectHints, SelectSpec, StorePart,
+};
 pub use crate::print::{prettify, prettify_within, to_json};
 pub use crate::remotes::{LocalSource, Partitioning, RemoteEngine, RemoteSource, Remotes};
 pub use crate::result::{MatrixSeries, QueryResult, QueryStats, Sample, Value, VectorSample};

@@ -78,6 +78,15 @@ impl TimeParams {
         TimeParams { start: t, end: t, step_ms: 0 }
     }
 
+    /// The number of steps: none when the end lies before the start.
+    pub const fn steps(&self) -> usize {
+        if self.end.0 < self.start.0 {
+            return 0;
+        }
+        let interval = if self.step_ms < 1 { 1 } else { self.step_ms.unsigned_abs() };
+        ((self.end.0.abs_diff(self.start.0) / interval) as usize).saturating_add(1)
+    }
+
     /// Whether it is an instant query.
     pub(crate) const fn is_instant(&self) -> bool {
         self.step_ms == 0

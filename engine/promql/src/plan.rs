@@ -9,6 +9,7 @@ mod explain;
 mod inner_times;
 mod invariant;
 mod merge;
+mod parts;
 mod propagate;
 mod query_times;
 mod selections;
@@ -33,6 +34,7 @@ use crate::watch::Watch;
 pub(crate) use explain::LEVELS_MAX;
 pub use explain::PlanNode;
 pub(crate) use inner_times::inner_times;
+pub use parts::{Holder, PartUnknown, StorePart};
 pub(crate) use selections::{Modifiers, info_matchers};
 
 /// One selection that an evaluation reads.
@@ -77,6 +79,12 @@ pub struct Prepared {
     pub(crate) selects: Vec<SelectSpec>,
     /// What other queriers evaluate.
     pub(crate) remote_parts: Vec<RemotePart>,
+    /// What stores evaluate.
+    pub(crate) store_parts: Vec<StorePart>,
+    /// The node that is evaluated alone, for another process that has the same plan; `None` for the root.
+    pub(crate) only: Option<NodeId>,
+    /// The time range of all selections, also of those that other processes read.
+    range: TimeRange,
     /// The places of calls that keep parts of the query from being evaluated by other queriers.
     pub(crate) undistributed: Vec<PosRange>,
     /// The reading of each selector and each call of `info`.
@@ -185,6 +193,9 @@ impl Prepared {
             options: options.clone(),
             selects: Vec::new(),
             remote_parts: distributed.parts,
+            store_parts: Vec::new(),
+            only: None,
+            range: TimeRange::ALL,
             undistributed: distributed.rewrites,
             reads: HashMap::new(),
             stats_only: HashSet::new(),
@@ -201,6 +212,7 @@ impl Prepared {
         if rules.has(Rule::MergeSelects) {
             merge::selects(&mut prepared);
         }
+        prepared.range = whole_range(&prepared.selects);
         watch.check()?;
         if rules.has(Rule::TrimSorts) {
             prepared.unsorted = sorts::unneeded(&prepared.expr);
@@ -219,6 +231,17 @@ impl Prepared {
         &self.remote_parts
     }
 
+    /// The time range of all selections of the query together, also of those in parts that stores evaluate; all times if there
+    /// are none. Deduplication follows replicas from its start on, whichever selector reads them.
+    pub fn range(&self) -> TimeRange {
+        self.range
+    }
+
+    /// Whether [`Prepared::keep_only`] has kept one node, which [`Prepared::eval_part`] evaluates.
+    pub fn is_part(&self) -> bool {
+        self.only.is_some()
+    }
+
     /// Whether a step of the evaluation takes little more than a look at the samples of each series once: a small
     /// expression without subqueries, whose functions of ranges neither sort nor nest.
     pub fn is_light(&self) -> bool {
@@ -235,4 +258,10 @@ impl Prepared {
     pub fn expr(&self) -> &Expr {
         &self.expr
     }
+}
+
+fn whole_range(selects: &[SelectSpec]) -> TimeRange {
+    let all = selects.iter().map(|select| select.range);
+    let both = |a: TimeRange, b: TimeRange| TimeRange { min: a.min.min(b.min), max: a.max.max(b.max) };
+    all.reduce(both).unwrap_or(TimeRange::ALL)
 }

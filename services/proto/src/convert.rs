@@ -4,6 +4,7 @@ mod chunk;
 mod hints;
 mod labels;
 mod matcher;
+mod part;
 mod points;
 mod remote_read;
 mod remote_write;
@@ -15,6 +16,7 @@ pub use chunk::{aggr_chunk, aggr_chunk_from_wire, check_aggregates, encoding_fro
 pub use hints::{Hint, hint_from_any, hint_to_any};
 pub use labels::{label_set, labels_from_wire, labels_to_wire};
 pub use matcher::{matcher_to_wire, matchers_from_wire};
+pub use part::{part_row_from_wire, part_row_to_wire};
 pub use points::{Points, points_from_wire, points_to_wire};
 pub use remote_read::{SampledSeries, read_request, sampled_series};
 pub use remote_write::{WriteVersion, WrittenValue, joined_write_request, write_request};
@@ -26,7 +28,8 @@ pub use series::{series_from_wire, series_to_wire};
 pub use shard::{shard_from_wire, shard_to_wire};
 
 use tithon_chunks::{ChunkError, Encoding, ErrorKind};
-use tithon_index::MatcherError;
+use tithon_index::{Labels, MatcherError};
+use tithon_promql::RowError;
 
 /// Why a message could not be converted. The texts are those that a Thanos store sends.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -84,6 +87,12 @@ pub enum ConvertError {
     /// An aggregate was asked for that the chunk does not hold.
     #[error("aggregate {0} does not exist")]
     NoAggregate(&'static str),
+    /// A row of a part of a query that has other steps.
+    #[error("row {0}: {1}")]
+    Row(Labels, RowError),
+    /// Floats that do not take eight bytes each.
+    #[error("{0} bytes are no whole number of floats")]
+    Floats(usize),
     /// A downsampled chunk that cannot be taken apart.
     #[error(transparent)]
     Chunk(#[from] ChunkError),

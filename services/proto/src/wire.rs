@@ -12,6 +12,11 @@ pub mod thanos {
     }
 }
 
+/// Package `tithon`: what only our processes say to each other.
+pub mod tithon {
+    include!("gen/tithon.rs");
+}
+
 /// Package `hintspb`: what a store gateway takes and gives as hints.
 pub mod hintspb {
     include!("gen/hintspb.rs");

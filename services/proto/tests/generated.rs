@@ -31,6 +31,7 @@ const FILES: &[&str] = &[
     "metadata.proto",
     "exemplars.proto",
     "status.proto",
+    "parts.proto",
 ];
 
 fn crate_dir() -> PathBuf {

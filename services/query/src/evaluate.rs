@@ -7,8 +7,8 @@ use std::time::Instant;
 use futures::future::{Either, select, try_join, try_join_all};
 use tithon_engine::dedup::ReadError;
 use tithon_promql::{
-    Analysis, Charge, EvalContext, MatrixSeries, OverBudget, Prepared, QueryError, QueryResult, Sample,
-    SelectInput, TimeParams, Value, VectorSample,
+    Analysis, Charge, EvalContext, MatrixSeries, OverBudget, PartRow, PartValue, Prepared, QueryError,
+    QueryResult, Sample, SelectInput, TimeParams, Value, VectorSample,
 };
 use tithon_runtime::{Cpu, Priority, RuntimeError};
 use tracing::field::Empty;
@@ -19,7 +19,8 @@ use crate::durations::Stage;
 use crate::error::ApiError;
 use crate::fanout::{Handle, Purpose, Selection, SourceError, Unordered, to_series};
 use crate::job::Job;
-use crate::query::{Query, purpose, series_request, whole_range};
+use crate::pushdown::{PartError, PartValues};
+use crate::query::{Query, prepare, purpose, series_request};
 use crate::remote::Received;
 use crate::slow::Slow;
 
@@ -48,9 +49,21 @@ impl QueryService {
         let _active = self.inner.active.as_ref().map(|active| active.begin(&query.text));
         let _watched = Slow::watch(&query, self.options().log_longer_than);
         let (begun, query) = (Instant::now(), Arc::new(query));
-        let done = self.attempts(job, &Arc::new(prepared), &query).await;
+        let done = match self.attempts(job, &Arc::new(prepared), &query).await {
+            Err(Failure::Part(_)) => self.evaluate_here(job, &query).await,
+            done => done,
+        };
+        let done = done.map_err(Failure::into_error);
         self.inner.metrics.took(Stage::Evaluate, begun.elapsed());
         done
+    }
+
+    /// Evaluates a query whose parts stores could not evaluate.
+    async fn evaluate_here(&self, job: &Arc<Job>, query: &Arc<Query>) -> Result<Evaluated, Failure> {
+        let (service, job_of_plan, query_of_plan) = (self.clone(), Arc::clone(job), Arc::clone(query));
+        let plan = move || prepare(service.options(), &query_of_plan, job_of_plan.watch());
+        let prepared = Arc::new(self.on_pool(plan).await?);
+        self.attempts(job, &prepared, query).await
     }
 
     /// Runs the query until a run's result can be used. A run is repeated
@@ -63,14 +76,14 @@ impl QueryService {
         job: &Arc<Job>,
         prepared: &Arc<Prepared>,
         query: &Arc<Query>,
-    ) -> Result<Evaluated, ApiError> {
+    ) -> Result<Evaluated, Failure> {
         let (mut care, mut n_cut) = (Care::Usual, 0);
         loop {
             match self.run(job, prepared, query, care).await {
                 Err(Failure::Cut(_)) if n_cut < CUT_MAX => n_cut += 1,
                 Err(Failure::Unordered(_)) if care == Care::Usual => care = Care::Ordered,
                 Err(Failure::Damage(_)) if care != Care::EveryChunk => care = Care::EveryChunk,
-                done => return done.map_err(Failure::into_error),
+                done => return done,
             }
         }
     }
@@ -84,7 +97,7 @@ impl QueryService {
     ) -> Result<Evaluated, Failure> {
         let inner = &self.inner;
         let (mut selections, mut calls) = (Vec::with_capacity(prepared.selects().len()), Vec::new());
-        let range = whole_range(prepared.selects());
+        let range = prepared.range();
         for spec in prepared.selects() {
             let purpose = purpose(spec, range, query, &inner.options);
             let request = series_request(spec, query, &purpose);
@@ -97,8 +110,14 @@ impl QueryService {
         let mut arriving = pin!(try_join_all(calls));
         // A short answer is evaluated once all of it has arrived, a long one while the rest is on its way. Results of other
         // queriers are waited for in any case.
-        let mut received = Received::default();
+        let (mut received, mut parts) = (Received::default(), PartValues::default());
         let arrived = match care {
+            _ if !prepared.store_parts().is_empty() => {
+                let values = async { Ok(self.receive_values(prepared, query, job).await?) };
+                let stores = async { arriving.as_mut().await.map_err(receiving) };
+                (_, parts) = try_join(stores, values).await?;
+                Some(Ok(Vec::new()))
+            }
             _ if !prepared.remote_parts().is_empty() => {
                 let parts = async {
                     let received = self.receive_parts(prepared, query, job).await;
@@ -134,19 +153,28 @@ impl QueryService {
             let inputs = inputs.chain(remote).collect();
             let pool = (!is_light).then(|| cpu.query_pool());
             let ctx = EvalContext { pool, cancelled: job.cancelled() };
-            let (mut result, analysis) = if query.analyze {
+            let PartValues { values, held: _held_of_parts } = parts;
+            let (mut analysis, mut part) = (None, None);
+            let mut held = job.charge();
+            let mut result = if prepared.is_part() {
+                let value = prepared.eval_part(inputs, &ctx)?;
+                held.grow(value.rows.iter().map(PartRow::bytes).sum())?;
+                let (warnings, infos, stats) = (Vec::new(), Vec::new(), value.stats);
+                part = Some(value);
+                QueryResult { value: Value::Matrix(Vec::new()), warnings, infos, stats }
+            } else if query.analyze {
                 let begun = Instant::now();
-                let (result, analysis) = prepared.eval_analyzed(inputs, &ctx, &|| begun.elapsed())?;
-                (result, Some(analysis))
+                let (result, costs) = prepared.eval_analyzed(inputs, values, &ctx, &|| begun.elapsed())?;
+                analysis = Some(costs);
+                result
             } else {
-                (prepared.eval(inputs, &ctx)?, None)
+                prepared.eval_with(inputs, values, &ctx)?
             };
             let (total, peak) = remote_samples;
             result.stats.total_samples = result.stats.total_samples.saturating_add(total);
             result.stats.peak_samples = result.stats.peak_samples.max(peak);
-            let mut held = job.charge();
             held.grow(bytes_of(&result.value))?;
-            Ok(Evaluated { result, analysis, held })
+            Ok(Evaluated { result, analysis, part, held })
         };
         let done = match is_there {
             true if is_light => Cpu::run_here(evaluate),
@@ -252,6 +280,8 @@ enum Failure {
     Cut(ApiError),
     /// A store sent series out of order after reading had begun.
     Unordered(ApiError),
+    /// A store did not evaluate a part.
+    Part(PartError),
     Other(ApiError),
 }
 
@@ -262,7 +292,14 @@ impl Failure {
             | Failure::Cut(error)
             | Failure::Unordered(error)
             | Failure::Other(error) => error,
+            Failure::Part(error) => ApiError::execution(error.to_string()),
         }
+    }
+}
+
+impl From<PartError> for Failure {
+    fn from(error: PartError) -> Failure {
+        Failure::Part(error)
     }
 }
 
@@ -293,6 +330,8 @@ fn storage(error: SourceError) -> QueryError {
 pub(crate) struct Evaluated {
     pub(crate) result: QueryResult,
     pub(crate) analysis: Option<Analysis>,
+    /// The value of a part, if the query is one; the result has its counts only.
+    pub(crate) part: Option<PartValue>,
     pub(crate) held: Charge,
 }
 

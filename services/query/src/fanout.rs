@@ -90,6 +90,11 @@ impl Fanout {
         !self.bounds.narrows()
     }
 
+    /// Whether selections have limits of their own.
+    pub(crate) fn limits_selections(&self) -> bool {
+        self.bounds.limits()
+    }
+
     /// The data of the stores to which requests are sent now.
     pub(crate) fn asked(&self) -> Vec<StoreInfo> {
         let endpoints = self.endpoints.load();
@@ -134,12 +139,39 @@ impl Fanout {
         Ok(Some(Candidates { stores, matchers: left }))
     }
 
+    /// Who is asked for such series. To be called only if [`Fanout::sees_all`].
+    pub(crate) fn asked_for(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        store_matchers: &[Vec<Matcher>],
+    ) -> Asked {
+        let (local, mut remote) = self.split_matching(matchers, range, store_matchers);
+        match (local.len(), remote.pop()) {
+            (0, None) => Asked::Nobody,
+            (0, Some(endpoint)) if remote.is_empty() => Asked::One(endpoint),
+            _ => Asked::Others,
+        }
+    }
+
     fn matching(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
         store_matchers: &[Vec<Matcher>],
     ) -> Vec<Arc<dyn StoreApi>> {
+        let (local, remote) = self.split_matching(matchers, range, store_matchers);
+        let remote = remote.into_iter().map(|endpoint| Arc::new(endpoint) as Arc<dyn StoreApi>);
+        local.into_iter().chain(remote).collect()
+    }
+
+    /// The stores of this process and the endpoints that are asked.
+    fn split_matching(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        store_matchers: &[Vec<Matcher>],
+    ) -> (Vec<Arc<dyn StoreApi>>, Vec<Endpoint>) {
         let is_asked = |store: &dyn StoreApi, address: &str| {
             let may_hold = store.info().is_none_or(|info| {
                 self.chosen(info).is_some_and(|info| {
@@ -155,9 +187,18 @@ impl Fanout {
         let can_answer = |endpoint: &Endpoint| endpoint.is_asked() && endpoint.has(|apis| apis.store);
         let remote = endpoints.iter().filter(|endpoint| can_answer(endpoint));
         let remote = remote.filter(|endpoint| is_asked(*endpoint, endpoint.address()));
-        let remote = remote.map(|endpoint| Arc::new(endpoint.clone()) as Arc<dyn StoreApi>);
-        local.chain(remote).collect()
+        (local.collect(), remote.cloned().collect())
     }
+}
+
+/// Who is asked for series.
+pub(crate) enum Asked {
+    /// No store.
+    Nobody,
+    /// One endpoint alone.
+    One(Endpoint),
+    /// Several stores, or one of this process.
+    Others,
 }
 
 /// The stores to ask, and the matchers to send them.

@@ -1,4 +1,4 @@
-//! The querier: fan-out to stores, deduplication, PromQL over HTTP and gRPC.
+//! The querier: fan-out to stores, deduplication, PromQL over HTTP and gRPC; [`PartEvaluator`] is what stores have of it.
 //!
 //! [`QueryService`] selects series from stores, merges and deduplicates them, and evaluates PromQL on the CPU pool.
 //! [`router`] is its HTTP API, Prometheus's or Thanos's as [`Dialect`] says. The service is also a store
@@ -19,7 +19,9 @@ mod lookback;
 mod metrics;
 mod options;
 mod params;
+mod part;
 mod promql;
+mod pushdown;
 mod query;
 mod remote;
 mod service;
@@ -35,5 +37,6 @@ pub use crate::discovery::{
 };
 pub use crate::error::{ApiError, ErrorType};
 pub use crate::options::{ConnectionLabel, Dialect, PartialResponses, QueryOptions};
+pub use crate::part::{PartEvaluator, PartLimits};
 pub use crate::service::QueryService;
 pub use crate::tenancy::{CertificateField, Tenancy};

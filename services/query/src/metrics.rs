@@ -21,6 +21,8 @@ pub(crate) struct QueryMetrics {
     samples: Counter,
     connections: Family<Pairs, Gauge>,
     dropped: Family<[(&'static str, &'static str); 1], Counter>,
+    parts: Counter,
+    parts_failed: Counter,
     lookups: Counter,
     lookup_failures: Counter,
     /// Counts calls to endpoints.
@@ -38,6 +40,8 @@ impl QueryMetrics {
             samples: Counter::default(),
             connections: Family::default(),
             dropped: Family::default(),
+            parts: Counter::default(),
+            parts_failed: Counter::default(),
             lookups: Counter::default(),
             lookup_failures: Counter::default(),
             calls: client_calls(registry),
@@ -47,6 +51,11 @@ impl QueryMetrics {
             r.register("thanos_store_nodes_grpc_connections", help, metrics.connections.clone());
             let help = "Selections that exceeded a limit";
             r.register("thanos_store_selects_dropped", help, metrics.dropped.clone());
+            let help = "Parts of queries that stores were asked to evaluate";
+            r.register("tithon_query_parts", help, metrics.parts.clone());
+            let help =
+                "Parts of queries that stores did not evaluate, so that the queries were evaluated here";
+            r.register("tithon_query_parts_failed", help, metrics.parts_failed.clone());
             // The first prefix is Thanos's current one, the second is used by its dashboards.
             for prefix in ["thanos_query_endpoints_dns", "thanos_query_store_apis_dns"] {
                 r.register(format!("{prefix}_lookups"), "Look-ups of names", metrics.lookups.clone());
@@ -116,6 +125,14 @@ impl QueryMetrics {
     /// Counts the samples that a query has read.
     pub(crate) fn read_samples(&self, samples: u64) {
         self.samples.inc_by(samples);
+    }
+
+    /// Counts a part that a store was asked to evaluate.
+    pub(crate) fn pushed(&self, succeeded: bool) {
+        self.parts.inc();
+        if !succeeded {
+            self.parts_failed.inc();
+        }
     }
 
     /// Counts a query as being evaluated until the guard is dropped.

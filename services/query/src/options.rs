@@ -71,6 +71,8 @@ pub struct QueryOptions {
     /// `--query.mode=distributed`: how the data of the queriers below, which evaluate parts of queries, are told apart; `None`
     /// evaluates all queries here.
     pub distributed: Option<Partitioning>,
+    /// `--query.pushdown`: whether stores that evaluate parts of queries are asked to, in Thanos's dialect.
+    pub pushdown: bool,
     /// `--enable-feature=promql-experimental-functions`: whether experimental functions are accepted.
     pub experimental_functions: bool,
     /// `--enable-feature=promql-extended-range-selectors`: whether `anchored` and `smoothed` are accepted.
@@ -160,6 +162,7 @@ impl Default for QueryOptions {
             unhealthy_timeout: Duration::from_secs(300),
             grpc_encoding: None,
             distributed: None,
+            pushdown: true,
             experimental_functions: false,
             extended_range_selectors: false,
             binop_fill_modifiers: false,

@@ -49,7 +49,8 @@ impl QueryService {
         let notes_of_stores = query.scope.notes.clone();
         let (service, job_of_plan) = (self.clone(), Arc::clone(&job));
         let plan = move || {
-            let prepared = prepare(service.options(), &query, job_of_plan.watch())?;
+            let mut prepared = prepare(service.options(), &query, job_of_plan.watch())?;
+            service.push_down(&mut prepared, &mut query);
             Ok((prepared, query))
         };
         let refused = |error: ApiError| StoreApiError::new(ErrorKind::Unknown, error);
@@ -89,6 +90,7 @@ impl QueryService {
             enforced: None,
             analyze: false,
             distribution: None,
+            part_stores: Vec::new(),
             text: request.query,
         })
     }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use tithon_chunks::{TimeRange, Timestamp};
+use tithon_chunks::TimeRange;
 use tithon_engine::dedup::ReplicaRule;
 use tithon_engine::{SeriesRequest, SeriesShard};
 use tithon_index::Matcher;
 use tithon_promql::{Options, Prepared, QueryError, SelectSpec, TimeParams, Watch};
+use tithon_storeapi::Endpoint;
 use tracing::instrument;
 
 use crate::error::ApiError;
@@ -36,6 +37,8 @@ pub(crate) struct Query {
     pub(crate) analyze: bool,
     /// The queriers over which the query is distributed; `None` if all of it is evaluated here.
     pub(crate) distribution: Option<Distribution>,
+    /// The stores that evaluate parts of the query, in the order of the plan's indexes.
+    pub(crate) part_stores: Vec<Endpoint>,
 }
 
 /// Parses and plans a query.
@@ -51,7 +54,8 @@ pub(crate) fn prepare(options: &QueryOptions, query: &Query, watch: Watch<'_>) -
     })
 }
 
-fn engine_options(options: &QueryOptions, query: &Query) -> Options {
+/// The engine's options of a query.
+pub(crate) fn engine_options(options: &QueryOptions, query: &Query) -> Options {
     Options {
         lookback_delta_ms: query.lookback_ms.unwrap_or_else(|| lookback_ms(options, query.max_resolution_ms)),
         default_subquery_step_ms: i64::try_from(options.default_evaluation_interval.as_millis())
@@ -65,14 +69,6 @@ fn engine_options(options: &QueryOptions, query: &Query) -> Options {
         dropped_labels: query.replica_labels.iter().map(|label| label.as_bytes().into()).collect(),
         ..Options::default()
     }
-}
-
-/// The time range of all selectors together. Deduplication follows replicas from its start on, whichever selector reads
-/// them.
-pub(crate) fn whole_range(selects: &[SelectSpec]) -> TimeRange {
-    let min = selects.iter().map(|s| s.range.min).min().unwrap_or(Timestamp::MIN);
-    let max = selects.iter().map(|s| s.range.max).max().unwrap_or(Timestamp::MAX);
-    TimeRange { min, max }
 }
 
 /// What the series of a selection are read for.

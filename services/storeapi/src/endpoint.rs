@@ -1,6 +1,7 @@
 //! A StoreAPI server at another address: the connection to it and its `Info`.
 
 mod calls;
+mod parts;
 mod promql;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,6 +15,7 @@ use tithon_runtime::{ClientCalls, ClientTls, DialOptions, GrpcChannel, GrpcEncod
 use tonic::Status;
 use tonic::transport::Endpoint as Dial;
 
+pub use self::parts::PartPieces;
 pub use self::promql::{PromqlPiece, PromqlPieces};
 use crate::status::go_status;
 use crate::{Apis, StoreApi, StoreApiError, StoreInfo};
@@ -70,7 +72,7 @@ pub struct EndpointOptions {
 
 /// Metrics of calls to endpoints, `grpc_client_*`.
 pub fn client_calls(metrics: &Metrics) -> ClientCalls {
-    const SERVICES: [&str; 8] = [
+    const SERVICES: [&str; 9] = [
         "thanos.Store",
         "thanos.info.Info",
         "thanos.Rules",
@@ -79,6 +81,7 @@ pub fn client_calls(metrics: &Metrics) -> ClientCalls {
         "thanos.Exemplars",
         "thanos.Status",
         "thanos.Query",
+        "tithon.Parts",
     ];
     ClientCalls::new(metrics, tithon_proto::FILE_DESCRIPTOR_SET, &SERVICES)
 }

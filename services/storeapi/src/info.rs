@@ -23,6 +23,9 @@ pub struct StoreInfo {
     pub supports_without_labels: bool,
     /// The services that it has.
     pub apis: Apis,
+    /// The version by which it evaluates parts of queries ([`crate::PARTS_VERSION`]); `None` if it does not. Thanos has nothing
+    /// like that, and does not see it.
+    pub parts: Option<u32>,
 }
 
 /// The gRPC services of a server besides `Info`.
@@ -66,6 +69,7 @@ impl StoreInfo {
             supports_sharding: true,
             supports_without_labels: true,
             apis: Apis { store: true, ..Apis::default() },
+            parts: None,
         }
     }
 
@@ -93,6 +97,7 @@ impl StoreInfo {
             exemplars: self.apis.exemplars.then(info::ExemplarsInfo::default),
             query: self.apis.query.then(info::QueryApiInfo::default),
             status: self.apis.status.then(info::StatusInfo::default),
+            parts: self.parts.map(|version| info::PartsInfo { version }),
         }
     }
 
@@ -129,6 +134,7 @@ impl StoreInfo {
             supports_sharding: store.supports_sharding,
             supports_without_labels: store.supports_without_replica_labels,
             apis,
+            parts: wire.parts.map(|parts| parts.version),
         }
     }
 }

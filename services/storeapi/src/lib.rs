@@ -6,7 +6,8 @@
 //! are called through the trait, without gRPC between them.
 //!
 //! [`Companions`] are the other APIs that servers of Thanos have over gRPC: rules, targets, metadata, exemplars and
-//! statistics. [`CompanionServer`] serves them, and an [`Endpoint`] has them too. [`PromqlServer`] serves PromQL over gRPC.
+//! statistics. [`CompanionServer`] serves them, and an [`Endpoint`] has them too. [`PromqlServer`] serves PromQL over gRPC,
+//! [`PartsServer`] parts of queries that a store evaluates.
 
 mod api;
 mod companions;
@@ -17,6 +18,7 @@ mod lease;
 mod codec;
 mod endpoint;
 mod frames;
+mod parts;
 mod promql;
 mod promql_client;
 mod rpc;
@@ -32,11 +34,15 @@ pub use crate::companions::{
     rule_group_json,
 };
 pub use crate::endpoint::{
-    Endpoint, EndpointError, EndpointOptions, Health, PromqlPiece, PromqlPieces, client_calls,
+    Endpoint, EndpointError, EndpointOptions, Health, PartPieces, PromqlPiece, PromqlPieces, client_calls,
 };
 pub use crate::error::StoreApiError;
 pub use crate::info::{Apis, StoreInfo, Stretch};
 pub use crate::lease::{Lease, Mapped};
+pub use crate::parts::{
+    PARTS_VERSION, PartAnswer, PartFuture, PartPiece, PartRequest, PartRows, PartSummary, PartsServer,
+    RowUnreadable,
+};
 pub use crate::promql::{
     PromqlAnswer, PromqlFuture, PromqlPoints, PromqlRequest, PromqlSeries, PromqlServer, PromqlTimes,
 };

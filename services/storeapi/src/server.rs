@@ -20,7 +20,7 @@ use crate::codec::LabelsMessage;
 use crate::frames::{Framer, Frames, frames};
 use crate::rpc::StoreRpc;
 use crate::status::{convert_status, status};
-use crate::{StoreApi, StoreInfo};
+use crate::{PARTS_VERSION, StoreApi, StoreInfo};
 
 /// Serves a store. Clones share it.
 #[derive(Clone)]
@@ -28,13 +28,20 @@ pub struct StoreApiServer {
     store: Arc<dyn StoreApi>,
     cpu: Cpu,
     probes: Probes,
+    /// The version by which parts of queries are evaluated beside the store.
+    parts: Option<u32>,
 }
 
 impl StoreApiServer {
     /// A server of `store`. Requests with many patterns are parsed on `cpu`. `Info` fails while `probes` say that the
     /// process is not ready.
     pub fn new(store: Arc<dyn StoreApi>, cpu: Cpu, probes: Probes) -> StoreApiServer {
-        StoreApiServer { store, cpu, probes }
+        StoreApiServer { store, cpu, probes, parts: None }
+    }
+
+    /// Tells in `Info` that a [`PartsServer`] evaluates parts of queries beside the store.
+    pub fn with_parts(self) -> StoreApiServer {
+        StoreApiServer { parts: Some(PARTS_VERSION), ..self }
     }
 
     /// The services `thanos.Store` and `thanos.info.Info`; messages may be as long as Thanos allows.
@@ -118,7 +125,7 @@ fn are_quick(matchers: &[LabelMatcher]) -> bool {
 }
 
 /// The tenant named in the metadata of a call, or the default tenant.
-fn tenant<T>(request: &Request<T>) -> String {
+pub(crate) fn tenant<T>(request: &Request<T>) -> String {
     let tenant = request.metadata().get("thanos-tenant").and_then(|value| value.to_str().ok());
     tenant.unwrap_or(DEFAULT_TENANT).to_owned()
 }
@@ -151,7 +158,7 @@ impl Info for InfoAlone {
 impl Info for StoreApiServer {
     async fn info(&self, _: Request<InfoRequest>) -> Result<Response<InfoResponse>, Status> {
         match self.store.info().filter(|_| self.probes.is_ready()) {
-            Some(info) => Ok(Response::new(info.to_wire())),
+            Some(info) => Ok(Response::new(StoreInfo { parts: self.parts, ..info }.to_wire())),
             None => Err(to_status(ErrorKind::Unknown, "Not ready")),
         }
     }

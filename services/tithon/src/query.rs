@@ -84,6 +84,7 @@ fn options(flags: &QueryFlags) -> Result<QueryOptions, ScopeError> {
             labels: distinct(&flags.partition_label),
             overlapping: flags.overlapping_interval,
         }),
+        pushdown: flags.pushdown,
         flags: shown_flags(flags),
         dynamic_lookback_delta: flags.dynamic_lookback_delta,
         instant_max_source_resolution: flags.instant_max_source_resolution,

@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use axum::Router;
 use tithon_bucket::Bucket;
+use tithon_query::{PartEvaluator, PartLimits};
 use tithon_runtime::Cpu;
 use tithon_store::{Store, StoreOptions};
-use tithon_storeapi::StoreApiServer;
+use tithon_storeapi::{PartsServer, StoreApiServer};
 use tracing::info;
 
 use crate::blocks_page;
 use crate::bucket::bucket_config;
 use crate::cli::StoreFlags;
 use crate::flags::{ScopeError, UsageError};
+use crate::machine;
 use crate::process::Process;
 
 /// Runs until a signal comes.
@@ -43,7 +45,14 @@ pub async fn run(flags: &StoreFlags) -> Result<(), Box<dyn Error>> {
         true => Router::new(),
         false => store.router(&flags.web.label, !flags.web.disable_cors).merge(blocks_page::of_store()),
     };
-    let services = StoreApiServer::new(Arc::new(store), cpu, process.probes.clone()).services();
+    let store = Arc::new(store);
+    let server = StoreApiServer::new(store.clone(), cpu.clone(), process.probes.clone());
+    let services = if flags.pushdown {
+        let parts = PartEvaluator::new(store, part_limits(flags), cpu, &process.metrics);
+        PartsServer::new(move |request| parts.evaluate(request)).and(server.with_parts().services())
+    } else {
+        server.services()
+    };
     Ok(process.serve(pages, services).await?)
 }
 
@@ -51,6 +60,16 @@ pub async fn run(flags: &StoreFlags) -> Result<(), Box<dyn Error>> {
 pub fn keep_synced(process: &Process, store: &Store) {
     let (store, shutdown) = (store.clone(), process.shutdown.clone());
     process.supervisor.spawn("sync", async move { store.keep_synced(shutdown).await });
+}
+
+fn part_limits(flags: &StoreFlags) -> PartLimits {
+    PartLimits {
+        concurrent: flags.series_max_concurrency,
+        bytes: match flags.pushdown_memory_limit {
+            0 => machine::usable_bytes().map_or(0, |bytes| bytes / 4),
+            bytes => bytes,
+        },
+    }
 }
 
 fn options(flags: &StoreFlags) -> Result<StoreOptions, ScopeError> {

@@ -114,6 +114,17 @@ impl Held {
         }
     }
 
+    /// Counts so many samples as held for a moment, by another process that works for this evaluation.
+    pub(crate) fn peaked(&self, samples: u64) -> Result<(), QueryError> {
+        let held = self.samples.load(Ordering::Relaxed).saturating_add(samples);
+        self.peak.fetch_max(held, Ordering::Relaxed);
+        self.recent_samples.fetch_max(held, Ordering::Relaxed);
+        if held > self.samples_max {
+            return Err(QueryError::TooManySamples { limit: self.samples_max });
+        }
+        Ok(())
+    }
+
     /// Counts samples that an operator looked at (`total`), and samples that were decoded for it (`read`).
     pub(crate) fn touch(&self, total: u64, read: u64) {
         self.total.fetch_add(total, Ordering::Relaxed);

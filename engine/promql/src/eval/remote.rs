@@ -101,7 +101,7 @@ fn place(t: i64, column: &Column, steps: &Steps) -> Result<usize, QueryError> {
 }
 
 /// The only series as numbers; NaN where it has no float, or if there are several series or none.
-fn numbers(rows: &[Row], steps: &Steps) -> Vec<f64> {
+pub(super) fn numbers(rows: &[Row], steps: &Steps) -> Vec<f64> {
     let [row] = rows else { return vec![f64::NAN; steps.len] };
     (0..steps.len).map(|step| row.column.float(step).unwrap_or(f64::NAN)).collect()
 }

@@ -72,6 +72,10 @@ impl Prepared {
             NodeKind::Call(_) => "function",
             NodeKind::StepInvariant(_) => return "[stepInvariant]".to_owned(),
             NodeKind::Remote(remote) => return self.remote_name(remote),
+            NodeKind::Part(place) => {
+                let store = self.store_parts.get(place.part).map_or("", |part| &part.store_name);
+                return format!("[storeExec] {store}: {}", place.text);
+            }
             NodeKind::Paren(_) | NodeKind::Duration(_) => "expression",
         };
         let mut name = format!("[{kind}] {}", node_head(&self.expr, id));

@@ -71,7 +71,7 @@ fn visit(expr: &mut Expr, id: NodeId) -> bool {
 fn visit_here(expr: &mut Expr, id: NodeId) -> bool {
     match &expr[id].kind {
         NodeKind::Number { .. } | NodeKind::String(_) | NodeKind::Duration(_) => true,
-        NodeKind::Remote(_) => false,
+        NodeKind::Remote(_) | NodeKind::Part(_) => false,
         NodeKind::Vector(s) => s.at != AtModifier::None,
         NodeKind::Matrix(m) => visit(expr, m.selector),
         NodeKind::Paren(inner) | NodeKind::Unary { expr: inner, .. } | NodeKind::StepInvariant(inner) => {

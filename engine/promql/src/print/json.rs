@@ -62,6 +62,7 @@ fn node(expr: &Expr, id: NodeId) -> Value {
         NodeKind::Paren(inner) => json!({ "type": "parenExpr", "expr": node(expr, *inner) }),
         NodeKind::StepInvariant(inner) => node(expr, *inner),
         NodeKind::Remote(remote) => json!({ "type": "remote", "query": *remote.query }),
+        NodeKind::Part(place) => json!({ "type": "remote", "query": *place.text }),
         NodeKind::Duration(_) => duration(expr, Some(id)),
     }
 }

@@ -132,6 +132,7 @@ fn write_node(expr: &Expr, id: NodeId, out: &mut Vec<Piece>) {
         NodeKind::Paren(inner) => out.extend(["(".into(), Piece::Node(*inner), ")".into()]),
         NodeKind::StepInvariant(inner) => out.push(Piece::Node(*inner)),
         NodeKind::Remote(remote) => out.push(Piece::Text(format!("remote({})", remote.query))),
+        NodeKind::Part(place) => out.push(Piece::Text(place.text.to_string())),
         NodeKind::Duration(d) => duration_expr(d, out),
     }
 }

@@ -14,7 +14,7 @@ use tithon_promql::{
 use crate::layout::{ALWAYS, engine, labels, plan};
 
 /// Labels and samples: time in milliseconds, value.
-type Made = (Labels, Vec<(i64, f64)>);
+pub(crate) type Made = (Labels, Vec<(i64, f64)>);
 
 /// Queriers with their data, and the data of stores that evaluate nothing.
 struct World {
@@ -128,11 +128,11 @@ fn compare(world: &World, query: &str, times: TimeParams) -> Result<(), TestCase
     Ok(())
 }
 
-const STEP: i64 = 30_000;
-const N_SAMPLES: i64 = 240;
+pub(crate) const STEP: i64 = 30_000;
+pub(crate) const N_SAMPLES: i64 = 240;
 
 /// Series of two metrics and three pods in a region; values never repeat.
-fn region(name: &str, seed: u64) -> Vec<Made> {
+pub(crate) fn region(name: &str, seed: u64) -> Vec<Made> {
     let mut state = seed;
     let mut next = move || {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -247,7 +247,7 @@ fn matching() -> impl Strategy<Value = &'static str> {
 }
 
 /// An expression of vector type.
-fn vector() -> impl Strategy<Value = String> {
+pub(crate) fn vector() -> impl Strategy<Value = String> {
     let range = || {
         let func = prop_oneof![
             Just("rate"),

@@ -21,7 +21,7 @@ pub fn points_to_wire<'a>(
     }
 }
 
-fn histogram_to_wire(timestamp: i64, histogram: &FloatHistogram) -> Histogram {
+pub(super) fn histogram_to_wire(timestamp: i64, histogram: &FloatHistogram) -> Histogram {
     let spans = |spans: &[Span]| -> Vec<BucketSpan> {
         spans.iter().map(|span| BucketSpan { offset: span.offset, length: span.length }).collect()
     };
@@ -62,7 +62,7 @@ pub fn points_from_wire(series: &TimeSeries) -> Points {
     }
 }
 
-fn histogram_from_wire(wire: &Histogram) -> FloatHistogram {
+pub(super) fn histogram_from_wire(wire: &Histogram) -> FloatHistogram {
     let spans = |spans: &[BucketSpan]| -> Vec<Span> {
         spans.iter().map(|span| Span { offset: span.offset, length: span.length }).collect()
     };

@@ -23,6 +23,9 @@ pub struct InfoResponse {
     pub query: ::core::option::Option<QueryApiInfo>,
     #[prost(message, optional, tag = "9")]
     pub status: ::core::option::Option<StatusInfo>,
+    /// Thanos has no such field: the store evaluates parts of queries.
+    #[prost(message, optional, tag = "1001")]
+    pub parts: ::core::option::Option<PartsInfo>,
 }
 /// The range of the data, and what the Store service can do.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -57,6 +60,13 @@ pub struct ExemplarsInfo {
 pub struct QueryApiInfo {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StatusInfo {}
+/// How a store evaluates parts of queries (parts.proto).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PartsInfo {
+    /// Queriers that plan and evaluate by another version send it nothing.
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+}
 /// One stretch of time that one label set covers.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TsdbInfo {

@@ -317,9 +317,11 @@ fn go_type(expr: &Expr) -> Option<&'static str> {
         NodeKind::Aggregate(_) => Some("AggregateExpr"),
         NodeKind::Call(_) => Some("Call"),
         NodeKind::Paren(_) => Some("ParenExpr"),
-        NodeKind::Vector(_) | NodeKind::Duration(_) | NodeKind::StepInvariant(_) | NodeKind::Remote(_) => {
-            None
-        }
+        NodeKind::Vector(_)
+        | NodeKind::Duration(_)
+        | NodeKind::StepInvariant(_)
+        | NodeKind::Remote(_)
+        | NodeKind::Part(_) => None,
     }
 }
 

@@ -63,8 +63,10 @@ async fn explained(service: QueryService, call: Call, read: Read) -> Result<Answ
             if !arguments.is_analyzable() {
                 return Err(ApiError::bad_data("engine type must be 'thanos'"));
             }
+            let mut prepared = prepare(arguments.options, &query, arguments.job.watch())?;
+            service_of_plan.push_down(&mut prepared, &mut query);
             let mut data = Vec::new();
-            push_plan(&mut data, &prepare(arguments.options, &query, arguments.job.watch())?.explain());
+            push_plan(&mut data, &prepared.explain());
             Ok(Answer::new(data))
         };
         service.read(&job, &call, explain).await
@@ -145,7 +147,8 @@ async fn answer(service: QueryService, call: Call, read: Read) -> Result<Answer,
             if !arguments.wants_local() {
                 service_of_plan.distribute(&mut query);
             }
-            let prepared = prepare(arguments.options, &query, arguments.job.watch())?;
+            let mut prepared = prepare(arguments.options, &query, arguments.job.watch())?;
+            service_of_plan.push_down(&mut prepared, &mut query);
             Ok((limit, query, prepared))
         };
         let begun = Instant::now();
@@ -159,7 +162,7 @@ async fn answer(service: QueryService, call: Call, read: Read) -> Result<Answer,
     };
     let (limit, from_sources, analyze, evaluated, timings) =
         service.admitted(service.timeout_of(&call), evaluate).await?;
-    let Evaluated { mut result, analysis, held } = evaluated;
+    let Evaluated { mut result, analysis, held, .. } = evaluated;
     let (mut warnings, infos) = annotations(dialect, &mut result, from_sources.take());
     if truncate(&mut result, limit) {
         warnings.push(TRUNCATED.to_owned());
@@ -281,6 +284,7 @@ impl Arguments<'_> {
             enforced: self.enforced()?,
             analyze: matches!(self.params.get("analyze"), "true" | "1") && self.is_analyzable(),
             distribution: None,
+            part_stores: Vec::new(),
         };
         if timeout.is_some_and(|t| t < Duration::from_micros(1)) {
             return Err(match self.options.dialect {

@@ -68,6 +68,11 @@ impl Bounds {
         self.chooses_stores() || !self.own.is_empty()
     }
 
+    /// Whether the series or samples of selections are limited.
+    pub(super) fn limits(&self) -> bool {
+        self.limits.series > 0 || self.limits.samples > 0
+    }
+
     pub(super) fn counting(&self) -> Counting {
         Counting { limits: self.limits.clone(), series: 0, samples: 0 }
     }

@@ -11,6 +11,7 @@ mod hostile;
 mod peers;
 mod plans;
 mod promql;
+mod pushdown;
 mod replay;
 
 use std::net::SocketAddr;

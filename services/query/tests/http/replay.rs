@@ -4,7 +4,8 @@ use serde_json::Value;
 use tithon_query::{Dialect, QueryOptions};
 
 use crate::compare::same;
-use crate::{ask, path, serve, sources};
+use crate::pushdown::evaluating;
+use crate::{Sources, ask, path, serve, sources};
 
 /// A group of records in a set, and the least number of them whose answers must be equal.
 struct Part {
@@ -13,8 +14,8 @@ struct Part {
     equal_min: usize,
 }
 
-async fn replay(set: &str, options: QueryOptions, dirs: &[&str], parts: &[Part]) {
-    let address = serve(options, sources(dirs)).await;
+async fn replay(set: &str, options: QueryOptions, sources: Sources, parts: &[Part]) {
+    let address = serve(options, sources).await;
     let records = tithon_testdata::json_lines(&format!("answers/{set}.jsonl.zst"));
     let shown = std::env::var("REPLAY_SHOW").ok().and_then(|n| n.parse().ok()).unwrap_or(0usize);
     let mut failed = Vec::new();
@@ -95,7 +96,7 @@ async fn http_api() {
             equal_min: 30,
         },
     ];
-    replay("http-api", prometheus(), &PROMETHEUS_DATA, &parts).await;
+    replay("http-api", prometheus(), sources(&PROMETHEUS_DATA), &parts).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +105,7 @@ async fn prometheus_queries() {
         Part { name: "own data", takes: |r| r["data"] == "own", equal_min: 5995 },
         Part { name: "real-2022", takes: |r| r["data"] == "real-2022", equal_min: 1500 },
     ];
-    replay("prometheus-3.14", prometheus(), &PROMETHEUS_DATA, &parts).await;
+    replay("prometheus-3.14", prometheus(), sources(&PROMETHEUS_DATA), &parts).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,5 +141,8 @@ async fn thanos_query() {
             equal_min: 530,
         },
     ];
-    replay("thanos-query", options, &dirs, &parts).await;
+    let evaluating = evaluating(&dirs, &options).await;
+    replay("thanos-query", options.clone(), sources(&dirs), &parts).await;
+    // The same when a store evaluates what it can.
+    replay("thanos-query", options, evaluating, &parts).await;
 }

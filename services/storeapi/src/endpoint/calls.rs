@@ -167,7 +167,7 @@ async fn ask_series(
     grpc.server_streaming(request, PathAndQuery::from_static("/thanos.Store/Series"), RawCodec).await
 }
 
-fn with_tenant<T>(tenant: &str, message: T) -> Request<T> {
+pub(super) fn with_tenant<T>(tenant: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     if let Ok(tenant) = MetadataValue::try_from(tenant) {
         request.metadata_mut().insert("thanos-tenant", tenant);

@@ -48,6 +48,11 @@ pub struct QueryFlags {
     #[arg(long = "query.distributed-with-overlapping-interval", default_value_t = false, action = clap::ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide = true)]
     pub overlapping_interval: bool,
+    /// Let a store of Tithon evaluate what it alone has the data for, if its flag --store.pushdown is set: answers stay the
+    /// same to the bit. Queries that a store cannot evaluate are evaluated here. Thanos has no such flag.
+    #[arg(long = "query.pushdown", default_value_t = true, action = clap::ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub pushdown: bool,
     #[command(flatten)]
     pub tenancy: TenancyFlags,
     #[command(flatten)]

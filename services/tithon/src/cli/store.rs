@@ -80,6 +80,16 @@ pub struct StoreFlags {
     /// not counted. Thanos has no such flag.
     #[arg(long = "store.memory-limit", value_name = "SIZE", default_value = "0", value_parser = parse_size)]
     pub memory_limit: u64,
+    /// Evaluate parts of queries for queriers of Tithon, next to the data, so that only the results travel. Servers of Thanos
+    /// see nothing of it. Thanos has no such flag.
+    #[arg(long = "store.pushdown", default_value_t = true, action = clap::ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub pushdown: bool,
+    /// Most memory that such parts may hold together; their queriers evaluate what needs more. 0 is a quarter of the memory that
+    /// the process may use: of its cgroup, or of the machine. As many are evaluated at the same time as Series calls are
+    /// answered. Thanos has no such flag.
+    #[arg(long = "store.pushdown.memory-limit", value_name = "SIZE", default_value = "0", value_parser = parse_size)]
+    pub pushdown_memory_limit: u64,
     /// How long the reader of a Series call may read nothing before the call is ended. Thanos has no such flag.
     #[arg(long = "store.stalled-reader-timeout", value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
     pub stalled_reader_timeout: Duration,

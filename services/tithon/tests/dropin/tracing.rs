@@ -124,10 +124,11 @@ impl Collector {
         Server::of_store(command)
     }
 
-    fn query(&self, store: &str, sampler: &str) -> Server {
+    fn query(&self, store: &str, sampler: &str, pushdown: bool) -> Server {
         let (http, grpc) = (free_port(), free_port());
         let mut command = Command::new(TITHON);
         command.env("OTEL_BSP_SCHEDULE_DELAY", "100").args(["query", &format!("--endpoint={store}")]);
+        command.arg(format!("--query.pushdown={pushdown}"));
         command.arg(format!("--http-address=127.0.0.1:{http}"));
         command.arg(format!("--grpc-address=127.0.0.1:{grpc}"));
         command.arg(format!(
@@ -184,7 +185,7 @@ fn a_query_is_one_trace_through_both_processes() {
     let collector = Collector::start();
     let data = tempfile::tempdir().unwrap();
     let (_store, address) = collector.store(data.path());
-    let server = collector.query(&address, "alwayssample");
+    let server = collector.query(&address, "alwayssample", false);
     let trace = traced(&server, None).expect("a sampled request names its trace");
     let spans = collector.trace(&trace, &NAMES);
     let one = |name: &str, kind: SpanKind| {
@@ -229,7 +230,7 @@ fn a_trace_is_made_where_it_is_forced() {
     let collector = Collector::start();
     let data = tempfile::tempdir().unwrap();
     let (_store, address) = collector.store(data.path());
-    let server = collector.query(&address, "parentbasedneversample");
+    let server = collector.query(&address, "parentbasedneversample", false);
     assert_eq!(traced(&server, None), None);
     let trace = traced(&server, Some(("X-Thanos-Force-Tracing", "1"))).expect("forced");
     collector.trace(&trace, &NAMES);
@@ -241,4 +242,35 @@ fn a_trace_is_made_where_it_is_forced() {
             .iter()
             .all(|span| span.trace == trace || span.service.contains("store"))
     );
+}
+
+/// The store that evaluates a part goes on with the trace.
+#[test]
+fn a_part_belongs_to_the_trace_of_its_query() {
+    let collector = Collector::start();
+    let data = tempfile::tempdir().unwrap();
+    let (_store, address) = collector.store(data.path());
+    let server = collector.query(&address, "alwayssample", true);
+    let trace = traced(&server, None).expect("a sampled request names its trace");
+    let names = ["promql_query", "store_part", CALL, CALL, "promql_query", "bucket_store_series"];
+    let spans = collector.trace(&trace, &names);
+    const CALL: &str = "/tithon.Parts/Evaluate";
+    let chain = [
+        ("promql_query", SpanKind::Internal, "StringValue(\"q\")"),
+        ("store_part", SpanKind::Internal, "StringValue(\"q\")"),
+        (CALL, SpanKind::Client, "StringValue(\"q\")"),
+        (CALL, SpanKind::Server, "StringValue(\"tithon-store\")"),
+        ("promql_query", SpanKind::Internal, "StringValue(\"tithon-store\")"),
+        ("store_select", SpanKind::Internal, "StringValue(\"tithon-store\")"),
+        ("bucket_store_series", SpanKind::Internal, "StringValue(\"tithon-store\")"),
+    ];
+    let mut parent: Option<String> = None;
+    for (name, kind, service) in chain {
+        let is_it = |span: &&Seen| {
+            let is_child = parent.as_ref().is_none_or(|parent| span.parent == *parent);
+            span.name == name && span.kind == kind && span.service == service && is_child
+        };
+        let span = spans.iter().find(is_it).unwrap_or_else(|| panic!("{name}: {spans:#?}"));
+        parent = Some(span.id.clone());
+    }
 }
