@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tithon_chunks::{ErrorKind, TimeRange};
 use tithon_engine::{LabelsRequest, SelectedSeries, SeriesBatch, SeriesRequest, left_to_series};
@@ -13,6 +14,8 @@ use tithon_runtime::{Cpu, Priority, RuntimeError};
 use tithon_storeapi::{
     Apis, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo, Stretch,
 };
+use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use crate::prometheus::{Answer, selector, time_pairs};
 use crate::remote_read::RemoteRead;
@@ -35,7 +38,7 @@ pub struct StoreLimits {
 
 /// The series of a Prometheus with its external labels. Clones share all state.
 ///
-/// Series are sent on as they come; held back are those whose order external labels can change.
+/// Series are sent on as they come, and kept for a reader that is slower; held back are those whose order external labels can change.
 #[derive(Clone)]
 pub struct PrometheusStore(Arc<Inner>);
 
@@ -262,7 +265,7 @@ impl StoreApi for PrometheusStore {
 
     fn series(&self, request: SeriesRequest) -> SeriesStream {
         let parts = |call: Option<Call>| match call {
-            Some(call) => stream::try_unfold(call, Call::next).boxed(),
+            Some(call) => call.ahead(),
             None => stream::empty().boxed(),
         };
         stream::once(self.clone().begin(request))
@@ -292,6 +295,33 @@ struct Call {
 }
 
 impl Call {
+    /// The parts of the answer, made whether they are taken or not: while Prometheus waits for a reader, it cannot cut its head.
+    fn ahead(self) -> BoxStream<'static, Result<SeriesPart, CallError>> {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let make = async move {
+            let send_all = async {
+                let mut call = Some(self);
+                while let Some(next) = call.take() {
+                    let (part, rest) = match next.next().await {
+                        Ok(Some((part, rest))) => (Ok(part), Some(rest)),
+                        Ok(None) => return,
+                        Err(error) => (Err(error), None),
+                    };
+                    if sender.send(part).is_err() {
+                        return;
+                    }
+                    call = rest;
+                }
+            };
+            tokio::select! {
+                () = send_all => {}
+                () = sender.closed() => {}
+            }
+        };
+        tokio::spawn(make.in_current_span());
+        stream::poll_fn(move |context| receiver.poll_recv(context)).boxed()
+    }
+
     /// The next part of the answer; `None` at the end.
     async fn next(mut self) -> Result<Option<(SeriesPart, Call)>, CallError> {
         if let Some(warning) = self.warnings.next() {
