@@ -265,7 +265,7 @@ mod tests {
         assert!(second.charge(2 << 20).await.is_err());
         charge.shrink_to(1 << 20);
         assert_eq!(memory.held_bytes.get(), begun + (1 << 20));
-        let other = second.charge(31 << 20).await.unwrap();
+        let other = second.charge(30 << 20).await.unwrap();
         charge.shrink_to(2 << 20);
         assert!(second.charge(1 << 20).await.is_err(), "nothing more is given back");
         drop((charge, other));
