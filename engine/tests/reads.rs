@@ -138,6 +138,32 @@ fn ranges_end_where_the_next_series_begins() {
     assert_eq!(rounds[1], expected);
 }
 
+/// Of a series whose last chunks are deleted, the chunk behind the last one left is known from the same entry.
+#[test]
+fn deleted_chunks_are_not_read() {
+    let block = open("multi-segment");
+    let all = entries(&block);
+    let chosen: Vec<&(SeriesRef, SeriesEntry)> =
+        all.iter().filter(|(_, e)| e.chunks.len() > 3).take(40).collect();
+    let mut deleted = Tombstones::default();
+    for (series, entry) in &chosen {
+        let last = &entry.chunks[entry.chunks.len() - 2..];
+        let interval = TimeRange::new(last[0].min_time.0, last[1].max_time.0);
+        deleted.add_all([u64::from(series.0)], &[interval]);
+    }
+    let request = SelectRequest::new(vec![], TimeRange::ALL);
+    let mut select =
+        Select::new(block.meta(), Arc::clone(block.header()), Arc::new(deleted), request).reading_ahead();
+    select.set_postings(chosen.iter().map(|(series, _)| *series).collect());
+    let (series, _) = run(&block, &mut select, |_, _| ());
+    let left = |(series, (_, entry)): (&SelectedSeries, &&(SeriesRef, SeriesEntry))| {
+        series.chunks.len() == entry.chunks.len() - 2
+    };
+    assert!(series.len() > 20 && series.iter().zip(&chosen).all(left));
+    let reads = select.take_reads().chunks;
+    assert_eq!(reads.fetched, reads.touched);
+}
+
 /// Where the entry of a series lies in the index.
 fn place(block: &Block, series: SeriesRef) -> Range<u64> {
     let start = block.header().series_offset(series);

@@ -22,6 +22,18 @@ const GAP_MAX: u64 = 128 << 10;
 /// Number of requests that one read may send at the same time; larger gaps are read only if there would be more.
 const REQUESTS_AT_ONCE: usize = 16;
 
+/// The reads that fetch these ranges.
+fn reads(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+    coalesce(ranges, gap_to_leave(ranges, REQUESTS_AT_ONCE, GAP_MIN..=GAP_MAX))
+}
+
+/// The number of bytes that are read between these ranges to save requests.
+pub(crate) fn gap_bytes(ranges: &[Range<u64>]) -> u64 {
+    let sum = |ranges: &[Range<u64>]| ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
+    // Ranges that overlap are counted more than once.
+    u64::saturating_sub(sum(&reads(ranges)), sum(ranges))
+}
+
 impl Bucket {
     /// Reads ranges of an object, in the order given; an empty range has no bytes.
     pub(crate) async fn read_ranges(
@@ -29,7 +41,8 @@ impl Bucket {
         path: &Path,
         ranges: &[Range<u64>],
     ) -> Result<Vec<Bytes>, BucketError> {
-        let merged = coalesce(ranges, gap_to_leave(ranges, REQUESTS_AT_ONCE, GAP_MIN..=GAP_MAX));
+        let merged = reads(ranges);
+        self.metrics.gap_bytes.inc_by(gap_bytes(ranges));
         let fetched = try_join_all(merged.iter().map(|range| self.get_range(path, range.clone()))).await?;
         // Ranges out of a request that fetched mostly other bytes are copied, so that the rest is freed.
         let mut asked_bytes = vec![0; merged.len()];
@@ -38,9 +51,6 @@ impl Bucket {
                 *bytes += range.end - range.start;
             }
         }
-        let bytes: u64 = merged.iter().map(|range| range.end - range.start).sum();
-        // Ranges that overlap are asked for more than once.
-        self.metrics.gap_bytes.inc_by(bytes.saturating_sub(asked_bytes.iter().sum()));
         let is_sparse = |i: usize| 2 * asked_bytes[i] < merged[i].end - merged[i].start;
         let part = |range: &Range<u64>| {
             let i = merged.partition_point(|read| read.end < range.end);

@@ -98,6 +98,7 @@ async fn a_mapped_read_is_no_request() {
             start: range.start,
             len: range.end - range.start,
         });
+        assert_eq!(block.gap_bytes(&ranges), if is_mapped { 0 } else { 20 });
         let read = block.fetch(&ranges).await.unwrap();
         assert_eq!(read.iter().map(Bytes::len).collect::<Vec<_>>(), [16, 20]);
         let after = counted();

@@ -177,10 +177,13 @@ impl BlockJob {
         }
     }
 
-    /// Reads ranges over the network. Their bytes are charged until their last slice is dropped.
+    /// Reads ranges over the network. Their bytes are charged until their last slice is dropped, and what is read between
+    /// them until they are there.
     async fn fetch(&self, ranges: &[FileRange]) -> Result<Vec<Bytes>, StoreError> {
-        let charge = self.call.charge(ranges.iter().map(|range| range.len).sum()).await?;
+        let wanted: u64 = ranges.iter().map(|range| range.len).sum();
+        let mut charge = self.call.charge(wanted.saturating_add(self.block.gap_bytes(ranges))).await?;
         let fetched = self.block.fetch(ranges).await?;
+        charge.shrink_to(wanted);
         self.budget.take_bytes(&fetched)?;
         Ok(charge.put_on(fetched))
     }

@@ -54,7 +54,7 @@ pub(crate) struct Call {
 /// Memory that is charged until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Charge {
-    _permit: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
     bytes: i64,
     held_bytes: Gauge,
 }
@@ -126,7 +126,7 @@ impl Memory {
     fn held(&self, permit: Option<OwnedSemaphorePermit>, bytes: u64) -> Charge {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         self.held_bytes.inc_by(bytes);
-        Charge { _permit: permit, bytes, held_bytes: self.held_bytes.clone() }
+        Charge { permit, bytes, held_bytes: self.held_bytes.clone() }
     }
 }
 
@@ -191,6 +191,17 @@ impl Drop for Charge {
 }
 
 impl Charge {
+    /// Gives back what is charged beyond so many bytes.
+    pub(crate) fn shrink_to(&mut self, bytes: u64) {
+        let less = self.bytes.saturating_sub_unsigned(bytes).max(0);
+        if let Some(permit) = &mut self.permit {
+            // Units are rounded up when they are taken, so that enough are left.
+            drop(permit.split((less.unsigned_abs() / UNIT_BYTES) as usize));
+        }
+        self.held_bytes.dec_by(less);
+        self.bytes -= less;
+    }
+
     /// Returns the same bytes, which hold the charge until their last slice is dropped.
     pub(crate) fn put_on(self, fetched: Vec<Bytes>) -> Vec<Bytes> {
         let charge = Arc::new(self);
@@ -241,6 +252,24 @@ mod tests {
             drop(slice);
         };
         drop(futures::join!(waiting, give_back).0.unwrap());
+        drop((first, second));
+        assert_eq!(memory.held_bytes.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_part_is_given_back() {
+        let memory = memory(64 << 20);
+        let (first, second) = (memory.begin().await.unwrap(), memory.begin().await.unwrap());
+        let begun = memory.held_bytes.get();
+        let mut charge = second.charge((31 << 20) + 1).await.unwrap();
+        assert!(second.charge(2 << 20).await.is_err());
+        charge.shrink_to(1 << 20);
+        assert_eq!(memory.held_bytes.get(), begun + (1 << 20));
+        let other = second.charge(30 << 20).await.unwrap();
+        charge.shrink_to(2 << 20);
+        assert!(second.charge(1 << 20).await.is_err(), "nothing more is given back");
+        drop((charge, other));
+        drop(second.charge(32 << 20).await.unwrap());
         drop((first, second));
         assert_eq!(memory.held_bytes.get(), 0);
     }
