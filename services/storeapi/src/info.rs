@@ -138,3 +138,21 @@ impl StoreInfo {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+
+    #[test]
+    fn parts_are_told_in_a_field_that_thanos_skips() {
+        let info = StoreInfo::new("store", TimeRange::new(1, 2));
+        let evaluating = StoreInfo { parts: Some(7), ..info.clone() };
+        assert_eq!(StoreInfo::from_wire(evaluating.to_wire()), evaluating);
+        assert_eq!(StoreInfo::from_wire(info.to_wire()), info);
+        // The field's number is unknown to Thanos, and all other bytes are the same.
+        let (plain, more) = (info.to_wire().encode_to_vec(), evaluating.to_wire().encode_to_vec());
+        assert_eq!(more, [&plain[..], &[0xca, 0x3e, 2, 8, 7]].concat());
+    }
+}

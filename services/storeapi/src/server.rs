@@ -39,7 +39,7 @@ impl StoreApiServer {
         StoreApiServer { store, cpu, probes, parts: None }
     }
 
-    /// Tells in `Info` that a [`PartsServer`] evaluates parts of queries beside the store.
+    /// Tells in `Info` that a [`crate::PartsServer`] evaluates parts of queries beside the store.
     pub fn with_parts(self) -> StoreApiServer {
         StoreApiServer { parts: Some(PARTS_VERSION), ..self }
     }

@@ -231,6 +231,27 @@ fn stores_without_memory() {
     assert_eq!(counter(&server, "tithon_store_parts_failed_total"), 8);
 }
 
+/// Limits of either process mean the same, and so do their errors.
+#[test]
+fn limits() {
+    let data = tempfile::tempdir().unwrap();
+    let (_limited, limited) = store("eu1|us1", &data.path().join("a"), &["--store.limits.request-series=1"]);
+    let (_free, free) = store("eu1|us1", &data.path().join("b"), &[]);
+    for (address, args, pushed) in [
+        (&limited, &["--query.partial-response=false"][..], true),
+        (&limited, &[], true),
+        (&free, &["--query.max-samples=40"], true),
+        (&free, &["--store.limits.request-series=1"], false),
+    ] {
+        let pair = Pair::over(&[address], args);
+        ask(&pair, "sum(go_goroutines)");
+        ask(&pair, "sum by (pod) (rate(http_requests_total[5m])) > 0");
+        let (parts, failed) = pair.parts();
+        assert_eq!(parts > 0, pushed, "{args:?}");
+        assert!(failed > 0 || !pushed, "{args:?}");
+    }
+}
+
 /// A store that goes away costs what it costs without push-down.
 #[test]
 fn stores_that_are_gone() {
