@@ -15,6 +15,7 @@ use tithon_storeapi::{
     Apis, LabelsAnswer, LabelsFuture, SeriesPart, SeriesStream, StoreApi, StoreApiError, StoreInfo, Stretch,
 };
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use crate::prometheus::{Answer, selector, time_pairs};
@@ -66,6 +67,8 @@ enum CallError {
     Limit { what: &'static str, limit: u64, got: u64 },
     #[error("query Prometheus: {0}; they are sorted here from now on, ask again")]
     Unsorted(Unsorted),
+    #[error("the answer broke off: {0}")]
+    Broken(String),
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
 }
@@ -84,6 +87,7 @@ impl From<CallError> for StoreApiError {
             CallError::Api(error) => error.kind(),
             CallError::NoMatchers | CallError::NoLabel => ErrorKind::Invalid,
             CallError::Limit { .. } => ErrorKind::LimitExceeded,
+            CallError::Broken(_) => ErrorKind::Internal,
             CallError::Runtime(error) => error.kind(),
         };
         StoreApiError::new(kind, error)
@@ -294,32 +298,45 @@ struct Call {
     left: usize,
 }
 
+type Parts = mpsc::UnboundedReceiver<Result<SeriesPart, CallError>>;
+
 impl Call {
     /// The parts of the answer, made whether they are taken or not: while Prometheus waits for a reader, it cannot cut its head.
     fn ahead(self) -> BoxStream<'static, Result<SeriesPart, CallError>> {
-        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let (sender, receiver) = mpsc::unbounded_channel();
         let make = async move {
-            let send_all = async {
-                let mut call = Some(self);
-                while let Some(next) = call.take() {
-                    let (part, rest) = match next.next().await {
-                        Ok(Some((part, rest))) => (Ok(part), Some(rest)),
-                        Ok(None) => return,
-                        Err(error) => (Err(error), None),
-                    };
-                    if sender.send(part).is_err() {
-                        return;
-                    }
-                    call = rest;
-                }
-            };
             tokio::select! {
-                () = send_all => {}
+                () = self.send_all(&sender) => {}
                 () = sender.closed() => {}
             }
         };
-        tokio::spawn(make.in_current_span());
-        stream::poll_fn(move |context| receiver.poll_recv(context)).boxed()
+        let task = tokio::spawn(make.in_current_span());
+        let next = |(mut receiver, task): (Parts, JoinHandle<()>)| async move {
+            match receiver.recv().await {
+                Some(part) => part.map(|part| Some((part, (receiver, task)))),
+                // An answer that broke off must not look like a whole one.
+                None => task.await.map(|()| None).map_err(|error| CallError::Broken(error.to_string())),
+            }
+        };
+        stream::try_unfold((receiver, task), next).boxed()
+    }
+
+    /// Hands on all parts, or the error that ends them, until nobody takes them any more.
+    async fn send_all(self, to: &mpsc::UnboundedSender<Result<SeriesPart, CallError>>) {
+        let mut call = Some(self);
+        while let Some(current) = call.take() {
+            let part = match current.next().await {
+                Ok(None) => return,
+                Ok(Some((part, rest))) => {
+                    call = Some(rest);
+                    Ok(part)
+                }
+                Err(error) => Err(error),
+            };
+            if to.send(part).is_err() {
+                return;
+            }
+        }
     }
 
     /// The next part of the answer; `None` at the end.
