@@ -48,8 +48,7 @@ fn sequences<'a>(tracks: &[Track<'a>]) -> Option<[Vec<Rest<'a>>; 2]> {
 fn zip(sequences: [Vec<Rest<'_>>; 2], out: &mut SampleBatch) {
     let [mut a, mut b] = sequences.map(|sequence| sequence.into_iter());
     let (mut left, mut right) = (a.next(), b.next());
-    loop {
-        let (Some(l), Some(r)) = (left, right) else { break };
+    while let (Some(l), Some(r)) = (left, right) {
         let (from_l, from_r) = zip_two(l, r, out);
         left = rest(l, from_l).or_else(|| a.next());
         right = rest(r, from_r).or_else(|| b.next());

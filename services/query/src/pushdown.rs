@@ -4,16 +4,18 @@
 //! store that would be asked for all selections of the part, so its value is that of an evaluation here. Whatever goes wrong with
 //! a part, the query is evaluated here instead, as if there were no push-down.
 
+mod rests;
 mod value;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::future::try_join_all;
 use tithon_promql::{Charge, Holder, OverBudget, PartValue, Prepared, SelectSpec, StorePart};
 use tithon_storeapi::{Endpoint, EndpointError, PartPiece, PartRequest};
-use tracing::{debug, instrument};
+use tracing::{debug, instrument, warn};
 
+pub(crate) use self::rests::Rests;
 use self::value::{Unfit, Value, bytes_of_summary};
 use crate::QueryService;
 use crate::fanout::Asked;
@@ -76,7 +78,7 @@ impl QueryService {
         let fanout = &self.inner.fanout;
         match fanout.asked_for(&spec.matchers, spec.range, &query.scope.store_matchers) {
             Asked::Nobody => Holder::Nobody,
-            Asked::One(endpoint) if endpoint.evaluates_parts() => {
+            Asked::One(endpoint) if endpoint.evaluates_parts() && !self.rests(&endpoint) => {
                 let known = stores.iter().position(|store| store.address() == endpoint.address());
                 Holder::One(known.unwrap_or_else(|| {
                     stores.push(endpoint);
@@ -85,6 +87,10 @@ impl QueryService {
             }
             Asked::One(_) | Asked::Others => Holder::Others,
         }
+    }
+
+    fn rests(&self, endpoint: &Endpoint) -> bool {
+        self.inner.rests.has(endpoint.address(), Instant::now())
     }
 
     /// Asks stores for all parts of a query at once, and waits for their answers. Fails with the first that cannot be used.
@@ -109,6 +115,15 @@ impl QueryService {
     ) -> Result<(PartValue, Charge), PartError> {
         let received = self.read_value(part, query, job).await;
         self.inner.metrics.pushed(received.is_ok());
+        // What this querier may hold is no fault of a store.
+        let is_over_budget = matches!(received, Err(PartError::OverBudget(_)));
+        if !is_over_budget && self.inner.rests.note(&part.store_name, received.is_ok(), Instant::now()) {
+            let store = &part.store_name;
+            warn!(
+                store,
+                "a store has evaluated none of the last parts of queries, it is asked for none for a while"
+            );
+        }
         if let Err(error) = &received {
             let (text, store) = (for_log(&part.text), &part.store_name);
             debug!(part = text, store, error = %error, "a store did not evaluate a part, the query is evaluated here");

@@ -14,6 +14,7 @@ use crate::discovery::Members;
 use crate::fanout::{Bounds, Fanout, StoreStatus};
 use crate::metrics::QueryMetrics;
 use crate::options::QueryOptions;
+use crate::pushdown::Rests;
 
 /// Least interval between two `Info` calls to an endpoint.
 const REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -33,6 +34,8 @@ pub(crate) struct Inner {
     pub(crate) memory: Arc<Budget>,
     pub(crate) metrics: QueryMetrics,
     pub(crate) active: Option<ActiveQueries>,
+    /// Stores that are asked for no parts of queries.
+    pub(crate) rests: Rests,
     pub(crate) started: SystemTime,
 }
 
@@ -69,6 +72,7 @@ impl QueryService {
                 memory: Budget::new(memory_limit, "--query.memory-limit"),
                 metrics,
                 active,
+                rests: Rests::default(),
                 started: SystemTime::now(),
             }),
         }
