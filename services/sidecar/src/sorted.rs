@@ -58,7 +58,7 @@ impl Sorted {
             return Ok(());
         }
         let (shared, order) = own.compare(&self.last);
-        if order.is_lt() {
+        if order.is_lt() && *self.order.disorder() != Disorder::Anywhere {
             self.hold_all(&own)?;
         }
         self.series += u64::from(self.series == 0 || order.is_ne());
@@ -173,6 +173,20 @@ mod tests {
             SelectedSeries { labels, chunks }
         });
         series.collect()
+    }
+
+    #[test]
+    fn many_that_are_not_sorted_are_sorted_once() {
+        let relabel = Relabel::new(&Labels::from_pairs([("m", "x")]), &[] as &[&str]);
+        let own: Vec<Labels> =
+            (0..30_000).rev().map(|i| Labels::from_pairs([("a", format!("{i:05}"))])).collect();
+        for comes_sorted in [false, true] {
+            let mut sorted = Sorted::new(relabel.clone(), None, comes_sorted);
+            // Nothing is handed out before it is seen that they are not sorted.
+            let sent = sent(&mut sorted, &own, false, 100).expect("nothing was handed out");
+            assert_eq!(sent.len(), own.len());
+            assert!(sent.is_sorted_by(|a, b| a.labels < b.labels));
+        }
     }
 
     proptest! {
