@@ -29,9 +29,13 @@ fn reads(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
 
 /// The number of bytes that are read between these ranges to save requests.
 pub(crate) fn gap_bytes(ranges: &[Range<u64>]) -> u64 {
+    gap_bytes_of(ranges, &reads(ranges))
+}
+
+fn gap_bytes_of(ranges: &[Range<u64>], reads: &[Range<u64>]) -> u64 {
     let sum = |ranges: &[Range<u64>]| ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
     // Ranges that overlap are counted more than once.
-    u64::saturating_sub(sum(&reads(ranges)), sum(ranges))
+    u64::saturating_sub(sum(reads), sum(ranges))
 }
 
 impl Bucket {
@@ -42,7 +46,7 @@ impl Bucket {
         ranges: &[Range<u64>],
     ) -> Result<Vec<Bytes>, BucketError> {
         let merged = reads(ranges);
-        self.metrics.gap_bytes.inc_by(gap_bytes(ranges));
+        self.metrics.gap_bytes.inc_by(gap_bytes_of(ranges, &merged));
         let fetched = try_join_all(merged.iter().map(|range| self.get_range(path, range.clone()))).await?;
         // Ranges out of a request that fetched mostly other bytes are copied, so that the rest is freed.
         let mut asked_bytes = vec![0; merged.len()];

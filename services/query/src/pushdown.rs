@@ -78,7 +78,10 @@ impl QueryService {
         let fanout = &self.inner.fanout;
         match fanout.asked_for(&spec.matchers, spec.range, &query.scope.store_matchers) {
             Asked::Nobody => Holder::Nobody,
-            Asked::One(endpoint) if endpoint.evaluates_parts() && !self.rests(&endpoint) => {
+            Asked::One(endpoint)
+                if endpoint.evaluates_parts()
+                    && !self.inner.rests.has(endpoint.address(), Instant::now()) =>
+            {
                 let known = stores.iter().position(|store| store.address() == endpoint.address());
                 Holder::One(known.unwrap_or_else(|| {
                     stores.push(endpoint);
@@ -87,10 +90,6 @@ impl QueryService {
             }
             Asked::One(_) | Asked::Others => Holder::Others,
         }
-    }
-
-    fn rests(&self, endpoint: &Endpoint) -> bool {
-        self.inner.rests.has(endpoint.address(), Instant::now())
     }
 
     /// Asks stores for all parts of a query at once, and waits for their answers. Fails with the first that cannot be used.
