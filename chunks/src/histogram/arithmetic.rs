@@ -283,6 +283,31 @@ impl FloatHistogram {
         Ok(Combined { counter_reset_collision, bounds_reconciled: false })
     }
 
+    /// Becomes equal to `other`, in the memory that it has.
+    pub fn assign(&mut self, other: &FloatHistogram) {
+        let FloatHistogram {
+            counter_reset_hint,
+            schema,
+            zero_threshold,
+            zero_count,
+            count,
+            sum,
+            positive_spans,
+            negative_spans,
+            positive_buckets,
+            negative_buckets,
+            custom_values,
+        } = self;
+        (*counter_reset_hint, *schema) = (other.counter_reset_hint, other.schema);
+        (*zero_threshold, *zero_count) = (other.zero_threshold, other.zero_count);
+        (*count, *sum) = (other.count, other.sum);
+        positive_spans.clone_from(&other.positive_spans);
+        negative_spans.clone_from(&other.negative_spans);
+        positive_buckets.clone_from(&other.positive_buckets);
+        negative_buckets.clone_from(&other.negative_buckets);
+        custom_values.clone_from(&other.custom_values);
+    }
+
     /// A copy with the coarser (or same) schema `to`. The reset hint of a reduced copy is unknown.
     pub fn copy_to_schema(&self, to: i32) -> Result<FloatHistogram, HistogramError> {
         let mut copy = self.clone();

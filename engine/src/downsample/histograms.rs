@@ -1,5 +1,7 @@
 //! Native histograms by window: counts, sums (as gauges) and the counter. Histograms have no minimum and maximum.
 
+use std::borrow::Cow;
+
 use tithon_chunks::{
     Aggregate, AggregateChunk, ChunkError, CounterResetHint, EncodedChunk, Encoding, FloatHistogram,
     FloatHistogramEncoder, HistogramError, HistogramSamples, STALE_NAN_BITS, SampleBatch, Samples, TimeRange,
@@ -50,7 +52,8 @@ fn raw_batch(
         aggregator.sum = None;
         let n = samples.len();
         for histogram in &values[samples] {
-            aggregator.add(histogram)?;
+            aggregator.count(histogram)?;
+            aggregator.sum_up(histogram)?;
         }
         range.add(end);
         if let Some(total) = &mut aggregator.counter {
@@ -80,7 +83,7 @@ pub(super) fn from_aggregates(
     let mut counter = Column::default();
     for (end, samples) in windows(&counters.timestamps, resolution) {
         for histogram in &values[samples] {
-            aggregator.add(histogram)?;
+            aggregator.count(histogram)?;
         }
         range.add(end);
         if let Some(total) = &aggregator.counter {
@@ -98,7 +101,7 @@ pub(super) fn from_aggregates(
     for (end, samples) in windows(&sums.timestamps, resolution) {
         aggregator.sum = None;
         for histogram in &values[samples] {
-            aggregator.add(histogram)?;
+            aggregator.sum_up(histogram)?;
         }
         range.add(end);
         if let Some(total) = &aggregator.sum {
@@ -147,44 +150,60 @@ pub(super) fn expand(encoding: Encoding, data: &[u8], out: &mut HistogramSamples
 
 /// The sum of a window, and a counter that goes on from window to window. All have the coarsest schema of the batch,
 /// because a chunk cannot change its schema.
-struct Aggregator {
+struct Aggregator<'a> {
     schema: i32,
     sum: Option<FloatHistogram>,
     counter: Option<FloatHistogram>,
-    previous: Option<FloatHistogram>,
+    previous: Option<Cow<'a, FloatHistogram>>,
+    /// Room for the increase from one histogram to the next.
+    delta: FloatHistogram,
 }
 
-impl Aggregator {
-    fn new(values: &[&FloatHistogram]) -> Aggregator {
+impl<'a> Aggregator<'a> {
+    fn new(values: &[&FloatHistogram]) -> Aggregator<'a> {
         let schema = values.iter().map(|h| h.schema).min().unwrap_or(0);
-        Aggregator { schema, sum: None, counter: None, previous: None }
+        Aggregator { schema, sum: None, counter: None, previous: None, delta: FloatHistogram::default() }
     }
 
-    fn add(&mut self, histogram: &FloatHistogram) -> Result<(), HistogramError> {
-        let reduced = histogram.copy_to_schema(self.schema)?;
-        match (&mut self.counter, &self.previous) {
-            (Some(counter), Some(previous)) => {
-                // The histogram is compared before it is reduced: a finer schema than before counts as a reset.
-                let is_gauge = reduced.counter_reset_hint == CounterResetHint::Gauge;
-                if !is_gauge && histogram.detect_reset(previous) {
-                    counter.add(&reduced)?;
-                } else {
-                    let mut delta = reduced.clone();
-                    delta.sub(previous)?;
-                    counter.add(&delta)?;
-                }
+    fn reduced(&self, histogram: &'a FloatHistogram) -> Result<Cow<'a, FloatHistogram>, HistogramError> {
+        match histogram.schema == self.schema {
+            true => Ok(Cow::Borrowed(histogram)),
+            false => Ok(Cow::Owned(histogram.copy_to_schema(self.schema)?)),
+        }
+    }
+
+    /// Adds the increase since the histogram before to the counter.
+    fn count(&mut self, histogram: &'a FloatHistogram) -> Result<(), HistogramError> {
+        let reduced = self.reduced(histogram)?;
+        if let (Some(counter), Some(previous)) = (&mut self.counter, &self.previous) {
+            // The histogram is compared before it is reduced: a finer schema than before counts as a reset.
+            let is_gauge = reduced.counter_reset_hint == CounterResetHint::Gauge;
+            if !is_gauge && histogram.detect_reset(previous) {
+                counter.add(&reduced)?;
+            } else {
+                self.delta.assign(&reduced);
+                self.delta.sub(previous)?;
+                counter.add(&self.delta)?;
             }
-            _ => self.counter = Some(reduced.clone()),
-        }
-        match &mut self.sum {
-            Some(sum) => drop(sum.add(&reduced)?),
-            None => self.sum = Some(reduced.clone()),
-        }
-        if let Some(sum) = &mut self.sum {
-            // A sum may fall from window to window; only a gauge may fall inside a chunk.
-            sum.counter_reset_hint = CounterResetHint::Gauge;
+        } else {
+            self.counter = Some(reduced.clone().into_owned());
         }
         self.previous = Some(reduced);
+        Ok(())
+    }
+
+    /// Adds a histogram to the sum of the window.
+    fn sum_up(&mut self, histogram: &'a FloatHistogram) -> Result<(), HistogramError> {
+        let reduced = self.reduced(histogram)?;
+        let sum = match &mut self.sum {
+            Some(sum) => {
+                sum.add(&reduced)?;
+                sum
+            }
+            none => none.insert(reduced.into_owned()),
+        };
+        // A sum may fall from window to window; only a gauge may fall inside a chunk.
+        sum.counter_reset_hint = CounterResetHint::Gauge;
         Ok(())
     }
 }
