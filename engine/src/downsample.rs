@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use tithon_chunks::{SampleBatch, TimeRange};
+use tithon_chunks::TimeRange;
 
 use crate::input::InputBlock;
 use crate::pipeline::pipeline;
@@ -103,14 +103,14 @@ impl Made {
     ) -> Result<Made, BlockError> {
         let make = |task: usize| {
             let mut out: Vec<ReadyChunks> = targets.iter().map(|_| ReadyChunks::default()).collect();
-            let mut room = SampleBatch::default();
+            let mut rooms = series::Rooms::default();
             for i in task * TASK..batch.len().min((task + 1) * TASK) {
                 let at_fault = |source| BlockError::Downsample {
                     block,
                     labels: symbols.labels(batch.labels(i)),
                     source,
                 };
-                let made = series::levels(&batch.slices(i)?, from, targets, &mut room).map_err(at_fault)?;
+                let made = series::levels(&batch.slices(i)?, from, targets, &mut rooms).map_err(at_fault)?;
                 for (chunks, out) in made.iter().zip(&mut out) {
                     for chunk in chunks {
                         let put = out.make(chunk.encoding, chunk.range(), &chunk.data);

@@ -3,17 +3,13 @@
 //! A counter aggregate ends with its last time repeated: the second value is the raw one, from which the next chunk
 //! goes on. Thanos `pkg/compact/downsample/downsample.go`, `ApplyCounterResetsSeriesIterator`.
 
+use tithon_chunks::SampleBatch;
+
 use super::track::{Pick, Track};
 
 /// The samples of all chunks in order, each float raised by the resets before it. NaNs (stale markers too) and samples not
 /// after the last one are left out; histograms are kept as they are.
 pub(crate) fn apply_resets(chunks: &[Track<'_>]) -> Vec<Pick> {
-    walk(chunks).0
-}
-
-/// Like [`apply_resets`]; also returns the last raw value, which a counter chunk has in the sample that repeats its
-/// last time.
-pub(crate) fn walk(chunks: &[Track<'_>]) -> (Vec<Pick>, f64) {
     let mut picks = Vec::with_capacity(chunks.iter().map(|c| c.times().len()).sum());
     let mut counter = Counter::default();
     // At the start of a chunk, samples before this time belong to the chunk before it.
@@ -39,7 +35,28 @@ pub(crate) fn walk(chunks: &[Track<'_>]) -> (Vec<Pick>, f64) {
             }
         }
     }
-    (picks, counter.last_value)
+    picks
+}
+
+/// Like [`apply_resets`], for chunks of floats as times and values: samples, of which none is earlier than 0. Also
+/// returns the last raw value, which a counter chunk has in the sample that repeats its last time.
+pub(crate) fn joined<'a>(chunks: impl Iterator<Item = (&'a [i64], &'a [f64])> + Clone) -> (SampleBatch, f64) {
+    let room = chunks.clone().map(|(times, _)| times.len()).sum();
+    let (mut times, mut values) = (Vec::with_capacity(room), Vec::with_capacity(room));
+    let (mut counter, mut floor) = (Counter::default(), 0);
+    for (number, (chunk, raised)) in chunks.enumerate() {
+        if number > 0 && !counter.seen {
+            floor = 1;
+        }
+        for (&time, &value) in chunk.iter().zip(raised) {
+            let Some(total) = counter.add(time, value) else { continue };
+            if time >= floor {
+                times.push(time);
+                values.push(total);
+            }
+        }
+    }
+    (SampleBatch { timestamps: times, values }, counter.last_value)
 }
 
 /// Moves the samples that are not NaN (stale markers are NaN too) to the front, and returns their number.
@@ -111,5 +128,36 @@ impl Counter {
         }
         (self.seen, self.last_time, self.last_value) = (true, time, value);
         Some(self.total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Joined chunks of floats are those with resets applied, in order of time and none earlier than 0.
+        #[test]
+        fn joined_chunks_are_those_without_resets(
+            chunks in prop::collection::vec(
+                prop::collection::vec((-3i64..30, prop_oneof![(0u8..9).prop_map(f64::from), Just(f64::NAN)]), 0..9),
+                0..5,
+            ),
+        ) {
+            let chunks: Vec<(Vec<i64>, Vec<f64>)> = chunks.into_iter().map(|chunk| chunk.into_iter().unzip()).collect();
+            let tracks: Vec<Track<'_>> = chunks.iter().map(|(times, values)| Track::floats(times, values)).collect();
+            let mut last = 0;
+            let expected = apply_resets(&tracks).into_iter().filter_map(|pick| {
+                let t = tracks[pick.track].times()[pick.index];
+                let is_kept = t >= last;
+                last = last.max(t);
+                is_kept.then(|| (t, pick.float.unwrap_or_default().to_bits()))
+            });
+            let (found, _) = joined(chunks.iter().map(|(times, values)| (times.as_slice(), values.as_slice())));
+            let found: Vec<_> = found.timestamps.into_iter().zip(found.values.into_iter().map(f64::to_bits)).collect();
+            prop_assert_eq!(found, expected.collect::<Vec<_>>());
+        }
     }
 }

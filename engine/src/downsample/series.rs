@@ -64,9 +64,10 @@ impl Made {
         matches!(self, Made::Histograms(_))
     }
 
-    fn encoded(&self) -> EncodedChunk {
+    /// The chunk; `room` holds the columns of its level.
+    fn encoded(&self, room: &SampleBatch) -> EncodedChunk {
         match self {
-            Made::Floats(columns) => columns.encoded(),
+            Made::Floats(columns) => columns.encoded(room),
             Made::Histograms(chunk) => chunk.clone(),
         }
     }
@@ -86,12 +87,22 @@ impl Made {
     }
 }
 
-/// The chunks of each target, made from those of the source. `room` is a buffer that is used again for each series.
+/// Buffers that are used again for each series.
+#[derive(Debug, Default)]
+pub(super) struct Rooms {
+    /// Raw samples.
+    raw: SampleBatch,
+    /// The columns of the level that is made, and of the one it is made from.
+    made: SampleBatch,
+    finer: SampleBatch,
+}
+
+/// The chunks of each target, made from those of the source.
 pub(super) fn levels(
     chunks: &[ChunkSlice<'_>],
     from: i64,
     targets: &[Target],
-    room: &mut SampleBatch,
+    rooms: &mut Rooms,
 ) -> Result<Vec<Vec<EncodedChunk>>, DownsampleError> {
     if let Some(pair) = chunks.windows(2).find(|pair| pair[0].max_time >= pair[1].min_time) {
         return Err(DownsampleError::Overlap { end: pair[0].max_time.0, start: pair[1].min_time.0 });
@@ -100,27 +111,36 @@ pub(super) fn levels(
     let mut out = Vec::with_capacity(targets.len());
     for target in targets {
         let to = target.resolution.ms();
+        let Rooms { raw: samples, made: room, finer: before } = &mut *rooms;
+        room.clear();
         let made = match (Resolution::from_ms(from), target.resolution) {
-            (Some(Resolution::Raw), Resolution::FiveMinutes | Resolution::OneHour) => raw(chunks, to, room)?,
+            (Some(Resolution::Raw), Resolution::FiveMinutes | Resolution::OneHour) => {
+                raw(chunks, to, samples, room)?
+            }
             (Some(Resolution::FiveMinutes), Resolution::OneHour) => {
                 let finer = match finer.take() {
                     Some(made) => made,
-                    None => stored(chunks, from, room)?,
+                    None => {
+                        before.clear();
+                        stored(chunks, from, samples, before)?
+                    }
                 };
-                aggregates(&finer, from, to)?
+                aggregates(&finer, before, from, to, room)?
             }
             _ => return Err(DownsampleError::Resolution { from, to }),
         };
-        out.push(made.iter().map(Made::encoded).collect());
+        out.push(made.iter().map(|made| made.encoded(room)).collect());
         (finer, from) = (Some(made), to);
+        std::mem::swap(room, before);
     }
     Ok(out)
 }
 
-/// Downsamples raw chunks: each run of floats, and each run of histograms, by itself.
+/// Downsamples raw chunks: each run of floats, and each run of histograms, by itself. Columns are appended to `room`.
 fn raw(
     chunks: &[ChunkSlice<'_>],
     resolution: i64,
+    raw: &mut SampleBatch,
     room: &mut SampleBatch,
 ) -> Result<Vec<Made>, DownsampleError> {
     let mut out = Vec::new();
@@ -133,24 +153,26 @@ fn raw(
             out.extend(histograms::from_raw(&samples, resolution)?.into_iter().map(Made::Histograms));
             continue;
         }
-        room.clear();
+        raw.clear();
         let data: Vec<_> = run.iter().map(|chunk| (chunk.encoding, chunk.data)).collect();
-        let nan = columns::expand(&data, room)?;
-        out.extend(floats::from_raw(room, nan, resolution)?.into_iter().map(Made::floats));
+        let nan = columns::expand(&data, raw)?;
+        out.extend(floats::from_raw(raw, nan, resolution, room)?.into_iter().map(Made::floats));
     }
     Ok(out)
 }
 
-/// The chunks of a downsampled block. Raw chunks among them, which repairs leave behind, are downsampled first.
+/// The chunks of a downsampled block. Raw chunks among them, which repairs leave behind, are downsampled first. Columns are
+/// appended to `room`.
 fn stored(
     chunks: &[ChunkSlice<'_>],
     from: i64,
+    samples: &mut SampleBatch,
     room: &mut SampleBatch,
 ) -> Result<Vec<Made>, DownsampleError> {
     let mut out = Vec::with_capacity(chunks.len());
     let mut floats = Vec::with_capacity(chunks.len());
-    let decode = |floats: &mut Vec<_>, out: &mut Vec<Made>| -> Result<(), DownsampleError> {
-        out.extend(Columns::decode(floats)?.into_iter().map(Made::floats));
+    let decode = |floats: &mut Vec<_>, out: &mut Vec<Made>, room: &mut _| -> Result<(), DownsampleError> {
+        out.extend(Columns::decode(floats, room)?.into_iter().map(Made::floats));
         floats.clear();
         Ok(())
     };
@@ -162,19 +184,26 @@ fn stored(
                 continue;
             }
         }
-        decode(&mut floats, &mut out)?;
+        decode(&mut floats, &mut out, room)?;
         if chunk.encoding == Encoding::Aggregate {
             out.push(Made::Histograms(chunk.owned()));
         } else if sample_count(chunk.encoding, chunk.data)? > 0 {
-            out.extend(raw(std::slice::from_ref(chunk), from, room)?);
+            out.extend(raw(std::slice::from_ref(chunk), from, samples, room)?);
         }
     }
-    decode(&mut floats, &mut out)?;
+    decode(&mut floats, &mut out, room)?;
     Ok(out)
 }
 
-/// Downsamples chunks further: each run of floats, and each run of histograms, by itself.
-fn aggregates(finer: &[Made], from: i64, resolution: i64) -> Result<Vec<Made>, DownsampleError> {
+/// Downsamples chunks further, whose columns are in `before`: each run of floats, and each run of histograms, by itself.
+/// Columns are appended to `room`.
+fn aggregates(
+    finer: &[Made],
+    before: &SampleBatch,
+    from: i64,
+    resolution: i64,
+    room: &mut SampleBatch,
+) -> Result<Vec<Made>, DownsampleError> {
     let mut out = Vec::new();
     for run in finer.chunk_by(|a, b| a.is_histogram() == b.is_histogram()) {
         let mut windows = 0;
@@ -191,7 +220,7 @@ fn aggregates(finer: &[Made], from: i64, resolution: i64) -> Result<Vec<Made>, D
                 }
             }
             if histograms.is_empty() {
-                out.extend(floats::from_aggregates(&floats, resolution)?.map(Made::floats));
+                out.extend(floats::from_aggregates(&floats, before, resolution, room)?.map(Made::floats));
             } else {
                 out.extend(histograms::from_aggregates(&histograms, resolution)?.map(Made::Histograms));
             }

@@ -6,7 +6,6 @@ use tithon_chunks::{
 };
 use tithon_testdata::{json_lines, shared};
 
-use super::columns::Columns;
 use super::*;
 use crate::SelectRequest;
 
@@ -30,8 +29,9 @@ fn raw_samples_are_aggregated_as_recorded() {
         }
         let resolution = line["resolution"].as_i64().unwrap();
         let nan = samples.values.iter().any(|v| v.is_nan());
-        let made = floats::from_raw(&samples, nan, resolution).unwrap();
-        let ours = described(&made.iter().map(Columns::encoded).collect::<Vec<_>>());
+        let mut room = SampleBatch::default();
+        let made = floats::from_raw(&samples, nan, resolution, &mut room).unwrap();
+        let ours = described(&made.iter().map(|made| made.encoded(&room)).collect::<Vec<_>>());
         let expected = |c: &Value| {
             (c["mint"].as_i64().unwrap(), c["maxt"].as_i64().unwrap(), c["hex"].as_str().unwrap().to_owned())
         };

@@ -27,11 +27,10 @@ pub(super) fn chunk_target(
 
 const CHUNK_WINDOWS: usize = 140;
 
-/// Whether the windows of these samples, with first and last value, fit one chunk: a header counts 16 bits.
-pub(super) fn fit_a_chunk(times: &[i64], resolution: i64) -> bool {
-    let (Some(first), Some(last)) = (times.first(), times.last()) else { return true };
-    let windows = last.saturating_sub(*first) / resolution + 4;
-    times.len() <= WINDOWS_MAX || windows <= WINDOWS_MAX as i64
+/// Whether the windows of `n` samples, with first and last value, fit one chunk: a header counts 16 bits.
+pub(super) fn fit_a_chunk(n: usize, first: i64, last: i64, resolution: i64) -> bool {
+    let windows = last.saturating_sub(first) / resolution + 4;
+    n <= WINDOWS_MAX || windows <= WINDOWS_MAX as i64
 }
 
 const WINDOWS_MAX: usize = u16::MAX as usize - 2;
