@@ -170,19 +170,22 @@ impl HistogramRow<'_> {
 
     /// The sample as a value of its own.
     pub fn to_float_histogram(&self) -> FloatHistogram {
-        FloatHistogram {
-            counter_reset_hint: self.counter_reset_hint,
-            schema: self.layout.schema,
-            zero_threshold: self.layout.zero_threshold,
-            zero_count: self.zero_count,
-            count: self.count,
-            sum: self.sum,
-            positive_spans: self.layout.positive_spans.clone(),
-            negative_spans: self.layout.negative_spans.clone(),
-            positive_buckets: self.positive_buckets.to_vec(),
-            negative_buckets: self.negative_buckets.to_vec(),
-            custom_values: self.layout.custom_values.clone(),
-        }
+        let mut histogram = FloatHistogram::default();
+        self.assign_to(&mut histogram);
+        histogram
+    }
+
+    /// Makes `histogram` equal to the sample, in the memory that it has.
+    pub fn assign_to(&self, histogram: &mut FloatHistogram) {
+        histogram.counter_reset_hint = self.counter_reset_hint;
+        histogram.schema = self.layout.schema;
+        histogram.zero_threshold = self.layout.zero_threshold;
+        (histogram.zero_count, histogram.count, histogram.sum) = (self.zero_count, self.count, self.sum);
+        histogram.positive_spans.clone_from(&self.layout.positive_spans);
+        histogram.negative_spans.clone_from(&self.layout.negative_spans);
+        self.positive_buckets.clone_into(&mut histogram.positive_buckets);
+        self.negative_buckets.clone_into(&mut histogram.negative_buckets);
+        histogram.custom_values.clone_from(&self.layout.custom_values);
     }
 
     /// [`FloatHistogram::detect_reset`] without making histograms, where both samples share a layout.

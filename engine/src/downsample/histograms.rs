@@ -1,11 +1,11 @@
 //! Native histograms by window: counts, sums (as gauges) and the counter. Histograms have no minimum and maximum.
 
-use std::borrow::Cow;
+use std::borrow::Borrow;
 
 use tithon_chunks::{
     Aggregate, AggregateChunk, ChunkError, CounterResetHint, EncodedChunk, Encoding, FloatHistogram,
-    FloatHistogramEncoder, HistogramError, HistogramSamples, STALE_NAN_BITS, SampleBatch, Samples, TimeRange,
-    Timestamp, XorEncoder, decode_samples,
+    FloatHistogramEncoder, HistogramBatch, HistogramError, HistogramRow, STALE_NAN_BITS, SampleBatch,
+    TimeRange, XorEncoder, decode_histograms,
 };
 
 use super::DownsampleError;
@@ -14,11 +14,8 @@ use super::floats::{RAW_INTERVAL_MS, check_fit};
 use super::window::{chunk_target, window_end, windows};
 
 /// Aggregates raw histograms (none stale, in order of time) into chunks that begin and end at the ends of windows.
-pub(super) fn from_raw(
-    samples: &HistogramSamples,
-    resolution: i64,
-) -> Result<Vec<EncodedChunk>, DownsampleError> {
-    let times = samples.timestamps.as_slice();
+pub(super) fn from_raw(samples: &Histograms, resolution: i64) -> Result<Vec<EncodedChunk>, DownsampleError> {
+    let times = samples.times.as_slice();
     let (Some(&first), Some(&last)) = (times.first(), times.last()) else { return Ok(Vec::new()) };
     let target = chunk_target(first, last, RAW_INTERVAL_MS, resolution, times.len());
     let batch = times.len() / target + 1;
@@ -27,12 +24,12 @@ pub(super) fn from_raw(
         let mut end = (at + batch).min(times.len());
         let window = window_end(times[end - 1], resolution);
         end += times[end..].iter().take_while(|t| **t <= window).count();
-        let kept: Vec<usize> = (at..end).filter(|i| !samples.values[*i].sum.is_nan()).collect();
-        if !kept.is_empty() {
-            let times: Vec<i64> = kept.iter().map(|i| times[*i]).collect();
-            let values: Vec<&FloatHistogram> = kept.iter().map(|i| &samples.values[*i]).collect();
+        let kept = (at..end).filter(|i| !samples.row(*i).sum.is_nan());
+        let (times, rows): (Vec<i64>, Vec<HistogramRow<'_>>) =
+            kept.map(|i| (times[i], samples.row(i))).unzip();
+        if !rows.is_empty() {
             check_fit(&times, resolution)?;
-            out.push(raw_batch(&times, &values, resolution)?);
+            out.push(raw_batch(&times, &rows, resolution)?);
         }
         at = end;
     }
@@ -41,30 +38,26 @@ pub(super) fn from_raw(
 
 fn raw_batch(
     times: &[i64],
-    values: &[&FloatHistogram],
+    rows: &[HistogramRow<'_>],
     resolution: i64,
 ) -> Result<EncodedChunk, DownsampleError> {
-    let is_gauge = values[0].counter_reset_hint == CounterResetHint::Gauge;
-    let mut aggregator = Aggregator::new(values);
+    let is_gauge = rows[0].counter_reset_hint == CounterResetHint::Gauge;
+    let mut aggregator = Aggregator::new(rows.iter());
     let (mut counter, mut sum, mut count) = (Column::default(), Column::default(), XorEncoder::new());
     let mut range = Emitted::default();
     for (end, samples) in windows(times, resolution) {
-        aggregator.sum = None;
+        aggregator.has_sum = false;
         let n = samples.len();
-        for histogram in &values[samples] {
-            aggregator.count(histogram)?;
-            aggregator.sum_up(histogram)?;
+        for row in &rows[samples] {
+            aggregator.sum_up(row)?;
+            aggregator.count(row)?;
         }
         range.add(end);
-        if let Some(total) = &mut aggregator.counter {
-            if is_gauge {
-                total.counter_reset_hint = CounterResetHint::Gauge;
-            }
-            counter.push(end, total)?;
+        if is_gauge {
+            aggregator.counter.counter_reset_hint = CounterResetHint::Gauge;
         }
-        if let Some(total) = &aggregator.sum {
-            sum.push(end, total)?;
-        }
+        counter.push(end, &aggregator.counter)?;
+        sum.push(end, &aggregator.sum)?;
         count.push(end, n as f64);
     }
     Ok(chunk(count, sum, counter, range))
@@ -77,36 +70,26 @@ pub(super) fn from_aggregates(
 ) -> Result<Option<EncodedChunk>, DownsampleError> {
     let mut range = Emitted::default();
     let counters = expanded(chunks, Aggregate::Counter)?;
-    let values: Vec<&FloatHistogram> = counters.values.iter().collect();
-    check_fit(&counters.timestamps, resolution)?;
-    let mut aggregator = Aggregator::new(&values);
+    check_fit(&counters.times, resolution)?;
+    let mut aggregator = Aggregator::new(counters.rows());
     let mut counter = Column::default();
-    for (end, samples) in windows(&counters.timestamps, resolution) {
-        for histogram in &values[samples] {
-            aggregator.count(histogram)?;
-        }
+    for (end, samples) in windows(&counters.times, resolution) {
+        samples.clone().try_for_each(|i| aggregator.count(&counters.row(i)))?;
         range.add(end);
-        if let Some(total) = &aggregator.counter {
-            counter.push(end, total)?;
-        }
+        counter.push(end, &aggregator.counter)?;
     }
     let sums = expanded(chunks, Aggregate::Sum)?;
-    if sums.timestamps.is_empty() {
+    if sums.times.is_empty() {
         return Ok(None);
     }
-    let values: Vec<&FloatHistogram> = sums.values.iter().collect();
-    check_fit(&sums.timestamps, resolution)?;
-    let mut aggregator = Aggregator::new(&values);
+    check_fit(&sums.times, resolution)?;
+    let mut aggregator = Aggregator::new(sums.rows());
     let mut sum = Column::default();
-    for (end, samples) in windows(&sums.timestamps, resolution) {
-        aggregator.sum = None;
-        for histogram in &values[samples] {
-            aggregator.sum_up(histogram)?;
-        }
+    for (end, samples) in windows(&sums.times, resolution) {
+        aggregator.has_sum = false;
+        samples.clone().try_for_each(|i| aggregator.sum_up(&sums.row(i)))?;
         range.add(end);
-        if let Some(total) = &aggregator.sum {
-            sum.push(end, total)?;
-        }
+        sum.push(end, &aggregator.sum)?;
     }
     let mut counts = SampleBatch::default();
     let parts: Vec<_> = chunks.iter().filter_map(|chunk| chunk.get(Aggregate::Count)).collect();
@@ -120,90 +103,126 @@ pub(super) fn from_aggregates(
     Ok(Some(chunk(count, sum, counter, range)))
 }
 
-fn expanded(chunks: &[AggregateChunk<'_>], aggregate: Aggregate) -> Result<HistogramSamples, ChunkError> {
-    let mut samples = HistogramSamples::default();
+fn expanded(chunks: &[AggregateChunk<'_>], aggregate: Aggregate) -> Result<Histograms, ChunkError> {
+    let mut samples = Histograms::default();
     for chunk in chunks {
         if let Some((encoding, data)) = chunk.get(aggregate) {
-            expand(encoding, data, &mut samples)?;
+            samples.expand(encoding, data)?;
         }
     }
     Ok(samples)
 }
 
-/// Decodes a chunk for aggregating. Leaves out stale markers, and samples earlier than one before them in the chunk;
-/// upstream puts time 0 before every chunk.
-pub(super) fn expand(encoding: Encoding, data: &[u8], out: &mut HistogramSamples) -> Result<(), ChunkError> {
-    let data = bytes::Bytes::copy_from_slice(data);
-    let chunk = EncodedChunk { encoding, min_time: Timestamp::MIN, max_time: Timestamp::MAX, data };
-    let mut decoded = Samples::default();
-    decode_samples(&chunk, TimeRange::ALL, &mut decoded)?;
-    let mut last = 0;
-    for (t, histogram) in decoded.histograms.timestamps.into_iter().zip(decoded.histograms.values) {
-        if histogram.sum.to_bits() != STALE_NAN_BITS && t >= last {
-            out.timestamps.push(t);
-            out.values.push(histogram);
-            last = t;
+/// Decoded histograms to aggregate.
+#[derive(Default)]
+pub(super) struct Histograms {
+    decoded: HistogramBatch,
+    /// Which of them are kept, and their times.
+    kept: Vec<usize>,
+    times: Vec<i64>,
+}
+
+impl Histograms {
+    /// Appends the samples of a chunk. Leaves out stale markers, and samples earlier than one before them in the chunk;
+    /// upstream puts time 0 before every chunk.
+    pub(super) fn expand(&mut self, encoding: Encoding, data: &[u8]) -> Result<(), ChunkError> {
+        let start = self.decoded.len();
+        decode_histograms(encoding, data, TimeRange::ALL, &mut self.decoded)?;
+        let mut last = 0;
+        for i in start..self.decoded.len() {
+            let t = self.decoded.timestamps()[i];
+            if self.decoded.sums()[i].to_bits() != STALE_NAN_BITS && t >= last {
+                self.times.push(t);
+                self.kept.push(i);
+                last = t;
+            }
         }
+        Ok(())
     }
-    Ok(())
+
+    #[cfg(test)]
+    pub(super) fn push(&mut self, t: i64, histogram: &FloatHistogram) {
+        self.kept.push(self.decoded.len());
+        self.times.push(t);
+        self.decoded.push(t, 0, histogram);
+    }
+
+    fn row(&self, i: usize) -> HistogramRow<'_> {
+        self.decoded.row(self.kept[i])
+    }
+
+    fn rows(&self) -> impl Iterator<Item = HistogramRow<'_>> {
+        self.kept.iter().map(|i| self.decoded.row(*i))
+    }
 }
 
 /// The sum of a window, and a counter that goes on from window to window. All have the coarsest schema of the batch,
 /// because a chunk cannot change its schema.
-struct Aggregator<'a> {
+#[derive(Default)]
+struct Aggregator {
     schema: i32,
-    sum: Option<FloatHistogram>,
-    counter: Option<FloatHistogram>,
-    previous: Option<Cow<'a, FloatHistogram>>,
-    /// Room for the increase from one histogram to the next.
+    has_sum: bool,
+    sum: FloatHistogram,
+    has_counter: bool,
+    counter: FloatHistogram,
+    /// The histogram that is added, the one before it, and the increase between them.
+    now: FloatHistogram,
+    previous: FloatHistogram,
     delta: FloatHistogram,
 }
 
-impl<'a> Aggregator<'a> {
-    fn new(values: &[&FloatHistogram]) -> Aggregator<'a> {
-        let schema = values.iter().map(|h| h.schema).min().unwrap_or(0);
-        Aggregator { schema, sum: None, counter: None, previous: None, delta: FloatHistogram::default() }
+impl Aggregator {
+    fn new<'a>(rows: impl Iterator<Item = impl Borrow<HistogramRow<'a>>>) -> Aggregator {
+        let schema = rows.map(|row| row.borrow().layout.schema).min().unwrap_or(0);
+        Aggregator { schema, ..Aggregator::default() }
     }
 
-    fn reduced(&self, histogram: &'a FloatHistogram) -> Result<Cow<'a, FloatHistogram>, HistogramError> {
-        match histogram.schema == self.schema {
-            true => Ok(Cow::Borrowed(histogram)),
-            false => Ok(Cow::Owned(histogram.copy_to_schema(self.schema)?)),
+    /// Reduces the histogram that is added to the schema of the batch.
+    fn reduce(&mut self) -> Result<(), HistogramError> {
+        if self.now.schema != self.schema {
+            self.now = self.now.copy_to_schema(self.schema)?;
         }
+        Ok(())
     }
 
     /// Adds the increase since the histogram before to the counter.
-    fn count(&mut self, histogram: &'a FloatHistogram) -> Result<(), HistogramError> {
-        let reduced = self.reduced(histogram)?;
-        if let (Some(counter), Some(previous)) = (&mut self.counter, &self.previous) {
-            // The histogram is compared before it is reduced: a finer schema than before counts as a reset.
-            let is_gauge = reduced.counter_reset_hint == CounterResetHint::Gauge;
-            if !is_gauge && histogram.detect_reset(previous) {
-                counter.add(&reduced)?;
+    fn count(&mut self, row: &HistogramRow<'_>) -> Result<(), HistogramError> {
+        row.assign_to(&mut self.now);
+        if self.has_counter {
+            // The histogram is compared before it is reduced: a finer schema than before counts as a reset. A reduced
+            // gauge is none any more.
+            let may_fall =
+                self.now.schema == self.schema && row.counter_reset_hint == CounterResetHint::Gauge;
+            let is_reset = !may_fall && self.now.detect_reset(&self.previous);
+            self.reduce()?;
+            if is_reset {
+                self.counter.add(&self.now)?;
             } else {
-                self.delta.assign(&reduced);
-                self.delta.sub(previous)?;
-                counter.add(&self.delta)?;
+                self.delta.assign(&self.now);
+                self.delta.sub(&self.previous)?;
+                self.counter.add(&self.delta)?;
             }
         } else {
-            self.counter = Some(reduced.clone().into_owned());
+            self.reduce()?;
+            self.counter.assign(&self.now);
+            self.has_counter = true;
         }
-        self.previous = Some(reduced);
+        std::mem::swap(&mut self.now, &mut self.previous);
         Ok(())
     }
 
     /// Adds a histogram to the sum of the window.
-    fn sum_up(&mut self, histogram: &'a FloatHistogram) -> Result<(), HistogramError> {
-        let reduced = self.reduced(histogram)?;
-        let sum = match &mut self.sum {
-            Some(sum) => {
-                sum.add(&reduced)?;
-                sum
-            }
-            none => none.insert(reduced.into_owned()),
-        };
+    fn sum_up(&mut self, row: &HistogramRow<'_>) -> Result<(), HistogramError> {
+        row.assign_to(&mut self.now);
+        self.reduce()?;
+        if self.has_sum {
+            self.sum.add(&self.now)?;
+        } else {
+            self.sum.assign(&self.now);
+            self.has_sum = true;
+        }
         // A sum may fall from window to window; only a gauge may fall inside a chunk.
-        sum.counter_reset_hint = CounterResetHint::Gauge;
+        self.sum.counter_reset_hint = CounterResetHint::Gauge;
         Ok(())
     }
 }

@@ -1,11 +1,11 @@
 //! The chunks of one series, level by level.
 
 use tithon_chunks::{
-    AggregateChunk, ChunkError, EncodedChunk, Encoding, ErrorKind, HistogramError, HistogramSamples,
-    SampleBatch, sample_count,
+    AggregateChunk, ChunkError, EncodedChunk, Encoding, ErrorKind, HistogramError, SampleBatch, sample_count,
 };
 
 use super::columns::{self, Columns};
+use super::histograms::Histograms;
 use super::window::chunk_target;
 use super::{Target, floats, histograms};
 use crate::Resolution;
@@ -146,10 +146,8 @@ fn raw(
     let mut out = Vec::new();
     for run in chunks.chunk_by(|a, b| a.encoding.is_histogram() == b.encoding.is_histogram()) {
         if run[0].encoding.is_histogram() {
-            let mut samples = HistogramSamples::default();
-            for chunk in run {
-                histograms::expand(chunk.encoding, chunk.data, &mut samples)?;
-            }
+            let mut samples = Histograms::default();
+            run.iter().try_for_each(|chunk| samples.expand(chunk.encoding, chunk.data))?;
             out.extend(histograms::from_raw(&samples, resolution)?.into_iter().map(Made::Histograms));
             continue;
         }

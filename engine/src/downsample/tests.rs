@@ -1,9 +1,7 @@
 //! Downsampling against Thanos's results for the same samples and blocks, to the byte.
 
 use serde_json::Value;
-use tithon_chunks::{
-    AggregateChunk, EncodedChunk, FloatHistogram, HistogramSamples, SampleBatch, Span, Timestamp,
-};
+use tithon_chunks::{AggregateChunk, EncodedChunk, FloatHistogram, SampleBatch, Span, Timestamp};
 use tithon_testdata::{json_lines, shared};
 
 use super::*;
@@ -46,7 +44,7 @@ fn raw_samples_are_aggregated_as_recorded() {
 /// a NaN whose bits upstream stores too.
 #[test]
 fn counters_of_histograms_with_infinite_sums() {
-    let mut samples = HistogramSamples::default();
+    let mut samples = histograms::Histograms::default();
     for i in 0..240 {
         let n = f64::from(i % 100);
         let sum = match i % 37 {
@@ -54,8 +52,7 @@ fn counters_of_histograms_with_infinite_sums() {
             20 => f64::NEG_INFINITY,
             _ => n * 1.5,
         };
-        samples.timestamps.push(i64::from(i) * 60_000);
-        samples.values.push(FloatHistogram {
+        let histogram = FloatHistogram {
             zero_threshold: 0.001,
             zero_count: n,
             count: 4.0 * n,
@@ -63,7 +60,8 @@ fn counters_of_histograms_with_infinite_sums() {
             positive_spans: vec![Span { offset: 0, length: 2 }],
             positive_buckets: vec![n, 2.0 * n],
             ..FloatHistogram::default()
-        });
+        };
+        samples.push(i64::from(i) * 60_000, &histogram);
     }
     let five = histograms::from_raw(&samples, Resolution::FiveMinutes.ms()).unwrap();
     let parsed: Vec<_> = five.iter().map(|chunk| AggregateChunk::parse(&chunk.data).unwrap()).collect();
