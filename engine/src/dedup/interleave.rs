@@ -19,7 +19,9 @@ pub(crate) fn merge(tracks: &[Track<'_>], out: &mut SampleBatch) -> bool {
     out.timestamps.reserve(n);
     out.values.reserve(n);
     zip([a, b], out);
-    let ascends = out.timestamps[begin..].windows(2).all(|pair| pair[0] < pair[1]);
+    let times = &out.timestamps[begin..];
+    let ascends =
+        times.iter().zip(times.get(1..).unwrap_or_default()).fold(true, |all, (a, b)| all & (a < b));
     if !ascends {
         out.timestamps.truncate(begin);
         out.values.truncate(begin);
@@ -65,20 +67,59 @@ fn zip_two(l: Rest<'_>, r: Rest<'_>, out: &mut SampleBatch) -> (usize, usize) {
     let n = l.0.len() + r.0.len();
     out.timestamps.resize(begin + n, 0);
     out.values.resize(begin + n, 0.0);
-    let places = out.timestamps[begin..].iter_mut().zip(&mut out.values[begin..]);
-    let ((l_times, l_values), (r_times, r_values)) = (l, r);
+    let (times, values) = (&mut out.timestamps[begin..], &mut out.values[begin..]);
     let (mut i, mut j) = (0, 0);
-    for (time, value) in places {
-        let (Some(l_time), Some(r_time)) = (l_times.get(i), r_times.get(j)) else { break };
-        // Replicas take turns, or not: nobody can foresee it.
-        let is_left = l_time < r_time;
-        *time = std::hint::select_unpredictable(is_left, *l_time, *r_time);
-        *value = std::hint::select_unpredictable(is_left, l_values[i], r_values[j]);
-        (i, j) = (i + usize::from(is_left), j + usize::from(!is_left));
+    while i < l.0.len() && j < r.0.len() {
+        let turns = in_turn(
+            (&l.0[i..], &l.1[i..]),
+            (&r.0[j..], &r.1[j..]),
+            (&mut times[i + j..], &mut values[i + j..]),
+        );
+        (i, j) = (i + turns, j + turns);
+        for _ in 0..STRETCH {
+            let (Some(l_time), Some(r_time)) = (l.0.get(i), r.0.get(j)) else { break };
+            let is_left = l_time < r_time;
+            times[i + j] = std::hint::select_unpredictable(is_left, *l_time, *r_time);
+            values[i + j] = std::hint::select_unpredictable(is_left, l.1[i], r.1[j]);
+            (i, j) = (i + usize::from(is_left), j + usize::from(!is_left));
+        }
     }
     out.timestamps.truncate(begin + i + j);
     out.values.truncate(begin + i + j);
     (i, j)
+}
+
+/// The number of samples of each replica that are looked at together.
+const STRETCH: usize = 8;
+
+/// Merges samples as long as the two replicas take turns, as they do where both scrape at the same interval: a stretch of each at
+/// a time. Returns how many samples of each were merged.
+fn in_turn(l: Rest<'_>, r: Rest<'_>, out: (&mut [i64], &mut [f64])) -> usize {
+    match l.0.first() < r.0.first() {
+        true => alternate(l, r, out),
+        false => alternate(r, l, out),
+    }
+}
+
+/// [`in_turn`], where the first sample is one of `a`.
+fn alternate(a: Rest<'_>, b: Rest<'_>, out: (&mut [i64], &mut [f64])) -> usize {
+    let stretches = a.0.chunks_exact(STRETCH).zip(b.0.chunks_exact(STRETCH));
+    let places = out.0.chunks_exact_mut(2 * STRETCH).zip(out.1.chunks_exact_mut(2 * STRETCH));
+    let mut n = 0;
+    for ((a_times, b_times), (times, values)) in stretches.zip(places) {
+        let Some(next) = a.0.get(n + 1..=n + STRETCH) else { break };
+        let steps = a_times.iter().zip(b_times).zip(next);
+        if !steps.fold(true, |all, ((a, b), next)| all & (a < b) & (b < next)) {
+            break;
+        }
+        let (a_values, b_values) = (&a.1[n..n + STRETCH], &b.1[n..n + STRETCH]);
+        for k in 0..STRETCH {
+            (times[2 * k], times[2 * k + 1]) = (a_times[k], b_times[k]);
+            (values[2 * k], values[2 * k + 1]) = (a_values[k], b_values[k]);
+        }
+        n += STRETCH;
+    }
+    n
 }
 
 fn rest((times, values): Rest<'_>, taken: usize) -> Option<Rest<'_>> {
@@ -94,9 +135,33 @@ mod tests {
     use crate::dedup::chain;
 
     proptest! {
+        /// Replicas that mostly take turns: each misses some scrapes.
+        #[test]
+        fn turns_are_merged_as_by_the_chain_rule(
+            scrapes in prop::collection::vec((0i64..5, prop::bool::weighted(0.97)), 0..300),
+            first in 0..2i64,
+        ) {
+            let mut columns = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
+            for (i, (late, _)) in scrapes.iter().enumerate().filter(|(_, (_, is_there))| *is_there) {
+                let (times, values) = &mut columns[(i as i64 + first) as usize % 2];
+                times.push(10 * i as i64 + late);
+                values.push(i as f64);
+            }
+            let tracks = columns.each_ref().map(|(times, values)| Track::floats(times, values));
+            let mut out = SampleBatch::default();
+            prop_assert!(merge(&tracks, &mut out));
+            let picks = chain::merge(&tracks);
+            let times: Vec<i64> = picks.iter().map(|pick| columns[pick.track].0[pick.index]).collect();
+            let values: Vec<f64> = picks.iter().map(|pick| columns[pick.track].1[pick.index]).collect();
+            prop_assert_eq!((out.timestamps, out.values), (times, values));
+        }
+
         #[test]
         fn what_is_merged_is_merged_as_by_the_chain_rule(
-            all in prop::collection::vec(prop::collection::vec(0i64..60, 0..6), 0..6),
+            all in prop_oneof![
+                prop::collection::vec(prop::collection::vec(0i64..60, 0..6), 0..6),
+                prop::collection::vec(prop::collection::vec(0i64..200, 60..120), 1..4),
+            ],
             sorted in prop::bool::weighted(0.9),
             spread in any::<bool>(),
         ) {
