@@ -101,16 +101,15 @@ impl Made {
         from: i64,
         targets: &[Target],
     ) -> Result<Made, BlockError> {
-        let make = |task: usize| {
+        let make = |rooms: &mut series::Rooms, task: usize| {
             let mut out: Vec<ReadyChunks> = targets.iter().map(|_| ReadyChunks::default()).collect();
-            let mut rooms = series::Rooms::default();
             for i in task * TASK..batch.len().min((task + 1) * TASK) {
                 let at_fault = |source| BlockError::Downsample {
                     block,
                     labels: symbols.labels(batch.labels(i)),
                     source,
                 };
-                let made = series::levels(&batch.slices(i)?, from, targets, &mut rooms).map_err(at_fault)?;
+                let made = series::levels(&batch.slices(i)?, from, targets, rooms).map_err(at_fault)?;
                 for (chunks, out) in made.iter().zip(&mut out) {
                     for chunk in chunks {
                         let put = out.make(chunk.encoding, chunk.range(), &chunk.data);
@@ -121,8 +120,8 @@ impl Made {
             }
             Ok(out)
         };
-        let tasks =
-            (0..batch.len().div_ceil(TASK)).into_par_iter().map(make).collect::<Result<_, BlockError>>()?;
+        let tasks = (0..batch.len().div_ceil(TASK)).into_par_iter();
+        let tasks = tasks.map_init(series::Rooms::default, make).collect::<Result<_, BlockError>>()?;
         Ok(Made { batch, tasks })
     }
 

@@ -448,11 +448,11 @@ fn merge_samples(
     let tracks: Vec<_> = columns.iter().map(|(times, floats)| Track::mixed(times, floats)).collect();
     let mut builder = ChunkBuilder::new(options.float_encoding);
     for pick in merge_tracks(&tracks, options.overlap) {
-        let mut sample = samples[pick.track][pick.index].clone();
+        let sample = &mut samples[pick.track][pick.index];
         if options.overlap == Algorithm::Chain && !pick.consecutive {
             forget_resets(&mut sample.value);
         }
-        builder.push(&sample)?;
+        builder.push(sample)?;
     }
     Ok(builder.finish())
 }

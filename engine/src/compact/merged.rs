@@ -30,15 +30,16 @@ impl Merged {
         id: BlockId,
         options: CompactOptions,
     ) -> Result<Merged, BlockError> {
-        let merge = |task: usize| {
-            let (mut pieces, mut decoded) = (ReadyChunks::default(), Decoded::default());
+        let merge = |decoded: &mut Decoded, task: usize| {
+            let mut pieces = ReadyChunks::default();
             for series in task * TASK..round.len().min((task + 1) * TASK) {
-                merge_series(&round, series, symbols, id, options, &mut decoded, &mut pieces)?;
+                merge_series(&round, series, symbols, id, options, decoded, &mut pieces)?;
                 pieces.end_series();
             }
             Ok(pieces)
         };
-        let tasks = (0..round.len().div_ceil(TASK)).into_par_iter().map(merge).collect::<Result<_, _>>()?;
+        let tasks = (0..round.len().div_ceil(TASK)).into_par_iter();
+        let tasks = tasks.map_init(Decoded::default, merge).collect::<Result<_, _>>()?;
         Ok(Merged { round, tasks })
     }
 
