@@ -23,6 +23,7 @@ use tithon_chunks::TimeRange;
 pub(crate) use self::chunks::merge_chunks;
 use self::merged::Merged;
 use self::sets::SeriesSets;
+use crate::buffers::Buffers;
 use crate::dedup::Algorithm;
 use crate::pipeline::pipeline;
 use crate::scan::SymbolUnion;
@@ -142,7 +143,9 @@ fn run(
     mut write: impl FnMut(&Merged) -> Result<(), BlockError> + Send,
 ) -> Result<(), BlockError> {
     let read = || sets.next().map(|round| (!round.is_empty()).then_some(round));
-    pipeline(read, |round| Merged::new(round, symbols, id, options), |merged| write(&merged))
+    let buffers = Buffers::default();
+    let merge = |round| Merged::new(round, symbols, id, options, &buffers);
+    pipeline(read, merge, |merged| write(&merged))
 }
 
 impl MetaParts {

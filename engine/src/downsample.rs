@@ -15,6 +15,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use tithon_chunks::TimeRange;
 
+use self::series::Rooms;
+use crate::buffers::Buffers;
 use crate::input::InputBlock;
 use crate::pipeline::pipeline;
 use crate::plan::Shard;
@@ -55,7 +57,8 @@ pub fn downsample_into(
     let (block, from) = (meta.ulid, meta.resolution_ms());
     let map = maps.pop().expect("one map a header");
     let mut scan = Scan::new(source, map, TimeRange::ALL);
-    let make = |batch| Made::new(batch, &symbols, block, from, targets);
+    let buffers = Buffers::default();
+    let make = |batch| Made::new(batch, &symbols, block, from, targets, &buffers);
     pipeline(|| scan.next_batch(), make, |made| made.write(&mut contents, files))?;
     let finish = |((content, files), target): ((Content, &mut Box<dyn BlockFiles + '_>), &Target)| {
         content.finish_like(&mut **files, output_meta(&meta, target))
@@ -100,8 +103,9 @@ impl Made {
         block: BlockId,
         from: i64,
         targets: &[Target],
+        buffers: &Buffers<Rooms>,
     ) -> Result<Made, BlockError> {
-        let make = |rooms: &mut series::Rooms, task: usize| {
+        let make = |task: usize, rooms: &mut Rooms| {
             let mut out: Vec<ReadyChunks> = targets.iter().map(|_| ReadyChunks::default()).collect();
             for i in task * TASK..batch.len().min((task + 1) * TASK) {
                 let at_fault = |source| BlockError::Downsample {
@@ -121,7 +125,9 @@ impl Made {
             Ok(out)
         };
         let tasks = (0..batch.len().div_ceil(TASK)).into_par_iter();
-        let tasks = tasks.map_init(series::Rooms::default, make).collect::<Result<_, BlockError>>()?;
+        // Histograms make some tasks long: they must not wait behind one another.
+        let tasks = tasks.with_max_len(1).map(|task| buffers.lend(|rooms| make(task, rooms)));
+        let tasks = tasks.collect::<Result<_, BlockError>>()?;
         Ok(Made { batch, tasks })
     }
 

@@ -36,6 +36,7 @@ pub mod verify;
 mod publish;
 mod writer;
 
+mod buffers;
 mod heap;
 mod merge;
 mod pipeline;

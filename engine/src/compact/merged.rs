@@ -8,12 +8,13 @@ use tithon_chunks::ChunkMeta;
 use super::CompactOptions;
 use super::chunks::{self, Decoded, Piece};
 use super::sets::Round;
+use crate::buffers::Buffers;
 use crate::scan::{Pair, ReadyChunks, SymbolUnion};
 use crate::writer::{Content, WrittenChunk};
 use crate::{BlockError, BlockFiles, BlockId, BlockStats};
 
 /// The number of series that one task merges.
-const TASK: usize = 64;
+const TASK: usize = 32;
 
 /// Merged series, with the batches that hold the copied chunks.
 pub(super) struct Merged {
@@ -29,8 +30,9 @@ impl Merged {
         symbols: &SymbolUnion<'_>,
         id: BlockId,
         options: CompactOptions,
+        buffers: &Buffers<Decoded>,
     ) -> Result<Merged, BlockError> {
-        let merge = |decoded: &mut Decoded, task: usize| {
+        let merge = |task: usize, decoded: &mut Decoded| {
             let mut pieces = ReadyChunks::default();
             for series in task * TASK..round.len().min((task + 1) * TASK) {
                 merge_series(&round, series, symbols, id, options, decoded, &mut pieces)?;
@@ -39,7 +41,9 @@ impl Merged {
             Ok(pieces)
         };
         let tasks = (0..round.len().div_ceil(TASK)).into_par_iter();
-        let tasks = tasks.map_init(Decoded::default, merge).collect::<Result<_, _>>()?;
+        // Histograms make some tasks long: they must not wait behind one another.
+        let tasks = tasks.with_max_len(1).map(|task| buffers.lend(|decoded| merge(task, decoded)));
+        let tasks = tasks.collect::<Result<_, _>>()?;
         Ok(Merged { round, tasks })
     }
 
