@@ -28,7 +28,7 @@ impl<'a> Select<'a> {
             (None, true) => self.members(&[matcher.value()])?,
             (None, false) => self.all_but(|value| value == matcher.value(), matcher.value().is_empty())?,
             (Some(pattern), true) => self.accepted(pattern)?,
-            (Some(TextTest::Glob(glob)), false) if glob.longest().is_none() => {}
+            (Some(TextTest::Glob(glob)), false) if glob.is_everything() => {}
             (Some(pattern), false) => self.all_but(|value| pattern.accepts(value), false)?,
         }
         Ok(self.lists)
@@ -44,19 +44,20 @@ impl<'a> Select<'a> {
             TextTest::Set(set) => self.members(set),
             TextTest::FoldSet(set) => self.walked(&FoldWords(set), &[], accepts),
             TextTest::Glob(glob) if !glob.prefix.is_empty() => self.prefixed(glob),
+            TextTest::Glob(glob) if glob.is_everything() => self.all_but(|value| !accepts(value), true),
             TextTest::Glob(glob) => match glob.longest() {
-                None => self.all_but(|value| !accepts(value), true),
-                Some(literal) => self.holding(&Finder::new(literal), false, accepts),
+                Some(literal) => self.holding(Finder::new(literal), accepts),
+                None => self.searched(|bytes| glob.may_be_in(bytes), accepts),
             },
             TextTest::FoldGlob(glob) => match glob.longest() {
-                Some(literal) if glob.prefix.is_empty() => self.holding(&Finder::new(literal), true, accepts),
+                Some(literal) if glob.prefix.is_empty() => self.holding_folded(literal, accepts),
                 _ => self.walked(&FoldGlob(glob, pattern), &[], accepts),
             },
             TextTest::Automaton(automaton) => match (&automaton.needle, Dense::of(automaton)) {
                 (needle, Some(dense)) if needle.is_none() || dense.is_picky() => {
                     self.walked(&dense, &automaton.prefix, accepts)
                 }
-                (Some(needle), _) if automaton.prefix.is_empty() => self.holding(needle, false, accepts),
+                (Some(needle), _) if automaton.prefix.is_empty() => self.holding(needle.as_ref(), accepts),
                 _ => self.filtered(self.beginning(&automaton.prefix)?, accepts),
             },
         }
@@ -139,25 +140,31 @@ impl<'a> Select<'a> {
         walk(self.beginning(prefix)?, machine, accepts, |value| self.push(value))
     }
 
-    /// Values that hold a literal: the bytes of the dictionary are searched, entries are read only where it is found.
-    /// `fold`: the literal is in lower case, and found in any case.
-    fn holding(
+    /// Values that hold a literal.
+    fn holding(&mut self, literal: Finder<'_>, accepts: impl Fn(&[u8]) -> bool) -> Result<(), IndexError> {
+        self.searched(|bytes| literal.find(bytes).is_some(), accepts)
+    }
+
+    /// Values that hold a literal, given in lower case, in any case.
+    fn holding_folded(&mut self, literal: &[u8], accepts: impl Fn(&[u8]) -> bool) -> Result<(), IndexError> {
+        let (literal, others, mut lower) = (Finder::new(literal), other_cases(literal), Vec::new());
+        let holds = |bytes: &[u8]| {
+            lower.clear();
+            lower.extend(bytes.iter().map(u8::to_ascii_lowercase));
+            literal.find(&lower).is_some() || others.iter().any(|other| other.find(bytes).is_some())
+        };
+        self.searched(holds, accepts)
+    }
+
+    /// Values that are accepted: the bytes of the dictionary are searched, entries are read only where something is found.
+    fn searched(
         &mut self,
-        literal: &Finder<'_>,
-        fold: bool,
+        mut holds: impl FnMut(&[u8]) -> bool,
         accepts: impl Fn(&[u8]) -> bool,
     ) -> Result<(), IndexError> {
-        let others = if fold { other_cases(literal.needle()) } else { vec![] };
-        let mut lower = Vec::new();
         for block in self.offsets.blocks(self.part) {
             let (bytes, values) = block?;
-            let mut text = bytes;
-            if fold {
-                lower.clear();
-                lower.extend(bytes.iter().map(u8::to_ascii_lowercase));
-                text = &lower;
-            }
-            if literal.find(text).is_some() || others.iter().any(|other| other.find(bytes).is_some()) {
+            if holds(bytes) {
                 self.filtered(values, &accepts)?;
             }
         }

@@ -79,6 +79,11 @@ impl Automaton {
         })
     }
 
+    /// Most bytes that it takes once it has been used.
+    pub(super) fn bytes_max(&self) -> usize {
+        usize::try_from(self.automaton_bytes).unwrap_or(usize::MAX).min(AUTOMATON_MAX) + STATES_KEPT
+    }
+
     /// Whether asking about a text may take microseconds.
     pub(crate) fn is_slow(&self) -> bool {
         matches!(self.engine(), Engine::Program(_))

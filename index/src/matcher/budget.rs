@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Most bytes that all automata of the process may take; what goes beyond is matched by a slower form.
-const AUTOMATA_MAX: usize = 192 << 20;
+pub(super) const AUTOMATA_MAX: usize = 192 << 20;
 
 /// Bytes of automata that live.
 static LIVING: AtomicUsize = AtomicUsize::new(0);

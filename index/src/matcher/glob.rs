@@ -1,15 +1,16 @@
 //! Literals with any text between them.
 
+use aho_corasick::{AhoCorasick, MatchKind};
 use memchr::memmem::Finder;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-use super::words::{Words, folded_letter};
+use super::words::Words;
 
-/// `prefix.*a.*b.*suffix`
+/// `prefix.*a.*(b|c).*suffix`
 #[derive(Clone, Debug)]
 pub(crate) struct Glob {
     pub(crate) prefix: Box<[u8]>,
-    pub(crate) middle: Box<[Finder<'static>]>,
+    pub(crate) middle: Box<[Needle]>,
     pub(crate) suffix: Box<[u8]>,
     /// Bytes that the text must have beyond the literals: 1 for `.+`.
     pub(crate) more: usize,
@@ -26,37 +27,41 @@ fn ends(text: &[u8], suffix: &[u8]) -> bool {
 }
 
 impl Glob {
-    /// The literals and gaps that an expression is made of; with `fold`, literals in which no letter has a case.
+    /// The literals and gaps that an expression is made of; with `fold`, literals in which no letter has a case. Between two gaps
+    /// one of some literals may be asked for.
     pub(super) fn of(hir: &Hir, fold: bool) -> Option<Glob> {
         let parts = match hir.kind() {
             HirKind::Concat(parts) => parts.as_slice(),
             HirKind::Empty => &[],
             _ => std::slice::from_ref(hir),
         };
-        // Literals before, between and behind the gaps.
-        let (mut literals, mut more) = (vec![vec![]], 0);
+        // The texts before, between and behind the gaps.
+        let (mut texts, mut more) = (vec![Words::one(b"")], 0);
         for part in parts {
             match part.kind() {
-                HirKind::Literal(literal) if fold && Words::one(&literal.0).exact => return None,
-                HirKind::Literal(literal) => literals.last_mut()?.extend_from_slice(&literal.0),
-                HirKind::Class(Class::Unicode(class)) if fold => {
-                    literals.last_mut()?.push(folded_letter(class)?);
-                }
                 HirKind::Repetition(gap) if gap.max.is_none() && gap.min <= 1 && is_any(&gap.sub) => {
                     more += gap.min as usize;
-                    literals.push(vec![]);
+                    texts.push(Words::one(b""));
                 }
-                _ => return None,
+                _ => {
+                    let words = Words::of(part)?;
+                    if if fold { words.exact } else { words.folded } {
+                        return None;
+                    }
+                    let last = texts.last_mut()?;
+                    *last = last.then(&words)?;
+                }
             }
         }
-        if more > 0 && literals.len() > 2 {
+        if more > 0 && texts.len() > 2 {
             return None;
         }
-        let prefix = literals.remove(0).into();
-        let suffix = literals.pop();
-        let middle = literals.iter().filter(|l| !l.is_empty()).map(|l| Finder::new(l).into_owned()).collect();
+        let prefix = texts.remove(0).only()?;
+        let suffix = texts.pop().map(Words::only);
+        let middle = texts.into_iter().map(|words| Needle::of(words, fold)).collect::<Option<Vec<_>>>()?;
+        let middle = middle.into_iter().filter(|needle| !needle.is_everywhere()).collect();
         match suffix {
-            Some(suffix) => Some(Glob { prefix, middle, suffix: suffix.into(), more }),
+            Some(suffix) => Some(Glob { prefix, middle, suffix: suffix?, more }),
             // Without a gap there is no room between prefix and suffix: `usize::MAX` says so.
             None => Some(Glob { prefix, middle, suffix: [].into(), more: usize::MAX }),
         }
@@ -64,6 +69,11 @@ impl Glob {
 
     pub(super) fn is_literal(&self) -> bool {
         self.more == usize::MAX
+    }
+
+    /// Whether every text is accepted that is not empty.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.prefix.is_empty() && self.middle.is_empty() && self.suffix.is_empty()
     }
 
     /// Whether it is a prefix and anything behind.
@@ -79,20 +89,82 @@ impl Glob {
             return false;
         }
         let mut rest = &text[self.prefix.len()..text.len() - self.suffix.len()];
-        for finder in &self.middle {
-            match finder.find(rest) {
-                Some(at) => rest = &rest[at + finder.needle().len()..],
+        for needle in &self.middle {
+            match needle.end_in(rest) {
+                Some(end) => rest = &rest[end..],
                 None => return false,
             }
         }
         true
     }
 
+    /// About how many bytes it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        128 + self.middle.iter().map(Needle::bytes).sum::<usize>() as u64
+    }
+
+    /// Whether a text holds all that is asked for between gaps, in any order.
+    pub(crate) fn may_be_in(&self, text: &[u8]) -> bool {
+        self.middle.iter().all(|needle| needle.end_in(text).is_some())
+    }
+
     /// The longest literal, which every accepted text holds; `None` when there is none.
     pub(crate) fn longest(&self) -> Option<&[u8]> {
-        let middle = self.middle.iter().map(Finder::needle);
+        let middle = self.middle.iter().filter_map(|needle| match needle {
+            Needle::One(finder) => Some(finder.needle()),
+            Needle::Any(_) => None,
+        });
         let all = middle.chain([&*self.prefix, &*self.suffix]);
         all.max_by_key(|literal| literal.len()).filter(|literal| !literal.is_empty())
+    }
+}
+
+/// What is looked for between two gaps.
+#[derive(Clone, Debug)]
+pub(crate) enum Needle {
+    One(Finder<'static>),
+    Any(AhoCorasick),
+}
+
+/// Most literals of which one is looked for, before an automaton is made instead.
+const NEEDLES_MAX: usize = 256;
+
+impl Needle {
+    /// One of some texts; `None` where they are too many, or some with `fold`.
+    fn of(words: Words, fold: bool) -> Option<Needle> {
+        let words = words.words;
+        match words.as_slice() {
+            [one] => Some(Needle::One(Finder::new(one).into_owned())),
+            some if fold || some.len() > NEEDLES_MAX => None,
+            some if some.iter().any(Vec::is_empty) => Some(Needle::One(Finder::new(b"").into_owned())),
+            some => {
+                // What is found must end first, so that the most is left for the rest: of texts of one length that is the
+                // leftmost, which is found faster.
+                let are_even = some.iter().all(|word| word.len() == some[0].len());
+                let kind = if are_even { MatchKind::LeftmostFirst } else { MatchKind::Standard };
+                AhoCorasick::builder().match_kind(kind).build(some).ok().map(Needle::Any)
+            }
+        }
+    }
+
+    /// Whether every text holds it.
+    fn is_everywhere(&self) -> bool {
+        matches!(self, Needle::One(finder) if finder.needle().is_empty())
+    }
+
+    /// The end of the occurrence that ends first.
+    fn end_in(&self, text: &[u8]) -> Option<usize> {
+        match self {
+            Needle::One(finder) => finder.find(text).map(|at| at + finder.needle().len()),
+            Needle::Any(automaton) => automaton.find(text).map(|found| found.end()),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Needle::One(finder) => finder.needle().len(),
+            Needle::Any(automaton) => automaton.memory_usage(),
+        }
     }
 }
 

@@ -3,19 +3,30 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::budget::AUTOMATA_MAX;
 use super::text::TextTest;
 
-/// Most patterns that are kept, and bytes of them as written.
+/// Most patterns that are kept.
 const KEPT_MAX: usize = 256;
-const KEPT_TEXT_MAX: usize = 4 << 20;
+/// Most bytes that they and their automata take: half of what all automata may, the rest is for patterns in use.
+const KEPT_BYTES_MAX: usize = AUTOMATA_MAX / 2;
+/// Longest pattern that is kept, bytes.
+const KEPT_PATTERN_MAX: usize = 1 << 20;
 
 /// The patterns used last.
 #[derive(Default)]
 pub(super) struct Kept {
-    tests: HashMap<Box<[u8]>, (Arc<TextTest>, u64)>,
-    text_bytes: usize,
+    tests: HashMap<Box<[u8]>, KeptTest>,
+    bytes: usize,
     /// Counts uses: the greater, the later.
     uses: u64,
+}
+
+struct KeptTest {
+    test: Arc<TextTest>,
+    bytes: usize,
+    /// The number of its last use.
+    used: u64,
 }
 
 static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
@@ -30,8 +41,8 @@ pub(super) fn compiled<E>(
         return Ok(test);
     }
     let test = Arc::new(compile()?);
-    if matches!(*test, TextTest::Automaton(_)) {
-        kept().get_or_insert_default().keep(pattern, &test);
+    if let TextTest::Automaton(automaton) = &*test {
+        kept().get_or_insert_default().keep(pattern, &test, automaton.bytes_max());
     }
     Ok(test)
 }
@@ -39,24 +50,24 @@ pub(super) fn compiled<E>(
 impl Kept {
     fn get(&mut self, pattern: &[u8]) -> Option<Arc<TextTest>> {
         self.uses += 1;
-        let (test, used) = self.tests.get_mut(pattern)?;
-        *used = self.uses;
-        Some(Arc::clone(test))
+        let kept = self.tests.get_mut(pattern)?;
+        kept.used = self.uses;
+        Some(Arc::clone(&kept.test))
     }
 
-    fn keep(&mut self, pattern: &[u8], test: &Arc<TextTest>) {
-        if pattern.len() > KEPT_TEXT_MAX / 4 {
+    /// Keeps the compiled form of a pattern, which takes at most so many bytes.
+    fn keep(&mut self, pattern: &[u8], test: &Arc<TextTest>, bytes: usize) {
+        if pattern.len() > KEPT_PATTERN_MAX {
             return;
         }
-        self.text_bytes += pattern.len();
-        if self.tests.insert(pattern.into(), (Arc::clone(test), self.uses)).is_some() {
-            self.text_bytes -= pattern.len();
-        }
-        while self.tests.len() > KEPT_MAX || self.text_bytes > KEPT_TEXT_MAX {
-            let oldest = self.tests.iter().min_by_key(|(_, (_, used))| *used);
+        let bytes = bytes + pattern.len();
+        let kept = KeptTest { test: Arc::clone(test), bytes, used: self.uses };
+        let before = self.tests.insert(pattern.into(), kept);
+        self.bytes = self.bytes + bytes - before.map_or(0, |before| before.bytes);
+        while self.tests.len() > KEPT_MAX || self.bytes > KEPT_BYTES_MAX {
+            let oldest = self.tests.iter().min_by_key(|(_, kept)| kept.used);
             let Some(oldest) = oldest.map(|(pattern, _)| pattern.clone()) else { return };
-            self.tests.remove(&oldest);
-            self.text_bytes -= oldest.len();
+            self.bytes -= self.tests.remove(&oldest).map_or(0, |kept| kept.bytes);
         }
     }
 }
@@ -70,13 +81,15 @@ mod tests {
         let mut kept = Kept::default();
         let test = Arc::new(TextTest::compile(b"a.c|b[0-9]+").unwrap());
         for i in 0..KEPT_MAX + 10 {
-            kept.keep(format!("pattern {i}").as_bytes(), &test);
+            kept.keep(format!("pattern {i}").as_bytes(), &test, 100);
             assert!(kept.get(b"pattern 0").is_some());
         }
         assert_eq!(kept.tests.len(), KEPT_MAX);
         assert!(kept.get(b"pattern 5").is_none());
-        kept.keep(&vec![b'x'; KEPT_TEXT_MAX], &test);
+        kept.keep(&vec![b'x'; KEPT_PATTERN_MAX + 1], &test, 100);
         assert_eq!(kept.tests.len(), KEPT_MAX);
+        kept.keep(b"large", &test, KEPT_BYTES_MAX - 2000);
+        assert!(kept.tests.len() < 20 && kept.get(b"large").is_some());
     }
 
     #[test]

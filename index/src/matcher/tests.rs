@@ -38,6 +38,10 @@ fn forms_without_an_automaton() {
     check(".+foo", &["1foo"], &["foo"]);
     check("aba.*aba", &["abaaba", "aba1aba"], &["aba", "ababa"]);
     check(".*foo.*bar.*", &["foobar", "1foo2bar3"], &["barfoo", "foo"]);
+    check(".*-(00|01|12)-.*", &["-00-", "a-01-b-12-c"], &["-02-", "00-", "-0-", ""]);
+    check("x.*(abcd|bc).*d", &["xabcd", "xbcd", "xabcdd"], &["xabd", "xbc", "abcd"]);
+    check(".*(a|).*b", &["b", "ab", "cab"], &["a", ""]);
+    check(".*(ab|abc|c).*[cd].*", &["abc", "abd", "cc", "ccd"], &["ab", "c", "dab"]);
     check("(?i)foo|b-1", &["foo", "FoO", "B-1"], &["fo", "b_1"]);
     check("(?i)ks", &["KS", "ks", "\u{212a}\u{17f}"], &["k"]);
     check("(?i:a)b", &["ab", "Ab"], &["AB"]);

@@ -68,7 +68,7 @@ impl TextTest {
             TextTest::Set(set) | TextTest::FoldSet(set) => {
                 set.iter().map(|text| 16 + text.len() as u64).sum()
             }
-            TextTest::Glob(_) | TextTest::FoldGlob(_) => 128,
+            TextTest::Glob(glob) | TextTest::FoldGlob(glob) => glob.bytes(),
             TextTest::Automaton(automaton) => 1024 + INSTRUCTION_BYTES * automaton.size,
         }
     }

@@ -11,11 +11,11 @@ const SET_BYTES_MAX: usize = 1 << 20;
 /// All texts that an expression accepts, when they are few.
 #[derive(Clone, Debug)]
 pub(super) struct Words {
-    words: Vec<Vec<u8>>,
+    pub(super) words: Vec<Vec<u8>>,
     /// Some letter stands for itself alone.
     pub(super) exact: bool,
     /// Some letter, in lower case, stands for all its cases.
-    folded: bool,
+    pub(super) folded: bool,
 }
 
 /// Words, sorted.
@@ -72,7 +72,14 @@ impl Words {
         Some(words)
     }
 
-    fn then(&self, next: &Words) -> Option<Words> {
+    /// The text, if there is one only.
+    pub(super) fn only(mut self) -> Option<Box<[u8]>> {
+        let word = self.words.pop()?;
+        self.words.is_empty().then(|| word.into())
+    }
+
+    /// Each of the texts with each of the others behind it; `None` when they are many.
+    pub(super) fn then(&self, next: &Words) -> Option<Words> {
         let n = self.words.len().checked_mul(next.words.len()).filter(|n| *n <= SET_MAX)?;
         let mut words = Vec::with_capacity(n);
         for a in &self.words {
@@ -104,7 +111,7 @@ impl Words {
 }
 
 /// The ASCII letter, in lower case, whose cases the class holds and nothing else.
-pub(super) fn folded_letter(class: &ClassUnicode) -> Option<u8> {
+fn folded_letter(class: &ClassUnicode) -> Option<u8> {
     let upper = class.ranges().first()?.start();
     if !upper.is_ascii_uppercase() {
         return None;
