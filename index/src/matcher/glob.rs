@@ -1,6 +1,6 @@
 //! Literals with any text between them.
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, packed};
 use memchr::memmem::Finder;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
@@ -112,7 +112,7 @@ impl Glob {
     pub(crate) fn longest(&self) -> Option<&[u8]> {
         let middle = self.middle.iter().filter_map(|needle| match needle {
             Needle::One(finder) => Some(finder.needle()),
-            Needle::Any(_) => None,
+            Needle::Even(_) | Needle::Any(_) => None,
         });
         let all = middle.chain([&*self.prefix, &*self.suffix]);
         all.max_by_key(|literal| literal.len()).filter(|literal| !literal.is_empty())
@@ -123,6 +123,8 @@ impl Glob {
 #[derive(Clone, Debug)]
 pub(crate) enum Needle {
     One(Finder<'static>),
+    /// One of some literals of the same length.
+    Even(packed::Searcher),
     Any(AhoCorasick),
 }
 
@@ -138,11 +140,14 @@ impl Needle {
             some if fold || some.len() > NEEDLES_MAX => None,
             some if some.iter().any(Vec::is_empty) => Some(Needle::One(Finder::new(b"").into_owned())),
             some => {
-                // What is found must end first, so that the most is left for the rest: of texts of one length that is the
-                // leftmost, which is found faster.
+                // What ends first is wanted, so that the most is left for the rest: of texts of one length that is the leftmost,
+                // which can be found many bytes at a time.
                 let are_even = some.iter().all(|word| word.len() == some[0].len());
-                let kind = if are_even { MatchKind::LeftmostFirst } else { MatchKind::Standard };
-                AhoCorasick::builder().match_kind(kind).build(some).ok().map(Needle::Any)
+                let packed = are_even.then(|| packed::Searcher::new(some)).flatten();
+                match packed {
+                    Some(searcher) => Some(Needle::Even(searcher)),
+                    None => AhoCorasick::new(some).ok().map(Needle::Any),
+                }
             }
         }
     }
@@ -156,6 +161,7 @@ impl Needle {
     fn end_in(&self, text: &[u8]) -> Option<usize> {
         match self {
             Needle::One(finder) => finder.find(text).map(|at| at + finder.needle().len()),
+            Needle::Even(searcher) => searcher.find(text).map(|found| found.end()),
             Needle::Any(automaton) => automaton.find(text).map(|found| found.end()),
         }
     }
@@ -163,6 +169,7 @@ impl Needle {
     fn bytes(&self) -> usize {
         match self {
             Needle::One(finder) => finder.needle().len(),
+            Needle::Even(searcher) => searcher.memory_usage(),
             Needle::Any(automaton) => automaton.memory_usage(),
         }
     }
