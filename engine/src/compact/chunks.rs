@@ -309,6 +309,14 @@ impl XorColumns<'_> {
         }
     }
 
+    /// Appends samples that have room in the open chunk.
+    fn extend(&mut self, times: &[i64], values: &[f64]) {
+        let room = self.n..self.n + times.len();
+        self.times[room.clone()].copy_from_slice(times);
+        self.values[room].copy_from_slice(values);
+        self.n += times.len();
+    }
+
     fn cut(&mut self) {
         if self.n > 0 {
             self.done.push(made((&self.times[..self.n], &self.values[..self.n])));
@@ -368,9 +376,7 @@ impl XorStretches<'_, '_> {
             }
             parts => {
                 let mut column = XorColumns::default();
-                for i in parts.iter().cloned().flatten() {
-                    column.push(times[i], values[i]);
-                }
+                parts.iter().for_each(|part| column.extend(&times[part.clone()], &values[part.clone()]));
                 column.cut();
                 self.done.append(&mut column.done);
             }

@@ -60,13 +60,6 @@ pub(crate) fn each_counter(tracks: [&Track<'_>; 2], mut take: impl FnMut(usize, 
     });
 }
 
-/// A sample of the result: its track, and its position in the track.
-#[derive(Clone, Copy)]
-struct Place {
-    track: u32,
-    index: u32,
-}
-
 /// Calls `take` with the stretches of the result in order: a track, and positions of its samples. Only times decide, so
 /// whole sequences are merged pair by pair.
 pub(crate) fn each(tracks: &[Track<'_>], mut take: impl FnMut(u32, Range<usize>)) {
@@ -75,32 +68,85 @@ pub(crate) fn each(tracks: &[Track<'_>], mut take: impl FnMut(u32, Range<usize>)
         [only] => return take(0, 0..only.times().len()),
         [first, rest @ .., last] => (first, rest, last),
     };
-    let mut times: Vec<i64> = Vec::new();
-    let mut merged: Option<Vec<Place>> = None;
-    let place_of = |merged: &Option<Vec<Place>>, index: usize| match merged {
-        Some(merged) => merged[index],
-        None => Place { track: 0, index: index as u32 },
-    };
+    let mut before: Option<Merged> = None;
     for (i, with) in rest.iter().enumerate() {
-        let before = if merged.is_none() { first.times() } else { times.as_slice() };
-        let mut next = Vec::with_capacity(before.len().max(with.times().len()));
-        let mut next_times = Vec::with_capacity(next.capacity());
-        merge_two(before, with.times(), |from_second, range, _| {
-            next_times.extend_from_slice(&if from_second { with.times() } else { before }[range.clone()]);
-            let second = |index: usize| Place { track: i as u32 + 1, index: index as u32 };
-            next.extend(range.map(|i| if from_second { second(i) } else { place_of(&merged, i) }));
+        let mut next = Merged::default();
+        each_of_two(first, before.as_ref(), with, i as u32 + 1, |track, range| {
+            let times = &tracks[track as usize].times()[range.clone()];
+            next.push(track, range, times);
         });
-        (merged, times) = (Some(next), next_times);
+        before = Some(next);
     }
-    let before = if merged.is_none() { first.times() } else { times.as_slice() };
-    merge_two(before, last.times(), |from_second, range, _| match &merged {
-        _ if from_second => take(tracks.len() as u32 - 1, range),
+    each_of_two(first, before.as_ref(), last, tracks.len() as u32 - 1, take);
+}
+
+/// Merges what has been merged `before`, which is the first track where nothing has, with track `number`.
+fn each_of_two(
+    first: &Track<'_>,
+    before: Option<&Merged>,
+    with: &Track<'_>,
+    number: u32,
+    mut take: impl FnMut(u32, Range<usize>),
+) {
+    let mut parts = before.map(Merged::parts);
+    let times = before.map_or(first.times(), |merged| &merged.times);
+    merge_two(times, with.times(), |from_second, range, _| match &mut parts {
+        _ if from_second => take(number, range),
         None => take(0, range),
-        Some(merged) => merged[range].iter().for_each(|place| {
-            let index = place.index as usize;
-            take(place.track, index..index + 1);
-        }),
+        Some(parts) => parts.each(range, &mut take),
     });
+}
+
+/// Tracks merged into one sequence.
+#[derive(Default)]
+struct Merged {
+    times: Vec<i64>,
+    stretches: Vec<Stretch>,
+}
+
+/// Samples of one track that follow each other in a merged sequence.
+struct Stretch {
+    track: u32,
+    /// The position of the first sample in the track.
+    first: usize,
+    /// The end in the merged sequence.
+    end: usize,
+}
+
+impl Merged {
+    fn push(&mut self, track: u32, range: Range<usize>, times: &[i64]) {
+        self.times.extend_from_slice(times);
+        self.stretches.push(Stretch { track, first: range.start, end: self.times.len() });
+    }
+
+    fn parts(&self) -> Parts<'_> {
+        Parts { stretches: &self.stretches, start: 0 }
+    }
+}
+
+/// The rest of the stretches of a merged sequence.
+struct Parts<'a> {
+    stretches: &'a [Stretch],
+    /// Where the first of them starts in the merged sequence.
+    start: usize,
+}
+
+impl Parts<'_> {
+    /// Calls `take` with the parts of tracks that lie in a range of the merged sequence, behind those of the calls before.
+    fn each(&mut self, range: Range<usize>, take: &mut impl FnMut(u32, Range<usize>)) {
+        let mut at = range.start;
+        while at < range.end {
+            let [stretch, rest @ ..] = self.stretches else { return };
+            if stretch.end <= at {
+                (self.stretches, self.start) = (rest, stretch.end);
+                continue;
+            }
+            let end = stretch.end.min(range.end);
+            let index = |at: usize| stretch.first + (at - self.start);
+            take(stretch.track, index(at)..index(end));
+            at = end;
+        }
+    }
 }
 
 /// The number of distances between samples that are compared at once.
