@@ -53,6 +53,6 @@ pub use crate::relabel::Relabel;
 pub use crate::series::{LabelPair, SeriesDecoder, SeriesEntry, SeriesRef};
 pub use crate::stats::{Cardinality, NameCardinality, PairCardinality};
 pub use crate::symbols::{SymbolRef, SymbolTable};
-pub use crate::texts::{Texts, put_short};
+pub use crate::texts::Texts;
 pub use crate::toc::{Toc, index_version};
 pub use crate::writer::IndexWriter;

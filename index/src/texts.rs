@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 /// Appends a text that is short as a rule, as names and values of labels are: two copies of a fixed length, which overlap,
 /// take a fraction of the time of one whose length is not known.
 #[inline]
-pub fn put_short(out: &mut Vec<u8>, text: &[u8]) {
+fn put_short(out: &mut Vec<u8>, text: &[u8]) {
     match text.len() {
         4..=8 => put_ends::<4>(out, text),
         9..=16 => put_ends::<8>(out, text),
@@ -26,17 +26,23 @@ fn put_ends<const N: usize>(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// Texts packed one behind the other. Four hundred thousand label values are two allocations.
+///
+/// Each has in front of it what makes it an element of field 1 of a protobuf message: so all of them are sent by one copy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Texts {
+    /// Key, length as a varint, and bytes of each text.
     bytes: Vec<u8>,
     /// Where each ends in `bytes`.
     ends: Vec<usize>,
 }
 
+/// The protobuf key of field 1, which is length-delimited.
+const KEY: u8 = 1 << 3 | 2;
+
 impl Texts {
     /// Room for so many texts, and for so many bytes of them all.
     pub fn with_capacity(texts: usize, bytes: usize) -> Texts {
-        Texts { bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(texts) }
+        Texts { bytes: Vec::with_capacity(bytes + 2 * texts), ends: Vec::with_capacity(texts) }
     }
 
     /// Number of texts.
@@ -52,18 +58,27 @@ impl Texts {
     /// Text `i`; `None` behind the last.
     pub fn get(&self, i: usize) -> Option<&[u8]> {
         let start = if i == 0 { 0 } else { *self.ends.get(i - 1)? };
-        Some(&self.bytes[start..*self.ends.get(i)?])
+        Some(text_of(&self.bytes[start..*self.ends.get(i)?]))
     }
 
     /// All texts in their order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         let mut start = 0;
-        self.ends.iter().map(move |end| &self.bytes[std::mem::replace(&mut start, *end)..*end])
+        self.ends.iter().map(move |end| text_of(&self.bytes[std::mem::replace(&mut start, *end)..*end]))
+    }
+
+    /// All texts as the repeated field 1 of a protobuf message.
+    pub fn as_field_1(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Appends a text.
     #[inline]
     pub fn push(&mut self, text: &[u8]) {
+        match u8::try_from(text.len()) {
+            Ok(len @ 0..0x80) => self.bytes.extend_from_slice(&[KEY, len]),
+            _ => put_long_head(text.len(), &mut self.bytes),
+        }
         put_short(&mut self.bytes, text);
         self.ends.push(self.bytes.len());
     }
@@ -104,6 +119,29 @@ impl Texts {
     }
 }
 
+/// Appends key and length of a text of 128 bytes and more.
+#[cold]
+fn put_long_head(mut len: usize, out: &mut Vec<u8>) {
+    out.push(KEY);
+    while len >= 0x80 {
+        out.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    out.push(len as u8);
+}
+
+/// The text behind its key and length.
+#[inline]
+fn text_of(element: &[u8]) -> &[u8] {
+    match element {
+        [_, 0..0x80, text @ ..] => text,
+        _ => {
+            let head = element.iter().skip(1).position(|byte| *byte < 0x80).map_or(0, |last| last + 2);
+            &element[head..]
+        }
+    }
+}
+
 impl<T: AsRef<[u8]>> Extend<T> for Texts {
     fn extend<I: IntoIterator<Item = T>>(&mut self, texts: I) {
         texts.into_iter().for_each(|text| self.push(text.as_ref()));
@@ -133,9 +171,10 @@ mod tests {
 
     #[test]
     fn texts_of_every_length_come_back() {
-        let long: Vec<u8> = (0..100).collect();
-        let all: Texts = (0..=long.len()).map(|len| &long[..len]).collect();
-        assert!(all.iter().eq((0..=long.len()).map(|len| &long[..len])));
+        let long: Vec<u8> = (0..20_000).map(|i| i as u8).collect();
+        let lengths = || (0..300).chain([16_383, 16_384, 20_000]);
+        let all: Texts = lengths().map(|len| &long[..len]).collect();
+        assert!(all.iter().eq(lengths().map(|len| &long[..len])));
     }
 
     proptest! {

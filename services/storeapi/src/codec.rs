@@ -5,10 +5,10 @@ use std::marker::PhantomData;
 
 use bytes::{Buf, BufMut};
 use prost::Message;
-use prost::encoding::{encode_varint, encoded_len_varint, message, string};
+use prost::encoding::{message, string};
 use prost_types::Any;
 use tithon_chunks::ErrorKind;
-use tithon_index::{Texts, put_short};
+use tithon_index::Texts;
 use tithon_proto::SeriesFrame;
 use tithon_proto::thanos::SeriesRequest;
 use tithon_runtime::to_status;
@@ -69,37 +69,14 @@ pub(crate) struct LabelsMessage {
     pub(crate) hints: Option<Any>,
 }
 
-/// The protobuf key of field 1, which is length-delimited.
-const FOUND_KEY: u8 = 1 << 3 | 2;
-/// Texts are assembled in portions of this many bytes, which fit in the CPU's cache, and then copied to the
-/// connection's buffer.
-const WRITTEN_AT_ONCE: usize = 32 << 10;
-
 impl LabelsMessage {
     fn len(&self) -> usize {
-        // The key of a field below 16 takes one byte.
-        let text = |text: &[u8]| 1 + encoded_len_varint(text.len() as u64) + text.len();
         let hints = self.hints.as_ref().map_or(0, |hints| message::encoded_len(3, hints));
-        self.found.iter().map(text).sum::<usize>() + string::encoded_len_repeated(2, &self.warnings) + hints
+        self.found.as_field_1().len() + string::encoded_len_repeated(2, &self.warnings) + hints
     }
 
     fn write(&self, out: &mut impl BufMut) {
-        let mut some = Vec::with_capacity(2 * WRITTEN_AT_ONCE);
-        for text in self.found.iter() {
-            match u8::try_from(text.len()) {
-                Ok(len @ 0..0x80) => some.extend_from_slice(&[FOUND_KEY, len]),
-                _ => {
-                    some.push(FOUND_KEY);
-                    encode_varint(text.len() as u64, &mut some);
-                }
-            }
-            put_short(&mut some, text);
-            if some.len() >= WRITTEN_AT_ONCE {
-                out.put_slice(&some);
-                some.clear();
-            }
-        }
-        out.put_slice(&some);
+        out.put_slice(self.found.as_field_1());
         string::encode_repeated(2, &self.warnings, out);
         if let Some(hints) = &self.hints {
             message::encode(3, hints, out);
