@@ -8,6 +8,7 @@ pub mod evaluate;
 pub mod frame;
 pub mod head;
 pub mod histograms;
+pub mod http1;
 pub mod index;
 pub mod parquet;
 pub mod promql;

@@ -4,16 +4,19 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use arbitrary::{Arbitrary, Unstructured};
-use tithon_fuzz::{chunks, deletion, evaluate, frame, head, histograms, index, parquet, promql, template};
+use tithon_fuzz::{
+    chunks, deletion, evaluate, frame, head, histograms, http1, index, parquet, promql, template,
+};
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 18] = [
+const TARGETS: [(&str, Body); 19] = [
     ("bucket_deletion", deletion::parse_request),
     ("chunks_decode", chunks::decode_chunk),
     ("chunks_segment", chunks::open_segment),
     ("chunks_round_trip", |data| chunks::round_trip(&made_of::<Vec<_>>(data))),
     ("chunks_histograms", |data| histograms::round_trip(&made_of::<Vec<_>>(data))),
+    ("http1_answer", http1::read_answer),
     ("index_open", index::index_open),
     ("index_audit", index::index_audit),
     ("index_header", index::index_header),

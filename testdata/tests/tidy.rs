@@ -157,6 +157,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tithon-proto",
             "tithon-bucket",
             "tithon-rule",
+            "tithon-runtime",
         ],
     ),
 ];

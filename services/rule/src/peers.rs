@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::counter::Counter;
 use reqwest::header::AUTHORIZATION;
-use reqwest::{Client, RequestBuilder, Response, Url};
+use reqwest::{RequestBuilder, Response, Url};
 use serde::Deserialize;
 use tithon_runtime::{
-    Discovery, DiscoveryError, DnsName, EndpointAddress, HttpClientConfig, HttpClientError, Metrics, SdFiles,
+    Discovery, DiscoveryError, DnsName, EndpointAddress, HttpClient, HttpClientConfig, HttpClientError,
+    Metrics, SdFiles,
 };
 
 /// Servers of one kind, with the settings of the client.
@@ -65,7 +66,7 @@ pub enum PeersError {
 /// Servers, as they are known now.
 pub(crate) struct Peers {
     config: PeersConfig,
-    pub(crate) client: Client,
+    pub(crate) client: HttpClient,
     fixed: Vec<EndpointAddress>,
     found: Mutex<Found>,
 }
@@ -113,7 +114,7 @@ impl Peers {
             return Err(PeersError::Setting { what: config.scheme, reason });
         }
         config.client.check()?;
-        let client = config.client.client()?;
+        let client = config.client.http_client()?;
         config.client.authorization()?;
         let fixed = config.addresses.iter().map(|text| address(text)).collect::<Result<Vec<_>, _>>()?;
         let peers = Peers { client, fixed, found: Mutex::default(), config };

@@ -8,12 +8,13 @@ mod grpc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use form_urlencoded::Serializer;
 use rand::seq::SliceRandom;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Url};
 use tithon_index::Labels;
-use tithon_runtime::{Metrics, Shutdown};
+use tithon_runtime::{HttpError, Metrics, Shutdown};
 use tithon_storeapi::{PromqlPoints, PromqlSeries};
 use tracing::{debug, error, warn};
 
@@ -22,7 +23,7 @@ pub use self::config::{QueryConfig, parse_query_config, queriers_of};
 pub(crate) use self::config::{REFRESH_INTERVAL, refresh_interval};
 use self::grpc::GrpcQueriers;
 use crate::metrics::RuleMetrics;
-use crate::peers::{DnsMetrics, Peers, PeersConfig, PeersError, body, joined, keep};
+use crate::peers::{DnsMetrics, Peers, PeersConfig, PeersError, joined, keep};
 use crate::{At, Number, SeriesSample, Strategy};
 
 /// Why no querier gave an answer.
@@ -225,17 +226,23 @@ impl Queriers {
     async fn ask(&self, peers: &Peers, mut url: Url, method: &Method, form: &str) -> Result<Answer, String> {
         let request = if *method == Method::POST {
             let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
-            peers.client.post(url).header(CONTENT_TYPE, kind).body(form.to_owned())
+            peers.client.requests().post(url).header(CONTENT_TYPE, kind).body(form.to_owned())
         } else {
             url.set_query(Some(form));
-            peers.client.get(url)
+            peers.client.requests().get(url)
         };
         let request = peers.authorized(request).map_err(|error| error.to_string())?;
+        let request = request.build().map_err(|error| error.without_url().to_string())?;
+        let failed = |error: HttpError| tithon_proto::with_causes(&error);
         let asked = async {
-            let answer = request.send().await;
-            let answer = answer.map_err(|error| tithon_proto::with_causes(&error.without_url()))?;
-            let status = answer.status();
-            parse_answer(status.as_u16(), &body(answer, ANSWER_BYTES_MAX).await?)
+            let mut answer = peers.client.send(request).await.map_err(failed)?;
+            let mut body = BytesMut::new();
+            while answer.read(&mut body).await.map_err(failed)? {
+                if body.len() > ANSWER_BYTES_MAX {
+                    return Err(format!("the answer is longer than {ANSWER_BYTES_MAX} bytes"));
+                }
+            }
+            parse_answer(answer.status, &body)
         };
         let late = |_| format!("no answer in {:?}", self.options.timeout);
         tokio::time::timeout(self.options.timeout, asked).await.map_err(late)?

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
 
+use crate::http1::{HttpClient, Limits, USER_AGENT};
 use crate::{ClientTlsOptions, Pem, Secret, TlsError, TlsVersion, YamlFault, http_tls};
 
 /// Why a client cannot be made. No variant holds a value of the configuration, since it may be a secret.
@@ -173,23 +174,34 @@ impl HttpClientConfig {
     /// Fails when a TLS file cannot be used.
     pub fn client(&self) -> Result<reqwest::Client, HttpClientError> {
         let transport = &self.transport_config;
-        let limit = |nanos: u64| (nanos > 0).then(|| Duration::from_nanos(nanos));
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(http_tls(&self.tls())?)
-            .user_agent(concat!("tithon/", env!("CARGO_PKG_VERSION")))
-            .pool_idle_timeout(limit(transport.idle_conn_timeout))
+            .user_agent(USER_AGENT)
+            .pool_idle_timeout(time_limit(transport.idle_conn_timeout))
             .pool_max_idle_per_host(usize::try_from(transport.max_idle_conns_per_host).unwrap_or(usize::MAX))
             .no_proxy();
-        if let Some(timeout) = limit(transport.dialer_timeout) {
+        if let Some(timeout) = time_limit(transport.dialer_timeout) {
             builder = builder.connect_timeout(timeout);
         }
-        if let Some(timeout) = limit(transport.response_header_timeout) {
+        if let Some(timeout) = time_limit(transport.response_header_timeout) {
             builder = builder.read_timeout(timeout);
         }
         if !self.proxy_url.is_empty() {
             builder = builder.proxy(reqwest::Proxy::all(&self.proxy_url)?);
         }
         Ok(builder.build()?)
+    }
+
+    /// Makes a client for answers that are long, or many. Files are read as by [`HttpClientConfig::client`].
+    pub fn http_client(&self) -> Result<HttpClient, HttpClientError> {
+        let transport = &self.transport_config;
+        let limits = Limits {
+            connect: time_limit(transport.dialer_timeout),
+            silence: time_limit(transport.response_header_timeout),
+            idle: time_limit(transport.idle_conn_timeout),
+            idle_per_host: usize::try_from(transport.max_idle_conns_per_host).unwrap_or(usize::MAX),
+        };
+        Ok(HttpClient::new(self.client()?, self.proxy_url.is_empty().then_some(limits)))
     }
 
     fn tls(&self) -> ClientTlsOptions {
@@ -232,4 +244,9 @@ impl HttpClientConfig {
         value.set_sensitive(true);
         Ok(Some(value))
     }
+}
+
+/// A limit of nanoseconds; `None` for 0.
+fn time_limit(nanos: u64) -> Option<Duration> {
+    (nanos > 0).then(|| Duration::from_nanos(nanos))
 }

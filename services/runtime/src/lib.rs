@@ -13,6 +13,7 @@ mod error;
 mod gate;
 mod grpc;
 mod http;
+mod http1;
 mod http_client;
 mod late;
 mod listener;
@@ -47,6 +48,7 @@ pub use crate::http::{
     AnsweredBy, HttpMetrics, HttpServer, LongQuery, WebConfigError, check_web_config, ops_router, url_query,
 };
 pub use crate::http_client::{HttpBasicAuth, HttpClientConfig, HttpClientError, HttpTls};
+pub use crate::http1::{BodyReader, Framing, Head, Http1Fault, HttpAnswer, HttpClient, HttpError};
 pub use crate::late::{LatePages, LateServices};
 pub use crate::metrics::Metrics;
 pub use crate::names::{Discovery, DiscoveryError, DnsName, EndpointAddress, SdFiles};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tithon_chunks::ErrorKind;
+use tithon_runtime::HttpError;
 
 /// Why a request to a Prometheus failed.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +14,7 @@ pub enum PrometheusError {
         /// URL of the request.
         url: String,
         /// Error of the client.
-        source: reqwest::Error,
+        source: HttpError,
     },
     /// The answer's status is not a success.
     #[error("{url}: expected 2xx response, got {status}. Body: {body}")]

@@ -1,19 +1,17 @@
 //! Receives long answers of Prometheus on a thread of their own, in large pieces.
 //!
-//! Prometheus sends each frame of remote read by itself. The client hands every frame from the task of the connection to
-//! the task that reads the answer. On the threads of the process the two wake each other across threads for each frame,
-//! which costs more than all other work on it. On one thread that is a function call.
+//! Prometheus sends each frame of remote read by itself. Threads of the process would be woken for each of them, which costs more than
+//! all other work on it. This thread rests a little before it reads more of a long answer.
 
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use futures::FutureExt;
 use futures::future::poll_fn;
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, RequestBuilder, Response};
-use tithon_runtime::OwnThread;
+use reqwest::RequestBuilder;
+use tithon_runtime::{HttpAnswer, HttpClient, HttpError, OwnThread};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
@@ -22,8 +20,8 @@ use crate::{HttpClientConfig, PrometheusError};
 
 /// Size at which a piece is handed on.
 const PIECE_BYTES: usize = 256 << 10;
-/// Size of the first piece.
-const FIRST_BYTES: usize = 16 << 10;
+/// Size of the buffers that pieces of long answers are cut from.
+const BUFFER_BYTES: usize = 4 * PIECE_BYTES;
 /// Number of pieces that wait for the reader.
 const PIECES_AHEAD: usize = 2;
 /// Number of waits for data in an answer before it counts as long.
@@ -34,7 +32,7 @@ const GATHER: Duration = Duration::from_millis(2);
 /// The thread and its client, whose connections are served on it.
 #[derive(Debug)]
 pub(crate) struct PieceThread {
-    client: Client,
+    client: HttpClient,
     thread: OwnThread,
 }
 
@@ -52,14 +50,14 @@ impl PieceThread {
     /// Starts the thread.
     pub(crate) fn start(config: &HttpClientConfig) -> Result<PieceThread, PrometheusError> {
         let wrong = |reason: String| PrometheusError::Answer { url: "remote read".to_owned(), reason };
-        let client = config.client().map_err(|error| wrong(error.to_string()))?;
+        let client = config.http_client().map_err(|error| wrong(error.to_string()))?;
         let thread = OwnThread::start("remote-read");
         let thread = thread.map_err(|error| wrong(format!("no thread to read on: {error}")))?;
         Ok(PieceThread { client, thread })
     }
 
     /// The client whose requests [`PieceThread::send`] takes.
-    pub(crate) fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &HttpClient {
         &self.client
     }
 
@@ -71,18 +69,16 @@ impl PieceThread {
     ) -> Result<Pieces, PrometheusError> {
         let (begin, begun) = oneshot::channel();
         let (sender, next) = mpsc::channel(PIECES_AHEAD);
-        let prometheus = prometheus.clone();
+        let (prometheus, client) = (prometheus.clone(), self.client.clone());
         let read = async move {
             let sent = tokio::select! {
-                sent = prometheus.send(request) => sent,
+                sent = prometheus.send_by(&client, request) => sent,
                 () = sender.closed() => return,
             };
             match sent {
                 Ok(answer) => {
-                    let kind = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-                    let kind = kind.unwrap_or_default().to_owned();
                     // If nobody waits any more, the first piece ends this too.
-                    let _ = begin.send(Ok((answer.url().to_string(), kind)));
+                    let _ = begin.send(Ok((answer.url.to_string(), answer.content_type.clone())));
                     receive(answer, &sender).await;
                 }
                 Err(error) => drop(begin.send(Err(error))),
@@ -99,15 +95,18 @@ impl PieceThread {
 }
 
 /// Receives an answer until its end, or until nobody wants it any more.
-async fn receive(mut answer: Response, sender: &mpsc::Sender<Result<BytesMut, PrometheusError>>) {
+async fn receive(mut answer: HttpAnswer, sender: &mpsc::Sender<Result<BytesMut, PrometheusError>>) {
     let mut unwanted = pin!(sender.closed());
-    let (mut arrived, mut waits) = (BytesMut::with_capacity(FIRST_BYTES), 0_u32);
+    let (mut arrived, mut waits) = (BytesMut::new(), 0_u32);
     loop {
-        let part = match at_once(&mut answer).await {
-            Some(part) => part,
+        let is_long = waits >= WAITS_AT_ONCE;
+        if is_long && arrived.is_empty() && arrived.capacity() < PIECE_BYTES {
+            arrived.reserve(BUFFER_BYTES);
+        }
+        let read = match at_once(&mut answer, &mut arrived).await {
+            Some(read) => read,
             None => {
                 // What long answers have sent so far is handed on when there is more of it.
-                let is_long = waits >= WAITS_AT_ONCE;
                 if !is_long && !arrived.is_empty() && sender.send(Ok(arrived.split())).await.is_err() {
                     return;
                 }
@@ -117,51 +116,41 @@ async fn receive(mut answer: Response, sender: &mpsc::Sender<Result<BytesMut, Pr
                 }
                 waits = waits.saturating_add(1);
                 tokio::select! {
-                    part = answer.chunk() => part,
+                    read = answer.read(&mut arrived) => read,
                     () = &mut unwanted => return,
                 }
             }
         };
-        let end = match part {
-            Ok(Some(part)) => {
-                if arrived.capacity() - arrived.len() < part.len() {
-                    arrived.reserve(part.len().max(PIECE_BYTES));
-                }
-                arrived.extend_from_slice(&part);
-                None
-            }
-            Ok(None) => Some(Ok(())),
-            Err(error) => Some(Err(failed(error))),
-        };
-        let is_due = end.is_some() || arrived.len() >= PIECE_BYTES;
+        let has_ended = !matches!(read, Ok(true));
+        let is_due = has_ended || arrived.len() >= PIECE_BYTES;
         if is_due && !arrived.is_empty() && sender.send(Ok(arrived.split())).await.is_err() {
             return;
         }
-        match end {
-            Some(Ok(())) => return,
+        match read {
+            Ok(true) => {}
+            Ok(false) => return,
             // Nobody to tell is as good as told.
-            Some(Err(error)) => return drop(sender.send(Err(error)).await),
-            None => {}
+            Err(error) => return drop(sender.send(Err(failed(&answer.url, error))).await),
         }
     }
 }
 
-/// The next part of an answer if it is there when the task of the connection has had its turn; `None` if it must be waited for.
-async fn at_once(answer: &mut Response) -> Option<reqwest::Result<Option<Bytes>>> {
-    if let Some(part) = answer.chunk().now_or_never() {
-        return Some(part);
+/// Reads more of an answer if it is there when other tasks have had their turn; `None` if it must be waited for.
+async fn at_once(answer: &mut HttpAnswer, arrived: &mut BytesMut) -> Option<Result<bool, HttpError>> {
+    if let Some(read) = answer.read(arrived).now_or_never() {
+        return Some(read);
     }
     let mut had_turn = false;
     poll_fn(|context| match std::mem::replace(&mut had_turn, true) {
         true => Poll::Ready(()),
-        // Behind the task of the connection, which was woken above.
+        // Behind the task of the connection, which the general client has and which was woken above.
         false => {
             context.waker().wake_by_ref();
             Poll::Pending
         }
     })
     .await;
-    answer.chunk().now_or_never()
+    answer.read(arrived).now_or_never()
 }
 
 impl Pieces {

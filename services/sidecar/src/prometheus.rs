@@ -4,13 +4,14 @@ use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use reqwest::header::AUTHORIZATION;
-use reqwest::{Client, Method, RequestBuilder, Response, Url};
+use reqwest::{Method, RequestBuilder, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tithon_chunks::TimeRange;
 use tithon_index::Matcher;
-use tithon_runtime::trace_headers;
+use tithon_runtime::{HttpAnswer, HttpClient, HttpError, trace_headers};
 
 use crate::pieces::PieceThread;
 use crate::{HttpClientConfig, HttpClientError, PrometheusError};
@@ -27,7 +28,7 @@ pub struct Prometheus(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     base: Url,
-    client: Client,
+    client: HttpClient,
     config: HttpClientConfig,
     /// Receives long answers; started by the first.
     thread: OnceLock<PieceThread>,
@@ -55,7 +56,7 @@ impl Prometheus {
     ///
     /// Fails when the files of the client's configuration cannot be read.
     pub fn new(base: Url, config: HttpClientConfig) -> Result<Prometheus, HttpClientError> {
-        let client = config.client()?;
+        let client = config.http_client()?;
         config.authorization()?;
         Ok(Prometheus(Arc::new(Inner { base, client, config, thread: OnceLock::new() })))
     }
@@ -87,7 +88,7 @@ impl Prometheus {
     /// The same, to be sent by another client.
     pub(crate) fn request_by(
         &self,
-        client: &Client,
+        client: &HttpClient,
         method: Method,
         path: &[&str],
         pairs: &[(&str, String)],
@@ -102,7 +103,7 @@ impl Prometheus {
         if !pairs.is_empty() {
             url.query_pairs_mut().extend_pairs(pairs);
         }
-        let mut request = client.request(method, url);
+        let mut request = client.requests().request(method, url);
         // Read at each request, because files with tokens may be replaced.
         if let Some(value) = self.0.config.authorization().map_err(|e| answer(e.to_string()))? {
             request = request.header(AUTHORIZATION, value);
@@ -111,22 +112,29 @@ impl Prometheus {
     }
 
     /// Sends a request. Fails when the status is not a success.
-    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, PrometheusError> {
-        let mut answer = request.headers(trace_headers()).send().await.map_err(failed)?;
-        let status = answer.status();
-        if status.is_success() {
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<HttpAnswer, PrometheusError> {
+        self.send_by(&self.0.client, request).await
+    }
+
+    /// The same by another client.
+    pub(crate) async fn send_by(
+        &self,
+        client: &HttpClient,
+        request: RequestBuilder,
+    ) -> Result<HttpAnswer, PrometheusError> {
+        let request = request.headers(trace_headers()).build();
+        let request = request.map_err(|error| failed(&self.0.base, error.into()))?;
+        let url = request.url().clone();
+        let mut answer = client.send(request).await.map_err(|error| failed(&url, error))?;
+        if (200..300).contains(&answer.status) {
             return Ok(answer);
         }
-        let mut body = Vec::new();
-        while body.len() < ERROR_BYTES_MAX
-            && let Ok(Some(part)) = answer.chunk().await
-        {
-            body.extend_from_slice(&part);
-        }
+        let mut body = BytesMut::new();
+        while body.len() < ERROR_BYTES_MAX && matches!(answer.read(&mut body).await, Ok(true)) {}
         body.truncate(ERROR_BYTES_MAX);
         Err(PrometheusError::Status {
-            url: answer.url().to_string(),
-            status: status.as_u16(),
+            url: answer.url.to_string(),
+            status: answer.status,
             body: String::from_utf8_lossy(&body).trim_end().to_owned(),
         })
     }
@@ -136,9 +144,9 @@ impl Prometheus {
         &self,
         path: &[&str],
         pairs: &[(&str, String)],
-    ) -> Result<(Url, Vec<u8>), PrometheusError> {
+    ) -> Result<(Url, BytesMut), PrometheusError> {
         let answer = self.send(self.request(Method::GET, path, pairs)?).await?;
-        let url = answer.url().clone();
+        let url = answer.url.clone();
         Ok((url, body(answer).await?))
     }
 
@@ -175,21 +183,19 @@ impl Prometheus {
 }
 
 /// The whole body of an answer.
-pub(crate) async fn body(mut answer: Response) -> Result<Vec<u8>, PrometheusError> {
-    let mut body = Vec::new();
-    while let Some(part) = answer.chunk().await.map_err(failed)? {
-        if body.len() + part.len() > ANSWER_BYTES_MAX {
-            return Err(PrometheusError::TooLong { url: answer.url().to_string(), max: ANSWER_BYTES_MAX });
+async fn body(mut answer: HttpAnswer) -> Result<BytesMut, PrometheusError> {
+    let mut body = BytesMut::new();
+    while answer.read(&mut body).await.map_err(|error| failed(&answer.url, error))? {
+        if body.len() > ANSWER_BYTES_MAX {
+            return Err(PrometheusError::TooLong { url: answer.url.to_string(), max: ANSWER_BYTES_MAX });
         }
-        body.extend_from_slice(&part);
     }
     Ok(body)
 }
 
-/// Makes an error of the client's, with URL and reason separated.
-pub(crate) fn failed(error: reqwest::Error) -> PrometheusError {
-    let url = error.url().map(Url::to_string).unwrap_or_default();
-    PrometheusError::Request { url, source: error.without_url() }
+/// The error of a request to `url`.
+pub(crate) fn failed(url: &Url, source: HttpError) -> PrometheusError {
+    PrometheusError::Request { url: url.to_string(), source }
 }
 
 /// Waits for an answer at most for `limit`.

@@ -112,8 +112,13 @@ impl AlertSender {
         let begun = Instant::now();
         let url = joined(&url, &["api", group.version.segment(), "alerts"]);
         let call = async {
-            let request =
-                group.peers.client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body);
+            let request = group
+                .peers
+                .client
+                .requests()
+                .post(url.clone())
+                .header(CONTENT_TYPE, "application/json")
+                .body(body);
             let request = group.peers.authorized(request).map_err(|error| error.to_string())?;
             let answer = request.send().await.map_err(|e| tithon_proto::with_causes(&e.without_url()))?;
             let status = answer.status();

@@ -48,9 +48,9 @@ pub(super) async fn reload(prometheus: &Prometheus, method: &ReloadMethod) -> Re
 
 async fn by_http(prometheus: &Prometheus) -> Result<(), TriggerError> {
     let answer = prometheus.send(prometheus.request(Method::POST, &["-", "reload"], &[])?).await?;
-    match answer.status().as_u16() {
+    match answer.status {
         200 => Ok(()),
-        status => Err(TriggerError::Status { url: answer.url().to_string(), status }),
+        status => Err(TriggerError::Status { url: answer.url.to_string(), status }),
     }
 }
 
