@@ -1,5 +1,6 @@
 //! From the labels that an index has of a series to those that the series is sent with.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::Labels;
@@ -63,15 +64,30 @@ impl Relabel {
         self.without.iter().any(|without| **without == *name)
     }
 
+    /// How many bytes longer the labels of a series become in their buffer, if it has none of the labels that are replaced or taken
+    /// away.
+    pub fn added_bytes(&self) -> usize {
+        self.added.iter().map(|added| added.packed.len()).sum()
+    }
+
     /// The labels that a series is sent with.
     pub fn apply(&self, labels: &Labels) -> Labels {
         if self.is_empty() {
             return labels.clone();
         }
-        let added: usize = self.added.iter().map(|added| added.packed.len()).sum();
-        let mut packer = Packer { packed: Vec::with_capacity(labels.packed().len() + added), added: 0 };
+        let room = labels.packed().len() + self.added_bytes();
+        let mut packer = Packer { packed: Vec::with_capacity(room), added: 0 };
         labels.iter().for_each(|(name, value)| packer.push(self, name, value));
         packer.finish(self)
+    }
+}
+
+/// The order of two names, most of which differ in the first byte.
+#[inline]
+fn name_order(a: &[u8], b: &[u8]) -> Ordering {
+    match a.first().cmp(&b.first()) {
+        Ordering::Equal => a.cmp(b),
+        order => order,
     }
 }
 
@@ -94,17 +110,19 @@ impl Packer {
     /// Takes the next label of a series; names ascend.
     #[inline]
     pub(crate) fn push(&mut self, relabel: &Relabel, name: &[u8], value: &[u8]) {
-        while let Some(added) = relabel.added().get(self.added).filter(|added| *added.name < *name) {
+        while let Some(added) = relabel.added().get(self.added) {
+            let order = name_order(&added.name, name);
+            if order.is_gt() {
+                break;
+            }
             self.packed.extend_from_slice(&added.packed);
             self.added += 1;
-        }
-        match relabel.added().get(self.added).filter(|added| *added.name == *name) {
-            Some(added) => {
-                self.packed.extend_from_slice(&added.packed);
-                self.added += 1;
+            if order.is_eq() {
+                return;
             }
-            None if relabel.removes(name) => {}
-            None => push_pair(&mut self.packed, name, value),
+        }
+        if !relabel.removes(name) {
+            push_pair(&mut self.packed, name, value);
         }
     }
 

@@ -15,6 +15,8 @@ pub(crate) struct Sorted {
     last: Labels,
     /// Series whose places are certain.
     certain: VecDeque<SelectedSeries>,
+    /// Whether series that follow each other may be sent with the same labels: where some lost labels, came in parts, or out of order.
+    may_join: bool,
     /// Whether series were handed out.
     begun: bool,
     /// Buffer for hashing labels.
@@ -43,6 +45,7 @@ impl Sorted {
             order: held_by(disorder),
             last: Labels::default(),
             certain: VecDeque::new(),
+            may_join: !comes_sorted,
             begun: false,
             buffer: Vec::new(),
             series: 0,
@@ -62,6 +65,8 @@ impl Sorted {
             self.hold_all(&own)?;
         }
         self.series += u64::from(self.series == 0 || order.is_ne());
+        let is_whole = labels.packed().len() == own.packed().len() + self.relabel.added_bytes();
+        self.may_join |= order.is_eq() || !is_whole;
         self.chunks += chunks.len() as u64;
         self.order.share(shared);
         let leading = self.order.disorder().leading(&own);
@@ -76,6 +81,7 @@ impl Sorted {
             return Err(Unsorted { before: self.last.clone(), after: own.clone() });
         }
         self.finish();
+        self.may_join = true;
         self.order = held_by(Disorder::Anywhere);
         for series in std::mem::take(&mut self.certain) {
             self.order.push(series, 0, &mut self.certain);
@@ -96,7 +102,7 @@ impl Sorted {
         }
         let mut batch: Vec<SelectedSeries> = Vec::with_capacity(n.min(self.certain.len()));
         while let Some(next) = self.certain.pop_front() {
-            if batch.last().is_some_and(|last| last.labels == next.labels) {
+            if self.may_join && batch.last().is_some_and(|last| last.labels == next.labels) {
                 batch.last_mut().into_iter().for_each(|last| last.chunks.extend_from_slice(&next.chunks));
             } else if batch.len() < n {
                 batch.push(next);
