@@ -35,12 +35,13 @@ impl Glob {
             HirKind::Empty => &[],
             _ => std::slice::from_ref(hir),
         };
-        // The texts before, between and behind the gaps.
-        let (mut texts, mut more) = (vec![Words::one(b"")], 0);
+        // The texts before, between and behind the gaps, and the bytes of those that are several.
+        let (mut texts, mut more, mut bytes) = (vec![Words::one(b"")], 0, 0);
         for part in parts {
             match part.kind() {
                 HirKind::Repetition(gap) if gap.max.is_none() && gap.min <= 1 && is_any(&gap.sub) => {
                     more += gap.min as usize;
+                    bytes += texts.last()?.bytes_if_several();
                     texts.push(Words::one(b""));
                 }
                 _ => {
@@ -48,8 +49,11 @@ impl Glob {
                     if if fold { words.exact } else { words.folded } {
                         return None;
                     }
-                    let last = texts.last_mut()?;
-                    *last = last.then(&words)?;
+                    let last = texts.pop()?.then(&words)?;
+                    if bytes + last.bytes_if_several() > NEEDLES_BYTES_MAX {
+                        return None;
+                    }
+                    texts.push(last);
                 }
             }
         }
@@ -130,6 +134,8 @@ pub(crate) enum Needle {
 
 /// Most literals of which one is looked for, before an automaton is made instead.
 const NEEDLES_MAX: usize = 256;
+/// Most bytes of all such literals of an expression: what searches for them takes up to a kilobyte for each.
+const NEEDLES_BYTES_MAX: usize = 4 << 10;
 
 impl Needle {
     /// One of some texts; `None` where they are too many, or some with `fold`.

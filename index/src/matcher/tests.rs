@@ -179,6 +179,17 @@ fn large_repetitions_are_cheap_and_match() {
 }
 
 #[test]
+fn literals_between_gaps_are_bounded() {
+    for (part, text) in [("[0-9]{4}", "0123"), ("[a-d]{3}x", "abcx"), ("[ab]{6}", "ababab")] {
+        let few = regex(&format!(".*{part}.*"));
+        assert!(few.matches(text.as_bytes()) && !few.matches(b"x") && few.pattern_bytes() < 1 << 20);
+        let many = regex(&format!("{}.*", format!(".*{part}").repeat(2000)));
+        assert!(many.matches(text.repeat(2000).as_bytes()) && !many.matches(text.repeat(1999).as_bytes()));
+        assert!(many.pattern_bytes() < 4 << 20, "{part}: {}", many.pattern_bytes());
+    }
+}
+
+#[test]
 fn escaped_patterns_match_their_text_alone() {
     for text in ["", "a.b", r"\d+", "(x|y)*", "[a]{2}^$?", "é-#&~ "] {
         let matcher = regex(&escaped_pattern(text.as_bytes()));

@@ -78,17 +78,28 @@ impl Words {
         self.words.is_empty().then(|| word.into())
     }
 
+    /// How many bytes the texts have, if there are several of them.
+    pub(super) fn bytes_if_several(&self) -> usize {
+        if self.words.len() == 1 { 0 } else { self.words.iter().map(|word| word.len() + 1).sum() }
+    }
+
     /// Each of the texts with each of the others behind it; `None` when they are many.
-    pub(super) fn then(&self, next: &Words) -> Option<Words> {
+    pub(super) fn then(mut self, next: &Words) -> Option<Words> {
         let n = self.words.len().checked_mul(next.words.len()).filter(|n| *n <= SET_MAX)?;
-        let mut words = Vec::with_capacity(n);
-        for a in &self.words {
-            words.extend(next.words.iter().map(|b| [a.as_slice(), b].concat()));
+        if let [one] = next.words.as_slice() {
+            self.words.iter_mut().for_each(|word| word.extend_from_slice(one));
+        } else {
+            let mut words = Vec::with_capacity(n);
+            for a in &self.words {
+                words.extend(next.words.iter().map(|b| [a.as_slice(), b].concat()));
+            }
+            self.words = words;
         }
-        if words.iter().map(Vec::len).sum::<usize>() > SET_BYTES_MAX {
+        if self.words.iter().map(Vec::len).sum::<usize>() > SET_BYTES_MAX {
             return None;
         }
-        Some(Words { words, exact: self.exact | next.exact, folded: self.folded | next.folded })
+        (self.exact, self.folded) = (self.exact | next.exact, self.folded | next.folded);
+        Some(self)
     }
 
     fn or(mut self, other: Words) -> Option<Words> {
