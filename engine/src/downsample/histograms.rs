@@ -1,7 +1,5 @@
 //! Native histograms by window: counts, sums (as gauges) and the counter. Histograms have no minimum and maximum.
 
-use std::borrow::Borrow;
-
 use tithon_chunks::{
     Aggregate, AggregateChunk, ChunkError, CounterResetHint, EncodedChunk, Encoding, FloatHistogram,
     FloatHistogramEncoder, HistogramBatch, HistogramError, HistogramRow, STALE_NAN_BITS, SampleBatch,
@@ -42,7 +40,7 @@ fn raw_batch(
     resolution: i64,
 ) -> Result<EncodedChunk, DownsampleError> {
     let is_gauge = rows[0].counter_reset_hint == CounterResetHint::Gauge;
-    let mut aggregator = Aggregator::new(rows.iter());
+    let mut aggregator = Aggregator::new(rows.iter().map(|row| row.layout.schema));
     let (mut counter, mut sum, mut count) = (Column::default(), Column::default(), XorEncoder::new());
     let mut range = Emitted::default();
     for (end, samples) in windows(times, resolution) {
@@ -71,10 +69,10 @@ pub(super) fn from_aggregates(
     let mut range = Emitted::default();
     let counters = expanded(chunks, Aggregate::Counter)?;
     check_fit(&counters.times, resolution)?;
-    let mut aggregator = Aggregator::new(counters.rows());
+    let mut aggregator = Aggregator::new(counters.schemas());
     let mut counter = Column::default();
-    for (end, samples) in windows(&counters.times, resolution) {
-        samples.clone().try_for_each(|i| aggregator.count(&counters.row(i)))?;
+    for (end, mut samples) in windows(&counters.times, resolution) {
+        samples.try_for_each(|i| aggregator.count(&counters.row(i)))?;
         range.add(end);
         counter.push(end, &aggregator.counter)?;
     }
@@ -83,11 +81,11 @@ pub(super) fn from_aggregates(
         return Ok(None);
     }
     check_fit(&sums.times, resolution)?;
-    let mut aggregator = Aggregator::new(sums.rows());
+    let mut aggregator = Aggregator::new(sums.schemas());
     let mut sum = Column::default();
-    for (end, samples) in windows(&sums.times, resolution) {
+    for (end, mut samples) in windows(&sums.times, resolution) {
         aggregator.has_sum = false;
-        samples.clone().try_for_each(|i| aggregator.sum_up(&sums.row(i)))?;
+        samples.try_for_each(|i| aggregator.sum_up(&sums.row(i)))?;
         range.add(end);
         sum.push(end, &aggregator.sum)?;
     }
@@ -151,8 +149,8 @@ impl Histograms {
         self.decoded.row(self.kept[i])
     }
 
-    fn rows(&self) -> impl Iterator<Item = HistogramRow<'_>> {
-        self.kept.iter().map(|i| self.decoded.row(*i))
+    fn schemas(&self) -> impl Iterator<Item = i32> {
+        self.kept.iter().map(|i| self.decoded.row(*i).layout.schema)
     }
 }
 
@@ -172,9 +170,9 @@ struct Aggregator {
 }
 
 impl Aggregator {
-    fn new<'a>(rows: impl Iterator<Item = impl Borrow<HistogramRow<'a>>>) -> Aggregator {
-        let schema = rows.map(|row| row.borrow().layout.schema).min().unwrap_or(0);
-        Aggregator { schema, ..Aggregator::default() }
+    /// For histograms of these schemas.
+    fn new(schemas: impl Iterator<Item = i32>) -> Aggregator {
+        Aggregator { schema: schemas.min().unwrap_or(0), ..Aggregator::default() }
     }
 
     /// Reduces the histogram that is added to the schema of the batch.
