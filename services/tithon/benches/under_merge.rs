@@ -73,9 +73,7 @@ impl Standalone {
             .expect("a process");
         let server = Standalone { child, port };
         let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err()
-            || !server.connect().get("/-/ready").ends_with("OK")
-        {
+        while TcpStream::connect(("127.0.0.1", port)).is_err() || server.connect().get("/-/ready") != "OK" {
             assert!(begun.elapsed() < Duration::from_secs(120), "the process is not ready");
             std::thread::sleep(Duration::from_millis(20));
         }
